@@ -18,7 +18,7 @@ from components import params as schema
 from components.core.errors import UserError
 from components.core.files import read_json
 from components.core.report import flat
-from components.params import Evaluate
+from components.params import FURTHER, Evaluate
 from components.stages.account.summary import MODELS
 from components.stages.account.summary import scores as stage_scores
 from flows.system import dvc, paths
@@ -130,9 +130,15 @@ def _heldout_pairs(one: Snapshot) -> list[dict[str, str]]:
 def outdated(a: Snapshot, b: Snapshot) -> Iterator[str]:
     """A line per model that was made anew after the evaluation which its state holds."""
     for label, one in (("A", a), ("B", b)):
-        kinds = [kind for kind, stage in seed_runs.STAGES.items() if stage in one.lock]
+        kinds = [kind for kind, stage in seed_runs.STAGES.items() if stage in one.lock and _is_on(one, kind)]
         if kinds := [kind for kind in kinds if seed_runs.scores_another(one, kind)]:
             yield f"scores {label}: of earlier models than these: {', '.join(kinds)}; run the pipeline there to its end"
+
+
+def _is_on(one: Snapshot, kind: str) -> bool:
+    """Whether the evaluation knew of a branch: dvc.lock keeps the stage of one that is off since."""
+    known = Snapshot("", "", {"evaluate": one.lock.get("evaluate", {})}).params().get("finetune", {})
+    return kind not in FURTHER or bool(known.get(kind, {}).get("base"))
 
 
 def scored_apart(a: Snapshot, b: Snapshot, branch: str) -> bool:
@@ -161,7 +167,11 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
 
     rows, without = differences(a, b)
     if not rows:
-        yield "scores: the two answered no item in common"
+        before, after = (one.outputs().get(f"{seed_runs.EVALUATE}/details") for one in (a, b))
+        yield (
+            "scores: both have the same evaluation" if before == after else "scores: the two answered no item in common"
+        )
+        yield from scored_by_themselves(a, b, [])
         return
     yield from score_table(rows, resampling(a).confidence)
     yield "* differs from zero at 5 % after Holm's correction for all metrics of models that differ"

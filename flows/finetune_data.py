@@ -8,12 +8,12 @@
     python -m flows.finetune_data default                    each branch as it was before rows of your own
     python -m flows.finetune_data PATH --dry-run             write nothing (a reward.py is asked all the same)
 
-Rows have `messages` (a list of {role, content}), or `prompt` and `completion`, or `text` and `label`, or `text` and
-`labels` (a list: several classes), or `text` and `score` (a number), or `prompt`, `chosen` and `rejected`. Shown are
-how many can be used, what is left out and why, and two examples; then what changes in params.yaml. At a terminal it
-asks before it writes. In a folder, files named test, validation, valid, val, dev, eval or heldout are held out.
-`--branch reinforce` takes `prompt` and `completion`: rewarded are completions that are, or end in, the row's, or what
-reward.py says.
+Rows have `messages` (a list of {role, content}; or ShareGPT's `conversations`), `prompt` and `completion` (or Alpaca's
+`instruction`, `input`, `output`), `text` and `label`, `text` and `labels` (a list: several classes), `text` and `score`
+(a number), or `prompt`, `chosen` and `rejected`. Shown are how many can be used, what is left out and why, and two
+examples; then what changes in params.yaml. At a terminal it asks before it writes. In a folder, files named test,
+validation, valid, val, dev, eval or heldout are held out. `--branch reinforce` takes `prompt` and `completion`:
+rewarded are completions that are, or end in, the row's, or what reward.py says.
 """
 
 import os
@@ -29,7 +29,7 @@ from components.core.errors import UserError
 from components.core.files import write_text
 from components.core.plain_text import plain
 from components.finetuning_data.chat import encode
-from components.finetuning_data.coverage import known_line, learned_answers, num_known, seen_line
+from components.finetuning_data.coverage import known_line, num_known_rows, seen_line
 from components.finetuning_data.formats import Rows, read
 from components.finetuning_data.rows import BRANCH, Chat, Kind, Labelled, Preference, reason_lines
 from components.finetuning_data.split import Split, classes_of, split
@@ -42,17 +42,14 @@ from flows.system.params_record import ParamsRecord
 PARAMS, DOWNLOADS = paths.ROOT / "params.yaml", paths.ROOT / "downloads"
 RECORD = ParamsRecord(paths.STATE / "finetune_data.json")
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
-PASSES, MOST_STEPS = 3, 1000
-"""Times through the rows, and steps at most, that are proposed."""
+PASSES, MOST_STEPS = 3, 1000  # times through the rows, and steps at most, that are proposed
 HEAD_STEPS, HEAD_PASSES = 100, 20
 """Steps at least for a classifier, whose head begins untrained, as far as so many times through the rows allow."""
-BYTES_PER_PARAMETER = 16
-"""Weight, gradient and AdamW's two moments in float32."""
+BYTES_PER_PARAMETER = 16  # weight, gradient and AdamW's two moments in float32
 HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 MODEL_FILES = ("*.safetensors", "*.json", "merges.txt", "LICENSE*", "README.md")
 MISSING = {"none", "null", "na", "n/a", "#n/a", "<na>", "nil"}  # as tables write that there is nothing
-FEW = 30
-"""Rows to train on below which it is said that they are few."""
+FEW = 30  # rows to train on below which it is said that they are few
 
 
 def main() -> None:
@@ -87,9 +84,9 @@ def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) 
     heldout = paths.ROOT / "data/ingest/heldout"
     is_there = (heldout / "manifest.json").exists()
     parts = split(examples, path, heldout if is_there else None, sys.maxsize, mine.seed)
+    folder = fetched_base(base) if base else None
     if fits == "reinforce":
         check_reward(path, parts)
-    folder = fetched_base(base) if base else None
     description = [described(folder, fits)] if folder else []
     start = mine.base or "models/finetune/instruct"
     usable = Usable(fits, path, examples.kind, parts, mine, folder or paths.ROOT / start)
@@ -191,8 +188,7 @@ class Usable:
     def __init__(self, branch: Branch, path: Path, kind: Kind, parts: Split, params: Finetune, base: Path) -> None:
         self.branch, self.base, self.refused = branch, base, list(parts.refused)
         self.train, self.heldout, self.cut = len(parts.train), len(parts.heldout), 0
-        answers = [found[-1] for row in parts.heldout if (found := learned_answers([row]))]
-        self.known = num_known(learned_answers(parts.train), answers)
+        self.known = num_known_rows(parts.train, parts.heldout)
         self.lengths: list[int] = []
         if not (base / "tokenizer.json").exists():
             self.note = f"how long they are is not known: no {_named(base)} yet"
@@ -227,6 +223,8 @@ class Usable:
             self.train, self.heldout = (
                 len(reinforcement.encoded([own_rows.last_pair(row, row.where) for row in rows], encoder, context,
                                           most_made, self.refused, is_exact=is_exact)) for rows in sides)  # fmt: skip
+            left = {one.where for one in self.refused}
+            self.known = num_known_rows(*([row for row in rows if row.where not in left] for rows in sides))
         self.lengths = sorted(num_tokens(row, encoder) for rows in sides for row in rows)
         if not (self.train and self.heldout):
             raise UserError(f"{path}: no answer begins within {self.note}; {self.remedy}, or shorten the prompts")
@@ -238,7 +236,7 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
     lines += [f"  {parts.given}"] * bool(parts.given)
     lines += [f"  left out: {line}" for line in reason_lines(usable.refused)]
     lines.append("  rows are used as they are, personal data included, and a model may repeat it")
-    lines += [f"  {line}" for line in (known_line(usable.known, len(parts.heldout)),) if line]
+    lines += [f"  {line}" for line in (known_line(usable.known, usable.heldout),) if line]
     if usable.train < FEW:
         lines.append(f"  so few rows to train on ({usable.train}) teach a model hardly anything that others share")
     kept = {name for row in (*parts.train, *parts.heldout) for name in classes_of(row)}
@@ -252,7 +250,8 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
         if usable.cut:
             lines.append(f"  {usable.cut} rows are cut to {usable.note}; to keep them whole, {usable.remedy}")
         if beyond := len(parts.train) - usable.train:
-            lines.append(f"  max_pairs counts rows before {usable.note} leaves {beyond} of them out")
+            more = " or max_tokens" * (usable.branch == "reinforce")
+            lines.append(f"  max_pairs counts rows before {usable.note}{more} leaves {beyond} of them out")
     else:
         lines.append(f"  {usable.note}")
     if labels := [name for row in parts.train for name in classes_of(row)]:
@@ -264,7 +263,8 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
             lines.append(f"  no held-out row is of {', '.join(untested[:20])}: what the score says is not of them")
     if scores := [row.label for row in parts.train if isinstance(row, Labelled) and isinstance(row.label, float)]:
         lines.append(f"  scores: {min(scores):.7g} to {max(scores):.7g}, mean {sum(scores) / len(scores):.7g}")
-    for row in parts.train[:2]:
+    refused = {one.where for one in usable.refused}
+    for row in [row for row in parts.train if row.where not in refused][:2]:
         lines.append(f"  {row.where}: {shown(row)}")
     return lines
 

@@ -26,6 +26,11 @@ def num_known(train: Iterable[str], heldout: Iterable[str]) -> int:
     return sum(answer.strip() in known for answer in heldout)
 
 
+def num_known_rows(train: Iterable[Row], heldout: Iterable[Row]) -> int:
+    """How many held-out rows have a last answer that is also one of a training row."""
+    return num_known(learned_answers(train), [found[-1] for row in heldout if (found := learned_answers([row]))])
+
+
 def known_line(count: int, total: int) -> str:
     """That count in a sentence, without its end; nothing for none."""
     what = "held-out answers are also answers of training rows, word for word: the gain may be recall of the answers"

@@ -11,7 +11,7 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 
 from components.core.errors import UserError, clause
 from components.core.plain_text import strings_in
-from components.finetuning_data.rows import COLUMNS, Kind, Refused, Row, UnusableRow, kind_of, parsed, refuse_empty
+from components.finetuning_data import rows as checks
+from components.finetuning_data.rows import Kind, Refused, Row, UnusableRow, kind_of, refuse_empty
 from components.text.csv_table import CsvTable
 from components.text.opening import ByteCount, inner_suffix
 
@@ -62,7 +63,7 @@ def read(path: Path) -> Rows:
         UserError: there is no such file, none of a known format, no row with known columns, or no row that can be used.
     """
     kind: Kind | None = None
-    rows, heldout, refused, columns = list[Row](), list[Row](), list[Refused](), Counter[str]()
+    rows, heldout, refused, columns, unused = list[Row](), list[Row](), list[Refused](), Counter[str](), Counter[str]()
     files = {_name_in(path, file): file for file in files_of(path)}
     apart = heldout_files(files)
     for name, file in files.items():
@@ -75,8 +76,10 @@ def read(path: Path) -> Rows:
             if kind is None:
                 refused.append(Refused(where, "no known columns", ", ".join(value)[:200]))
                 continue
+            used = checks.columns_of(value, kind) or set[str]().union(*checks.COLUMNS[kind])
+            unused.update(checks.filled(value) - used)
             try:
-                (heldout if name in apart else rows).append(parsed(value, kind, where))
+                (heldout if name in apart else rows).append(checks.parsed(value, kind, where))
             except UnusableRow as found:
                 refused.append(Refused(where, found.reason, found.detail))
     if kind is None:
@@ -89,9 +92,8 @@ def read(path: Path) -> Rows:
                         "prompt and completion (or instruction and output), text and label (or labels, or score), or "
                         f"prompt, chosen and rejected{small}")  # fmt: skip
     refuse_empty(path, rows, refused)
-    used = set[str]().union(*COLUMNS[kind])
-    unused = tuple(name for name in columns if name not in used)
-    return Rows(kind, rows, refused, unused, heldout, apart if heldout else ())
+    left = tuple(name for name in columns if unused[name])
+    return Rows(kind, rows, refused, left, heldout, apart if heldout else ())
 
 
 def heldout_files(names: Iterable[str]) -> tuple[str, ...]:
@@ -155,6 +157,7 @@ def _values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any] | Refus
     if inner_suffix(path.name) == ".parquet":
         try:
             with pq.ParquetFile(path) as table:
+                _refuse_twice(name, table.schema_arrow.names)
                 batches = (row for batch in table.iter_batches(batch_size=1000) for row in batch.to_pylist())
                 yield from ((f"{name} row {number}", row) for number, row in enumerate(batches, 1))
         except (pa.ArrowException, OSError, ValueError) as error:  # a byte that is not UTF-8 is a ValueError
@@ -173,9 +176,23 @@ def _values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any] | Refus
         raise UserError(f"{path}: cannot be read to its end ({clause(error)}); write it again") from None
 
 
+def _refuse_twice(name: str, columns: Sequence[str]) -> None:
+    if twice := [column for column, count in Counter(columns).items() if count > 1]:
+        raise UserError(f"{name}: it names {', '.join(twice[:3])} twice; rename one of the columns")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, in which the last of two equal keys would win in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice!r:.40} stands twice in an object; rename one of them")
+    return found
+
+
 def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
     try:
-        value = json.loads(line.decode())
+        value = json.loads(line.decode(), object_pairs_hook=_object)
         if b"\\ud" in line.lower():  # half of a surrogate pair is no text
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
@@ -192,8 +209,7 @@ def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
 
 def _csv(file: ByteCount, name: str) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
     table = CsvTable(file, LONGEST_FIELD)
-    if twice := [column for column, count in Counter(filter(None, table.names)).items() if count > 1]:
-        raise UserError(f"{name}: its header names {', '.join(twice[:3])} twice; rename one of the columns")
+    _refuse_twice(name, [column for column in table.names if column])
     for row in table:
         where = f"{name} line {row.line}"
         if row.problem:

@@ -36,7 +36,7 @@ WANTED: dict[Branch, str] = {
 }  # fmt: skip
 COLUMNS: dict[Kind, tuple[set[str], ...]] = {
     "preference": ({"prompt", "chosen", "rejected"}, {"chosen", "rejected"}),
-    "chat": ({"messages"}, {"prompt", "completion"}, {"conversations"}, {"instruction", "input", "output"},
+    "chat": ({"messages"}, {"conversations"}, {"prompt", "completion"}, {"instruction", "input", "output"},
              {"instruction", "output"}),
     "label": ({"text", "label"},), "labels": ({"text", "labels"},), "score": ({"text", "score"},),
 }  # fmt: skip
@@ -130,6 +130,19 @@ def kind_of(row: dict[str, Any]) -> Kind | None:
     return next((kind for kind, sets in COLUMNS.items() if any(names <= row.keys() for names in sets)), None)
 
 
+def columns_of(row: dict[str, Any], kind: Kind) -> set[str]:
+    """The columns that a row of `kind` is read from: of those that hold something, or else of those that are there.
+
+    Where tables of several forms were united, the columns of the others are null, or empty in a csv.
+    """
+    return next((names for there in (filled(row), row.keys()) for names in COLUMNS[kind] if names <= there), set())
+
+
+def filled(row: dict[str, Any]) -> set[str]:
+    """The columns of a row that hold something."""
+    return {name for name, value in row.items() if value not in (None, "", [])}
+
+
 def parsed(row: dict[str, Any], kind: Kind, where: str) -> Row:
     """A row as one of `kind`.
 
@@ -181,14 +194,18 @@ def reason_lines(refused: Sequence[Refused]) -> list[str]:
 
 def _chat(row: dict[str, Any], where: str) -> Chat:
     """A chat; an empty prompt or answer makes it unusable, since nothing says what to learn."""
-    if "messages" in row:
-        messages = _messages(row["messages"], "messages", "")
-    elif "conversations" in row:
-        messages = _messages(row["conversations"], "conversations", "")
+    columns = columns_of(row, "chat")
+    if not columns:
+        nearest = max(COLUMNS["chat"], key=lambda names: (len(names & row.keys()), -len(names)))
+        raise UnusableRow("missing field", ", ".join(sorted(nearest - row.keys())))
+    if len(columns) == 1:
+        (name,) = columns
+        messages = _messages(row[name], name, "")
     else:
-        prompt, completion = _question(row)
-        shown = [replace(one, learned=one.role != "assistant") for one in _messages(prompt, "prompt", "user")]
-        messages = (*shown, *_messages(completion, "completion", "assistant"))
+        prompt, answer = ("prompt", "completion") if "prompt" in columns else ("instruction", "output")
+        question = _messages(_field(row, prompt) if prompt == "prompt" else _instruction(row), prompt, "user")
+        shown = [replace(one, learned=one.role != "assistant") for one in question]
+        messages = (*shown, *_messages(_field(row, answer), answer, "assistant"))
     _refuse_empty_prompt(messages)
     answers = [message for message in messages if message.role == "assistant"]
     if not answers:
@@ -204,14 +221,13 @@ def _chat(row: dict[str, Any], where: str) -> Chat:
     return Chat(messages, where)
 
 
-def _question(row: dict[str, Any]) -> tuple[Any, Any]:
-    """Prompt and completion, also of Alpaca's columns."""
-    if "instruction" not in row or "prompt" in row:
-        return _field(row, "prompt"), _field(row, "completion")
-    parts = [_field(row, "instruction"), "" if row.get("input") is None else row["input"]]
-    if not all(isinstance(part, str) for part in parts):
-        raise UnusableRow("instruction or input is no text")
-    return "\n\n".join(part for part in parts if part.strip()), _field(row, "output")
+def _instruction(row: dict[str, Any]) -> str:
+    """Instruction and input of Alpaca's columns as one question."""
+    parts = {"instruction": _field(row, "instruction"), "input": "" if row.get("input") is None else row["input"]}
+    for name, part in parts.items():
+        if not isinstance(part, str):
+            raise UnusableRow(f"{name} is no text", f"{part!r:.40}; write it as a text, or as null where there is none")
+    return "\n\n".join(part for part in parts.values() if part.strip())
 
 
 def _refuse_empty_prompt(messages: Sequence[Message]) -> None:
@@ -318,14 +334,15 @@ def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
     for number, one in enumerate(map(_turn, value), 1):
         content = _words(one, f"{name}, message {number}")
         if one.get("role") not in ROLES:
-            raise UnusableRow("unknown role", f"{one.get('role')!r} in message {number}; known are {', '.join(ROLES)}")
+            known = ", ".join((*ROLES, *SPEAKERS) if "from" in one else ROLES)
+            raise UnusableRow("unknown role", f"{one.get('role')!r:.40} in message {number}; known are {known}")
         found.append(Message(one["role"], content, one.get("weight") != 0))
     return tuple(found)
 
 
 def _turn(message: Any) -> Any:
     """A message as it is, or one of ShareGPT's as role and content."""
-    if not isinstance(message, dict) or "from" not in message or "role" in message:
+    if not isinstance(message, dict) or "from" not in message or message.get("role") is not None:
         return message
     speaker = message["from"]
     role = SPEAKERS.get(speaker, speaker) if isinstance(speaker, str) else speaker
@@ -346,7 +363,7 @@ def _words(message: Any, where: str) -> str:
             )
         parts = [part.get("text") for part in content] or [None]
     if not all(isinstance(part, str) for part in parts):
-        raise UnusableRow("message without text", where)
+        raise UnusableRow("message without text", f"{where}; give each message a text, or leave the chat out")
     return "".join(parts)
 
 

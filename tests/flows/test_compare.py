@@ -120,7 +120,8 @@ def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypa
         Report({"choice_accuracy/value": score, "choice_accuracy/low": 0.1}).write(tmp_path / name)
         outs = [{"path": path, "md5": name} for path in ("models/finetune/instruct", metrics)]
         params = {"params.yaml": {"finetune.instruct": {"data": data, "task": "auto"}}}
-        return Snapshot(name, "revision", {"finetune@instruct": {"outs": outs, "params": params}})
+        scored = {"outs": [{"path": "reports/evaluate/details", "md5": "of both"}]}
+        return Snapshot(name, "revision", {"finetune@instruct": {"outs": outs, "params": params}, "evaluate": scored})
 
     store = SimpleNamespace(path=lambda md5: tmp_path / md5 / "metrics.json", pull=lambda md5s: None)
     monkeypatch.setattr(compare, "ObjectCache", lambda: store)
@@ -128,6 +129,19 @@ def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypa
     assert line.endswith("by their own held-out rows, without an interval: choice_accuracy 0.2500 -> 0.5000")
     (line,) = scored_by_themselves(state("a", 0.25), state("b", 0.5, "data/rows/mine"), [])
     assert line.endswith("by rows of unlike tasks, without an interval: choice_accuracy 0.2500 -> 0.5000")
+    assert list(compare.scores(state("a", 0.25), state("b", 0.5, "data/rows/mine"))) == [
+        "scores: both have the same evaluation", line
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("base", ["models/finetune/instruct", None])
+def test_a_branch_that_is_off_since_has_no_score_to_renew(base: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dvc.lock keeps its stage, and no run of the pipeline would change that."""
+    monkeypatch.setattr(compare.seed_runs, "scores_another", lambda one, kind: kind == "reinforce")
+    asked = {"params": {"params.yaml": {"finetune": {"reinforce": {"base": base}}}}}
+    state = Snapshot("b", "workspace", {"finetune@reinforce": {}, "evaluate": asked})
+    told = ["scores B: of earlier models than these: reinforce; run the pipeline there to its end"] if base else []
+    assert list(compare.outdated(Snapshot("a", "first", {}), state)) == told
 
 
 @pytest.mark.parametrize("asked", ["the same", "others"])

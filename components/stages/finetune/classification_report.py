@@ -355,6 +355,8 @@ def _confusion_plot(labels: list[str], confusion: np.ndarray, of_each: np.ndarra
     share = confusion / np.maximum(1, of_each)[:, None]
     picture = axes.imshow(share, vmin=0, vmax=1, cmap="Greens")
     short = [label if len(label) <= 24 else label[:23] + "…" for label in map(_drawable, labels)]
+    if len(set(short)) < len(short):  # cut they are alike: numbered, as they stand in the table
+        short = [f"{number} {label}" for number, label in enumerate(short, 1)]
     axes.set_xticks(range(len(labels)), short, rotation=45, ha="right")
     axes.set_yticks(range(len(labels)), short)
     for row, column in np.ndindex(*confusion.shape):

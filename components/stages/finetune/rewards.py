@@ -21,6 +21,7 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.core.workers import ONE_THREAD, die_with_parent
+from components.finetuning_data.rows import LARGEST_SCORE
 from components.synthetic.curriculum import is_right
 
 FILE = "reward.py"
@@ -154,7 +155,8 @@ def _serve(path: Path, pipe: Connection) -> None:
             if not isinstance(value, Real):
                 pipe.send(f"is no number but {type(value).__name__}")
             else:
-                pipe.send(number if math.isfinite(number) else f"is {number}, not finite")
+                fits = abs(number) <= LARGEST_SCORE
+                pipe.send(number if fits else f"is {number:g}, and not within {LARGEST_SCORE:g} of 0")
 
 
 def _line(error: BaseException) -> str:

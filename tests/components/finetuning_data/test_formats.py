@@ -51,8 +51,8 @@ def test_rows_of_sharegpt_and_alpaca_are_chats(tmp_path: Path) -> None:
                        {"conversations": [{"from": "tool", "value": "3"}, *spoken]}))  # fmt: skip
     assert found.rows == [Chat(tuple(Message(**turn) for turn in TURNS[:3]), "rows.jsonl line 1")]
     assert [(one.reason, one.detail) for one in found.refused] == [
-        ("message without text", "conversations, message 1"),
-        ("unknown role", "'tool' in message 1; known are system, user, assistant"),
+        ("message without text", "conversations, message 1; give each message a text, or leave the chat out"),
+        ("unknown role", "'tool' in message 1; known are system, user, assistant, human, gpt"),
     ]
     assert found.unused == ("id",)
     asked = {"instruction": "Add them.", "input": "1 and 2", "output": "3"}
@@ -63,8 +63,39 @@ def test_rows_of_sharegpt_and_alpaca_are_chats(tmp_path: Path) -> None:
     assert [[turn.content for turn in row.messages] for row in found.rows if isinstance(row, Chat)] == [
         ["Add them.\n\n1 and 2", "3"], ["Say hi.", "Hi"], ["Say hi.", "Hi"]
     ]  # fmt: skip
-    assert count_reasons(found.refused) == {"instruction or input is no text": 3, "missing field": 1}
+    assert count_reasons(found.refused) == {"input is no text": 3, "missing field": 1}
+    assert found.refused[1].detail == "0; write it as a text, or as null where there is none"
     assert found.unused == ()
+
+
+def test_of_tables_that_were_united_each_row_is_read_by_the_columns_it_fills(tmp_path: Path) -> None:
+    """And a column that belongs to a form, but to none of the row's, is named as not used."""
+    asked, spoken = {"instruction": "Say hi.", "output": "Hi"}, [{"from": "human", "value": "a"}, {"from": "gpt",
+                     "value": "b"}]  # fmt: skip
+    nulls = [turn | {"role": None, "content": None} for turn in spoken]
+    found = read(jsonl(tmp_path, asked | {"conversations": None, "prompt": None}, asked | {"prompt": "all of it"},
+                       {"conversations": nulls, "messages": None, "instruction": ""},
+                       {"prompt": "a", "completion": "b", "input": "c"}, {"output": "b"}))  # fmt: skip
+    assert [[turn.content for turn in row.messages] for row in found.rows if isinstance(row, Chat)] == [
+        ["Say hi.", "Hi"], ["Say hi.", "Hi"], ["a", "b"], ["a", "b"],
+    ]  # fmt: skip
+    assert found.unused == ("prompt", "input")
+    (one,) = found.refused
+    assert (one.reason, one.detail) == ("missing field", "instruction")
+
+
+def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """The last of them would win, and the other be lost in silence."""
+    found = read(
+        jsonl(tmp_path, {"prompt": "a", "completion": "b"}, '{"prompt": "a", "completion": "b", "prompt": "c"}')
+    )
+    assert [(one.reason, one.detail) for one in found.refused] == [
+        ("not JSON", "the key 'prompt' stands twice in an object; rename one of them")
+    ]
+    table = pa.Table.from_arrays([pa.array(["a"])] * 3, names=["instruction", "output", "output"])
+    pq.write_table(table, tmp_path / "rows.parquet")
+    with pytest.raises(UserError, match=r"rows\.parquet: it names output twice; rename one of the columns"):
+        read(tmp_path / "rows.parquet")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +207,7 @@ def test_a_row_of_another_kind_is_refused_and_columns_that_are_not_used_are_name
 
 def test_a_csv_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label,text\na,b,c\n")
-    with pytest.raises(UserError, match=r"a\.csv: its header names text twice; rename one of the columns"):
+    with pytest.raises(UserError, match=r"a\.csv: it names text twice; rename one of the columns"):
         read(tmp_path / "a.csv")
 
 

@@ -168,8 +168,11 @@ def test_groups_that_teach_nothing_are_replaced_by_ones_that_do(
     ("body", "says"),
     [
         ("raise ValueError('no')", "raises ValueError: no, for the prompt '1\\+1=' with the completion ' 2'"),
-        ("return float('nan')", "is nan, not finite, for the prompt '1\\+1='"),
-        ("return float('inf') if completion == ' 4' else 1", "is inf, not finite, for the prompt '1\\+2='"),
+        ("return float('nan')", "is nan, and not within 1e\\+30 of 0, for the prompt '1\\+1='"),
+        (
+            "return float('inf') if completion == ' 4' else 1",
+            "is inf, and not within 1e\\+30 of 0, for the prompt '1\\+2='",
+        ),
         ("return 'good'", "is no number but str"),
         ("import random; return random.random()", "not the same when asked twice"),
         ("seen.append(1); return len(seen)", "not the same when asked twice"),
