@@ -77,7 +77,7 @@ BENCHMARKS = {
         "attestations tampered with, intervals trained again, a text forgotten: 25 minutes", (("benchmarks.proof",),)
     ),
     "long": Benchmark(
-        "the test cases that `make test` leaves out: twenty minutes", (("pytest", "-n", "2", "-m", "long"),)
+        "the test cases that `make test` leaves out: under an hour", (("pytest", "-n", "2", "-m", "long"),)
     ),
 }
 
