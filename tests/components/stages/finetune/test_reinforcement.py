@@ -173,6 +173,7 @@ def test_groups_that_teach_nothing_are_replaced_by_ones_that_do(
             "return float('inf') if completion == ' 4' else 1",
             "is inf, and not within 1e\\+30 of 0, for the prompt '1\\+2='",
         ),
+        ("return 1e160", "is 1e\\+160, and not within 1e\\+30 of 0, for the prompt '1\\+1='"),
         ("return 'good'", "is no number but str"),
         ("import random; return random.random()", "not the same when asked twice"),
         ("seen.append(1); return len(seen)", "not the same when asked twice"),
