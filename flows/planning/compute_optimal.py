@@ -19,7 +19,7 @@ from components.model.shape import derive_shape
 from components.params import Params
 from components.studies.scaling import sweep
 from components.studies.scaling.compute_optimal import Fitted, Price, cheapest, frontier, plot, served_flops
-from components.studies.scaling.law import BudgetPlan, Candidate, Law, best, resampled
+from components.studies.scaling.law import BudgetPlan, Candidate, Law, best, fit, resampled
 from flows.system import paths
 
 REPORTS = paths.ROOT / "reports" / "scaling"
@@ -74,8 +74,9 @@ def read_law(path: Path, bootstrap: int) -> Fitted:
     if not path.exists():
         raise UserError(f"{path} is not there; run `make scaling` first, it fits the law")
     summary = read_json(path)
-    law = Law(**{field.name: summary["fits"]["law"][field.name] for field in fields(Law)})
+    found = summary["fits"]["law"]
     points = [sweep.point(cell) for cell in summary["cells"] if cell["purpose"] == "fit"]
+    law = fit(points, [Law(**{one.name: found[one.name] for one in fields(Law) if one.name in found})])  # older: p = 1
     return Fitted(law, resampled(points, law, bootstrap, seed=1))
 
 

@@ -86,19 +86,13 @@ def cheapest(law: Law, loss: float, served_tokens: float, candidates: Sequence[C
     Returns:
         None if the law says that no candidate reaches the loss, on whatever number of tokens.
     """
-    tokens = [(candidate, tokens_to(law, candidate.size, loss)) for candidate in candidates]
+    tokens = [(candidate, law.tokens_to(candidate.size, loss)) for candidate in candidates]
     plans = [
         BudgetPlan(candidate, number * candidate.flops_per_token, number, loss)
         for candidate, number in tokens
         if number < math.inf
     ]
     return min(plans, key=lambda plan: plan.flops + served_flops(plan, served_tokens), default=None)
-
-
-def tokens_to(law: Law, size: float, loss: float) -> float:
-    """Training tokens with which a model of `size` reaches `loss`; infinite if it never does."""
-    left = loss - law.floor - law.size_scale / size**law.size_exponent
-    return (law.token_scale / left) ** (1 / law.token_exponent) if left > 0 else math.inf
 
 
 def frontier(law: Law, flops: float, candidates: Sequence[Candidate]) -> list[BudgetPlan]:

@@ -65,7 +65,7 @@ class Fits:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
-        names = ("floor", "size_exponent", "token_exponent", "optimum_exponent")
+        names = ("floor", "size_exponent", "token_exponent", "power", "optimum_exponent")
         return {
             "law": self.law.as_dict(),
             "intervals": {name: self.interval(lambda law, key=name: getattr(law, key)) for name in names},  # type: ignore[misc]

@@ -1,8 +1,14 @@
 """Scaling law: three fits of loss against size, data and compute, which predict larger runs from small ones.
 
-    L(N, D) = E + A / N^alpha + B / D^beta    the parametric form (Hoffmann et al. 2022, arXiv:2203.15556, approach 3)
-    parabola of L in log N at equal compute   its lowest point is the best size for that compute (approach 2)
-    L(C) = E + k / C^gamma                    the rival a law must beat: a power law with a floor through the best runs
+    L(N, D) = E + ((A / N^alpha)^p + (B / D^beta)^p)^(1/p)    the parametric form
+    parabola of L in log N at equal compute    its lowest point is the best size (arXiv:2203.15556, approach 2)
+    L(C) = E + k / C^gamma                     the rival a law must beat: a power law with a floor through the best runs
+
+The form has two published ones in it: with p = 1 the sum of Hoffmann et al. 2022 (arXiv:2203.15556, approach 3), with
+E = 0 and p = 1 / beta that of Kaplan et al. 2020 (arXiv:2001.08361, equation 1.5). In a sum, what a wrong size costs at
+equal compute and how fast the best loss falls with compute hang on the same exponents. Small networks pay more for a
+wrong size than their best losses' fall allows; a sum then takes large exponents, and with them a floor that is not
+there. p sets the two apart: the larger, the more the loss is what the scarcer of size and data permits.
 
 N is the number of weights used in matrix products (blocks and head), D tokens, C floating-point operations as
 `Shape.flops_per_token` counts them; L is any loss, here bits per byte. A fit never says more than its points do: where
@@ -22,6 +28,8 @@ MIN_BUDGETS = 3
 """Budgets with a best size that an exponent over compute needs."""
 FARTHEST = 50.0
 """Bound of the logarithms of A and B."""
+LEAST_POWER, MOST_POWER = 0.5, 20.0
+"""Bounds of p. At 20 the loss is the larger term's within 4% of what is not floor, everywhere."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +44,27 @@ class Point:
 
 @dataclass(frozen=True)
 class Law:
-    """L(N, D) = floor + size_scale / N^size_exponent + token_scale / D^token_exponent."""
+    """L(N, D) = floor + ((size_scale / N^size_exponent)^power + (token_scale / D^token_exponent)^power)^(1 / power)."""
 
     floor: float
     size_scale: float
     size_exponent: float
     token_scale: float
     token_exponent: float
+    power: float = 1.0
 
     def loss(self, size: float, tokens: float) -> float:
         """Expected loss of a run."""
-        return self.floor + self.size_scale / size**self.size_exponent + self.token_scale / tokens**self.token_exponent
+        of_size, of_tokens = self.size_scale / size**self.size_exponent, self.token_scale / tokens**self.token_exponent
+        return self.floor + (of_size**self.power + of_tokens**self.power) ** (1 / self.power)
+
+    def tokens_to(self, size: float, loss: float) -> float:
+        """Training tokens with which a model of `size` reaches `loss`; infinite if it never does."""
+        of_size = self.size_scale / size**self.size_exponent
+        if loss - self.floor <= of_size:
+            return math.inf
+        of_tokens = ((loss - self.floor) ** self.power - of_size**self.power) ** (1 / self.power)
+        return (self.token_scale / of_tokens) ** (1 / self.token_exponent)
 
     @property
     def optimum_exponent(self) -> float:
@@ -65,10 +83,10 @@ def fit(points: Sequence[Point], starts: Sequence[Law] = ()) -> Law:
     """The law with the smallest Huber loss of log residuals, from several starts (the problem is not convex).
 
     Args:
-        points: at least six, of more than one size and one number of tokens.
+        points: at least seven, of more than one size and one number of tokens.
         starts: where to begin; empty for a grid of exponents and floors.
     """
-    assert len(points) >= 6, "five unknowns need more points"
+    assert len(points) >= 7, "six unknowns need more points"
     data = _Logs.of(points)
     tried = [_descend(data, start) for start in (map(data.free, starts) if starts else data.grid())]
     _, best = min(tried, key=lambda one: one[0])
@@ -93,44 +111,51 @@ class _Logs:
     def grid(self) -> Iterator[np.ndarray]:
         """Starts: what is not floor is shared between size and data."""
         typical = float(np.median(self.loss))
-        for alpha, beta, floor in product((0.2, 0.5, 1.0), (0.2, 0.5, 1.0), (0.2, 0.7)):
-            term = typical + math.log((1 - floor) / 2)
-            yield np.array([typical + math.log(floor), term, alpha, term, beta])
+        for alpha, beta, floor, power in product((0.15, 0.5, 1.0), (0.15, 0.5, 1.0), (0.2, 0.7), (1.0, 3.0)):
+            term = typical + math.log(1 - floor) - math.log(2) / power
+            yield np.array([typical + math.log(floor), term, alpha, term, beta, math.log(power)])
 
     def free(self, law: Law) -> np.ndarray:
-        """A law as the unknowns of the descent: log E, log A, alpha, log B, beta, relative to the means."""
+        """A law as the unknowns of the descent: log E, log A, alpha, log B, beta (relative to the means), log p."""
         a = math.log(law.size_scale) - law.size_exponent * self.middle[0]
         b = math.log(law.token_scale) - law.token_exponent * self.middle[1]
-        return np.array([math.log(law.floor), a, law.size_exponent, b, law.token_exponent])
+        return np.array([math.log(law.floor), a, law.size_exponent, b, law.token_exponent, math.log(law.power)])
 
     def law(self, free: np.ndarray) -> Law:
         """The reverse of `free`."""
-        floor, a, alpha, b, beta = (float(value) for value in free)
+        floor, a, alpha, b, beta, power = (float(value) for value in free)
         scales = math.exp(a + alpha * self.middle[0]), math.exp(b + beta * self.middle[1])
-        return Law(math.exp(floor), scales[0], alpha, scales[1], beta)
+        return Law(math.exp(floor), scales[0], alpha, scales[1], beta, math.exp(power))
 
-    def _terms(self, free: np.ndarray) -> np.ndarray:
-        """Logarithms of floor, size term and token term: (3, points)."""
-        floor, a, alpha, b, beta = free
-        return np.stack([np.full_like(self.size, floor), a - alpha * self.size, b - beta * self.tokens])
+    def _terms(self, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logarithms of the size and the token term: (2, points); of what both make together: (points,)."""
+        _, a, alpha, b, beta, power = free
+        terms = np.stack([a - alpha * self.size, b - beta * self.tokens])
+        return terms, np.logaddexp.reduce(terms * np.exp(power)) / np.exp(power)
 
     def residuals(self, free: np.ndarray) -> np.ndarray:
         """log predicted - log measured."""
-        return np.logaddexp.reduce(self._terms(free)) - self.loss
+        return np.logaddexp(free[0], self._terms(free)[1]) - self.loss
 
     def slopes(self, free: np.ndarray) -> np.ndarray:
-        """Derivatives of the residuals by the unknowns: (points, 5)."""
-        terms = self._terms(free)
-        of_floor, of_size, of_tokens = np.exp(terms - np.logaddexp.reduce(terms))
-        return np.stack([of_floor, of_size, -self.size * of_size, of_tokens, -self.tokens * of_tokens], axis=1)
+        """Derivatives of the residuals by the unknowns: (points, 6)."""
+        terms, joint = self._terms(free)
+        total = np.logaddexp(free[0], joint)
+        share = np.exp((terms - joint) * np.exp(free[5]))  # of the p-th power of both, (2, points)
+        of_size, of_tokens = np.exp(joint - total) * share
+        of_power = np.exp(joint - total) * ((share * terms).sum(axis=0) - joint)
+        return np.stack(
+            [np.exp(free[0] - total), of_size, -self.size * of_size, of_tokens, -self.tokens * of_tokens, of_power],
+            axis=1,
+        )
 
 
 def _descend(data: _Logs, start: np.ndarray) -> tuple[float, np.ndarray]:
     """(Huber loss, unknowns) reached from a start."""
     from scipy.optimize import least_squares
 
-    low = np.array([-FARTHEST, -FARTHEST, 0.01, -FARTHEST, 0.01])
-    high = np.array([FARTHEST, FARTHEST, 3.0, FARTHEST, 3.0])
+    low = np.array([-FARTHEST, -FARTHEST, 0.01, -FARTHEST, 0.01, math.log(LEAST_POWER)])
+    high = np.array([FARTHEST, FARTHEST, 3.0, FARTHEST, 3.0, math.log(MOST_POWER)])
     solution = least_squares(
         data.residuals, np.clip(start, low + 1e-6, high - 1e-6), data.slopes, (low, high), loss="huber", f_scale=HUBER
     )

@@ -77,8 +77,8 @@ def _markdown(fits: Fits, checks: Sequence[dict[str, Any]]) -> str:
         f"{len(fits.results)} {fits.params.objective} runs; loss in bits per byte of {text}; equal runs with other "
         f"seeds differ by {fits.seed_spread:.4f} (standard deviation).",
         "",
-        f"    L(N, D) = {law.floor:.3f} + {law.size_scale:.4g} / N^{law.size_exponent:.3f} "
-        f"+ {law.token_scale:.4g} / D^{law.token_exponent:.3f}",
+        f"    L(N, D) = {law.floor:.3f} + (({law.size_scale:.4g} / N^{law.size_exponent:.3f})^{law.power:.2f} "
+        f"+ ({law.token_scale:.4g} / D^{law.token_exponent:.3f})^{law.power:.2f})^(1/{law.power:.2f})",
         "",
         f"- by this law the best size grows as compute to the power {law.optimum_exponent:.2f} "
         f"(95%: {low:.2f} to {high:.2f})",

@@ -18,12 +18,11 @@ from components.studies.scaling.compute_optimal import (
     frontier,
     plot,
     served_flops,
-    tokens_to,
 )
 from components.studies.scaling.law import BudgetPlan, Candidate, Law, best
 from tests.components.carbon.planning.test_step_cost_table import RATES
 
-LAW = Law(floor=1.5, size_scale=40.0, size_exponent=0.35, token_scale=120.0, token_exponent=0.3)
+LAW = Law(floor=1.5, size_scale=40.0, size_exponent=0.35, token_scale=120.0, token_exponent=0.3, power=1.5)
 LAWS = [replace(LAW, floor=1.5 + number / 100) for number in range(-20, 21)]
 CANDIDATES = [Candidate(str(width), 30.0 * width**2, 200.0 * width**2) for width in range(64, 2049, 64)]
 NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
@@ -49,7 +48,7 @@ def test_a_lopsided_choice_reaches_its_loss_for_less(size: float) -> None:
 
 def test_below_the_laws_floor_nothing_helps() -> None:
     assert cheapest(LAW, 1.4, 0.0, CANDIDATES) is None
-    assert tokens_to(LAW, 1e6, 1.6) == float("inf")
+    assert LAW.tokens_to(1e6, 1.6) == float("inf")
 
 
 @given(st.floats(1e6, 1e14), st.floats(1.9, 3.0))
@@ -64,7 +63,7 @@ def test_a_model_that_is_served_is_smaller_and_trained_for_longer(served: float,
     assert life.tokens >= trained.tokens
     assert life_flops(life, served) <= life_flops(trained, served) * (1 + 1e-12)
     assert life_flops(life, served) == pytest.approx(life.candidate.flops_per_token * (life.tokens + served / 3))
-    others = [(tokens_to(LAW, one.size, loss) + served / 3) * one.flops_per_token for one in CANDIDATES]
+    others = [(LAW.tokens_to(one.size, loss) + served / 3) * one.flops_per_token for one in CANDIDATES]
     assert life_flops(life, served) == pytest.approx(min(others))
 
 
