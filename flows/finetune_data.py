@@ -32,7 +32,7 @@ from components.finetuning_data.chat import encode
 from components.finetuning_data.coverage import known_line, num_known_rows, seen_line
 from components.finetuning_data.formats import Rows, read
 from components.finetuning_data.rows import BRANCH, Chat, Kind, Labelled, Preference, reason_lines
-from components.finetuning_data.split import Split, classes_of, split
+from components.finetuning_data.split import Split, alike_line, classes_of, split
 from components.params import FURTHER, Branch, Finetune
 from flows.system import params_file, paths
 from flows.system.command import parser_of, run_command
@@ -84,7 +84,7 @@ def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) 
     heldout = paths.ROOT / "data/ingest/heldout"
     is_there = (heldout / "manifest.json").exists()
     parts = split(examples, path, heldout if is_there else None, sys.maxsize, mine.seed)
-    folder = fetched_base(base) if base else None
+    folder = None if base is None else fetched_base(base)
     if fits == "reinforce":
         check_reward(path, parts)
     description = [described(folder, fits)] if folder else []
@@ -248,7 +248,7 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
         middle = usable.lengths[len(usable.lengths) // 2]
         lines.append(f"  tokens per row: median {middle}, longest {usable.lengths[-1]}")
         if usable.cut:
-            lines.append(f"  {usable.cut} rows are cut to {usable.note}; to keep them whole, {usable.remedy}")
+            lines.append(f"  rows cut to {usable.note}: {usable.cut}; to keep them whole, {usable.remedy}")
         if beyond := len(parts.train) - usable.train:
             more = " or max_tokens" * (usable.branch == "reinforce")
             lines.append(f"  max_pairs counts rows before {usable.note}{more} leaves {beyond} of them out")
@@ -258,8 +258,8 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
         lines.append("  classes: " + ", ".join(f"{name} {labels.count(name)}" for name in sorted(set(labels))[:20]))
         if missing := sorted({name for name in labels if name.casefold() in MISSING}):
             lines.append(f"  {', '.join(missing)}: if that means that the label is missing, leave these rows out")
-        tested = {name for row in parts.heldout for name in classes_of(row)}
-        if untested := sorted(set(labels) - tested):
+        lines += [f"  {line}" for line in (alike_line(labels),) if line]
+        if untested := sorted(set(labels) - {name for row in parts.heldout for name in classes_of(row)}):
             lines.append(f"  no held-out row is of {', '.join(untested[:20])}: what the score says is not of them")
     if scores := [row.label for row in parts.train if isinstance(row, Labelled) and isinstance(row.label, float)]:
         lines.append(f"  scores: {min(scores):.7g} to {max(scores):.7g}, mean {sum(scores) / len(scores):.7g}")

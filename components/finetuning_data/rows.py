@@ -336,7 +336,10 @@ def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
         if one.get("role") not in ROLES:
             known = ", ".join((*ROLES, *SPEAKERS) if "from" in one else ROLES)
             raise UnusableRow("unknown role", f"{one.get('role')!r:.40} in message {number}; known are {known}")
-        found.append(Message(one["role"], content, one.get("weight") != 0))
+        weight = one.get("weight")
+        if weight not in (None, 0, 1):
+            raise UnusableRow("weight is neither 0 nor 1", f"{weight!r:.40} in message {number}")
+        found.append(Message(one["role"], content, weight != 0))
     return tuple(found)
 
 

@@ -318,3 +318,11 @@ def classes_of(row: Row) -> tuple[str, ...]:
     """Names of the classes of a row; none of a row that has a score or is a chat or a preference."""
     label = row.label if isinstance(row, Labelled) else ()
     return (label,) if isinstance(label, str) else () if isinstance(label, float) else label
+
+
+def alike_line(names: Iterable[str]) -> str:
+    """Names the first classes that differ in case alone, often one class written in two ways; nothing if none do."""
+    different = set(names)
+    spelt = Counter(name.casefold() for name in different)
+    alike = sorted(name for name in different if spelt[name.casefold()] > 1)
+    return f"classes that differ in case alone: {', '.join(map(repr, alike[:6]))}" if alike else ""

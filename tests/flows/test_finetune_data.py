@@ -156,7 +156,7 @@ def test_the_remedy_for_rows_that_are_cut_makes_room(
     mine = params_file.changed(schema.load(params_yaml), {"finetune.instruct.context": context}, "test")
     params_file.write(params_yaml, mine)
     subject.wanted(str(tmp_path / "long.jsonl"), None, str(base), "train")
-    [line] = [line for line in capsys.readouterr().out.splitlines() if "rows are cut to" in line]
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "rows cut to" in line]
     assert line.endswith(f"; to keep them whole, {remedy}")
 
 
@@ -176,6 +176,10 @@ def test_rows_go_to_the_branch_that_learns_from_them(
     )
     subject.wanted(str(tmp_path / "rare.csv"), None, None, "train")
     assert "no held-out row is of rare: what the score says is not of them" in capsys.readouterr().out
+    spelt = [f"one{i} two{i},{('no', 'No', 'yes')[i % 3]}" for i in range(60)]
+    (tmp_path / "spelt.csv").write_text("\n".join(["text,label", *spelt]))
+    subject.wanted(str(tmp_path / "spelt.csv"), None, None, "train")
+    assert "  classes that differ in case alone: 'No', 'no'\n" in capsys.readouterr().out
     rows = [{"text": f"one{i} two{i}", "labels": ["even"] * (i % 2 == 0)} for i in range(40)]
     (tmp_path / "several.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert "finetune.classify.data" in subject.wanted(str(tmp_path / "several.jsonl"), None, None, "train")
@@ -253,6 +257,8 @@ def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path
         subject.wanted(str(chats), None, str(tmp_path / "model-False"), "train")
     with pytest.raises(UserError, match=r"no config\.json, so this is no model folder"):
         subject.wanted(str(chats), None, str(tmp_path), "train")
+    with pytest.raises(UserError, match=r"no config\.json"):  # of a variable that is not set
+        subject.wanted(str(chats), None, "", "train")
 
 
 def small_base(folder: Path, text: str) -> Path:

@@ -3,7 +3,6 @@
 Every row that is cut, or has nothing to learn, is counted; the report says how many and why, details/refused.csv which.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from components.finetuning_data.chat import encode
 from components.finetuning_data.coverage import learned_answers, num_known
 from components.finetuning_data.formats import read
 from components.finetuning_data.rows import Chat, Kind, Message, Refused, raise_if_other_kind, refuse_empty
-from components.finetuning_data.split import Split, classes_of, split
+from components.finetuning_data.split import Split, alike_line, classes_of, split
 from components.instruction_pairs.examples import Examples, Passage, ProblemType, PromptPair
 from components.params import Finetune
 from components.stages.finetune.task_selection import Branch, Choice, FinetuneTask
@@ -119,8 +118,7 @@ def _note(rows: Split) -> str:
     learned, tested = ({name for row in some for name in classes_of(row)} for some in (rows.train, rows.heldout))
     names = ", ".join(map(repr, sorted(learned - tested)[:5])) + (", ..." if len(learned - tested) > 5 else "")
     untested = f" No held-out row is of the classes {names}: no score here is about them." if learned - tested else ""
-    spelt = Counter(name.casefold() for name in learned)
-    twins = sorted(name for name in learned if spelt[name.casefold()] > 1)
-    one = f" Classes that differ in case alone: {', '.join(map(repr, twins[:6]))}." if twins else ""
+    alike = alike_line(learned)
+    one = f" {alike[0].upper()}{alike[1:]}." if alike else ""
     given = f" {rows.given[0].upper()}{rows.given[1:]}." if rows.given else ""
     return f"Similar rows are all on one side of the split.{given}{beyond}{untested}{one}"

@@ -153,7 +153,7 @@ def _serve(path: Path, pipe: Connection) -> None:
                 pipe.send(f"raises {_line(error)}")
                 continue
             if not isinstance(value, Real):
-                pipe.send(f"is no number but {type(value).__name__}")
+                pipe.send(f"is no number but {type(value).__name__}; return a float")
             else:
                 fits = abs(number) <= LARGEST_SCORE
                 pipe.send(number if fits else f"is {number:g}, and not within {LARGEST_SCORE:g} of 0")

@@ -155,6 +155,7 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
         ({"messages": TURNS[2:3]}, "no question"),
         ({"messages": []}, "no messages"),
         ({"messages": [TURNS[1], {"role": "assistant", "content": "x", "weight": 0}]}, "nothing to learn"),
+        ({"messages": [TURNS[1], {"role": "assistant", "content": "x", "weight": "0"}]}, "weight is neither 0 nor 1"),
         ({"prompt": "a", "completion": [{"role": "user", "content": "x"}]}, "no answer"),
     ],
 )

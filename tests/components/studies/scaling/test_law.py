@@ -39,7 +39,7 @@ def test_a_law_is_recovered_from_its_points(law: Law) -> None:
 
 
 def test_the_law_holds_the_published_forms() -> None:
-    """Hoffmann et al. 2022 at p = 1; Kaplan et al. 2020, equation 1.5 with its constants of table 1, at p = 1 / beta."""
+    """Hoffmann et al. 2022 at p = 1; Kaplan et al. 2020, equation 1.5 with its constants, at p = 1 / beta."""
     assert Law(1.69, 406.4, 0.34, 410.7, 0.28).loss(1e8, 1e9) == pytest.approx(
         1.69 + 406.4 / 1e8**0.34 + 410.7 / 1e9**0.28
     )
