@@ -28,6 +28,8 @@ MIN_BUDGETS = 3
 """Budgets with a best size that an exponent over compute needs."""
 FARTHEST = 50.0
 """Bound of the logarithms of A and B."""
+LEAST_FLOOR = 0.1
+"""Of the lowest loss: descents begin at this floor or a higher one; of one near 0 the logarithm changes nothing."""
 LEAST_POWER, MOST_POWER = 0.5, 20.0
 """Bounds of p. At 20 the loss is the larger term's within 4% of what is not floor, everywhere."""
 
@@ -156,9 +158,9 @@ def _descend(data: _Logs, start: np.ndarray) -> tuple[float, np.ndarray]:
 
     low = np.array([-FARTHEST, -FARTHEST, 0.01, -FARTHEST, 0.01, math.log(LEAST_POWER)])
     high = np.array([FARTHEST, FARTHEST, 3.0, FARTHEST, 3.0, math.log(MOST_POWER)])
-    solution = least_squares(
-        data.residuals, np.clip(start, low + 1e-6, high - 1e-6), data.slopes, (low, high), loss="huber", f_scale=HUBER
-    )
+    begin = np.clip(start, low + 1e-6, high - 1e-6)
+    begin[0] = max(begin[0], data.loss.min() + math.log(LEAST_FLOOR))
+    solution = least_squares(data.residuals, begin, data.slopes, (low, high), loss="huber", f_scale=HUBER)
     return float(solution.cost), solution.x
 
 

@@ -104,6 +104,14 @@ def test_a_descent_from_the_law_itself_stays_there_and_one_from_out_of_bounds_co
         assert scaling_law._descend(logs, start)[1] == pytest.approx(logs.free(TRUE), abs=1e-3)
 
 
+def test_other_luck_may_have_a_floor_where_the_fit_has_none() -> None:
+    """Descents that began at a floor of 0 stayed there, and its interval was 0 to 0."""
+    rows = flat(points(Law(1e-6, 10.0, 0.11, 8.0, 0.08, 2.5), noise=0.004))
+    law = scaling_law.fit(rows)
+    assert law.floor < 1e-3
+    assert max(other.floor for other in scaling_law.resampled(rows, law, 20, seed=1)) > 0.1
+
+
 def test_a_power_law_may_be_steeper_than_the_last_exponent_tried() -> None:
     budgets = {flops: [Point(1.0, 1.0, flops, flops**-4.0)] for flops in (1.0, 2.0, 4.0)}
     assert scaling_law.power_law(budgets).exponent == pytest.approx(3.0, abs=0.01)
