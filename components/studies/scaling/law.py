@@ -7,8 +7,8 @@
 The form has two published ones in it: with p = 1 the sum of Hoffmann et al. 2022 (arXiv:2203.15556, approach 3), with
 E = 0 and p = 1 / beta that of Kaplan et al. 2020 (arXiv:2001.08361, equation 1.5). In a sum, what a wrong size costs at
 equal compute and how fast the best loss falls with compute hang on the same exponents. Small networks pay more for a
-wrong size than their best losses' fall allows; a sum then takes large exponents, and with them a floor that is not
-there. p sets the two apart: the larger, the more the loss is what the scarcer of size and data permits.
+wrong size than their best losses' fall allows; a sum then takes large exponents, and with them a floor that larger runs
+go below. p sets the two apart: the larger, the more the loss is what the scarcer of size and data permits.
 
 N is the number of weights used in matrix products (blocks and head), D tokens, C floating-point operations as
 `Shape.flops_per_token` counts them; L is any loss, here bits per byte. A fit never says more than its points do: where
@@ -245,8 +245,15 @@ class PowerLaw:
         return self.floor + self.scale / flops**self.exponent
 
 
+def _best_loss(points: Sequence[Point]) -> float:
+    losses = [loss for _, loss in mean_by_size(points)]
+    one = minimum(points) if len(losses) >= 3 else None
+    return one.loss if one and not one.edge else min(losses)
+
+
 def power_law(budgets: Mapping[float, Sequence[Point]]) -> PowerLaw:
-    """The power law with the least squares through the best size of each budget (seeds are averaged).
+    """The power law with the least squares through the best loss of each budget: the parabola's lowest point, which
+    hangs less on one run's luck than the lowest loss; where it has none, the lowest loss (seeds are averaged).
 
     For each exponent, floor and scale are a linear problem; neither is negative. Two budgets say nothing of a floor:
     it is 0 then.
@@ -254,7 +261,7 @@ def power_law(budgets: Mapping[float, Sequence[Point]]) -> PowerLaw:
     from scipy.optimize import minimize_scalar, nnls
 
     assert len(budgets) >= 2
-    losses = np.array([min(loss for _, loss in mean_by_size(points)) for points in budgets.values()])
+    losses = np.array([_best_loss(points) for points in budgets.values()])
     flops = np.array([np.mean([point.flops for point in points]) for points in budgets.values()])
     middle = float(np.exp(np.log(flops).mean()))
     floors = np.full(len(flops), float(len(flops) > 2))

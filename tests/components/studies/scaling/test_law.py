@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -170,7 +171,7 @@ def frontier(exponent: float, floor: float = 1.5) -> dict[float, list[Point]]:
     """Budgets whose best sizes lie on floor + 900 / C^exponent; sizes to either side are worse."""
     return {
         budget: [Point(size, budget / size, budget, floor + 900 / budget**exponent + worse)
-                 for size, worse in ((1e4, 0.1), (1e5, 0.0), (1e6, 0.2))]
+                 for size, worse in ((1e4, 0.1), (1e5, 0.0), (1e6, 0.1))]
         for budget in BUDGETS
     }  # fmt: skip
 
@@ -192,6 +193,16 @@ def test_the_rival_averages_seeds_and_has_no_floor_from_two_budgets() -> None:
     two = dict(list(frontier(0.24, floor=0.0).items())[:2])
     assert scaling_law.power_law(two).floor == 0.0
     assert scaling_law.power_law(two).exponent == pytest.approx(0.24, rel=1e-3)
+
+
+def test_a_budgets_best_loss_follows_the_luck_of_one_run_by_half() -> None:
+    """The rival went through the lowest run of each budget, and so its errors followed one run's luck."""
+    bowl = [Point(math.exp(at), 1.0, 1.0, 2.0 + 0.1 * (at - 2) ** 2) for at in (0.0, 1.0, 2.0, 3.0, 4.0)]
+    assert scaling_law._best_loss(bowl) == pytest.approx(2.0)
+    lucky = [replace(one, loss=one.loss - 0.02 * (number == 2)) for number, one in enumerate(bowl)]
+    assert 1.99 < scaling_law._best_loss(lucky) < 1.995
+    assert scaling_law._best_loss(bowl[:3]) == pytest.approx(2.0), "the largest size is the best: no lowest point"
+    assert scaling_law._best_loss(bowl[1:3]) == pytest.approx(2.0), "two sizes have no parabola"
 
 
 def test_the_best_plan_spends_the_budget_and_no_other_is_better() -> None:
