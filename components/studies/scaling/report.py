@@ -81,8 +81,8 @@ def _markdown(fits: Fits, checks: Sequence[dict[str, Any]]) -> str:
         f"    L(N, D) = {law.floor:.3f} + (({law.size_scale:.4g} / N^{law.size_exponent:.3f})^{law.power:.2f} "
         f"+ ({law.token_scale:.4g} / D^{law.token_exponent:.3f})^{law.power:.2f})^(1/{law.power:.2f})",
         "",
-        f"- 95% of the floor: {floor[0]:.2f} to {floor[1]:.2f}; of the power: {power[0]:.2f} to {power[1]:.2f} (at 1 the "
-        "law is a sum; the larger, the more the loss is what the scarcer of size and data permits)",
+        f"- 95% of the floor: {floor[0]:.2f} to {floor[1]:.2f}; of the power: {power[0]:.2f} to {power[1]:.2f} (at 1 "
+        "the law is a sum; the larger, the more the loss is what the scarcer of size and data permits)",
         f"- by this law the best size grows as compute to the power {law.optimum_exponent:.2f} "
         f"(95%: {low:.2f} to {high:.2f})",
         f"- by the parabolas: {exponent}",
