@@ -76,7 +76,9 @@ def read_law(path: Path, bootstrap: int) -> Fitted:
     summary = read_json(path)
     found = summary["fits"]["law"]
     points = [sweep.point(cell) for cell in summary["cells"] if cell["purpose"] == "fit"]
-    law = fit(points, [Law(**{one.name: found[one.name] for one in fields(Law) if one.name in found})])  # older: p = 1
+    law = fit(
+        points, [Law(**{one.name: found[one.name] for one in fields(Law) if one.name in found})]
+    )  # older ones: no power
     return Fitted(law, resampled(points, law, bootstrap, seed=1))
 
 
