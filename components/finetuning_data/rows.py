@@ -338,7 +338,7 @@ def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
             raise UnusableRow("unknown role", f"{one.get('role')!r:.40} in message {number}; known are {known}")
         weight = one.get("weight")
         if weight not in (None, 0, 1):
-            raise UnusableRow("weight is neither 0 nor 1", f"{weight!r:.40} in message {number}")
+            raise UnusableRow("weight is neither 0 nor 1", f"{weight!r:.40} in message {number}; write 0 or 1")
         found.append(Message(one["role"], content, weight != 0))
     return tuple(found)
 
