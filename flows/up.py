@@ -1,7 +1,6 @@
 """`make up`: Prefect's server, MLflow's server and the served deployments, as one foreground command.
 
     python -m flows.up                  ports by PREFECT_PORT (4200) and MLFLOW_PORT (5000)
-    OPENAI_PORT=8000 python -m flows.up           and an OpenAI-compatible endpoint of the model of `make chat`
 
 They work over the databases that runs without servers write, on loopback, behind flows/serving/access_control.py. A
 taken port is an error before anything starts. While this runs, every other command uses these servers (it reads
@@ -18,15 +17,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.util import find_spec
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from components.core.errors import UserError
-from flows.chat import model_folder
-from flows.serving import chat_api
 from flows.system import dvc, environment, paths, processes, recovery
 from flows.system.command import parser_of, run_command
 from flows.system.mlflow_server import require_mlflow
@@ -108,16 +104,13 @@ class ServerPlan:
     store: str
     prefect_url: str
     mlflow_url: str
-    openai_port: int = 0
-    chat_model: Path | None = None
 
 
 def plan(given: dict[str, str]) -> ServerPlan:
     """Decide from the environment as the user set it.
 
     Raises:
-        UserError: a port is taken or none, two are the same, `make up` runs already, or OPENAI_PORT is set and there is
-            no model or package for it.
+        UserError: a port is taken or none, both are the same, or `make up` runs already.
     """
     if environment.running_servers():
         raise UserError(f"the servers run already: {paths.SERVERS} says where; stop that `make up` first")
@@ -125,18 +118,12 @@ def plan(given: dict[str, str]) -> ServerPlan:
     served = team_mlflow.startswith(("http://", "https://", "databricks"))
     prefect_port = 0 if team_prefect else port_from("PREFECT_PORT", 4200)
     mlflow_port = 0 if served else port_from("MLFLOW_PORT", 5000)
-    openai_port, chat_model = 0, None
-    if given.get("OPENAI_PORT"):
-        chat_api.require_package()
-        openai_port, chat_model = port_from("OPENAI_PORT", 8000), model_folder("")
-    ports = {"PREFECT_PORT": prefect_port, "MLFLOW_PORT": mlflow_port, "OPENAI_PORT": openai_port}
-    for (name, port), (other, taken) in combinations(ports.items(), 2):
-        if port and port == taken:
-            raise UserError(f"{name} and {other} are both {port}; choose two ports")
+    if prefect_port and prefect_port == mlflow_port:
+        raise UserError(f"PREFECT_PORT and MLFLOW_PORT are both {prefect_port}; choose two ports")
     return ServerPlan(
         prefect_port, mlflow_port, team_mlflow or f"sqlite:///{paths.STATE / 'mlflow.db'}",
         team_prefect or f"http://127.0.0.1:{prefect_port}/api",
-        team_mlflow if served else f"http://127.0.0.1:{mlflow_port}", openai_port, chat_model,
+        team_mlflow if served else f"http://127.0.0.1:{mlflow_port}",
     )  # fmt: skip
 
 
@@ -191,10 +178,6 @@ def start_servers(servers: Servers, chosen: ServerPlan) -> None:
     if chosen.mlflow_port:
         command = ["flows.serving.access_control", "mlflow", "--port", str(chosen.mlflow_port), "--store", chosen.store]
         started.append((servers.start(Child("mlflow", command)), f"{chosen.mlflow_url}/health"))
-    if chosen.openai_port:
-        command = ["flows.serving.chat_api", str(chosen.chat_model), "--port", str(chosen.openai_port)]
-        health = f"http://127.0.0.1:{chosen.openai_port}/health"
-        started.append((servers.start(Child("chat_api", command)), health))
     for child, health in started:
         if not healthy(health, START_S, child.process):
             ended = child.process.poll() is not None
@@ -264,8 +247,6 @@ def serve_all() -> None:
         print(f"Prefect   {form_address(chosen, ids['pipeline'])}   the form of a run")
         for page, address in links(chosen.mlflow_url).items():
             print(f"{'MLflow' if page == 'runs' else page:<9} {address}")
-        if chosen.openai_port:
-            print(f"OpenAI    http://127.0.0.1:{chosen.openai_port}/v1   the API of {chosen.chat_model}")
         print(f"logs      {paths.LOGS}\nCtrl-C stops all of it.", flush=True)
         while True:
             servers.check()

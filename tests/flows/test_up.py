@@ -17,7 +17,6 @@ import pytest
 from components.core.errors import UserError
 from components.core.files import read_json
 from flows import up
-from flows.serving import chat_api
 from flows.system import paths
 from flows.system.prefect_server import free_port
 from tests.flows.pipeline_clone import is_running
@@ -193,22 +192,13 @@ def test_servers_of_a_team_are_used_not_started(monkeypatch: pytest.MonkeyPatch)
     assert database.mlflow_url == f"http://127.0.0.1:{database.mlflow_port}"
 
 
-def test_the_endpoint_of_a_model_is_off_unless_its_port_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_servers_cannot_have_one_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "SERVERS", Path("/nonexistent"))
-    monkeypatch.setattr(up, "model_folder", lambda given: tmp_path)
-    monkeypatch.setattr(chat_api, "find_spec", lambda name: name)
-    ports = {name: str(free_port()) for name in ("PREFECT_PORT", "MLFLOW_PORT", "OPENAI_PORT")}
-    for name, port in ports.items():
-        monkeypatch.setenv(name, port)
-    assert up.plan(ports | {"OPENAI_PORT": ""}).openai_port == 0
-    chosen = up.plan(ports)
-    assert (chosen.openai_port, chosen.chat_model) == (int(ports["OPENAI_PORT"]), tmp_path)
-    monkeypatch.setenv("OPENAI_PORT", ports["MLFLOW_PORT"])
-    with pytest.raises(UserError, match="MLFLOW_PORT and OPENAI_PORT are both"):
-        up.plan(ports)
-    monkeypatch.setattr(chat_api, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="needs the extra `serve`"):
-        up.plan(ports)
+    port = str(free_port())
+    monkeypatch.setenv("PREFECT_PORT", port)
+    monkeypatch.setenv("MLFLOW_PORT", port)
+    with pytest.raises(UserError, match=f"PREFECT_PORT and MLFLOW_PORT are both {port}"):
+        up.plan({})
 
 
 def test_the_address_of_the_form_is_the_newer_page_of_our_own_server() -> None:
