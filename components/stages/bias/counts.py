@@ -9,8 +9,6 @@ WORKS = 256
 """Clusters of a source at most: works are numbered by hash, and with many of them several share a number."""
 Tables = dict[int, list[int]]
 """Sentences by group and word, row by row (word_associations.cooccurrences), per stratum: `work * LENGTHS + length`."""
-ScoreSums = dict[int, list[float]]
-"""Per work: number of scores and their total."""
 MOST_EXAMPLES = 50
 """Dropped documents listed in details/dropped_examples.csv."""
 MIN_SCORED_SHARE = 0.5
@@ -52,13 +50,12 @@ class JudgedShard:
     """Judged documents of a shard, and its sentences counted by source and group.
 
     `sentences[source][group]` is [scored, toxic masked, toxic raw]; group "" is sentences without any mention.
-    `together` counts groups with words, `sentiment` scores a sample by group; both of a work's distinct sentences.
+    `together` counts groups with words in a work's distinct sentences.
     """
 
     documents: list[DocumentToxicity] = field(default_factory=list)
     sentences: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     together: dict[str, Tables] = field(default_factory=dict)
-    sentiment: dict[str, dict[str, ScoreSums]] = field(default_factory=dict)
 
 
 @dataclass
@@ -83,9 +80,6 @@ class BiasCounts(JudgedShard):
             _add(self.together.setdefault(source, {}), tables)
         for source, sentences in shard.sentences.items():
             _add(self.sentences.setdefault(source, {}), sentences)
-        for source, sentiment in shard.sentiment.items():
-            for group, sums in sentiment.items():
-                _add(self.sentiment.setdefault(source, {}).setdefault(group, {}), sums)
 
     def add_example(self, document: Document, toxic: int, judged: DocumentToxicity) -> None:
         """Add a dropped document to the examples, up to `MOST_EXAMPLES`."""

@@ -16,14 +16,13 @@ from components.stages.bias.disparate_impact import (
     impacts_by_source,
 )
 from components.stages.bias.plots import plot_impact, plot_mentions, plot_toxicity
-from components.stages.bias.sentiment import compared
 from components.stages.bias.stratified_rates import POWER, rate
 from components.stages.bias.template_probe import HARMLESS, HOSTILE, Probe, gap
 from components.stages.bias.word_associations import MIN_EXPECTED, MIN_WORKS, SIGNIFICANT, associations
 from components.text.identity_terms import GROUPS, VERSION
 
 SHOWN = 12
-"""Rows of the tables of sentiment and associations that are shown; the files have all."""
+"""Rows of the table of associations that are shown; the file has all."""
 IMPACT = (
     "group documents removed removal_rate removal_rate_low removal_rate_high removal_ratio removal_ratio_low "
     "removal_ratio_high p p_holm detectable_ratio removed_unmasked removal_ratio_unmasked"
@@ -180,25 +179,12 @@ def _probe(page: Page, probes: dict[bool, list[Probe]], metrics: dict[str, float
 
 
 def _language(page: Page, counts: BiasCounts, metrics: dict[str, float], params: Bias) -> None:
-    """What is said of groups: differences of sentiment and associations that chance does not explain."""
-    sentiments = compared(counts.sentiment, params.min_mentions)
+    """Associations of groups with words that chance does not explain."""
     associated = associations(counts.together, params.min_mentions)
-    differing, linked = significant(sentiments), significant(associated)
-    metrics |= {"sentiment_differences": len(differing), "associations": len(linked)}
-    for file, rows in (("sentiment", sentiments), ("associations", associated)):
-        widest: dict = max(rows, key=len, default={"source": ""})
-        page.table(file, " ".join(widest), rows)
+    linked = [row for row in associated if row["p_bh"] < SIGNIFICANT]
+    metrics["associations"] = len(linked)
+    page.table("associations", " ".join(associated[0]) if associated else "source", associated)
     page.say("## What is said of whom")
-    page.show(
-        "source group sentences sentiment sentiment_low sentiment_high difference",
-        [
-            row | {f"sentiment_{end}": row[end] for end in ("low", "high")}
-            for row in sorted(differing, key=lambda row: (row["p"], row["source"], row["group"]))[:SHOWN]
-        ],
-        f"Sentiment (VADER, -1 to 1) of a sample of sentences, group against no group within the source: "
-        f"{sum('p_bh' in row for row in sentiments)} comparisons of {params.min_mentions} sentences or more, "
-        f"{len(differing)} differ (t-test over works, Benjamini-Hochberg).",
-    )
     keys = ("source", "group", "word", "sentences_with_both", "works", "times_expected", "low", "high")
     page.show(
         "source group word sentences works times_expected times_expected_low times_expected_high",
@@ -207,11 +193,6 @@ def _language(page: Page, counts: BiasCounts, metrics: dict[str, float], params:
         f"{MIN_EXPECTED:.0f} expected sentences and {MIN_WORKS} works; {len(linked)} differ (Fisher's test within "
         "works and a t-test over works, Benjamini-Hochberg). Above 1: together more often than chance within a work.",
     )
-
-
-def significant(rows: list[dict]) -> list[dict]:
-    """Rows whose Benjamini-Hochberg p-value is below `SIGNIFICANT`."""
-    return [row for row in rows if row.get("p_bh", 1.0) < SIGNIFICANT]
 
 
 LIMITS = """## What this cannot know

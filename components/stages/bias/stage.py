@@ -8,7 +8,7 @@ those of the filter without masking. The report names what a lexicon and a bag o
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -25,11 +25,10 @@ from components.corpus.corpus import CorpusWriter, Document, read_manifest, read
 from components.params import Bias
 from components.stages.bias.counts import BiasCounts, DocumentToxicity, JudgedShard, work_of
 from components.stages.bias.report import write_report
-from components.stages.bias.sentiment import group_masks, sampled
 from components.stages.bias.template_probe import Probe, gap, probe
 from components.stages.bias.toxicity import scorer
 from components.stages.bias.word_associations import LENGTHS, cooccurrences, length_classes, word_columns
-from components.text.identity_terms import mentions_and_masked
+from components.text.identity_terms import GROUPS, mentions_and_masked
 from components.text.sentences import sentences_of
 
 BYTES_PER_WORKER = 3_000_000
@@ -150,7 +149,7 @@ def judge(documents: Sequence[Document], params: Bias) -> JudgedShard:
 
 
 def _describe(shard: JudgedShard, source: str, works: dict[int, set[int]], scored: "Sentences") -> None:
-    """Add a source's co-occurrences and sentiment to the shard, from the distinct sentences of each of its works.
+    """Add a source's co-occurrences to the shard, from the distinct sentences of each of its works.
 
     Only of documents whose sentences the scorer knows: the lexica are English, and find "die" and "war" in German.
     """
@@ -163,8 +162,6 @@ def _describe(shard: JudgedShard, source: str, works: dict[int, set[int]], score
         for length in range(LENGTHS)
         if len(part := here[scored.lengths[here] == length])
     }
-    here, number = np.concatenate(list(rows.values())), np.repeat(list(rows), [len(part) for part in rows.values()])
-    shard.sentiment[source] = sampled([scored.texts[index] for index in here], scored.groups[here], number)
 
 
 @dataclass(frozen=True)
@@ -220,11 +217,18 @@ def _count(table: dict[str, list[int]], here: np.ndarray, scored: Sentences) -> 
     here = here[scored.known[here]]
     groups = scored.groups[here]
     facts = np.stack([np.ones(len(here), bool), scored.toxic[here], scored.toxic_raw[here]])
-    for name, mask in group_masks(groups):
+    for name, mask in _group_masks(groups):
         if name and not mask.any():
             continue
         entry = table.setdefault(name, [0, 0, 0])
         entry[:] = [old + int(new) for old, new in zip(entry, facts[:, mask].sum(axis=1), strict=True)]
+
+
+def _group_masks(groups: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Each group's name and mask of the mention sets (int64) that contain it; first "", the mask of the empty sets."""
+    yield "", groups == 0
+    for bit, name in enumerate(GROUPS):
+        yield name, groups >> bit & 1 == 1
 
 
 def drops(judged: DocumentToxicity, params: Bias, mask: bool | None = None) -> bool:

@@ -1,7 +1,6 @@
-"""Sentiment and associations by group: planted differences are found with their sign, single works and chance not."""
+"""Associations of words with groups: planted differences are found with their sign, single works and chance not."""
 
 import random
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from fairlearn.metrics import MetricFrame, false_positive_rate
 from components.params import Bias
 from components.stages.bias import stage
 from components.stages.bias.counts import Tables
-from components.stages.bias.sentiment import compared, sampled
 from components.stages.bias.stage import judge_shard
 from components.stages.bias.template_probe import Probe, gap
 from components.stages.bias.word_associations import (
@@ -25,8 +23,6 @@ from components.stages.bias.word_associations import (
 from components.text.identity_terms import GROUPS, mentions
 from tests.components.real_text import corpus, document
 
-GOOD = ["was wonderful and kind", "won a great prize", "made us very happy", "was loved by all"]
-BAD = ["was horrible and cruel", "lost the terrible war", "made us very sad", "was hated by all"]
 PLAIN = ["stood at the door", "came by train", "read the letter", "opened the box"]
 
 
@@ -44,40 +40,6 @@ def table_of(texts: list[str], works: np.ndarray) -> Tables:
     groups, words = np.array([mentions(text) for text in texts]), word_columns(texts)
     strata = works * LENGTHS + length_classes(texts)
     return {int(stratum): cooccurrences(groups[strata == stratum], words[strata == stratum]) for stratum in set(strata)}
-
-
-def test_sentiment_by_group_finds_what_was_planted() -> None:
-    texts = [
-        *sentences(1, "The women", GOOD, 100),
-        *sentences(2, "The refugees", BAD, 100),
-        *sentences(3, "The men", PLAIN, 100),
-        *sentences(4, "The letter", PLAIN, 100),
-        *sentences(5, "The Sikhs", BAD, 10),
-    ]
-    found = sampled(texts, np.array([mentions(text) for text in texts]), in_works(texts))
-    rows = {row["group"]: row for row in compared({"a": found}, 50)}
-    assert rows["women"]["difference"] > 0.3
-    assert rows["migrant"]["difference"] < -0.3
-    assert all(rows[group]["p_bh"] < 1e-4 for group in ("women", "migrant"))
-    assert rows["men"]["p_bh"] > 0.05
-    assert rows["women"]["low"] < rows["women"]["sentiment"] < rows["women"]["high"]
-    assert "sentiment" not in rows["other_belief"], "ten sentences get no mean"
-    one_work = sampled(texts, np.array([mentions(text) for text in texts]), np.zeros(len(texts), dtype=int))
-    assert not any("p" in row or "low" in row for row in compared({"a": one_work}, 50)), "one work has no interval"
-
-
-def test_no_difference_is_found_where_there_is_none() -> None:
-    """Corrected for many: 40 sources of the same sentences, about 1 of them may differ by chance, not the usual 5 %."""
-    by_source = {}
-    for source in range(40):
-        texts = sentences(source, "The women", GOOD + BAD, 80) + sentences(source + 99, "The letter", GOOD + BAD, 80)
-        by_source[str(source)] = sampled(texts, np.array([mentions(text) for text in texts]), in_works(texts))
-    rows = [row for row in compared(by_source, 50) if "p" in row]
-    assert len(rows) == 40
-    assert sum(row["p_bh"] < 0.05 for row in rows) <= 1
-    for one, other in pairwise(sorted(rows, key=lambda row: row["p"])):
-        assert one["p_bh"] <= other["p_bh"]
-        assert one["p_bh"] >= one["p"]
 
 
 def planted() -> list[str]:
@@ -158,4 +120,3 @@ def test_a_judged_shard_comes_back_from_its_file(tmp_path: Path, monkeypatch: py
     counts = np.array(table).reshape(1 + len(GROUPS), 1 + len(WORDS))
     assert counts[1 + GROUPS.index("men"), 1 + WORDS.index("nurse")] == 1
     assert counts[0, 0] == 2
-    assert set(shard.sentiment["docs"]) == {"women", "men"}

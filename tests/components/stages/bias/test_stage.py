@@ -189,7 +189,7 @@ def test_a_text_of_which_the_scorer_knows_less_than_half_is_kept_unjudged() -> N
     english = [f"The letter of day {number} came by the evening train.\n" for number in range(10)]
     shard = judge([document("faust", "".join([*lines, "Die Frau und the woman.\n"]))], Bias())
     (foreign,) = shard.documents
-    assert (foreign.groups, shard.sentences, shard.sentiment, shard.together) == (0, {}, {}, {})
+    assert (foreign.groups, shard.sentences, shard.together) == (0, {}, {})
     (known,) = judge([document("known", "".join(english + lines[-2:]))], Bias()).documents
     assert (foreign.scored, foreign.toxic, foreign.enough_scored, bool(foreign.worst)) == (3, 2, False, False)
     assert (known.scored, known.toxic, bool(known.worst)) == (12, 2, True)
