@@ -39,7 +39,7 @@ endef
 
 demo: run  ## The whole pipeline, then a table; nothing to do the second time.
 
-run: .venv/installed  ## The pipeline on your own text, DATA=path, which it keeps; DATA=default goes back.
+run: .venv/installed  ## The pipeline on your own text, DATA=path, which it keeps.
 	@if [ -n "$$DATA" ]; then $(RUN) flows.configure "$$DATA"; fi
 	@$(RUN) flows.pipeline --demo
 

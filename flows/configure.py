@@ -1,13 +1,12 @@
 """Edits of params.yaml: one's own text (`make run DATA=path`), and presets.
 
     python -m flows.configure path               a folder, a file, or a hub data set: owner/name@commit
-    python -m flows.configure default            back to the sources that ship
     python -m flows.configure --preset NAME      the keys that presets/NAME.yaml names; `default`: all keys as they ship
     python -m flows.configure --defaults         defaults.yaml anew from the schema
 
 Comments are kept, and what changes is shown. For one's own text the work is planned to fit the time; the same DATA
-again changes nothing, so nothing becomes stale. params.yaml as it was before is kept in `.greenhouse/configured.json`:
-`default` puts it back. What a preset changes is shown first; at a terminal it then asks.
+again changes nothing, so nothing becomes stale. params.yaml as it was before the first edit is kept in
+params.yaml.before. What a preset changes is shown first; at a terminal it then asks.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,7 +15,7 @@ from typing import Any
 from components import params as schema
 from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import UserError
-from components.core.files import read_fields, write_json, write_text
+from components.core.files import write_text
 from components.params import document, layout
 from flows.planning import step_cost
 from flows.planning.inspect_text import UNSPACED, OwnText, look
@@ -27,7 +26,13 @@ from flows.system.disk import human
 from flows.system.params_file import difference
 
 PARAMS = paths.ROOT / "params.yaml"
-RECORD = paths.STATE / "configured.json"
+PLANNED = (
+    *("ingest.sources", "ingest.watch", "mix.weights", "filter.per_source"),
+    *(f"filter.rules.{rule}" for rule in ("min_stop_words", "mean_word_length", "min_words", "max_top_2gram")),
+    *("tokenize.vocab_size", "mix.canaries.per_count", "bias.min_mentions"),
+    *(f"pretrain.{one}.{key}" for one in layout.BRANCHES for key in ("steps", "eval_every", "checkpoint_every")),
+)
+"""Keys that follow from the text."""
 
 DATA_STAGES_MEGABYTES = 25.0
 """Megabytes the data stages get through in their part of the demo's five minutes on two cores
@@ -50,7 +55,7 @@ def wanted(own: OwnText, before: schema.Params, measure: Measure) -> dict[str, C
     """Dotted keys of the schema and the values they get for this text.
 
     Args:
-        before: the parameters as they shipped: text up to their limits fits the time.
+        before: the parameters before any text of one's own: text up to their limits fits the time.
         measure: says how many training steps do.
     """
     limit = shipped_megabytes(before)
@@ -136,38 +141,35 @@ def configure(data: str, measure: Measure = step_cost.required) -> str:
     Raises:
         UserError: the text cannot be used, or params.yaml is not valid.
     """
-    text, current = PARAMS.read_text(), schema.load(PARAMS)
+    text, files = PARAMS.read_text(encoding="utf-8"), schema.read(PARAMS)
+    current = files.params()
     own = look(data, current.ingest)
     if _same(own, current):
         return f"params.yaml points at {own.place} already; nothing changed"
-    shipped_text = as_before(text)
-    shipped = schema.read(PARAMS, shipped_text).params()
-    changes = wanted(own, shipped, measure)
-    new = _with(shipped_text, {key: value for key, (value, _) in changes.items()}, "params.yaml for this text")
-    before = _values(shipped, changes)
-    write_json(RECORD, {"data": data, "values": before, "before": shipped_text, "after": new})
-    write_text(PARAMS, new)
-    return "\n".join([_introduction(own), *_told(current, changes), "", *difference(text, new)])
+    changes = wanted(own, before_own_text(current), measure)
+    values = {key: value for key, (value, _) in changes.items()}
+    new = params_file.rewritten(files, text, params_file.changed(current, values, "params.yaml for this text"))
+    back = params_file.replace(PARAMS, new)
+    return "\n".join([_introduction(own), *_told(current, changes), "", *difference(text, new), back])
 
 
-def _with(text: str, values: dict[str, Any], where: str) -> str:
-    """The text of a params.yaml with other values at keys of the schema."""
-    files = schema.read(PARAMS, text)
-    return params_file.rewritten(files, text, params_file.changed(files.params(), values, where))
+def before_own_text(current: schema.Params) -> schema.Params:
+    """What to plan from: where another text was named before, what follows from the text is as it was before that."""
+    kept = params_file.before(PARAMS)
+    if not kept.exists():
+        return current
+    try:
+        first = schema.read(PARAMS, kept.read_text(encoding="utf-8")).params()
+    except (UserError, UnicodeDecodeError):  # what was not valid was put right since, by a preset
+        return current
+    if first.ingest.sources == current.ingest.sources:
+        return current
+    return params_file.changed(current, _values(first, PLANNED), kept.name)
 
 
 def _values(params: schema.Params, keys: Iterable[str]) -> dict[str, Any]:
     tree = params.model_dump(mode="json")
     return {key: layout.value_at(tree, key) for key in keys}
-
-
-def as_before(text: str) -> str:
-    """params.yaml as it would be without any `DATA=`: byte for byte if nobody edited it since, else key by key."""
-    if not RECORD.exists():
-        return text
-    todo = "put all keys back as they shipped with `python -m flows.configure --preset default`, and remove that file"
-    record = read_fields(RECORD, todo, "values", "before", "after")
-    return record["before"] if text == record["after"] else _with(text, record["values"], "params.yaml as it was")
 
 
 def _same(own: OwnText, current: schema.Params) -> bool:
@@ -178,18 +180,6 @@ def _same(own: OwnText, current: schema.Params) -> bool:
     if isinstance(source, schema.Files):
         return own.kind == "files" and source.path == own.place
     return isinstance(source, schema.Hub) and (source.dataset, source.revision) == (own.place, own.revision)
-
-
-def restore() -> str:
-    """Put the keys back as they were before the first `DATA=`."""
-    if not RECORD.exists():
-        return "params.yaml has the sources it shipped with; nothing changed"
-    text = PARAMS.read_text()
-    new = as_before(text)
-    schema.read(PARAMS, new).params()
-    write_text(PARAMS, new)
-    RECORD.unlink()
-    return "\n".join(["back to the sources of before", *difference(text, new)])
 
 
 def _introduction(own: OwnText) -> str:
@@ -242,8 +232,8 @@ def apply_preset(name: str) -> str:
     print("\n".join(difference(old, new)))
     if not params_file.agreed():
         return "nothing changed"
-    write_text(PARAMS, new)
-    return f"params.yaml has the preset {name}; `make why` says what becomes stale"
+    back = params_file.replace(PARAMS, new)
+    return f"params.yaml has the preset {name}; `make why` says what becomes stale\n{back}"
 
 
 def rewrite_defaults() -> str:
@@ -258,7 +248,7 @@ def main() -> None:
     """Edit the files, and say what changed."""
     parser = parser_of("configure", __doc__)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("data", metavar="DATA", nargs="?", help="folder, file, owner/name@commit, or `default`")
+    what.add_argument("data", metavar="DATA", nargs="?", help="folder, file, or owner/name@commit")
     what.add_argument("--preset", metavar="NAME", help=f"default, {', '.join(params_file.preset_names())}")
     what.add_argument("--defaults", action="store_true", help="write defaults.yaml from the schema")
     arguments = parser.parse_args()
@@ -267,7 +257,7 @@ def main() -> None:
     elif arguments.preset:
         print(apply_preset(arguments.preset))
     else:
-        print(restore() if arguments.data == "default" else configure(arguments.data))
+        print(configure(arguments.data))
 
 
 if __name__ == "__main__":

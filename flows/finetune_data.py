@@ -5,28 +5,26 @@
     python -m flows.finetune_data OWNER/NAME@COMMIT          a data set of the Hugging Face hub, copied to downloads/
     python -m flows.finetune_data PATH --base FOLDER         and start from a model of `transformers` (Qwen3, EuroBERT)
     python -m flows.finetune_data PATH --base OWNER/NAME@COMMIT   the same from the hub: safetensors alone, no code
-    python -m flows.finetune_data default                    each branch as it was before rows of your own
     python -m flows.finetune_data PATH --dry-run             write nothing (a reward.py is asked all the same)
 
 Rows have `messages` (a list of {role, content}; or ShareGPT's `conversations`), `prompt` and `completion` (or Alpaca's
 `instruction`, `input`, `output`), `text` and `label`, `text` and `labels` (a list: several classes), `text` and `score`
 (a number), or `prompt`, `chosen` and `rejected`. Shown are how many can be used, what is left out and why, and two
-examples; then what changes in params.yaml. At a terminal it asks before it writes. In a folder, files named test,
-validation, valid, val, dev, eval or heldout are held out. `--branch reinforce` takes `prompt` and `completion`:
-rewarded are completions that are, or end in, the row's, or what reward.py says.
+examples; then what changes in params.yaml. At a terminal it asks before it writes; params.yaml as it was before the
+first edit is kept in params.yaml.before. In a folder, files named test, validation, valid, val, dev, eval or heldout
+are held out. `--branch reinforce` takes `prompt` and `completion`: rewarded are completions that are, or end in, the
+row's, or what reward.py says.
 """
 
 import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from components import params as schema
 from components.core.errors import UserError
-from components.core.files import write_text
 from components.core.plain_text import plain
 from components.finetuning_data.chat import encode
 from components.finetuning_data.coverage import known_line, num_known_rows, seen_line
@@ -37,10 +35,8 @@ from components.params import FURTHER, Branch, Finetune
 from flows.system import params_file, paths
 from flows.system.command import parser_of, run_command
 from flows.system.disk import human
-from flows.system.params_record import ParamsRecord
 
 PARAMS, DOWNLOADS = paths.ROOT / "params.yaml", paths.ROOT / "downloads"
-RECORD = ParamsRecord(paths.STATE / "finetune_data.json")
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
 PASSES, MOST_STEPS = 3, 1000  # times through the rows, and steps at most, that are proposed
 HEAD_STEPS, HEAD_PASSES = 100, 20
@@ -55,17 +51,14 @@ FEW = 30  # rows to train on below which it is said that they are few
 def main() -> None:
     """Look, show, write."""
     parser = parser_of("finetune_data", __doc__)
-    parser.add_argument("data", metavar="DATA", help="file, folder, owner/name@commit, or `default`")
-    parser.add_argument("--branch", choices=BRANCHES, help="where rows or `default` belong; else all it may")
+    parser.add_argument("data", metavar="DATA", help="file, folder, or owner/name@commit")
+    parser.add_argument("--branch", choices=BRANCHES, help="where the rows belong")
     parser.add_argument("--base", metavar="MODEL", help="model folder, or owner/name@commit")
     parser.add_argument("--split", default="train", help="split of a data set of the hub (train)")
     parser.add_argument("--dry-run", action="store_true", help="write nothing; a reward.py is run")
     arguments = parser.parse_args()
     if not arguments.data.strip():
         raise UserError("no path is given; name a file, a folder, or owner/name@commit")
-    if arguments.data == "default":
-        print(restore([arguments.branch] if arguments.branch else BRANCHES, arguments.dry_run))
-        return
     print(apply(wanted(arguments.data, arguments.branch, arguments.base, arguments.split), arguments.dry_run))
 
 
@@ -134,40 +127,21 @@ def check_reward(path: Path, parts: Split) -> None:
     print(f"reward.py was run: twice for {2 * len(pairs)} completions, with the same rewards")
 
 
-def restore(branches: Sequence[str], dry_run: bool) -> str:
-    """Put branches back as they were before rows of one's own."""
-    values = RECORD.restored(branches, schema.load(PARAMS))
-    text = RECORD.text({key.split(".")[1] for key in values}, PARAMS.read_text(encoding="utf-8"))
-    said, is_written = _written(values, text, dry_run)
-    if is_written:
-        RECORD.forget(branches)
-    return said
-
-
 def apply(values: dict[str, Any], dry_run: bool) -> str:
     """Show what changes in params.yaml, ask where there is somebody to ask, write. Returns how it ended."""
-    before, params = PARAMS.read_text(encoding="utf-8"), schema.load(PARAMS)
-    said, is_written = _written(values, "", dry_run)
-    if is_written:
-        RECORD.keep({key.split(".")[1] for key in values}, params, before, PARAMS.read_text(encoding="utf-8"))
-    return said
-
-
-def _written(values: dict[str, Any], text: str, dry_run: bool) -> tuple[str, bool]:
-    """How it ended, and whether params.yaml was written: with these values, or as `text` if there is one."""
     old = PARAMS.read_text(encoding="utf-8")
     files = schema.read(PARAMS, old)
     where = "params.yaml for these rows"
-    new = text or params_file.rewritten(files, old, params_file.changed(files.params(), values, where))
+    new = params_file.rewritten(files, old, params_file.changed(files.params(), values, where))
     if new == old:
-        return "params.yaml has these values already; nothing changed", False
+        return "params.yaml has these values already; nothing changed"
     print("\n".join(params_file.difference(old, new)))
     if dry_run or not params_file.agreed():
-        return "nothing changed", False
-    write_text(PARAMS, new)
-    branches, on = sorted({key.split(".")[1] for key in values}), schema.load(PARAMS).finetune.stages()
-    told = {one: f"tune with `python -m flows.pipeline --until finetune@{one}`" for one in on}
-    return "written; " + ", ".join(told.get(one, f"finetune.{one} is off now") for one in branches), True
+        return "nothing changed"
+    back = params_file.replace(PARAMS, new)
+    branches = sorted({key.split(".")[1] for key in values})
+    tune = ", ".join(f"tune with `python -m flows.pipeline --until finetune@{one}`" for one in branches)
+    return f"written; {tune}\n{back}"
 
 
 # -- what there is -----------------------------------------------------------------------------------------------------

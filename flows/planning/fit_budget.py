@@ -25,7 +25,6 @@ from components.carbon.planning.forecast import (
 from components.carbon.planning.grid_schedule import Outlook
 from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import UserError
-from components.core.files import write_text
 from components.params import Params
 from flows.planning import step_cost
 from flows.planning.stage_forecast import expected
@@ -67,12 +66,12 @@ def fit_to_budget(params: Params) -> str:
     files = schema.read(path, text)
     wanted = params_file.changed(files.params(), {key: value for key, (value, _) in changes.items()}, "params.yaml")
     new = params_file.rewritten(files, text, wanted)
-    write_text(path, new)
+    back = params_file.replace(path, new)
     lines = [
         f"pretrain.{name}: {count:,} steps, {_tokens(params, name, count):,} tokens" for name, count in steps.items()
     ]
     lines += [f"not counted, with no run here to go by: {', '.join(unknown)}"] if unknown else []
-    return "\n".join([*lines, "", *params_file.difference(text, new)])
+    return "\n".join([*lines, "", *params_file.difference(text, new), back])
 
 
 def has_limit(params: Params) -> bool:

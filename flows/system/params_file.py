@@ -3,6 +3,7 @@
 import difflib
 import io
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from components import params as schema
-from components.core.files import nested, write_text
+from components.core.files import nested, write_text, written_whole
 from components.params import FURTHER, ParamFiles, Params, document, layout
 from flows.system import paths
 
@@ -75,6 +76,26 @@ def _place(key: str, value: Any, after: Mapping[str, Any], own: layout.Tree) -> 
     both = [f"pretrain.{branch}.{leaf}" for branch in layout.BRANCHES]
     shared = all(after[name] == value and not layout.holds(own, name) for name in both)
     return f"{layout.COMMON}.{leaf}" if shared else key
+
+
+def before(path: Path) -> Path:
+    """The file that has a params.yaml as it was before the first edit by a command."""
+    return path.with_name(f"{path.name}.before")
+
+
+def replace(path: Path, text: str) -> str:
+    """Write a params.yaml anew. The first time, the file as it was is kept beside it.
+
+    Returns:
+        How to go back, in one line.
+    """
+    kept, is_first = before(path), not before(path).exists()
+    if is_first and path.exists():
+        with written_whole(kept) as part:
+            shutil.copyfile(path, part)
+    write_text(path, text)
+    when = "as it was" if is_first else "as it was before the first of these edits"
+    return f"{path.name} {when} is in {kept.name}; `mv {kept.name} {path.name}` goes back"
 
 
 def write(path: Path, wanted: Params) -> None:

@@ -36,7 +36,6 @@ def params_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text(document.params_text())
     path.with_name("defaults.yaml").write_text(document.defaults_text())
     monkeypatch.setattr(subject, "PARAMS", path)
-    monkeypatch.setattr(subject, "RECORD", tmp_path / "checkout" / "configured.json")
     return path
 
 
@@ -81,9 +80,14 @@ def test_a_folder_of_text(params_yaml: Path, english: Path) -> None:
     assert sum(line.split("#", 1)[1] in comments for line in kept) == len(kept)
 
 
-def test_again_changes_nothing_and_default_restores(params_yaml: Path, english: Path, tmp_path: Path) -> None:
-    before = params_yaml.read_text()
-    configure(english)
+def test_again_changes_nothing_and_the_first_params_yaml_is_kept(
+    params_yaml: Path, english: Path, tmp_path: Path
+) -> None:
+    params_yaml.write_bytes(before := params_yaml.read_bytes() + b"# mine\r\n")
+    said = configure(english)
+    assert said.endswith(
+        "params.yaml as it was is in params.yaml.before; `mv params.yaml.before params.yaml` goes back"
+    )
     configured = params_yaml.read_text()
     assert "nothing changed" in configure(english)
     assert params_yaml.read_text() == configured
@@ -91,28 +95,28 @@ def test_again_changes_nothing_and_default_restores(params_yaml: Path, english: 
     other.write_text("Some words in English that say nothing at all. " * 2000)
     configure(other)
     assert str(other) in params_yaml.read_text()
-    subject.restore()
-    assert params_yaml.read_text() == before
-    assert "nothing changed" in subject.restore()
+    assert params_file.before(params_yaml).read_bytes() == before
 
 
-@pytest.mark.parametrize("text", ["", '{"data": "/te', "[]", '{"data": "/texts"}'])
-def test_a_damaged_record_is_a_sentence(params_yaml: Path, english: Path, text: str) -> None:
-    before = params_yaml.read_text()
-    subject.RECORD.write_text(text)
-    for call in (subject.restore, lambda: subject.as_before(before), lambda: configure(english)):
-        with pytest.raises(UserError, match=r"configured\.json is damaged .* `python -m .* default`, and remove that"):
-            call()
-    assert params_yaml.read_text() == before
-
-
-def test_what_the_user_changed_since_stays(params_yaml: Path, english: Path) -> None:
+def test_another_text_is_planned_as_if_there_had_been_none(params_yaml: Path, english: Path, tmp_path: Path) -> None:
+    """From what a small German text left, an English one would get its vocabulary, and rules that are off."""
     configure(english)
-    params_yaml.write_text(params_yaml.read_text().replace("\n  threshold: 0.7 ", "\n  threshold: 0.8 "))
-    subject.restore()
-    params = schema.load(params_yaml)
-    assert params.dedup.threshold == 0.8
-    assert params.model_copy(update={"dedup": schema.Dedup()}) == schema.Params()
+    wanted = params_yaml.read_text()
+    params_file.before(params_yaml).rename(params_yaml)
+    (small := tmp_path / "small.txt").write_text(GERMAN * 300)
+    configure(small)
+    configure(english)
+    assert params_yaml.read_text() == wanted
+    mine = params_file.edited(wanted, {"dedup.threshold": 0.8})
+    params_yaml.write_text(mine)
+    configure(small)
+    configure(english)
+    assert params_yaml.read_text() == mine, "what the user changed since stays"
+
+
+def test_all_keys_that_follow_from_a_text_are_known(english: Path) -> None:
+    rates = {"causal": RATES, "masked": RATES}
+    assert subject.wanted(look(str(english)), schema.Params(), lambda _: rates).keys() == set(subject.PLANNED)
 
 
 def test_little_text_gets_a_small_vocabulary_and_few_steps(params_yaml: Path, tmp_path: Path) -> None:
@@ -146,7 +150,7 @@ def test_a_slow_machine_trains_fewer_steps_and_a_quick_one_more(params_yaml: Pat
         assert ("the time allows" in said) == (step_s > 0.1)
         assert (f"{subject.MOST_STEPS * shipped.steps} are the most" in said) == (step_s < 0.1)
         steps.append(schema.load(params_yaml).pretrain.causal.steps)
-        subject.restore()
+        params_file.before(params_yaml).rename(params_yaml)
     assert steps == sorted(steps)
     assert steps[0] < subject.PRETRAIN_S
     assert shipped.steps < steps[-1] <= subject.MOST_STEPS * shipped.steps
@@ -274,7 +278,7 @@ def test_what_cannot_be_used_is_refused_before_anything_changes(
     with pytest.raises(UserError, match=complaint):  # before the machine is calibrated
         subject.configure(str(make(folder)), lambda _: pytest.fail("calibrated"))  # type: ignore[operator]
     assert params_yaml.read_text() == before
-    assert not subject.RECORD.exists()
+    assert not params_file.before(params_yaml).exists()
 
 
 def test_a_small_text_is_planned_within_the_documented_times(params_yaml: Path, tmp_path: Path) -> None:
@@ -284,7 +288,7 @@ def test_a_small_text_is_planned_within_the_documented_times(params_yaml: Path, 
         times = [float(number) for number in re.findall(r"\(about ([0-9.]+) times through the text", configure(path))]
         assert len(times) == 2
         assert max(times) <= subject.MOST_EPOCHS
-        subject.restore()
+        params_file.before(params_yaml).rename(params_yaml)
 
 
 def test_a_table_without_the_field_of_the_text_is_named_and_not_planned_with(tmp_path: Path) -> None:
@@ -361,6 +365,9 @@ def test_a_broken_params_yaml_is_put_back_by_the_preset_default(params_yaml: Pat
         schema.load(params_yaml)
     subject.apply_preset("default")
     assert schema.load(params_yaml) == schema.Params()
+    assert params_file.before(params_yaml).exists() == (text is not None)
+    configure(hub := "owner/name@" + "0" * 40)
+    assert schema.load(params_yaml).ingest.sources[0].name in hub, "what was kept is no longer asked"
 
 
 def test_defaults_yaml_is_written_from_the_schema(params_yaml: Path) -> None:

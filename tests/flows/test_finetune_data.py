@@ -23,7 +23,6 @@ from components.tokens.tokenizer import train_bpe
 from flows import finetune_data as subject
 from flows.planning import inspect_text
 from flows.system import dvc, params_file
-from flows.system.params_record import ParamsRecord
 from flows.system.paths import ROOT
 
 COMMIT = "0123456789" * 4
@@ -36,7 +35,6 @@ def params_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.with_name("defaults.yaml").write_text(document.defaults_text())
     monkeypatch.setattr(subject, "PARAMS", path)
     monkeypatch.setattr(subject, "DOWNLOADS", tmp_path / "downloads")
-    monkeypatch.setattr(subject, "RECORD", ParamsRecord(tmp_path / "state" / "record.json"))
     return path
 
 
@@ -74,10 +72,6 @@ def test_rows_are_shown_and_written(
     )  # fmt: skip
     run(monkeypatch, chats)
     assert "nothing changed" in capsys.readouterr().out
-    other = "max_pairs: 200  # Most training examples"
-    params_yaml.write_text(re.sub(r"max_pairs: 256  # Most training examples", other, params_yaml.read_text()))
-    run(monkeypatch, "default")
-    assert params_yaml.read_text() == re.sub(r"max_pairs: 256  # Most training examples", other, before)
 
 
 def test_classes_that_may_mean_that_there_is_none_are_named(
@@ -89,34 +83,21 @@ def test_classes_that_may_mean_that_there_is_none_are_named(
     assert "  N/A, None: if that means that the label is missing, leave these rows out\n" in capsys.readouterr().out
 
 
-def test_default_puts_back_what_was_there(params_yaml: Path, chats: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It wrote the values that ship instead, and left what was set for the rows meanwhile."""
-
-    def edited(values: dict[str, Any]) -> str:
-        mine = params_file.changed(schema.load(params_yaml), values, "test")
-        params_file.write(params_yaml, mine)
-        return params_yaml.read_text()
-
-    before = edited({"finetune.instruct.steps": 6, "finetune.instruct.max_pairs": 60})
+def test_params_yaml_as_it_was_before_the_first_rows_is_kept(
+    params_yaml: Path, chats: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    before = params_yaml.read_bytes()
+    run(monkeypatch, chats, "--dry-run")
+    assert not params_file.before(params_yaml).exists()
     other = chats.with_name("others.jsonl")
     other.write_text("".join(chats.read_text().splitlines(keepends=True)[:40]))
     run(monkeypatch, chats)
     run(monkeypatch, other)
-    run(monkeypatch, chats, "--branch", "reinforce")
     assert schema.load(params_yaml).finetune.instruct.data == str(other)
-    run(monkeypatch, "default")
-    assert params_yaml.read_text() == before
-    run(monkeypatch, chats)
-    edited({"finetune.instruct.batch": 2, "finetune.instruct.lora_rank": 8, "finetune.classify.steps": 7})
-    run(monkeypatch, "default", "--branch", "classify")
-    assert schema.load(params_yaml).finetune.instruct.batch == 2, "another branch"
-    run(monkeypatch, "default")
-    after = schema.load(params_yaml).finetune
-    assert after.instruct == schema.Instruct(steps=6, max_pairs=60)
-    assert after.classify.steps == 7, "set since then, of a branch without rows"
-    edited({"finetune.instruct.steps": 9})
-    run(monkeypatch, "default")
-    assert schema.load(params_yaml).finetune.instruct.steps == 9, "put back already"
+    assert params_file.before(params_yaml).read_bytes() == before
+    said = capsys.readouterr().out
+    assert "; `mv params.yaml.before params.yaml` goes back" in said
+    assert "before the first of these edits" in said
 
 
 def test_what_a_score_or_a_training_leaves_out_is_said(
@@ -307,7 +288,6 @@ def test_counts_are_those_of_the_stage(branch: Any, params_yaml: Path, tmp_path:
 def test_a_reward_beside_the_rows_is_for_reinforce(
     params_yaml: Path, chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    before = params_yaml.read_text()
     (folder := tmp_path / "rewarded").mkdir()
     shutil.copy(chats, folder)
     (folder / "reward.py").write_text("def reward(prompt, completion, answer):\n    return 1\n")
@@ -322,10 +302,6 @@ def test_a_reward_beside_the_rows_is_for_reinforce(
     (folder / "reward.py").write_text("def reward(prompt, completion, answer):\n    return 1 / len(completion)\n")
     with pytest.raises(UserError, match=r"reward\.py: reward raises ZeroDivisionError.* with the completion ''"):
         subject.wanted(str(folder), None, None, "train")
-    run(monkeypatch, "default")
-    assert "written; finetune.reinforce is off now\n" in capsys.readouterr().out
-    assert schema.load(params_yaml).finetune.stages().keys() == {"instruct", "classify"}
-    assert yaml.safe_load(params_yaml.read_text()) == yaml.safe_load(before)  # else dvc.yaml makes a stage of it
 
 
 def test_a_base_with_numbers_that_are_not_finite_is_refused(params_yaml: Path, chats: Path, tmp_path: Path) -> None:

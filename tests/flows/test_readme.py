@@ -30,7 +30,6 @@ COVERED = {
     "make purge": "flows/test_clean.py::test_purge_takes_all_but_the_sources_and_the_ledger",
     "make run DATA=~/my-texts": "flows/test_configure.py::test_a_file_changed_added_or_deleted_makes_ingest_stale",
     "make run DATA=owner/name@<commit>": "flows/test_configure.py::test_hub_ids_need_a_commit",
-    "make run DATA=default": "flows/test_configure.py::test_again_changes_nothing_and_default_restores",
     "python -m flows.plan --fit": "flows/planning/test_fit_budget.py::test_params_yaml_is_edited_in_place",
     "make test": "test_scheduling.py::test_a_file_stays_in_one_process_and_so_do_all_files_that_share_one",
     "make bench NAME=overhead": "benchmarks/test_main.py::test_every_benchmark_runs_modules_that_exist",
