@@ -220,12 +220,6 @@ class Sketches:
         """(n, 3) int64: number of the shard, first shingle, number of shingles of each document."""
         return np.stack([self.shard[documents], self.start[documents], self.size[documents]], axis=1)
 
-    def shingles(self, document: int) -> np.ndarray:
-        """The sorted shingles of one document, from disk."""
-        start, size = int(self.start[document]), int(self.size[document])
-        path = f"{self.targets[int(self.shard[document])]}.shingles.bin"
-        return np.fromfile(path, dtype=np.uint64, count=size, offset=8 * start)
-
 
 def similarities(work: Path, pairs: np.ndarray) -> np.ndarray:
     """Exact Jaccard similarity of pairs of documents, given by their places: (n, 2, 3) of `Sketches.places`."""

@@ -1,4 +1,4 @@
-"""The report of the dedup stage: what was removed and why, how good the search was, repeated lines, examples."""
+"""The report of the dedup stage: what was removed and why, repeated lines, examples."""
 
 import difflib
 from collections import Counter
@@ -23,12 +23,10 @@ NUM_EXAMPLES = 12
 DIFF_LINES = 24
 
 
-def build(
-    index: DocumentIndex, sketches: Sketches, result: DedupResult, check: list[dict], params: Dedup, reports: Path
-) -> Report:
+def build(index: DocumentIndex, sketches: Sketches, result: DedupResult, params: Dedup, reports: Path) -> Report:
     """Write tables, examples and a plot under `reports`; return the report."""
     lines = {kind: repeats(kind, sketches.targets, index.shards) for kind in ("lines", "paragraphs")}
-    metrics = _metrics(index, sketches, result, check, lines, params)
+    metrics = _metrics(index, sketches, result, lines)
     page = Page("Dedup", reports)
     page.say(
         f"{metrics['documents/dropped']:,} of {metrics['documents/in']:,} documents were removed "
@@ -47,27 +45,10 @@ def build(
         f"{metrics['repeated/paragraphs']:.1%} of those in paragraphs of 100 or more, repeat an earlier one. They are "
         "counted, not removed.",
     )
-    _check(page, check, params)
     write_text(reports / "details" / "examples.md", examples(index, result))
     if params.near:
         _plot_similarity(result.histogram, params.threshold, reports / "plots" / "similarity.png")
-    return Report(metrics, page.markdown, {"threshold": params.threshold, "check": check})
-
-
-def _check(page: Page, check: list[dict], params: Dedup) -> None:
-    """Table of the search's recall and precision, from the threshold up."""
-    page.table("check", " ".join(check[0]) if check else "pairs", check)
-    rows = [
-        (row["jaccard_from"], row["pairs"], row["proposed"], row["resolved"], row["removals"], row["confirmed"])
-        for row in check if row["jaccard_from"] >= params.threshold
-    ]  # fmt: skip
-    if check:
-        page.show(
-            "jaccard_from pairs proposed resolved removals_checked confirmed", rows,
-            "The search, checked by comparing a sample with all documents: of the pairs at least this similar, so many "
-            "were proposed, and of so many at most one document stays; of a sample of removed documents, so many were "
-            "rightly removed.",
-        )  # fmt: skip
+    return Report(metrics, page.markdown, {"threshold": params.threshold})
 
 
 def _counts(index: DocumentIndex, sketches: Sketches, result: DedupResult) -> list[tuple]:
@@ -96,12 +77,7 @@ def _clusters(index: DocumentIndex, result: DedupResult) -> list[tuple]:
 
 
 def _metrics(
-    index: DocumentIndex,
-    sketches: Sketches,
-    result: DedupResult,
-    check: list[dict],
-    lines: dict[str, Repeats],
-    params: Dedup,
+    index: DocumentIndex, sketches: Sketches, result: DedupResult, lines: dict[str, Repeats]
 ) -> dict[str, float]:
     removed = result.removed
     total = sketches.num_bytes[index.num_heldout :]
@@ -118,17 +94,8 @@ def _metrics(
         "repeated/paragraphs": lines["paragraphs"].share,
     }
     metrics |= {f"dropped/{rule}": rules[rule] for rule in RULES}
-    above = [row for row in check if row["jaccard_from"] >= params.threshold]
-    pairs = sum(row["pairs"] for row in above)
-    if pairs:
-        metrics["check/pairs"] = pairs
-        metrics["check/recall"] = sum(row["resolved"] for row in above) / pairs
-    removals = sum(row["removals"] for row in check)
-    if removals:
-        metrics["check/removals"] = removals
-        metrics["check/precision"] = sum(row["confirmed"] for row in check) / removals
     if removed.any():
-        metrics["check/smallest_jaccard"] = float(result.similarity[removed].min())
+        metrics["dropped/smallest_jaccard"] = float(result.similarity[removed].min())
     return metrics
 
 

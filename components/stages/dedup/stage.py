@@ -26,7 +26,6 @@ from components.params import Dedup
 from components.similarity.duplicates import BINS, Search, first_equal, ranking
 from components.similarity.shingles import agreement
 from components.similarity.sketch import Sketches, SketchJob, similarities, sketch_name, sketch_reads, sketch_shard
-from components.stages.dedup import recall_check
 from components.stages.dedup import report as dedup_report
 from components.stages.dedup.types import DedupResult, DocumentIndex
 
@@ -66,12 +65,10 @@ def dedup(
         return_memory()
         with progress.phase("search"):
             result = find(index, sketches, params, workers_pool)
-        with progress.phase("check"):
-            check = _check(index, sketches, result, params, workers_pool)
         with progress.phase("write"):
             kept, dropped = _write(index, result, out, work, workers_pool, progress)
     reconcile("dedup", len(index.ids) - index.num_heldout, kept, dropped)
-    report = dedup_report.build(index, sketches, result, check, params, reports)
+    report = dedup_report.build(index, sketches, result, params, reports)
     report.write(reports)
     return report
 
@@ -137,33 +134,6 @@ def _verify(sketches: Sketches, documents: np.ndarray, workers_pool: Pool, pairs
     compare = partial(similarities, sketches.targets[0].parent)
     results = map(compare, tasks()) if len(pairs) <= PAIRS_PER_TASK else workers_pool.map(compare, tasks())
     return np.concatenate([np.zeros(0), *results])
-
-
-def _check(
-    index: DocumentIndex, sketches: Sketches, result: DedupResult, params: Dedup, workers_pool: Pool
-) -> list[dict]:
-    """Compare a sample with all documents, by brute force; see `recall_check`."""
-    if not params.near:
-        return []
-    allowed = np.flatnonzero(sketches.size > 0)
-    documents = recall_check.choose(index.ids, allowed)
-    lows = recall_check.bands_from(params.threshold)
-    sample = recall_check.make_sample(documents, [sketches.shingles(number) for number in documents], lows[0])
-    firsts = np.searchsorted(sketches.shard, np.arange(len(sketches.targets)))
-    jobs = zip(sketches.targets, firsts.tolist(), strict=True)
-    compared = list(workers_pool.map(partial(recall_check.compare_shard, sample), jobs, recall_check.compare_reads))
-    pairs = recall_check.unique_pairs(np.concatenate(compared))
-    proposed = np.zeros(len(pairs), dtype=bool)
-    for band in range(params.bands):
-        keys = sketches.band(band)
-        proposed |= keys[pairs[:, 0].astype(int)] == keys[pairs[:, 1].astype(int)]
-    removed = result.removed
-    sampled = recall_check.choose(index.ids, np.flatnonzero(removed & (sketches.size > 0)))
-    removals = recall_check.check_removals(
-        sampled, result.canonical, result.similarity, removed, sketches.shingles, params.threshold
-    )
-    expected = partial(recall_check.share_proposed, params.bands, params.rows)
-    return recall_check.check_table(pairs, index.num_heldout, proposed, removed, removals, lows, expected)
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,16 @@
-"""The report of dedup: its check, clusters, examples and repeated lines, recounted from the texts by plain Python."""
+"""The report of dedup: its clusters, examples and repeated lines, recounted from the texts by plain Python."""
 
 import csv
 import re
 from collections import Counter
-from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from components.core.files import read_json
-from components.corpus.corpus import Document, read_corpus
-from components.stages.dedup.recall_check import JACCARD_BANDS, check_removals
-from tests.components.real_text import document, modules
-from tests.components.stages.dedup.test_stage import PARAMS, dropped, plain_jaccard, planted, run
+from components.corpus.corpus import Document
+from tests.components.real_text import document
+from tests.components.stages.dedup.test_stage import dropped, plain_jaccard, planted, run
 
 LICENCE = "Redistribution and use in source and binary forms, with or without modification, are permitted."
 HEADER = "Parameters of the function, in the order in which they come:\nNONE of them is ever looked at by anybody"
@@ -21,7 +18,7 @@ HEADER = "Parameters of the function, in the order in which they come:\nNONE of 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Document], list[Document]]:
-    """A planted corpus of fewer documents than the check samples, so that it sees all of them."""
+    """A planted corpus, deduplicated."""
     folder = tmp_path_factory.mktemp("dedup-report")
     heldout, train = planted()
     train += [document(f"licence/{at}", f"{LICENCE}\n\n{HEADER}\n\n{each.text}") for at, each in enumerate(train[:6])]
@@ -35,67 +32,11 @@ def table(folder: Path, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def band_of(similarity: float) -> float:
-    """The band a similarity is in."""
-    return max(low for low in JACCARD_BANDS if low <= similarity)
-
-
 def named(row: dict) -> str:
     """Id of the document that a dropped one went for."""
     found = re.search(r"(?:kept|held-out) ([0-9a-f]{16})", row["reason"])
     assert found is not None
     return found[1]
-
-
-def test_recall_and_precision_are_those_of_all_pairs(done: tuple) -> None:
-    folder, heldout, train = done
-    stay = {each.id for each in [*heldout, *read_corpus(folder / "out/train")]}
-    pairs, resolved, removals, confirmed = (Counter[float]() for _ in range(4))
-    for first, second in [*combinations(train, 2), *((a, b) for a in train for b in heldout)]:
-        short, long = sorted((len(first.text), len(second.text)))
-        similarity = plain_jaccard(first.text, second.text) if short >= 0.3 * long else 0.0
-        if similarity >= JACCARD_BANDS[0]:
-            pairs[band_of(similarity)] += 1
-            resolved[band_of(similarity)] += not {first.id, second.id} <= stay
-    texts = {each.id: each.text for each in [*heldout, *train]}
-    for row in dropped(folder / "out"):
-        similarity = plain_jaccard(row["text"], texts[named(row)])
-        removals[band_of(similarity)] += 1
-        confirmed[band_of(similarity)] += similarity >= PARAMS.threshold and named(row) in stay
-    rows = {float(row["jaccard_from"]): row for row in table(folder, "check.csv")}
-    assert tuple(rows) == JACCARD_BANDS
-    assert min(sum(each.values()) for each in (pairs, removals)) > 50
-    for low, row in rows.items():
-        counted = [int(row[name]) for name in ("pairs", "resolved", "removals", "confirmed")]
-        assert counted == [each[low] for each in (pairs, resolved, removals, confirmed)], low
-        assert int(row["proposed"]) <= int(row["pairs"])
-        middle = low + 0.05 if low < 1 else 1.0
-        expected = 1 - (1 - middle**PARAMS.rows) ** PARAMS.bands
-        assert float(row["expected_proposed_share"]) == pytest.approx(expected, abs=1e-4)
-    assert rows[1.0]["proposed"] == rows[1.0]["pairs"]
-    metrics = read_json(folder / "reports/metrics.json")
-    above = [low for low in JACCARD_BANDS if low >= PARAMS.threshold]
-    recall = sum(resolved[low] for low in above) / sum(pairs[low] for low in above)
-    assert metrics["check"]["recall"] == pytest.approx(recall, abs=1e-4)
-    assert metrics["check"]["removals"] == len(dropped(folder / "out"))
-    assert metrics["check"]["precision"] == sum(confirmed.values()) / sum(removals.values())
-
-
-def test_a_removal_for_a_document_that_is_unlike_or_goes_itself_is_not_confirmed() -> None:
-    shingles = [np.arange(10), np.arange(9), np.arange(5, 15), np.arange(10)]
-    removed = np.array([False, True, True, True])
-    canonical, stated = np.array([0, 0, 0, 1]), np.array([1.0, 0.9, 0.8, 0.9])
-    found = check_removals(np.array([1, 2, 3]), canonical, stated, removed, shingles.__getitem__, 0.7)
-    assert found.confirmed.tolist() == [True, False, False]  # right; Jaccard 1/3; the one named goes too
-    assert found.stated.tolist() == [0.9, 0.8, 0.9]
-
-
-def test_a_low_threshold_has_its_own_band(tmp_path: Path) -> None:
-    words = modules()[3].text.split()
-    train = [document("whole", " ".join(words)), document("part", " ".join(words[: len(words) * 45 // 100]))]
-    run(tmp_path, [], train, PARAMS.model_copy(update={"threshold": 0.3, "rows": 1}))
-    first = table(tmp_path, "check.csv")[0]
-    assert [float(first[name]) for name in ("jaccard_from", "pairs", "removals", "confirmed")] == [0.3, 1, 1, 1]
 
 
 def test_clusters_are_the_reasons_sorted_by_size(done: tuple) -> None:

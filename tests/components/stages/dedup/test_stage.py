@@ -103,6 +103,37 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Document]
     return folder, heldout, train
 
 
+def near_copies(low: float, high: float) -> list[tuple[Document, Document, float]]:
+    """(original, edited copy, similarity) of the modules whose copy has a similarity in [low, high)."""
+    found = []
+    for number, original in enumerate(modules()):
+        copy = document(f"near/{number}", edited(original.text, 0.01 + 0.04 * number / len(modules()), 2000 + number))
+        if low <= (similarity := plain_jaccard(original.text, copy.text)) < high:
+            found.append((original, copy, similarity))
+    return found
+
+
+@pytest.mark.parametrize(("bands", "rows"), [(32, 4), (14, 8)])
+def test_planted_near_copies_are_found_as_often_as_the_bands_promise(tmp_path: Path, bands: int, rows: int) -> None:
+    """Just above the threshold, 1 - (1 - J^rows)^bands: all by the default, some three of four by the usual 14 x 8."""
+    pairs = near_copies(PARAMS.threshold, 0.8)
+    assert len(pairs) > 40
+    train = [each for original, copy, _ in pairs for each in (original, copy)]
+    out = run(tmp_path, [], train, PARAMS.model_copy(update={"bands": bands, "rows": rows}))
+    gone = {row["id"] for row in dropped(out)}
+    found = sum(bool(gone & {original.id, copy.id}) for original, copy, _ in pairs)
+    chances = np.array([1 - (1 - similarity**rows) ** bands for _, _, similarity in pairs])
+    assert abs(found - chances.sum()) <= 3 * np.sqrt((chances * (1 - chances)).sum()) + 0.05
+    assert (found == len(pairs)) == ((bands, rows) == (PARAMS.bands, PARAMS.rows))
+
+
+def test_near_copies_just_below_the_threshold_stay(tmp_path: Path) -> None:
+    pairs = near_copies(0.6, PARAMS.threshold)
+    assert len(pairs) > 20
+    copies = [copy for _, copy, _ in pairs]
+    assert dropped(run(tmp_path, [original for original, _, _ in pairs], copies)) == []
+
+
 def test_every_removed_document_is_similar_to_one_that_stays(done: tuple) -> None:
     folder, heldout, _ = done
     stays = {each.id: each.text for each in [*heldout, *read_corpus(folder / "out/train")]}
