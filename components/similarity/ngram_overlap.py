@@ -8,7 +8,7 @@ A word here is a run of ASCII letters and digits and of bytes above 127, ASCII l
 Chinese or Japanese character (U+3000 to U+9FFF) is a word. All is done on arrays of bytes: 30 MB take about a second.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,26 +38,13 @@ class Words:
     document: np.ndarray
 
 
-Fold = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""Rewrites words: their bytes (a space between words) and the places where documents begin, to the same of others."""
-
-
-def words(texts: Sequence[str], fold: Fold | None = None) -> Words:
-    """Hash the words of `texts`, folded if asked. Memory is about 40 times their bytes: give it a shard at a time."""
+def words(texts: Sequence[str]) -> Words:
+    """Hash the words of `texts`. Memory is about 40 times their bytes: give it a shard at a time."""
     pieces = [text.encode() for text in texts]
     data = _separated(pieces)
     first_byte = np.cumsum([0] + [len(piece) + 1 for piece in pieces])
-    if fold:
-        data, first_byte = fold(data, first_byte)
     starts, ends = _word_bounds(data)
     return Words(Hasher(data)(starts, ends), np.searchsorted(first_byte, starts, side="right") - 1)
-
-
-def as_written(text: str) -> list[str]:
-    """The words of a text that `words` hashes, to show them."""
-    data = text.encode()
-    starts, ends = _word_bounds(_separated([data]))
-    return [data[start:end].decode() for start, end in zip(starts, ends, strict=True)]
 
 
 def _separated(pieces: list[bytes]) -> np.ndarray:
@@ -125,17 +112,11 @@ class Overlap:
             place = np.minimum(np.searchsorted(self._distinct, hashes), len(self._distinct) - 1)
             self._seen[place[self._distinct[place] == hashes]] = True
 
-    def _is_repeated(self, hashes: np.ndarray) -> np.ndarray:
-        return (
-            self._seen[np.searchsorted(self._distinct, hashes)] if len(self._distinct) else np.zeros(len(hashes), bool)
-        )
-
-    def repeats(self, document: int) -> np.ndarray:
-        """Which n-grams of a held-out document training repeats, in order: bool (num_ngrams,)."""
-        return self._is_repeated(self._hashes[self._documents == document])
-
     def per_document(self) -> tuple[np.ndarray, np.ndarray]:
         """N-grams of each held-out document, and how many of them training repeats: int64 (num_documents,) each."""
-        repeated = self._documents[self._is_repeated(self._hashes)]
+        repeated = np.zeros(len(self._hashes), bool)
+        if len(self._distinct):
+            repeated = self._seen[np.searchsorted(self._distinct, self._hashes)]
         count = self._num_documents
-        return np.bincount(self._documents, minlength=count), np.bincount(repeated, minlength=count)
+        total = np.bincount(self._documents, minlength=count)
+        return total, np.bincount(self._documents[repeated], minlength=count)

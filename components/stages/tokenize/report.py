@@ -9,18 +9,17 @@ from components.core.report import Report
 from components.reporting.figures import bars, chart
 from components.reporting.tables import Page
 from components.similarity.ngram_overlap import NGRAM
-from components.stages.tokenize.spelling_overlap import OverlapCounts
-from components.stages.tokenize.types import Encoded
+from components.stages.tokenize.types import Encoded, OverlapCounts
 from components.text.language import SURE
 from components.tokens.tokenizer import SMALLEST_VOCABULARY, SPECIAL_TOKENS, Encoder
 
 COUNTED = "documents bytes tokens words bytes_per_token tokens_per_word"
 
 
-def build(encoder: Encoder, trained: Encoded, held: Encoded, overlaps: OverlapCounts, reports: Path) -> Report:
+def build(encoder: Encoder, trained: Encoded, held: Encoded, overlap: OverlapCounts, reports: Path) -> Report:
     """Write tables and plots under `reports` and return the report."""
-    metrics, page = _metrics(encoder, trained, held, overlaps), Page("Tokenizer", reports)
-    shares = _overlap_per_source(held, overlaps.total, overlaps.repeated)
+    metrics, page = _metrics(encoder, trained, held, overlap), Page("Tokenizer", reports)
+    shares = _overlap_per_source(held, overlap.total, overlap.repeated)
     splits = {"train": trained, "heldout": held}
     page.say(
         f"{metrics['vocab_size']:,} tokens, {metrics['unused_tokens']:,} of them learned and never used in training "
@@ -48,7 +47,7 @@ def build(encoder: Encoder, trained: Encoded, held: Encoded, overlaps: OverlapCo
     shown = "|".join(piece.replace("\n", "\\n").replace("`", "'") for piece in pieces)
     page.say(f"A piece of held-out text, cut into tokens: `{shown}`")
     page.table("vocabulary", "id bytes train heldout", _vocabulary(encoder, trained, held))
-    _overlap(page, metrics, overlaps, held)
+    _overlap(page, metrics, overlap, held)
     _draw(rows, trained, reports / "plots")
     return Report(metrics, page.markdown, {"overlap_ngram": NGRAM, "overlap": shares})
 
@@ -74,19 +73,16 @@ def _vocabulary(encoder: Encoder, trained: Encoded, held: Encoded) -> list[tuple
     ]
 
 
-def _most_repeated(held: Encoded, overlaps: OverlapCounts, most: int = 50) -> list[tuple]:
-    """The held-out documents with the largest share of n-grams in training, of those with any in any spelling."""
-    total, repeated, folded = overlaps.total, overlaps.repeated, overlaps.folded
+def _most_repeated(held: Encoded, overlap: OverlapCounts, most: int = 50) -> list[tuple]:
+    """The held-out documents with the largest share of n-grams in training, of those with any."""
+    total, repeated = overlap.total, overlap.repeated
     share = repeated / np.maximum(1, total)
-    order = np.lexsort((np.arange(len(share)), -folded, -repeated, -share))
-    return [
-        (held.document_names[i], int(total[i]), int(repeated[i]), int(folded[i]), float(share[i]))
-        for i in order[:most]
-        if folded[i]
-    ]
+    order = np.lexsort((np.arange(len(share)), -repeated, -share))[:most]
+    shown = order[repeated[order] > 0]
+    return [(held.document_names[i], int(total[i]), int(repeated[i]), float(share[i])) for i in shown]
 
 
-def _metrics(encoder: Encoder, trained: Encoded, held: Encoded, overlaps: OverlapCounts) -> dict[str, float]:
+def _metrics(encoder: Encoder, trained: Encoded, held: Encoded, overlap: OverlapCounts) -> dict[str, float]:
     merges = slice(SMALLEST_VOCABULARY, None)
     metrics: dict[str, float] = {"vocab_size": encoder.vocab_size}
     for split, encoded in (("train", trained), ("heldout", held)):
@@ -101,10 +97,9 @@ def _metrics(encoder: Encoder, trained: Encoded, held: Encoded, overlaps: Overla
             f"{split}/single_byte_share": single / tokens,
         }
     metrics["unused_tokens"] = int((trained.token_counts[merges] == 0).sum())
-    total = overlaps.total.sum()
+    total = overlap.total.sum()
     if total:
-        metrics[f"heldout/overlap_{NGRAM}gram"] = float(overlaps.repeated.sum() / total)
-        metrics[f"heldout/overlap_{NGRAM}gram_folded"] = float(overlaps.folded.sum() / total)
+        metrics[f"heldout/overlap_{NGRAM}gram"] = float(overlap.repeated.sum() / total)
     return metrics
 
 
@@ -116,24 +111,18 @@ def _common(languages: list[tuple]) -> list[tuple]:
     return [row for row in languages if row[2] >= 0.01 * documents[row[0]]]
 
 
-def _overlap(page: Page, metrics: dict[str, float], overlaps: OverlapCounts, held: Encoded) -> None:
+def _overlap(page: Page, metrics: dict[str, float], overlap: OverlapCounts, held: Encoded) -> None:
     """How much held-out text the training text repeats, in all and by document."""
-    documents = _most_repeated(held, overlaps)
-    page.table("overlap", "document ngrams repeated folded share", documents)
+    documents = _most_repeated(held, overlap)
+    page.table("overlap", "document ngrams repeated share", documents)
     share = metrics.get(f"heldout/overlap_{NGRAM}gram")
     if share is None:
         return page.say(f"No held-out document has {NGRAM} words, so its overlap with training cannot be measured.")
-    total, repeated, folded = (int(count.sum()) for count in (overlaps.total, overlaps.repeated, overlaps.folded))
-    most = f" Most: {documents[0][0]} ({documents[0][4]:.0%})." if documents and documents[0][2] else ""
+    most = f" Most: {documents[0][0]} ({documents[0][3]:.0%})." if documents else ""
     page.say(
         f"{share:.2%} of the held-out {NGRAM}-grams of words also occur in the training text: quotations, boilerplate, "
         f"other versions of a text that as a whole are no near-duplicates. Held-out scores profit by it.{most}",
-        f"With spellings folded (u/v, i/j/y, doubled letters, final e) it is {folded / total:.2%}: {folded:,} of "
-        f"{total:,}, against {repeated:,} word for word.",
     )
-    if overlaps.example:
-        where = held.document_names[overlaps.example_document]
-        page.say(f"In the training text in another spelling only: `{overlaps.example}` ({where}).")
 
 
 def _draw(rows: list[tuple], trained: Encoded, plots: Path) -> None:

@@ -6,7 +6,7 @@
 
 Only training text teaches the BPE. Memory is bounded by the sample it is trained on (`train_megabytes`) and one shard.
 The report says how well each source and language compresses, which tokens go unused, and how much of the held-out text
-the training text still repeats, word for word and in other spellings.
+the training text still repeats word for word.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from components.core.errors import UserError
 from components.core.files import sha256_bytes, write_text
 from components.core.progress import Progress
 from components.core.report import Report
-from components.corpus.corpus import Manifest, read_corpus, read_manifest
+from components.corpus.corpus import Manifest, read_manifest
 from components.params import Tokenize
+from components.similarity.ngram_overlap import Overlap, words
 from components.stages.tokenize import report as tokenize_report
 from components.stages.tokenize.fertility import Languages
-from components.stages.tokenize.spelling_overlap import Overlaps
-from components.stages.tokenize.types import Encoded
+from components.stages.tokenize.types import Encoded, OverlapCounts
 from components.tokens.shards import TokenWriter
 from components.tokens.tokenizer import Encoder, reference, train_bpe
 
@@ -70,8 +70,8 @@ def tokenize(
         # Held-out text first: the overlap needs its n-grams before it sees the training text.
         held = encoding.corpus(heldout, manifests["heldout"], out / "heldout", is_heldout=True)
         trained = encoding.corpus(train, manifests["train"], out / "train", is_heldout=False)
-    overlaps = encoding.overlaps.measured(document.text for document in read_corpus(heldout))
-    report = tokenize_report.build(encoding.encoder, trained, held, overlaps, reports)
+    overlap = OverlapCounts(*encoding.overlap.per_document())
+    report = tokenize_report.build(encoding.encoder, trained, held, overlap, reports)
     report.write(reports)
     return report
 
@@ -124,7 +124,7 @@ class _Encoding:
         self.encoder, self.threads, self.progress = encoder, threads, progress
         self.sha256 = sha256_bytes(tokenizer_json.encode())
         self.reference = reference(tokenizer_json)
-        self.overlaps = Overlaps()
+        self.overlap = Overlap()
         self._unchecked = 0.0
 
     def corpus(self, folder: Path, manifest: Manifest, out: Path, is_heldout: bool) -> Encoded:
@@ -148,7 +148,12 @@ class _Encoding:
         sources = np.array([encoded.sources.index(name) for name in names], np.int64)
         num_bytes = np.array([len(text.encode()) for text in texts], np.int64)
         flat, lengths = writer.add_documents(ids, sources, num_bytes)
-        num_words = self.overlaps.hold_out(texts) if is_heldout else self.overlaps.see(texts, self.threads)
+        text_words = words(texts)
+        if is_heldout:
+            self.overlap.hold_out(text_words, len(texts))
+        else:
+            self.overlap.see(text_words)
+        num_words = np.bincount(text_words.document, minlength=len(texts))
         counts = np.stack([np.ones_like(lengths), num_bytes, lengths, num_words], axis=1)
         np.add.at(encoded.counts, sources, counts)
         encoded.languages.add(keys, texts, counts)

@@ -28,3 +28,11 @@ class Encoded:
     document_sources: list[int] = field(default_factory=list)
     document_names: list[str] = field(default_factory=list)
     example: str = ""
+
+
+@dataclass(frozen=True)
+class OverlapCounts:
+    """N-grams of each held-out document, int64 (num_documents,) each: all, and those that training repeats."""
+
+    total: np.ndarray
+    repeated: np.ndarray

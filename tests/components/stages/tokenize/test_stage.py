@@ -99,7 +99,6 @@ def test_the_report_adds_up(corpora: Path, made: tuple[Path, Report]) -> None:
         assert report.metrics[f"{split}/bytes_per_token"] == manifest["num_bytes"] / manifest["num_tokens"]
     assert 1.5 < report.metrics["heldout/bytes_per_token"] < 5
     assert 0 <= report.metrics["heldout/overlap_13gram"] < 1
-    assert report.metrics["heldout/overlap_13gram"] <= report.metrics["heldout/overlap_13gram_folded"] < 1
     with (folder / "reports" / "details" / "languages.csv").open() as file:
         languages = [row for row in csv.DictReader(file) if row["split"] == "heldout"]
     assert sum(int(row["documents"]) for row in languages) == 8  # fewer than the sample: all of them
