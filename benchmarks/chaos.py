@@ -1,6 +1,6 @@
 """Break a small pipeline at random moments, run it again, and see whether anything is lost: `make bench NAME=chaos`.
 
-A clone at the size of presets/test.yaml is run to its end once; its hashes are what every later run must give. A trial
+A clone at the size of tests/small.yaml is run to its end once; its hashes are what every later run must give. A trial
 then makes some stages forget that they ran, injects one fault while its command runs again, and starts the same command
 a second time without the fault. It survives if
 

@@ -101,7 +101,7 @@ def commands(clone: PipelineClone, folder: Path, secrets: dict[str, Any]) -> str
 
 
 def leaks() -> dict[str, Any]:
-    """Files with a canary by name, after a pipeline of the size of presets/test.yaml."""
+    """Files with a canary by name, after a pipeline of the size of tests/small.yaml."""
     values = {name: canary(name) for name in (*NAMES, *IN_ADDRESSES)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

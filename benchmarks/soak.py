@@ -1,6 +1,6 @@
 """An hour of `make up` with runs from the form, and what its servers hold: `make bench NAME=soak`, `--minutes 60`.
 
-In a clone at the size of presets/test.yaml. One run after the other is triggered through Prefect's API as the form
+In a clone at the size of tests/small.yaml. One run after the other is triggered through Prefect's API as the form
 does: by turns one that finds nothing to do, and one that overrides a number of steps and becomes an experiment. Between
 runs the memory (PSS) of what `make up` started and that lives from the first reading to the last is read: the servers,
 and the process that follows params.yaml. A run's own processes are gone by then.
@@ -25,7 +25,7 @@ from tests.flows.pipeline_clone import PipelineClone, make_clone
 REST_S = 15.0
 """Seconds after a run before memory is read."""
 FIRST_STEPS = 7
-"""More than presets/test.yaml has, so that no override is what there is already."""
+"""More than tests/small.yaml has, so that no override is what there is already."""
 DONE = ("Completed", "Cached")
 """How a run ends that did its work, or found nothing to do."""
 TRIGGER = """

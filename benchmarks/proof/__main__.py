@@ -105,7 +105,9 @@ def main() -> None:
     """Measure the groups that are named, or all."""
     parser = argparse.ArgumentParser("python -m benchmarks.proof", description=__doc__)
     parser.add_argument("--only", default=",".join(GROUPS), help="groups, separated by commas (default: %(default)s)")
-    parser.add_argument("--preset", default="", help="a preset instead of the demo's size, to try the benchmark")
+    parser.add_argument(
+        "--preset", default="", help="an overlay of params.yaml, such as tests/small.yaml, to try the benchmark"
+    )
     arguments = parser.parse_args()
     chosen, small = arguments.only.split(","), bool(arguments.preset)
     every, files = (2 if small else 6), dict(list(texts().items())[: 16 if small else None])

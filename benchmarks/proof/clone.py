@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.tables import ROOT
+from components import params as schema
 from components.params import layout
 from flows.system import params_file
 
@@ -52,14 +53,14 @@ def made(root: Path, files: dict[str, bytes], preset: str, keep_every: int) -> C
     """A clone whose one source is these files, and which keeps checkpoints.
 
     Args:
-        preset: of presets/, "" for the demo's settings.
+        preset: an overlay of params.yaml in the checkout, "" for the demo's settings.
     """
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(root)], check=True)
     for name, data in files.items():
         (root / "texts" / name).parent.mkdir(exist_ok=True)
         (root / "texts" / name).write_bytes(data)
     source = {"kind": "files", "name": "plays", "path": "texts", "licence": "CC-BY-2.5", "retrieved": "2026-11-25"}
-    settings = layout.leaves(params_file.read_preset(preset)) if preset else {}
+    settings = layout.leaves(schema.read_tree(ROOT / preset)) if preset else {}
     settings |= {"ingest.sources": [source], "ingest.watch": "texts"}
     params, defaults = root / "params.yaml", root / "defaults.yaml"
     params.write_text(params_file.edited(params.read_text(), settings))

@@ -1,4 +1,4 @@
-"""Clones of the project for the tests that run it: what a user has, at the size of presets/test.yaml."""
+"""Clones of the project for the tests that run it: what a user has, at the size of tests/small.yaml."""
 
 import hashlib
 import os
@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import yaml
 
+from components import params as schema
 from components.params import layout
 from flows.system import params_file
 
@@ -173,7 +174,7 @@ def is_running(pid: int) -> bool:
 
 
 def make_clone(folder: Path) -> PipelineClone:
-    """A clone of the working tree (uncommitted work too), with presets/test.yaml over its params.yaml, committed."""
+    """A clone of the working tree (uncommitted work too), with tests/small.yaml over its params.yaml, committed."""
     clone = PipelineClone(folder / "greenhouse")
     (folder / "home").mkdir(parents=True)
     listed = subprocess.run(
@@ -187,8 +188,8 @@ def make_clone(folder: Path) -> PipelineClone:
             continue
         (clone.root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, clone.root / name)
-    preset = layout.leaves(params_file.read_preset("test"))
-    (clone.root / "params.yaml").write_text(params_file.edited((ROOT / "params.yaml").read_text(), preset))
+    small = layout.leaves(schema.read_tree(ROOT / "tests" / "small.yaml"))
+    (clone.root / "params.yaml").write_text(params_file.edited((ROOT / "params.yaml").read_text(), small))
     clone.git("init", "--quiet", "--initial-branch", "main")
     clone.git("add", "--all")
     clone.git("commit", "--quiet", "--message", "as cloned")

@@ -321,15 +321,16 @@ def test_a_preset_is_shown_and_changes_only_the_keys_it_names(
     mine = params_file.edited(params_yaml.read_text(), {"dedup.threshold": 0.9, "pretrain.common.steps": 7})
     mine = params_file.edited(mine, {"pretrain.masked.steps": 324, "pretrain.masked.eval_every": 9})  # by `DATA=`
     params_yaml.write_text(mine)
-    monkeypatch.setattr("sys.argv", ["flows.configure", "--preset", "test"])
+    monkeypatch.setattr(params_file, "PRESETS", ROOT / "tests")
+    monkeypatch.setattr("sys.argv", ["flows.configure", "--preset", "small"])
     subject.main()
     said = capsys.readouterr().out
     assert "-    steps: 7  # Optimizer steps." in said
     assert "+    steps: 12  # Optimizer steps." in said
     assert "+  shard_megabytes: 0.25  # Text per shard (10^6 bytes); bounds memory." in said
-    preset = schema.load(ROOT / "params.yaml", ROOT / "presets" / "test.yaml")
+    preset = schema.load(ROOT / "params.yaml", ROOT / "tests" / "small.yaml")
     assert schema.load(params_yaml) == preset.model_copy(update={"dedup": schema.Dedup(threshold=0.9)})
-    assert "nothing changed" in subject.apply_preset("test")
+    assert "nothing changed" in subject.apply_preset("small")
     subject.apply_preset("default")
     assert params_yaml.read_text() == document.params_text()
 
@@ -349,8 +350,8 @@ def test_a_preset_that_is_not_there_or_does_not_fit_changes_nothing(
     params_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = params_yaml.read_text()
-    with pytest.raises(UserError, match="the presets are cpu-40min, gpu-124m, overnight-cpu, test"):
-        subject.apply_preset("tset")
+    with pytest.raises(UserError, match=r"the presets are cpu-40min, gpu-124m, overnight-cpu$"):
+        subject.apply_preset("test")
     (tmp_path / "wrong.yaml").write_text("dedup: {threshold: 7}\n")
     monkeypatch.setattr(params_file, "PRESETS", tmp_path)
     with pytest.raises(UserError, match=r"dedup\.threshold = 7: .* less than or equal to 1"):

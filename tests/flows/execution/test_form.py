@@ -123,7 +123,7 @@ def test_any_other_key_is_a_setting() -> None:
         ),
         ({"budget": {"kwh": 2.0}, "settings": ["runtime.budget.kwh=3"]}, "runtime.budget.kwh is given twice, as 2.0"),
         ({"settings": ["dedup.threshold=0.8", "dedup.threshold=0.7"]}, "dedup.threshold is given twice, as 0.8 and as"),
-        ({"preset": "gpu"}, "gpu.yaml: no such file; the presets are cpu-40min, gpu-124m, overnight-cpu, test"),
+        ({"preset": "gpu"}, "gpu.yaml: no such file; the presets are cpu-40min, gpu-124m, overnight-cpu"),
     ],
 )
 def test_an_error_names_one_field(fields: dict[str, Any], says: str) -> None:

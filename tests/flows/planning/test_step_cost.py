@@ -16,10 +16,10 @@ from tests.components.carbon.planning.test_step_cost_table import RATES
 
 @pytest.fixture
 def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Params:
-    """presets/test.yaml, with an empty ledger and no calibrations."""
+    """tests/small.yaml, with an empty ledger and no calibrations."""
     monkeypatch.setattr(paths, "LEDGER", tmp_path / "ledger")
     monkeypatch.setattr(step_cost, "FOLDER", tmp_path / "calibration")
-    return schema.load(paths.ROOT / "params.yaml", paths.ROOT / "presets" / "test.yaml")
+    return schema.load(paths.ROOT / "params.yaml", paths.ROOT / "tests" / "small.yaml")
 
 
 @pytest.mark.slow
