@@ -22,8 +22,6 @@ class Evaluate(Section):
     """Items per probe and condition."""
     shots: list[Annotated[int, Field(ge=0, le=22)]] = [0, 1, 2, 4, 8]
     """Example counts of the few-shot curve."""
-    mitigation_steps: int = Field(default=4, ge=0)
-    """Optimizer steps of each arm of the bias mitigation: five draws of text, swapped and as it is; 0 skips it."""
     minimal_pairs: str = ""
     """Folder of BLiMP-style jsonl (`sentence_good`, `sentence_bad`) to score too; empty: the generated pairs alone."""
     tasks: Advanced[list[Annotated[str, *TASK]]] = []

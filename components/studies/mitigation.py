@@ -23,8 +23,9 @@ from components.corpus.corpus import read_manifest, read_shard
 from components.params import Canaries, Curriculum, Mitigate, Mix, Numerics, Pretrain, Runtime
 from components.reporting.figures import error_bars, figure, save
 from components.reporting.tables import interval, markdown_table
-from components.stages.evaluate.heldout_sample import sample
-from components.stages.evaluate.tasks.bias_mitigation import measured
+from components.stages.evaluate.heldout_sample import sample, score_documents
+from components.stages.evaluate.tasks.bits_per_byte import bits
+from components.stages.evaluate.tasks.pronoun_gap import relative_gaps, spread
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.mix.stage import mix
 from components.statistics import Estimate, ratio
@@ -167,9 +168,13 @@ def settings(params: Mitigate, seed: int) -> Pretrain:
 
 
 def evaluated(model: Path, folders: TrialFolders, params: Mitigate) -> dict[str, float]:
-    """Spread, prior and bits per byte of a model, as the evaluate stage has them."""
-    documents = sample(folders.data / "ingest/heldout", params.heldout_kilobytes, 1)
-    return measured(LanguageModel.load(model, folders.numerics.device), documents)
+    """Spread and prior of the pronoun gap (nats) and bits per byte of held-out text, as the evaluate stage has them."""
+    network = LanguageModel.load(model, folders.numerics.device)
+    gaps_OT, prior = relative_gaps(network)
+    scored = score_documents(network, sample(folders.data / "ingest/heldout", params.heldout_kilobytes, 1))
+    total = sum(bits(entry.scores.logp) for entry in scored)
+    num_bytes = sum(int(entry.num_bytes.sum()) for entry in scored)
+    return {"spread": spread(gaps_OT).value, "prior": prior, "bits_per_byte": total / num_bytes}
 
 
 # -- statistics --------------------------------------------------------------------------------------------------------

@@ -56,7 +56,6 @@ def settings_of(snapshot: Snapshot, branch: str) -> str:
                 if not dep["path"].startswith(("data/", "models/"))}
         for stage in sorted(stages)
     }  # fmt: skip
-    asked = {name: value for name, value in asked.items() if name != "mitigation_steps"}
     return fingerprint([_without_seeds(values), asked, read])
 
 

@@ -34,7 +34,7 @@ SCORED = {
     "classify": "finetune/classify", "instruct": "finetune/instruct",
 }  # fmt: skip
 """Eval task -> model that it scores (the last two: what its own stage scored); all others score the causal model."""
-KINDS = {"memorisation": "memorisation", "pronoun_gap": "bias", "bias_mitigation": "bias"}
+KINDS = {"memorisation": "memorisation", "pronoun_gap": "bias"}
 """Eval task -> kind of its rows, where they do not say."""
 GAINED = ("accuracy", "choice_accuracy", "reward")
 """Scores of a tuned model of which its stage measures the paired gain over each baseline."""

@@ -13,7 +13,6 @@ PAIRS = {
     "few_shot": (" 8 examples", " 0 examples", "0 examples"),
     "chain_of_thought": ("with steps", "at once", "at once"),
     "open_book": ("open book", "closed book", "closed book"),
-    "bias_mitigation": ("swapped", "control", "control"),
     "context_extension": ("rescaled", "as trained", "as trained"),
 }
 """Eval task -> words of the score, words of its counterpart, and the counterpart's name in the table."""

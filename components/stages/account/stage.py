@@ -35,7 +35,7 @@ from components.stages.account.model_answers import model_answers, unknown_origi
 from components.stages.account.model_card import write_cards
 from components.stages.account.score_plot import plot_scores
 from components.stages.account.score_rows import score_rows
-from components.stages.account.summary import STAGES, checkout_files, gather
+from components.stages.account.summary import STAGES, checkout_files, gather, mitigation
 from components.stages.account.terminal_table import render_table
 from components.stages.account.types import Cost, Summary
 
@@ -113,6 +113,7 @@ def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Map
         **dict(records),
         model_name=params.account.model_name,
         description=params.account.description,
+        mitigation=mitigation(checkout_files(root)),
         cost=costs(ledger_costs, runs),
         project=project_total(ledger_costs),
         forecasts=[forecast_row(row) for row in checked(found)],

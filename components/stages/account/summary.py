@@ -188,6 +188,17 @@ def _value(metrics: dict[str, float], score: str) -> float | None:
     return metrics.get(f"{score}/value", metrics.get(score))
 
 
+# -- mitigation --------------------------------------------------------------------------------------------------------
+
+
+def mitigation(file: Files) -> str:
+    """The verdict of the last trial of counterfactual augmentation (components/studies/mitigation.py)."""
+    found = _read(file("reports/mitigate/mitigate.json"))
+    if not found:
+        return "not known, the trial was not run (`python -m flows.mitigate`)"
+    return f"{found['verdict']}; {len(found['runs'])} models trained for this trial, none of those above"
+
+
 # -- skipped -----------------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from components.core.files import read_json, write_json
 from components.params import Evaluate, Numerics
 from components.stages.evaluate.tasks.answers import answers
-from components.stages.evaluate.tasks.bias_mitigation import bias_mitigation
 from components.stages.evaluate.tasks.bits_per_byte import bits_per_byte
 from components.stages.evaluate.tasks.calibration import calibration
 from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought
@@ -41,13 +40,11 @@ TASKS: dict[str, Callable[[EvalContext], TaskResult]] = {
     "memorisation": memorisation,
     "pronoun_gap": pronoun_gap,
     "sentence_pairs": sentence_pairs,
-    "bias_mitigation": bias_mitigation,
     "context_extension": context_extension,
     "harness": harness,
 }
 
 GROUPS: tuple[tuple[str, ...], ...] = (
-    ("bias_mitigation",),
     ("bits_per_byte", "calibration", "context_extension"),
     ("minimal_pairs", "pronoun_gap", "memorisation"),
     ("recall", "few_shot"),

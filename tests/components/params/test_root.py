@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in [*sorted((ROOT / "presets").glob("*.yaml")), ROOT / "tests" / "small.yaml"]}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "c7766453af3bede5",
-    "small": "4d05b66bba66c0af",
-    "gpu-124m": "4cc891e71932337b",
-    "overnight-cpu": "d503afcc8890b72c",
-    "cpu-40min": "76e8eb6631cbcfb4",
+    "default": "5a91a25bf7f57584",
+    "small": "5a91a25bf7f57584",
+    "gpu-124m": "4cc79de5993dd090",
+    "overnight-cpu": "af163d75366c286b",
+    "cpu-40min": "93d91236560fc7ad",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""

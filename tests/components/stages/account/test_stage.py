@@ -202,6 +202,17 @@ def test_a_study_that_was_made_is_in_the_report(tmp_path: Path) -> None:
     assert "<p>Four times as many labels.</p>" in _section(title, folder)["html"]
 
 
+@pytest.mark.parametrize(
+    "verdict", ["not shown: the spread changes by -0.01 nats", "shown: the spread falls by -0.2 nats"]
+)
+def test_the_last_trial_of_a_mitigation_is_in_the_report(verdict: str, tmp_path: Path) -> None:
+    write_json(tmp_path / "reports/mitigate/mitigate.json", {"verdict": verdict, "runs": [{}] * 15})
+    account(root=tmp_path, ledger_folder=tmp_path / "ledger", params=Params())
+    stated = f"{verdict}; 15 models trained for this trial, none of those above"
+    assert read_json(tmp_path / "reports/summary.json")["mitigation"] == stated
+    assert f"spread of the pronoun gap: {stated}." in (tmp_path / "reports/report.html").read_text()
+
+
 def test_reports_quote_documents_and_obey_none() -> None:
     shown = markdown('<img src="https://example.org/x.png"> ![x](https://example.org/y.png) [l](javascript:alert(1))')
     assert "<img" not in shown
@@ -211,7 +222,9 @@ def test_reports_quote_documents_and_obey_none() -> None:
 def test_a_project_in_which_nothing_ran(tmp_path: Path) -> None:
     report = account(root=tmp_path, ledger_folder=tmp_path / "ledger", params=Params())
     assert "no completed run" in report.markdown
-    assert json.loads((tmp_path / "reports/summary.json").read_text())["models"] == {}
+    summary = json.loads((tmp_path / "reports/summary.json").read_text())
+    assert summary["models"] == {}
+    assert summary["mitigation"].startswith("not known, the trial was not run")
     assert (tmp_path / "reports/report.html").exists()
 
 

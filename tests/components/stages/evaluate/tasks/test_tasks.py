@@ -13,7 +13,6 @@ from components.stages.evaluate.heldout_sample import sample
 from components.stages.evaluate.tasks import memorisation as memorisation_task
 from components.stages.evaluate.tasks.abstention import auroc, counts_by_rank, report_abstention, risk_at
 from components.stages.evaluate.tasks.answers import answers
-from components.stages.evaluate.tasks.bias_mitigation import DRAWS, bias_mitigation
 from components.stages.evaluate.tasks.bits_per_byte import bits_per_byte, position_bins
 from components.stages.evaluate.tasks.calibration import calibration
 from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought, digit_by_digit, read_off
@@ -393,20 +392,6 @@ def test_the_correlations_interval_holds_the_truth() -> None:
     assert correlation(np.zeros_like(exact)).value == 0
 
 
-@pytest.mark.long
-def test_swapped_text_moves_the_prior_and_one_training_shows_no_mitigation(world: World) -> None:
-    result = bias_mitigation(world.context(mitigation_steps=25))
-    control, swapped = result.metrics["prior_control"], result.metrics["prior_swapped"]
-    assert control < -0.3  # the passages say `he` far more often
-    assert abs(swapped) < abs(control)
-    effect = result.facts["effect_on_spread"]
-    assert effect["n"] == DRAWS
-    (line,) = result.highlights
-    assert line["note"].startswith("not shown: one training")  # "shown" once, at 1/140 of the spread
-    before = bias_mitigation(world.context(mitigation_steps=1))
-    assert before.metrics["prior_before"] == result.metrics["prior_before"]  # the model itself is not trained
-
-
 # -- memorisation ------------------------------------------------------------------------------------------------------
 
 
@@ -485,7 +470,7 @@ def french(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(changed, world.params, world.numerics)
 
 
-@pytest.mark.parametrize("task", [minimal_pairs, pronoun_gap, sentence_pairs, bias_mitigation])
+@pytest.mark.parametrize("task", [minimal_pairs, pronoun_gap, sentence_pairs])
 def test_english_tasks_do_not_apply_to_another_language(french: World, task: object) -> None:
     with pytest.raises(NotApplicable, match="does not read as English"):
         task(french.context())  # type: ignore[operator]
@@ -494,11 +479,6 @@ def test_english_tasks_do_not_apply_to_another_language(french: World, task: obj
 def test_no_examples_are_a_reason(french: World) -> None:
     with pytest.raises(NotApplicable, match=r"evaluate\.shots is empty"):
         few_shot(french.context(shots=[]))
-
-
-def test_no_mitigation_steps_is_a_reason(world: World) -> None:
-    with pytest.raises(NotApplicable, match="mitigation_steps is 0"):
-        bias_mitigation(world.context(mitigation_steps=0))
 
 
 def test_answers_are_drawn_as_fine_tuning_draws_them(world: World) -> None:
