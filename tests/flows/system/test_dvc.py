@@ -1,6 +1,5 @@
-"""dvc.yaml is the one DAG: its deps are held against the import graph, its reading against small graphs."""
+"""dvc.yaml is the one DAG: its reading against small graphs."""
 
-import ast
 import os
 import resource
 import threading
@@ -20,72 +19,6 @@ from components.stages.evaluate.stage import SCORES
 from flows.system import dvc
 
 ROOT = Path(__file__).resolve().parents[3]
-
-ENTRY = {
-    "ingest": "components/stages/ingest/stage.py",
-    "dedup": "components/stages/dedup/stage.py",
-    "filter": "components/stages/filter/stage.py",
-    "bias": "components/stages/bias/stage.py",
-    "mix": "components/stages/mix/stage.py",
-    "tokenize": "components/stages/tokenize/stage.py",
-    "pretrain": "components/stages/pretrain/stage.py",
-    "finetune": "components/stages/finetune/stage.py",
-    "evaluate": "components/stages/evaluate/stage.py",
-    "account": "components/stages/account/stage.py",
-}
-"""The file that holds each stage's function."""
-SCHEMA = ROOT / "components/params"
-"""No dep of a stage: DVC watches the values in params.yaml instead."""
-
-
-def imports(path: Path) -> set[Path]:
-    """The files under components/ that a file imports, anywhere in it, and its packages' `__init__.py` left out."""
-    found: set[Path] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        files = [ROOT / (name.replace(".", "/") + ".py") for name in names if name.startswith("components")]
-        found |= {file for file in files if file.exists()}
-    return found
-
-
-def closure(path: Path) -> set[str]:
-    """All files of components/ that a file needs, the schema of params.yaml excepted, relative to the root."""
-    seen, todo = set(), [path]
-    while todo:
-        current = todo.pop()
-        if current not in seen and not current.is_relative_to(SCHEMA):
-            seen.add(current)
-            todo += imports(current)
-    return {str(file.relative_to(ROOT)) for file in seen}
-
-
-def declared(stage: dict) -> set[str]:
-    """The code among a stage's deps; a folder stands for the files in it."""
-    files: set[str] = set()
-    for dep in stage["deps"]:
-        path = ROOT / dep
-        if not dep.startswith("components/"):
-            continue
-        files |= {str(one.relative_to(ROOT)) for one in path.rglob("*.py")} if path.is_dir() else {dep}
-    return {file for file in files if file.endswith(".py")}
-
-
-@pytest.mark.parametrize("name", ENTRY)
-def test_deps_of_a_stage_are_the_code_it_runs(name: str) -> None:
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    stage = stages[name].get("do", stages[name])
-    needed = {file for file in closure(ROOT / ENTRY[name]) if not file.endswith("__init__.py")}
-    given = {file for file in declared(stage) if not file.endswith("__init__.py")}
-    assert given == needed, f"dvc.yaml, {name}: missing {sorted(needed - given)}, too many {sorted(given - needed)}"
-
-
-def test_every_stage_has_an_entry() -> None:
-    assert set(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]) == set(ENTRY)
 
 
 def test_dvc_reads_yaml_with_the_c_parser() -> None:
