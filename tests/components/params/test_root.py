@@ -20,7 +20,7 @@ PRESETS = {path.stem: [path] for path in [*sorted((ROOT / "presets").glob("*.yam
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
     "default": "5a91a25bf7f57584",
-    "small": "5a91a25bf7f57584",
+    "small": "cc6ead5ae9b156cb",
     "gpu-124m": "4cc79de5993dd090",
     "overnight-cpu": "af163d75366c286b",
     "cpu-40min": "93d91236560fc7ad",
