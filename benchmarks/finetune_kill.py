@@ -23,7 +23,7 @@ from components.corpus.corpus import CorpusWriter, Document
 from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
-from components.params import Classify, Instruct, ModelShape, Numerics, Prefer, Reinforce
+from components.params import Classify, Instruct, ModelShape, Numerics, Prefer
 from components.params.finetune import Branch
 from components.stages.finetune.stage import finetune
 from components.tokens.tokenizer import train_bpe
@@ -40,7 +40,6 @@ METHODS: dict[str, tuple[Branch, str, str, Any]] = {
     "labels": ("classify", "masked", "labels.jsonl", Classify(**FAST)),
     "scores": ("classify", "causal", "scores.jsonl", Classify(**FAST)),
     "dpo": ("prefer", "causal", "mix", Prefer(**FAST, base="causal", data="mix")),
-    "grpo": ("reinforce", "causal", "mix", Reinforce(**FAST, base="causal", data="mix", group=4, max_tokens=8)),
 }
 """Method -> branch, base, data, parameters."""
 KILL_AFTER = 8

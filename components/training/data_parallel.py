@@ -69,7 +69,6 @@ class Place(Protocol):
 
 
 Result = TypeVar("Result")
-Item = TypeVar("Item")
 
 
 class WorkerLostError(Exception):
@@ -89,14 +88,10 @@ class ProcessGroup:
         """Whether this process reports, evaluates and saves."""
         return self.rank == 0
 
-    def part_of(self, count: int) -> slice:
-        """Which of `count` examples are this rank's."""
-        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
-
     def slice_of(self, batch: Batch) -> Batch:
         """This rank's examples of a batch."""
-        part = self.part_of(len(batch.ids_BT))
-        return batch.slice(part.start, part.stop)
+        count = len(batch.ids_BT)
+        return batch.slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over all ranks, in one exchange."""
@@ -147,14 +142,6 @@ class ProcessGroup:
             done.set()
             calling.join()
         self.broadcast(1)
-
-    def gather(self, items: list[Item]) -> list[Item]:
-        """The items of all ranks, those of rank 0 first; every rank must call it."""
-        if self.size == 1:
-            return items
-        parts: list[list[Item]] = [[] for _ in range(self.size)]
-        dist.all_gather_object(parts, items)
-        return [item for part in parts for item in part]
 
     def barrier(self) -> None:
         """Wait until every rank has called it."""

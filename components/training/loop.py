@@ -144,8 +144,6 @@ class Trainer:
     def train_step(self) -> None:
         """One optimizer step, or a return to the newest checkpoint if the loss is bad."""
         number = self.next_batch()
-        if self.config.reads_weights:
-            self.gather_full_weights()
         batch = self.batches(number)
         loss, norm = self.gradients(batch)
         if self.is_bad(loss, norm):

@@ -132,7 +132,7 @@ def pretrain(context: StageContext, branch: Literal["causal", "masked"]) -> Repo
 
 
 def finetune(context: StageContext, branch: Branch) -> Report:
-    """Fine-tune: instructions, classification, preferences, rewards."""
+    """Fine-tune: instructions, classification, preferences."""
     from components.stages.finetune.stage import finetune as tune
 
     params = getattr(context.params.finetune, branch)

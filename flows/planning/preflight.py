@@ -20,7 +20,7 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
 
     Raises:
         UserError: a source, the opt-out list, rows, a base, a licence, a language, an evaluation set, a grid or the
-            device does not exist, a reward cannot be loaded, or a network does not fit its settings or the memory.
+            device does not exist, or a network does not fit its settings or the memory.
     """
     if "ingest" in stages:
         _sources(params.ingest, root)
@@ -38,11 +38,6 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         params.numerics.raise_if_idle(f"finetune.{name}", one.batch)
         params.numerics.raise_if_unshardable(f"finetune.{name}", one.batch)
         _base(name, one.base, root, made_here)
-        if name == "reinforce":
-            from components.stages.finetune.rewards import Rewards
-
-            with Rewards(root / one.data) as rewards:
-                rewards.load()
     trains = any(stage.startswith(("pretrain", "finetune")) for stage in stages)
     if trains and (params.numerics.device == "cuda" or params.numerics.compile):  # else torch need not be imported
         from components.training.numerics import raise_if_missing

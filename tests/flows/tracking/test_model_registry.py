@@ -10,7 +10,7 @@ import torch
 
 from components.core.files import read_json, write_json
 from components.model import export
-from components.params import FURTHER, Account, FinetuneBranches, Params, Prefer, Reinforce
+from components.params import FURTHER, Account, FinetuneBranches, Params, Prefer
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.model_answers import load_answer
 from components.stages.account.stage import account
@@ -52,7 +52,7 @@ def client(tmp_path: Path, mlflow_tables: None, monkeypatch: pytest.MonkeyPatch)
 
 def test_every_branch_of_fine_tuning_can_be_registered_and_described() -> None:
     start = {"base": "models/finetune/instruct", "data": "data/mix/train"}
-    params = Params(finetune=FinetuneBranches(prefer=Prefer(**start), reinforce=Reinforce(**start)))
+    params = Params(finetune=FinetuneBranches(prefer=Prefer(**start)))
     assert STAGES["finetune"].branches == tuple(FinetuneBranches.model_fields) == ("instruct", "classify", *FURTHER)
     for branch in STAGES["finetune"].branches:
         assert branch in model_registry.TASKS

@@ -30,8 +30,7 @@ def chats(place: Path) -> str:
     [
         ("classify", "whole", {}), ("prefer", "sharded", {"lora_rank": 4}),
         *(pytest.param(*rare, marks=pytest.mark.long) for rare in (
-            ("reinforce", "whole", {"lora_rank": 4}), ("instruct", "packed and sharded", {"batch": 2}),
-            ("instruct", "whole", {}), ("prefer", "whole", {}), ("reinforce", "sharded", {}),
+            ("instruct", "packed and sharded", {"batch": 2}), ("instruct", "whole", {}), ("prefer", "whole", {}),
             ("classify", "sharded", {}),
         )),
     ],
@@ -64,7 +63,7 @@ class LosesItsWorker(Progress):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("branch", "sharded", "rank"), [("reinforce", False, 0), ("instruct", True, 4)])
+@pytest.mark.parametrize(("branch", "sharded", "rank"), [("prefer", False, 0), ("instruct", True, 4)])
 def test_a_lost_process_is_a_sentence_and_the_next_run_ends_with_the_same_bytes(
     branch: str, sharded: bool, rank: int, place: Path, tmp_path: Path
 ) -> None:
@@ -81,21 +80,3 @@ def test_more_processes_than_examples_of_a_batch_are_refused(place: Path, tmp_pa
     few = PARAMS["instruct"].model_copy(update={"batch": 1})
     with pytest.raises(UserError, match=r"numerics\.processes = 2 is more than finetune\.instruct\.batch = 1"):
         run(place, tmp_path, "instruct", few, numerics=TWO)
-
-
-def test_a_reward_that_fails_midway_ends_all_processes_with_a_sentence(
-    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    rows = [{"prompt": f"What is {n}?", "completion": f"It is {n * n}."} for n in range(40)]
-    folder = tmp_path / "rewarded"
-    folder.mkdir()
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "reward.py").write_text(
-        "left = iter(range(1, 300))\ndef reward(prompt, completion, answer):\n"
-        "    next(left, None) or float(answer)\n    return len(completion) / 10\n"
-    )
-    params = PARAMS["reinforce"].model_copy(update={"data": str(folder)})
-    with pytest.raises(UserError, match=r"reward\.py: reward raises ValueError: could not convert string to float"):
-        run(place, tmp_path / "run", "reinforce", params, train=str(folder), numerics=TWO)
-    assert list((tmp_path / "run").rglob("*.safetensors")), "the reward failed before the training"
-    assert "Traceback" not in capfd.readouterr().err

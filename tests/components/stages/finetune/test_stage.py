@@ -27,7 +27,7 @@ from components.instruction_pairs.examples import Examples, Passage
 from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
-from components.params import Classify, Finetune, Instruct, ModelShape, Numerics, Prefer, Reinforce
+from components.params import Classify, Finetune, Instruct, ModelShape, Numerics, Prefer
 from components.stages.finetune import source_task
 from components.stages.finetune.answer_threshold import answer_thresholds
 from components.stages.finetune.classify import check_classes
@@ -42,7 +42,6 @@ NUMERICS = Numerics()
 FAST: dict[str, Any] = {"steps": 12, "batch": 8, "context": 64, "max_pairs": 120, "checkpoint_every": 4}
 PARAMS: dict[str, Finetune] = {
     "instruct": Instruct(**FAST), "classify": Classify(**FAST), "prefer": Prefer(**FAST, base="causal", data="mix"),
-    "reinforce": Reinforce(**FAST, base="causal", data="mix", max_tokens=6, group=4),
 }  # fmt: skip
 
 REPEATED = ("classify", "prefer")
@@ -78,7 +77,7 @@ def run(
     return finetune(
         branch=branch,  # type: ignore[arg-type]
         base=base or place / ("masked" if branch == "classify" else "causal"),
-        train=place / (train or ("mix" if branch in ("prefer", "reinforce") else "train")),
+        train=place / (train or ("mix" if branch == "prefer" else "train")),
         heldout=place / "heldout",
         params=params or PARAMS[branch],
         numerics=numerics,
@@ -113,9 +112,7 @@ def test_a_run_repeats_to_the_byte(branch: str, place: Path, made: dict, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "branch", ["instruct", *(pytest.param(one, marks=pytest.mark.long) for one in ("reinforce", *REPEATED))]
-)
+@pytest.mark.parametrize("branch", ["instruct", *(pytest.param(one, marks=pytest.mark.long) for one in REPEATED)])
 def test_a_killed_run_ends_with_the_same_bytes(branch: str, place: Path, made: dict, tmp_path: Path) -> None:
     code = (
         "import sys; sys.path[:0] = sys.argv[3:]\n"
@@ -349,7 +346,7 @@ def test_reports_hold_no_paths_and_all_they_should(branch: str, place: Path, mad
     assert (folder / "reports" / "plots" / "learning.png").stat().st_size > 5000
     losses = (folder / "reports" / "details" / "training_loss.csv").read_text().splitlines()
     assert len(losses) == 13
-    assert report.facts["chance"] == {"instruct": 0.25, "reinforce": 0.0}.get(branch, 0.5)
+    assert report.facts["chance"] == (0.25 if branch == "instruct" else 0.5)
     assert "| " in report.markdown
 
 
