@@ -93,8 +93,6 @@ def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) 
     return {f"finetune.{fits}.{name}": value for name, value in values.items()}
 
 
-
-
 def apply(values: dict[str, Any], dry_run: bool) -> str:
     """Show what changes in params.yaml, ask where there is somebody to ask, write. Returns how it ended."""
     old = PARAMS.read_text(encoding="utf-8")
