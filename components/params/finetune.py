@@ -36,18 +36,10 @@ class Finetune(Section):
     """LoRA's change is multiplied by alpha / rank; 0: alpha is twice the rank."""
     lora_targets: Advanced[Literal["all", "attention"]] = "all"
     """Matrices of each block that LoRA changes: all, or those of attention."""
-    lora_dora: Advanced[bool] = False
-    """DoRA: LoRA that also trains the length of every changed row."""
     seed: Advanced[int] = 1
     """Seed of sampling and order."""
     checkpoint_every: Advanced[int] = Field(default=50, ge=1)
     """Steps between checkpoints."""
-
-    @model_validator(mode="after")
-    def _dora_has_a_rank(self) -> "Finetune":
-        if self.lora_dora and not self.lora_rank:
-            raise ValueError("lora_dora needs a lora_rank above 0, such as 8")
-        return self
 
 
 class Instruct(Finetune):

@@ -278,7 +278,7 @@ class Job:
     def _add_lora(self, model: Transformer) -> None:
         own = self.params
         if own.lora_rank:
-            lora.add_lora(model, own.lora_rank, own.seed, own.lora_alpha, own.lora_targets, own.lora_dora)
+            lora.add_lora(model, own.lora_rank, own.seed, own.lora_alpha, own.lora_targets)
 
     def _merge_lora(self, model: Any, out: Path) -> None:
         """Save the adapters, if there are any, and fold them into the model: what reads `out` needs a whole one."""
@@ -320,7 +320,6 @@ class Job:
         task = {"name": self.choice.task.name, "title": self.choice.task.title, "branch": self.branch} | more
         tuning: dict[str, Any] = {"steps": len(result.losses), "examples": self.params.batch * len(result.losses)}
         tuning["lora_rank"] = self.params.lora_rank
-        tuning |= {"lora_dora": True} if self.params.lora_dora else {}
         if self._is_foreign:
             tuning |= {"base": self.base.name, "tokenizer_sha256": sha256_bytes(self.tokenizer_json.encode())}
         tuning |= {"rows": self.choice.rows} if self.choice.rows else {}

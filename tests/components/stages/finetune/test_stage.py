@@ -276,19 +276,18 @@ def test_a_causal_model_learns_to_classify(place: Path, tmp_path: Path, monkeypa
     assert type(made).__name__ == "Qwen3ForSequenceClassification"
 
 
-@pytest.mark.parametrize("dora", [False, True])
-def test_the_adapter_on_its_base_is_the_saved_model(dora: bool, place: Path, made: dict, tmp_path: Path) -> None:
+@pytest.mark.parametrize("targets", ["all", "attention"])
+def test_the_adapter_on_its_base_is_the_saved_model(targets: str, place: Path, tmp_path: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    base_folder = made["instruct"][0] / "out" if dora else place / "causal"  # DoRA needs one without rows of zeros
-    more = {"lora_alpha": 6, "lora_targets": "attention"} if dora else {}
-    params = Instruct(**FAST | {"lora_rank": 4, "lora_dora": dora, "learning_rate": 0.01} | more)
-    run(place, tmp_path, "instruct", params, base=base_folder)
+    base_folder, alpha = place / "causal", {"all": 0, "attention": 6}[targets]
+    more = {"lora_rank": 4, "lora_alpha": alpha, "lora_targets": targets, "learning_rate": 0.01}
+    run(place, tmp_path, "instruct", Instruct(**FAST | more))
     written = read_json(tmp_path / "out" / "adapter" / "adapter_config.json")
     attention, others = {"q_proj", "k_proj", "v_proj", "o_proj"}, {"gate_proj", "up_proj", "down_proj"}
-    assert written["lora_alpha"] == (6 if dora else 8)
-    assert set(written["target_modules"]) == (attention if dora else attention | others)
+    assert written["lora_alpha"] == (alpha or 8)
+    assert set(written["target_modules"]) == (attention if alpha else attention | others)
     ids = torch.randint(7, 600, (2, 40))
     with torch.inference_mode():
         base = AutoModelForCausalLM.from_pretrained(base_folder)
@@ -300,14 +299,6 @@ def test_the_adapter_on_its_base_is_the_saved_model(dora: bool, place: Path, mad
     made_for = read_json(tmp_path / "out" / "adapter" / "greenhouse.json")["base"]
     assert made_for["model_sha256"] == hashlib.sha256((base_folder / "model.safetensors").read_bytes()).hexdigest()
     assert made_for["path"] == "models/pretrain/causal"
-    assert read_json(tmp_path / "out" / "greenhouse.json")["finetuning"].get("lora_dora", False) is dora
-
-
-def test_dora_on_rows_of_zeros_is_refused_before_training(place: Path, tmp_path: Path) -> None:
-    params = Instruct(**FAST | {"lora_rank": 4, "lora_dora": True})
-    with pytest.raises(UserError, match=r"o_proj has a row of zeros, which DoRA cannot scale; set lora_dora to false"):
-        run(place, tmp_path, "instruct", params)
-    assert not (tmp_path / "out").exists()
 
 
 def test_the_tuned_model_is_an_ordinary_one(made: dict) -> None:
