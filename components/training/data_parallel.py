@@ -2,7 +2,7 @@
 
 The plain form (Li et al. 2020, arXiv:2006.15704): equal weights everywhere, equal updates everywhere. The loss is
 divided by the targets of the whole batch before the backward pass, so summing is all there is to it, and N processes
-follow the losses of one. With `numerics.sharded` no process holds all of the training state (fsdp.py). Rank 0 is the
+follow the losses of one. Rank 0 is the
 stage's own process, which reports, evaluates and saves; it starts the workers, here or on the nodes of a Ray cluster
 (components/cluster/ray_training.py), and they die with it. Under torchrun (its environment variables are set) every
 process joins the group torchrun made.
@@ -81,7 +81,6 @@ class ProcessGroup:
 
     rank: int = 0
     size: int = 1
-    sharded: bool = False
 
     @property
     def is_main(self) -> bool:
@@ -262,7 +261,7 @@ def _join(numerics: Numerics, rendezvous: Path, workers: Sequence[Worker]) -> Pr
         raise UserError(
             f"numerics.processes = {numerics.processes}, but torchrun started {dist.get_world_size()}; make them equal"
         )
-    return ProcessGroup(rank, numerics.processes, numerics.sharded)
+    return ProcessGroup(rank, numerics.processes)
 
 
 def train_together(

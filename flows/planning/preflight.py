@@ -36,7 +36,6 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         if not one.data.startswith("data/"):
             _rows(name, root / one.data, one.data)
         params.numerics.raise_if_idle(f"finetune.{name}", one.batch)
-        params.numerics.raise_if_unshardable(f"finetune.{name}", one.batch)
         _base(name, one.base, root, made_here)
     trains = any(stage.startswith(("pretrain", "finetune")) for stage in stages)
     if trains and (params.numerics.device == "cuda" or params.numerics.compile):  # else torch need not be imported
@@ -104,7 +103,6 @@ def _network(params: Params, branch: str) -> None:
 
     own, numerics = getattr(params.pretrain, branch), params.numerics
     numerics.raise_if_idle(f"pretrain.{branch}", own.batch)
-    numerics.raise_if_unshardable(f"pretrain.{branch}", own.batch)
     shape = derive_shape(own.model, params.tokenize.vocab_size, own.context, branch == "causal")
     refuse_what_cannot_fit(f"pretrain.{branch}", own, shape, numerics)
 

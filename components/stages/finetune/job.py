@@ -55,7 +55,6 @@ def opened(
 ) -> "Job":
     """The base and the examples, checked: what every process of a training begins with. Raises as `finetune` does."""
     numerics.raise_if_idle(f"finetune.{branch}", params.batch)
-    numerics.raise_if_unshardable(f"finetune.{branch}", params.batch)
     model, _, facts = export.load(base, floats.configure_torch(numerics))
     raise_if_retokenized(base, facts)
     if branch != "classify" and not model.shape.causal:

@@ -47,8 +47,6 @@ def opt_out(tmp_path: Path) -> None:
         ),
         ({"numerics": {"processes": 100}}, "pretrain@masked", "100 is more than pretrain.masked.batch"),
         ({"numerics": {"processes": 100}}, "finetune@classify", "100 is more than finetune.classify.batch"),
-        ({"numerics": {"sharded": True, "processes": 3}}, "pretrain@causal", "a batch they can share evenly"),
-        ({"numerics": {"sharded": True, "processes": 3}}, "finetune@classify", "finetune.classify.batch is 16; set it"),
         ({"numerics": {"device": "cuda"}}, "pretrain@causal", "no CUDA device"),
         ({"numerics": {"compile": True}}, "pretrain@masked", "needs a C.. compiler"),
         ({"evaluate": {"tasks": ["eval_sets/no.yaml"]}}, "evaluate", "evaluate.tasks: eval_sets/no.yaml: no such file"),
