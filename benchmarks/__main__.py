@@ -41,7 +41,7 @@ BENCHMARKS = {
         "log-likelihoods beside lm-eval's HF backend, after `make demo`: 2 minutes", (("benchmarks.evaluate",),)
     ),
     "open": Benchmark(
-        "our models in llama.cpp, training and dedup on a Ray cluster, after `make demo`: 10 minutes",
+        "our models in llama.cpp, dedup on a Ray cluster, after `make demo`: 10 minutes",
         (("benchmarks.open",),),
     ),
     "finetune": Benchmark(

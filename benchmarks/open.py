@@ -3,7 +3,7 @@
 GGUF: both causal models of the workspace, as `flows.export` writes them, read by llama.cpp (xllamacpp) on one thread
 with a cache in float32. Ids: the first 3,000 characters of 200 held-out documents. Text: 100 prompts, the beginnings of
 held-out documents, continued greedily by 24 tokens; a difference where our two best logits lie within 0.01 is a
-near-tie and no difference. Others: open_ray.py, open_head.py. `python -m benchmarks.open ray` measures one part.
+near-tie and no difference. The other: open_head.py. `python -m benchmarks.open head` measures one part.
 """
 
 import sys
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import open_head, open_ray
+from benchmarks import open_head
 from benchmarks.llama_cpp import first_difference, ids, server
 from benchmarks.results import ROOT, goal, write
 from components.corpus.corpus import Document, read_corpus
@@ -63,7 +63,7 @@ def compared(model: Path, path: Path, heldout: list[str], prompts: int) -> dict:
     return {"documents": len(heads), "different_ids": different, "prompts": len(begun), "margins_at_differences": apart}
 
 
-PARTS = {"gguf": lambda: gguf(ROOT), "ray": open_ray.measure, "head": open_head.measure}
+PARTS = {"gguf": lambda: gguf(ROOT), "head": open_head.measure}
 """Each part's figures and goals."""
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Runtime(Section):
     workers: int = Field(default=2, ge=1)
     """Processes of the data stages on this machine; threads of the one that encodes."""
     engine: Literal["local", "ray"] = "local"
-    """Where data stages work and training processes run: on this machine, or on a Ray cluster (docs/cluster.md)."""
+    """Where data stages work: on this machine, or on a Ray cluster (docs/cluster.md)."""
     ray_address: Advanced[str] = ""
     """The cluster's head (host:port), or auto for the one of this machine; empty starts one for each stage."""
     work_path: Advanced[str] = ""

@@ -3,9 +3,9 @@
 The plain form (Li et al. 2020, arXiv:2006.15704): equal weights everywhere, equal updates everywhere. The loss is
 divided by the targets of the whole batch before the backward pass, so summing is all there is to it, and N processes
 follow the losses of one. Rank 0 is the
-stage's own process, which reports, evaluates and saves; it starts the workers, here or on the nodes of a Ray cluster
-(components/cluster/ray_training.py), and they die with it. Under torchrun (its environment variables are set) every
-process joins the group torchrun made.
+stage's own process, which reports, evaluates and saves; it starts the workers, and they die with it. Under torchrun
+(its environment variables are set), which places processes on one machine or several, every process joins the group
+torchrun made.
 """
 
 import os
@@ -15,11 +15,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -38,34 +38,6 @@ CALL_S = 60.0
 """Time after which rank 0 tells the others that it still works for itself."""
 LOST_S = 60.0
 """Seconds after a failed exchange in which the end of a worker that caused it becomes known."""
-
-
-class Worker(Protocol):
-    """A training process that was started, as `subprocess.Popen` shows one."""
-
-    def poll(self) -> int | None:
-        """Its exit status; None while it runs."""
-
-    def wait(self, timeout: float) -> int:
-        """Its exit status, within `timeout` seconds; raises `subprocess.TimeoutExpired`."""
-
-    def kill(self) -> None:
-        """End it now."""
-
-
-Start = Callable[[Sequence[str], int], Worker]
-"""Starts the training process of a rank, from arguments of `python`."""
-
-
-class Place(Protocol):
-    """Where training processes other than rank 0 run."""
-
-    @property
-    def tries(self) -> int:
-        """How often a training is begun, from its last checkpoint, before a lost worker ends it."""
-
-    def opened(self, numerics: Numerics, reads: Sequence[Path]) -> AbstractContextManager[Start]:
-        """Ready to start the workers, which read and write these folders."""
 
 
 Result = TypeVar("Result")
@@ -155,47 +127,25 @@ class ProcessGroup:
 SINGLE = ProcessGroup()
 
 
-def start_here(worker: Sequence[str], rank: int) -> subprocess.Popen:
-    """Start a training process on this machine; it dies with this one."""
-    environment = {"LOCAL_RANK": str(rank)} | os.environ | {"RANK": str(rank), MAIN_PID: str(os.getpid())}
+def _start(worker: Sequence[str], rank: int) -> subprocess.Popen:
+    """Start a training process; it dies with this one."""
+    environment = os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank), MAIN_PID: str(os.getpid())}
     root = str(Path(__file__).resolve().parents[2])
     environment["PYTHONPATH"] = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
     return subprocess.Popen([sys.executable, *worker], env=environment)
 
 
-class ThisMachine:
-    """Training processes of this machine. One that is lost ends the training: the next run resumes it."""
-
-    tries = 1
-
-    @contextmanager
-    def opened(self, numerics: Numerics, reads: Sequence[Path]) -> Iterator[Start]:
-        """Ready at once.
-
-        Raises:
-            UserError: more CUDA processes than devices.
-        """
-        if numerics.device == "cuda" and torch.cuda.device_count() < numerics.processes and "RANK" not in os.environ:
-            raise UserError(
-                f"numerics.processes = {numerics.processes}: this machine has {torch.cuda.device_count()} CUDA "
-                "devices; set it to at most that many"
-            )
-        yield start_here
-
-
 @contextmanager
-def process_group(
-    numerics: Numerics, work: Path, worker: Sequence[str], start: Start = start_here
-) -> Iterator[ProcessGroup]:
+def process_group(numerics: Numerics, work: Path, worker: Sequence[str]) -> Iterator[ProcessGroup]:
     """Context of the `ProcessGroup` that this process belongs to; starts the workers if it is rank 0.
 
     Args:
         numerics: `processes` is the group's size; `device` chooses gloo or nccl.
         work: folder of the rendezvous file.
         worker: arguments of `python` that start one more process of the same training; it calls `process_group` too.
-        start: starts a worker from them.
 
     Raises:
+        UserError: more CUDA processes than devices.
         WorkerLostError: one of the workers ended before the `with` block did.
     """
     if numerics.processes == 1:
@@ -204,8 +154,13 @@ def process_group(
     work.mkdir(parents=True, exist_ok=True)
     rendezvous, workers = work / "rendezvous", []
     if "RANK" not in os.environ:
+        if numerics.device == "cuda" and torch.cuda.device_count() < numerics.processes:
+            raise UserError(
+                f"numerics.processes = {numerics.processes}: this machine has {torch.cuda.device_count()} CUDA "
+                "devices; set it to at most that many"
+            )
         rendezvous.unlink(missing_ok=True)
-        workers = [start(worker, rank) for rank in range(1, numerics.processes)]
+        workers = [_start(worker, rank) for rank in range(1, numerics.processes)]
     finished = False
     try:
         yield _join(numerics, rendezvous, workers)
@@ -241,7 +196,7 @@ def as_worker() -> Iterator[None]:
         sys.exit(1)
 
 
-def _join(numerics: Numerics, rendezvous: Path, workers: Sequence[Worker]) -> ProcessGroup:
+def _join(numerics: Numerics, rendezvous: Path, workers: Sequence[subprocess.Popen]) -> ProcessGroup:
     rank = int(os.environ.get("RANK", "0"))
     if MAIN_PID in os.environ:
         die_with_parent(int(os.environ[MAIN_PID]))
@@ -265,39 +220,25 @@ def _join(numerics: Numerics, rendezvous: Path, workers: Sequence[Worker]) -> Pr
 
 
 def train_together(
-    train: Callable[[ProcessGroup], Result],
-    numerics: Numerics,
-    work: Path,
-    worker: Sequence[str],
-    *,
-    place: Place,
-    reads: Sequence[Path],
-    log: Callable[[str], None],
+    train: Callable[[ProcessGroup], Result], numerics: Numerics, work: Path, worker: Sequence[str]
 ) -> tuple[Result, ProcessGroup]:
-    """What `train` returns in the group of processes of a place; called anew where the place may lose a worker.
+    """What `train` returns in the group of processes, and the group.
 
     Args:
         train: goes on from the last checkpoint in `work`, wherever it was interrupted.
         worker: as for `process_group`.
-        reads: folders that the workers read and write.
-        log: gets a line when a worker is lost and the others go on.
 
     Raises:
-        UserError: a worker was lost once too often.
+        UserError: a worker was lost.
     """
-    with place.opened(numerics, reads) as start:
-        for left in reversed(range(place.tries)):
-            try:
-                with process_group(numerics, work, worker, start) as group:
-                    return train(group), group
-            except WorkerLostError as error:
-                if not left:
-                    raise UserError(f"{error}; run it again, it resumes from its last checkpoint") from None
-                log(f"{error}; the others go on from the last checkpoint")
-    raise AssertionError("every round returns or raises")
+    try:
+        with process_group(numerics, work, worker) as group:
+            return train(group), group
+    except WorkerLostError as error:
+        raise UserError(f"{error}; run it again, it resumes from its last checkpoint") from None
 
 
-def _raise_if_lost(workers: Sequence[Worker], within_s: float = 0.0) -> None:
+def _raise_if_lost(workers: Sequence[subprocess.Popen], within_s: float = 0.0) -> None:
     """Raise if a worker has ended, or does within some seconds."""
     until = time.monotonic() + within_s
     while workers:
@@ -311,7 +252,7 @@ def _raise_if_lost(workers: Sequence[Worker], within_s: float = 0.0) -> None:
         time.sleep(0.1)
 
 
-def _end(process: Worker) -> None:
+def _end(process: subprocess.Popen) -> None:
     """Workers end by themselves when the group does; one that hangs is killed."""
     try:
         process.wait(timeout=10)

@@ -11,7 +11,6 @@ from components.params import Params, Runtime
 from flows.system import dvc, paths
 
 if TYPE_CHECKING:
-    from components.training.data_parallel import Place
     from flows.tracking.progress import FlowProgress
 
 
@@ -47,17 +46,6 @@ def workers_of(runtime: Runtime) -> Workers:
     from components.cluster.ray_pool import Cluster
 
     return Cluster(runtime.workers, runtime.ray_address, runtime.work_path)
-
-
-def place_of(runtime: Runtime) -> "Place":
-    """Where the processes of a training run."""
-    from components.training.data_parallel import ThisMachine
-
-    if runtime.engine == "local":
-        return ThisMachine()
-    from components.cluster.ray_training import RayNodes
-
-    return RayNodes(runtime.ray_address)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from components.core.plain_text import plain
 from components.core.progress import Progress
 from components.core.report import Report
 from components.params import FURTHER, Branch, Params
-from flows.execution.stage import Stage, StageContext, place_of
+from flows.execution.stage import Stage, StageContext
 from flows.system import dvc, paths, processes
 
 
@@ -124,7 +124,6 @@ def pretrain(context: StageContext, branch: Literal["causal", "masked"]) -> Repo
         params=getattr(context.params.pretrain, branch),
         numerics=context.params.numerics,
         kept=context.work / "kept",
-        place=place_of(context.params.runtime),
         **context.common,
     )
     move(context.work / "kept", context.root / "models" / "checkpoints" / branch)
@@ -143,7 +142,6 @@ def finetune(context: StageContext, branch: Branch) -> Report:
         heldout=context.root / "data/ingest/heldout",
         params=params,
         numerics=context.params.numerics,
-        place=place_of(context.params.runtime),
         **context.common,
     )
 

@@ -94,7 +94,6 @@ class Job:
     numerics: Numerics
     choice: Choice
     progress: Progress
-    place: data_parallel.Place = field(default_factory=data_parallel.ThisMachine)
     worker: list[str] = field(default_factory=list)
     """Arguments of Python for one more process of the same training."""
 
@@ -303,14 +302,12 @@ class Job:
         with self.progress.phase("curve" if 0 < steps < self.params.steps else "train"):
             if progress:  # a small one beside it
                 return run(data_parallel.SINGLE)
-            reads, log = [self.base, self.data if self.data.is_dir() else self.data.parent, work], self.progress.log
-            together = data_parallel.train_together
-            return together(run, self.numerics, work, self.worker, place=self.place, reads=reads, log=log)[0]
+            return data_parallel.train_together(run, self.numerics, work, self.worker)[0]
 
     def train_along(self, work: Path) -> None:
         """In another process than the stage's own: take part in its training, and judge nothing.
 
-        It has an evaluation, which the loop does not call here, so that it gathers weights when the stage's own does.
+        It has an evaluation, which the loop does not call here, so that it waits while the stage's own judges.
         """
         self._train(*self.training(), lambda step: {}, work)
 

@@ -17,7 +17,6 @@ from components.params import Finetune, Numerics
 from components.stages.finetune import worker
 from components.stages.finetune.job import opened
 from components.stages.finetune.task_selection import Branch
-from components.training import data_parallel
 
 
 def finetune(
@@ -32,7 +31,6 @@ def finetune(
     reports: Path,
     work: Path,
     progress: Progress | None = None,
-    place: data_parallel.Place | None = None,
 ) -> Report:
     """Fine-tune the model in `base` and write the result to `out`; see the module docstring.
 
@@ -42,7 +40,6 @@ def finetune(
         train: corpus that examples are drawn from, or rows of one's own (own_rows.py).
         heldout: the held-out corpus.
         work: checkpoints, for resuming.
-        place: where the training processes other than this one run, of this machine by default; never changes a byte.
 
     Raises:
         UserError: the base is of the other kind, or no task can be fed; or a training process was lost, and the next
@@ -50,7 +47,6 @@ def finetune(
         Stopped: `progress` asked for it; a checkpoint has been saved.
     """
     job = opened(branch, base, train, heldout, params, numerics, progress or Progress())
-    job.place = place or job.place
     job.worker = worker.arguments(branch, base, train, heldout, params, numerics, work)
     run = {"instruct": job.tune, "classify": job.teach, "prefer": job.prefer}[branch]
     report = run(out, reports, work)

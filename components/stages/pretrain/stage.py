@@ -97,7 +97,6 @@ def pretrain(
     work: Path,
     kept: Path | None = None,
     progress: Progress | None = None,
-    place: data_parallel.Place | None = None,
 ) -> Report:
     """Train a model from random weights.
 
@@ -109,7 +108,6 @@ def pretrain(
         reports: metrics.json, plots (learning curve, attention), details (loss.csv, heldout.csv, report).
         work: checkpoints; survives kills, and a second call goes on from them.
         kept: gets the checkpoints that `params.keep_every` names, with the hashes of their files (docs/verify.md).
-        place: where the training processes other than this one run, of this machine by default; never changes a byte.
 
     Raises:
         UserError: shards, sizes or settings do not fit each other, and nothing has been trained; or a training process
@@ -124,7 +122,7 @@ def pretrain(
     inputs = prepare(objective, tokens, params, numerics)
     if params.length_warmup:
         progress.log(f"windows of {report.windows(params)}")
-    model, result, group = _trained(inputs, tokens, work, progress, place or data_parallel.ThisMachine())
+    model, result, group = _trained(inputs, tokens, work, progress)
     if not group.is_main:
         return Report()
     model.eval()
@@ -152,9 +150,9 @@ def pretrain(
 
 
 def _trained(
-    inputs: PretrainInputs, tokens: Path, work: Path, progress: Progress, place: data_parallel.Place
+    inputs: PretrainInputs, tokens: Path, work: Path, progress: Progress
 ) -> tuple[Transformer, TrainResult, data_parallel.ProcessGroup]:
-    """Train with the processes of a place."""
+    """Train in this process and those it starts."""
     params, numerics = inputs.params, inputs.numerics
     arguments = _worker_arguments(inputs.objective, tokens, params, numerics, work)
 
@@ -162,9 +160,7 @@ def _trained(
         model = Transformer(inputs.shape).initialise(params.seed, params.initial_scale)
         return model, train_on(inputs, model, work, progress, group)
 
-    (model, result), group = data_parallel.train_together(
-        train, numerics, work, arguments, place=place, reads=[tokens, work], log=progress.log
-    )
+    (model, result), group = data_parallel.train_together(train, numerics, work, arguments)
     return model, result, group
 
 
