@@ -1,8 +1,8 @@
 """Where things are: the checkout, and the state folder it shares with its worktrees.
 
 `ROOT` is the checkout the code runs in (a worktree has its own). `STATE` is `.greenhouse/` of the *main* checkout, also
-for worktrees, or what $GREENHOUSE_STATE names: databases, logs, ledger, work folders; what DVC must neither delete nor
-hash.
+for worktrees and the folders in which `dvc exp run --temp` and `--queue` run, or what $GREENHOUSE_STATE names:
+databases, logs, ledger, work folders; what DVC must neither delete nor hash.
 """
 
 import os
@@ -16,8 +16,18 @@ ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = "greenhouse"
 
 
+DVC_EXPERIMENTS = ".dvc/tmp/exps"
+"""Where DVC clones a checkout for `dvc exp run --temp` and `--queue`; it removes the clone when the experiment ends."""
+
+
+def lasting(root: Path) -> Path:
+    """The checkout that outlives what runs in `root`: itself, or the one whose clone by DVC it is."""
+    return next((above for above in root.parents if root.is_relative_to(above / DVC_EXPERIMENTS)), root)
+
+
 def _state() -> Path:
-    """$GREENHOUSE_STATE, else `.greenhouse/` of the checkout that owns this one: itself, or what a worktree is of.
+    """$GREENHOUSE_STATE, else `.greenhouse/` of the checkout that owns this one: itself, or what a worktree, or
+    a temporary clone by DVC, is of.
 
     Raises:
         UserError: git is missing or refuses the folder, this is no git repository, or what is named is no folder of its
@@ -34,21 +44,22 @@ def _state() -> Path:
         if names and not names & {"dvc-config", "mlflow.db", "ledger"}:
             raise UserError(f"GREENHOUSE_STATE={known}: a folder with other things in it; name an empty or a new one")
         return state
+    root = lasting(ROOT)
     try:
         shown = subprocess.run(
             ["git", "rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir"],
-            cwd=ROOT, capture_output=True, text=True,
+            cwd=root, capture_output=True, text=True,
         )  # fmt: skip
     except FileNotFoundError:
         raise UserError("git: no such command; install git, DVC and experiments need it") from None
     if shown.returncode and "dubious ownership" in shown.stderr:
         raise UserError(
-            f"{ROOT}: belongs to another user, so git refuses it; clone it as yourself, chown it, or trust it: "
-            f"git config --global --add safe.directory '{ROOT}'"
+            f"{root}: belongs to another user, so git refuses it; clone it as yourself, chown it, or trust it: "
+            f"git config --global --add safe.directory '{root}'"
         )
     lines = shown.stdout.splitlines()
-    if shown.returncode or Path(lines[0]) != ROOT:
-        raise UserError(f"{ROOT}: no git repository; clone the project with git, or run `git init` here")
+    if shown.returncode or Path(lines[0]) != root:
+        raise UserError(f"{root}: no git repository; clone the project with git, or run `git init` here")
     return Path(lines[1]).parent / ".greenhouse"
 
 
@@ -65,4 +76,5 @@ DVC_CACHE, DVC_CONFIG = STATE / "dvc", STATE / "dvc-config"
 
 
 SERVERS = STATE / "servers.json"
-"""Written by `make up`, for its owner alone: {"pid", "started" (`start_of`), the addresses, the logins it made}."""
+"""Written by `make up`, for its owner alone: {"pid", "started" (`start_of`), "state" (`STATE`; in a copied checkout it
+is that of the original, and so are the servers), the addresses, the logins it made}."""

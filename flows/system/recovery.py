@@ -17,7 +17,7 @@ from typing import Any
 from components.core.errors import UserError
 from components.core.files import canonical_json, read_json, written_whole
 from flows.system.mlflow_server import silence
-from flows.system.paths import ROOT, STATE
+from flows.system.paths import ROOT, STATE, WORKTREES, lasting
 from flows.system.processes import is_process_tag, output, process_tag, tag_alive
 
 OPEN = STATE / "open"
@@ -83,8 +83,9 @@ def recover_records(say: Callable[[str], None] = print) -> int:
     reachable = _mlflow_answers(say) if runs or parents else False
     for path in [*runs, *parents]:
         record = read_record(path, say)
-        if worktree := record.get("worktree"):
-            remove_worktree(Path(worktree))
+        worktree = Path(record.get("worktree", ""))
+        if worktree.parent == WORKTREES:  # in a copied checkout the record names a folder of the original
+            remove_worktree(worktree)
         run_id = record.get("mlflow")
         if run_id and not (reachable and _end_in_mlflow(run_id, say)):
             continue  # the record stays for a later start
@@ -169,7 +170,8 @@ def _end_in_mlflow(run_id: str, say: Callable[[str], None]) -> bool:
 
 def remove_worktree(path: Path) -> None:
     """Remove a worktree of ours and git's record of it."""
+    root = lasting(ROOT)  # a temporary clone by DVC knows none
     with suppress(UserError):  # git has no record of it
-        output(["git", "worktree", "remove", "--force", str(path)], ROOT)
+        output(["git", "worktree", "remove", "--force", str(path)], root)
     with suppress(UserError):
-        output(["git", "worktree", "prune"], ROOT)
+        output(["git", "worktree", "prune"], root)
