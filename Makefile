@@ -9,7 +9,7 @@ RUN := .venv/bin/python -m
 JOBS ?= 2
 
 # A .venv whose Python is gone (moved, upgraded) is made again.
-ifeq ($(shell test -x .venv/bin/python && echo yes),)
+ifeq ($(shell test -x .venv/bin/python -o -L .venv && echo yes),)
 $(shell rm -f .venv/installed .venv/installed-dev)
 endif
 

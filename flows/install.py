@@ -59,6 +59,20 @@ def is_done(dev: bool) -> bool:
     return any(stamp(kind).exists() and stamp(kind).read_text() == recipe(kind) for kind in {dev, True})
 
 
+def raise_if_shared() -> None:
+    """Refuse an environment that a link shares with another checkout: an installation here would change it there.
+
+    Raises:
+        InstallError: naming where the link leads.
+    """
+    for folder in (VENV, VENV / "bin", VENV / "lib"):
+        if not (place := folder.resolve()).is_relative_to(ROOT):
+            raise InstallError(
+                f"{folder}: leads to {place}, outside of this checkout, so nothing is installed there; remove the link "
+                f"(rm {VENV}) and run this again"
+            )
+
+
 def check_machine() -> None:
     """Refuse before anything is written: no git, no repository, no room, no venv module.
 
@@ -247,6 +261,7 @@ class Pulse:
 
 def install(dev: bool) -> None:
     """Everything, or nothing if it is there already."""
+    raise_if_shared()
     if is_done(dev):
         for kind in {dev, True}:
             if stamp(kind).exists():

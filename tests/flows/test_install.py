@@ -95,6 +95,31 @@ def test_a_failing_pip_shows_its_error_and_the_log(bare: Path) -> None:
     assert not (bare / ".venv" / "installed").exists()
 
 
+@pytest.mark.parametrize("link", [".venv", ".venv/bin", ".venv/lib"])
+def test_an_environment_of_another_checkout_is_not_installed_into(bare: Path, tmp_path: Path, link: str) -> None:
+    """A copy of a checkout with a link for its .venv installed itself into that of the original."""
+    subprocess.run(["git", "init", "--quiet"], cwd=bare, check=True)
+    (other := tmp_path / "original").mkdir()
+    (bare / link).parent.mkdir(exist_ok=True)
+    (bare / link).symlink_to(other)
+    done = make(bare, "setup", PIP_NO_INDEX="1")
+    assert done.returncode != 0
+    (said, _) = done.stderr.splitlines()
+    assert said.startswith(
+        f"{bare / link}: leads to {other}, outside of this checkout, so nothing is installed there; "
+    )
+    assert not list(other.iterdir())
+
+
+def test_a_broken_link_to_an_environment_changes_nothing_there(bare: Path, tmp_path: Path) -> None:
+    """Where it has no Python that runs, its marks of a finished installation were removed."""
+    (tmp_path / "original").mkdir()
+    (tmp_path / "original" / "installed").touch()
+    (bare / ".venv").symlink_to(tmp_path / "original")
+    make(bare, "help")
+    assert (tmp_path / "original" / "installed").exists()
+
+
 def test_the_second_call_does_nothing(bare: Path) -> None:
     (bare / ".venv" / "bin").mkdir(parents=True)
     (bare / ".venv" / "bin" / "python").symlink_to("/bin/true")
