@@ -16,7 +16,7 @@ from pathlib import Path
 from components.core.errors import UserError
 from flows.system import environment, git, paths, recovery
 from flows.system.command import parser_of, run_command
-from flows.system.disk import Removable, human, remove_path, size_of
+from flows.system.disk import Removable, human, removable
 from flows.system.work_folder import in_use
 
 LEFTOVERS = ("build", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
@@ -25,12 +25,12 @@ MADE = ("data", "models", "reports", "exports", "downloads", "dvc.lock", ".dvc/c
 
 
 def of_paths(files: Iterable[Path]) -> list[Removable]:
-    """The files that exist, as items."""
-    return [
-        Removable(shown(path), size_of(path), lambda path=path: remove_path(path))  # type: ignore[misc]
-        for path in files
-        if path.exists() or path.is_symlink()
-    ]
+    """The files that exist, as items.
+
+    Raises:
+        UserError: one is not this checkout's own.
+    """
+    return [removable(shown(path), path) for path in files if path.exists() or path.is_symlink()]
 
 
 def shown(path: Path) -> str:

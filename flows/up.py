@@ -231,7 +231,8 @@ def form_address(chosen: ServerPlan, deployment: str) -> str:
 def record(clients: dict[str, str]) -> None:
     """Tell the other commands the variables of clients, as long as this process lives."""
     me = os.getpid()
-    recovery.write_record(paths.SERVERS, {"pid": me, "started": processes.start_of(me)} | clients)
+    who = {"pid": me, "started": processes.start_of(me), "state": str(paths.STATE)}
+    recovery.write_record(paths.SERVERS, who | clients)
 
 
 def show(chosen: ServerPlan, form: str, clients: dict[str, str], key: str) -> None:

@@ -4,7 +4,11 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+from components.core.errors import UserError
+from flows.system import paths
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,48 @@ def human(num_bytes: float) -> str:
     return f"{num_bytes:.1f} GB"
 
 
+def is_own(path: Path) -> bool:
+    """Whether a path lies in this checkout or its state folder, whatever links lead to it; neither of the two itself.
+
+    A link lies where it is, not where it leads. What a state folder that is a link leads to is not the checkout's own:
+    a copy of the checkout has the same link.
+    """
+    place, own = path.parent.resolve() / path.name, (paths.ROOT, paths.STATE)
+    return place not in own and any(map(place.is_relative_to, own))
+
+
+def raise_if_foreign(path: Path) -> None:
+    """Refuse to delete what is not this checkout's own.
+
+    Raises:
+        UserError: the path lies elsewhere, if only by a link.
+    """
+    if not is_own(path):
+        raise UserError(
+            f"{path} leads to {path.parent.resolve() / path.name}, which is neither in this checkout nor in its state "
+            "folder, so it is not deleted; delete it there yourself, or put what the link leads to in its place"
+        )
+
+
+def removable(what: str, path: Path) -> Removable:
+    """A file or a folder of this checkout as an item.
+
+    Raises:
+        UserError: it is not the checkout's own.
+    """
+    raise_if_foreign(path)
+    return Removable(what, size_of(path), partial(remove_path, path))
+
+
 def remove_path(path: Path) -> None:
-    """Remove a file or a folder, read-only ones (DVC's cache) too; nothing if it is gone."""
+    """Remove a file or a folder of this checkout, read-only ones (DVC's cache) too; nothing if it is gone.
+
+    All that `clean`, `gc`, `purge` and `forget --purge` delete of files goes through here.
+
+    Raises:
+        UserError: it is not the checkout's own.
+    """
+    raise_if_foreign(path)
     if path.is_symlink() or path.is_file():
         path.unlink(missing_ok=True)
     elif path.exists():
@@ -42,5 +86,6 @@ def remove_path(path: Path) -> None:
 
 def _make_writable(function: Callable, path: str, _: object) -> None:
     Path(path).parent.chmod(0o755)
-    Path(path).chmod(0o755)
+    if not os.path.islink(path):  # what it leads to may be another's
+        Path(path).chmod(0o755)
     function(path)

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from flows.system.login import CLIENT_VARIABLES
+from flows.system.mlflow_location import follow_checkout
 from flows.system.paths import DVC_CACHE, DVC_CONFIG, SERVERS, STATE
 from flows.system.processes import alive
 
@@ -62,6 +63,7 @@ def apply_environment() -> None:
     """Put `environment()` into this process; call before Prefect, MLflow or DVC are imported."""
     os.environ.update(environment())
     private(STATE)
+    follow_checkout(STATE)
     _drop_exposed_cache()
     for folder in (DVC_CACHE, DVC_CACHE / "repo", DVC_CONFIG):  # DVC would make the second one writable for everyone
         private(folder)
@@ -106,10 +108,13 @@ def _drop_exposed_cache() -> None:
 
 
 def running_servers() -> dict[str, str]:
-    """Addresses and logins of the servers that `make up` runs now (environment variables), or nothing."""
+    """Addresses and logins of the servers that `make up` of this checkout runs now (environment variables), or nothing.
+
+    In a copied checkout the record is that of the original, whose servers write there.
+    """
     try:
         record = json.loads(SERVERS.read_text())
-        if not alive(int(record["pid"]), str(record["started"])):
+        if record["state"] != str(STATE) or not alive(int(record["pid"]), str(record["started"])):
             return {}
     except FileNotFoundError:
         return {}

@@ -8,7 +8,7 @@ holds one in its mixture has it in its token shards and in the weights of its mo
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from components.core.files import read_json
 from components.lineage.documents import CORPORA, Query, Traced, View, shards, text_at
 from components.lineage.quotes import Quotes
 from flows.system import dvc, git, paths
-from flows.system.disk import Removable, remove_path, size_of
+from flows.system.disk import Removable, removable
 from flows.tracking import snapshots
 from flows.tracking.model_exposure import Seen, cached_view, states, workspace_view
 from flows.tracking.snapshots import ObjectCache, Snapshot
@@ -303,11 +303,7 @@ def artifacts_with(quotes: Quotes) -> list[str]:
 def artifact_items(names: list[str]) -> list[Removable]:
     """Those of the files that are still there."""
     files = {name: paths.STATE / "mlartifacts" / name for name in names}
-    return [
-        Removable(f"MLflow: {name}", size_of(path), partial(remove_path, path))
-        for name, path in files.items()
-        if path.exists()
-    ]
+    return [removable(f"MLflow: {name}", path) for name, path in files.items() if path.exists()]
 
 
 def experiments_with(found: list[Copy]) -> list[str]:

@@ -15,7 +15,7 @@ from components.core.errors import UserError
 from components.core.files import fingerprint, read_json, write_json
 from components.lineage.documents import CORPORA, Traced, View, shards, trace, wide_query_of
 from flows.system import paths
-from flows.system.disk import Removable, remove_path, size_of
+from flows.system.disk import Removable, is_own, removable
 from flows.tracking import snapshots
 from flows.tracking.forgetting import (
     OPTED_OUT,
@@ -129,10 +129,11 @@ def to_purge(text: str) -> tuple[list[Removable], list[str]]:
     found = [Copy(**row) for row in known["copies"] if row["md5"] not in here]
     objects = {copy.md5: copy for copy in found}
     there, remove, why = in_remote({copy.md5 for copy in found})
+    cached = {md5: copy for md5, copy in objects.items() if store.path(md5).exists()}
     items = [
-        Removable(f"DVC's cache: {copy.path} of {copy.state}", size_of(path), partial(remove_path, path))
-        for md5, copy in objects.items()
-        if (path := store.path(md5)).exists()
+        removable(f"DVC's cache: {copy.path} of {copy.state}", store.path(md5))
+        for md5, copy in cached.items()
+        if is_own(store.folder)
     ]
     items += [
         Removable(f"DVC's remote: {objects[md5].path} of {objects[md5].state}", 0, partial(remove, md5))
@@ -142,6 +143,8 @@ def to_purge(text: str) -> tuple[list[Removable], list[str]]:
     items += [experiment_item(name) for name in experiments_with(found)]
     items += map(model_item, registered(known["versions"]))
     notes = ["Old states whose objects go can no longer be checked out, compared or verified.", "Not reached:", *BEYOND]
+    if cached and not is_own(store.folder):
+        notes.append(f"    {len(cached)} objects in DVC's cache, {store.folder}, which lies outside of this checkout")
     return items + artifact_items(known["artifacts"]), notes + [f"    {why}"] * bool(why)
 
 

@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 
 from components.core.errors import UserError
 from flows.system import dvc, paths
-from flows.system.disk import Removable, remove_path, size_of
+from flows.system.disk import Removable, is_own, remove_path, size_of
 from flows.tracking import snapshots
 from flows.tracking.mlflow_run import client, name_of
 from flows.tracking.snapshots import ObjectCache
@@ -23,19 +23,23 @@ KEEP_ALIASES = ("champion", "challenger")
 
 def unused() -> tuple[list[Removable], list[str]]:
     """What can go, and notes on what is kept and why."""
-    address = os.environ["MLFLOW_TRACKING_URI"]
-    ours = address.startswith("sqlite:")
-    mlflow = client() if ours and Path(address.removeprefix("sqlite:///")).exists() else None
+    address, database = os.environ["MLFLOW_TRACKING_URI"], paths.STATE / "mlflow.db"
+    ours = address == f"sqlite:///{database}"
+    mlflow = client() if ours and database.exists() else None
     kept_runs = named_runs(mlflow) if mlflow else {}
     going = {name: commit for name, commit in snapshots.experiments().items() if name not in kept_runs.values()}
     kept = [commit for name, commit in snapshots.experiments().items() if name not in going]
-    items = cache_items(used_objects(kept, kept_runs)) + [experiment_item(name) for name in going]
+    used, cache = used_objects(kept, kept_runs), ObjectCache().folder
+    items = cache_items(used, cache) if is_own(cache) else []
+    items += [experiment_item(name) for name in going]
     if mlflow:
         items += model_items(mlflow, set(kept_runs))
     names = ", ".join(sorted(set(kept_runs.values()))) or "none"
     notes = [f"Kept: the workspace, git tags, and runs that are champion, challenger or tagged `keep`: {names}."]
     if not ours:
-        notes.append(f"MLflow at {address} is a server of its own: its models stay.")
+        notes.append(f"MLflow at {address} is not this checkout's own: its models stay.")
+    if not is_own(cache):
+        notes.append(f"DVC's cache, {cache}, lies outside of this checkout: its objects stay, others may need them.")
     return items, notes
 
 
@@ -85,9 +89,8 @@ def used_objects(commits: list[str], runs: dict[str, str]) -> set[str]:
 # -- what can go -------------------------------------------------------------------------------------------------------
 
 
-def cache_items(used: set[str]) -> list[Removable]:
+def cache_items(used: set[str], folder: Path) -> list[Removable]:
     """The unused objects of DVC's cache, as one item."""
-    folder = ObjectCache().folder
     unused = [path for path in sorted(folder.glob("??/*")) if path.parent.name + path.name not in used]
 
     def remove() -> None:
@@ -119,18 +122,20 @@ def model_items(mlflow: Any, kept_runs: set[str]) -> list[Removable]:
 def model_item(mlflow: Any, model: Any, version: Any) -> Removable:
     """A model in MLflow, with the version it is registered as if it is."""
     folder = local_folder(model.artifact_location)
+    here = folder.exists() and is_own(folder)
+    elsewhere = f" (its copy, {folder}, is outside of this checkout and stays)" if folder.exists() and not here else ""
 
     def remove() -> None:
         if version:
             mlflow.delete_model_version(version.name, version.version)
         mlflow.delete_logged_model(model.model_id)
-        if folder.exists():
+        if here:
             remove_path(folder)
 
     name = f"{version.name} version {version.version}" if version else f"model {model.name}"
-    return Removable(f"MLflow: {name}", size_of(folder) if folder.exists() else 0, remove)
+    return Removable(f"MLflow: {name}{elsewhere}", size_of(folder) if here else 0, remove)
 
 
 def local_folder(uri: str) -> Path:
-    """The folder of a `file:` address."""
+    """The folder of a `file:` address, or of a path."""
     return Path(url2pathname(urlparse(uri).path))

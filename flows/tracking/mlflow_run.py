@@ -9,11 +9,9 @@ import json
 import os
 import queue
 import re
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import yaml
 from filelock import FileLock
 
 from flows.system import recovery
+from flows.system.mlflow_location import ARTIFACTS
 from flows.system.mlflow_server import require_mlflow
 from flows.system.paths import EXPERIMENT, STATE
 from flows.system.processes import process_tag
@@ -75,35 +74,12 @@ def experiment_id(mlflow: Any) -> str:
     """
     with FileLock(STATE / "mlflow.lock"):
         found = mlflow.get_experiment_by_name(EXPERIMENT)
-        database = os.environ["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///")
-        local = database != os.environ["MLFLOW_TRACKING_URI"]
-        place = (STATE / "mlartifacts").as_uri() if local else None
         if found:
-            if place and Path(database).parent == STATE and found.artifact_location != place:
-                relocate(Path(database), found.artifact_location, place)
             return found.experiment_id
+        local = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:///")
+        place = (STATE / ARTIFACTS).as_uri() if local else None
         tags = {"mlflow.experimentKind": "custom_model_development"}
         return mlflow.create_experiment(EXPERIMENT, artifact_location=place, tags=tags)
-
-
-PLACES = {
-    "experiments": ("artifact_location",),
-    "runs": ("artifact_uri",),
-    "logged_models": ("artifact_location",),
-    "model_versions": ("source", "storage_location"),
-}
-"""Columns in which MLflow keeps absolute addresses of artifacts, by table."""
-
-
-def relocate(database: Path, old: str, new: str) -> None:
-    """Follow a checkout that was moved or copied: MLflow would go on writing into the folder where it was."""
-    with closing(sqlite3.connect(database)) as connection, connection:
-        for table, columns in PLACES.items():
-            for column in columns:
-                connection.execute(
-                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
-                    (new, len(old) + 1, len(old), old),
-                )
 
 
 def parent_run(mlflow: Any, name: str, process: str, tags: dict[str, str]) -> str:

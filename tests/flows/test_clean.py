@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from flows.system.disk import human
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import BIN, change_seed
 
@@ -18,10 +17,6 @@ pytestmark = [pytest.mark.pipeline]
 def cached(clone: PipelineClone) -> int:
     """Objects in DVC's cache."""
     return sum(1 for path in (clone.root / ".dvc/cache/files/md5").glob("??/*"))
-
-
-def test_bytes_are_said_as_a_person_reads_them() -> None:
-    assert [human(n) for n in (0, 999, 1500, 2_340_000, 5e9)] == ["0 B", "999 B", "1.5 kB", "2.3 MB", "5.0 GB"]
 
 
 def test_clean_takes_leftovers_and_idle_work_folders(toy_clone: PipelineClone) -> None:

@@ -127,6 +127,18 @@ def test_a_damaged_record_of_the_servers_counts_as_none(
     assert environment.running_servers() == {}
 
 
+def test_servers_of_the_checkout_that_this_one_is_a_copy_of_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "SERVERS", tmp_path / "servers.json")
+    monkeypatch.setattr(environment, "SERVERS", paths.SERVERS)
+    record = {"pid": os.getpid(), "started": processes.start_of(os.getpid()), "MLFLOW_TRACKING_URI": "http://here"}
+    write_json(paths.SERVERS, record | {"state": str(paths.STATE)})
+    assert environment.running_servers() == {"MLFLOW_TRACKING_URI": "http://here"}
+    write_json(paths.SERVERS, record | {"state": "/original/.greenhouse"})
+    assert environment.running_servers() == {}
+
+
 def statuses(clone: PipelineClone) -> list[str]:
     """The states of the clone's runs in MLflow."""
     return sorted(run.info.status for run in clone.mlflow_runs())

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +18,7 @@ from flows.execution.stage_run import figures
 from flows.execution.stages import STAGES
 from flows.system import paths
 from flows.system.processes import process_tag
-from flows.tracking.mlflow_run import dotted, experiment_id, log_files
+from flows.tracking.mlflow_run import dotted, log_files
 from tests.components.finished_project import project
 
 SPENT = {"forecast_s": 8.0, "forecast_kwh": 0.002, "seconds": 10.0, "kwh": 0.002}
@@ -148,26 +147,3 @@ def test_threads_that_need_mlflow_at_once_import_it_one_after_the_other(tmp_path
     """A stage's tracker and the stage itself did, and the import ended in a deadlock."""
     address = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
     subprocess.run([sys.executable, "-c", RACE], check=True, cwd=paths.ROOT, env=os.environ | address, timeout=300)
-
-
-def test_a_moved_or_copied_checkout_keeps_its_artifacts_with_it(
-    tmp_path: Path, mlflow_pattern: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """MLflow notes absolute addresses; what it noted, and what comes, follow the checkout."""
-    for name in ("here", "there"):
-        state = tmp_path / name
-        if name == "there":
-            shutil.copytree(tmp_path / "here", state)
-        else:
-            state.mkdir()
-            shutil.copy(mlflow_pattern, state)
-        monkeypatch.setattr("flows.tracking.mlflow_run.STATE", state)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{state}/mlflow.db")
-        client = mlflow.MlflowClient(f"sqlite:///{state}/mlflow.db")
-        run = client.create_run(experiment_id(client))
-        client.log_text(run.info.run_id, name, "note.txt")
-        assert (state / "mlartifacts" / run.info.run_id / "artifacts" / "note.txt").read_text() == name
-    runs = client.search_runs([experiment_id(client)])
-    assert len(runs) == 2
-    assert all(one.info.artifact_uri.startswith((tmp_path / "there").as_uri()) for one in runs)
-    assert len(list((tmp_path / "here/mlartifacts").iterdir())) == 1
