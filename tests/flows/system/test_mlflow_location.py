@@ -46,7 +46,7 @@ def state(tmp_path: Path, mlflow_pattern: Path, monkeypatch: pytest.MonkeyPatch)
     state.mkdir(parents=True)
     shutil.copy(mlflow_pattern, state)
     follow_checkout(state)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{state}/mlflow.db")
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", f"sqlite:///{state}/mlflow.db")
     return state
 
 

@@ -9,6 +9,7 @@ import pytest
 from components.core.errors import UserError
 from components.core.files import write_json
 from components.lineage.documents import View
+from flows.system import paths
 from flows.system.disk import remove_path
 from flows.tracking import forgetting, mlflow_run, snapshots
 from flows.tracking.forgetting import Copy
@@ -93,7 +94,8 @@ def test_an_experiment_goes_though_the_workspace_has_all_its_objects(
     assert forgetting.experiments_with([Copy("bad", "data/mix/part-00000.parquet", "workspace")]) == ["saw"]
 
 
-def test_what_is_gone_already_is_no_error(tmp_path: Path) -> None:
+def test_what_is_gone_already_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "STATE", tmp_path)
     remove_path(tmp_path / "removed by another")
 
 
