@@ -130,12 +130,11 @@ def test_a_damaged_record_of_the_servers_counts_as_none(
 def test_servers_of_the_checkout_that_this_one_is_a_copy_of_are_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paths, "SERVERS", tmp_path / "servers.json")
-    monkeypatch.setattr(environment, "SERVERS", paths.SERVERS)
+    monkeypatch.setattr(environment, "SERVERS", tmp_path / "servers.json")
     record = {"pid": os.getpid(), "started": processes.start_of(os.getpid()), "MLFLOW_TRACKING_URI": "http://here"}
-    write_json(paths.SERVERS, record | {"state": str(paths.STATE)})
+    write_json(environment.SERVERS, record | {"state": str(environment.STATE)})
     assert environment.running_servers() == {"MLFLOW_TRACKING_URI": "http://here"}
-    write_json(paths.SERVERS, record | {"state": "/original/.greenhouse"})
+    write_json(environment.SERVERS, record | {"state": "/original/.greenhouse"})
     assert environment.running_servers() == {}
 
 

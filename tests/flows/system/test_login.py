@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.core.files import write_json
-from flows.system import environment, login, processes
+from flows.system import environment, login, paths, processes
 
 NAMES = ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_TRACKING_USERNAME",
          "MLFLOW_TRACKING_PASSWORD", "PREFECT_API_URL", "MLFLOW_TRACKING_URI")  # fmt: skip
@@ -54,7 +54,8 @@ def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`make up` runs in this process."""
     me = os.getpid()
     monkeypatch.setattr(environment, "SERVERS", folder / "servers.json")
-    write_json(folder / "servers.json", {"pid": me, "started": processes.start_of(me)} | ADDRESSES | MADE)
+    record = {"pid": me, "started": processes.start_of(me), "state": str(paths.STATE)}
+    write_json(folder / "servers.json", record | ADDRESSES | MADE)
 
 
 def test_commands_take_addresses_and_logins_of_the_servers_that_run(
@@ -63,7 +64,8 @@ def test_commands_take_addresses_and_logins_of_the_servers_that_run(
     recorded(tmp_path, monkeypatch)
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "of:another")
     assert environment.environment().items() >= (ADDRESSES | MADE).items()
-    write_json(tmp_path / "servers.json", {"pid": os.getpid(), "started": "never"} | ADDRESSES | MADE)
+    gone = {"pid": os.getpid(), "started": "never", "state": str(paths.STATE)}
+    write_json(tmp_path / "servers.json", gone | ADDRESSES | MADE)
     assert environment.environment()["PREFECT_API_AUTH_STRING"] == "of:another"
     assert "MLFLOW_TRACKING_PASSWORD" not in environment.environment()
 
