@@ -13,7 +13,6 @@ import importlib
 import logging
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from components import params as schema
@@ -100,19 +99,12 @@ def _import_ahead() -> None:
 
 
 def _run(form: "PipelineForm | None", own: Params, until: str) -> "State":
-    """The flow, again after each pause."""
-    from components.carbon.spans import PAUSED
+    """The flow, in this process."""
     from flows.execution.pipeline_flow import params_hash, pipeline
-    from flows.planning import deferral
 
     # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
     logging.getLogger("prefect.task_runs").propagate = False
-    state = pipeline(form, params_hash(own), until, return_state=True)
-    while state.name == PAUSED:
-        at = deferral.after_pause(None, datetime.now(UTC))
-        print(f"pipeline: {state.message}\npipeline: waits here until {at:%Y-%m-%d %H:%M} UTC", flush=True)
-        state = deferral.run_at(pipeline, at, {"until": until} | ({"params": form} if form else {}))
-    return state
+    return pipeline(form, params_hash(own), until, return_state=True)
 
 
 if __name__ == "__main__":

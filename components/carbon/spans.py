@@ -13,9 +13,6 @@ from typing import Any, Self
 ORCHESTRATION = "orchestration"
 """The stage of spans that belong to none: Prefect, DVC, MLflow, installing."""
 
-PAUSED = "Paused"
-"""Outcome of a span that ended in a dirty hour, to go on in a cleaner one."""
-
 
 @dataclass(frozen=True)
 class Bounds:

@@ -1,4 +1,4 @@
-"""`runtime` in params.yaml, the neutral settings: workers, grid, budgets, pauses."""
+"""`runtime` in params.yaml, the neutral settings: workers, grid, budgets."""
 
 from pathlib import Path
 from typing import Literal
@@ -70,10 +70,6 @@ class Runtime(Section):
     """Where the electricity comes from."""
     budget: Budget = Budget()
     """Limits on what a run may use."""
-    pause_above: float | None = Field(default=None, gt=0.0)
-    """Pause in hours that are dirtier than this (g/kWh) if a cleaner one is known to come; null never pauses."""
-    pause_hours: float = Field(default=24.0, gt=0.0)
-    """Longest pause: if no cleaner hour comes within so many hours, the run goes on."""
 
     @field_validator("work_path")
     @classmethod

@@ -9,22 +9,18 @@ import re
 from collections.abc import Iterable
 from contextlib import nullcontext
 from contextvars import copy_context
-from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Any
 
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.context import FlowRunContext
 from prefect.exceptions import FailedRun, ParameterTypeError, SignatureMismatchError
 from prefect.runtime import flow_run, task_run
 from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import BaseModel
 
 from components import params as schema
-from components.carbon.spans import PAUSED
 from components.core.errors import UserError
 from components.core.files import fingerprint
 from components.core.plain_text import plain_name
@@ -33,7 +29,6 @@ from flows.execution import experiment
 from flows.execution.form import PipelineForm
 from flows.execution.pipeline_run import GRACE_S, RUNS, UNCHANGED, PipelineRun
 from flows.execution.stage import Stage
-from flows.planning import deferral
 from flows.system import dvc, paths, recovery
 from flows.system.command import words_of
 
@@ -87,7 +82,6 @@ def pipeline(params: PipelineForm | None = None, params_hash: str = "", until: s
         params_hash: leave it as it is: it shows which params.yaml the form was filled from.
         until: stop after this stage; empty for all. Refused with changed values: an experiment always runs to the end.
     """
-    again = _again(params, params_hash) | {"until": until}
     try:
         if until:
             dvc.require_stage(until, f"until = {until}")
@@ -96,8 +90,7 @@ def pipeline(params: PipelineForm | None = None, params_hash: str = "", until: s
             experiment.refuse_until(until, chosen, schema.load(paths.ROOT / "params.yaml"))
     except UserError as error:
         return Failed(message=str(error))
-    state = run_pipeline(chosen, params_hash, [until] if until else [])
-    return _scheduled_after_pause(state, chosen, again)
+    return run_pipeline(chosen, params_hash, [until] if until else [])
 
 
 def chosen_params(form: PipelineForm | None, form_hash: str) -> Params | None:
@@ -145,29 +138,6 @@ def _saved(state: State, name: str) -> State:
     """The end of an experiment, with how to go on: a form shows nothing else, and a terminal ends with it."""
     told = f"saved as DVC experiment {name}: `make compare A=workspace B={name}`, `dvc exp apply {name}`"
     return Completed(name=state.name, message=f"{state.message}; {told}" if state.message else told)
-
-
-def own_deployment() -> str:
-    """The deployment that the present flow run is of; empty in a terminal. prefect.runtime.flow_run cannot tell."""
-    context = FlowRunContext.get()
-    run = context.flow_run if context else None
-    return str(run.deployment_id) if run and run.deployment_id else ""
-
-
-def _again(params: BaseModel | None, form_hash: str) -> dict[str, Any]:
-    """Parameters of another run of the deployment that all forms have."""
-    sent = params.model_dump(mode="json", exclude_unset=isinstance(params, PipelineForm)) if params else None
-    return {"params": sent, "params_hash": form_hash}
-
-
-def _scheduled_after_pause(state: State, params: Params | None, again: dict[str, Any]) -> State:
-    """Schedule another run of the deployment where this one paused; a terminal waits by itself."""
-    deployment = own_deployment()
-    if state.name != PAUSED or not deployment:
-        return state
-    at = deferral.after_pause(params, datetime.now(UTC))
-    deferral.reschedule(deployment, at, again)
-    return Cancelled(name=PAUSED, message=f"goes on by itself at {at:%Y-%m-%d %H:%M} UTC: {state.message}")
 
 
 def refuse_stale_form(form_hash: str, own: Params) -> None:
@@ -249,6 +219,4 @@ def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
     if branch in ("", "all") and stage.branches:
         stages = dvc.graph()  # params.yaml may leave some out
         branches = [name for name in stage.branches if stage.full_name(name) in stages]
-    state = run_pipeline(chosen, form_hash, [stage.full_name(name) for name in branches])
-    again = _again(section, form_hash) | ({"branch": branch} if stage.branches else {})
-    return _scheduled_after_pause(state, chosen, again)
+    return run_pipeline(chosen, form_hash, [stage.full_name(name) for name in branches])

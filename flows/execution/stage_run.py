@@ -8,13 +8,10 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from components import params as schema
 from components.carbon.metering.meter import Meter
-from components.carbon.planning import grid_schedule
 from components.carbon.planning.budget import budget_check
 from components.carbon.planning.forecast import TOKENS
 from components.core.errors import Stopped, UserError
@@ -73,7 +70,8 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Stage
         labels |= {TOKENS: str(tokens)} if (tokens := tokens_of(name, params)) else {}
         with Meter(paths.LEDGER, params.runtime.meter_interval_s, labels) as meter:
             flow_run = os.environ.get("GREENHOUSE_FLOW_RUN")
-            check, live = _budget_check(params, meter, run), PrefectProgress(flow_run, name) if flow_run else None
+            check = budget_check(params.runtime, meter, paths.LEDGER, run)
+            live = PrefectProgress(flow_run, name) if flow_run else None
             progress = FlowProgress(name, log, tracker, meter.span, check, live, lambda: meter.totals().joules.mid)
             progress.listen()
             context = StageContext(params, fresh(work / "out"), fresh(work / "reports"), work, progress)
@@ -144,16 +142,6 @@ def fresh(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
-
-
-def _budget_check(params: Params, meter: Any, run: str) -> Callable[[], str]:
-    budget, pause = budget_check(params.runtime, meter, paths.LEDGER, run), grid_schedule.pauses(params.runtime)
-
-    def check() -> str:
-        pause()
-        return budget()
-
-    return check
 
 
 def _tracker(name: str, run: str, inputs: dvc.Inputs, log: Path) -> Tracker:

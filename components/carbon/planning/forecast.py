@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.carbon import constants
-from components.carbon.spans import PAUSED, Bounds, Ledger, Span, Spans
+from components.carbon.spans import Bounds, Ledger, Span, Spans
 
 RECENT = 20
 """Runs looked back at: machines and code change."""
@@ -126,7 +126,7 @@ def forecast(
     """
     runs = completed(ledger, stage)
     same = same_inputs(runs, fingerprint)
-    alike = [run for run in runs if settings and run.last.labels.get("settings") == settings]
+    alike = [run for run in runs if settings and run.span.labels.get("settings") == settings]
     chosen, what = (
         (same, "the same inputs")
         if len(same) >= 2
@@ -150,37 +150,22 @@ def forecast(
 
 @dataclass(frozen=True)
 class PastRun:
-    """A whole run of a stage: the span that completed it, after those that ended in a pause on the way."""
+    """A whole run of a stage: the span that completed it, having resumed none."""
 
-    spans: list[Span]
-
-    @property
-    def id(self) -> str:
-        """Id of the first span, for which the forecast was made."""
-        return self.spans[0].id
-
-    @property
-    def last(self) -> Span:
-        return self.spans[-1]
-
-    @property
-    def seconds(self) -> float:
-        """At work: pauses are not in it."""
-        return sum(part.seconds for part in self.spans)
+    span: Span
 
     def kwh(self, ledger: Ledger) -> float:
         """Mid, of all that ran inside."""
-        return sum(ledger.inside(part).energy.mid_kwh for part in self.spans)
+        return ledger.inside(self.span).energy.mid_kwh
 
     @property
     def tokens(self) -> int:
         """What its training read, by its label; 0 if it has none."""
-        return int(self.last.labels.get(TOKENS, 0))
+        return int(self.span.labels.get(TOKENS, 0))
 
     def training(self, ledger: Ledger) -> Spans:
         """Its trainings, without the trees below them."""
-        inside = [span for part in self.spans for span in ledger.inside(part)]
-        return Spans([span for span in inside if span.labels.get("phase") == TRAINING])
+        return Spans([span for span in ledger.inside(self.span) if span.labels.get("phase") == TRAINING])
 
     def training_s(self, ledger: Ledger, tokens: int) -> float:
         """Seconds of its first training had it read so many tokens; as they were if it is not known how many it read.
@@ -192,7 +177,7 @@ class PastRun:
 
     def with_tokens(self, ledger: Ledger, tokens: int) -> tuple[float, float]:
         """Seconds and kWh (mid) had its training read so many tokens; as they were if either is 0."""
-        seconds, kwh = self.seconds, self.kwh(ledger)
+        seconds, kwh = self.span.seconds, self.kwh(ledger)
         if not (tokens and self.tokens):
             return seconds, kwh
         more, training = tokens / self.tokens - 1, self.training(ledger)
@@ -230,27 +215,20 @@ def orchestration_forecast(ledger: Ledger, num_stages: int) -> StageForecast | N
 
 def same_inputs(runs: list[PastRun], fingerprint: str) -> list[PastRun]:
     """Those of `runs` with this fingerprint."""
-    return [run for run in runs if fingerprint and run.last.labels.get("fingerprint") == fingerprint]
+    return [run for run in runs if fingerprint and run.span.labels.get("fingerprint") == fingerprint]
 
 
 def completed(ledger: Spans, stage: str) -> list[PastRun]:
-    """Whole runs of a stage, oldest first.
-
-    One that resumed a killed run is half a run: left out. One that resumed a paused run is its other half: together
-    they are one, for a pause loses no work.
-    """
+    """Whole runs of a stage, oldest first. One that resumed a run that ended early is half a run: left out."""
     runs: list[PastRun] = []
-    paused: dict[str, list[Span]] = {}
     disturbed: set[str] = set()
     for span in ledger.select(stage=stage):
         key = span.labels.get("fingerprint", "")
         if span.is_phase:
             continue
-        if span.outcome == PAUSED:
-            paused.setdefault(key, []).append(span)
-        elif span.outcome == "Completed":
-            parts = [*paused.pop(key, []), span]
-            runs += [PastRun(parts)] if key not in disturbed else []
+        if span.outcome == "Completed":
+            if key not in disturbed:
+                runs.append(PastRun(span))
             disturbed.discard(key)
         else:
             disturbed.add(key)
@@ -289,13 +267,13 @@ def _ratio(ratios: list[float]) -> Bounds:
 def checked(ledger: Ledger) -> list[Checked]:
     """Every forecast whose run then completed, undisturbed, oldest first."""
     stages = dict.fromkeys(line["stage"] for line in ledger.forecasts)
-    runs = {run.id: run for stage in stages for run in completed(ledger, stage)}
+    runs = {run.span.id: run for stage in stages for run in completed(ledger, stage)}
     results = []
     for line in ledger.forecasts:
         run = runs.get(line["span"])
-        if run and run.seconds and (kwh := run.kwh(ledger)):
-            ended = run.last.end.isoformat(timespec="seconds")
-            results.append(Checked(from_line(line), run.seconds, kwh, run.last.labels.get("run", ""), ended))
+        if run and run.span.seconds and (kwh := run.kwh(ledger)):
+            span, ended = run.span, run.span.end.isoformat(timespec="seconds")
+            results.append(Checked(from_line(line), span.seconds, kwh, span.labels.get("run", ""), ended))
     return results
 
 

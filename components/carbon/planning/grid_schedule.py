@@ -1,25 +1,15 @@
-"""Outlook on the grid's coming hours, and pauses of work in those that are dirtier than `runtime.pause_above`.
+"""Outlook on the grid's coming hours.
 
 The intensity of a coming hour is the user's series where it reaches that far (a day-ahead forecast), else the mean of
 that hour of the week in the series (its climatology, bounded by the least and the most it was), else the yearly mean
 with its bounds.
-
-A pause is a stop like the budget's: a checkpoint is written, the process ends, and whoever started the run starts it
-again in the clean hour, where it resumes to the same bytes. While it waits it draws nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from components.carbon.footprint.intensity import Intensity, resolve
-from components.carbon.spans import PAUSED, Bounds
-from components.core.errors import Stopped
-
-if TYPE_CHECKING:
-    from components.params import Runtime
+from components.carbon.footprint.intensity import Intensity
+from components.carbon.spans import Bounds
 
 HORIZON_S = 28 * 24 * 3600.0
 """Work that lasts longer is priced as its first four weeks: what is known of hours farther off repeats by the week."""
@@ -73,52 +63,3 @@ def climatology(series: dict[str, float]) -> dict[tuple[int, int], Bounds]:
         at = datetime.strptime(hour, "%Y-%m-%dT%H").replace(tzinfo=UTC)
         slots[at.weekday(), at.hour].append(value)
     return {slot: Bounds(min(values), sum(values) / len(values), max(values)) for slot, values in slots.items()}
-
-
-def next_clean(now: datetime, above: float, deadline: datetime, outlook: Outlook) -> datetime | None:
-    """The first time from now on, and before the deadline, whose hour is at most that dirty; None if there is none.
-
-    Args:
-        above: g/kWh (mid), without PUE.
-    """
-    at = now
-    while at < deadline and outlook.at(at).mid > above:
-        at = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    return at if at < deadline else None
-
-
-def utc_now() -> datetime:
-    """The clock, where a test sets none."""
-    return datetime.now(UTC)
-
-
-def resumes_at(runtime: "Runtime", now: datetime, root: Path = Path()) -> datetime | None:
-    """When work may go on: now, or at the next clean hour; None if no such hour comes within `runtime.pause_hours`."""
-    if runtime.pause_above is None:
-        return now
-    deadline = now + timedelta(hours=runtime.pause_hours)
-    return next_clean(now, runtime.pause_above, deadline, Outlook(resolve(runtime.grid, root)))
-
-
-def pauses(runtime: "Runtime", root: Path = Path(), clock: Callable[[], datetime] = utc_now) -> Callable[[], None]:
-    """Hour check for `Progress.raise_if_stopped`: raises `Stopped` (`Paused`) when a cleaner hour is known to come.
-
-    It looks once per hour. Where no clean hour comes in time it says so, and the work goes on.
-    """
-    looked_at = ""
-
-    def check() -> None:
-        nonlocal looked_at
-        now = clock()
-        hour = f"{now:%Y-%m-%dT%H}"
-        if runtime.pause_above is None or hour == looked_at:
-            return
-        looked_at = hour
-        at = resumes_at(runtime, now, root)
-        limit = f"runtime.pause_above: this hour is dirtier than {runtime.pause_above:g} g/kWh"
-        if at is None:
-            print(f"{limit}, and so is every hour known of the next {runtime.pause_hours:g}: going on", flush=True)
-        elif at > now:
-            raise Stopped(PAUSED, f"{limit}; all is saved, run again from {at:%Y-%m-%d %H:%M} UTC to go on from here")
-
-    return check

@@ -41,7 +41,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Price:
-    """Price of floating-point operations on this machine that begin `now` (UTC) and do not pause."""
+    """Price of floating-point operations on this machine that begin `now` (UTC)."""
 
     rate: Rates
     outlook: Outlook

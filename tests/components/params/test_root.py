@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in [*sorted((ROOT / "presets").glob("*.yaml")), ROOT / "tests" / "small.yaml"]}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "1806be38f171b744",
-    "small": "6d53cfda0e56d0b3",
-    "gpu-124m": "1a3e0863c8e60725",
-    "overnight-cpu": "77f3c7cc32eab0c5",
-    "cpu-40min": "2335b7089eacd602",
+    "default": "d3311ff72ea0349d",
+    "small": "99824e634833e36a",
+    "gpu-124m": "fabfd3648fe20512",
+    "overnight-cpu": "ed47f64605e77d64",
+    "cpu-40min": "0493a2ac169d61bd",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""

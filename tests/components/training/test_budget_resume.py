@@ -1,15 +1,12 @@
-"""A run that its budget or a dirty hour stopped and that was let go on ends with the bytes of one never stopped."""
+"""A run that its budget stopped and that was let go on ends with the bytes of one never stopped."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from components.carbon.planning.budget import Amounts, BudgetLimits
-from components.carbon.planning.grid_schedule import pauses, resumes_at
 from components.core.errors import Stopped
 from components.core.progress import Progress
-from components.params import Grid, Runtime
 from components.stages.pretrain.stage import pretrain
 from tests.components.carbon.planning.test_budget import Totals
 from tests.components.small_corpus import NUMERICS, small, write_tokens
@@ -58,43 +55,3 @@ def test_same_bytes_after_two_budgets(tokens: Path, undisturbed: dict[str, str],
         assert done <= limit_steps  # no step began that could not fit
     train(tokens, tmp_path, limited(1e9, done))
     assert hashes(tmp_path / "out") == undisturbed
-
-
-STEP = timedelta(minutes=20)
-
-
-def hourly(runtime: Runtime, root: Path, start: datetime) -> Recorder:
-    """Each step takes twenty minutes of a made-up day; pauses by its grid."""
-    progress = Recorder()
-    pause = pauses(runtime, root, lambda: start + STEP * (progress.num_checks - 1))
-
-    def check(_: Recorder) -> bool:
-        pause()
-        return False
-
-    progress.stop = check
-    return progress
-
-
-@pytest.mark.slow
-def test_same_bytes_after_two_pauses(tokens: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
-    """Two clean hours, a dirty one, one clean, two dirty, then clean: it works in the clean ones alone."""
-    noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
-    grams = [50, 50, 400, 50, 400, 400] + [50] * 200
-    hours = [noon + timedelta(hours=number) for number in range(len(grams))]
-    rows = [f"{hour:%Y-%m-%dT%H:00},{value}" for hour, value in zip(hours, grams, strict=True)]
-    (tmp_path / "grid.csv").write_text("\n".join(["time,g_per_kwh", *rows]))
-    runtime = Runtime(grid=Grid(series="grid.csv"), pause_above=100.0)
-    at, worked = noon, []
-    for resumed in (hours[3], hours[6]):
-        progress = hourly(runtime, tmp_path, at)
-        with pytest.raises(Stopped) as stop:
-            train(tokens, tmp_path / "paused", progress)
-        assert stop.value.name == "Paused"
-        worked.append(progress.num_checks - 1)  # before the last, no step was taken
-        found = resumes_at(runtime, at + STEP * worked[-1], tmp_path)
-        assert found == resumed
-        at = found
-    train(tokens, tmp_path / "paused", hourly(runtime, tmp_path, at))
-    assert worked == [6, 3]
-    assert hashes(tmp_path / "paused/out") == undisturbed

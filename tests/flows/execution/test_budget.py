@@ -1,12 +1,9 @@
 """A run whose budget is spent: a state of its own, exit 75, the stage undone; raised, it goes on to the same bytes."""
 
 import importlib
-import signal
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,7 +49,7 @@ def test_the_exit_status_of_a_flow_in_a_terminal(
     assert f"sweep: {state.name} after" in said
 
 
-@pytest.mark.parametrize(("name", "saved"), [("BudgetReached", False), ("Paused", False), ("Completed", True)])
+@pytest.mark.parametrize(("name", "saved"), [("BudgetReached", False), ("Completed", True)])
 def test_an_experiment_that_stopped_is_not_saved(name: str, saved: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """DVC refused, for outputs that were not made yet, and so the run was `Failed`."""
     result, names = StageResult(name, "1 g is spent"), list[str]()
@@ -93,36 +90,3 @@ def test_a_spent_budget_stops_and_a_raised_one_goes_on(
     assert done < resumed.keys()  # what it stopped was not recorded, and now is
     assert "data/dedup" in resumed
     assert resumed.items() <= undisturbed.items()
-
-
-@pytest.mark.pipeline
-@pytest.mark.long
-def test_a_dirty_hour_pauses_and_what_waits_is_scheduled(migrated_clone: PipelineClone) -> None:
-    """The terminal waits for the clean hour; ended while it waits it leaves nothing half done, and a run goes on."""
-    this_hour = datetime.now(UTC)
-    hours = [f"{this_hour + timedelta(hours=ahead):%Y-%m-%dT%H:00},{400 if ahead < 2 else 50}" for ahead in range(4)]
-    (migrated_clone.root / "grid.csv").write_text("\n".join(["time,g_per_kwh", *hours]))
-    migrated_clone.edit("params.yaml", "    series: ''", "    series: grid.csv")
-    migrated_clone.edit("params.yaml", "  pause_above:", "  pause_above: 100.0")
-    with migrated_clone.prefect():
-        waiting = migrated_clone.start("flows.pipeline", "--until", "ingest")
-        assert waiting.stdout is not None
-        lines = list[str]()
-        for line in waiting.stdout:
-            lines.append(line)
-            if "waits here until" in line:
-                break
-        assert "runtime.pause_above: this hour is dirtier than 100 g/kWh; all is saved" in "".join(lines), lines[-20:]
-        assert not (migrated_clone.root / "dvc.lock").exists()
-        asked = "select distinct state_name from flow_run order by state_name"
-        deadline, states = time.monotonic() + 30, list[tuple]()
-        while ("Scheduled",) not in states and time.monotonic() < deadline:  # it says so before it asks Prefect
-            states = migrated_clone.prefect_rows(asked)
-            time.sleep(0.1)
-        assert states == [("Paused",), ("Scheduled",)]
-        waiting.send_signal(signal.SIGTERM)
-        waiting.communicate(timeout=60)
-        assert migrated_clone.prefect_rows(asked) == [("Cancelled",), ("Paused",)]
-        migrated_clone.edit("params.yaml", "  pause_above: 100.0", "  pause_above:")
-        migrated_clone.run("flows.pipeline", "--until", "ingest")
-        assert "data/ingest/train" in migrated_clone.outputs()

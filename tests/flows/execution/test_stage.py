@@ -3,22 +3,18 @@
 import os
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.carbon.metering.meter import Meter
-from components.carbon.planning import grid_schedule
 from components.core.errors import Stopped, UserError
 from components.core.report import Report
-from components.params import FURTHER, Budget, Grid, Mix, Params, Runtime, document
+from components.params import FURTHER, Mix, document
 from flows.execution import stage_process
 from flows.execution.result import StageResult, read_result, write_result
 from flows.execution.stage import Stage, StageContext
-from flows.execution.stage_run import _budget_check, attempt, fresh
+from flows.execution.stage_run import attempt, fresh
 from flows.pipeline import run_from_terminal
 from flows.system import paths
 from flows.system.work_folder import sole_writer
@@ -115,22 +111,6 @@ def test_a_disk_that_fills_is_named_and_what_was_there_stays(context: StageConte
 def test_the_log_of_a_mistake_has_the_traceback(context: StageContext) -> None:
     ended(context, raising(ZeroDivisionError("by zero")))
     assert "Traceback" in (context.root / "toy.log").read_text()
-
-
-def test_a_stage_pauses_before_it_is_over_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each check looks at both; the dirty hour comes first, for a budget may be spent in a cleaner one."""
-    now = datetime(2026, 3, 2, 17, 20, tzinfo=UTC)
-    monkeypatch.setattr(grid_schedule, "pauses", partial(grid_schedule.pauses, clock=lambda: now))
-    (tmp_path / "grid.csv").write_text("time,g_per_kwh\n2026-03-02T17:00,400\n2026-03-02T18:00,50\n")
-    grid = Grid(series=str(tmp_path / "grid.csv"))
-    params = Params(runtime=Runtime(grid=grid, pause_above=100.0, budget=Budget(hours=1e-9)))
-    with Meter(tmp_path / "ledger", 1.0, {"stage": "mix", "run": "r"}) as meter:
-        with pytest.raises(Stopped) as paused:
-            _budget_check(params, meter, "r")()
-        never = params.model_copy(update={"runtime": params.runtime.model_copy(update={"pause_above": None})})
-        with pytest.raises(Stopped) as spent:
-            _budget_check(never, meter, "r")()
-    assert (paused.value.name, spent.value.name) == ("Paused", "BudgetReached")
 
 
 def test_two_processes_never_work_in_one_folder(tmp_path: Path) -> None:
