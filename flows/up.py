@@ -184,8 +184,9 @@ def start_servers(servers: Servers, chosen: ServerPlan, key: str) -> None:
         prefect = Child("prefect", command, secret, chosen.prefect_port)
         started.append((servers.start(prefect), f"{chosen.prefect_url}/health"))
     if chosen.mlflow_port:
-        command = ["flows.serving.access_control", "mlflow", "--store", chosen.store, "--socket"]
-        mlflow = Child("mlflow", command, secret, chosen.mlflow_port)
+        command = ["flows.serving.access_control", "mlflow", "--socket"]
+        database = {"MLFLOW_TRACKING_URI": chosen.store}  # no argument, which others see: it may hold a password
+        mlflow = Child("mlflow", command, secret | database, chosen.mlflow_port)
         started.append((servers.start(mlflow), f"{chosen.mlflow_url}/health"))
     for child, health in started:
         if not healthy(health, START_S, child.process):

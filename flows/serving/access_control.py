@@ -133,6 +133,8 @@ class AccessControl:
         waiting = [await receive()]
         await send({"type": "websocket.accept", "subprotocol": "prefect"})
         waiting.append(await receive())
+        if waiting[-1]["type"] == "websocket.disconnect":
+            return
         if not _is_one_of(_token(waiting[-1]), self.tokens):
             reason = "login needed: PREFECT_API_AUTH_STRING"
             await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": reason})
@@ -215,7 +217,7 @@ def prefect_app(port: int) -> ASGIApp:
 
 
 def mlflow_app(port: int, store: str) -> ASGIApp:
-    """MLflow's tracking server and UI over `store`; artifacts are read and written by the clients, on this host."""
+    """MLflow's tracking server and UI over a database; artifacts are read and written by the clients, on this host."""
     from mlflow.server import constants
 
     artifacts = (paths.STATE / "mlartifacts").as_uri()
@@ -235,13 +237,12 @@ def main() -> None:
     parser = parser_of("serving.access_control", __doc__)
     parser.add_argument("server", choices=["prefect", "mlflow"])
     parser.add_argument("--socket", type=int, required=True, help="file descriptor of a socket that listens")
-    parser.add_argument("--store", default=f"sqlite:///{paths.STATE / 'mlflow.db'}", help="MLflow's database")
     arguments = parser.parse_args()
     import uvicorn
 
     listening = socket.socket(fileno=arguments.socket)
     port = listening.getsockname()[1]
-    app = prefect_app(port) if arguments.server == "prefect" else mlflow_app(port, arguments.store)
+    app = prefect_app(port) if arguments.server == "prefect" else mlflow_app(port, os.environ["MLFLOW_TRACKING_URI"])
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3))
     server.run([listening])
 

@@ -275,6 +275,21 @@ def test_both_servers_cannot_have_one_port(monkeypatch: pytest.MonkeyPatch) -> N
         up.plan({})
 
 
+def test_the_password_of_a_database_is_no_argument_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other accounts of the machine can read the arguments of all processes."""
+    servers = up.Servers()
+    monkeypatch.setattr(up.Servers, "start", lambda self, child: self.append(child) or child)
+    for name in ("healthy", "require_prefect", "require_mlflow"):
+        monkeypatch.setattr(up, name, lambda *_: True)
+    monkeypatch.setattr(up.Child, "process", None, raising=False)
+    store = "postgresql://me:secret@host/mlflow"
+    chosen = up.ServerPlan(4200, 5000, store, "http://127.0.0.1:4200/api", "http://127.0.0.1:5000")
+    up.start_servers(servers, chosen, "key")
+    assert [child.name for child in servers] == ["prefect", "mlflow"]
+    assert not [word for child in servers for word in child.command if "secret" in word or "key" in word]
+    assert servers[1].environment["MLFLOW_TRACKING_URI"] == store
+
+
 def test_the_address_of_the_form_is_the_newer_page_of_our_own_server() -> None:
     own = up.ServerPlan(4200, 5000, "", "http://127.0.0.1:4200/api", "http://127.0.0.1:5000")
     assert up.form_address(own, "abc") == "http://127.0.0.1:4200/v2/deployments/deployment/abc/run"

@@ -214,6 +214,11 @@ def test_any_other_first_message_ends_it_before_the_application_is_asked(message
     assert (ended.value.code, ended.value.reason) == (1008, "login needed: PREFECT_API_AUTH_STRING")
 
 
+def test_a_websocket_that_says_nothing_ends_without_the_application() -> None:
+    with client().websocket_connect(SOCKET, subprotocols=["prefect"]) as socket:
+        socket.close()
+
+
 @pytest.mark.parametrize("credentials", ["", ":"])
 def test_nothing_is_served_without_a_login(credentials: str) -> None:
     with pytest.raises(UserError, match="no login in the environment; start the servers by `make up`"):
