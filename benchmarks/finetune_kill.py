@@ -35,7 +35,6 @@ METHODS: dict[str, tuple[Branch, str, str, Any]] = {
     "head-masked": ("classify", "masked", "train", Classify(**FAST, task="work")),
     "head-causal": ("classify", "causal", "train", Classify(**FAST, task="work", lora_rank=4)),
     "labels": ("classify", "masked", "labels.jsonl", Classify(**FAST)),
-    "scores": ("classify", "causal", "scores.jsonl", Classify(**FAST)),
     "dpo": ("prefer", "causal", "mix", Prefer(**FAST, base="causal", data="mix")),
 }
 """Method -> branch, base, data, parameters."""
@@ -60,7 +59,6 @@ def prepare(place: Path) -> None:
     lines = [line for one in parts["train"] for line in one.text.splitlines() if len(line) > 30][:400]
     write_jsonl(place / "labels.jsonl", [{"text": line, "labels": [word for word in ("the", "and") if word in line]}
                                          for line in lines])  # fmt: skip
-    write_jsonl(place / "scores.jsonl", [{"text": line, "score": len(line)} for line in lines])
     write_jsonl(place / "chats.jsonl", [{"prompt": line[:20], "completion": line[20:]} for line in lines])
     tokenizer_json = train_bpe([one.text for one in parts["train"]], 600).to_str()
     chatml = tokenizer_json.replace("<|user|>", "<|im_start|>").replace("<|end|>", "<|im_end|>")

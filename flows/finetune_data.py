@@ -7,8 +7,8 @@
     python -m flows.finetune_data PATH --dry-run             write nothing
 
 Rows have `messages` (a list of {role, content}; or ShareGPT's `conversations`), `prompt` and `completion` (or Alpaca's
-`instruction`, `input`, `output`), `text` and `label`, `text` and `labels` (a list: several classes), `text` and `score`
-(a number), or `prompt`, `chosen` and `rejected`. Shown are how many can be used, what is left out and why, and two
+`instruction`, `input`, `output`), `text` and `label`, `text` and `labels` (a list: several classes), or `prompt`,
+`chosen` and `rejected`. Shown are how many can be used, what is left out and why, and two
 examples; then what changes in params.yaml. At a terminal it asks before it writes; params.yaml as it was before the
 first edit is kept in params.yaml.before. In a folder, files named test, validation, valid, val, dev, eval or heldout
 are held out.
@@ -192,8 +192,6 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
         lines += [f"  {line}" for line in (alike_line(labels),) if line]
         if untested := sorted(set(labels) - {name for row in parts.heldout for name in classes_of(row)}):
             lines.append(f"  no held-out row is of {', '.join(untested[:20])}: what the score says is not of them")
-    if scores := [row.label for row in parts.train if isinstance(row, Labelled) and isinstance(row.label, float)]:
-        lines.append(f"  scores: {min(scores):.7g} to {max(scores):.7g}, mean {sum(scores) / len(scores):.7g}")
     refused = {one.where for one in usable.refused}
     for row in [row for row in parts.train if row.where not in refused][:2]:
         lines.append(f"  {row.where}: {shown(row)}")
@@ -219,7 +217,7 @@ def shown(row: Any) -> str:
     elif isinstance(row, Preference):
         text = f"{row.text} | chosen: {row.chosen} | rejected: {row.rejected}"
     else:
-        text = f"{row.label if isinstance(row.label, float) else ', '.join(classes_of(row)) or 'none'}: {row.text}"
+        text = f"{', '.join(classes_of(row)) or 'none'}: {row.text}"
     text = " ".join(text.split())
     return text if len(text) <= 200 else text[:199] + "…"
 

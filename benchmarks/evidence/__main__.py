@@ -10,7 +10,7 @@ import importlib
 
 from benchmarks.results import write
 
-GROUPS = ("intervals", "gate", "bias", "thresholds")
+GROUPS = ("intervals", "gate", "bias")
 WORLDS = 2000
 
 

@@ -89,7 +89,7 @@ def read(path: Path) -> Rows:
             refuse_empty(path, rows, refused)
         small = " (in small letters)" if kind_of({name.lower(): None for name in columns}) else ""
         raise UserError(f"{path}: columns {', '.join(list(columns)[:12])}; give rows with messages (or conversations), "
-                        "prompt and completion (or instruction and output), text and label (or labels, or score), or "
+                        "prompt and completion (or instruction and output), text and label (or labels), or "
                         f"prompt, chosen and rejected{small}")  # fmt: skip
     refuse_empty(path, rows, refused)
     left = tuple(name for name in columns if unused[name])

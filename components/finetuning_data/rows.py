@@ -1,4 +1,4 @@
-"""Rows for fine-tuning: chats, texts with labels or scores, preferences, and what makes one unusable.
+"""Rows for fine-tuning: chats, texts with labels, preferences, and what makes one unusable.
 
     messages                     list of {role, content}, several turns, with or without a system message; content is
                                  a text or a list of parts, {type: text, text}; an answer with `weight` 0 is not learned
@@ -7,7 +7,6 @@
     instruction, input, output   as in Alpaca; `input`, if there is one, is added to the question
     text, label                  for a classifier: the one class of a text
     text, labels                 all classes of a text, a list that may be empty (in a csv, as JSON)
-    text, score                  a number, for regression
     prompt, chosen, rejected     two answers, the better one first; without `prompt`, what both begin with
 
 The names are those of trl and of most data sets on the hub.
@@ -26,26 +25,25 @@ from components.core.errors import UserError
 from components.core.plain_text import plain_name
 from components.params import Branch
 
-Kind = Literal["chat", "label", "labels", "score", "preference"]
-BRANCH: dict[Kind, Branch] = {"chat": "instruct", "preference": "prefer"}
-BRANCH |= dict.fromkeys(("label", "labels", "score"), "classify")
+Kind = Literal["chat", "label", "labels", "preference"]
+BRANCH: dict[Kind, Branch] = {"chat": "instruct", "preference": "prefer", "label": "classify", "labels": "classify"}
 """Kind of rows -> the branch of fine-tuning that learns from them."""
 WANTED: dict[Branch, str] = {
-    "instruct": "chats (messages, or prompt and completion)", "classify": "text and label, labels or score",
+    "instruct": "chats (messages, or prompt and completion)", "classify": "text and label or labels",
     "prefer": "prompt, chosen and rejected",
 }  # fmt: skip
 COLUMNS: dict[Kind, tuple[set[str], ...]] = {
     "preference": ({"prompt", "chosen", "rejected"}, {"chosen", "rejected"}),
     "chat": ({"messages"}, {"conversations"}, {"prompt", "completion"}, {"instruction", "input", "output"},
              {"instruction", "output"}),
-    "label": ({"text", "label"},), "labels": ({"text", "labels"},), "score": ({"text", "score"},),
+    "label": ({"text", "label"},), "labels": ({"text", "labels"},),
 }  # fmt: skip
 """Kind -> the sets of columns that make it up; of a row with those of several kinds, the first here is taken."""
 ROLES = ("system", "user", "assistant")
 SPEAKERS = {"human": "user", "gpt": "assistant"}
 """Who speaks in ShareGPT's chats -> role."""
-LONGEST_LABEL, LARGEST_SCORE = 100, 1e30
-"""Characters of the name of a class; score, beyond which squared errors are no float32."""
+LONGEST_LABEL = 100
+"""Characters of the name of a class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +75,10 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A text and the name of its class, the names of all its classes in order, or its score."""
+    """A text and the name of its class, or the names of all its classes in order."""
 
     text: str
-    label: str | tuple[str, ...] | float
+    label: str | tuple[str, ...]
     where: str
 
 
@@ -251,7 +249,7 @@ def _name(label: Any) -> str:
         raise UnusableRow(
             "label is no name",
             f"{str(label)[:40]} ({type(label).__name__}); a class has a whole number or a text as "
-            "name, several go into `labels` as a list, a number to predict into `score`",
+            "name, several go into `labels` as a list",
         )
     name = json.dumps(label) if isinstance(label, bool) else str(label).strip()  # `true`, as in a csv
     name = re.sub(r"^(-?\d+)\.0$", r"\1", name)
@@ -268,19 +266,6 @@ def _labels(row: dict[str, Any], where: str) -> Labelled:
     if len(set(names)) < len(names):
         raise UnusableRow("label twice", "give the names of a text's classes, not 0 or 1 for each class")
     return Labelled(text, tuple(names), where)
-
-
-def _score(row: dict[str, Any], where: str) -> Labelled:
-    text, score = _text(row), _field(row, "score")
-    try:
-        number = float("nan") if isinstance(score, bool) else float(score)
-    except (TypeError, ValueError, OverflowError):
-        number = float("nan")
-    if not abs(number) <= LARGEST_SCORE:  # nan is neither
-        raise UnusableRow(
-            "score is no number", f"{score!r:.40}; such as 4 or 0.25, with a point, at most {LARGEST_SCORE:g}"
-        )
-    return Labelled(text, number, where)
 
 
 def _preference(row: dict[str, Any], where: str) -> Preference:
@@ -371,6 +356,6 @@ def _words(message: Any, where: str) -> str:
 
 
 CHECKS: dict[Kind, Callable[[dict[str, Any], str], Row]] = {
-    "preference": _preference, "chat": _chat, "labels": _labels, "score": _score,
+    "preference": _preference, "chat": _chat, "labels": _labels,
     "label": lambda row, at: Labelled(_text(row), _name(row.get("label")), at),
 }  # fmt: skip

@@ -44,8 +44,6 @@ FEWEST_GROUPS = 5
 """Of a class of which one is held out whatever its share: the first that has no more than a fifth of its rows."""
 NGRAM, MOST_SHARED = 13, 0.3
 """Words of a run, and the share of a row's runs in the held-out set from which it goes: what filter ships with."""
-LEAST_SPREAD = 1e-4
-"""Of scores, as a share of the largest: float32 tells numbers apart that differ by 1e-7 of themselves."""
 WHOLE = re.compile(r"-?\d+\.0+")
 """A whole number as a program writes it whose column has a gap somewhere."""
 AT_ONCE = 1000
@@ -183,7 +181,7 @@ def refuse_alike(path: Path, rows: Sequence[Row], refused: Sequence[Refused] = (
         refused: those that were left out before, for the message.
 
     Raises:
-        UserError: all are the same, or all texts are, or all labels, or all scores in float32.
+        UserError: all are the same, or all texts are, or all labels.
     """
     try:
         _refuse_alike(path, rows)
@@ -198,18 +196,13 @@ def _refuse_alike(path: Path, rows: Sequence[Row]) -> None:
     labelled = [row for row in rows if isinstance(row, Labelled)]
     if labelled and len({row.label for row in labelled}) == 1:
         only = labelled[0].label
-        said = (f"have the score {only:g}; give different ones" if isinstance(only, float) else
-                f"are of the class {only!r}; give at least two classes" if isinstance(only, str) else
-                f"have the same labels ({', '.join(only) or 'none'}); give rows with others")  # fmt: skip
-        raise UserError(f"{path}: all rows {said}")
+        if isinstance(only, str):
+            raise UserError(f"{path}: all rows are of the class {only!r}; give at least two classes")
+        raise UserError(f"{path}: all rows have the same labels ({', '.join(only) or 'none'}); give rows with others")
     names = {name for row in labelled for name in classes_of(row)}
     if twice := sorted(name for name in names if WHOLE.fullmatch(name) and name.partition(".")[0] in names):
         same = f"{twice[0].partition('.')[0]!r} and {twice[0]!r}"
         raise UserError(f"{path}: the classes {same} are one number written in two ways; write it in one")
-    scores = [row.label for row in labelled if isinstance(row.label, float)]
-    if scores and max(scores) - min(scores) < LEAST_SPREAD * max(map(abs, scores)):
-        raise UserError(f"{path}: the scores {min(scores):.9g} to {max(scores):.9g} are too alike for the float32 of a "
-                        "model; subtract a number near them from each")  # fmt: skip
     if len({row.text for row in labelled}) == 1 < len(rows):
         raise UserError(f"{path}: all rows have the same text; nothing tells their classes apart")
 
@@ -315,9 +308,9 @@ def _labels_known(rows: list[Row], tested: list[int], train: list[Row], refused:
 
 
 def classes_of(row: Row) -> tuple[str, ...]:
-    """Names of the classes of a row; none of a row that has a score or is a chat or a preference."""
+    """Names of the classes of a row; none of a chat or a preference."""
     label = row.label if isinstance(row, Labelled) else ()
-    return (label,) if isinstance(label, str) else () if isinstance(label, float) else label
+    return (label,) if isinstance(label, str) else label
 
 
 def alike_line(names: Iterable[str]) -> str:

@@ -45,13 +45,13 @@ class PromptPair:
     where: str = ""
 
 
-ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+ProblemType = Literal["single_label_classification", "multi_label_classification"]
 """What is to be said of a passage, in the words of `transformers`' `problem_type`."""
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A text and the index of its label; by `ProblemType` also the indices of all its labels, or its score.
+    """A text and the index of its label, or by `ProblemType` the indices of all its labels.
 
     `cluster`, `stratum` and `where` are those of `PromptPair`.
     """
@@ -69,7 +69,7 @@ class Examples:
 
     Attributes:
         train, heldout: all `Pair`s, or all `Passage`s.
-        labels: names of the classes, of a regression the name of its score; empty for pairs.
+        labels: names of the classes; empty for pairs.
         problem: what a passage's label is.
         note: what the reader of a score must know about how examples were held out.
     """

@@ -50,7 +50,7 @@ ROWS = {
     "chat": "chats", "label": "texts with labels", "labels": "texts with labels",
     "preference": "preferences between answers",
 }  # fmt: skip
-"""Kinds of rows that are refused. Not those with a score: many a corpus has one of its quality."""
+"""Kinds of rows that are refused."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@(?P<revision>[\w.-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 

@@ -44,7 +44,7 @@ class ScoreRow:
     def unit(self) -> str:
         """What the number is: a share of items, bits, or nats."""
         score = self.score
-        if score.better == "zero" or (score.value < 0 and score.name != "r2"):
+        if score.better == "zero" or score.value < 0:
             return "nats"
         return "bits" if score.task in IN_BITS or "bits" in score.name or "exposure" in score.name else "share"
 

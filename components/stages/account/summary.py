@@ -158,11 +158,11 @@ SCORES = {
     "pretrain/masked": ("heldout/accuracy", "heldout_accuracy", "accuracy"),
     "finetune/instruct": ("choice_accuracy", "answer_bits_per_byte"),
     "finetune/prefer": ("accuracy", "reward_margin"),
-    "finetune/classify": ("accuracy", "macro_f1", "r2"),
+    "finetune/classify": ("accuracy", "macro_f1"),
 }
 """Model folder -> the scores that stand for it, the first that is there for pretraining, all for fine-tuning."""
 BASELINES = {
-    "chance": "guessing", "majority": "largest class", "naive_bayes": "naive Bayes", "ridge": "ridge regression",
+    "chance": "guessing", "majority": "largest class", "naive_bayes": "naive Bayes",
     "longer": "longer answer", "overlap": "shared letters",
 }  # fmt: skip
 """Metric beside a score -> the rule that it is the score of."""

@@ -1,7 +1,10 @@
-"""The report of the branch `classify`: classes or scores of passages beside simple rules, mistakes, learning curves."""
+"""The report of the branch `classify`: classes of passages beside simple rules, mistakes, learning curve.
+
+A passage is of one class, or of any number of them: what is known of a mistake, and how it is drawn, is told by
+`_one_class` and `_several_classes`; all else is the same.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +12,20 @@ import numpy as np
 
 from components.core.files import sha256_bytes
 from components.core.report import Report
-from components.instruction_pairs.examples import Passage, ProblemType
+from components.instruction_pairs.examples import Passage
 from components.reporting.figures import WIDTH, chart, figure, save
 from components.reporting.tables import Page, quoted, write_table
 from components.scored_items import write_items
-from components.stages.finetune.answer_threshold import THRESHOLDS, AnswerThreshold, answer_thresholds, independent
 from components.stages.finetune.classify import (
     classifier_scores,
     decided,
     indicators,
     over_works,
-    r_squared,
+    right_of,
     works_of,
 )
 from components.stages.finetune.report import (
     MOST_SHOWN,
-    Bounded,
-    bounds,
     facts_of,
     interval_of,
     learning,
@@ -38,28 +38,31 @@ from components.stages.finetune.task_selection import Choice
 from components.statistics import Estimate
 from components.training.train_config import TrainResult
 
-RULES = {
-    "this_model": "pretrained",
-    "from_scratch": "from scratch",
-    "naive_bayes": "naive Bayes",
-    "ridge": "ridge regression",
-}
+RULES = {"this_model": "pretrained", "from_scratch": "from scratch", "naive_bayes": "naive Bayes"}
 """Names of what a learning curve is of."""
-SCORE = {"regression": ("mean_absolute_error", "mean absolute error")}
-ACCURACY = ("accuracy", "accuracy")
+RULE_WORDS = {
+    "naive_bayes": "naive Bayes",
+    "from_scratch": "the same training from random weights",
+    "majority": "the largest class",
+}
+"""The rules that this model is compared with, in a sentence."""
+MAJORITY_OF_SEVERAL = "the classes of most texts; right is a text whose labels are all said and no others"
 CURVE_STEPS = 50
 """Steps of each training of the learning curve at most: so its phase is not one to scale with `steps`."""
 
+Accuracies = Mapping[int, Mapping[str, Estimate]]
+"""Number of labels -> rule -> its accuracy."""
 
-def heldout(predicted: np.ndarray, passages: Sequence[Passage], problem: ProblemType) -> dict[str, float]:
+
+def heldout(predicted: np.ndarray, passages: Sequence[Passage]) -> dict[str, float]:
     """The figure that is followed during training."""
-    return {f"heldout_{_score(problem)[0]}": float(np.mean(_points(predicted, passages, problem)))}
+    return {"heldout_accuracy": float(np.mean(right_of(predicted, passages)))}
 
 
 def classify(
     choice: Choice,
     result: TrainResult,
-    outputs: np.ndarray,
+    probability_NK: np.ndarray,
     rules: Mapping[str, np.ndarray],
     curve: Mapping[int, Mapping[str, np.ndarray]],
     context: int,
@@ -68,275 +71,192 @@ def classify(
     """Write plots and details under `reports` and return the report.
 
     Args:
-        outputs: of this model, (num_passages, num_labels), probabilities or scores.
-        rules: what else was said of the passages, name -> as `classify.decided` has it.
-        curve: number of labels -> the same after so many, `this_model` among them.
+        probability_NK: of each class, by this model.
+        rules: predictions of the rules of `RULE_WORDS`, as `classify.decided` has them.
+        curve: number of labels -> predictions after so many, `this_model` among them.
     """
     examples: Any = choice.examples
-    passages, labels, problem = examples.heldout, examples.labels, examples.problem
-    key, words = _score(problem)
-    metrics = {"heldout_passages": float(len(passages)), "train_passages": float(len(examples.train))}
+    passages, labels, several = examples.heldout, examples.labels, examples.problem == "multi_label_classification"
+    predicted = {"this_model": decided(probability_NK, examples.problem)} | dict(rules)
+    right = {name: right_of(one, passages) for name, one in predicted.items()}
     accuracies = {
-        count: {name: over_works(_points(said, passages, problem), passages) for name, said in row.items()}
+        count: {name: over_works(right_of(one, passages), passages) for name, one in row.items()}
         for count, row in sorted(curve.items())
     }
-    page = page_of("Regression" if problem == "regression" else "Classification", choice, result, reports)
-    said = {"this_model": decided(outputs, problem)} | dict(rules)
-    points = {name: _points(one, passages, problem) for name, one in said.items()}
-    rows = _compared(said, points, examples, metrics)
-    answers = {"true": [passage.label for passage in passages]} | said
-    named: dict[str, list[Any]] = {name: [_named(one, labels) for one in values] for name, values in answers.items()}
-    if problem == "single_label_classification":
-        named["probability"] = [f"{row.max():.6f}" for row in outputs]
-    texts = [passage.text for passage in passages]
-    clusters, strata = works_of(passages)
-    write_heldout(reports, clusters, {"stratum": strata} | named, texts, [passage.where for passage in passages])
-    write_items(_items(points, key, passages), reports / "details" / "items.parquet")
-    if problem == "single_label_classification":
-        metrics |= {"accuracy/chance": 1 / len(labels)}
-    metrics |= {"classes": float(len(labels))} if problem != "regression" else {}
+    metrics = {"heldout_passages": float(len(passages)), "train_passages": float(len(examples.train))}
+    rows = _compared(predicted, right, examples, metrics)
+    metrics |= {"classes": float(len(labels))} | ({} if several else {"accuracy/chance": 1 / len(labels)})
     metrics |= of_training(result)
     for count, row in accuracies.items():
-        metrics |= {f"{key}_with_{count}_labels/{name}": score.value for name, score in row.items()}
-    unit = "squared error, standardised" if problem == "regression" else "nats per target"
-    learning(result, f"heldout_{key}", f"held-out {words}", reports, unit)
-    said_by = RULES | {"from_scratch": "the same training from random weights", "majority": "the largest class",
-                       "mean": "the mean score"}  # fmt: skip
-    if problem == "multi_label_classification":
-        said_by["majority"] = "the classes of most texts; right is a text whose labels are all said and no others"
-    others = ", ".join(said_by[name] for name in rules)
-    caption = (
-        f"{len(passages)} held-out passages after {len(examples.train)} with labels: this model, and on the same "
-        f"passages {others}. The gain is paired."
-    )
-    if problem == "regression":
-        caption += " R2 is 1 less the squared errors over those of always saying the mean score of the training rows."
-    second = "R2" if problem == "regression" else "macro_F1"
-    page.show(f"by {words.replace(' ', '_')} {second} this_model's_gain", rows, caption)
-    best = (min if problem == "regression" else max)(rules, key=lambda name: sum(points[name]))
+        metrics |= {f"accuracy_with_{count}_labels/{name}": score.value for name, score in row.items()}
+    _write_details(predicted, right, None if several else probability_NK.max(axis=1), examples, reports)
+    learning(result, "heldout_accuracy", "held-out accuracy", reports)
+    page = page_of("Classification", choice, result, reports)
+    words = RULE_WORDS | ({"majority": MAJORITY_OF_SEVERAL} if several else {})
+    _show_compared(page, rows, [words[name] for name in rules], examples)
+    best = max(rules, key=lambda name: right[name].sum())
     if not metrics.get(f"gain_over_{best}/low", 0.0) > 0.0:
-        page.say(f"This model is not shown to be better than the best of these, {said_by[best]}: more steps, more rows "
+        page.say(f"This model is not shown to be better than the best of these, {words[best]}: more steps, more rows "
                  "or a larger base may help.")  # fmt: skip
     if len(accuracies) > 1:
-        _labels_plot(accuracies, words, reports / "plots" / "labels.png")
-        names = [name for name in RULES if name in rules or name == "this_model"]
-        caption = f"{words.capitalize()} by number of labels: the pretrained model, and others on the same labels."
-        if len(result.losses) > CURVE_STEPS:
-            caption += (
-                f" Rows but the last are of trainings that stop at {CURVE_STEPS} steps; the last is the full run."
-            )
-        header = " ".join(["labels", *(RULES[name].replace(" ", "_") for name in names)])
-        shown = [[str(count), *(interval_of(row[name]) for name in names)] for count, row in accuracies.items()]
-        page.show(header, shown, caption)
-    if problem == "regression":
-        _scores(said["this_model"], passages, page, reports)
-    else:
-        _classes(outputs, examples, page, reports)
-    over = over_works(points["this_model"], passages).variance
+        _show_curve(page, accuracies, len(result.losses), reports)
+    page.say(f"Classes: {', '.join(labels)}.")
+    (_several_classes if several else _one_class)(probability_NK, examples, page, reports)
+    over = over_works(right["this_model"], passages).variance
     if over.startswith("no interval"):
         page.say(f"Scores have {over}.")
     facts = facts_of(choice, context, metrics.get("accuracy/chance", 0.0), over)
-    if problem != "regression":
-        tested = set(np.flatnonzero(indicators(answers["true"], len(labels)).any(axis=0)))
-        facts["untested"] = [label for number, label in enumerate(labels) if number not in tested]
-    if problem == "single_label_classification":
-        works = [f"{stratum}/{work}" for stratum, work in zip(strata, clusters, strict=True)]
-        found = answer_thresholds(outputs.max(axis=1), np.array(points["this_model"]) == 1.0, works)
-        facts["answer_thresholds"] = [asdict(one) for one in found]
-        _thresholds(found, independent(works), outputs, rules["majority"], examples, page)
+    tested = set(np.flatnonzero(indicators([passage.label for passage in passages], len(labels)).any(axis=0)))
+    facts["untested"] = [label for index, label in enumerate(labels) if index not in tested]
     return Report(metrics, page.markdown, facts)
 
 
-def line_by_labels(metrics: Mapping[str, float], counts: Sequence[int], problem: ProblemType) -> str:
-    """The accuracies (errors of scores) by number of labels in one line, for a terminal."""
-    key, words = _score(problem)
+def line_by_labels(metrics: Mapping[str, float], counts: Sequence[int]) -> str:
+    """The accuracies by number of labels in one line, for a terminal."""
     rows = [
-        f"{label} " + " ".join(f"{metrics[f'{key}_with_{count}_labels/{name}']:.2f}" for count in counts)
+        f"{label} " + " ".join(f"{metrics[f'accuracy_with_{count}_labels/{name}']:.2f}" for count in counts)
         for name, label in RULES.items()
-        if f"{key}_with_{counts[0]}_labels/{name}" in metrics
     ]
-    return f"held-out {words} with {', '.join(map(str, counts))} labels: {'; '.join(rows)}"
+    return f"held-out accuracy with {', '.join(map(str, counts))} labels: {'; '.join(rows)}"
 
 
-def _score(problem: ProblemType) -> tuple[str, str]:
-    """Name of the headline figure, and its words."""
-    return SCORE.get(problem, ACCURACY)
-
-
-def _points(predicted: np.ndarray, passages: Sequence[Passage], problem: ProblemType) -> list[float]:
-    """Of each passage 1.0 or 0.0 for right or wrong, or the absolute error of its score."""
-    truth = [passage.label for passage in passages]
-    if problem == "regression":
-        return np.abs(predicted - np.array(truth)).tolist()
-    if problem == "single_label_classification":
-        return (predicted == np.array(truth)).astype(float).tolist()
-    return classifier_scores(predicted, passages, predicted.shape[1]).right.tolist()
+# -- this model beside the rules ---------------------------------------------------------------------------------------
 
 
 def _compared(
-    said: Mapping[str, np.ndarray], points: Mapping[str, list[float]], examples: Any, metrics: dict[str, float]
+    predicted: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], examples: Any, metrics: dict[str, float]
 ) -> list[tuple[str, ...]]:
-    """A row for this model and each rule: two scores with intervals, and this model's gain; they are added to metrics.
-
-    The gain in a mean absolute error is what it is less by.
-    """
-    passages, problem = examples.heldout, examples.problem
-    key, _ = _score(problem)
-    rows: list[tuple[str, ...]] = []
-    second: Bounded
-    for name, one in said.items():
-        score = over_works(points[name], passages)
-        if problem == "regression":
-            mean = float(np.mean([passage.label for passage in examples.train]))
-            second_key, second = "r2", r_squared(np.array(points[name]), passages, mean)
-        else:
-            second_key, second = "macro_f1", classifier_scores(one, passages, len(examples.labels)).macro_f1
+    """A row for this model and each rule: accuracy, macro F1, this model's gain; they are added to metrics."""
+    passages, rows = examples.heldout, list[tuple[str, ...]]()
+    for name, one in predicted.items():
+        scores = classifier_scores(one, passages, len(examples.labels))
+        cells = interval_of(scores.accuracy), interval_of(scores.macro_f1)
         if name == "this_model":
-            metrics |= numbers(key, score) | numbers(second_key, second)
-            rows.append(("this model", interval_of(score), interval_of(second), ""))
+            metrics |= numbers("accuracy", scores.accuracy) | numbers("macro_f1", scores.macro_f1)
+            rows.append(("this model", *cells, ""))
             continue
-        apart = np.array(points["this_model"]) - np.array(points[name])
-        gain = over_works(-apart if problem == "regression" else apart, passages, paired=True)
-        gain = gain if problem == "regression" else gain.within(-1, 1)
-        metrics |= {f"{key}/{name}": score.value} | numbers(f"gain_over_{name}", gain)
-        if problem == "regression":
-            metrics[f"r2/{name}"] = bounds(second)[0]
-        rows.append((name.replace("_", " "), interval_of(score), interval_of(second), interval_of(gain)))
+        gain = over_works(right["this_model"] - right[name], passages, paired=True).within(-1, 1)
+        metrics |= {f"accuracy/{name}": scores.accuracy.value} | numbers(f"gain_over_{name}", gain)
+        rows.append((name.replace("_", " "), *cells, interval_of(gain)))
     return rows
 
 
-def _items(points: Mapping[str, list[float]], metric: str, passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
+def _show_compared(page: Page, rows: list[tuple[str, ...]], rules: Sequence[str], examples: Any) -> None:
+    caption = (
+        f"{len(examples.heldout)} held-out passages after {len(examples.train)} with labels: this model, and on the "
+        f"same passages {', '.join(rules)}. The gain is paired."
+    )
+    page.show("by accuracy macro_F1 this_model's_gain", rows, caption)
+
+
+def _show_curve(page: Page, accuracies: Accuracies, steps: int, reports: Path) -> None:
+    """Accuracy by number of labels, as a table and a picture."""
+    _labels_plot(accuracies, reports / "plots" / "labels.png")
+    caption = "Accuracy by number of labels: the pretrained model, and others on the same labels."
+    if steps > CURVE_STEPS:
+        caption += f" Rows but the last are of trainings that stop at {CURVE_STEPS} steps; the last is the full run."
+    header = " ".join(["labels", *(name.replace(" ", "_") for name in RULES.values())])
+    page.show(header, [[str(count), *(interval_of(row[name]) for name in RULES)] for count, row in accuracies.items()],
+              caption)  # fmt: skip
+
+
+def _write_details(
+    predicted: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], sure: np.ndarray | None, examples: Any,
+    reports: Path,
+) -> None:  # fmt: skip
+    """Write heldout.csv and items.parquet; `sure` is the probability of this model's answer where that is one class."""
+    passages, labels = examples.heldout, examples.labels
+    answers = {"true": [passage.label for passage in passages]} | dict(predicted)
+    columns: dict[str, list[str]] = {name: [_named(one, labels) for one in of] for name, of in answers.items()}
+    if sure is not None:
+        columns["probability"] = [f"{value:.6f}" for value in sure]
+    clusters, strata = works_of(passages)
+    where, texts = [passage.where for passage in passages], [passage.text for passage in passages]
+    write_heldout(reports, clusters, {"stratum": strata} | columns, texts, where)
+    write_items(_items(right, passages), reports / "details" / "items.parquet")
+
+
+def _items(right: Mapping[str, np.ndarray], passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
     """Rows of items.parquet: this model on each passage, beside the best of the rules."""
-    lower = metric in {key for key, _ in SCORE.values()}
-    rules = [own for name, own in points.items() if name != "this_model"]
-    best = (min if lower else max)(rules, key=sum)
-    for one, score, rule in zip(passages, points["this_model"], best, strict=True):
-        named = {"question": "classify", "metric": metric, "item": sha256_bytes(one.text.encode())[:16]}
-        named |= {"condition": "", "cluster": one.cluster, "stratum": one.stratum}
-        named |= {"direction": "lower" if lower else "higher"}
+    best = max((one for name, one in right.items() if name != "this_model"), key=np.sum)
+    for passage, score, rule in zip(passages, right["this_model"].tolist(), best.tolist(), strict=True):
+        named = {"question": "classify", "metric": "accuracy", "item": sha256_bytes(passage.text.encode())[:16]}
+        named |= {"condition": "", "cluster": passage.cluster, "stratum": passage.stratum, "direction": "higher"}
         yield named | {"score": score, "weight": 1.0, "baseline": rule}
 
 
-# -- classes -----------------------------------------------------------------------------------------------------------
+def _named(label: Any, labels: Sequence[str]) -> str:
+    """Class or classes of a passage as a table has them: from an index, a tuple of indices, or bool (K,)."""
+    if isinstance(label, tuple):
+        return ", ".join(labels[index] for index in sorted(label)) or "none"
+    if isinstance(label, np.ndarray):
+        return _named(tuple(np.flatnonzero(label)), labels)
+    return labels[label]
 
 
-def _classes(probability: np.ndarray, examples: Any, page: Page, reports: Path) -> None:
-    """True by predicted class, and the most confident mistakes."""
-    passages, labels, problem = examples.heldout, examples.labels, examples.problem
-    predicted = decided(probability, problem)
-    confusion = classifier_scores(predicted, passages, len(labels)).confusion
-    named = [[label, *row] for label, row in zip(labels, confusion.tolist(), strict=True)]
-    write_table(reports / "details" / "confusion.csv", ("true \\ predicted", *labels), named)
-    of_each = np.zeros(len(labels))
-    for passage in passages:
-        of_each[list(passage.label) if isinstance(passage.label, tuple) else passage.label] += 1
-    several = problem == "multi_label_classification"
+# -- mistakes ----------------------------------------------------------------------------------------------------------
+
+
+def _one_class(probability_NK: np.ndarray, examples: Any, page: Page, reports: Path) -> None:
+    """True by predicted class, and the most confident mistakes, where each passage is of one class."""
+    passages, labels = examples.heldout, examples.labels
+    predicted_N = probability_NK.argmax(axis=1)
     drawn = "Held-out passages by their true class and the class that the model predicts."
-    if several:
-        drawn += " A passage of several classes is in several cells."
-    _confusion_plot(labels, confusion, of_each, reports / "plots" / "confusion.png", drawn)
-    page.say(f"Classes: {', '.join(labels)}.")
-    wrong = _misread(passages, probability, predicted, labels)
-    caption = "The most confident mistakes."
-    if several:
-        caption += " The probability is that of the surest wrong decision, for a class or against it."
-    page.table("misread", "true predicted probability text", wrong, caption)
+    _confusion(predicted_N, examples, drawn, reports)
+    wrong = [
+        (labels[passage.label], labels[guess], float(row.max().round(6)), passage.text)
+        for passage, row, guess in zip(passages, probability_NK, predicted_N, strict=True)
+        if guess != passage.label
+    ]
+    _mistakes(page, wrong, "The most confident mistakes.")
 
 
-def _misread(
-    passages: Sequence[Passage], probability: np.ndarray, predicted: np.ndarray, labels: list[str]
-) -> list[tuple]:
-    """Passages given wrong classes, the most confident mistakes first: true, predicted, probability, text.
-
-    The probability is that of the predicted class; of several classes, of the surest that is wrong.
-    """
-    rows = []
-    for passage, row, guess in zip(passages, probability, predicted, strict=True):
-        if isinstance(passage.label, tuple):
-            truth = np.isin(np.arange(len(labels)), passage.label)
-            if (truth != guess).any():
-                sure = np.where(guess, row, 1 - row)[truth != guess].max()
-                rows.append((passage, _all(labels, truth), _all(labels, guess), float(sure.round(6))))
-        elif guess != passage.label:
-            rows.append((passage, labels[passage.label], labels[guess], float(row.max().round(6))))
-    rows.sort(key=lambda row: -row[3])
-    return [(true, said, sure, quoted(passage.text, 300)) for passage, true, said, sure in rows[:MOST_SHOWN]]
-
-
-def _named(said: Any, labels: Sequence[str]) -> str | float:
-    """Class, classes or score of a passage as a table has them."""
-    if isinstance(said, tuple):
-        return _all(labels, np.isin(np.arange(len(labels)), said))
-    if isinstance(said, np.ndarray):
-        return _all(labels, said)
-    return float(said) if isinstance(said, float | np.floating) else labels[said]
+def _several_classes(probability_NK: np.ndarray, examples: Any, page: Page, reports: Path) -> None:
+    """The same where a passage is of any number of classes; a mistake is as sure as its surest wrong decision."""
+    passages, labels = examples.heldout, examples.labels
+    predicted_NK = probability_NK > 0.5
+    truth_NK = indicators([passage.label for passage in passages], len(labels))
+    drawn = ("Held-out passages by their true class and the class that the model predicts. A passage of several "
+             "classes is in several cells.")  # fmt: skip
+    _confusion(predicted_NK, examples, drawn, reports)
+    sure_NK = np.where(predicted_NK, probability_NK, 1 - probability_NK)
+    wrong = [
+        (_named(truth, labels), _named(guess, labels), float(sure[truth != guess].max().round(6)), passage.text)
+        for passage, truth, guess, sure in zip(passages, truth_NK, predicted_NK, sure_NK, strict=True)
+        if (truth != guess).any()
+    ]
+    caption = ("The most confident mistakes. The probability is that of the surest wrong decision, for a class or "
+               "against it.")  # fmt: skip
+    _mistakes(page, wrong, caption)
 
 
-def _all(labels: Sequence[str], which: np.ndarray) -> str:
-    return ", ".join(label for label, has in zip(labels, which, strict=True) if has) or "none"
+def _mistakes(page: Page, wrong: list[tuple[str, str, float, str]], caption: str) -> None:
+    """Show the most confident of mistakes: true, predicted, probability, text."""
+    wrong.sort(key=lambda row: -row[2])
+    shown = [(true, guess, sure, quoted(text, 300)) for true, guess, sure, text in wrong[:MOST_SHOWN]]
+    page.table("misread", "true predicted probability text", shown, caption)
 
 
-def _thresholds(
-    found: Sequence[AnswerThreshold], num: float, probability: np.ndarray, always: np.ndarray, examples: Any, page: Page
-) -> None:
-    """From which probability on to answer; beside it the largest class alone, and the class it is worst for."""
-    truth, said = np.array([passage.label for passage in examples.heldout]), probability.argmax(axis=1)
-    rows = []
-    for one in found:
-        if one.threshold is None:
-            few = f": takes {one.needed} independent texts, all right, and here are {num:.0f}" * (num < one.needed)
-            rows.append((f"{one.error:.0%}", f"not shown{few}", "", "", "", ""))
-            continue
-        answered = probability.max(axis=1) >= one.threshold
-        counts = [(int((said != truth)[mine].sum()), int(mine.sum()), label) for number, label in
-                  enumerate(examples.labels) if (mine := answered & (truth == number)).any()]  # fmt: skip
-        wrong, of_all, label = max(counts, key=lambda count: (count[0] / count[1], count[1]))
-        rows.append((
-            f"{one.error:.0%}", f"{one.threshold:g}" if one.threshold else "always", f"{one.answered:.0%}",
-            f"{one.wrong:.1%}", f"{np.mean((always != truth)[answered]):.1%}", f"{label}: {wrong} of {of_all}",
-        ))  # fmt: skip
-    page.say("**When to answer**, if a text may be left without a class.")
-    caption = (
-        f"With 95% confidence, from this probability on (the lowest of {len(THRESHOLDS)} that were tried) at most so "
-        "many of the answers to texts like the held-out ones are wrong, over all classes. Then what was measured: the "
-        "share of the held-out texts that get an answer, how many of these answers are wrong, how many would be if "
-        "all were the largest class, and the true class that fares worst."
-    )
-    header = (
-        "errors_at_most answer_from_probability answered wrong_of_these wrong_as_largest_class wrong_in_worst_class"
-    )
-    page.show(header, rows, caption)
-
-
-# -- scores ------------------------------------------------------------------------------------------------------------
-
-
-def _scores(predicted: np.ndarray, passages: Sequence[Passage], page: Page, reports: Path) -> None:
-    """True and predicted scores: a picture, the largest mistakes."""
-    pairs = [(passage.label, float(f"{value:.9g}")) for passage, value in zip(passages, predicted, strict=True)]
-    with chart(
-        reports / "plots" / "scores.png", "Held-out passages by their score and the score that the model predicts.",
-        xlabel="true score", ylabel="predicted score",
-    ) as axes:  # fmt: skip
-        axes.plot(*zip(*pairs, strict=True), ".", alpha=0.6)
-        ends = [min(map(min, pairs)), max(map(max, pairs))]
-        axes.plot(ends, ends, "--", color="grey")
-    order = np.argsort([-abs(true - said) for true, said in pairs], kind="stable")[:MOST_SHOWN]
-    worst = [(*(f"{one:.9g}" for one in pairs[place]), quoted(passages[place].text, 300)) for place in order.tolist()]
-    page.table("misread", "true predicted text", worst, "The largest mistakes.")
+def _confusion(predicted: np.ndarray, examples: Any, drawn: str, reports: Path) -> None:
+    """Passages by true class and predicted class, as a table and a picture."""
+    passages, labels = examples.heldout, examples.labels
+    confusion_KK = classifier_scores(predicted, passages, len(labels)).confusion
+    rows = [[label, *row] for label, row in zip(labels, confusion_KK.tolist(), strict=True)]
+    write_table(reports / "details" / "confusion.csv", ("true \\ predicted", *labels), rows)
+    of_each_K = indicators([passage.label for passage in passages], len(labels)).sum(axis=0).astype(float)
+    _confusion_plot(labels, confusion_KK, of_each_K, reports / "plots" / "confusion.png", drawn)
 
 
 # -- plots -------------------------------------------------------------------------------------------------------------
 
 
-def _labels_plot(accuracies: Mapping[int, Mapping[str, Estimate]], words: str, path: Path) -> None:
+def _labels_plot(accuracies: Accuracies, path: Path) -> None:
     counts = list(accuracies)
-    caption = f"Held-out {words} by number of labels, pretrained or not: what pretraining is worth."
-    with chart(path, caption, xlabel="labels", ylabel=f"held-out {words}") as axes:
+    caption = "Held-out accuracy by number of labels, pretrained or not: what pretraining is worth."
+    with chart(path, caption, xlabel="labels", ylabel="held-out accuracy") as axes:
         axes.set_xscale("log")  # before the ticks, which a new scale would replace
-        for name in [name for name in RULES if name in accuracies[counts[0]]]:
-            scores = [row[name] for row in accuracies.values()]
-            axes.plot(counts, [score.value for score in scores], "o-", label=RULES[name])
+        for name, label in RULES.items():
+            axes.plot(counts, [row[name].value for row in accuracies.values()], "o-", label=label)
         axes.set_xticks(counts, map(str, counts))
         axes.minorticks_off()
 

@@ -3,7 +3,7 @@
     masked (EuroBert):  ids -> backbone -> mean over the tokens -> dense -> GELU -> classifier -> logits of the classes
     causal (Qwen3):     ids -> backbone -> the last token       -> score                       -> logits of the classes
 
-Of texts with several classes each logit says whether its class is one of them; a single one can be a score.
+Of texts with several classes each logit says whether its class is one of them.
 Their layout is kept so that `pipeline("text-classification", folder)` reads the folder as it is, with the same logits.
 A causal model can have the masked one's head (`mean`), for a comparison: `transformers` has no layout for it.
 Padding stands at the end. In a masked model it is a document of its own: attention stays inside documents, so no token
@@ -53,16 +53,6 @@ class Classifier(nn.Module):
             else:
                 nn.init.zeros_(parameter)
         return self
-
-    @torch.no_grad()
-    def rescale(self, zero: float, one: float) -> None:
-        """Make of outputs y: zero + one y. Without a bias `zero` must be 0."""
-        last: Any = self.classifier if self.mean else self.score
-        last.weight *= one
-        if last.bias is None:
-            assert not zero, zero
-        else:
-            last.bias.mul_(one).add_(zero)
 
     def head(self) -> dict[str, Tensor]:
         """Parameters of the head by name, which is theirs in `transformers` too."""

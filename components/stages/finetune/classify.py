@@ -1,13 +1,13 @@
-"""Classification and regression with a masked or a causal model: training batches, and scores of its predictions.
+"""Classification with a masked or a causal model: training batches, and scores of its predictions.
 
 A passage is given as plain tokens, as `transformers`' tokenizer gives them. It is of one class, or of any number of
-them, or has a score. On held-out passages: accuracy and macro F1 (of scores: R2 and the mean absolute error) with
-intervals over works, beside rules that need no such model (counting_rules.py).
+them. On held-out passages: accuracy and macro F1 with intervals over works, beside rules that need no such model
+(counting_rules.py).
 
 Legend: N passages, B passages of a batch, K classes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,42 +31,19 @@ BATCH = 32
 
 
 def loss(model: Classifier, batch: Batch) -> Tensor:
-    """Cross entropy of the class, or of whether each of K classes is one; squared error of a score. Summed."""
+    """Cross entropy of the class, or of whether each of K classes is one. Summed."""
     logits_BK, targets = model(batch.ids_BT).float(), batch.targets
-    if not targets.is_floating_point():
-        return F.cross_entropy(logits_BK, targets, reduction="sum")
     if targets.ndim == 2:
         return F.binary_cross_entropy_with_logits(logits_BK, targets, reduction="sum")
-    return F.mse_loss(logits_BK[:, 0], targets, reduction="sum")
+    return F.cross_entropy(logits_BK, targets, reduction="sum")
 
 
-@dataclass(frozen=True)
-class Units:
-    """What training calls 0 and 1 of a score: it learns (score - zero) / one, about as large as logits are."""
-
-    zero: float
-    one: float
-
-    @classmethod
-    def of(cls, passages: Sequence[Passage], has_bias: bool) -> "Units":
-        """Mean and standard deviation; without a bias that could give the mean back, 0 and the root mean square."""
-        scores = np.array([passage.label for passage in passages], dtype=np.float64)
-        zero = float(scores.mean()) if has_bias else 0.0
-        return cls(zero, float(np.sqrt(np.mean((scores - zero) ** 2))) or 1.0)
-
-    def own(self, outputs: np.ndarray) -> np.ndarray:
-        """Scores from outputs of the training's units; in float64, for bfloat16 would round 180.3 to 180."""
-        return outputs * self.one + self.zero
-
-
-def targets_of(passages: Sequence[Passage], problem: ProblemType, num_labels: int, units: Units) -> Tensor:
-    """What is learned of passages: int64 (N,) classes, float32 (N, K) which classes, or float32 (N,) scores."""
+def targets_of(passages: Sequence[Passage], problem: ProblemType, num_labels: int) -> Tensor:
+    """What is learned of passages: int64 (N,) classes, or float32 (N, K) which classes."""
     labels = [passage.label for passage in passages]
-    if problem == "single_label_classification":
-        return torch.tensor(labels)
     if problem == "multi_label_classification":
         return torch.from_numpy(indicators(labels, num_labels)).float()
-    return torch.tensor([(label - units.zero) / units.one for label in labels], dtype=torch.float32)
+    return torch.tensor(labels)
 
 
 def indicators(labels: Any, num_labels: int) -> np.ndarray:
@@ -87,10 +64,9 @@ def check_classes(examples: Examples) -> None:
     """
     train: Any = examples.train
     trained = {passage.label for passage in train}
-    if examples.problem != "single_label_classification":
+    if examples.problem == "multi_label_classification":
         if len(trained) == 1:
-            what = "score" if examples.problem == "regression" else "labels"
-            raise UserError(f"finetune.classify.data: all training texts have the same {what}; give rows with others")
+            raise UserError("finetune.classify.data: all training texts have the same labels; give rows with others")
     elif len(examples.labels) < 2:
         raise UserError(f"finetune.classify.data: all rows are of the class {examples.labels[0]!r}; give at least two")
     else:
@@ -149,7 +125,7 @@ def predict(
     numerics: Numerics,
     problem: ProblemType = "single_label_classification",
 ) -> np.ndarray:
-    """Probabilities of the classes, or scores: float64 (N, K or 1). Batches hold passages of similar length."""
+    """Probabilities of the classes: float64 (N, K). Batches hold passages of similar length."""
     order = sorted(range(len(ids)), key=lambda index: (-len(ids[index]), index))
     device = next(model.parameters()).device
     found = np.zeros((len(ids), model.num_labels))
@@ -157,23 +133,26 @@ def predict(
         rows = order[start : start + BATCH]
         with floats.autocast(numerics):
             logits_BK = model(padded([ids[index] for index in rows], model.pad).to(device))
-        found[rows] = OUTPUTS[problem](logits_BK.float()).double().cpu().numpy()
+        found[rows] = probabilities(logits_BK.float(), problem).double().cpu().numpy()
     return found
 
 
-OUTPUTS: dict[ProblemType, Callable[[Tensor], Tensor]] = {
-    "single_label_classification": lambda logits_BK: logits_BK.softmax(-1),
-    "multi_label_classification": torch.sigmoid,
-    "regression": lambda logits_B1: logits_B1,
-}
-"""As the text-classification pipeline of `transformers` does."""
+def probabilities(logits_BK: Tensor, problem: ProblemType) -> Tensor:
+    """Probabilities (B, K) of the classes, as the text-classification pipeline of `transformers` computes them."""
+    return logits_BK.sigmoid() if problem == "multi_label_classification" else logits_BK.softmax(-1)
 
 
-def decided(outputs_NK: np.ndarray, problem: ProblemType) -> np.ndarray:
-    """What is said of passages: classes (N,), bool (N, K) which classes are more likely than not, or scores (N,)."""
-    if problem == "regression":
-        return outputs_NK[:, 0]
-    return outputs_NK > 0.5 if problem == "multi_label_classification" else outputs_NK.argmax(axis=1)
+def decided(probability_NK: np.ndarray, problem: ProblemType) -> np.ndarray:
+    """Predicted classes: int (N,), or bool (N, K) which classes are more likely than not."""
+    return probability_NK > 0.5 if problem == "multi_label_classification" else probability_NK.argmax(axis=1)
+
+
+def right_of(predicted: np.ndarray, passages: Sequence[Passage]) -> np.ndarray:
+    """1.0 for each passage with just the predicted classes, (N,) or bool (N, K), else 0.0: float (N,)."""
+    truth = [passage.label for passage in passages]
+    if predicted.ndim == 2:
+        return (indicators(truth, predicted.shape[1]) == predicted).all(axis=1).astype(float)
+    return (predicted == np.array(truth)).astype(float)
 
 
 @dataclass(frozen=True)
@@ -181,7 +160,7 @@ class ClassifierScores:
     """Comparison of predictions with the truth.
 
     Attributes:
-        right: (N,), 1.0 where a passage has just the classes that were predicted.
+        right: (N,), see `right_of`.
         confusion: (K, K), passages by true class and predicted class; those of several classes count in each.
         accuracy: share of `right`, with its interval.
         macro_f1: mean over the classes of their F1, and its interval's bounds (None for few works, or all alike).
@@ -207,7 +186,7 @@ def over_works(scores: Sequence[float] | np.ndarray, passages: Sequence[Passage]
 def classifier_scores(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int) -> ClassifierScores:
     """Compare predicted classes, (N,) or bool (N, K), with the passages' own."""
     truth_NK, predicted_NK = (indicators(one, num_labels) for one in ([one.label for one in passages], predicted))
-    right = (truth_NK == predicted_NK).all(axis=1).astype(float)
+    right = right_of(predicted, passages)
     columns = [*(truth_NK & predicted_NK).T, *(truth_NK.astype(float) + predicted_NK).T, np.ones(len(passages))]
     table, strata = cluster_table(columns, *works_of(passages))
     counts, sizes = table[:, :-1].reshape(-1, 2, num_labels), table[:, -1]
@@ -223,10 +202,3 @@ def macro_f1(counts: np.ndarray) -> np.ndarray:
     """Mean F1 over those of K classes that were named or true, from how often each was both and either, (N, 2, K)."""
     found = 2 * counts[:, 0] / np.maximum(counts[:, 1], 1)
     return found.sum(axis=-1) / np.maximum(1, (counts[:, 1] > 0).sum(axis=-1))
-
-
-def r_squared(error: np.ndarray, passages: Sequence[Passage], mean: float) -> Estimate:
-    """1 - squared errors (N,) over those of always saying `mean`, the training passages', with its interval."""
-    apart = np.array([passage.label for passage in passages]) - mean
-    clusters, strata = works_of(passages)
-    return ratio((apart**2 - error**2).tolist(), (apart**2).tolist(), clusters, strata=strata).within(-np.inf, 1)

@@ -1,8 +1,7 @@
 """Rules that classify without a network, as a baseline: counting parts of a text, and always saying what is commonest.
 
-Counting is naive Bayes for classes and ridge regression for scores, of tokens, of words, or of runs of one to three
-characters, whichever predicts the training passages best with each left out: what is worth counting depends on the
-task, the number of labels and the script.
+Counting is naive Bayes of tokens, of words, or of runs of one to three characters, whichever predicts the training
+passages best with each left out: what is worth counting depends on the task, the number of labels and the script.
 
 Legend: N passages, K classes, V ids that are counted, U distinct ids of a passage.
 """
@@ -97,43 +96,18 @@ class NaiveBayes:
         return float(np.mean([self.decide(ids, own) == own for ids, own in zip(train, labels, strict=True)]))
 
 
-def ridge(views: Sequence[Counted], scores: Sequence[float]) -> np.ndarray:
-    """Scores (num_test,) by ridge regression on counts over the root of a text's length.
-
-    What is counted and how strongly large coefficients are held back is what predicts best with each left out.
-    """
-    from scipy.sparse import csr_matrix
-    from sklearn.linear_model import RidgeCV
-
-    def scaled_counts(rows: Sequence[Sequence[int]], size: int) -> Any:
-        ends = np.cumsum([0, *map(len, rows)])
-        shares = np.concatenate([np.full(len(ids), max(1, len(ids)) ** -0.5) for ids in rows])
-        return csr_matrix((shares, np.concatenate(rows).astype(np.int64), ends), (len(rows), size))
-
-    strengths = np.logspace(-4, 4, 9)
-    models = [RidgeCV(strengths).fit(scaled_counts(view.train, view.size), scores) for view in views]
-    best = max(range(len(views)), key=lambda index: models[index].best_score_)
-    return models[best].predict(scaled_counts(views[best].test, views[best].size))
-
-
-def counting(
-    problem: ProblemType, views: Sequence[Counted], labels: Sequence[Any], num_labels: int
-) -> tuple[str, np.ndarray]:
-    """Name and predictions of the rule that counts; predictions as `classify.decided` has them."""
-    if problem == "regression":
-        return "ridge", ridge(views, labels)
+def counting(problem: ProblemType, views: Sequence[Counted], labels: Sequence[Any], num_labels: int) -> np.ndarray:
+    """Predictions of naive Bayes, as `classify.decided` has them; of several classes each is decided alone."""
     if problem == "single_label_classification":
-        return "naive_bayes", naive_bayes(views, labels)
+        return naive_bayes(views, labels)
     has_NK = indicators(labels, num_labels).astype(int)
     columns = [naive_bayes(views, column.tolist(), prior=True) == 1 for column in has_NK.T]
-    return "naive_bayes", np.stack(columns, axis=1)
+    return np.stack(columns, axis=1)
 
 
-def commonest(problem: ProblemType, labels: Sequence[Any], num_test: int, num_labels: int) -> tuple[str, np.ndarray]:
-    """Name and predictions of always the same: the commonest class, all classes of most passages, the mean score."""
-    if problem == "regression":
-        return "mean", np.full(num_test, np.mean(labels))
+def commonest(problem: ProblemType, labels: Sequence[Any], num_test: int, num_labels: int) -> np.ndarray:
+    """Always the same prediction: the commonest class, or the classes that most passages have."""
     has_NK = indicators(labels, num_labels)
     if problem == "multi_label_classification":
-        return "majority", np.tile(has_NK.mean(axis=0) > 0.5, (num_test, 1))
-    return "majority", np.full(num_test, has_NK.sum(axis=0).argmax())
+        return np.tile(has_NK.mean(axis=0) > 0.5, (num_test, 1))
+    return np.full(num_test, has_NK.sum(axis=0).argmax())

@@ -157,18 +157,15 @@ class Job:
         classify.check_classes(examples)
         test_ids = classify.encoded(self.encoder, examples.heldout, self.context)
         model, batches, objective = self.training()
-        units = self._units(examples.train)
 
         def evaluate(step: int) -> dict[str, float]:
-            outputs = units.own(classify.predict(model, test_ids, self.numerics, problem))
-            return classification_report.heldout(classify.decided(outputs, problem), examples.heldout, problem)
+            return classification_report.heldout(self._predicted(model, test_ids), examples.heldout)
 
         result = self._train(model, batches, objective, evaluate, work)
-        outputs = units.own(classify.predict(model.eval(), test_ids, self.numerics, problem))
-        model.rescale(units.zero, units.one)
+        probability_NK = classify.predict(model.eval(), test_ids, self.numerics, problem)
         self._merge_lora(model, out)
         rules = self._others(examples.train, test_ids, self.params.steps, work / "scratch")
-        curve = {len(examples.train): {"this_model": classify.decided(outputs, problem)} | rules}
+        curve = {len(examples.train): {"this_model": classify.decided(probability_NK, problem)} | rules}
         for count in CURVE:
             if 2 * len(labels) <= count < len(examples.train):
                 few = classify.first_of_each(examples.train, count)
@@ -178,15 +175,15 @@ class Job:
                 others = self._others(few, test_ids, steps, work / f"{count}-scratch")
                 curve[count] = {"this_model": predicted} | others
         known = [passage.label for passage in examples.train]
-        name, always = counting_rules.commonest(problem, known, len(test_ids), len(labels))
+        rules["majority"] = counting_rules.commonest(problem, known, len(test_ids), len(labels))
         facts = self._facts(result, {"labels": labels, "pooling": "last" if self.model.shape.causal else "mean"})
         classifier.save_classifier(
             model, labels, self.tokenizer_json, out, facts, self.base if self._is_foreign else None, problem
         )
         report = classification_report.classify(
-            self.choice, result, outputs, rules | {name: always}, curve, self.context, reports
+            self.choice, result, probability_NK, rules, curve, self.context, reports
         )
-        self.progress.log(classification_report.line_by_labels(report.metrics, sorted(curve), problem))
+        self.progress.log(classification_report.line_by_labels(report.metrics, sorted(curve)))
         return report
 
     def _classifier(self, backbone: Transformer) -> classifier.Classifier:
@@ -199,16 +196,11 @@ class Job:
         num_labels = len(self.choice.examples.labels)
         return classifier.Classifier(backbone, num_labels, self.encoder.pad).initialise_head(self.params.seed)
 
-    def _units(self, passages: Sequence[Passage]) -> classify.Units:
-        """Of the scores of a regression; of classes those that change nothing."""
-        is_regression = self.choice.examples.problem == "regression"
-        return classify.Units.of(passages, not self.model.shape.causal) if is_regression else classify.Units(0.0, 1.0)
-
     def _labelled(self, passages: Sequence[Passage]) -> classify.PassageBatches:
         """Training batches of passages."""
         examples, params = self.choice.examples, self.params
         ids = classify.encoded(self.encoder, passages, self.context)
-        targets = classify.targets_of(passages, examples.problem, len(examples.labels), self._units(passages))
+        targets = classify.targets_of(passages, examples.problem, len(examples.labels))
         return classify.PassageBatches(ids, targets, params.batch, params.seed, self.encoder.pad)
 
     def _briefly(
@@ -216,9 +208,12 @@ class Job:
     ) -> np.ndarray:
         """Train a model that is not kept; what it says of held-out passages."""
         self._train(model, self._labelled(train), classify.loss, None, work, Unseen(self.progress), steps)
+        return self._predicted(model.eval(), test_ids)
+
+    def _predicted(self, model: classifier.Classifier, test_ids: list[list[int]]) -> np.ndarray:
+        """Classes that a model predicts for held-out passages, as `classify.decided` has them."""
         problem = self.choice.examples.problem
-        outputs = self._units(train).own(classify.predict(model.eval(), test_ids, self.numerics, problem))
-        return classify.decided(outputs, problem)
+        return classify.decided(classify.predict(model, test_ids, self.numerics, problem), problem)
 
     def _others(
         self, train: Sequence[Passage], test_ids: list[list[int]], steps: int, work: Path
@@ -230,8 +225,8 @@ class Job:
         labels = [passage.label for passage in train]
         with self.progress.phase("evaluate"):
             views = counting_rules.counted(self.encoder, train, examples.heldout, self.context)  # type: ignore[arg-type]
-            name, counted = counting_rules.counting(examples.problem, views, labels, len(examples.labels))
-        return {name: counted, "from_scratch": scratch}
+            counted = counting_rules.counting(examples.problem, views, labels, len(examples.labels))
+        return {"naive_bayes": counted, "from_scratch": scratch}
 
     def prefer(self, out: Path, reports: Path, work: Path) -> Report:
         """Tune on pairs of a better and a worse answer, judge before and after, save."""

@@ -1,4 +1,4 @@
-"""Examples from one's own rows instead of the corpus: chats, texts with labels or scores, preferences.
+"""Examples from one's own rows instead of the corpus: chats, texts with labels, preferences.
 
 Every row that is cut, or has nothing to learn, is counted; the report says how many and why, details/refused.csv which.
 """
@@ -19,11 +19,11 @@ from components.stages.finetune.task_selection import Branch, Choice, FinetuneTa
 from components.tokens.hub_encoder import AnyEncoder
 
 PROBLEMS: dict[Kind, ProblemType] = {
-    "label": "single_label_classification", "labels": "multi_label_classification", "score": "regression",
+    "label": "single_label_classification", "labels": "multi_label_classification",
 }  # fmt: skip
 TITLES = {
     "instruct": "the last answer of a chat", "label": "the label of a text", "labels": "the labels of a text",
-    "score": "the score of a text", "prefer": "the better of two answers",
+    "prefer": "the better of two answers",
 }  # fmt: skip
 
 
@@ -95,12 +95,12 @@ def last_pair(row: Any, cluster: str) -> PromptPair:
 def _texts(
     task: FinetuneTask, path: Path, problem: ProblemType, rows: Split, encoder: AnyEncoder, context: int
 ) -> Choice:
-    labels = ["score"] if problem == "regression" else sorted({one for row in rows.train for one in classes_of(row)})
+    labels = sorted({one for row in rows.train for one in classes_of(row)})
     number = {label: index for index, label in enumerate(labels)}
 
     def label(row: Any) -> Any:
         named = tuple(number[name] for name in classes_of(row))
-        return row.label if problem == "regression" else named if problem == "multi_label_classification" else named[0]
+        return named if problem == "multi_label_classification" else named[0]
 
     def passages(some: Sequence[Any], clusters: Sequence[str]) -> list[Passage]:
         return [Passage(row.text, label(row), at, where=row.where) for row, at in zip(some, clusters, strict=True)]

@@ -275,7 +275,7 @@ def of_training(result: TrainResult) -> dict[str, float]:
 # -- plots -------------------------------------------------------------------------------------------------------------
 
 
-def learning(result: TrainResult, metric: str, name: str, reports: Path, unit: str = "nats per target") -> None:
+def learning(result: TrainResult, metric: str, name: str, reports: Path) -> None:
     """Curves of the training loss and of the held-out figure: tables, and a picture."""
     steps = range(1, len(result.losses) + 1)
     losses = [(step, f"{loss:.6g}") for step, loss in zip(steps, result.losses, strict=True)]
@@ -284,7 +284,7 @@ def learning(result: TrainResult, metric: str, name: str, reports: Path, unit: s
     write_table(reports / "details" / f"{metric}.csv", ("step", metric), evals)
     drawing, [left, right] = figure(WIDTH, 2.6, columns=2)
     left.plot(steps, result.losses)
-    left.set(title="Training", xlabel="step", ylabel=f"loss ({unit})")
+    left.set(title="Training", xlabel="step", ylabel="loss (nats per target)")
     right.plot([entry["step"] for entry in result.evals], [entry[metric] for entry in result.evals], "o-")
     right.set(title="Held out", xlabel="step", ylabel=name)
     save(drawing, reports / "plots" / "learning.png", f"Training loss at each step, and {name} as tuning goes on.")

@@ -199,11 +199,11 @@ def test_what_is_wrong_is_said_of_the_row_itself(tmp_path: Path) -> None:
 
 def test_a_row_of_another_kind_is_refused_and_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
     both = {"text": "a", "label": "x", "score": 1, "id": 7}
-    found = read(jsonl(tmp_path, both, {"text": "b", "score": 2}, {"text": "c"}, {"messages": TURNS}))
+    found = read(jsonl(tmp_path, both, {"text": "b", "labels": ["y"]}, {"text": "c"}, {"messages": TURNS}))
     assert found.kind == "label"
-    assert found.unused == ("score", "id", "messages")
+    assert found.unused == ("score", "id", "labels", "messages")
     assert count_reasons(found.refused) == {"another kind of row": 2, "label missing": 1}
-    assert found.refused[0].detail == "it is of kind score, and the first was of kind label; give one kind"
+    assert found.refused[0].detail == "it is of kind labels, and the first was of kind label; give one kind"
 
 
 def test_a_csv_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
@@ -245,13 +245,6 @@ def test_labels_and_preferences_are_checked(tmp_path: Path) -> None:
     for name in ("a\x1b[31m", "x" * 101):
         found = read(jsonl(tmp_path, {"text": "a", "label": name}, {"text": "a", "label": "b"}))
         assert count_reasons(found.refused) == {"label is no name": 1}
-    scored = ({"text": "a", "score": 3}, {"text": "a", "score": "-1e2"}, {"text": "a", "score": "high"},
-              {"text": "a", "score": True}, {"text": "a", "score": "nan"}, {"text": "a", "score": 10**400},
-              {"text": "a", "score": -1e300})  # fmt: skip
-    found = read(jsonl(tmp_path, *scored))
-    assert [row.label for row in found.rows if isinstance(row, Labelled)] == [3.0, -100.0]
-    assert found.refused[0].detail == "'high'; such as 4 or 0.25, with a point, at most 1e+30"
-    assert count_reasons(found.refused) == {"score is no number": 5}
     good = {"prompt": "q", "chosen": "a", "rejected": "b"}
     same, empty, none = good | {"rejected": " a\n"}, good | {"chosen": ""}, good | {"prompt": None}
     found = read(jsonl(tmp_path, good, same, empty, none, good | {"prompt": " "}))

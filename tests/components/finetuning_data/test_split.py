@@ -177,12 +177,10 @@ def test_rows_that_are_all_alike_are_refused() -> None:
         (examples([chat(1)] * 50), "all 50 rows are the same, as .*; give different ones"),
         (labelled(50, 1), "all rows are of the class 'c0'; give at least two classes"),
         (labelled(1, 2), "all rows have the same text"),
-        (examples([Labelled(chat(n).text, 2.5, "") for n in range(50)], "score"), "all rows have the score 2.5; give"),
         (
             examples([Labelled(chat(n).text, ("0", "0.0", "1")[n % 3], "") for n in range(50)], "label"),
             "'0' and '0.0' are one",
         ),
-        (examples([Labelled(chat(n).text, 1e6 + n % 5, "") for n in range(50)], "score"), "too alike for the float32"),
         (
             examples([Labelled(chat(n).text, (), "") for n in range(50)], "labels"),
             r"the same labels \(none\); give rows",

@@ -1,6 +1,5 @@
 """Classification: batches, verdicts against scikit-learn, examples that are refused."""
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, f1_score, r2_score
+from sklearn.metrics import accuracy_score, f1_score
 from transformers.loss.loss_utils import ForSequenceClassificationLoss
 
 from components.core.errors import UserError
@@ -19,14 +18,12 @@ from components.params import ModelShape
 from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.classify import (
     PassageBatches,
-    Units,
     check_classes,
     classifier_scores,
     encoded,
     first_of_each,
     loss,
     padded,
-    r_squared,
     targets_of,
 )
 from components.tokens.tokenizer import PAD, Encoder, train_bpe
@@ -92,21 +89,6 @@ def test_several_classes_agree_with_scikit_learn() -> None:
     assert found.confusion.diagonal().tolist() == (truth_NK & said_NK).sum(0).tolist()
 
 
-def test_r_squared_agrees_with_scikit_learn() -> None:
-    rng = np.random.default_rng(4)
-    truth = rng.normal(50, 10, 60)
-    said = truth + rng.normal(0, 4, 60)
-    asked = [Passage("", float(score), str(number % 15)) for number, score in enumerate(truth)]
-    found = r_squared(said - truth, asked, float(truth.mean()))
-    assert found.value == pytest.approx(r2_score(truth, said))
-    assert found.low is not None
-    assert 0 < found.low < found.value
-    assert r_squared(truth.mean() - truth, asked, float(truth.mean())).value == 0.0
-    few = [Passage("", float(score), "") for score in (10.0, 20.0, 30.0, 40.0, 50.0, 200.0)]
-    few = [replace(one, cluster=str(number)) for number, one in enumerate(few)]
-    assert r_squared(np.array([0.0, 0, 0, 0, 0, 90]), few, 30.0).high == 1.0, "1 is the best there is"
-
-
 @torch.inference_mode()
 def test_the_losses_are_those_of_transformers() -> None:
     shape = derive_shape(ModelShape(size=1, width=32, heads=1), 400, 64, causal=False)
@@ -115,12 +97,11 @@ def test_the_losses_are_those_of_transformers() -> None:
     for problem, labels, num_labels in (
         ("single_label_classification", [0, 2, 1, 1, 0], 3),
         ("multi_label_classification", [(0,), (), (0, 1, 2), (2,), (1,)], 3),
-        ("regression", [1.5, -2.0, 0.25, 3.0, 0.0], 1),
     ):
         model = Classifier(Transformer(shape).initialise(1), num_labels).initialise_head(1)
         torch.nn.init.normal_(model.classifier.weight, generator=rng)
         asked = [Passage("", label, "") for label in labels]
-        targets = targets_of(asked, problem, num_labels, Units(0.0, 1.0))
+        targets = targets_of(asked, problem, num_labels)
         batch = Batch(ids_BT, targets)
         config = SimpleNamespace(problem_type=problem, num_labels=num_labels)
         theirs = ForSequenceClassificationLoss(targets, model(ids_BT), config)
@@ -130,7 +111,6 @@ def test_the_losses_are_those_of_transformers() -> None:
 @pytest.mark.parametrize(
     ("problem", "labels", "says"),
     [
-        ("regression", [2.5, 2.5], "all training texts have the same score; give rows with others"),
         ("multi_label_classification", [(0, 1), (0, 1)], "all training texts have the same labels"),
         ("single_label_classification", [0, 0], "no training example is of the class 'b'"),
     ],

@@ -1,7 +1,6 @@
 """Rules that count: against scikit-learn, and the choice between tokens and words made without the held-out rows."""
 
 import numpy as np
-from sklearn.linear_model import RidgeCV
 from sklearn.naive_bayes import MultinomialNB
 
 from components.instruction_pairs.examples import Passage
@@ -12,7 +11,6 @@ from components.stages.finetune.counting_rules import (
     counted,
     counting,
     naive_bayes,
-    ridge,
 )
 from components.tokens.tokenizer import Encoder, train_bpe
 
@@ -41,8 +39,7 @@ def test_a_passage_left_out_is_decided_as_if_never_counted() -> None:
 
 def test_several_classes_are_decided_one_by_one() -> None:
     several = [(0, 2) if 7 in row else (2,) for row in IDS]
-    name, said_NK = counting("multi_label_classification", [VIEW], several[:TRAINED], 3)
-    assert name == "naive_bayes"
+    said_NK = counting("multi_label_classification", [VIEW], several[:TRAINED], 3)
     assert not said_NK[:, 1].any()
     assert said_NK[:, 2].all()
     reference = MultinomialNB(alpha=1.0).fit(COUNTS[:TRAINED], [0 in labels for labels in several[:TRAINED]])
@@ -56,9 +53,6 @@ def test_words_are_counted_where_tokens_say_less() -> None:
     views = counted(Encoder(train_bpe([], 263).to_str()), rows[:30], rows[30:], 64)
     assert naive_bayes(views, [row.label for row in rows[:30]]).tolist() == [row.label for row in rows[30:]]
     assert naive_bayes(views[:1], [row.label for row in rows[:30]]).tolist() != [row.label for row in rows[30:]]
-    scores = [3.0 * row.label + 1.0 for row in rows]
-    errors = [np.abs(ridge(some, scores[:30]) - scores[30:]).mean() for some in (views, views[:1])]
-    assert errors[0] < 0.5 < 1.0 < errors[1]
 
 
 def test_what_is_counted_follows_from_the_training_rows_alone() -> None:
@@ -71,20 +65,12 @@ def test_what_is_counted_follows_from_the_training_rows_alone() -> None:
     )
 
 
-def test_ridge_agrees_with_scikit_learn_and_takes_a_text_without_words() -> None:
-    scores = [10.0 + 3.0 * row.count(row[0]) / len(row) for row in IDS]
-    scaled = COUNTS / np.sqrt(COUNTS.sum(axis=1, keepdims=True))
-    reference = RidgeCV(np.logspace(-4, 4, 9)).fit(scaled[:TRAINED], scores[:TRAINED])
-    name, said = counting("regression", [VIEW], scores[:TRAINED], 1)
-    assert name == "ridge"
-    np.testing.assert_allclose(said, reference.predict(scaled[TRAINED:]), atol=1e-6)
+def test_a_text_without_words_is_counted_too() -> None:
     empty = Counted([*VIEW.train[:-1], []], [[], []], SIZE)
-    assert ridge([empty], scores[:TRAINED]).shape == (2,)
     assert naive_bayes([empty], LABELS[:TRAINED]).shape == (2,)
 
 
 def test_what_is_commonest() -> None:
     several = [(0, 2) if 7 in row else (2,) for row in IDS]
-    assert commonest("multi_label_classification", several, 2, 3)[1].tolist() == [[False, False, True]] * 2
-    assert commonest("regression", [1.0, 2.0, 6.0], 2, 1)[1].tolist() == [3.0, 3.0]
-    assert commonest("single_label_classification", [1, 0, 1], 2, 2)[1].tolist() == [1, 1]
+    assert commonest("multi_label_classification", several, 2, 3).tolist() == [[False, False, True]] * 2
+    assert commonest("single_label_classification", [1, 0, 1], 2, 2).tolist() == [1, 1]

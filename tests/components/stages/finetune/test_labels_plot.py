@@ -15,8 +15,8 @@ def test_the_ticks_are_the_numbers_of_labels(tmp_path: Path, monkeypatch: pytest
     """Powers of ten between them stood there: a scale that is set last brings ticks of its own."""
     drawn: list[Any] = []
     monkeypatch.setattr(figures, "save", lambda drawing, path, caption: drawn.append(drawing))
-    row = {next(iter(RULES)): Estimate(0.5, 0.4, 0.6, 9, 9, "works")}
-    _labels_plot({16: row, 64: row, 240: row}, "accuracy", tmp_path / "labels.png")
+    row = dict.fromkeys(RULES, Estimate(0.5, 0.4, 0.6, 9, 9, "works"))
+    _labels_plot({16: row, 64: row, 240: row}, tmp_path / "labels.png")
     drawn[0].draw_without_rendering()
     [axes] = drawn[0].axes
     assert axes.get_xscale() == "log"

@@ -151,41 +151,6 @@ def test_several_labels_are_learned(kind: str, place: Path, tmp_path: Path) -> N
     assert all(row["score"] > 0.5 for row in said), said
 
 
-@pytest.mark.parametrize(("kind", "steps"), [pytest.param("causal", 400, marks=pytest.mark.long), ("masked", 200)])
-def test_scores_are_learned(kind: str, steps: int, place: Path, tmp_path: Path) -> None:
-    """Steps until all is learned (R2 above .98 in both types, two seeds each): half-way it depends on the processor."""
-    from transformers import pipeline
-
-    words = {"dreadful": 100.0, "plain": 140.0, "good": 180.0}
-    rows = [f"a {word} and {second} evening {number},{(words[word] + words[second]) / 2}\n"
-            for number in range(20) for word in words for second in words]  # fmt: skip
-    (place / "scores.csv").write_text("text,score\n" + "".join(rows))
-    params = Classify(**FAST | {"steps": steps}, max_pairs=150)
-    report = run(place, tmp_path, "classify", "scores.csv", params, place / kind)
-    metrics = report.metrics
-    assert metrics["r2/low"] > 0.5
-    assert metrics["mean_absolute_error/value"] < metrics["mean_absolute_error/mean"]
-    assert metrics["gain_over_mean/low"] > 0
-    assert {"r2/ridge", "gain_over_from_scratch/value", "mean_absolute_error_with_16_labels/ridge"} <= metrics.keys()
-    [said] = pipeline("text-classification", str(tmp_path / "out"))("a good and good evening 3")
-    assert said["label"] == "score"
-    assert said["score"] == pytest.approx(180, abs=15)
-    items = pl.read_csv(tmp_path / "reports" / "details" / "heldout.csv")
-    assert len(items) == metrics["heldout_passages"]
-    for rule, score in (("this_model", "value"), ("ridge", "ridge")):
-        error = (items[rule] - items["true"]).abs().mean()
-        assert set(pl.read_parquet(tmp_path / "reports/details/items.parquet")["direction"]) == {"lower"}
-        assert error == pytest.approx(metrics[f"mean_absolute_error/{score}"], rel=1e-3, abs=1e-3)  # six digits
-
-
-def test_a_few_scores_far_out_do_not_end_a_regression(place: Path, tmp_path: Path) -> None:
-    rows = [f"row {number} of many,{9000.0 if number % 12 == 0 else number % 5}\n" for number in range(120)]
-    (place / "outliers.csv").write_text("text,score\n" + "".join(rows))
-    report = run(place, tmp_path, "classify", "outliers.csv", Classify(**FAST | {"batch": 4, "steps": 60}))
-    assert report.metrics["skipped_batches"] == 0
-    assert "gain_over_mean/value" in report.metrics
-
-
 def test_rows_of_a_rare_class_are_learned_from(place: Path, tmp_path: Path) -> None:
     """A model that is sure of the frequent class has a high loss on each: that is data, no accident."""
     names = [f"Person {number * 37 % 101} {number}" for number in range(200)]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import Classify, Finetune, Instruct, ModelShape, Numerics, Prefer
 from components.stages.finetune import source_task
-from components.stages.finetune.answer_threshold import answer_thresholds
 from components.stages.finetune.classify import check_classes
 from components.stages.finetune.example_selection import select
 from components.stages.finetune.stage import finetune
@@ -247,13 +246,7 @@ def test_classify_learns(rank: int, place: Path, tmp_path: Path, monkeypatch: py
     assert scored["baseline"].mean() == pytest.approx(max(rules))
     for rule in ("naive_bayes", "from_scratch", "majority"):
         assert (items[rule] == items["true"]).mean() == pytest.approx(report.metrics[f"accuracy/{rule}"])
-    works = (items["stratum"] + "/" + items["cluster"]).to_list()
-    right = (items["this_model"] == items["true"]).to_numpy()
-    found = answer_thresholds(items["probability"].to_numpy(), right, works)
-    assert report.facts["answer_thresholds"] == [asdict(one) for one in found]
-    assert (
-        "| errors at most | answer from probability | answered | wrong of these | wrong as largest" in report.markdown
-    )
+    assert items["probability"].is_between(0.5, 1.0).all()
     confusion = (tmp_path / "reports" / "details" / "confusion.csv").read_text().splitlines()
     counts = [int(number) for line in confusion[1:] for number in line.split(",")[1:]]
     assert sum(counts) == report.metrics["heldout_passages"]
