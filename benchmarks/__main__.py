@@ -23,16 +23,7 @@ BENCHMARKS = {
         "the data stages beside datatrove, rensa, datasketch, gigatoken: 20 minutes; --only dedup,filters",
         (PEERS, ("benchmarks.data",)),
     ),
-    "train": Benchmark(
-        "training beside transformers' Trainer, LitGPT and the classic recipe: 45 minutes", (("benchmarks.train",),)
-    ),
-    "train-tune": Benchmark(
-        "the learning rates that `train` uses, three per contestant: 35 minutes", (("benchmarks.train_tune",),)
-    ),
-    "train-previous": Benchmark(
-        "training beside our own of an earlier commit: 30 minutes", (("benchmarks.train_previous",),)
-    ),
-    "transfer": Benchmark("loss against learning rate at three widths: 3 minutes", (("benchmarks.train_transfer",),)),
+    "train": Benchmark("training beside transformers' Trainer and LitGPT: 35 minutes", (("benchmarks.train",),)),
     "scaling": Benchmark(
         "the sweep behind the scaling errors in train.json, after `make demo`: two hours",
         (("flows.scaling", "--sweep", "benchmarks/scaling.yaml"), ("benchmarks.train", "--scaling")),

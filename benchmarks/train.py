@@ -1,4 +1,4 @@
-"""Training beside transformers' Trainer, LitGPT and the classic recipe, at equal time: `make bench NAME=train`.
+"""Training beside transformers' Trainer and LitGPT, at equal time: `make bench NAME=train`.
 
     python -m benchmarks.train [--seeds 3] [--seconds 60 150] [--steps 75]
     python -m benchmarks.train --scaling      only put the errors of a later `make scaling` into the results
@@ -6,7 +6,8 @@
 Every contestant: `--steps` steps (equal tokens; also tells how fast it is), then as many as fit each time limit,
 compile included. Further seeds repeat the longest limit alone. Ours also runs at fractions of the limits, so that the
 time in which it reaches a peer's loss can be read off: a schedule ends with its run, so a shorter time is another run.
-Learning rates are those of `make bench NAME=train-tune`. Scaling errors are those of the last `make scaling`.
+Learning rates are those of train_rates.json, for each contestant the best of three. Scaling errors are those of the
+last `make scaling`.
 """
 
 import argparse
@@ -18,7 +19,6 @@ from typing import Any
 from benchmarks.results import ROOT, figure, goal, write
 from benchmarks.train_facts import facts
 from benchmarks.train_runs import NAMES, RATES, THREADS, prepare, run, steps_for
-from components.core.errors import UserError
 from components.core.files import read_json, rounded
 
 PEERS = ("trainer", "litgpt")
@@ -38,13 +38,7 @@ Runs = dict[str, list[dict[str, Any]]]
 
 
 def rates() -> dict[str, float]:
-    """Tuned learning rate by contestant.
-
-    Raises:
-        UserError: they have not been tuned.
-    """
-    if not RATES.exists():
-        raise UserError(f"{RATES.name} is not there; run `make bench NAME=train-tune` first")
+    """Learning rate by contestant, the best that was tried."""
     return {name: row["rate"] for name, row in read_json(RATES)["contestants"].items()}
 
 
@@ -88,10 +82,7 @@ def goals(found: dict[str, Runs], longest: str, own: dict[str, float]) -> list[d
     value = {name: {key: last(found[name], longest, key) for key in FIGURES} for name in NAMES}
     fastest = max(value[name]["tokens_per_s"] for name in PEERS)
     best = min(PEERS, key=lambda name: value[name]["bits_per_byte"])
-    ratio = {}
-    for name in ("classic", best):
-        seconds = time_to(value[name]["bits_per_byte"], found["ours"])
-        ratio[name] = value[name]["seconds"] / seconds
+    seconds = time_to(value[best]["bits_per_byte"], found["ours"])
     rows = [
         goal(
             "tokens_per_s_vs_best_peer",
@@ -101,15 +92,8 @@ def goals(found: dict[str, Runs], longest: str, own: dict[str, float]) -> list[d
             says="tokens per second, times the faster peer's",
         ),
         goal(
-            "time_to_classic_loss",
-            ratio["classic"],
-            4,
-            "higher",
-            says="until the classic recipe's loss after 150 s, times as fast",
-        ),
-        goal(
             "time_to_best_peer_loss",
-            ratio[best],
+            value[best]["seconds"] / seconds,
             3,
             "higher",
             says="until the better peer's loss after 150 s, times as fast",

@@ -1,7 +1,6 @@
 """One training run of one contestant, in a process of its own: `python -m benchmarks.train_contestants JOB`.
 
     ours      components/training/loop.py: Muon and AdamW, linear schedule, bf16
-    classic   benchmarks/train_classic.py in the same loop: AdamW, cosine, float32, eager
     trainer   transformers' Trainer with Qwen3 of the same shape: AdamW, cosine, bf16
     litgpt    LitGPT's pretrain with the same shape: AdamW, cosine, bf16-mixed, torch.compile
 
@@ -29,7 +28,7 @@ from components.core.files import write_json
 from components.core.progress import Progress
 from components.model.shape import Shape, derive_shape
 from components.model.transformer import Transformer
-from components.params import ModelShape, Numerics, Optimizer, Params
+from components.params import ModelShape, Numerics, Params
 from components.tokens.shards import TokenShards
 
 SIZE = 4
@@ -92,47 +91,25 @@ class _Ticking(Progress):
         self.clock.tick()
 
 
-def _in_our_loop(
-    job: Job, model: Any, objective: Any, optimizer: Optimizer, numerics: Numerics, clock: Clock,
-    length_warmup: float = 0.0, length_warmup_from: int = 16,
-) -> None:  # fmt: skip
-    from components.training.data_order import pretrain_batches
-    from components.training.loop import train
-    from components.training.train_config import TrainConfig
-
-    batches = pretrain_batches(
-        TokenShards.open(job.corpus / "train"), context=CONTEXT, batch=BATCH, seed=job.seed, mask_rate=None,
-        document_mask=False, steps=job.steps, length_warmup=length_warmup,
-        length_warmup_from=length_warmup_from,
-    )  # fmt: skip
-    settings = TrainConfig(job.steps, optimizer, checkpoint_every=job.steps)
-    clock.tick()
-    train(model, batches, objective, settings, job.work, _Ticking(clock), numerics=numerics)
-
-
 def ours(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
     """Ours as it ships, but for the shape, which all share: `rate` is that of the matrices, and of the embedding."""
+    from components.training.data_order import pretrain_batches
+    from components.training.loop import train
     from components.training.objectives import language_model_loss
+    from components.training.train_config import TrainConfig
 
     shipped = Params().pretrain.causal
     model = Transformer(shape()).initialise(job.seed, shipped.initial_scale)
     rates = {"matrix_lr": job.rate, "embedding_lr": job.rate, "warmup": WARMUP}
-    optimizer, numerics = shipped.optimizer.model_copy(update=rates), Numerics(threads=job.threads)
-    _in_our_loop(
-        job, model, language_model_loss, optimizer, numerics, clock, shipped.length_warmup, shipped.length_warmup_from
-    )
-    return model.eval()
-
-
-def classic(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
-    """The classic recipe."""
-    from benchmarks.train_classic import Classic, loss
-
-    ours = shape()
-    model = Classic(VOCABULARY, CONTEXT, ours.depth, ours.width, ours.heads, job.seed)
-    rates = {"matrix_lr": job.rate, "embedding_lr": job.rate}
-    optimizer = Optimizer(name="adamw", **rates, weight_decay=0.1, schedule="cosine", warmup=WARMUP)
-    _in_our_loop(job, model, loss, optimizer, Numerics(threads=job.threads, dtype="float32"), clock)
+    batches = pretrain_batches(
+        TokenShards.open(job.corpus / "train"), context=CONTEXT, batch=BATCH, seed=job.seed, mask_rate=None,
+        document_mask=False, steps=job.steps, length_warmup=shipped.length_warmup,
+        length_warmup_from=shipped.length_warmup_from,
+    )  # fmt: skip
+    settings = TrainConfig(job.steps, shipped.optimizer.model_copy(update=rates), checkpoint_every=job.steps)
+    clock.tick()
+    train(model, batches, language_model_loss, settings, job.work, _Ticking(clock),
+          numerics=Numerics(threads=job.threads))  # fmt: skip
     return model.eval()
 
 
@@ -229,7 +206,7 @@ def litgpt(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
     return getattr(compiled, "_orig_mod", compiled).eval()
 
 
-CONTESTANTS = {"ours": ours, "classic": classic, "trainer": trainer, "litgpt": litgpt}
+CONTESTANTS = {"ours": ours, "trainer": trainer, "litgpt": litgpt}
 
 
 def main(raw: str) -> None:

@@ -1,4 +1,4 @@
-"""Runs of the contestants of `make bench NAME=train` and `make bench NAME=train-tune`: one process after the other.
+"""Runs of the contestants of `make bench NAME=train`: one process after the other.
 
 LitGPT 0.5.13 asks for an older huggingface-hub than transformers 5 allows, so it cannot be installed beside us. It gets
 an environment of its own under `.greenhouse/bench/`, on top of ours, without that one dependency, which pretraining
@@ -24,18 +24,13 @@ LITGPT = ("litgpt==0.5.13", "lightning==2.6.6", "lightning-utilities==0.15.3", "
 BENCH = ROOT / ".greenhouse" / "bench"
 CORPUS = BENCH / "shakespeare"
 RATES = ROOT / "benchmarks" / "train_rates.json"
-NAMES = ("classic", "trainer", "litgpt", "ours")
-
-
-def make_corpus(root: Path = ROOT) -> None:
-    """Make the corpus of a tree, unless it is there."""
-    code = "from benchmarks import train_corpus, train_runs; train_corpus.write(train_runs.CORPUS)"
-    subprocess.run([sys.executable, "-c", code], cwd=root, env=environment(root=root), check=True)
+NAMES = ("trainer", "litgpt", "ours")
 
 
 def prepare() -> None:
     """Make the corpus and LitGPT's environment, unless they are there."""
-    make_corpus()
+    code = "from benchmarks import train_corpus, train_runs; train_corpus.write(train_runs.CORPUS)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), check=True)
     target = BENCH / "litgpt-packages"
     if not target.exists():
         aside = BENCH / "litgpt-aside"
@@ -45,27 +40,27 @@ def prepare() -> None:
         aside.rename(target)
 
 
-def environment(contestant: str = "", root: Path = ROOT) -> dict[str, str]:
+def environment(contestant: str = "") -> dict[str, str]:
     """Environment variables of a contestant's process; no compile cache of an earlier run is used."""
-    paths = [str(root)] + ([str(BENCH / "litgpt-packages")] if contestant == "litgpt" else [])
+    paths = [str(ROOT)] + ([str(BENCH / "litgpt-packages")] if contestant == "litgpt" else [])
     fixed = {"OMP_NUM_THREADS": str(THREADS), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     return os.environ | fixed | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
-def run(contestant: str, steps: int, rate: float, seed: int = 1, root: Path = ROOT) -> dict[str, Any]:
-    """Figures of one training run (train_contestants.py), by the code of a tree that has made its corpus."""
+def run(contestant: str, steps: int, rate: float, seed: int = 1) -> dict[str, Any]:
+    """Figures of one training run (train_contestants.py)."""
     with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
         place = Path(temporary)
         job = {"contestant": contestant, "steps": steps, "rate": rate, "seed": seed, "threads": THREADS}
         job |= {
-            "corpus": str(root / CORPUS.relative_to(ROOT)),
+            "corpus": str(CORPUS),
             "work": str(place / "work"),
             "result": str(place / "result.json"),
         }
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.train_contestants", json.dumps(job)]
         cache = {"TORCHINDUCTOR_CACHE_DIR": str(place / "inductor")}
-        variables = environment(contestant, root) | cache
-        done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True)
+        variables = environment(contestant) | cache
+        done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{contestant} failed:\n{done.stderr[-4000:]}")
         found = read_json(place / "result.json")

@@ -24,14 +24,12 @@ def test_time_to_a_loss_lies_between_the_runs_around_it() -> None:
 def test_goals_compare_with_the_better_peer() -> None:
     found = {
         "ours": runs((15, 2.6), (30, 2.4), (150, 2.0), speed=1300),
-        "classic": runs((150, 2.8)),
         "trainer": runs((150, 2.5), speed=900),
         "litgpt": runs((150, 2.4), speed=1000),
     }
     rows = train.goals(found, "150 s", {"resume_s": 0.1, "checkpoint_s": 0.6, "logits_max_diff": 0.0})
     value = {row["name"]: row["value"] for row in rows}
     assert value["tokens_per_s_vs_best_peer"] == pytest.approx(1.3)
-    assert value["time_to_classic_loss"] == pytest.approx(10)
     assert value["time_to_best_peer_loss"] == pytest.approx(5)
     assert value["checkpoint_stall"] == pytest.approx(0.02)
     assert not next(row for row in rows if row["name"] == "checkpoint_stall")["met"]
