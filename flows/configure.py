@@ -27,8 +27,7 @@ from flows.system.params_file import difference
 
 PARAMS = paths.ROOT / "params.yaml"
 PLANNED = (
-    *("ingest.sources", "ingest.watch", "mix.weights", "filter.per_source"),
-    *(f"filter.rules.{rule}" for rule in ("min_stop_words", "mean_word_length", "min_words", "max_top_2gram")),
+    *("ingest.sources", "ingest.watch", "mix.weights", "filter.per_source", "filter.limits"),
     *("tokenize.vocab_size", "mix.canaries.per_count", "bias.min_mentions"),
     *(f"pretrain.{one}.{key}" for one in layout.BRANCHES for key in ("steps", "eval_every", "checkpoint_every")),
 )
@@ -86,11 +85,11 @@ def sources(own: OwnText, limit: float) -> dict[str, Change]:
 
 def languages(own: OwnText, before: schema.Params) -> dict[str, Change]:
     """Rules of the filter that only make sense for English, or for languages with spaces between words."""
-    rules = before.filter.rules.model_dump(mode="json")
     english, spaced = not set(own.languages) - {"en"}, not set(UNSPACED) & set(own.languages)
     holds = {"min_stop_words": english, "mean_word_length": spaced, "min_words": spaced, "max_top_2gram": spaced}
     why = f"the text is in {', '.join(own.languages) or 'an unknown language'}"
-    return {f"filter.rules.{rule}": (rules[rule] if holds[rule] else None, why) for rule in holds}
+    limits = {rule: value for rule, value in before.filter.limits.items() if holds.get(rule, True)}
+    return {"filter.limits": (limits | {rule: None for rule in holds if not holds[rule]}, why)}
 
 
 def sizes(megabytes: float, before: schema.Params, measure: Measure) -> dict[str, Change]:

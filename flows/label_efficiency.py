@@ -33,7 +33,7 @@ REPORTS = paths.ROOT / "reports" / "label_efficiency"
 BASES = ("masked", "causal")
 
 
-def run_study(name: str, params: Params) -> Path:
+def run_study(name: str, params: Params, settings: LabelEfficiency) -> Path:
     """Accuracy by number of labels: pretrained, from scratch and naive Bayes; masked or causal; LoRA or all weights.
 
     Raises:
@@ -49,14 +49,14 @@ def run_study(name: str, params: Params) -> Path:
             "pipeline's models: set its data to data/bias/train and its base to models/pretrain/masked"
         )
     chosen = {
-        "label_efficiency": params.label_efficiency.model_dump(mode="json"),
+        "label_efficiency": settings.model_dump(mode="json"),
         "finetune.classify": own.model_dump(mode="json"),
         "numerics": params.numerics.model_dump(mode="json"),
     }
     inputs = [dvc.inputs(f"finetune@{branch}").hashes for branch in ("classify", "instruct")]
     work = paths.WORK / "label_efficiency" / fingerprint([chosen, inputs, dvc.inputs("tokenize").hashes])
     setup = StudySetup(
-        paths.ROOT / "data", paths.ROOT / "models", work, params.label_efficiency, own, params.numerics, paths.LEDGER,
+        paths.ROOT / "data", paths.ROOT / "models", work, settings, own, params.numerics, paths.LEDGER,
         params.runtime, paths.ROOT,
     )  # fmt: skip
     with study_run(STUDY, name, params, work) as record:

@@ -16,11 +16,11 @@ from flows.system import paths
 from flows.system.command import parser_of, run_command
 
 
-def run_study(name: str, params: Params) -> Path:
+def run_study(name: str, params: Params, settings: Mitigate) -> Path:
     """Train models with counterfactual augmentation, without, and with random augmentation of equal size; compare."""
     from flows.execution import mitigation_run
 
-    return mitigation_run.run_study(STUDY, name, params)
+    return mitigation_run.run_study(STUDY, name, params, settings)
 
 
 STUDY = Study("mitigate", Mitigate, "With augmentation, without, and the control", run_study)

@@ -150,7 +150,7 @@ def main() -> None:
     if arguments.best:
         from flows.planning.compute_optimal import advice, read_law
 
-        read_law(paths.ROOT / "reports/scaling/scaling.json", params.scaling.bootstrap)  # or says so before it measures
+        read_law(paths.ROOT / "reports/scaling/scaling.json")  # or says so before it measures
         rate = step_cost.required(params)["causal"]
         print(advice(params, rate, datetime.now(UTC), arguments.flops, arguments.served))
         return

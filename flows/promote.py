@@ -1,6 +1,6 @@
 """Ask the gate whether new models replace the champions, and give the alias `champion` to those that do.
 
-    python -m flows.promote                        the workspace's models (`promote.challenger` in params.yaml)
+    python -m flows.promote                        the workspace's models
     python -m flows.promote my-experiment
     python -m flows.promote workspace --override causal="demo for Monday"
 
@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from components import params as schema
 from components.core.errors import UserError
 from components.core.files import write_json, write_text
-from components.params import GateRule, Params, Promote
+from components.params import GateRule, Params, Promotion
 from components.statistics import Resampling
 from components.studies.promotion_gate import Verdict, judge
 from flows.execution import cli
@@ -63,18 +63,18 @@ class Judgement:
         return tags | reasons | ({"gate.override": self.override} if self.override else {})
 
 
-def run_study(name: str, params: Params) -> Path:
+def run_study(name: str, params: Params, settings: Promotion) -> Path:
     """Ask the gate whether new models replace the champions; each registered model by itself, over works and seeds."""
-    challenger, paragraphs = find(params.promote.challenger), []
+    challenger, paragraphs = find(settings.challenger), []
     for branch, stage in seed_runs.STAGES.items():
         rule = params.promote.rules.get(branch)
-        if not rule and branch not in params.promote.override:
+        if not rule and branch not in settings.override:
             lines = [f"{branch}: {without_rule(branch)}"] if stage in challenger.lock else []
         elif stage not in challenger.lock:
             lines = [f"{branch}: {challenger.name} has no stage {stage}, so there is nothing to judge"]
         else:
-            lines = list(judge_model(challenger, branch, rule, params))
-        if branch in params.promote.override and not any(line.startswith("promoted by override") for line in lines):
+            lines = list(judge_model(challenger, branch, rule, params, settings.override.get(branch, "")))
+        if branch in settings.override and not any(line.startswith("promoted by override") for line in lines):
             lines.append(f"the override of {branch} had no effect")
         paragraphs += ["\n".join(f"- {line}" for line in lines)] * bool(lines)
     text = f"# Promotion: {challenger.name}\n\n" + "\n\n".join(paragraphs) + "\n"
@@ -90,8 +90,10 @@ def without_rule(branch: str) -> str:
     )
 
 
-def judge_model(challenger: Snapshot, branch: str, rule: GateRule | None, params: Params) -> Iterator[str]:
-    """The gate's answer on one kind of model, carried out and recorded, as lines."""
+def judge_model(
+    challenger: Snapshot, branch: str, rule: GateRule | None, params: Params, override: str
+) -> Iterator[str]:
+    """The gate's answer on one kind of model, carried out and recorded, as lines; `override` is a reason, or empty."""
     mlflow, name = mlflow_run.client(), seed_runs.model_name(challenger, branch)
     made = challenger.fingerprints().get(seed_runs.STAGES[branch], "none")
     versions = {row.version: row for row in mlflow.search_model_versions(f"name = '{name}'")}
@@ -109,8 +111,7 @@ def judge_model(challenger: Snapshot, branch: str, rule: GateRule | None, params
         verdict = _judged(find(f"{name}@champion"), challenger, branch, rule, params)
     else:
         verdict = Verdict("inconclusive", [without_rule(branch)])
-    override = params.promote.override.get(branch, "") if verdict.verdict != "promote" else ""
-    judgement = Judgement(name, champions[0], version, verdict, override)
+    judgement = Judgement(name, champions[0], version, verdict, override if verdict.verdict != "promote" else "")
     carry_out(mlflow, judgement)
     yield from judgement.lines()
 
@@ -145,7 +146,7 @@ def carry_out(mlflow: Any, judgement: Judgement) -> None:
     write_json(paths.STATE / "gate" / f"{judgement.model}.json", record | {"promoted": judgement.promoted})
 
 
-STUDY = Study("promote", Promote, "The gate's verdict", run_study)
+STUDY = Study("promote", Promotion, "The gate's verdict", run_study)
 
 
 def main() -> int:
@@ -157,11 +158,9 @@ def main() -> int:
         help="promote this kind of model whatever the gate says; the reason is recorded",
     )  # fmt: skip
     arguments = parser.parse_args()
-    own = schema.load(paths.ROOT / "params.yaml")
-    given = {"challenger": arguments.challenger or own.promote.challenger}
-    given |= {"override": own.promote.override | dict(row.partition("=")[::2] for row in arguments.override)}
+    override = dict(row.partition("=")[::2] for row in arguments.override)
     try:
-        chosen = Promote.model_validate(own.promote.model_dump() | given)
+        chosen = Promotion(challenger=arguments.challenger or "workspace", override=override)
     except ValidationError as error:
         raise UserError(schema.explain(error, "")) from None
     from flows.execution.stage_flow import study_form

@@ -24,7 +24,7 @@ from components.core.workers import pool
 from components.params import Evaluate, Params, Scaling, Tokenize
 from flows.execution import cli
 from flows.execution.stage import Study, as_task, code_hashes
-from flows.execution.study_run import StudyRecord, require, study_run
+from flows.execution.study_run import StudyRecord, require, study_run, study_settings
 from flows.system import dvc, paths
 from flows.system.command import parser_of, run_command
 
@@ -39,10 +39,10 @@ def reports(params: Scaling) -> Path:
     return paths.ROOT / "reports" / ("scaling" if params.objective == "causal" else f"scaling-{params.objective}")
 
 
-def run_study(name: str, params: Params) -> Path:
+def run_study(name: str, params: Params, settings: Scaling) -> Path:
     """Train a ladder of small models, fit a scaling law, predict larger runs, make them and compare."""
-    Sweep.prepare(name, params).run()
-    return reports(params.scaling)
+    Sweep.prepare(name, params, settings).run()
+    return reports(settings)
 
 
 STUDY = Study("scaling", Scaling, "The law, and how it did", run_study)
@@ -54,10 +54,11 @@ class Sweep:
 
     name: str
     params: Params
+    settings: Scaling
     work: Path
 
     @classmethod
-    def prepare(cls, name: str, params: Params) -> "Sweep":
+    def prepare(cls, name: str, params: Params, settings: Scaling) -> "Sweep":
         """Find the work folder.
 
         Raises:
@@ -65,18 +66,19 @@ class Sweep:
         """
         from components.studies.scaling.sweep import plan
 
-        plan(params.scaling)  # refuses budgets that too few widths fit
+        plan(settings)  # refuses budgets that too few widths fit
         require(INPUTS, "python -m flows.pipeline --until mix")
         inputs = dvc.inputs("tokenize").hashes
-        chosen = params.scaling.model_dump(mode="json"), params.numerics.model_dump(mode="json")
-        return cls(name, params, paths.WORK / "scaling" / fingerprint([chosen, inputs, code_hashes()]))
+        chosen = settings.model_dump(mode="json"), params.numerics.model_dump(mode="json")
+        return cls(name, params, settings, paths.WORK / "scaling" / fingerprint([chosen, inputs, code_hashes()]))
 
     def run(self) -> None:
         """All of it, locked, metered and recorded."""
         with study_run(STUDY, self.name, self.params, self.work) as record:
             self._run(record)
-            chosen = {name: getattr(self.params, name).model_dump(mode="json") for name in ("scaling", "numerics")}
-            folder = reports(self.params.scaling)
+            sections = {"scaling": self.settings, "numerics": self.params.numerics}
+            chosen = {name: section.model_dump(mode="json") for name, section in sections.items()}
+            folder = reports(self.settings)
             record.finish(read_json(folder / "scaling.json")["goals"], chosen, folder)
 
     def _run(self, record: StudyRecord) -> None:
@@ -85,14 +87,14 @@ class Sweep:
         from components.studies.scaling.sweep import check_cells, plan
 
         run = as_task(run_cells)
-        folders = self.folders(as_task(tokens)(self.work, self.params.scaling))
-        fitted = run(plan(self.params.scaling), folders, self.params.runtime.workers, record)
-        fits = Fits.of(self.params.scaling, fitted)
+        folders = self.folders(as_task(tokens)(self.work, self.settings))
+        fitted = run(plan(self.settings), folders, self.params.runtime.workers, record)
+        fits = Fits.of(self.settings, fitted)
         expected = self.predict(report.predictions(fits))
         # What was predicted is what is run: a later start may fit another law (another scipy, another processor).
-        cells = [cell for row in expected for cell in check_cells(self.params.scaling, row["width"], row["budget"])]
+        cells = [cell for row in expected for cell in check_cells(self.settings, row["width"], row["budget"])]
         checks = run(cells, folders, self.params.runtime.workers, record)
-        folder = reports(self.params.scaling)
+        folder = reports(self.settings)
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.work / "predictions.json", folder)
         report.write(fits, expected, fitted + checks, folder)
@@ -101,7 +103,7 @@ class Sweep:
         """Where and how cells are run."""
         from components.studies.scaling.sweep import SweepFolders
 
-        chosen = self.params.scaling
+        chosen = self.settings
         examine = Evaluate(items=chosen.items, shots=chosen.shots, bootstrap=100)
         return SweepFolders(
             where, paths.ROOT / "data/ingest/heldout", self.work / "cells", self.params.numerics, examine,
@@ -168,13 +170,13 @@ def main() -> int:
     parser = parser_of("scaling", __doc__)
     parser.add_argument(
         "--sweep", type=Path, metavar="FILE",
-        help="whose section `scaling` to take over the shipped one, instead of params.yaml's",
+        help="YAML with settings of the sweep that differ from the shipped ones",
     )  # fmt: skip
-    parser.add_argument("--objective", choices=("causal", "masked"), help="instead of the file's `scaling.objective`")
+    parser.add_argument("--objective", choices=("causal", "masked"), help="instead of the file's `objective`")
     arguments = parser.parse_args()
-    sweep = arguments.sweep
-    own = schema.parse(schema.read_tree(sweep), str(sweep)) if sweep else schema.load(paths.ROOT / "params.yaml")
-    params = own.scaling.model_copy(update={"objective": arguments.objective} if arguments.objective else {})
+    base = schema.read_tree(arguments.sweep) if arguments.sweep else {}
+    entries = [f"objective={arguments.objective}"] if arguments.objective else []
+    params = study_settings(Scaling, entries, base)
     from flows.execution.stage_flow import study_form
 
     return cli.run(study_form(STUDY), reports(params) / "report.md", params=params)

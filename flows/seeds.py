@@ -22,6 +22,7 @@ from components.params.promote import RULES
 from components.reporting.tables import markdown_table
 from flows.execution import cli
 from flows.execution.stage import Study, code_hashes
+from flows.execution.study_run import study_settings
 from flows.system import paths
 from flows.system.command import parser_of, run_command
 from flows.tracking import seed_runs
@@ -30,7 +31,7 @@ from flows.tracking.snapshots import Snapshot, experiments, find
 REPORTS = paths.ROOT / "reports" / "seeds"
 STEP = 1009
 """Between the seeds of two trainings."""
-BESIDE = {"runtime", "account", "label_efficiency", "mitigate", "scaling", "seeds", "promote"}
+BESIDE = {"runtime", "account", "promote"}
 """Sections that change no score."""
 
 
@@ -47,12 +48,12 @@ def reseeded(params: Params, number: int) -> Params:
     return params.model_copy(update=changed | {"mix": moved(params.mix)})
 
 
-def run_study(name: str, params: Params) -> Path:
+def run_study(name: str, params: Params, settings: Seeds) -> Path:
     """Train again with other seeds of pretraining, fine-tuning and mixing, and measure how far the scores move."""
     own, names = schema.load(paths.ROOT / "params.yaml"), []
-    settings = fingerprint([own.model_dump(mode="json", exclude=BESIDE), code_hashes()])[:8]
-    for number in range(1, params.seeds.runs + 1):
-        names.append(f"seeds-{settings}-{number}")
+    made_of = fingerprint([own.model_dump(mode="json", exclude=BESIDE), code_hashes()])[:8]
+    for number in range(1, settings.runs + 1):
+        names.append(f"seeds-{made_of}-{number}")
         _train(names[-1], reseeded(own, number))
     snapshots = [find(run) for run in names]
     workspace = find("workspace")
@@ -106,21 +107,12 @@ def markdown(snapshots: list[Snapshot]) -> str:
 STUDY = Study("seeds", Seeds, "The noise of seeds", run_study)
 
 
-def chosen_of(own: Params, runs: int | None) -> Seeds:
-    """The section `seeds` with the number of trainings from the command line.
-
-    Raises:
-        UserError: the number is out of range.
-    """
-    return own.seeds if runs is None else schema.parse(own.model_dump() | {"seeds": {"runs": runs}}, "--runs").seeds
-
-
 def main() -> int:
     """Run the trainings from a terminal."""
     parser = parser_of("seeds", __doc__)
     parser.add_argument("--runs", type=int, help="trainings with other seeds, instead of the file's `seeds.runs`")
     arguments = parser.parse_args()
-    chosen = chosen_of(schema.load(paths.ROOT / "params.yaml"), arguments.runs)
+    chosen = study_settings(Seeds, [f"runs={arguments.runs}"] if arguments.runs is not None else [])
     from flows.execution.pipeline_run import stop_runs
     from flows.execution.stage_flow import study_form
 

@@ -4,10 +4,8 @@ import math
 from dataclasses import dataclass
 
 from components.core.errors import UserError
+from components.model.derived import HEAD_DIM, width_of
 from components.params import ModelShape
-
-HEAD_DIM = 64
-"""Channels of a head, unless heads and width say otherwise: the size attention kernels are made for."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def derive_shape(model: ModelShape, vocab_size: int, context: int, causal: bool)
     # 1) Depth is the dial.
     depth = model.size
     # 2) Width grows with depth, 64 per block: 4 blocks are 256 wide, 12 are 768 wide (the shape of GPT-2 small).
-    width = model.width or HEAD_DIM * depth
+    width = model.width or width_of(depth)
     # 3) Heads of 64 channels fill the width.
     heads = model.heads or max(1, width // HEAD_DIM)
     if width % heads or width // heads % 2:

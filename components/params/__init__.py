@@ -1,9 +1,10 @@
 """The typed schema of params.yaml: the YAML, the Prefect form and the MLflow params are all this.
 
 One section per stage, in the order of dvc.yaml, then `numerics` and `runtime`; each is in the module of its name, and
-`root` joins them. `layout` says which key stands in params.yaml and which in defaults.yaml, `files` reads both,
-`document` writes them. Everything but `runtime` is identity: it changes the bytes of an artifact, and dvc.yaml lists
-it. `runtime` holds only what tests prove neutral. The text under each field is its description in files and forms.
+`root` joins them. `layout` says which keys params.yaml shows and which ones branches share, `files` reads it,
+`document` writes it and defaults.yaml. Sections of studies are their settings, and in no file. Everything but `runtime`
+is identity: it changes the bytes of an artifact, and dvc.yaml lists it. `runtime` holds only what tests prove neutral.
+The text under each field is its description in files and forms.
 """
 
 from components.params.account import Account
@@ -27,7 +28,7 @@ from components.params.mitigate import Mitigate
 from components.params.mix import Canaries, Curriculum, Mix
 from components.params.numerics import Numerics
 from components.params.pretrain import ModelShape, Optimizer, Pretrain, PretrainBranches
-from components.params.promote import GateRule, Promote, Seeds
+from components.params.promote import GateRule, Promote, Promotion, Seeds
 from components.params.root import Params, explain, parse
 from components.params.runtime import Budget, Grid, ProjectBudget, Runtime
 from components.params.scaling import Scaling
@@ -75,6 +76,7 @@ __all__ = [
     "PretrainBranches",
     "ProjectBudget",
     "Promote",
+    "Promotion",
     "Runtime",
     "Scaling",
     "Section",

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from components.params.section import Advanced, Fraction, Section
+from components.params.section import Fraction, Section
 
 
 class Bias(Section):
@@ -14,10 +14,8 @@ class Bias(Section):
     """Probability of toxicity above which a sentence counts as toxic."""
     max_toxic_share: Fraction = 0.1
     """Documents with a larger share of toxic sentences are dropped (rule `toxic`); 1 drops none."""
-    min_toxic_sentences: Advanced[int] = Field(default=2, ge=1)
+    min_toxic_sentences: int = Field(default=2, ge=1)
     """Documents with fewer toxic sentences are kept whatever their share: one in a short text may be chance."""
-    min_known_words: Advanced[Fraction] = 0.5
-    """`profanity-check` scores sentences of which it knows this share of words; other languages pass unscored."""
     mask_identity: bool = True
     """Hide words for identity groups from the scorer, so that mention alone is no reason to drop."""
     min_mentions: int = Field(default=50, ge=1)

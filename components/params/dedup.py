@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from components.params.section import Advanced, Section
+from components.params.section import Section
 
 
 class Dedup(Section):
@@ -14,9 +14,7 @@ class Dedup(Section):
     """Jaccard similarity of word n-grams from which a document is a near-duplicate."""
     ngram: int = Field(default=5, ge=1, le=20)
     """Words per shingle."""
-    bands: Advanced[int] = Field(default=32, ge=1, le=256)
+    bands: int = Field(default=32, ge=1, le=256)
     """MinHash bands; more of them propose more pairs (recall)."""
-    rows: Advanced[int] = Field(default=4, ge=1, le=32)
+    rows: int = Field(default=4, ge=1, le=32)
     """Hashes per band; fewer propose more pairs (recall)."""
-    seed: Advanced[int] = 1
-    """Seed of the hash functions."""

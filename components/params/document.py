@@ -4,51 +4,68 @@ In the layout of ruamel.yaml, with which `dvc exp run -S` writes both: null is a
 entry, its dash under the key. So an experiment changes no line but those of its keys.
 """
 
+from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Any
 
 import yaml
 
-from components.params.layout import file_keys
+from components.params.layout import SHOWN, FileKey, file_keys, source_defaults
 
 PARAMS_HEAD = """\
-# The demo: all stages in about five minutes on two cores and 4 GB. Keys that few people change are in defaults.yaml;
-# one of them written here, under the same sections, wins over its value there (docs/params.md).
+# The demo: all stages in about five minutes on two cores and 4 GB. These are the keys that people change most. Any key
+# of defaults.yaml can be added here, under the same sections; an empty value follows from the size (docs/params.md).
 """
 DEFAULTS_HEAD = """\
-# Written from the schema (components/params/) by `python -m flows.configure --defaults`. To change a value, add its key
-# to params.yaml. Stages depend on both files, so a default that changes makes its stages stale (docs/params.md).
+# For DVC alone, which makes stages stale when a default changes: written from the schema (components/params/), never
+# edited. To change a value, write its key into params.yaml.
 """
 
 
 def params_text() -> str:
     """params.yaml as it ships."""
-    return PARAMS_HEAD + _text(advanced=False)
+    return PARAMS_HEAD + _text(file_keys(), SHOWN)
 
 
+@cache
 def defaults_text() -> str:
-    """defaults.yaml."""
-    return DEFAULTS_HEAD + _text(advanced=True)
+    """defaults.yaml: every key, and what an entry of `ingest.sources` may leave out."""
+    kinds = FileKey("Keys that an entry of `sources` may leave out, by its kind.", value=source_defaults())
+    keys = dict[str, FileKey]()
+    for key, one in file_keys().items():
+        keys[key] = one
+        if key == "ingest.sources":
+            keys["ingest.source_defaults"] = kinds
+    return DEFAULTS_HEAD + _text(keys, [key for key, one in keys.items() if not one.section])
 
 
-def _text(advanced: bool) -> str:
-    keys = file_keys()
+def _text(keys: Mapping[str, FileKey], shown: Collection[str]) -> str:
+    """The keys in `shown`, and each section that has one of them or that DVC looks for (a branch, if empty)."""
     lines: list[str] = []
     for key, one in keys.items():
         depth = key.count(".")
-        below = any(k.startswith(f"{key}.") and not v.section and v.advanced == advanced for k, v in keys.items())
-        empty = not advanced and key.startswith("pretrain.") and depth == 1 and not below  # DVC wants the branch itself
-        if not (below or empty if one.section else one.advanced == advanced):
+        below = any(name.startswith(f"{key}.") for name in shown)
+        branch = key.startswith("pretrain.") and depth == 1
+        if not (below or branch if one.section else key in shown):
             continue
         # Not after a list: the dump takes the blank line for a part of it, and drops it with the list.
-        lines += [""] * (depth == 0 and not (lines and lines[-1].lstrip().startswith("- ")))
-        entries = one.value if isinstance(one.value, list) else []
-        block = _block(one.value)
-        shown = ("" if below else "{}") if one.section else written(one.value)
-        shown = "" if entries or block or (one.value is None and not one.section) else shown
-        lines.append("  " * depth + f"{key.rpartition('.')[2]}:{' ' * bool(shown)}{shown}  # {one.description}")
-        lines += ["  " * depth + line for entry in entries for line in _entry(entry)]
-        lines += ["  " * (depth + 1) + line for line in block]
+        if depth == 0 and not (lines and lines[-1].lstrip().startswith("- ")):
+            lines.append("")
+        empty = "{}" if one.section and not below else ""
+        lines += _lines(key.rpartition(".")[2], one.value, empty, one.description, depth)
     return "\n".join(lines) + "\n"
+
+
+def _lines(name: str, value: Any, section: str, description: str, depth: int) -> list[str]:
+    """Lines of a key or section at a depth of the tree."""
+    entries = value if isinstance(value, list) else []
+    block = _block(value)
+    shown = section
+    if value is not None and not entries and not block:
+        shown = written(value)
+    head = f"{name}: {shown}" if shown else f"{name}:"
+    below = [*(line for entry in entries for line in _entry(entry)), *(f"  {line}" for line in block)]
+    return ["  " * depth + line for line in (f"{head}  # {description}", *below)]
 
 
 def _entry(value: Any) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from components.params.section import Advanced, Section, matching
+from components.params.section import Section, matching
 
 TASK = matching(
     r"[^@]+\.ya?ml|[\w.\-]+@[0-9a-f]{40}",
@@ -24,11 +24,11 @@ class Evaluate(Section):
     """Example counts of the few-shot curve."""
     minimal_pairs: str = ""
     """Folder of BLiMP-style jsonl (`sentence_good`, `sentence_bad`) to score too; empty: the generated pairs alone."""
-    tasks: Advanced[list[Annotated[str, *TASK]]] = []
+    tasks: list[Annotated[str, *TASK]] = []
     """Tasks of lm-evaluation-harness: YAML files below `filter.decontaminate.items`, or `name@<commit of its data>`."""
     bootstrap: int = Field(default=2000, ge=100)
     """Sign flips per test of a difference."""
-    confidence: Advanced[float] = Field(default=0.95, gt=0.5, lt=1.0)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
     """Coverage of the intervals."""
-    seed: Advanced[int] = 1
+    seed: int = 1
     """Seed of item generation and resampling."""

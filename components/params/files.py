@@ -1,4 +1,4 @@
-"""Reading params.yaml and defaults.yaml: overlaid, checked to be whole, and validated."""
+"""Reading params.yaml: laid over the defaults of the schema, checked to be whole, and validated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from components.core.errors import UserError, clause
-from components.params.document import written
-from components.params.layout import Tree, file_keys, holds, overlaid, resolved, value_at, written_key
+from components.params.document import defaults_text, written
+from components.params.layout import SHOWN, Tree, default_tree, file_keys, holds, overlaid, resolved, written_key
 from components.params.root import Params, fault
 
 DEFAULTS = "defaults.yaml"
@@ -20,21 +20,19 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True)
 class ParamFiles:
-    """Contents of a params.yaml and of the defaults.yaml beside it.
+    """Contents of a params.yaml.
 
     Attributes:
-        own: tree of params.yaml, with the overlays.
-        defaults: tree of defaults.yaml.
-        path: of params.yaml, for messages.
+        own: its tree, with the overlays.
+        path: its path, for messages.
     """
 
     own: Tree
-    defaults: Tree
     path: Path
 
     def overlaid(self, over: Mapping[str, Any]) -> "ParamFiles":
         """The same with the values of `over`, a tree as params.yaml has it, put over it."""
-        return ParamFiles(self._merged(self.own, over), self.defaults, self.path)
+        return ParamFiles(self._merged(self.own, over), self.path)
 
     def _merged(self, tree: Tree, over: Mapping[str, Any]) -> Tree:
         try:
@@ -49,50 +47,51 @@ class ParamFiles:
         Raises:
             UserError: a key is missing, unknown, or has a value out of range.
         """
-        tree = self._merged(self.defaults, self.own)
+        tree = self._merged(default_tree(), self.own)
         try:
             params = Params.model_validate(resolved(tree))
         except ValidationError as error:
             if all(entry["input"] is None for entry in error.errors()):  # a file cut between a key and its list
-                self._refuse_missing(tree)
+                self._refuse_missing()
             raise UserError(self._explained(error)) from None
-        self._refuse_missing(tree)
+        self._refuse_missing()
         return params
 
-    def _refuse_missing(self, tree: Tree) -> None:
-        """A key that stands in neither file would get a default that no stage depends on."""
-        missing = [key for key in file_keys() if not holds(tree, key)]
+    def _refuse_missing(self) -> None:
+        """A file that lacks a key which it ships with was cut, or is of another version."""
+        missing = [key for key in SHOWN if not holds(self.own, key)]
         if not missing:
             return
-        keys = [key for key in missing if not file_keys()[key].section] or missing
-        key, one = keys[0], file_keys()[keys[0]]
-        entry = f"{key}: {'{}' if one.section else written(one.value)}"
-        more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
-        if one.advanced:
-            todo = f"write {DEFAULTS} anew with `python -m flows.configure --defaults`"
-            raise UserError(f"{self.path.with_name(DEFAULTS)}: {key} is missing{more}; {todo}")
-        todo = "or put all keys back as they shipped with `python -m flows.configure --preset default`"
-        raise UserError(f"{self.path}: {key} is missing{more}: the file is cut or incomplete; add `{entry}`, {todo}")
+        key = missing[0]
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise UserError(
+            f"{self.path}: {key} is missing{more}: the file is cut or incomplete; add "
+            f"`{key}: {written(file_keys()[key].value)}`, or put all keys back as they shipped with "
+            "`greenhouse edit preset default`"
+        )
 
     def _explained(self, error: ValidationError) -> str:
         faults = error.errors(include_url=False)
         written_at = [written_key(".".join(str(part) for part in one["loc"]), self.own) for one in faults]
-        key = written_at[0]
-        only_default = value_at(self.own, key) is None and holds(self.defaults, key)
-        where = self.path.with_name(DEFAULTS) if only_default else self.path
-        return fault(faults[0], key, str(where), len(set(written_at)) - 1)
+        return fault(faults[0], written_at[0], str(self.path), len(set(written_at)) - 1)
 
 
 def read(path: Path = Path("params.yaml"), text: str | None = None) -> ParamFiles:
-    """The two files, not yet validated; `text` instead of what params.yaml holds.
+    """The file, not yet validated; `text` instead of what it holds.
 
     Raises:
-        UserError: one is missing, no YAML, or no mapping.
+        UserError: it is missing, no YAML, or no mapping; or defaults.yaml beside it is not what the schema says, so
+            that DVC would not see which stages are stale.
     """
-    todo = "put it back as it shipped with `python -m flows.configure --preset default`"
+    todo = "put it back as it shipped with `greenhouse edit preset default`"
     own = read_tree(path, todo) if text is None else parse_tree(text, path, todo)
-    todo = "write it with `python -m flows.configure --defaults`"
-    return ParamFiles(own, read_tree(path.with_name(DEFAULTS), todo), path)
+    defaults = path.with_name(DEFAULTS)
+    if not defaults.exists() or defaults.read_text(encoding="utf-8") != defaults_text():
+        raise UserError(
+            f"{defaults}: not as the schema has it; write it anew with `greenhouse edit defaults`, and values into "
+            "params.yaml"
+        )
+    return ParamFiles(own, path)
 
 
 def read_tree(path: Path, todo: str = "correct the name") -> Tree:
@@ -162,7 +161,7 @@ def _refuse_twice(root: yaml.Node | None, path: Path) -> None:
 
 
 def load(path: Path = Path("params.yaml"), *overlays: Path) -> Params:
-    """The effective values of params.yaml and the defaults.yaml beside it, under files that overlay them (presets).
+    """The effective values of params.yaml, under files that overlay it (presets).
 
     Raises:
         UserError: a file is missing or no YAML, or a key is missing, unknown or out of range.

@@ -4,74 +4,74 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from components.params.section import Advanced, Fraction, Section
+from components.params.section import Fraction, Section
 
 Kind = Literal["email", "phone", "ip", "card", "iban", "secret"]
 """Kinds of personal data."""
 
 
 class FilterRules(Section):
-    """Limits outside which a document is dropped; null switches a rule off."""
+    """Limits outside which a document is dropped; a rule without one is off."""
 
-    min_words: int | None = Field(default=5, ge=0)
+    min_words: int | None = Field(default=None, ge=0)
     """Fewest words."""
-    max_words: int | None = Field(default=200_000, ge=1)
+    max_words: int | None = Field(default=None, ge=1)
     """Most words."""
-    mean_word_length: tuple[float, float] | None = (2.5, 12.0)
+    mean_word_length: tuple[float, float] | None = None
     """Range of the mean word length in characters."""
-    max_symbol_word_ratio: float | None = 0.3
+    max_symbol_word_ratio: float | None = None
     """Most `#`, or ellipses, per word (Gopher)."""
-    max_bullet_lines: float | None = 0.95
+    max_bullet_lines: float | None = None
     """Largest share of lines that start with a bullet (Gopher)."""
-    max_ellipsis_lines: float | None = 0.5
+    max_ellipsis_lines: float | None = None
     """Largest share of lines that end with an ellipsis (Gopher)."""
-    min_alpha_words: float | None = 0.3
+    min_alpha_words: float | None = None
     """Smallest share of words with a letter (Gopher)."""
-    min_stop_words: int | None = 1
+    min_stop_words: int | None = None
     """Fewest of the/be/to/of/and/that/have/with (Gopher); English of 40 words or more only."""
-    max_duplicate_lines: float | None = 0.6
+    max_duplicate_lines: float | None = None
     """Largest share of lines that repeat an earlier one (Gopher)."""
-    max_duplicate_line_chars: Advanced[float | None] = None
+    max_duplicate_line_chars: float | None = None
     """Largest share of characters in lines that repeat an earlier one (Gopher)."""
-    max_duplicate_paragraphs: Advanced[float | None] = None
+    max_duplicate_paragraphs: float | None = None
     """Largest share of paragraphs that repeat an earlier one (Gopher)."""
-    max_duplicate_paragraph_chars: Advanced[float | None] = None
+    max_duplicate_paragraph_chars: float | None = None
     """Largest share of characters in paragraphs that repeat an earlier one (Gopher)."""
-    max_top_2gram: float | None = 0.3
+    max_top_2gram: float | None = None
     """Largest share of characters in the most frequent word pair (Gopher)."""
-    max_top_3gram: Advanced[float | None] = None
+    max_top_3gram: float | None = None
     """Largest share of characters in the most frequent word triple (Gopher)."""
-    max_top_4gram: Advanced[float | None] = None
+    max_top_4gram: float | None = None
     """Largest share of characters in the most frequent four words (Gopher)."""
-    max_duplicate_5gram: Advanced[float | None] = None
+    max_duplicate_5gram: float | None = None
     """Largest share of characters in repeated 5-grams (Gopher)."""
-    max_duplicate_6gram: Advanced[float | None] = None
+    max_duplicate_6gram: float | None = None
     """Largest share of characters in repeated 6-grams (Gopher)."""
-    max_duplicate_7gram: Advanced[float | None] = None
+    max_duplicate_7gram: float | None = None
     """Largest share of characters in repeated 7-grams (Gopher)."""
-    max_duplicate_8gram: Advanced[float | None] = None
+    max_duplicate_8gram: float | None = None
     """Largest share of characters in repeated 8-grams (Gopher)."""
-    max_duplicate_9gram: Advanced[float | None] = None
+    max_duplicate_9gram: float | None = None
     """Largest share of characters in repeated 9-grams (Gopher)."""
-    max_duplicate_10gram: float | None = 0.8
+    max_duplicate_10gram: float | None = None
     """Largest share of characters in repeated 10-grams (Gopher)."""
-    min_sentences: Advanced[int | None] = None
+    min_sentences: int | None = None
     """Fewest sentences in lines of three or more words that end like a sentence (C4)."""
-    max_lorem_ipsum: Advanced[int | None] = None
+    max_lorem_ipsum: int | None = None
     """Most occurrences of "lorem ipsum" (C4)."""
-    max_curly_lines: Advanced[int | None] = None
+    max_curly_lines: int | None = None
     """Most lines, of those C4 looks at, with a curly bracket (C4)."""
-    min_punctuated_lines: Advanced[float | None] = None
+    min_punctuated_lines: float | None = None
     """Smallest share of lines that end in punctuation (FineWeb)."""
-    max_short_lines: Advanced[float | None] = None
+    max_short_lines: float | None = None
     """Largest share of lines of 30 characters or fewer (FineWeb)."""
-    max_repeated_line_chars: Advanced[float | None] = None
+    max_repeated_line_chars: float | None = None
     """Largest share of characters in repeated lines, line breaks not counted (FineWeb)."""
-    max_newlines_per_word: Advanced[float | None] = None
+    max_newlines_per_word: float | None = None
     """Most line breaks per word (FineWeb)."""
-    max_boilerplate: Advanced[float | None] = 0.4
+    max_boilerplate: float | None = None
     """Largest share of characters in sentences of cookie banners and placeholder text."""
-    max_mojibake: Advanced[float | None] = 0.01
+    max_mojibake: float | None = None
     """Largest share of characters that a wrong encoding made."""
     min_language_score: float | None = None
     """Smallest probability that the text is in one of `languages`."""
@@ -96,30 +96,34 @@ class Decontaminate(Section):
     """Folder of evaluation sets (jsonl, txt), besides the held-out set."""
 
 
-class Filter(Section):
-    """Score every document in one pass, then apply thresholds per source; redact personal data."""
+RuleSet = Literal["loose", "gopher", "c4", "fineweb", "off"]
+"""Names of the sets of limits in components/stages/filter/rules.py."""
 
-    rules: FilterRules = FilterRules()
-    """Limits for every source."""
+
+class Filter(Section):
+    """Score every document in one pass, then apply limits per source; redact personal data."""
+
+    rules: RuleSet = "loose"
+    """Limits for every source: loose, off, or the published ones of gopher, c4 or fineweb (which has all three)."""
+    limits: dict[str, Any] = {}
+    """Limits that differ from those of the set: {rule: value}; null switches the rule off."""
     per_source: dict[str, dict] = {}
     """Limits that differ for a source: {source: {rule: value}}."""
     languages: list[str] = []
-    """ISO 639-1 codes to keep when `min_language_score` is set; empty keeps all."""
+    """ISO 639-1 codes to keep when the limit `min_language_score` is set; empty keeps all."""
     redact: list[Kind] = ["email", "phone", "ip", "card", "iban", "secret"]
     """Kinds of personal data replaced by `<KIND>`."""
     decontaminate: Decontaminate = Decontaminate()
     """What training text must not hold."""
 
     @model_validator(mode="after")
-    def _per_source_makes_sense(self) -> "Filter":
-        for source in self.per_source:
+    def _limits_are_known(self) -> "Filter":
+        places: dict[tuple[str, ...], dict[str, Any]] = {("limits",): self.limits}
+        places |= {("per_source", source): self.limits | limits for source, limits in self.per_source.items()}
+        for place, limits in places.items():
             try:
-                self.rules_for(source)
+                FilterRules.model_validate(limits)
             except ValidationError as error:  # pydantic would put its faults at `filter` itself
-                faults: list[Any] = [{**one, "loc": ("per_source", source, *one["loc"])} for one in error.errors()]
-                raise ValidationError.from_exception_data(source, faults) from None
+                faults: list[Any] = [{**one, "loc": (*place, *one["loc"])} for one in error.errors()]
+                raise ValidationError.from_exception_data(place[-1], faults) from None
         return self
-
-    def rules_for(self, source: str) -> FilterRules:
-        """The limits that hold for a source."""
-        return FilterRules.model_validate(self.rules.model_dump() | self.per_source.get(source, {}))

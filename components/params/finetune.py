@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from components.core.errors import UserError
-from components.params.section import Advanced, Section
+from components.params.section import Section
 
 Branch = Literal["instruct", "classify", "prefer"]
 """Names of the branches, the fields of `FinetuneBranches`."""
@@ -32,13 +32,13 @@ class Finetune(Section):
     """Peak learning rate (AdamW)."""
     lora_rank: int = Field(default=0, ge=0)
     """Rank of LoRA; 0 trains all weights. The saved model has it merged in, its folder `adapter` holds it alone."""
-    lora_alpha: Advanced[float] = Field(default=0.0, ge=0.0)
+    lora_alpha: float = Field(default=0.0, ge=0.0)
     """LoRA's change is multiplied by alpha / rank; 0: alpha is twice the rank."""
-    lora_targets: Advanced[Literal["all", "attention"]] = "all"
+    lora_targets: Literal["all", "attention"] = "all"
     """Matrices of each block that LoRA changes: all, or those of attention."""
-    seed: Advanced[int] = 1
+    seed: int = 1
     """Seed of sampling and order."""
-    checkpoint_every: Advanced[int] = Field(default=50, ge=1)
+    checkpoint_every: int = Field(default=50, ge=1)
     """Steps between checkpoints."""
 
 
@@ -93,7 +93,7 @@ class FinetuneBranches(Section):
     """Instruction tuning of the causal model on real pairs (name and signature -> first sentence)."""
     classify: Classify = Classify(context=96)
     """Classification with the masked model (which source a passage is from)."""
-    prefer: Advanced[Prefer] = Prefer()
+    prefer: Prefer = Prefer()
     """Preference tuning (DPO): a stage if params.yaml has its `base` and `data`, as presets/cpu-40min.yaml does."""
 
     def stages(self) -> dict[str, Finetune]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from components.params.section import Advanced, Fraction, Section, matching
+from components.params.section import Fraction, Section, matching
 
 
 def _day(value: object) -> object:
@@ -130,9 +130,9 @@ class Ingest(Section):
     """Shorter texts are dropped (rule `too_short`)."""
     max_chars: int = Field(default=2_000_000, ge=1000)
     """Longer texts are quarantined (reason `too_long`)."""
-    max_quarantine: Advanced[Fraction] = 0.05
+    max_quarantine: Fraction = 0.05
     """Share of records that may be quarantined; above it the stage stops."""
-    shard_megabytes: Advanced[float] = Field(default=4.0, gt=0.0)
+    shard_megabytes: float = Field(default=4.0, gt=0.0)
     """Text per shard (10^6 bytes); bounds memory."""
     opt_out: str = Field(default="opt_out.txt", min_length=1)
     """List of texts that must not be trained on, by id, location, hash or passage; they go by rule `opted_out`."""

@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from components.params.section import Advanced, Section
+from components.params.section import Section
 
 REFERENCE = 64
 """Labels at which the pretrained model sets the accuracy that the others must reach."""
@@ -15,13 +15,13 @@ class LabelEfficiency(Section):
     """Numbers of training labels, rising, with 64 and one above it: the figure compares with pretraining at 64."""
     seeds: int = Field(default=5, ge=2, le=50)
     """Trainings per point; they differ in the drawn labels, the head, their order, and random weights."""
-    heldout_items: Advanced[int] = Field(default=1000, ge=10)
+    heldout_items: int = Field(default=1000, ge=10)
     """Most held-out examples judged."""
-    heldout_kilobytes: Advanced[float] = Field(default=60.0, gt=0.0)
+    heldout_kilobytes: float = Field(default=60.0, gt=0.0)
     """Held-out text per source in which forgetting is measured (10^3 bytes)."""
-    lora_rank: Advanced[int] = Field(default=8, ge=1)
+    lora_rank: int = Field(default=8, ge=1)
     """Rank of the LoRA arm."""
-    replay_share: Advanced[float] = Field(default=0.2, ge=0.0, le=0.5)
+    replay_share: float = Field(default=0.2, ge=0.0, le=0.5)
     """Share of the steps that repeat pretraining, in the arm that is to forget less."""
 
     @field_validator("labels")

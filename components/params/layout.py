@@ -1,12 +1,11 @@
-"""Layout of the two parameter files: which key stands in which, and how both become one tree of effective values.
+"""Layout of params.yaml: which keys it shows, which of them branches share, and how it becomes the schema's tree.
 
-params.yaml holds the keys that people change, defaults.yaml the advanced ones; a value in params.yaml wins, so an
-advanced key may be added there. Two parts of the files are not in the schema, for several of its keys share them:
+params.yaml holds the keys of `SHOWN`. Every other key has its default in the schema, and wins where it is added to
+params.yaml. defaults.yaml lists all keys with their defaults for DVC alone, which makes stages stale when one changes.
+Two sections are not in the schema, for several of its sections share their keys: `SHARED`. A null at a key of `DERIVED`
+stands for a value that follows from the size of the network.
 
-- `pretrain.common`: what both objectives train with; `pretrain.causal` and `pretrain.masked` hold only what differs.
-- `ingest.source_defaults.<kind>` (in defaults.yaml): keys that an entry of `ingest.sources` may leave out.
-
-Keys are dotted (`dedup.threshold`). A file key names a place in the files, a key one in the schema.
+Keys are dotted (`dedup.threshold`). A file key names a place in the file, a key one in the schema.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,90 +14,132 @@ from functools import cache
 from typing import Any
 
 from components.core.files import nested
-from components.params.ingest import Files, Hub, Ingest, Packages, PackageTexts
-from components.params.pretrain import PretrainBranches
+from components.model import derived
+from components.params.ingest import Files, Hub, Packages, PackageTexts
 from components.params.root import Params
-from components.params.section import AdvancedMark, Section
+from components.params.section import Section
 
-OWN = {"causal": "model.tied", "masked": "mask_rate"}
-"""Branch of pretraining -> the key of its own that params.yaml shows under it."""
-BRANCHES = tuple(OWN)
-COMMON = "pretrain.common"
+SHOWN = (
+    "ingest.sources", "ingest.watch", "ingest.heldout_fraction", "ingest.opt_out",
+    "ingest.licences.allow", "ingest.licences.deny", "ingest.licences.unknown",
+    "dedup.near", "dedup.threshold",
+    "filter.rules", "filter.limits", "filter.per_source", "filter.redact", "filter.decontaminate.items",
+    "bias.scorer", "bias.max_toxic_share",
+    "mix.weights", "mix.curriculum.share", "mix.augment",
+    "tokenize.vocab_size",
+    "pretrain.common.model.size", "pretrain.common.steps", "pretrain.common.batch", "pretrain.common.context",
+    "pretrain.common.seed",
+    "finetune_defaults.steps", "finetune_defaults.learning_rate", "finetune_defaults.lora_rank",
+    "finetune.instruct.data", "finetune.instruct.base", "finetune.classify.data", "finetune.classify.base",
+    "evaluate.heldout_kilobytes", "evaluate.items",
+    "account.model_name", "account.licence",
+    "numerics.device",
+    "runtime.workers", "runtime.grid.zone", "runtime.budget.hours",
+)  # fmt: skip
+"""File keys of params.yaml as it ships: what people set, and what dvc.yaml reads as `${...}`."""
+COMMON, TUNING = "pretrain.common", "finetune_defaults"
+DERIVED = {f"{COMMON}.{leaf}" for leaf in ("model.width", "steps", "batch", "optimizer.embedding_lr")}
+"""File keys whose null is filled in by `components.model.derived`."""
+BRANCHES = ("causal", "masked")
 SOURCE_KINDS: tuple[type[Section], ...] = (Packages, PackageTexts, Files, Hub)
 Tree = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class FileKey:
-    """A key or a section of the files: value that ships (none for a section), description, and which file holds it."""
+class Shared:
+    """A section of the file whose keys several sections of the schema share; a key under one of them wins there.
+
+    Attributes:
+        description: of the section.
+        branches: section of the schema -> the keys that it has of its own. The first one's are not shared.
+    """
 
     description: str
-    advanced: bool
+    branches: dict[str, tuple[str, ...]]
+
+
+SHARED = {
+    COMMON: Shared(
+        "Both objectives; a key written under one of them below wins there.",
+        {"pretrain.masked": ("mask_rate",), "pretrain.causal": ("model.tied",)},
+    ),
+    # Not finetune.defaults: dvc.yaml makes a stage of each key of `finetune`.
+    TUNING: Shared(
+        "All branches of `finetune`; a key written under one of them wins there.",
+        {
+            "finetune.instruct": ("data", "base", "task"),
+            "finetune.classify": ("data", "base", "task", "context", "max_pairs"),
+            "finetune.prefer": ("data", "base", "learning_rate", "beta"),
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class FileKey:
+    """A key or a section of params.yaml: its default (none for a section) and its description."""
+
+    description: str
     section: bool = False
     value: Any = None
 
 
 @cache
 def file_keys() -> dict[str, FileKey]:
-    """Every file key and section, in the order of the files."""
-    return dict(_walk(Params(), "", False))
+    """Every file key and section, in the order of the file."""
+    keys = dict(_walk(Params(), ""))
+    return {key: FileKey(one.description) if key in DERIVED else one for key, one in keys.items()}
 
 
-def _walk(section: Section, prefix: str, advanced: bool) -> Iterator[tuple[str, FileKey]]:
+def _walk(section: Section, prefix: str) -> Iterator[tuple[str, FileKey]]:
     values = section.model_dump(mode="json")
     for name, field in type(section).model_fields.items():
         key, value, description = f"{prefix}{name}", getattr(section, name), " ".join((field.description or "").split())
-        marked = advanced or any(isinstance(mark, AdvancedMark) for mark in field.metadata)
         if not isinstance(value, Section):
-            shipped = values[name]
-            if key == "ingest.sources":
-                shipped = [shortened(entry, _source_defaults()) for entry in shipped]
-            yield key, FileKey(description, marked, value=shipped)
+            shipped = [shortened(source) for source in values[name]] if key == "ingest.sources" else values[name]
+            yield key, FileKey(description, value=shipped)
             continue
-        yield key, FileKey(description, marked, section=True)
-        yield from _walk_pretrain(value) if isinstance(value, PretrainBranches) else _walk(value, f"{key}.", marked)
-    if isinstance(section, Ingest):
-        yield from _walk_sources(f"{prefix}source_defaults")
+        shared = [place for place, one in SHARED.items() if any(name.startswith(f"{key}.") for name in one.branches)]
+        if not shared:
+            yield key, FileKey(description, section=True)
+            yield from _walk(value, f"{key}.")
+            continue
+        yield from sorted(
+            [(key, FileKey(description, section=True)), *_walk_shared(shared[0], key, value)],
+            key=lambda item: not item[0].startswith(TUNING),
+        )
 
 
-def _walk_pretrain(branches: PretrainBranches) -> Iterator[tuple[str, FileKey]]:
-    yield COMMON, FileKey("Both objectives; a key written under one of them below wins there.", False, section=True)
-    yield from _walk(branches.masked, f"{COMMON}.", False)
-    for branch, own in OWN.items():
-        yield from _walk_to(branches, "pretrain.", f"{branch}.{own}")
+def _walk_shared(place: str, prefix: str, branches: Section) -> Iterator[tuple[str, FileKey]]:
+    """The shared section at `place`, and what each branch in `branches`, the section at `prefix`, has of its own."""
+    yield place, FileKey(SHARED[place].description, section=True)
+    own = SHARED[place].branches
+    first, excluded = next(iter(own.items()))
+    for key, one in _walk(getattr(branches, first.rpartition(".")[2]), f"{place}."):
+        if key.removeprefix(f"{place}.") not in excluded:
+            yield key, one
+    for name in type(branches).model_fields:
+        mine = own.get(f"{prefix}.{name}", ())
+        yield f"{prefix}.{name}", FileKey(type(branches).model_fields[name].description or "", section=True)
+        for key, one in _walk(getattr(branches, name), f"{prefix}.{name}."):
+            leaf = key.removeprefix(f"{prefix}.{name}.")
+            if leaf in mine or (one.section and any(path.startswith(f"{leaf}.") for path in mine)):
+                yield key, one
 
 
-def _walk_to(section: Section, prefix: str, path: str) -> Iterator[tuple[str, FileKey]]:
-    """The key at a path below a section, and the sections on the way to it."""
-    name, _, rest = path.partition(".")
-    description, value = type(section).model_fields[name].description or "", getattr(section, name)
-    yield f"{prefix}{name}", FileKey(description, False, section=bool(rest), value=None if rest else value)
-    if rest:
-        yield from _walk_to(value, f"{prefix}{name}.", rest)
-
-
-def _walk_sources(prefix: str) -> Iterator[tuple[str, FileKey]]:
-    yield prefix, FileKey("Keys that an entry of `sources` may leave out, by its kind.", True, section=True)
-    for kind in SOURCE_KINDS:
-        name = kind.model_fields["kind"].default
-        yield f"{prefix}.{name}", FileKey(" ".join((kind.__doc__ or "").split()), True, section=True)
-        for leaf, value in _source_defaults()[name].items():
-            description = " ".join((kind.model_fields[leaf].description or "").split())
-            yield f"{prefix}.{name}.{leaf}", FileKey(description, True, value=value)
-
-
-def _source_defaults() -> dict[str, Tree]:
-    """Kind of a source -> the keys that an entry may leave out, and their values."""
-    found = {}
+@cache
+def source_defaults() -> dict[str, Tree]:
+    """Kind of a source -> the keys that an entry of `ingest.sources` may leave out, and their values."""
+    kinds = {}
     for kind in SOURCE_KINDS:
         given = {leaf: field.default for leaf, field in kind.model_fields.items() if not field.is_required()}
-        found[given.pop("kind")] = given
-    return found
+        kinds[given.pop("kind")] = given
+    return kinds
 
 
-def shortened(source: Tree, kinds: Mapping[str, Tree]) -> Tree:
-    """An entry of `ingest.sources` without what its kind gives it (`ingest.source_defaults`); the name stays."""
-    given = kinds.get(source["kind"], {})
+def shortened(source: Tree) -> Tree:
+    """An entry of `ingest.sources` without the keys that have their default; kind and name stay."""
+    given = source_defaults().get(source["kind"], {})
     kept = [leaf for leaf in source if leaf in ("kind", "name") or leaf not in given or source[leaf] != given[leaf]]
     return {leaf: source[leaf] for leaf in kept}
 
@@ -110,6 +151,11 @@ def shortened(source: Tree, kinds: Mapping[str, Tree]) -> Tree:
 def _mappings() -> frozenset[str]:
     """File keys whose value is a mapping that a user fills, such as `mix.weights`: replaced whole, never merged."""
     return frozenset(key for key, one in file_keys().items() if not one.section and isinstance(one.value, dict))
+
+
+def default_tree() -> Tree:
+    """Tree of the file with the default of every key."""
+    return nested({key: {} if one.section else one.value for key, one in file_keys().items()})
 
 
 def overlaid(base: Tree, over: Mapping[str, Any], prefix: str = "") -> Tree:
@@ -154,25 +200,57 @@ def holds(tree: Mapping[str, Any], key: str) -> bool:
 
 
 def resolved(tree: Tree) -> Tree:
-    """The schema's tree of a tree of the files: shared parts merged into what shares them."""
-    tree = dict(tree)
-    pretrain, ingest = tree.get("pretrain"), tree.get("ingest")
-    if isinstance(pretrain, dict) and isinstance(pretrain.get("common"), dict):
-        own = {name: value for name, value in pretrain.items() if name != "common"}
-        tree["pretrain"] = own | {
-            branch: overlaid(pretrain["common"], own[branch] or {})
-            for branch in BRANCHES if branch in own and isinstance(own[branch] or {}, dict)
-        }  # fmt: skip
-    if isinstance(ingest, dict) and isinstance(kinds := ingest.get("source_defaults"), dict):
-        tree["ingest"] = {name: value for name, value in ingest.items() if name != "source_defaults"}
-        if isinstance(sources := ingest.get("sources"), list):
-            tree["ingest"]["sources"] = [_with_kind(source, kinds) for source in sources]
+    """The schema's tree of a tree of the file: shared keys merged into what shares them, nulls derived."""
+    tree = {name: dict(value) if isinstance(value, dict) else value for name, value in tree.items()}
+    ingest = tree.get("ingest")
+    if isinstance(ingest, dict) and isinstance(kinds := ingest.pop("source_defaults", None), dict):
+        sources = ingest.get("sources")
+        ingest["sources"] = [_with_kind(one, kinds) for one in sources] if isinstance(sources, list) else sources
+    for place, shared in SHARED.items():
+        path, _, name = place.rpartition(".")
+        holder = tree.get(path) if path else tree
+        values = holder.pop(name, None) if isinstance(holder, dict) else None
+        if not isinstance(values, dict | None):
+            continue
+        for branch in shared.branches:
+            section, _, leaf = branch.partition(".")
+            own = tree.get(section)
+            if isinstance(own, dict) and leaf in own and isinstance(own[leaf] or {}, dict):
+                own[leaf] = overlaid(values or {}, own[leaf] or {})
+    for branch in BRANCHES:
+        if isinstance(own := value_at(tree, f"pretrain.{branch}"), dict):
+            tree["pretrain"][branch] = _derived(own)
     return tree
 
 
 def _with_kind(source: Any, kinds: Tree) -> Any:
+    """An entry of `ingest.sources` with the defaults of its kind."""
     kind = kinds.get(str(source.get("kind"))) if isinstance(source, dict) else None
     return kind | source if isinstance(kind, dict) else source
+
+
+def _derived(branch: Tree) -> Tree:
+    """`branch` of pretraining with its nulls filled in; where the size is no number, they are left out."""
+    size, context = value_at(branch, "model.size"), branch.get("context")
+    values = {key.removeprefix(f"{COMMON}."): value_at(branch, key.removeprefix(f"{COMMON}.")) for key in DERIVED}
+    if _count(size):
+        width = values["model.width"] or derived.width_of(size)
+        batch = values["batch"] or derived.batch_of(size)
+        if _count(width) and _count(batch) and isinstance(context, int) and context > 0:
+            follows = {
+                "model.width": width,
+                "batch": batch,
+                "steps": derived.steps_of(size, width, batch * context),
+                "optimizer.embedding_lr": derived.embedding_rate_of(width),
+            }
+            values = {key: follows[key] if value is None else value for key, value in values.items()}
+    dropped = {key for key, value in values.items() if value is None}
+    kept = {key: value for key, value in leaves(branch).items() if key not in dropped}
+    return overlaid(nested(kept), nested({key: value for key, value in values.items() if value is not None}))
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and value > 0
 
 
 def effective(files: Mapping[str, Mapping[str, Any]]) -> Tree:
@@ -185,12 +263,33 @@ def effective(files: Mapping[str, Mapping[str, Any]]) -> Tree:
     for name in sorted(files, key=lambda one: one != "defaults.yaml"):  # first, for all others win
         tree = overlaid(tree, nested(files[name]))
     tree = resolved(tree)
-    sections = {section for values in files.values() for section in values} - {COMMON}
+    sections = {section for values in files.values() for section in values} - set(SHARED)
     return {section: value_at(tree, section) for section in sorted(sections)}
 
 
+def shared_places(key: str) -> list[str]:
+    """File keys that set a key of the schema or file, the one in the shared section last."""
+    for place, shared in SHARED.items():
+        for branch in shared.branches:
+            if key.startswith(f"{branch}."):
+                return [key, f"{place}.{key.removeprefix(f'{branch}.')}"]
+    return [key]
+
+
+def sharers(key: str) -> list[str]:
+    """Keys of the schema that a file key in a shared section sets; none of another key."""
+    for place, shared in SHARED.items():
+        if key.startswith(f"{place}."):
+            return [f"{branch}.{key.removeprefix(f'{place}.')}" for branch in shared.branches]
+    return []
+
+
 def written_key(key: str, tree: Mapping[str, Any]) -> str:
-    """The file key at which the value of a key of the schema stands in a tree of the files."""
-    first, _, rest = key.partition(".")
-    branch, _, leaf = rest.partition(".")
-    return f"{COMMON}.{leaf}" if first == "pretrain" and branch in BRANCHES and leaf and not holds(tree, key) else key
+    """The file key at which the value of a key of the schema stands in a tree of the file."""
+    first, *rest = shared_places(key)
+    return rest[0] if rest and not holds(tree, first) and rest[0] in file_keys() else first
+
+
+def is_key(key: str) -> bool:
+    """Whether a value can be written at a file key: one of its own, or one under a branch that others share."""
+    return any(place in file_keys() and not file_keys()[place].section for place in shared_places(key))

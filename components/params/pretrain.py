@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.params.section import Advanced, Fraction, Section
+from components.params.section import Fraction, Section
 
 
 class ModelShape(Section):
@@ -14,13 +14,13 @@ class ModelShape(Section):
     """Depth: the number of blocks. Width, heads and feed-forward width follow from it."""
     width: int | None = Field(default=None, ge=16)
     """Residual width; null derives it."""
-    heads: Advanced[int | None] = Field(default=None, ge=1)
+    heads: int | None = Field(default=None, ge=1)
     """Query heads; null derives them."""
-    kv_heads: Advanced[int | None] = Field(default=None, ge=1)
+    kv_heads: int | None = Field(default=None, ge=1)
     """Key and value heads; must divide `heads`; null for as many as `heads`."""
-    feed_forward: Advanced[int | None] = Field(default=None, ge=16)
+    feed_forward: int | None = Field(default=None, ge=16)
     """Hidden width of the SwiGLU; null derives it."""
-    tied: Advanced[bool] = True
+    tied: bool = True
     """Use the embedding table as output head."""
 
 
@@ -33,13 +33,13 @@ class Optimizer(Section):
     """Peak learning rate of the matrices of the blocks; with `adamw` a tenth of Muon's is a good one."""
     embedding_lr: float = Field(default=0.01, gt=0.0)
     """Peak learning rate of embeddings and head (AdamW)."""
-    momentum: Advanced[float] = Field(default=0.95, ge=0.0, lt=1.0)
+    momentum: float = Field(default=0.95, ge=0.0, lt=1.0)
     """Muon's momentum; less than the usual 0.95 pays in runs of a thousand steps, and is not shown to in long ones."""
-    beta1: Advanced[float] = Field(default=0.9, ge=0.0, lt=1.0)
+    beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
     """AdamW's first beta: its momentum, of which the same is true."""
     weight_decay: float = Field(default=0.0, ge=0.0)
     """Decoupled weight decay of the matrices."""
-    grad_clip: Advanced[float] = Field(default=1.0, gt=0.0)
+    grad_clip: float = Field(default=1.0, gt=0.0)
     """Largest global gradient norm."""
     schedule: Literal["wsd", "cosine", "linear"] = "wsd"
     """Learning rate over time: warmup-stable-decay, cosine, or linear to zero."""
@@ -71,14 +71,12 @@ class Pretrain(Section):
     context: int = Field(default=256, ge=16)
     """Tokens per sequence."""
     length_warmup: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of the steps with shorter sequences, as many more in a batch: `context` halved, the shortest first."""
-    length_warmup_from: int = Field(default=128, ge=1)
-    """Fewest tokens of such a sequence: a model has use for its induction heads in longer ones alone."""
+    """Share of the steps with shorter sequences of 128 tokens or more, as many more in a batch, the shortest first."""
     document_mask: bool = False
     """Keep attention inside each document of a packed sequence."""
-    mask_rate: Advanced[float] = Field(default=0.3, gt=0.0, lt=1.0)
+    mask_rate: float = Field(default=0.3, gt=0.0, lt=1.0)
     """Share of tokens hidden (masked objective only)."""
-    initial_scale: Advanced[float] = Field(default=1.0, gt=0.0)
+    initial_scale: float = Field(default=1.0, gt=0.0)
     """Size of the blocks' initial matrices, 1 keeping that of a normed input; less pays in short runs alone."""
     optimizer: Optimizer = Optimizer()
     """Optimizer and schedule."""
@@ -88,13 +86,11 @@ class Pretrain(Section):
     """Steps between held-out losses."""
     checkpoint_every: int = Field(default=50, ge=1)
     """Steps between checkpoints."""
-    keep: Advanced[int] = Field(default=2, ge=1)
-    """Checkpoints kept while training: the newest so many."""
-    keep_every: Advanced[int] = Field(default=0, ge=0)
+    keep_every: int = Field(default=0, ge=0)
     """Checkpoints of multiples of this many steps are kept in models/checkpoints too (docs/verify.md); 0 for none."""
-    keep_best: Advanced[bool] = False
+    keep_best: bool = False
     """The checkpoint with the lowest held-out loss is kept too."""
-    max_rollbacks: Advanced[int] = Field(default=3, ge=0)
+    max_rollbacks: int = Field(default=3, ge=0)
     """Times a NaN or loss spike may be rolled back before the run stops with an error."""
 
 

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from components.params.finetune import FinetuneBranches
 from components.params.pretrain import PretrainBranches
-from components.params.section import Advanced, Section
+from components.params.section import Section
 
 KINDS = (*PretrainBranches.model_fields, *FinetuneBranches.model_fields)
 """Kinds of model."""
@@ -47,21 +47,31 @@ RULES = {
 
 
 class Promote(Section):
-    """Ask the gate whether a challenger replaces the champion; each registered model by itself."""
+    """What the gate asks of new models."""
 
-    challenger: Advanced[str] = "workspace"
-    """Snapshot that would replace the champions: `workspace`, a run, an experiment, a revision."""
     rules: dict[str, GateRule] = RULES
     """By kind of model: the primary metric, the guards with their margins, the limits."""
-    override: Advanced[dict[str, str]] = {}
+
+    @model_validator(mode="after")
+    def _kinds_exist(self) -> "Promote":
+        if unknown := [kind for kind in self.rules if kind not in KINDS]:
+            raise ValueError(f"rules.{unknown[0]}: no such kind of model (there is: {', '.join(KINDS)})")
+        return self
+
+
+class Promotion(Section):
+    """Ask the gate whether a challenger replaces the champion; each registered model by itself."""
+
+    challenger: str = "workspace"
+    """Snapshot that would replace the champions: `workspace`, a run, an experiment, a revision."""
+    override: dict[str, str] = {}
     """Kinds of model (causal, instruct, ...) to promote whatever the gate says: {kind: reason}; both are recorded."""
 
     @model_validator(mode="after")
-    def _kinds_exist_and_overrides_have_reasons(self) -> "Promote":
-        for section in ("rules", "override"):
-            if unknown := [kind for kind in getattr(self, section) if kind not in KINDS]:
-                raise ValueError(f"{section}.{unknown[0]}: no such kind of model (there is: {', '.join(KINDS)})")
+    def _overrides_have_kinds_and_reasons(self) -> "Promotion":
         for kind, reason in self.override.items():
+            if kind not in KINDS:
+                raise ValueError(f"override.{kind}: no such kind of model (there is: {', '.join(KINDS)})")
             if not reason.strip():
                 raise ValueError(f"override.{kind}: give the reason, it is recorded with the model")
         return self

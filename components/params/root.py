@@ -14,14 +14,11 @@ from components.params.evaluate import Evaluate
 from components.params.filter import Filter
 from components.params.finetune import FinetuneBranches
 from components.params.ingest import Ingest
-from components.params.label_efficiency import LabelEfficiency
-from components.params.mitigate import Mitigate
 from components.params.mix import Mix
 from components.params.numerics import Numerics
 from components.params.pretrain import PretrainBranches
-from components.params.promote import Promote, Seeds
+from components.params.promote import Promote
 from components.params.runtime import Runtime
-from components.params.scaling import Scaling
 from components.params.section import Section
 from components.params.tokenize import Tokenize
 
@@ -49,14 +46,6 @@ class Params(Section):
     """Examine the models."""
     account: Account = Account()
     """Summarise and account."""
-    label_efficiency: LabelEfficiency = LabelEfficiency()
-    """Show what pretraining is worth, in labels."""
-    mitigate: Mitigate = Mitigate()
-    """Prove counterfactual augmentation, or not."""
-    scaling: Scaling = Scaling()
-    """Predict larger runs from small ones."""
-    seeds: Seeds = Seeds()
-    """Measure the noise of seeds."""
     promote: Promote = Promote()
     """Ask the gate."""
     numerics: Numerics = Numerics()

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from components.params.section import Advanced, Section
+from components.params.section import Section
 
 
 class ProjectBudget(Section):
@@ -58,13 +58,13 @@ class Runtime(Section):
     """Processes of the data stages on this machine; threads of the one that encodes."""
     engine: Literal["local", "ray"] = "local"
     """Where data stages work: on this machine, or on a Ray cluster (docs/cluster.md)."""
-    ray_address: Advanced[str] = ""
+    ray_address: str = ""
     """The cluster's head (host:port), or auto for the one of this machine; empty starts one for each stage."""
-    work_path: Advanced[str] = ""
+    work_path: str = ""
     """Where the cluster's machines exchange files: s3://bucket/prefix or a shared folder; empty if all share a disk."""
     parallel_stages: int = Field(default=2, ge=1)
     """Stages of the DAG that may run at the same time."""
-    meter_interval_s: Advanced[float] = Field(default=1.0, gt=0.0, le=60.0)
+    meter_interval_s: float = Field(default=1.0, gt=0.0, le=60.0)
     """Seconds between the meter's readings: at most a minute, for a busy processor's counter wraps within four."""
     grid: Grid = Grid()
     """Where the electricity comes from."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from components.params.pretrain import Optimizer
-from components.params.section import Advanced, Section
+from components.params.section import Section
 
 
 class Scaling(Section):
@@ -33,13 +33,13 @@ class Scaling(Section):
     """Sequences per step."""
     context: int = Field(default=128, ge=16)
     """Tokens per sequence."""
-    optimizer: Advanced[Optimizer] = Optimizer(embedding_lr=0.02, schedule="linear")
+    optimizer: Optimizer = Optimizer(embedding_lr=0.02, schedule="linear")
     """Optimizer and schedule, the same at every width."""
-    bootstrap: Advanced[int] = Field(default=200, ge=20)
+    bootstrap: int = Field(default=200, ge=20)
     """Bootstrap resamples per interval."""
-    items: Advanced[int] = Field(default=40, ge=20)
+    items: int = Field(default=40, ge=20)
     """Items per probe of minimal pairs and label mapping."""
-    shots: Advanced[list[Annotated[int, Field(ge=0, le=22)]]] = [0, 2, 4, 8]
+    shots: list[Annotated[int, Field(ge=0, le=22)]] = [0, 2, 4, 8]
     """Example counts of label mapping; the most that fit the context are reported."""
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """Section: the base class of every section of params.yaml, and the types its fields share."""
 
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -11,14 +11,6 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
-
-class AdvancedMark:
-    """Marks a field that few people change: its key stands in defaults.yaml, and may be added to params.yaml."""
-
-
-_Value = TypeVar("_Value")
-Advanced = Annotated[_Value, AdvancedMark()]
-"""`Advanced[int]`: an int in defaults.yaml instead of params.yaml."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 """A share of a whole, from 0 to 1."""

@@ -163,7 +163,7 @@ def settings(params: Mitigate, seed: int) -> Pretrain:
     """Pretraining settings of each model; only the seed differs."""
     return Pretrain(
         model=params.model, steps=params.steps, batch=params.batch, context=params.context, seed=seed,
-        eval_every=params.steps, checkpoint_every=max(1, params.steps // 4), keep=1,
+        eval_every=params.steps, checkpoint_every=max(1, params.steps // 4),
     )  # fmt: skip
 
 

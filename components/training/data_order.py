@@ -24,6 +24,8 @@ ROUNDS = 4
 MASK64 = (1 << 64) - 1
 STRIDE = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio: what SplitMix64 adds from one number to the next."""
+SHORTEST_WARM_UP = 128
+"""Fewest tokens of a sequence of a length warm-up: a model has use for its induction heads in longer ones alone."""
 
 
 def mixed(value: int, key: int) -> int:

@@ -87,7 +87,7 @@ class PipelineForm(Section):
             files = files.overlaid(nested(reaching(layout.leaves(read_preset(self.preset)), files.own)))
         files = files.overlaid(nested(reaching(changed, files.own)))
         settings = nested(reaching(dict(given), files.own))
-        return ParamFiles(files.overlaid(settings).own, files.defaults, Path("the settings of this run")).params()
+        return ParamFiles(files.overlaid(settings).own, Path("the settings of this run")).params()
 
     def _changed(self, own: Params) -> dict[str, Any]:
         """File key -> value of the fields that were sent and differ from what they were filled with."""
@@ -110,8 +110,8 @@ def _setting(entry: str) -> tuple[str, Any]:
     """File key and value of `key=value`; the value is YAML."""
     key, _, text = (part.strip() for part in entry.partition("="))
     keys = layout.file_keys()
-    shared = key.replace("pretrain.causal.", f"{layout.COMMON}.").replace("pretrain.masked.", f"{layout.COMMON}.")
-    if shared not in keys or keys[shared].section:
+    *_, shared = layout.shared_places(key)
+    if not layout.is_key(key):
         below = [name for name in keys if not keys[name].section and name.startswith(f"{shared}.")]
         if below:
             child = below[0].removeprefix(shared)

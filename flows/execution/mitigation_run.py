@@ -6,7 +6,7 @@ from typing import Any
 
 from components.core.files import fingerprint, write_json, write_text
 from components.core.workers import pool
-from components.params import Params
+from components.params import Mitigate, Params
 from components.studies import mitigation as trial
 from flows.execution.stage import Study, as_task, code_hashes
 from flows.execution.study_run import StudyRecord, require, study_run
@@ -16,14 +16,14 @@ INPUTS = ("data/bias/train", "data/tokenize", "data/ingest/heldout")
 REPORTS = paths.ROOT / "reports" / "mitigate"
 
 
-def run_study(study: Study, name: str, params: Params) -> Path:
+def run_study(study: Study, name: str, params: Params, settings: Mitigate) -> Path:
     """The whole trial, locked, metered and recorded; returns the folder of its report.
 
     Raises:
         UserError: the pipeline's data is not there.
     """
     require(INPUTS, "dvc repro tokenize")
-    values = {"mitigate": params.mitigate.model_dump(mode="json")}
+    values = {"mitigate": settings.model_dump(mode="json")}
     known = [values["mitigate"], params.mix.model_dump(mode="json"), code_hashes()]
     known += [params.numerics.model_dump(mode="json"), dvc.inputs("mix").hashes, dvc.inputs("tokenize").hashes]
     work = paths.WORK / "mitigate" / fingerprint(known)
@@ -31,15 +31,17 @@ def run_study(study: Study, name: str, params: Params) -> Path:
         folders = trial.TrialFolders(
             paths.ROOT / "data", work, params.numerics, paths.LEDGER, params.runtime, paths.ROOT
         )
-        record.finish(compare(folders, params, record), values, REPORTS)
+        record.finish(compare(folders, params, settings, record), values, REPORTS)
     return REPORTS
 
 
-def compare(folders: trial.TrialFolders, params: Params, record: StudyRecord) -> dict[str, float]:
+def compare(
+    folders: trial.TrialFolders, params: Params, settings: Mitigate, record: StudyRecord
+) -> dict[str, float]:
     """Mixtures, models, report; its headline figures."""
-    num_tokens = {run.arm: as_task(tokens)(run, folders, params) for run in trial.runs(params.mitigate)}
-    result = trial.summary(as_task(models)(folders, params, record))
-    text = trial.markdown(result, params.mitigate, num_tokens)
+    num_tokens = {run.arm: as_task(tokens)(run, folders, params) for run in trial.runs(settings)}
+    result = trial.summary(as_task(models)(folders, settings, params.runtime.workers, record))
+    text = trial.markdown(result, settings, num_tokens)
     write_json(REPORTS / "mitigate.json", result)
     write_text(REPORTS / "report.md", text)
     trial.plot(result, REPORTS / "plots" / "mitigate.png")
@@ -53,11 +55,13 @@ def tokens(run: trial.TrialRun, folders: trial.TrialFolders, params: Params) -> 
     return trial.prepare(run, folders, params.mix)
 
 
-def models(folders: trial.TrialFolders, params: Params, record: StudyRecord) -> list[dict[str, Any]]:
+def models(
+    folders: trial.TrialFolders, settings: Mitigate, workers: int, record: StudyRecord
+) -> list[dict[str, Any]]:
     """Figures of all models, in their order; finished ones are read back."""
-    chosen, results = trial.runs(params.mitigate), []
-    with pool(min(params.runtime.workers, len(chosen))) as executor:
-        work = partial(trial.run_one, folders=folders, params=params.mitigate)
+    chosen, results = trial.runs(settings), []
+    with pool(min(workers, len(chosen))) as executor:
+        work = partial(trial.run_one, folders=folders, params=settings)
         for run, result in zip(chosen, executor.map(work, chosen), strict=True):
             results.append(result)
             figures = f"spread {result['spread']:.3f}, {result['bits_per_byte']:.4f} bits per byte"

@@ -93,15 +93,16 @@ class Study:
     """Work beside the pipeline that has a form, such as a scaling sweep.
 
     Attributes:
-        name: of its section in params.yaml; `section` is that section's class.
+        name: of its form; `section` is the class of its settings, whose defaults are what it does without any.
         title: of its report in Prefect.
-        run: carries it out: run name and parameters -> the folder with its report.md; its docstring is the form's.
+        run: carries it out: run name, parameters and settings -> the folder with its report.md; its docstring is the
+            form's.
     """
 
     name: str
     section: type
     title: str
-    run: Callable[[str, Params], Path]
+    run: Callable[[str, Params, Any], Path]
 
 
 def as_task(function: Callable[..., Any]) -> Callable[..., Any]:

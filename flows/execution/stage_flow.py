@@ -17,6 +17,7 @@ from prefect.states import Cancelled, Completed, Failed, State
 
 from components import params as schema
 from components.core.errors import Stopped, UserError
+from components.params import Params, Section
 from flows.execution.pipeline_flow import refuse_stale_form, run_one
 from flows.execution.result import StageResult
 from flows.execution.stage import Stage, Study
@@ -30,7 +31,12 @@ Args:
     params_hash: leave it as it is: it shows which params.yaml the form was filled from.
 """
 OF_STAGE = FORM_FIELDS.format(changed="changed values make an experiment")
-OF_STUDY = FORM_FIELDS.format(changed="changed values hold for this run of the study alone")
+OF_STUDY = """
+
+Args:
+    params: settings of the study; changed values hold for this run of the study alone.
+    params_hash: leave it as it is: it shows which params.yaml the form was filled from.
+"""
 BRANCH_FIELD = "    branch: which of the stage's branches; `all` for each.\n"
 
 
@@ -58,8 +64,7 @@ def study_form(study: Study) -> Flow[Any, State]:
         try:
             own = schema.load(paths.ROOT / "params.yaml")
             refuse_stale_form(params_hash, own)
-            chosen = params or getattr(own, study.name)
-            folder = study.run(str(flow_run.name), own.model_copy(update={study.name: chosen}))
+            folder = study.run(str(flow_run.name), own, params or study.section())
         except UserError as error:
             return Failed(message=f"{study.name}: {error}")
         except Stopped as stop:
@@ -101,6 +106,13 @@ STUDIES = ("label_efficiency", "scaling", "mitigate", "seeds", "promote")
 def form_names() -> list[str]:
     """Names of the stages of dvc.yaml (without branch) that have a form, and of the studies."""
     return [name for name in [*dict.fromkeys(full.split("@")[0] for full in dvc.graph()), *STUDIES] if form_of(name)]
+
+
+def settings_of(name: str, params: Params) -> Section:
+    """What a form is filled with: a stage's section of the parameters, or a study's settings by default."""
+    if name in STUDIES:
+        return importlib.import_module(f"flows.{name}").STUDY.section()
+    return getattr(params, name)
 
 
 @cache

@@ -1,17 +1,24 @@
 """A run of a study: locked, metered, and recorded in MLflow as a parent run with a child per model it trains."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
 
 from components.carbon.metering.meter import Meter
 from components.core.errors import UserError
-from components.params import Params
+from components.core.files import nested
+from components.params import Params, Section, explain
+from components.params.layout import overlaid
 from flows.execution.stage import Study
 from flows.system import git, paths, processes
 from flows.system.work_folder import sole_writer
 from flows.tracking import mlflow_run
+
+Chosen = TypeVar("Chosen", bound=Section)
 
 
 class StudyRecord:
@@ -57,6 +64,25 @@ def study_run(study: Study, name: str, params: Params, work: Path) -> Iterator[S
         except BaseException:
             mlflow_run.close_parent(record.mlflow, name, "KILLED", {}, {}, {})
             raise
+
+
+def study_settings(section: type[Chosen], entries: Iterable[str], base: Mapping[str, Any] | None = None) -> Chosen:
+    """Settings of a study: its defaults, under the tree `base`, under entries `key=value` (dotted keys, YAML values).
+
+    Raises:
+        UserError: an entry has no `=`, an unknown key, or a value out of range.
+    """
+    values = dict(base or {})
+    for entry in entries:
+        key, given, text = entry.partition("=")
+        if not given:
+            keys = ", ".join(section.model_fields)
+            raise UserError(f"{entry}: write a setting of this study as KEY=VALUE (there is: {keys})")
+        values = overlaid(values, nested({key.strip(): yaml.safe_load(text)}))
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        raise UserError(explain(error, "")) from None
 
 
 def require(inputs: tuple[str, ...], command: str) -> None:

@@ -16,7 +16,7 @@ from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import UserError
 from components.core.files import read_json
 from components.model.shape import derive_shape
-from components.params import Params
+from components.params import Params, Scaling
 from components.studies.scaling import sweep
 from components.studies.scaling.compute_optimal import Fitted, Price, cheapest, frontier, plot, served_flops
 from components.studies.scaling.law import BudgetPlan, Candidate, Law, best, fit, resampled
@@ -41,10 +41,10 @@ def advice(
     """
     if min(flops, served) < 0:
         raise UserError("--flops and --served are numbers of operations and of tokens; they cannot be negative")
-    fitted = read_law(reports / "scaling.json", params.scaling.bootstrap)
+    fitted, swept = read_law(reports / "scaling.json")
     price = Price(rate, Outlook(resolve(params.runtime.grid, paths.ROOT)), now)
     table = _Table(fitted, price, served)
-    own, candidates = present(params, fitted.law), sweep.candidates(params.scaling)
+    own, candidates = present(params, fitted.law, swept.vocab_size), sweep.candidates(swept)
     plot(
         frontier(fitted.law, own.flops, candidates), (own.flops, own.loss), lambda spent: price.grams(spent).mid,
         fitted, reports / "loss_per_gram.png",
@@ -65,8 +65,8 @@ def advice(
     return "\n".join([*lines, f"plot: {reports / 'loss_per_gram.png'}"])
 
 
-def read_law(path: Path, bootstrap: int) -> Fitted:
-    """The law of a finished sweep, with `bootstrap` resamples of its runs.
+def read_law(path: Path) -> tuple[Fitted, Scaling]:
+    """The law of a finished sweep, with resamples of its runs, and its settings (older sweeps wrote down none).
 
     Raises:
         UserError: there is none.
@@ -74,18 +74,19 @@ def read_law(path: Path, bootstrap: int) -> Fitted:
     if not path.exists():
         raise UserError(f"{path} is not there; run `make scaling` first, it fits the law")
     summary = read_json(path)
+    settings = Scaling.model_validate(summary.get("settings", {}))
     found = summary["fits"]["law"]
     points = [sweep.point(cell) for cell in summary["cells"] if cell["purpose"] == "fit"]
     law = fit(
         points, [Law(**{one.name: found[one.name] for one in fields(Law) if one.name in found})]
     )  # older ones: no power
-    return Fitted(law, resampled(points, law, bootstrap, seed=1))
+    return Fitted(law, resampled(points, law, settings.bootstrap, seed=1)), settings
 
 
-def present(params: Params, law: Law) -> BudgetPlan:
+def present(params: Params, law: Law, vocab_size: int) -> BudgetPlan:
     """What params.yaml trains, with the vocabulary that the law knows."""
     own = params.pretrain.causal
-    shape = derive_shape(own.model, params.scaling.vocab_size, own.context, True)
+    shape = derive_shape(own.model, vocab_size, own.context, True)
     tokens, size = float(own.steps * own.batch * own.context), sweep.size_of(shape)
     candidate = Candidate("", size, shape.flops_per_token)
     return BudgetPlan(candidate, tokens * shape.flops_per_token, tokens, law.loss(size, tokens))

@@ -26,7 +26,7 @@ from components.core.errors import UserError
 from components.params import Params
 from flows.execution.form import PipelineForm
 from flows.execution.pipeline_flow import params_hash, pipeline
-from flows.execution.stage_flow import form_names, form_of
+from flows.execution.stage_flow import form_names, form_of, settings_of
 from flows.system import paths, recovery
 from flows.system.command import parser_of, run_command
 
@@ -36,7 +36,7 @@ FOLLOW_S = 2.0
 
 def defaults(name: str, params: Params) -> dict[str, Any]:
     """What the form of a deployment is filled with."""
-    values = PipelineForm.filled(params) if name == "pipeline" else getattr(params, name)
+    values = PipelineForm.filled(params) if name == "pipeline" else settings_of(name, params)
     return {"params": values.model_dump(mode="json"), "params_hash": params_hash(params)}
 
 

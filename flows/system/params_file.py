@@ -29,8 +29,7 @@ def edited(text: str, values: Mapping[str, Any], removed: Iterable[str] = ()) ->
     yaml = _open_yaml()
     tree = yaml.load(text)
     for key in removed:
-        *path, leaf = key.split(".")
-        layout.value_at(tree, ".".join(path)).pop(leaf)
+        _remove(tree, key)
     for key, value in values.items():
         *path, leaf = key.split(".")
         node = tree
@@ -55,8 +54,7 @@ def rewritten(files: ParamFiles, text: str, wanted: Params) -> str:
     values: dict[str, Any] = {}
     for key, value in changed.items():
         if key == "ingest.sources":
-            kinds = layout.value_at(files.defaults, "ingest.source_defaults") or {}
-            value = [layout.shortened(source, kinds) for source in value]
+            value = [layout.shortened(source) for source in value]
         values[_place(key, value, after, files.own)] = value
     # dvc.yaml makes a stage of each branch that stands in params.yaml.
     off = {
@@ -65,17 +63,19 @@ def rewritten(files: ParamFiles, text: str, wanted: Params) -> str:
         if f"finetune.{name}.base" in changed and not after[f"finetune.{name}.base"]
     }
     values = {key: value for key, value in values.items() if key.rpartition(".")[0] not in off}
+    added = {key for key in values if key in layout.file_keys() and key not in layout.SHOWN}
+    off |= {key for key in added if values[key] == layout.file_keys()[key].value}  # back at its default
+    values = {key: value for key, value in values.items() if key not in off}
     return edited(text, values, (key for key in off if layout.holds(files.own, key)))
 
 
 def _place(key: str, value: Any, after: Mapping[str, Any], own: layout.Tree) -> str:
-    """The file key for a key of the schema: shared where both branches of pretraining get the value, else its own."""
-    if not key.startswith("pretrain."):
+    """The file key for a key of the schema: the shared one where all branches get the value, else its own."""
+    *_, shared = layout.shared_places(key)
+    if shared not in layout.file_keys():
         return key
-    leaf = key.split(".", 2)[2]
-    both = [f"pretrain.{branch}.{leaf}" for branch in layout.BRANCHES]
-    shared = all(after[name] == value and not layout.holds(own, name) for name in both)
-    return f"{layout.COMMON}.{leaf}" if shared else key
+    everywhere = all(after.get(name, value) == value and not layout.holds(own, name) for name in layout.sharers(shared))
+    return shared if everywhere else key
 
 
 def before(path: Path) -> Path:
@@ -123,13 +123,11 @@ def preset_names() -> list[str]:
 
 
 def reaching(values: Mapping[str, Any], own: layout.Tree) -> dict[str, Any]:
-    """`values` at file keys, and those of both pretrainings also where a key of one in `own` would win over them."""
-    found = dict[str, Any]()
+    """`values` at file keys, and those that branches share also where a key of one in `own` would win over them."""
+    reached = dict[str, Any]()
     for key, value in values.items():
-        for branch in layout.BRANCHES if key.startswith(f"{layout.COMMON}.") else ():
-            place = key.replace(layout.COMMON, f"pretrain.{branch}")
-            found |= {place: value} if layout.holds(own, place) else {}
-    return found | dict(values)
+        reached |= {place: value for place in layout.sharers(key) if layout.holds(own, place)}
+    return reached | dict(values)
 
 
 def read_preset(name: str) -> layout.Tree:
@@ -160,6 +158,15 @@ def _open_yaml() -> YAML:
         float, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:float", document.number(value))
     )
     return yaml
+
+
+def _remove(tree: CommentedMap, key: str) -> None:
+    """Take a key out, and a section within another that is empty without it; a branch stays, DVC looks for it."""
+    path, _, leaf = key.rpartition(".")
+    node = layout.value_at(tree, path)
+    node.pop(leaf)
+    if not node and "." in path and not any(path in shared.branches for shared in layout.SHARED.values()):
+        _remove(tree, path)
 
 
 def _add(node: CommentedMap, leaf: str, value: Any, description: str = "") -> None:

@@ -68,7 +68,7 @@ def filter_bias(
 
 def probe_scorer(params: Bias) -> dict[bool, list[Probe]]:
     """The template probe with identity masked (True) and not (False)."""
-    judge = _scorer(params.scorer, params.min_known_words)
+    judge = _scorer(params.scorer)
     return {mask: probe(judge, params.sentence_threshold, mask) for mask in (True, False)}
 
 
@@ -183,7 +183,7 @@ class Sentences:
         masks = [mentions_and_masked(text) for text in texts]
         groups = np.array([bits for bits, _ in masks], dtype=np.int64)
         mentioning = np.flatnonzero(groups)
-        scorer_ = _scorer(params.scorer, params.min_known_words)
+        scorer_ = _scorer(params.scorer)
         raw = scorer_.score(texts)
         masked = raw.copy()
         if len(mentioning):

@@ -32,18 +32,17 @@ class Scorer(Protocol):
         """One probability per sentence, NaN where the scorer does not know the language well enough to say."""
 
 
-def scorer(name: str, min_known_words: float = 0.5) -> Scorer:
+def scorer(name: str) -> Scorer:
     """The scorer that `bias.scorer` names.
 
     Args:
         name: `profanity-check` or `transformers:<folder or hub id>@<revision>[#<label>]`.
-        min_known_words: for `profanity-check`: share of a sentence's words it must know to score it.
 
     Raises:
         UserError: an unknown name, or a model that is missing, altered or of another kind.
     """
     if name == "profanity-check":
-        return ProfanityCheck(min_known_words)
+        return ProfanityCheck()
     if name.startswith("transformers:"):
         return ToxicityClassifier(name.removeprefix("transformers:"))
     raise UserError(

@@ -32,6 +32,8 @@ from components.stages.dedup.types import DedupResult, DocumentIndex
 LINES_COUNTED_BYTES = 200_000_000
 """Repeated lines are counted in full up to this much text, then for an even sample of the distinct lines."""
 PAIRS_PER_TASK = 2000
+SEED = 1
+"""Of the hash functions of the sketches. They only propose pairs; exact similarity decides."""
 
 
 def dedup(
@@ -80,7 +82,7 @@ def sketch(
     jobs = []
     for number, shard in enumerate(index.shards):
         rows, target = params.rows if params.near else 0, sketch_name(work, number)
-        jobs.append(SketchJob(shard, target, params.ngram, params.bands, rows, params.seed, line_sampling))
+        jobs.append(SketchJob(shard, target, params.ngram, params.bands, rows, SEED, line_sampling))
     done = 0
     for number, count in enumerate(workers_pool.map(sketch_shard, jobs, sketch_reads)):
         done += count

@@ -17,7 +17,7 @@ from components.params import Filter
 from components.reporting.tables import Page
 from components.similarity.decontaminate import RULE, ContaminationIndex, contamination_index
 from components.stages.filter.rule_counts import RuleCounts
-from components.stages.filter.rules import RULES, Columns, broken_rules
+from components.stages.filter.rules import RULES, Columns, broken_rules, limits_for
 from components.stages.filter.stage import check, contaminated, redacted_document, tag
 from components.stages.filter.types import FilterCounts
 
@@ -86,7 +86,7 @@ def count_shard(params: Filter, index: Path, examples: int, shard: Path) -> DryR
     result.counts.add(sources, columns, params, {RULE: is_contaminated})
     for source in np.unique(sources).tolist():
         here = sources == source
-        broken = broken_rules(params.rules_for(source), columns)
+        broken = broken_rules(limits_for(params, source), columns)
         for at, rule in enumerate(RULES):
             found = np.flatnonzero(broken[:, at] & here)[:examples].tolist()
             result.examples[rule.name, source] = [_line(documents[each], rule.score, columns, each) for each in found]

@@ -15,7 +15,7 @@ from components.params import Filter
 from components.reporting.figures import COLOURS, WIDTH, figure, legend, save
 from components.reporting.tables import Page
 from components.stages.filter.rule_counts import RuleCounts
-from components.stages.filter.rules import RULES, Columns, limits
+from components.stages.filter.rules import RULES, Columns, limits, limits_for
 from components.stages.filter.types import FilterCounts
 
 EXAMPLES = 3
@@ -123,7 +123,7 @@ def _plot_scores(tags: Path, counts: RuleCounts, params: Filter, path: Path) -> 
             density = seen[name, source] / (documents * np.diff(edges[name]))
             axes.stairs(density, edges[name], label=source)
         for rule in (rule for rule in RULES if rule.score == name):
-            for limit in limits(rule, params.rules) or ():
+            for limit in limits(rule, limits_for(params, "")) or ():
                 if np.isfinite(limit) and limit <= 10 * edges[name][-1]:
                     axes.axvline(_scaled(name, limit), color=COLOURS[3], lw=1)
         axes.set_title("log10 " * (name == "num_words") + name.replace("_", " "), fontsize=8.5)

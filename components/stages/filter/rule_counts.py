@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from components.params import Filter, FilterRules
-from components.stages.filter.rules import PUBLISHED, RULES, Columns, broken_rules, limits
+from components.stages.filter.rules import PUBLISHED, RULES, Columns, broken_rules, limits, limits_for
 from components.text.language import SURE
 
 OURS = "params.yaml"
@@ -47,7 +47,7 @@ class RuleCounts:
             here = sources == source
             ours = {name: values[here] for name, values in columns.items()}
             broken = np.column_stack(
-                [broken_rules(params.rules_for(source), ours), *(row[here] for row in more.values())]
+                [broken_rules(limits_for(params, source), ours), *(row[here] for row in more.values())]
             )
             alone = broken & (broken.sum(axis=1, keepdims=True) == 1)
             self.documents[source] += int(here.sum())
@@ -79,7 +79,7 @@ class RuleCounts:
         return sorted(
             (rule, source, limit, self.broken[rule, source], self.alone[rule, source], documents)
             for source, documents in self.documents.items()
-            for rule, limit in (_limits(params.rules_for(source)) | (more or {})).items()
+            for rule, limit in (_limits(limits_for(params, source)) | (more or {})).items()
         )
 
     def set_table(self) -> list[tuple]:

@@ -5,12 +5,18 @@ published sets below, whose limits are tuned for web pages and would drop most o
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
-from components.params import FilterRules
+from components.core.errors import UserError
+from components.params import Filter, FilterRules
+from components.params.filter import RuleSet
 from components.text.language import NO_LANGUAGE, SURE
 
+Limits = dict[str, Any]
+"""Limits by the field of `FilterRules`; a rule that is not named is off."""
 Columns = dict[str, np.ndarray]
 """Scores by name, (num_documents,) each, `language` (str) among them."""
 PROSE_WORDS = 40
@@ -65,38 +71,76 @@ RULES = (
 """All rules, in the order in which they are applied: the first one broken names the reason."""
 
 
-def _only(**values: float | tuple[float, float]) -> FilterRules:
-    """Limits of these rules; all others are off."""
-    return FilterRules.model_validate(dict.fromkeys(FilterRules.model_fields) | values)
-
-
+GOPHER_QUALITY: Limits = {
+    "min_words": 50,
+    "max_words": 100_000,
+    "mean_word_length": (3, 10),
+    "max_symbol_word_ratio": 0.1,
+    "max_bullet_lines": 0.9,
+    "max_ellipsis_lines": 0.3,
+    "min_alpha_words": 0.8,
+    "min_stop_words": 2,
+}
+GOPHER_REPETITION: Limits = {
+    "max_duplicate_lines": 0.3,
+    "max_duplicate_line_chars": 0.2,
+    "max_duplicate_paragraphs": 0.3,
+    "max_duplicate_paragraph_chars": 0.2,
+    "max_top_2gram": 0.2,
+    "max_top_3gram": 0.18,
+    "max_top_4gram": 0.16,
+    **{f"max_duplicate_{n}gram": 0.2 - n / 100 for n in range(5, 11)},
+}
+C4: Limits = {"min_sentences": 5, "max_lorem_ipsum": 0, "max_curly_lines": 0}
+FINEWEB: Limits = {
+    "min_punctuated_lines": 0.12,
+    "max_short_lines": 0.67,
+    "max_repeated_line_chars": 0.01,
+    "max_newlines_per_word": 0.3,
+}
 PUBLISHED = {
-    "Gopher quality": _only(
-        min_words=50,
-        max_words=100_000,
-        mean_word_length=(3, 10),
-        max_symbol_word_ratio=0.1,
-        max_bullet_lines=0.9,
-        max_ellipsis_lines=0.3,
-        min_alpha_words=0.8,
-        min_stop_words=2,
-    ),
-    "Gopher repetition": _only(
-        max_duplicate_lines=0.3,
-        max_duplicate_line_chars=0.2,
-        max_duplicate_paragraphs=0.3,
-        max_duplicate_paragraph_chars=0.2,
-        max_top_2gram=0.2,
-        max_top_3gram=0.18,
-        max_top_4gram=0.16,
-        **{f"max_duplicate_{n}gram": 0.2 - n / 100 for n in range(5, 11)},
-    ),
-    "C4": _only(min_sentences=5, max_lorem_ipsum=0, max_curly_lines=0),
-    "FineWeb": _only(
-        min_punctuated_lines=0.12, max_short_lines=0.67, max_repeated_line_chars=0.01, max_newlines_per_word=0.3
-    ),
+    "Gopher quality": FilterRules(**GOPHER_QUALITY),
+    "Gopher repetition": FilterRules(**GOPHER_REPETITION),
+    "C4": FilterRules(**C4),
+    "FineWeb": FilterRules(**FINEWEB),
 }
 """The limits of the papers, for the table of documents they would drop."""
+RULE_SETS: dict[RuleSet, Limits] = {
+    "loose": {
+        "min_words": 5,
+        "max_words": 200_000,
+        "mean_word_length": (2.5, 12.0),
+        "max_symbol_word_ratio": 0.3,
+        "max_bullet_lines": 0.95,
+        "max_ellipsis_lines": 0.5,
+        "min_alpha_words": 0.3,
+        "min_stop_words": 1,
+        "max_duplicate_lines": 0.6,
+        "max_top_2gram": 0.3,
+        "max_duplicate_10gram": 0.8,
+        "max_boilerplate": 0.4,
+        "max_mojibake": 0.01,
+    },
+    "gopher": GOPHER_QUALITY | GOPHER_REPETITION,
+    "c4": C4,
+    "fineweb": GOPHER_QUALITY | GOPHER_REPETITION | C4 | FINEWEB,
+    "off": {},
+}
+"""The sets that `filter.rules` names. FineWeb (Penedo et al. 2024) applies Gopher's and C4's limits before its own."""
+
+
+def limits_for(params: Filter, source: str) -> FilterRules:
+    """The limits that hold for a source: those of the set, under `limits`, under the source's own.
+
+    Raises:
+        UserError: together they leave no text.
+    """
+    limits = RULE_SETS[params.rules] | params.limits | params.per_source.get(source, {})
+    try:
+        return FilterRules.model_validate(limits)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UserError(f"filter.rules {params.rules} with filter.limits and those of {source}: {message}") from None
 
 
 def limits(rule: Rule, rules: FilterRules) -> tuple[float, float] | None:

@@ -27,7 +27,7 @@ from components.similarity.decontaminate import RULE, ContaminationIndex, contam
 from components.stages.filter import report as filter_report
 from components.stages.filter.pii import redact
 from components.stages.filter.quality import scores
-from components.stages.filter.rules import RULES, Columns, broken_rules, explain
+from components.stages.filter.rules import RULES, Columns, broken_rules, explain, limits_for
 from components.stages.filter.types import FilterCounts
 from components.text.language import identify, known_languages
 
@@ -80,7 +80,8 @@ def filter_corpus(
     reconcile("filter", manifest.num_documents, kept.num_documents, dropped.facts["rules"])
     if not kept.num_documents:
         worst = ", ".join(f"{rule} {count}" for rule, count in total.first_rules.most_common(3))
-        raise UserError(f"filter: all {total.documents} documents were dropped ({worst}); relax filter.rules")
+        todo = "choose another set in filter.rules, or wider filter.limits"
+        raise UserError(f"filter: all {total.documents} documents were dropped ({worst}); {todo}")
     with progress.phase("report"):
         report = filter_report.build(manifest, kept, dropped, total, out, params, reports)
     report.write(reports)
@@ -91,11 +92,13 @@ def check(params: Filter, num_documents: int) -> None:
     """Check the settings against the corpus and the language model, before any work.
 
     Raises:
-        UserError: the corpus is empty, or a language in params is unknown.
+        UserError: the corpus is empty, a language in params is unknown, or the limits leave no text.
     """
     if not num_documents:
         raise UserError("filter: the corpus has no documents; see reports/dedup for where they went")
     check_languages(params)
+    for source in ("", *params.per_source):
+        limits_for(params, source)
 
 
 def check_languages(params: Filter) -> None:
@@ -164,7 +167,7 @@ def decide(params: Filter, sources: list[str], columns: Columns) -> dict[int, tu
     result = {}
     by_source = np.array(sources)
     for source in sorted(set(sources)):
-        rules = params.rules_for(source)
+        rules = limits_for(params, source)
         broken = broken_rules(rules, columns)
         for number in np.flatnonzero(broken.any(axis=1) & (by_source == source)).tolist():
             values = {rule.score: float(columns[rule.score][number]) for rule in RULES}

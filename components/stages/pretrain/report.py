@@ -15,7 +15,7 @@ from components.reporting.figures import COLOURS, GREY, WIDTH, chart, figure, sa
 from components.reporting.tables import write_table
 from components.stages.pretrain.heldout_loss import HeldoutEvaluator
 from components.tokens.shards import TokenShards
-from components.training.data_order import described, phases_of
+from components.training.data_order import SHORTEST_WARM_UP, described, phases_of
 from components.training.train_config import TrainResult
 
 RECENT = 20
@@ -155,6 +155,6 @@ def _plot_attention(trained: Trained, tokenizer: tokenizers.Tokenizer, path: Pat
 def windows(params: Pretrain) -> str:
     """Lengths of the windows of a run, in words."""
     phases = phases_of(
-        params.context, params.batch, params.seed, params.steps, params.length_warmup, params.length_warmup_from
+        params.context, params.batch, params.seed, params.steps, params.length_warmup, SHORTEST_WARM_UP
     )
     return described(phases, params.steps)

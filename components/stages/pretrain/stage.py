@@ -31,7 +31,7 @@ from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import END_OF_TEXT, SPECIAL_TOKENS
 from components.training import checkpoint, data_parallel, loop
 from components.training import numerics as floats
-from components.training.data_order import PretrainBatches, pretrain_batches
+from components.training.data_order import SHORTEST_WARM_UP, PretrainBatches, pretrain_batches
 from components.training.lr_schedule import FINAL_WINDOWS, LIVE_WINDOWS
 from components.training.objectives import language_model_loss
 from components.training.train_config import TrainConfig, TrainResult
@@ -82,7 +82,7 @@ class PretrainInputs:
             document_mask=params.document_mask,
             steps=params.steps,
             length_warmup=params.length_warmup,
-            length_warmup_from=params.length_warmup_from,
+            length_warmup_from=SHORTEST_WARM_UP,
         )
 
 
@@ -134,7 +134,7 @@ def pretrain(
             "tokens": params.steps * params.batch * params.context,
             "context": params.context,
             "length_warmup": params.length_warmup,
-            "length_warmup_from": params.length_warmup_from,
+            "length_warmup_from": SHORTEST_WARM_UP,
             "flops": inputs.flops,
             "seed": params.seed,
             "skipped_batches": result.skipped,
@@ -225,7 +225,6 @@ def train_on(
         micro_batch=params.micro_batch,
         context=params.context,
         checkpoint_every=params.checkpoint_every,
-        keep=params.keep,
         keep_every=params.keep_every,
         keep_best=params.keep_best,
         eval_every=params.eval_every,

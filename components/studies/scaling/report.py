@@ -49,7 +49,8 @@ def checked(expected: Sequence[dict[str, Any]], results: Sequence[dict[str, Any]
 def write(fits: Fits, expected: list[dict[str, Any]], results: list[dict[str, Any]], folder: Path) -> str:
     """Write scaling.json, report.md and the plots; returns the report's text."""
     checks = checked(expected, results)
-    facts = {"fits": fits.as_dict(), "checks": checks, "cells": results, "goals": goals(checks)}
+    settings = fits.params.model_dump(mode="json")
+    facts = {"settings": settings, "fits": fits.as_dict(), "checks": checks, "cells": results, "goals": goals(checks)}
     write_json(folder / "scaling.json", rounded(facts))
     text = _markdown(fits, checks)
     write_text(folder / "report.md", text)
@@ -96,7 +97,7 @@ def _markdown(fits: Fits, checks: Sequence[dict[str, Any]]) -> str:
         lines += [
             "",
             f"Standard errors are of {fits.params.seeds} runs each, of which they may be several times too small; "
-            f"set scaling.seeds to {ENOUGH_SEEDS} or more for errors to rely on.",
+            f"set `seeds` of the sweep to {ENOUGH_SEEDS} or more for errors to rely on.",
         ]
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""params.yaml and defaults.yaml hold every key once, documented; what is cut, empty or misspelt is refused by name."""
+"""params.yaml shows what people set, defaults.yaml every key; what is cut, empty or misspelt is refused by name."""
 
 import re
 from pathlib import Path
@@ -15,11 +15,9 @@ from components.params.mix import IDENTITY_GROUPS
 from components.text.identity_terms import GROUPS
 
 ROOT = Path(__file__).resolve().parents[3]
-MOST_KEYS = 150
+MOST_KEYS, MOST_SHOWN = 132, 40
 PARAMS, DEFAULTS = document.params_text(), document.defaults_text()
-LINEAR = """schedule: linear  # Learning rate over time: warmup-stable-decay, cosine, or linear to zero.
-      warmup: 0.02"""
-CAUSAL = "  causal:  # Next-token prediction."
+SIZE, CAUSAL = "      size: 2 ", "  causal: {}  # Next-token prediction."
 SHIPPED = schema.Params().model_dump(mode="json")
 
 
@@ -40,24 +38,37 @@ def test_both_files_are_as_the_schema_has_them() -> None:
 
 
 def test_params_yaml_is_short_and_every_key_is_documented() -> None:
-    own, defaults = layout.leaves(yaml.safe_load(PARAMS)), layout.leaves(yaml.safe_load(DEFAULTS))
-    assert len(own) + sum(len(source) for source in own["ingest.sources"]) <= MOST_KEYS
-    assert not own.keys() & defaults.keys()
-    assert own.keys() | defaults.keys() == {key for key, one in layout.file_keys().items() if not one.section}
-    undocumented = [key for key, one in layout.file_keys().items() if not one.description]
-    assert not undocumented
-    sources = PARAMS.index("  - kind"), PARAMS.index("  watch:")
-    rules = PARAMS.index("    causal:\n"), PARAMS.index("numerics:")  # entries of a map that users fill
-    documented = PARAMS[: sources[0]] + PARAMS[sources[1] : rules[0]] + PARAMS[rules[1] :]
-    lines = (documented + DEFAULTS).splitlines()
-    keys = [line for line in lines if line and not line.startswith("#") and not line.lstrip().startswith("- ")]
-    assert not [line for line in keys if "  # " not in line]
+    keys = {key: one for key, one in layout.file_keys().items() if not one.section}
+    assert len(keys) <= MOST_KEYS
+    assert len(layout.SHOWN) <= MOST_SHOWN
+    assert layout.leaves(yaml.safe_load(PARAMS)).keys() - {"pretrain.causal", "pretrain.masked"} == set(layout.SHOWN)
+    defaults = layout.leaves(yaml.safe_load(DEFAULTS))
+    assert {key for key in defaults if not key.startswith("ingest.source_defaults")} == keys.keys()
+    assert not [key for key, one in layout.file_keys().items() if not one.description]
 
 
 def test_every_key_of_the_schema_stands_in_a_file() -> None:
-    assert layout.leaves(layout.resolved(layout.overlaid(yaml.safe_load(DEFAULTS), yaml.safe_load(PARAMS)))) == (
-        layout.leaves(SHIPPED)
+    for text in (DEFAULTS, PARAMS):
+        tree = layout.resolved(layout.overlaid(layout.default_tree(), yaml.safe_load(text)))
+        assert schema.parse(tree) == schema.Params()
+
+
+def test_a_size_derives_what_is_left_empty(files: Path) -> None:
+    files.write_text(PARAMS.replace(SIZE, "      size: 8 ").replace(CAUSAL, "  causal: {steps: 7}  #"))
+    pretrain = schema.load(files).pretrain
+    assert (pretrain.masked.model.width, pretrain.masked.batch, pretrain.masked.steps) == (512, 32, 14_400)
+    assert pretrain.masked.optimizer.embedding_lr == pytest.approx(0.01)
+    assert (pretrain.causal.batch, pretrain.causal.steps) == (32, 7)
+
+
+def test_branches_of_finetuning_share_their_settings(files: Path) -> None:
+    files.write_text(
+        PARAMS.replace("  steps: 100 ", "  steps: 60 ").replace("  instruct: ", "  instruct:\n    batch: 4\n    # ")
     )
+    tuned = schema.load(files).finetune
+    assert (tuned.instruct.steps, tuned.classify.steps, tuned.prefer.steps) == (60, 60, 60)
+    assert (tuned.instruct.batch, tuned.classify.batch) == (4, 16)
+    assert (tuned.classify.context, tuned.prefer.learning_rate) == (96, 1e-4), "what a branch has of its own"
 
 
 def test_a_file_cut_at_any_line_is_refused(files: Path) -> None:
@@ -89,61 +100,55 @@ def test_an_empty_file_is_refused_in_one_sentence(files: Path, text: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "says"),
+    ("old", "new", "says"),
     [
         (
-            "params.yaml",
-            "  ngram: 5 ",
+            "  threshold: 0.7 ",
             "  # ",
-            ["params.yaml: dedup.ngram is missing", "add `dedup.ngram: 5`", "--preset"],
+            ["params.yaml: dedup.threshold is missing", "add `dedup.threshold: 0.7`", "greenhouse edit"],
         ),
-        ("defaults.yaml", "  bands: 32 ", "  # ", ["defaults.yaml: dedup.bands is missing", "--defaults"]),
-        ("params.yaml", "  threshold: 0.7 ", "  treshold: 0.7 ", ["dedup.treshold", "unknown key"]),
-        ("defaults.yaml", "  bands: 32 ", "  bands: many ", ["defaults.yaml: dedup.bands = 'many'", "integer"]),
+        ("  threshold: 0.7 ", "  treshold: 0.7 ", ["dedup.treshold", "unknown key"]),
+        ("  near: true ", "  bands: many\n  near: true ", ["params.yaml: dedup.bands = 'many'", "integer"]),
+        ("    steps: ", "    steps: many ", ["params.yaml: pretrain.common.steps = 'many'", "integer"]),
+        (SIZE, "      size: many ", ["params.yaml: pretrain.common.model.size = 'many'", "integer"]),
+        (CAUSAL, "  causal: {steps: 0}", ["pretrain.causal.steps = 0", "greater than or equal to 1"]),
+        (CAUSAL, "  causal: {stepz: 5}", ["pretrain.causal.stepz", "unknown key"]),
+        (CAUSAL, "  causal: {optimizer: {matrix_lr: .inf}}", ["optimizer.matrix_lr = inf", "finite"]),
         (
-            "params.yaml",
-            "    steps: 900 ",
-            "    steps: many ",
-            ["params.yaml: pretrain.common.steps = 'many'", "integer"],
-        ),
-        (
-            "params.yaml",
             CAUSAL,
-            f"{CAUSAL}\n    steps: 0",
-            ["pretrain.causal.steps = 0", "greater than or equal to 1"],
+            "  causal: {optimizer: {schedule: wsd, warmup: 0.9}}",
+            ["pretrain.causal.optimizer", "warmup 0.9 and decay 0.6"],
         ),
-        ("params.yaml", CAUSAL, f"{CAUSAL}\n    stepz: 5", ["pretrain.causal.stepz", "unknown key"]),
+        ("  rules: loose ", "  rules: strict ", ["filter.rules = 'strict'", "'gopher'"]),
+        ("  limits: {}", "  limits: {min_words: -5}", ["filter.limits.min_words = -5"]),
+        ("  limits: {}", "  limits: {min_wordz: 5}", ["filter.limits.min_wordz", "unknown key"]),
         (
-            "params.yaml",
-            f"{CAUSAL}\n    model:  # Shape of the network.\n      tied: false",
-            f"{CAUSAL}\n    # ",
-            ["pretrain.causal.model.tied is missing", "add `pretrain.causal.model.tied: false`"],
+            "  limits: {}",
+            "  limits: {min_words: 5, max_words: 4}",
+            ["filter.limits", "min_words 5 is more than max_words 4"],
         ),
-        ("params.yaml", "matrix_lr: 0.02 ", "matrix_lr: .inf ", ["optimizer.matrix_lr = inf", "finite"]),
-        (
-            "params.yaml",
-            LINEAR,
-            LINEAR.replace("linear", "wsd").replace("0.02", "0.9"),
-            ["pretrain.common.optimizer", "warmup 0.9 and decay 0.6"],
-        ),
-        ("params.yaml", "min_words: 5 ", "min_words: -5 ", ["filter.rules.min_words = -5"]),
-        (
-            "params.yaml",
-            "max_words: 200000 ",
-            "max_words: 4 ",
-            ["filter.rules", "min_words 5 is more than max_words 4"],
-        ),
-        ("params.yaml", "    name: python-docs", "    nam: python-docs", ["ingest.sources.0", "unknown key"]),
+        ("    name: python-docs", "    nam: python-docs", ["ingest.sources.0", "unknown key"]),
     ],
 )
-def test_a_fault_is_named_where_it_stands(files: Path, name: str, old: str, new: str, says: list[str]) -> None:
-    path = files.with_name(name)
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new, 1))
+def test_a_fault_is_named_where_it_stands(files: Path, old: str, new: str, says: list[str]) -> None:
+    assert old in PARAMS
+    files.write_text(PARAMS.replace(old, new, 1))
     with pytest.raises(UserError) as error:
         schema.load(files)
     assert all(word in str(error.value) for word in says), str(error.value)
     assert "more)" not in str(error.value), "a shared key is one fault"
+
+
+def test_an_edited_defaults_yaml_is_refused(files: Path) -> None:
+    """It changes nothing but what DVC takes for stale."""
+    path = files.with_name("defaults.yaml")
+    for text in (DEFAULTS.replace("  bands: 32 ", "  bands: 16 "), ""):
+        path.write_text(text)
+        with pytest.raises(UserError, match=r"defaults\.yaml: not as the schema has it; write it anew"):
+            schema.load(files)
+    path.unlink()
+    with pytest.raises(UserError, match="write it anew"):
+        schema.load(files)
 
 
 @pytest.mark.parametrize(("text", "says"), [("- 1\n", "holds a list"), ("dedup: [\n", "line 2: not valid YAML")])
@@ -157,7 +162,7 @@ def test_what_is_no_mapping_is_refused(files: Path, text: str, says: str) -> Non
 
 
 def test_a_key_that_stands_twice_is_refused_with_both_lines(files: Path) -> None:
-    shipped = {"    steps: 900 ": "pretrain.common.steps", "    name: python-docs": "ingest.sources.0.name"}
+    shipped = {"    context: 256 ": "pretrain.common.context", "    name: python-docs": "ingest.sources.0.name"}
     for old, twice in shipped.items():
         at = PARAMS[: PARAMS.index(old)].count("\n") + 1
         files.write_text(PARAMS.replace(old, f"{old.split(':')[0]}: 7\n{old}", 1))
@@ -179,20 +184,12 @@ def test_an_advanced_key_written_in_params_yaml_wins(files: Path) -> None:
 
 
 def test_a_branch_overrides_a_shared_key_for_itself_alone(files: Path) -> None:
-    files.write_text(PARAMS.replace(CAUSAL, f"{CAUSAL}\n    steps: 9\n    optimizer: {{grad_clip: 2.0}}"))
+    files.write_text(PARAMS.replace(CAUSAL, "  causal: {steps: 9, optimizer: {grad_clip: 2.0}}"))
     causal, masked = schema.load(files).pretrain.causal, schema.load(files).pretrain.masked
     shipped = schema.Params().pretrain.causal
     assert (causal.steps, causal.optimizer.grad_clip) == (9, 2.0)
     assert causal.optimizer.model_copy(update={"grad_clip": 1.0}) == shipped.optimizer
     assert masked == schema.Params().pretrain.masked
-
-
-def test_a_source_gets_the_defaults_of_its_kind(files: Path) -> None:
-    path = files.with_name("defaults.yaml")
-    path.write_text(path.read_text().replace("licence: NOASSERTION", "licence: MIT"))
-    source = {"kind": "files", "name": "mine", "path": "/texts"}
-    changed = schema.read(files).overlaid({"ingest": {"sources": [source]}}).params().ingest.sources[0]
-    assert changed == schema.Files(name="mine", path="/texts", licence="MIT")
 
 
 def test_a_mapping_that_a_user_fills_is_replaced_whole(files: Path) -> None:
@@ -206,7 +203,9 @@ def test_effective_values_of_a_stage_are_what_the_schema_has() -> None:
     own, defaults = yaml.safe_load(PARAMS), yaml.safe_load(DEFAULTS)
     read = {
         "params.yaml": {key: layout.value_at(own, key) for key in ("pretrain.common", "pretrain.masked", "numerics")},
-        "defaults.yaml": {key: layout.value_at(defaults, key) for key in ("pretrain.common", "numerics")},
+        "defaults.yaml": {
+            key: layout.value_at(defaults, key) for key in ("pretrain.common", "pretrain.masked", "numerics")
+        },
     }
     assert layout.effective(read) == {"numerics": SHIPPED["numerics"], "pretrain.masked": SHIPPED["pretrain"]["masked"]}
     read = {"defaults.yaml": {"ingest": defaults["ingest"]}, "params.yaml": {"ingest": own["ingest"]}}

@@ -9,12 +9,11 @@ import pytest
 from components.core.errors import UserError
 from components.core.report import Report
 from components.corpus.corpus import read_corpus, read_manifest
-from components.params import Decontaminate, Filter, FilterRules
+from components.params import Decontaminate, Filter
 from components.similarity.decontaminate import ContaminationIndex, contamination_index
 from components.stages.filter.stage import filter_corpus
 from tests.components.real_text import corpus, document, modules, places, tree
 
-OFF = FilterRules.model_validate(dict.fromkeys(FilterRules.model_fields))
 ITEM = "the quick brown fox jumps over the lazy dog tonight"
 LONG_ITEM = "in the beginning there was a very small model that nobody had trained on any text at all"
 
@@ -43,7 +42,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def run(folders: dict[str, Path], out: Path, workers: int = 1, **settings: float) -> Report:
-    params = Filter(rules=OFF, redact=[], decontaminate=Decontaminate(**settings))
+    params = Filter(rules="off", redact=[], decontaminate=Decontaminate(**settings))
     return filter_corpus(params=params, workers=workers, **folders, **places(out))
 
 

@@ -30,7 +30,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             for name in names:
                 writer.add(Document(name, texts[name], "docs", "1", name, name, "MIT", "test", "2025-01-01", "0" * 64))
     (tmp_path / "eval_sets").mkdir()
-    write_params(tmp_path, {"filter.rules.min_words": 4, "runtime.workers": 1})
+    write_params(tmp_path, {"filter.limits": {"min_words": 4}, "runtime.workers": 1})
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["flows.stage", "filter", "--dry-run"])
     monkeypatch.delenv("DVC_STAGE", raising=False)

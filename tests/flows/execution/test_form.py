@@ -60,7 +60,7 @@ def test_fields_are_the_keys_they_name() -> None:
     params = applied(vocabulary=512, steps=9, width=None, device="cuda", budget={"hours": 2.0}, task="heading")
     assert params.tokenize.vocab_size == 512
     assert {params.pretrain.causal.steps, params.pretrain.masked.steps} == {9}
-    assert params.pretrain.masked.model.width is None
+    assert params.pretrain.masked.model.width == 128
     assert params.numerics.device == "cuda"
     assert params.runtime.budget.hours == 2.0
     assert params.finetune.instruct.task == "heading"

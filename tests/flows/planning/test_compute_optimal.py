@@ -27,7 +27,7 @@ SWEEP = Scaling(bootstrap=20)
 
 
 def params(**budget: object) -> Params:
-    return Params(runtime=Runtime(budget=Budget(**budget), grid=Grid(zone="FRA", pue=1.0)), scaling=SWEEP)  # type: ignore[arg-type]
+    return Params(runtime=Runtime(budget=Budget(**budget), grid=Grid(zone="FRA", pue=1.0)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,10 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
         facts = {"name": cell.name, "purpose": "fit", "width": cell.width, "budget": cell.budget, "size": cell.size}
         results.append(facts | {"tokens": cell.tokens, "flops": cell.flops, "loss": loss})
     folder = tmp_path_factory.mktemp("scaling")
-    write_json(folder / "scaling.json", {"fits": Fits.of(SWEEP, results).as_dict(), "cells": results})
+    write_json(
+        folder / "scaling.json",
+        {"settings": SWEEP.model_dump(mode="json"), "fits": Fits.of(SWEEP, results).as_dict(), "cells": results},
+    )
     return folder
 
 
@@ -60,7 +63,7 @@ def test_a_sweep_made_before_the_law_had_a_power_is_fitted_again(swept: Path, tm
     facts = read_json(swept / "scaling.json")
     del facts["fits"]["law"]["power"]
     write_json(tmp_path / "scaling.json", facts)
-    law, again = (read_law(folder / "scaling.json", 2).law for folder in (swept, tmp_path))
+    law, again = (read_law(folder / "scaling.json")[0].law for folder in (swept, tmp_path))
     assert again.loss(2e5, 3e6) == pytest.approx(law.loss(2e5, 3e6), rel=0.01)
 
 

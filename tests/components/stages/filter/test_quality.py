@@ -11,9 +11,9 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.params import FilterRules
+from components.params import Filter
 from components.stages.filter.quality import STOP_WORDS, scores
-from components.stages.filter.rules import RULES, broken_rules
+from components.stages.filter.rules import RULES, broken_rules, limits_for
 from components.stages.filter.spacy_rules import split
 from tests.components.real_text import modules
 
@@ -233,7 +233,7 @@ GERMAN = "Die Größe der Übung fällt später schöner aus, als die Gäste im 
 def broken_by_default(text: str) -> set[str]:
     """Default rules that a text breaks."""
     columns = scores([text]) | {"language": np.array(["en"]), "language_score": np.ones(1), "language_kept": np.ones(1)}
-    (row,) = broken_rules(FilterRules(), columns)
+    (row,) = broken_rules(limits_for(Filter(), ""), columns)
     return {rule.name for rule, is_broken in zip(RULES, row, strict=True) if is_broken}
 
 

@@ -14,7 +14,7 @@ import pytest
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
 from components.corpus.corpus import Document, read_corpus, read_manifest
-from components.params import Filter, FilterRules
+from components.params import Filter
 from components.stages.filter.dry_run import dry_run
 from components.stages.filter.report import histograms, read_tags
 from components.stages.filter.rule_counts import RuleCounts
@@ -141,8 +141,7 @@ def test_limits_per_source(tmp_path: Path) -> None:
     texts = [
         document(f"{source}/{at}", each.text, source) for source in ("a", "b") for at, each in enumerate(modules()[:20])
     ]
-    off = dict.fromkeys(FilterRules.model_fields)
-    params = Filter(rules=FilterRules.model_validate(off), per_source={"b": {"max_words": 300}}, redact=[])
+    params = Filter(rules="off", per_source={"b": {"max_words": 300}}, redact=[])
     gone = dropped(run(tmp_path, texts, params))
     assert gone
     assert all(location.startswith("b/") and rule == "max_words" for location, (rule, _) in gone.items())
@@ -152,8 +151,7 @@ def test_limits_per_source(tmp_path: Path) -> None:
 
 def test_wanted_languages(tmp_path: Path) -> None:
     documents = [document(name, text) for name, text in ORDINARY.items()]
-    rules = FilterRules(min_language_score=0.5)
-    run(tmp_path, documents, Filter(rules=rules, languages=["de", "fr"]))
+    run(tmp_path, documents, Filter(limits={"min_language_score": 0.5}, languages=["de", "fr"]))
     assert {each.location for each in read_corpus(tmp_path / "out/train")} == {"German", "French"}
 
 
@@ -164,7 +162,7 @@ def test_unknown_language_is_refused(tmp_path: Path) -> None:
 
 def test_nothing_left_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"all 3 documents were dropped \(min_words 3\)"):
-        run(tmp_path, list(modules()[:3]), Filter(rules=FilterRules(min_words=10**6, max_words=None)))
+        run(tmp_path, list(modules()[:3]), Filter(limits={"min_words": 10**6, "max_words": None}))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -194,8 +192,7 @@ def test_dry_run_says_what_holds_evaluation_text(tmp_path: Path) -> None:
     item = document("item", modules()[0].text + "\nThe quick brown fox jumps over the lazy dog tonight.")
     train = corpus(tmp_path / "train", [*modules()[1:5], document("copy", held.text), item])
     heldout = corpus(tmp_path / "heldout", [held])
-    off = FilterRules.model_validate(dict.fromkeys(FilterRules.model_fields))
-    text = dry_run(train, Filter(rules=off), heldout=heldout, items=tmp_path / "eval_sets")
+    text = dry_run(train, Filter(rules="off"), heldout=heldout, items=tmp_path / "eval_sets")
     assert "| contaminated | docs | an item, or > 0.3 held-out | 2 | 2 | 6 |" in text
     assert "| params.yaml | docs | 2 | 6 |" in text
     section = text.partition("## contaminated")[2]

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from components.carbon.ledger.reader import read
 from components.core.errors import Stopped, UserError
 from components.core.files import read_json, write_json
 from components.model import export
-from components.params import Budget, Evaluate, ProjectBudget, Runtime, Scaling, parse
+from components.params import Budget, Evaluate, ProjectBudget, Runtime, Scaling
 from components.studies.scaling import law as scaling_law
 from components.studies.scaling import report, sweep
 from components.studies.scaling.fits import Fits
@@ -178,8 +179,8 @@ def test_predictions_are_right_where_the_law_holds_and_the_report_says_how_right
 
 
 def test_one_seed_is_refused_for_an_error_of_it_has_no_standard_error() -> None:
-    with pytest.raises(UserError, match=r"scaling\.seeds"):
-        parse({"scaling": {"seeds": 1}})
+    with pytest.raises(ValidationError, match="seeds"):
+        Scaling(seeds=1)
 
 
 def test_the_error_is_the_mean_over_seeds_and_the_interval_has_their_noise() -> None:
