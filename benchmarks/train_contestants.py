@@ -93,7 +93,7 @@ class _Ticking(Progress):
 
 def ours(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
     """Ours as it ships, but for the shape, which all share: `rate` is that of the matrices, and of the embedding."""
-    from components.training.data_order import pretrain_batches
+    from components.training.data_order import SHORTEST_WARM_UP, pretrain_batches
     from components.training.loop import train
     from components.training.objectives import language_model_loss
     from components.training.train_config import TrainConfig
@@ -104,7 +104,7 @@ def ours(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
     batches = pretrain_batches(
         TokenShards.open(job.corpus / "train"), context=CONTEXT, batch=BATCH, seed=job.seed, mask_rate=None,
         document_mask=False, steps=job.steps, length_warmup=shipped.length_warmup,
-        length_warmup_from=shipped.length_warmup_from,
+        length_warmup_from=SHORTEST_WARM_UP,
     )  # fmt: skip
     settings = TrainConfig(job.steps, shipped.optimizer.model_copy(update=rates), checkpoint_every=job.steps)
     clock.tick()
