@@ -2,6 +2,7 @@
 
 python -m flows.account                         since its first run
 python -m flows.account --since 2026-01-31      since a day
+python -m flows.account --rate 2.5              with what it comes to at 2.5 per device-hour
 """
 
 from typing import Any
@@ -11,8 +12,13 @@ from flows.system import paths
 from flows.system.command import parser_of, run_command
 
 
-def project(since: str) -> str:
-    """What the project has cost since a day (UTC), by stage and by how the runs ended."""
+def project(since: str, rate: float = 0.0) -> str:
+    """What the project has cost since a day (UTC), by stage and by how the runs ended.
+
+    Args:
+        since: ISO date or time; "" for all.
+        rate: price of a device-hour, in any currency: a GPU's, or the machine's where none was used; 0 leaves it out.
+    """
     from components.carbon.footprint import intensity
     from components.carbon.footprint.costs import LedgerCosts, project_total
     from components.carbon.ledger import reader
@@ -20,34 +26,40 @@ def project(since: str) -> str:
     grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
     ledger_costs = LedgerCosts(reader.read(paths.LEDGER), grid, intensity.resolve(grid, paths.ROOT))
     total = project_total(ledger_costs, since)
-    lines = [f"{'':<24} {'processes':>9} {'Wh':>24} {'gCO2e':>26}"]
+    head = f"{'':<24} {'processes':>9} {'device-hours':>12} {'CPU-hours':>10} {'Wh':>24} {'gCO2e':>26}"
+    lines = [head + (f" {f'at {rate:g}':>10}" if rate else "")]
     for by in ("by_stage", "by_outcome", "by_experiment"):
         lines.append(by.replace("_", " "))
-        lines += [_line(f"  {name or 'Running'}", row, str(row["runs"])) for name, row in sorted(total[by].items())]
-    lines.append(_line("all, since " + (since or "the first run"), total["total"], ""))
+        lines += [_line(f"  {name or 'Running'}", row, rate) for name, row in sorted(total[by].items())]
+    lines.append(_line("all, since " + (since or "the first run"), total["total"] | {"runs": ""}, rate))
     saved = total["cache_saved"]
-    lines.append(_line("saved by DVC's cache", saved, str(saved["stages"])))
-    lines.append(_line("nobody's (unattributed)", total["unattributed"], ""))
-    if "price" in total["total"]:
-        lines.append(f"price: {total['total']['price'][1]:.4f} {grid.currency}")
+    lines.append(_line("saved by DVC's cache", saved | {"runs": saved["stages"]}))
+    lines.append(_line("nobody's (unattributed)", total["unattributed"]))
     known = ledger_costs.intensity
-    source = f"{known.source}; PUE {known.pue.mid:g} in grams and price ({known.pue_source})"
+    source = f"{known.source}; PUE {known.pue.mid:g} in grams ({known.pue_source})"
     lines.append(f"grid: {source}; hosts: {', '.join(total['hosts']) or 'none'}")
     return "\n".join(lines)
 
 
-def _line(name: str, cost: dict[str, Any], runs: str) -> str:
+def _line(name: str, cost: dict[str, Any], rate: float = 0.0) -> str:
+    """A row of the bill; a column that the cost does not have stays empty."""
     low, mid, high = (1000 * value for value in cost["kwh"])
     grams_low, grams, grams_high = cost["grams"]
     energy, carbon = f"{mid:.3g} ({low:.3g}..{high:.3g})", f"{grams:.3g} ({grams_low:.3g}..{grams_high:.3g})"
-    return f"{name:<24} {runs:>9} {energy:>24} {carbon:>26}"
+    device = cpu = price = ""
+    if "device_hours" in cost:
+        device, cpu = f"{cost['device_hours']:.3g}", f"{cost['cpu_s'] / 3600:.3g}"
+        price = f" {rate * cost['device_hours']:>10.2f}" if rate else ""
+    return f"{name:<24} {cost.get('runs', ''):>9} {device:>12} {cpu:>10} {energy:>24} {carbon:>26}{price}"
 
 
 def main() -> None:
     """Print the project's total."""
     parser = parser_of("account", __doc__)
     parser.add_argument("--since", default="", metavar="DATE", help="a day in UTC, such as 2026-01-31; empty for all")
-    print(project(parser.parse_args().since))
+    parser.add_argument("--rate", type=float, default=0.0, metavar="PRICE", help="price of a device-hour")
+    arguments = parser.parse_args()
+    print(project(arguments.since, arguments.rate))
 
 
 if __name__ == "__main__":

@@ -292,10 +292,7 @@ def _energy(ledger_costs: Any, one: Snapshot) -> str:
     cost = ledger_costs.cost(Spans(list(within.values())))
     absent = len(wanted) - len({span.stage for span in spans})
     missing = f"; {absent} of {len(wanted)} stages are not in this machine's ledger" if absent else ""
-    figures = [_figure(cost["kwh"], ".6f", "kWh"), _figure(cost["grams"], ".3f", "gCO2e")]
-    if "price" in cost:
-        figures.append(_figure(cost["price"], ".4f", ledger_costs.grid.currency))
-    return ", ".join(figures) + missing
+    return f"{_figure(cost['kwh'], '.6f', 'kWh')}, {_figure(cost['grams'], '.3f', 'gCO2e')}{missing}"
 
 
 def _figure(bounds: list[float], form: str, unit: str) -> str:

@@ -44,11 +44,7 @@ class Grid(Section):
     machine: Literal["server", "workstation", "laptop"] = "server"
     """Kind of machine, for the carbon of making it and of cooling it (components/carbon/constants.json)."""
     pue: float | None = Field(default=None, ge=1.0)
-    """Building's energy per energy of the machine, in grams and price; null: 1, of a server the published range."""
-    price_per_kwh: float = Field(default=0.0, ge=0.0)
-    """Price of electricity; 0 leaves cost out."""
-    currency: str = "EUR"
-    """Currency of the price."""
+    """Building's energy per energy of the machine, in grams; null: 1, of a server the published range."""
 
 
 class Runtime(Section):

@@ -13,13 +13,11 @@ from tests.components.finished_project import ledger
 
 @pytest.fixture
 def spent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout whose ledger has a run of two stages; its params.yaml sets a price."""
+    """A checkout whose ledger has a run of two stages."""
     root = tmp_path / "greenhouse"
     root.mkdir()
-    text = (paths.ROOT / "params.yaml").read_text()
-    assert "price_per_kwh: 0.0" in text
-    (root / "params.yaml").write_text(text.replace("price_per_kwh: 0.0", "price_per_kwh: 0.3"))
-    shutil.copy(paths.ROOT / "defaults.yaml", root)
+    for name in ("params.yaml", "defaults.yaml"):
+        shutil.copy(paths.ROOT / name, root)
     monkeypatch.setattr(paths, "ROOT", root)
     monkeypatch.setattr(paths, "LEDGER", root / "ledger")
     ledger(root / "ledger", root, {"dedup": 0.05, "filter": 0.05})
@@ -36,18 +34,27 @@ def test_the_total_of_the_project(spent: Path) -> None:
     found = rows(said)
     assert {"dedup", "filter", "orchestration", "Completed", "workspace"} <= set(found)
     assert found["dedup"][0] == "1"  # runs
-    assert float(found["dedup"][1]) > 0
+    assert all(float(value) > 0 for value in found["dedup"][1:4])  # device-hours, CPU-hours, Wh
     assert found["Completed"][0] == "3"  # two stages, and the run around them
     assert found["Completed"][1:] == found["workspace"][1:]
-    assert float(found["price:"][0]) >= 0
     assert "all, since the first run" in said
     assert "nobody's (unattributed)" in said
+
+
+def test_a_rate_multiplies_the_device_hours(spent: Path) -> None:
+    plain, dear = (account.project("", rate).splitlines() for rate in (0.0, 1e6))
+    assert dear[0] == f"{plain[0]}   at 1e+06"
+    (row,) = [line for line in dear if line.startswith("all, since the first run")]
+    device_hours, price = float(row[len("all, since the first run") :].split()[0]), float(row.split()[-1])
+    assert price == pytest.approx(1e6 * device_hours, rel=0.01)
+    (saved,) = [line for line in dear if line.startswith("saved by DVC")]
+    assert saved in plain  # took no device's time
 
 
 def test_nothing_was_spent_since_a_day_to_come(spent: Path) -> None:
     said = rows(account.project("2999-01-01"))
     assert "dedup" not in said
-    assert said["all,"][:3] == ["since", "2999-01-01", "0"]
+    assert said["all,"][:5] == ["since", "2999-01-01", "0", "0", "0"]
 
 
 def test_a_date_that_is_none_is_refused(spent: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Costs of a set of spans (energy, carbon, hardware, money), and the spans that made the current artifacts.
+"""Costs of a set of spans (energy, carbon, hardware), and the spans that made the current artifacts.
 
 A figure is a triple low, mid, high. Attempts that failed, were stopped or killed on the way to an artifact are part of
 its cost and shown apart; what DVC took from its cache cost nothing now and shows what it cost when it was made.
@@ -24,7 +24,7 @@ WORKSPACE = "workspace"
 
 @dataclass(frozen=True)
 class LedgerCosts:
-    """A ledger with the grid that turns its joules into grams and money."""
+    """A ledger with the grid that turns its joules into grams."""
 
     ledger: Ledger
     grid: "Grid"
@@ -33,19 +33,15 @@ class LedgerCosts:
     def cost(self, spans: Spans) -> dict:
         """Everything a set of spans cost; plain JSON, triples as [low, mid, high].
 
-        `kwh` is the machines' own, as in budgets, forecasts and metrics; `grams` and `price` include PUE.
+        `kwh` is the machines' own, as in budgets, forecasts and metrics; `grams` include PUE.
         """
-        kwh = spans.energy.kwh
-        result = {
-            "kwh": kwh.as_list(),
+        return {
+            "kwh": spans.energy.kwh.as_list(),
             "grams": self.intensity.grams(spans.hours).as_list(),
             "embodied_grams": self.embodied(spans).as_list(),
             "cpu_s": spans.cpu_s,
             "elapsed_s": spans.elapsed_s,
         }
-        if self.grid.price_per_kwh:
-            result["price"] = (kwh * self.intensity.pue * self.grid.price_per_kwh).as_list()
-        return result
 
     def embodied(self, spans: Spans) -> Bounds:
         """CO2e of making the machines, the spans' share."""
@@ -59,6 +55,14 @@ class LedgerCosts:
 def num_gpus(spans: Spans) -> int:
     """GPUs that spans of one host have used."""
     return sum(name.startswith("gpu") for name in spans.parts)
+
+
+def device_hours(spans: Spans) -> float:
+    """Hours of the devices that spans used: of each GPU, or of the machine where a span used none.
+
+    What ran at once on a machine shares its hours (`Spans.share_s`), so that parts add up to the whole.
+    """
+    return sum(one.share_s * max(1, num_gpus(one)) for one in (Spans([span]) for span in spans)) / 3600
 
 
 # -- spans of the current artifacts ------------------------------------------------------------------------------------
@@ -118,8 +122,8 @@ def project_total(ledger_costs: LedgerCosts, since: str = "") -> dict:
     A run counts if it began since then.
 
     Returns:
-        `total`, `by_outcome`, `by_stage` and `by_experiment` (cost and number of runs each), `cache_saved`,
-        `unattributed` (`kwh` and `grams` of no span), `since`, `hosts`.
+        `total`, `by_outcome`, `by_stage` and `by_experiment` (cost, `device_hours` and number of `runs` each),
+        `cache_saved`, `unattributed` (`kwh` and `grams` of no span), `since`, `hosts`.
 
     Raises:
         UserError: `since` is no date.
@@ -132,17 +136,17 @@ def project_total(ledger_costs: LedgerCosts, since: str = "") -> dict:
         "by_stage": lambda span: span.stage,
         "by_experiment": lambda span: run if (run := span.labels.get("run", "")) in experiment_runs else WORKSPACE,
     }
+
+    def billed(group: Spans) -> dict:
+        return ledger_costs.cost(group) | {"device_hours": device_hours(group), "runs": _runs(group)}
+
     groups = {
-        by: {
-            name: ledger_costs.cost(group) | {"runs": _runs(group)}
-            for name, group in sorted(spans.grouped(key).items())
-        }
-        for by, key in keys.items()
+        by: {name: billed(group) for name, group in sorted(spans.grouped(key).items())} for by, key in keys.items()
     }
     rest = ledger.unattributed_hours(begin)
     return {
         "since": since,
-        "total": ledger_costs.cost(spans),
+        "total": billed(spans),
         **groups,
         "cache_saved": cache_saved(ledger_costs, begin),
         "unattributed": {

@@ -1,7 +1,7 @@
-"""Embodied carbon and the SCI score, after ISO/IEC 21031:2024 (Software Carbon Intensity).
+"""Embodied carbon of machines, after ISO/IEC 21031:2024 (Software Carbon Intensity).
 
 M = TE x TS x RS: what making the machine emitted, times the share of its life it was in use for this, times the share
-of it that was reserved. SCI = (E x I + M) per R. The boundary, R and every constant are named in what is printed.
+of it that was reserved. Every constant is named in what is printed.
 """
 
 from dataclasses import dataclass
@@ -43,8 +43,3 @@ def machine(kind: str, share_s: float, threads: int, gpus: int = 0) -> Embodied:
 def _share(name: str, share_s: float) -> Bounds:
     life_s = constants.rows()[name]["lifetime_years"] * YEAR_S
     return constants.bounds(name) * (1000 * share_s / life_s)
-
-
-def sci(operational: Bounds, embodied: Bounds, units: float) -> Bounds | None:
-    """Grams per unit R (for instance one million tokens trained); None if nothing was done."""
-    return (operational + embodied) * (1 / units) if units > 0 else None

@@ -110,9 +110,8 @@ def cost_text(cost: CostAnswer) -> str:
     first, last = cost.stages[0], cost.stages[-1]
     behind = f"the {len(cost.stages)} stages behind it, {first} to {last}" if first != last else f"{last} alone"
     missing = f" Not in this ledger: {', '.join(cost.missing)}." if cost.missing else ""
-    price = f", {cost.price}" if cost.price else ""
     return (
-        f"{watt_hours(cost.kwh)} Wh, {bounds(cost.grams)} g CO2e{price} for {behind}, "
+        f"{watt_hours(cost.kwh)} Wh, {bounds(cost.grams)} g CO2e for {behind}, "
         f"without evaluation and what ran around them ({watt_hours(cost.attempts_kwh, early)}); "
         f"its own stage {cost.own_kwh[1] * 1000:.3g} Wh. "
         f"Forecast: {known(cost.forecast, forecast_text)}. "

@@ -117,7 +117,6 @@ class CostAnswer(AccountRecord):
     attempts: int
     attempts_kwh: Triple
     forecast: Forecast | NotKnown
-    price: str
     stages: list[str]
     missing: list[str]
     measured: bool

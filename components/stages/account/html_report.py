@@ -189,14 +189,11 @@ def _cost_facts(summary: Summary) -> list[str]:
     """Sentences on what the figures of the cost stand on."""
     cost, project = summary.cost, summary.project
     saved, rest = project["cache_saved"], project["unattributed"]
-    facts = [
+    return [
         f"Machine: {cost.hardware}; counter of busy time: {', '.join(cost.counters) or 'none'}.",
         f"Carbon intensity: {cost.intensity}.",
-        f"PUE {cost.pue:g} ({cost.pue_source}) is counted in grams and price, not in Wh.",
+        f"PUE {cost.pue:g} ({cost.pue_source}) is counted in grams, not in Wh.",
         f"Making the machine: {bounds(cost.total.embodied_grams)} g CO2e more ({cost.embodied_source}).",
         f"Saved by DVC's cache: {_spent(saved)} in {saved['stages']} stage runs, by what each cost when it last ran.",
         f"Unattributed, what this machine used meanwhile for anything else: {_spent(rest)}.",
     ]
-    if sci := summary.sci_grams_per_mtok:
-        facts.append(f"SCI (ISO/IEC 21031:2024), per million tokens trained, hardware included: {bounds(sci)} g CO2e.")
-    return facts + ([f"Price: {cost.price[1]:.4f} {cost.currency}."] if cost.price else [])

@@ -268,7 +268,6 @@ def cost_answer(model: str, behind: list[str], cost: Cost, forecasts: list[dict[
     if not rows:
         return NotKnown(not_known="the ledger has no completed run of the stages behind this model")
     totals = {name: _sum([getattr(row, name) for row in rows.values()]) for name in _SUMMED}
-    price = _sum([row.price or [0.0] * 3 for row in rows.values()])
     return CostAnswer(
         **totals,
         own_kwh=own.kwh,
@@ -278,7 +277,6 @@ def cost_answer(model: str, behind: list[str], cost: Cost, forecasts: list[dict[
         cpu_s=sum(row.cpu_s for row in rows.values()),
         attempts=sum(row.attempts for row in rows.values()),
         forecast=forecast_of(rows, forecasts),
-        price=f"{price[1]:.4f} {cost.currency}" if cost.price else "",
         stages=list(rows),
         missing=[stage for stage in behind if stage not in rows],
         **{name: getattr(cost, name) for name in ("measured", "how", "intensity", "location", "hardware")},

@@ -21,7 +21,6 @@ from components.carbon.footprint import embodied, intensity
 from components.carbon.footprint.costs import LedgerCosts, Made, made, num_gpus, project_total
 from components.carbon.ledger import reader
 from components.carbon.planning.forecast import Checked, checked
-from components.carbon.spans import Bounds
 from components.core.files import rounded, write_json, write_text
 from components.core.progress import Progress
 from components.core.report import Report
@@ -109,7 +108,7 @@ def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Map
     records = gather(checkout_files(root))
     present = [stage for stage in STAGES if stage in records.metrics]
     runs = made(found, present, fingerprints, root.name)
-    summary = Summary(
+    return Summary(
         **dict(records),
         model_name=params.account.model_name,
         description=params.account.description,
@@ -118,8 +117,6 @@ def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Map
         project=project_total(ledger_costs),
         forecasts=[forecast_row(row) for row in checked(found)],
     )
-    summary.sci_grams_per_mtok = sci(summary)
-    return summary
 
 
 def forecast_row(one: Checked) -> dict[str, Any]:
@@ -150,13 +147,12 @@ def costs(ledger_costs: LedgerCosts, runs: dict[str, Made]) -> Cost:
     everything = reader.Spans([span for run in runs.values() for span in run.spans] + list(attempts) + list(around))
     sources = everything.sources
     hours = everything.hours
-    total = ledger_costs.cost(everything)
     gpus = max((num_gpus(group) for group in everything.grouped(lambda span: span.host).values()), default=0)
     return Cost(
         stages=stages,
         orchestration=ledger_costs.cost(around),
         attempts=ledger_costs.cost(attempts),
-        total=total,
+        total=ledger_costs.cost(everything),
         nothing=ledger_costs.cost(reader.Spans([])),
         parts={stage: _parts([*run.spans, *run.attempt_spans]) for stage, run in runs.items()},
         orchestration_parts=_parts(list(around)),
@@ -171,10 +167,8 @@ def costs(ledger_costs: LedgerCosts, runs: dict[str, Made]) -> Cost:
         location="not stated" if grid.zone == "WORLD" else grid.zone,
         pue=ledger_costs.intensity.pue.mid,
         pue_source=ledger_costs.intensity.pue_source,
-        currency=grid.currency,
         hardware=hardware(found, everything),
         embodied_source=embodied.machine(grid.machine, 0.0, _threads(found), gpus).source,
-        **({"price": total["price"]} if "price" in total else {}),
     )
 
 
@@ -293,16 +287,3 @@ def headline(summary: Summary, answers: Mapping[str, ModelAnswers]) -> dict[str,
         bias["bias/filter_probe_gap"] = gap
     cost = {"cost/artifacts_kwh": summary.cost.total.kwh[1], "cost/artifacts_grams": summary.cost.total.grams[1]}
     return dict(list(ability.items())[:MAX_ABILITIES]) | bias | cost
-
-
-def sci(summary: Summary) -> list[float]:
-    """Grams per million tokens trained (SCI, ISO/IEC 21031): low, mid, high; empty if nothing was trained.
-
-    Boundary: all that made what lies here.
-    """
-    trained = sum(
-        model.training.get("tokens", 0) for name, model in summary.models.items() if name.startswith("pretrain")
-    )
-    total = summary.cost.total
-    score = embodied.sci(Bounds(*total.grams), Bounds(*total.embodied_grams), trained / 1e6)
-    return [] if score is None else [score.low, score.mid, score.high]

@@ -79,7 +79,6 @@ class SpanCost(AccountRecord):
     embodied_grams: Triple
     cpu_s: Number
     elapsed_s: Number
-    price: Triple | None = None
 
 
 class StageCost(SpanCost):
@@ -121,10 +120,8 @@ class Cost(AccountRecord):
     location: str
     pue: Number
     pue_source: str
-    currency: str
     hardware: str
     embodied_source: str
-    price: Triple | None = None
 
 
 class StageRecords(AccountRecord):
@@ -155,7 +152,7 @@ class Summary(StageRecords):
         mitigation: verdict of the last trial of counterfactual augmentation, or that none was run.
         project: cost of every run in the ledger (`project_total`).
         forecasts: every checked forecast and the actual values.
-        headline: metric -> value, for MLflow. sci_grams_per_mtok: low, mid, high; empty if nothing was trained.
+        headline: metric -> value, for MLflow.
     """
 
     model_name: str
@@ -165,7 +162,6 @@ class Summary(StageRecords):
     project: dict[str, Any]
     forecasts: list[dict[str, Any]]
     headline: dict[str, Number] = {}
-    sci_grams_per_mtok: list[Number] = []
 
     def as_json(self) -> dict[str, Any]:
         """The layout of reports/summary.json."""

@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in [*sorted((ROOT / "presets").glob("*.yaml")), ROOT / "tests" / "small.yaml"]}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "1e4ab21252a1a228",
-    "small": "7c347a8dddb44fb8",
-    "gpu-124m": "4101872897d835bb",
-    "overnight-cpu": "07f688bc83401511",
-    "cpu-40min": "53fcf290f0666882",
+    "default": "87f38113ddb06877",
+    "small": "75d19864194a705c",
+    "gpu-124m": "5ad20e5741dfcc46",
+    "overnight-cpu": "93e563b06e3ae8db",
+    "cpu-40min": "7f758dd68134899f",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""

@@ -1,13 +1,14 @@
 """Costs: attempts that failed are part of what they led to, experiments of the project, cached stages of nothing."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from components.carbon.footprint.costs import LedgerCosts, made, outcomes, project_total
+from components.carbon.footprint.costs import LedgerCosts, device_hours, made, outcomes, project_total
 from components.carbon.footprint.embodied import machine
 from components.carbon.footprint.intensity import resolve
-from components.carbon.ledger.reader import Energy, Ledger, Span
+from components.carbon.ledger.reader import Energy, Ledger, Span, Spans
 from components.core.errors import UserError
 from components.params import Grid
 
@@ -71,13 +72,21 @@ def test_attempts_before_an_earlier_success_belong_to_that_one() -> None:
     assert made(ledger, ["dedup"], {}, "main")["dedup"].attempts == []
 
 
-def test_cost_has_pue_price_and_the_machine() -> None:
+def test_cost_has_pue_and_the_machine() -> None:
     spans = [span(0, "Completed", 2.0, **DEDUP)]
-    cost = ledger_costs(spans, pue=1.5, price_per_kwh=0.2).cost(Ledger(spans))
+    cost = ledger_costs(spans, pue=1.5).cost(Ledger(spans))
     assert cost["kwh"] == pytest.approx([1.0, 2.0, 4.0])  # the machine's own, as budgets and forecasts have it
     assert cost["grams"] == pytest.approx([1.5 * 56 * 0.8, 3.0 * 56, 6.0 * 56 * 1.2])
-    assert cost["price"] == pytest.approx([0.3, 0.6, 1.2])
     assert cost["embodied_grams"][1] == pytest.approx(1_500_000 * 1800 / (4 * 365.25 * 86400))
+
+
+def test_device_hours_are_those_of_the_gpus_or_of_the_machine_and_add_up() -> None:
+    plain, two_gpus = span(0, "Completed", **DEDUP), span(1, "Completed", **DEDUP)
+    two_gpus = replace(two_gpus, parts=two_gpus.parts | {"gpu0": Energy(), "gpu1": Energy()})
+    assert device_hours(Spans([plain])) == 0.5
+    assert device_hours(Spans([two_gpus])) == 1.0
+    assert device_hours(Spans([plain, two_gpus])) == 1.5
+    assert project_total(ledger_costs([plain, two_gpus]))["by_stage"]["dedup"]["device_hours"] == 1.5
 
 
 def test_the_source_of_the_embodied_carbon_names_the_gpus_that_are_in_it() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from components.carbon.footprint.embodied import machine, sci
+from components.carbon.footprint.embodied import machine
 from components.carbon.footprint.intensity import resolve, table
 from components.carbon.ledger.reader import Energy
 from components.carbon.spans import Bounds
@@ -94,8 +94,3 @@ def test_embodied_is_te_ts_rs() -> None:
     assert "50% reserved" in half.source
     gpu = machine("workstation", share_s=4 * year_s, threads=8, gpus=2)
     assert gpu.grams.mid == pytest.approx(350_000 * 4 / 5 + 2 * 150_000)
-
-
-def test_sci() -> None:
-    assert sci(Bounds(1, 2, 3), Bounds(1, 1, 1), 2.0) == Bounds(1.0, 1.5, 2.0)
-    assert sci(Bounds(), Bounds(), 0) is None

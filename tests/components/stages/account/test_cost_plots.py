@@ -21,7 +21,7 @@ def stage_cost(*grams: float) -> StageCost:
 NO_COST = Cost(
     stages={}, orchestration=NOTHING, attempts=NOTHING, total=NOTHING, nothing=NOTHING, parts={},
     orchestration_parts={}, sources={}, measured=False, how="", counters=[], intensity="", intensity_short="",
-    constants={}, shares={}, location="", pue=1.0, pue_source="", currency="", hardware="", embodied_source="",
+    constants={}, shares={}, location="", pue=1.0, pue_source="", hardware="", embodied_source="",
 )  # fmt: skip
 COST = NO_COST.model_copy(
     update={
