@@ -198,13 +198,11 @@ def prefect_app(port: int) -> ASGIApp:
     own = f"http://127.0.0.1:{port}"
     os.environ["PREFECT_UI_API_URL"] = f"{own}/api"  # the UI would call port 4200 whatever the port is
     os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"{own},http://localhost:{port}"
-    os.environ["PREFECT__SERVER_FINAL"] = "1"
     login = prefect_login()
     # Asked for above: Prefect's page would ask for it again, and know no cookie.
     os.environ.pop("PREFECT_SERVER_API_AUTH_STRING", None)
-    os.environ.pop(
-        "PREFECT_API_URL", None
-    )  # a server that takes itself for a client of another would not use its database
+    # A server that takes itself for a client of another would not use its database.
+    os.environ.pop("PREFECT_API_URL", None)
     os.environ.setdefault("PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY", "PT1M")  # by default every 5 s
     from docket import Worker
     from prefect.server.api import background_workers
@@ -213,20 +211,18 @@ def prefect_app(port: int) -> ASGIApp:
     # Prefect has no setting for it; at docket's 250 ms an idle server wakes up 230 times a second.
     rarely = partial(Worker, minimum_check_interval=BETWEEN_LOOKS, scheduling_resolution=BETWEEN_LOOKS)
     background_workers.Worker = rarely  # type: ignore[misc, assignment]
-    return protected(create_app(), port, login, open_paths=("/api/health",), first_message=True)
+    return protected(create_app(final=True), port, login, open_paths=("/api/health",), first_message=True)
 
 
 def mlflow_app(port: int, store: str) -> ASGIApp:
     """MLflow's tracking server and UI over a database; artifacts are read and written by the clients, on this host."""
+    from mlflow import MlflowClient
     from mlflow.server import constants
 
-    artifacts = (paths.STATE / "mlartifacts").as_uri()
-    os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = os.environ[constants.REGISTRY_STORE_URI_ENV_VAR] = store
-    os.environ[constants.ARTIFACT_ROOT_ENV_VAR] = artifacts
+    os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = store
+    os.environ[constants.ARTIFACT_ROOT_ENV_VAR] = (paths.STATE / "mlartifacts").as_uri()
     os.environ["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://127.0.0.1:{port},http://localhost:{port}"
-    from mlflow.server.handlers import initialize_backend_stores
-
-    initialize_backend_stores(store, store, artifacts)
+    MlflowClient(store).search_experiments(max_results=1)  # which makes the tables, before anyone asks for them
     from mlflow.server.fastapi_app import app
 
     return protected(app, port, ":".join(mlflow_login() or ()), open_paths=("/health",))

@@ -155,7 +155,7 @@ def prefect_server(
 def _start(log: Path, key: str) -> tuple[subprocess.Popen, str]:
     """Start a server on a free port. Returns its process and the address of its API."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0", KEY: key}
+    environment = os.environ | {"PREFECT__SERVER_EPHEMERAL": "1", KEY: key}
     with listener(0) as opened, open(log, "w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.serving.access_control", "prefect", "--socket", str(opened.fileno())],

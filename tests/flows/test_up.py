@@ -40,7 +40,8 @@ async def ask():
             print(subscriber.__name__)
 
 asyncio.run(ask())
-print(MlflowClient().search_experiments()[0].name)
+client = MlflowClient()
+print(client.get_experiment(client.create_experiment("mine")).artifact_location)
 """
 """What a command of the checkout may ask: both APIs, and all websockets of Prefect's clients."""
 
@@ -115,7 +116,8 @@ def test_up_serves_guards_and_stops(tmp_path: Path) -> None:
             [sys.executable, "-c", ASKING], cwd=paths.ROOT, env=variables(state), capture_output=True, text=True
         )
         assert asked.stdout.splitlines()[1:] == [
-            "PrefectEventsClient", "PrefectEventSubscriber", "PrefectLogsSubscriber", "Default"
+            "PrefectEventsClient", "PrefectEventSubscriber", "PrefectLogsSubscriber",
+            (state / "mlartifacts").as_uri() + "/1",
         ], asked.stderr  # fmt: skip
         assert_secret(key, state, tree)
         assert addresses_seen_elsewhere(state) == (prefect, mlflow)

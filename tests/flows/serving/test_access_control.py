@@ -88,7 +88,7 @@ def test_prefects_server_looks_for_background_work_once_a_second(monkeypatch: py
     for name in ("API_URL", "UI_API_URL", "SERVER_CORS_ALLOWED_ORIGINS", "_SERVER_FINAL", granularity):
         monkeypatch.setenv(f"PREFECT_{name}", "")
         monkeypatch.delenv(f"PREFECT_{name}")
-    monkeypatch.setattr("prefect.server.api.server.create_app", lambda: None)
+    monkeypatch.setattr("prefect.server.api.server.create_app", lambda **_: None)
     from prefect.server.api import background_workers
 
     monkeypatch.setattr(background_workers, "Worker", background_workers.Worker)
