@@ -82,10 +82,10 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
         UserError: too few rows are left, or all are alike.
     """
     refused = list(examples.refused)
-    refuse_alike(path, examples.rows, refused)
+    _refuse_alike(path, examples.rows, refused)
     usable = _distinct(examples.rows, refused)
     refuse_empty(path, usable, refused)
-    refuse_alike(path, usable, refused)
+    _refuse_alike(path, usable, refused)
     apart = _by_hash(_distinct(examples.heldout, refused), HELDOUT_SEED)
     rows = [*apart, *_by_hash(usable, HELDOUT_SEED)]
     of_group: dict[int, list[int]] = {}
@@ -174,37 +174,30 @@ def _by_hash(rows: Sequence[Row], seed: int) -> list[Row]:
     return sorted(rows, key=lambda row: sha256_bytes(f"{seed} {_content(row)}".encode()))
 
 
-def refuse_alike(path: Path, rows: Sequence[Row], refused: Sequence[Refused] = ()) -> None:
-    """Refuse rows of which nothing can be learned.
-
-    Args:
-        refused: those that were left out before, for the message.
-
-    Raises:
-        UserError: all are the same, or all texts are, or all labels.
-    """
-    try:
-        _refuse_alike(path, rows)
-    except UserError as error:
+def _refuse_alike(path: Path, rows: Sequence[Row], refused: Sequence[Refused]) -> None:
+    """Raise `UserError` if nothing can be learned of rows; its message counts those `refused` before."""
+    if reason := _alike(rows):
         left_out = f"; left out: {'; '.join(reason_lines(refused))}" if refused else ""
-        raise UserError(f"{error}{left_out}") from None
+        raise UserError(f"{path}: {reason}{left_out}")
 
 
-def _refuse_alike(path: Path, rows: Sequence[Row]) -> None:
+def _alike(rows: Sequence[Row]) -> str:
+    """Why nothing can be learned of rows: all are the same, or all texts are, or all labels; empty if something can."""
     if len({_content(row) for row in rows}) == 1 < len(rows):
-        raise UserError(f"{path}: all {len(rows)} rows are the same, as {rows[0].where}; give different ones")
+        return f"all {len(rows)} rows are the same, as {rows[0].where}; give different ones"
     labelled = [row for row in rows if isinstance(row, Labelled)]
     if labelled and len({row.label for row in labelled}) == 1:
         only = labelled[0].label
         if isinstance(only, str):
-            raise UserError(f"{path}: all rows are of the class {only!r}; give at least two classes")
-        raise UserError(f"{path}: all rows have the same labels ({', '.join(only) or 'none'}); give rows with others")
+            return f"all rows are of the class {only!r}; give at least two classes"
+        return f"all rows have the same labels ({', '.join(only) or 'none'}); give rows with others"
     names = {name for row in labelled for name in classes_of(row)}
     if twice := sorted(name for name in names if WHOLE.fullmatch(name) and name.partition(".")[0] in names):
         same = f"{twice[0].partition('.')[0]!r} and {twice[0]!r}"
-        raise UserError(f"{path}: the classes {same} are one number written in two ways; write it in one")
+        return f"the classes {same} are one number written in two ways; write it in one"
     if len({row.text for row in labelled}) == 1 < len(rows):
-        raise UserError(f"{path}: all rows have the same text; nothing tells their classes apart")
+        return "all rows have the same text; nothing tells their classes apart"
+    return ""
 
 
 def _distinct(rows: Sequence[Row], refused: list[Refused]) -> list[Row]:

@@ -60,30 +60,25 @@ class Classify(Finetune):
     """Most training examples drawn from the corpus. Few, so that it shows what pretraining is worth."""
 
 
-class Further(Finetune):
-    """A further tuning of a tuned model: a stage where params.yaml gives it a base and data."""
-
-    task: Literal["auto"] = "auto"
-    """The data decides."""
-    learning_rate: float = Field(default=1e-4, gt=0.0)
-    """Peak learning rate (AdamW): a tenth of instruction tuning's, since the answers must stay likely."""
-
-    @model_validator(mode="after")
-    def _has_data(self) -> "Further":
-        if bool(self.base) != bool(self.data):
-            raise ValueError("base and data go together: `base: models/finetune/instruct`, `data: data/mix/train`")
-        return self
-
-
-class Prefer(Further):
+class Prefer(Finetune):
     """Preference tuning (DPO) of the instruction-tuned model on pairs of a chosen and a rejected answer."""
 
     data: str = ""
     """data/mix/train: right against wrong answers of its curriculum's tasks; or rows of prompt, chosen, rejected."""
     base: str = ""
     """Folder of the model that is tuned, models/finetune/instruct; empty: no preference tuning."""
+    task: Literal["auto"] = "auto"
+    """The data decides."""
+    learning_rate: float = Field(default=1e-4, gt=0.0)
+    """Peak learning rate (AdamW): a tenth of instruction tuning's, since the answers must stay likely."""
     beta: float = Field(default=0.1, gt=0.0)
     """How much a change of log-probability counts: small lets the model move far from the one it starts from."""
+
+    @model_validator(mode="after")
+    def _has_data(self) -> "Prefer":
+        if bool(self.base) != bool(self.data):
+            raise ValueError("base and data go together: `base: models/finetune/instruct`, `data: data/mix/train`")
+        return self
 
 
 class FinetuneBranches(Section):
@@ -97,7 +92,7 @@ class FinetuneBranches(Section):
     """Preference tuning (DPO): a stage if params.yaml has its `base` and `data`, as presets/cpu-40min.yaml does."""
 
     def stages(self) -> dict[str, Finetune]:
-        """The branches that are stages, by name: a further one only where it has a base."""
+        """The branches that are stages, by name: one of `FURTHER` only where it has a base."""
         return {name: one for name in type(self).model_fields if (one := getattr(self, name)).base}
 
     def raise_if_off(self, branch: str) -> None:
@@ -114,5 +109,5 @@ class FinetuneBranches(Section):
             )
 
 
-FURTHER = tuple(name for name, field in FinetuneBranches.model_fields.items() if isinstance(field.default, Further))
+FURTHER: tuple[Branch, ...] = ("prefer",)
 """Names of the branches that tune a tuned causal model further; every list of models takes them from here."""

@@ -75,7 +75,7 @@ def opened(
         progress.log(note)
     note = " ".join(filter(None, [choice.examples.note, *notes]))
     choice = replace(choice, examples=replace(choice.examples, note=note), branch=branch, batch=params.batch)
-    return Job(branch, base, train, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
+    return Job(branch, base, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
 
 
 @dataclass
@@ -84,7 +84,6 @@ class Job:
 
     branch: Branch
     base: Path
-    data: Path
     model: Transformer
     encoder: AnyEncoder
     tokenizer_json: str
