@@ -75,10 +75,13 @@ def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
         form = PipelineForm(settings=list(settings)) if settings else None
     except ValidationError:
         raise UserError(f"--set {' '.join(settings)}: write each as KEY=VALUE, with a key of params.yaml") from None
-    if form:
-        chosen = form.applied(schema.read(paths.ROOT / "params.yaml"))
-        if until:
-            refuse_until(until, chosen, own)
+    chosen = form.applied(schema.read(paths.ROOT / "params.yaml")) if form else own
+    if until and form:
+        refuse_until(until, chosen, own)
+    if chosen.runtime.start_within_hours:
+        from flows.planning.start_window import wait_for_start
+
+        wait_for_start(chosen)
     with start_meter.metered(own), cli.with_prefect(stop_runs, _import_ahead):
         return _run(form, own, until)
 

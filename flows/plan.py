@@ -24,13 +24,16 @@ from components.carbon.planning.forecast import (
     orchestration_forecast,
     total,
 )
-from components.carbon.planning.grid_schedule import Outlook
+from components.carbon.planning.grid_schedule import Outlook, cleanest_start
 from components.carbon.spans import Bounds
 from components.params import Params
 from flows.planning import step_cost
 from flows.planning.stage_forecast import expected
 from flows.system import dvc, paths
 from flows.system.command import parser_of, run_command
+
+WITHIN_HOURS = 24
+"""Hours to come in which the plan looks for a cleaner start."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,20 @@ def budget_line(rows: list[Row], params: Params, now: datetime) -> str:
     return f"budget: {budget_left} left, up to {needed} needed: {fits}"
 
 
+def start_line(rows: list[Row], grid: Intensity, now: datetime) -> str:
+    """The cleanest start of the next day and what it saves; "" if none is known to be cleaner than now."""
+    seconds = sum(row.expected.seconds.mid for row in rows if row.expected)
+    outlook = Outlook(grid)
+    start = cleanest_start(outlook, now, seconds, WITHIN_HOURS)
+    if start == now:
+        return ""
+    then, present = (outlook.per_kwh(at, seconds).mid for at in (start, now))
+    return (
+        f"cleanest start within {WITHIN_HOURS} hours: {start:%Y-%m-%d %H:%M} UTC, {then:.3g} instead of {present:.3g} "
+        "g/kWh; runtime.start_within_hours waits for it, a form's run can be scheduled for it"
+    )
+
+
 def main() -> None:
     """Print the plan, or fit the steps to the budget."""
     parser = parser_of("plan", __doc__)
@@ -155,9 +172,11 @@ def main() -> None:
         print(advice(params, rate, datetime.now(UTC), arguments.flops, arguments.served))
         return
     rows = plan(params, reader.history(paths.LEDGER))
-    print(render(rows, resolve(params.runtime.grid, paths.ROOT), datetime.now(UTC)))
-    if rows and (sentence := budget_line(rows, params, datetime.now(UTC))):
-        print(sentence)
+    grid, now = resolve(params.runtime.grid, paths.ROOT), datetime.now(UTC)
+    print(render(rows, grid, now))
+    for sentence in (start_line(rows, grid, now), budget_line(rows, params, now)) if rows else ():
+        if sentence:
+            print(sentence)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,8 @@ class Runtime(Section):
     """Where the electricity comes from."""
     budget: Budget = Budget()
     """Limits on what a run may use."""
+    start_within_hours: float = Field(default=0.0, ge=0.0, le=168.0)
+    """From a terminal, wait up to so many hours for the start with the cleanest grid, by its series; 0: at once."""
 
     @field_validator("work_path")
     @classmethod

@@ -63,3 +63,16 @@ def climatology(series: dict[str, float]) -> dict[tuple[int, int], Bounds]:
         at = datetime.strptime(hour, "%Y-%m-%dT%H").replace(tzinfo=UTC)
         slots[at.weekday(), at.hour].append(value)
     return {slot: Bounds(min(values), sum(values) / len(values), max(values)) for slot, values in slots.items()}
+
+
+def cleanest_start(outlook: Outlook, now: datetime, seconds: float, within_hours: float) -> datetime:
+    """The start, now or at a full hour (UTC) to come, from which work meets the fewest grams per kWh; now on a tie.
+
+    Args:
+        seconds: that the work takes.
+        within_hours: after which it must have begun.
+    """
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    later = [hour + timedelta(hours=ahead) for ahead in range(1, int(within_hours) + 2)]
+    starts = [now, *(start for start in later if start <= now + timedelta(hours=within_hours))]
+    return min(starts, key=lambda start: round(outlook.per_kwh(start, seconds).mid, 6))

@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in [*sorted((ROOT / "presets").glob("*.yaml")), ROOT / "tests" / "small.yaml"]}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "87f38113ddb06877",
-    "small": "75d19864194a705c",
-    "gpu-124m": "5ad20e5741dfcc46",
-    "overnight-cpu": "93e563b06e3ae8db",
-    "cpu-40min": "7f758dd68134899f",
+    "default": "9326316087dc0fa0",
+    "small": "87e1d790fbd04212",
+    "gpu-124m": "27f479567445482e",
+    "overnight-cpu": "b13e1711cc81b6fc",
+    "cpu-40min": "6e774532b258efe1",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""

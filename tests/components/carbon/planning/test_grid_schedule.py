@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components.carbon.footprint.intensity import Intensity
-from components.carbon.planning.grid_schedule import Outlook, climatology
+from components.carbon.planning.grid_schedule import Outlook, cleanest_start, climatology
 from components.carbon.spans import Bounds
 
 NOW = datetime(2026, 3, 2, 17, 20, tzinfo=UTC)  # a Monday
@@ -44,3 +44,17 @@ def test_the_outlook_has_bounds_of_what_it_rests_on() -> None:
 def test_years_of_work_are_priced_as_four_weeks() -> None:
     outlook = Outlook(series([100.0, 300.0] * 84, NOW.replace(minute=0) - timedelta(days=7)))
     assert outlook.per_kwh(NOW.replace(minute=0), 1e12).mid == pytest.approx(200.0)
+
+
+def test_work_starts_where_all_of_its_hours_are_cleanest() -> None:
+    """17:00 to 22:00; a single clean hour does for short work, for long work the two in a row do."""
+    outlook = Outlook(series([400.0, 50.0, 400.0, 90.0, 90.0, 400.0], NOW.replace(minute=0)))
+    assert cleanest_start(outlook, NOW, 3600, 5.0) == NOW.replace(hour=18, minute=0)
+    assert cleanest_start(outlook, NOW, 5400, 5.0) == NOW.replace(hour=20, minute=0)
+    assert cleanest_start(outlook, NOW, 5400, 2.0) == NOW.replace(hour=18, minute=0)  # as the next is too late
+    assert cleanest_start(outlook, NOW, 3600, 0.5) == NOW  # 18:00 is not within half an hour
+    assert cleanest_start(outlook, NOW, 3600, 0.7) == NOW.replace(hour=18, minute=0)
+
+
+def test_a_yearly_mean_gives_no_reason_to_wait() -> None:
+    assert cleanest_start(Outlook(Intensity(MEAN, "mean")), NOW, 5000, 24.0) == NOW
