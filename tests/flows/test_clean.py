@@ -57,6 +57,21 @@ def test_gc_keeps_the_workspace_and_tags(toy_clone: PipelineClone) -> None:
     assert b"causal 3 " in (toy_clone.root / "models/pretrain/causal/model.safetensors").read_bytes()
 
 
+def test_gc_leaves_a_cache_outside_of_the_checkout(toy_clone: PipelineClone, tmp_path: Path) -> None:
+    """Others may share it; it took what their workspaces need."""
+    (toy_clone.root / ".dvc/cache").rename(tmp_path / "shared")
+    toy_clone.run("dvc", "cache", "dir", "--local", str(tmp_path / "shared"))
+    change_seed(toy_clone, 2)
+    change_seed(toy_clone, 3, old=2)
+    objects = sorted((tmp_path / "shared").rglob("*"))
+    assert "nothing to remove" in toy_clone.run("flows.clean", "gc", YES="1")
+    toy_clone.run("dvc", "exp", "run", "--name", "idle-try", "-S", "pretrain.common.seed=5", **BIN)
+    said = toy_clone.run("flows.clean", "gc", YES="1")
+    assert "DVC experiment idle-try" in said
+    assert f"DVC's cache, {tmp_path}/shared/files/md5, lies outside of this checkout: its objects stay" in said
+    assert set(objects) <= set((tmp_path / "shared").rglob("*"))
+
+
 RECORD_RUNS = """
 import os, sys
 import flows
