@@ -65,6 +65,7 @@ def test_gc_leaves_a_cache_outside_of_the_checkout(toy_clone: PipelineClone, tmp
     change_seed(toy_clone, 3, old=2)
     objects = sorted((tmp_path / "shared").rglob("*"))
     assert "nothing to remove" in toy_clone.run("flows.clean", "gc", YES="1")
+    toy_clone.git("commit", "--quiet", "--all", "--message", "seeds")
     toy_clone.run("dvc", "exp", "run", "--name", "idle-try", "-S", "pretrain.common.seed=5", **BIN)
     said = toy_clone.run("flows.clean", "gc", YES="1")
     assert "DVC experiment idle-try" in said

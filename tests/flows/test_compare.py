@@ -54,7 +54,7 @@ def test_an_experiment_is_compared_by_its_name(toy_clone: PipelineClone) -> None
 
 
 def test_different_exams_do_not_compare(toy_clone: PipelineClone) -> None:
-    toy_clone.edit("params.yaml", "heldout_salt: greenhouse", "heldout_salt: other")
+    toy_clone.edit("params.yaml", "\n  watch:", "\n  heldout_salt: other\n  watch:")
     toy_clone.run("dvc", "repro", **BIN)
     said = toy_clone.run("flows.compare", "first", "workspace")
     assert "NOT COMPARABLE" in said

@@ -34,7 +34,7 @@ from pathlib import Path
 
 import yaml
 
-params = yaml.safe_load(Path("params.yaml").read_text())
+params, defaults = (yaml.safe_load(Path(name).read_text()) for name in ("params.yaml", "defaults.yaml"))
 verb, branch = sys.argv[1], sys.argv[-1]
 
 
@@ -44,7 +44,7 @@ def write(path, data):
 
 
 if verb == "ingest":
-    salt = params["ingest"]["heldout_salt"].encode()
+    salt = (defaults["ingest"] | params["ingest"])["heldout_salt"].encode()
     write("data/ingest/train/part-00000.txt", b"text " * 50_000)
     write("data/ingest/heldout/part-00000.txt", b"exam " + salt)
 elif verb == "pretrain":

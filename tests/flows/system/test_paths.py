@@ -30,7 +30,7 @@ def test_an_experiment_in_a_temporary_folder_keeps_ledger_mlflow_and_log(
     ingest = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["ingest"]
     (toy_clone.root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"ingest": ingest}}))
     toy_clone.git("commit", "--quiet", "--all", "--message", "a stage that keeps the books")
-    toy_clone.run("dvc", "exp", "run", way, "--name", "calm", "--set-param", "ingest.heldout_salt=calm")
+    toy_clone.run("dvc", "exp", "run", way, "--name", "calm", "--set-param", "+ingest.heldout_salt=calm")
     if way == "--queue":
         run_queue(toy_clone)
     assert not list((toy_clone.root / ".dvc/tmp/exps").glob("**/dvc.yaml")), "the folder is gone"
