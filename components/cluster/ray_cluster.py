@@ -13,9 +13,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -135,28 +134,6 @@ def _connect(ray: Any, address: str) -> None:
             f"runtime.ray_address: no Ray cluster to use at {address} ({reason}); start one (ray start --head), write "
             "the address as host:port, or leave it empty, which starts one for the time of a stage"
         ) from None
-
-
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Versions of Python and of packages that decide bytes; "" for one that is missing."""
-    installed = {"Python": platform.python_version()}
-    for name in packages:
-        try:
-            installed[name] = version(name)
-        except PackageNotFoundError:
-            installed[name] = ""
-    return installed
-
-
-def difference(here: Mapping[str, str], expected: Mapping[str, str]) -> str:
-    """What of this node's versions differs from the driver's, as a sentence; "" if nothing does."""
-    for name, known in here.items():
-        if known != expected[name]:
-            return (
-                f"node {platform.node()} of the Ray cluster has {name} {known or '(none)'}, this machine "
-                f"{expected[name] or '(none)'}; install the same constraints.txt on every node"
-            )
-    return ""
 
 
 def refuse_other_machines(ray: Any) -> None:

@@ -7,20 +7,21 @@ half-done one leaves nothing. Ray is imported when a pool opens, not before. No 
 dep of one in dvc.yaml: tests/components/cluster/test_ray_pool.py holds its outputs against the local pool's.
 """
 
+import platform
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from components.cluster import ray_cluster
 from components.cluster.file_exchange import Exchange, Sent, carried_out
-from components.cluster.ray_cluster import difference, joined, refuse_other_machines
+from components.cluster.ray_cluster import joined, refuse_other_machines
 from components.core.errors import UserError
 from components.core.workers import Item, Pool, Reads, Result, pool
 
@@ -195,4 +196,21 @@ def do(
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages in `SAME`; "" for one that is missing."""
-    return ray_cluster.versions(SAME)
+    installed = {"Python": platform.python_version()}
+    for name in SAME:
+        try:
+            installed[name] = version(name)
+        except PackageNotFoundError:
+            installed[name] = ""
+    return installed
+
+
+def difference(here: Mapping[str, str], expected: Mapping[str, str]) -> str:
+    """What of this node's versions differs from the driver's, as a sentence; "" if nothing does."""
+    for name, known in here.items():
+        if known != expected[name]:
+            return (
+                f"node {platform.node()} of the Ray cluster has {name} {known or '(none)'}, this machine "
+                f"{expected[name] or '(none)'}; install the same constraints.txt on every node"
+            )
+    return ""

@@ -127,8 +127,3 @@ def _cased(word: str, like: str) -> str:
     if like.isupper() and len(like) > 1:
         return word.upper()
     return word.capitalize() if like[0].isupper() else word
-
-
-def mentions_gender(text: str) -> bool:
-    """Whether `swap(text)` could differ from `text`."""
-    return _WORDS_PATTERN.search(text) is not None

@@ -95,12 +95,12 @@ class DocumentScores:
     num_bytes: np.ndarray
 
 
-def score_documents(model: LanguageModel, documents: Sequence[Document], context: int = 0) -> list[DocumentScores]:
-    """Score documents in windows of `context` tokens (0: the model's own), each beginning afresh.
+def score_documents(model: LanguageModel, documents: Sequence[Document]) -> list[DocumentScores]:
+    """Score documents in windows of the model's context, each beginning afresh.
 
     Every token is predicted once; the first of a window from one token of context. Documents without text are left out.
     """
-    context = context or model.context
+    context = model.context
     ids = [model.encode(document.text) for document in documents]
     windows = [row[start : start + context + 1] for row in ids for start in range(0, len(row) - 1, context)]
     scored = iter(model.score(windows))

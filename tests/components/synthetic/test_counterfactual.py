@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from components.synthetic.counterfactual import PAIRS, WORDS, mentions_gender, swap
+from components.synthetic.counterfactual import PAIRS, WORDS, swap
 
 LABELLED = """
 I gave her the book. | I gave him the book.
@@ -88,8 +88,3 @@ def test_word_list_is_sane() -> None:
     """Every partner has a partner, no word is its own, all lower case."""
     assert all(WORDS[partner] and partner != word and word == word.lower() for word, partner in WORDS.items())
     assert len(PAIRS.replace("\n", "|").strip("|").split("|")) > 90
-
-
-def test_mentions_gender_is_exact() -> None:
-    texts = [text for text, _ in labelled(LABELLED)] + ["nothing here", "therefore", "other"]
-    assert [mentions_gender(text) for text in texts] == [swap(text) != text for text in texts]
