@@ -7,16 +7,15 @@ a second time without the fault. It survives if
     the faulty command ended by itself or by its kill, and left no process,
     what it said last is a sentence, not a traceback,
     the second command ends with 0 and the undisturbed hashes, `dvc status` is clean,
-    no run is open, in MLflow none is RUNNING, no worktree is left, and the ledger reads whole.
+    no run is open but a `dvc repro` that might go on, in MLflow none is RUNNING, no worktree is left, and the ledger
+    reads whole.
 
 Trials are drawn from a seed, so that the first of each are of as many kinds as there are: `--seeds 7 --trials 20` are
 always the same twenty. Each is written to benchmarks/results/chaos-trials.jsonl when it has ended, with the last commit
 of what it tried; a run that is stopped goes on after the last one, and tries again what failed at another commit.
 
-Stages and pipelines are forked from a server that has imported everything (flows/execution/fork_server.py, as pipelines
-have it), and pipelines share a Prefect server, as under `make up`: two thirds of a trial's time would be imports. Where
-the fault concerns those (limits, a full disk, the clock, a dead server) the command is a process of its own. A full
-disk is a mounted one where this user may mount, else a limit on the size of files; the clock steps for Python alone.
+Pipelines share a Prefect server, as under `make up`. A full disk is a mounted one where this user may mount, else a
+limit on the size of files; the clock steps for Python alone.
 """
 
 import argparse
@@ -86,7 +85,8 @@ def judged(world: World, trial: Trial, faulty: Faulty) -> None:
         wrong.append("other hashes")
     if target.makes and world.made.setdefault(target.makes, made := md5_file(world.path(target.makes))) != made:
         wrong.append(f"another {target.makes}")
-    wrong += [f"open: {path.name}" for path in world.path(".greenhouse/open").glob("*.json")]
+    wrong += [f"open: {run}" for run in world.open_runs() if not run.startswith("dvc-repro-")]
+    wrong += [f"not recorded: {stage}" for stage in world.unrecorded()]
     with closing(sqlite3.connect(world.path(".greenhouse/mlflow.db"))) as database:  # a client would keep a deleted one
         running = database.execute("select name from runs where status = 'RUNNING'").fetchall()
     wrong += [f"RUNNING in MLflow: {name}" for (name,) in running]
@@ -96,8 +96,8 @@ def judged(world: World, trial: Trial, faulty: Faulty) -> None:
 
 
 def _at_work(world: World, since: float) -> bool:
-    """Whether a stage or a study has begun its work since then: it records that it is open just before."""
-    for path in world.path(".greenhouse/open").glob("*.json"):
+    """Whether a stage or a study has begun its work since then: it locks its work folder just before."""
+    for path in world.path(".greenhouse/work").glob("*/*/lock"):
         with suppress(FileNotFoundError):
             if path.stat().st_mtime > since:
                 return True
@@ -179,7 +179,7 @@ def main() -> None:
                 file.write(json.dumps(asdict(trials[which])) + "\n")
             if trials[which].wrong:  # thrown away, so that the next one is not blamed
                 world.restore()
-        world.close()
+        world.end_prefect()
     report(list(trials.values()))
 
 

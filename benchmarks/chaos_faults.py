@@ -172,7 +172,7 @@ def _checkpoint(world: World, trial: Trial, how: str) -> Faulty:
 
 def _blocked(world: World, trial: Trial) -> Faulty:
     """A folder that the stage writes to cannot be written: a file lies in its place."""
-    path = world.path(world.dice.choice(("reports", ".greenhouse/work", ".greenhouse/logs")))
+    path = world.path(world.dice.choice(("reports", ".greenhouse/work", ".greenhouse/runs")))
     aside = path.with_name(f"{path.name}.aside")
     path.rename(aside) if path.exists() else None
     path.write_text("in the way")

@@ -5,7 +5,6 @@ import os
 import random
 import resource
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,6 @@ from pathlib import Path
 import psutil
 import yaml
 
-from flows.execution.fork_server import VARIABLE, ForkServer
 from flows.system.paths import ROOT, STATE
 from tests.flows.pipeline_clone import LOGIN, PipelineClone, make_clone
 
@@ -100,35 +98,8 @@ def product() -> str:
     return subprocess.check_output(words, cwd=ROOT, text=True).strip()
 
 
-class Forked:
-    """A command that the clone's fork server runs, with what `subprocess.Popen` has of it."""
-
-    def __init__(self, address: str, request: dict, output: int) -> None:
-        self.returncode: int | None = None
-        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._connection.connect(address)
-        with open(os.devnull) as nothing:
-            socket.send_fds(self._connection, [json.dumps(request).encode()], [nothing.fileno(), output, output])
-        self.pid = int(self._connection.recv(64))
-        self._connection.setblocking(False)
-
-    def poll(self) -> int | None:
-        if self.returncode is None:
-            with suppress(BlockingIOError):
-                self.returncode = int(self._connection.recv(64) or 1)
-                self._connection.close()
-        return self.returncode
-
-    def wait(self) -> None:
-        while self.poll() is None:
-            time.sleep(0.02)
-
-
-Command = Forked | subprocess.Popen
-
-
 class World:
-    """The clone of all trials, its servers, and how long each command takes."""
+    """The clone of all trials, its Prefect server, and how long each command takes."""
 
     def __init__(self, folder: Path) -> None:
         self.clone, self.folder = PipelineClone(folder / "greenhouse"), folder
@@ -148,18 +119,10 @@ class World:
         code = "import flows, json, os; print(json.dumps(dict(os.environ)))"
         self.environment = json.loads(self.clone.run_code(code))
         self._prefect: AbstractContextManager | None = None
-        self._serve()
 
     def _copy(self) -> None:
         shutil.rmtree(self.clone.root, ignore_errors=True)
         shutil.copytree(self.folder / "whole", self.clone.root, symlinks=True)
-
-    def _serve(self) -> None:
-        """Start the server that forks stages: in the clone, which it cannot outlive."""
-        self.server = ForkServer(self.clone.root, self.environment)
-        self.server.start()
-        while not Path(self.server.address).exists():
-            time.sleep(0.1)
 
     def prefect(self) -> dict[str, str]:
         """The Prefect server that pipelines share, as variables of their environment; it starts with the first."""
@@ -174,21 +137,10 @@ class World:
             self._prefect.__exit__(None, None, None)
             self._prefect = None
 
-    def close(self) -> None:
-        """End all servers."""
-        self.server.stop()
-        self.end_prefect()
-
     def restore(self) -> None:
-        """The clone as it was before any trial, with new servers."""
-        self.close()
+        """The clone as it was before any trial, with a new server."""
+        self.end_prefect()
         self._copy()
-        self._serve()
-
-    @property
-    def server_pid(self) -> int:
-        assert self.server._process
-        return self.server._process.pid
 
     def path(self, name: str) -> Path:
         return self.clone.root / name
@@ -222,42 +174,44 @@ class World:
         with Repo(str(self.clone.root)) as repo:
             return repo.status()
 
+    def open_runs(self) -> list[str]:
+        """Names of runs without the mark of their end."""
+        runs = self.path(".greenhouse/runs").glob("*/run.json")
+        return [file.parent.name for file in runs if not (file.parent / "closed").exists()]
+
+    def unrecorded(self) -> list[str]:
+        """Stages that left a result which MLflow does not have."""
+        results = self.path(".greenhouse/runs").glob("*/*/events.jsonl")
+        return [str(file.parent) for file in results if not (file.parent / "recorded").exists()]
+
     def start(
         self, target: Target, prefix: tuple[str, ...] = (), limits: dict[int, int] | None = None, **more: str
-    ) -> Command:
-        """Start a target's command; in a process of its own if anything about it is special."""
+    ) -> subprocess.Popen:
+        """Start a target's command."""
         if target.ray:
             runtime = yaml.safe_load(self.path("params.yaml").read_text())["runtime"] | {"engine": "ray"}
             self.environment["GREENHOUSE_RUNTIME"] = json.dumps(runtime)
         else:
             self.environment.pop("GREENHOUSE_RUNTIME", None)
         of_prefect = {} if target.command[0] == "dvc" or "PREFECT_API_URL" in more else self.prefect()
-        environment = self.environment | of_prefect
+
+        def limit() -> None:
+            for kind, most in (limits or {}).items():
+                resource.setrlimit(kind, (most, most))
+
         with (FOLDER / "output.log").open("w") as log:
-            if not (prefix or limits or more):
-                environment |= {VARIABLE: self.server.address}
-                module, *arguments = target.command
-                if module != "dvc":  # whose way of logging the packages that are imported change
-                    request = {"module": module, "arguments": arguments, "folder": str(self.clone.root)}
-                    return Forked(self.server.address, request | {"environment": environment}, log.fileno())
-
-            def limit() -> None:
-                for kind, most in (limits or {}).items():
-                    resource.setrlimit(kind, (most, most))
-
             return subprocess.Popen(
                 [*prefix, sys.executable, "-m", *target.command], cwd=self.clone.root,
-                env=environment | more,
+                env=self.environment | of_prefect | more,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
                 preexec_fn=limit,
             )  # fmt: skip
 
-    def tree(self, command: Command) -> list[psutil.Process]:
+    def tree(self, command: subprocess.Popen) -> list[psutil.Process]:
         """What a command has started and not yet seen end, itself excepted."""
-        below = [*_below(command.pid), *_below(self.server_pid)]
-        return [one for one in dict.fromkeys(below) if one.pid != command.pid and _words(one)]
+        return [one for one in _below(command.pid) if _words(one)]
 
-    def ended(self, command: Command) -> Faulty:
+    def ended(self, command: subprocess.Popen) -> Faulty:
         """Wait for the end of a command, and of all it started."""
         tree, deadline = self.tree(command), time.monotonic() + LONGEST_S
         while command.poll() is None and time.monotonic() < deadline:
@@ -274,7 +228,7 @@ class World:
         assert command.returncode is not None
         return Faulty(command.returncode, (FOLDER / "output.log").read_text(), left + ["hung"] * hung)
 
-    def wait(self, command: Command, trial: Trial) -> None:
+    def wait(self, command: subprocess.Popen, trial: Trial) -> None:
         """Until the trial's random moment of the time that its command takes."""
         deadline = time.monotonic() + trial.moment * self.usual_s.get(trial.target, 30.0)
         while time.monotonic() < deadline and command.poll() is None:

@@ -42,7 +42,7 @@ def timed(command: list[str], root: Path, **more: str) -> tuple[float, float]:
 
 def function_seconds(root: Path) -> float:
     """Seconds of all stage functions of the one run in a checkout."""
-    return sum(read_json(path)["function_s"] for path in (root / ".greenhouse/logs").glob("*/results/*.json"))
+    return sum(read_json(path)["function_s"] for path in (root / ".greenhouse/runs").glob("*/*/result.json"))
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
         flow_root = clone(Path(temporary) / "flow")
         demo_s, demo_gb = timed(["flows.pipeline", "--demo"], flow_root)
-        timings = read_json(next((flow_root / ".greenhouse/logs").glob("*/timings.json")))
+        timings = read_json(next((flow_root / ".greenhouse/runs").glob("*/timings.json")))
         noop_s = [timed(["flows.pipeline"], flow_root)[0] for _ in range(RUNS)]
 
         repro_root = clone(Path(temporary) / "repro")

@@ -1,8 +1,7 @@
-"""Prefect flows: thin. One module per stage and per verb; layers below: system, tracking, planning, execution, serving.
+"""Prefect flows: thin. One module per verb; layers below: system, tracking, planning, execution, serving.
 
 Importing this package sets the environment, so that Prefect, MLflow and DVC, imported after it, read our settings.
 Before that, a package that is missing ends the process with a sentence.
-Where a pipeline's fork server is to do what DVC started this process for, the import does not return.
 """
 
 import gc
@@ -11,9 +10,7 @@ from flows.system.missing_package import report_missing_packages
 
 report_missing_packages()  # before the first import of what Python itself does not have
 
-from flows.execution.fork_server import delegate_stage  # noqa: E402
 from flows.system.environment import apply_environment  # noqa: E402
 
 gc.set_threshold(50_000)  # at 700, a tenth of the time our libraries take to import is spent looking for garbage
 apply_environment()
-delegate_stage()

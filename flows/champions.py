@@ -2,17 +2,35 @@
 
     python -m flows.champions           compares, and keeps the result for every card of this evaluation
 
-The registry is MLflow's, which a stage's process does not import: whoever has it imported calls `compare`, else the
-stage starts this command.
+The registry is MLflow's, which a stage's process does not import: the pipeline's process compares before it starts
+`account`, without a pipeline the stage starts this command.
 """
 
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 from components import params as schema
 from components.core.errors import UserError
 from components.params import Params
-from flows.system import paths
+from flows.system import paths, processes
 from flows.system.command import parser_of, run_command
+from flows.system.run_folder import own_run
+
+RECORD_S = 60.0
+"""Longest wait for whoever records the models of this `dvc repro`, which may be the first of their names."""
+
+
+def compare_in(root: Path) -> None:
+    """Compare the models of a checkout, in a process of its own where it is not this one's."""
+    if root == paths.ROOT:
+        compare(schema.load(root / "params.yaml"))
+    else:
+        asked = [sys.executable, "-m", "flows.champions"]
+        subprocess.run(asked, cwd=root, check=False, preexec_fn=processes.dies_with_parent(signal.SIGKILL))
 
 
 def compare(params: Params) -> None:
@@ -78,6 +96,9 @@ def against_champion(now: Any, model: str, params: Params) -> Any:
 def main() -> None:
     """Compare the models of this checkout."""
     parser_of("champions", __doc__).parse_args()
+    deadline = time.monotonic() + RECORD_S
+    while not all(stage.recorded for stage in own_run().stages() if stage.ended) and time.monotonic() < deadline:
+        time.sleep(0.2)
     compare(schema.load(paths.ROOT / "params.yaml"))
 
 

@@ -14,9 +14,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from components.core.errors import UserError
-from flows.system import environment, git, paths, recovery
+from flows.system import environment, git, paths
 from flows.system.command import parser_of, run_command
 from flows.system.disk import Removable, human, removable
+from flows.system.run_folder import open_runs
 from flows.system.work_folder import in_use
 
 LEFTOVERS = ("build", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
@@ -81,9 +82,7 @@ def refuse_while_running() -> None:
     """Raise `UserError` if a run or the servers are up: they would lose what is under their feet."""
     if environment.running_servers():
         raise UserError("`make up` is running; stop it first (Ctrl-C there)")
-    gone = {path.stem for path in recovery.dead()}  # first: it sets damaged records aside
-    running = {path.stem for path in recovery.OPEN.glob("*.json")} - gone
-    if running:
+    if running := {run.name for run in open_runs() if run.alive} | git.worktrees_in_use():
         raise UserError(f"runs are going on: {', '.join(sorted(running))}; wait for them or stop them first")
 
 
@@ -131,7 +130,7 @@ def carry_out(items: list[Removable], notes: list[str], word: str, most: int = 1
 def run(verb: str) -> int:
     """One of the three verbs."""
     if verb == "clean":
-        state = [paths.STATE / name for name in ("matplotlib", "inductor")]
+        state = [paths.CACHES / name for name in ("matplotlib", "inductor")]
         items = of_paths([*leftovers(), *state, *idle_work_folders()])
         return carry_out(items, ["Stages that were interrupted will start anew. Results are kept."], "yes")
     refuse_while_running()

@@ -115,7 +115,7 @@ def train_points(setup: "StudySetup", workers: int, record: StudyRecord) -> list
 def main() -> int:
     """Run the study from a terminal."""
     parser_of("label_efficiency", __doc__).parse_args()
-    from flows.execution.stage_flow import study_form
+    from flows.forms import study_form
 
     return cli.run(study_form(STUDY), REPORTS / "report.md")
 

@@ -29,7 +29,7 @@ STUDY = Study("mitigate", Mitigate, "With augmentation, without, and the control
 def main() -> int:
     """Run the trial from a terminal."""
     parser_of("mitigate", __doc__).parse_args()
-    from flows.execution.stage_flow import study_form
+    from flows.forms import study_form
 
     return cli.run(study_form(STUDY), paths.ROOT / "reports" / "mitigate" / "report.md")
 

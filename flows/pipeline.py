@@ -1,114 +1,144 @@
-"""The pipeline: DVC's graph as a Prefect flow, one task per stage, each a `dvc repro --single-item` of its own.
+"""The pipeline: from raw text to compared, accounted models. DVC's graph as a Prefect flow, one task per stage.
 
-    python -m flows.pipeline            run what is stale, show a summary
-    python -m flows.pipeline --until tokenize
-    python -m flows.pipeline --demo     write the summary anew, even if nothing ran, and show it (`make demo`)
-    python -m flows.pipeline --set finetune.instruct.steps=60      an experiment, as the form's `settings` make one
+    ingest -> dedup -> filter -> bias -> mix -> tokenize -> pretrain@causal -> finetune@instruct  -> evaluate -> account
+                                                         -> pretrain@masked -> finetune@classify ->
 
-DVC decides what is stale; Prefect orders, shows and cancels (execution/pipeline_flow.py).
+wired       in dvc.yaml, which alone says what a stage reads and writes; what it calls: flows/execution/stages.py
+computed    by plain functions, components/stages/<stage>/stage.py, each in a process of its own that imports neither
+            Prefect nor MLflow: flows/execution/stage_run.py
+cached      by DVC, which alone decides what is stale: each task is a `dvc repro --single-item`
+told        by the stage's process in files of its run, `.greenhouse/runs/<run>/<stage>/`: flows/system/run_folder.py
+shown       from these files by this process, in the terminal and in Prefect: flows/execution/stage_view.py
+recorded    from these files by this process, in MLflow: flows/tracking/record.py
+accounted   by a meter in every process, in the ledger: components/carbon/metering/meter.py
+
+Values other than those of params.yaml make an experiment (flows/execution/experiment.py): a worktree beside the
+workspace. What a kill leaves is closed at the next start: flows/tracking/recovery.py.
 """
 
-import contextlib
 import importlib
-import logging
-import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from contextlib import nullcontext
+from functools import partial
+from threading import Event
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed, Failed, State
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from components import params as schema
-from components.core.errors import STOPPED_EXIT, UserError
+from components.core.errors import UserError
 from components.params import Params
-from flows.execution import cli, fork_server
-from flows.execution.fork_server import ForkServer
-from flows.system import dvc, environment, paths
-from flows.system.command import parser_of, run_command
+from flows import champions
+from flows.execution import experiment, prefect_log, run_view
+from flows.execution.form import PipelineForm, check_run_name, chosen_params, refuse_stale_form
+from flows.execution.pipeline_run import RUNS, UNCHANGED, PipelineRun
+from flows.system import dvc, paths
+from flows.system.command import words_of
+from flows.tracking import recovery
 
-if TYPE_CHECKING:
-    from prefect.states import State
-
-    from flows.execution.form import PipelineForm
-
-
-def main() -> int:
-    """Run the pipeline from a terminal, with a Prefect server of its own if none runs."""
-    parser = parser_of("pipeline", __doc__)
-    parser.add_argument("--until", default="", metavar="STAGE", help="stop after this stage, such as pretrain@causal")
-    parser.add_argument("--demo", action="store_true", help="end with the summary table")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a value of this run alone")
-    arguments = parser.parse_args()
-    if arguments.demo and arguments.until:
-        raise UserError(
-            "--demo shows what the whole pipeline made, and --until ends before that: leave one of them out"
-        )
-    started = time.perf_counter()
-    print("pipeline: reading params.yaml, dvc.lock and the ledger", flush=True)  # what is imported next takes seconds
-    state = run_from_terminal(arguments.until, arguments.set)
-    if arguments.demo and state.is_completed():
-        show_summary()
-    message = f": {state.message}" if state.message else ""
-    print(f"\npipeline: {state.name} after {time.perf_counter() - started:.0f} s{message}", flush=True)
-    return 0 if state.name in ("Completed", "Cached") else 1 if state.is_failed() else STOPPED_EXIT
+prefect_log.say_once()
 
 
-def show_summary() -> None:
-    """Write summary, report and cards anew from what is there now, and print the table."""
-    from flows.execution.stages import refresh
-
-    print("\n" + refresh(schema.load(paths.ROOT / "params.yaml")).markdown.replace("```", "").strip())
-
-
-def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
-    """The pipeline flow in this process, after checking what can be checked before anything starts."""
-    from pydantic import ValidationError
-
-    from flows.execution import start_meter
-    from flows.execution.experiment import refuse_until
-    from flows.execution.form import PipelineForm
-    from flows.execution.pipeline_run import stop_runs
-
-    own = schema.load(paths.ROOT / "params.yaml")
-    if until in (f"finetune@{branch}" for branch in schema.FURTHER):
-        own.finetune.raise_if_off(until.partition("@")[2])
-    if until:
-        dvc.require_stage(until, f"--until {until}")
-    try:
-        form = PipelineForm(settings=list(settings)) if settings else None
-    except ValidationError:
-        raise UserError(f"--set {' '.join(settings)}: write each as KEY=VALUE, with a key of params.yaml") from None
-    chosen = form.applied(schema.read(paths.ROOT / "params.yaml")) if form else own
-    if until and form:
-        refuse_until(until, chosen, own)
-    if chosen.runtime.start_within_hours:
-        from flows.planning.start_window import wait_for_start
-
-        wait_for_start(chosen)
-    with start_meter.metered(own), cli.with_prefect(stop_runs, _import_ahead):
-        return _run(form, own, until)
+@task(task_run_name="{stage}", cache_policy=NO_CACHE, log_prints=False)
+def dvc_stage(stage: str, run: str) -> State:
+    """One stage: nothing to do, or a `dvc repro --single-item` whose end becomes this task's state."""
+    this = RUNS[run]  # a task takes no live object
+    with this.places:
+        if this.stopped:
+            return Cancelled(message=f"not started: {this.stopped.message}")
+        if not this.needs_repro(stage):
+            return Completed(name="Cached", message=UNCHANGED)
+        if stage == "account":  # its cards say how the new models compare with the champions, which MLflow has
+            this.wait_for_records()
+            champions.compare_in(this.root)
+        return this.repro(stage).state
 
 
-def _import_ahead() -> None:
-    """While the Prefect server starts, what the run needs anyway: its imports, MLflow's tables, its fork server.
+@flow(name="pipeline", log_prints=False)
+def pipeline(params: PipelineForm | None = None, params_hash: str = "", until: str = "") -> State:
+    """Raw text to a compared, accounted model: runs every stage that DVC finds stale.
 
-    One after the other: the server needs a core for itself, and there may be no more than two.
+    Leave the values as they are to bring the workspace up to date. Change some, and the run becomes an experiment: it
+    runs apart, does only what the change touches, and is saved as a DVC experiment under this run's name.
+
+    Args:
+        params: what people change most; its `settings` take every other key.
+        params_hash: leave it as it is: it shows which params.yaml the form was filled from.
+        until: stop after this stage; empty for all. Refused with changed values: an experiment always runs to the end.
     """
-    importlib.import_module("flows.execution.pipeline_flow")
-    if len(dvc.downstream(dvc.graph(), set(dvc.stale()))) > 2:
-        from flows.tracking.mlflow_run import client, experiment_id
+    try:
+        if until:
+            dvc.require_stage(until, f"until = {until}")
+        chosen = chosen_params(params, params_hash)
+        if until and chosen:
+            experiment.refuse_until(until, chosen, schema.load(paths.ROOT / "params.yaml"))
+    except UserError as error:
+        return Failed(message=str(error))
+    return run_pipeline(chosen, params_hash, [until] if until else [])
 
-        with contextlib.suppress(Exception):  # whoever records a run says so
-            experiment_id(client())
-        server = fork_server.early[paths.ROOT] = ForkServer(paths.ROOT, environment.environment())
-        server.start()
+
+def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> State:
+    """The body of the flow, also of a stage's form (`targets`: its stages). None stands for params.yaml as it is."""
+    name, flow_run_id = str(flow_run.name), str(flow_run.id)
+    try:
+        check_run_name(name)
+        recovery.tag_flow_run(flow_run_id)
+        own = schema.load(paths.ROOT / "params.yaml")
+        refuse_stale_form(form_hash, own)
+        chosen = params or own
+        is_experiment = chosen.identity() != own.identity()
+        with experiment.worktree(name, chosen) if is_experiment else nullcontext(paths.ROOT) as root:
+            # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
+            run = RUNS[name] = PipelineRun(name, root, chosen, [] if is_experiment else targets, flow_run_id)
+            state = _run_stages(run)
+            if is_experiment and state.is_completed():
+                experiment.save(root, name)
+                state = _saved(state, name)
+        return state
+    except UserError as error:
+        return Failed(message=str(error))
+    except OSError as error:
+        if not (words := words_of(error)):
+            raise
+        return Failed(message=words)
 
 
-def _run(form: "PipelineForm | None", own: Params, until: str) -> "State":
-    """The flow, in this process."""
-    from flows.execution.pipeline_flow import params_hash, pipeline
+def _saved(state: State, name: str) -> State:
+    """The end of an experiment, with how to go on: a form shows nothing else, and a terminal ends with it."""
+    told = f"saved as DVC experiment {name}: `make compare A=workspace B={name}`, `dvc exp apply {name}`"
+    return Completed(name=state.name, message=f"{state.message}; {told}" if state.message else told)
 
-    # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
-    logging.getLogger("prefect.task_runs").propagate = False
-    return pipeline(form, params_hash(own), until, return_state=True)
+
+def _run_stages(run: PipelineRun) -> State:
+    """Submit the stages in the graph's order, show and record them, and wait until all have ended."""
+    futures: dict[str, Any] = {}
+    # A thread for each stage, since one that waits for those before it holds its thread; `run.places` bounds what runs.
+    with ThreadPoolTaskRunner[State](len(run.stages)) as runner, run:
+        if run.stale:
+            run_view.show_forecast(run)
+            run.start_record(partial(run_view.link, run))
+        for stage, needs in dvc.reduced(run.stages).items():
+            named = dvc_stage.with_options(name=stage)  # until a task begins, Prefect shows the name of its function
+            futures[stage] = runner.submit(named, {"stage": stage, "run": run.name}, [futures[need] for need in needs])
+        _wait(futures.values())
+    states = {stage: str(future.state.name) for stage, future in futures.items()}
+    run_view.show(run, states)
+    return run.final_state(states)
+
+
+def _wait(futures: Iterable[Any]) -> None:
+    """Wait until all have ended, in short steps: with MLflow imported, a signal does not wake a wait without end."""
+    for future in futures:
+        ended = Event()
+        future.add_done_callback(lambda _, ended=ended: ended.set())
+        while not ended.wait(0.2):
+            pass
+        future.wait()
 
 
 if __name__ == "__main__":
-    run_command("pipeline", main)
+    importlib.import_module("flows.terminal").run()

@@ -143,7 +143,7 @@ def carry_out(mlflow: Any, judgement: Judgement) -> None:
     if judgement.promoted:
         mlflow.set_registered_model_alias(judgement.model, "champion", judgement.challenger)
     record = {"model": judgement.model, "verdict": judgement.verdict.verdict, "lines": judgement.lines()}
-    write_json(paths.STATE / "gate" / f"{judgement.model}.json", record | {"promoted": judgement.promoted})
+    write_json(paths.FINDINGS / "gate" / f"{judgement.model}.json", record | {"promoted": judgement.promoted})
 
 
 STUDY = Study("promote", Promotion, "The gate's verdict", run_study)
@@ -163,7 +163,7 @@ def main() -> int:
         chosen = Promotion(challenger=arguments.challenger or "workspace", override=override)
     except ValidationError as error:
         raise UserError(schema.explain(error, "")) from None
-    from flows.execution.stage_flow import study_form
+    from flows.forms import study_form
 
     return cli.run(study_form(STUDY), REPORTS / "report.md", params=chosen)
 

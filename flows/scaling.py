@@ -177,7 +177,7 @@ def main() -> int:
     base = schema.read_tree(arguments.sweep) if arguments.sweep else {}
     entries = [f"objective={arguments.objective}"] if arguments.objective else []
     params = study_settings(Scaling, entries, base)
-    from flows.execution.stage_flow import study_form
+    from flows.forms import study_form
 
     return cli.run(study_form(STUDY), reports(params) / "report.md", params=params)
 

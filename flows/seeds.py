@@ -70,7 +70,7 @@ def _train(name: str, params: Params) -> None:
         return
     from prefect import flow
 
-    from flows.execution.pipeline_flow import run_pipeline
+    from flows.pipeline import run_pipeline
 
     @flow(name="training", flow_run_name=name, log_prints=False)
     def training(params: Params) -> Any:
@@ -114,7 +114,7 @@ def main() -> int:
     arguments = parser.parse_args()
     chosen = study_settings(Seeds, [f"runs={arguments.runs}"] if arguments.runs is not None else [])
     from flows.execution.pipeline_run import stop_runs
-    from flows.execution.stage_flow import study_form
+    from flows.forms import study_form
 
     return cli.run(study_form(STUDY), REPORTS / "report.md", stop_runs, params=chosen)
 

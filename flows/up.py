@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -25,11 +26,13 @@ import psutil
 
 from components.core.errors import UserError
 from flows.execution.stages import STAGES
-from flows.system import dvc, environment, paths, processes, recovery
+from flows.system import dvc, environment, paths, processes
 from flows.system.command import parser_of, run_command
 from flows.system.login import KEY, LINK, make_logins, new_key, prefect_auth
 from flows.system.mlflow_server import require_mlflow
 from flows.system.prefect_server import healthy, listener, require_prefect
+from flows.system.run_folder import write_private
+from flows.tracking import record as run_record
 from flows.tracking.mlflow_view import links
 
 START_S = 90.0
@@ -200,7 +203,7 @@ def start_deployments(servers: Servers, chosen: ServerPlan) -> dict[str, str]:
     """Serve the deployments and wait until Prefect has them. Returns name -> id."""
     since = time.time()
     # On a team's server others may serve the same deployments.
-    child = servers.start(Child("serve", ["flows.serving.deployments", *(["--alone"] if chosen.prefect_port else [])]))
+    child = servers.start(Child("serve", ["flows.deployments", *(["--alone"] if chosen.prefect_port else [])]))
     deadline = time.monotonic() + START_S
     wanted = {"pipeline", *STAGES.keys() & {name.split("@")[0] for name in dvc.graph()}}
     while not wanted <= (ids := deployed(chosen.prefect_url, since)).keys():
@@ -233,7 +236,7 @@ def record(clients: dict[str, str]) -> None:
     """Tell the other commands the variables of clients, as long as this process lives."""
     me = os.getpid()
     who = {"pid": me, "started": processes.start_of(me), "state": str(paths.STATE)}
-    recovery.write_record(paths.SERVERS, who | clients)
+    write_private(paths.SERVERS, who | clients)
 
 
 def show(chosen: ServerPlan, form: str, clients: dict[str, str], key: str) -> None:
@@ -261,6 +264,7 @@ def serve_all() -> None:
         print("starting Prefect, MLflow and the deployments ...", flush=True)
         start_servers(servers, chosen, key)
         record(clients)
+        threading.Thread(target=run_record.follow, name="record", daemon=True).start()
         ids = start_deployments(servers, chosen)
         show(chosen, form_address(chosen, ids["pipeline"]), clients, key)
         while True:

@@ -29,9 +29,9 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from components.core.files import md5_file
-from flows.system import dvc, environment, git, paths, recovery
+from flows.system import dvc, environment, git, paths
 from flows.system.command import parser_of, run_command
-from flows.tracking import environment_record
+from flows.tracking import environment_record, recovery
 from flows.tracking.model_origin import choose, record_verification
 from flows.tracking.snapshots import ObjectCache, Snapshot
 
@@ -91,7 +91,7 @@ def rebuild(root: Path, stages: list[str]) -> None:
         "MLFLOW_TRACKING_URI": f"sqlite:///{root / '.greenhouse' / 'mlflow.db'}",
         "PREFECT_HOME": str(root / ".greenhouse" / "prefect"),
     }
-    for name in ("PREFECT_API_URL", "GREENHOUSE_RUN", "GREENHOUSE_PARENT_TASK"):
+    for name in ("PREFECT_API_URL", "GREENHOUSE_RUN"):
         variables.pop(name, None)
     for stage in stages:
         print(f"rebuilding {stage} ...", flush=True)

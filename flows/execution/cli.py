@@ -29,9 +29,9 @@ def with_prefect(stop: Stop = _nothing_runs, meanwhile: Callable[[], None] = lam
             and raises KeyboardInterrupt where nothing runs; the end of the temporary server calls it, and exits.
         meanwhile: what can be done while a server of its own starts; not called where one runs.
     """
-    from flows.system import recovery
     from flows.system.mlflow_server import require_mlflow
     from flows.system.prefect_server import prefect_server
+    from flows.tracking import recovery
 
     require_mlflow()
 
@@ -43,13 +43,15 @@ def with_prefect(stop: Stop = _nothing_runs, meanwhile: Callable[[], None] = lam
     with prefect_server(server_ended, meanwhile) as url:
         from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+        from flows.execution.prefect_log import drain
+
         with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             recovery.recover()
             os.environ["PREFECT_API_URL"] = url
             try:
                 yield
             finally:
-                _drain()
+                drain()
 
 
 def _terminate(*_: Any) -> None:
@@ -80,15 +82,6 @@ def _leave_without_server(message: str, stop: Stop) -> None:
     stop("Failed", message)
     print(message, file=stderr, flush=True)
     os._exit(1)
-
-
-def _drain() -> None:
-    """Send what Prefect still holds back, while its server is there: at exit it would wait a minute for one."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-
-    for service in (APILogWorker, EventsWorker):
-        service.drain_all(timeout=10)
 
 
 def run(flow: Any, report: Path, stop: Stop = _nothing_runs, **parameters: Any) -> int:

@@ -5,15 +5,19 @@ not undo a preset: first the preset, then the changed fields, then `settings`.
 """
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field
 
+from components import params as schema
 from components.core.errors import UserError
-from components.core.files import nested
+from components.core.files import fingerprint, nested
+from components.core.plain_text import plain_name
 from components.params import Budget, ParamFiles, Params, Section, Source, layout
+from flows.system import paths
 from flows.system.params_file import preset_names, reaching, read_preset
 
 FIELDS = {
@@ -123,3 +127,42 @@ def _setting(entry: str) -> tuple[str, Any]:
         return key, yaml.safe_load(text)
     except yaml.YAMLError:
         raise UserError(f"settings: {key}: {text!r} is no YAML; write it as in params.yaml") from None
+
+
+# -- before a run ------------------------------------------------------------------------------------------------------
+
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
+"""Names of runs: they become those of folders, records and experiments."""
+
+
+def check_run_name(name: str) -> None:
+    """Raise `UserError` if a run cannot have that name."""
+    if not RUN_NAME.fullmatch(name):
+        raise UserError(f"run name {plain_name(name)!r}: use letters, digits, spaces and . _ - only, 100 at most")
+
+
+def params_hash(params: Params) -> str:
+    """Names the values a form was filled from."""
+    return fingerprint(params.model_dump(mode="json"))
+
+
+def refuse_stale_form(form_hash: str, own: Params) -> None:
+    """Refuse a run whose form was filled from other values than params.yaml holds now."""
+    if form_hash and form_hash != params_hash(own):
+        raise UserError(
+            "this form was filled from an older params.yaml, so values you did not touch would count as changes; "
+            "reload the page and fill it again"
+        )
+
+
+def chosen_params(form: PipelineForm | None, form_hash: str) -> Params | None:
+    """The parameters that a form asks for; None for params.yaml as it is when the run begins.
+
+    Raises:
+        UserError: params.yaml is not valid, the form is stale, or one of its fields is out of range.
+    """
+    if form is None:
+        return None
+    files = schema.read(paths.ROOT / "params.yaml")
+    refuse_stale_form(form_hash, files.params())
+    return form.applied(files)

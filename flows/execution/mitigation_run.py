@@ -35,9 +35,7 @@ def run_study(study: Study, name: str, params: Params, settings: Mitigate) -> Pa
     return REPORTS
 
 
-def compare(
-    folders: trial.TrialFolders, params: Params, settings: Mitigate, record: StudyRecord
-) -> dict[str, float]:
+def compare(folders: trial.TrialFolders, params: Params, settings: Mitigate, record: StudyRecord) -> dict[str, float]:
     """Mixtures, models, report; its headline figures."""
     num_tokens = {run.arm: as_task(tokens)(run, folders, params) for run in trial.runs(settings)}
     result = trial.summary(as_task(models)(folders, settings, params.runtime.workers, record))
@@ -55,9 +53,7 @@ def tokens(run: trial.TrialRun, folders: trial.TrialFolders, params: Params) -> 
     return trial.prepare(run, folders, params.mix)
 
 
-def models(
-    folders: trial.TrialFolders, settings: Mitigate, workers: int, record: StudyRecord
-) -> list[dict[str, Any]]:
+def models(folders: trial.TrialFolders, settings: Mitigate, workers: int, record: StudyRecord) -> list[dict[str, Any]]:
     """Figures of all models, in their order; finished ones are read back."""
     chosen, results = trial.runs(settings), []
     with pool(min(workers, len(chosen))) as executor:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,31 +18,27 @@ import psutil
 from components.carbon.footprint import intensity
 from components.carbon.ledger import reader
 from components.carbon.metering.meter import Meter
-from components.carbon.planning.forecast import total
 from components.core.errors import UserError
 from components.core.files import rounded, write_json
 from components.params import Params
-from flows.execution import fork_server, start_meter
-from flows.execution.fork_server import ForkServer
-from flows.execution.result import StageResult, headline, kept_files, read_result, result_file, summary_text
-from flows.planning import preflight, step_cost
-from flows.planning.stage_forecast import Spent, errors, expected
+from flows.execution import start_meter
+from flows.execution.stages import STAGES
+from flows.planning import preflight
+from flows.planning.stage_forecast import Spent, errors
 from flows.system import dvc, environment, git, paths, processes
-from flows.tracking.mlflow_view import run_page
+from flows.system.run_folder import PIPELINE, RunFolder, StageFolder, StageResult
+from flows.tracking import mlflow_run, record
 from flows.tracking.progress import Screen
+from flows.tracking.run_files import headline, run_files, summary_text
 
 GRACE_S = 4.0
 """Seconds a stage gets to save and end before it is killed; a cancelled tree is gone within 10."""
 UNCHANGED = "DVC: nothing to run"
-DVC_ADVICE = (
-    "Use `dvc push`",
-    "To track the changes",
-    "\tgit add",
-    "To enable auto",
-    "\tdvc config",
-    "Updating lock file",
-)
-"""What DVC says to a person at a terminal after each stage: noise here."""
+BROUGHT = "DVC: brought up to date"
+RECORD_S, LEAVE_S = 180.0, 20.0
+"""Longest wait for MLflow after the last stage, and after a signal."""
+LOOK_S = 0.2
+"""Seconds between looks at what a stage says."""
 
 
 @dataclass
@@ -61,12 +59,14 @@ class PipelineRun:
         root: the checkout to run in: the workspace, or a worktree.
         params: values of this run (identity as in root's params.yaml; runtime may differ).
         targets: stages to end with; empty for all.
+        flow_run: id of the Prefect run.
     """
 
     name: str
     root: Path
     params: Params
     targets: list[str]
+    flow_run: str = ""
     stages: dict[str, list[str]] = field(init=False)
     stopped: StageResult | None = None
     results: dict[str, StageResult] = field(default_factory=dict)
@@ -81,11 +81,14 @@ class PipelineRun:
         self._outdated = [name for name in whole if name in outdated]
         preflight.raise_if_unfit(self.params, self.root, dvc.downstream(self.stages, self.stale))
         self.places = threading.BoundedSemaphore(self.params.runtime.parallel_stages)
+        self.folder = RunFolder(self.name)
+        self.recorder = record.Recorder(self.folder)
         self._lock = threading.Lock()
         self._processes: dict[str, subprocess.Popen] = {}
         self._screen = Screen()
         self._began = time.perf_counter()
         self._ending = False
+        self._recording, self._worked = False, threading.Event()
         self.closed = threading.Event()
 
     def __enter__(self) -> "PipelineRun":
@@ -93,12 +96,8 @@ class PipelineRun:
         # A span of the ledger without a stage: what orchestration itself uses.
         self._meter = Meter(paths.LEDGER, self.params.runtime.meter_interval_s, {"run": self.name})
         self._meter.__enter__()
-        if self.root in fork_server.early:
-            self._fork_server = fork_server.early.pop(self.root)
-        else:
-            self._fork_server = ForkServer(self.root, self._environment(""))
-        if len(dvc.downstream(self.stages, self.stale)) > 2:  # for fewer it would import for longer than they save
-            self._fork_server.start()
+        if self.stale:
+            self.folder.open(PIPELINE, commit=git.commit(), flow_run=self.flow_run)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
@@ -108,19 +107,26 @@ class PipelineRun:
             if threading.current_thread() is threading.main_thread():  # told again meanwhile, it goes on ending
                 signal.signal(signal.SIGTERM, lambda *_: None)
             self.stop("Cancelled", "cancelled; run it again, it resumes")
-        self._fork_server.stop()
         self.wall_s = time.perf_counter() - self._began
         self._meter.outcome = self._final_name()
         self._meter.note(cached=",".join(self._cached()))
         self._meter.__exit__(kind, error, trace)
+        try:
+            if self.stale:
+                self._leave_times()
+                self._leave_end()
+        except OSError as trouble:  # a full disk, say, which must not leave the run open
+            print(f"the end of the run is not kept: {trouble}", flush=True)
+        self._worked.set()
+        if not self._recording:
+            self.closed.set()
+        self.closed.wait(LEAVE_S if error else RECORD_S)  # what MLflow has not got then is recorded at the next start
+
+    def _leave_times(self) -> None:
+        """Leave the times of the stages, for people and benchmarks."""
         stages = {stage: vars(timing) for stage, timing in self.timings.items()}
         took = {"wall_s": self.wall_s, "orchestration_s": self.overhead_s(), "stages": stages}
-        try:
-            write_json(paths.LOGS / self.name / "timings.json", took)
-        except OSError as error:  # a full disk, say, which must not leave the run open
-            print(f"the times of the stages are not kept: {error}", flush=True)
-        self._close_parent()
-        self.closed.set()
+        write_json(self.folder.path / "timings.json", took)
 
     def needs_repro(self, stage: str) -> bool:
         """Whether DVC must look at the stage: it was stale when the run began, or one before it has run since."""
@@ -136,121 +142,62 @@ class PipelineRun:
         names = {stage: self.results[stage].name if stage in self.results else "Cached" for stage in self.stages}
         return [stage for stage, name in names.items() if name in ("Cached", "Restored")]
 
-    def rows(self, states: dict[str, str]) -> list[dict[str, Any]]:
-        """The table of the run: what each stage ended as, what it took, and what it was expected to take."""
-        grams, rows = self.grams(), []
-        for stage, state in states.items():
-            timing, result = self.timings.get(stage), self.results.get(stage)
-            part = Spent(**result.spent) if result and result.spent else None
-            row = {
-                "stage": stage,
-                "state": state,
-                "seconds": round(timing.ended - timing.began, 1) if timing else 0.0,
-                "Wh": f"{1000 * part.kwh:.3g}" if part else "",
-                "forecast Wh": f"{1000 * part.forecast_kwh:.3g}" if part and part.forecast_kwh else "",
-                "gCO2e": f"{grams[stage]:.3g}" if stage in grams else "",
-            }  # fmt: skip
-            rows.append(row)
-        return rows
-
-    def grams(self) -> dict[str, float]:
-        """CO2e of each stage that this run started, by the ledger (mid); empty, and said, if the grid is not known."""
-        try:
-            known = intensity.resolve(self.params.runtime.grid, self.root)
-        except UserError as error:
-            print(f"no grams of CO2e: {error}", flush=True)
-            return {}
-        stages = reader.read(paths.LEDGER).select(run=self.name).by("stage")
-        return {stage: known.grams(spans.hours).mid for stage, spans in stages.items()}
-
-    def forecast(self) -> tuple[list[dict[str, str]], str]:
-        """What the stages that may run are expected to take: a row for each, and a sentence for all together."""
-        books, rates = reader.history(paths.LEDGER), step_cost.known(self.params)
-        todo = dvc.downstream(self.stages, self.stale)
-        parts = {stage: expected(books, stage, "", self.params, rates) for stage in self.stages if stage in todo}
-        known = [part for part in parts.values() if part]
-        seconds, kwh = total([part.seconds for part in known]), total([part.kwh for part in known])
-        rows = [
-            {"stage": stage, "seconds": f"{part.seconds.mid:.3g}", "Wh": f"{1000 * part.kwh.mid:.3g}", "by": part.basis}
-            if part else {"stage": stage, "seconds": "", "Wh": "", "by": "no run here to go by"}
-            for stage, part in parts.items()
-        ]  # fmt: skip
-        told = f"about {seconds.mid:.0f} s and {1000 * kwh.mid:.2g} Wh" if known else "none ever completed here"
-        less = f" for the {len(known)} that ran or were calibrated here" if 0 < len(known) < len(parts) else ""
-        return rows, f"{len(parts)} of {len(self.stages)} stages may run, {told}{less}"
-
-    def open_parent(self) -> str:
-        """Make the run's record in MLflow, before a stage does. Returns its page; empty without a server."""
-        from flows.tracking.mlflow_run import client, experiment_id, parent_run
-
-        mlflow, address = client(), os.environ["MLFLOW_TRACKING_URI"]
-        tags = {"git.commit": git.commit(), "kind": "pipeline"}
-        run_id = parent_run(mlflow, self.name, processes.process_tag(), tags)
-        return run_page(address, experiment_id(mlflow), run_id) if address.startswith("http") else ""
-
     # -- one stage -----------------------------------------------------------------------------------------------------
 
-    def repro(self, stage: str, parent_task: str) -> StageResult:
-        """Have DVC reproduce one stage in a process of its own, showing its output line by line.
+    def repro(self, stage: str) -> StageResult:
+        """Have DVC reproduce one stage in a process of its own, and show it while it works.
 
         Called on a thread of the task runner, which waits here: the child is told to die with that thread.
         """
-        result_file(self.name, stage).unlink(missing_ok=True)  # of an earlier try of this run
+        folder, known = self.folder.stage(stage), stage.partition("@")[0] in STAGES
+        folder.clear()
+        before = {} if stage in self.stale else dvc.lock(self.root).get(stage, {})
         timing = self.timings[stage] = Timing(time.perf_counter() - self._began)
         with self._lock:
             if self._ending:
                 assert self.stopped is not None
                 return self.stopped
-            # Ctrl-C reaches this process alone, which then stops the others in order: hence sessions of their own.
-            process = self._processes[stage] = subprocess.Popen(
-                dvc.command("--wait-for-lock", "repro", "--single-item", stage),
-                cwd=self.root, text=True,
-                env=self._environment(parent_task) | {fork_server.VARIABLE: self._fork_server.address},
-                bufsize=1,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                preexec_fn=processes.dies_with_parent(signal.SIGTERM), start_new_session=True,
-            )  # fmt: skip
-        lines = self._relay(stage, process)
-        process.wait()
+            process = self._processes[stage] = self._start(stage, folder)
+        from flows.execution.stage_view import StageView  # Prefect, whose import takes seconds
+
+        view = StageView(folder, self._screen, known)
+        while process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK_S)
+            if not self._ending:  # of processes that are being stopped, the last lines are noise
+                view.refresh()
         timing.ended = time.perf_counter() - self._began
-        result = self._result(stage, process.returncode, lines)
+        result = self._result(folder, process.returncode, before)
+        if not self._ending:
+            if folder.result():
+                view.line(result.message)
+            elif known and process.returncode:  # what it printed says why
+                view.lines()
+        view.end(self.root / "reports" / stage.replace("@", "/") / "details" / "report.md", result.name)
         timing.function_s = result.function_s
         return result
 
-    def _environment(self, parent_task: str) -> dict[str, str]:
-        return environment.environment() | {
-            "GREENHOUSE_RUN": self.name,
-            "GREENHOUSE_PROCESS": processes.process_tag(),
-            "GREENHOUSE_PARENT_TASK": parent_task,
-            "GREENHOUSE_RUNTIME": self.params.runtime.model_dump_json(),
-            "PYTHONUNBUFFERED": "1",
-        }
+    def _start(self, stage: str, folder: StageFolder) -> subprocess.Popen:
+        """Start DVC. Ctrl-C reaches this process alone, which then stops the others in order: hence own sessions."""
+        run = {"GREENHOUSE_RUN": self.name, "GREENHOUSE_RUNTIME": self.params.runtime.model_dump_json()}
+        with open(folder.dvc_log, "wb") as output:
+            return subprocess.Popen(
+                dvc.command("--wait-for-lock", "repro", "--single-item", stage),
+                cwd=self.root, env=environment.environment() | run | {"PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                preexec_fn=processes.dies_with_parent(signal.SIGTERM), start_new_session=True,
+            )  # fmt: skip
 
-    def _relay(self, stage: str, process: subprocess.Popen) -> list[str]:
-        """Show the child's lines under the stage's name, in the terminal and in Prefect's log; keep the last ones."""
-        from prefect.logging import get_run_logger
+    def _result(self, folder: StageFolder, status: int, before: dict[str, Any]) -> StageResult:
+        """What the stage's process reported, else what DVC did without it.
 
-        logger = get_run_logger()
-        kept: list[str] = []
-        assert process.stdout is not None
-        for raw in process.stdout:
-            line = raw.rstrip()
-            if not line or line.startswith(DVC_ADVICE):
-                continue
-            kept = [*kept[-30:], line]
-            logger.info(line)
-            if not self._ending:  # of processes that are being stopped, the last lines are noise
-                self._screen.show(stage, line)
-        self._screen.end(stage)
-        return kept
-
-    def _result(self, stage: str, status: int, lines: list[str]) -> StageResult:
-        """What the stage's process reported; what DVC says where it did the work or failed without the stage."""
-        result = read_result(self.name, stage) or _dvc_result(stage, status, lines)
-        if result.name == "Restored":
-            result = self._restored(stage, result)
+        Args:
+            before: the stage's entry in dvc.lock before, if DVC had it for up to date.
+        """
+        stage, printed = folder.name, folder.dvc_log.read_text(errors="replace").splitlines()
+        result = folder.result() or self._without_process(folder, status, before, printed)
         if result.name == "Completed" and status:
-            last = lines[-1] if lines else "no output"
+            last = printed[-1] if printed else "no output"
             result = StageResult("Failed", f"{stage}: the stage is done, but DVC could not record it: {last}")
         if self.stopped and result.name == "Failed":
             result = self.stopped
@@ -263,6 +210,22 @@ class PipelineRun:
                 self.stopped = self.stopped or result
         return result
 
+    def _without_process(
+        self, folder: StageFolder, status: int, before: dict[str, Any], printed: list[str]
+    ) -> StageResult:
+        """How a `dvc repro` ended in which no stage of ours ran to its end."""
+        stage = folder.name
+        if status == 0:
+            if before and before == dvc.lock(self.root).get(stage):
+                return StageResult("Cached", UNCHANGED)
+            known = stage.partition("@")[0] in STAGES  # one of the user's own leaves no result
+            return self._intact(stage, StageResult("Restored" if known else "Completed", BROUGHT))
+        if folder.begin:
+            return StageResult("Failed", f"{stage}: {record.KILLED}; run again, it resumes")
+        last = next((line for line in reversed(printed) if line.startswith("ERROR")), printed[-1] if printed else "")
+        why = f"dvc repro ended with status {status}: {last.removeprefix('ERROR: ') or 'no output'}"
+        return StageResult("Failed", f"{stage}: {processes.busy(chr(10).join(printed)) or why}")
+
     def _lost(self, stage: str) -> str:
         """Where the outputs of an earlier run are, which DVC removed before it started the stage again."""
         with contextlib.suppress(UserError):  # a damaged dvc.lock is another's to tell
@@ -271,7 +234,7 @@ class PipelineRun:
                 return f" (`dvc checkout` brings back what {stage} made before, if DVC's cache has it)"
         return ""
 
-    def _restored(self, stage: str, result: StageResult) -> StageResult:
+    def _intact(self, stage: str, result: StageResult) -> StageResult:
         """`result`, or a failure if the cache gave other bytes than it was given."""
         try:
             dvc.raise_if_damaged([stage], self.root)
@@ -324,13 +287,37 @@ class PipelineRun:
             longest[stage] = before + (self.timings[stage].function_s if stage in self.timings else 0.0)
         return self.wall_s - max(longest.values(), default=0.0)
 
-    def _close_parent(self) -> None:
-        """End the MLflow parent run, if a stage opened one."""
-        record = paths.STATE / "parents" / f"{self.name}.json"
-        if not record.exists():
-            return
-        from flows.tracking.mlflow_run import UNMADE_TAG, client, close_parent
+    # -- its record ----------------------------------------------------------------------------------------------------
 
+    def start_record(self, opened: Callable[[str], None]) -> None:
+        """Record the run in MLflow while it works, and its end, on a thread of its own: MLflow takes seconds.
+
+        Args:
+            opened: called there with the id of the run's record, as soon as there is one.
+        """
+        self._recording = True
+        threading.Thread(target=copy_context().run, args=(self._record, opened), name="record", daemon=True).start()
+
+    def _record(self, opened: Callable[[str], None]) -> None:
+        with self.folder.sole_recorder():
+            try:
+                opened(self.recorder.open())
+                with self.recorder.monitored():
+                    while not self._worked.wait(record.EVERY_S):
+                        self.recorder.advance()
+                self.recorder.finish()
+            except Exception as error:  # the record must not take the work down with it, nor hide why the run ended
+                record.told(error)
+            finally:
+                self.closed.set()
+
+    def wait_for_records(self) -> None:
+        """Wait until what has ended so far is recorded, or cannot be."""
+        while not (self.recorder.settled or self.closed.is_set()):
+            time.sleep(LOOK_S)
+
+    def _leave_end(self) -> None:
+        """Leave how the run ended for its record."""
         done = [result for result in self.results.values() if result.name == "Completed"]
         parts = [Spent(**result.spent) for result in done if result.spent]
         status = {"Failed": "FAILED", "Completed": "FINISHED"}.get(self._final_name(), "KILLED")
@@ -344,12 +331,12 @@ class PipelineRun:
         made = {stage for stage, result in self.results.items() if result.name in ("Completed", "Restored", "Cached")}
         unmade = [stage for stage in self._outdated if stage not in made] if self._ended else []
         tags, text = {"stages": json.dumps(list(self.timings))}, summary_text(self.root) if told else ""
-        tags |= {UNMADE_TAG: ", ".join(unmade)} if unmade else {}
-        try:
-            files = kept_files(self.root, told, unmade, paths.LOGS / self.name)
-            close_parent(client(), self.name, status, metrics, self.params.identity(), tags, files, figures, text)
-        except Exception as error:  # the record must not take the work down with it, nor hide why the run ended
-            print(f"MLflow: {type(error).__name__}: {error}; the run is closed at the next start", flush=True)
+        tags |= {mlflow_run.UNMADE_TAG: ", ".join(unmade)} if unmade else {}
+        files = run_files(self.root, told, unmade, self.folder.path)
+        params = self.params.identity()
+        self.folder.end(
+            status, files, self.root, metrics=metrics, params=params, tags=tags, figures=figures, summary=text
+        )
 
 
 RUNS: dict[str, PipelineRun] = {}
@@ -370,19 +357,6 @@ def stop_runs(name: str, message: str) -> bool:
         for run in runs:
             run.closed.wait(GRACE_S)
     return bool(runs)
-
-
-def _dvc_result(stage: str, status: int, lines: list[str]) -> StageResult:
-    """How a `dvc repro` ended in which the stage itself did not run to an end."""
-    if status == 0:
-        if any(line.startswith("Running stage") for line in lines):  # a stage of the user's own: it leaves no result
-            return StageResult("Completed", "DVC: ran")
-        restored = any("is cached - skipping run" in line for line in lines)
-        return StageResult("Restored", "DVC: taken from its cache") if restored else StageResult("Cached", UNCHANGED)
-    last = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "no output")
-    why = f"dvc repro ended with status {status}: {last.removeprefix('ERROR: ')}"
-    said = chr(10).join(lines)
-    return StageResult("Failed", f"{stage}: {processes.busy(said) or processes.killed(said) or why}")
 
 
 def _tree(pid: int) -> list[psutil.Process]:

@@ -11,7 +11,7 @@ from components.params import Params, Runtime
 from flows.system import dvc, paths
 
 if TYPE_CHECKING:
-    from flows.tracking.progress import FlowProgress
+    from flows.tracking.progress import StageProgress
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class StageContext:
     out: Path
     reports: Path
     work: Path
-    progress: "FlowProgress"
+    progress: "StageProgress"
     root: Path = paths.ROOT
 
     @property

@@ -1,14 +1,20 @@
-"""One run of a stage function: locked, metered, recorded, resumed and ended.
+"""A stage's process: what `cmd` in dvc.yaml starts, `python -m flows.stage STAGE [BRANCH]`.
 
-It works on empty staging folders; what it made is moved into place only when it has returned. How the process around it
-lives and dies is in stage_process.py.
+It computes: parameters, fingerprint, lock, meter, the stage function on empty staging folders, outputs moved into place
+when that has returned, the result as a file. On the way it appends to the events of its run's folder
+(flows/system/run_folder.py), from which others show and record it. It dies with DVC. Typed by hand, with no DVC above
+it, it has DVC reproduce the stage.
 """
 
+import argparse
 import os
 import shutil
+import sys
 import time
 import traceback
+from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
 from components import params as schema
 from components.carbon.metering.meter import Meter
@@ -16,47 +22,109 @@ from components.carbon.planning.budget import budget_check
 from components.carbon.planning.forecast import TOKENS
 from components.core.errors import Stopped, UserError
 from components.core.files import move
+from components.core.plain_text import plain
 from components.core.report import Report
-from components.params import Params, Runtime
-from flows.execution.result import StageResult, headline, kept_files, run_name, summary_text
+from components.params import FinetuneBranches, Runtime
+from flows.execution import torchrun
 from flows.execution.stage import Stage, StageContext
+from flows.execution.stages import STAGES
 from flows.planning.stage_forecast import Spent, errors, record_forecast, settings_of, spent, tokens_of
-from flows.system import code_files, dvc, git, paths, processes, recovery
-from flows.system.command import words_of
-from flows.system.mlflow_server import require_mlflow
+from flows.system import code_files, dvc, git, paths, processes
+from flows.system.command import run_command, words_of
+from flows.system.run_folder import REPRO, EventWriter, StageFolder, StageResult, own_run
 from flows.system.work_folder import sole_writer
-from flows.tracking import environment_record
-from flows.tracking.mlflow_run import (
-    Tracker,
-    client,
-    close_parent,
-    log_files,
-    log_inputs,
-    log_metrics,
-    log_params,
-    pause_parent,
-)
-from flows.tracking.prefect_progress import PrefectProgress
-from flows.tracking.progress import FlowProgress
+from flows.tracking.model_registry import ModelRecord, registered_name
+from flows.tracking.progress import StageProgress
+from flows.tracking.run_files import headline, report_files, run_files, summary_text
 
 
-def perform(stage: Stage, branch: str) -> StageResult:
-    """Run the stage function once: locked, metered, recorded; outputs moved into place when it has returned."""
+def main() -> NoReturn:
+    """Run the stage that the command line names. Exits 0, 1 (failed) or 75 (stopped on purpose)."""
+    parser = argparse.ArgumentParser(prog="python -m flows.stage", description=__doc__)
+    parser.add_argument("stage", choices=list(STAGES), help="as in dvc.yaml, without branch")
+    parser.add_argument("branch", nargs="?", default="", help="which of the stage's branches, if it has any")
+    parser.add_argument("--dry-run", action="store_true", help="say what it would do, with counts and examples")
+    arguments = parser.parse_args()
+    stage = STAGES[arguments.stage]
+    if arguments.branch not in (stage.branches or ("",)):
+        parser.error(f"branches of {stage.name}: {', '.join(stage.branches) or 'none'}")
+    if torchrun.UNDER_TORCHRUN and "DVC_STAGE" not in os.environ:
+        torchrun.run(arguments.branch)
+    run_command(stage.name, lambda: _run(stage, arguments.branch, arguments.dry_run))
+
+
+def _run(stage: Stage, branch: str, dry_run: bool) -> None:
+    if dry_run:
+        if not stage.dry_run:
+            raise UserError(f"{stage.name} has no dry run; ingest and filter have one")
+        print(plain(stage.dry_run(schema.load(paths.ROOT / "params.yaml"))))
+    elif "DVC_STAGE" not in os.environ:
+        _become_repro(stage, branch)
+    else:
+        _leave(_work(stage, branch))
+
+
+def _become_repro(stage: Stage, branch: str) -> NoReturn:
+    """Typed by hand: DVC decides whether there is anything to do."""
+    section = getattr(schema.load(paths.ROOT / "params.yaml"), stage.name)
+    if isinstance(section, FinetuneBranches):
+        section.raise_if_off(branch)
+    dvc.raise_if_not_ready(stage.full_name(branch))
+    command = dvc.command("--wait-for-lock", "repro", "--single-item", stage.full_name(branch))
+    os.execvpe(command[0], command, os.environ)
+
+
+def _work(stage: Stage, branch: str) -> int:
+    """Run the stage function and leave its result; without a pipeline, record it too. The exit status."""
+    run = own_run()
+    alone = "GREENHOUSE_RUN" not in os.environ
+    processes.end_with_dvc("" if alone else run.facts().get("process", ""))
+    if alone and not run.alive:  # the first stage of this `dvc repro`
+        run.open(REPRO, processes.process_tag(os.getppid()), commit=git.commit())
+    folder = run.stage(stage.full_name(branch))
+    folder.clear()
+    result = perform(stage, branch, folder, alone)
+    folder.write_result(result)
+    if alone:
+        print(plain(result.message), flush=True)
+        _record(folder)
+    return result.exit_status
+
+
+def _record(folder: StageFolder) -> None:
+    from flows.tracking import record, recovery
+
+    record.record_own(folder.run)
+    recovery.recover_records()
+
+
+def _leave(status: int) -> NoReturn:
+    """End at once: all is written, and the libraries would take their time."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def perform(stage: Stage, branch: str, folder: StageFolder, alone: bool) -> StageResult:
+    """Run the stage function once: locked, metered; outputs moved into place when it has returned.
+
+    Args:
+        alone: no pipeline shows it: it prints, and its result closes the run of its `dvc repro` if nothing follows.
+    """
     name = stage.full_name(branch)
-    run = run_name()
-    log = paths.LOGS / run / f"{name}.log"
     try:
-        return _perform(stage, branch, name, run, log)
+        result = _perform(stage, branch, name, folder, alone)
     except UserError as error:  # before there is a run to mark: params, lock
-        return StageResult("Failed", f"{name}: {error}", str(log))
+        result = StageResult("Failed", f"{name}: {error}")
     except OSError as error:  # the folders of locks, logs and records
         if not (words := words_of(error)):
             raise
-        return StageResult("Failed", f"{name}: {words}", str(log))
+        result = StageResult("Failed", f"{name}: {words}")
+    result.log = str(folder.log)
+    return result
 
 
-def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> StageResult:
-    require_mlflow()
+def _perform(stage: Stage, branch: str, name: str, folder: StageFolder, alone: bool) -> StageResult:
     params = schema.load(paths.ROOT / "params.yaml")
     if runtime := os.environ.get("GREENHOUSE_RUNTIME"):  # a run may carry its own neutral settings
         params = params.model_copy(update={"runtime": Runtime.model_validate_json(runtime)})
@@ -64,15 +132,14 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Stage
     code_files.record(inputs.hashes, paths.ROOT)
     work = paths.WORK / name / inputs.fingerprint
     with sole_writer(work):
-        tracker = _tracker(name, run, inputs, log)
-        labels = {"stage": name, "run": run, "fingerprint": inputs.fingerprint, "checkout": paths.ROOT.name}
+        events = EventWriter(folder, fingerprint=inputs.fingerprint, params=inputs.params, hashes=inputs.hashes)
+        run, checkout = folder.run.name, paths.ROOT.name
+        labels = {"stage": name, "run": run, "fingerprint": inputs.fingerprint, "checkout": checkout}
         labels["settings"] = settings_of(name, params)
         labels |= {TOKENS: str(tokens)} if (tokens := tokens_of(name, params)) else {}
         with Meter(paths.LEDGER, params.runtime.meter_interval_s, labels) as meter:
-            flow_run = os.environ.get("GREENHOUSE_FLOW_RUN")
-            check = budget_check(params.runtime, meter, paths.LEDGER, run)
-            live = PrefectProgress(flow_run, name) if flow_run else None
-            progress = FlowProgress(name, log, tracker, meter.span, check, live, lambda: meter.totals().joules.mid)
+            check, joules = budget_check(params.runtime, meter, paths.LEDGER, run), partial(_joules, meter)
+            progress = StageProgress(name, folder.log, events, meter.span, check, joules, quiet=not alone)
             progress.listen()
             context = StageContext(params, fresh(work / "out"), fresh(work / "reports"), work, progress)
             forecast = record_forecast(meter, name, inputs.fingerprint, params)
@@ -85,21 +152,15 @@ def _perform(stage: Stage, branch: str, name: str, run: str, log: Path) -> Stage
             used = meter.totals_now()
             result.kwh = tuple(kwh / 3.6e6 for kwh in used.joules.as_list())
             result.spent = vars(spent(forecast, result.function_s, used.mid_kwh))
-        result.log = str(log)
-        _finish_record(stage, branch, params, inputs, tracker, result, report)
-    recovery.closed(f"{run}.{name}")
-    if "GREENHOUSE_RUN" not in os.environ:
-        _end_repro(name, run, params, result)
+        result.metrics = figures(result, report)
+        result.record = {"ms": int(time.time() * 1000)}
+        if report is not None:
+            result.record |= _kept(stage, branch, folder, context, inputs.fingerprint, alone)
     return result
 
 
-def _end_repro(name: str, run: str, params: Params, result: StageResult) -> None:
-    """End the MLflow parent run of a plain `dvc repro`, which has nobody to do it; its next stage may go on."""
-    if result.name != "Completed" or any(name in needs for needs in dvc.graph().values()):
-        pause_parent(client(), run, {"Completed": "FINISHED", "Failed": "FAILED"}.get(result.name, "KILLED"))
-        return
-    files, text = kept_files(paths.ROOT, accounted=True), summary_text(paths.ROOT)
-    close_parent(client(), run, "FINISHED", headline(paths.ROOT), params.identity(), {}, files, {}, text)
+def _joules(meter: Meter) -> float:
+    return meter.totals().joules.mid
 
 
 def attempt(stage: Stage, branch: str, context: StageContext) -> tuple[StageResult, Report | None]:
@@ -144,57 +205,7 @@ def fresh(folder: Path) -> Path:
     return folder
 
 
-def _tracker(name: str, run: str, inputs: dvc.Inputs, log: Path) -> Tracker:
-    """The MLflow run of this attempt, and this attempt's line among the open runs."""
-    record = f"{run}.{name}"
-    flow_run = os.environ.get("GREENHOUSE_FLOW_RUN")
-    recovery.opened(record)
-    tags = {
-        "stage": name,
-        "git.commit": git.commit(),
-        "fingerprint": inputs.fingerprint,
-        "log": str(log),
-        "kind": "pipeline" if "GREENHOUSE_RUN" in os.environ else "dvc repro",
-    } | ({"prefect.flow_run": flow_run} if flow_run else {})
-    parent_process = os.environ.get("GREENHOUSE_PROCESS") or processes.process_tag(os.getppid())
-    tracker = Tracker(name, run, parent_process, tags, record)
-    tracker.submit(
-        lambda mlflow: mlflow.log_dict(tracker.run_id, environment_record.present(), environment_record.FILE)
-    )
-    return tracker
-
-
-def _finish_record(
-    stage: Stage,
-    branch: str,
-    params: Params,
-    inputs: dvc.Inputs,
-    tracker: Tracker,
-    result: StageResult,
-    report: Report | None,
-) -> None:
-    """Send params, data sets, metrics, pictures and the model to MLflow, and end the run."""
-    tracker.submit(lambda mlflow: log_params(mlflow, tracker.run_id, inputs.params))
-    tracker.submit(lambda mlflow: log_inputs(mlflow, tracker.run_id, inputs.hashes))
-    tracker.submit(lambda mlflow: log_metrics(mlflow, tracker.run_id, figures(result, report)))
-    if report is not None:
-        besides = [paths.ROOT / path for path in stage.artifacts]
-        tracker.submit(lambda mlflow: log_files(mlflow, tracker.run_id, paths.ROOT / stage.reports(branch), besides))
-        if stage.folder == "models":
-            from flows.tracking.model_registry import log_model
-
-            model = paths.ROOT / stage.output(branch)
-            made = (model, stage.name, branch, params, inputs.fingerprint)
-            tracker.submit(lambda mlflow: log_model(mlflow, tracker.run_id, *made))
-        elif stage.name == "account":
-            from flows.tracking.model_registry import describe_models
-
-            cards, made_from = paths.ROOT / "reports" / "cards", dvc.fingerprints()
-            tracker.submit(lambda mlflow: describe_models(mlflow, cards, made_from))
-    else:
-        tracker.submit(lambda mlflow: mlflow.set_tag(tracker.run_id, "error", result.message[:5000]))
-    tracker.submit(lambda mlflow: mlflow.set_tag(tracker.run_id, "outcome", result.name))
-    tracker.close({"Completed": "FINISHED", "Failed": "FAILED"}.get(result.name, "KILLED"))
+# -- what its record will hold -----------------------------------------------------------------------------------------
 
 
 def figures(result: StageResult, report: Report | None) -> dict[str, float]:
@@ -204,3 +215,23 @@ def figures(result: StageResult, report: Report | None) -> dict[str, float]:
         "seconds/function": result.function_s, "energy/kwh": mid, "energy/kwh_low": low, "energy/kwh_high": high,
     }  # fmt: skip
     return used if report is None else report.metrics | used | errors([Spent(**result.spent)])
+
+
+def _kept(
+    stage: Stage, branch: str, folder: StageFolder, context: StageContext, fingerprint: str, alone: bool
+) -> dict[str, Any]:
+    """Keep the files that the record of a completed stage needs, and say what they are."""
+    root, reports = context.root, stage.reports(branch)
+    folder.keep([*report_files(root / reports), *(root / path for path in stage.artifacts)], root)
+    record: dict[str, Any] = {"reports": reports, "besides": list(stage.artifacts)}
+    if stage.folder == "models":
+        path, account = stage.output(branch), context.params.account
+        folder.keep([root / path], root)
+        name, md5 = registered_name(context.params, stage.name, branch), dvc.hash_of(stage.full_name(branch), path)
+        record["model"] = vars(ModelRecord(stage.name, branch, name, account.licence, md5, fingerprint))
+    if stage.name == "account":
+        record["fingerprints"] = dvc.fingerprints()
+    if alone and not any(stage.full_name(branch) in needs for needs in dvc.graph().values()):
+        files, text = run_files(root, accounted=True), summary_text(root)
+        folder.run.end("FINISHED", files, root, metrics=headline(root), params=context.params.identity(), summary=text)
+    return record

@@ -5,6 +5,7 @@ own stands in dvc.yaml alone. Each function below is a stage's `call`: it hands 
 inputs, its section of the parameters, and where to write.
 """
 
+import os
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from components.core.report import Report
 from components.params import FURTHER, Branch, Params
 from flows.execution.stage import Stage, StageContext
 from flows.system import dvc, paths, processes
+from flows.system.run_folder import own_run
 
 
 def ingest(context: StageContext, branch: str) -> Report:
@@ -184,9 +186,11 @@ def remove_branch(root: Path, branch: str) -> None:
 
 def account(context: StageContext, branch: str) -> Report:
     """Summarise and account: the table, the report, model cards, energy and carbon."""
-    # MLflow has the champions; what asks it is a process of its own, for this one does not import it.
-    compared = [sys.executable, "-m", "flows.champions"]
-    subprocess.run(compared, cwd=paths.ROOT, check=False, preexec_fn=processes.dies_with_parent(signal.SIGKILL))
+    if "GREENHOUSE_RUN" not in os.environ:  # else the pipeline, which has MLflow, did so
+        asked = [sys.executable, "-m", "flows.champions"]
+        known = os.environ | {"GREENHOUSE_RUN": own_run().name}
+        ends = processes.dies_with_parent(signal.SIGKILL)
+        subprocess.run(asked, cwd=paths.ROOT, env=known, check=False, preexec_fn=ends)
     report = refresh(context.params, context.progress)
     report.facts = {}
     report.write(context.reports)

@@ -15,6 +15,7 @@ from components.params import Params, Section, explain
 from components.params.layout import overlaid
 from flows.execution.stage import Study
 from flows.system import git, paths, processes
+from flows.system.run_folder import RunFolder
 from flows.system.work_folder import sole_writer
 from flows.tracking import mlflow_run
 
@@ -26,20 +27,19 @@ class StudyRecord:
 
     Args:
         study: its name is the `kind` of the parent run, and the `stage` of its children.
-        name: of the run.
+        run: its folder.
     """
 
-    def __init__(self, study: str, name: str) -> None:
-        self.mlflow, self.study, self.name = mlflow_run.client(), study, name
-        tags = {"kind": study, "git.commit": git.commit()}
-        self.parent = mlflow_run.parent_run(self.mlflow, name, processes.process_tag(), tags)
+    def __init__(self, study: str, run: RunFolder) -> None:
+        self.mlflow, self.study, self.run = mlflow_run.client(), study, run
+        self.parent = mlflow_run.parent_run(self.mlflow, run)
 
     def child(
         self, name: str, params: dict[str, Any], metrics: dict[str, Any], reports: Path | None = None, **tags: str
     ) -> None:
         """A finished child run with a model's settings, its figures (what is no number is left out) and its plots."""
-        tags |= {"mlflow.user": "greenhouse", "mlflow.parentRunId": self.parent, "stage": self.study}
-        run = self.mlflow.create_run(mlflow_run.experiment_id(self.mlflow), run_name=name, tags=tags).info.run_id
+        tags |= {"mlflow.parentRunId": self.parent, "stage": self.study}
+        run = mlflow_run.create_run(self.mlflow, name, processes.process_tag(), tags)
         mlflow_run.log_params(self.mlflow, run, params)
         mlflow_run.log_metrics(self.mlflow, run, metrics)
         if reports:
@@ -50,19 +50,23 @@ class StudyRecord:
         """End the parent run with its headline figures, its parameters, and the report with what lies beside it."""
         mlflow_run.log_files(self.mlflow, self.parent, reports)
         files = [path for path in sorted(reports.iterdir()) if path.is_file()]
-        mlflow_run.close_parent(self.mlflow, self.name, "FINISHED", metrics, params, {}, files)
+        mlflow_run.close_parent(self.mlflow, self.parent, self.run.name, "FINISHED", metrics, params, files=files)
+        self.run.close()
 
 
 @contextmanager
 def study_run(study: Study, name: str, params: Params, work: Path) -> Iterator[StudyRecord]:
     """The record of a run that works in `work`, alone; one that does not end well is KILLED."""
     labels = {"stage": study.name, "run": name, "fingerprint": work.name}
+    run = RunFolder(name)
     with sole_writer(work), Meter(paths.LEDGER, params.runtime.meter_interval_s, labels):
-        record = StudyRecord(study.name, name)
+        run.open(study.name, commit=git.commit())
+        record = StudyRecord(study.name, run)
         try:
             yield record
         except BaseException:
-            mlflow_run.close_parent(record.mlflow, name, "KILLED", {}, {}, {})
+            record.mlflow.set_terminated(record.parent, "KILLED")
+            run.close()
             raise
 
 

@@ -1,4 +1,4 @@
-"""The calibration of pretraining: run once per shape, numerics and machine, then read from `.greenhouse/calibration/`.
+"""The calibration of pretraining: run once per shape, numerics and machine, then read from the state folder.
 
 Both branches are tried at the same time if a run would train them so: they slow each other down. Steps that had to
 share the processor with other work are used, less the waiting, but not kept: the next plan tries again.
@@ -19,7 +19,7 @@ from components.core.files import read_json, write_json
 from components.params import Params
 from flows.system import paths, processes
 
-FOLDER = paths.STATE / "calibration"
+FOLDER = paths.FINDINGS / "calibration"
 BRANCHES = ("causal", "masked")
 
 

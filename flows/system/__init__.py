@@ -1,1 +1,1 @@
-"""Layer 1: paths, environment, processes, git, DVC, recovery, the temporary Prefect server."""
+"""Layer 1: paths, environment, processes, git, DVC, folders of runs, the temporary Prefect server."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flows.system.login import CLIENT_VARIABLES
 from flows.system.mlflow_location import follow_checkout
-from flows.system.paths import DVC_CACHE, DVC_CONFIG, SERVERS, STATE
+from flows.system.paths import CACHES, DVC_CACHE, DVC_CONFIG, SERVERS, STATE
 from flows.system.processes import alive
 
 
@@ -38,10 +38,10 @@ def environment() -> dict[str, str]:
         "DVC_SITE_CACHE_DIR": str(DVC_CACHE),
         "DVC_GLOBAL_CONFIG_DIR": str(DVC_CONFIG),
         "DVC_SYSTEM_CONFIG_DIR": str(DVC_CONFIG),
-        "HF_HOME": str(STATE / "huggingface"),
+        "HF_HOME": str(CACHES / "huggingface"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        "MPLCONFIGDIR": str(STATE / "matplotlib"),
-        "TORCHINDUCTOR_CACHE_DIR": str(STATE / "inductor"),
+        "MPLCONFIGDIR": str(CACHES / "matplotlib"),
+        "TORCHINDUCTOR_CACHE_DIR": str(CACHES / "inductor"),
         "TOKENIZERS_PARALLELISM": "false",
         # `dvc exp save` commits; a first run needs no git identity.
         "GIT_AUTHOR_NAME": "greenhouse", "GIT_AUTHOR_EMAIL": "greenhouse@localhost",

@@ -6,8 +6,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from components.core.errors import UserError
-from flows.system import paths, recovery
+from components.core.files import read_json
+from flows.system import paths, processes
 from flows.system.processes import output
+from flows.system.run_folder import write_private
 
 
 def git(*arguments: str) -> str:
@@ -42,14 +44,48 @@ def experiment_refs() -> dict[str, str]:
 def worktree(name: str, at: str = "HEAD") -> Iterator[Path]:
     """A checkout of a commit, on record as long as it is there; removed at the end, also after a failure."""
     root = paths.WORKTREES / name
-    root.parent.mkdir(parents=True, exist_ok=True)
-    recovery.opened(name, worktree=str(root))
+    write_private(_process_of(root), {"process": processes.process_tag()})
     try:
         git("worktree", "add", "--quiet", "--detach", str(root), at)
         yield root
     finally:
-        recovery.remove_worktree(root)
-        recovery.closed(name)
+        remove_worktree(root)
+
+
+def remove_worktree(root: Path) -> None:
+    """Remove a worktree of ours and git's record of it."""
+    known_by = paths.lasting(paths.ROOT)  # a temporary clone by DVC knows none
+    with suppress(UserError):  # git has no record of it
+        output(["git", "worktree", "remove", "--force", str(root)], known_by)
+    with suppress(UserError):
+        output(["git", "worktree", "prune"], known_by)
+    _process_of(root).unlink(missing_ok=True)
+
+
+def worktrees_in_use() -> set[str]:
+    """Names of worktrees whose process runs."""
+    return {record.stem for record in paths.WORKTREES.glob("*.json") if _in_use(record)}
+
+
+def remove_dead_worktrees() -> None:
+    """Remove worktrees whose process is gone."""
+    for record in paths.WORKTREES.glob("*.json"):
+        if not _in_use(record):
+            remove_worktree(record.with_suffix(""))
+
+
+def _in_use(record: Path) -> bool:
+    """Whether the process that a record of a worktree names runs; one cut short by a power cut names none."""
+    try:
+        process = read_json(record)["process"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+    return processes.is_process_tag(process) and processes.tag_alive(process)
+
+
+def _process_of(root: Path) -> Path:
+    """The file that names the process which a worktree is of."""
+    return root.with_name(f"{root.name}.json")
 
 
 def copy_changes(root: Path) -> None:

@@ -69,6 +69,10 @@ except UserError as error:  # every command imports this module first, before it
     sys.exit(str(error))
 LEDGER = STATE / "ledger"
 LOGS = STATE / "logs"
+"""Of servers; those of a stage lie with its run."""
+RUNS = STATE / "runs"
+FINDINGS, CACHES = STATE / "findings", STATE / "caches"
+"""What was found out of models and texts by work that nobody wants to do twice; what libraries keep."""
 WORK = STATE / "work"
 WORKTREES = STATE / "worktrees"
 DVC_CACHE, DVC_CONFIG = STATE / "dvc", STATE / "dvc-config"

@@ -76,15 +76,17 @@ def dies_with_parent(sig: int = signal.SIGTERM) -> Callable[[], None]:
     return partial(set_parent_death_signal, sig)
 
 
-def end_with_dvc() -> None:
-    """Have the kernel kill this process when DVC is gone: else a killed DVC leaves a trainer that nobody owns."""
+def end_with_dvc(pipeline: str = "") -> None:
+    """Have the kernel kill this process when DVC is gone: else a killed DVC leaves a trainer that nobody owns.
+
+    Args:
+        pipeline: `process_tag` of the pipeline that started DVC, if one did.
+    """
     if sys.platform != "linux":
         return
     set_parent_death_signal(signal.SIGKILL)
-    pipeline = os.environ.get("GREENHOUSE_PROCESS")
-    dead = pipeline and not tag_alive(pipeline)
     # DVC starts a stage in its own session; who adopts one that had not come so far has another.
-    if dead or os.getsid(os.getppid()) != os.getsid(0):
+    if (pipeline and not tag_alive(pipeline)) or os.getsid(os.getppid()) != os.getsid(0):
         os._exit(1)
 
 
@@ -93,14 +95,6 @@ def busy(text: str) -> str:
     match = re.search(r"' is busy, it is being blocked by:\s*(?:\(PID (\d+)\))?", text)
     who = f"another run (PID {match[1]})" if match and match[1] else "another run"
     return f"{who} works on the same files; wait until it has ended, then run this again" if match else ""
-
-
-def killed(text: str) -> str:
-    """A sentence if DVC says in `text` that a stage's process was ended by SIGKILL; else ""."""
-    return (
-        "its process was killed, by somebody or by the system for want of memory; run again, it resumes"
-        if re.search(r"exited with -9\b", text) else ""
-    )  # fmt: skip
 
 
 def output(command: list[str], root: Path, given: bytes = b"") -> bytes:

@@ -39,7 +39,7 @@ from flows.tracking.trace_report import TraceMatch
 
 
 def _record(text: str) -> Path:
-    return paths.STATE / "forgotten" / f"{fingerprint(text.strip())}.json"
+    return paths.FINDINGS / "forgotten" / f"{fingerprint(text.strip())}.json"
 
 
 def recorded(text: str) -> dict[str, Any]:

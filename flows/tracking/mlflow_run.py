@@ -1,39 +1,35 @@
-"""MLflow keeps the record: one parent run per pipeline run or `dvc repro`, one child per stage that ran.
+"""What MLflow keeps: one parent run per pipeline run or `dvc repro`, one child per stage that ran.
 
-Importing MLflow and talking to it takes seconds, so a `Tracker` does both on a thread of its own while the stage works;
-calls return at once and are carried out in order. Metrics are sent in batches. `close()` waits for all of it. An MLflow
-that fails does not fail the stage: the trouble is printed, and the model and its books are on disk all the same.
+Whoever calls these functions has the run's folder for itself (flows/tracking/record.py), so that each run has one
+writer. Each may be called again with the same: MLflow then has it once.
 """
 
 import json
 import os
-import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from filelock import FileLock
 
-from flows.system import recovery
 from flows.system.mlflow_location import ARTIFACTS
 from flows.system.mlflow_server import require_mlflow
 from flows.system.paths import EXPERIMENT, STATE
-from flows.system.processes import process_tag
+from flows.system.run_folder import PIPELINE, REPRO, RunFolder
 from flows.tracking.mlflow_view import store_view
+from flows.tracking.run_files import report_files
 
-BATCH = 200
-"""Figures per request (MLflow's limit is 1,000)."""
-SYSTEM_S = 3.0
-"""Seconds between system metrics."""
+BATCH = 1000
+"""Figures per request: MLflow's limit."""
 NAME_TAG = "run"
 """Tag of parent runs alone: the name they share with Prefect and DVC."""
 UNMADE_TAG = "unmade"
 """Tag of a parent run that ended early: the stages it did not come to, which its dvc.lock leaves out."""
-PIPELINES = ("pipeline", "dvc repro")
+PIPELINES = (PIPELINE, REPRO)
 """Kinds of parent runs that are compared with each other."""
 MAX_PARAM, MAX_TAG = 6000, 8000
 NO_NAME = re.compile(r"[^\w\-. :/]")
@@ -82,28 +78,32 @@ def experiment_id(mlflow: Any) -> str:
         return mlflow.create_experiment(EXPERIMENT, artifact_location=place, tags=tags)
 
 
-def parent_run(mlflow: Any, name: str, process: str, tags: dict[str, str]) -> str:
-    """The id of the parent run `name`: made by whichever stage of the pipeline (or `dvc repro`) asks first."""
-    record = STATE / "parents" / f"{name}.json"
-    record.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(record.with_suffix(".lock")):
-        if run_id := recovery.read_record(record).get("mlflow"):
-            if "GREENHOUSE_RUN" not in os.environ:  # of a `dvc repro`: its last stage paused it
-                mlflow.update_run(run_id, "RUNNING")
-            return run_id
-        run = mlflow.create_run(
-            experiment_id(mlflow),
-            run_name=name,
-            tags={"mlflow.user": "greenhouse", "process": process, NAME_TAG: name} | tags | commit_tag(tags),
-        )
-        recovery.write_record(record, {"mlflow": run.info.run_id, "process": process})
-        return run.info.run_id
+def parent_run(mlflow: Any, run: RunFolder, make: bool = True) -> str:
+    """The id of the parent run of a run: found by its process, made if there is none; "" if it shall not `make` it."""
+    facts = run.facts()
+    process = facts.get("process", "")
+    if known := find_run(mlflow, process, {NAME_TAG: run.name}):
+        return known
+    if not make:
+        return ""
+    tags = {"kind": facts["kind"], "git.commit": facts.get("commit", "")}
+    tags |= {"prefect.flow_run": facts["flow_run"]} if facts.get("flow_run") else {}
+    return create_run(mlflow, run.name, process, tags | {NAME_TAG: run.name}, facts.get("t"))
 
 
-def pause_parent(mlflow: Any, name: str, status: str) -> None:
-    """Give a parent run that a stage opened a status: none may follow, and nobody would know."""
-    if run_id := recovery.read_record(STATE / "parents" / f"{name}.json").get("mlflow"):
-        mlflow.set_terminated(run_id, status)
+def create_run(mlflow: Any, name: str, process: str, tags: dict[str, str], ms: int | None = None) -> str:
+    """The id of a new run, which carries its process; it began `ms` after the Unix epoch, or now."""
+    tags = {"mlflow.user": "greenhouse", "process": process} | tags | commit_tag(tags)
+    return mlflow.create_run(experiment_id(mlflow), ms, tags, name).info.run_id
+
+
+def find_run(mlflow: Any, process: str, tags: dict[str, str]) -> str:
+    """The id of the run of a process that has these tags; "" if there is none."""
+    query = f"tags.process = '{process}'"
+    for run in mlflow.search_runs([experiment_id(mlflow)], query, max_results=100):
+        if tags.items() <= run.data.tags.items():
+            return run.info.run_id
+    return ""
 
 
 def commit_tag(tags: dict[str, str]) -> dict[str, str]:
@@ -119,40 +119,38 @@ def name_of(run: Any) -> str:
 
 def close_parent(
     mlflow: Any,
+    run_id: str,
     name: str,
     status: str,
     metrics: dict[str, float],
     params: dict,
-    tags: dict[str, str],
+    tags: dict[str, str] | None = None,
     files: Sequence[Path] = (),
     figures: dict[str, float] | None = None,
     summary: str = "",
+    ms: int = 0,
 ) -> None:
-    """End a parent run with its headline figures and all parameters; nothing happens if no stage opened one.
+    """End a parent run with its headline figures and all parameters.
 
     Args:
         metrics: at most twelve; `figures` go to the artifact figures.json instead.
         files: kept with it. By params.yaml, defaults.yaml and dvc.lock a later `compare`, `verify` or `gc` knows the
             bytes of the run; the data sets in dvc.lock become its inputs.
         summary: Markdown; its description, after what changed against the run most like it.
+        ms: when it ended, in Unix milliseconds; now by default.
     """
-    record = STATE / "parents" / f"{name}.json"
-    if not (run_id := recovery.read_record(record).get("mlflow")):
-        return
-    log_metrics(mlflow, run_id, metrics)
+    log_metrics(mlflow, run_id, metrics, ms)
     log_params(mlflow, run_id, params)
     _describe(mlflow, run_id, name, params, summary)
     if summary:
         store_view(mlflow, experiment_id(mlflow), metrics)
-    for key, value in tags.items():
+    for key, value in (tags or {}).items():
         mlflow.set_tag(run_id, key, value)
     log_inputs(mlflow, run_id, _data_sets(files))
     if figures:
         mlflow.log_dict(run_id, figures, "figures.json")
     log_files(mlflow, run_id, None, files)
-    mlflow.set_terminated(run_id, status)
-    record.unlink(missing_ok=True)
-    record.with_suffix(".lock").unlink(missing_ok=True)
+    mlflow.set_terminated(run_id, status, ms or None)
 
 
 def _data_sets(files: Sequence[Path]) -> dict[str, str]:
@@ -201,12 +199,25 @@ def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
     return [f"{key} {before.get(key, 'unset')[:40]} -> {now.get(key, 'unset')[:40]}" for key in keys]
 
 
-def log_metrics(mlflow: Any, run_id: str, metrics: dict[str, float]) -> None:
-    """Log numbers (`None` and text are left out) in one request per batch."""
+def log_metrics(mlflow: Any, run_id: str, metrics: dict[str, float], ms: int = 0) -> None:
+    """Log final numbers (`None` and text are left out).
+
+    Args:
+        ms: when, in Unix milliseconds; now by default. What is logged again with the same time is there once.
+    """
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    log_curves(mlflow, run_id, [{"t": ms or int(time.time() * 1000), "step": 0, "values": numbers}])
+
+
+def log_curves(mlflow: Any, run_id: str, events: Iterable[dict[str, Any]]) -> None:
+    """Log metrics events, in one request per batch."""
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)
-    rows = [Metric(name, float(value), now, 0) for name, value in metrics.items() if isinstance(value, int | float)]
+    rows = [
+        Metric(name, float(value), event["t"], event["step"])
+        for event in events
+        for name, value in event["values"].items()
+    ]
     for start in range(0, len(rows), BATCH):
         mlflow.log_batch(run_id, metrics=rows[start : start + BATCH])
 
@@ -231,91 +242,6 @@ def dotted(tree: dict, prefix: str = "") -> dict[str, str]:
     return rows
 
 
-class Tracker:
-    """The MLflow run of one stage, kept on a thread of its own.
-
-    Args:
-        stage: the run's name.
-        parent: name of the pipeline run; parent_process: `process_tag` of its process.
-        tags: on the run; commit and kind also on the parent, if this call makes it.
-        record: name of the run's file among the open runs.
-    """
-
-    def __init__(self, stage: str, parent: str, parent_process: str, tags: dict[str, str], record: str) -> None:
-        self.run_id = ""
-        self.record = record
-        self._calls: queue.Queue[Callable[[Any], None] | None] = queue.Queue()
-        self._figures: list[tuple[int, int, dict[str, float]]] = []
-        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
-        self.submit(lambda mlflow: self._start(mlflow, stage, parent, parent_process, tags))
-        self._thread.start()
-
-    def _start(self, mlflow: Any, stage: str, parent: str, parent_process: str, tags: dict[str, str]) -> None:
-        keys = ("git.commit", "kind")
-        parent_id = parent_run(mlflow, parent, parent_process, {key: tags[key] for key in keys if key in tags})
-        run = mlflow.create_run(
-            experiment_id(mlflow),
-            run_name=stage,
-            tags={"mlflow.user": "greenhouse", "mlflow.parentRunId": parent_id, "process": process_tag()}
-            | tags
-            | commit_tag(tags),
-        )
-        self.run_id = run.info.run_id
-        recovery.opened(self.record, mlflow=self.run_id)
-        self._monitor = _monitored(self.run_id)
-
-    def submit(self, call: Callable[[Any], None]) -> None:
-        """Have `call(client)` carried out on the thread, after all calls before it."""
-        self._calls.put(call)
-
-    def log_metrics(self, step: int, values: dict[str, float]) -> None:
-        """Buffer live figures; they are sent `BATCH` at a time, at `flush()` and at the end."""
-        self._figures.append((step, int(time.time() * 1000), values))
-        if sum(len(row) for _, _, row in self._figures) >= BATCH:
-            self.flush()
-
-    def flush(self) -> None:
-        rows, self._figures = self._figures, []
-        if rows:
-            self.submit(lambda mlflow: self._send(mlflow, rows))
-
-    def _send(self, mlflow: Any, rows: list[tuple[int, int, dict[str, float]]]) -> None:
-        from mlflow.entities import Metric
-
-        metrics = [Metric(key, float(value), at, step) for step, at, row in rows for key, value in row.items()]
-        for start in range(0, len(metrics), 1000):
-            mlflow.log_batch(self.run_id, metrics=metrics[start : start + 1000])
-
-    def close(self, status: str) -> None:
-        """Send what is left, end the run as `status` (FINISHED, FAILED, KILLED), wait for the thread."""
-        self.flush()
-        self.submit(lambda mlflow: self._monitor.finish())
-        self.submit(lambda mlflow: mlflow.set_terminated(self.run_id, status))
-        self._calls.put(None)
-        self._thread.join(timeout=120)
-
-    def _work(self) -> None:
-        mlflow = None
-        while (call := self._calls.get()) is not None:
-            try:
-                mlflow = mlflow or client()
-                call(mlflow)
-            except Exception as error:  # the record must not take the work down with it
-                print(f"MLflow ({os.environ['MLFLOW_TRACKING_URI']}): {type(error).__name__}: {error}", flush=True)
-
-
-def _monitored(run_id: str) -> Any:
-    """Log CPU, memory, disk and GPU of the machine to a run, a sample every `SYSTEM_S`, until `finish()`."""
-    import logging
-
-    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-    logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)
-    monitor = SystemMetricsMonitor(run_id, sampling_interval=SYSTEM_S, samples_before_logging=1)
-    monitor.start()
-    return monitor
-
-
 def log_inputs(mlflow: Any, run_id: str, hashes: dict[str, str]) -> None:
     """Log each data or model dependency as a data set whose digest is its DVC hash (32 hex digits fit MLflow's 36)."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -331,14 +257,8 @@ def log_inputs(mlflow: Any, run_id: str, hashes: dict[str, str]) -> None:
 
 
 def log_files(mlflow: Any, run_id: str, reports: Path | None, besides: Iterable[Path] = ()) -> None:
-    """Copy a stage's pictures and its report to the run, and `besides`: files, and folders whole. What is not there
-    is left out."""
-    own = (
-        [*sorted(reports.rglob("*.png")), reports / "details" / "report.md", reports / "metrics.json"]
-        if reports
-        else []
-    )
-    for path in (*own, *besides):
+    """Copy a stage's pictures, report and metrics to a run, and `besides`: files or whole folders, those there are."""
+    for path in (*(report_files(reports) if reports else []), *besides):
         if path.is_dir():
             mlflow.log_artifacts(run_id, str(path), path.name)
         elif path.exists():

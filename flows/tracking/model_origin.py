@@ -44,7 +44,7 @@ from flows.tracking.snapshots import ObjectCache, Snapshot, find
 from flows.tracking.team_ledger import ledger_of
 
 EVALUATION = "reports/evaluate/details"
-VERIFIED, COMPARED = paths.STATE / "verified", paths.STATE / "compared"
+VERIFIED, COMPARED = paths.FINDINGS / "verified", paths.FINDINGS / "compared"
 """Records of `flows.verify` by the model's hash, and of comparisons with the champion by the evaluation's and, in it,
 the model's."""
 

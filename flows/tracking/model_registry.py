@@ -4,10 +4,9 @@
 `challenger`; the first of a name is also `champion`; later only the gate (`flows/promote.py`) changes that.
 """
 
-import contextlib
-import io
 import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,11 @@ from components.params import FURTHER, Params
 from components.stages.account.answer_text import sentences
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.model_answers import lineage
-from flows.system import dvc
 
 TASKS = {
     "causal": ("text-generation", "AutoModelForCausalLM"),
     "instruct": ("llm/v1/chat", "AutoModelForCausalLM"),
-    **dict.fromkeys(FURTHER, ("llm/v1/chat", "AutoModelForCausalLM")),
+    **{branch: ("llm/v1/chat", "AutoModelForCausalLM") for branch in FURTHER},
     "masked": ("fill-mask", "AutoModelForMaskedLM"),
     "classify": ("text-classification", "AutoModelForSequenceClassification"),
 }
@@ -39,62 +37,96 @@ def registered_name(params: Params, stage: str, branch: str) -> str:
     return f"{params.account.model_name}-{branch}-{size}"
 
 
-def log_model(
-    mlflow_client: Any, run_id: str, folder: Path, stage: str, branch: str, params: Params, fingerprint: str
-) -> None:
-    """Copy a model folder into MLflow, register it, set its aliases, tag it with its inputs' `fingerprint`.
+@dataclass
+class ModelRecord:
+    """What the registry holds of a model that a stage made.
+
+    Attributes:
+        stage, branch: that made it.
+        name: of the registered model.
+        licence: SPDX, as its owner states it; empty for none.
+        md5: DVC's hash of its folder.
+        fingerprint: of the stage's inputs, by which versions are known.
+    """
+
+    stage: str
+    branch: str
+    name: str
+    licence: str
+    md5: str
+    fingerprint: str
+
+    @property
+    def path(self) -> str:
+        return f"models/{self.stage}/{self.branch}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Where DVC has the bytes, and the inputs they were made from."""
+        return {"dvc.path": self.path, "dvc.md5": self.md5, "fingerprint": self.fingerprint}
+
+
+def log_model(mlflow_client: Any, run_id: str, folder: Path, model: ModelRecord) -> None:
+    """Copy a model folder into MLflow, register it, set its aliases and tags. Done again, it makes no second version.
 
     The copy is safetensors and JSON, no pickle; the requirements are stated, not guessed by importing.
     """
     import logging
 
-    import mlflow
     import transformers
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    name = registered_name(params, stage, branch)
-    facts = read_json(folder / "greenhouse.json")
-    mlflow.start_run(run_id=run_id)
-    try:
-        # MLflow prints what it registers, past its own log level.
-        with contextlib.redirect_stderr(io.StringIO()):
-            info = _log(folder, stage, branch, params, facts)
-    finally:
-        # Ending the run here would mark it FINISHED; the tracker does that when all is sent.
-        mlflow.tracking.fluent._active_run_stack.get().clear()
-    version = str(info.registered_model_version)
+    known = mlflow_client.search_model_versions(f"run_id = '{run_id}'")
+    version = str(known[0].version) if known else _registered(mlflow_client, run_id, _log(run_id, folder, model), model)
+    mlflow_client.set_registered_model_alias(model.name, "challenger", version)
+    if version == "1":
+        mlflow_client.set_registered_model_alias(model.name, "champion", version)
+    for key, value in model.tags.items():
+        mlflow_client.set_model_version_tag(model.name, version, key, value)
+
+
+def _registered(mlflow_client: Any, run_id: str, info: Any, model: ModelRecord) -> str:
+    """The version that a logged model becomes."""
+    from mlflow.exceptions import MlflowException
+
     with tempfile.TemporaryDirectory() as temporary:  # MLflow's own points at a repository of that name
         licence = Path(temporary, "LICENSE.txt")
-        licence.write_text(licence_text(params.account.licence))
+        licence.write_text(licence_text(model.licence))
         mlflow_client.log_model_artifact(info.model_id, str(licence))
-    mlflow_client.set_registered_model_alias(name, "challenger", version)
-    if version == "1":
-        mlflow_client.set_registered_model_alias(name, "champion", version)
-    for key, value in _tags(stage, branch, fingerprint).items():
-        mlflow_client.set_model_version_tag(name, version, key, value)
+    try:
+        mlflow_client.create_registered_model(model.name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    made = mlflow_client.create_model_version(model.name, info.model_uri, run_id, model_id=info.model_id)
+    return str(made.version)
 
 
-def _log(folder: Path, stage: str, branch: str, params: Params, facts: dict[str, Any]) -> Any:
-    """Log and register; what MLflow says of it."""
+def _log(run_id: str, folder: Path, model: ModelRecord) -> Any:
+    """Log a model to its run; what MLflow says of it."""
     import mlflow
     from huggingface_hub import ModelCard
 
-    path, licence = f"models/{stage}/{branch}", params.account.licence
-    pipeline = _pipeline(folder, branch)
+    pipeline = _pipeline(folder, model.branch)
     # MLflow would note the folder's absolute path as the model's source, and look it up on the Hugging Face hub.
-    pipeline.model.name_or_path = path
-    return mlflow.transformers.log_model(
-        transformers_model=pipeline,
-        name=branch,
-        task=TASKS[branch][0],
-        input_example=_example(branch, pipeline.tokenizer),
-        model_card=ModelCard(f"---\nlicense: {licence.lower() or 'unknown'}\n---\n# {path}\n"),
-        pip_requirements=[f"{package}=={_version(package)}" for package in ("torch", "transformers", "tokenizers")],
-        registered_model_name=registered_name(params, stage, branch),
-        metadata={"dvc_path": path, "num_parameters": facts.get("num_parameters"), "licence": licence or "not stated"},
-    )
+    pipeline.model.name_or_path = model.path
+    num_parameters = read_json(folder / "greenhouse.json").get("num_parameters")
+    licence = model.licence
+    mlflow.start_run(run_id=run_id, nested=True)
+    try:
+        return mlflow.transformers.log_model(
+            transformers_model=pipeline,
+            name=model.branch,
+            task=TASKS[model.branch][0],
+            input_example=_example(model.branch, pipeline.tokenizer),
+            model_card=ModelCard(f"---\nlicense: {licence.lower() or 'unknown'}\n---\n# {model.path}\n"),
+            pip_requirements=[f"{package}=={_version(package)}" for package in ("torch", "transformers", "tokenizers")],
+            metadata={"dvc_path": model.path, "num_parameters": num_parameters, "licence": licence or "not stated"},
+        )
+    finally:
+        mlflow.end_run()  # whoever records the stage gives it its status
 
 
 def _pipeline(folder: Path, branch: str) -> Any:
@@ -148,9 +180,3 @@ def _version(package: str) -> str:
     from importlib.metadata import version
 
     return version(package).split("+")[0]
-
-
-def _tags(stage: str, branch: str, fingerprint: str) -> dict[str, str]:
-    """Where DVC has the bytes: path and hash, and the inputs they were made from."""
-    name, path = f"{stage}@{branch}", f"models/{stage}/{branch}"
-    return {"dvc.path": path, "dvc.md5": dvc.hash_of(name, path), "fingerprint": fingerprint}

@@ -1,6 +1,7 @@
-"""How a running stage is seen: progress in the terminal and the log, figures in MLflow, phases in the ledger."""
+"""How a running stage is seen: each report an event of its run, a line of its log and, without a pipeline, of the
+terminal; phases in the ledger. `Screen` shows the events of a pipeline's stages in its terminal.
+"""
 
-import re
 import signal
 import sys
 import threading
@@ -8,20 +9,33 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from components.carbon.planning.forecast import TRAINING
 from components.core.errors import Stopped
 from components.core.plain_text import plain
 from components.core.progress import Progress
-from flows.tracking.mlflow_run import Tracker
-from flows.tracking.prefect_progress import PrefectProgress
+from flows.system.run_folder import EventWriter
 
 INTERVAL_S = 4.0
-"""Seconds between progress lines where the output is no terminal."""
+"""Seconds between progress lines where the output is no terminal, and in the log."""
+LIVE_S = 0.2
+"""Seconds between progress lines in a terminal."""
+EVENT_S = 1.0
+"""Seconds between progress events."""
 WIDTH = 79
 """Characters of a progress line at most."""
-BAR = re.compile(r"\[[#.]{12}\] (?P<done>\S+) [^,]+, (?P<time>.*?)(  .*)?")
-"""A progress line: the bar, how much of what is done, how long it takes, the note."""
+
+
+def bar(done: int, total: int | None) -> str:
+    """A bar of twelve characters and how much of what is done."""
+    filled = round(12 * min(done / total, 1.0)) if total else 0
+    return f"[{'#' * filled:.<12}] {done:,}" + (f"/{total:,}" if total else "")
+
+
+def progress_line(event: dict[str, Any]) -> str:
+    """A progress event as a line: bar, unit, time, note."""
+    return f"{bar(event['done'], event['total'])} {event['unit']}, {event['time']}  {event['note']}".rstrip()
 
 
 class Screen:
@@ -29,18 +43,24 @@ class Screen:
 
     def __init__(self) -> None:
         self._terminal = sys.stdout.isatty()
-        self._running: dict[str, str] = {}
+        self._running: dict[str, dict[str, Any]] = {}
+        self._shown = dict[str, float]()
         self._lock = threading.Lock()
 
     def show(self, stage: str, line: str) -> None:
-        """Show a line of a stage."""
-        line = plain(line)
-        text, is_progress = f"{stage:>17} | {line}", BAR.fullmatch(line)
+        """Show a line of a stage, whole."""
         with self._lock:
-            if is_progress:
-                self._running[stage] = line
-            if not is_progress or not self._terminal:
-                print(("\r\x1b[K" if self._terminal else "") + (text[:WIDTH] if is_progress else text), flush=True)
+            self._print(f"{stage:>17} | {plain(line)}")
+            self._draw()
+
+    def progress(self, stage: str, event: dict[str, Any]) -> None:
+        """Show how far a stage is: in place, or as a line every few seconds and at the end of the work at hand."""
+        with self._lock:
+            self._running[stage] = event
+            now, last = time.monotonic(), event["total"] is not None and event["done"] >= event["total"]
+            if not self._terminal and (last or now - self._shown.get(stage, -INTERVAL_S) >= INTERVAL_S):
+                self._shown[stage] = now
+                self._print(f"{stage:>17} | {plain(progress_line(event))}"[:WIDTH])
             self._draw()
 
     def end(self, stage: str) -> None:
@@ -49,28 +69,31 @@ class Screen:
             self._running.pop(stage, None)
             self._draw()
 
+    def _print(self, text: str) -> None:
+        print(("\r\x1b[K" if self._terminal else "") + text, flush=True)
+
     def _draw(self) -> None:
         if not self._terminal:
             return
-        lines = {stage: f"{stage:>17} | {line}" for stage, line in self._running.items()}
-        if len(lines) > 1:
-            parts = {stage: BAR.fullmatch(line) for stage, line in self._running.items()}
-            lines = {stage: f"{stage} {part['done']}, {part['time']}" for stage, part in parts.items() if part}
-        line = " | ".join(lines.values())
-        print(f"\r\x1b[K{line[:WIDTH]}", end="", flush=True)
+        running = self._running.items()
+        if len(running) > 1:
+            parts = [f"{stage} {bar(one['done'], one['total'])[15:]}, {one['time']}" for stage, one in running]
+        else:
+            parts = [f"{stage:>17} | {progress_line(one)}" for stage, one in running]
+        print(f"\r\x1b[K{plain(' | '.join(parts))[:WIDTH]}", end="", flush=True)
 
 
-class FlowProgress(Progress):
-    """Progress of a stage that its flow shows, records and can stop.
+class StageProgress(Progress):
+    """Progress of a stage that is shown, recorded, and can be stopped.
 
     Args:
-        stage: name shown before every line.
+        stage: named in the sentence of a stop.
         log: file that gets every line too.
-        tracker: MLflow run, or None.
+        events: where the run's other processes read of it, or None.
         span: `Meter.span`, to meter phases.
         budget_check: called between steps; raises `Stopped` when a budget does not hold another step.
-        live: the bar in Prefect, or None.
         joules: energy used so far, or None.
+        quiet: a pipeline shows the events; this process prints nothing.
 
     Attributes:
         expected_s: seconds that the whole stage takes by its earlier runs; 0 if it has none.
@@ -83,22 +106,22 @@ class FlowProgress(Progress):
         self,
         stage: str,
         log: Path,
-        tracker: Tracker | None = None,
+        events: EventWriter | None = None,
         span: Callable[[str], AbstractContextManager] = lambda name: nullcontext(),
         budget_check: Callable[[], str] = lambda: "",
-        live: PrefectProgress | None = None,
         joules: Callable[[], float] | None = None,
+        quiet: bool = False,
     ) -> None:
-        self.stage, self.tracker, self.span, self.budget_check, self.live = stage, tracker, span, budget_check, live
-        self._budget, self._joules = "", joules
+        self.stage, self.span, self.budget_check = stage, span, budget_check
+        self._events, self._budget, self._joules, self._quiet = events, "", joules, quiet
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = open(log, "a", encoding="utf-8")  # noqa: SIM115 - closed with the process
-        self._started, self._shown = time.monotonic(), 0.0
+        self._started, self._shown, self._told = time.monotonic(), 0.0, 0.0
         # First report of the work at hand: done, total, when.
         self._first: tuple[int, int | None, float] = (0, None, 0.0)
         self._training_since: float | None = None
         self._signal = ""
-        self._terminal = sys.stdout.isatty()
+        self._terminal = sys.stdout.isatty() and not quiet
 
     def listen(self) -> None:
         """End at the next `raise_if_stopped()` after SIGTERM or SIGINT, with all saved that resuming needs."""
@@ -110,13 +133,17 @@ class FlowProgress(Progress):
         if total != self._first[1] or done < self._first[0]:
             self._first = (done, total, now)
         last = total is not None and done >= total
-        if now - self._shown < (0.2 if self._terminal else INTERVAL_S) and not last:
-            return
-        self._shown = now
-        line = f"{unit}, {self._time(done, total, now)}  {note}".rstrip()
-        self._show(f"{_bar(done, total)} {line}", last)
-        if self.live:
-            self.live.show(done, total, f"{done:,} of {total:,} {line}{self._budget}" if total else line)
+        event = {"done": done, "total": total, "unit": unit, "note": note}
+        if last or now - self._told >= EVENT_S:
+            self._told = now
+            self._tell("progress", **event, time=self._time(done, total, now), budget=self._budget)
+        if last or now - self._shown >= (LIVE_S if self._terminal else INTERVAL_S):
+            self._shown = now
+            self._show(progress_line(event | {"time": self._time(done, total, now)}), last, WIDTH)
+
+    def _tell(self, kind: str, **facts: Any) -> None:
+        if self._events:
+            self._events.write(kind, **facts)
 
     def _time(self, done: int, total: int | None, now: float) -> str:
         """Seconds left of the stage: by its earlier runs, and not less than the work at hand needs at its own pace.
@@ -135,22 +162,23 @@ class FlowProgress(Progress):
             return f"{left:.0f}{'' if self.expected_s else '+'} s left{more}"
         return f"{elapsed:.0f} s"
 
-    def _show(self, line: str, last: bool) -> None:
+    def _show(self, line: str, last: bool, width: int | None = None) -> None:
+        """A line of the log and of the terminal: there `width` wide at most, written over unless it is the last."""
         self._log.write(line + "\n")
         self._log.flush()
         if self._terminal:
-            print(f"\r\x1b[K{line[:WIDTH] if BAR.fullmatch(line) else line}", end="\n" if last else "", flush=True)
-        else:
+            print(f"\r\x1b[K{line[:width]}", end="\n" if last else "", flush=True)
+        elif not self._quiet:
             print(line, flush=True)
 
     def log_metrics(self, step: int, values: dict[str, float]) -> None:
-        if self.tracker:
-            self.tracker.log_metrics(step, values)
+        self._tell("metrics", step=step, values={name: float(value) for name, value in values.items()})
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         started = time.monotonic()
         self._training_since = started if name == TRAINING else None
+        self._tell("phase", name=name)
         with self.span(name):
             yield
         if name == TRAINING and self.training_s:
@@ -166,9 +194,5 @@ class FlowProgress(Progress):
         self._budget = self.budget_check()
 
     def log(self, text: str) -> None:
+        self._tell("log", text=text)
         self._show(text, last=True)
-
-
-def _bar(done: int, total: int | None) -> str:
-    filled = round(12 * min(done / total, 1.0)) if total else 0
-    return f"[{'#' * filled:.<12}] {done:,}" + (f"/{total:,}" if total else "")

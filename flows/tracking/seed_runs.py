@@ -1,7 +1,8 @@
 """Runs that differ in seeds alone: which settings they share, the seed noise they measured, and their mean scores.
 
-    .greenhouse/noise/<registered name>.json     held-out set -> settings -> run -> items (hash in DVC's cache), scores,
-                                                 model (its hash)
+    .greenhouse/findings/noise/NAME.json of a registered model:
+        held-out set -> settings -> run -> items (hash in DVC's cache), scores,
+        model (its hash)
 
 Seed noise belongs to a registered name, a held-out set and settings. `python -m flows.seeds` writes it; the gate,
 the comparison and the report read it.
@@ -109,7 +110,7 @@ def paragraphs(now: Snapshot, rules: Mapping[str, GateRule]) -> dict[str, list[s
         if stage not in now.lock:
             continue
         name = model_name(now, branch)
-        verdict = paths.STATE / "gate" / f"{name}.json"
+        verdict = paths.FINDINGS / "gate" / f"{name}.json"
         lines = list(read_json(verdict)["lines"]) if verdict.exists() else []
         if branch in rules:
             primary, runs = rules[branch].primary, SeedRuns.of(name, heldout_of(now)).scores()
@@ -122,7 +123,7 @@ def paragraphs(now: Snapshot, rules: Mapping[str, GateRule]) -> dict[str, list[s
 
 
 def _path(name: str) -> Path:
-    return paths.STATE / "noise" / f"{name}.json"
+    return paths.FINDINGS / "noise" / f"{name}.json"
 
 
 def record(snapshots: Iterable[Snapshot], branch: str) -> None:

@@ -155,8 +155,8 @@ def test_purge_takes_all_but_the_sources_and_the_ledger(toy_clone: PipelineClone
 
 def test_nothing_is_taken_from_under_a_run(toy_clone: PipelineClone) -> None:
     code = (
-        "import time; from flows.system.recovery import opened; "
-        "opened('busy-run'); print('open', flush=True); time.sleep(60)"
+        "import time; from flows.system.run_folder import RunFolder; "
+        "RunFolder('busy-run').open('pipeline'); print('open', flush=True); time.sleep(60)"
     )
     runner = subprocess.Popen(
         [sys.executable, "-c", code], cwd=toy_clone.root, env=toy_clone.environment(), stdout=subprocess.PIPE, text=True

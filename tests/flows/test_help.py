@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted(
     path.stem for path in (ROOT / "flows").glob("*.py") if '__name__ == "__main__"' in path.read_text("utf-8")
 )
-NO_COMMANDS = {"install", "guard"}
-"""The Makefile and the pipeline start these."""
+NO_COMMANDS = {"install", "deployments", "pipeline"}
+"""The Makefile and `make up` start the first ones; the pipeline's command is in flows/terminal.py."""
 SLOW = {"dvc", "mlflow", "polars", "prefect", "scipy", "sklearn", "torch", "transformers"}
 HELP = """
 import contextlib, io, json, os, runpy, sys

@@ -3,16 +3,18 @@
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 import psutil
 import pytest
 import yaml
 
 from tests.flows.pipeline_clone import PipelineClone
-from tests.flows.test_recover import assert_killed_in_mlflow, wait_for_a_record
+from tests.flows.test_recover import assert_killed_in_mlflow, wait_for_work
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -46,7 +48,7 @@ def end_of(pipeline: subprocess.Popen, disturb: Callable[[], None]) -> tuple[int
 def test_ctrl_c_stops_the_stages_and_is_one_sentence(migrated_clone: PipelineClone) -> None:
     pipeline = migrated_clone.start("flows.pipeline")
     wait_for(pipeline, ["flows.stage", "ingest"])
-    wait_for_a_record(migrated_clone)  # it is in the stage
+    wait_for_work(migrated_clone)  # it is in the stage
     status, output, left = end_of(pipeline, lambda: os.killpg(pipeline.pid, signal.SIGINT))
     assert (status, left) == (75, []), output
     assert_killed_in_mlflow(migrated_clone, output)
@@ -58,6 +60,12 @@ def test_ctrl_c_stops_the_stages_and_is_one_sentence(migrated_clone: PipelineClo
     assert ("Cancelled",) in states
     again = migrated_clone.run("flows.pipeline", "--until", "ingest")
     assert re.search(r"pipeline: (Completed|Cached) after", again), again  # cached if the stage was just done
+
+
+def recorded(clone: PipelineClone) -> list[tuple]:
+    """Rows of MLflow's runs, read as a file: its experiment may not be there yet."""
+    with closing(sqlite3.connect(clone.root / ".greenhouse" / "mlflow.db")) as database:
+        return database.execute("select name from runs").fetchall()
 
 
 def start_slow(clone: PipelineClone) -> subprocess.Popen:
@@ -74,7 +82,7 @@ def start_slow(clone: PipelineClone) -> subprocess.Popen:
 def test_ctrl_c_does_not_wait_for_a_stage_to_end(migrated_clone: PipelineClone) -> None:
     pipeline = start_slow(migrated_clone)
     deadline = time.monotonic() + HANGS_S  # the pipeline has imported MLflow
-    while not list((migrated_clone.root / ".greenhouse/parents").glob("*.json")) and time.monotonic() < deadline:
+    while not recorded(migrated_clone) and time.monotonic() < deadline:
         time.sleep(0.05)
     status, output, left = end_of(pipeline, lambda: os.kill(pipeline.pid, signal.SIGINT))
     assert (status, left) == (75, []), output

@@ -44,7 +44,7 @@ from flows.system import paths
 from components import params as schema
 from flows.execution import cli
 from flows.execution.form import PipelineForm
-from flows.execution.pipeline_flow import pipeline
+from flows.pipeline import pipeline
 
 own, seen = schema.load(paths.ROOT / "params.yaml").runtime.parallel_stages, {}
 with cli.with_prefect():

@@ -52,7 +52,7 @@ def registry(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Registry:
     monkeypatch.setattr(mlflow_run, "client", lambda: found)
     monkeypatch.setattr(promote, "find", lambda name: challenger)
     monkeypatch.setattr(promote, "REPORTS", tmp_path / "reports")
-    monkeypatch.setattr(promote.paths, "STATE", tmp_path)
+    monkeypatch.setattr(promote.paths, "FINDINGS", tmp_path)
 
     def judged(old: Snapshot, new: Snapshot, branch: str, rule: GateRule, params: Params) -> Any:
         gain = 0.2 if branch == "causal" else 0.0

@@ -1,33 +1,20 @@
-"""What a kill or a power cut leaves of a run never stops the work that follows: it is closed, or set aside and said."""
+"""What a kill or a power cut leaves of a run never stops the work that follows: it is recorded, closed and said."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import mlflow
 import psutil
 import pytest
 
-from components.core.files import read_json, write_json
-from flows.system import environment, processes, recovery
-from flows.tracking import mlflow_run
+from components.core.files import write_json
+from flows.system import environment, git, paths, processes
+from flows.tracking.mlflow_run import name_of
 from tests.flows.pipeline_clone import PipelineClone
-
-
-@pytest.fixture
-def state(tmp_path: Path, mlflow_tables: None, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state folder with an MLflow database of its own."""
-    for module in (recovery, mlflow_run):
-        monkeypatch.setattr(module, "STATE", tmp_path)
-    monkeypatch.setattr(recovery, "OPEN", tmp_path / "open")
-    monkeypatch.setattr(recovery, "PARENTS", tmp_path / "parents")
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    mlflow.set_tracking_uri(uri)
-    return tmp_path
 
 
 @pytest.fixture
@@ -39,83 +26,15 @@ def ended() -> str:
     return tag
 
 
-@pytest.fixture
-def client(state: Path) -> mlflow.MlflowClient:
-    return mlflow_run.client()
-
-
-def running(client: mlflow.MlflowClient, **tags: str) -> str:
-    """The id of a run that MLflow believes to be going on."""
-    return client.create_run(mlflow_run.experiment_id(client), tags=tags).info.run_id
-
-
-def status(client: mlflow.MlflowClient, run_id: str) -> str:
-    return client.get_run(run_id).info.status
-
-
-@pytest.mark.parametrize("text", ["", "{", "\0" * 40, "[]", "{}", '{"process": 7}', "\xff"])
-def test_a_damaged_record_is_set_aside_with_one_sentence(state: Path, ended: str, text: str) -> None:
-    for path in (state / "open" / "calm-otter.json", state / "parents" / "calm-otter.json"):
-        path.parent.mkdir()
-        path.write_bytes(text.encode("latin-1"))
-    said: list[str] = []
-    assert recovery.recover_records(said.append) == 0
-    assert len(said) == 2
-    assert all("damaged" in sentence and "set aside" in sentence for sentence in said)
-    assert recovery.recover_records(said.append) == 0
-    assert len(said) == 2
-    assert [path.name for path in (state / "open").iterdir()] == ["calm-otter.damaged"]
-
-
-def test_a_run_goes_on_over_a_damaged_record_of_its_own_name(state: Path, client: mlflow.MlflowClient) -> None:
-    for path in (state / "open" / "dvc-repro-7.json", state / "parents" / "dvc-repro-7.json"):
-        path.parent.mkdir()
-        path.write_text("")
-    path = recovery.opened("dvc-repro-7", mlflow="abc")
-    assert read_json(path)["mlflow"] == "abc"
-    run_id = mlflow_run.parent_run(client, "dvc-repro-7", processes.process_tag(), {})
-    assert mlflow_run.parent_run(client, "dvc-repro-7", processes.process_tag(), {}) == run_id
-    mlflow_run.close_parent(client, "dvc-repro-7", "FINISHED", {}, {}, {})
-    assert status(client, run_id) == "FINISHED"
-
-
-def test_runs_that_mlflow_no_longer_has_are_closed_with_one_sentence(
-    state: Path, client: mlflow.MlflowClient, ended: str
+def test_a_worktree_whose_process_is_gone_is_removed_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: str
 ) -> None:
-    deleted = running(client)
-    client.delete_run(deleted)
-    for name, run_id in (("deleted", deleted), ("reset", "0" * 32)):
-        write_json(state / "parents" / f"{name}.json", {"mlflow": run_id, "process": ended})
-        write_json(state / "open" / f"{name}.mix.json", {"mlflow": run_id, "process": ended})
-    said: list[str] = []
-    assert recovery.recover_records(said.append) == 4
-    assert list(state.glob("*/*.json")) == []
-    assert sum("was deleted" in sentence for sentence in said) == 2
-    assert sum("cannot be closed" in sentence for sentence in said) == 2
-
-
-def test_runs_of_ended_processes_are_closed_and_live_ones_left(
-    state: Path, client: mlflow.MlflowClient, ended: str
-) -> None:
-    run_ids = {name: running(client) for name in ("mix", "calm-otter", "live")}
-    write_json(state / "open" / "calm-otter.mix.json", {"mlflow": run_ids["mix"], "process": ended})
-    write_json(state / "parents" / "calm-otter.json", {"mlflow": run_ids["calm-otter"], "process": ended})
-    write_json(state / "parents" / "live.json", {"mlflow": run_ids["live"], "process": processes.process_tag()})
-    assert recovery.recover_records(lambda _: None) == 2
-    assert [status(client, run_id) for run_id in run_ids.values()] == ["KILLED", "KILLED", "RUNNING"]
-    assert [path.stem for path in state.glob("*/*.json")] == ["live"]
-
-
-def test_a_server_that_is_away_costs_a_sentence_and_no_record(
-    state: Path, ended: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_json(state / "parents" / "calm-otter.json", {"mlflow": "m", "process": ended})
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    said: list[str] = []
-    recovery.recover_records(said.append)
-    assert len(said) == 1
-    assert "does not answer" in said[0]
-    assert [path.stem for path in state.glob("*/*.json")] == ["calm-otter"]
+    monkeypatch.setattr(paths, "WORKTREES", tmp_path)
+    for name, process in (("gone", ended), ("here", processes.process_tag()), ("cut", "")):
+        (tmp_path / f"{name}.json").write_text("{" if name == "cut" else f'{{"process": "{process}"}}')
+    assert git.worktrees_in_use() == {"here"}
+    git.remove_dead_worktrees()
+    assert [path.stem for path in tmp_path.iterdir()] == ["here"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": 1}', '{"pid": "x", "started": 3}'])
@@ -143,12 +62,17 @@ def statuses(clone: PipelineClone) -> list[str]:
     return sorted(run.info.status for run in clone.mlflow_runs())
 
 
-def wait_for_a_record(clone: PipelineClone) -> None:
-    """Until a stage of the clone has its run in MLflow."""
-    records = clone.root / ".greenhouse" / "open"
+def wait_for_work(clone: PipelineClone) -> None:
+    """Until a stage of the clone is at work."""
     deadline = time.monotonic() + 240
-    while not any("mlflow" in path.read_text() for path in records.glob("*.json")) and time.monotonic() < deadline:
+    while not list((clone.root / ".greenhouse/runs").glob("*/*/events.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def unclosed(clone: PipelineClone) -> list[str]:
+    """Names of the clone's runs that have no mark of their end."""
+    runs = (clone.root / ".greenhouse/runs").iterdir()
+    return [run.name for run in runs if not (run / "closed").exists()]
 
 
 def assert_killed_in_mlflow(clone: PipelineClone, log: str) -> None:
@@ -156,8 +80,7 @@ def assert_killed_in_mlflow(clone: PipelineClone, log: str) -> None:
     parents = [run for run in clone.mlflow_runs() if "mlflow.parentRunId" not in run.data.tags]
     assert [run.info.status for run in parents] == ["KILLED"], log
     assert "RUNNING" not in statuses(clone)
-    assert list((clone.root / ".greenhouse" / "open").glob("*.json")) == []
-    assert list((clone.root / ".greenhouse" / "parents").glob("*.json")) == []
+    assert unclosed(clone) == []
 
 
 @pytest.mark.pipeline
@@ -166,7 +89,7 @@ def assert_killed_in_mlflow(clone: PipelineClone, log: str) -> None:
 def test_a_pipeline_that_is_told_to_end_is_killed_in_mlflow(migrated_clone: PipelineClone) -> None:
     """By SIGTERM, told twice, as whoever ends a process group does; test_interrupt.py has Ctrl-C."""
     process = migrated_clone.start("flows.pipeline", "--until", "ingest")
-    wait_for_a_record(migrated_clone)
+    wait_for_work(migrated_clone)
     tree = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
@@ -179,16 +102,21 @@ def test_a_pipeline_that_is_told_to_end_is_killed_in_mlflow(migrated_clone: Pipe
 @pytest.mark.pipeline
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_plain_dvc_and_verify_close_what_a_kill_of_theirs_left(migrated_clone: PipelineClone) -> None:
-    process = migrated_clone.start("dvc", "repro", "ingest")
-    wait_for_a_record(migrated_clone)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    (left,) = (migrated_clone.root / ".greenhouse" / "open").glob("*.json")
-    assert statuses(migrated_clone) == ["RUNNING", "RUNNING"]
-    log = migrated_clone.run("dvc", "repro", "ingest")
-    assert f"closing {left.stem}" in log
-    assert statuses(migrated_clone) == ["FINISHED", "FINISHED", "KILLED", "KILLED"]
-    (repro,) = (migrated_clone.root / ".greenhouse" / "parents").glob("*.json")  # another stage might have followed
-    said = migrated_clone.run("flows.verify", "causal", expect=1)
-    assert f"closing {repro.stem}" in said
+def test_what_a_kill_left_is_recorded_by_the_next_stage_and_by_verify(migrated_clone: PipelineClone) -> None:
+    for command in (("dvc", "repro", "ingest"), ("flows.pipeline", "--until", "ingest")):
+        process = migrated_clone.start(*command)
+        wait_for_work(migrated_clone)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        (left,) = unclosed(migrated_clone)
+        log = migrated_clone.run("dvc", "repro", "ingest")
+        assert f"closing {left}" in log
+        ended = {name_of(run): run.info.status for run in migrated_clone.mlflow_runs("tags.run LIKE '%'")}
+        assert ended[left] == "KILLED"
+        assert "RUNNING" not in statuses(migrated_clone)
+        (repro,) = unclosed(migrated_clone)  # another stage might have followed
+        said = migrated_clone.run("flows.verify", "causal", expect=1)
+        assert f"closing {repro}" in said
+        for gone in ("data", "dvc.lock", ".greenhouse/runs", ".dvc/cache"):
+            path = migrated_clone.root / gone
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -53,7 +53,7 @@ def test_trainings_are_experiments_and_their_spread_is_the_noise_floor(
         said = toy_clone.run("flows.seeds", "--runs", "2")
         again = toy_clone.run("flows.seeds", "--runs", "2")
     assert "# Noise of seeds" in said
-    records = [path for path in (toy_clone.root / ".greenhouse/noise").iterdir() if "causal" in path.name]
+    records = [path for path in (toy_clone.root / ".greenhouse/findings/noise").iterdir() if "causal" in path.name]
     ((settings,),) = (json.loads(path.read_text()).values() for path in records)
     (runs,) = [settings] if "workspace" in settings else settings.values()
     assert len(runs) == 3

@@ -12,9 +12,10 @@ from prefect.states import Cancelled, Completed, Failed, State
 
 from components.core.errors import Stopped
 from components.params import Params, Tokenize
-from flows.execution import cli, experiment, pipeline_flow, stage_flow
-from flows.execution.result import StageResult
-from flows.execution.stage_flow import STUDIES
+from flows import forms, pipeline
+from flows.execution import cli, experiment
+from flows.forms import STUDIES
+from flows.system.run_folder import StageResult
 from tests.flows.pipeline_clone import PipelineClone
 
 
@@ -23,10 +24,10 @@ def test_a_sweep_and_a_trial_stop_by_that_name_too(name: str, monkeypatch: pytes
     def spent(*_: object) -> Path:
         raise Stopped("BudgetReached", "runtime.budget.project: all of 1 kWh is used")
 
-    monkeypatch.setattr(stage_flow.recovery, "tag_flow_run", lambda id: None)
-    monkeypatch.setattr(stage_flow.schema, "load", lambda path: Params())
+    monkeypatch.setattr(forms.recovery, "tag_flow_run", lambda id: None)
+    monkeypatch.setattr(forms.schema, "load", lambda path: Params())
     study = importlib.import_module(f"flows.{name}").STUDY
-    state = stage_flow.study_form(replace(study, run=spent)).fn()
+    state = forms.study_form(replace(study, run=spent)).fn()
     assert (state.name, state.is_cancelled()) == ("BudgetReached", True)
     assert "runtime.budget.project: all of 1 kWh is used" in state.message
 
@@ -55,16 +56,16 @@ def test_an_experiment_that_stopped_is_not_saved(name: str, saved: bool, monkeyp
     result, names = StageResult(name, "1 g is spent"), list[str]()
     run = SimpleNamespace(stopped=result if result.stopped else None)
     for module, attribute, fake in (
-        (pipeline_flow, "flow_run", SimpleNamespace(name="calm-otter", id="f")),
-        (pipeline_flow, "PipelineRun", lambda *_: run),
-        (pipeline_flow, "_run_stages", lambda run: result.state),
-        (pipeline_flow.recovery, "tag_flow_run", lambda id: None),
-        (pipeline_flow.schema, "load", lambda path: Params()),
+        (pipeline, "flow_run", SimpleNamespace(name="calm-otter", id="f")),
+        (pipeline, "PipelineRun", lambda *_: run),
+        (pipeline, "_run_stages", lambda run: result.state),
+        (pipeline.recovery, "tag_flow_run", lambda id: None),
+        (pipeline.schema, "load", lambda path: Params()),
         (experiment, "worktree", lambda name, params: nullcontext(Path())),
         (experiment, "save", lambda root, name: names.append(name)),
     ):
         monkeypatch.setattr(module, attribute, fake)
-    state = pipeline_flow.run_pipeline(Params(tokenize=Tokenize(vocab_size=500)), "", [])
+    state = pipeline.run_pipeline(Params(tokenize=Tokenize(vocab_size=500)), "", [])
     assert (state.name, names) == (name, ["calm-otter"] * saved)
 
 

@@ -9,7 +9,8 @@ import pytest
 from prefect.states import Completed, Failed
 
 from components.params import parse
-from flows.execution import cli, pipeline_flow
+from flows import pipeline
+from flows.execution import cli
 
 
 class NoVersion:
@@ -30,15 +31,15 @@ def test_a_failure_names_its_flow_once(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 def test_an_experiment_ends_with_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Who started it from a form saw an empty message: the way on stood in a log alone."""
-    monkeypatch.setattr(pipeline_flow, "flow_run", SimpleNamespace(name="calm-otter", id="1"))
-    monkeypatch.setattr(pipeline_flow.recovery, "tag_flow_run", lambda run: None)
-    monkeypatch.setattr(pipeline_flow.experiment, "worktree", lambda name, params: nullcontext(tmp_path))
-    monkeypatch.setattr(pipeline_flow.experiment, "save", lambda root, name: None)
-    monkeypatch.setattr(pipeline_flow, "PipelineRun", lambda *_: SimpleNamespace(stopped=None))
-    monkeypatch.setattr(pipeline_flow, "RUNS", {})
+    monkeypatch.setattr(pipeline, "flow_run", SimpleNamespace(name="calm-otter", id="1"))
+    monkeypatch.setattr(pipeline.recovery, "tag_flow_run", lambda run: None)
+    monkeypatch.setattr(pipeline.experiment, "worktree", lambda name, params: nullcontext(tmp_path))
+    monkeypatch.setattr(pipeline.experiment, "save", lambda root, name: None)
+    monkeypatch.setattr(pipeline, "PipelineRun", lambda *_: SimpleNamespace(stopped=None))
+    monkeypatch.setattr(pipeline, "RUNS", {})
     way = "saved as DVC experiment calm-otter: `make compare A=workspace B=calm-otter`, `dvc exp apply calm-otter`"
     for name, before, after in (("Completed", "", way), ("Cached", "nothing to do", f"nothing to do; {way}")):
         end = Completed(name=name, message=before)
-        monkeypatch.setattr(pipeline_flow, "_run_stages", lambda run, end=end: end)
-        state = pipeline_flow.run_pipeline(parse({"evaluate": {"heldout_kilobytes": 11}}), "", [])
+        monkeypatch.setattr(pipeline, "_run_stages", lambda run, end=end: end)
+        state = pipeline.run_pipeline(parse({"evaluate": {"heldout_kilobytes": 11}}), "", [])
         assert (state.name, state.message) == (name, after)

@@ -19,8 +19,7 @@ def test_two_clones_two_ways_two_core_counts_same_hashes(
     other.edit("params.yaml", "  workers: 2", "  workers: 1")
     other.edit("params.yaml", "  parallel_stages: 2", "  parallel_stages: 1")
     prefix = ("taskset", "--cpu-list", "0") if sys.platform == "linux" else ()
-    log = other.run("dvc", "repro", prefix=prefix)
-    assert "no server runs" in log
+    other.run("dvc", "repro", prefix=prefix)
     assert other.outputs() == finished_outputs()
     assert "up to date" in other.run("dvc", "status")
     assert "nothing to do" in other.run("flows.pipeline")

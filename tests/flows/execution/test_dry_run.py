@@ -8,7 +8,7 @@ import pytest
 
 from components.corpus.corpus import CorpusWriter, Document
 from components.params import document
-from flows.execution import stage_process
+from flows.execution import stage_run
 from flows.system import params_file, paths
 
 TEXT = "The committee met on Tuesday to discuss the budget, and its members agreed that more time was needed. "
@@ -40,7 +40,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def main() -> int:
     """Exit status of what `python -m flows.stage filter --dry-run` runs."""
     with pytest.raises(SystemExit) as ended:
-        stage_process.main()
+        stage_run.main()
     return ended.value.code  # type: ignore[return-value]
 
 

@@ -1,6 +1,6 @@
 """The worktree of an experiment: what it brings and saves, and a sentence where files, git or DVC refuse it.
 
-On stages in miniature; test_pipeline_flow.py has an experiment from the form, test_readme.py from a
+On stages in miniature; tests/flows/test_forms.py has an experiment from the form, test_readme.py from a
 terminal.
 """
 

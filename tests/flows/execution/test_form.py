@@ -9,11 +9,10 @@ from prefect.exceptions import FailedRun, ParameterTypeError, SignatureMismatchE
 from components import params as schema
 from components.core.errors import UserError
 from components.params import document, layout
-from flows import pipeline
-from flows.execution.form import FIELDS, PipelineForm
-from flows.execution.pipeline_flow import params_hash
-from flows.execution.pipeline_flow import pipeline as flow_of_pipeline
-from flows.execution.stage_flow import STUDIES, form_of
+from flows import terminal
+from flows.execution.form import FIELDS, PipelineForm, params_hash
+from flows.forms import STUDIES, form_of
+from flows.pipeline import pipeline as flow_of_pipeline
 from flows.system import paths
 from flows.system.params_file import read_preset
 
@@ -144,20 +143,20 @@ def test_the_same_value_twice_and_another_for_one_branch_are_no_contradiction() 
 def test_in_a_terminal_a_setting_that_is_none_is_refused_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pipeline.dvc, "graph", dict)
-    monkeypatch.setattr(pipeline.cli, "with_prefect", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr(terminal.dvc, "graph", dict)
+    monkeypatch.setattr(terminal.cli, "with_prefect", lambda *_: pytest.fail("started"))
     with pytest.raises(UserError, match=r"no such key; did you mean pretrain\.common\.seed\?"):
-        pipeline.run_from_terminal("", ["pretrain.causal.sed=5"])
+        terminal.run_from_terminal("", ["pretrain.causal.sed=5"])
 
 
 def test_an_experiment_that_should_end_early_is_refused_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It ran to its end, and nobody said that `until` was not heeded."""
-    monkeypatch.setattr(pipeline.dvc, "require_stage", lambda *_: None)
-    monkeypatch.setattr(pipeline.cli, "with_prefect", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr(terminal.dvc, "require_stage", lambda *_: None)
+    monkeypatch.setattr(terminal.cli, "with_prefect", lambda *_: pytest.fail("started"))
     with pytest.raises(UserError, match="until mix: changed values make an experiment, which always runs to the end"):
-        pipeline.run_from_terminal("mix", ["mix.seed=5"])
+        terminal.run_from_terminal("mix", ["mix.seed=5"])
     form = PipelineForm(settings=["mix.seed=5"])
     refused = flow_of_pipeline.fn(form, params_hash(OWN), "mix")
     assert refused.is_failed()

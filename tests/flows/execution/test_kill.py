@@ -54,8 +54,7 @@ def kill_in_the_middle(clone: PipelineClone, stages: list[str], delay_s: float, 
     busy = [is_running(one.pid) for one in found.values()]
     tree = psutil.Process(parent.pid).children(recursive=True)
     os.kill(parent.pid, signal.SIGKILL)
-    output, _ = parent.communicate()
-    assert by_pipeline or "no server runs" in output
+    parent.communicate()
     _, left = psutil.wait_procs(tree, timeout=60)
     left = [one for one in left if is_running(one.pid)]
     assert left == [], f"outlived a killed pipeline: {[one.cmdline() for one in left]}"
@@ -105,7 +104,7 @@ def test_one_seeded_kill_per_stage(
         assert "nothing to do" in clone.run("flows.pipeline")
         task_runs = task_states(clone)
     flow_runs = {state for (state,) in clone.prefect_rows("select state_name from flow_run")}
-    assert list((clone.root / ".greenhouse/open").glob("*.json")) == []
+    assert all((run / "closed").exists() for run in (clone.root / ".greenhouse/runs").iterdir())
     assert "Running" not in flow_runs | task_runs
     assert ("Crashed" in flow_runs) == bool(by_pipeline)
     runs = clone.mlflow_runs()

@@ -11,20 +11,20 @@ import pytest
 from components.core.errors import Stopped, UserError
 from components.core.report import Report
 from components.params import FURTHER, Mix, document
-from flows.execution import stage_process
-from flows.execution.result import StageResult, read_result, write_result
+from flows.execution import stage_run
 from flows.execution.stage import Stage, StageContext
 from flows.execution.stage_run import attempt, fresh
-from flows.pipeline import run_from_terminal
 from flows.system import paths
+from flows.system.run_folder import StageResult
 from flows.system.work_folder import sole_writer
-from flows.tracking.progress import FlowProgress
+from flows.terminal import run_from_terminal
+from flows.tracking.progress import StageProgress
 
 
 @pytest.fixture
 def context(tmp_path: Path) -> StageContext:
     work = tmp_path / "work"
-    progress = FlowProgress("toy", tmp_path / "toy.log")
+    progress = StageProgress("toy", tmp_path / "toy.log")
     return StageContext(None, fresh(work / "out"), fresh(work / "reports"), work, progress, tmp_path)  # type: ignore[arg-type]
 
 
@@ -84,14 +84,6 @@ def test_a_stop_on_purpose_has_an_exit_status_of_its_own(context: StageContext) 
     assert ended(context, raising(Stopped("BudgetReached", "1 g is spent"))).exit_status == 75
 
 
-def test_the_result_file_gives_the_whole_result_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "LOGS", tmp_path)
-    assert read_result("calm-otter", "mix") is None
-    result = StageResult("BudgetReached", "1 g is spent", "mix.log", 2.5, {"seconds": 2.5}, (0.1, 0.2, 0.3))
-    write_result("calm-otter", "mix", result)
-    assert read_result("calm-otter", "mix") == result
-
-
 def test_a_disk_that_fills_is_named_and_what_was_there_stays(context: StageContext) -> None:
     (context.root / "data/toy").mkdir(parents=True)
     (context.root / "data/toy/file").write_text("of the run before")
@@ -131,10 +123,23 @@ def test_a_branch_that_is_off_is_one_sentence(
     for branch in FURTHER:
         monkeypatch.setattr(sys, "argv", ["stage", "finetune", branch])
         with pytest.raises(SystemExit, match="1"):
-            stage_process.main()
+            stage_run.main()
         (said,) = capsys.readouterr().err.splitlines()
         assert said.startswith(
             f"finetune: finetune@{branch} is off: params.yaml switches it on by finetune.{branch}.base"
         )
         with pytest.raises(UserError, match=f"finetune@{branch} is off"):
             run_from_terminal(f"finetune@{branch}")
+
+
+SPENT = {"forecast_s": 8.0, "forecast_kwh": 0.002, "seconds": 10.0, "kwh": 0.002}
+
+
+def test_a_stage_that_failed_or_stopped_has_its_energy_too() -> None:
+    used = {"seconds/function": 10.0, "energy/kwh": 0.002, "energy/kwh_low": 0.001, "energy/kwh_high": 0.004}
+    for name in ("Failed", "BudgetReached", "Cancelled"):
+        outcome = StageResult(name, "it ended", function_s=10.0, spent=SPENT, kwh=(0.001, 0.002, 0.004))
+        assert stage_run.figures(outcome, None) == used
+    outcome = StageResult("Completed", "done", function_s=10.0, spent=SPENT, kwh=(0.001, 0.002, 0.004))
+    errors = {"forecast_error_pct/seconds": pytest.approx(-20.0), "forecast_error_pct/kwh": 0.0}
+    assert stage_run.figures(outcome, Report({"loss": 2.0})) == {"loss": 2.0} | used | errors

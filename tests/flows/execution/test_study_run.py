@@ -11,6 +11,7 @@ from components.params import Mix, Params
 from flows.execution import study_run as subject
 from flows.execution.stage import Study
 from flows.system import paths
+from flows.system.run_folder import RunFolder
 from flows.tracking import mlflow_run
 
 STUDY = Study("mitigate", Mix, "", lambda name, params: Path())
@@ -24,9 +25,9 @@ class Client:
         self.metrics: dict[str, float] = {}
         self.ended: list[tuple[str, str]] = []
 
-    def create_run(self, experiment: str, run_name: str, tags: dict[str, str]) -> Any:
-        self.tags.append(tags | {"name": run_name})
-        return SimpleNamespace(info=SimpleNamespace(run_id=run_name))
+    def create_run(self, experiment: str, ms: int | None, tags: dict[str, str], name: str) -> Any:
+        self.tags.append(tags | {"name": name})
+        return SimpleNamespace(info=SimpleNamespace(run_id=name))
 
     def log_batch(self, run_id: str, metrics: Any = (), params: Any = ()) -> None:
         self.metrics |= {f"{run_id}.{row.key}": row.value for row in metrics}
@@ -42,13 +43,14 @@ class Client:
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
     made = Client()
 
-    def close(mlflow: Any, name: str, status: str, metrics: dict, params: dict, tags: dict, files: Any = ()) -> None:
+    def close(mlflow: Any, run_id: str, name: str, status: str, metrics: dict, params: dict, files: Any) -> None:
         made.ended.append((name, f"{status} {metrics} {[path.name for path in files]}"))
 
     monkeypatch.setattr(paths, "LEDGER", tmp_path / "ledger")
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(mlflow_run, "client", lambda: made)
     monkeypatch.setattr(mlflow_run, "experiment_id", lambda mlflow: "1")
-    monkeypatch.setattr(mlflow_run, "parent_run", lambda mlflow, name, process, tags: f"{name}-{tags['kind']}")
+    monkeypatch.setattr(mlflow_run, "parent_run", lambda mlflow, run: f"{run.name}-{run.facts()['kind']}")
     monkeypatch.setattr(mlflow_run, "close_parent", close)
     return made
 
@@ -69,12 +71,14 @@ def test_a_study_has_a_child_per_model_and_ends_with_its_report(client: Client, 
     assert client.metrics == {"none-seed1.gap": 0.5}
     finished = ("calm-otter", "FINISHED {'gap_swap': 0.1} ['mitigate.json', 'report.md']")
     assert client.ended == [("none-seed1", "FINISHED"), finished]
+    assert RunFolder("calm-otter").closed
 
 
 def test_a_study_that_is_interrupted_is_killed(client: Client, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), subject.study_run(STUDY, "calm-otter", Params(), tmp_path / "work"):
         raise KeyboardInterrupt
-    assert client.ended == [("calm-otter", "KILLED {} []")]
+    assert client.ended == [("calm-otter-mitigate", "KILLED")]
+    assert RunFolder("calm-otter").closed
 
 
 def test_a_missing_input_is_named_with_the_command_that_makes_it() -> None:

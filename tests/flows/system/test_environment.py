@@ -69,11 +69,12 @@ def test_a_state_folder_has_any_name_and_nothing_of_others_in_it(fresh_clone: Pi
 MODES = """
 import os, subprocess
 os.umask(0)
-from flows.system import dvc, paths, recovery
+from flows.system import dvc, paths
+from flows.system.run_folder import RunFolder
 subprocess.run(dvc.command("status"), cwd=paths.ROOT, capture_output=True)
-recovery.opened("calm-otter")
+RunFolder("calm-otter").open("pipeline")
 folders = [paths.STATE, paths.STATE / "dvc", paths.STATE / "dvc" / "repo", paths.STATE / "dvc-config"]
-for path in [*folders, recovery.OPEN / "calm-otter.json"]:
+for path in [*folders, paths.RUNS / "calm-otter" / "run.json"]:
     print(oct(path.stat().st_mode & 0o777), end=" ")
 """
 

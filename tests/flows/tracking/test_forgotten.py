@@ -16,7 +16,7 @@ from flows.tracking.snapshots import Snapshot
 
 
 def test_a_second_removal_by_a_query_adds_to_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "STATE", tmp_path)
+    monkeypatch.setattr(paths, "FINDINGS", tmp_path)
     found = iter([[Copy("1", "a", "workspace")], [Copy("1", "a", "x"), Copy("2", "b", "x")], []])
     monkeypatch.setattr(forgotten, "copies", lambda documents, ids, view: (next(found), []))
     one, two = (SimpleNamespace(name="causal", version=number) for number in (1, 2))
@@ -33,7 +33,7 @@ def test_a_second_removal_by_a_query_adds_to_the_record(tmp_path: Path, monkeypa
 
 
 def test_a_purge_of_what_was_never_taken_out_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "STATE", tmp_path)
+    monkeypatch.setattr(paths, "FINDINGS", tmp_path)
     monkeypatch.setattr(forgotten, "states", lambda: iter(()))
     monkeypatch.setattr(forgotten.snapshots, "committed", lambda: iter(()))
     with pytest.raises(UserError, match="nothing was taken out by this query"):

@@ -1,4 +1,4 @@
-"""What MLflow is sent of a stage: its files, and time and energy whichever way it ended."""
+"""What MLflow is sent of a stage and of a run: files, parameters, what changed."""
 
 import json
 import os
@@ -10,28 +10,12 @@ import mlflow
 import pytest
 
 from components.core.files import read_json
-from components.core.report import Report
-from components.params import Grid, Params, Runtime
-from flows.execution.pipeline_run import PipelineRun
-from flows.execution.result import StageResult
-from flows.execution.stage_run import figures
+from components.params import Params
 from flows.execution.stages import STAGES
 from flows.system import paths
-from flows.system.processes import process_tag
+from flows.system.run_folder import RunFolder
 from flows.tracking.mlflow_run import dotted, log_files
 from tests.components.finished_project import project
-
-SPENT = {"forecast_s": 8.0, "forecast_kwh": 0.002, "seconds": 10.0, "kwh": 0.002}
-
-
-def test_a_stage_that_failed_or_stopped_has_its_energy_too() -> None:
-    used = {"seconds/function": 10.0, "energy/kwh": 0.002, "energy/kwh_low": 0.001, "energy/kwh_high": 0.004}
-    for name in ("Failed", "BudgetReached", "Cancelled"):
-        outcome = StageResult(name, "it ended", function_s=10.0, spent=SPENT, kwh=(0.001, 0.002, 0.004))
-        assert figures(outcome, None) == used
-    outcome = StageResult("Completed", "done", function_s=10.0, spent=SPENT, kwh=(0.001, 0.002, 0.004))
-    errors = {"forecast_error_pct/seconds": pytest.approx(-20.0), "forecast_error_pct/kwh": 0.0}
-    assert figures(outcome, Report({"loss": 2.0})) == {"loss": 2.0} | used | errors
 
 
 def test_mlflow_takes_the_name_of_every_parameter() -> None:
@@ -62,41 +46,28 @@ def test_the_account_is_kept_with_its_run(tmp_path: Path) -> None:
     assert not (kept / "plots" / "forecast.png").exists()  # nothing was forecast
 
 
-def test_the_table_of_a_run_has_the_grams_of_its_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "LEDGER", project(tmp_path / "greenhouse"))
-    run = object.__new__(PipelineRun)  # without DVC's graph
-    run.name, run.root = "calm-otter", tmp_path
-    run.params = Params(runtime=Runtime(grid=Grid(grams_per_kwh=100.0, pue=2.0)))
-    doubled = run.grams()
-    run.params = Params(runtime=Runtime(grid=Grid(grams_per_kwh=100.0, pue=1.0)))
-    grams = run.grams()
-    assert grams["dedup"] > 0
-    assert doubled["dedup"] == pytest.approx(2 * grams["dedup"])
-    run.params = Params(runtime=Runtime(grid=Grid(zone="NOWHERE")))
-    assert run.grams() == {}
-
-
 @pytest.mark.usefixtures("mlflow_tables")
 def test_a_parent_run_begins_with_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "greenhouse"
     from components.stages.account.stage import account as write_books
-    from flows.execution.result import headline, kept_files, summary_text
     from flows.tracking import mlflow_run, snapshots
+    from flows.tracking.run_files import headline, run_files, summary_text
 
     write_books(root=root, ledger_folder=project(root), params=Params())
     outs = [{"path": "data/mix", "md5": "0123456789abcdef0123456789abcdef.dir"}]
     (root / "dvc.lock").write_text(json.dumps({"stages": {"mix": {"outs": outs}}}))
     monkeypatch.setattr(mlflow_run, "STATE", tmp_path)
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     client, runs = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db"), []
     for name, steps, seed in (("calm-otter", 100, 1), ("keen-wren", 60, 1), ("seeds-2", 90, 2), ("wry-newt", 80, 1)):
-        tags = {"kind": "pipeline", "git.commit": "abc+changes"}
-        runs.append(mlflow_run.parent_run(client, name, process_tag(), tags))
-        params, files = {"finetune": {"instruct": {"steps": steps}, "seed": seed}}, kept_files(root, accounted=True)
-        figures = {"orchestration_seconds": 1.0}
-        mlflow_run.close_parent(
-            client, name, "FINISHED", headline(root), params, {}, files, figures, summary_text(root)
-        )
+        run = RunFolder(name)
+        run.open("pipeline", commit="abc+changes")
+        runs.append(mlflow_run.parent_run(client, run))
+        assert mlflow_run.parent_run(client, run) == runs[-1]
+        params, files = {"finetune": {"instruct": {"steps": steps}, "seed": seed}}, run_files(root, accounted=True)
+        figures, text = {"orchestration_seconds": 1.0}, summary_text(root)
+        mlflow_run.close_parent(client, runs[-1], name, "FINISHED", headline(root), params, {}, files, figures, text)
     first, second, _, last = (client.get_run(run) for run in runs)
     assert first.info.run_name == "calm-otter"
     assert second.info.run_name == "finetune.instruct.steps 100 -> 60 (keen-wren)"
@@ -144,6 +115,6 @@ assert not errors, errors
 
 @pytest.mark.usefixtures("mlflow_tables")
 def test_threads_that_need_mlflow_at_once_import_it_one_after_the_other(tmp_path: Path) -> None:
-    """A stage's tracker and the stage itself did, and the import ended in a deadlock."""
+    """Two did, and the import ended in a deadlock."""
     address = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
     subprocess.run([sys.executable, "-c", RACE], check=True, cwd=paths.ROOT, env=os.environ | address, timeout=300)

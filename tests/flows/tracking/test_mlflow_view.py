@@ -2,16 +2,13 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import mlflow
 import pytest
 
-from flows.execution.pipeline_run import PipelineRun
-from flows.tracking import mlflow_run
-from flows.tracking.mlflow_view import links, store_view
+from flows.tracking.mlflow_view import links, run_page, store_view
 
 
 @pytest.mark.usefixtures("mlflow_tables")
@@ -67,10 +64,6 @@ def test_a_server_with_a_login_is_asked_with_it(monkeypatch: pytest.MonkeyPatch)
     assert links("http://host").keys() == {"runs", "compare"}
 
 
-def test_prefects_link_opens_the_page_for_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_of_a_run_is_the_one_for_training() -> None:
     """MLflow's side for agents has no such runs."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host")
-    for name, answer in (("client", None), ("experiment_id", "7"), ("parent_run", "r0")):
-        monkeypatch.setattr(mlflow_run, name, lambda *_, answer=answer: answer)
-    address = PipelineRun.open_parent(SimpleNamespace(name="calm-otter"))  # type: ignore[arg-type]
-    assert address == "http://host/#/experiments/7/runs/r0?workflowType=machine_learning"
+    assert run_page("http://host", "7", "r0") == "http://host/#/experiments/7/runs/r0?workflowType=machine_learning"

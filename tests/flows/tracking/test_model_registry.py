@@ -67,8 +67,9 @@ def logged(client: mlflow.MlflowClient, root: Path, branch: str, licence: str) -
     run = client.create_run(experiment).info.run_id
     params = Params(account=Account(licence=licence))
     folder = root / "models/finetune" / branch
-    model_registry.log_model(client, run, folder, "finetune", branch, params, "print")
     name = model_registry.registered_name(params, "finetune", branch)
+    model = model_registry.ModelRecord("finetune", branch, name, licence, "md5", "print")
+    model_registry.log_model(client, run, folder, model)
     return client.get_model_version_by_alias(name, "champion")
 
 

@@ -1,23 +1,23 @@
 """What a running stage says of itself."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 
 import pytest
 
 from flows.tracking import progress as progress_module
-from flows.tracking.progress import FlowProgress, Screen
+from flows.tracking.progress import Screen, StageProgress
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds on the clock that `FlowProgress` reads; set `clock[0]`."""
+    """Seconds on the clock that `StageProgress` reads; set `clock[0]`."""
     now = [1000.0]
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
     return now
 
 
-def reported(clock: list[float], progress: FlowProgress, *reports: tuple[float, int, int]) -> None:
+def reported(clock: list[float], progress: StageProgress, *reports: tuple[float, int, int]) -> None:
     for at, done, total in reports:
         clock[0] = 1000.0 + at
         progress.update(done, total, "step")
@@ -26,7 +26,7 @@ def reported(clock: list[float], progress: FlowProgress, *reports: tuple[float, 
 def test_time_left_is_told_at_the_pace_of_the_work_itself(
     clock: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    progress = FlowProgress("toy", tmp_path / "log")
+    progress = StageProgress("toy", tmp_path / "log")
     # Twenty seconds to start, and a run that goes on from step 50 of 100, two steps a second.
     reported(clock, progress, (20, 50, 100), (24, 58, 100), (45, 100, 100))
     # Other work of the same stage: its own pace.
@@ -39,7 +39,7 @@ def test_time_left_is_told_at_the_pace_of_the_work_itself(
 def test_time_left_counts_what_earlier_runs_took_after_the_work_at_hand(
     clock: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    progress = FlowProgress("toy", tmp_path / "log")
+    progress = StageProgress("toy", tmp_path / "log")
     progress.expected_s = 90.0
     reported(clock, progress, (10, 0, 100), (20, 50, 100), (30, 100, 100), (80, 1, 2), (90, 1, 100), (100, 2, 100))
     shown = [line.split("step, ")[1] for line in capsys.readouterr().out.splitlines()]
@@ -51,7 +51,7 @@ def test_a_training_that_is_faster_than_its_forecast_is_believed(
     clock: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of 600 seconds 500 were for the training, as on longer rows; it takes 60, and 100 are for the rest."""
-    progress = FlowProgress("toy", tmp_path / "log")
+    progress = StageProgress("toy", tmp_path / "log")
     progress.expected_s, progress.training_s = 600.0, 500.0
     reported(clock, progress, (5, 1, 1))
     clock[0] = 1010.0
@@ -76,7 +76,7 @@ def test_a_progress_line_fits_80_columns_and_its_log_has_all_of_it(
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     progress, note = (
-        FlowProgress("toy", tmp_path / "log"),
+        StageProgress("toy", tmp_path / "log"),
         "loss 1.234, 2.345 bits per byte, 17.7k tokens/s, 39% of peak",
     )
     progress.update(1_000_000, 2_000_000, "documents", note)
@@ -87,15 +87,19 @@ def test_a_progress_line_fits_80_columns_and_its_log_has_all_of_it(
     assert note in (tmp_path / "log").read_text().splitlines()[0]
 
 
+def event(done: int, **more: Any) -> dict[str, Any]:
+    note = "loss 4.353, 2.398 bits per byte, 11.7k tokens/s"
+    return {"done": done, "total": 400, "unit": "step", "time": "36+ s left", "note": note, "budget": ""} | more
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_pipeline_shows_the_progress_of_its_stages_on_one_line(
     terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
     screen = Screen()
-    bar = "[######......] 200/400 step, 36+ s left  loss 4.353, 2.398 bits per byte, 11.7k tokens/s"
-    screen.show("pretrain@causal", bar)
-    screen.show("pretrain@masked", bar)
+    screen.progress("pretrain@causal", event(200))
+    screen.progress("pretrain@masked", event(200))
     screen.show("pretrain@causal", "pretrain@causal: done")
     screen.end("pretrain@causal")
     shown = capsys.readouterr().out
@@ -110,45 +114,78 @@ def test_a_pipeline_shows_the_progress_of_its_stages_on_one_line(
         assert lines[0].startswith("  pretrain@causal | [######......] 200/400 step, 36+ s left  loss")
 
 
+def test_without_a_terminal_a_line_of_progress_comes_every_few_seconds_and_at_the_end(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = Screen()
+    for second in range(10):
+        clock[0] = 1000.0 + second
+        screen.progress("mix", event(40 * second, note="\x1b[31mred"))
+    screen.progress("mix", event(400, note=""))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[3] for line in lines] == ["0/400", "160/400", "320/400", "400/400"]
+    assert not any("\x1b" in line for line in lines)
+
+
 def test_the_energy_it_passes_on_is_the_meters(tmp_path: Path) -> None:
-    assert FlowProgress("toy", tmp_path / "log", joules=lambda: 7.5).joules() == 7.5
-    assert FlowProgress("toy", tmp_path / "log").joules() is None
+    assert StageProgress("toy", tmp_path / "log", joules=lambda: 7.5).joules() == 7.5
+    assert StageProgress("toy", tmp_path / "log").joules() is None
 
 
 def test_reports_in_quick_succession_are_not_all_shown(
     clock: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    progress = FlowProgress("toy", tmp_path / "log")
+    progress = StageProgress("toy", tmp_path / "log")
     reported(clock, progress, *((at / 10, at, 1000) for at in range(100)))
     shown = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
     assert shown == ["0/1,000", "40/1,000", "80/1,000"]
 
 
-def test_what_is_left_of_the_budget_stands_under_the_live_bar(clock: list[float], tmp_path: Path) -> None:
-    """From the budget check through `FlowProgress` to the bar in Prefect."""
+class Events:
+    """Instead of an `EventWriter`: keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+
+    def write(self, kind: str, **facts: Any) -> None:
+        self.told.append({"kind": kind} | facts)
+
+
+def test_whatever_a_stage_says_is_an_event_of_its_run(
+    clock: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Under a pipeline it prints nothing itself; the log has it all the same."""
+    events = Events()
+    progress = StageProgress("toy", tmp_path / "log", events, quiet=True)  # type: ignore[arg-type]
+    progress.log("going on from step 3")
+    progress.log_metrics(4, {"loss": 2.5})
+    with progress.phase("encode"):
+        reported(clock, progress, (0, 4, 100), (0.5, 5, 100), (1, 6, 100))
+    assert [event["kind"] for event in events.told] == ["log", "metrics", "phase", "progress", "progress"]
+    assert events.told[1] == {"kind": "metrics", "step": 4, "values": {"loss": 2.5}}
+    assert [event["done"] for event in events.told[3:]] == [4, 6]  # one a second
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "log").read_text().splitlines()[0] == "going on from step 3"
+
+
+def test_what_is_left_of_the_budget_is_told_with_the_progress(clock: list[float], tmp_path: Path) -> None:
+    """From the budget check to the event that the bar in Prefect shows."""
     from components.carbon.planning.budget import budget_check
     from components.core.errors import Stopped
     from components.params import Budget, Runtime
     from tests.components.carbon.planning.test_budget import FakeMeter
 
-    class Bar:
-        """Instead of `PrefectProgress`."""
-
-        lines: ClassVar[list[str]] = []
-
-        def show(self, done: int, total: int | None, line: str) -> None:
-            self.lines.append(line)
-
+    events = Events()
     meter = FakeMeter()
     limit = Budget(kwh=10 * 36 / 3.6e6)  # ten steps of a second at 36 W
     check = budget_check(Runtime(budget=limit), meter, tmp_path / "ledger", "r", clock=lambda: meter.now_s)
-    progress = FlowProgress("toy", tmp_path / "log", budget_check=check, live=Bar())  # type: ignore[arg-type]
+    progress = StageProgress("toy", tmp_path / "log", events, budget_check=check)  # type: ignore[arg-type]
     progress.raise_if_stopped()
     for step in range(1, 6):
         meter.work(1.0, 36.0)
         progress.raise_if_stopped()
         reported(clock, progress, (10.0 * step, step, 20))
-    assert Bar.lines[-1].endswith("; 60% of the run's budget")  # five steps, and the next one
+    assert events.told[-1]["budget"] == "; 60% of the run's budget"  # five steps, and the next one
 
     def go_on() -> None:
         while True:

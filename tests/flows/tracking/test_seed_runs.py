@@ -25,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """DVC's cache in a folder of its own, without a remote, and a state folder beside it."""
     monkeypatch.setattr(ObjectCache, "__post_init__", lambda self: object.__setattr__(self, "folder", tmp_path / "md5"))
     monkeypatch.setattr(ObjectCache, "pull", lambda self, hashes: None)
-    monkeypatch.setattr(seed_runs.paths, "STATE", tmp_path)
+    monkeypatch.setattr(seed_runs.paths, "FINDINGS", tmp_path)
     return tmp_path / "md5"
 
 

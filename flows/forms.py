@@ -1,8 +1,8 @@
-"""Prefect flows made from declarations: the form of a stage, the form of a study, and the process of a stage.
+"""Prefect flows made from declarations: the form of a stage and the form of a study.
 
-A form's flow goes through the pipeline, which asks DVC whether there is anything to do; the flow of a stage's process
-does the work itself. Both have the stage's name, so Prefect shows their runs together. A deployment finds the flow of
-the stage `mix` as `stage_flow.mix`: it is made from its row of `STAGES`, or the `STUDY` of its module, when asked for.
+The flow of a stage's form is the pipeline up to that stage: DVC is asked whether there is anything to do. A deployment
+finds the flow of the stage `mix` as `forms.mix`: it is made from its row of `STAGES`, or the `STUDY` of its module,
+when asked for.
 """
 
 import importlib
@@ -18,11 +18,12 @@ from prefect.states import Cancelled, Completed, Failed, State
 from components import params as schema
 from components.core.errors import Stopped, UserError
 from components.params import Params, Section
-from flows.execution.pipeline_flow import refuse_stale_form, run_one
-from flows.execution.result import StageResult
+from flows.execution.form import refuse_stale_form
 from flows.execution.stage import Stage, Study
 from flows.execution.stages import STAGES
-from flows.system import dvc, paths, recovery
+from flows.pipeline import run_pipeline
+from flows.system import dvc, paths
+from flows.tracking import recovery
 
 FORM_FIELDS = """
 
@@ -55,6 +56,22 @@ def stage_form(stage: Stage) -> Flow[Any, State]:
     return _flow(stage.name, branched if stage.branches else whole, described)
 
 
+def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
+    """The pipeline up to a stage, with its section of the parameters."""
+    try:
+        own = schema.load(paths.ROOT / "params.yaml")
+        chosen = own if section is None else own.model_copy(update={stage.name: section})
+        if stage.name == "finetune" and branch not in ("", "all"):
+            chosen.finetune.raise_if_off(branch)
+    except UserError as error:
+        return Failed(message=str(error))
+    branches = [branch]
+    if branch in ("", "all") and stage.branches:
+        stages = dvc.graph()  # params.yaml may leave some out
+        branches = [name for name in stage.branches if stage.full_name(name) in stages]
+    return run_pipeline(chosen, form_hash, [stage.full_name(name) for name in branches])
+
+
 def study_form(study: Study) -> Flow[Any, State]:
     """The flow of a study, started from its form or a terminal."""
     section: Any = study.section
@@ -75,21 +92,6 @@ def study_form(study: Study) -> Flow[Any, State]:
         return Completed(message=f"{study.name}: done; see {report.relative_to(paths.ROOT)}")
 
     return _flow(study.name, run, (study.run.__doc__ or "") + OF_STUDY)
-
-
-def process_flow(stage: Stage, branch: str, work: Callable[[], StageResult]) -> Flow[Any, State]:
-    """The flow of a stage's process: does the work, and shows its report."""
-
-    def run(branch: str = branch) -> State:
-        result = work()
-        report = paths.ROOT / stage.reports(branch) / "details" / "report.md"
-        name = stage.full_name(branch)
-        if result.name == "Completed" and report.exists():
-            key = name.replace("@", "-")
-            create_markdown_artifact(report.read_text(encoding="utf-8"), key=key, description=f"Report of {name}")
-        return result.state
-
-    return _flow(stage.name, run, stage.description)
 
 
 def _flow(name: str, function: Callable[..., State], described: str) -> Flow[Any, State]:

@@ -1,15 +1,14 @@
-"""Which open runs count as dead: those whose process is gone; never one that lives, names none, or is elsewhere."""
+"""Which of Prefect's runs count as dead: those whose process is gone; not one that names none, or is elsewhere."""
 
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import psutil
 import pytest
 
-from components.core.files import read_json, write_json
-from flows.system import processes, recovery
+from flows.system import processes
+from flows.tracking import recovery
 
 
 @pytest.fixture
@@ -20,29 +19,6 @@ def ended() -> str:
     assert processes.tag_alive(tag)
     process.communicate(b"\n")
     return tag
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(recovery, "OPEN", tmp_path)
-    return tmp_path
-
-
-def test_a_record_gathers_what_a_run_opens_and_goes_when_it_ends(place: Path) -> None:
-    recovery.opened("calm-otter", worktree="/somewhere")
-    path = recovery.opened("calm-otter", mlflow="abc")
-    assert read_json(path) == {"process": processes.process_tag(), "worktree": "/somewhere", "mlflow": "abc"}
-    assert recovery.dead() == []
-    recovery.closed("calm-otter")
-    assert list(place.iterdir()) == []
-
-
-def test_only_runs_of_ended_processes_are_dead(place: Path, ended: str) -> None:
-    _, _, pid, started = ended.split(":")
-    write_json(place / "gone.json", {"process": ended})
-    write_json(place / "here.json", {"process": processes.process_tag()})
-    write_json(place / "elsewhere.json", {"process": f"proc:another-host:{pid}:{started}"})
-    assert [path.stem for path in recovery.dead()] == ["gone"]
 
 
 def test_a_reused_pid_is_another_process() -> None:

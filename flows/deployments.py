@@ -1,6 +1,6 @@
 """Serve the pipeline and every stage as Prefect deployments with typed forms.
 
-    python -m flows.serving.deployments        (`make up` starts it beside the servers)
+    python -m flows.deployments        (`make up` starts it beside the servers)
 
 The forms are filled from params.yaml and follow it within seconds. Each carries the hash of the values it was filled
 from: a form that was open while params.yaml changed is refused when it is sent, with what to do. One run at a time.
@@ -24,11 +24,12 @@ from prefect.exceptions import ObjectNotFound
 from components import params as schema
 from components.core.errors import UserError
 from components.params import Params
-from flows.execution.form import PipelineForm
-from flows.execution.pipeline_flow import params_hash, pipeline
-from flows.execution.stage_flow import form_names, form_of, settings_of
-from flows.system import paths, recovery
+from flows.execution.form import PipelineForm, params_hash
+from flows.forms import form_names, form_of, settings_of
+from flows.pipeline import pipeline
+from flows.system import paths
 from flows.system.command import parser_of, run_command
+from flows.tracking import recovery
 
 FOLLOW_S = 2.0
 """Seconds between looks at params.yaml."""
@@ -87,7 +88,7 @@ def _refill(params: Params) -> bool:
 
 def main() -> None:
     """Serve until stopped."""
-    parser = parser_of("serving.deployments", __doc__)
+    parser = parser_of("deployments", __doc__)
     parser.add_argument(
         "--alone", action="store_true", help="nobody else serves this Prefect: runs that never began are closed"
     )

@@ -32,7 +32,7 @@ def finished(run_id, seconds=400):
 def deployment(name):
     # One of an earlier server may still stand in the database: wait for the form of params.yaml as it is now.
     from components.params import load
-    from flows.execution.pipeline_flow import params_hash
+    from flows.execution.form import params_hash
     for _ in range(240):
         try:
             found = client.read_deployment_by_name(f"{name}/{name}")
@@ -50,7 +50,7 @@ def served(finished_clone: PipelineClone) -> Iterator[PipelineClone]:
     """The finished clone, its deployments served."""
     with open(finished_clone.root.parent / "serve.log", "w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.serving.deployments"], cwd=finished_clone.root,
+            [sys.executable, "-m", "flows.deployments"], cwd=finished_clone.root,
             env=finished_clone.environment(),
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, preexec_fn=processes.dies_with_parent(),
         )  # fmt: skip

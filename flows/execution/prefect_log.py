@@ -1,0 +1,32 @@
+"""What Prefect's log says of a run: each thing once, and before the process ends."""
+
+import logging
+
+from prefect.exceptions import FailedRun, ParameterTypeError, SignatureMismatchError
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of a run's log says more than the line before it, which has the sentence the run failed with.
+
+    For a flow that returns `Failed`, Prefect adds a traceback of its own code: it raises where a deployment runs. Of
+    parameters that the flow does not take, the traceback alone says so in the log: a sentence takes its place.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, ParameterTypeError | SignatureMismatchError):
+        words = " ".join(str(error).replace("Value error, ", "").split())
+        record.msg, record.args, record.exc_info = f"{words}; correct what was sent", (), None
+    return not isinstance(error, FailedRun)
+
+
+def say_once() -> None:
+    """Leave out of runs' logs what is no news."""
+    logging.getLogger("prefect.flow_runs").addFilter(is_news)
+
+
+def drain() -> None:
+    """Send what Prefect still holds back, while its server is there: at exit it would wait a minute for one."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for service in (APILogWorker, EventsWorker):
+        service.drain_all(timeout=10)

@@ -1,0 +1,88 @@
+"""What people see of a run of the pipeline as a whole, in the terminal and on its page in Prefect."""
+
+import os
+from typing import Any
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from components.carbon.footprint import intensity
+from components.carbon.ledger import reader
+from components.carbon.planning.forecast import total
+from components.core.errors import UserError
+from flows.execution.pipeline_run import PipelineRun
+from flows.planning import step_cost
+from flows.planning.stage_forecast import Spent, expected
+from flows.system import dvc, paths
+from flows.tracking.mlflow_run import experiment_id
+from flows.tracking.mlflow_view import run_page
+
+
+def show_forecast(run: PipelineRun) -> None:
+    """What the run is expected to take."""
+    rows, told = forecast(run)
+    print(f"pipeline: {told}", flush=True)
+    create_table_artifact(rows, key="forecast", description=f"Forecast: {told}")
+
+
+def link(run: PipelineRun, run_id: str) -> None:
+    """The way from the run's page in Prefect to its record in MLflow, if that has pages."""
+    if (address := os.environ["MLFLOW_TRACKING_URI"]).startswith("http"):
+        page, text = run_page(address, experiment_id(run.recorder.client), run_id), f"{run.name} in MLflow"
+        create_link_artifact(page, link_text=text, key="mlflow", description="This run in MLflow")
+
+
+def show(run: PipelineRun, states: dict[str, str]) -> None:
+    """The run as a table, the summary and the models' cards."""
+    create_table_artifact(rows(run, states), key="pipeline", description="What ran, how long it took, what it used")
+    reports = run.root / "reports"
+    pages = {f"card-{path.parent.name}": path for path in sorted((reports / "cards").glob("*/README.md"))}
+    for key, path in ({"summary": reports / "summary.md"} | pages).items():
+        if path.exists():  # a card begins with metadata for the hub, between two lines of dashes
+            text = path.read_text(encoding="utf-8").split("\n---\n", 1)[-1]
+            create_markdown_artifact(text, key=key, description=key.replace("-", " ", 1))
+
+
+def rows(run: PipelineRun, states: dict[str, str]) -> list[dict[str, Any]]:
+    """The table of the run: what each stage ended as, what it took, and what it was expected to take."""
+    used, table = grams(run), []
+    for stage, state in states.items():
+        timing, result = run.timings.get(stage), run.results.get(stage)
+        part = Spent(**result.spent) if result and result.spent else None
+        row = {
+            "stage": stage,
+            "state": state,
+            "seconds": round(timing.ended - timing.began, 1) if timing else 0.0,
+            "Wh": f"{1000 * part.kwh:.3g}" if part else "",
+            "forecast Wh": f"{1000 * part.forecast_kwh:.3g}" if part and part.forecast_kwh else "",
+            "gCO2e": f"{used[stage]:.3g}" if stage in used else "",
+        }  # fmt: skip
+        table.append(row)
+    return table
+
+
+def grams(run: PipelineRun) -> dict[str, float]:
+    """CO2e of each stage that this run started, by the ledger (mid); empty, and said, if the grid is not known."""
+    try:
+        known = intensity.resolve(run.params.runtime.grid, run.root)
+    except UserError as error:
+        print(f"no grams of CO2e: {error}", flush=True)
+        return {}
+    stages = reader.read(paths.LEDGER).select(run=run.name).by("stage")
+    return {stage: known.grams(spans.hours).mid for stage, spans in stages.items()}
+
+
+def forecast(run: PipelineRun) -> tuple[list[dict[str, str]], str]:
+    """What the stages that may run are expected to take: a row for each, and a sentence for all together."""
+    books, rates = reader.history(paths.LEDGER), step_cost.known(run.params)
+    todo = dvc.downstream(run.stages, run.stale)
+    parts = {stage: expected(books, stage, "", run.params, rates) for stage in run.stages if stage in todo}
+    known = [part for part in parts.values() if part]
+    seconds, kwh = total([part.seconds for part in known]), total([part.kwh for part in known])
+    rows = [
+        {"stage": stage, "seconds": f"{part.seconds.mid:.3g}", "Wh": f"{1000 * part.kwh.mid:.3g}", "by": part.basis}
+        if part else {"stage": stage, "seconds": "", "Wh": "", "by": "no run here to go by"}
+        for stage, part in parts.items()
+    ]  # fmt: skip
+    told = f"about {seconds.mid:.0f} s and {1000 * kwh.mid:.2g} Wh" if known else "none ever completed here"
+    less = f" for the {len(known)} that ran or were calibrated here" if 0 < len(known) < len(parts) else ""
+    return rows, f"{len(parts)} of {len(run.stages)} stages may run, {told}{less}"

@@ -1,0 +1,90 @@
+"""Closing what a kill left open, at the next start: in Prefect, in MLflow, and worktrees.
+
+In Prefect every run of ours carries its process as a tag (`processes.process_tag`); one whose process is gone becomes
+`Crashed`. In `.greenhouse/runs/` a run without its mark is recorded as far as it came, and is `KILLED` in MLflow
+(record.py). A worktree has its process in a file beside it. A run of another host is never touched, nor one naming no
+process unless this process alone could have started it. No record, whatever is in it, stops the work.
+"""
+
+import os
+from collections.abc import Callable
+
+from flows.system import git
+from flows.system.mlflow_server import silence
+from flows.system.processes import is_process_tag, process_tag, tag_alive
+from flows.system.run_folder import RunFolder, open_runs
+from flows.tracking.record import Recorder, close_dead, told
+
+
+def recover(serving: bool = False) -> None:
+    """Close what dead processes left open.
+
+    Args:
+        serving: this process is the only one that starts runs of deployments, and has not begun: one that is unfinished
+            and names no process was killed before our code began, and would hold its deployment's slot for ever.
+    """
+    _crash_in_prefect(serving)
+    recover_records()
+
+
+def recover_records(say: Callable[[str], None] = print) -> None:
+    """Record and close runs that dead processes left open, and remove their worktrees; asks no Prefect server."""
+    dead = [run for run in open_runs() if not run.alive]
+    if dead and (reason := silence(5)):
+        uri = os.environ["MLFLOW_TRACKING_URI"]
+        say(f"MLflow ({uri}) does not answer ({reason}): what a kill left open there is closed at a later start")
+        dead = []
+    for run in dead:
+        _close(run, say)
+    git.remove_dead_worktrees()
+
+
+def _close(run: RunFolder, say: Callable[[str], None]) -> None:
+    with run.sole_recorder() as mine:
+        if not mine or run.closed:  # another process does it, or has
+            return
+        say(f"closing {run.name}: its process ended without closing it")
+        try:
+            close_dead(run, Recorder(run), say)
+        except Exception as error:  # whatever it is: the record must not take the work down with it
+            told(error)
+
+
+UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
+
+
+def _crash_in_prefect(serving: bool) -> None:
+    """Force unfinished runs of dead processes, with their tasks, to `Crashed`: they would hold a deployment's slot."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.states import Crashed, State
+
+    state: State = Crashed(message="the process of this run is gone; run it again, it resumes")
+    with get_client(sync_client=True) as client:
+        unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": list(UNFINISHED)}}})
+        running = client.read_flow_runs(flow_run_filter=unfinished)
+        runs = [run for run in running if _is_dead(run.tags, never_began=serving and run.deployment_id is not None)]
+        for run in runs:
+            print(f"closing {run.name} in Prefect: its process is gone")
+            client.set_flow_run_state(run.id, state, force=True)
+            only = FlowRunFilter.model_validate({"id": {"any_": [str(run.id)]}})
+            for task in client.read_task_runs(flow_run_filter=only):
+                if not task.state or not task.state.is_final():
+                    client.set_task_run_state(task.id, state, force=True)
+
+
+def _is_dead(tags: list[str], never_began: bool = False) -> bool:
+    """Whether a run names its process (one per try), and none of them lives; `never_began` if it names none."""
+    processes = [tag for tag in tags if is_process_tag(tag)]
+    return never_began if not processes else not any(tag_alive(tag) for tag in processes)
+
+
+def tag_flow_run(flow_run_id: str) -> None:
+    """Have a flow run of this process carry it as a tag."""
+    from uuid import UUID
+
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        tags = client.read_flow_run(UUID(flow_run_id)).tags
+        client.update_flow_run(UUID(flow_run_id), tags=[*tags, process_tag()])
