@@ -158,7 +158,7 @@ def resampling(a: Snapshot) -> Any:
     from components.statistics import Resampling
 
     own = Evaluate.model_validate(a.params().get("evaluate", {}))
-    return Resampling(own.bootstrap, own.confidence, own.seed)
+    return Resampling(own.bootstrap, seed=own.seed)
 
 
 def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:

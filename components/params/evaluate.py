@@ -28,7 +28,5 @@ class Evaluate(Section):
     """Tasks of lm-evaluation-harness: YAML files below `filter.decontaminate.items`, or `name@<commit of its data>`."""
     bootstrap: int = Field(default=2000, ge=100)
     """Sign flips per test of a difference."""
-    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
-    """Coverage of the intervals."""
     seed: int = 1
     """Seed of item generation and resampling."""

@@ -15,7 +15,7 @@ from components.params.mix import IDENTITY_GROUPS
 from components.text.identity_terms import GROUPS
 
 ROOT = Path(__file__).resolve().parents[3]
-MOST_KEYS, MOST_SHOWN = 132, 40
+MOST_KEYS, MOST_SHOWN = 130, 40
 PARAMS, DEFAULTS = document.params_text(), document.defaults_text()
 SIZE, CAUSAL = "      size: 2 ", "  causal: {}  # Next-token prediction."
 SHIPPED = schema.Params().model_dump(mode="json")

@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in [*sorted((ROOT / "presets").glob("*.yaml")), ROOT / "tests" / "small.yaml"]}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "9326316087dc0fa0",
-    "small": "87e1d790fbd04212",
-    "gpu-124m": "27f479567445482e",
-    "overnight-cpu": "b13e1711cc81b6fc",
-    "cpu-40min": "6e774532b258efe1",
+    "default": "ab09278c2a51d33c",
+    "small": "5eab9fef2e19ead2",
+    "gpu-124m": "663fe5d436190dfc",
+    "overnight-cpu": "5ef37fecf451ef8e",
+    "cpu-40min": "2880db4373d95d59",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""

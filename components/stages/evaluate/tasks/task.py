@@ -92,7 +92,7 @@ class EvalContext:
     @property
     def resampling(self) -> Resampling:
         """Settings of the intervals."""
-        return Resampling(self.params.bootstrap, self.params.confidence, self.params.seed)
+        return Resampling(self.params.bootstrap, seed=self.params.seed)
 
     @cached_property
     def causal(self) -> LanguageModel:
