@@ -45,7 +45,7 @@ BENCHMARKS = {
         (("benchmarks.open",),),
     ),
     "finetune": Benchmark(
-        "fine-tuning beside trl and peft: an hour; --only speed,checks,grpo,kill,labels takes 12 minutes",
+        "fine-tuning beside trl and peft: 15 minutes; --only speed,checks,kill,labels",
         (PEERS, ("benchmarks.finetune",)),
     ),
     "carbon": Benchmark(

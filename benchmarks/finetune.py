@@ -1,12 +1,10 @@
 """Fine-tuning beside trl and peft: `make bench NAME=finetune`.
 
-    python -m benchmarks.finetune [--only speed,checks,grpo,kill,gain,labels] [--rounds 3] [--steps 60]
+    python -m benchmarks.finetune [--only speed,checks,kill,labels] [--rounds 3] [--steps 60]
 
     speed    tokens per second of ours and trl, all weights and LoRA, one after the other in every round
     checks   logits that peft computes with our adapter; our DPO loss and trl's
-    grpo     our GRPO loss and trl's
     kill     every method killed (SIGKILL) and started again: the same bytes
-    gain     what GRPO gains beside supervised tuning of equal joules (finetune_gain.py)
     labels   how many labels pretraining is worth, of the last `python -m flows.label_efficiency`
 
 A part that was measured at this commit is not measured again unless `--only` names it, so a bench that was cut short
@@ -85,13 +83,6 @@ def checks() -> Results:
     ]  # fmt: skip
 
 
-def grpo() -> Results:
-    """Our GRPO loss and trl's of one batch; a part of its own, so that the other checks keep their stamps."""
-    found = run("grpo", 1)
-    says = "of fixed completions and advantages, float32"
-    return {"grpo": found}, [goal("grpo_loss_vs_trl_diff", found["difference"], 1e-4, "lower", says)]
-
-
 def kill() -> Results:
     """Every method killed and started again."""
     found = {}
@@ -103,21 +94,6 @@ def kill() -> Results:
         print(f"{method:>12}: {found[method]}", flush=True)
     same = float(all(one["same"] for one in found.values()))
     return {"kill": found}, [goal("same_bytes_after_kill", same, 1, "higher", f"of {', '.join(found)}")]
-
-
-def gain() -> Results:
-    """GRPO beside supervised tuning on the same rows."""
-    place = PLACE / "gain" / stamp.commit()  # what was cut short goes on, but not with what other code left
-    result = place / "result.json"
-    place.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.finetune_gain", str(place), str(result)]
-    subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
-    found = dict(read_json(result))
-    steps, longest = max(found["steps"].items(), key=lambda one: int(one[0]))
-    low = min(longest["gain"][kind]["low"] for kind in ("final", "own"))
-    says = f"right sums above supervised tuning of equal joules, {steps} steps: lower bound"
-    more_than_none = 1e-6  # a gain of nothing at all does not meet the goal
-    return {"gain": found}, [goal("rl_gain_low", low, more_than_none, "higher", says)]
 
 
 def labels() -> Results:
@@ -139,8 +115,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     chosen = parser.parse_args()
     parts: dict[str, Callable[[], Results]] = {
-        "speed": lambda: speed(chosen.rounds, chosen.steps), "checks": checks, "grpo": grpo, "kill": kill,
-        "gain": gain, "labels": labels,
+        "speed": lambda: speed(chosen.rounds, chosen.steps), "checks": checks, "kill": kill,
+        "labels": labels,
     }  # fmt: skip
     if unknown := [name for name in chosen.only.split(",") if name and name not in parts]:
         parser.error(f"no part {unknown[0]!r}; there are {', '.join(parts)}")

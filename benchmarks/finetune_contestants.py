@@ -2,7 +2,7 @@
 
     ours, ours-lora      components/training/loop.py with the rates of the finetune stage
     trl, peft            trl's SFTTrainer on Qwen3 of the same shape and weights; `peft` with a LoraConfig
-    dpo, grpo            our loss and trl's DPOTrainer's or GRPOTrainer's of one batch, in float32
+    dpo                  our loss and trl's DPOTrainer's of one batch, in float32
     adapter              our adapter, and the logits that peft computes with it, in float32
 
 JOB is JSON: contestant, steps, threads, place (a folder: see `prepare`), work, result. Both sides get the same batches
@@ -12,7 +12,6 @@ products, clipping at 1. The clock starts at the first batch. Tokens are real on
 
 import json
 import sys
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -32,7 +31,7 @@ from components.model import export, lora
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import ModelShape, Numerics, Optimizer
-from components.stages.finetune import adapter, instruct, preferences, reinforcement
+from components.stages.finetune import adapter, instruct, preferences
 from components.synthetic import curriculum
 from components.tokens.tokenizer import Encoder
 from components.training.loop import train
@@ -190,60 +189,6 @@ def dpo(job: Any) -> dict[str, float]:
     return {"ours": float(loss), "trl": float(theirs), "difference": abs(float(loss) - float(theirs))}
 
 
-def no_reward(completions: list[str], **_: Any) -> list[float | None]:
-    """Advantages are given: what trl's trainer would compute of rewards is not used."""
-    return [0.0] * len(completions)
-
-
-def grpo(job: Any) -> dict[str, float]:
-    """The same for GRPO: fixed completions, advantages, and log-probabilities of two other models."""
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import GRPOConfig, GRPOTrainer
-
-    clip, weight, temperature = 0.2, 0.04, 0.9
-    tokenizer_json = (job.place / "base" / "tokenizer.json").read_text()
-    pairs = [(prompt, answer[: 6 + 5 * number]) for number, (prompt, answer) in
-             enumerate(read_json(job.place / "pairs.json")[:8])]  # fmt: skip
-    batch = reinforcement.batch_of(*zip(*pairs, strict=True))
-    base, policy = (export.load(job.place / "base")[0] for _ in range(2))
-    moved(policy, far=0.02)  # so far that some tokens are clipped
-    export.save(policy, tokenizer_json, job.work / "policy", {})
-    advantage_R = reinforcement.advantages(torch.tensor([[1.0, 0.0, 0.0, 1.0], [0.25, 0.5, 0.0, 0.0]])).flatten()
-    with torch.no_grad():
-        reference_RT, now_RT = (
-            preferences.token_log_probabilities(model, batch.ids_BT, batch.targets, temperature)
-            for model in (base, policy)
-        )
-    sampled_RT = (reference_RT + now_RT) / 2
-    whole = replace(batch, advantage_R=advantage_R, sampled_RT=sampled_RT, reference_RT=reference_RT)
-    inside_RT = batch.targets != IGNORE
-    loss = reinforcement.GRPOLoss(clip, weight, temperature)(policy, whole) / len(pairs)
-    arguments = GRPOConfig(
-        output_dir=str(job.work / "trl"), use_cpu=True, bf16=False, beta=weight, epsilon=clip, temperature=temperature,
-        loss_type="grpo", use_bias_correction_kl=False, num_generations=4, per_device_train_batch_size=len(pairs),
-        report_to=[], gradient_checkpointing=False,
-    )  # fmt: skip
-    trainer = GRPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(job.work / "policy"), args=arguments,
-        reward_funcs=no_reward,
-        train_dataset=Dataset.from_list([{"prompt": "unused"}]),
-        processing_class=AutoTokenizer.from_pretrained(job.place / "base"),
-    )  # fmt: skip
-    prompts, answers = ([torch.tensor(ids) for ids in side] for side in zip(*pairs, strict=True))
-    pad = torch.nn.utils.rnn.pad_sequence
-    inputs = {"prompt_ids": pad(prompts, True, 0, "left"), "completion_ids": pad(answers, True, 0)}
-    inputs |= {"prompt_mask": pad([torch.ones_like(ids) for ids in prompts], True, 0, "left")}
-    inputs |= {"completion_mask": pad([torch.ones_like(ids) for ids in answers], True, 0), "advantages": advantage_R}
-    for name, values_RT in (("old_per_token_logps", sampled_RT), ("ref_per_token_logps", reference_RT)):
-        inputs[name] = pad([row[inside] for row, inside in zip(values_RT, inside_RT, strict=True)], True)
-    theirs = trainer.compute_loss(trainer.model, inputs)
-    clipped = float((((now_RT - sampled_RT).exp() - 1).abs()[inside_RT] > clip).float().mean())
-    assert 0 < clipped < 1, f"{clipped:.0%} of the tokens are clipped: one branch of the loss is not compared"
-    return {"ours": float(loss), "trl": float(theirs), "difference": abs(float(loss) - float(theirs)),
-            "clipped_tokens": clipped}  # fmt: skip
-
-
 def adapter_logits(job: Any) -> dict[str, float]:
     """The largest difference between our logits and those of peft with our adapter on the base, in float32."""
     from peft import PeftModel
@@ -261,7 +206,7 @@ def adapter_logits(job: Any) -> dict[str, float]:
 
 
 CONTESTANTS = {"ours": ours, "ours-lora": ours_lora, "trl": trl, "peft": peft}
-CHECKS = {"dpo": dpo, "grpo": grpo, "adapter": adapter_logits}
+CHECKS = {"dpo": dpo, "adapter": adapter_logits}
 
 
 def main(raw: str) -> None:

@@ -14,8 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks import train_corpus
 from benchmarks.results import ROOT
 from components.core.files import sha256_bytes, sha256_file
@@ -23,7 +21,7 @@ from components.corpus.corpus import CorpusWriter, Document
 from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
-from components.params import Classify, Instruct, ModelShape, Numerics, Prefer, Reinforce
+from components.params import Classify, Instruct, ModelShape, Numerics, Prefer
 from components.params.finetune import Branch
 from components.stages.finetune.stage import finetune
 from components.tokens.tokenizer import train_bpe
@@ -32,7 +30,6 @@ FAST: dict[str, Any] = {"steps": 24, "batch": 8, "context": 96, "max_pairs": 200
 METHODS: dict[str, tuple[Branch, str, str, Any]] = {
     "full": ("instruct", "causal", "train", Instruct(**FAST)),
     "lora": ("instruct", "causal", "train", Instruct(**FAST, lora_rank=8)),
-    "dora": ("instruct", "causal", "train", Instruct(**FAST, lora_rank=8, lora_dora=True)),
     "packed": ("instruct", "causal", "chats.jsonl", Instruct(**FAST)),
     "foreign": ("instruct", "foreign", "chats.jsonl", Instruct(**FAST)),
     "head-masked": ("classify", "masked", "train", Classify(**FAST, task="work")),
@@ -40,7 +37,6 @@ METHODS: dict[str, tuple[Branch, str, str, Any]] = {
     "labels": ("classify", "masked", "labels.jsonl", Classify(**FAST)),
     "scores": ("classify", "causal", "scores.jsonl", Classify(**FAST)),
     "dpo": ("prefer", "causal", "mix", Prefer(**FAST, base="causal", data="mix")),
-    "grpo": ("reinforce", "causal", "mix", Reinforce(**FAST, base="causal", data="mix", group=4, max_tokens=8)),
 }
 """Method -> branch, base, data, parameters."""
 KILL_AFTER = 8
@@ -70,10 +66,7 @@ def prepare(place: Path) -> None:
     chatml = tokenizer_json.replace("<|user|>", "<|im_start|>").replace("<|end|>", "<|im_end|>")
     for kind in ("causal", "foreign", "masked"):
         shape = derive_shape(ModelShape(size=2, width=64, heads=2), 600, 96, causal=kind != "masked")
-        model, generator = Transformer(shape).initialise(1), torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            for parameter in model.parameters():  # some matrices start at zero, which DoRA refuses
-                parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
+        model = Transformer(shape).initialise(1)
         export.save(model, chatml if kind == "foreign" else tokenizer_json, place / kind, {})
 
 

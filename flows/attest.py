@@ -372,7 +372,7 @@ def main() -> int:
     """Attest or check."""
     parser = parser_of("attest", __doc__)
     parser.add_argument(
-        "model", nargs="?", default="", help="causal, masked, instruct, prefer, reinforce, classify, or name@alias"
+        "model", nargs="?", default="", help="causal, masked, instruct, prefer, classify, or name@alias"
     )
     parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
     parser.add_argument("--key", type=Path, help="your private key; with --check the signer's public key")

@@ -18,7 +18,7 @@ def main() -> None:
     """Print the answers."""
     parser = parser_of("card", __doc__)
     parser.add_argument(
-        "model", nargs="?", default="", help="causal, masked, instruct, prefer, reinforce, classify, or name@alias"
+        "model", nargs="?", default="", help="causal, masked, instruct, prefer, classify, or name@alias"
     )
     parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
     parser.add_argument("--json", action="store_true", help="the answers as JSON")
@@ -30,7 +30,7 @@ def main() -> None:
         print(json.dumps(ModelAnswers.model_json_schema(), indent=2))
         return
     if not arguments.model:
-        parser.error("name a model: causal, masked, instruct, prefer, reinforce, classify, or a registered name@alias")
+        parser.error("name a model: causal, masked, instruct, prefer, classify, or a registered name@alias")
     show(arguments)
 
 

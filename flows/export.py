@@ -218,7 +218,7 @@ def export(model: str, at: str, form: str, out: str, repository: str) -> None:
 def main() -> None:
     """Parse the arguments and export."""
     parser = parser_of("export", __doc__)
-    parser.add_argument("model", help="causal, masked, instruct, prefer, reinforce, classify, or name@alias")
+    parser.add_argument("model", help="causal, masked, instruct, prefer, classify, or name@alias")
     parser.add_argument("--format", required=True, choices=("gguf", "hub"))
     parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
     parser.add_argument("--out", default="", help="file or folder to write; default: in exports/")

@@ -1,19 +1,17 @@
 """Fine-tune on rows of your own, and on a model of your own: look at them, then write params.yaml.
 
     python -m flows.finetune_data PATH                       a jsonl, csv or parquet file, or a folder of them
-    python -m flows.finetune_data FOLDER                     with a reward.py beside the rows: for `reinforce`
     python -m flows.finetune_data OWNER/NAME@COMMIT          a data set of the Hugging Face hub, copied to downloads/
     python -m flows.finetune_data PATH --base FOLDER         and start from a model of `transformers` (Qwen3, EuroBERT)
     python -m flows.finetune_data PATH --base OWNER/NAME@COMMIT   the same from the hub: safetensors alone, no code
-    python -m flows.finetune_data PATH --dry-run             write nothing (a reward.py is asked all the same)
+    python -m flows.finetune_data PATH --dry-run             write nothing
 
 Rows have `messages` (a list of {role, content}; or ShareGPT's `conversations`), `prompt` and `completion` (or Alpaca's
 `instruction`, `input`, `output`), `text` and `label`, `text` and `labels` (a list: several classes), `text` and `score`
 (a number), or `prompt`, `chosen` and `rejected`. Shown are how many can be used, what is left out and why, and two
 examples; then what changes in params.yaml. At a terminal it asks before it writes; params.yaml as it was before the
 first edit is kept in params.yaml.before. In a folder, files named test, validation, valid, val, dev, eval or heldout
-are held out. `--branch reinforce` takes `prompt` and `completion`: rewarded are completions that are, or end in, the
-row's, or what reward.py says.
+are held out.
 """
 
 import os
@@ -55,7 +53,7 @@ def main() -> None:
     parser.add_argument("--branch", choices=BRANCHES, help="where the rows belong")
     parser.add_argument("--base", metavar="MODEL", help="model folder, or owner/name@commit")
     parser.add_argument("--split", default="train", help="split of a data set of the hub (train)")
-    parser.add_argument("--dry-run", action="store_true", help="write nothing; a reward.py is run")
+    parser.add_argument("--dry-run", action="store_true", help="write nothing")
     arguments = parser.parse_args()
     if not arguments.data.strip():
         raise UserError("no path is given; name a file, a folder, or owner/name@commit")
@@ -70,7 +68,7 @@ def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) 
     """
     path = fetched_rows(data, split_name)
     examples, params = read(path), schema.load(PARAMS)
-    fits = branch_of(path, examples.kind, branch)
+    fits = BRANCH[examples.kind]
     if branch not in (None, fits):
         raise UserError(f"{data}: its rows are for {fits} (kind {examples.kind}), not for {branch}; leave --branch out")
     mine = getattr(params.finetune, fits)
@@ -78,53 +76,21 @@ def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) 
     is_there = (heldout / "manifest.json").exists()
     parts = split(examples, path, heldout if is_there else None, sys.maxsize, mine.seed)
     folder = None if base is None else fetched_base(base)
-    if fits == "reinforce":
-        check_reward(path, parts)
     description = [described(folder, fits)] if folder else []
     start = mine.base or "models/finetune/instruct"
     usable = Usable(fits, path, examples.kind, parts, mine, folder or paths.ROOT / start)
     print(plain("\n".join(summary(path, examples, parts, usable) + description)))
     if not is_there:
         print("  nothing is ingested yet: rows with text of its held-out corpus are left out when the stage runs")
-    per_step = mine.batch / getattr(mine, "updates", 1)
-    per_pass = usable.train / per_step
+    per_pass = usable.train / mine.batch
     least = min(HEAD_STEPS, HEAD_PASSES * per_pass) if fits == "classify" else 1
     steps = round(min(MOST_STEPS, max(PASSES * per_pass, least)))
-    if few := seen_line(fits, usable.train, steps, per_step):
+    if few := seen_line(fits, usable.train, steps, mine.batch):
         print(f"  {few}")
     values: dict[str, Any] = {"data": _named(path), "max_pairs": max(10, len(parts.train)), "steps": steps}
     if folder or (fits in FURTHER and not mine.base):
         values["base"] = _named(folder) if folder else start
     return {f"finetune.{fits}.{name}": value for name, value in values.items()}
-
-
-def branch_of(path: Path, kind: Kind, asked: Branch | None) -> Branch:
-    """The branch that learns from rows of a kind; chats are for `reinforce` if asked, or if reward.py is with them."""
-    from components.stages.finetune import rewards
-
-    has_reward = (path / rewards.FILE).exists()
-    rewarded = asked == "reinforce" or (asked is None and has_reward)
-    fits: Branch = "reinforce" if kind == "chat" and rewarded else BRANCH[kind]
-    if has_reward and fits != "reinforce":
-        print(f"{rewards.FILE} beside the rows is not used: {fits} learns from the rows alone")
-    return fits
-
-
-def check_reward(path: Path, parts: Split) -> None:
-    """Ask a reward.py beside the rows twice, of right answers and of none, as the stage will.
-
-    Raises:
-        UserError: it raises, takes too long, is no finite number, or differs.
-    """
-    from components.stages.finetune.own_rows import last_pair
-    from components.stages.finetune.rewards import Rewards
-
-    pairs = [last_pair(row, row.where) for row in parts.train[:16]]
-    with Rewards(path) as rewards:
-        if rewards.path is None:
-            return
-        rewards.check([(pair.prompt, text, pair.answer) for pair in pairs for text in (pair.answer, "")])
-    print(f"reward.py was run: twice for {2 * len(pairs)} completions, with the same rewards")
 
 
 def apply(values: dict[str, Any], dry_run: bool) -> str:
@@ -168,7 +134,7 @@ class Usable:
             self.note = f"how long they are is not known: no {_named(base)} yet"
             return
         from components.model import export
-        from components.stages.finetune import own_rows, preferences, reinforcement, rewards
+        from components.stages.finetune import own_rows, preferences
         from components.tokens.hub_encoder import encoder_of
 
         most, encoder = export.inspected(base)[0].context, encoder_of(base)
@@ -188,17 +154,9 @@ class Usable:
             choice = own_rows.choice_of(branch, path, kind, parts, encoder, context)
             self.train, self.refused, self.cut = len(choice.examples.train), choice.refused, choice.cut
             self.known = choice.known_answers
-        elif branch == "prefer":
+        else:
             kept = [preferences.encoded(rows, encoder, context, self.refused)[0] for rows in sides]
             self.train, self.heldout = map(len, kept)
-        else:
-            most_made = getattr(params, "max_tokens")  # noqa: B009 - of this branch alone
-            is_exact = rewards.Rewards(path).path is None
-            self.train, self.heldout = (
-                len(reinforcement.encoded([own_rows.last_pair(row, row.where) for row in rows], encoder, context,
-                                          most_made, self.refused, is_exact=is_exact)) for rows in sides)  # fmt: skip
-            left = {one.where for one in self.refused}
-            self.known = num_known_rows(*([row for row in rows if row.where not in left] for rows in sides))
         self.lengths = sorted(num_tokens(row, encoder) for rows in sides for row in rows)
         if not (self.train and self.heldout):
             raise UserError(f"{path}: no answer begins within {self.note}; {self.remedy}, or shorten the prompts")
@@ -224,8 +182,7 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
         if usable.cut:
             lines.append(f"  rows cut to {usable.note}: {usable.cut}; to keep them whole, {usable.remedy}")
         if beyond := len(parts.train) - usable.train:
-            more = " or max_tokens" * (usable.branch == "reinforce")
-            lines.append(f"  max_pairs counts rows before {usable.note}{more} leaves {beyond} of them out")
+            lines.append(f"  max_pairs counts rows before {usable.note} leaves {beyond} of them out")
     else:
         lines.append(f"  {usable.note}")
     if labels := [name for row in parts.train for name in classes_of(row)]:

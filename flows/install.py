@@ -1,6 +1,6 @@
 """Makes `.venv` and installs the pinned set with plain pip. Runs on the system's Python: standard library only.
 
-    python3 -P flows/install.py [dev]        (-P: flows/tokenize.py must not hide the library of that name)
+    python3 -P flows/install.py [dev]        (-P: flows/trace.py must not hide the library of that name)
 
 What it is about to do is said first (size, time), and it shows that it is alive all the while; pip's own output goes
 to `.greenhouse/logs/install.log`. A finished installation leaves `.venv/installed` (or `.venv/installed-dev`) with the

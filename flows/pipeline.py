@@ -53,7 +53,7 @@ def main() -> int:
 
 def show_summary() -> None:
     """Write summary, report and cards anew from what is there now, and print the table."""
-    from flows.account import refresh
+    from flows.execution.stages import refresh
 
     print("\n" + refresh(schema.load(paths.ROOT / "params.yaml")).markdown.replace("```", "").strip())
 

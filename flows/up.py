@@ -16,13 +16,13 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from components.core.errors import UserError
+from flows.execution.stages import STAGES
 from flows.system import dvc, environment, paths, processes, recovery
 from flows.system.command import parser_of, run_command
 from flows.system.mlflow_server import require_mlflow
@@ -192,8 +192,7 @@ def start_deployments(servers: Servers, chosen: ServerPlan) -> dict[str, str]:
     # On a team's server others may serve the same deployments.
     child = servers.start(Child("serve", ["flows.serving.deployments", *(["--alone"] if chosen.prefect_port else [])]))
     deadline = time.monotonic() + START_S
-    stages = {name.split("@")[0] for name in dvc.graph()}
-    wanted = {"pipeline", *(name for name in stages if find_spec(f"flows.{name}"))}
+    wanted = {"pipeline", *STAGES.keys() & {name.split("@")[0] for name in dvc.graph()}}
     while not wanted <= (ids := deployed(chosen.prefect_url, since)).keys():
         servers.check()
         if time.monotonic() > deadline:

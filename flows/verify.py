@@ -263,7 +263,7 @@ def main() -> int:
     parser = parser_of("verify", __doc__)
     parser.add_argument(
         "model",
-        help="causal, masked, instruct, prefer, reinforce, classify, pretrain@causal, or a registered name@alias",
+        help="causal, masked, instruct, prefer, classify, pretrain@causal, or a registered name@alias",
     )
     parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
     parser.add_argument("--segments", type=int, metavar="K", help="train K random intervals again instead")

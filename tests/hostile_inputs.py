@@ -15,7 +15,6 @@ from components.lineage.documents import query_of, wide_query_of
 from components.model import export
 from components.params import Ingest
 from components.stages.evaluate.tasks import harness
-from components.stages.finetune.rewards import Rewards
 from components.stages.ingest.licences import Policy
 from components.stages.ingest.sources import listings
 from components.tokens.shards import TokenShards
@@ -70,7 +69,7 @@ def _overlay(root: Path, text: str) -> object:
     return schema.load(root / "own/params.yaml", root / "own/over.yaml").model_dump_json()
 
 
-# -- sources, opt-out, rows, rewards, queries --------------------------------------------------------------------------
+# -- sources, opt-out, rows, queries -----------------------------------------------------------------------------------
 
 SOURCE: dict[str, list[dict[str, Any]]] = {
     "source, path": [{"path": path} for path in (
@@ -102,17 +101,6 @@ ROWS: dict[str, list[Any]] = {
     "rows, preferences": [{"prompt": "a", "chosen": one, "rejected": other} for one, other in (
         ("b", "b"), ("", "b"), (None, "b"), (5, []), ([TURN], [TURN]), ([TURN, ANSWER], [ANSWER, ANSWER]))],
     "rows, columns": [{}, {"": 1}, {"text": "a"}, {"prompt": "a"}, {"chosen": 1}, {f"c{n}": 1 for n in range(5000)}],
-}  # fmt: skip
-REWARD = {
-    "reward.py, does not load": ["def reward(", "import nothing", "raise SystemExit(0)", "x = 1", "\0", "reward = 5"],
-    "reward.py, ends": ["import os\ndef reward(*a): os._exit(3)", "def reward(*a): raise KeyboardInterrupt",
-                        "def reward(*a): return reward(*a)"],
-    "reward.py, no number": [f"def reward(*a): return {value}" for value in (
-        "None", "'1'", "float('nan')", "1e999", "[1]", "1j", "10**400")],
-    "reward.py, arguments": ["def reward(): return 1", "def reward(a, b): return 1"],
-    "reward.py, not the same twice": ["import random\ndef reward(*a): return random.random()",
-                                      "n = [0]\ndef reward(*a):\n  n[0] += 1\n  return n[0]"],
-    "reward.py, prints": ["import sys\nprint('x' * 10**6)\ndef reward(*a):\n  print('y')\n  return 1.0"],
 }  # fmt: skip
 QUERIES = {
     "query, nothing": ["", " ", "\n"],
@@ -166,13 +154,6 @@ def _rows(root: Path, row: Any) -> object:
     others = [{"messages": [{"role": "user", "content": f"{PROSE} {n}" * n}, ANSWER]} for n in range(40)]
     (folder / "a.jsonl").write_bytes(record(**row) * 2 + b"".join(record(**one) for one in others if "messages" in row))
     return split.split(formats.read(folder), folder, None, 10**6, 1)
-
-
-def _reward(root: Path, text: str) -> object:
-    (root / "reward").mkdir(exist_ok=True)
-    (root / "reward/reward.py").write_text(text)
-    with Rewards(root / "reward") as rewards:
-        return rewards.check([("p", "c", "a"), ("\udfff", "", "")])
 
 
 def _query(root: Path, text: str) -> object:
@@ -238,7 +219,7 @@ FLIPS: dict[str, tuple[str, Reader]] = {
 INPUTS: dict[str, dict[str, Call]] = {
     **FILES,
     **_variants(_overlay, YAML), **_variants(_source, SOURCE), **_variants(_opt_out, LINES), **_variants(_rows, ROWS),
-    **_variants(_reward, REWARD), **_variants(_query, QUERIES), **_variants(_task, TASKS), **_variants(_base, BASES),
+    **_variants(_query, QUERIES), **_variants(_task, TASKS), **_variants(_base, BASES),
     **_variants(lambda _, text: _data(text), DATA),
     **{family: {f"{n}": _flipped(name, read, n) for n in range(8)} for family, (name, read) in FLIPS.items()},
 }  # fmt: skip

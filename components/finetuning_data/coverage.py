@@ -37,15 +37,11 @@ def known_line(count: int, total: int) -> str:
     return f"{count:,} of {total:,} {what}" if count else ""
 
 
-def seen_line(branch: str, num_train: int, steps: int, per_step: float) -> str:
-    """In a sentence without its end, how few training rows so many steps see; nothing where they see all.
-
-    Args:
-        per_step: rows that are new in a step, on average.
-    """
-    seen = math.ceil(steps * per_step)
+def seen_line(branch: str, num_train: int, steps: int, batch: int) -> str:
+    """In a sentence without its end, how few training rows so many steps see; nothing where they see all."""
+    seen = steps * batch
     if seen >= num_train:
         return ""
-    needed = math.ceil(num_train / per_step)
+    needed = math.ceil(num_train / batch)
     key = f"finetune.{branch}.steps"
     return f"{seen:,} of {num_train:,} training rows are seen, once; raise {key} from {steps:,} to {needed:,} for all"

@@ -29,10 +29,10 @@ from components.params import Branch
 Kind = Literal["chat", "label", "labels", "score", "preference"]
 BRANCH: dict[Kind, Branch] = {"chat": "instruct", "preference": "prefer"}
 BRANCH |= dict.fromkeys(("label", "labels", "score"), "classify")
-"""Kind of rows -> the branch of fine-tuning that learns from them; `reinforce` does from chats too."""
+"""Kind of rows -> the branch of fine-tuning that learns from them."""
 WANTED: dict[Branch, str] = {
     "instruct": "chats (messages, or prompt and completion)", "classify": "text and label, labels or score",
-    "prefer": "prompt, chosen and rejected", "reinforce": "prompt and completion (the right answer)",
+    "prefer": "prompt, chosen and rejected",
 }  # fmt: skip
 COLUMNS: dict[Kind, tuple[set[str], ...]] = {
     "preference": ({"prompt", "chosen", "rejected"}, {"chosen", "rejected"}),
@@ -158,7 +158,7 @@ def parsed(row: dict[str, Any], kind: Kind, where: str) -> Row:
 
 def raise_if_other_kind(branch: Branch, path: Path, kind: Kind) -> None:
     """Raise `UserError` if rows of this kind are for another branch."""
-    if BRANCH[kind] != ("instruct" if branch == "reinforce" else branch):
+    if BRANCH[kind] != branch:
         raise UserError(
             f"finetune.{branch}.data = {path}: its rows are of the kind {kind}, and {branch} learns from "
             f"{WANTED[branch]}; `python -m flows.finetune_data {path}` says where they belong"

@@ -1,6 +1,6 @@
 """Text generation with a causal model and a cache of keys and values; the same seed gives the same text."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
 import tokenizers
 import torch
@@ -59,60 +59,6 @@ def generate(
         pending = [token]
     text = tokenizer.decode(made[:-1] if made and made[-1] in stop_ids else made, skip_special_tokens=False)
     return text, made, logprobs
-
-
-@torch.inference_mode()
-def sample(
-    model: Transformer,
-    prompts: Sequence[Sequence[int]],
-    times: int,
-    *,
-    max_tokens: int,
-    temperature: float = 0.0,
-    seeds: Sequence[int] = (),
-    stop_ids: Collection[int] = (END_OF_TEXT, END),
-) -> list[list[int]]:
-    """Ids of `times` continuations of each prompt, the first prompt's first, each with the stop id that ended it.
-
-    Prompts of equal length are read and continued together, and what has ended is computed no further. Arguments as of
-    `generate`, but a seed for each prompt: what is drawn does not depend on the prompts beside it. A prompt and
-    `max_tokens` must fit the context.
-    """
-    device = model.embed_tokens.weight.device
-    made: list[list[int]] = [[] for _ in range(times * len(prompts))]
-    if temperature > 0.0:
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        share_RT = torch.cat([torch.rand(times, max_tokens, dtype=torch.float64, generator=one) for one in generators])
-    for length in sorted({len(ids) for ids in prompts}):
-        assert length + max_tokens <= model.shape.context, (length, max_tokens)
-        here = [index for index, ids in enumerate(prompts) if len(ids) == length]
-        cache, rows = KeyValueCache(model.shape), [index * times + number for index in here for number in range(times)]
-        hidden_BD = model.hidden(torch.tensor([prompts[index] for index in here], device=device), cache=cache)[:, -1]
-        row_R = torch.arange(len(here), device=device).repeat_interleave(times)
-        cache.take(row_R)
-        hidden_RD = hidden_BD[row_R]
-        while True:
-            logits_RV = (hidden_RD @ model.head_weight.T).float().cpu()
-            if temperature <= 0.0:
-                token_R = logits_RV.argmax(-1)
-            else:
-                token_R = at_shares((logits_RV / temperature).softmax(-1), share_RT[rows, len(made[rows[0]])])
-            for row, token in zip(rows, token_R.tolist(), strict=True):
-                made[row].append(token)
-            kept = [place for place, row in enumerate(rows) if made[row][-1] not in stop_ids]
-            if not kept or len(made[rows[0]]) == max_tokens:
-                break
-            if len(kept) < len(rows):
-                cache.take(torch.tensor(kept, device=device))
-                rows, token_R = [rows[place] for place in kept], token_R[kept]
-            hidden_RD = model.hidden(token_R[:, None].to(device), cache=cache)[:, -1]
-    return made
-
-
-def at_shares(probability_RV: Tensor, share_R: Tensor) -> Tensor:
-    """The token of each row at which the sum of probabilities passes a share in [0, 1) of all: int64 (R,)."""
-    sum_RV = probability_RV.double().cumsum(-1)
-    return torch.searchsorted(sum_RV, share_R[:, None] * sum_RV[:, -1:], right=True)[:, 0]
 
 
 def choose(logprob_V: Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:

@@ -2,10 +2,6 @@
 
 A wrapped matrix computes x W^T + (x A^T) (scale B)^T with W frozen; B starts at zero, so training starts at the base
 model. `merged` folds the change into W, and the saved model is a plain one (finetune's adapter.py saves the change).
-
-DoRA (Liu et al. 2024, arXiv:2402.09353) also trains the length of each row of the changed matrix, one number per
-output: row i of W + scale B A is multiplied by magnitude_i over its own length. That length counts as a constant in the
-gradient (the paper's section 4.3, and `peft`), and the magnitudes start at the lengths of W's rows.
 """
 
 from collections.abc import Sequence
@@ -15,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from components.core.errors import UserError
-
 TARGETS = {
     "attention": ("q_proj", "k_proj", "v_proj", "o_proj"),
     "all": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
@@ -25,11 +19,9 @@ TARGETS = {
 
 
 class LoRALinear(nn.Linear):
-    """A frozen linear layer with a trainable low-rank change beside it, and with DoRA a magnitude for each output."""
+    """A frozen linear layer with a trainable low-rank change beside it."""
 
-    def __init__(
-        self, base: nn.Linear, rank: int, scale: float, generator: torch.Generator, dora: bool = False
-    ) -> None:
+    def __init__(self, base: nn.Linear, rank: int, scale: float, generator: torch.Generator) -> None:
         super().__init__(base.in_features, base.out_features, bias=False, device="meta")
         self.weight = nn.Parameter(base.weight.detach(), requires_grad=False)
         self.scale = scale
@@ -37,25 +29,12 @@ class LoRALinear(nn.Linear):
         a_RD = torch.randn(rank, base.in_features, generator=generator) * base.in_features**-0.5
         self.lora_a = nn.Parameter(a_RD.to(device))
         self.lora_b = nn.Parameter(torch.zeros(base.out_features, rank, device=device))
-        self.lora_magnitude_X = nn.Parameter(self.weight.norm(dim=1)) if dora else None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = plus_low_rank(F.linear(x, self.weight), x, self.lora_a, self.lora_b * self.scale)
-        return y if self.lora_magnitude_X is None else y * self.row_scale().to(y.dtype)
-
-    def row_scale(self) -> Tensor:
-        """What DoRA multiplies the outputs by (X,); ones without it."""
-        if self.lora_magnitude_X is None:
-            return self.weight.new_ones(self.out_features)
-        return self.lora_magnitude_X / self._changed_weight().norm(dim=1)
+        return plus_low_rank(F.linear(x, self.weight), x, self.lora_a, self.lora_b * self.scale)
 
     def merged_weight(self) -> Tensor:
-        """W with the change folded in."""
-        changed_XD = self._changed_weight()
-        return changed_XD if self.lora_magnitude_X is None else changed_XD * self.row_scale().detach()[:, None]
-
-    def _changed_weight(self) -> Tensor:
-        """W with the low-rank change, apart from the graph of gradients."""
+        """W with the change folded in, apart from the graph of gradients."""
         return self.weight.detach() + self.scale * (self.lora_b.detach() @ self.lora_a.detach())
 
 
@@ -75,26 +54,15 @@ def adapted(y: Tensor, x: Tensor, gain_D: Tensor, layers: Sequence[Any]) -> Tens
         layer.lora_b * layer.scale if isinstance(layer, LoRALinear) else y.new_zeros(layer.out_features, 0)
         for layer in layers
     ]
-    y = plus_low_rank(y, x, a_RD, torch.block_diag(*blocks))
-    if all(layer.lora_magnitude_X is None for layer in found):
-        return y
-    scales = [layer.row_scale() if isinstance(layer, LoRALinear) else y.new_ones(layer.out_features)
-              for layer in layers]  # fmt: skip
-    return y * torch.cat(scales).to(y.dtype)
+    return plus_low_rank(y, x, a_RD, torch.block_diag(*blocks))
 
 
-def add_lora(
-    model: nn.Module, rank: int, seed: int, alpha: float = 0.0, targets: str = "all", dora: bool = False
-) -> nn.Module:
+def add_lora(model: nn.Module, rank: int, seed: int, alpha: float = 0.0, targets: str = "all") -> nn.Module:
     """Freeze `model` and give linear layers of its blocks an adapter of `rank`. Changes the model in place.
 
     Args:
         alpha: the change is multiplied by alpha / rank; 0 is twice the rank.
         targets: a key of `TARGETS`.
-        dora: train the lengths of the changed rows too.
-
-    Raises:
-        UserError: DoRA is asked for, and a row is all zeros: it has no direction, and its scale is 0 / 0.
     """
     assert rank > 0
     generator, scale = torch.Generator().manual_seed(seed), (alpha or 2.0 * rank) / rank
@@ -105,11 +73,8 @@ def add_lora(
         if type(module) is nn.Linear and "layers." in name and name.rpartition(".")[2] in TARGETS[targets]
     ]
     for name, module in found:
-        if dora and not bool(module.weight.any(dim=1).all()):
-            raise UserError(f"the base's {name} has a row of zeros, which DoRA cannot scale; set lora_dora to false, "
-                            "or take another base")  # fmt: skip
         parent, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, LoRALinear(module, rank, scale, generator, dora))
+        setattr(model.get_submodule(parent), leaf, LoRALinear(module, rank, scale, generator))
     return model
 
 

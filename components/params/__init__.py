@@ -20,7 +20,6 @@ from components.params.finetune import (
     FinetuneBranches,
     Instruct,
     Prefer,
-    Reinforce,
 )
 from components.params.ingest import Files, Hub, Ingest, LicencePolicy, Packages, PackageTexts, Source
 from components.params.label_efficiency import LabelEfficiency
@@ -76,7 +75,6 @@ __all__ = [
     "PretrainBranches",
     "ProjectBudget",
     "Promote",
-    "Reinforce",
     "Runtime",
     "Scaling",
     "Section",

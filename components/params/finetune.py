@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from components.core.errors import UserError
 from components.params.section import Advanced, Section
 
-Branch = Literal["instruct", "classify", "prefer", "reinforce"]
+Branch = Literal["instruct", "classify", "prefer"]
 """Names of the branches, the fields of `FinetuneBranches`."""
 
 
@@ -36,18 +36,10 @@ class Finetune(Section):
     """LoRA's change is multiplied by alpha / rank; 0: alpha is twice the rank."""
     lora_targets: Advanced[Literal["all", "attention"]] = "all"
     """Matrices of each block that LoRA changes: all, or those of attention."""
-    lora_dora: Advanced[bool] = False
-    """DoRA: LoRA that also trains the length of every changed row."""
     seed: Advanced[int] = 1
     """Seed of sampling and order."""
     checkpoint_every: Advanced[int] = Field(default=50, ge=1)
     """Steps between checkpoints."""
-
-    @model_validator(mode="after")
-    def _dora_has_a_rank(self) -> "Finetune":
-        if self.lora_dora and not self.lora_rank:
-            raise ValueError("lora_dora needs a lora_rank above 0, such as 8")
-        return self
 
 
 class Instruct(Finetune):
@@ -94,38 +86,6 @@ class Prefer(Further):
     """How much a change of log-probability counts: small lets the model move far from the one it starts from."""
 
 
-class Reinforce(Further):
-    """Reinforcement learning (GRPO) on answers that a program can check."""
-
-    data: str = ""
-    """data/mix/train: sums and recall of its curriculum; or rows of prompt and completion, a folder with reward.py."""
-    base: str = ""
-    """Folder of the model that is tuned, models/finetune/instruct; empty: no reinforcement learning."""
-    batch: int = Field(default=16, ge=1)
-    """Prompts per step."""
-    group: int = Field(default=8, ge=2)
-    """Completions sampled of each prompt: their rewards are compared with each other."""
-    max_tokens: int = Field(default=32, ge=1)
-    """Tokens of a completion at most; a prompt that leaves no room for them in the context is left out."""
-    resamples: int = Field(default=3, ge=0)
-    """More samplings of a step at most, to replace groups with equal rewards, from which nothing is learned."""
-    temperature: float = Field(default=1.0, gt=0.0)
-    """Of sampling: below 1, completions of a group differ less."""
-    updates: int = Field(default=2, ge=1)
-    """Steps on the same completions before new ones are sampled."""
-    clip: float = Field(default=0.2, gt=0.0, lt=1.0)
-    """How far these steps may move a token's probability, as a share of what it was when sampled."""
-    kl_weight: float = Field(default=0.04, ge=0.0)
-    """Weight of the divergence from the model before tuning."""
-
-    @model_validator(mode="after")
-    def _leaves_room(self) -> "Reinforce":
-        if self.base and self.max_tokens >= self.context:
-            raise ValueError(f"max_tokens {self.max_tokens} leaves no room for a prompt in the context of "
-                             f"{self.context} tokens; set it lower, or context higher")  # fmt: skip
-        return self
-
-
 class FinetuneBranches(Section):
     """The fine-tuning branches; dvc.yaml makes a stage of each that stands in params.yaml."""
 
@@ -135,8 +95,6 @@ class FinetuneBranches(Section):
     """Classification with the masked model (which source a passage is from)."""
     prefer: Advanced[Prefer] = Prefer()
     """Preference tuning (DPO): a stage if params.yaml has its `base` and `data`, as presets/cpu-40min.yaml does."""
-    reinforce: Advanced[Reinforce] = Reinforce()
-    """Reinforcement learning (GRPO): a stage if params.yaml has its `base` and `data`."""
 
     def stages(self) -> dict[str, Finetune]:
         """The branches that are stages, by name: a further one only where it has a base."""

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.core.errors import UserError
-from components.params.section import Advanced, Section
+from components.params.section import Section
 
 
 class Numerics(Section):
@@ -21,8 +21,6 @@ class Numerics(Section):
     """Threads of each training or evaluation process: a fixed number, never all cores."""
     processes: int = Field(default=1, ge=1)
     """Training processes (torchrun)."""
-    sharded: Advanced[bool] = False
-    """Spread weights, gradients and optimizer state over the processes (FSDP2) instead of keeping all in each."""
 
     def raise_if_idle(self, section: str, batch: int) -> None:
         """Refuse more processes than a batch has examples; `section` is the training's in params.yaml.
@@ -34,20 +32,4 @@ class Numerics(Section):
             raise UserError(
                 f"numerics.processes = {self.processes} is more than {section}.batch = {batch}: some processes would "
                 "have no example; set batch higher or processes lower"
-            )
-
-    def raise_if_unshardable(self, section: str, batch: int) -> None:
-        """Refuse to shard what is compiled, or a batch that the processes cannot share evenly.
-
-        Raises:
-            UserError: as said.
-        """
-        if self.sharded and self.compile:
-            raise UserError(
-                "numerics.sharded = true does not go with numerics.compile = true yet; set one of them to false"
-            )
-        if self.sharded and batch % self.processes:
-            raise UserError(
-                f"numerics.sharded with {self.processes} processes needs a batch they can share evenly, and "
-                f"{section}.batch is {batch}; set it to a multiple of {self.processes}"
             )

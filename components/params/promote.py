@@ -43,7 +43,6 @@ RULES = {
     "instruct": GateRule(primary="answers/bits_per_byte"),
     "classify": GateRule(primary="classify/accuracy"),
     "prefer": GateRule(primary="answers/preferred_bits_per_byte"),
-    "reinforce": GateRule(primary="rewards/accuracy"),
 }
 
 

@@ -26,8 +26,6 @@ from itertools import islice
 from typing import Literal
 
 TASKS = ("copy", "recall", "mapping", "arithmetic", "names")
-REWARDED = ("recall", "arithmetic")
-"""Those with one right answer that takes a few tokens: what a model is rewarded for, and then scored on."""
 VERSION = 4
 """Changes when a form changes: items of two versions are not to be compared."""
 TEST_ONE_IN = 8

@@ -2,7 +2,7 @@
 
 The plain form (Li et al. 2020, arXiv:2006.15704): equal weights everywhere, equal updates everywhere. The loss is
 divided by the targets of the whole batch before the backward pass, so summing is all there is to it, and N processes
-follow the losses of one. With `numerics.sharded` no process holds all of the training state (fsdp.py). Rank 0 is the
+follow the losses of one. Rank 0 is the
 stage's own process, which reports, evaluates and saves; it starts the workers, here or on the nodes of a Ray cluster
 (components/cluster/ray_training.py), and they die with it. Under torchrun (its environment variables are set) every
 process joins the group torchrun made.
@@ -69,7 +69,6 @@ class Place(Protocol):
 
 
 Result = TypeVar("Result")
-Item = TypeVar("Item")
 
 
 class WorkerLostError(Exception):
@@ -82,21 +81,16 @@ class ProcessGroup:
 
     rank: int = 0
     size: int = 1
-    sharded: bool = False
 
     @property
     def is_main(self) -> bool:
         """Whether this process reports, evaluates and saves."""
         return self.rank == 0
 
-    def part_of(self, count: int) -> slice:
-        """Which of `count` examples are this rank's."""
-        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
-
     def slice_of(self, batch: Batch) -> Batch:
         """This rank's examples of a batch."""
-        part = self.part_of(len(batch.ids_BT))
-        return batch.slice(part.start, part.stop)
+        count = len(batch.ids_BT)
+        return batch.slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over all ranks, in one exchange."""
@@ -147,14 +141,6 @@ class ProcessGroup:
             done.set()
             calling.join()
         self.broadcast(1)
-
-    def gather(self, items: list[Item]) -> list[Item]:
-        """The items of all ranks, those of rank 0 first; every rank must call it."""
-        if self.size == 1:
-            return items
-        parts: list[list[Item]] = [[] for _ in range(self.size)]
-        dist.all_gather_object(parts, items)
-        return [item for part in parts for item in part]
 
     def barrier(self) -> None:
         """Wait until every rank has called it."""
@@ -275,7 +261,7 @@ def _join(numerics: Numerics, rendezvous: Path, workers: Sequence[Worker]) -> Pr
         raise UserError(
             f"numerics.processes = {numerics.processes}, but torchrun started {dist.get_world_size()}; make them equal"
         )
-    return ProcessGroup(rank, numerics.processes, numerics.sharded)
+    return ProcessGroup(rank, numerics.processes)
 
 
 def train_together(

@@ -28,7 +28,7 @@ from components.model import export
 from components.model.lora import has_lora
 from components.model.transformer import Transformer
 from components.params import Numerics
-from components.training import checkpoint, fsdp, lr_schedule, optimizer
+from components.training import checkpoint, lr_schedule, optimizer
 from components.training import numerics as floats
 from components.training.checkpoint_writer import CheckpointWriter
 from components.training.data_parallel import SINGLE, ProcessGroup
@@ -115,9 +115,7 @@ class Trainer:
         self.work, self.progress, self.numerics, self.group = work, progress, numerics, group
         self.device = floats.configure_torch(numerics)
         self.model.to(self.device)
-        # The model itself, or a copy of it that is sharded over the processes.
-        self.trained = fsdp.shard(model, group.size) if group.sharded else model
-        self.optimizers = optimizer.build(self.trained, config.optimizer)
+        self.optimizers = optimizer.build(model, config.optimizer)
         self.result = TrainResult()
         self.train_progress = TrainProgress(config, progress, numerics) if group.is_main else None
         self.writer = CheckpointWriter()
@@ -134,8 +132,8 @@ class Trainer:
         if self.group.is_main and (line := floats.replaced(self.numerics)):
             self.progress.log(line)
         if self.numerics.compile:
-            floats.compile_blocks(self.trained)
-        self.trained.train()
+            floats.compile_blocks(self.model)
+        self.model.train()
         with floats.denormals_flushed(), self.writer:
             while self.step < until:
                 self.train_step()
@@ -144,8 +142,6 @@ class Trainer:
     def train_step(self) -> None:
         """One optimizer step, or a return to the newest checkpoint if the loss is bad."""
         number = self.next_batch()
-        if self.config.reads_weights:
-            self.gather_full_weights()
         batch = self.batches(number)
         loss, norm = self.gradients(batch)
         if self.is_bad(loss, norm):
@@ -168,25 +164,21 @@ class Trainer:
     def gradients(self, batch: Batch) -> tuple[float, float]:
         """Fill the gradients of the mean loss; returns that loss and the norm of its gradient before clipping."""
         local, count = self.group.slice_of(batch), batch.num_targets
-        is_idle = self.group.sharded and not len(local.ids_BT)
-        if is_idle:  # the others gather their blocks with this process alone: it computes what counts for nothing
-            local = batch.slice(0, 1)
         shorter = max(1, self.config.context // batch.ids_BT.shape[1])
         size = self.config.micro_batch * shorter if self.config.micro_batch else max(1, len(local.ids_BT))
         total = torch.zeros((), device=self.device)
         for start in range(0, len(local.ids_BT), size):
             with floats.autocast(self.numerics):
-                loss = self.objective(self.trained, local.slice(start, start + size).to(self.device))
-            loss = loss * 0.0 if is_idle else loss
+                loss = self.objective(self.model, local.slice(start, start + size).to(self.device))
             (loss / max(1, count)).backward()
             total += loss.detach()
         trained = list(self.optimizers.names)
-        if self.group.size > 1 and not self.group.sharded:
+        if self.group.size > 1:
             for parameter in trained:  # a process without examples still takes part in the sum
                 parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
-        self.group.all_reduce([total] if self.group.sharded else [total, *gradients])  # slices arrive summed
-        norm = fsdp.whole(torch.nn.utils.get_total_norm(gradients))
+        self.group.all_reduce([total, *gradients])
+        norm = torch.nn.utils.get_total_norm(gradients)
         if not float(norm) < self.config.optimizer.grad_clip:  # else a pass over all gradients to multiply them by 1
             torch.nn.utils.clip_grads_with_norm_(trained, self.config.optimizer.grad_clip, norm)
         return float(total) / max(1, count), float(norm)
@@ -195,7 +187,6 @@ class Trainer:
         """Evaluate, save, report, and end if asked to."""
         done, every = self.step == self.config.steps, self.config.eval_every
         if self.evaluate and (done or (every and self.step % every == 0)):
-            self.gather_full_weights()
             self.group.on_main(self.judge)
         times = [self.config.checkpoint_every, *([self.config.keep_every] if self.config.keep_every else [])]
         saved = done or any(self.step % every == 0 for every in times) or self.is_best()
@@ -271,12 +262,11 @@ class Trainer:
     def save(self, asynchronous: bool = False) -> None:
         """Write a checkpoint; if `asynchronous`, from a copy and on a thread while training goes on."""
         self.writer.finish()
-        self.gather_full_weights()
-        tensors = {f"optimizer/{name}": fsdp.whole(tensor) for name, tensor in self.optimizers.state().items()}
         if self.group.is_main:
+            tensors = {f"optimizer/{name}": tensor for name, tensor in self.optimizers.state().items()}
             if not self.model_is_plain:
-                whole = dict(self.model.named_parameters())
-                tensors |= {f"parameter/{name}": whole[name].detach() for name in self.optimizers.names.values()}
+                trained = self.optimizers.names.items()
+                tensors |= {f"parameter/{name}": parameter.detach() for parameter, name in trained}
             for name in ("losses", "grad_norms"):
                 tensors[name] = torch.tensor(getattr(self.result, name), dtype=torch.float64)
             state = {"evals": [*self.result.evals], "skipped": [*self.result.skipped]}
@@ -298,11 +288,6 @@ class Trainer:
         evaluated = [one for one in self.result.evals if "loss" in one and one["step"] in saved]
         best = min(evaluated, key=lambda one: one["loss"])["step"] if evaluated and self.config.keep_best else None
         return lambda step: step == best or bool(every and step % every == 0)
-
-    def gather_full_weights(self) -> None:
-        """Copy the trained weights into the model, if a sharded copy of it is trained."""
-        if self.group.sharded:
-            fsdp.gather_full_weights(self.trained, self.model)
 
     def resume(self) -> bool:
         """Load the newest undamaged checkpoint, chosen by rank 0; False if there is none."""
@@ -328,7 +313,7 @@ class Trainer:
         with torch.no_grad():
             for parameter, name in self.optimizers.names.items():
                 saved = weights[export.hub_name(name)] if self.model_is_plain else tensors[f"parameter/{name}"]
-                parameter.copy_(fsdp.sliced_like(saved.to(parameter.device), parameter))
+                parameter.copy_(saved.to(parameter.device))
 
     @property
     def model_is_plain(self) -> bool:

@@ -11,7 +11,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from components.training.fsdp import sliced_like, whole
 from components.training.numerics import product_dtype
 
 A, B, C = 3.4445, -4.7750, 2.0315
@@ -35,8 +34,6 @@ def orthogonalised(matrices_NRC: Tensor) -> Tensor:
 
 class Muon(torch.optim.Optimizer):
     """See the module docstring. For matrices alone.
-
-    Slices of FSDP2 are gathered for the iteration, which every process then does for all: it must see whole matrices.
 
     Args:
         params: parameter groups.
@@ -65,14 +62,14 @@ class Muon(torch.optim.Optimizer):
         device = matrices[0].device
         stack = torch.empty(shape, dtype=product_dtype(device.type), device=device)
         for matrix, wide in zip(matrices, stack, strict=True):
-            ahead = whole(self._ahead(matrix, group["momentum"]))
+            ahead = self._ahead(matrix, group["momentum"])
             wide.copy_(ahead.T if rows > columns else ahead)
         rate = group["lr"] * max(1.0, rows / columns) ** 0.5
         for matrix, wide in zip(matrices, orthogonalised(stack), strict=True):
             update = wide.T.contiguous() if rows > columns else wide
             if group["weight_decay"]:
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
-            matrix.add_(sliced_like(update.to(matrix.dtype), matrix), alpha=-rate)
+            matrix.add_(update.to(matrix.dtype), alpha=-rate)
 
     def _ahead(self, matrix: Tensor, momentum: float) -> Tensor:
         """Nesterov's momentum: the running mean of gradients, brought up to date and looked past."""

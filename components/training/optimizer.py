@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from components.params import Optimizer
-from components.training.fsdp import sliced_like
 from components.training.muon import Muon
 
 BETA2 = 0.95
@@ -70,7 +69,7 @@ class Optimizers:
             optimizer, parameter = owner[name]
             # Adam counts its steps on the CPU, whatever the parameter's device.
             device = "cpu" if field == "step" else parameter.device
-            optimizer.state[parameter][field] = sliced_like(tensor.to(device, copy=True), parameter)
+            optimizer.state[parameter][field] = tensor.to(device, copy=True)
 
     def _states(self) -> Iterator[tuple[Any, dict[str, Tensor]]]:
         for optimizer in self.optimizers:

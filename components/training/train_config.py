@@ -22,7 +22,6 @@ class TrainConfig:
         spike_nats: a loss is bad that is at least so far above the recent ones; infinity where outliers are data.
         bytes_per_token: to show bits per byte while training; None where that means nothing.
         flops_per_token: to show the share of the machine's peak in use; 0 leaves it out.
-        reads_weights: batches depend on the model at their step, so its weights are gathered before each.
         name: of the section in params.yaml, for messages.
         remedy: what to do when too many losses were bad; empty: what pretraining can set.
         smaller: the same where memory is short.
@@ -41,7 +40,6 @@ class TrainConfig:
     spike_nats: float = 2.0
     bytes_per_token: float | None = None
     flops_per_token: int = 0
-    reads_weights: bool = False
     name: str = "pretrain"
     remedy: str = ""
     smaller: str = ""

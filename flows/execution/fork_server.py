@@ -46,7 +46,7 @@ PACKAGES = (
 """What the stages import of others."""
 OWN = ("flows.execution.stage_process", "flows.execution.stage_run")
 """What all of them import of ours."""
-WITH_TORCH = ("flows.pretrain", "flows.finetune", "flows.evaluate")
+WITH_TORCH = ("pretrain", "finetune", "evaluate")
 """Stages that import most of it."""
 SERVE = "import sys; from flows.execution import fork_server; fork_server.serve(sys.argv[1], sys.argv[2:])"
 """The server's program. Not `-m`: importing `flows` imports this module, of which there would be two."""
@@ -110,7 +110,7 @@ def delegate(module: str, arguments: list[str]) -> int | None:
     if not address:
         return None
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        if not _connected(connection, address, module in WITH_TORCH):
+        if not _connected(connection, address, bool({*arguments[:1], module} & set(WITH_TORCH))):
             return None
         request = {
             "module": module, "arguments": arguments, "folder": os.getcwd(), "environment": os.environ | {FORKED: "1"},

@@ -2,7 +2,7 @@
 
 A form's flow goes through the pipeline, which asks DVC whether there is anything to do; the flow of a stage's process
 does the work itself. Both have the stage's name, so Prefect shows their runs together. A deployment finds the flow of
-flows/mix.py as `stage_flow.mix`: it is made from that module's declaration (`STAGE` or `STUDY`) when it is asked for.
+the stage `mix` as `stage_flow.mix`: it is made from its row of `STAGES`, or the `STUDY` of its module, when asked for.
 """
 
 import importlib
@@ -20,6 +20,7 @@ from components.core.errors import Stopped, UserError
 from flows.execution.pipeline_flow import refuse_stale_form, run_one
 from flows.execution.result import StageResult
 from flows.execution.stage import Stage, Study
+from flows.execution.stages import STAGES
 from flows.system import dvc, paths, recovery
 
 FORM_FIELDS = """
@@ -104,15 +105,10 @@ def form_names() -> list[str]:
 
 @cache
 def form_of(name: str) -> Flow[Any, State] | None:
-    """The flow of `flows.<name>`; None for a stage of the user's own: it runs in the pipeline, and has no form."""
-    try:
-        module = importlib.import_module(f"flows.{name}")
-    except ModuleNotFoundError:
-        return None
-    if stage := getattr(module, "STAGE", None):
-        return stage_form(stage)
-    study = getattr(module, "STUDY", None)
-    return study_form(study) if study else None
+    """The flow of a stage or a study; None for a stage of the user's own: it runs in the pipeline, and has no form."""
+    if name in STAGES:
+        return stage_form(STAGES[name])
+    return study_form(importlib.import_module(f"flows.{name}").STUDY) if name in STUDIES else None
 
 
 def __getattr__(name: str) -> Flow[Any, State]:

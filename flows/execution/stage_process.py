@@ -1,4 +1,4 @@
-"""The process of a stage: what `cmd` in dvc.yaml starts, `python -m flows.<stage> [branch]`.
+"""The process of a stage: what `cmd` in dvc.yaml starts, `python -m flows.stage STAGE [BRANCH]`.
 
 It dies with DVC, appears in Prefect as a flow run under its node of the pipeline, does the work (stage_run.py), and
 leaves its result as a file (result.py). Typed by hand, with no DVC above it, it has DVC reproduce the stage.
@@ -11,30 +11,37 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from components import params as schema
+from components.core.errors import UserError
 from components.core.plain_text import plain
 from components.params import FinetuneBranches
-from flows.execution import fork_server
+from flows.execution import fork_server, torchrun
 from flows.execution.result import StageResult, read_result, result_file, run_name, write_result
 from flows.execution.stage import Stage
+from flows.execution.stages import STAGES
 from flows.system import dvc, paths, processes, recovery
-from flows.system.command import parser_of, run_command
+from flows.system.command import run_command
 from flows.system.prefect_server import healthy
 
 
-def run_stage(stage: Stage) -> NoReturn:
-    """Run the stage's command. Exits 0, 1 (failed) or 75 (stopped on purpose)."""
-    parser = parser_of(stage.name, stage.description)
-    if stage.branches:
-        parser.add_argument("branch", choices=stage.branches, help="which of the stage's branches")
-    if stage.dry_run:
-        parser.add_argument("--dry-run", action="store_true", help="say what it would do, with counts and examples")
+def main() -> NoReturn:
+    """Run the stage that the command line names. Exits 0, 1 (failed) or 75 (stopped on purpose)."""
+    parser = argparse.ArgumentParser(prog="python -m flows.stage", description=__doc__)
+    parser.add_argument("stage", choices=list(STAGES), help="as in dvc.yaml, without branch")
+    parser.add_argument("branch", nargs="?", default="", help="which of the stage's branches, if it has any")
+    parser.add_argument("--dry-run", action="store_true", help="say what it would do, with counts and examples")
     arguments = parser.parse_args()
-    run_command(stage.name, lambda: _run(stage, arguments))
+    stage = STAGES[arguments.stage]
+    if arguments.branch not in (stage.branches or ("",)):
+        parser.error(f"branches of {stage.name}: {', '.join(stage.branches) or 'none'}")
+    if torchrun.UNDER_TORCHRUN and "DVC_STAGE" not in os.environ:
+        torchrun.run(arguments.branch)
+    run_command(stage.name, lambda: _run(stage, arguments.branch, arguments.dry_run))
 
 
-def _run(stage: Stage, arguments: argparse.Namespace) -> None:
-    branch = getattr(arguments, "branch", "")
-    if stage.dry_run and arguments.dry_run:
+def _run(stage: Stage, branch: str, dry_run: bool = False) -> None:
+    if dry_run:
+        if not stage.dry_run:
+            raise UserError(f"{stage.name} has no dry run; ingest and filter have one")
         print(plain(stage.dry_run(schema.load(paths.ROOT / "params.yaml"))))
         return
     if "DVC_STAGE" not in os.environ:  # typed by hand: DVC decides whether there is anything to do

@@ -20,7 +20,7 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
 
     Raises:
         UserError: a source, the opt-out list, rows, a base, a licence, a language, an evaluation set, a grid or the
-            device does not exist, a reward cannot be loaded, or a network does not fit its settings or the memory.
+            device does not exist, or a network does not fit its settings or the memory.
     """
     if "ingest" in stages:
         _sources(params.ingest, root)
@@ -36,13 +36,7 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         if not one.data.startswith("data/"):
             _rows(name, root / one.data, one.data)
         params.numerics.raise_if_idle(f"finetune.{name}", one.batch)
-        params.numerics.raise_if_unshardable(f"finetune.{name}", one.batch)
         _base(name, one.base, root, made_here)
-        if name == "reinforce":
-            from components.stages.finetune.rewards import Rewards
-
-            with Rewards(root / one.data) as rewards:
-                rewards.load()
     trains = any(stage.startswith(("pretrain", "finetune")) for stage in stages)
     if trains and (params.numerics.device == "cuda" or params.numerics.compile):  # else torch need not be imported
         from components.training.numerics import raise_if_missing
@@ -109,7 +103,6 @@ def _network(params: Params, branch: str) -> None:
 
     own, numerics = getattr(params.pretrain, branch), params.numerics
     numerics.raise_if_idle(f"pretrain.{branch}", own.batch)
-    numerics.raise_if_unshardable(f"pretrain.{branch}", own.batch)
     shape = derive_shape(own.model, params.tokenize.vocab_size, own.context, branch == "causal")
     refuse_what_cannot_fit(f"pretrain.{branch}", own, shape, numerics)
 

@@ -20,7 +20,7 @@ from components.carbon.planning.forecast import (
     same_inputs,
 )
 from components.core.files import fingerprint as fingerprint_of
-from components.params import Params, Reinforce
+from components.params import Params
 from flows.planning import step_cost
 from flows.system import paths
 
@@ -63,8 +63,7 @@ def tokens_of(stage: str, params: Params) -> int:
     if name != "finetune":
         return 0
     section = getattr(params.finetune, branch)
-    completions = section.group if isinstance(section, Reinforce) else 1
-    return int(section.steps * section.batch * completions * section.context)
+    return int(section.steps * section.batch * section.context)
 
 
 def record_forecast(meter: Any, stage: str, fingerprint: str, params: Params) -> StageForecast | None:

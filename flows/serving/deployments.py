@@ -43,7 +43,7 @@ def defaults(name: str, params: Params) -> dict[str, Any]:
 def deployments(params: Params) -> list[RunnerDeployment]:
     """One per stage, the pipeline's last (`follow` looks at it alone).
 
-    By module, since `flows/tokenize.py` by path would shadow Python's own.
+    By module: a flow of a form is made when it is asked for.
     """
     flows = {name: form_of(name) for name in form_names()} | {"pipeline": pipeline}
     return [

@@ -2,16 +2,12 @@
 
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from components.core.errors import UserError
-from components.params import Params
-from flows import account, compare
+from flows import account
 from flows.system import paths
-from flows.tracking import model_origin, seed_runs, snapshots
-from flows.tracking.snapshots import Snapshot
 from tests.components.finished_project import ledger
 
 
@@ -65,34 +61,3 @@ def test_a_date_that_is_none_is_refused(spent: Path, monkeypatch: pytest.MonkeyP
 def test_a_ledger_that_is_gone_is_an_empty_one(spent: Path) -> None:
     shutil.rmtree(spent / "ledger")
     assert "hosts: none" in account.project("")
-
-
-def test_a_model_is_compared_with_its_champion_on_the_tasks_that_score_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    version = SimpleNamespace(version="3", tags={"fingerprint": "other"})
-    monkeypatch.setattr(model_origin, "registered_alias", lambda name, alias: version if "causal" in name else None)
-    held = {"ingest": {"outs": [{"path": "data/ingest/heldout", "md5": "1"}]}}
-    now, champion = Snapshot("workspace", "workspace", held), Snapshot("greenhouse-causal-2@champion", "run", held)
-    monkeypatch.setattr(snapshots, "find", lambda name: champion)
-    row = SimpleNamespace(a=0.2, b=0.4, improvement=0.2, low=0.1, high=0.3, p_holm=0.01)
-    rows = [SimpleNamespace(name=name, **vars(row)) for name in ("recall/accuracy", "sentence_pairs/masked")]
-    monkeypatch.setattr(compare, "differences", lambda a, b: (rows, []))
-    against = account.against_champion(now, "pretrain/causal", Params())
-    assert (against.champion, against.is_this) == ("greenhouse-causal-2 version 3", False)
-    assert [change.name for change in against.changes] == ["recall/accuracy"]
-    assert against.changes[0].significant
-    alone = account.against_champion(now, "pretrain/masked", Params())
-    assert alone.not_known == "no registered model greenhouse-masked-2 has the alias champion"
-    monkeypatch.setattr(compare, "differences", lambda a, b: ([], []))
-    nothing = account.against_champion(now, "pretrain/causal", Params())
-    assert nothing.not_known == "no eval task that scores both this model and greenhouse-causal-2 version 3"
-    monkeypatch.setattr(compare, "same_heldout", lambda a, b: False)
-    apart = account.against_champion(now, "pretrain/causal", Params())
-    assert apart.not_known == "greenhouse-causal-2 version 3 was examined on another held-out set"
-    monkeypatch.setattr(seed_runs, "scores_another", lambda state, branch: state is champion)
-    stale = account.against_champion(now, "pretrain/causal", Params())
-    assert stale.not_known.startswith("greenhouse-causal-2 version 3's scores are of an earlier model; run the pipe")
-    monkeypatch.setattr(seed_runs, "scores_another", lambda state, branch: state is now)
-    stale = account.against_champion(now, "pretrain/causal", Params())
-    assert stale.not_known == "this model's scores are of an earlier model; run the pipeline to its end"
-    version.tags["fingerprint"] = now.fingerprints().get("pretrain@causal")
-    assert account.against_champion(now, "pretrain/causal", Params()).is_this

@@ -137,10 +137,10 @@ def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypa
 @pytest.mark.parametrize("base", ["models/finetune/instruct", None])
 def test_a_branch_that_is_off_since_has_no_score_to_renew(base: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """dvc.lock keeps its stage, and no run of the pipeline would change that."""
-    monkeypatch.setattr(compare.seed_runs, "scores_another", lambda one, kind: kind == "reinforce")
-    asked = {"params": {"params.yaml": {"finetune": {"reinforce": {"base": base}}}}}
-    state = Snapshot("b", "workspace", {"finetune@reinforce": {}, "evaluate": asked})
-    told = ["scores B: of earlier models than these: reinforce; run the pipeline there to its end"] if base else []
+    monkeypatch.setattr(compare.seed_runs, "scores_another", lambda one, kind: kind == "prefer")
+    asked = {"params": {"params.yaml": {"finetune": {"prefer": {"base": base}}}}}
+    state = Snapshot("b", "workspace", {"finetune@prefer": {}, "evaluate": asked})
+    told = ["scores B: of earlier models than these: prefer; run the pipeline there to its end"] if base else []
     assert list(compare.outdated(Snapshot("a", "first", {}), state)) == told
 
 

@@ -172,22 +172,13 @@ def test_rows_go_to_the_branch_that_learns_from_them(
         subject.wanted(str(chats), "classify", None, "train")
 
 
-@pytest.mark.parametrize("changed", ["rows", "reward"])
-def test_changed_rows_or_rewards_make_their_branch_stale(
-    changed: str, params_yaml: Path, chats: Path, tmp_path: Path
-) -> None:
+def test_changed_rows_make_their_branch_stale(params_yaml: Path, chats: Path, tmp_path: Path) -> None:
     (root := tmp_path / "checkout").mkdir()
-    given, file, branch = chats, chats, "finetune@instruct"
-    if changed == "reward":
-        (given := tmp_path / "rewarded").mkdir()
-        shutil.copy(chats, given)
-        file, branch = given / "reward.py", "finetune@reinforce"
-        file.write_text("def reward(prompt, completion, answer):\n    return 1\n")
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     tuning = stages["finetune"]
     tuning["do"] = {"cmd": "true", "params": tuning["do"]["params"], "deps": tuning["do"]["deps"][:2]}
     (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"finetune": tuning}}))
-    subject.apply(subject.wanted(str(given), None, None, "train"), dry_run=False)
+    subject.apply(subject.wanted(str(chats), None, None, "train"), dry_run=False)
     for name in ("params.yaml", "defaults.yaml"):
         shutil.copy(params_yaml.with_name(name), root)
     for name in ("models/pretrain/causal", "models/pretrain/masked", "models/finetune/instruct", "data/bias/train"):
@@ -196,10 +187,10 @@ def test_changed_rows_or_rewards_make_their_branch_stale(
 
     Repo.init(str(root), no_scm=True).close()
     before = dvc.fingerprints(root)
-    more = "# harsher\n" if changed == "reward" else '{"prompt": "new", "completion": "row"}\n'
-    file.write_text(file.read_text() + more)
+    with chats.open("a") as file:
+        file.write('{"prompt": "new", "completion": "row"}\n')
     after = dvc.fingerprints(root)
-    assert {stage for stage in before if before[stage] != after[stage]} == {branch}
+    assert {stage for stage in before if before[stage] != after[stage]} == {"finetune@instruct"}
 
 
 def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path, tmp_path: Path,
@@ -249,7 +240,7 @@ def small_base(folder: Path, text: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("branch", ["instruct", "prefer", "reinforce"])
+@pytest.mark.parametrize("branch", ["instruct", "prefer"])
 def test_counts_are_those_of_the_stage(branch: Any, params_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture
                                        ) -> None:  # fmt: skip
     answers: Any = {"chosen": "Yes.", "rejected": "No."} if branch == "prefer" else {"completion": "Yes."}
@@ -258,8 +249,6 @@ def test_counts_are_those_of_the_stage(branch: Any, params_yaml: Path, tmp_path:
     rows = [json.dumps({"prompt": text} | answers) for text in texts]
     (folder := tmp_path / "rows").mkdir()
     (folder / "rows.jsonl").write_text("".join(f"{row}\n" for row in rows))
-    if branch == "reinforce":
-        (folder / "reward.py").write_text("def reward(prompt, completion, answer):\n    return len(completion)\n")
     base = small_base(tmp_path / "base", "\n".join(texts))
     values = subject.wanted(str(folder), None, str(base), "train")
     printed = capsys.readouterr().out
@@ -283,25 +272,6 @@ def test_counts_are_those_of_the_stage(branch: Any, params_yaml: Path, tmp_path:
         in printed
     )
     assert "leaves 1 of them out" in printed
-
-
-def test_a_reward_beside_the_rows_is_for_reinforce(
-    params_yaml: Path, chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    (folder := tmp_path / "rewarded").mkdir()
-    shutil.copy(chats, folder)
-    (folder / "reward.py").write_text("def reward(prompt, completion, answer):\n    return 1\n")
-    run(monkeypatch, folder)
-    tuned = schema.load(params_yaml).finetune.reinforce
-    assert (tuned.data, tuned.base, tuned.steps) == (str(folder), "models/finetune/instruct", 20)
-    assert subject.wanted(str(folder), "instruct", None, "train")["finetune.instruct.data"] == str(folder)
-    printed = capsys.readouterr().out
-    assert "reward.py was run: twice for 32 completions, with the same rewards\n" in printed
-    assert "reward.py beside the rows is not used: instruct learns from the rows alone\n" in printed
-    assert subject.wanted(str(chats), "reinforce", None, "train")["finetune.reinforce.data"] == str(chats)
-    (folder / "reward.py").write_text("def reward(prompt, completion, answer):\n    return 1 / len(completion)\n")
-    with pytest.raises(UserError, match=r"reward\.py: reward raises ZeroDivisionError.* with the completion ''"):
-        subject.wanted(str(folder), None, None, "train")
 
 
 def test_a_base_with_numbers_that_are_not_finite_is_refused(params_yaml: Path, chats: Path, tmp_path: Path) -> None:

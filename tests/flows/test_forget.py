@@ -76,7 +76,7 @@ def test_many_documents_are_left_out_only_where_the_user_agrees(finished_clone: 
 
 def test_a_clone_whose_objects_were_purged_says_so(fresh_clone: PipelineClone, tmp_path: Path) -> None:
     outs = [{"path": "data/ingest/train", "hash": "md5", "md5": f"{'0' * 32}.dir"}]
-    lock = {"schema": "2.0", "stages": {"ingest": {"cmd": "exec python -m flows.ingest", "outs": outs}}}
+    lock = {"schema": "2.0", "stages": {"ingest": {"cmd": "exec python -m flows.stage ingest", "outs": outs}}}
     (fresh_clone.root / "dvc.lock").write_text(yaml.safe_dump(lock))
     (tmp_path / "remote" / "files" / "md5").mkdir(parents=True)
     fresh_clone.run("dvc", "remote", "add", "--default", "far", str(tmp_path / "remote"))

@@ -39,7 +39,7 @@ def bare(tmp_path: Path) -> Path:
         "constraints.txt",
         "flows/__init__.py",
         "flows/install.py",
-        "flows/tokenize.py",
+        "flows/trace.py",
     ):
         shutil.copy(ROOT / name, folder / name)
     return folder

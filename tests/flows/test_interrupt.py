@@ -45,7 +45,7 @@ def end_of(pipeline: subprocess.Popen, disturb: Callable[[], None]) -> tuple[int
 
 def test_ctrl_c_stops_the_stages_and_is_one_sentence(migrated_clone: PipelineClone) -> None:
     pipeline = migrated_clone.start("flows.pipeline")
-    wait_for(pipeline, ["flows.ingest"])
+    wait_for(pipeline, ["flows.stage", "ingest"])
     wait_for_a_record(migrated_clone)  # it is in the stage
     status, output, left = end_of(pipeline, lambda: os.killpg(pipeline.pid, signal.SIGINT))
     assert (status, left) == (75, []), output

@@ -181,22 +181,19 @@ def test_other_filter_settings_leave_the_exam_as_it_is(finished_clone: PipelineC
 
 
 @pytest.mark.long
-def test_preferences_and_rewards_are_learned_and_judged_once_they_have_a_base(finished_clone: PipelineClone) -> None:
+def test_preferences_are_learned_and_judged_once_they_have_a_base(finished_clone: PipelineClone) -> None:
     clone, quick = finished_clone, "    steps: 3\n    batch: 4\n    context: 64\n    max_pairs: 60\n"
-    more = "".join(
-        f"  {name}:\n    base: models/finetune/instruct\n    data: data/mix/train\n{quick}"
-        for name in ("prefer", "reinforce")
-    )
+    more = f"  prefer:\n    base: models/finetune/instruct\n    data: data/mix/train\n{quick}"
     with clone.edited("params.yaml", ("\nevaluate:", f"{more}\nevaluate:")):
         ran = set(re.findall(r"Running stage '([^']+)'", clone.run("flows.pipeline")))
         summary = json.loads((clone.root / "reports/summary.json").read_text())
-        with clone.edited("params.yaml", ("reinforce:\n    base", "reinforce:\n    group: 4\n    base")):
+        with clone.edited("params.yaml", ("prefer:\n    base", "prefer:\n    beta: 0.2\n    base")):
             why = clone.run("flows.why")
-    assert ran == {"finetune@prefer", "finetune@reinforce", "evaluate", "account"}
-    tuned = {f"finetune/{name}" for name in ("instruct", "prefer", "reinforce")}
+    assert ran == {"finetune@prefer", "evaluate", "account"}
+    tuned = {f"finetune/{name}" for name in ("instruct", "prefer")}
     assert tuned <= set(summary["models"])
-    assert "finetune@reinforce" in why
-    assert "finetune@prefer" not in why
+    assert "finetune@prefer" in why
+    assert "finetune@instruct" not in why
 
 
 def test_bad_params_are_refused_before_anything_starts(finished_clone: PipelineClone) -> None:

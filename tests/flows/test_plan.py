@@ -144,8 +144,8 @@ def test_finetuning_is_forecast_in_proportion_to_steps_batch_and_context() -> No
     del run.labels["tokens"]  # a run of before they were noted: nobody knows how long it trained
     assert stage_forecast.expected(Ledger([run, train]), "finetune@classify", "new", ours, {}) is None
     assert stage_forecast.tokens_of("dedup", ours) == 0
-    four = parse({"finetune": {"reinforce": {"steps": 3, "batch": 2, "group": 4, "context": 16}}})
-    assert stage_forecast.tokens_of("finetune@reinforce", four) == 3 * 2 * 4 * 16
+    quick = parse({"finetune": {"instruct": {"steps": 3, "batch": 2, "context": 16}}})
+    assert stage_forecast.tokens_of("finetune@instruct", quick) == 3 * 2 * 16
 
 
 def test_a_stage_says_before_what_is_compared_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,13 +30,13 @@ from components.stages.account.types import Cost, ModelFacts, StageRecords, Trip
 Tunings = Mapping[str, Mapping[str, Any]]
 """Branch of fine-tuning -> its settings, of which `base` and `data` say what a model comes from."""
 SCORED = {
-    "masked": "pretrain/masked", "answers": "finetune/instruct", "rewards": "finetune/reinforce",
+    "masked": "pretrain/masked", "answers": "finetune/instruct",
     "classify": "finetune/classify", "instruct": "finetune/instruct",
 }  # fmt: skip
 """Eval task -> model that it scores (the last two: what its own stage scored); all others score the causal model."""
 KINDS = {"memorisation": "memorisation", "pronoun_gap": "bias"}
 """Eval task -> kind of its rows, where they do not say."""
-GAINED = ("accuracy", "choice_accuracy", "reward")
+GAINED = ("accuracy", "choice_accuracy")
 """Scores of a tuned model of which its stage measures the paired gain over each baseline."""
 GAINS = {"choice_accuracy": "choice_gain", "answer_bits_per_byte": "gain_bits_per_byte"}
 """Scores of which it measures the paired gain over the model before tuning alone, and the gain's name."""

@@ -158,7 +158,6 @@ SCORES = {
     "pretrain/masked": ("heldout/accuracy", "heldout_accuracy", "accuracy"),
     "finetune/instruct": ("choice_accuracy", "answer_bits_per_byte"),
     "finetune/prefer": ("accuracy", "reward_margin"),
-    "finetune/reinforce": ("reward",),
     "finetune/classify": ("accuracy", "macro_f1", "r2"),
 }
 """Model folder -> the scores that stand for it, the first that is there for pretraining, all for fine-tuning."""

@@ -4,7 +4,7 @@ A task is named here and nowhere else. Modules load torch only when a task runs,
 results does not.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 from components.core.files import read_json, write_json
@@ -22,7 +22,6 @@ from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs
 from components.stages.evaluate.tasks.open_book import open_book
 from components.stages.evaluate.tasks.pronoun_gap import pronoun_gap
 from components.stages.evaluate.tasks.recall import recall
-from components.stages.evaluate.tasks.rewards import rewards
 from components.stages.evaluate.tasks.sentence_pairs import sentence_pairs
 from components.stages.evaluate.tasks.task import EvalContext, Folders, NotApplicable, TaskResult
 
@@ -30,7 +29,6 @@ TASKS: dict[str, Callable[[EvalContext], TaskResult]] = {
     "bits_per_byte": bits_per_byte,
     "masked": masked,
     "answers": answers,
-    "rewards": rewards,
     "minimal_pairs": minimal_pairs,
     "few_shot": few_shot,
     "chain_of_thought": chain_of_thought,
@@ -50,16 +48,15 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("recall", "few_shot"),
     ("chain_of_thought", "open_book"),
     ("masked", "sentence_pairs"),
-    ("answers", "rewards"),
+    ("answers",),
     ("harness",),
 )
 """Tasks that one process runs after each other, because they share a model or its scores; the longest first."""
 
 
-def wanted(params: Evaluate, further: Collection[str] = ()) -> list[str]:
-    """The tasks of a run: `harness` only if it is given any, `rewards` if `further` has the model it scores."""
-    needs = {"harness": bool(params.tasks), "rewards": "reinforce" in further}
-    return [name for name in TASKS if needs.get(name, True)]
+def wanted(params: Evaluate) -> list[str]:
+    """The tasks of a run: `harness` only if it is given any."""
+    return [name for name in TASKS if name != "harness" or params.tasks]
 
 
 def run_group(group: tuple[str, ...], folders: Folders, params: Evaluate, numerics: Numerics, work: Path) -> None:
@@ -70,7 +67,7 @@ def run_group(group: tuple[str, ...], folders: Folders, params: Evaluate, numeri
     torch.set_num_threads(numerics.threads)
     try:
         context = EvalContext(folders, params, numerics)
-        for name in (name for name in group if name in wanted(params, folders.further)):
+        for name in (name for name in group if name in wanted(params)):
             if not result_path(work, name).exists():
                 write_json(result_path(work, name), _run(name, context))
     finally:

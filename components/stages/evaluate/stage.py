@@ -85,7 +85,7 @@ def evaluate(
     """
     progress = progress or Progress()
     folders = Folders(causal, masked, instruct, classify, mix, heldout, tokens, further or {})
-    names = wanted(params, folders.further)
+    names = wanted(params)
     if params.tasks:
         load(params.tasks)  # what cannot be asked is said before anything is
     run = partial(run_group, folders=folders, params=params, numerics=numerics, work=work)

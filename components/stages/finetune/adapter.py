@@ -1,6 +1,6 @@
 """Adapter folders that `peft` loads with the same logits: save, and load merged into their base.
 
-    adapter_model.safetensors, adapter_config.json     as peft writes a LoRA adapter (DoRA's with `use_dora`)
+    adapter_model.safetensors, adapter_config.json     as peft writes a LoRA adapter
     greenhouse.json                                    sha256 of the base's weights and of its tokenizer
 
 A few megabytes say how a model differs from its base. On any other base they mean nothing, and peft would not notice:
@@ -29,9 +29,7 @@ WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 TASKS = {"causal": "CAUSAL_LM", "masked": "FEATURE_EXTRACTION", "classifier": "SEQ_CLS"}
 """What is adapted -> peft's name of the task. (peft has none for masked models; this one adds nothing.)"""
-MAGNITUDE = "lora_magnitude_vector"
-"""peft's name of DoRA's magnitudes."""
-PLAIN = ("use_rslora", "rank_pattern", "alpha_pattern", "lora_bias", "layer_replication", "modules_to_save")
+PLAIN = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "lora_bias", "layer_replication", "modules_to_save")
 """Options of peft that must be off: what they add is not in our network."""
 
 
@@ -58,7 +56,6 @@ def save(
     for path, module in found.items():
         place = PREFIX + export.hub_name(path.removeprefix("backbone."))
         tensors |= {f"{place}.lora_A.weight": module.lora_a, f"{place}.lora_B.weight": module.lora_b}
-        tensors |= {f"{place}.{MAGNITUDE}": module.lora_magnitude_X} if module.lora_magnitude_X is not None else {}
     export.save_tensors(tensors, folder / WEIGHTS)
     rank = len(layer.lora_a)
     shape: Any = model.shape
@@ -73,7 +70,7 @@ def save(
         "bias": "none",
         "target_modules": sorted({path.rpartition(".")[2] for path in found}),
         "modules_to_save": sorted({name.rpartition(".")[0] for name in head}) or None,
-    } | ({"use_dora": True} if layer.lora_magnitude_X is not None else {})
+    }
     write_json(folder / CONFIG, fields)
     write_json(folder / "greenhouse.json", (facts or {}) | {"base": {"path": name} | hashes(base)})
 
@@ -134,31 +131,26 @@ def merge(model: nn.Module, folder: Path) -> None:
     fields = config(folder)
     if fields.get("peft_type") != "LORA" or (used := [name for name in PLAIN if fields.get(name)]):
         option = used[0] if fields.get("peft_type") == "LORA" else f"peft_type {fields.get('peft_type')}"
-        raise UserError(f"{folder}: {CONFIG} has {option}; only plain LoRA or DoRA of a language model can be merged")
+        raise UserError(f"{folder}: {CONFIG} has {option}; only plain LoRA of a language model can be merged")
     alpha, rank = fields.get("lora_alpha"), fields.get("r")
     if not isinstance(alpha, int | float) or not isinstance(rank, int | float) or not rank:
         raise UserError(f"{folder}: {CONFIG} has lora_alpha {alpha!r} and r {rank!r}, no numbers; {WHOLE_COPY}")
-    tensors, dora = safetensors.torch.load_file(folder / WEIGHTS), bool(fields.get("use_dora"))
+    tensors = safetensors.torch.load_file(folder / WEIGHTS)
     weights = {PREFIX + export.hub_name(name): parameter for name, parameter in model.named_parameters()}
     places = {name.rpartition(".lora_")[0] for name in tensors}
     for place in sorted(places):
         weight = weights.get(f"{place}.weight")
         a_RD, b_XR = tensors.get(f"{place}.lora_A.weight"), tensors.get(f"{place}.lora_B.weight")
-        magnitude_X = tensors.get(f"{place}.{MAGNITUDE}")
-        if weight is None or a_RD is None or b_XR is None or not _fits(a_RD, b_XR, magnitude_X, weight, dora):
+        if weight is None or a_RD is None or b_XR is None or not _fits(a_RD, b_XR, weight):
             raise UserError(f"{folder}: {place} does not fit the base; the adapter is of a model of another shape")
         with torch.no_grad():
             weight.add_(b_XR @ a_RD, alpha=alpha / rank)
-            if magnitude_X is not None:
-                weight.mul_((magnitude_X / weight.norm(dim=1))[:, None])
 
 
-def _fits(a_RD: Tensor, b_XR: Tensor, magnitude_X: Tensor | None, weight: Tensor, dora: bool) -> bool:
-    """Whether the product of both matrices has the shape of the weight, and DoRA a magnitude for each of its rows."""
+def _fits(a_RD: Tensor, b_XR: Tensor, weight: Tensor) -> bool:
+    """Whether the product of both matrices has the shape of the weight."""
     is_product = a_RD.ndim == b_XR.ndim == 2 and b_XR.shape[1] == len(a_RD)
-    scaled = (len(weight),) if dora else None
-    is_scaled = (None if magnitude_X is None else tuple(magnitude_X.shape)) == scaled
-    return is_product and is_scaled and (len(b_XR), a_RD.shape[1]) == tuple(weight.shape)
+    return is_product and (len(b_XR), a_RD.shape[1]) == tuple(weight.shape)
 
 
 def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tokenizer, dict[str, Any]]:

@@ -6,15 +6,13 @@ from pathlib import Path
 
 from components.instruction_pairs.examples import MOST_HELDOUT, Draw, Examples, PromptPair
 from components.params import Finetune
-from components.stages.finetune import instruct, preferences, reinforcement
+from components.stages.finetune import instruct, preferences
 from components.stages.finetune.own_rows import choose_rows, is_corpus
 from components.stages.finetune.task_selection import Branch, Choice, choose
 from components.tokens.hub_encoder import AnyEncoder
 
 CHARS_PER_TOKEN = 4
 """A passage of `context` times this many characters fills the context, in most languages, and is cut there."""
-CURRICULUM = {"prefer": preferences.curriculum_pairs, "reinforce": reinforcement.curriculum_problems}
-"""Branches that a corpus feeds with its curriculum -> what draws from it."""
 
 
 def select(branch: Branch, train: Path, heldout: Path, params: Finetune, encoder: AnyEncoder, context: int) -> Choice:
@@ -28,8 +26,8 @@ def select(branch: Branch, train: Path, heldout: Path, params: Finetune, encoder
     """
     if not is_corpus(train):
         return choose_rows(branch, train, heldout, encoder, params.model_copy(update={"context": context}))
-    if branch in CURRICULUM:
-        return CURRICULUM[branch](train, params)
+    if branch == "prefer":
+        return preferences.curriculum_pairs(train, params)
     draw = Draw(train, heldout, params.max_pairs, MOST_HELDOUT, CHARS_PER_TOKEN * context, params.seed)
     choice = choose(branch, params.task, draw)
     return replace(choice, cut=_cut(choice.examples, encoder, context))

@@ -22,7 +22,7 @@ from components.finetuning_data.rows import conversation
 from components.instruction_pairs.examples import Passage
 from components.model import export, generate, lora
 from components.model.transformer import Transformer
-from components.params import Finetune, Numerics, Prefer, Reinforce
+from components.params import Finetune, Numerics, Prefer
 from components.stages.finetune import (
     adapter,
     classification_report,
@@ -31,12 +31,10 @@ from components.stages.finetune import (
     counting_rules,
     instruct,
     preferences,
-    reinforcement,
 )
 from components.stages.finetune import report as finetune_report
 from components.stages.finetune.base_check import doubt, raise_if_retokenized
 from components.stages.finetune.example_selection import select
-from components.stages.finetune.rewards import Rewards
 from components.stages.finetune.settings import Unseen, settings_of
 from components.stages.finetune.task_selection import Branch, Choice
 from components.tokens.hub_encoder import AnyEncoder, HubEncoder, encoder_of
@@ -57,7 +55,6 @@ def opened(
 ) -> "Job":
     """The base and the examples, checked: what every process of a training begins with. Raises as `finetune` does."""
     numerics.raise_if_idle(f"finetune.{branch}", params.batch)
-    numerics.raise_if_unshardable(f"finetune.{branch}", params.batch)
     model, _, facts = export.load(base, floats.configure_torch(numerics))
     raise_if_retokenized(base, facts)
     if branch != "classify" and not model.shape.causal:
@@ -77,8 +74,7 @@ def opened(
     for note in notes:
         progress.log(note)
     note = " ".join(filter(None, [choice.examples.note, *notes]))
-    per_step = params.batch / getattr(params, "updates", 1)
-    choice = replace(choice, examples=replace(choice.examples, note=note), branch=branch, per_step=per_step)
+    choice = replace(choice, examples=replace(choice.examples, note=note), branch=branch, batch=params.batch)
     return Job(branch, base, train, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
 
 
@@ -107,10 +103,7 @@ class Job:
         """Where the model is."""
         return next(self.model.parameters()).device
 
-    def __post_init__(self) -> None:
-        self.rewards = Rewards(self.data)
-
-    def training(self, work: Path) -> tuple[Any, Any, Any]:
+    def training(self) -> tuple[Any, Any, Any]:
         """Model, batches and objective of a branch: what every process of its training makes for itself."""
         examples, params, pad = self.choice.examples, self.params, self.encoder.pad
         train: Any = examples.train
@@ -124,12 +117,6 @@ class Job:
             compared = preferences.PreferenceBatches(pairs, reference_N2, params.batch, params.seed, pad)
             return self.model, compared, preferences.DPOLoss(params.beta)
         self._add_lora(self.model)
-        if isinstance(params, Reinforce):
-            problems, folder = sorted(self._problems(train, []), key=len), work / "completions"
-            sampled = reinforcement.GroupBatches(
-                self.model, problems, self._sampler(params), params, self.numerics, folder, self.progress
-            )
-            return self.model, sampled, reinforcement.GRPOLoss(params.clip, params.kl_weight, params.temperature)
         if self.choice.chats:
             packed = instruct.PackedBatches(self.choice.chats, params.batch, self.context, params.seed)
             return self.model, packed, language_model_loss
@@ -154,7 +141,7 @@ class Job:
             nats = instruct.answer_nats(self.model, own, self.numerics)
             return {"heldout_bits_per_byte": float(nats.sum() / math.log(2) / before.num_bytes.sum())}
 
-        result = self._train(*self.training(work), evaluate, work)
+        result = self._train(*self.training(), evaluate, work)
         self._merge_lora(self.model, out)
         self.model.eval()
         with self.progress.phase("evaluate"):
@@ -170,7 +157,7 @@ class Job:
         labels, problem = examples.labels, examples.problem
         classify.check_classes(examples)
         test_ids = classify.encoded(self.encoder, examples.heldout, self.context)
-        model, batches, objective = self.training(work)
+        model, batches, objective = self.training()
         units = self._units(examples.train)
 
         def evaluate(step: int) -> dict[str, float]:
@@ -263,7 +250,7 @@ class Job:
             after_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
             return {"heldout_accuracy": float(preferences.wins(after_N2.numpy()).mean())}
 
-        model, batches, objective = self.training(work)
+        model, batches, objective = self.training()
         result = self._train(model, batches, objective, evaluate, work)
         self._merge_lora(self.model, out)
         self.model.eval()
@@ -275,43 +262,6 @@ class Job:
         scores = finetune_report.PreferenceScores(shown, *judged, objective.beta, len(pairs))
         choice = replace(self.choice, examples=replace(examples, train=[rows[0][at] for at in learned], heldout=shown))
         return finetune_report.prefer(choice, result, scores, answers, self.context, reports)
-
-    def reinforce(self, out: Path, reports: Path, work: Path) -> Report:
-        """Tune on rewards of completions, judge before and after, save."""
-        examples, params, refused = self.choice.examples, self.params, self.choice.refused
-        assert isinstance(params, Reinforce)
-        problems, tested = (self._problems(rows, refused) for rows in (examples.train, examples.heldout))
-        sampler = self._sampler(params)
-
-        def evaluate(step: int) -> dict[str, float]:
-            return {"heldout_reward": float(np.mean(sampler.greedy(self.model, tested)[1]))}
-
-        with self.rewards:
-            with self.progress.phase("evaluate"):
-                stopped = self.progress.raise_if_stopped
-                reinforcement.check(Path(params.data), sampler, self.model, problems, tested, refused, stopped)
-                written, before = sampler.greedy(self.model, tested)
-            model, batches, loss = self.training(work)
-            result = self._train(model, batches, loss, evaluate, work)
-            self._merge_lora(self.model, out)
-            self.model.eval()
-            with self.progress.phase("evaluate"):
-                rewritten, after = sampler.greedy(self.model, tested)
-        pairs = [one.pair for one in tested]
-        self._save(result, out, finetune_report.asked(pairs[0]), pairs[0].answer)
-        shown = finetune_report.WrittenAnswers(pairs, written, rewritten)
-        history = batches.history(len(result.losses))
-        choice = replace(self.choice, examples=replace(examples, train=[one.pair for one in problems], heldout=pairs))
-        return finetune_report.reinforce(choice, result, before, after, history, shown, self.context, reports)
-
-    def _problems(self, rows: Sequence[Any], refused: list[Any]) -> list[reinforcement.EncodedPrompt]:
-        assert isinstance(self.params, Reinforce)
-        most, is_exact = self.params.max_tokens, self.rewards.path is None
-        return reinforcement.encoded(rows, self.encoder, self.context, most, refused, is_exact=is_exact)
-
-    def _sampler(self, params: Reinforce) -> reinforcement.Sampler:
-        tokenizer = Tokenizer.from_str(self.tokenizer_json)
-        return reinforcement.Sampler(tokenizer, self.encoder.stops, self.rewards, params.max_tokens)
 
     def _save(self, result: TrainResult, out: Path, prompt: str, answer: str) -> None:
         """Write a model that answers, with an example for `make chat`; a row of one's own leaves with no model."""
@@ -327,7 +277,7 @@ class Job:
     def _add_lora(self, model: Transformer) -> None:
         own = self.params
         if own.lora_rank:
-            lora.add_lora(model, own.lora_rank, own.seed, own.lora_alpha, own.lora_targets, own.lora_dora)
+            lora.add_lora(model, own.lora_rank, own.seed, own.lora_alpha, own.lora_targets)
 
     def _merge_lora(self, model: Any, out: Path) -> None:
         """Save the adapters, if there are any, and fold them into the model: what reads `out` needs a whole one."""
@@ -345,8 +295,6 @@ class Job:
         settings = settings_of(self.params, steps or self.params.steps, f"finetune.{self.branch}")
 
         def run(group: data_parallel.ProcessGroup) -> TrainResult:
-            if isinstance(batches, reinforcement.GroupBatches):
-                batches.group = group
             return train_loop(
                 model, batches, objective, settings, work / "checkpoints", progress or self.progress,
                 numerics=self.numerics, tokenizer_json=self.tokenizer_json, evaluate=evaluate, group=group,
@@ -364,14 +312,13 @@ class Job:
 
         It has an evaluation, which the loop does not call here, so that it gathers weights when the stage's own does.
         """
-        self._train(*self.training(work), lambda step: {}, work)
+        self._train(*self.training(), lambda step: {}, work)
 
     def _facts(self, result: TrainResult, more: dict[str, Any]) -> dict[str, Any]:
         """Facts of the fine-tuning for greenhouse.json, added to the base model's."""
         task = {"name": self.choice.task.name, "title": self.choice.task.title, "branch": self.branch} | more
         tuning: dict[str, Any] = {"steps": len(result.losses), "examples": self.params.batch * len(result.losses)}
         tuning["lora_rank"] = self.params.lora_rank
-        tuning |= {"lora_dora": True} if self.params.lora_dora else {}
         if self._is_foreign:
             tuning |= {"base": self.base.name, "tokenizer_sha256": sha256_bytes(self.tokenizer_json.encode())}
         tuning |= {"rows": self.choice.rows} if self.choice.rows else {}

@@ -23,7 +23,7 @@ PROBLEMS: dict[Kind, ProblemType] = {
 }  # fmt: skip
 TITLES = {
     "instruct": "the last answer of a chat", "label": "the label of a text", "labels": "the labels of a text",
-    "score": "the score of a text", "prefer": "the better of two answers", "reinforce": "an answer that is rewarded",
+    "score": "the score of a text", "prefer": "the better of two answers",
 }  # fmt: skip
 
 
@@ -51,13 +51,10 @@ def choice_of(branch: Branch, path: Path, kind: Kind, rows: Split, encoder: AnyE
     task = FinetuneTask("rows", f"rows of {path.name} -> {TITLES[kind if branch == 'classify' else branch]}")
     if branch == "instruct":
         return _chats(task, path, rows, encoder, context)
-    if branch in ("prefer", "reinforce"):
+    if branch == "prefer":
         train: Any = rows.train
         heldout: Any = zip(rows.heldout, rows.clusters, strict=True)
-        if branch == "reinforce":
-            train, tested = [last_pair(row, row.where) for row in train], [last_pair(*one) for one in heldout]
-        else:
-            tested = [replace(row, cluster=cluster) for row, cluster in heldout]
+        tested = [replace(row, cluster=cluster) for row, cluster in heldout]
         return Choice(task, Examples(train, tested, [], _note(rows)), [], path.name, list(rows.refused))
     return _texts(task, path, PROBLEMS[kind], rows, encoder, context)
 

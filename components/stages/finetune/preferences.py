@@ -21,12 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from components.core.errors import UserError
+from components.corpus.corpus import read_manifest
 from components.finetuning_data.chat import encode
 from components.finetuning_data.rows import Message, Preference, Refused, refuse_empty
+from components.instruction_pairs.examples import Examples
 from components.params import Finetune, Numerics
-from components.stages.finetune import curriculum_task
 from components.stages.finetune.instruct import STEP, neighbours
-from components.stages.finetune.task_selection import Choice
+from components.stages.finetune.task_selection import Choice, FinetuneTask
 from components.synthetic import curriculum
 from components.tokens.tokenizer import PAD
 from components.training import numerics as floats
@@ -36,15 +37,36 @@ BATCH = 32
 """Pairs of a forward pass without gradient."""
 TENS = (1, -1, 10, -10)
 """Errors of a wrong sum."""
+MOST_HELDOUT = 240
+"""Held-out pairs of a curriculum."""
 
 
 def curriculum_pairs(path: Path, params: Finetune) -> Choice:
-    """Pairs of the tasks that the corpus in `path` holds a curriculum of."""
+    """Pairs of the tasks that the corpus in `path` holds a curriculum of; no held-out problem is trained on.
 
-    def pair(problem: curriculum.Problem, where: str) -> Preference:
-        return replace(right_and_wrong(problem, params.seed), where=where)
+    Raises:
+        UserError: it holds none.
+    """
+    sources = read_manifest(path).sources
+    held = [task for task in curriculum.TASKS if f"curriculum/{task}" in sources]
+    if not held:
+        tasks = ", ".join(curriculum.TASKS)
+        raise UserError(
+            f"finetune.prefer.data = {path}: the corpus holds no curriculum ({tasks}) to draw from; raise "
+            "mix.curriculum.share, or give a file of rows (docs/finetune.md)"
+        )
 
-    return curriculum_task.draw("prefer", path, params, curriculum.TASKS, "the right of two answers", pair)
+    def pairs(part: curriculum.Split, most: int) -> Any:
+        made = [curriculum.items(task, params.seed, most // len(held), split=part) for task in held]
+        problems = [problem for row in zip(*made, strict=True) for problem in row]
+        return [
+            replace(right_and_wrong(problem, params.seed), where=f"curriculum/{problem.task} {number}")
+            for number, problem in enumerate(problems)
+        ]
+
+    title = f"problem of the curriculum ({', '.join(held)}) -> the right of two answers"
+    examples = Examples(pairs("train", params.max_pairs), pairs("test", MOST_HELDOUT))
+    return Choice(FinetuneTask("curriculum", title), examples, [])
 
 
 def right_and_wrong(problem: curriculum.Problem, seed: int) -> Preference:
@@ -164,17 +186,14 @@ class PreferenceBatches:
         return batch_of([self.pairs[index] for index in chosen], self.reference_N2[chosen], self.pad)
 
 
-def token_log_probabilities(model: Any, ids_RT: Tensor, targets_RT: Tensor, temperature: float = 1.0) -> Tensor:
-    """Log-probability of each target, of logits over `temperature`: float32 (R, T), 0 where there is none."""
-    inside_RT = targets_RT != IGNORE
-    logits_NV = F.linear(model.hidden(ids_RT)[inside_RT], model.head_weight).float() / temperature
-    logp_N = -F.cross_entropy(logits_NV, targets_RT[inside_RT], reduction="none")
-    return torch.zeros_like(targets_RT, dtype=logp_N.dtype).masked_scatter(inside_RT, logp_N)
-
-
 def log_probabilities(model: Any, batch: PairBatch) -> Tensor:
     """Log-probability of each answer after its prompt, summed over its tokens: float32 (B, 2)."""
-    return token_log_probabilities(model, batch.ids_BT.flatten(0, 1), batch.targets.flatten(0, 1)).sum(1).view(-1, 2)
+    ids_RT, targets_RT = batch.ids_BT.flatten(0, 1), batch.targets.flatten(0, 1)
+    inside_RT = targets_RT != IGNORE
+    logits_NV = F.linear(model.hidden(ids_RT)[inside_RT], model.head_weight).float()
+    logp_N = -F.cross_entropy(logits_NV, targets_RT[inside_RT], reduction="none")
+    logp_RT = torch.zeros_like(targets_RT, dtype=logp_N.dtype).masked_scatter(inside_RT, logp_N)
+    return logp_RT.sum(1).view(-1, 2)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The reports of the branches that tune on answers, and what all share: metrics with intervals, learning curves."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -157,61 +157,6 @@ def prefer(
     return Report(metrics, page.markdown, facts_of(choice, context, 0.5, accuracy.variance))
 
 
-def _of_rewards(values: list[float], clusters: list[str], is_share: bool, paired: bool = False) -> Estimate:
-    """Mean reward or gain with an interval; none for equal ones of a scale that only their function knows."""
-    found = ratio(values, None, clusters, paired=paired)
-    if is_share or np.ptp(values) > 1e-9 * np.abs(values).max():
-        return found
-    return replace(found, low=None, high=None, variance=f"no interval: all {len(values)} are alike")
-
-
-def reinforce(
-    choice: Choice, result: TrainResult, before: list[float], after: list[float], history: list[dict[str, float]],
-    shown: WrittenAnswers, context: int, reports: Path,
-) -> Report:  # fmt: skip
-    """Write plots and details under `reports` and return the report of reinforcement learning.
-
-    Args:
-        before, after: reward of the model's greedy completion of each held-out prompt.
-        history: of every sampling its step and `reinforcement.FIGURES`.
-    """
-    clusters = [pair.cluster for pair in shown.pairs]
-    is_share = {*before, *after} <= {0.0, 1.0}
-    reward, base = (_of_rewards(values, clusters, is_share) for values in (after, before))
-    gain = _of_rewards((np.array(after) - np.array(before)).tolist(), clusters, is_share, paired=True)
-    metrics = {"heldout_pairs": float(len(after)), "train_pairs": float(len(choice.examples.train))}
-    metrics |= numbers("reward", reward) | {"reward/before": base.value} | numbers("gain_over_before", gain)
-    names = [name for name in history[0] if name != "step"]
-    late = history[-max(1, len(history) // 10) :]
-    metrics |= {f"sampled/{name}": float(np.mean([row[name] for row in late])) for name in names}
-    metrics["sampled/equal_groups"] = float(np.mean([row["equal_groups"] for row in history]))
-    metrics |= of_training(result)
-    table = [(row["step"], *(f"{row[name]:.6g}" for name in names)) for row in history]
-    write_table(reports / "details" / "sampled.csv", ("step", *names), table)
-    judged = {"before": before, "after": after}
-    write_heldout(reports, clusters, judged, *zip(*((asked(pair), pair.where) for pair in shown.pairs), strict=True))
-    learning(result, "heldout_reward", "held-out reward", reports)
-    page = page_of("Reinforcement learning", choice, result, reports)
-    caption = f"Mean reward of greedy completions of {len(after)} held-out prompts, with 95% intervals."
-    page.show(
-        "of before after gain",
-        [("reward", interval_of(base), interval_of(reward), interval_of(gain))],
-        caption,
-    )
-    page.say(known_answers(choice))
-    page.say(
-        f"Sampled in the last tenth of the training: reward {metrics['sampled/reward']:.3f}, "
-        f"{metrics['sampled/completion_tokens']:.1f} tokens, {metrics['sampled/kl_nats']:.3g} nats per token from the "
-        f"model before tuning. {metrics['sampled/equal_groups']:.0%} of all groups had equal rewards, from which "
-        "nothing can be learned (details/sampled.csv)."
-    )
-    if metrics["sampled/equal_groups"] == 1.0:
-        page.say("**Nothing was learned: to each prompt all completions had the same reward.** Give one that differs, "
-                 "or a base that is right now and then.")  # fmt: skip
-    _written(page, shown.rows()[:MOST_SHOWN], ONE_RIGHT, reports)
-    return Report(metrics, page.markdown, facts_of(choice, context, 0.0, reward.variance))
-
-
 def _written(
     page: Page, rows: list[dict[str, str]], titles: Mapping[str, str], reports: Path, prompt_chars: int = 160
 ) -> None:
@@ -248,9 +193,8 @@ def page_of(title: str, choice: Choice, result: TrainResult, reports: Path) -> P
     page.say(*(f"Skipped: {entry['task']} ({entry['reason']})." for entry in choice.skipped), choice.examples.note)
     if result.skipped:
         page.say(f"Passed over for a bad loss, so not learned from: batches {', '.join(map(str, result.skipped))}.")
-    if choice.rows and (
-        few := seen_line(choice.branch, len(choice.examples.train), len(result.losses), choice.per_step)
-    ):
+    few = seen_line(choice.branch, len(choice.examples.train), len(result.losses), choice.batch)
+    if choice.rows and few:
         page.say(f"{few}.")
     if choice.refused or choice.cut:
         ends = f" (in training a chat loses its end; {choice.cut_heldout} scored answers the beginning of their prompt)"
@@ -266,7 +210,7 @@ def facts_of(choice: Choice, context: int, chance: float, variance: str) -> dict
     """What facts.json says of a tuning.
 
     Args:
-        chance: what guessing scores, 0.0 where nothing is guessed.
+        chance: what guessing scores.
         variance: what the intervals of its scores cover.
     """
     return {

@@ -3,7 +3,7 @@
 import math
 
 from components.core.progress import Progress
-from components.params import Finetune, Optimizer, Reinforce
+from components.params import Finetune, Optimizer
 from components.training.train_config import TrainConfig
 
 EVALUATIONS = 3
@@ -23,9 +23,8 @@ def settings_of(params: Finetune, steps: int, name: str, checkpoint_every: int =
         checkpoint_every=checkpoint_every or params.checkpoint_every,
         eval_every=max(1, -(-steps // EVALUATIONS)),
         # A row of a rare class, a score far out, an unusual answer: a high loss is what is to be learned, and its
-        # gradient is clipped. Only what the model itself sampled tells by a high loss that it has gone astray.
-        spike_nats=TrainConfig.spike_nats if isinstance(params, Reinforce) else math.inf,
-        reads_weights=isinstance(params, Reinforce),
+        # gradient is clipped.
+        spike_nats=math.inf,
         name=name,
         smaller=f"set finetune.{name.removeprefix('finetune.')}.batch lower, then context, or lora_rank above 0",
         remedy="lower its learning_rate, raise its batch, or take another base if it happens at the first step",

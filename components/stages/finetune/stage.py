@@ -3,7 +3,6 @@
     instruct   the causal model learns to answer (components/stages/finetune/instruct.py)
     classify   a model learns to tell passages apart (components/stages/finetune/classify.py)
     prefer     the tuned model learns which of two answers is better (components/stages/finetune/preferences.py)
-    reinforce  the tuned model learns from rewards of what it writes (components/stages/finetune/reinforcement.py)
 
 Which task is the first of an ordered list that the corpus can feed (task_selection.py); those passed over are named in
 the report with the reason. The result is a model folder as any other. Killed and started again on the same `work`, it
@@ -38,7 +37,7 @@ def finetune(
     """Fine-tune the model in `base` and write the result to `out`; see the module docstring.
 
     Args:
-        branch: one of the four; the base must be causal for all but `classify`.
+        branch: one of the three; the base must be causal for all but `classify`.
         base: model folder of the pipeline, or of `transformers`.
         train: corpus that examples are drawn from, or rows of one's own (own_rows.py).
         heldout: the held-out corpus.
@@ -53,7 +52,7 @@ def finetune(
     job = opened(branch, base, train, heldout, params, numerics, progress or Progress())
     job.place = place or job.place
     job.worker = worker.arguments(branch, base, train, heldout, params, numerics, work)
-    run = {"instruct": job.tune, "classify": job.teach, "prefer": job.prefer, "reinforce": job.reinforce}[branch]
+    run = {"instruct": job.tune, "classify": job.teach, "prefer": job.prefer}[branch]
     report = run(out, reports, work)
     report.write(reports)
     return report

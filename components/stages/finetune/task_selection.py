@@ -48,8 +48,8 @@ class Choice:
 
     `refused` are examples not used, `cut` counts those that lost tokens to the context. Of one's own `rows` (the file's
     name) `chats` are ids and which of them are learned, `cut_heldout` counts the cut ones that are held out, and
-    `known_answers` the held-out ones whose answer is also a training answer. `branch` and `per_step`, examples of a
-    step on average, are those of the training.
+    `known_answers` the held-out ones whose answer is also a training answer. `branch` and `batch`, examples of a step,
+    are those of the training.
     """
 
     task: FinetuneTask
@@ -62,7 +62,7 @@ class Choice:
     cut_heldout: int = 0
     known_answers: int = 0
     branch: str = ""
-    per_step: float = 0.0
+    batch: int = 1
 
 
 def choose(branch: Branch, name: str, draw: Draw) -> Choice:

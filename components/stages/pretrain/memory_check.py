@@ -31,7 +31,7 @@ def refuse_what_cannot_fit(
     """
     limit = limit if limit is not None else _bytes_of(numerics.device)
     share = limit // (numerics.processes if numerics.device == "cpu" else 1)
-    state, sequence = state_bytes(params, shape, numerics), sequence_bytes(params, shape, numerics)
+    state, sequence = state_bytes(params, shape), sequence_bytes(params, shape, numerics)
     own = -(-params.batch // numerics.processes)
     rows = min(params.micro_batch or own, own)
     if state + rows * sequence <= share:
@@ -49,14 +49,11 @@ def refuse_what_cannot_fit(
     )
 
 
-def state_bytes(params: Pretrain, shape: Shape, numerics: Numerics) -> int:
+def state_bytes(params: Pretrain, shape: Shape) -> int:
     """Bytes of weights, gradients and optimizer state in one process: Muon keeps one value a weight, AdamW two."""
     embedding = shape.vocab_size * shape.width * (1 if shape.tied else 2)
     kept = 3 if params.optimizer.name == "muon" else 4
-    trained = FLOAT32 * (kept * shape.num_block_parameters + 4 * embedding)
-    if not numerics.sharded:
-        return trained
-    return trained // numerics.processes + FLOAT32 * (shape.num_block_parameters + embedding)
+    return FLOAT32 * (kept * shape.num_block_parameters + 4 * embedding)
 
 
 def sequence_bytes(params: Pretrain, shape: Shape, numerics: Numerics) -> int:

@@ -181,7 +181,6 @@ def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Nume
     for shards in (train, heldout):
         _check_tokenizer(shards, tokenizer_json, tokenizer)
     numerics.raise_if_idle(f"pretrain.{objective}", params.batch)
-    numerics.raise_if_unshardable(f"pretrain.{objective}", params.batch)
     shape = derive_shape(params.model, train.manifest.vocab_size, params.context, objective == "causal")
     memory_check.refuse_what_cannot_fit(f"pretrain.{objective}", params, shape, numerics)
     mask_rate = params.mask_rate if objective == "masked" else None

@@ -11,7 +11,6 @@ from components.studies.attestation.claims import Claims
 
 ACTIVITIES = {"pretrain": "training", "finetune": "fine-tuning"}
 """Stage -> activity; all others prepare data."""
-APPROACHES = {"finetune/reinforce": "reinforcement-learning"}
 MACHINE = ("processor", "system", "python")
 """What the environment holds besides packages."""
 
@@ -31,9 +30,7 @@ def bom(claims: Claims) -> dict[str, Any]:
         ],
         "modelCard": {
             "modelParameters": {
-                "approach": {
-                    "type": APPROACHES.get(answers.model, "supervised" if answers.base else "self-supervised")
-                },
+                "approach": {"type": "supervised" if answers.base else "self-supervised"},
                 "task": answers.facts.pipeline_tag,
                 "architectureFamily": "transformer",
                 "modelArchitecture": f"{answers.facts.objective}, {answers.facts.parameters} parameters",

@@ -13,7 +13,7 @@ from components.corpus.corpus import CorpusWriter, read_corpus
 from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
-from components.params import Branch, Finetune, Instruct, ModelShape, Numerics, Reinforce
+from components.params import Branch, Finetune, Instruct, ModelShape, Numerics, Prefer
 from components.stages.finetune.stage import finetune
 from components.stages.pretrain.stage import pretrain
 from components.tokens.tokenizer import train_bpe
@@ -84,7 +84,7 @@ def test_the_bytes_are_those_of_one_machine_though_a_node_is_lost(tokens: Path, 
     ("branch", "train", "params"),
     [
         ("instruct", "train", Instruct(steps=6, batch=8, context=64, max_pairs=60)),
-        ("reinforce", "mix", Reinforce(steps=4, batch=4, group=4, context=64, max_tokens=6, base="base", data="mix")),
+        ("prefer", "mix", Prefer(steps=4, batch=4, context=64, base="base", data="mix")),
     ],
 )
 def test_fine_tuning_has_the_bytes_of_one_machine_too(

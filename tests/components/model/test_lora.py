@@ -11,16 +11,14 @@ from components.training.objectives import Batch, language_model_loss
 from tests.components.model.test_transformer import network, some_ids
 
 
-@pytest.mark.parametrize("dora", [False, True])
-def test_adapters_train_and_merge(dora: bool) -> None:
+def test_adapters_train_and_merge() -> None:
     base, model, ids = network(), network(), some_ids(2, 30)
-    lora.add_lora(model, rank=4, seed=1, dora=dora)
+    lora.add_lora(model, rank=4, seed=1)
     with torch.no_grad():
         torch.testing.assert_close(model(ids), base(ids))
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
     assert trained
     assert all("lora_" in name for name in trained)
-    assert any("magnitude" in name for name in trained) is dora
     optimizers = optimizer.build(model, Optimizer(name="adamw", matrix_lr=0.01))
     for _ in range(3):
         model(ids).square().mean().backward()
@@ -48,12 +46,12 @@ def test_adapters_count_in_training_mode_too() -> None:
 
 
 @pytest.mark.parametrize("targets", ["all", "attention"])
-@pytest.mark.parametrize(("causal", "dora"), [(True, False), (False, False), (True, True)])
+@pytest.mark.parametrize("causal", [True, False])
 def test_fused_kernels_give_adapters_the_same_gradients(
-    targets: str, causal: bool, dora: bool, monkeypatch: pytest.MonkeyPatch
+    targets: str, causal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, ids = network(causal), some_ids(2, 150)
-    lora.add_lora(model, rank=3, seed=1, alpha=4.0, targets=targets, dora=dora)
+    lora.add_lora(model, rank=3, seed=1, alpha=4.0, targets=targets)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_b" in name:
@@ -69,33 +67,6 @@ def test_fused_kernels_give_adapters_the_same_gradients(
         model.zero_grad()
     assert found[0].keys() == found[1].keys()
     assert all("attn" in name or targets == "all" for name in found[0])
-    kinds = {"lora_a", "lora_b", "lora_magnitude_X"} if dora else {"lora_a", "lora_b"}
-    assert {name.rpartition(".")[2] for name in found[0]} == kinds
+    assert {name.rpartition(".")[2] for name in found[0]} == {"lora_a", "lora_b"}
     for name, gradient in found[0].items():
         torch.testing.assert_close(gradient, found[1][name], rtol=1e-3, atol=1e-4, msg=name)
-
-
-def test_dora_has_the_gradients_of_peft() -> None:
-    """Of one layer: the length of a changed row is a constant in both, and 1 is what its magnitude is over."""
-    from peft import LoraConfig, get_peft_model
-
-    torch.manual_seed(1)
-    plain, x = torch.nn.Linear(6, 5, bias=False), torch.randn(7, 6)
-    ours = lora.LoRALinear(plain, 2, 1.5, torch.Generator().manual_seed(2), dora=True)
-    config = LoraConfig(r=2, lora_alpha=3, target_modules=["0"], use_dora=True)
-    theirs = get_peft_model(torch.nn.Sequential(plain), config)
-    layer = theirs.base_model.model[0]
-    pairs = (
-        (ours.lora_a, layer.lora_A.default.weight), (ours.lora_b, layer.lora_B.default.weight),
-        (ours.lora_magnitude_X, layer.lora_magnitude_vector.default.weight),
-    )  # fmt: skip
-    with torch.no_grad():
-        for own, other in pairs:
-            assert own is not None
-            own += torch.rand(own.shape)
-            other.copy_(own)
-    for model in (ours, theirs):
-        model(x).square().sum().backward()
-    for own, other in pairs:
-        assert own is not None
-        torch.testing.assert_close(own.grad, other.grad)

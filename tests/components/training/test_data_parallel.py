@@ -39,14 +39,16 @@ WAITS = """
 import os, sys, time
 from datetime import timedelta
 from pathlib import Path
+import torch
 from components.params import Numerics
 from components.training import data_parallel
 data_parallel.TIMEOUT, data_parallel.CALL_S = timedelta(seconds=4), 1.0
 with data_parallel.process_group(Numerics(processes=2), Path(sys.argv[1]), ["-c", sys.argv[2], *sys.argv[1:]]) as group:
     group.on_main(lambda: time.sleep(8))
-    together = group.gather([group.rank])
+    rank = torch.tensor([float(group.rank)])
+    group.all_reduce([rank])
     if group.is_main:
-        print(together)
+        print(float(rank))
 """
 
 
@@ -57,7 +59,7 @@ def test_what_one_process_does_alone_may_take_longer_than_the_others_would_wait(
         [sys.executable, "-c", WAITS, str(tmp_path / "work"), WAITS], env=os.environ | {"PYTHONPATH": root},
         capture_output=True, text=True,
     )  # fmt: skip
-    assert done.stdout == "[0, 1]\n", done.stderr
+    assert done.stdout == "1.0\n", done.stderr
 
 
 def test_more_processes_than_sequences_are_refused(tokens: Path, tmp_path: Path) -> None:
@@ -95,14 +97,6 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tokens(tmp_path_factory.mktemp("corpus") / "tokenize")
 
 
-@pytest.fixture(scope="module")
-def sharded(tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of two processes with sharded weights; its files are not to be changed."""
-    place = tmp_path_factory.mktemp("sharded")
-    trained(tokens, place, "adamw", processes=2, sharded=True)
-    return place
-
-
 def furthest(a: list[float], b: list[float]) -> float:
     return max(abs(x - y) for x, y in zip(a, b, strict=True))
 
@@ -111,18 +105,25 @@ LAST_DIGIT = 1e-5
 """Of the losses in loss.csv: two that differ by less may be written one such unit apart."""
 
 
+@pytest.fixture(scope="module")
+def two(tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two processes; its files are not to be changed."""
+    folder = tmp_path_factory.mktemp("two")
+    trained(tokens, folder, "adamw", processes=2)
+    return folder
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "tolerance"), [("adamw", 1e-5), pytest.param("muon", 2e-3, marks=pytest.mark.long)])
-def test_two_processes_follow_the_losses_of_one(
-    name: str, tolerance: float, tokens: Path, sharded: Path, tmp_path: Path
-) -> None:
-    one = trained(tokens, tmp_path / "one", name)
-    for kind in ("whole", "sharded"):
-        place = sharded if (name, kind) == ("adamw", "sharded") else tmp_path / kind
-        if place != sharded:
-            trained(tokens, place, name, processes=2, sharded=kind == "sharded")
-        assert furthest(one, losses(place)) < tolerance + LAST_DIGIT, kind
-        assert export.load(place / "out")[0].shape.depth == 2
+def test_two_processes_follow_the_losses_of_one(tokens: Path, two: Path, tmp_path: Path) -> None:
+    one = trained(tokens, tmp_path, "adamw")
+    assert furthest(one, losses(two)) < 1e-5 + LAST_DIGIT
+    assert export.load(two / "out")[0].shape.depth == 2
+
+
+@pytest.mark.long
+def test_two_processes_follow_the_losses_of_one_with_muon(tokens: Path, tmp_path: Path) -> None:
+    one = trained(tokens, tmp_path / "one", "muon")
+    assert furthest(one, trained(tokens, tmp_path / "two", "muon", processes=2)) < 2e-3 + LAST_DIGIT
 
 
 TORCHRUN = """
@@ -130,47 +131,33 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from tests.components.training.test_data_parallel import trained
-trained(Path(sys.argv[2]), Path(sys.argv[3]), "adamw", processes=2, sharded=sys.argv[4] == "sharded")
+trained(Path(sys.argv[2]), Path(sys.argv[3]), "adamw", processes=2)
 """
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["whole", "sharded"])
 def test_torchrun_starts_the_processes_as_well_and_the_first_alone_writes(
-    kind: str, tokens: Path, sharded: Path, tmp_path: Path
+    tokens: Path, two: Path, tmp_path: Path
 ) -> None:
-    here, ours = Path(__file__).parent, sharded
-    if kind == "whole":
-        trained(tokens, ours := tmp_path / "ours", "adamw", processes=2)
+    here = Path(__file__).parent
     (tmp_path / "script.py").write_text(TORCHRUN)
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "script.py")]
     environment = os.environ | {"PYTHONPATH": str(here.parents[2])}
     done = subprocess.run(
-        [sys.executable, *command, str(here), str(tokens), str(tmp_path / "torchrun"), kind],
+        [sys.executable, *command, str(here), str(tokens), str(tmp_path / "torchrun")],
         env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     for name in ("out/model.safetensors", "reports/metrics.json"):
-        assert (tmp_path / "torchrun" / name).read_bytes() == (ours / name).read_bytes()
+        assert (tmp_path / "torchrun" / name).read_bytes() == (two / name).read_bytes()
 
 
 @pytest.mark.long
-def test_a_checkpoint_of_sharded_training_is_read_by_one_process(tokens: Path, sharded: Path, tmp_path: Path) -> None:
-    assert sorted(path.name for path in (sharded / "work").glob("step-*")) == ["step-000004", "step-000008"]
+def test_a_checkpoint_of_two_processes_is_read_by_one(tokens: Path, two: Path, tmp_path: Path) -> None:
+    assert sorted(path.name for path in (two / "work").glob("step-*")) == ["step-000004", "step-000008"]
     for name in ("alone", "again"):
-        shutil.copytree(sharded / "work", tmp_path / name / "work", ignore=lambda *_: ["step-000008"])
+        shutil.copytree(two / "work", tmp_path / name / "work", ignore=lambda *_: ["step-000008"])
     alone = trained(tokens, tmp_path / "alone", "adamw")
-    assert alone[:4] == losses(sharded)[:4]
-    assert furthest(alone, losses(sharded)) < 1e-5
-    again = trained(tokens, tmp_path / "again", "adamw", processes=2, sharded=True)  # and by two: from step 4 on
-    assert again == losses(sharded)
-
-
-def test_a_batch_that_processes_cannot_share_evenly_is_refused(tokens: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"pretrain.causal.batch is 4; set it to a multiple of 3"):
-        trained(tokens, tmp_path, "adamw", processes=3, sharded=True)
-
-
-def test_compiled_and_sharded_is_refused(tokens: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"numerics.sharded = true does not go with numerics.compile = true"):
-        trained(tokens, tmp_path, "adamw", processes=2, sharded=True, compile=True)
+    assert alone[:4] == losses(two)[:4]
+    assert furthest(alone, losses(two)) < 1e-5
+    assert trained(tokens, tmp_path / "again", "adamw", processes=2) == losses(two)  # from step 4 on

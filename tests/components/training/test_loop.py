@@ -18,7 +18,7 @@ from components.core.progress import Progress
 from components.model.lora import add_lora
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
-from components.params import Finetune, ModelShape, Numerics, Optimizer, Prefer, Reinforce
+from components.params import Finetune, ModelShape, Numerics, Optimizer, Prefer
 from components.params.finetune import Classify, Instruct
 from components.stages.finetune.settings import settings_of
 from components.training import checkpoint, checkpoint_writer, loop, objectives
@@ -109,16 +109,11 @@ def test_a_damaged_checkpoint_costs_its_interval_and_no_bit(tmp_path: Path) -> N
     assert same(weights(straight), weights(resumed))
 
 
-@pytest.mark.parametrize("dora", [False, True])
-def test_adapters_alone_resume_too(dora: bool, tmp_path: Path) -> None:
+def test_adapters_alone_resume_too(tmp_path: Path) -> None:
     adamw = replace(SETTINGS, optimizer=Optimizer(name="adamw", matrix_lr=0.01))
 
     def fresh() -> Any:
-        base = network()
-        with torch.no_grad():
-            for parameter in base.parameters():
-                parameter += 0.01  # DoRA takes no rows of zeros
-        return add_lora(base, 4, 1, dora=dora)
+        return add_lora(network(), 4, 1)
 
     straight, _ = run(tmp_path / "a", fresh(), settings=adamw)
     with pytest.raises(Stopped):
@@ -201,10 +196,10 @@ def test_fine_tuning_names_its_own_keys(tmp_path: Path) -> None:
         loop.train(network(), batches, poisoned(5, 7), settings, tmp_path, numerics=NUMERICS)
 
 
-def test_only_what_a_model_sampled_itself_has_spikes_in_fine_tuning() -> None:
+def test_nothing_is_a_spike_in_fine_tuning() -> None:
     """Rows of a rare class have a high loss, and are what is to be learned."""
-    spikes = {kind: settings_of(kind(), 12, "finetune").spike_nats for kind in (Classify, Instruct, Prefer, Reinforce)}
-    assert spikes == {Classify: math.inf, Instruct: math.inf, Prefer: math.inf, Reinforce: SETTINGS.spike_nats}
+    spikes = {kind: settings_of(kind(), 12, "finetune").spike_nats for kind in (Classify, Instruct, Prefer)}
+    assert spikes == {Classify: math.inf, Instruct: math.inf, Prefer: math.inf}
 
 
 def slow_disk(monkeypatch: pytest.MonkeyPatch, slow: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m flows.<stage> --dry-run` prints what the stage would do with params.yaml, and changes nothing."""
+"""`python -m flows.stage STAGE --dry-run` prints what the stage would do with params.yaml, and changes nothing."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,6 @@ import pytest
 
 from components.corpus.corpus import CorpusWriter, Document
 from components.params import document
-from flows import filter as filter_stage
 from flows.execution import stage_process
 from flows.system import params_file, paths
 
@@ -33,15 +32,15 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "eval_sets").mkdir()
     write_params(tmp_path, {"filter.rules.min_words": 4, "runtime.workers": 1})
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["flows.filter", "--dry-run"])
+    monkeypatch.setattr(sys, "argv", ["flows.stage", "filter", "--dry-run"])
     monkeypatch.delenv("DVC_STAGE", raising=False)
     return tmp_path
 
 
 def main() -> int:
-    """Exit status of what `python -m flows.filter --dry-run` runs."""
+    """Exit status of what `python -m flows.stage filter --dry-run` runs."""
     with pytest.raises(SystemExit) as ended:
-        stage_process.run_stage(filter_stage.STAGE)
+        stage_process.main()
     return ended.value.code  # type: ignore[return-value]
 
 

@@ -29,7 +29,7 @@ def at_work(clone: PipelineClone, parent: subprocess.Popen, stage: str) -> list[
     """The stage's process below `parent`, if it holds the lock of its work folder."""
     if not list((clone.root / ".greenhouse" / "work" / stage).glob("*/lock")):
         return []
-    words = ["-m", f"flows.{stage.split('@')[0]}", *stage.split("@")[1:]]
+    words = ["-m", "flows.stage", *stage.split("@")]
     found = []
     for one in psutil.Process(parent.pid).children(recursive=True):
         with suppress(psutil.Error):
@@ -121,7 +121,7 @@ def test_one_seeded_kill_per_stage(
 
 DVC_THAT_DIES = """
 import subprocess, sys
-command = [sys.executable, "-m", "flows.ingest"]
+command = [sys.executable, "-m", "flows.stage", "ingest"]
 print(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid)
 """
 

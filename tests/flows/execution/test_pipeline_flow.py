@@ -141,7 +141,7 @@ def trainers():
     found = []
     for one in psutil.process_iter():
         try:
-            if one.cmdline()[-3:] == ["-m", "flows.pretrain", "causal"] and "experiment" not in one.cmdline():
+            if one.cmdline()[-4:] == ["-m", "flows.stage", "pretrain", "causal"] and "experiment" not in one.cmdline():
                 if one.cwd().startswith(os.environ["GREENHOUSE_STATE"]):
                     found.append(one)
         except psutil.Error:

@@ -118,7 +118,7 @@ def test_a_failed_stage_whose_outputs_dvc_removed_says_how_to_get_them_back(
 
 
 def test_a_killed_stage_says_how_to_go_on(closed: dict[str, Any], tmp_path: Path) -> None:
-    said = "ERROR: failed to reproduce 'mix': failed to run: exec python -m flows.mix, exited with -9"
+    said = "ERROR: failed to reproduce 'mix': failed to run: exec python -m flows.stage mix, exited with -9"
     with pipeline_run.PipelineRun("calm-otter", tmp_path, Params(), []) as this:
         message = this._result("mix", 255, [said]).message
     assert message.startswith("mix: its process was killed, by somebody or by the system for want of memory; run again")

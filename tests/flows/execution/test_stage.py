@@ -15,11 +15,10 @@ from components.carbon.planning import grid_schedule
 from components.core.errors import Stopped, UserError
 from components.core.report import Report
 from components.params import FURTHER, Budget, Grid, Mix, Params, Runtime, document
+from flows.execution import stage_process
 from flows.execution.result import StageResult, read_result, write_result
 from flows.execution.stage import Stage, StageContext
-from flows.execution.stage_process import run_stage
 from flows.execution.stage_run import _budget_check, attempt, fresh
-from flows.finetune import STAGE as FINETUNE
 from flows.pipeline import run_from_terminal
 from flows.system import paths
 from flows.system.work_folder import sole_writer
@@ -150,9 +149,9 @@ def test_a_branch_that_is_off_is_one_sentence(
     monkeypatch.delenv("DVC_STAGE", raising=False)
     monkeypatch.setattr(os, "execvpe", lambda *_: pytest.fail("DVC was asked"))
     for branch in FURTHER:
-        monkeypatch.setattr(sys, "argv", ["finetune", branch])
+        monkeypatch.setattr(sys, "argv", ["stage", "finetune", branch])
         with pytest.raises(SystemExit, match="1"):
-            run_stage(FINETUNE)
+            stage_process.main()
         (said,) = capsys.readouterr().err.splitlines()
         assert said.startswith(
             f"finetune: finetune@{branch} is off: params.yaml switches it on by finetune.{branch}.base"

@@ -22,14 +22,15 @@ while os.environ.get("RANK") == "1" and not glob.glob(".greenhouse/work/pretrain
 
 
 def on_two_nodes(clone: PipelineClone, **more: str) -> list[str]:
-    """What each of two torchruns prints that start `-m flows.pretrain causal`, one as node 0 and one as node 1."""
+    """What two torchruns print that start `-m flows.stage pretrain causal`, one as node 0 and one as node 1."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = ["torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--master-addr", "127.0.0.1",
                "--master-port", str(port)]  # fmt: skip
     nodes = [
-        clone.start(*command, "--node-rank", str(rank), "-m", "flows.pretrain", "causal", **more) for rank in range(2)
+        clone.start(*command, "--node-rank", str(rank), "-m", "flows.stage", "pretrain", "causal", **more)
+        for rank in range(2)
     ]
     outputs = [node.communicate(timeout=300)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs

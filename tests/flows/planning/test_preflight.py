@@ -15,17 +15,15 @@ from flows.planning.preflight import raise_if_unfit
 
 SOURCE = {"kind": "files", "name": "own", "path": "texts"}
 BASE = {"instruct": {}, "classify": {"base": "nobody/nothing"}}
-REINFORCE = {"reinforce": {"data": "rewarded", "base": "models/finetune/instruct"}}
 ROWS = {"instruct": {"data": "rows.jsonl"}, "classify": {}}
 
 
 @pytest.fixture(autouse=True)
 def opt_out(tmp_path: Path) -> None:
-    """The empty list that ships, and a folder of rows with a reward that fails."""
+    """The empty list that ships, and a folder of rows."""
     (tmp_path / "opt_out.txt").touch()
-    (tmp_path / "rewarded").mkdir()
-    (tmp_path / "rewarded" / "reward.py").write_text("nope\n")
-    (tmp_path / "rewarded" / "rows.jsonl").write_text('{"prompt": "Why?", "completion": "So."}\n')
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "rows.jsonl").write_text('{"prompt": "Why?", "completion": "So."}\n')
 
 
 @pytest.mark.parametrize(
@@ -39,8 +37,7 @@ def opt_out(tmp_path: Path) -> None:
         ({"finetune": ROWS}, "finetune@instruct", "rows.jsonl: no such file or folder"),
         ({"finetune": BASE}, "finetune@classify", "base = nobody/nothing: no such folder"),
         ({"finetune": {"instruct": {"base": "models/pretrain/masked"}}}, "finetune@instruct", "no causal model; give"),
-        ({"finetune": {"classify": {"base": "rewarded"}}}, "finetune@classify", "base: .*rewarded: no config.json"),
-        ({"finetune": REINFORCE}, "finetune@reinforce", "reward.py: reward cannot be loaded .NameError: name 'nope'"),
+        ({"finetune": {"classify": {"base": "rows"}}}, "finetune@classify", "base: .*rows: no config.json"),
         ({"pretrain": {"causal": {"model": {"width": 101}}}}, "pretrain@causal", "set model.width to a multiple of 2"),
         ({"pretrain": {"masked": {"model": {"heads": 3}}}}, "pretrain@masked", "set model.width to a multiple of 6"),
         (
@@ -50,8 +47,6 @@ def opt_out(tmp_path: Path) -> None:
         ),
         ({"numerics": {"processes": 100}}, "pretrain@masked", "100 is more than pretrain.masked.batch"),
         ({"numerics": {"processes": 100}}, "finetune@classify", "100 is more than finetune.classify.batch"),
-        ({"numerics": {"sharded": True, "processes": 3}}, "pretrain@causal", "a batch they can share evenly"),
-        ({"numerics": {"sharded": True, "processes": 3}}, "finetune@classify", "finetune.classify.batch is 16; set it"),
         ({"numerics": {"device": "cuda"}}, "pretrain@causal", "no CUDA device"),
         ({"numerics": {"compile": True}}, "pretrain@masked", "needs a C.. compiler"),
         ({"evaluate": {"tasks": ["eval_sets/no.yaml"]}}, "evaluate", "evaluate.tasks: eval_sets/no.yaml: no such file"),
@@ -74,9 +69,7 @@ def test_what_a_stage_would_refuse_is_refused_before_any_begins(
 def test_rows_for_another_branch_are_refused_and_others_are_not(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "rows.jsonl").write_text('["no row"]\n{"prompt": "Why?", "completion": "So."}\n')
-    for branch in ("instruct", "reinforce"):
-        own = {branch: {"data": "mine", "base": "models/pretrain/causal"}}
-        raise_if_unfit(parse({"finetune": own}), tmp_path, [f"finetune@{branch}"])
+    raise_if_unfit(parse({"finetune": {"instruct": {"data": "mine"}}}), tmp_path, ["finetune@instruct"])
     params = parse({"finetune": {"classify": {"data": "mine"}}})
     with pytest.raises(UserError, match=r"finetune.classify.data = mine: its rows are of the kind chat, and classify"):
         raise_if_unfit(params, tmp_path, ["finetune@classify"])

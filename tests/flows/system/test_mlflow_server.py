@@ -12,7 +12,7 @@ import pytest
 
 from components.core.errors import UserError
 from flows.execution import stage_run
-from flows.filter import STAGE
+from flows.execution.stages import STAGES
 from flows.system import mlflow_server
 from flows.system.prefect_server import free_port
 from flows.tracking import mlflow_run
@@ -22,7 +22,7 @@ def test_a_dead_server_is_refused_before_a_stage_begins(monkeypatch: pytest.Monk
     monkeypatch.setattr(mlflow_server, "silence", lambda seconds, real=mlflow_server.silence: real(0.3))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setattr(stage_run.schema, "load", lambda path: pytest.fail("work began"))
-    result = stage_run.perform(STAGE, "")
+    result = stage_run.perform(STAGES["filter"], "")
     assert result.name == "Failed"
     assert "MLFLOW_TRACKING_URI=http://127.0.0.1:" in result.message
     assert result.message.endswith("start that server, or unset the variable")

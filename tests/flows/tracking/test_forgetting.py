@@ -59,7 +59,7 @@ def test_models_tuned_from_a_tuned_one_count_too() -> None:
 
 
 def test_a_model_tuned_from_another_one_of_that_path_is_not_named() -> None:
-    """Instruct was tuned again on rows after prefer was tuned from the one before; reinforce is of the new one."""
+    """Instruct was tuned again on rows after prefer was tuned from the one before; again is of the new one."""
 
     def stage(model: str, *deps: tuple[str, str]) -> dict:
         read = [{"path": path, "md5": md5} for path, md5 in deps]
@@ -69,11 +69,11 @@ def test_a_model_tuned_from_another_one_of_that_path_is_not_named() -> None:
     lock = {
         "finetune@instruct": stage(instruct, ("rows.jsonl", "5")),
         "finetune@prefer": stage("models/finetune/prefer", (instruct, "before")),
-        "finetune@reinforce": stage("models/finetune/reinforce", (instruct, f"{instruct} now")),
+        "finetune@again": stage("models/finetune/again", (instruct, f"{instruct} now")),
         "finetune@classify": stage("models/finetune/classify", ("rows.jsonl", "4")),
     }
-    assert forgetting.tuned_from(lock, set(), {"5"}) == {instruct, "models/finetune/reinforce"}
-    assert forgetting.tuned_from(lock, {instruct}) == {"models/finetune/reinforce"}
+    assert forgetting.tuned_from(lock, set(), {"5"}) == {instruct, "models/finetune/again"}
+    assert forgetting.tuned_from(lock, {instruct}) == {"models/finetune/again"}
 
 
 def test_an_experiment_goes_though_the_workspace_has_all_its_objects(

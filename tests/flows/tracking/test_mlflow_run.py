@@ -13,10 +13,10 @@ import pytest
 from components.core.files import read_json
 from components.core.report import Report
 from components.params import Grid, Params, Runtime
-from flows import account
 from flows.execution.pipeline_run import PipelineRun
 from flows.execution.result import StageResult
 from flows.execution.stage_run import figures
+from flows.execution.stages import STAGES
 from flows.system import paths
 from flows.system.processes import process_tag
 from flows.tracking.mlflow_run import dotted, experiment_id, log_files
@@ -54,7 +54,7 @@ def test_the_account_is_kept_with_its_run(tmp_path: Path) -> None:
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     experiment = client.create_experiment("e", artifact_location=(tmp_path / "artifacts").as_uri())
     run = client.create_run(experiment).info.run_id
-    log_files(client, run, root / "reports/account", [root / path for path in account.STAGE.artifacts])
+    log_files(client, run, root / "reports/account", [root / path for path in STAGES["account"].artifacts])
     kept = tmp_path / "artifacts" / run / "artifacts"
     assert (kept / "report.html").read_bytes() == (root / "reports/report.html").read_bytes()
     assert read_json(kept / "summary.json")["headline"]

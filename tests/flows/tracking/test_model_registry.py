@@ -10,14 +10,14 @@ import torch
 
 from components.core.files import read_json, write_json
 from components.model import export
-from components.params import FURTHER, Account, FinetuneBranches, Params, Prefer, Reinforce
+from components.params import FURTHER, Account, FinetuneBranches, Params, Prefer
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.model_answers import load_answer
 from components.stages.account.stage import account
 from components.stages.account.summary import MODELS
 from components.tokens.tokenizer import train_bpe
+from flows.execution.stages import STAGES
 from flows.export import WRITERS_OF_TEXT
-from flows.finetune import STAGE as FINETUNE
 from flows.system import dvc
 from flows.tracking import model_registry, snapshots
 from flows.tracking.snapshots import Snapshot
@@ -52,9 +52,9 @@ def client(tmp_path: Path, mlflow_tables: None, monkeypatch: pytest.MonkeyPatch)
 
 def test_every_branch_of_fine_tuning_can_be_registered_and_described() -> None:
     start = {"base": "models/finetune/instruct", "data": "data/mix/train"}
-    params = Params(finetune=FinetuneBranches(prefer=Prefer(**start), reinforce=Reinforce(**start)))
-    assert FINETUNE.branches == tuple(FinetuneBranches.model_fields) == ("instruct", "classify", *FURTHER)
-    for branch in FINETUNE.branches:
+    params = Params(finetune=FinetuneBranches(prefer=Prefer(**start)))
+    assert STAGES["finetune"].branches == tuple(FinetuneBranches.model_fields) == ("instruct", "classify", *FURTHER)
+    for branch in STAGES["finetune"].branches:
         assert branch in model_registry.TASKS
         assert model_registry.registered_name(params, "finetune", branch) == f"greenhouse-{branch}-2"
         assert f"finetune/{branch}" in MODELS

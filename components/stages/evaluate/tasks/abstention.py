@@ -1,9 +1,8 @@
 """Selective prediction: how much better a model is where it is surer (El-Yaniv and Wiener 2010).
 
-Predictions are ranked by confidence. Two numbers need no threshold that must be chosen: AUROC, the chance that a right
-prediction has more confidence than a wrong one (0.5: confidence means nothing), and the risk, the share of wrong ones
-among the surest predictions, at a stated coverage. Both are computed from counts in bins of equal confidence rank, per
-cluster, so that whole clusters can be resampled.
+AUROC is the chance that a right prediction has more confidence than a wrong one (0.5: confidence means nothing); the
+risk at a coverage is the share of wrong ones among as many of the surest. Both are computed from counts in bins of
+equal confidence rank, per cluster, so that whole clusters can be resampled.
 """
 
 from collections.abc import Sequence
@@ -30,47 +29,34 @@ def report_abstention(
         tables: counts by rank of each cluster, (num_clusters, BINS, 2).
         strata: the number of each cluster's stratum (num_clusters,); None for one.
         unit: what the clusters are, in the plural.
-        rule: name and tables of a rule that needs no model and answers the same questions, as baseline.
+        rule: name and tables of a rule that answers the same questions, as baseline; None: the answers in any order.
     """
-    total, n = tables.sum(0), int(tables.sum())
-    everything = float(risk_at(total, 1.0))
+    name, other = rule or ("any order", np.broadcast_to(tables.mean(1, keepdims=True), tables.shape))
+    both = np.stack([tables, other], axis=1)
+    total, n, variance = tables.sum(0), int(tables.sum()), variance_words(len(tables), unit)
 
-    def estimate(statistic: Statistic, share: bool = False) -> Estimate:
-        low, high = jackknife_interval(tables, statistic, resampling, strata)
-        found = Estimate(float(statistic(total)), low, high, n, len(tables), variance_words(len(tables), unit))
-        return found.within(0, 1) if share else found
+    def estimate(statistic: Statistic) -> Estimate:
+        low, high = jackknife_interval(both, statistic, resampling, strata)
+        return Estimate(float(statistic(both.sum(0))), low, high, n, len(tables), variance)
 
-    def over_rule(statistic: Statistic, sign: float) -> Baseline:
-        """The rule's score, and what the model's is better by; paired, since both are of the same clusters."""
-        assert rule
-        both, name = np.stack([tables, rule[1]], axis=1), rule[0]
+    def highlight(label: str, statistic: Statistic, note: str = "", *, is_risk: bool = False) -> None:
+        sign, better = (-1.0, "lower") if is_risk else (1.0, "higher")
+        value = estimate(lambda counts: statistic(counts)[..., 0]).within(0, 1)
+        gain = estimate(lambda counts: sign * (statistic(counts)[..., 0] - statistic(counts)[..., 1]))
+        baseline = Baseline(name, float(statistic(both.sum(0))[1]), gain, needs_model=is_risk and not rule)
+        text = f"{title}, {label}"
+        result.highlight(text, value, baseline, note, kind="calibration", better=better, headline=is_risk)
 
-        def gain(counts: np.ndarray) -> np.ndarray:
-            return sign * (statistic(counts[..., 0, :, :]) - statistic(counts[..., 1, :, :]))
-
-        low, high = jackknife_interval(both, gain, resampling, strata)
-        better_by = Estimate(float(gain(both.sum(0))), low, high, n, len(tables), variance_words(len(tables), unit))
-        return Baseline(name, float(statistic(rule[1].sum(0))), better_by)
-
-    surest = estimate(lambda counts: risk_at(counts, SHOWN), share=True)
-    ranks = estimate(auroc, share=True)
-    if rule:
-        baseline, any_order = over_rule(lambda counts: risk_at(counts, SHOWN), -1.0), over_rule(auroc, 1.0)
-    else:
-        gain = estimate(lambda counts: risk_at(counts, 1.0) - risk_at(counts, SHOWN))
-        baseline = Baseline("all predictions", everything, gain, needs_model=True)
-        any_order = Baseline("any order", 0.5, estimate(lambda counts: auroc(counts) - 0.5))
-    result.metric("auroc", ranks, bounds=False)
-    result.metrics["error_all"] = everything
+    result.metrics |= {"auroc": float(auroc(total)), "error_all": float(risk_at(total, 1.0))}
     result.metrics |= {f"error_at_{coverage:g}": float(risk_at(total, coverage)) for coverage in COVERAGES}
     risks = ", ".join(f"{risk_at(total, coverage):.3f} at {coverage:.0%}" for coverage in COVERAGES)
-    name = f"{title}, error in the surest {SHOWN:.0%}"
-    result.highlight(name, surest, baseline, f"error {risks}", kind="calibration", better="lower", headline=True)
-    result.highlight(f"{title}, AUROC of confidence", ranks, any_order, kind="calibration")
+    surest = f"error in the surest {SHOWN:.0%}"
+    highlight(surest, lambda counts: risk_at(counts, SHOWN), f"error {risks}", is_risk=True)
+    highlight("AUROC of confidence", auroc)
     curve = Curve(f"{result.task}_risk_coverage", f"Selective answers, {title}", "share answered", "error", [])
     for coverage in np.linspace(0.05, 1.0, 20):
-        point = {"x": float(coverage), "y": float(risk_at(total, coverage)), "low": None, "high": None}
-        curve.points.append({"series": "", **point, "n": round(coverage * n)})
+        risk = Estimate(float(risk_at(total, coverage)), None, None, round(coverage * n), len(tables))
+        curve.add(float(coverage), risk)
     result.curves.append(curve)
 
 
@@ -82,13 +68,9 @@ def counts_by_rank(confidence: Sequence[np.ndarray], correct: Sequence[np.ndarra
     everything = np.concatenate(confidence)
     _, rank, counts = np.unique(-everything, return_inverse=True, return_counts=True)
     bins = ((np.cumsum(counts) - 1) * BINS // len(everything))[rank]
-    tables, start = [], 0
-    for hits in correct:
-        table = np.zeros((BINS, 2))
-        np.add.at(table, (bins[start : start + len(hits)], np.asarray(hits).astype(int)), 1.0)
-        tables.append(table)
-        start += len(hits)
-    return tables
+    right, ends = np.concatenate(correct).astype(int), np.cumsum([len(hits) for hits in correct])[:-1]
+    parts = zip(np.split(bins, ends), np.split(right, ends), strict=True)
+    return [np.bincount(2 * bin_ + hit, minlength=2 * BINS).reshape(BINS, 2).astype(float) for bin_, hit in parts]
 
 
 def auroc(tables: np.ndarray) -> np.ndarray:

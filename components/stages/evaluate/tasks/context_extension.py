@@ -1,22 +1,18 @@
 """Task `context_extension`: reading further than the model was trained to.
 
-A model trained on windows of T tokens meets angles of its rotary embedding beyond T that it has never seen. Two known
-remedies need no training: position interpolation (Chen et al. 2023) divides positions by the factor wanted, NTK-aware
-scaling (bloc97 2023) raises RoPE's base so that only slow rotations stretch. Long held-out windows are scored three
-times, untouched and with each remedy: before and after, on the same tokens. Baseline: the same tokens in windows of
-their own, of the length that was trained, whose first tokens see little before them.
+A model trained on windows of C tokens meets angles of its rotary embedding beyond C that it has never seen. NTK-aware
+scaling (bloc97 2023) needs no training: it raises RoPE's base so that only slow rotations stretch. The held-out text is
+scored in windows `FACTOR` times as long, with positions as trained and rescaled. Baseline: the same tokens in windows
+of the trained length, whose first tokens see little before them.
 """
 
 import copy
 import itertools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
-
-from components.corpus.corpus import Document
-from components.stages.evaluate.heldout_sample import DocumentScores
-from components.stages.evaluate.tasks.bits_per_byte import bits, position_bins
+from components.stages.evaluate.heldout_sample import score_documents
+from components.stages.evaluate.tasks.bits_per_byte import add_range, bits, position_bins
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import (
     Baseline,
@@ -27,147 +23,64 @@ from components.stages.evaluate.tasks.task import (
     item_id,
     work_of,
 )
-from components.statistics import Estimate, ratio
-
-if TYPE_CHECKING:
-    import torch
-
-    from components.model.transformer import Shape
 
 NAME = "context_extension"
 FACTOR = 2
 """Windows are this many times longer than those trained on."""
-ARMS = ("untouched", "interpolated", "ntk")
-RESTARTED = "restarted"
-"""Condition of the rows of the baseline."""
-MOST_WINDOWS = 24
-AS_TRAINED, RESCALED = "bits beyond context, as trained", "bits beyond context, rescaled"
-"""Names of the rows (bits per byte)."""
+UNTOUCHED, RESCALED, RESTARTED = "untouched", "ntk", "restarted"
+"""Conditions of the rows: long windows, the same with rescaled positions, windows of the trained length."""
 
 
 def context_extension(context: EvalContext) -> TaskResult:
-    """Loss by position over windows of twice the trained context, before and after each remedy."""
-    model = context.causal
-    length = FACTOR * model.context
-    windows = _windows(context, length)
-    if not windows:
-        raise NotApplicable(f"no held-out document is longer than {length} tokens, twice the model's context")
-    result = TaskResult(NAME)
-    curve = Curve(
-        "context_extension",
-        f"Loss beyond the trained context of {model.context}",
-        "tokens of context (at most)",
-        "bits per byte",
-        [],
-    )
-    curve.log2_x = True
-    for arm in ARMS:
-        scored = _score(extended(model, arm), windows, length)
-        _add(result, windows, scored, arm, model.context)
-        for low, high in position_bins(length):
-            curve.add(high - 1, _at(scored, low, high, context), arm)
+    """Bits per byte by position in windows of twice the trained context, before and after rescaling."""
+    model, trained, long = context.causal, context.causal.context, FACTOR * context.causal.context
+    scored = {
+        UNTOUCHED: score_documents(LanguageModel(model.model, model.tokenizer, long), context.heldout),
+        RESCALED: score_documents(rescaled(model), context.heldout),
+        RESTARTED: context.heldout_scores,
+    }
+    result, by_position = TaskResult(NAME), TaskResult(NAME)  # rows of positions are drawn, not tested
+    for arm, entries in scored.items():
+        for entry, stretched in zip(entries, scored[UNTOUCHED], strict=True):
+            for low, high in position_bins(long):
+                add_range(by_position, replace(entry, position=stretched.position), low, high, arm)
+            inside = stretched.position > trained
+            if weight := int(entry.num_bytes[inside].sum()):
+                name, work = item_id(entry.document.id, entry.num_bytes.tobytes(), str(long)), work_of(entry.document)
+                where: dict[str, Any] = {"condition": arm, "weight": weight} | work
+                result.item("beyond", name, bits(entry.scores.logp[inside]), direction="lower", **where)
+    if not result.rows("beyond"):
+        raise NotApplicable(f"no held-out document is longer than {trained} tokens, the model's context")
+    _summarise(result, context)
+    title = f"Loss beyond the trained context of {trained}"
+    curve = Curve(NAME, title, "tokens of context (at most)", "bits per byte", [], log2_x=True)
+    for arm, (low, high) in itertools.product(scored, position_bins(long)):
+        if by_position.rows(f"position_{low}", arm):
+            curve.add(high - 1, by_position.estimate(f"position_{low}", context.resampling, arm), arm)
     result.curves.append(curve)
-    later = [LongWindow(window.document, window.start, window.ids[model.context :]) for window in windows]
-    for window, entry in zip(windows, _score(model, later, model.context), strict=True):
-        place: dict[str, Any] = {"condition": RESTARTED, "direction": "lower"} | work_of(window.document)
-        weight = max(1, int(entry.num_bytes.sum()))
-        name = item_id(window.document.id, np.asarray(window.ids).tobytes())
-        result.item("beyond", name, bits(entry.scores.logp), weight=weight, **place)
-    _summarise(result, context, len(windows))
     return result
 
 
-def extended(model: LanguageModel, arm: str) -> LanguageModel:
+def rescaled(model: LanguageModel) -> LanguageModel:
     """The model with rotary frequencies for windows `FACTOR` times longer; weights are shared, not copied."""
-    if arm == "untouched":
-        return LanguageModel(model.model, model.tokenizer, FACTOR * model.context)
-    changed = copy.copy(model.model)
-    changed._buffers = model.model._buffers | {
-        "frequency_C": scaled_frequencies(model.model.shape, arm).to(model.device)
-    }
-    return LanguageModel(changed, model.tokenizer, FACTOR * model.context)
-
-
-def scaled_frequencies(shape: "Shape", arm: str) -> "torch.Tensor":
-    """RoPE's angles per position for a remedy: float32 (head_dim / 2,)."""
     import torch
 
+    shape, network = model.model.shape, copy.copy(model.model)
     power_C = torch.arange(0, shape.head_dim, 2).float() / shape.head_dim
-    if arm == "interpolated":
-        return 1.0 / shape.rope_theta**power_C / FACTOR
     base = shape.rope_theta * FACTOR ** (shape.head_dim / (shape.head_dim - 2))
-    return 1.0 / base**power_C
+    network._buffers = model.model._buffers | {"frequency_C": (1.0 / base**power_C).to(model.device)}
+    return LanguageModel(network, model.tokenizer, FACTOR * model.context)
 
 
-@dataclass(frozen=True, slots=True)
-class LongWindow:
-    """`FACTOR` times `context` + 1 ids of a document from `start`."""
-
-    document: Document
-    start: int
-    ids: list[int]
-
-
-def _windows(context: EvalContext, length: int) -> list[LongWindow]:
-    """Document, start and ids of windows of `length` + 1 ids, one of each document in turn, `MOST_WINDOWS` at most."""
-    most = min(MOST_WINDOWS, context.params.items)
-    encoded = [(document, context.causal.encode(document.text)) for document in context.heldout]
-    starts = range(0, max((len(ids) for _, ids in encoded), default=0), length)
-    windows = (
-        LongWindow(document, start, ids[start : start + length + 1])
-        for start in starts
-        for document, ids in encoded
-        if start + length < len(ids)
-    )
-    return list(itertools.islice(windows, most))
-
-
-def _score(model: LanguageModel, windows: list[LongWindow], length: int) -> list[DocumentScores]:
-    """Scores of whole windows."""
-    token_bytes = model.token_bytes()
-    position = np.arange(length) + 1
-    scores = model.score([window.ids for window in windows])
-    return [
-        DocumentScores(window.document, entry, position, token_bytes[window.ids[1:]])
-        for window, entry in zip(windows, scores, strict=True)
-    ]
-
-
-def _add(result: TaskResult, windows: list[LongWindow], scored: list[DocumentScores], arm: str, context: int) -> None:
-    """Rows within and beyond the trained context, clustered by work."""
-    for window, entry in zip(windows, scored, strict=True):
-        name = item_id(window.document.id, np.asarray(window.ids).tobytes())
-        common: dict[str, Any] = {"condition": arm, "direction": "lower"} | work_of(entry.document)
-        for part, inside in (("within", entry.position <= context), ("beyond", entry.position > context)):
-            weight = max(1, int(entry.num_bytes[inside].sum()))
-            result.item(part, name, bits(entry.scores.logp[inside]), weight=weight, **common)
-
-
-def _at(scored: list[DocumentScores], low: int, high: int, context: EvalContext) -> Estimate:
-    """Bits per byte at positions `low` to `high`."""
-    inside = [(entry.position >= low) & (entry.position < high) for entry in scored]
-    scores = [bits(entry.scores.logp[part]) for entry, part in zip(scored, inside, strict=True)]
-    weights = [float(entry.num_bytes[part].sum()) for entry, part in zip(scored, inside, strict=True)]
-    works = [work_of(entry.document) for entry in scored]
-    clusters, strata = ([work[name] for work in works] for name in ("cluster", "stratum"))
-    return ratio(scores, weights, clusters, context.resampling, strata)
-
-
-def _summarise(result: TaskResult, context: EvalContext, num_windows: int) -> None:
-    """Metrics of each arm, and the paired gain of the better remedy."""
-    for arm in ARMS:
-        result.metric(f"beyond_{arm}", result.estimate("beyond", context.resampling, arm), bounds=False)
-        result.facts[f"within_{arm}"] = result.estimate("within", context.resampling, arm).as_dict()
-    best = min(ARMS[1:], key=lambda arm: result.metrics[f"beyond_{arm}"])
-    before = result.estimate("beyond", context.resampling, "untouched")
-    after = result.estimate("beyond", context.resampling, best)
-    gain = result.paired("beyond", best, "untouched", context.resampling)
-    result.metric("gain_beyond", gain)
-    result.facts["best"] = best
-    windows = f"{num_windows} windows of {FACTOR} times the trained context"
-    result.highlight(AS_TRAINED, before, None, windows, kind="context", better="lower")
-    restarted = result.estimate("beyond", context.resampling, RESTARTED)
-    over_restarted = result.paired("beyond", best, RESTARTED, context.resampling)
-    baseline = Baseline(f"windows of {context.causal.context}", restarted.value, over_restarted, needs_model=True)
-    note = f"{best}, the better of two remedies on these windows"
-    result.highlight(RESCALED, after, baseline, note, kind="context", better="lower", headline=True)
+def _summarise(result: TaskResult, context: EvalContext) -> None:
+    """Metrics of each condition, and the paired gain of rescaling."""
+    beyond = {arm: result.estimate("beyond", context.resampling, arm) for arm in (UNTOUCHED, RESCALED, RESTARTED)}
+    for arm, estimate in beyond.items():
+        result.metric(f"beyond_{arm}", estimate, bounds=False)
+    result.metric("gain_beyond", result.paired("beyond", RESCALED, UNTOUCHED, context.resampling))
+    gain = result.paired("beyond", RESCALED, RESTARTED, context.resampling)
+    baseline = Baseline(f"windows of {context.causal.context}", beyond[RESTARTED].value, gain, needs_model=True)
+    note = f"windows of {FACTOR} times the trained context; rescaled: NTK-aware"
+    for name, arm, other in (("as trained", UNTOUCHED, None), ("rescaled", RESCALED, baseline)):
+        row: dict[str, Any] = {"kind": "context", "better": "lower", "headline": arm == RESCALED}
+        result.highlight(f"bits beyond context, {name}", beyond[arm], other, note, **row)

@@ -160,14 +160,14 @@ def test_a_card_says_how_many_batches_its_trainings_passed_over(root: Path, tmp_
 
 
 def test_the_parameters_say_what_a_model_comes_from() -> None:
-    chain = {"prefer": {"base": "models/finetune/instruct/"}, "reinforce": {"base": "./models/finetune/prefer"}}
-    tuned = ["finetune/instruct", "finetune/prefer", "finetune/reinforce"]
-    assert lineage("finetune/reinforce", chain) == ["pretrain/causal", *tuned]
+    chain = {"prefer": {"base": "./models/finetune/instruct/"}}
+    tuned = ["finetune/instruct", "finetune/prefer"]
+    assert lineage("finetune/prefer", chain) == ["pretrain/causal", *tuned]
     stages = [*CORPUS, "tokenize", "pretrain@causal", *(name.replace("/", "@") for name in tuned)]
-    assert stages_behind("finetune/reinforce", chain) == stages
-    assert lineage("finetune/reinforce", {"reinforce": {}}) == ["pretrain/causal", "finetune/instruct", tuned[-1]]
+    assert stages_behind("finetune/prefer", chain) == stages
+    assert lineage("finetune/prefer", {"prefer": {}}) == ["pretrain/causal", *tuned]
     foreign = chain | {"instruct": {"base": "/hub/Qwen3-0.6B", "data": "chats.jsonl"}}
-    assert lineage("finetune/reinforce", foreign) == ["Qwen3-0.6B", *tuned]
+    assert lineage("finetune/prefer", foreign) == ["Qwen3-0.6B", *tuned]
     assert stages_behind("finetune/instruct", foreign) == ["finetune@instruct"]
     on_mix = foreign | {"prefer": {"base": "models/finetune/instruct", "data": "data/mix/train"}}
     assert stages_behind("finetune/prefer", on_mix) == [*CORPUS, "finetune@instruct", "finetune@prefer"]

@@ -26,24 +26,21 @@ def chats(place: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("branch", "kind", "changed"),
+    ("branch", "packed", "changed"),
     [
-        ("classify", "whole", {}), ("prefer", "sharded", {"lora_rank": 4}),
+        ("classify", False, {}), ("prefer", False, {"lora_rank": 4}),
         *(pytest.param(*rare, marks=pytest.mark.long) for rare in (
-            ("reinforce", "whole", {"lora_rank": 4}), ("instruct", "packed and sharded", {"batch": 2}),
-            ("instruct", "whole", {}), ("prefer", "whole", {}), ("reinforce", "sharded", {}),
-            ("classify", "sharded", {}),
+            ("instruct", True, {"batch": 2}), ("instruct", False, {}), ("prefer", False, {}),
         )),
     ],
 )  # fmt: skip
 def test_two_processes_train_as_one_does(
-    branch: str, kind: str, changed: dict[str, Any], chats: str, place: Path, tmp_path: Path
+    branch: str, packed: bool, changed: dict[str, Any], chats: str, place: Path, tmp_path: Path
 ) -> None:
-    more: dict[str, Any] = {"train": chats if kind.startswith("packed") else ""}
+    more: dict[str, Any] = {"train": chats if packed else ""}
     more["params"] = PARAMS[branch].model_copy(update=changed)
-    one, two = (TWO.model_copy(update=values) for values in ({"processes": 1}, {"sharded": kind.endswith("sharded")}))
-    alone = run(place, tmp_path / "one", branch, numerics=one, **more)
-    report = run(place, tmp_path / "two", branch, numerics=two, **more)
+    alone = run(place, tmp_path / "one", branch, numerics=TWO.model_copy(update={"processes": 1}), **more)
+    report = run(place, tmp_path / "two", branch, numerics=TWO, **more)
     weights, expected = (load_file(tmp_path / name / "out/model.safetensors") for name in ("two", "one"))
     before = load_file(place / ("masked" if branch == "classify" else "causal") / "model.safetensors")
     moved = max(float((expected[name] - before[name]).abs().max()) for name in before if name in expected)
@@ -64,16 +61,15 @@ class LosesItsWorker(Progress):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("branch", "sharded", "rank"), [("reinforce", False, 0), ("instruct", True, 4)])
+@pytest.mark.parametrize(("branch", "rank"), [("prefer", 0), ("instruct", 4)])
 def test_a_lost_process_is_a_sentence_and_the_next_run_ends_with_the_same_bytes(
-    branch: str, sharded: bool, rank: int, place: Path, tmp_path: Path
+    branch: str, rank: int, place: Path, tmp_path: Path
 ) -> None:
-    params, numerics = (PARAMS[branch].model_copy(update={"lora_rank": rank}),
-                        TWO.model_copy(update={"sharded": sharded}))  # fmt: skip
-    run(place, tmp_path / "undisturbed", branch, params, numerics=numerics)
+    params = PARAMS[branch].model_copy(update={"lora_rank": rank})
+    run(place, tmp_path / "undisturbed", branch, params, numerics=TWO)
     with pytest.raises(UserError, match=r"training process 1 of 2 ended \(status -9\); run it again"):
-        run(place, tmp_path / "lost", branch, params, LosesItsWorker(), numerics=numerics)
-    run(place, tmp_path / "lost", branch, params, numerics=numerics)
+        run(place, tmp_path / "lost", branch, params, LosesItsWorker(), numerics=TWO)
+    run(place, tmp_path / "lost", branch, params, numerics=TWO)
     assert same(tmp_path / "lost", tmp_path / "undisturbed")
 
 
@@ -81,21 +77,3 @@ def test_more_processes_than_examples_of_a_batch_are_refused(place: Path, tmp_pa
     few = PARAMS["instruct"].model_copy(update={"batch": 1})
     with pytest.raises(UserError, match=r"numerics\.processes = 2 is more than finetune\.instruct\.batch = 1"):
         run(place, tmp_path, "instruct", few, numerics=TWO)
-
-
-def test_a_reward_that_fails_midway_ends_all_processes_with_a_sentence(
-    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    rows = [{"prompt": f"What is {n}?", "completion": f"It is {n * n}."} for n in range(40)]
-    folder = tmp_path / "rewarded"
-    folder.mkdir()
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "reward.py").write_text(
-        "left = iter(range(1, 300))\ndef reward(prompt, completion, answer):\n"
-        "    next(left, None) or float(answer)\n    return len(completion) / 10\n"
-    )
-    params = PARAMS["reinforce"].model_copy(update={"data": str(folder)})
-    with pytest.raises(UserError, match=r"reward\.py: reward raises ValueError: could not convert string to float"):
-        run(place, tmp_path / "run", "reinforce", params, train=str(folder), numerics=TWO)
-    assert list((tmp_path / "run").rglob("*.safetensors")), "the reward failed before the training"
-    assert "Traceback" not in capfd.readouterr().err

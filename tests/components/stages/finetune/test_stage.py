@@ -27,7 +27,7 @@ from components.instruction_pairs.examples import Examples, Passage
 from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
-from components.params import Classify, Finetune, Instruct, ModelShape, Numerics, Prefer, Reinforce
+from components.params import Classify, Finetune, Instruct, ModelShape, Numerics, Prefer
 from components.stages.finetune import source_task
 from components.stages.finetune.answer_threshold import answer_thresholds
 from components.stages.finetune.classify import check_classes
@@ -42,7 +42,6 @@ NUMERICS = Numerics()
 FAST: dict[str, Any] = {"steps": 12, "batch": 8, "context": 64, "max_pairs": 120, "checkpoint_every": 4}
 PARAMS: dict[str, Finetune] = {
     "instruct": Instruct(**FAST), "classify": Classify(**FAST), "prefer": Prefer(**FAST, base="causal", data="mix"),
-    "reinforce": Reinforce(**FAST, base="causal", data="mix", max_tokens=6, group=4),
 }  # fmt: skip
 
 REPEATED = ("classify", "prefer")
@@ -78,7 +77,7 @@ def run(
     return finetune(
         branch=branch,  # type: ignore[arg-type]
         base=base or place / ("masked" if branch == "classify" else "causal"),
-        train=place / (train or ("mix" if branch in ("prefer", "reinforce") else "train")),
+        train=place / (train or ("mix" if branch == "prefer" else "train")),
         heldout=place / "heldout",
         params=params or PARAMS[branch],
         numerics=numerics,
@@ -113,9 +112,7 @@ def test_a_run_repeats_to_the_byte(branch: str, place: Path, made: dict, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "branch", ["instruct", *(pytest.param(one, marks=pytest.mark.long) for one in ("reinforce", *REPEATED))]
-)
+@pytest.mark.parametrize("branch", ["instruct", *(pytest.param(one, marks=pytest.mark.long) for one in REPEATED)])
 def test_a_killed_run_ends_with_the_same_bytes(branch: str, place: Path, made: dict, tmp_path: Path) -> None:
     code = (
         "import sys; sys.path[:0] = sys.argv[3:]\n"
@@ -279,19 +276,18 @@ def test_a_causal_model_learns_to_classify(place: Path, tmp_path: Path, monkeypa
     assert type(made).__name__ == "Qwen3ForSequenceClassification"
 
 
-@pytest.mark.parametrize("dora", [False, True])
-def test_the_adapter_on_its_base_is_the_saved_model(dora: bool, place: Path, made: dict, tmp_path: Path) -> None:
+@pytest.mark.parametrize("targets", ["all", "attention"])
+def test_the_adapter_on_its_base_is_the_saved_model(targets: str, place: Path, tmp_path: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    base_folder = made["instruct"][0] / "out" if dora else place / "causal"  # DoRA needs one without rows of zeros
-    more = {"lora_alpha": 6, "lora_targets": "attention"} if dora else {}
-    params = Instruct(**FAST | {"lora_rank": 4, "lora_dora": dora, "learning_rate": 0.01} | more)
-    run(place, tmp_path, "instruct", params, base=base_folder)
+    base_folder, alpha = place / "causal", {"all": 0, "attention": 6}[targets]
+    more = {"lora_rank": 4, "lora_alpha": alpha, "lora_targets": targets, "learning_rate": 0.01}
+    run(place, tmp_path, "instruct", Instruct(**FAST | more))
     written = read_json(tmp_path / "out" / "adapter" / "adapter_config.json")
     attention, others = {"q_proj", "k_proj", "v_proj", "o_proj"}, {"gate_proj", "up_proj", "down_proj"}
-    assert written["lora_alpha"] == (6 if dora else 8)
-    assert set(written["target_modules"]) == (attention if dora else attention | others)
+    assert written["lora_alpha"] == (alpha or 8)
+    assert set(written["target_modules"]) == (attention if alpha else attention | others)
     ids = torch.randint(7, 600, (2, 40))
     with torch.inference_mode():
         base = AutoModelForCausalLM.from_pretrained(base_folder)
@@ -303,14 +299,6 @@ def test_the_adapter_on_its_base_is_the_saved_model(dora: bool, place: Path, mad
     made_for = read_json(tmp_path / "out" / "adapter" / "greenhouse.json")["base"]
     assert made_for["model_sha256"] == hashlib.sha256((base_folder / "model.safetensors").read_bytes()).hexdigest()
     assert made_for["path"] == "models/pretrain/causal"
-    assert read_json(tmp_path / "out" / "greenhouse.json")["finetuning"].get("lora_dora", False) is dora
-
-
-def test_dora_on_rows_of_zeros_is_refused_before_training(place: Path, tmp_path: Path) -> None:
-    params = Instruct(**FAST | {"lora_rank": 4, "lora_dora": True})
-    with pytest.raises(UserError, match=r"o_proj has a row of zeros, which DoRA cannot scale; set lora_dora to false"):
-        run(place, tmp_path, "instruct", params)
-    assert not (tmp_path / "out").exists()
 
 
 def test_the_tuned_model_is_an_ordinary_one(made: dict) -> None:
@@ -349,7 +337,7 @@ def test_reports_hold_no_paths_and_all_they_should(branch: str, place: Path, mad
     assert (folder / "reports" / "plots" / "learning.png").stat().st_size > 5000
     losses = (folder / "reports" / "details" / "training_loss.csv").read_text().splitlines()
     assert len(losses) == 13
-    assert report.facts["chance"] == {"instruct": 0.25, "reinforce": 0.0}.get(branch, 0.5)
+    assert report.facts["chance"] == (0.25 if branch == "instruct" else 0.5)
     assert "| " in report.markdown
 
 

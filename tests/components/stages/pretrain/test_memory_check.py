@@ -61,13 +61,13 @@ def test_state_is_what_weights_gradients_and_optimizer_hold(name: str) -> None:
     held = 2 * sum(parameter.nbytes for parameter in model.parameters())
     optimizers.step(1.0)
     held += sum(tensor.nbytes for tensor in optimizers.state().values())
-    assert memory_check.state_bytes(params, model.shape, Numerics()) == pytest.approx(held, rel=0.02)
+    assert memory_check.state_bytes(params, model.shape) == pytest.approx(held, rel=0.02)
 
 
 def test_too_large_a_batch_is_refused_with_one_that_fits() -> None:
     params, model = parts()
     numerics = Numerics()
-    limit = memory_check.state_bytes(params, model.shape, numerics) + 2 * memory_check.sequence_bytes(
+    limit = memory_check.state_bytes(params, model.shape) + 2 * memory_check.sequence_bytes(
         params, model.shape, numerics
     )
     with pytest.raises(UserError, match=r"pretrain.causal: 3 sequences of 128 .* set pretrain.causal.micro_batch to 2"):

@@ -16,7 +16,7 @@ from components.stages.evaluate.tasks.answers import answers
 from components.stages.evaluate.tasks.bits_per_byte import bits_per_byte, position_bins
 from components.stages.evaluate.tasks.calibration import calibration
 from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought, digit_by_digit, read_off
-from components.stages.evaluate.tasks.context_extension import context_extension, extended
+from components.stages.evaluate.tasks.context_extension import context_extension, rescaled
 from components.stages.evaluate.tasks.few_shot import exchanged, few_shot, with_shots
 from components.stages.evaluate.tasks.grammar_templates import PHENOMENA, pairs
 from components.stages.evaluate.tasks.masked import (
@@ -448,16 +448,30 @@ def test_without_a_canary_that_was_read_there_is_nothing_to_say(world: World, mo
 
 
 def test_scaled_positions_leave_the_model_as_it_was(world: World) -> None:
-    context = world.context(heldout_kilobytes=60)
+    context = world.context()
     before = context.causal.model.frequency_C.clone()
-    result = context_extension(context)
+    stretched = rescaled(context.causal).model.frequency_C
     assert (context.causal.model.frequency_C == before).all()
-    assert {f"beyond_{arm}" for arm in ("untouched", "interpolated", "ntk")} <= set(result.metrics)
-    half = extended(context.causal, "interpolated").model.frequency_C
-    assert (half * 2 == before).all()
-    stretched = extended(context.causal, "ntk").model.frequency_C
     assert stretched[0] == before[0]  # the fastest rotation stays
     assert stretched[-1] == pytest.approx(float(before[-1]) / 2, rel=1e-5)  # the slowest is interpolated
+
+
+def test_long_windows_are_scored_on_the_tokens_beyond_the_context(world: World) -> None:
+    """Before, rescaled, and in windows of their own: the same tokens, each once."""
+    context = world.context()
+    result, trained = context_extension(context), context.causal.context
+    sizes = {arm: [(row["item"], row["weight"]) for row in result.items if row["condition"] == arm]
+             for arm in ("untouched", "ntk", "restarted")}  # fmt: skip
+    assert sizes["untouched"] == sizes["ntk"] == sizes["restarted"]
+    beyond = [entry.num_bytes[np.arange(len(entry.num_bytes)) % (2 * trained) >= trained]
+              for entry in context.heldout_scores]  # fmt: skip
+    assert sum(size for _, size in sizes["ntk"]) == sum(part.sum() for part in beyond)
+    (curve,) = result.curves
+    assert max(point["x"] for point in curve.points) == 2 * trained
+    (rescaled_row,) = [row for row in result.highlights if row["headline"]]
+    assert rescaled_row["baseline"] == result.metrics["beyond_restarted"]
+    gain = result.metrics["beyond_restarted"] - result.metrics["beyond_ntk"]
+    assert rescaled_row["gain"] == pytest.approx(gain)
 
 
 # -- skipping ----------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""The evaluate stage's flow: what a branch that is no longer listed left is not among its inputs."""
+"""The stages' calls: what a branch that is no longer listed left is not among its inputs."""
 
 from pathlib import Path
 
-from flows.evaluate import remove
+from flows.execution.stages import remove_branch
 
 
 def test_what_a_branch_left_that_is_off_goes_and_nothing_else(tmp_path: Path) -> None:
@@ -11,6 +11,6 @@ def test_what_a_branch_left_that_is_off_goes_and_nothing_else(tmp_path: Path) ->
         file.parent.mkdir(parents=True)
         file.write_text("x")
     gone.chmod(0o444)  # as DVC protects what it links
-    remove(tmp_path, "prefer")
+    remove_branch(tmp_path, "prefer")
     assert kept.exists()
     assert not gone.parent.exists()
