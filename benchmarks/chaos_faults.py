@@ -84,10 +84,11 @@ def _cancelled(world: World, trial: Trial) -> Faulty:
     """Cancelled as Prefect's page does it, when it runs."""
     import httpx
 
-    command, api = world.start(TARGETS[trial.target]), world.prefect()["PREFECT_API_URL"]
+    command, variables = world.start(TARGETS[trial.target]), world.prefect()
+    api, (user, password) = variables["PREFECT_API_URL"], variables["PREFECT_API_AUTH_STRING"].split(":")
     world.wait(command, trial)
     asked = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}, "flows": {"name": {"any_": ["pipeline"]}}}
-    with httpx.Client(base_url=f"{api}/", timeout=30) as client:
+    with httpx.Client(base_url=f"{api}/", auth=(user, password), timeout=30) as client:
         for run in client.post("flow_runs/filter", json=asked).json():
             client.post(f"flow_runs/{run['id']}/set_state", json={"state": {"type": "CANCELLING"}})
     return world.ended(command)

@@ -18,7 +18,7 @@ import yaml
 
 from flows.execution.fork_server import VARIABLE, ForkServer
 from flows.system.paths import ROOT, STATE
-from tests.flows.pipeline_clone import PipelineClone, make_clone
+from tests.flows.pipeline_clone import LOGIN, PipelineClone, make_clone
 
 FOLDER = STATE / "chaos"
 LONGEST_S = 600.0
@@ -166,7 +166,7 @@ class World:
         if not self._prefect:
             self._prefect = self.clone.prefect()
             self._prefect.__enter__()
-        return {"PREFECT_API_URL": self.clone.api}
+        return {"PREFECT_API_URL": self.clone.api} | LOGIN
 
     def end_prefect(self) -> None:
         """End it; the next pipeline starts another."""

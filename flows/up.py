@@ -2,18 +2,20 @@
 
     python -m flows.up                  ports by PREFECT_PORT (4200) and MLFLOW_PORT (5000)
 
-They work over the databases that runs without servers write, on loopback, behind flows/serving/access_control.py. A
-taken port is an error before anything starts. While this runs, every other command uses these servers (it reads
-`.greenhouse/servers.json`). A server that a team has already (`PREFECT_API_URL`, `MLFLOW_TRACKING_URI` in the
+They work over the databases that runs without servers write, on loopback, behind flows/serving/access_control.py. Their
+login is made anew each time, unless you set one (docs/servers.md). A taken port is an error before anything starts.
+While this runs, every other command of the checkout uses these servers: addresses and login are in
+`.greenhouse/servers.json`. A server that a team has already (`PREFECT_API_URL`, `MLFLOW_TRACKING_URI` in the
 environment) is used, not started. Ctrl-C or SIGTERM stops all that was started; so does the end of any of them.
 """
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -25,8 +27,9 @@ from components.core.errors import UserError
 from flows.execution.stages import STAGES
 from flows.system import dvc, environment, paths, processes, recovery
 from flows.system.command import parser_of, run_command
+from flows.system.login import KEY, LINK, make_logins, new_key, prefect_auth
 from flows.system.mlflow_server import require_mlflow
-from flows.system.prefect_server import bind_error, healthy, require_prefect
+from flows.system.prefect_server import healthy, listener, require_prefect
 from flows.tracking.mlflow_view import links
 
 START_S = 90.0
@@ -40,6 +43,8 @@ class Child:
     name: str
     command: list[str]
     environment: dict[str, str] = field(default_factory=dict)
+    port: int = 0
+    """Of a server: a socket that listens there is passed on as its last argument."""
     process: subprocess.Popen = field(init=False)
 
     @property
@@ -49,9 +54,10 @@ class Child:
     def start(self) -> None:
         """Start it in a session of its own, so that Ctrl-C reaches `up` alone, which stops the children in order."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.log, "w") as output:
+        with open(self.log, "w") as output, ExitStack() as opened:
+            sockets = [opened.enter_context(listener(self.port)).fileno()] if self.port else []
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *self.command],
+                [sys.executable, "-m", *self.command, *map(str, sockets)], pass_fds=sockets,
                 cwd=paths.ROOT, env=os.environ | self.environment, stdin=subprocess.DEVNULL,
                 stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                 preexec_fn=processes.dies_with_parent(),
@@ -76,12 +82,13 @@ def port_from(variable: str, default: int) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise UserError(f"{variable}={text}: a port is a whole number from 1 to 65535; correct it")
     port = int(text)
-    error = bind_error(port)
-    if isinstance(error, PermissionError):
-        raise UserError(f"{variable}={port}: not permitted; choose one above 1023: {variable}=4321 make up")
-    if error:
+    try:
+        listener(port).close()
+    except PermissionError:
+        raise UserError(f"{variable}={port}: not permitted; choose one above 1023: {variable}=4321 make up") from None
+    except OSError:
         other = f"{variable}={port + 1} make up"
-        raise UserError(f"port {port} is taken{holder(port)}; stop that, or choose another: {other}")
+        raise UserError(f"port {port} is taken{holder(port)}; stop that, or choose another: {other}") from None
     return port
 
 
@@ -169,15 +176,17 @@ def stop(process: subprocess.Popen) -> None:
         child.kill()
 
 
-def start_servers(servers: Servers, chosen: ServerPlan) -> None:
-    """Start the servers side by side and wait until all answer."""
-    started = []
+def start_servers(servers: Servers, chosen: ServerPlan, key: str) -> None:
+    """Start the servers side by side and wait until all answer; `key` is of the link that logs a browser in."""
+    started, secret = [], {KEY: key}
     if chosen.prefect_port:
-        prefect = Child("prefect", ["flows.serving.access_control", "prefect", "--port", str(chosen.prefect_port)])
+        command = ["flows.serving.access_control", "prefect", "--socket"]
+        prefect = Child("prefect", command, secret, chosen.prefect_port)
         started.append((servers.start(prefect), f"{chosen.prefect_url}/health"))
     if chosen.mlflow_port:
-        command = ["flows.serving.access_control", "mlflow", "--port", str(chosen.mlflow_port), "--store", chosen.store]
-        started.append((servers.start(Child("mlflow", command)), f"{chosen.mlflow_url}/health"))
+        command = ["flows.serving.access_control", "mlflow", "--store", chosen.store, "--socket"]
+        mlflow = Child("mlflow", command, secret, chosen.mlflow_port)
+        started.append((servers.start(mlflow), f"{chosen.mlflow_url}/health"))
     for child, health in started:
         if not healthy(health, START_S, child.process):
             ended = child.process.poll() is not None
@@ -205,9 +214,8 @@ def deployed(api: str, since: float) -> dict[str, str]:
     """Name -> id of the deployments that were registered after `since` (Unix seconds)."""
     import httpx
 
-    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
     try:
-        answer = httpx.post(f"{api}/deployments/filter", json={}, auth=(user, password) if password else None)
+        answer = httpx.post(f"{api}/deployments/filter", json={}, auth=prefect_auth())
     except httpx.HTTPError:
         return {}
     rows = answer.json() if answer.status_code == 200 else []
@@ -220,33 +228,39 @@ def form_address(chosen: ServerPlan, deployment: str) -> str:
     return f"{ui}/deployments/deployment/{deployment}/run"
 
 
-def record(chosen: ServerPlan) -> None:
-    """Tell the other commands where the servers are, as long as this process lives."""
+def record(clients: dict[str, str]) -> None:
+    """Tell the other commands the variables of clients, as long as this process lives."""
     me = os.getpid()
-    addresses = {"PREFECT_API_URL": chosen.prefect_url, "MLFLOW_TRACKING_URI": chosen.mlflow_url}
-    recovery.write_record(paths.SERVERS, {"pid": me, "started": processes.start_of(me)} | addresses)
+    recovery.write_record(paths.SERVERS, {"pid": me, "started": processes.start_of(me)} | clients)
 
 
-def share_logins() -> None:
-    """Clients of a server with a login need it too: what the server is given is given to the children as clients."""
-    if login := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
-        os.environ.setdefault("PREFECT_API_AUTH_STRING", login)
+def show(chosen: ServerPlan, form: str, clients: dict[str, str], key: str) -> None:
+    """Print the link that logs a browser in, the pages, and the environment of clients elsewhere."""
+    if chosen.prefect_port or chosen.mlflow_port:
+        first = form if chosen.prefect_port else f"{chosen.mlflow_url}/"
+        print(f"login     {first}?{LINK}={key}   once in each browser")
+    print(f"Prefect   {form}   the form of a run")
+    for page, address in links(chosen.mlflow_url).items():
+        print(f"{'MLflow' if page == 'runs' else page:<9} {address}")
+    print("clients elsewhere:")
+    for name, value in clients.items():
+        print(f"    export {name}={shlex.quote(value)}")
+    print(f"logs      {paths.LOGS}\nCtrl-C stops all of it.", flush=True)
 
 
 def serve_all() -> None:
     """Start everything, say where it is, and stay until told to stop."""
     chosen = plan(dict(os.environ))
-    share_logins()
+    key = new_key()
+    made = make_logins(key, prefect=bool(chosen.prefect_port), mlflow=bool(chosen.mlflow_port))
+    clients = {"PREFECT_API_URL": chosen.prefect_url, "MLFLOW_TRACKING_URI": chosen.mlflow_url} | made
     os.environ["PREFECT_API_URL"], os.environ["MLFLOW_TRACKING_URI"] = chosen.prefect_url, chosen.mlflow_url
     with Servers() as servers:
         print("starting Prefect, MLflow and the deployments ...", flush=True)
-        start_servers(servers, chosen)
-        record(chosen)
+        start_servers(servers, chosen, key)
+        record(clients)
         ids = start_deployments(servers, chosen)
-        print(f"Prefect   {form_address(chosen, ids['pipeline'])}   the form of a run")
-        for page, address in links(chosen.mlflow_url).items():
-            print(f"{'MLflow' if page == 'runs' else page:<9} {address}")
-        print(f"logs      {paths.LOGS}\nCtrl-C stops all of it.", flush=True)
+        show(chosen, form_address(chosen, ids["pipeline"]), clients, key)
         while True:
             servers.check()
             time.sleep(0.5)

@@ -12,6 +12,7 @@ import stat
 import sys
 from pathlib import Path
 
+from flows.system.login import CLIENT_VARIABLES
 from flows.system.paths import DVC_CACHE, DVC_CONFIG, SERVERS, STATE
 from flows.system.processes import alive
 
@@ -46,7 +47,15 @@ def environment() -> dict[str, str]:
         "GIT_COMMITTER_NAME": "greenhouse", "GIT_COMMITTER_EMAIL": "greenhouse@localhost",
     }  # fmt: skip
     kept = {name: value for name, value in os.environ.items() if value and name != "PATH"}
-    return own | running_servers() | kept
+    running = running_servers()
+    settings = own | {address: running[address] for address in CLIENT_VARIABLES if address in running} | kept
+    return settings | _logins(running, settings)
+
+
+def _logins(running: dict[str, str], settings: dict[str, str]) -> dict[str, str]:
+    """Logins of the running servers, each only where its own address is used: another server must not be told it."""
+    used = (names for address, names in CLIENT_VARIABLES.items() if settings.get(address) == running.get(address))
+    return {name: running[name] for names in used for name in names if name in running}
 
 
 def apply_environment() -> None:
@@ -97,7 +106,7 @@ def _drop_exposed_cache() -> None:
 
 
 def running_servers() -> dict[str, str]:
-    """Addresses of the servers that `make up` runs now (environment variables), or nothing."""
+    """Addresses and logins of the servers that `make up` runs now (environment variables), or nothing."""
     try:
         record = json.loads(SERVERS.read_text())
         if not alive(int(record["pid"]), str(record["started"])):
@@ -106,4 +115,5 @@ def running_servers() -> dict[str, str]:
         return {}
     except (ValueError, TypeError, KeyError):  # cut short by a power cut: whoever wrote it is gone
         return {}
-    return {name: record[name] for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI") if record.get(name)}
+    names = [name for address, logins in CLIENT_VARIABLES.items() for name in (address, *logins)]
+    return {name: record[name] for name in names if record.get(name)}

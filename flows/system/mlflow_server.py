@@ -7,6 +7,7 @@ import os
 import time
 
 from components.core.errors import UserError
+from flows.system.login import mlflow_login
 
 
 def silence(seconds: float) -> str:
@@ -27,12 +28,6 @@ def silence(seconds: float) -> str:
             time.sleep(0.2)
 
 
-def login() -> tuple[str, str] | None:
-    """User and password of MLflow's server and its clients, from the environment."""
-    user, password = (os.environ.get(f"MLFLOW_TRACKING_{part}", "") for part in ("USERNAME", "PASSWORD"))
-    return (user, password) if user and password else None
-
-
 def require_mlflow() -> None:
     """Refuse to go on without the server that `MLFLOW_TRACKING_URI` names.
 
@@ -45,7 +40,7 @@ def require_mlflow() -> None:
             f"MLFLOW_TRACKING_URI={uri} does not answer ({reason}); start that server, or unset the variable"
         )
     if uri.startswith(("http://", "https://")) and _refuses_login(uri):
-        todo = "takes another login: correct" if login() else "wants a login: set"
+        todo = "takes another login: correct" if mlflow_login() else "wants a login: set"
         raise UserError(f"MLflow at {uri} {todo} MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
 
 
@@ -55,7 +50,7 @@ def _refuses_login(uri: str) -> bool:
 
     asked = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search"
     try:
-        if httpx.post(asked, json={"max_results": 1}, auth=login(), timeout=10).status_code not in (401, 403):
+        if httpx.post(asked, json={"max_results": 1}, auth=mlflow_login(), timeout=10).status_code not in (401, 403):
             return False
     except httpx.HTTPError:
         return False

@@ -65,4 +65,4 @@ DVC_CACHE, DVC_CONFIG = STATE / "dvc", STATE / "dvc-config"
 
 
 SERVERS = STATE / "servers.json"
-"""Written by `make up`: {"pid", "started" (`start_of`), "PREFECT_API_URL", "MLFLOW_TRACKING_URI"}."""
+"""Written by `make up`, for its owner alone: {"pid", "started" (`start_of`), the addresses, the logins it made}."""

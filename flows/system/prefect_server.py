@@ -1,8 +1,8 @@
 """A Prefect server of our own for the length of one command, where none runs.
 
 Prefect would start one by itself, but such a server outlives a killed parent, and every child would start another.
-Ours dies with its parent, stands behind flows/serving/access_control.py, and its address is put into the environment,
-so that the stages and their flows share it.
+Ours dies with its parent, stands behind flows/serving/access_control.py with a login of its own, and its address and
+login are put into the environment, so that the stages and their flows share it.
 """
 
 import os
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from flows.system import paths, processes
+from flows.system.login import KEY, make_logins, new_key, prefect_auth
 
 LONGEST_SILENCE_S = 60.0
 """A server that has not answered for so long is taken for gone: one that is started anew answers before."""
@@ -25,20 +26,28 @@ BETWEEN_LOOKS_S = 5.0
 
 def free_port() -> int:
     """A port of the loopback interface that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    with listener(0) as probe:
         return probe.getsockname()[1]
 
 
-def bind_error(port: int) -> OSError | None:
-    """Why nothing new may listen on this port of the loopback interface; None if it may."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            return error
-    return None
+def listener(port: int) -> socket.socket:
+    """A socket that listens on a port of the loopback interface (0: a free one), for a server that starts meanwhile.
+
+    Whoever connects waits until that server answers. Until it did, a program of another account could take the port,
+    and would be told the login.
+
+    Raises:
+        OSError: the port is taken, or not permitted.
+    """
+    opened = socket.socket()
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(("127.0.0.1", port))
+        opened.listen()
+    except OSError:
+        opened.close()
+        raise
+    return opened
 
 
 def healthy(url: str, seconds: float, process: subprocess.Popen | None = None) -> bool:
@@ -70,7 +79,7 @@ def _require_login(url: str) -> None:
     import httpx
 
     try:
-        if httpx.get(f"{url}/admin/version", timeout=10).status_code not in (401, 403):
+        if httpx.get(f"{url}/admin/version", auth=prefect_auth(), timeout=10).status_code not in (401, 403):
             return
     except httpx.HTTPError:
         return
@@ -114,17 +123,12 @@ def prefect_server(
         finally:
             closing.set()
         return
-    port = free_port()
-    url = f"http://127.0.0.1:{port}/api"
     log = paths.LOGS / "prefect-server.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows.serving.access_control", "prefect", "--port", str(port)],
-            cwd=paths.ROOT, env=os.environ | {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0"},
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=processes.dies_with_parent(),
-            start_new_session=True,  # Ctrl-C would end it first, and what is stopped then could not report to it
-        )  # fmt: skip
+    names = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    key = new_key()
+    make_logins(key, prefect=True, mlflow=False)
+    process, url = _start(log, key)
     try:
         os.environ["PREFECT_API_URL"] = url
         meanwhile()
@@ -133,16 +137,42 @@ def prefect_server(
         _require_login(url)
         if on_end:
             threading.Thread(target=_report_end, args=(process, closing, on_end, log), daemon=True).start()
-        yield url
+        with _as_client(url):
+            yield url
     finally:
         closing.set()
-        os.environ.pop("PREFECT_API_URL", None)
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ.update(before)
         process.terminate()
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _start(log: Path, key: str) -> tuple[subprocess.Popen, str]:
+    """Start a server on a free port. Returns its process and the address of its API."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0", KEY: key}
+    with listener(0) as opened, open(log, "w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.serving.access_control", "prefect", "--socket", str(opened.fileno())],
+            cwd=paths.ROOT, env=environment, pass_fds=(opened.fileno(),),
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=processes.dies_with_parent(),
+            start_new_session=True,  # Ctrl-C would end it first, and what is stopped then could not report to it
+        )  # fmt: skip
+        return process, f"http://127.0.0.1:{opened.getsockname()[1]}/api"
+
+
+@contextmanager
+def _as_client(url: str) -> Iterator[None]:
+    """Within: Prefect's settings have address and login, also if Prefect was imported before the environment had."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: os.environ["PREFECT_API_AUTH_STRING"]}):
+        yield
 
 
 def _report_end(process: subprocess.Popen, closing: threading.Event, on_end: Callable[[str], None], log: Path) -> None:

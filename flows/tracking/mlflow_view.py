@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from flows.system.mlflow_server import login
+from flows.system.login import mlflow_login
 from flows.system.paths import EXPERIMENT
 
 VIEW = "quality"
@@ -39,13 +39,13 @@ def links(url: str) -> dict[str, str]:
 
     try:
         query, asked = {"experiment_name": EXPERIMENT}, f"{url}/api/2.0/mlflow"
-        answer = httpx.get(f"{asked}/experiments/get-by-name", params=query, auth=login(), timeout=10).json()
+        answer = httpx.get(f"{asked}/experiments/get-by-name", params=query, auth=mlflow_login(), timeout=10).json()
         experiment = answer.get("experiment", {})
         if not (number := experiment.get("experiment_id")):  # none yet before the first run
             return {"runs": f"{url}/#/experiments?{TRAINING}"}
         wanted = {"experiment_ids": [number], "filter": FINISHED, "max_results": 2}
         wanted["order_by"] = ["attributes.start_time DESC"]
-        found = httpx.post(f"{asked}/runs/search", json=wanted, auth=login(), timeout=10).json().get("runs", [])
+        found = httpx.post(f"{asked}/runs/search", json=wanted, auth=mlflow_login(), timeout=10).json().get("runs", [])
     except (httpx.HTTPError, ValueError):  # a team's server behind a login of another kind
         return {"runs": url}
     stored = any(tag["key"].endswith(f".{VIEW}") for tag in experiment.get("tags", []))

@@ -26,6 +26,9 @@ IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@localhost")
 REMOTE = ("dvc", "remote", "add", "--local", "--default", "--force", "team")
 """Command that gives a clone its DVC remote; the folder follows."""
 
+LOGIN = {"PREFECT_API_AUTH_STRING": "test:login"}
+"""Of the server that the commands of a clone share, as a team's may have one."""
+
 SERVER = """
 import sys
 from flows.system import paths
@@ -49,7 +52,7 @@ class PipelineClone:
     def environment(self, **more: str) -> dict[str, str]:
         """This process's, without what would point at another checkout. HOME is a folder that must stay empty."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
-        kept |= {"PREFECT_API_URL": self.api} if self.api else {}
+        kept |= {"PREFECT_API_URL": self.api} | LOGIN if self.api else {}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # as in an activated venv
         return kept | {"HOME": str(self.root.parent / "home"), "PATH": path, "PYTHONPATH": str(self.root), **more}
 
@@ -78,8 +81,9 @@ class PipelineClone:
     @contextmanager
     def prefect(self) -> Iterator[None]:
         """Within: a Prefect server of this clone that all its commands use, as one of a team would be."""
+        environment = self.environment(PREFECT_RUNNER_POLL_FREQUENCY="2", **LOGIN)
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVER], cwd=self.root, env=self.environment(PREFECT_RUNNER_POLL_FREQUENCY="2"),
+            [sys.executable, "-c", SERVER], cwd=self.root, env=environment,
             text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:

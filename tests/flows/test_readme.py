@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.pipeline_clone import ROOT, PipelineClone
+from tests.flows.pipeline_clone import LOGIN, ROOT, PipelineClone
 
 README = (ROOT / "README.md").read_text("utf-8")
 COVERED = {
@@ -76,7 +76,7 @@ def as_installed(finished_clone: PipelineClone) -> PipelineClone:
 def test_every_line_runs_as_written(as_installed: PipelineClone, tmp_path: Path) -> None:
     """In the order of README; `NAME` is the experiment that its first experiment made."""
     clone, name = as_installed, "NAME"
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PREFECT_API_URL": clone.api}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PREFECT_API_URL": clone.api, **LOGIN}
     (tmp_path / ".gitconfig").write_text("[user]\nname = test\nemail = test@localhost\n")  # `dvc exp apply` asks for it
     said, before = dict[str, str](), clone.outputs()
     with clone.edited("params.yaml"):

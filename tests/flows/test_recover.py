@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from components.core.files import read_json, write_json
-from flows.system import environment, paths, processes, recovery
+from flows.system import environment, processes, recovery
 from flows.tracking import mlflow_run
 from tests.flows.pipeline_clone import PipelineClone
 
@@ -122,8 +122,8 @@ def test_a_server_that_is_away_costs_a_sentence_and_no_record(
 def test_a_damaged_record_of_the_servers_counts_as_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    monkeypatch.setattr(paths, "SERVERS", tmp_path / "servers.json")
-    paths.SERVERS.write_text(text)
+    monkeypatch.setattr(environment, "SERVERS", tmp_path / "servers.json")
+    environment.SERVERS.write_text(text)
     assert environment.running_servers() == {}
 
 

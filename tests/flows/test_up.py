@@ -1,6 +1,7 @@
 """`make up`, with real servers on free ports: healthy, guarded, used by others, and gone afterwards however it ends."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,7 +22,27 @@ from flows.system import paths
 from flows.system.prefect_server import free_port
 from tests.flows.pipeline_clone import is_running
 
-OUTSIDE = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE")
+OUTSIDE = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE", "PREFECT_API_AUTH_STRING",
+           "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")  # fmt: skip
+ASKING = """
+import asyncio
+from flows.system import paths
+from mlflow import MlflowClient
+from prefect.client.orchestration import get_client
+from prefect.events.clients import PrefectEventSubscriber, PrefectEventsClient
+from prefect.logging.clients import PrefectLogsSubscriber
+
+async def ask():
+    async with get_client() as client:
+        print(sorted(deployment.name for deployment in await client.read_deployments()))
+    for subscriber in (PrefectEventsClient, PrefectEventSubscriber, PrefectLogsSubscriber):
+        async with subscriber():
+            print(subscriber.__name__)
+
+asyncio.run(ask())
+print(MlflowClient().search_experiments()[0].name)
+"""
+"""What a command of the checkout may ask: both APIs, and all websockets of Prefect's clients."""
 
 
 def variables(state: Path, **more: str) -> dict[str, str]:
@@ -69,33 +90,83 @@ def test_up_serves_guards_and_stops(tmp_path: Path) -> None:
     state = tmp_path / "with a space" / ".greenhouse"
     with servers(state) as (process, addresses):
         prefect, mlflow = addresses["PREFECT_API_URL"], addresses["MLFLOW_TRACKING_URI"]
-        for url in (f"{prefect}/health", f"{mlflow}/health", prefect.removesuffix("api")):
-            assert httpx.get(url, follow_redirects=True, timeout=20).status_code == 200
+        login, key = ("greenhouse", addresses["MLFLOW_TRACKING_PASSWORD"]), addresses["MLFLOW_TRACKING_PASSWORD"]
+        for url in (f"{prefect}/health", f"{mlflow}/health"):
+            assert httpx.get(url, timeout=20).status_code == 200
         for url in (f"{prefect}/flows/filter", f"{mlflow}/api/2.0/mlflow/experiments/search"):
             body = {"max_results": 5} if "mlflow" in url else {}
-            assert httpx.post(url, json=body).status_code == 200
-            assert httpx.post(url, json=body, headers={"Origin": "http://evil.com"}).status_code == 403
-            assert httpx.post(url, json=body, headers={"Host": "evil.com"}).status_code == 400
-        assert httpx.get(prefect.removesuffix("api") + "ui-settings").json()["api_url"] == prefect
-        names = {row["name"] for row in httpx.post(f"{prefect}/deployments/filter", json={}).json()}
+            refused = httpx.post(url, json=body)
+            assert refused.status_code == 401
+            assert "open the link that `make up` printed" in refused.text
+            assert httpx.post(url, json=body, auth=("greenhouse", "guess")).status_code == 401
+            assert httpx.post(url, json=body, auth=login).status_code == 200
+            assert httpx.post(url, json=body, auth=login, headers={"Origin": "http://evil.com"}).status_code == 403
+            assert httpx.post(url, json=body, auth=login, headers={"Host": "evil.com"}).status_code == 400
+        names = {row["name"] for row in httpx.post(f"{prefect}/deployments/filter", json={}, auth=login).json()}
         assert {"pipeline", "ingest", "pretrain", "evaluate"} <= names
-        listening = [c.laddr.ip for p in process_tree(process) for c in p.net_connections() if c.status == "LISTEN"]
-        assert listening
-        assert set(listening) == {"127.0.0.1"}
+        said = (state / "said").read_text()
+        assert_browser_logs_in_once(said, prefect, mlflow)
+        tree = process_tree(process)
+        listening = {c.laddr for p in tree for c in p.net_connections() if c.status == "LISTEN"}
+        assert {address.ip for address in listening} == {"127.0.0.1"}
+        # The third is of Prefect's runner: each process that it starts has a key of its own for it.
+        assert sorted(answer(port) for _, port in listening) == ["", "401", "401"]
+        asked = subprocess.run(
+            [sys.executable, "-c", ASKING], cwd=paths.ROOT, env=variables(state), capture_output=True, text=True
+        )
+        assert asked.stdout.splitlines()[1:] == [
+            "PrefectEventsClient", "PrefectEventSubscriber", "PrefectLogsSubscriber", "Default"
+        ], asked.stderr  # fmt: skip
+        assert_secret(key, state, tree)
         assert addresses_seen_elsewhere(state) == (prefect, mlflow)
         again = run_up(state, PREFECT_PORT=str(free_port()))
         assert again.returncode == 1
         assert "run already" in again.stderr
-        tree = process_tree(process)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
         assert gone(tree, 60)
         assert not (state / "servers.json").exists()
 
 
+def answer(port: int) -> str:
+    """The status with which a port answers a request without login; "" if it closes the connection."""
+    try:
+        return str(httpx.get(f"http://127.0.0.1:{port}/").status_code)
+    except httpx.RemoteProtocolError:
+        return ""
+
+
+def assert_browser_logs_in_once(said: str, prefect: str, mlflow: str) -> None:
+    """The printed link leads to the form without the key, and its cookie opens all pages and both APIs."""
+    (link,) = re.findall(r"^login +(\S+)", said, re.MULTILINE)
+    with httpx.Client(timeout=20, headers={"Accept": "text/html"}) as browser:
+        form = prefect.removesuffix("api") + "v2/"
+        assert browser.get(form).status_code == browser.get(mlflow).status_code == 401
+        landed = browser.get(link, follow_redirects=True)
+        assert landed.status_code == 200
+        assert str(landed.url) == link.partition("?")[0]
+        assert "text/html" in landed.headers["content-type"]
+        assert browser.get(mlflow).status_code == 200
+        settings = browser.get(prefect.removesuffix("api") + "ui-settings").json()
+        assert (settings["api_url"], settings["auth"]) == (prefect, None)
+        assert browser.post(f"{prefect}/flows/filter", json={}).status_code == 200
+        for page in (landed, browser.get(mlflow)):
+            assert page.headers["x-frame-options"] == "SAMEORIGIN"
+            assert "frame-ancestors 'self'" in page.headers["content-security-policy"]
+
+
+def assert_secret(key: str, state: Path, tree: list[psutil.Process]) -> None:
+    """The key is in no process's arguments, and in no file of the state folder that others could read."""
+    assert not [process for process in tree if key in " ".join(process.cmdline())]
+    files = [path for path in state.rglob("*") if path.is_file() and key.encode() in path.read_bytes()]
+    assert {path.name for path in files} == {"servers.json", "said"}, "`said` is what this test wrote"
+    assert (state / "servers.json").stat().st_mode & 0o777 == 0o600
+    assert state.stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.pipeline
 @pytest.mark.long
-def test_login_is_needed_and_killing_up_leaves_nothing(tmp_path: Path) -> None:
+def test_the_login_of_the_user_is_needed_and_killing_up_leaves_nothing(tmp_path: Path) -> None:
     login = {
         "PREFECT_SERVER_API_AUTH_STRING": "me:secret",
         "MLFLOW_TRACKING_USERNAME": "me",
@@ -110,6 +181,9 @@ def test_login_is_needed_and_killing_up_leaves_nothing(tmp_path: Path) -> None:
         assert "secret" not in (tmp_path / ".greenhouse" / "servers.json").read_text()
         said = (tmp_path / ".greenhouse" / "said").read_text()
         assert f"MLflow    {mlflow}/#/experiments?workflowType=machine_learning" in said  # asked with the login
+        assert "secret" not in said
+        challenge = httpx.get(mlflow).headers["www-authenticate"]
+        assert challenge.startswith("Basic"), "a browser asks for the user's password"
         clients = {name: value for name, value in login.items() if name.startswith("MLFLOW")}
         clients |= {"PREFECT_API_AUTH_STRING": "me:secret"}
         for wrong, says in (

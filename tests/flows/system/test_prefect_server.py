@@ -2,6 +2,8 @@
 
 import base64
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -92,6 +94,36 @@ class Locked(Healthy):
         passes = self.path == "/api/health" or self.headers.get("Authorization") == login
         self.send_response(200 if passes else 401)
         self.end_headers()
+
+
+ASKING = """
+import os
+import httpx
+import prefect
+from flows.system import login
+from flows.system.prefect_server import prefect_server
+from prefect.client.orchestration import get_client
+
+with prefect_server() as url:
+    asked = f"{url}/flows/filter"
+    print(httpx.post(asked, json={}).status_code, httpx.post(asked, json={}, auth=login.prefect_auth()).status_code)
+    with get_client(sync_client=True) as client:
+        print(client.read_flows())
+print([name for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING") if name in os.environ])
+"""
+
+
+@pytest.mark.pipeline
+@pytest.mark.slow
+def test_a_temporary_one_answers_nobody_but_this_command(tmp_path: Path) -> None:
+    """Another account of the machine could start flows by it; Prefect is imported before its login is known."""
+    outside = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_HOME")
+    kept = {name: value for name, value in os.environ.items() if name not in outside}
+    done = subprocess.run(
+        [sys.executable, "-c", ASKING], cwd=subject.paths.ROOT, capture_output=True, text=True,
+        env=kept | {"GREENHOUSE_STATE": str(tmp_path / ".greenhouse")},
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["401 200", "[]", "[]"], done.stderr
 
 
 @pytest.mark.parametrize(
