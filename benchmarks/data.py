@@ -6,7 +6,7 @@
     python -m benchmarks.data --prepare                     the corpora and what is computed once, without timing
 
 Peers come from the `bench` extra. Everything is written to benchmarks/results/data.json and the tables of
-docs/benchmarks-data.md and docs/filter.md are made of that.
+docs/benchmarks-data.md are made of that.
 """
 
 import argparse

@@ -1,28 +1,10 @@
-"""Tables made of benchmarks/results/data.json: docs/filter.md on agreement, docs/cluster.md on a terabyte."""
+"""Table made of benchmarks/results/data.json: docs/cluster.md on a terabyte."""
 
 from benchmarks.stamp import in_words
 
 TERABYTE_MB = 1_000_000
 CORES = 2
 """Of the machine that the rates were measured on; the data stages used both."""
-
-
-def agreement(found: dict) -> str:
-    """Agreement with datatrove per rule set, as it is and with our split into words put into it."""
-    rows = [
-        "| rules | documents | dropped by datatrove | agreement | Cohen's kappa | with our split | its kappa |",
-        "|---|--:|--:|--:|--:|--:|--:|",
-    ]
-    for name, row in found["results"].get("agreement_50_mb", {}).items():
-        shares = [row[key] for key in ("agreement", "kappa", "agreement_same_split", "kappa_same_split")]
-        cells = [
-            name,
-            f"{row['documents']:,}",
-            f"{row['dropped_by_datatrove']:.1%}",
-            *(f"{each:.4f}" for each in shares),
-        ]
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
 
 
 def terabyte(found: dict) -> str:

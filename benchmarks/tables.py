@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"(<!-- (?:goals )?(?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 TABLES: dict[str, tuple[str, Callable[[dict], str]]] = {
     "contestants": ("train", train_table.table),
-    "agreement": ("data", data_table.agreement),
     "terabyte": ("data", data_table.terabyte),
 }
 """Name -> the results it is made of, and by what."""

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import regex
 
-SPACE, WORD, ALPHA, UNSPACED, PUNCTUATION, SYMBOL, TERMINAL = (np.uint8(1 << bit) for bit in range(7))
-"""Kinds of a code point, one bit each: white space; in a word; a letter; of a script without spaces; punctuation by its
-Unicode category; what Gopher's rules take for a symbol (that, controls and all ASCII signs); ends a sentence (UAX 44).
+SPACE, WORD, ALPHA, ALNUM, UNSPACED, TERMINAL = (np.uint8(1 << bit) for bit in range(6))
+"""Kinds of a code point, one bit each: white space; in a word; a letter; a letter or a digit; of a script without
+spaces; ends a sentence (UAX 44).
 """
 
 _UNKNOWN = np.uint8(0x80)
@@ -52,11 +52,8 @@ def kind_of(code: int) -> int:
     character = chr(code)
     in_word = character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M"
     unspaced = in_word and any(first <= code <= last for first, last in UNSPACED_RANGES)
-    category = unicodedata.category(character)
-    symbol = category[0] == "P" or category == "Cc" or (code < 0x80 and not (in_word or character.isspace()))
-    kinds = SPACE * character.isspace() | WORD * in_word | ALPHA * character.isalpha() | UNSPACED * unspaced
-    kinds |= PUNCTUATION * (category[0] == "P") | SYMBOL * (symbol or character == "_")
-    return int(kinds | TERMINAL * bool(_SENTENCE_END.match(character)))
+    kinds = SPACE * character.isspace() | WORD * in_word | ALPHA * character.isalpha() | ALNUM * character.isalnum()
+    return int(kinds | UNSPACED * unspaced | TERMINAL * bool(_SENTENCE_END.match(character)))
 
 
 _TABLE = np.full(0x110000, _UNKNOWN, dtype=np.uint8)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.stages.filter.lines import Lines, ends_in_ellipsis, find_lines, is_any, occurrences
-from components.stages.filter.word_tokens import Tokens, stretches, tokenise
-from components.text.codepoints import PUNCTUATION, TERMINAL, Hasher, Scan, scan
+from components.stages.filter.words import Words, find_words
+from components.text.codepoints import SPACE, TERMINAL, UNSPACED, WORD, Hasher, Scan, scan
 
 LINE_ENDS = ".?!\"'"
 POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
@@ -32,12 +32,12 @@ class LineFacts:
     sentences: np.ndarray
 
 
-def c4_scores(scanned: Scan, lines: Lines, tokens: Tokens, count: int) -> dict[str, np.ndarray]:
+def c4_scores(scanned: Scan, lines: Lines, words: Words, count: int) -> dict[str, np.ndarray]:
     """Sentences, and lines with "lorem ipsum" and with a curly bracket, per text; see `quality.scores`."""
-    starts, ends = stretches(scanned)
+    starts, ends = _stretches(scanned)
     long = starts[ends - starts > MAX_WORD_CHARS]
     candidate = (lines.within(starts) >= MIN_LINE_WORDS) & (lines.within(long) == 0)
-    facts = _facts(scanned, lines, tokens)
+    facts = _facts(scanned, lines, words)
     _without_citations(scanned, lines, candidate, facts)
     text = candidate & facts.ends_well
     prose = text & ~facts.javascript
@@ -54,7 +54,7 @@ def c4_scores(scanned: Scan, lines: Lines, tokens: Tokens, count: int) -> dict[s
     }
 
 
-def _facts(scanned: Scan, lines: Lines, tokens: Tokens) -> LineFacts:
+def _facts(scanned: Scan, lines: Lines, words: Words) -> LineFacts:
     text = lowered(scanned.text)
 
     def has(*phrases: str) -> np.ndarray:
@@ -65,28 +65,32 @@ def _facts(scanned: Scan, lines: Lines, tokens: Tokens) -> LineFacts:
 
     ends_well = lines.full & is_any(scanned.codes, lines.last, LINE_ENDS) & ~ends_in_ellipsis(scanned.codes, lines)
     return LineFacts(
-        ends_well, has("lorem ipsum"), has("javascript"), has("{"), has(*POLICIES), _sentences(scanned, lines, tokens)
+        ends_well, has("lorem ipsum"), has("javascript"), has("{"), has(*POLICIES), _sentences(scanned, lines, words)
     )
 
 
-def _sentences(scanned: Scan, lines: Lines, tokens: Tokens) -> np.ndarray:
-    """Sentences per line: one, and one more where a token that is no punctuation follows a mark that ends sentences.
+def _stretches(scanned: Scan) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends of all runs of characters that are no white space: C4's words."""
+    space = np.concatenate([[True], (scanned.kinds & SPACE) != 0])  # the last is: a newline follows each text
+    changes = np.flatnonzero(space[1:] != space[:-1])
+    return changes[0::2], changes[1::2]
 
-    Example, one line: `Yes . No ! ! Then` has marks after 1, 3 and 4 tokens. `inside` are Yes, No and Then, with 0, 1
-    and 3 marks before them: No and Then have more than the one before, so each begins a sentence, and there are 3.
+
+def _sentences(scanned: Scan, lines: Lines, words: Words) -> np.ndarray:
+    """Sentences per line: one, and one more where a word follows a mark that ends sentences.
+
+    A mark inside a word ends none: 3.14, numpy.array. Example, one line: `Yes. No!! Then`. The words Yes, No and Then
+    have 0, 1 and 3 marks before them: No and Then have more than the word before, so each begins a sentence.
     """
     kinds = scanned.kinds
-    mark = (tokens.ends - tokens.starts == 1) & ((kinds[tokens.starts] & TERMINAL) != 0)
-    inside = np.flatnonzero((tokens.count_inside((kinds & PUNCTUATION) == 0) > 0) & ~mark)
-    marks_before = np.cumsum(mark)[inside]  # `inside` are no marks themselves
-    # The first of a line is compared with the marks before the line, the others with those before the one before.
-    line = np.searchsorted(lines.ends, tokens.starts, side="right")
-    first_token = np.searchsorted(line, line[inside])  # of its line
-    before_line = np.concatenate([[0], np.cumsum(mark)])[first_token]
-    previous = np.concatenate([[-1], marks_before[:-1]])
-    same_line = np.concatenate([[False], line[inside][1:] == line[inside][:-1]])
-    begins = marks_before > np.where(same_line, previous, before_line)
-    return 1 + np.bincount(line[inside][begins], minlength=len(lines.starts))
+    goes_on = (kinds & WORD != 0) & (kinds & UNSPACED == 0)
+    marks = np.flatnonzero((kinds[:-1] & TERMINAL != 0) & ~goes_on[1:])
+    before = np.searchsorted(marks, words.starts)
+    # The first word of a line is compared with the start of the line, the others with the word before.
+    line = np.searchsorted(lines.ends, words.starts, side="right")
+    is_first = np.diff(line, prepend=-1) > 0
+    previous = np.where(is_first, np.searchsorted(marks, lines.starts)[line], np.append(-1, before[:-1]))
+    return 1 + np.bincount(line[before > previous], minlength=len(lines.starts))
 
 
 def _without_citations(scanned: Scan, lines: Lines, candidate: np.ndarray, facts: LineFacts) -> None:
@@ -111,7 +115,7 @@ def _without_citations(scanned: Scan, lines: Lines, candidate: np.ndarray, facts
     cleaned_lines = find_lines(again)
     # White space at the end of a line stays, so the last character may be white space here.
     cleaned_lines.last = np.maximum(cleaned_lines.last, cleaned_lines.ends - 1)
-    better = _facts(again, cleaned_lines, tokenise(again, Hasher(again.codes)))
+    better = _facts(again, cleaned_lines, find_words(again, Hasher(again.codes)))
     for name, values in vars(facts).items():
         values[numbers] = getattr(better, name)
 

@@ -2,10 +2,9 @@
 
 Sources: Rae et al. 2021 (Gopher, arXiv:2112.11446, table A1), Raffel et al. 2020 (C4, JMLR 21/140), Penedo et al. 2024
 (FineWeb, arXiv:2406.17557); where they leave room, a score is what datatrove 0.10 computes, whose decisions the field
-compares with. Each score is per document; limits are applied elsewhere (`rules`), so that one pass serves any limits.
-
-A *token* is what `spacy_rules.split` makes of the text (spaCy's English words and punctuation marks); a *word* is a
-token that is not all symbols. All shares are 0 for a document without the thing counted.
+compares with, but for what a word is: `words.Words` says it, datatrove takes spaCy's tokens, punctuation marks among
+them. Each score is per document; limits are applied elsewhere (`rules`), so that one pass serves any limits. All shares
+are 0 for a document without the thing counted.
 """
 
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ import numpy as np
 from components.stages.filter.array_counts import repeats, share, within
 from components.stages.filter.boilerplate import boilerplate, mojibake
 from components.stages.filter.line_signals import line_scores
-from components.stages.filter.word_tokens import Tokens, tokenise
-from components.text.codepoints import ALPHA, SPACE, SYMBOL, UNSPACED, Hasher, Scan, hash_word, mixed, scan, text_blocks
+from components.stages.filter.words import Words, find_words
+from components.text.codepoints import ALPHA, UNSPACED, Hasher, Scan, hash_word, mixed, scan, text_blocks
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """Gopher's list, in lower case as there."""
@@ -40,32 +39,29 @@ def _scores(texts: Sequence[str]) -> Scores:
     """The same, of a block."""
     scanned = scan(texts)
     hasher = Hasher(scanned.codes)
-    tokens = tokenise(scanned, hasher)
+    words = find_words(scanned, hasher)
     num_chars = np.diff(scanned.bounds) - 1
     return (
         {"num_chars": num_chars, "boilerplate": boilerplate(texts), "mojibake": mojibake(texts)}
-        | word_scores(scanned, tokens)
-        | line_scores(scanned, hasher, tokens, num_chars)
-        | ngram_scores(tokens, num_chars)
+        | word_scores(scanned, words)
+        | line_scores(scanned, hasher, words, num_chars)
+        | ngram_scores(words, num_chars)
     )
 
 
-def word_scores(scanned: Scan, tokens: Tokens) -> Scores:
+def word_scores(scanned: Scan, words: Words) -> Scores:
     """Counts and ratios of words: Gopher's quality rules."""
-    kinds, num_tokens = scanned.kinds, np.diff(tokens.bounds)
-    is_letter = (kinds & ALPHA) != 0
+    num_words = words.counts
+    is_letter = (scanned.kinds & ALPHA) != 0
     letters = np.flatnonzero(is_letter)
-    is_word = tokens.count_inside((kinds & (SYMBOL | SPACE)) == 0) > 0
-    num_words = tokens.sums(is_word)
-    unspaced = scanned.count(letters[(kinds[letters] & UNSPACED) != 0])
+    unspaced = scanned.count(letters[(scanned.kinds[letters] & UNSPACED) != 0])
     hashes = scanned.count(np.flatnonzero(scanned.codes == ord("#")))
     return {
         "num_words": num_words,
-        "num_tokens": num_tokens,
-        "mean_word_length": share(tokens.sums((tokens.ends - tokens.starts) * is_word), num_words),
-        "alpha_words": share(tokens.sums(tokens.count_inside(is_letter) > 0), num_tokens),
-        "symbols_per_word": share(np.maximum(hashes, _ellipses(scanned)), num_tokens),
-        "stop_words": _stop_words(tokens),
+        "mean_word_length": share(words.sums(words.ends - words.starts), num_words),
+        "alpha_words": share(words.sums(words.holding(is_letter)), num_words),
+        "symbols_per_word": share(np.maximum(hashes, _ellipses(scanned)), num_words),
+        "stop_words": _stop_words(words),
         "unspaced_letters": share(unspaced, scanned.count(letters)),
     }
 
@@ -83,26 +79,26 @@ def _ellipses(scanned: Scan) -> np.ndarray:
     return threes.astype(np.int64) + scanned.count(np.flatnonzero(codes == ord("…")))
 
 
-def _stop_words(tokens: Tokens) -> np.ndarray:
+def _stop_words(words: Words) -> np.ndarray:
     """How many different stop words each text has."""
-    total = np.zeros(len(tokens.bounds) - 1, dtype=np.int64)
+    total = np.zeros(len(words.bounds) - 1, dtype=np.int64)
     for word in STOP_WORDS:
-        found = np.flatnonzero(tokens.hashes == hash_word(word))
-        total += np.diff(np.searchsorted(found, tokens.bounds)) > 0
+        found = np.flatnonzero(words.hashes == hash_word(word))
+        total += np.diff(np.searchsorted(found, words.bounds)) > 0
     return total
 
 
-def ngram_scores(tokens: Tokens, num_chars: np.ndarray) -> Scores:
+def ngram_scores(words: Words, num_chars: np.ndarray) -> Scores:
     """Shares of characters in the most frequent n-gram (n = 2 to 4) and in repeated n-grams (n = 5 to 10), by Gopher.
 
     A gram can only be repeated where the one word shorter is, so each n looks only where the last one found repeats.
     """
-    document = np.repeat(np.arange(len(num_chars)), np.diff(tokens.bounds))
-    room = tokens.bounds[1:][document] - np.arange(len(document))  # tokens from here to the end of the text
-    lengths = np.zeros(len(document) + 1, dtype=np.int64)  # characters of all tokens before each
-    np.cumsum(tokens.ends - tokens.starts, out=lengths[1:])
-    keys = within(tokens.hashes, document)
-    # `start` has the tokens at which a gram begins that may be repeated, `keys` the hash of each.
+    document = np.repeat(np.arange(len(num_chars)), np.diff(words.bounds))
+    room = words.bounds[1:][document] - np.arange(len(document))  # words from here to the end of the text
+    lengths = np.zeros(len(document) + 1, dtype=np.int64)  # characters of all words before each
+    np.cumsum(words.ends - words.starts, out=lengths[1:])
+    keys = within(words.hashes, document)
+    # `start` has the words at which a gram begins that may be repeated, `keys` the hash of each.
     # For "x a b c y a b d":
     #   n = 2: of the starts 0 to 6 only "a b" is repeated, so start = 1 5
     #   n = 3: "a b c" and "a b d" differ: start is empty, and no longer gram can be repeated either
@@ -110,7 +106,7 @@ def ngram_scores(tokens: Tokens, num_chars: np.ndarray) -> Scores:
     for n in range(2, max(DUPLICATE_NGRAMS) + 1):
         fits = room[start] >= n
         start = start[fits]
-        keys = mixed(keys[fits]) + tokens.hashes[start + n - 1]  # one word longer
+        keys = mixed(keys[fits]) + words.hashes[start + n - 1]  # one word longer
         groups, first, count = repeats(keys)
         repeated = count > 1
         start, keys = start[repeated], keys[repeated]
@@ -118,7 +114,7 @@ def ngram_scores(tokens: Tokens, num_chars: np.ndarray) -> Scores:
         chars = lengths[start + n] - lengths[start]
         if n in TOP_NGRAMS:
             top = _top(document[start], chars + n - 1, first, count, len(num_chars))  # n - 1 spaces between
-            result[f"top_{n}gram"] = share(np.where(top, top, _first_gram(tokens, lengths, n)), num_chars)
+            result[f"top_{n}gram"] = share(np.where(top, top, _first_gram(words, lengths, n)), num_chars)
         elif n in DUPLICATE_NGRAMS:
             counted = start[_duplicates(start, groups, n)]
             covered = np.bincount(document[counted], lengths[counted + n] - lengths[counted], len(num_chars))
@@ -139,10 +135,10 @@ def _top(
     return result
 
 
-def _first_gram(tokens: Tokens, lengths: np.ndarray, n: int) -> np.ndarray:
+def _first_gram(words: Words, lengths: np.ndarray, n: int) -> np.ndarray:
     """Characters of each text's first n-gram, the most frequent one where none repeats; 0 if there is none."""
-    first = tokens.bounds[:-1]
-    whole = np.diff(tokens.bounds) >= n
+    first = words.bounds[:-1]
+    whole = np.diff(words.bounds) >= n
     last = np.where(whole, first + n, first)
     return np.where(whole, lengths[last] - lengths[first] + n - 1, 0)
 
@@ -164,16 +160,16 @@ def _duplicates(start: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
     This order makes it a loop: whether a gram is read depends on all before it. It sees repeated grams only.
 
     Args:
-        start: (m,) first tokens of all grams that occur more than once in their text, in order.
+        start: (m,) first words of all grams that occur more than once in their text, in order.
         groups: (m,) the same number for equal grams of a text.
     """
     seen = bytearray(int(groups.max()) + 1 if len(groups) else 0)
     counted, free = [], 0
-    for index, (token, group) in enumerate(zip(start.tolist(), groups.tolist(), strict=True)):
-        if token >= free:
+    for index, (place, group) in enumerate(zip(start.tolist(), groups.tolist(), strict=True)):
+        if place >= free:
             if seen[group]:
                 counted.append(index)
-                free = token + n
+                free = place + n
             else:
                 seen[group] = 1
     return counted

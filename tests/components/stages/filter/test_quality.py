@@ -1,7 +1,6 @@
 """Scores from arrays, against the rules written in plain Python."""
 
 import re
-import string
 import unicodedata
 from collections import Counter
 
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from components.params import Filter
 from components.stages.filter.quality import STOP_WORDS, scores
 from components.stages.filter.rules import RULES, broken_rules, limits_for
-from components.stages.filter.spacy_rules import split
 from tests.components.real_text import modules
 
 ODD_TEXTS = [
@@ -33,20 +31,20 @@ ODD_TEXTS = [
 ]
 
 
-def plain_tokens(text: str) -> list[str]:
-    """Stretches without white space, split; each character of a script without spaces by itself."""
-    tokens: list[str] = []
-    for word in (word for stretch in text.split() for word in split(stretch)):
-        tokens += [
-            part for part in regex.split(r"(?V1)([[\u2e80-\u312f\u31a0-\u9fff]&&[\p{L}\p{N}\p{M}]])", word) if part
-        ]
-    return tokens
+def in_word(character: str) -> bool:
+    """Letters, digits, `_` and combining marks."""
+    return character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M"
 
 
-def is_symbol(character: str) -> bool:
-    """What Gopher's rules take for a symbol."""
-    category = unicodedata.category(character)
-    return category[0] == "P" or category == "Cc" or character in string.punctuation
+def is_alone(character: str) -> bool:
+    """Those of the scripts without spaces that these texts have."""
+    return in_word(character) and ("\u2e80" <= character <= "\u312f" or "\u31a0" <= character <= "\u9fff")
+
+
+def plain_words(text: str) -> list[str]:
+    """Runs of characters in words, and each of those that stand alone, that have a letter or a digit."""
+    spread = "".join(f" {each} " if is_alone(each) else each if in_word(each) else " " for each in text)
+    return [word for word in spread.split() if any(map(str.isalnum, word))]
 
 
 def repeated(pieces: list[str]) -> list[str]:
@@ -61,8 +59,7 @@ def characters(pieces: list[str]) -> int:
 
 def plain_scores(text: str) -> dict[str, float]:
     """The documented definitions, one by one, as datatrove computes them."""
-    tokens = plain_tokens(text)
-    words = [token for token in tokens if not all(map(is_symbol, token))]
+    words = plain_words(text)
     lines = text.split("\n")[: -1 if text.endswith("\n") or not text else None]
     pieces = re.split(r"\n+", text) if text else []
     paragraphs = [part for part in re.split(r"\n{2,}", text.strip()) if part]
@@ -71,11 +68,10 @@ def plain_scores(text: str) -> dict[str, float]:
     result: dict[str, float] = {
         "num_chars": len(text),
         "num_words": len(words),
-        "num_tokens": len(tokens),
         "mean_word_length": ratio(characters(words), len(words)),
-        "alpha_words": ratio(sum(any(c.isalpha() for c in token) for token in tokens), len(tokens)),
-        "symbols_per_word": ratio(max(text.count("#"), dots), len(tokens)),
-        "stop_words": sum(word in tokens for word in STOP_WORDS),
+        "alpha_words": ratio(sum(any(c.isalpha() for c in word) for word in words), len(words)),
+        "symbols_per_word": ratio(max(text.count("#"), dots), len(words)),
+        "stop_words": sum(word in words for word in STOP_WORDS),
         "bullet_lines": ratio(sum(line.lstrip().startswith(("•", "-")) for line in lines), len(lines)),
         "ellipsis_lines": ratio(sum(line.rstrip().endswith(("...", "…")) for line in lines), len(lines)),
         "duplicate_lines": ratio(len(repeated(pieces)), len(pieces)),
@@ -85,17 +81,17 @@ def plain_scores(text: str) -> dict[str, float]:
         "punctuated_lines": ratio(sum(line.endswith(tuple(".?!。")) for line in full), len(full)),
         "short_lines": ratio(sum(len(line) <= 30 for line in full), len(full)),
         "repeated_line_chars": ratio(characters(repeated(full)), len(text.replace("\n", ""))),
-        "newlines_per_word": ratio(text.count("\n"), len(tokens)),
+        "newlines_per_word": ratio(text.count("\n"), len(words)),
     }
     result |= plain_c4(text)
     for n in (2, 3, 4):
-        grams = Counter(" ".join(tokens[at : at + n]) for at in range(len(tokens) - n + 1))
+        grams = Counter(" ".join(words[at : at + n]) for at in range(len(words) - n + 1))
         top, count = grams.most_common(1)[0] if grams else ("", 0)
         result[f"top_{n}gram"] = ratio(len(top) * count, len(text))
     for n in range(5, 11):
         seen, chars, at = set[tuple[str, ...]](), 0, 0
-        while at < len(tokens) - n + 1:
-            gram = tuple(tokens[at : at + n])
+        while at < len(words) - n + 1:
+            gram = tuple(words[at : at + n])
             chars, at = (chars + characters([*gram]), at + n) if gram in seen else (chars, at + 1)
             seen.add(gram)
         result[f"duplicate_{n}gram"] = ratio(chars, len(text))
@@ -125,13 +121,17 @@ def plain_c4(text: str) -> dict[str, float]:
 
 
 def plain_sentences(line: str) -> int:
-    """A sentence begins with the line, and with the first word after a mark that ends sentences."""
-    count, ended = 1, False
-    for token in plain_tokens(line):
-        if len(token) == 1 and regex.match(r"\p{Sentence_Terminal}", token):
+    """A sentence begins with the line, and with the first word after a mark that ends sentences and is in no word."""
+    count, ended, rest = 1, False, line
+    while rest:
+        following = rest[1:2] or " "
+        if regex.match(r"\p{Sentence_Terminal}", rest) and (is_alone(following) or not in_word(following)):
             ended = True
-        elif not all(unicodedata.category(character)[0] == "P" for character in token):
-            count, ended = count + ended, False
+        word = plain_words(rest)[:1]
+        if word and rest.startswith(word[0]):
+            count, ended, rest = count + ended, False, rest[len(word[0]) :]
+        else:
+            rest = rest[1:]
     return count
 
 

@@ -2,10 +2,13 @@
 
 import ast
 import re
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
@@ -100,6 +103,30 @@ def test_pins_agree_with_the_constraints() -> None:
     constrained = {name.lower(): version for name, _, version in (line.partition("==") for line in lines)}
     for name, pin in pinned_packages.load()["packages"].items():
         assert constrained[name.lower()] == pin["version"], name
+
+
+def installed_with_the_project() -> set[str]:
+    """Names of all packages that the project's dependencies bring, those of its extras left out."""
+    project = tomllib.loads((Path(pinned_packages.PINS).parents[1] / "pyproject.toml").read_text())["project"]
+    todo, seen = [Requirement(line) for line in project["dependencies"]], set[tuple[str, frozenset[str]]]()
+    while todo:
+        needed = todo.pop()
+        key = canonicalize_name(needed.name), frozenset(needed.extras)
+        if key in seen or (needed.marker and not needed.marker.evaluate()):
+            continue
+        seen.add(key)
+        for line in map(Requirement, metadata.requires(needed.name) or []):
+            if not line.marker or any(line.marker.evaluate({"extra": extra}) for extra in ("", *needed.extras)):
+                line.marker = None
+                todo.append(line)
+    return {name for name, _ in seen}
+
+
+def test_no_tool_of_development_is_in_the_corpus() -> None:
+    """pytest and accelerate were: an upgrade of the test runner changed the training text."""
+    installed = installed_with_the_project()
+    assert [name for name in pinned_packages.load()["packages"] if canonicalize_name(name) not in installed] == []
+    assert not {"pytest", "accelerate"} & installed
 
 
 def test_documents_say_where_they_come_from(tmp_path: Path) -> None:
