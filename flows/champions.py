@@ -17,7 +17,7 @@ from components import params as schema
 from components.core.errors import UserError
 from components.params import Params
 from flows.system import paths, processes
-from flows.system.command import parser_of, run_command
+from flows.system.command import run_command
 from flows.system.run_folder import own_run
 
 RECORD_S = 60.0
@@ -95,7 +95,6 @@ def against_champion(now: Any, model: str, params: Params) -> Any:
 
 def main() -> None:
     """Compare the models of this checkout."""
-    parser_of("champions", __doc__).parse_args()
     deadline = time.monotonic() + RECORD_S
     while not all(stage.recorded for stage in own_run().stages() if stage.ended) and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -1,12 +1,4 @@
-"""Two states of the pipeline side by side: what differs, what that did to each metric, and what each has cost.
-
-    python -m flows.compare workspace my-experiment
-    python -m flows.compare greenhouse-causal-2@champion workspace
-
-A and B are `workspace`, a git revision, a DVC experiment, a pipeline run of MLflow, or a registered model's alias.
-Scores are compared item by item on the items both answered, with the interval of the difference; scores on different
-held-out sets do not compare, and are not shown. Where `flows.seeds` ran, intervals cover works and seeds.
-"""
+"""`greenhouse compare`: two states of the pipeline side by side."""
 
 import csv
 import textwrap
@@ -22,7 +14,6 @@ from components.params import FURTHER, Evaluate
 from components.stages.account.summary import MODELS
 from components.stages.account.summary import scores as stage_scores
 from flows.system import dvc, paths
-from flows.system.command import parser_of, run_command
 from flows.tracking import seed_runs
 from flows.tracking.snapshots import ObjectCache, Snapshot, find
 from flows.tracking.team_ledger import ledger_of
@@ -176,7 +167,7 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
     yield from score_table(rows, resampling(a).confidence)
     yield "* differs from zero at 5 % after Holm's correction for all metrics of models that differ"
     if without and all(row.name in without or row.low is None or is_same(row) for row in rows):
-        yield "intervals cover works and items, not another seed: `python -m flows.seeds` measures that"
+        yield "intervals cover works and items, not another seed: `greenhouse study seeds` measures that"
     elif without:
         yield from textwrap.wrap(f"intervals cover works and seeds, but not seeds for {', '.join(without)}", 110)
     yield from scored_by_themselves(a, b, [row.name for row in rows])
@@ -324,17 +315,22 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
     yield from energy_lines(a, b)
 
 
-def main() -> None:
-    parser = parser_of("compare", __doc__)
-    parser.add_argument("a", metavar="A")
-    parser.add_argument("b", metavar="B")
-    arguments = parser.parse_args()
-    if not arguments.a or not arguments.b:
-        raise UserError("name two states: make compare A=workspace B=NAME, such as a git revision or a DVC experiment")
-    a, b = find(arguments.a), find(arguments.b)
-    for line in report(a, b):
+def compare(a: str, b: str = "workspace", /) -> None:
+    """Two states of the pipeline side by side: what differs, what that did to each metric, and what each has cost.
+
+    greenhouse compare workspace my-experiment
+    greenhouse compare greenhouse-causal-2@champion
+
+    A and B are `workspace`, a git revision, a DVC experiment, a pipeline run of MLflow, or a registered model's alias.
+    Scores are compared item by item on the items both answered, with the interval of the difference; scores on
+    different held-out sets do not compare, and are not shown. Where `greenhouse study seeds` ran, intervals cover works
+    and seeds.
+
+    Args:
+        a: the state before.
+        b: the state after; `workspace` if it is left out.
+    """
+    if not a or not b:
+        raise UserError("name two states: greenhouse compare workspace NAME, such as a git revision or an experiment")
+    for line in report(find(a), find(b)):
         print(line, flush=True)
-
-
-if __name__ == "__main__":
-    run_command("compare", main)

@@ -1,15 +1,4 @@
-"""Ask the gate whether new models replace the champions, and give the alias `champion` to those that do.
-
-    python -m flows.promote                        the workspace's models
-    python -m flows.promote my-experiment
-    python -m flows.promote workspace --override causal="demo for Monday"
-
-Each registered model is judged by itself against its present champion: by its primary metric, guards and limits in
-`promote.rules`, over works and seeds (`python -m flows.seeds` measures the noise of seeds; without it nothing is
-promoted). The smallest gain that could be told from none, or why it is not known, is printed before the verdict. The
-verdict is an artifact of the flow, tags of the model's version and a paragraph of the report; so is a promotion by
-override, with its reason.
-"""
+"""`greenhouse promote`: whether new models replace the champions, and the alias `champion` for those that do."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +16,6 @@ from components.studies.promotion_gate import Verdict, judge
 from flows.execution import cli
 from flows.execution.stage import Study
 from flows.system import paths
-from flows.system.command import parser_of, run_command
 from flows.tracking import mlflow_run, seed_runs
 from flows.tracking.snapshots import Snapshot, find
 
@@ -149,24 +137,28 @@ def carry_out(mlflow: Any, judgement: Judgement) -> None:
 STUDY = Study("promote", Promotion, "The gate's verdict", run_study)
 
 
-def main() -> int:
-    """Ask the gate from a terminal."""
-    parser = parser_of("promote", __doc__)
-    parser.add_argument("challenger", nargs="?", help="snapshot that would replace the champions")
-    parser.add_argument(
-        "--override", action="append", default=[], metavar="KIND=REASON",
-        help="promote this kind of model whatever the gate says; the reason is recorded",
-    )  # fmt: skip
-    arguments = parser.parse_args()
-    override = dict(row.partition("=")[::2] for row in arguments.override)
+def promote(challenger: str = "", /, *, override: tuple[str, ...] = ()) -> int:
+    """Ask the gate whether new models replace the champions, and give the alias `champion` to those that do.
+
+    greenhouse promote                        the workspace's models
+    greenhouse promote my-experiment
+    greenhouse promote workspace --override causal="demo for Monday"
+
+    Each registered model is judged by itself against its present champion: by its primary metric, guards and limits in
+    `promote.rules`, over works and seeds (`greenhouse study seeds` measures the noise of seeds; without it nothing is
+    promoted). The smallest gain that could be told from none, or why it is not known, is printed before the verdict.
+    The verdict is an artifact of the flow, tags of the model's version and a paragraph of the report; so is a promotion
+    by override, with its reason.
+
+    Args:
+        challenger: snapshot that would replace the champions.
+        override: KIND=REASON: promote this kind of model whatever the gate says; the reason is recorded.
+    """
+    reasons = dict(row.partition("=")[::2] for row in override)
     try:
-        chosen = Promotion(challenger=arguments.challenger or "workspace", override=override)
+        chosen = Promotion(challenger=challenger or "workspace", override=reasons)
     except ValidationError as error:
         raise UserError(schema.explain(error, "")) from None
     from flows.forms import study_form
 
     return cli.run(study_form(STUDY), REPORTS / "report.md", params=chosen)
-
-
-if __name__ == "__main__":
-    run_command("promote", main)

@@ -1,6 +1,6 @@
 """Tasks with a score above the best rule without a model that was tried, in runs that differ in their seeds.
 
-Counts what `python -m flows.seeds` left in this checkout: the workspace and its experiments. A task of a model counts
+Counts what `greenhouse study seeds` left in this checkout: the workspace and its experiments. A task of a model counts
 once, if in two of three runs one of its scores has the lower end of its interval (of the paired gain, where there is
 one) above its baseline. Baselines that are a model in another state (without steps, before tuning) never count.
 """

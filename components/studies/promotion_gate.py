@@ -189,7 +189,7 @@ def _primary(
         seed = f"{'an unlucky' if worse else 'a lucky'} seed would do"
         gain = interval(row.improvement, row.low, row.high, "+.4f")
         text = f"{name} {row.a:.4f} -> {row.b:.4f}, improvement {gain} over works alone: {told}"
-        return None, ("inconclusive", f"{text}; seed noise not measured, so {seed}; run `python -m flows.seeds`")
+        return None, ("inconclusive", f"{text}; seed noise not measured, so {seed}; run `greenhouse study seeds`")
     row = over_seeds(row, noise, confidence)
     assert row.low is not None
     assert row.high is not None

@@ -158,7 +158,7 @@ def _start(log: Path, key: str) -> tuple[subprocess.Popen, str]:
     environment = os.environ | {"PREFECT__SERVER_EPHEMERAL": "1", KEY: key}
     with listener(0) as opened, open(log, "w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.serving.access_control", "prefect", "--socket", str(opened.fileno())],
+            [sys.executable, "-m", "flows.serving.access_control", "prefect", str(opened.fileno())],
             cwd=paths.ROOT, env=environment, pass_fds=(opened.fileno(),),
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=processes.dies_with_parent(),
             start_new_session=True,  # Ctrl-C would end it first, and what is stopped then could not report to it

@@ -45,8 +45,8 @@ from flows.tracking.team_ledger import ledger_of
 
 EVALUATION = "reports/evaluate/details"
 VERIFIED, COMPARED = paths.FINDINGS / "verified", paths.FINDINGS / "compared"
-"""Records of `flows.verify` by the model's hash, and of comparisons with the champion by the evaluation's and, in it,
-the model's."""
+"""Records of `greenhouse verify` by the model's hash, and of comparisons with the champion by the evaluation's and, in
+it, the model's."""
 
 
 def target(model: str, stages: list[str], made: Collection[str] = ()) -> str:
@@ -106,6 +106,14 @@ def files_of(one: Snapshot) -> Files:
             raise UserError(f"{path} of {one.name}: {error}") from None
 
     return file
+
+
+def names_of(one: Snapshot, model: str) -> list[str]:
+    """Relative paths of the files in a model's folder."""
+    if one.kind == "workspace":
+        folder = paths.ROOT / "models" / model
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(ObjectCache().files(one.outputs()[f"models/{model}"]))
 
 
 def tunings_of(one: Snapshot) -> Tunings:
@@ -184,7 +192,7 @@ def origin(one: Snapshot, model: str, where: str = "") -> ModelOrigin:
     name = one.name if "@" in one.name else model.replace("/", "@")
     at = "" if one.kind == "workspace" or "@" in one.name else one.name
     experiment = own_experiment() if one.kind == "workspace" else one.name if one.kind == "experiment" else ""
-    copy = f"python -m flows.export {name}{f' --at {at}' if at else ''} --format hub --out model"
+    copy = f"greenhouse export {name}{f' --at {at}' if at else ''} --to hub --out model"
     elsewhere = one.kind != "workspace" and not where
     return ModelOrigin(
         state=one.name,

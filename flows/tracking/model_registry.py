@@ -19,7 +19,7 @@ from components.stages.account.model_answers import lineage
 TASKS = {
     "causal": ("text-generation", "AutoModelForCausalLM"),
     "instruct": ("llm/v1/chat", "AutoModelForCausalLM"),
-    **{branch: ("llm/v1/chat", "AutoModelForCausalLM") for branch in FURTHER},
+    **dict.fromkeys(FURTHER, ("llm/v1/chat", "AutoModelForCausalLM")),
     "masked": ("fill-mask", "AutoModelForMaskedLM"),
     "classify": ("text-classification", "AutoModelForSequenceClassification"),
 }

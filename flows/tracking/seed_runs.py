@@ -4,7 +4,7 @@
         held-out set -> settings -> run -> items (hash in DVC's cache), scores,
         model (its hash)
 
-Seed noise belongs to a registered name, a held-out set and settings. `python -m flows.seeds` writes it; the gate,
+Seed noise belongs to a registered name, a held-out set and settings. `greenhouse study seeds` writes it; the gate,
 the comparison and the report read it.
 """
 
@@ -84,7 +84,7 @@ class SeedRuns:
 
     @classmethod
     def of(cls, name: str, heldout: str) -> "SeedRuns":
-        """What `flows.seeds` measured; nothing if it never ran."""
+        """What `greenhouse study seeds` measured; nothing if it never ran."""
         path = _path(name)
         return cls(read_json(path).get(heldout, {}) if path.exists() else {})
 

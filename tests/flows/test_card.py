@@ -1,8 +1,7 @@
-"""`python -m flows.card`: the page, the JSON with its schema; bad input in one sentence."""
+"""`greenhouse card`: the page, the JSON with its schema; bad input in one sentence."""
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from dvc.repo import Repo
 
 from components.core.errors import UserError
 from components.stages.account.answers import AgainstChampion, ModelAnswers, NotKnown, QualityAnswer, Verification
-from flows import card
+from flows import cli
 from flows.system import paths
 from flows.tracking import model_origin
 from flows.tracking.snapshots import ObjectCache, Snapshot
@@ -39,8 +38,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """What the command prints."""
-    monkeypatch.setattr(sys, "argv", ["card", *arguments])
-    card.main()
+    assert cli.answer(["card", *arguments]) == 0
     return capsys.readouterr().out
 
 
@@ -139,7 +137,7 @@ def test_scores_and_champion_of_an_earlier_model_are_not_said_of_this_one(
     assert "bits of answers" not in said
     assert "greenhouse-instruct-2" not in said
     assert "Evaluate has not scored finetune/instruct as it is now" in said
-    assert "`python -m flows.pipeline` to its end scores it" in said
+    assert "`greenhouse run` to its end scores it" in said
     assert "choice accuracy 0.500" in said  # its own stage measured that of these very weights
 
 
@@ -173,8 +171,8 @@ def test_in_the_worktree_of_an_experiment_the_rebuild_is_of_the_experiment(
 ) -> None:
     """Its own account stage, which runs before the experiment is saved, named the workspace's model."""
     one = Snapshot("workspace", "workspace", LOCK)
-    assert model_origin.origin(one, "finetune/instruct").rebuild.command == "python -m flows.verify finetune@instruct"
+    assert model_origin.origin(one, "finetune/instruct").rebuild.command == "greenhouse verify finetune@instruct"
     monkeypatch.setattr(paths, "WORKTREES", workspace.parent)
     rebuild = model_origin.origin(one, "finetune/instruct").rebuild
     assert rebuild.experiment == "greenhouse"
-    assert rebuild.command == "python -m flows.verify finetune@instruct --at greenhouse"
+    assert rebuild.command == "greenhouse verify finetune@instruct --at greenhouse"

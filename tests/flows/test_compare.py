@@ -1,4 +1,4 @@
-"""`python -m flows.compare`: what differs, what that did, and no scores across different held-out sets."""
+"""`greenhouse compare`: what differs, what that did, and no scores across different held-out sets."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.pipeline]
 
 def test_two_states_side_by_side(toy_clone: PipelineClone) -> None:
     change_seed(toy_clone, 3)
-    said = toy_clone.run("flows.compare", "first", "workspace")
+    said = toy_clone.run("greenhouse", "compare", "first", "workspace")
     assert "pretrain.causal.seed: 1 -> 3" in said
     assert "code: the same" in said
     assert "data: the same" in said
@@ -37,7 +37,7 @@ def test_two_states_side_by_side(toy_clone: PipelineClone) -> None:
     assert "[+0.2000, +0.2000]" in scores
     assert scores.endswith("*")
     assert said.count("not in this machine's ledger") == 2  # the miniature stages are not metered
-    same = toy_clone.run("flows.compare", "workspace", "workspace")
+    same = toy_clone.run("greenhouse", "compare", "workspace", "workspace")
     assert "scores: the same evaluation" in same
 
 
@@ -46,7 +46,7 @@ def test_an_experiment_is_compared_by_its_name(toy_clone: PipelineClone) -> None
     toy_clone.run("dvc", "exp", "run", "--name", "wild-seed", *changes, **BIN)
     toy_clone.git("checkout", "--quiet", "--", ".")
     toy_clone.run("dvc", "checkout")
-    said = toy_clone.run("flows.compare", "workspace", "wild-seed")
+    said = toy_clone.run("greenhouse", "compare", "workspace", "wild-seed")
     assert "B = wild-seed (experiment" in said
     assert "pretrain.causal.seed: 1 -> 5" in said
     assert "ingest.max_quarantine: 0.05 -> 0.25" in said
@@ -56,18 +56,18 @@ def test_an_experiment_is_compared_by_its_name(toy_clone: PipelineClone) -> None
 def test_different_exams_do_not_compare(toy_clone: PipelineClone) -> None:
     toy_clone.edit("params.yaml", "\n  watch:", "\n  heldout_salt: other\n  watch:")
     toy_clone.run("dvc", "repro", **BIN)
-    said = toy_clone.run("flows.compare", "first", "workspace")
+    said = toy_clone.run("greenhouse", "compare", "first", "workspace")
     assert "NOT COMPARABLE" in said
     assert "improvement" not in said
 
 
 @pytest.mark.usefixtures("toy_mlflow")
 def test_unknown_names_are_refused_with_what_there_could_be(toy_clone: PipelineClone) -> None:
-    said = toy_clone.run("flows.compare", "first", "nothing-of-the-kind", expect=1)
+    said = toy_clone.run("greenhouse", "compare", "first", "nothing-of-the-kind", expect=1)
     assert "neither `workspace`, a git revision" in said
-    assert "name two states: make compare A=" in toy_clone.run("flows.compare", "", "", expect=1)
+    assert "name two states: greenhouse compare workspace" in toy_clone.run("greenhouse", "compare", "", "", expect=1)
     bare = toy_clone.git("commit-tree", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "-m", "empty").strip()
-    assert "holds no dvc.lock" in toy_clone.run("flows.compare", bare, "workspace", expect=1)
+    assert "holds no dvc.lock" in toy_clone.run("greenhouse", "compare", bare, "workspace", expect=1)
 
 
 def test_what_a_state_cost_is_told_in_energy_and_carbon(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`python -m flows.promote`: what was judged is promoted and nothing else; an override is recorded with its reason."""
+"""`greenhouse promote`: what was judged is promoted and nothing else; an override is recorded with its reason."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ from components.params import GateRule, Params, Promote
 from components.statistics import Difference
 from components.studies.noise_floor import SeedNoise
 from components.studies.promotion_gate import Evaluation, decide
-from flows import promote
+from flows import cli, promote
 from flows.tracking import mlflow_run, seed_runs
 from flows.tracking.model_registry import registered_name
 from flows.tracking.snapshots import Snapshot
@@ -146,11 +146,10 @@ def test_the_preferred_model_is_judged_by_its_own_answers(registry: Registry) ->
     assert f"version 2 of {name} against version 1" in text
 
 
-def test_a_wrong_override_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_override_is_named_once() -> None:
     """`promote: --override: promote: override.nope: ...`."""
-    monkeypatch.setattr("sys.argv", ["promote", "--override", "nope=why"])
     with pytest.raises(UserError) as raised:
-        promote.main()
+        cli.answer(["promote", "--override", "nope=why"])
     assert str(raised.value).startswith("override.nope: no such kind of model (there is: causal, masked,")
 
 

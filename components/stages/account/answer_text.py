@@ -150,7 +150,7 @@ def earlier_words(models: Iterable[str]) -> str:
     names = ", ".join(models)
     return (
         f"Evaluate has not scored {names} as it is now, but earlier weights, whose scores are left out; "
-        "`python -m flows.pipeline` to its end scores it"
+        "`greenhouse run` to its end scores it"
     )
 
 

@@ -1,6 +1,6 @@
 """The five answers of a model, as one typed object: its data, cost, quality, how to rebuild it, how to load it.
 
-Whatever shows a model (`python -m flows.card`, the report's head, MLflow's descriptions, model cards) renders this
+Whatever shows a model (`greenhouse card`, the report's head, MLflow's descriptions, model cards) renders this
 object. A fact that nobody recorded is `NotKnown` with the reason, never left out.
 """
 
@@ -196,7 +196,7 @@ class QualityAnswer(AccountRecord):
 
 
 class Verification(AccountRecord):
-    """The last rebuild of just these bytes by `flows.verify`: `identical`, or the first difference."""
+    """The last rebuild of just these bytes by `greenhouse verify`: `identical`, or the first difference."""
 
     result: str
     at: str

@@ -110,7 +110,8 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow], own: str) -> str:
     skipped = f"; {len(quality.skipped)} tasks were skipped" if quality.skipped else ""
     return (
         f"{len(better)} of the {len(compared)} main scores {'of all models ' if own else ''}with a rule that needs no "
-        f"model as baseline are better than it{apart}, in one training (other seeds: flows.seeds){against}{skipped}."
+        f"model as baseline are better than it{apart}, in one training (other seeds: greenhouse study seeds){against}"
+        f"{skipped}."
     )
 
 

@@ -112,7 +112,7 @@ def unknown_origin(model: str) -> ModelOrigin:
 
 def verify_command(model: str, at: str = "") -> str:
     """The command that rebuilds a model and compares its bytes."""
-    return f"python -m flows.verify {model.replace('/', '@')}" + (f" --at {at}" if at else "")
+    return f"greenhouse verify {model.replace('/', '@')}" + (f" --at {at}" if at else "")
 
 
 def model_answers(

@@ -194,7 +194,7 @@ def mitigation(file: Files) -> str:
     """The verdict of the last trial of counterfactual augmentation (components/studies/mitigation.py)."""
     found = _read(file("reports/mitigate/mitigate.json"))
     if not found:
-        return "not known, the trial was not run (`python -m flows.mitigate`)"
+        return "not known, the trial was not run (`greenhouse study mitigate`)"
     return f"{found['verdict']}; {len(found['runs'])} models trained for this trial, none of those above"
 
 

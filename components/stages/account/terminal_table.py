@@ -34,7 +34,7 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
             head += _labelled("", ZONE_HINT)
     foot = [
         "report      reports/report.html; model cards: reports/cards/; data: reports/summary.json",
-        "next        make chat, make up (Prefect and MLflow), make why after a change of params.yaml",
+        "next        .venv/bin/greenhouse chat | up (Prefect and MLflow) | plan --why (after a change of params.yaml)",
     ]
     caveats = [f"    {row.name}: {row.score.caveat}" for row in every if row.score.caveat]
     rows = score_rows(answers, MOST_SCORES)

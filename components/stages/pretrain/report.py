@@ -154,7 +154,5 @@ def _plot_attention(trained: Trained, tokenizer: tokenizers.Tokenizer, path: Pat
 
 def windows(params: Pretrain) -> str:
     """Lengths of the windows of a run, in words."""
-    phases = phases_of(
-        params.context, params.batch, params.seed, params.steps, params.length_warmup, SHORTEST_WARM_UP
-    )
+    phases = phases_of(params.context, params.batch, params.seed, params.steps, params.length_warmup, SHORTEST_WARM_UP)
     return described(phases, params.steps)

@@ -80,7 +80,7 @@ def test_a_gain_that_another_seed_could_bring_is_inconclusive(tmp_path: Path) ->
 def test_without_a_noise_floor_nothing_is_promoted(tmp_path: Path) -> None:
     found = verdict(tmp_path, bits=1.5, noise={})
     assert found.verdict == "inconclusive"
-    assert "run `python -m flows.seeds`" in found.reasons[0]
+    assert "run `greenhouse study seeds`" in found.reasons[0]
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from components.params import FURTHER, Mix, document
 from flows.execution import stage_run
 from flows.execution.stage import Stage, StageContext
 from flows.execution.stage_run import attempt, fresh
+from flows.run import run_from_terminal
 from flows.system import paths
 from flows.system.run_folder import StageResult
 from flows.system.work_folder import sole_writer
-from flows.terminal import run_from_terminal
 from flows.tracking.progress import StageProgress
 
 

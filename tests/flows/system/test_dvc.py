@@ -112,7 +112,7 @@ def test_an_input_that_is_not_there_is_named_with_the_stage_that_makes_it(tmp_pa
     Repo.init(str(tmp_path), no_scm=True).close()
     stages = {"a": {"cmd": "true", "outs": ["data/x"]}, "b": {"cmd": "true", "deps": ["data", "rows.jsonl"]}}
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
-    with pytest.raises(UserError, match=r"^b: data, .* not there; `python -m flows.pipeline --until a` makes it$"):
+    with pytest.raises(UserError, match=r"^b: data, .* not there; `greenhouse run --until a` makes it$"):
         dvc.raise_if_not_ready("b", tmp_path)
     (tmp_path / "data").mkdir()
     with pytest.raises(UserError, match=r"^b: rows.jsonl, .* not there; correct it in params.yaml$"):

@@ -12,14 +12,15 @@ def rebuilt_from(commit: str, experiment: str = "") -> str:
             dvc_lock="b" * 32,
             model="c" * 32,
             verified=not_done,
-            command="make verify",
+            command="greenhouse verify causal",
             experiment=experiment,
         )
     )
 
 
 def test_a_commit_rebuilds_a_model_unless_tracked_files_differed_from_it() -> None:
-    assert rebuilt_from("a" * 40).startswith("Commit aaaaaaaaaa with dvc.lock bbbbbbbbbb rebuilds it by make verify;")
+    rebuilt = "Commit aaaaaaaaaa with dvc.lock bbbbbbbbbb rebuilds it by greenhouse verify causal;"
+    assert rebuilt_from("a" * 40).startswith(rebuilt)
     changed = rebuilt_from("a" * 40 + "+changes")
     assert changed.startswith("Not from a commit: tracked files differed from aaaaaaaaaa (dvc.lock bbbbbbbbbb);")
     assert "rebuilds it" not in changed

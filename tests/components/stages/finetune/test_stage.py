@@ -308,7 +308,7 @@ def test_the_tuned_model_is_an_ordinary_one(made: dict) -> None:
     asked = torch.tensor([[*question, *encoder.encode("So."), END]])
     with torch.inference_mode():
         torch.testing.assert_close(ours(asked), theirs(asked).logits, atol=2e-5, rtol=1e-5)
-    example = facts["task"].pop("example")  # what `make chat` shows
+    example = facts["task"].pop("example")  # what `greenhouse chat` shows
     assert example["prompt"].startswith("What does this do?\n")
     assert example["answer"]
     assert facts["task"] == {
