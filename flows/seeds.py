@@ -11,6 +11,7 @@ from components.core.files import fingerprint, write_text
 from components.params import Params, Seeds
 from components.params.promote import RULES
 from components.reporting.tables import markdown_table
+from components.studies.promotion_gate import Evaluation
 from flows.execution.stage import Study, code_hashes
 from flows.system import paths
 from flows.tracking import seed_runs
@@ -74,12 +75,13 @@ def _train(name: str, params: Params) -> None:
 def markdown(snapshots: list[Snapshot]) -> str:
     """The seed noise of every kind of model; the runs are recorded on the way."""
     lines = ["# Noise of seeds", "", f"Runs: {', '.join(snapshot.name for snapshot in snapshots)}."]
-    last, guards = snapshots[-1], {name for rule in RULES.values() for name in rule.guards}
+    last = snapshots[-1]
     for branch, stage in seed_runs.STAGES.items():
         if stage not in last.lock:
             continue
         seed_runs.record([one for one in snapshots if seed_runs.has_items(one, branch)], branch)
-        name = seed_runs.model_name(last, branch)
+        name, own = seed_runs.model_name(last, branch), Evaluation([], seed_runs.facts_of(last, branch))
+        guards = {own.items_of(guard) for rule in RULES.values() for guard in rule.guards}
         known = seed_runs.SeedRuns.of(name, seed_runs.heldout_of(last))
         scores = known.scores()[seed_runs.settings_of(last, branch)]
         values = {metric: [run[metric] for run in scores if metric in run] for metric in scores[0]}

@@ -118,15 +118,16 @@ def test_scores_and_champion_of_an_earlier_model_are_not_said_of_this_one(
     monkeypatch.setattr(ObjectCache, "__post_init__", lambda self: setattr(self, "folder", tmp_path / "md5"))
     monkeypatch.setattr(ObjectCache, "pull", lambda self, hashes: None)
     facts = workspace / "reports/evaluate/details/facts.json"
-    row = {"task": "answers", "name": "bits of answers", "value": 0.7, "low": 0.6, "high": 0.8, "n": 9}
-    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"highlights": [row]}))
+    row = {"name": "answers/bits_per_byte", "title": "bits of answers", "value": 0.7, "low": 0.6, "high": 0.8, "n": 9}
+    row |= {"model": "finetune/instruct", "measured_by": "evaluate"}
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"scores": [row]}))
     before, now = evaluated(tmp_path / "md5", "here"), evaluated(tmp_path / "md5", "another")
     assert model_origin.origin(before, "finetune/instruct").scored_earlier == []
     other = AgainstChampion(champion="greenhouse-instruct-2 version 1", is_this=True, compared="2026-01-31")
     model_origin.record_comparison(before, {"finetune/instruct": other})
     answers = model_origin.collect(before, "finetune@instruct")
     assert isinstance(answers.quality, QualityAnswer)
-    assert [score.name for score in answers.quality.scores if score.task == "answers"] == ["bits of answers"]
+    assert [score.title for score in answers.quality.scores if score.task == "answers"] == ["bits of answers"]
     assert answers.quality.champion == other
 
     model_origin.record_comparison(now, {"finetune/instruct": other})

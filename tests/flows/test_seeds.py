@@ -10,7 +10,6 @@ from components.core.errors import UserError
 from components.params import FinetuneBranches, Params, Prefer
 from flows import cli
 from flows.seeds import reseeded
-from flows.tracking.seed_runs import branch_of
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import change_seed
 
@@ -32,8 +31,6 @@ def test_preference_tuning_is_seeded_where_it_runs_and_is_a_kind_of_its_own() ->
     prefer = Prefer(base="models/finetune/instruct", data="data/mix/train")
     params = Params(finetune=FinetuneBranches(prefer=prefer))
     assert reseeded(params, 2).finetune.prefer.seed != prefer.seed
-    assert branch_of("answers/preferred_bits_per_byte") == "prefer"
-    assert branch_of("answers/bits_per_byte") == "instruct"
 
 
 @pytest.mark.parametrize("runs", [0, -1, 51])

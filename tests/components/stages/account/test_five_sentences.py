@@ -1,12 +1,12 @@
 """Sentences of the five answers."""
 
+from components.stages.account.answer_text import rebuild_sentence
 from components.stages.account.answers import NotKnown, RebuildAnswer
-from components.stages.account.five_sentences import _rebuild
 
 
 def rebuilt_from(commit: str, experiment: str = "") -> str:
     not_done = NotKnown(not_known="nobody has rebuilt it")
-    return _rebuild(
+    return rebuild_sentence(
         RebuildAnswer(
             commit=commit,
             dvc_lock="b" * 32,
