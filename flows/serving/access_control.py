@@ -194,8 +194,12 @@ def protected(
     return TrustedHostMiddleware(checked, LOOPBACK_NAMES, www_redirect=False)
 
 
-def prefect_app(port: int) -> ASGIApp:
-    """Prefect's API, its UI and its background services, over the database in `PREFECT_HOME`."""
+def prefect_app(port: int, ephemeral: bool = False) -> ASGIApp:
+    """Prefect's API, its UI and its background services, over the database in `PREFECT_HOME`.
+
+    Args:
+        ephemeral: without the services that a server of one command does not need.
+    """
     own = f"http://127.0.0.1:{port}"
     os.environ["PREFECT_UI_API_URL"] = f"{own}/api"  # the UI would call port 4200 whatever the port is
     os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"{own},http://localhost:{port}"
@@ -212,7 +216,9 @@ def prefect_app(port: int) -> ASGIApp:
     # Prefect has no setting for it; at docket's 250 ms an idle server wakes up 230 times a second.
     rarely = partial(Worker, minimum_check_interval=BETWEEN_LOOKS, scheduling_resolution=BETWEEN_LOOKS)
     background_workers.Worker = rarely  # type: ignore[misc, assignment]
-    return protected(create_app(final=True), port, login, open_paths=("/api/health",), first_message=True)
+    return protected(
+        create_app(ephemeral=ephemeral, final=True), port, login, open_paths=("/api/health",), first_message=True
+    )
 
 
 def mlflow_app(port: int, store: str) -> ASGIApp:
@@ -236,7 +242,10 @@ def main() -> None:
 
     listening = socket.socket(fileno=int(descriptor))
     port = listening.getsockname()[1]
-    app = prefect_app(port) if server == "prefect" else mlflow_app(port, os.environ["MLFLOW_TRACKING_URI"])
+    if server == "mlflow":
+        app = mlflow_app(port, os.environ["MLFLOW_TRACKING_URI"])
+    else:
+        app = prefect_app(port, ephemeral=server == "ephemeral-prefect")
     uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)).run([listening])
 
 

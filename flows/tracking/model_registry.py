@@ -16,7 +16,7 @@ from components.stages.account.answer_text import sentences
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.model_answers import lineage
 
-TASKS = {
+TASKS: dict[str, tuple[str, str]] = {
     "causal": ("text-generation", "AutoModelForCausalLM"),
     "instruct": ("llm/v1/chat", "AutoModelForCausalLM"),
     **dict.fromkeys(FURTHER, ("llm/v1/chat", "AutoModelForCausalLM")),

@@ -145,8 +145,6 @@ def test_files_that_another_run_has_are_a_sentence(tmp_path: Path) -> None:
         dvc.run("commit", "--force", root=tmp_path)
     with pytest.raises(UserError, match=says), dvc.open_repo(tmp_path) as repo:
         repo.commit(force=True)
-    with pytest.raises(UserError, match=says):
-        dvc.raise_if_not_ready("make", tmp_path)
 
 
 def test_a_database_of_dvcs_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
