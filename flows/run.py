@@ -162,26 +162,45 @@ def would_run(only: str, until: str, values: Sequence[str]) -> Iterator[str]:
     """What is stale and why, and of stages that have a dry run what they would do: those whose inputs are there.
 
     Raises:
-        UserError: no such stage, or other values without a stage that they are tried on.
+        UserError: no such stage, a stage without a dry run, or other values without a stage that they are tried on.
     """
-    from flows.execution.stages import STAGES
     from flows.planning.staleness import explain
 
-    stage = only or until
-    if stage:
-        dvc.require_stage(stage, stage)
-    if values and not only:
+    if only:
+        yield dry_run_of(only, values)
+        return
+    if values:
         raise UserError("--dry-run with other values needs --only STAGE, which says what it would do with them")
-    params = form_of(values).applied(schema.read(paths.ROOT / "params.yaml"))
+    yield "\n".join(explain())
     graph, stale = dvc.graph(), dvc.stale()
-    if not values:
-        yield "\n".join(explain())
+    if until:
+        dvc.require_stage(until, f"--until {until}")
+    wanted = dvc.upstream(graph, until) if until else list(graph)
     after = set(dvc.downstream(graph, set(stale)))
-    first = [name for name in graph if name in stale and not set(graph[name]) & after]
-    wanted = [only] if only else [name for name in first if not until or name in dvc.upstream(graph, until)]
     for name in wanted:
-        known = STAGES.get(name.partition("@")[0])  # None of a stage of the user's own
-        if known and (dry_run := known.dry_run):
-            yield plain(f"{name} would do:\n\n{dry_run(params)}")
-        elif values:
-            raise UserError(f"{name} has no dry run; ingest and filter have one")
+        if name in stale and not set(graph[name]) & after and has_dry_run(name):
+            yield f"{name} would do:\n\n{dry_run_of(name, ())}"
+
+
+def has_dry_run(name: str) -> bool:
+    """Whether a stage can say what it would do; one of the user's own cannot."""
+    from flows.execution.stages import STAGES
+
+    return name in STAGES and STAGES[name].dry_run is not None
+
+
+def dry_run_of(name: str, values: Sequence[str]) -> str:
+    """What a stage would do with params.yaml and these KEY=VALUE, with counts and examples.
+
+    Raises:
+        UserError: it has no dry run, or a value is wrong.
+    """
+    from flows.execution.stages import STAGES
+
+    if not has_dry_run(name):
+        can = " and ".join(one for one in STAGES if has_dry_run(one))
+        raise UserError(f"{name} has no dry run, {can} have one; `greenhouse plan --why` says whether it would run")
+    params = form_of(values).applied(schema.read(paths.ROOT / "params.yaml"))
+    show = STAGES[name].dry_run
+    assert show
+    return plain(show(params))
