@@ -96,7 +96,7 @@ def test_ctrl_c_before_anything_runs_is_one_sentence(migrated_clone: PipelineClo
     # Where an extension module that evaluates Python is being imported, CPython ends by the signal itself, even if the
     # KeyboardInterrupt is caught later; a shell says 130 of both.
     assert status in (130, -signal.SIGINT)
-    assert (last(output), left) == ("pipeline: interrupted", [])
+    assert (last(output), left) == ("run: interrupted", [])
     assert len(output.strip().splitlines()) == 3  # what is being read, an empty line after ^C, the sentence
 
 
