@@ -2,8 +2,7 @@
 
 It computes: parameters, fingerprint, lock, meter, the stage function on empty staging folders, outputs moved into place
 when that has returned, the result as a file. On the way it appends to the events of its run's folder
-(flows/system/run_folder.py), from which others show and record it. It dies with DVC. Typed by hand, with no DVC above
-it, it has DVC reproduce the stage.
+(flows/system/run_folder.py), from which others show and record it. It dies with DVC.
 """
 
 import os
