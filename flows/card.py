@@ -29,8 +29,12 @@ def card(model: str = "", /, *, at: str = "workspace", json_: bool = False, sche
     if not model:
         raise UserError("name a model: causal, masked, instruct, prefer, classify, or a registered name@alias")
     from components.stages.account.answer_text import page
-    from flows.tracking.model_origin import choose, collect
+    from flows.tracking.model_origin import WITHDRAWN, choose, collect
 
     one, stage = choose(model, at)
     answers = collect(one, stage, f"models:/{model}" if model == one.name else "")
-    print(answers.model_dump_json(indent=2) + "\n" if json_ else page(answers), end="")
+    if json_:
+        print(answers.model_dump_json(indent=2))
+        return
+    warning = [limit for limit in answers.limits[:1] if limit.startswith(WITHDRAWN)]
+    print(*warning, page(answers), sep="\n", end="")

@@ -13,7 +13,9 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from components.core.errors import UserError
+from components.core.files import md5_of
 from components.core.plain_text import plain
+from components.studies.withdrawn import withdrawals, withdrawn
 from flows.system import paths
 from flows.system.command import whole
 
@@ -201,6 +203,12 @@ def own_example(folder: Path) -> dict[str, str]:
     return {"prompt": first["text"], "answer": first["answer"]} if {"text", "answer"} <= first.keys() else {}
 
 
+def withdrawal_of(folder: Path) -> list[str]:
+    """The sentence that this model was withdrawn, if it was."""
+    why = withdrawn(paths.ROOT, md5_of(folder)) if withdrawals(paths.ROOT) else ""
+    return [f"This model is {why}."] if why else []
+
+
 def converse(chat: Conversation, least: float, probabilities: bool) -> None:
     """Ask and answer until an empty line or the end of input; a line `?` shows the last answer's probabilities."""
     last: Answer | None = None
@@ -277,8 +285,9 @@ def chat(
         raise UserError("the standard input is closed, so nothing can be asked; open it, or give --prompt")
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # bytes that are no text are for `question` to replace
-    conversation, description = open_chat(model_folder(model), Sampling(max_tokens, temperature, top_p, seed))
-    print(description, file=sys.stderr)
+    folder = model_folder(model)
+    conversation, description = open_chat(folder, Sampling(max_tokens, temperature, top_p, seed))
+    print(description, *withdrawal_of(folder), sep="\n", file=sys.stderr)
     try:
         if prompt is not None:
             finish(conversation.answer(prompt, write), confidence, probabilities, sys.stderr)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from components.core.errors import UserError
 from components.core.files import write_json, write_text
 from components.params import FURTHER
+from components.studies.withdrawn import withdrawn
 from flows.system import dvc, paths
 
 WRITERS_OF_TEXT = ("pretrain@causal", "finetune@instruct", *(f"finetune@{name}" for name in FURTHER))
@@ -25,6 +26,16 @@ def copy_model(one: Any, model: str, folder: Path) -> None:
         source = file(f"models/{model}/{name}")
         assert source is not None, name
         shutil.copyfile(source, target)
+
+
+def raise_if_withdrawn(one: Any, model: str) -> None:
+    """Refuse to give a withdrawn model away.
+
+    Raises:
+        UserError: the model is on the list of this checkout.
+    """
+    if why := withdrawn(paths.ROOT, one.outputs().get(f"models/{model}")):
+        raise UserError(f"{model} of {one.name}: {why}; make another model, or take it off the list")
 
 
 # -- llama.cpp ---------------------------------------------------------------------------------------------------------
@@ -166,6 +177,7 @@ def write_signed(model: str, at: str, key: Path, owner: Path | None, folder: Pat
     if one.kind == "workspace":
         dvc.raise_if_damaged([name for name in one.lock if name in dvc.graph()])
     one, name, stated = with_its_files(one), stage.replace("@", "/"), owner_fields(owner)
+    raise_if_withdrawn(one, name)
     if f"models/{name}" not in one.outputs():
         raise UserError(f"{one.name}: no models/{name} there; run the pipeline first")
     names = names_of(one, name)
@@ -226,6 +238,7 @@ def write(model: str, at: str, form: str, out: str, repository: str) -> None:
         check_push(repository)
     one, stage = choose(model, at)
     name, branch = stage.replace("@", "/"), stage.partition("@")[2]
+    raise_if_withdrawn(one, name)
     target = Path(out) if out else paths.ROOT / "exports" / (f"{branch}.gguf" if form == "gguf" else branch)
     if form == "gguf":
         from components.gguf import library

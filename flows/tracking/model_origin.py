@@ -37,12 +37,15 @@ from components.stages.account.model_answers import (
 )
 from components.stages.account.summary import MODELS, Files, checkout_files, gather
 from components.stages.account.types import Cost, StageRecords
+from components.studies.withdrawn import withdrawn
 from flows.system import git, paths
 from flows.tracking import seed_runs
 from flows.tracking.mlflow_run import client
 from flows.tracking.snapshots import ObjectCache, Snapshot, find
 from flows.tracking.team_ledger import ledger_of
 
+WITHDRAWN = "Do not use it:"
+"""How the first limit of a model begins that was withdrawn."""
 EVALUATION = "reports/evaluate/details"
 VERIFIED, COMPARED = paths.FINDINGS / "verified", paths.FINDINGS / "compared"
 """Records of `greenhouse verify` by the model's hash, and of comparisons with the champion by the evaluation's and, in
@@ -138,7 +141,7 @@ def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
         UserError: the state has no such model, or its files are gone.
     """
     model, found = stage.replace("@", "/"), gathered(one, stage)
-    return model_answers(
+    answers = model_answers(
         model,
         Account.model_validate(one.params().get("account", {})),
         found.records,
@@ -149,6 +152,8 @@ def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
         found.file,
         tunings_of(one),
     )
+    why = withdrawn(paths.ROOT, one.outputs().get(f"models/{model}"))
+    return answers.model_copy(update={"limits": [f"{WITHDRAWN} {why}.", *answers.limits]}) if why else answers
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from components.core.errors import UserError
-from components.core.files import md5_file, read_fields, read_json, sha256_file
+from components.core.files import folder_md5, md5_file, read_fields, read_json, sha256_file
 from flows.system import git
 from flows.tracking.model_origin import names_of
 from flows.tracking.signature import EXTRA, SIGNATURE, signed_by, words
@@ -153,9 +153,7 @@ def _sources(folder: Path, recorded: Any, attested: dict[str, Any]) -> tuple[lis
 
     model, md5 = recorded.answers.model, recorded.md5
     stage, unreached = model.replace("/", "@"), list[str]()
-    own = attestation.folder_md5(
-        {name: md5_file(folder / name) for name in recorded.files if (folder / name).is_file()}
-    )
+    own = folder_md5({name: md5_file(folder / name) for name in recorded.files if (folder / name).is_file()})
     wrong = [] if own == md5 else [f"models/{model}: the files of the folder have the hash {own}, not {md5}"]
     # Several states may hold these bytes, as an experiment that tuned another model does: the attested one first.
     one = attestation.state_of(lambda state: recorded.lock.items() <= state.lock.items()) or attestation.state_of(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from dvc.repo import Repo
 
 from components.core.errors import UserError
 from components.stages.account.answers import AgainstChampion, ModelAnswers, NotKnown, QualityAnswer, Verification
-from flows import cli
+from components.studies.withdrawn import withdraw
+from flows import cli, export
 from flows.system import paths
 from flows.tracking import model_origin
 from flows.tracking.snapshots import ObjectCache, Snapshot
@@ -177,3 +179,14 @@ def test_in_the_worktree_of_an_experiment_the_rebuild_is_of_the_experiment(
     rebuild = model_origin.origin(one, "finetune/instruct").rebuild
     assert rebuild.experiment == "greenhouse"
     assert rebuild.command == "greenhouse verify finetune@instruct --at greenhouse"
+
+
+def test_a_withdrawn_model_says_so_on_its_page(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    withdraw(workspace, [f"{MD5}.dir"], "it saw a forgotten document", date(2026, 12, 1))
+    said = " ".join(printed(monkeypatch, capsys, "instruct").split())
+    assert said.startswith("Do not use it: withdrawn on 2026-12-01: it saw a forgotten document (withdrawn.json).")
+    with pytest.raises(UserError, match=r"finetune/instruct of .*: withdrawn on 2026-12-01: it saw a forgotten"):
+        export.export("instruct", to="hub")
+    assert not (workspace / "exports").exists()

@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +15,14 @@ import pytest
 from tokenizers import Tokenizer
 
 from components.core.errors import UserError
+from components.core.files import md5_of
 from components.model.export import save
 from components.model.lora import add_lora
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import ModelShape
 from components.stages.finetune import adapter
+from components.studies.withdrawn import withdraw
 from components.tokens.chat_format import ChatFormat
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, train_bpe
 from flows import cli
@@ -126,6 +129,14 @@ def test_a_model_tuned_on_rows_of_ones_own_shows_one_from_the_reports_of_this_ch
     rows.write_text("cluster,before,after,text\n")
     assert "you>" not in open_chat(model, Sampling())[1]
     assert "you>" not in open_chat(shutil.copytree(model, tmp_path / "copy"), Sampling())[1]
+
+
+def test_a_withdrawn_model_says_so(folder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    assert "withdrawn" not in run("--prompt", "abs(x)", "--max-tokens", "2")[1]
+    withdraw(tmp_path, [md5_of(folder)], "it quotes a customer", date(2026, 12, 1))
+    said = run("--prompt", "abs(x)", "--max-tokens", "2")[1]
+    assert "This model is withdrawn on 2026-12-01: it quotes a customer (withdrawn.json)." in said
 
 
 def test_a_conversation_ends_with_the_input(run: Run) -> None:
