@@ -1,5 +1,5 @@
 # Each target sets itself up: the first call makes .venv and installs the pinned set, later calls go straight to work.
-# The commands are modules of flows/; this file finds a Python, sees that things are installed, and calls them.
+# All else is the command `greenhouse` (flows/cli.py), which the installation puts into .venv/bin.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -33,56 +33,13 @@ endef
 .venv/installed-dev: pyproject.toml constraints.txt flows/install.py
 	@$(FIND_PYTHON); "$$chosen" -P flows/install.py dev
 
-.PHONY: help setup demo run up chat why plan compare trace verify scaling clean gc purge test test-fast lint bench
+.PHONY: help setup demo up test test-fast lint bench
 
-#: Start here
-
-demo: run  ## The whole pipeline, then a table; nothing to do the second time.
-
-run: .venv/installed  ## The pipeline on your own text, DATA=path, which it keeps.
-	@if [ -n "$$DATA" ]; then $(RUN) flows.configure "$$DATA"; fi
-	@$(RUN) flows.pipeline --demo
+demo: .venv/installed  ## The whole pipeline, then a table; nothing to do the second time.
+	@$(RUN) flows.cli run
 
 up: .venv/installed  ## Prefect, MLflow and the forms on 127.0.0.1 (PREFECT_PORT, MLFLOW_PORT); Ctrl-C stops them.
-	@exec $(RUN) flows.up
-
-chat: .venv/installed  ## Prompt the model just made; PROMPT="..." for one answer.
-	@if [ -n "$$PROMPT" ]; then exec $(RUN) flows.chat --prompt "$$PROMPT"; else exec $(RUN) flows.chat; fi
-
-#: Before a run
-
-why: .venv/installed  ## Which stages would run, and which key or file made each stale.
-	@$(RUN) flows.why
-
-plan: .venv/installed  ## Time, energy and gCO2e of the next run. ARGS="--best --served 1e9" asks the scaling law.
-	@$(RUN) flows.plan $(ARGS)
-
-#: After a run
-
-compare: .venv/installed  ## What differs between two runs, with intervals: A=name B=name.
-	@$(RUN) flows.compare "$$A" "$$B"
-
-trace: .venv/installed  ## Which documents hold a text, and which models saw it how often: Q="passage, id or location".
-	@$(RUN) flows.trace "$$Q"
-
-verify: .venv/installed  ## Rebuild a model from the commit and compare hashes: MODEL=causal.
-	@$(RUN) flows.verify "$${MODEL:-causal}"
-
-scaling: .venv/installed  ## A sweep of small models, a scaling law, and larger runs that check it.
-	@exec $(RUN) flows.scaling
-
-#: Disk space; each says how much first
-
-clean: .venv/installed  ## Remove build leftovers and work folders (YES=1 does not ask).
-	@$(RUN) flows.clean clean
-
-gc: .venv/installed  ## Free DVC's cache and MLflow's models of what nothing names any more.
-	@$(RUN) flows.clean gc
-
-purge: .venv/installed  ## Remove everything Greenhouse made; LEDGER=1 the energy ledger too.
-	@$(RUN) flows.clean purge
-
-#: Development
+	@exec $(RUN) flows.cli up
 
 setup: .venv/installed  ## Only install.
 
@@ -101,9 +58,10 @@ bench: .venv/installed-dev  ## A benchmark: NAME=data, ARGS="its options"; witho
 	@$(RUN) benchmarks $(NAME) $(ARGS)
 
 help:
-	@awk '/^#: / { printf "\n%s\n", substr($$0, 4) } \
-	  match($$0, /^[a-z-]+:.*## /) { name = $$0; sub(/:.*/, "", name); sub(/.*## /, ""); printf "  make %-10s %s\n", name, $$0 }' Makefile
-	@echo
-	@echo "Everything else is a module: . .venv/bin/activate, then python -m flows.NAME --help, NAME being configure (presets),"
-	@echo "finetune_data (your rows or base), card (a model's answers), export (GGUF, hub), attest, forget, promote, seeds,"
-	@echo "label_efficiency, mitigate, account (costs), team (share), why (--accept), or a stage. Begin with README.md."
+	@awk 'match($$0, /^[a-z-]+:.*## /) { name = $$0; sub(/:.*/, "", name); sub(/.*## /, ""); printf "  make %-10s %s\n", name, $$0 }' Makefile
+	@echo "Everything else is .venv/bin/greenhouse: greenhouse --help after . .venv/bin/activate. Begin with README.md."
+
+# Targets of before: one sentence with the new line.
+.PHONY: run chat why plan compare trace verify scaling clean gc purge
+run chat why plan compare trace verify scaling clean gc purge:
+	@$(FIND_PYTHON); "$$chosen" -P flows/system/entry.py $@

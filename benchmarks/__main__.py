@@ -26,7 +26,7 @@ BENCHMARKS = {
     "train": Benchmark("training beside transformers' Trainer and LitGPT: 35 minutes", (("benchmarks.train",),)),
     "scaling": Benchmark(
         "the sweep behind the scaling errors in train.json, after `make demo`: two hours",
-        (("flows.scaling", "--sweep", "benchmarks/scaling.yaml"), ("benchmarks.train", "--scaling")),
+        (("flows.cli", "study", "scaling", "--sweep", "benchmarks/scaling.yaml"), ("benchmarks.train", "--scaling")),
     ),
     "eval": Benchmark(
         "log-likelihoods beside lm-eval's HF backend, after `make demo`: 2 minutes", (("benchmarks.evaluate",),)

@@ -1,7 +1,7 @@
 """Forecasts of pretraining, each written before its run: how far off, and how often within their interval.
 
-`RUNS` runs of at least two minutes, three sizes in turn, Shakespeare's works as text. Each is forecast as `make plan`
-does it: from a calibration of 20 steps, corrected by the runs before. Nothing else may run on the machine.
+`RUNS` runs of at least two minutes, three sizes in turn, Shakespeare's works as text. Each is forecast as
+`greenhouse plan` does it: from a calibration of 20 steps, corrected by the runs before. Nothing else may run meanwhile.
 """
 
 import json

@@ -40,13 +40,13 @@ def _repro(stage: str, ray: bool = False) -> Target:
 
 
 PIPELINES = {
-    "pipeline, data": Target(("flows.pipeline",), ("filter", "mix")),
-    "pipeline, tokens": Target(("flows.pipeline",), ("tokenize",)),
-    "pipeline, end": Target(("flows.pipeline",), ("evaluate",)),
-    "pipeline, training": Target(("flows.pipeline",), ("pretrain@causal", "pretrain@masked")),
-    "pipeline, tuning": Target(("flows.pipeline",), ("finetune@instruct", "finetune@classify")),
-    "pipeline, whole": Target(("flows.pipeline",), ("*",)),
-    "experiment": Target(("flows.pipeline", "--set", "finetune.classify.steps=4"), ("finetune@classify",)),
+    "pipeline, data": Target(("greenhouse", "run",), ("filter", "mix")),
+    "pipeline, tokens": Target(("greenhouse", "run",), ("tokenize",)),
+    "pipeline, end": Target(("greenhouse", "run",), ("evaluate",)),
+    "pipeline, training": Target(("greenhouse", "run",), ("pretrain@causal", "pretrain@masked")),
+    "pipeline, tuning": Target(("greenhouse", "run",), ("finetune@instruct", "finetune@classify")),
+    "pipeline, whole": Target(("greenhouse", "run",), ("*",)),
+    "experiment": Target(("greenhouse", "run", "finetune.classify.steps=4"), ("finetune@classify",)),
 }  # fmt: skip
 TOYS = {
     **{
@@ -58,9 +58,9 @@ TOYS = {
     },
     "dedup, Ray": _repro("dedup", ray=True),
     "exp run": Target(("dvc", "exp", "run", "mix"), ("mix",)),
-    "scaling": Target(("flows.scaling",), (), "reports/scaling/scaling.json"),
-    "verify": Target(("flows.verify", "causal"), ()),
-    "seeds": Target(("flows.seeds", "--runs", "1"), ()),
+    "scaling": Target(("greenhouse", "study", "scaling",), (), "reports/scaling/scaling.json"),
+    "verify": Target(("greenhouse", "verify", "causal"), ()),
+    "seeds": Target(("greenhouse", "study", "seeds", "runs=1"), ()),
 }  # fmt: skip
 TARGETS = PIPELINES | TOYS
 RARE = ("evaluate", "experiment", "pipeline, end", "pipeline, whole", "scaling", "verify", "seeds")
@@ -106,7 +106,7 @@ class World:
         if not (folder / "hashes.json").exists():
             shutil.rmtree(folder, ignore_errors=True)
             self.clone = make_clone(folder)
-            with self.clone.start("flows.pipeline") as first:  # no limit: it takes what it takes
+            with self.clone.start("greenhouse", "run") as first:  # no limit: it takes what it takes
                 said, _ = first.communicate()
             assert not first.returncode, said[-3000:]
             (folder / "hashes.json").write_text(json.dumps(self.clone.outputs()))

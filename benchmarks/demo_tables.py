@@ -19,17 +19,17 @@ def excerpt() -> str:
 
 def answers() -> str:
     """Question, the instruction model's answer, command, as a Markdown table."""
-    command = [sys.executable, "-m", "flows.card", "instruct", "--json"]
+    command = [sys.executable, "-m", "flows.cli", "card", "instruct", "--json"]
     card = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
     rows = [
         ("What was it trained on, under which licences, and what was removed, from whom?", _data(card["data"]),
-         '`make trace Q="mad world, mad kings, mad composition"`'),
+         '`greenhouse trace "mad world, mad kings, mad composition"`'),
         ("What did it cost, failed and resumed runs included?", _cost(card["cost"]),
-         "`python -m flows.account --since 2026-01-31`"),
+         "`greenhouse cost --since 2026-01-31`"),
         ("How good is it, against what baseline, with which error?", _quality(card["quality"]["scores"]),
-         "`python -m flows.card instruct`"),
-        ("Can it be rebuilt bit for bit?", _rebuild(card["rebuild"]), "`make verify MODEL=instruct`"),
-        ("Can anyone load it?", "; ".join(f"`{line}`" for line in card["load"]["lines"]), "`make chat`"),
+         "`greenhouse card instruct`"),
+        ("Can it be rebuilt bit for bit?", _rebuild(card["rebuild"]), "`greenhouse verify instruct`"),
+        ("Can anyone load it?", "; ".join(f"`{line}`" for line in card["load"]["lines"]), "`greenhouse chat`"),
     ]  # fmt: skip
     return "\n".join(["| question | answer | more |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
 

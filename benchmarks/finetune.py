@@ -5,7 +5,7 @@
     speed    tokens per second of ours and trl, all weights and LoRA, one after the other in every round
     checks   logits that peft computes with our adapter; our DPO loss and trl's
     kill     every method killed (SIGKILL) and started again: the same bytes
-    labels   how many labels pretraining is worth, of the last `python -m flows.label_efficiency`
+    labels   how many labels pretraining is worth, of the last `greenhouse study labels`
 
 A part that was measured at this commit is not measured again unless `--only` names it, so a bench that was cut short
 goes on where it was.
@@ -99,7 +99,7 @@ def kill() -> Results:
 def labels() -> Results:
     """Label efficiency of the study's last run; nothing if there was none."""
     if not LABELS.exists():
-        print("no label efficiency: `python -m flows.label_efficiency`, then `--only labels`, has it here")
+        print("no label efficiency: `greenhouse study labels`, then `--only labels`, has it here")
         return {}, []
     found = read_json(LABELS)["label_efficiency"]
     value = found["low"] if found["low"] is not None else 0.0

@@ -88,13 +88,13 @@ def commands(clone: PipelineClone, folder: Path, secrets: dict[str, Any]) -> str
     """Run what a user runs; returns all that it printed."""
     key = folder / "key"
     subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
-    said = [clone.run("flows.pipeline", **secrets)]
+    said = [clone.run("greenhouse", "run", **secrets)]
     for command in (
-        ("flows.account", "--since", "2026-01-01"),
-        ("flows.attest", "instruct", "--key", str(key), "--out", str(folder / "attested")),
-        ("flows.export", "instruct", "--format", "hub", "--out", str(folder / "exported")),
-        ("flows.pipeline", "--set", "finetune.classify.steps=4"),
-        ("flows.card", "instruct"),
+        ("greenhouse", "cost", "--since", "2026-01-01"),
+        ("greenhouse", "export", "--to", "signed", "instruct", "--key", str(key), "--out", str(folder / "attested")),
+        ("greenhouse", "export", "instruct", "--to", "hub", "--out", str(folder / "exported")),
+        ("greenhouse", "run", "finetune.classify.steps=4"),
+        ("greenhouse", "card", "instruct"),
     ):
         said.append(clone.run(*command, **secrets))
     return "\n".join(said)

@@ -1,9 +1,9 @@
 """What other tools make of our models: `make bench NAME=open`, after `make demo`.
 
-GGUF: both causal models of the workspace, as `flows.export` writes them, read by llama.cpp (xllamacpp) on one thread
-with a cache in float32. Ids: the first 3,000 characters of 200 held-out documents. Text: 100 prompts, the beginnings of
-held-out documents, continued greedily by 24 tokens; a difference where our two best logits lie within 0.01 is a
-near-tie and no difference. The other: open_head.py. `python -m benchmarks.open head` measures one part.
+GGUF: both causal models of the workspace, as `greenhouse export` writes them, read by llama.cpp (xllamacpp) on one
+thread with a cache in float32. Ids: the first 3,000 characters of 200 held-out documents. Text: 100 prompts, the
+beginnings of held-out documents, continued greedily by 24 tokens; a difference where our two best logits lie within
+0.01 is a near-tie and no difference. The other: open_head.py. `python -m benchmarks.open head` measures one part.
 """
 
 import sys

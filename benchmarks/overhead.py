@@ -49,9 +49,9 @@ def main() -> None:
     """Measure, write benchmarks/results/overhead.json."""
     with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
         flow_root = clone(Path(temporary) / "flow")
-        demo_s, demo_gb = timed(["flows.pipeline", "--demo"], flow_root)
+        demo_s, demo_gb = timed(["flows.cli", "run"], flow_root)
         timings = read_json(next((flow_root / ".greenhouse/runs").glob("*/timings.json")))
-        noop_s = [timed(["flows.pipeline"], flow_root)[0] for _ in range(RUNS)]
+        noop_s = [timed(["flows.cli", "run"], flow_root)[0] for _ in range(RUNS)]
 
         repro_root = clone(Path(temporary) / "repro")
         repro_s, _ = timed(["dvc", "repro"], repro_root)

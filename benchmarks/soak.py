@@ -58,7 +58,7 @@ def held(up: psutil.Process) -> dict[str, float]:
 def soaked(clone: PipelineClone, minutes: float) -> tuple[list[dict], list[dict[str, float]]]:
     """Runs with their states, and what the processes held before the first and after each."""
     ports: dict[str, Any] = {"PREFECT_PORT": str(free_port()), "MLFLOW_PORT": str(free_port())}
-    process = clone.start("flows.up", **ports)
+    process = clone.start("greenhouse", "up", **ports)
     runs, readings = list[dict](), list[dict[str, float]]()
     try:
         assert process.stdout
@@ -89,7 +89,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="greenhouse-soak-") as folder:
         clone = make_clone(Path(folder))
         subprocess.run(
-            [sys.executable, "-m", "flows.pipeline"], cwd=clone.root, env=clone.environment(), check=True,
+            [sys.executable, "-m", "flows.cli", "run"], cwd=clone.root, env=clone.environment(), check=True,
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
         runs, readings = soaked(clone, arguments.minutes)

@@ -1,13 +1,13 @@
 """Training beside transformers' Trainer and LitGPT, at equal time: `make bench NAME=train`.
 
     python -m benchmarks.train [--seeds 3] [--seconds 60 150] [--steps 75]
-    python -m benchmarks.train --scaling      only put the errors of a later `make scaling` into the results
+    python -m benchmarks.train --scaling      only put the errors of a later `greenhouse study scaling` into the results
 
 Every contestant: `--steps` steps (equal tokens; also tells how fast it is), then as many as fit each time limit,
 compile included. Further seeds repeat the longest limit alone. Ours also runs at fractions of the limits, so that the
 time in which it reaches a peer's loss can be read off: a schedule ends with its run, so a shorter time is another run.
 Learning rates are those of train_rates.json, for each contestant the best of three. Scaling errors are those of the
-last `make scaling`.
+last `greenhouse study scaling`.
 """
 
 import argparse
@@ -114,7 +114,7 @@ def goals(found: dict[str, Runs], longest: str, own: dict[str, float]) -> list[d
 def scaling_goals() -> list[dict]:
     """Goals of the last sweep's prediction errors; none, with a message, if there was no sweep."""
     if not SCALING.exists():
-        print("no scaling errors: `make scaling`, then `python -m benchmarks.train --scaling`, has them here")
+        print("no scaling errors: `greenhouse study scaling`, then `python -m benchmarks.train --scaling`, has them")
         return []
     errors = read_json(SCALING)["goals"]
     return [

@@ -46,7 +46,7 @@ def shape_for_gguf(folder: Path) -> Shape:
     shape = shape_of(read_json(folder / "config.json"), folder)
     if not shape.causal:
         raise UserError(f"{folder}: llama.cpp writes text, and this model reads it (a masked model or a classifier); "
-                        "take causal or instruct, or --format hub")  # fmt: skip
+                        "take causal or instruct, or --to hub")  # fmt: skip
     return shape
 
 
@@ -65,7 +65,7 @@ def write_gguf(folder: Path, path: Path, facts: Mapping[str, str]) -> None:
     except (UserError, KeyError, TypeError):  # another layout of tokenizer.json
         raise UserError(
             f"{facts.get('general.name') or folder}: its tokenizer is none of this pipeline; write the model with "
-            "--format hub, and convert that by llama.cpp's convert_hf_to_gguf.py"
+            "--to hub, and convert that by llama.cpp's convert_hf_to_gguf.py"
         ) from None
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, shape.depth)
     with written_whole(path) as temporary:

@@ -6,6 +6,7 @@ Columns:
     score, weight                 the metric is sum(score) / sum(weight)
     direction                     higher, lower, zero or half (closer to it): what is better
     baseline                      score of the best trivial rule on this item; null where a metric has none
+    model                         whose score it is, by its folder below models/
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,10 @@ import pyarrow.parquet as pq
 
 from components.core.files import written_whole
 
-COLUMNS = ("question", "condition", "metric", "item", "cluster", "score", "weight", "direction", "stratum", "baseline")
+COLUMNS = (
+    "question", "condition", "metric", "item", "cluster", "score", "weight", "direction", "stratum", "baseline",
+    "model",
+)  # fmt: skip
 SCHEMA = pa.schema(
     [(name, pa.float64() if name in ("score", "weight", "baseline") else pa.string()) for name in COLUMNS]
 )

@@ -269,6 +269,7 @@ class Difference:
         n, clusters: shared items and the groups they form.
         only_a, only_b: items that only one of the two has; they are dropped.
         error, freedom: standard error of the improvement over clusters, and its degrees of freedom; 0 without interval.
+        model: whose items these are, by its folder below models/; "" where they do not say.
     """
 
     name: str
@@ -286,6 +287,7 @@ class Difference:
     only_b: int
     error: float
     freedom: float
+    model: str = ""
 
 
 def paired_difference(
@@ -357,7 +359,8 @@ def difference(name: str, rows_a: Rows, rows_b: Rows, resampling: Resampling = D
         p = sign_flip_p(shift, resampling) if np.any(shift) else 1.0
     counts = (len(shared), len(table), len(rows_a) - len(shared), len(rows_b) - len(shared))
     errors = spread.error, spread.freedom
-    return Difference(name, a[0]["direction"], value_a, value_b, better, low, high, p, p, *counts, *errors)
+    whose = b[0].get("model") or a[0].get("model") or ""
+    return Difference(name, a[0]["direction"], value_a, value_b, better, low, high, p, p, *counts, *errors, whose)
 
 
 def _gain(direction: str) -> Statistic:

@@ -1,48 +1,40 @@
-"""The five answers of a model on one page: its data, cost, quality, how to rebuild it, how to load it.
-
-    python -m flows.card instruct                          a model of the workspace
-    python -m flows.card instruct --at my-experiment       as a git revision, DVC experiment or pipeline run recorded it
-    python -m flows.card greenhouse-instruct-2@champion    a registered model
-    python -m flows.card instruct --json                   as data; `--schema` prints its JSON schema
-
-What nobody recorded is answered with the reason. `python -m flows.export` copies a model with its card.
-"""
+"""`greenhouse card`: the five answers of a model on one page."""
 
 import json
-from typing import Any
 
-from flows.system.command import parser_of, run_command
+from components.core.errors import UserError
 
 
-def main() -> None:
-    """Print the answers."""
-    parser = parser_of("card", __doc__)
-    parser.add_argument(
-        "model", nargs="?", default="", help="causal, masked, instruct, prefer, classify, or name@alias"
-    )
-    parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
-    parser.add_argument("--json", action="store_true", help="the answers as JSON")
-    parser.add_argument("--schema", action="store_true", help="the JSON schema of --json")
-    arguments = parser.parse_args()
-    if arguments.schema:
+def card(model: str = "", /, *, at: str = "workspace", json_: bool = False, schema: bool = False) -> None:
+    """The five answers of a model on one page: its data, cost, quality, how to rebuild it, how to load it.
+
+    greenhouse card instruct                          a model of the workspace
+    greenhouse card instruct --at my-experiment       as a git revision, DVC experiment or pipeline run recorded it
+    greenhouse card greenhouse-instruct-2@champion    a registered model
+    greenhouse card instruct --json                   as data; `--schema` prints its JSON schema
+
+    What nobody recorded is answered with the reason. `greenhouse export` copies a model with its card.
+
+    Args:
+        model: causal, masked, instruct, prefer, classify, or a registered name@alias.
+        at: workspace (default), a git revision, an experiment, a run.
+        json_: the answers as JSON.
+        schema: the JSON schema of --json.
+    """
+    if schema:
         from components.stages.account.answers import ModelAnswers
 
         print(json.dumps(ModelAnswers.model_json_schema(), indent=2))
         return
-    if not arguments.model:
-        parser.error("name a model: causal, masked, instruct, prefer, classify, or a registered name@alias")
-    show(arguments)
-
-
-def show(arguments: Any) -> None:
-    """Collect the answers and render them as asked."""
+    if not model:
+        raise UserError("name a model: causal, masked, instruct, prefer, classify, or a registered name@alias")
     from components.stages.account.answer_text import page
-    from flows.tracking.model_origin import choose, collect
+    from flows.tracking.model_origin import WITHDRAWN, choose, collect
 
-    one, stage = choose(arguments.model, arguments.at)
-    answers = collect(one, stage, f"models:/{arguments.model}" if arguments.model == one.name else "")
-    print(answers.model_dump_json(indent=2) + "\n" if arguments.json else page(answers), end="")
-
-
-if __name__ == "__main__":
-    run_command("card", main)
+    one, stage = choose(model, at)
+    answers = collect(one, stage, f"models:/{model}" if model == one.name else "")
+    if json_:
+        print(answers.model_dump_json(indent=2))
+        return
+    warning = [limit for limit in answers.limits[:1] if limit.startswith(WITHDRAWN)]
+    print(*warning, page(answers), sep="\n", end="")

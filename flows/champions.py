@@ -17,7 +17,7 @@ from components import params as schema
 from components.core.errors import UserError
 from components.params import Params
 from flows.system import paths, processes
-from flows.system.command import parser_of, run_command
+from flows.system.command import run_command
 from flows.system.run_folder import own_run
 
 RECORD_S = 60.0
@@ -56,7 +56,6 @@ def compare(params: Params) -> None:
 def against_champion(now: Any, model: str, params: Params) -> Any:
     """How a model of the workspace compares with the registered champion of its name."""
     from components.stages.account.answers import AgainstChampion, Change, NotKnown
-    from components.stages.account.model_answers import scored_model
     from flows.compare import differences, same_heldout
     from flows.tracking.model_origin import registered_alias, today
     from flows.tracking.model_registry import registered_name
@@ -67,9 +66,9 @@ def against_champion(now: Any, model: str, params: Params) -> Any:
     version = registered_alias(name, "champion")
     if version is None:
         return NotKnown(not_known=f"no registered model {name} has the alias champion")
-    facts = {"champion": f"{name} version {version.version}", "compared": today()}
+    facts: dict[str, Any] = {"champion": f"{name} version {version.version}", "compared": today()}
     if version.tags.get("fingerprint") == now.fingerprints().get(model.replace("/", "@")):
-        return AgainstChampion(is_this=True, **facts)
+        return AgainstChampion(is_this=True, is_first=int(version.version) == 1, **facts)
     try:
         champion, branch = find(f"{name}@champion"), model.split("/")[1]
         for whose, state in (("this model's", now), (f"{facts['champion']}'s", champion)):
@@ -78,7 +77,7 @@ def against_champion(now: Any, model: str, params: Params) -> Any:
         if not same_heldout(champion, now):
             return NotKnown(not_known=f"{facts['champion']} was examined on another held-out set")
         compared, _ = differences(champion, now)
-        rows = [row for row in compared if scored_model(row.name.split("/")[0], row.name) == model]
+        rows = [row for row in compared if row.model == model]
     except UserError as error:
         return NotKnown(not_known=str(error))
     if not rows:
@@ -95,7 +94,6 @@ def against_champion(now: Any, model: str, params: Params) -> Any:
 
 def main() -> None:
     """Compare the models of this checkout."""
-    parser_of("champions", __doc__).parse_args()
     deadline = time.monotonic() + RECORD_S
     while not all(stage.recorded for stage in own_run().stages() if stage.ended) and time.monotonic() < deadline:
         time.sleep(0.2)

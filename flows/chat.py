@@ -1,17 +1,4 @@
-"""`make chat`: talk to the model just made.
-
-    python -m flows.chat                                   a conversation; an empty line or Ctrl-D ends it
-    python -m flows.chat --prompt "What is a list?"        one answer, for scripts
-    python -m flows.chat --model models/pretrain/causal    another model folder
-
-The instruction-tuned model answers in the chat format, and begins with an example of what it was tuned on (of rows of
-your own with a held-out one, from this checkout's reports); a merely pretrained one continues the text. The
-conversation so far is part of the prompt as long as it fits the context; the oldest turns are dropped first.
-
-An answer's confidence is the geometric mean of the probabilities that the model gave to the answer's tokens, its end
-among them, before temperature and top-p. Below --confidence it is said to be a guess. A line `?` (or --probabilities)
-shows the probability of each token of the last answer.
-"""
+"""`greenhouse chat`: talk to the model just made."""
 
 import csv
 import io
@@ -20,12 +7,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from components.core.errors import UserError
+from components.core.files import md5_of
 from components.core.plain_text import plain
+from components.studies.withdrawn import withdrawals, withdrawn
 from flows.system import paths
-from flows.system.command import number, parser_of, run_command
+from flows.system.command import whole
 
 CANDIDATES = ("models/finetune/instruct", "models/pretrain/causal")
 """Where a model is looked for, the better partner first."""
@@ -211,6 +203,12 @@ def own_example(folder: Path) -> dict[str, str]:
     return {"prompt": first["text"], "answer": first["answer"]} if {"text", "answer"} <= first.keys() else {}
 
 
+def withdrawal_of(folder: Path) -> list[str]:
+    """The sentence that this model was withdrawn, if it was."""
+    why = withdrawn(paths.ROOT, md5_of(folder)) if withdrawals(paths.ROOT) else ""
+    return [f"This model is {why}."] if why else []
+
+
 def converse(chat: Conversation, least: float, probabilities: bool) -> None:
     """Ask and answer until an empty line or the end of input; a line `?` shows the last answer's probabilities."""
     last: Answer | None = None
@@ -243,41 +241,57 @@ def write(text: str) -> None:
     print(plain(text), end="", flush=True)
 
 
-def main() -> int:
-    parser = parser_of("chat", __doc__)
-    usual = Sampling()
-    parser.add_argument("--prompt", help="answer this and end")
-    parser.add_argument(
-        "--model", default="", help=f"folder of a model or an adapter; default: the first of {', '.join(CANDIDATES)}"
-    )
-    for name, kind, least, most, default, text in (
-        ("max-tokens", int, 1, 1 << 20, usual.max_tokens, "tokens of an answer at most"),
-        ("temperature", float, 0, 100, usual.temperature, "0: always the likeliest token"),
-        ("top-p", float, 0, 1, usual.top_p, "sample from the likeliest tokens that have this probability together"),
-        ("seed", int, 0, (1 << 63) - 1, usual.seed, "the same seed gives the same answer"),
-        ("confidence", float, 0, 1, LEAST_CONFIDENCE, "below it, an answer is a guess"),
-    ):
-        parser.add_argument(f"--{name}", type=number(kind, least, most), default=default, metavar="N", help=text)
-    parser.add_argument("--probabilities", action="store_true", help="show the probability of each token")
-    arguments = parser.parse_args()
-    if arguments.prompt is not None and not arguments.prompt.strip():
+Share = Annotated[float, Parameter(validator=Number(gte=0, lte=1))]
+
+
+def chat(
+    *,
+    prompt: str | None = None,
+    model: str = "",
+    max_tokens: Annotated[int, Parameter(converter=whole, validator=Number(gte=1, lte=1 << 20))] = Sampling.max_tokens,
+    temperature: Annotated[float, Parameter(validator=Number(gte=0, lte=100))] = Sampling.temperature,
+    top_p: Share = Sampling.top_p,
+    seed: Annotated[int, Parameter(converter=whole, validator=Number(gte=0, lt=1 << 63))] = Sampling.seed,
+    confidence: Share = LEAST_CONFIDENCE,
+    probabilities: bool = False,
+) -> None:
+    """Talk to the model just made.
+
+    greenhouse chat                                   a conversation; an empty line or Ctrl-D ends it
+    greenhouse chat --prompt "What is a list?"        one answer, for scripts
+    greenhouse chat --model models/pretrain/causal    another model folder
+
+    The instruction-tuned model answers in the chat format, and begins with an example of what it was tuned on (of rows
+    of your own with a held-out one, from this checkout's reports); a merely pretrained one continues the text. The
+    conversation so far is part of the prompt as long as it fits the context; the oldest turns are dropped first.
+
+    An answer's confidence is the geometric mean of the probabilities that the model gave to the answer's tokens, its
+    end among them, before temperature and top-p. Below --confidence it is said to be a guess. A line `?` (or
+    --probabilities) shows the probability of each token of the last answer.
+
+    Args:
+        prompt: answer this and end.
+        model: folder of a model or an adapter; default: the first of models/finetune/instruct, models/pretrain/causal.
+        max_tokens: tokens of an answer at most (64).
+        temperature: 0: always the likeliest token (0.7).
+        top_p: sample from the likeliest tokens that have this probability together (0.9).
+        seed: the same seed gives the same answer (1).
+        confidence: below it, an answer is a guess (0.5).
+        probabilities: show the probability of each token.
+    """
+    if prompt is not None and not prompt.strip():
         raise UserError("--prompt is empty; write a question, or leave it out to talk")
-    if arguments.prompt is None and sys.stdin is None:
+    if prompt is None and sys.stdin is None:
         raise UserError("the standard input is closed, so nothing can be asked; open it, or give --prompt")
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # bytes that are no text are for `question` to replace
-    sampling = Sampling(arguments.max_tokens, arguments.temperature, arguments.top_p, arguments.seed)
-    chat, description = open_chat(model_folder(arguments.model), sampling)
-    print(description, file=sys.stderr)
+    folder = model_folder(model)
+    conversation, description = open_chat(folder, Sampling(max_tokens, temperature, top_p, seed))
+    print(description, *withdrawal_of(folder), sep="\n", file=sys.stderr)
     try:
-        if arguments.prompt is not None:
-            finish(chat.answer(arguments.prompt, write), arguments.confidence, arguments.probabilities, sys.stderr)
+        if prompt is not None:
+            finish(conversation.answer(prompt, write), confidence, probabilities, sys.stderr)
         else:
-            converse(chat, arguments.confidence, arguments.probabilities)
+            converse(conversation, confidence, probabilities)
     except KeyboardInterrupt:
         print()
-    return 0
-
-
-if __name__ == "__main__":
-    run_command("chat", main)

@@ -1,12 +1,4 @@
-"""Giving room back: what is there, how much it is, and only then removing it.
-
-    python -m flows.clean clean     build leftovers, and the work folders in which killed stages would resume
-    python -m flows.clean gc        DVC's cache and MLflow's models that nothing names any more
-    python -m flows.clean purge     everything Greenhouse made; the energy ledger stays unless LEDGER=1
-
-Each lists what it would remove, in bytes, and asks; `YES=1` answers. `gc` keeps the workspace, git tags, runs and
-models that are `champion` or `challenger` or carry the MLflow tag `keep`, and experiments named like such a run.
-"""
+"""`greenhouse clean`: what is there, how much it is, and only then removing it."""
 
 import os
 import sys
@@ -15,7 +7,6 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from flows.system import environment, git, paths
-from flows.system.command import parser_of, run_command
 from flows.system.disk import Removable, human, removable
 from flows.system.run_folder import open_runs
 from flows.system.work_folder import in_use
@@ -42,7 +33,7 @@ def shown(path: Path) -> str:
     return str(path)
 
 
-# -- clean -------------------------------------------------------------------------------------------------------------
+# -- leftovers ---------------------------------------------------------------------------------------------------------
 
 
 def leftovers() -> list[Path]:
@@ -56,7 +47,7 @@ def idle_work_folders() -> list[Path]:
     return [folder for folder in sorted(paths.WORK.glob("*/*")) if folder.is_dir() and not in_use(folder)]
 
 
-# -- purge -------------------------------------------------------------------------------------------------------------
+# -- everything --------------------------------------------------------------------------------------------------------
 
 
 def everything(ledger_too: bool) -> list[Removable]:
@@ -81,7 +72,7 @@ def experiments() -> list[Removable]:
 def refuse_while_running() -> None:
     """Raise `UserError` if a run or the servers are up: they would lose what is under their feet."""
     if environment.running_servers():
-        raise UserError("`make up` is running; stop it first (Ctrl-C there)")
+        raise UserError("`greenhouse up` is running; stop it first (Ctrl-C there)")
     if running := {run.name for run in open_runs() if run.alive} | git.worktrees_in_use():
         raise UserError(f"runs are going on: {', '.join(sorted(running))}; wait for them or stop them first")
 
@@ -127,30 +118,59 @@ def carry_out(items: list[Removable], notes: list[str], word: str, most: int = 1
     return 0
 
 
-def run(verb: str) -> int:
-    """One of the three verbs."""
-    if verb == "clean":
-        state = [paths.CACHES / name for name in ("matplotlib", "inductor")]
-        items = of_paths([*leftovers(), *state, *idle_work_folders()])
-        return carry_out(items, ["Stages that were interrupted will start anew. Results are kept."], "yes")
-    refuse_while_running()
-    if verb == "purge":
-        ledger_too = os.environ.get("LEDGER") == "1"
-        kept = f"Kept: the energy ledger, {shown(paths.LEDGER)} (LEDGER=1 removes it)."
-        note = "The energy ledger goes too." if ledger_too else kept
-        return carry_out(everything(ledger_too), [note], "purge")
+def leftover_items() -> list[Removable]:
+    """What tools and killed stages left."""
+    state = [paths.CACHES / name for name in ("matplotlib", "inductor")]
+    return of_paths([*leftovers(), *state, *idle_work_folders()])
+
+
+def use() -> None:
+    """Print what each way of cleaning would free."""
     from flows.tracking.garbage import unused
 
-    items, notes = unused()
+    ways = {"--leftovers": leftover_items(), "--unused": unused()[0], "--all": everything(False)}
+    for flag, items in ways.items():
+        freed = human(sum(item.num_bytes for item in items))
+        print(f"{freed:>10}  {SHORT[flag]}: `greenhouse clean {flag}`")
+
+
+SHORT = {
+    "--leftovers": "build leftovers, and work folders in which killed stages would resume",
+    "--unused": "DVC's cache and MLflow's models that nothing names any more",
+    "--all": "everything Greenhouse made, but the energy ledger",
+}
+
+
+def clean(*, leftovers: bool = False, unused: bool = False, all: bool = False, ledger: bool = False) -> int:
+    """Disk use, and giving room back: what is there, how much it is, and only then removing it.
+
+    greenhouse clean                   what each of these would free
+    greenhouse clean --leftovers       build leftovers, and the work folders in which killed stages would resume
+    greenhouse clean --unused          DVC's cache and MLflow's models that nothing names any more
+    greenhouse clean --all             everything Greenhouse made; the energy ledger stays unless --ledger
+
+    Each lists what it would remove, in bytes, and asks; `YES=1` in front answers. `--unused` keeps the workspace, git
+    tags, runs and models that are `champion` or `challenger` or carry the MLflow tag `keep`, and experiments named like
+    such a run.
+
+    Args:
+        leftovers: remove what tools and killed stages left.
+        unused: remove what nothing names any more.
+        all: remove everything Greenhouse made.
+        ledger: with --all, the energy ledger too.
+    """
+    if leftovers + unused + all > 1 or (ledger and not all):
+        raise UserError("--leftovers, --unused and --all go one at a time, and --ledger with --all; leave the rest out")
+    if leftovers:
+        return carry_out(leftover_items(), ["Stages that were interrupted will start anew. Results are kept."], "yes")
+    if not (unused or all):
+        use()
+        return 0
+    refuse_while_running()
+    if all:
+        kept = f"Kept: the energy ledger, {shown(paths.LEDGER)} (--ledger removes it)."
+        return carry_out(everything(ledger), ["The energy ledger goes too." if ledger else kept], "purge")
+    from flows.tracking import garbage
+
+    items, notes = garbage.unused()
     return carry_out(items, notes, "yes")
-
-
-def main() -> int:
-    parser = parser_of("clean", __doc__)
-    parser.add_argument("verb", choices=["clean", "gc", "purge"])
-    arguments = parser.parse_args()
-    return run(arguments.verb)
-
-
-if __name__ == "__main__":
-    run_command("clean", main)

@@ -1,12 +1,4 @@
-"""Two states of the pipeline side by side: what differs, what that did to each metric, and what each has cost.
-
-    python -m flows.compare workspace my-experiment
-    python -m flows.compare greenhouse-causal-2@champion workspace
-
-A and B are `workspace`, a git revision, a DVC experiment, a pipeline run of MLflow, or a registered model's alias.
-Scores are compared item by item on the items both answered, with the interval of the difference; scores on different
-held-out sets do not compare, and are not shown. Where `flows.seeds` ran, intervals cover works and seeds.
-"""
+"""`greenhouse compare`: two states of the pipeline side by side."""
 
 import csv
 import textwrap
@@ -17,12 +9,10 @@ from typing import Any
 from components import params as schema
 from components.core.errors import UserError
 from components.core.files import read_json
-from components.core.report import flat
 from components.params import FURTHER, Evaluate
+from components.scores import as_scores
 from components.stages.account.summary import MODELS
-from components.stages.account.summary import scores as stage_scores
 from flows.system import dvc, paths
-from flows.system.command import parser_of, run_command
 from flows.tracking import seed_runs
 from flows.tracking.snapshots import ObjectCache, Snapshot, find
 from flows.tracking.team_ledger import ledger_of
@@ -85,15 +75,18 @@ def differences(a: Snapshot, b: Snapshot) -> tuple[list[Any], list[str]]:
         row
         for branch, pair in compared.items()
         for row in paired_difference(pair.items_a, pair.items_b, resampling=resampling(a))
-        if seed_runs.branch_of(row.name) == branch
+        if kind_of(row) == branch
     ]
     if "instruct" in compared and (row := difference(CHOICES, *_choices(a, b), resampling(a))):
         rows.append(row)
 
-    def noise(metric: str) -> Any:
-        return compared[seed_runs.branch_of(metric)].noise(metric)
+    kinds = {row.name: kind_of(row) for row in rows}
+    return all_over_seeds(rows, lambda metric: compared[kinds[metric]].noise(metric), resampling(a).confidence)
 
-    return all_over_seeds(rows, noise, resampling(a).confidence)
+
+def kind_of(row: Any) -> str:
+    """The kind of model whose items a difference is of."""
+    return row.model.rsplit("/", 1)[-1]
 
 
 def _choices(a: Snapshot, b: Snapshot) -> tuple[dict, dict]:
@@ -108,7 +101,7 @@ def _choices(a: Snapshot, b: Snapshot) -> tuple[dict, dict]:
     items = [
         {
             ("", str(number)): {"score": float(row["right_after"]), "weight": 1.0, "direction": "higher"}
-            | {name: row[name] for name in ("cluster", "stratum")}
+            | {"model": "finetune/instruct", "cluster": row["cluster"], "stratum": row["stratum"]}
             for number, row in enumerate(rows)
         }
         for rows in sides
@@ -176,19 +169,19 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
     yield from score_table(rows, resampling(a).confidence)
     yield "* differs from zero at 5 % after Holm's correction for all metrics of models that differ"
     if without and all(row.name in without or row.low is None or is_same(row) for row in rows):
-        yield "intervals cover works and items, not another seed: `python -m flows.seeds` measures that"
+        yield "intervals cover works and items, not another seed: `greenhouse study seeds` measures that"
     elif without:
         yield from textwrap.wrap(f"intervals cover works and seeds, but not seeds for {', '.join(without)}", 110)
-    yield from scored_by_themselves(a, b, [row.name for row in rows])
+    yield from scored_by_themselves(a, b, rows)
 
 
-def scored_by_themselves(a: Snapshot, b: Snapshot, metrics: list[str]) -> Iterator[str]:
-    """A line per model that differs: scores that its own stage measured and that none of these metrics is.
+def scored_by_themselves(a: Snapshot, b: Snapshot, rows: list[Any]) -> Iterator[str]:
+    """A line per model that differs: scores that its own stage measured and that none of these rows is.
 
     Each stage scores its model on its own held-out rows, which need not be the same in A and B: no interval.
     """
-    scored, before, after = {seed_runs.branch_of(name) for name in metrics}, a.outputs(), b.outputs()
-    shown = {(seed_runs.branch_of(name), name.split("/")[1]) for name in metrics}
+    scored, before, after = {kind_of(row) for row in rows}, a.outputs(), b.outputs()
+    shown = {(kind_of(row), row.name.split("/")[1]) for row in rows}
     for model in MODELS:
         path, branch = f"models/{model}", model.split("/")[1]
         if path not in before or path not in after or before[path] == after[path]:
@@ -198,8 +191,8 @@ def scored_by_themselves(a: Snapshot, b: Snapshot, metrics: list[str]) -> Iterat
         was, now = (_measured(one, model) for one in (a, b))
         rest = [name for name in was if name in now and (branch, name) not in shown]
         moved = ", ".join(f"{name} {was[name]:.4f} -> {now[name]:.4f}" for name in rest)
-        rows = "their own held-out rows" if _task(a, branch) == _task(b, branch) else "rows of unlike tasks"
-        told = f"by {rows}, without an interval: {moved}" if moved else ""
+        on = "their own held-out rows" if _task(a, branch) == _task(b, branch) else "rows of unlike tasks"
+        told = f"by {on}, without an interval: {moved}" if moved else ""
         if branch not in scored:
             apart = f"{branch}: the models differ, and no item of the evaluation tells them apart"
             yield f"{apart}; {told}" if told else apart
@@ -214,13 +207,13 @@ def _task(one: Snapshot, branch: str) -> tuple[Any, Any]:
 
 
 def _measured(one: Snapshot, model: str) -> dict[str, float]:
-    """The scores of a model that its own stage measured; empty if its metrics are no longer there."""
-    store, md5 = ObjectCache(), one.outputs().get(f"reports/{model}/metrics.json", "")
-    if not md5:
+    """The scores of a model that its own stage measured, by metric; empty if its report is no longer there."""
+    store, md5 = ObjectCache(), one.outputs().get(f"reports/{model}/details", "")
+    try:
+        facts = read_json(store.fetched(store.files(md5)["facts.json"]))
+    except (UserError, KeyError):
         return {}
-    store.pull([md5])
-    metrics = flat(read_json(store.path(md5))) if store.path(md5).exists() else {}
-    return {name: row["value"] for name, row in stage_scores(metrics, model).items()}
+    return {score.name.split("/")[1]: score.value for score in as_scores(facts)}
 
 
 def score_table(rows: list[Any], confidence: float) -> list[str]:
@@ -234,7 +227,7 @@ def score_table(rows: list[Any], confidence: float) -> list[str]:
     width = max((len(row.name) for row in unlike), default=6)
     head = f"{'metric':<{width}}  {'A':>9}  {'B':>9}  B better by [{confidence:.0%} interval]"
     table = [head, *(_score_line(row, width) for row in unlike)] if unlike else []
-    kinds = Counter(seed_runs.branch_of(row.name) for row in same)
+    kinds = Counter(map(kind_of, same))
     counts = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
     one = f"the same on every item: {len(same)} metric{'s' * (len(same) > 1)} ({counts})"
     return [*table, one] if same else table
@@ -324,17 +317,22 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
     yield from energy_lines(a, b)
 
 
-def main() -> None:
-    parser = parser_of("compare", __doc__)
-    parser.add_argument("a", metavar="A")
-    parser.add_argument("b", metavar="B")
-    arguments = parser.parse_args()
-    if not arguments.a or not arguments.b:
-        raise UserError("name two states: make compare A=workspace B=NAME, such as a git revision or a DVC experiment")
-    a, b = find(arguments.a), find(arguments.b)
-    for line in report(a, b):
+def compare(a: str, b: str = "workspace", /) -> None:
+    """Two states of the pipeline side by side: what differs, what that did to each metric, and what each has cost.
+
+    greenhouse compare workspace my-experiment
+    greenhouse compare greenhouse-causal-2@champion
+
+    A and B are `workspace`, a git revision, a DVC experiment, a pipeline run of MLflow, or a registered model's alias.
+    Scores are compared item by item on the items both answered, with the interval of the difference; scores on
+    different held-out sets do not compare, and are not shown. Where `greenhouse study seeds` ran, intervals cover works
+    and seeds.
+
+    Args:
+        a: the state before.
+        b: the state after; `workspace` if it is left out.
+    """
+    if not a or not b:
+        raise UserError("name two states: greenhouse compare workspace NAME, such as a git revision or an experiment")
+    for line in report(find(a), find(b)):
         print(line, flush=True)
-
-
-if __name__ == "__main__":
-    run_command("compare", main)

@@ -28,7 +28,7 @@ from flows.execution.form import PipelineForm, params_hash
 from flows.forms import form_names, form_of, settings_of
 from flows.pipeline import pipeline
 from flows.system import paths
-from flows.system.command import parser_of, run_command
+from flows.system.command import run_command
 from flows.tracking import recovery
 
 FOLLOW_S = 2.0
@@ -87,12 +87,8 @@ def _refill(params: Params) -> bool:
 
 
 def main() -> None:
-    """Serve until stopped."""
-    parser = parser_of("deployments", __doc__)
-    parser.add_argument(
-        "--alone", action="store_true", help="nobody else serves this Prefect: runs that never began are closed"
-    )
-    alone = parser.parse_args().alone
+    """Serve until stopped. With `--alone` nobody else serves this Prefect: runs that never began are closed."""
+    alone = sys.argv[1:] == ["--alone"]
     params = schema.load(paths.ROOT / "params.yaml")
     recovery.recover(serving=alone)  # a run that a kill left open would hold its deployment's only slot
     logging.getLogger("prefect").setLevel(logging.WARNING)

@@ -1,41 +1,23 @@
-"""A model in the form that other tools open: one GGUF file for llama.cpp, or a folder as the Hugging Face hub takes it.
-
-    python -m flows.export instruct --format gguf                    exports/instruct.gguf: llama.cpp, Ollama, LM Studio
-    python -m flows.export instruct --format hub                     exports/instruct: the model with its card
-    python -m flows.export instruct --format hub --push owner/name   the same, sent to a private repository of the hub
-    python -m flows.export greenhouse-instruct-2@champion --format gguf --out model.gguf
-
-MODEL is what `flows.card` takes, with the same `--at`. Nothing leaves this machine without `--push`. GGUF holds causal
-models only, in float32; chat template, control tokens, licence and the whole card are in its metadata.
-"""
+"""`greenhouse export`: a model in the form that other tools open."""
 
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from components.core.errors import UserError
+from components.core.files import write_json, write_text
 from components.params import FURTHER
-from flows.system import paths
-from flows.system.command import parser_of, run_command
+from components.studies.withdrawn import withdrawn
+from flows.system import dvc, paths
 
 WRITERS_OF_TEXT = ("pretrain@causal", "finetune@instruct", *(f"finetune@{name}" for name in FURTHER))
 """Stages whose models llama.cpp runs."""
 
 
-def names_of(one: Any, model: str) -> list[str]:
-    """Relative paths of the files in a model's folder."""
-    from flows.tracking.snapshots import ObjectCache
-
-    if one.kind == "workspace":
-        folder = paths.ROOT / "models" / model
-        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    return sorted(ObjectCache().files(one.outputs()[f"models/{model}"]))
-
-
 def copy_model(one: Any, model: str, folder: Path) -> None:
     """Copy the files of a model, as a state has them, to `folder`."""
-    from flows.tracking.model_origin import files_of
+    from flows.tracking.model_origin import files_of, names_of
 
     file = files_of(one)
     for name in names_of(one, model):
@@ -44,6 +26,16 @@ def copy_model(one: Any, model: str, folder: Path) -> None:
         source = file(f"models/{model}/{name}")
         assert source is not None, name
         shutil.copyfile(source, target)
+
+
+def raise_if_withdrawn(one: Any, model: str) -> None:
+    """Refuse to give a withdrawn model away.
+
+    Raises:
+        UserError: the model is on the list of this checkout.
+    """
+    if why := withdrawn(paths.ROOT, one.outputs().get(f"models/{model}")):
+        raise UserError(f"{model} of {one.name}: {why}; make another model, or take it off the list")
 
 
 # -- llama.cpp ---------------------------------------------------------------------------------------------------------
@@ -102,7 +94,7 @@ def leave_own_row_out(path: Path, exact: str) -> None:
     if exact:
         raise UserError(
             f"models/{exact}/greenhouse.json: has a row of your own data, as an earlier version put in, which would be "
-            f"published; `python -m flows.pipeline --until {exact.replace('/', '@')}` makes the model without it"
+            f"published; `greenhouse run --until {exact.replace('/', '@')}` makes the model without it"
         )
     write_json(path, kept)
 
@@ -124,7 +116,7 @@ def check_card(folder: Path) -> None:
     assert data.pipeline_tag
 
 
-def push(folder: Path, repository: str) -> str:
+def send(folder: Path, repository: str) -> str:
     """Upload a folder to a private repository of the hub, made if there is none; its address.
 
     Raises:
@@ -163,11 +155,79 @@ def check_push(repository: str) -> None:
         raise UserError(f"--push {repository}: write owner/name")
 
 
+# -- signed ----------------------------------------------------------------------------------------------------------
+
+
+def write_signed(model: str, at: str, key: Path, owner: Path | None, folder: Path) -> None:
+    """Write the folder of a model; nothing is left of one that could not be finished.
+
+    Raises:
+        UserError: no such model, a folder that exists, a key that cannot sign, a part of the extra that is missing.
+    """
+    from components.studies.attestation.documents import documents
+    from flows.tracking.attestation import claims_of, owner_fields, with_its_files
+    from flows.tracking.model_origin import choose, names_of
+    from flows.tracking.signature import signing, words
+    from flows.tracking.signed_folder import PROOF, this_version, validated
+
+    sign = signing(key)
+    if folder.exists():
+        raise UserError(f"{folder}: exists already; name a new folder")
+    one, stage = choose(model, at)
+    if one.kind == "workspace":
+        dvc.raise_if_damaged([name for name in one.lock if name in dvc.graph()])
+    one, name, stated = with_its_files(one), stage.replace("@", "/"), owner_fields(owner)
+    raise_if_withdrawn(one, name)
+    if f"models/{name}" not in one.outputs():
+        raise UserError(f"{one.name}: no models/{name} there; run the pipeline first")
+    names = names_of(one, name)
+    claims = claims_of(one, stage, names, stated)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({words(error)}); name another folder") from None
+    with temporary as aside:
+        whole = Path(aside) / folder.name
+        write_folder(one, name, claims.answers, whole)
+        if not any(whole.glob("*.safetensors")):
+            raise UserError(f"{one.name}: the weights of models/{name} are neither here nor in DVC's cache; `dvc pull` "
+                            "gets them from a remote, the pipeline makes them again")  # fmt: skip
+        formats: dict[str, str] = {}
+        for file, content in documents(claims).items():
+            write_json(whole / PROOF / file, content)
+            formats[file] = validated(file, whole / PROOF / file)
+        index = {"model": name, "greenhouse": this_version(), "documents": formats}
+        write_json(whole / PROOF / "index.json", index)
+        sign(whole)
+        whole.rename(folder)
+
+
+def write_sbom(path: Path) -> str:
+    """Write the bill of what is installed; how it was validated.
+
+    Raises:
+        UserError: it cannot be written, or the extra is not installed.
+    """
+    from flows.tracking.signature import EXTRA, words
+    from flows.tracking.signed_folder import validated
+
+    try:
+        from flows.tracking.sbom import sbom
+    except ImportError:
+        raise UserError(EXTRA) from None
+    try:
+        write_text(path, sbom())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({words(error)}); name another file") from None
+    return f"{path}: {validated('sbom.cdx.json', path)}"
+
+
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
-def export(model: str, at: str, form: str, out: str, repository: str) -> None:
-    """Write a model in a format, and push it if a repository is given.
+def write(model: str, at: str, form: str, out: str, repository: str) -> None:
+    """Write a model for llama.cpp or the hub, and push it if a repository is given.
 
     Raises:
         UserError: no such model, llama.cpp cannot run it, the target exists, or nothing can be written there.
@@ -178,13 +238,14 @@ def export(model: str, at: str, form: str, out: str, repository: str) -> None:
         check_push(repository)
     one, stage = choose(model, at)
     name, branch = stage.replace("@", "/"), stage.partition("@")[2]
+    raise_if_withdrawn(one, name)
     target = Path(out) if out else paths.ROOT / "exports" / (f"{branch}.gguf" if form == "gguf" else branch)
     if form == "gguf":
         from components.gguf import library
 
         if stage not in WRITERS_OF_TEXT:
             raise UserError(f"{model}: llama.cpp writes text, and this model reads it; export causal or instruct, or "
-                            "this one with --format hub")  # fmt: skip
+                            "this one with --to hub")  # fmt: skip
         library()
     if target.exists():
         raise UserError(f"{target}: exists already; name another with --out, or remove it")
@@ -210,24 +271,64 @@ def export(model: str, at: str, form: str, out: str, repository: str) -> None:
     if not licence:
         print("No licence is stated (account.licence in params.yaml): nobody else may use it.")
     if repository:
-        print(f"sent: {push(target, repository)}")
+        print(f"sent: {send(target, repository)}")
     elif form == "hub":
         print("Nothing was sent; --push owner/name sends it to the hub.")
 
 
-def main() -> None:
-    """Parse the arguments and export."""
-    parser = parser_of("export", __doc__)
-    parser.add_argument("model", help="causal, masked, instruct, prefer, classify, or name@alias")
-    parser.add_argument("--format", required=True, choices=("gguf", "hub"))
-    parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
-    parser.add_argument("--out", default="", help="file or folder to write; default: in exports/")
-    parser.add_argument("--push", default="", metavar="OWNER/NAME", help="send the folder to the Hugging Face hub")
-    arguments = parser.parse_args()
-    if arguments.push and arguments.format != "hub":
-        parser.error("--push goes with --format hub")
-    export(arguments.model, arguments.at, arguments.format, arguments.out, arguments.push)
+def export(
+    model: str = "",
+    /,
+    *,
+    to: Literal["hub", "gguf", "signed"] | None = None,
+    at: str = "workspace",
+    out: str = "",
+    push: str = "",
+    key: Path | None = None,
+    owner: Path | None = None,
+    sbom: Path | None = None,
+) -> None:
+    """A model in the form that others open: a GGUF file for llama.cpp, a folder for the Hugging Face hub, or signed.
 
+    greenhouse export instruct --to gguf                    exports/instruct.gguf: llama.cpp, Ollama, LM Studio
+    greenhouse export instruct --to hub                     exports/instruct: the model with its card
+    greenhouse export instruct --to hub --push owner/name   the same, sent to a private repository of the hub
+    greenhouse export greenhouse-instruct-2@champion --to gguf --out model.gguf
+    greenhouse export instruct --to signed --key KEY --out FOLDER     the model with signed documents of recorded facts
+    greenhouse export --sbom FILE                           a CycloneDX 1.7 SBOM of all that is installed here
 
-if __name__ == "__main__":
-    run_command("export", main)
+    MODEL is what `greenhouse card` takes, with the same `--at`. Nothing leaves this machine without `--push`. GGUF
+    holds causal models only, in float32; chat template, control tokens, licence and the whole card are in its metadata.
+
+    A signed folder loads in `transformers`; model.sig is its OMS signature (OpenSSF Model Signing), over all its files.
+    In proof/ lie SLSA provenance, the gate's verdict and the last rebuild as in-toto test results, a CycloneDX 1.7
+    ML-BOM with intervals and energy, a summary of the training content, and a Croissant description. No field is typed
+    in by hand, but for what only the owner knows (--owner): docs/attest.md. `greenhouse verify FOLDER` checks it. A key
+    pair: openssl ecparam -name prime256v1 -genkey -noout -out KEY; openssl ec -in KEY -pubout -out KEY.pub
+
+    Args:
+        model: causal, masked, instruct, prefer, classify, or name@alias.
+        to: the form.
+        at: workspace (default), a git revision, an experiment, a run.
+        out: file or folder to write; default: in exports/.
+        push: OWNER/NAME: send the folder to the Hugging Face hub.
+        key: your private key, for a signed folder.
+        owner: YAML with what only the owner knows, for a signed folder.
+        sbom: only write an SBOM of what is installed, to this file.
+    """
+    if sbom:
+        print(write_sbom(sbom))
+        return
+    if not model or to is None:
+        raise UserError("name a model and --to gguf, hub or signed; or --sbom FILE")
+    if push and to != "hub":
+        raise UserError("--push goes with --to hub")
+    if (key or owner) and to != "signed":
+        raise UserError("--key and --owner go with --to signed")
+    if to != "signed":
+        write(model, at, to, out, push)
+        return
+    if not (key and out):
+        raise UserError("--to signed needs --key KEY, your private key, and --out FOLDER, a new folder")
+    write_signed(model, at, key, owner, Path(out))
+    print(f"{out}: {model} with its card, proof/ and model.sig")

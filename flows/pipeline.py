@@ -16,7 +16,6 @@ Values other than those of params.yaml make an experiment (flows/execution/exper
 workspace. What a kill leaves is closed at the next start: flows/tracking/recovery.py.
 """
 
-import importlib
 from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import partial
@@ -109,7 +108,7 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
 
 def _saved(state: State, name: str) -> State:
     """The end of an experiment, with how to go on: a form shows nothing else, and a terminal ends with it."""
-    told = f"saved as DVC experiment {name}: `make compare A=workspace B={name}`, `dvc exp apply {name}`"
+    told = f"saved as DVC experiment {name}: `greenhouse compare workspace {name}`, `dvc exp apply {name}`"
     return Completed(name=state.name, message=f"{state.message}; {told}" if state.message else told)
 
 
@@ -138,7 +137,3 @@ def _wait(futures: Iterable[Any]) -> None:
         while not ended.wait(0.2):
             pass
         future.wait()
-
-
-if __name__ == "__main__":
-    importlib.import_module("flows.terminal").run()

@@ -1,16 +1,4 @@
-"""What the next run will take: why each stale stage is stale, its seconds, energy and gCO2e, before anything runs.
-
-    python -m flows.plan            the forecast, with 80 % intervals
-    python -m flows.plan --fit      set the pretraining steps so that the run fits `runtime.budget`
-    python -m flows.plan --best     by the scaling law: the best size and tokens, and the same loss for less carbon
-    python -m flows.plan --best --flops 1e15        ... for a budget of floating-point operations too
-    python -m flows.plan --best --served 1e9        ... for a model that will read and write so many tokens
-
-The figures come from the ledger: earlier runs of the stage on this machine. Pretraining that has no two runs of the
-same inputs is forecast from a calibration: some real steps on this machine, tried once (flows/planning/step_cost.py). A
-stage without history is said to have none. What Prefect, DVC and MLflow take around the stages is a row of its own,
-from earlier pipeline runs.
-"""
+"""`greenhouse plan`: what the next run will take, before anything runs; what is stale, and why."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,11 +14,13 @@ from components.carbon.planning.forecast import (
 )
 from components.carbon.planning.grid_schedule import Outlook, cleanest_start
 from components.carbon.spans import Bounds
+from components.core.errors import UserError
 from components.params import Params
 from flows.planning import step_cost
+from flows.planning.fit_budget import fit_to_budget
 from flows.planning.stage_forecast import expected
+from flows.planning.staleness import accepted, explain
 from flows.system import dvc, paths
-from flows.system.command import parser_of, run_command
 
 WITHIN_HOURS = 24
 """Hours to come in which the plan looks for a cleaner start."""
@@ -45,7 +35,7 @@ class Row:
     expected: StageForecast | None
 
 
-def plan(params: Params, books: reader.Ledger) -> list[Row]:
+def stale_rows(params: Params, books: reader.Ledger) -> list[Row]:
     """The stages that are stale or follow one that is, in order, and what runs around them.
 
     Calibrates if one of them pretrains.
@@ -126,11 +116,7 @@ def budget_line(rows: list[Row], params: Params, now: datetime) -> str:
     budget_left, outlook = budget_left_now(params, reader.read(paths.LEDGER))
     seconds, kwh = sum_of(known)
     needed = needed_now(outlook, now, seconds.high, kwh.high)
-    fits = (
-        "it fits"
-        if budget_left.contains(needed)
-        else "it does not fit: `python -m flows.plan --fit` sets steps that do"
-    )
+    fits = "it fits" if budget_left.contains(needed) else "it does not fit: `greenhouse plan --fit` sets steps that do"
     return f"budget: {budget_left} left, up to {needed} needed: {fits}"
 
 
@@ -148,36 +134,75 @@ def start_line(rows: list[Row], grid: Intensity, now: datetime) -> str:
     )
 
 
-def main() -> None:
-    """Print the plan, or fit the steps to the budget."""
-    parser = parser_of("plan", __doc__)
-    parser.add_argument("--fit", action="store_true", help="edit params.yaml: pretraining steps that fit the budget")
-    parser.add_argument("--best", action="store_true", help="what the scaling law advises (after `make scaling`)")
-    parser.add_argument("--flops", type=float, default=0.0, metavar="N", help="with --best: a budget in FLOPs")
-    parser.add_argument("--served", type=float, default=0.0, metavar="TOKENS", help="with --best: count serving, too")
-    arguments = parser.parse_args()
-    if (arguments.flops or arguments.served) and not arguments.best:
-        parser.error("--flops and --served go with --best")
-    params = schema.load(paths.ROOT / "params.yaml")
-    if arguments.fit:
-        from flows.planning.fit_budget import fit_to_budget
+def plan(
+    *,
+    why: bool = False,
+    best: bool = False,
+    fit: bool = False,
+    flops: float = 0.0,
+    served: float = 0.0,
+    accept: str = "",
+    reason: str = "",
+) -> None:
+    """What the next run will take: why each stale stage is stale, its seconds, energy and gCO2e, before anything runs.
 
+    greenhouse plan            the forecast, with 80 % intervals
+    greenhouse plan --why      for each stale stage all keys and files that made it so; nothing is forecast
+    greenhouse plan --fit      set the pretraining steps so that the run fits `runtime.budget`
+    greenhouse plan --best     by the scaling law: the best size and tokens, and the same loss for less carbon
+    greenhouse plan --best --flops 1e15        ... for a budget of floating-point operations too
+    greenhouse plan --best --served 1e9        ... for a model that will read and write so many tokens
+    greenhouse plan --accept STAGE --reason "only a comment changed"
+
+    The figures come from the ledger: earlier runs of the stage on this machine. Pretraining that has no two runs of the
+    same inputs is forecast from a calibration: some real steps on this machine, tried once
+    (flows/planning/step_cost.py). A stage without history is said to have none. What Prefect, DVC and MLflow take
+    around the stages is a row of its own, from earlier pipeline runs.
+
+    Accepting keeps a stage's output after a change declared neutral, on the record: DVC takes the present inputs as
+    those the output was made from, and who, when, what and why are appended to accepted.jsonl, which belongs in git.
+
+    Args:
+        why: say what is stale, and why.
+        best: what the scaling law advises (after `greenhouse study scaling`).
+        fit: edit params.yaml: pretraining steps that fit the budget.
+        flops: with --best: a budget in FLOPs.
+        served: with --best: tokens that the model will read and write.
+        accept: keep this stage's output.
+        reason: with --accept: why the change does not matter.
+    """
+    if why + best + fit + bool(accept) > 1:
+        raise UserError("--why, --best, --fit and --accept go one at a time; leave the others out")
+    if (flops or served) and not best:
+        raise UserError("--flops and --served go with --best")
+    if reason and not accept:
+        raise UserError("--reason goes with --accept STAGE")
+    params = schema.load(paths.ROOT / "params.yaml")  # DVC would take an unknown key for one that was taken out
+    if why:
+        print("\n".join(explain()))
+    elif accept:
+        print(accepted(accept, reason))
+    elif fit:
         print(fit_to_budget(params))
-        return
-    if arguments.best:
-        from flows.planning.compute_optimal import advice, read_law
+    elif best:
+        print(best_size(params, flops, served))
+    else:
+        print_forecast(params)
 
-        read_law(paths.ROOT / "reports/scaling/scaling.json")  # or says so before it measures
-        rate = step_cost.required(params)["causal"]
-        print(advice(params, rate, datetime.now(UTC), arguments.flops, arguments.served))
-        return
-    rows = plan(params, reader.history(paths.LEDGER))
+
+def best_size(params: Params, flops: float, served: float) -> str:
+    """What the scaling law advises."""
+    from flows.planning.compute_optimal import advice, read_law
+
+    read_law(paths.ROOT / "reports/scaling/scaling.json")  # or says so before it measures
+    return advice(params, step_cost.required(params)["causal"], datetime.now(UTC), flops, served)
+
+
+def print_forecast(params: Params) -> None:
+    """Print the plan, and whether it fits the budget."""
+    rows = stale_rows(params, reader.history(paths.LEDGER))
     grid, now = resolve(params.runtime.grid, paths.ROOT), datetime.now(UTC)
     print(render(rows, grid, now))
     for sentence in (start_line(rows, grid, now), budget_line(rows, params, now)) if rows else ():
         if sentence:
             print(sentence)
-
-
-if __name__ == "__main__":
-    run_command("plan", main)

@@ -1,18 +1,8 @@
-"""Ask the gate whether new models replace the champions, and give the alias `champion` to those that do.
-
-    python -m flows.promote                        the workspace's models
-    python -m flows.promote my-experiment
-    python -m flows.promote workspace --override causal="demo for Monday"
-
-Each registered model is judged by itself against its present champion: by its primary metric, guards and limits in
-`promote.rules`, over works and seeds (`python -m flows.seeds` measures the noise of seeds; without it nothing is
-promoted). The smallest gain that could be told from none, or why it is not known, is printed before the verdict. The
-verdict is an artifact of the flow, tags of the model's version and a paragraph of the report; so is a promotion by
-override, with its reason.
-"""
+"""`greenhouse promote`: whether new models replace the champions, and the alias `champion` for those that do."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +13,12 @@ from components.core.errors import UserError
 from components.core.files import write_json, write_text
 from components.params import GateRule, Params, Promotion
 from components.statistics import Resampling
+from components.studies import withdrawn as withdrawals
 from components.studies.promotion_gate import Verdict, judge
+from components.studies.withdrawn import withdrawn
 from flows.execution import cli
 from flows.execution.stage import Study
 from flows.system import paths
-from flows.system.command import parser_of, run_command
 from flows.tracking import mlflow_run, seed_runs
 from flows.tracking.snapshots import Snapshot, find
 
@@ -94,6 +85,9 @@ def judge_model(
     challenger: Snapshot, branch: str, rule: GateRule | None, params: Params, override: str
 ) -> Iterator[str]:
     """The gate's answer on one kind of model, carried out and recorded, as lines; `override` is a reason, or empty."""
+    if why := withdrawn(paths.ROOT, seed_runs.model_of(challenger, branch)):
+        yield f"{branch} of {challenger.name} is {why}, so it is not judged"
+        return
     mlflow, name = mlflow_run.client(), seed_runs.model_name(challenger, branch)
     made = challenger.fingerprints().get(seed_runs.STAGES[branch], "none")
     versions = {row.version: row for row in mlflow.search_model_versions(f"name = '{name}'")}
@@ -111,6 +105,8 @@ def judge_model(
         verdict = _judged(find(f"{name}@champion"), challenger, branch, rule, params)
     else:
         verdict = Verdict("inconclusive", [without_rule(branch)])
+    if why := withdrawn(paths.ROOT, versions[champions[0]].tags.get("dvc.md5")):
+        yield f"version {champions[0]}, the champion, is {why}"
     judgement = Judgement(name, champions[0], version, verdict, override if verdict.verdict != "promote" else "")
     carry_out(mlflow, judgement)
     yield from judgement.lines()
@@ -146,27 +142,55 @@ def carry_out(mlflow: Any, judgement: Judgement) -> None:
     write_json(paths.FINDINGS / "gate" / f"{judgement.model}.json", record | {"promoted": judgement.promoted})
 
 
+def withdraw_models(state: str, reasons: dict[str, str]) -> None:
+    """Put models of a state on the list of withdrawn ones, each with its reason.
+
+    Raises:
+        UserError: there is no such model, or no reason.
+    """
+    one = find(state)
+    known = {kind: md5 for kind in seed_runs.STAGES if (md5 := seed_runs.model_of(one, kind))}
+    for kind, reason in reasons.items():
+        if kind not in known:
+            raise UserError(f"--withdraw {kind}: {one.name} has no such model; there are {', '.join(known)}")
+        if not reason.strip():
+            raise UserError(f"--withdraw {kind}=REASON: give the reason, it is recorded with the model")
+    for kind, reason in reasons.items():
+        withdrawals.withdraw(paths.ROOT, [known[kind]], reason, datetime.now(UTC).date())
+        print(f"{kind} of {one.name} is {withdrawn(paths.ROOT, known[kind])}; commit the list, so that others know")
+
+
 STUDY = Study("promote", Promotion, "The gate's verdict", run_study)
 
 
-def main() -> int:
-    """Ask the gate from a terminal."""
-    parser = parser_of("promote", __doc__)
-    parser.add_argument("challenger", nargs="?", help="snapshot that would replace the champions")
-    parser.add_argument(
-        "--override", action="append", default=[], metavar="KIND=REASON",
-        help="promote this kind of model whatever the gate says; the reason is recorded",
-    )  # fmt: skip
-    arguments = parser.parse_args()
-    override = dict(row.partition("=")[::2] for row in arguments.override)
+def promote(challenger: str = "", /, *, override: tuple[str, ...] = (), withdraw: tuple[str, ...] = ()) -> int:
+    """Ask the gate whether new models replace the champions, and give the alias `champion` to those that do.
+
+    greenhouse promote                        the workspace's models
+    greenhouse promote my-experiment
+    greenhouse promote workspace --override causal="demo for Monday"
+    greenhouse promote my-experiment --withdraw instruct="it quotes a customer"
+
+    Each registered model is judged by itself against its present champion: by its primary metric, guards and limits in
+    `promote.rules`, over works and seeds (`greenhouse study seeds` measures the noise of seeds; without it nothing is
+    promoted). The smallest gain that could be told from none, or why it is not known, is printed before the verdict.
+    The verdict is an artifact of the flow, tags of the model's version and a paragraph of the report; so is a promotion
+    by override, with its reason. Nothing is judged with --withdraw: the model is put on the list withdrawn.json, which
+    verify, export, card, chat and the gate read.
+
+    Args:
+        challenger: snapshot that would replace the champions.
+        override: KIND=REASON: promote this kind of model whatever the gate says; the reason is recorded.
+        withdraw: KIND=REASON: nobody may use this model of the snapshot any more; the reason is recorded.
+    """
+    if withdraw:
+        withdraw_models(challenger or "workspace", dict(row.partition("=")[::2] for row in withdraw))
+        return 0
+    reasons = dict(row.partition("=")[::2] for row in override)
     try:
-        chosen = Promotion(challenger=arguments.challenger or "workspace", override=override)
+        chosen = Promotion(challenger=challenger or "workspace", override=reasons)
     except ValidationError as error:
         raise UserError(schema.explain(error, "")) from None
     from flows.forms import study_form
 
     return cli.run(study_form(STUDY), REPORTS / "report.md", params=chosen)
-
-
-if __name__ == "__main__":
-    run_command("promote", main)

@@ -1,15 +1,4 @@
-"""Predict larger runs from small ones: a sweep of sizes and compute budgets, a law, and runs that check it.
-
-    python -m flows.scaling                                    (`make scaling`)
-    python -m flows.scaling --sweep benchmarks/scaling.yaml    larger runs (`make bench NAME=scaling`)
-    python -m flows.scaling --objective masked                 of masked models
-
-Reads what the pipeline made (data/mix, data/ingest/heldout), tokenizes it with a small vocabulary of its own, and runs
-the cells of components/studies/scaling/sweep.py in `runtime.workers` processes. Each cell is a child run in MLflow.
-Predictions for the larger runs are in `predictions.json` before one of them begins. Killed and started again, it reads
-finished cells back and resumes the others. Results: reports/scaling/ (scaling.json, report.md, plots); of a masked
-sweep in reports/scaling-masked/, since the forecasts read the causal law.
-"""
+"""Larger runs predicted from small ones: a sweep of sizes and compute budgets, a law, and runs that check it."""
 
 import shutil
 from collections.abc import Sequence
@@ -18,15 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components import params as schema
 from components.core.files import fingerprint, move, read_json, write_json
 from components.core.workers import pool
 from components.params import Evaluate, Params, Scaling, Tokenize
-from flows.execution import cli
 from flows.execution.stage import Study, as_task, code_hashes
-from flows.execution.study_run import StudyRecord, require, study_run, study_settings
+from flows.execution.study_run import StudyRecord, require, study_run
 from flows.system import dvc, paths
-from flows.system.command import parser_of, run_command
 
 if TYPE_CHECKING:
     from components.studies.scaling.sweep import Cell, SweepFolders
@@ -67,7 +53,7 @@ class Sweep:
         from components.studies.scaling.sweep import plan
 
         plan(settings)  # refuses budgets that too few widths fit
-        require(INPUTS, "python -m flows.pipeline --until mix")
+        require(INPUTS, "greenhouse run --until mix")
         inputs = dvc.inputs("tokenize").hashes
         chosen = settings.model_dump(mode="json"), params.numerics.model_dump(mode="json")
         return cls(name, params, settings, paths.WORK / "scaling" / fingerprint([chosen, inputs, code_hashes()]))
@@ -163,24 +149,3 @@ def run_cells(
             settings = {"pretrain": cell.pretrain.model_dump(mode="json")}
             record.child(cell.name, settings, result, folders.folder(cell) / "reports")
     return results
-
-
-def main() -> int:
-    """Run the sweep from a terminal."""
-    parser = parser_of("scaling", __doc__)
-    parser.add_argument(
-        "--sweep", type=Path, metavar="FILE",
-        help="YAML with settings of the sweep that differ from the shipped ones",
-    )  # fmt: skip
-    parser.add_argument("--objective", choices=("causal", "masked"), help="instead of the file's `objective`")
-    arguments = parser.parse_args()
-    base = schema.read_tree(arguments.sweep) if arguments.sweep else {}
-    entries = [f"objective={arguments.objective}"] if arguments.objective else []
-    params = study_settings(Scaling, entries, base)
-    from flows.forms import study_form
-
-    return cli.run(study_form(STUDY), reports(params) / "report.md", params=params)
-
-
-if __name__ == "__main__":
-    run_command("scaling", main)

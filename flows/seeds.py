@@ -1,13 +1,4 @@
-"""Measure the noise of seeds: trainings with other pretraining, fine-tuning and mixing seeds, and how far scores move.
-
-    python -m flows.seeds            `seeds.runs` trainings at the settings of params.yaml
-    python -m flows.seeds --runs 5
-
-Each training is an experiment (`dvc exp show`): it runs apart, to the end of the graph, and leaves the workspace alone.
-Killed and started again, finished ones are read back and the one that ran resumes. The standard deviation of every
-score over the trainings (with the workspace's own, where it is finished) is the seed noise of each registered name
-on this held-out set. The gate, the comparison and the report use it; for other settings it is borrowed and widened.
-"""
+"""The noise of seeds: trainings with other pretraining, fine-tuning and mixing seeds, and how far scores move."""
 
 from pathlib import Path
 from typing import Any
@@ -20,11 +11,9 @@ from components.core.files import fingerprint, write_text
 from components.params import Params, Seeds
 from components.params.promote import RULES
 from components.reporting.tables import markdown_table
-from flows.execution import cli
+from components.studies.promotion_gate import Evaluation
 from flows.execution.stage import Study, code_hashes
-from flows.execution.study_run import study_settings
 from flows.system import paths
-from flows.system.command import parser_of, run_command
 from flows.tracking import seed_runs
 from flows.tracking.snapshots import Snapshot, experiments, find
 
@@ -86,12 +75,13 @@ def _train(name: str, params: Params) -> None:
 def markdown(snapshots: list[Snapshot]) -> str:
     """The seed noise of every kind of model; the runs are recorded on the way."""
     lines = ["# Noise of seeds", "", f"Runs: {', '.join(snapshot.name for snapshot in snapshots)}."]
-    last, guards = snapshots[-1], {name for rule in RULES.values() for name in rule.guards}
+    last = snapshots[-1]
     for branch, stage in seed_runs.STAGES.items():
         if stage not in last.lock:
             continue
         seed_runs.record([one for one in snapshots if seed_runs.has_items(one, branch)], branch)
-        name = seed_runs.model_name(last, branch)
+        name, own = seed_runs.model_name(last, branch), Evaluation([], seed_runs.facts_of(last, branch))
+        guards = {own.items_of(guard) for rule in RULES.values() for guard in rule.guards}
         known = seed_runs.SeedRuns.of(name, seed_runs.heldout_of(last))
         scores = known.scores()[seed_runs.settings_of(last, branch)]
         values = {metric: [run[metric] for run in scores if metric in run] for metric in scores[0]}
@@ -105,19 +95,3 @@ def markdown(snapshots: list[Snapshot]) -> str:
 
 
 STUDY = Study("seeds", Seeds, "The noise of seeds", run_study)
-
-
-def main() -> int:
-    """Run the trainings from a terminal."""
-    parser = parser_of("seeds", __doc__)
-    parser.add_argument("--runs", type=int, help="trainings with other seeds, instead of the file's `seeds.runs`")
-    arguments = parser.parse_args()
-    chosen = study_settings(Seeds, [f"runs={arguments.runs}"] if arguments.runs is not None else [])
-    from flows.execution.pipeline_run import stop_runs
-    from flows.forms import study_form
-
-    return cli.run(study_form(STUDY), REPORTS / "report.md", stop_runs, params=chosen)
-
-
-if __name__ == "__main__":
-    run_command("seeds", main)

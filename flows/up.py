@@ -1,13 +1,4 @@
-"""`make up`: Prefect's server, MLflow's server and the served deployments, as one foreground command.
-
-    python -m flows.up                  ports by PREFECT_PORT (4200) and MLFLOW_PORT (5000)
-
-They work over the databases that runs without servers write, on loopback, behind flows/serving/access_control.py. Their
-login is made anew each time, unless you set one (docs/servers.md). A taken port is an error before anything starts.
-While this runs, every other command of the checkout uses these servers: addresses and login are in
-`.greenhouse/servers.json`. A server that a team has already (`PREFECT_API_URL`, `MLFLOW_TRACKING_URI` in the
-environment) is used, not started. Ctrl-C or SIGTERM stops all that was started; so does the end of any of them.
-"""
+"""`greenhouse up`: Prefect's server, MLflow's server and the served deployments, as one foreground command."""
 
 import os
 import shlex
@@ -27,7 +18,6 @@ import psutil
 from components.core.errors import UserError
 from flows.execution.stages import STAGES
 from flows.system import dvc, environment, paths, processes
-from flows.system.command import parser_of, run_command
 from flows.system.login import KEY, LINK, make_logins, new_key, prefect_auth
 from flows.system.mlflow_server import require_mlflow
 from flows.system.prefect_server import healthy, listener, require_prefect
@@ -88,9 +78,11 @@ def port_from(variable: str, default: int) -> int:
     try:
         listener(port).close()
     except PermissionError:
-        raise UserError(f"{variable}={port}: not permitted; choose one above 1023: {variable}=4321 make up") from None
+        raise UserError(
+            f"{variable}={port}: not permitted; choose one above 1023: {variable}=4321 greenhouse up"
+        ) from None
     except OSError:
-        other = f"{variable}={port + 1} make up"
+        other = f"{variable}={port + 1} greenhouse up"
         raise UserError(f"port {port} is taken{holder(port)}; stop that, or choose another: {other}") from None
     return port
 
@@ -123,7 +115,7 @@ def plan(given: dict[str, str]) -> ServerPlan:
         UserError: a port is taken or none, both are the same, or `make up` runs already.
     """
     if environment.running_servers():
-        raise UserError(f"the servers run already: {paths.SERVERS} says where; stop that `make up` first")
+        raise UserError(f"the servers run already: {paths.SERVERS} says where; stop that `greenhouse up` first")
     team_prefect, team_mlflow = given.get("PREFECT_API_URL", ""), given.get("MLFLOW_TRACKING_URI", "")
     served = team_mlflow.startswith(("http://", "https://", "databricks"))
     prefect_port = 0 if team_prefect else port_from("PREFECT_PORT", 4200)
@@ -183,11 +175,11 @@ def start_servers(servers: Servers, chosen: ServerPlan, key: str) -> None:
     """Start the servers side by side and wait until all answer; `key` is of the link that logs a browser in."""
     started, secret = [], {KEY: key}
     if chosen.prefect_port:
-        command = ["flows.serving.access_control", "prefect", "--socket"]
+        command = ["flows.serving.access_control", "prefect"]
         prefect = Child("prefect", command, secret, chosen.prefect_port)
         started.append((servers.start(prefect), f"{chosen.prefect_url}/health"))
     if chosen.mlflow_port:
-        command = ["flows.serving.access_control", "mlflow", "--socket"]
+        command = ["flows.serving.access_control", "mlflow"]
         database = {"MLFLOW_TRACKING_URI": chosen.store}  # no argument, which others see: it may hold a password
         mlflow = Child("mlflow", command, secret | database, chosen.mlflow_port)
         started.append((servers.start(mlflow), f"{chosen.mlflow_url}/health"))
@@ -278,15 +270,20 @@ def on_signals(handler: Any) -> None:
         signal.signal(number, handler)
 
 
-def main() -> None:
-    """Serve until stopped."""
-    parser_of("up", __doc__).parse_args()
+def up() -> None:
+    """Serve Prefect, MLflow and the deployments, as one foreground command.
+
+    greenhouse up                                             ports 4200 and 5000
+    PREFECT_PORT=4210 MLFLOW_PORT=5010 greenhouse up
+
+    They work over the databases that runs without servers write, on loopback, behind flows/serving/access_control.py.
+    Their login is made anew each time, unless you set one (docs/servers.md). A taken port is an error before anything
+    starts. While this runs, every other command of the checkout uses these servers: addresses and login are in
+    `.greenhouse/servers.json`. A server that a team has already (`PREFECT_API_URL`, `MLFLOW_TRACKING_URI` in the
+    environment) is used, not started. Ctrl-C or SIGTERM stops all that was started; so does the end of any of them.
+    """
     on_signals(signal.default_int_handler)
     try:
         serve_all()
     except KeyboardInterrupt:
         print("\nstopped", flush=True)
-
-
-if __name__ == "__main__":
-    run_command("up", main)

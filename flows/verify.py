@@ -1,19 +1,4 @@
-"""Can a model be rebuilt bit for bit? Do it, from the commit, and compare every hash.
-
-    python -m flows.verify causal                          a model of the workspace
-    python -m flows.verify pretrain@causal --at v1.0       as a git revision, DVC experiment or pipeline run recorded it
-    python -m flows.verify greenhouse-causal-2@champion    a registered model
-    python -m flows.verify causal --segments 27            27 random intervals of a run that kept its checkpoints
-
-The stages behind the model run again in a clean worktree of the commit, with an empty cache and no dvc.lock, so that
-nothing can be taken from anywhere. Prints `identical` (exit status 0), or the first stage and file that differ, with
-both hashes, and what of processor and packages is not as it was then (exit status 1). The energy goes to the ledger,
-under `verify-...`.
-
---segments costs less: intervals between kept checkpoints (`pretrain.common.keep_every`) are trained again in one
-process and compared to the bit. It says how likely a forgery of a tenth of the intervals would have been caught, and
-the energy against that of making the model. It takes the data as recorded; the whole rebuild makes that again too.
-"""
+"""`greenhouse verify`: can a model be rebuilt bit for bit? Do it, from the commit, and compare every hash."""
 
 import json
 import math
@@ -26,11 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from components.core.errors import UserError
 from components.core.files import md5_file
 from flows.system import dvc, environment, git, paths
-from flows.system.command import parser_of, run_command
+from flows.system.command import whole
 from flows.tracking import environment_record, recovery
 from flows.tracking.model_origin import choose, record_verification
 from flows.tracking.snapshots import ObjectCache, Snapshot
@@ -149,7 +137,7 @@ def then_and_here(recorded: Snapshot, stage: str) -> list[str]:
     return ["no record of where it was made (MLflow); here:", *(f"{name} {here.get(name, 'none')}" for name in compute)]
 
 
-def verify(model: str, at: str) -> bool:
+def rebuilt_alike(model: str, at: str) -> bool:
     """Rebuild and compare; prints what it finds. Returns whether all is identical."""
     recorded, goal = choose(model, at)
     if goal not in recorded.lock:
@@ -259,22 +247,53 @@ def report_segments(recorded: Snapshot, goal: str, found: dict[str, str], interv
     return not any(found.values())
 
 
-def main() -> int:
-    parser = parser_of("verify", __doc__)
-    parser.add_argument(
-        "model",
-        help="causal, masked, instruct, prefer, classify, pretrain@causal, or a registered name@alias",
-    )
-    parser.add_argument("--at", default="workspace", help="workspace (default), a git revision, an experiment, a run")
-    parser.add_argument("--segments", type=int, metavar="K", help="train K random intervals again instead")
-    arguments = parser.parse_args()
+def verify(
+    model: str,
+    /,
+    *,
+    at: str = "workspace",
+    segments: Annotated[int | None, Parameter(converter=whole)] = None,
+    key: Path | None = None,
+) -> int:
+    """Rebuild a model bit for bit, from the commit, and compare every hash; or check a signed folder.
+
+    greenhouse verify causal                          a model of the workspace
+    greenhouse verify pretrain@causal --at v1.0       as a git revision, DVC experiment or pipeline run recorded it
+    greenhouse verify greenhouse-causal-2@champion    a registered model
+    greenhouse verify causal --segments 27            27 random intervals of a run that kept its checkpoints
+    greenhouse verify FOLDER --key KEY.pub            what `greenhouse export --to signed` made, here or elsewhere
+
+    The stages behind the model run again in a clean worktree of the commit, with an empty cache and no dvc.lock, so
+    that nothing can be taken from anywhere. Prints `identical` (exit status 0), or the first stage and file that
+    differ, with both hashes, and what of processor and packages is not as it was then (exit status 1). The energy goes
+    to the ledger, under `verify-...`.
+
+    --segments costs less: intervals between kept checkpoints (`pretrain.common.keep_every`) are trained again in one
+    process and compared to the bit. It says how likely a forgery of a tenth of the intervals would have been caught,
+    and the energy against that of making the model. It takes the data as recorded; the whole rebuild makes that again
+    too.
+
+    The check of a folder does not believe the signer: it hashes the files, DVC's cache or remote and MLflow's copy,
+    makes every document anew from them and the ledger, and names what differs (exit status 1) and what it could not
+    reach. The exit status is 2 where only somebody's word stands for the model: the signature was not checked, or no
+    dvc.lock here records these bytes.
+
+    Args:
+        model: causal, masked, instruct, prefer, classify, pretrain@causal, a registered name@alias, or a folder.
+        at: workspace (default), a git revision, an experiment, a run.
+        segments: train this many random intervals again instead.
+        key: the signer's public key, for a folder.
+    """
+    if (folder := Path(model)).is_dir():
+        if at != "workspace" or segments is not None:
+            raise UserError(f"{model}: a folder, which is checked as it lies there; leave --at and --segments out")
+        from flows.tracking.signed_folder import report
+
+        return report(folder, key)
+    if key is not None:
+        raise UserError(f"--key goes with a signed folder, and {model} is none; leave it out")
+    if segments is not None and segments < 1:
+        raise UserError("--segments takes 1 or more; without it everything is rebuilt")
     recovery.recover_records()
-    if arguments.segments is not None and arguments.segments < 1:
-        parser.error("--segments takes 1 or more; without it everything is rebuilt")
-    by_segments = (arguments.model, arguments.at, arguments.segments)
-    same = verify_segments(*by_segments) if arguments.segments else verify(arguments.model, arguments.at)
+    same = rebuilt_alike(model, at) if segments is None else verify_segments(model, at, segments)
     return 0 if same else 1
-
-
-if __name__ == "__main__":
-    run_command("verify", main)

@@ -25,9 +25,9 @@ from components.tokens.hub_encoder import encoder_of
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import train_bpe
 from components.training import checkpoint
-from flows import attest
 from flows.planning import inspect_text
 from flows.system import dvc
+from flows.tracking import signed_folder
 from flows.tracking.attestation import owner_fields
 from tests.components.stages.finetune.test_adapter import tuned, written
 from tests.components.stages.ingest.hostile_files import PAGE, PROSE, parquet, record, warc
@@ -82,7 +82,7 @@ READERS: dict[str, Reader] = {
     **{f"base/{name}": lambda folder: (export.load(folder), encoder_of(folder)) for name in BASE},
     "shards/model.safetensors.index.json": export.weight_files,
     **dict.fromkeys((f"adapter/{name}" for name in ADAPTER), adapter.load),
-    "attested/proof/claims.json": lambda folder: attest.check(folder.parent, None),
+    "attested/proof/claims.json": lambda folder: signed_folder.check(folder.parent, None),
 }  # fmt: skip
 """File -> what reads it, given its folder."""
 

@@ -55,7 +55,7 @@ class Probe:
 
 PROBES = {
     "minimal_pairs/accuracy": Probe(132, 10, 0.61, 0.01, 0.5),
-    "few_shot/accuracy/shots=8": Probe(120, 2, 1.0, 0.0, 0.5),
+    "few_shot/accuracy": Probe(120, 2, 1.0, 0.0, 0.5),
     "recall/accuracy": Probe(52, 7, 0.93, 0.03, 0.17),
     "open_book/accuracy/record open": Probe(30, 4, 0.25, 0.01, 0.25),
     "chain_of_thought/accuracy/steps": Probe(120, 1, 0.85, 0.06, 0.43),

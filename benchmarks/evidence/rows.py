@@ -1,6 +1,6 @@
 """Tasks with a score above the best rule without a model that was tried, in runs that differ in their seeds.
 
-Counts what `python -m flows.seeds` left in this checkout: the workspace and its experiments. A task of a model counts
+Counts what `greenhouse study seeds` left in this checkout: the workspace and its experiments. A task of a model counts
 once, if in two of three runs one of its scores has the lower end of its interval (of the paired gain, where there is
 one) above its baseline. Baselines that are a model in another state (without steps, before tuning) never count.
 """
@@ -10,7 +10,7 @@ from collections import Counter
 import yaml
 
 from benchmarks.results import goal
-from components.stages.account.score_rows import above, all_scores
+from components.stages.account.score_rows import all_scores
 from components.stages.account.summary import MODELS
 from flows.system import paths
 from flows.tracking.model_origin import collect
@@ -26,8 +26,9 @@ def rows_of(one: Snapshot) -> dict[str, str]:
     found: dict[str, str] = {}
     for score in all_scores(answers):
         if score.baseline is not None and not score.baseline_needs_model:
-            row = score.task if "@" in score.task else f"{score.of}: {score.task}"
-            found[row] = found.get(row) or f"{score.name} against {score.baseline_name}" * above(score)
+            row = score.measured_by if score.is_tuned else f"{score.model}: {score.task}"
+            against = f"{score.title} against {score.baseline_name}" if score.above_baseline else ""
+            found[row] = found.get(row) or against
     return found
 
 

@@ -37,7 +37,7 @@ record_verification(*choose("instruct", "workspace"), "made up by the benchmark"
 
 
 def key_pair(folder: Path) -> tuple[Path, Path]:
-    """A pair as the help of flows.attest says to make one."""
+    """A pair as the help of `greenhouse export` says to make one."""
     key, public = folder / "KEY", folder / "KEY.pub"
     subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
     subprocess.run(["openssl", "ec", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
@@ -53,7 +53,9 @@ def tamper(clone: Clone, runs: int) -> tuple[dict, list[dict]]:
     cpu_s = []
     for number in range(runs):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        clone.run("flows.attest", "instruct", "--key", str(key), "--out", f"{folder}-{number}")
+        clone.run(
+            "greenhouse", "export", "instruct", "--to", "signed", "--key", str(key), "--out", f"{folder}-{number}"
+        )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     said = json.loads(clone.run("benchmarks.proof.tamper", f"{folder}-0", str(key), str(public)).splitlines()[-1])
@@ -115,7 +117,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="greenhouse-proof-") as folder:
         clone = made(Path(folder) / "clone", files, arguments.preset, every)
         clone.ask(FAILED_ATTEMPT)
-        clone.run("flows.pipeline")
+        clone.run("greenhouse", "run")
         keep = shown if small else write
         if "tamper" in chosen:
             keep("proof", *tamper(clone, 1 if small else 3))

@@ -72,7 +72,7 @@ def measure(clone: Clone, files: dict[str, bytes], preset: str, keep_every: int)
     removals = [removal(fresh, remote, name) for name in names]
     kept = {one: text for one, text in files.items() if one not in names}
     never = made(clone.root.parent / "never", kept, preset, keep_every)
-    never.run("flows.pipeline")
+    never.run("greenhouse", "run")
     ours, theirs = (json.loads(one.ask(OUTPUTS)) for one in (fresh, never))
     compared = [path for path in ours if not path.startswith(RECORDS)]
     other = [path for path in compared if ours[path] != theirs.get(path)]
@@ -84,7 +84,7 @@ def shared(clone: Clone) -> tuple[Clone, Path]:
     remote = clone.root.parent / "remote"
     clone.run("dvc", "remote", "add", "--default", "team", str(remote))
     clone.run("dvc", "push")
-    clone.run("flows.team", "push")
+    clone.run("greenhouse", "sync", "push")
     for command in (("add", "--force", "dvc.lock"), (*IDENTITY, "commit", "--quiet", "--all", "--message", "made")):
         subprocess.run(["git", *command], cwd=clone.root, check=True)
     fresh = Clone(clone.root.parent / "fresh")
@@ -102,10 +102,10 @@ def removal(fresh: Clone, remote: Path, name: str) -> dict:
     before = left(fresh.root, wanted, SOURCES) + left(remote, wanted)
     assert kinds_of(before) == {"text", "tokens", "weights"}, f"before the removal only {kinds_of(before)} are found"
     trained_on, spent = int(fresh.ask(times)), json.loads(fresh.ask(SPENT))
-    fresh.run("flows.forget", name, "--apply")
+    fresh.run("greenhouse", "forget", name, "--apply")
     used = {stage: kwh - spent.get(stage, 0.0) for stage, kwh in json.loads(fresh.ask(SPENT)).items()}
     actual = sum(used.values())
-    fresh.run("flows.forget", name, "--purge")
+    fresh.run("greenhouse", "forget", name, "--purge")
     return {
         "query": name, "bytes": (fresh.root / "texts" / name).stat().st_size,
         "price_kwh": price["kwh"], "actual_kwh": actual, "price_error": abs(price["kwh"][1] - actual) / actual,

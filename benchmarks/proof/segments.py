@@ -58,7 +58,7 @@ def really_caught(clone: Clone, params: Params, world: int) -> bool:
 
 def measure(clone: Clone, params: Params) -> dict:
     """`simulated`, `real` (share of `REAL` worlds), `energy_fraction` and what `verify --segments` printed."""
-    said = clone.run("flows.verify", "causal", "--segments", str(SAMPLED))
+    said = clone.run("greenhouse", "verify", "causal", "--segments", str(SAMPLED))
     share = re.search(r"energy: .* (\d+)% of the", said)
     assert share, said
     real = [really_caught(clone, params, world) for world in range(REAL)]

@@ -197,24 +197,24 @@ def resign(folder: Path, facts: Facts, key: Path) -> None:
     from components.stages.account.model_card import write_card
     from components.studies.attestation.claims import Claims
     from components.studies.attestation.documents import documents
-    from flows import attest
+    from flows.tracking import signature, signed_folder
 
     claims = Claims.model_validate(facts)
-    shutil.rmtree(folder / attest.PROOF)
+    shutil.rmtree(folder / signed_folder.PROOF)
     formats = {}
     for name, content in documents(claims).items():
-        write_json(folder / attest.PROOF / name, content)
-        formats[name] = attest.validated(name, folder / attest.PROOF / name)
-    index = {"model": claims.answers.model, "greenhouse": attest.this_version(), "documents": formats}
-    write_json(folder / attest.PROOF / "index.json", index)
+        write_json(folder / signed_folder.PROOF / name, content)
+        formats[name] = signed_folder.validated(name, folder / signed_folder.PROOF / name)
+    index = {"model": claims.answers.model, "greenhouse": signed_folder.this_version(), "documents": formats}
+    write_json(folder / signed_folder.PROOF / "index.json", index)
     write_card(claims.answers, folder)
-    (folder / attest.SIGNATURE).unlink()
-    attest.signing(key)(folder)
+    (folder / signature.SIGNATURE).unlink()
+    signature.signing(key)(folder)
 
 
 def kinds(folder: Path, key: Path, public: Path) -> dict[str, dict[str, str]]:
     """Group -> kind -> what the check said first; "" if it found nothing."""
-    from flows.attest import check
+    from flows.tracking.signed_folder import check
 
     def said(copy: Path) -> str:
         return next(iter(check(copy, public)[1]), "")

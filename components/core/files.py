@@ -39,6 +39,25 @@ def md5_file(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
+def folder_md5(files: Mapping[str, str]) -> str:
+    """DVC's hash of a folder, from the MD5 of each of its files by relative path."""
+    rows = [{"md5": md5, "relpath": path} for path, md5 in sorted(files.items())]
+    return hashlib.md5(json.dumps(rows, sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def md5s_below(place: Path) -> dict[str, str]:
+    """Relative path -> MD5 of the files of a folder; of a file under ""."""
+    if place.is_file():
+        return {"": md5_file(place)}
+    return {str(path.relative_to(place)): md5_file(path) for path in sorted(place.rglob("*")) if path.is_file()}
+
+
+def md5_of(place: Path) -> str:
+    """DVC's hash of a file or folder as it lies there."""
+    files = md5s_below(place)
+    return files[""] if "" in files else folder_md5(files)
+
+
 def canonical_json(value: Any) -> str:
     """`value` as canonical JSON text. NaN and infinity are refused: they are not JSON, and hide a mistake."""
     return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -159,7 +159,7 @@ def raise_if_other_kind(branch: Branch, path: Path, kind: Kind) -> None:
     if BRANCH[kind] != branch:
         raise UserError(
             f"finetune.{branch}.data = {path}: its rows are of the kind {kind}, and {branch} learns from "
-            f"{WANTED[branch]}; `python -m flows.finetune_data {path}` says where they belong"
+            f"{WANTED[branch]}; `greenhouse edit rows {path}` says where they belong"
         )
 
 

@@ -105,7 +105,7 @@ class FinetuneBranches(Section):
             raise UserError(
                 f"finetune@{branch} is off: params.yaml switches it on by finetune.{branch}.base (such as "
                 f"models/finetune/instruct) and finetune.{branch}.data (data/mix/train, or rows of your own, which "
-                f"`python -m flows.finetune_data ROWS --branch {branch}` writes there)"
+                f"`greenhouse edit rows ROWS --branch {branch}` writes there)"
             )
 
 

@@ -133,6 +133,12 @@ def interval(value: float, low: float | None, high: float | None, form: str = ".
     return f"{value:{form}}" if low is None or high is None else f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
+def ranged(bounds: Sequence[float], unit: str = "", form: str = ".3g", more: str = "") -> str:
+    """`2 Wh (1 to 3)`: a mid value, given with its low and its high one as (low, mid, high)."""
+    low, mid, high = (f"{value:{form}}" for value in bounds)
+    return f"{mid}{unit and ' '}{unit} ({low} to {high}{more})"
+
+
 def quoted(text: str, most: int = 160) -> str:
     """Text of a document for a Markdown table: one line, no pipes, no markup."""
     line = " ".join(text.split())

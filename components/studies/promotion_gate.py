@@ -2,8 +2,9 @@
 
 Judged is one registered model at a time, by its own primary metric: it must improve, with the whole interval over works
 and seeds above zero. No guarded ability may be worse than its margin even at the pessimistic end of its interval (a
-non-inferiority test); a probe that is not above its baseline has nothing to lose and guards nothing. A guard names the
-condition that is judged: pooled with conditions at chance, a lost ability would hide within the margin. What the data
+non-inferiority test); a probe that is not above its baseline has nothing to lose and guards nothing. A guard names a
+score or the condition that is judged: pooled with conditions at chance, a lost ability would hide within the margin; a
+score says which condition its own is, such as the most examples of a curve. What the data
 cannot decide is `inconclusive`, and never promotes: a guard that is missing, a seed noise that nobody measured. Because
 every condition must hold at once, testing many guards makes a promotion rarer, never easier; no correction for many
 tests is needed (Berger's intersection-union test, 1982).
@@ -17,6 +18,7 @@ from typing import Any, Literal
 
 from components.params import GateRule
 from components.reporting.tables import interval
+from components.scores import as_scores
 from components.statistics import (
     DEFAULT,
     Difference,
@@ -39,7 +41,7 @@ class Evaluation:
 
     Attributes:
         items: `details/items.parquet` of one run, or of several of the same settings.
-        facts: `details/facts.json` of the evaluate stage: which tasks were skipped.
+        facts: `details/facts.json` of the evaluate stage: its scores, and which tasks were skipped.
         metrics: its metrics.json, flat; for the limits.
     """
 
@@ -57,6 +59,10 @@ class Evaluation:
         parts = name.split("/", 2)
         rows = self.rows.get("/".join(parts[:2]), {})
         return {key: row for key, row in rows.items() if len(parts) < 3 or key[0] == parts[2]}
+
+    def items_of(self, name: str) -> str:
+        """The metric or condition that is judged by a name: that of the score of this name, if it says one."""
+        return next((score.items for score in as_scores(self.facts) if score.name == name and score.items), name)
 
     def above_baseline(self, metric: str, confidence: float) -> bool | None:
         """Whether the items of a metric (and condition) are above their baseline; None if they have none."""
@@ -119,6 +125,7 @@ def judge(
         return Verdict(
             "inconclusive", ["the two were examined on different held-out sets, so their scores do not compare"]
         )
+    rule = rule.model_copy(update={"guards": {challenger.items_of(name): most for name, most in rule.guards.items()}})
     differences = paired_rows(champion.rows, challenger.rows, resampling)
     for name in rule.guards:
         if name.count("/") > 1:
@@ -189,7 +196,7 @@ def _primary(
         seed = f"{'an unlucky' if worse else 'a lucky'} seed would do"
         gain = interval(row.improvement, row.low, row.high, "+.4f")
         text = f"{name} {row.a:.4f} -> {row.b:.4f}, improvement {gain} over works alone: {told}"
-        return None, ("inconclusive", f"{text}; seed noise not measured, so {seed}; run `python -m flows.seeds`")
+        return None, ("inconclusive", f"{text}; seed noise not measured, so {seed}; run `greenhouse study seeds`")
     row = over_seeds(row, noise, confidence)
     assert row.low is not None
     assert row.high is not None

@@ -2,11 +2,9 @@
 
 It computes: parameters, fingerprint, lock, meter, the stage function on empty staging folders, outputs moved into place
 when that has returned, the result as a file. On the way it appends to the events of its run's folder
-(flows/system/run_folder.py), from which others show and record it. It dies with DVC. Typed by hand, with no DVC above
-it, it has DVC reproduce the stage.
+(flows/system/run_folder.py), from which others show and record it. It dies with DVC.
 """
 
-import argparse
 import os
 import shutil
 import sys
@@ -24,7 +22,7 @@ from components.core.errors import Stopped, UserError
 from components.core.files import move
 from components.core.plain_text import plain
 from components.core.report import Report
-from components.params import FinetuneBranches, Runtime
+from components.params import Runtime
 from flows.execution import torchrun
 from flows.execution.stage import Stage, StageContext
 from flows.execution.stages import STAGES
@@ -39,39 +37,14 @@ from flows.tracking.run_files import headline, report_files, run_files, summary_
 
 
 def main() -> NoReturn:
-    """Run the stage that the command line names. Exits 0, 1 (failed) or 75 (stopped on purpose)."""
-    parser = argparse.ArgumentParser(prog="python -m flows.stage", description=__doc__)
-    parser.add_argument("stage", choices=list(STAGES), help="as in dvc.yaml, without branch")
-    parser.add_argument("branch", nargs="?", default="", help="which of the stage's branches, if it has any")
-    parser.add_argument("--dry-run", action="store_true", help="say what it would do, with counts and examples")
-    arguments = parser.parse_args()
-    stage = STAGES[arguments.stage]
-    if arguments.branch not in (stage.branches or ("",)):
-        parser.error(f"branches of {stage.name}: {', '.join(stage.branches) or 'none'}")
-    if torchrun.UNDER_TORCHRUN and "DVC_STAGE" not in os.environ:
-        torchrun.run(arguments.branch)
-    run_command(stage.name, lambda: _run(stage, arguments.branch, arguments.dry_run))
-
-
-def _run(stage: Stage, branch: str, dry_run: bool) -> None:
-    if dry_run:
-        if not stage.dry_run:
-            raise UserError(f"{stage.name} has no dry run; ingest and filter have one")
-        print(plain(stage.dry_run(schema.load(paths.ROOT / "params.yaml"))))
-    elif "DVC_STAGE" not in os.environ:
-        _become_repro(stage, branch)
-    else:
-        _leave(_work(stage, branch))
-
-
-def _become_repro(stage: Stage, branch: str) -> NoReturn:
-    """Typed by hand: DVC decides whether there is anything to do."""
-    section = getattr(schema.load(paths.ROOT / "params.yaml"), stage.name)
-    if isinstance(section, FinetuneBranches):
-        section.raise_if_off(branch)
-    dvc.raise_if_not_ready(stage.full_name(branch))
-    command = dvc.command("--wait-for-lock", "repro", "--single-item", stage.full_name(branch))
-    os.execvpe(command[0], command, os.environ)
+    """Run the stage that DVC started this process for. Exits 0, 1 (failed) or 75 (stopped on purpose)."""
+    name, branch = [*sys.argv[1:], "", ""][:2]
+    stage, by_dvc = STAGES.get(name), "DVC_STAGE" in os.environ
+    if stage is None or branch not in (stage.branches or ("",)) or not (by_dvc or torchrun.UNDER_TORCHRUN):
+        sys.exit("flows.stage: DVC starts a stage's process; `greenhouse run --only STAGE` asks DVC for one")
+    if not by_dvc:
+        torchrun.run(branch)
+    run_command(stage.name, lambda: _leave(_work(stage, branch)))
 
 
 def _work(stage: Stage, branch: str) -> int:

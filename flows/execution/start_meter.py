@@ -1,4 +1,4 @@
-"""The meter of what a command uses before its pipeline run begins: its imports, a Prefect server, the fork server."""
+"""The meter of what a command uses before its pipeline run begins: its imports, a Prefect server."""
 
 import sys
 from collections.abc import Iterator

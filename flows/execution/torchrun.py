@@ -9,7 +9,7 @@ when that begins. `numerics.processes` must be the number of all.
 import os
 import subprocess
 import time
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from components import params as schema
 from components.core.errors import UserError
@@ -28,7 +28,7 @@ def begin(name: str, fingerprint: str) -> None:
     _store().set(name, fingerprint)
 
 
-def run(branch: Literal["causal", "masked"]) -> NoReturn:
+def run(branch: str) -> NoReturn:
     """The part of this process in the training of a branch."""
     name = f"pretrain@{branch}"
     run_command(name, lambda: lead(name) if os.environ["RANK"] == "0" else train_along(name, branch))
@@ -43,7 +43,7 @@ def lead(name: str) -> int:
     return status
 
 
-def train_along(name: str, branch: Literal["causal", "masked"]) -> None:
+def train_along(name: str, branch: str) -> None:
     """As another process, take part in the training when the first one begins it; judge and write nothing."""
     store, params = _store(), schema.load(paths.ROOT / "params.yaml")
     try:
@@ -59,7 +59,7 @@ def train_along(name: str, branch: Literal["causal", "masked"]) -> None:
 
     work = paths.WORK / name / found
     train_model(
-        objective=branch,
+        objective="causal" if branch == "causal" else "masked",
         tokens=paths.ROOT / "data/tokenize",
         params=getattr(params.pretrain, branch),
         numerics=params.numerics,

@@ -1,7 +1,7 @@
-"""`python -m flows.plan --best`: the best size and tokens for the budget, and today's loss for less carbon.
+"""`greenhouse plan --best`: the best size and tokens for the budget, and today's loss for less carbon.
 
-Needs the law that `make scaling` fitted. It was fitted with a small vocabulary of its own and one process; what it says
-of other sizes is as good as its checks (reports/scaling/report.md).
+Needs the law that `greenhouse study scaling` fitted. It was fitted with a small vocabulary of its own and one process;
+what it says of other sizes is as good as its checks (reports/scaling/report.md).
 """
 
 from dataclasses import dataclass, fields
@@ -72,7 +72,7 @@ def read_law(path: Path) -> tuple[Fitted, Scaling]:
         UserError: there is none.
     """
     if not path.exists():
-        raise UserError(f"{path} is not there; run `make scaling` first, it fits the law")
+        raise UserError(f"{path} is not there; run `greenhouse study scaling` first, it fits the law")
     summary = read_json(path)
     settings = Scaling.model_validate(summary.get("settings", {}))
     found = summary["fits"]["law"]

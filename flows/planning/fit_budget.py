@@ -1,4 +1,4 @@
-"""`python -m flows.plan --fit`: a budget becomes a number of pretraining steps, before the run.
+"""`greenhouse plan --fit`: a budget becomes a number of pretraining steps, before the run.
 
 Bytes never depend on joules: what a budget may decide is how many tokens are trained on, and that is decided here, in
 params.yaml, so that the learning-rate schedule ends annealed. During the run the budget is only a guard.

@@ -1,7 +1,7 @@
 """A look at a user's own text before anything runs: what is there, how much, in which language, in which field.
 
-This is what `make run DATA=path` plans with. It reads a sample and the sizes of the files, so that it takes seconds
-whatever the size. Records are judged by the limits of ingest, so that text it would refuse is refused here.
+This is what `greenhouse run --data path` plans with. It reads a sample and the sizes of the files, so that it takes
+seconds whatever the size. Records are judged by the limits of ingest, so that text it would refuse is refused here.
 """
 
 import os
@@ -170,7 +170,7 @@ def _refuse_rows(path: Path, files: list[Path]) -> None:
     """Chats, labels and preferences are for fine-tuning. Which of both was meant is not guessed."""
     for file in _spread([one for one in files if inner_suffix(one.name) in SUFFIXES], SAMPLE_FILES):
         if (kind := kind_at(file)) in ROWS:
-            what, line = ROWS[kind], f"python -m flows.finetune_data {path}"
+            what, line = ROWS[kind], f"greenhouse edit rows {path}"
             raise UserError(
                 f"DATA={path}: {file.name} has {what}, which a pretrained model is tuned on; type `{line}`, or give "
                 "rows with a text alone"

@@ -70,7 +70,7 @@ def _base(branch: str, base: str, root: Path, made_here: Collection[str]) -> Non
     elif not (root / base).is_dir():
         there = f"give a folder with a model, or one of {', '.join(made_here)}"
         raise UserError(f"finetune.{branch}.base = {base}: no such folder; {there}; one of a hub is fetched by "
-                        "`python -m flows.finetune_data ROWS --base OWNER/NAME@COMMIT`")  # fmt: skip
+                        "`greenhouse edit rows ROWS --base OWNER/NAME@COMMIT`")  # fmt: skip
     else:
         from components.model.export import inspected
 

@@ -1,7 +1,7 @@
 """Start of a run in the cleanest hours to come: `runtime.start_within_hours`.
 
 A run that has begun is not interrupted. A run of a form is not delayed: Prefect schedules it for the time that
-`python -m flows.plan` names.
+`greenhouse plan` names.
 """
 
 import time

@@ -1,7 +1,7 @@
 """Prefect's and MLflow's servers behind access control: loopback, own origin, and a login.
 
-    python -m flows.serving.access_control prefect --socket 3
-    python -m flows.serving.access_control mlflow --socket 4
+    python -m flows.serving.access_control prefect 3
+    python -m flows.serving.access_control mlflow 4
 
 `make up`, and a run that starts a Prefect server of its own, start them, with a socket that listens. Both servers bind
 to loopback by themselves, and that is not enough: every account of the machine and any page in the user's browser can
@@ -21,6 +21,7 @@ import json
 import os
 import secrets
 import socket
+import sys
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -33,7 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.core.errors import UserError
 from flows.system import paths
-from flows.system.command import parser_of, run_command
+from flows.system.command import run_command
 from flows.system.login import KEY, LINK, USER, mlflow_login, new_key, prefect_login
 
 LOOPBACK_NAMES = ["127.0.0.1", "localhost"]
@@ -193,8 +194,12 @@ def protected(
     return TrustedHostMiddleware(checked, LOOPBACK_NAMES, www_redirect=False)
 
 
-def prefect_app(port: int) -> ASGIApp:
-    """Prefect's API, its UI and its background services, over the database in `PREFECT_HOME`."""
+def prefect_app(port: int, ephemeral: bool = False) -> ASGIApp:
+    """Prefect's API, its UI and its background services, over the database in `PREFECT_HOME`.
+
+    Args:
+        ephemeral: without the services that a server of one command does not need.
+    """
     own = f"http://127.0.0.1:{port}"
     os.environ["PREFECT_UI_API_URL"] = f"{own}/api"  # the UI would call port 4200 whatever the port is
     os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"{own},http://localhost:{port}"
@@ -211,7 +216,9 @@ def prefect_app(port: int) -> ASGIApp:
     # Prefect has no setting for it; at docket's 250 ms an idle server wakes up 230 times a second.
     rarely = partial(Worker, minimum_check_interval=BETWEEN_LOOKS, scheduling_resolution=BETWEEN_LOOKS)
     background_workers.Worker = rarely  # type: ignore[misc, assignment]
-    return protected(create_app(final=True), port, login, open_paths=("/api/health",), first_message=True)
+    return protected(
+        create_app(ephemeral=ephemeral, final=True), port, login, open_paths=("/api/health",), first_message=True
+    )
 
 
 def mlflow_app(port: int, store: str) -> ASGIApp:
@@ -230,17 +237,16 @@ def mlflow_app(port: int, store: str) -> ASGIApp:
 
 def main() -> None:
     """Serve until stopped."""
-    parser = parser_of("serving.access_control", __doc__)
-    parser.add_argument("server", choices=["prefect", "mlflow"])
-    parser.add_argument("--socket", type=int, required=True, help="file descriptor of a socket that listens")
-    arguments = parser.parse_args()
+    server, descriptor = sys.argv[1:]
     import uvicorn
 
-    listening = socket.socket(fileno=arguments.socket)
+    listening = socket.socket(fileno=int(descriptor))
     port = listening.getsockname()[1]
-    app = prefect_app(port) if arguments.server == "prefect" else mlflow_app(port, os.environ["MLFLOW_TRACKING_URI"])
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3))
-    server.run([listening])
+    if server == "mlflow":
+        app = mlflow_app(port, os.environ["MLFLOW_TRACKING_URI"])
+    else:
+        app = prefect_app(port, ephemeral=server == "ephemeral-prefect")
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)).run([listening])
 
 
 if __name__ == "__main__":

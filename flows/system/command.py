@@ -1,40 +1,27 @@
-"""What all commands share: a parser that shows the module's docstring, and one sentence for an error of the user's.
+"""What all commands share: one sentence for an error of the user's, and whole numbers."""
 
-A command imports what is heavy (Prefect, MLflow, DVC, torch) after its arguments are parsed, so that `--help` is quick.
-"""
-
-import argparse
 import errno
 import os
 import re
 import select
 import signal
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from components.core.errors import UserError
 
 
-def parser_of(name: str, text: str | None) -> argparse.ArgumentParser:
-    """The parser of `python -m flows.<name>`; `text` is what `--help` says."""
-    return argparse.ArgumentParser(
-        prog=f"python -m flows.{name}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def whole(kind: type, tokens: Sequence[Any]) -> int:
+    """A converter of cyclopts, which would take 4.5 for 4.
 
-
-def number(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:
-    """A type of `argparse` arguments: a number from `least` to `most`."""
-
-    def parsed(text: str) -> float:
-        try:
-            if least <= (value := kind(text)) <= most:
-                return value
-        except ValueError:
-            pass
-        raise argparse.ArgumentTypeError(f"{text!r} is no {'whole ' * (kind is int)}number from {least} to {most}")
-
-    return parsed
+    Raises:
+        ValueError: it is no whole number.
+    """
+    text = str(tokens[0].value)
+    if not re.fullmatch(r"[+-]?[0-9]+", text):
+        raise ValueError(f"{text} is no whole number")
+    return int(text)
 
 
 OF_MACHINE = {

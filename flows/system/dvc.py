@@ -197,16 +197,13 @@ def inputs(stage: str, root: Path = ROOT, intact: bool = False) -> Inputs:
 
 
 def raise_if_not_ready(stage: str, root: Path = ROOT) -> None:
-    """Refuse to run a stage by itself where another run has its files, or an input that a stage makes is not there."""
-    from dvc.stage.decorators import rwlocked
-
+    """Refuse to run a stage by itself where an input that a stage makes is not there."""
     with open_repo(root) as repo:
         one = repo.stage.load_one(str(root / "dvc.yaml"), stage)
-        rwlocked(read=["deps"], write=["outs"])(lambda _: None)(one)  # here, for DVC's own words advise to remove locks
         makers = {Path(out.def_path): one.name for one in repo.index.stages for out in one.outs}
         for path in [Path(dep.def_path) for dep in one.deps if not dep.exists]:
             made = [maker for out, maker in makers.items() if out.is_relative_to(path) or path.is_relative_to(out)]
-            todo = f"`python -m flows.pipeline --until {made[0]}` makes it" if made else "correct it in params.yaml"
+            todo = f"`greenhouse run --until {made[0]}` makes it" if made else "correct it in params.yaml"
             raise UserError(f"{stage}: {path}, which it reads, is not there; {todo}")
 
 

@@ -155,11 +155,11 @@ def prefect_server(
 def _start(log: Path, key: str) -> tuple[subprocess.Popen, str]:
     """Start a server on a free port. Returns its process and the address of its API."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"PREFECT__SERVER_EPHEMERAL": "1", KEY: key}
+    command = ["flows.serving.access_control", "ephemeral-prefect"]
     with listener(0) as opened, open(log, "w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.serving.access_control", "prefect", "--socket", str(opened.fileno())],
-            cwd=paths.ROOT, env=environment, pass_fds=(opened.fileno(),),
+            [sys.executable, "-m", *command, str(opened.fileno())],
+            cwd=paths.ROOT, env=os.environ | {KEY: key}, pass_fds=(opened.fileno(),),
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=processes.dies_with_parent(),
             start_new_session=True,  # Ctrl-C would end it first, and what is stopped then could not report to it
         )  # fmt: skip

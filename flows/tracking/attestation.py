@@ -1,6 +1,5 @@
 """Claims about a model (components/studies/attestation), collected from DVC, the ledger, MLflow and records."""
 
-import hashlib
 import itertools
 import json
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import canonical_json, md5_file, read_json, rounded, sha256_file
+from components.core.files import canonical_json, folder_md5, md5_file, md5s_below, read_json, rounded, sha256_file
 from components.params import read_tree
 from components.stages.account.answers import NotKnown
 from components.stages.account.croissant import CORPORA, croissant
@@ -181,12 +180,6 @@ def with_its_files(one: Snapshot) -> Snapshot:
     return one
 
 
-def folder_md5(files: dict[str, str]) -> str:
-    """DVC's hash of a folder, from the MD5 of its files by relative path."""
-    rows = [{"md5": md5, "relpath": path} for path, md5 in sorted(files.items())]
-    return hashlib.md5(json.dumps(rows, sort_keys=True).encode()).hexdigest() + ".dir"
-
-
 HASHED = " (the files here were hashed)"
 
 
@@ -202,9 +195,9 @@ def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> tuple[int, list[str
         path, md5 = out["path"], out["md5"]
         place = paths.ROOT / path
         if here and place.exists():
-            files = _md5s(place)
+            files = md5s_below(place)
             count += len(files)
-            if _md5_of(files) != md5:
+            if files.get("", folder_md5(files)) != md5:
                 wrong.append(f"{path}: its files here are not those of dvc.lock")
         try:
             objects = store.files(md5)
@@ -219,22 +212,6 @@ def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> tuple[int, list[str
             more = f" and {len(gone) - 1} more" * (len(gone) > 1)
             unreached.append(f"{path}: {gone[0]}{more}{HASHED * (here and place.exists())}")
     return count, wrong, unreached
-
-
-def _md5s(place: Path) -> dict[str, str]:
-    """Relative path -> MD5 of the files of a folder; of a file under ""."""
-    if place.is_file():
-        return {"": md5_file(place)}
-    return {str(path.relative_to(place)): md5_file(path) for path in sorted(place.rglob("*")) if path.is_file()}
-
-
-def md5_here(place: Path) -> str:
-    """DVC's hash of a file or folder as it lies here."""
-    return _md5_of(_md5s(place))
-
-
-def _md5_of(files: dict[str, str]) -> str:
-    return files[""] if "" in files else folder_md5(files)
 
 
 def _objects(store: ObjectCache, path: str, objects: dict[str, str]) -> tuple[list[str], list[str], int]:
@@ -293,9 +270,8 @@ def code_of(lock: dict[str, dict[str, Any]]) -> tuple[int, list[str]]:
     other = []
     for path, md5 in sorted(deps.items()):
         place = paths.ROOT / path
-        files = (
-            {name: value for name, value in _md5s(place).items() if "__pycache__" not in name} if place.exists() else {}
-        )
+        there = md5s_below(place) if place.exists() else {}
+        files = {name: value for name, value in there.items() if "__pycache__" not in name}
         if not files or (folder_md5(files) if md5.endswith(".dir") else files.get("")) != md5:
             other.append(path)
     return len(deps) - len(other), other

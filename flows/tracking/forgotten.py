@@ -99,9 +99,7 @@ def record_elsewhere(text: str) -> None:
             continue
         ids = {one.name for one in found}
         if ids - out:
-            raise UserError(
-                f"not taken out of the workspace: {min(ids - out)}; `python -m flows.forget QUERY --apply` does"
-            )
+            raise UserError(f"not taken out of the workspace: {min(ids - out)}; `greenhouse forget QUERY --apply` does")
         own = [model for model in known if model.mix == state.outputs().get("data/mix")]
         matches = [TraceMatch(one, [seen_by(model, one) for model in own], state, view) for one in found]
         if found:
@@ -122,7 +120,7 @@ def to_purge(text: str) -> tuple[list[Removable], list[str]]:
     known, store = recorded(text), ObjectCache()
     if not (ids := set(known["ids"])):
         raise UserError("nothing was taken out by this query, and no old state here holds what it names; "
-                        "`python -m flows.forget QUERY --apply` takes out what the workspace has")  # fmt: skip
+                        "`greenhouse forget QUERY --apply` takes out what the workspace has")  # fmt: skip
     if still_held(ids):
         raise UserError(STILL_THERE)
     here = {md5 for _, md5 in files_of(store, snapshots.find("workspace"))}
@@ -148,9 +146,9 @@ def to_purge(text: str) -> tuple[list[Removable], list[str]]:
     return items + artifact_items(known["artifacts"]), notes + [f"    {why}"] * bool(why)
 
 
-STILL_THERE = "the workspace still has it; take it out first: `python -m flows.forget QUERY --apply`"
+STILL_THERE = "the workspace still has it; take it out first: `greenhouse forget QUERY --apply`"
 BEYOND = (
     "    the sources, and the history of those that lie in git; rows of your own and evaluation items",
-    "    clones, caches and backups of others; other remotes; copies made by flows.export or flows.attest",
+    "    clones, caches and backups of others; other remotes; copies made by `greenhouse export`",
     "    statistics learnt from it: tokenizers and scores of old states, logs, the energy ledger",
 )

@@ -1,4 +1,4 @@
-"""What `make gc` may remove: objects of DVC's cache and models in MLflow that nothing names any more.
+"""What `greenhouse clean --unused` may remove: objects of DVC's cache and models in MLflow that nothing names any more.
 
 Named, and so kept, is what these need: the workspace; git tags; every pipeline run whose model is `champion` or
 `challenger` or which carries the MLflow tag `keep` (its dvc.lock lies with the run); the DVC experiment of that name.

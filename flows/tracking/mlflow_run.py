@@ -64,18 +64,14 @@ def client() -> Any:
 
 
 def experiment_id(mlflow: Any) -> str:
-    """The experiment of this project, made on first use with an absolute place for artifacts.
-
-    Its kind is set so that the UI opens it in the model-training view, not in the one for agents.
-    """
+    """The experiment of this project, made on first use with an absolute place for artifacts."""
     with FileLock(STATE / "mlflow.lock"):
         found = mlflow.get_experiment_by_name(EXPERIMENT)
         if found:
             return found.experiment_id
         local = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:///")
         place = (STATE / ARTIFACTS).as_uri() if local else None
-        tags = {"mlflow.experimentKind": "custom_model_development"}
-        return mlflow.create_experiment(EXPERIMENT, artifact_location=place, tags=tags)
+        return mlflow.create_experiment(EXPERIMENT, artifact_location=place)
 
 
 def parent_run(mlflow: Any, run: RunFolder, make: bool = True) -> str:

@@ -37,16 +37,19 @@ from components.stages.account.model_answers import (
 )
 from components.stages.account.summary import MODELS, Files, checkout_files, gather
 from components.stages.account.types import Cost, StageRecords
+from components.studies.withdrawn import withdrawn
 from flows.system import git, paths
 from flows.tracking import seed_runs
 from flows.tracking.mlflow_run import client
 from flows.tracking.snapshots import ObjectCache, Snapshot, find
 from flows.tracking.team_ledger import ledger_of
 
+WITHDRAWN = "Do not use it:"
+"""How the first limit of a model begins that was withdrawn."""
 EVALUATION = "reports/evaluate/details"
 VERIFIED, COMPARED = paths.FINDINGS / "verified", paths.FINDINGS / "compared"
-"""Records of `flows.verify` by the model's hash, and of comparisons with the champion by the evaluation's and, in it,
-the model's."""
+"""Records of `greenhouse verify` by the model's hash, and of comparisons with the champion by the evaluation's and, in
+it, the model's."""
 
 
 def target(model: str, stages: list[str], made: Collection[str] = ()) -> str:
@@ -108,6 +111,14 @@ def files_of(one: Snapshot) -> Files:
     return file
 
 
+def names_of(one: Snapshot, model: str) -> list[str]:
+    """Relative paths of the files in a model's folder."""
+    if one.kind == "workspace":
+        folder = paths.ROOT / "models" / model
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(ObjectCache().files(one.outputs()[f"models/{model}"]))
+
+
 def tunings_of(one: Snapshot) -> Tunings:
     """Settings of each fine-tuning in a state, as its own stage recorded them."""
     found: dict[str, Any] = {}
@@ -130,7 +141,7 @@ def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
         UserError: the state has no such model, or its files are gone.
     """
     model, found = stage.replace("@", "/"), gathered(one, stage)
-    return model_answers(
+    answers = model_answers(
         model,
         Account.model_validate(one.params().get("account", {})),
         found.records,
@@ -141,6 +152,8 @@ def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
         found.file,
         tunings_of(one),
     )
+    why = withdrawn(paths.ROOT, one.outputs().get(f"models/{model}"))
+    return answers.model_copy(update={"limits": [f"{WITHDRAWN} {why}.", *answers.limits]}) if why else answers
 
 
 @dataclass(frozen=True)
@@ -184,7 +197,7 @@ def origin(one: Snapshot, model: str, where: str = "") -> ModelOrigin:
     name = one.name if "@" in one.name else model.replace("/", "@")
     at = "" if one.kind == "workspace" or "@" in one.name else one.name
     experiment = own_experiment() if one.kind == "workspace" else one.name if one.kind == "experiment" else ""
-    copy = f"python -m flows.export {name}{f' --at {at}' if at else ''} --format hub --out model"
+    copy = f"greenhouse export {name}{f' --at {at}' if at else ''} --to hub --out model"
     elsewhere = one.kind != "workspace" and not where
     return ModelOrigin(
         state=one.name,

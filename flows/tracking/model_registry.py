@@ -16,10 +16,10 @@ from components.stages.account.answer_text import sentences
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.model_answers import lineage
 
-TASKS = {
+TASKS: dict[str, tuple[str, str]] = {
     "causal": ("text-generation", "AutoModelForCausalLM"),
     "instruct": ("llm/v1/chat", "AutoModelForCausalLM"),
-    **{branch: ("llm/v1/chat", "AutoModelForCausalLM") for branch in FURTHER},
+    **dict.fromkeys(FURTHER, ("llm/v1/chat", "AutoModelForCausalLM")),
     "masked": ("fill-mask", "AutoModelForMaskedLM"),
     "classify": ("text-classification", "AutoModelForSequenceClassification"),
 }

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from components import params as schema
 from components.core.errors import UserError
+from components.core.files import md5_of
 from components.finetuning_data.formats import texts
 from components.lineage.documents import Query, predicate
 from components.lineage.quotes import Quotes
 from components.stages.finetune.own_rows import is_corpus
 from flows.system import paths
-from flows.tracking.attestation import md5_here
 from flows.tracking.snapshots import Snapshot
 
 SHOWN = 5
@@ -59,7 +59,7 @@ def files_with(query: Query, quotes: Quotes, states: Iterable[Snapshot] = ()) ->
         except UserError as error:
             return FileWithText(key, path, [f"not searched: {error}"], unread=True)
 
-    hashed = cache(md5_here)
+    hashed = cache(md5_of)
     known = set[tuple[Path, str]]()
     for branch, one in params.finetune.stages().items():
         path = paths.ROOT / one.data

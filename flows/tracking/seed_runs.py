@@ -4,7 +4,7 @@
         held-out set -> settings -> run -> items (hash in DVC's cache), scores,
         model (its hash)
 
-Seed noise belongs to a registered name, a held-out set and settings. `python -m flows.seeds` writes it; the gate,
+Seed noise belongs to a registered name, a held-out set and settings. `greenhouse study seeds` writes it; the gate,
 the comparison and the report read it.
 """
 
@@ -17,7 +17,6 @@ from components.core.errors import UserError
 from components.core.files import fingerprint, read_json, write_json
 from components.core.report import flat
 from components.params import GateRule, parse
-from components.stages.account.model_answers import scored_model
 from components.stages.account.summary import MODELS
 from components.studies.noise_floor import ONE_TRAINING, Scores, SeedNoise, Side, seed_noise
 from components.studies.promotion_gate import Evaluation
@@ -84,7 +83,7 @@ class SeedRuns:
 
     @classmethod
     def of(cls, name: str, heldout: str) -> "SeedRuns":
-        """What `flows.seeds` measured; nothing if it never ran."""
+        """What `greenhouse study seeds` measured; nothing if it never ran."""
         path = _path(name)
         return cls(read_json(path).get(heldout, {}) if path.exists() else {})
 
@@ -193,11 +192,6 @@ def scores_of(items: Path) -> dict[str, float]:
     return {name: score / weight for name, (score, weight) in sums.items() if weight}
 
 
-def branch_of(metric: str) -> str:
-    """The kind of model that a metric of the evaluation is about."""
-    return scored_model(metric.split("/")[0], metric).split("/")[1]
-
-
 @dataclass(frozen=True)
 class Compared:
     """Two snapshots of one kind of model: the items of all runs of each one's settings, and the noise of seeds."""
@@ -230,9 +224,15 @@ class Compared:
         return seed_noise(metric, *self.sides, self.known.scores())
 
 
+def facts_of(snapshot: Snapshot, branch: str) -> dict[str, Any]:
+    """What the stage that scores a snapshot's model reports beside its items: its scores, the tasks it skipped."""
+    cache = ObjectCache()
+    facts: dict[str, Any] = read_json(cache.fetched(_file_of(snapshot, cache, branch, "facts.json")))
+    return facts
+
+
 def evaluation(snapshot: Snapshot, items: list[Path], branch: str) -> Evaluation:
     """What the gate needs of a snapshot, with the items of its runs."""
-    cache = ObjectCache()
-    facts = read_json(cache.fetched(_file_of(snapshot, cache, branch, "facts.json")))
+    cache, facts = ObjectCache(), facts_of(snapshot, branch)
     metrics = flat(read_json(cache.fetched(snapshot.outputs()[f"{SCORED_BY[branch]}/metrics.json"])))
     return Evaluation(items, facts, metrics)

@@ -1,4 +1,4 @@
-"""The answer of `flows.trace`: documents, where they lie, and which models saw them, as text or JSON."""
+"""The answer of `greenhouse trace`: documents, where they lie, and which models saw them, as text or JSON."""
 
 import json
 from collections.abc import Iterator

@@ -12,7 +12,7 @@ from benchmarks.data_runs import timed
 
 def test_every_benchmark_runs_modules_that_exist() -> None:
     modules = {command[0] for benchmark in entry.BENCHMARKS.values() for command in benchmark.commands} - {"pip"}
-    assert {"benchmarks.data", "benchmarks.train", "flows.scaling", "pytest"} <= modules
+    assert {"benchmarks.data", "benchmarks.train", "flows.cli", "pytest"} <= modules
     assert not [module for module in modules if importlib.util.find_spec(module) is None]
 
 
@@ -38,7 +38,7 @@ def test_options_go_to_the_last_module_and_a_failure_ends_it(monkeypatch: pytest
     monkeypatch.setattr(entry.subprocess, "run", run)
     assert entry.main(["scaling", "--seeds", "1"]) == 0
     assert ran == [
-        ["flows.scaling", "--sweep", "benchmarks/scaling.yaml"],
+        ["flows.cli", "study", "scaling", "--sweep", "benchmarks/scaling.yaml"],
         ["benchmarks.train", "--scaling", "--seeds", "1"],
     ]
     ran.clear()

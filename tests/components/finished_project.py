@@ -64,22 +64,55 @@ def models(root: Path) -> None:
         write_json(root / f"models/finetune/{tuned}/greenhouse.json", facts | more)
 
 
+CHOICE = {
+    "value": 0.5, "low": 0.4, "high": 0.6, "variance": "works", "baseline": 0.25, "baseline_name": "guessing",
+}  # fmt: skip
+
+
+def own_scores(model: str, **measured: dict) -> dict:
+    """Facts of a training that scored its own model."""
+    branch = {"model": model, "measured_by": model.replace("/", "@"), "headline": model.startswith("finetune/")}
+    return {
+        "scores": [
+            branch | {"name": f"{model.split('/')[1]}/{metric}", "title": metric.replace("_", " ")} | row
+            for metric, row in measured.items()
+        ]
+    }
+
+
 def reports(root: Path) -> None:
-    highlight = {"n": 120, "note": "a note", "chance": 0.5, "low": 0.6, "high": 0.8, "value": 0.7}
+    row = {
+        "n": 120,
+        "note": "a note",
+        "baseline": 0.5,
+        "baseline_name": "chance",
+        "low": 0.6,
+        "high": 0.8,
+        "value": 0.7,
+    }
+    row |= {"model": "pretrain/causal", "measured_by": "evaluate"}
     facts = {
-        "highlights": [highlight | {"question": f"q{i // 2}", "name": f"question {i}"} for i in range(26)],
+        "scores": [row | {"name": f"q{i // 2}/score{i}", "title": f"question {i}"} for i in range(26)],
         "skipped": {"few_shot": "the curriculum is switched off"},
     }
     found = {
         **dict.fromkeys((*CORPUS_STAGES, "tokenize"), Report({"documents/in": 1}, "# Text")),
-        "pretrain/causal": Report({"heldout/bits_per_byte": 2.1, "train/loss": 3.0}, "# Causal"),
-        "pretrain/masked": Report({"heldout/accuracy": 0.21}, "# Masked"),
-        "finetune/instruct": Report(
-            {"choice_accuracy/value": 0.5, "choice_accuracy/low": 0.4, "choice_accuracy/high": 0.6,
-             "choice_accuracy/chance": 0.25, "answer_bits_per_byte/value": 1.9}, "# Instruct",
-            {"skipped": [{"task": "describe", "reason": "no signatures in this corpus"}], "variance": "works"},
+        "pretrain/causal": Report(
+            {"heldout/bits_per_byte": 2.1, "train/loss": 3.0}, "# Causal",
+            own_scores("pretrain/causal", heldout_bits_per_byte={"value": 2.1, "unit": "bits", "better": "lower"}),
         ),
-        "finetune/classify": Report({"accuracy/value": 0.9, "macro_f1/value": 0.8}, "# <script>alert(1)</script>"),
+        "pretrain/masked": Report(
+            {"heldout/accuracy": 0.21}, "# Masked", own_scores("pretrain/masked", heldout_accuracy={"value": 0.21})
+        ),
+        "finetune/instruct": Report(
+            {"choice_accuracy/value": 0.5}, "# Instruct",
+            own_scores("finetune/instruct", choice_accuracy=CHOICE, answer_bits_per_byte={"value": 1.9, "unit": "bits"})
+            | {"skipped": [{"task": "describe", "reason": "no signatures in this corpus"}]},
+        ),
+        "finetune/classify": Report(
+            {"accuracy/value": 0.9}, "# <script>alert(1)</script>",
+            own_scores("finetune/classify", accuracy={"value": 0.9}, macro_f1={"value": 0.8}),
+        ),
         "evaluate": Report({"q0/accuracy": 0.7}, "# Evaluate\n\n| a | b |\n|---|---|\n| 1 | 2 |", facts),
     }  # fmt: skip
     for stage, report in found.items():

@@ -82,7 +82,7 @@ def finished_clone(tmp_path_factory: pytest.TempPathFactory, databases: Path) ->
     shutil.copytree(databases, clone.root / ".greenhouse")
     with clone.prefect():
         with shared(tmp_path_factory, OUTPUTS) as outputs:
-            (clone.root / "first-run.log").write_text(clone.run("flows.pipeline"))
+            (clone.root / "first-run.log").write_text(clone.run("greenhouse", "run"))
             outputs.write_text(json.dumps(clone.outputs()))
         clone.edit("params.yaml", "  workers: 2", "  workers: 1")
         clone.git("commit", "--quiet", "--all", "--message", "one worker")

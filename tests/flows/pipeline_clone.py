@@ -57,14 +57,16 @@ class PipelineClone:
         return kept | {"HOME": str(self.root.parent / "home"), "PATH": path, "PYTHONPATH": str(self.root), **more}
 
     def start(self, *command: str, prefix: tuple[str, ...] = (), **more: str) -> subprocess.Popen:
-        """Start `python -m ...` in the clone, in a process group of its own."""
+        """Start `python -m ...` or `greenhouse ...` in the clone, in a process group of its own."""
+        module = "flows.cli" if command[0] == "greenhouse" else command[0]  # as the console script does
         return subprocess.Popen(
-            [*prefix, sys.executable, "-m", *command], cwd=self.root, env=self.environment(**more), text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            [*prefix, sys.executable, "-m", module, *command[1:]], cwd=self.root, env=self.environment(**more),
+            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,
         )  # fmt: skip
 
     def run(self, *command: str, prefix: tuple[str, ...] = (), expect: int = 0, **more: str) -> str:
-        """Run `python -m ...` in the clone; its output. Fails if it does not exit with `expect`."""
+        """Run `python -m ...` or `greenhouse ...` in the clone; its output. Fails if it does not exit with `expect`."""
         process = self.start(*command, prefix=prefix, **more)
         output, _ = process.communicate(timeout=540)
         assert process.returncode == expect, f"{command} exited {process.returncode}, not {expect}:\n{output[-6000:]}"

@@ -1,8 +1,8 @@
-"""`python -m flows.card`: the page, the JSON with its schema; bad input in one sentence."""
+"""`greenhouse card`: the page, the JSON with its schema; bad input in one sentence."""
 
 import hashlib
 import json
-import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from dvc.repo import Repo
 
 from components.core.errors import UserError
 from components.stages.account.answers import AgainstChampion, ModelAnswers, NotKnown, QualityAnswer, Verification
-from flows import card
+from components.studies.withdrawn import withdraw
+from flows import cli, export
 from flows.system import paths
 from flows.tracking import model_origin
 from flows.tracking.snapshots import ObjectCache, Snapshot
@@ -39,8 +40,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """What the command prints."""
-    monkeypatch.setattr(sys, "argv", ["card", *arguments])
-    card.main()
+    assert cli.answer(["card", *arguments]) == 0
     return capsys.readouterr().out
 
 
@@ -120,15 +120,16 @@ def test_scores_and_champion_of_an_earlier_model_are_not_said_of_this_one(
     monkeypatch.setattr(ObjectCache, "__post_init__", lambda self: setattr(self, "folder", tmp_path / "md5"))
     monkeypatch.setattr(ObjectCache, "pull", lambda self, hashes: None)
     facts = workspace / "reports/evaluate/details/facts.json"
-    row = {"task": "answers", "name": "bits of answers", "value": 0.7, "low": 0.6, "high": 0.8, "n": 9}
-    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"highlights": [row]}))
+    row = {"name": "answers/bits_per_byte", "title": "bits of answers", "value": 0.7, "low": 0.6, "high": 0.8, "n": 9}
+    row |= {"model": "finetune/instruct", "measured_by": "evaluate"}
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"scores": [row]}))
     before, now = evaluated(tmp_path / "md5", "here"), evaluated(tmp_path / "md5", "another")
     assert model_origin.origin(before, "finetune/instruct").scored_earlier == []
     other = AgainstChampion(champion="greenhouse-instruct-2 version 1", is_this=True, compared="2026-01-31")
     model_origin.record_comparison(before, {"finetune/instruct": other})
     answers = model_origin.collect(before, "finetune@instruct")
     assert isinstance(answers.quality, QualityAnswer)
-    assert [score.name for score in answers.quality.scores if score.task == "answers"] == ["bits of answers"]
+    assert [score.title for score in answers.quality.scores if score.task == "answers"] == ["bits of answers"]
     assert answers.quality.champion == other
 
     model_origin.record_comparison(now, {"finetune/instruct": other})
@@ -139,7 +140,7 @@ def test_scores_and_champion_of_an_earlier_model_are_not_said_of_this_one(
     assert "bits of answers" not in said
     assert "greenhouse-instruct-2" not in said
     assert "Evaluate has not scored finetune/instruct as it is now" in said
-    assert "`python -m flows.pipeline` to its end scores it" in said
+    assert "`greenhouse run` to its end scores it" in said
     assert "choice accuracy 0.500" in said  # its own stage measured that of these very weights
 
 
@@ -173,8 +174,19 @@ def test_in_the_worktree_of_an_experiment_the_rebuild_is_of_the_experiment(
 ) -> None:
     """Its own account stage, which runs before the experiment is saved, named the workspace's model."""
     one = Snapshot("workspace", "workspace", LOCK)
-    assert model_origin.origin(one, "finetune/instruct").rebuild.command == "python -m flows.verify finetune@instruct"
+    assert model_origin.origin(one, "finetune/instruct").rebuild.command == "greenhouse verify finetune@instruct"
     monkeypatch.setattr(paths, "WORKTREES", workspace.parent)
     rebuild = model_origin.origin(one, "finetune/instruct").rebuild
     assert rebuild.experiment == "greenhouse"
-    assert rebuild.command == "python -m flows.verify finetune@instruct --at greenhouse"
+    assert rebuild.command == "greenhouse verify finetune@instruct --at greenhouse"
+
+
+def test_a_withdrawn_model_says_so_on_its_page(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    withdraw(workspace, [f"{MD5}.dir"], "it saw a forgotten document", date(2026, 12, 1))
+    said = " ".join(printed(monkeypatch, capsys, "instruct").split())
+    assert said.startswith("Do not use it: withdrawn on 2026-12-01: it saw a forgotten document (withdrawn.json).")
+    with pytest.raises(UserError, match=r"finetune/instruct of .*: withdrawn on 2026-12-01: it saw a forgotten"):
+        export.export("instruct", to="hub")
+    assert not (workspace / "exports").exists()

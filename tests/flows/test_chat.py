@@ -1,4 +1,4 @@
-"""`make chat`: a conversation bounded by the context, shown while it grows, the same for the same seed."""
+"""`greenhouse chat`: a conversation bounded by the context, shown while it grows, the same for the same seed."""
 
 import io
 import json
@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,15 +15,18 @@ import pytest
 from tokenizers import Tokenizer
 
 from components.core.errors import UserError
+from components.core.files import md5_of
 from components.model.export import save
 from components.model.lora import add_lora
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import ModelShape
 from components.stages.finetune import adapter
+from components.studies.withdrawn import withdraw
 from components.tokens.chat_format import ChatFormat
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, train_bpe
-from flows.chat import Conversation, Sampling, main, model_folder, open_chat
+from flows import cli
+from flows.chat import Conversation, Sampling, model_folder, open_chat
 from flows.system import paths
 from tests.components.stages.finetune.test_own_rows import foreign_tokenizer
 
@@ -93,9 +97,8 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     """The command with these arguments and what a person types: what it prints to both streams."""
 
     def command(*arguments: str, typed: str = "") -> tuple[str, str]:
-        monkeypatch.setattr(sys, "argv", ["chat", "--model", str(folder), *arguments])
         monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-        assert main() == 0
+        assert cli.answer(["chat", "--model", str(folder), *arguments]) == 0
         return capsys.readouterr()
 
     return command
@@ -128,6 +131,14 @@ def test_a_model_tuned_on_rows_of_ones_own_shows_one_from_the_reports_of_this_ch
     assert "you>" not in open_chat(shutil.copytree(model, tmp_path / "copy"), Sampling())[1]
 
 
+def test_a_withdrawn_model_says_so(folder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    assert "withdrawn" not in run("--prompt", "abs(x)", "--max-tokens", "2")[1]
+    withdraw(tmp_path, [md5_of(folder)], "it quotes a customer", date(2026, 12, 1))
+    said = run("--prompt", "abs(x)", "--max-tokens", "2")[1]
+    assert "This model is withdrawn on 2026-12-01: it quotes a customer (withdrawn.json)." in said
+
+
 def test_a_conversation_ends_with_the_input(run: Run) -> None:
     said, _ = run("--max-tokens", "4", typed="hello\nmore\n")
     assert said.count("model> ") == 2
@@ -143,16 +154,15 @@ def test_a_prompt_that_is_no_text_or_longer_than_the_context(run: Run) -> None:
 def test_input_that_is_no_utf8_is_read_and_a_closed_or_empty_one_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["chat", "--model", str(folder), "--max-tokens", "4"])
+    words = ["chat", "--model", str(folder), "--max-tokens", "4"]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"ab\xff(x)\nmore\n"), "utf-8"))
-    assert main() == 0
+    assert cli.answer(words) == 0
     assert capsys.readouterr().out.count("model> ") == 2
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(UserError, match=r"the standard input is closed.*give --prompt"):
-        main()
-    monkeypatch.setattr(sys, "argv", ["chat", "--model", str(folder / "none"), "--prompt", " "])
+        cli.answer(words)
     with pytest.raises(UserError, match="--prompt is empty; write a question"):  # before any model is loaded
-        main()
+        cli.answer(["chat", "--model", str(folder / "none"), "--prompt", " "])
 
 
 def test_confidence_is_the_mean_probability_of_the_tokens(folder: Path) -> None:
@@ -182,18 +192,15 @@ def test_probabilities_are_shown_on_request(run: Run) -> None:
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (("--max-tokens", "0"), "argument --max-tokens: '0' is no whole number from 1 to"),
-        (("--max-tokens", "4.5"), "'4.5' is no whole number"),
-        (("--temperature", "nan"), "argument --temperature: 'nan' is no number from 0 to"),
-        (("--top-p", "-1"), "argument --top-p: '-1' is no number from 0 to 1"),
-        (("--seed", "9" * 30), "argument --seed"),
+        (("--max-tokens", "0"), 'chat: invalid value "0" for --max-tokens, must be >= 1;'),
+        (("--max-tokens", "4.5"), "chat: invalid value for --max-tokens: 4.5 is no whole number;"),
+        (("--temperature", "nan"), 'chat: invalid value "nan" for --temperature, must be <= 100;'),
+        (("--top-p", "-1"), 'chat: invalid value "-1.0" for --top-p, must be >= 0;'),
+        (("--seed", "9" * 30), "for --seed, must be < 9223372036854775808;"),
     ],
 )
-def test_a_number_out_of_range_is_named(
-    wrong: tuple[str, str], says: str, run: Run, capsys: pytest.CaptureFixture
-) -> None:
-    with pytest.raises(SystemExit):
-        run("--prompt", "hello", *wrong)
+def test_a_number_out_of_range_is_named(wrong: tuple[str, str], says: str, capsys: pytest.CaptureFixture) -> None:
+    assert cli.answer(["chat", "--prompt", "hello", *wrong]) == 2
     assert says in capsys.readouterr().err.splitlines()[-1]
 
 

@@ -28,11 +28,11 @@ def test_clean_takes_leftovers_and_idle_work_folders(toy_clone: PipelineClone) -
     (toy_clone.root / ".pytest_cache").mkdir()
     with open(work / "busy" / "lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        said = toy_clone.run("flows.clean", "clean", expect=1)
+        said = toy_clone.run("greenhouse", "clean", "--leftovers", expect=1)
         assert "1.0 MB  .greenhouse/work/pretrain@causal/idle" in said
         assert "busy" not in said
         assert (work / "idle").exists()
-        toy_clone.run("flows.clean", "clean", YES="1")
+        toy_clone.run("greenhouse", "clean", "--leftovers", YES="1")
     assert not (work / "idle").exists()
     assert (work / "busy").exists()
     assert not (toy_clone.root / ".pytest_cache").exists()
@@ -43,12 +43,12 @@ def test_gc_keeps_the_workspace_and_tags(toy_clone: PipelineClone) -> None:
     change_seed(toy_clone, 2)
     change_seed(toy_clone, 3, old=2)
     before = cached(toy_clone)
-    said = toy_clone.run("flows.clean", "gc", expect=1)
+    said = toy_clone.run("greenhouse", "clean", "--unused", expect=1)
     assert "objects of DVC's cache" in said
     assert cached(toy_clone) == before
-    toy_clone.run("flows.clean", "gc", YES="1")
+    toy_clone.run("greenhouse", "clean", "--unused", YES="1")
     assert 0 < cached(toy_clone) < before
-    assert "nothing to remove" in toy_clone.run("flows.clean", "gc")
+    assert "nothing to remove" in toy_clone.run("greenhouse", "clean", "--unused")
     toy_clone.git("stash")
     toy_clone.run("dvc", "checkout")
     assert b"causal 1 " in (toy_clone.root / "models/pretrain/causal/model.safetensors").read_bytes()
@@ -64,10 +64,10 @@ def test_gc_leaves_a_cache_outside_of_the_checkout(toy_clone: PipelineClone, tmp
     change_seed(toy_clone, 2)
     change_seed(toy_clone, 3, old=2)
     objects = sorted((tmp_path / "shared").rglob("*"))
-    assert "nothing to remove" in toy_clone.run("flows.clean", "gc", YES="1")
+    assert "nothing to remove" in toy_clone.run("greenhouse", "clean", "--unused", YES="1")
     toy_clone.git("commit", "--quiet", "--all", "--message", "seeds")
     toy_clone.run("dvc", "exp", "run", "--name", "idle-try", "-S", "pretrain.common.seed=5", **BIN)
-    said = toy_clone.run("flows.clean", "gc", YES="1")
+    said = toy_clone.run("greenhouse", "clean", "--unused", YES="1")
     assert "DVC experiment idle-try" in said
     assert f"DVC's cache, {tmp_path}/shared/files/md5, lies outside of this checkout: its objects stay" in said
     assert set(objects) <= set((tmp_path / "shared").rglob("*"))
@@ -115,14 +115,14 @@ def test_gc_keeps_the_champion_and_forgets_the_rest(toy_clone: PipelineClone) ->
         shutil.copy(toy_clone.root / "dvc.lock", toy_clone.root.parent / name)
     record_runs(toy_clone, aliases)
     change_seed(toy_clone, 9, old=4)
-    said = toy_clone.run("flows.clean", "gc", YES="1")
+    said = toy_clone.run("greenhouse", "clean", "--unused", YES="1")
     assert "best-run, last-run" in said
     assert "greenhouse-causal-1 version 2" in said
     assert "pretrain.causal.seed: 2 -> 4" in toy_clone.run(
-        "flows.compare", "greenhouse-causal-1@champion", "greenhouse-causal-1@challenger"
+        "greenhouse", "compare", "greenhouse-causal-1@champion", "greenhouse-causal-1@challenger"
     )
-    assert "+0.2000" in toy_clone.run("flows.compare", "best-run", "last-run")
-    assert "not in DVC's cache" in toy_clone.run("flows.compare", "best-run", "poor-run", expect=1)
+    assert "+0.2000" in toy_clone.run("greenhouse", "compare", "best-run", "last-run")
+    assert "not in DVC's cache" in toy_clone.run("greenhouse", "compare", "best-run", "poor-run", expect=1)
 
 
 @pytest.mark.long
@@ -130,7 +130,7 @@ def test_gc_forgets_experiments_that_nothing_names(toy_clone: PipelineClone) -> 
     toy_clone.run("dvc", "exp", "run", "--name", "idle-try", "-S", "pretrain.common.seed=5", **BIN)
     toy_clone.git("checkout", "--quiet", "--", ".")
     toy_clone.run("dvc", "checkout")
-    assert "DVC experiment idle-try" in toy_clone.run("flows.clean", "gc", YES="1")
+    assert "DVC experiment idle-try" in toy_clone.run("greenhouse", "clean", "--unused", YES="1")
     assert "idle-try" not in toy_clone.git("for-each-ref", "refs/exps")
     assert "up to date" in toy_clone.run("dvc", "status")
 
@@ -140,16 +140,16 @@ def test_purge_takes_all_but_the_sources_and_the_ledger(toy_clone: PipelineClone
     (toy_clone.root / ".greenhouse" / "ledger" / "host.jsonl").write_text("{}\n")
     (tmp_path / "venv").mkdir()
     (toy_clone.root / ".venv").symlink_to(tmp_path / "venv")
-    assert toy_clone.run("flows.clean", "purge", expect=1).count("YES=1") == 1
+    assert toy_clone.run("greenhouse", "clean", "--all", expect=1).count("YES=1") == 1
     assert (toy_clone.root / "models").exists()
-    assert "energy ledger" in toy_clone.run("flows.clean", "purge", YES="1")
+    assert "energy ledger" in toy_clone.run("greenhouse", "clean", "--all", YES="1")
     for gone in ("data", "models", "reports", ".dvc/cache", ".venv"):
         assert not (toy_clone.root / gone).exists()
     assert (tmp_path / "venv").exists()  # a link goes, not what it points at
     assert [path.name for path in (toy_clone.root / ".greenhouse").iterdir()] == ["ledger"]
     changed = toy_clone.git("status", "--porcelain").split()
     assert changed == ["D", "dvc.lock"]
-    toy_clone.run("flows.clean", "purge", YES="1", LEDGER="1")
+    toy_clone.run("greenhouse", "clean", "--all", "--ledger", YES="1")
     assert not list((toy_clone.root / ".greenhouse").iterdir())
 
 
@@ -164,8 +164,8 @@ def test_nothing_is_taken_from_under_a_run(toy_clone: PipelineClone) -> None:
     try:
         assert runner.stdout
         assert runner.stdout.readline() == "open\n"
-        for verb in ("gc", "purge"):
-            assert "busy-run" in toy_clone.run("flows.clean", verb, expect=1, YES="1")
+        for way in ("--unused", "--all"):
+            assert "busy-run" in toy_clone.run("greenhouse", "clean", way, expect=1, YES="1")
     finally:
         runner.kill()
         runner.wait()

@@ -1,6 +1,7 @@
-"""`python -m flows.compare`: what differs, what that did, and no scores across different held-out sets."""
+"""`greenhouse compare`: what differs, what that did, and no scores across different held-out sets."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from components.statistics import Difference
 from flows import compare
 from flows.compare import _energy, score_table, scored_by_themselves
 from flows.tracking.snapshots import Snapshot
-from tests.components.finished_project import ledger
+from tests.components.finished_project import ledger, own_scores
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import BIN, change_seed
 
@@ -26,7 +27,7 @@ pytestmark = [pytest.mark.pipeline]
 
 def test_two_states_side_by_side(toy_clone: PipelineClone) -> None:
     change_seed(toy_clone, 3)
-    said = toy_clone.run("flows.compare", "first", "workspace")
+    said = toy_clone.run("greenhouse", "compare", "first", "workspace")
     assert "pretrain.causal.seed: 1 -> 3" in said
     assert "code: the same" in said
     assert "data: the same" in said
@@ -37,7 +38,7 @@ def test_two_states_side_by_side(toy_clone: PipelineClone) -> None:
     assert "[+0.2000, +0.2000]" in scores
     assert scores.endswith("*")
     assert said.count("not in this machine's ledger") == 2  # the miniature stages are not metered
-    same = toy_clone.run("flows.compare", "workspace", "workspace")
+    same = toy_clone.run("greenhouse", "compare", "workspace", "workspace")
     assert "scores: the same evaluation" in same
 
 
@@ -46,7 +47,7 @@ def test_an_experiment_is_compared_by_its_name(toy_clone: PipelineClone) -> None
     toy_clone.run("dvc", "exp", "run", "--name", "wild-seed", *changes, **BIN)
     toy_clone.git("checkout", "--quiet", "--", ".")
     toy_clone.run("dvc", "checkout")
-    said = toy_clone.run("flows.compare", "workspace", "wild-seed")
+    said = toy_clone.run("greenhouse", "compare", "workspace", "wild-seed")
     assert "B = wild-seed (experiment" in said
     assert "pretrain.causal.seed: 1 -> 5" in said
     assert "ingest.max_quarantine: 0.05 -> 0.25" in said
@@ -56,18 +57,18 @@ def test_an_experiment_is_compared_by_its_name(toy_clone: PipelineClone) -> None
 def test_different_exams_do_not_compare(toy_clone: PipelineClone) -> None:
     toy_clone.edit("params.yaml", "\n  watch:", "\n  heldout_salt: other\n  watch:")
     toy_clone.run("dvc", "repro", **BIN)
-    said = toy_clone.run("flows.compare", "first", "workspace")
+    said = toy_clone.run("greenhouse", "compare", "first", "workspace")
     assert "NOT COMPARABLE" in said
     assert "improvement" not in said
 
 
 @pytest.mark.usefixtures("toy_mlflow")
 def test_unknown_names_are_refused_with_what_there_could_be(toy_clone: PipelineClone) -> None:
-    said = toy_clone.run("flows.compare", "first", "nothing-of-the-kind", expect=1)
+    said = toy_clone.run("greenhouse", "compare", "first", "nothing-of-the-kind", expect=1)
     assert "neither `workspace`, a git revision" in said
-    assert "name two states: make compare A=" in toy_clone.run("flows.compare", "", "", expect=1)
+    assert "name two states: greenhouse compare workspace" in toy_clone.run("greenhouse", "compare", "", "", expect=1)
     bare = toy_clone.git("commit-tree", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "-m", "empty").strip()
-    assert "holds no dvc.lock" in toy_clone.run("flows.compare", bare, "workspace", expect=1)
+    assert "holds no dvc.lock" in toy_clone.run("greenhouse", "compare", bare, "workspace", expect=1)
 
 
 def test_what_a_state_cost_is_told_in_energy_and_carbon(tmp_path: Path) -> None:
@@ -84,11 +85,12 @@ def test_what_a_state_cost_is_told_in_energy_and_carbon(tmp_path: Path) -> None:
 
 
 def test_what_is_the_same_on_every_item_is_one_line() -> None:
-    def row(name: str, gain: float) -> Difference:
-        return Difference(name, "higher", 0.5, 0.5 + gain, gain, gain, gain, 0.5, 1.0, 40, 10, 0, 0, 0.0, 9.0)
+    def row(name: str, gain: float, model: str = "pretrain/causal") -> Difference:
+        return Difference(name, "higher", 0.5, 0.5 + gain, gain, gain, gain, 0.5, 1.0, 40, 10, 0, 0, 0.0, 9.0, model)
 
-    same = [row(f"recall/accuracy_at_{depth}", 0.0) for depth in range(16)] + [row("masked/accuracy", 0.0)]
-    table = score_table([*same, row("answers/bits_per_byte", 0.1)], 0.95)
+    same = [row(f"recall/accuracy_at_{depth}", 0.0) for depth in range(16)]
+    same.append(row("masked/accuracy", 0.0, "pretrain/masked"))
+    table = score_table([*same, row("answers/bits_per_byte", 0.1, "finetune/instruct")], 0.95)
     assert [line.split("  ")[0] for line in table[:-1]] == ["metric".ljust(6), "answers/bits_per_byte"]
     assert table[-1] == "the same on every item: 17 metrics (causal 16, masked 1)"
     assert score_table(same[:1], 0.95) == ["the same on every item: 1 metric (causal 1)"]
@@ -103,23 +105,26 @@ def test_a_model_that_differs_and_has_no_score_in_common_is_named() -> None:
         })  # fmt: skip
 
     a, b = state("a", "one"), state("b", "two")
-    assert [line.split(":")[0] for line in scored_by_themselves(a, b, ["bits_per_byte/bits"])] == ["instruct"]
-    assert not list(scored_by_themselves(a, b, ["bits_per_byte/bits", "answers/bits"]))
-    assert not list(scored_by_themselves(a, state("b", "one"), ["bits_per_byte/bits"]))
+    bits = SimpleNamespace(name="bits_per_byte/bits", model="pretrain/causal")
+    answers = SimpleNamespace(name="answers/bits", model="finetune/instruct")
+    assert [line.split(":")[0] for line in scored_by_themselves(a, b, [bits])] == ["instruct"]
+    assert not list(scored_by_themselves(a, b, [bits, answers]))
+    assert not list(scored_by_themselves(a, state("b", "one"), [bits]))
 
 
 def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the stage writes it, bounds and baselines beside the value."""
-    metrics = "reports/finetune/instruct/metrics.json"
 
     def state(name: str, score: float, data: str = "data/bias/train") -> Snapshot:
-        Report({"choice_accuracy/value": score, "choice_accuracy/low": 0.1}).write(tmp_path / name)
-        outs = [{"path": path, "md5": name} for path in ("models/finetune/instruct", metrics)]
+        Report({}, facts=own_scores("finetune/instruct", choice_accuracy={"value": score, "low": 0.1})).write(
+            tmp_path / name
+        )
+        outs = [{"path": path, "md5": name} for path in ("models/finetune/instruct", compare.CHOSEN)]
         params = {"params.yaml": {"finetune.instruct": {"data": data, "task": "auto"}}}
         scored = {"outs": [{"path": "reports/evaluate/details", "md5": "of both"}]}
         return Snapshot(name, "revision", {"finetune@instruct": {"outs": outs, "params": params}, "evaluate": scored})
 
-    store = SimpleNamespace(path=lambda md5: tmp_path / md5 / "metrics.json", pull=lambda md5s: None)
+    store = SimpleNamespace(files=lambda md5: {"facts.json": f"{md5}/details/facts.json"}, fetched=tmp_path.joinpath)
     monkeypatch.setattr(compare, "ObjectCache", lambda: store)
     (line,) = scored_by_themselves(state("a", 0.25), state("b", 0.5), [])
     assert line.endswith("by their own held-out rows, without an interval: choice_accuracy 0.2500 -> 0.5000")
@@ -145,11 +150,11 @@ def test_the_choices_of_a_tuned_model_are_paired_beside_its_answers(
     asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The headline score of the demo's chat model was left out in silence: evaluate does not ask for choices."""
-    places = {"models": "models/finetune/instruct", "metrics": "reports/finetune/instruct/metrics.json"}
-    places |= {"pairs": compare.CHOSEN, "evaluate": "reports/evaluate/details"}
+    places = {"models": "models/finetune/instruct", "pairs": compare.CHOSEN, "evaluate": "reports/evaluate/details"}
 
     def state(name: str, right: float) -> Snapshot:
-        Report({"choice_accuracy/value": right, "answer_bits_per_byte/value": 2.0}).write(tmp_path / f"{name}-metrics")
+        measured = {"choice_accuracy": {"value": right}, "answer_bits_per_byte": {"value": 2.0}}
+        Report({}, facts=own_scores("finetune/instruct", **measured)).write(tmp_path / f"{name}-report")
         rows = [(f"work {n % 8}", "docs", right, f"answer {n}", f"{name * (asked == 'others')} {n}") for n in range(40)]
         rows.append(("work 0", "docs", float("nan"), "no group of four", "41"))
         write_columns(tmp_path / f"{name}-pairs", rows)
@@ -160,12 +165,13 @@ def test_the_choices_of_a_tuned_model_are_paired_beside_its_answers(
         named = ("cluster", "stratum", "right_after", "answer", "text")
         write_table(path, named, [["" if value != value else value for value in row] for row in rows])
 
-    def at(md5: str) -> Path:
-        return tmp_path / md5 / "metrics.json" if md5.endswith("metrics") else tmp_path / md5
+    def files(md5: str) -> dict[str, str]:
+        return {"heldout.csv": md5, "facts.json": f"{md5.split('-')[0]}-report/details/facts.json"}
 
-    store = SimpleNamespace(path=at, pull=lambda _: None, fetched=at, files=lambda md5: {"heldout.csv": md5})
+    store = SimpleNamespace(fetched=tmp_path.joinpath, files=files)
     sides = SimpleNamespace(items_a=[], items_b=[], noise=lambda metric: None)
     answers = Difference("answers/bits_per_byte", "lower", 1.7, 1.8, -0.1, -0.2, -0.05, 0.01, 0.01, 40, 8, 0, 0, 0.1, 7)
+    answers = replace(answers, model="finetune/instruct")
     monkeypatch.setattr(compare, "ObjectCache", lambda: store)
     monkeypatch.setattr(compare, "scored_apart", lambda a, b, branch: branch == "instruct")
     monkeypatch.setattr(compare.seed_runs.Compared, "of", lambda a, b, branch: sides)

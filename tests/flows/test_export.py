@@ -1,4 +1,4 @@
-"""`python -m flows.export`: a GGUF file, a folder for the hub, and what is refused before work starts."""
+"""`greenhouse export`: a GGUF file, a folder for the hub, and what is refused before work starts."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ from components.core.files import read_json, write_json
 from components.model.export import save
 from components.stages.account.answers import ModelAnswers
 from components.tokens.tokenizer import train_bpe
-from flows import export
+from flows import cli, export
 from flows.system import paths
 from flows.tracking import model_origin
 from flows.tracking.snapshots import Snapshot
@@ -35,8 +35,7 @@ def models(workspace: Path) -> Path:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["export", *arguments])
-    export.main()
+    assert cli.answer(["export", *arguments]) == 0
 
 
 def state(monkeypatch: pytest.MonkeyPatch, licence: str) -> None:
@@ -47,23 +46,23 @@ def state(monkeypatch: pytest.MonkeyPatch, licence: str) -> None:
 
 def test_gguf_holds_licence_and_lineage(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state(monkeypatch, "Apache-2.0")
-    run(monkeypatch, "causal", "--format", "gguf")
+    run(monkeypatch, "causal", "--to", "gguf")
     fields = gguf.GGUFReader(models / "exports/causal.gguf").fields
     assert fields["general.license"].contents() == "apache-2.0"
     answers = ModelAnswers.model_validate_json(fields["greenhouse.card"].contents())
     assert answers.model == "pretrain/causal"
-    assert fields["greenhouse.command"].contents() == "python -m flows.verify pretrain@causal"
+    assert fields["greenhouse.command"].contents() == "greenhouse verify pretrain@causal"
     assert [path.name for path in (models / "exports").iterdir()] == ["causal.gguf"]
     with pytest.raises(UserError, match=r"/proc/model\.gguf: cannot be written"):
-        run(monkeypatch, "causal", "--format", "gguf", "--out", "/proc/model.gguf")
+        run(monkeypatch, "causal", "--to", "gguf", "--out", "/proc/model.gguf")
     with pytest.raises(UserError, match="exists already"):
-        run(monkeypatch, "causal", "--format", "gguf")
+        run(monkeypatch, "causal", "--to", "gguf")
 
 
 def test_the_folder_is_one_the_hub_takes(
     models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(monkeypatch, "causal", "--format", "hub")
+    run(monkeypatch, "causal", "--to", "hub")
     folder = models / "exports/causal"
     assert {path.name for path in folder.iterdir()} == {
         "ATTRIBUTION.md", "README.md", "card.json", "config.json", "generation_config.json", "greenhouse.json",
@@ -88,7 +87,7 @@ def test_no_row_of_ones_own_is_in_what_is_exported(models: Path, monkeypatch: py
     out = {"outs": [{"path": "models/finetune/instruct", "md5": "1.dir"}]}
     lock = {"finetune@instruct": out | {"params": {"params.yaml": {"finetune.instruct": {"data": "r.jsonl"}}}}}
     monkeypatch.setattr(model_origin, "find", lambda name, whole=True: Snapshot(name, "workspace", lock, "abc"))
-    run(monkeypatch, "instruct", "--format", "hub")
+    run(monkeypatch, "instruct", "--to", "hub")
     folder = models / "exports/instruct"
     assert not [path.name for path in folder.iterdir() if b"14 gold" in path.read_bytes()]
     assert read_json(folder / "greenhouse.json")["task"]["title"] == task["title"]
@@ -129,20 +128,20 @@ def test_a_push_is_explicit_private_and_checked_first(
         ("me/it", "licence is empty"),
     ):
         with pytest.raises(UserError, match=reason):
-            run(monkeypatch, "causal", "--format", "hub", "--push", repository)
+            run(monkeypatch, "causal", "--to", "hub", "--push", repository)
     assert not (models / "exports").exists()
     state(monkeypatch, "MIT")
-    run(monkeypatch, "causal", "--format", "hub", "--push", "me/it")
+    run(monkeypatch, "causal", "--to", "hub", "--push", "me/it")
     assert sent[0] == {"repository": "me/it", "private": True, "exist_ok": True}
     assert sent[1]["folder_path"] == models / "exports/causal"
     assert "sent: https://hub/commit/1" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"stranger/it: the hub did not take it \(no token\)"):
-        run(monkeypatch, "causal", "--format", "hub", "--push", "stranger/it", "--out", str(paths.ROOT / "other"))
+        run(monkeypatch, "causal", "--to", "hub", "--push", "stranger/it", "--out", str(paths.ROOT / "other"))
     state(monkeypatch, "ISC")
     with pytest.raises(UserError, match=r'the hub refuses this card: - Error: "license" must be one of \[...\]'):
-        run(monkeypatch, "causal", "--format", "hub", "--push", "me/third", "--out", str(paths.ROOT / "third"))
+        run(monkeypatch, "causal", "--to", "hub", "--push", "me/third", "--out", str(paths.ROOT / "third"))
     with pytest.raises(UserError, match="--push bad name: "):  # though the folder exists
-        run(monkeypatch, "causal", "--format", "hub", "--push", "bad name")
+        run(monkeypatch, "causal", "--to", "hub", "--push", "bad name")
     assert len(sent) == 2
 
 
@@ -157,7 +156,7 @@ def test_a_licence_that_the_hub_has_no_id_for_is_named(
     models: Path, monkeypatch: pytest.MonkeyPatch, spdx: str, licence: str, name: str | None
 ) -> None:
     state(monkeypatch, spdx)
-    run(monkeypatch, "causal", "--format", "hub", "--out", str(paths.ROOT / licence))
+    run(monkeypatch, "causal", "--to", "hub", "--out", str(paths.ROOT / licence))
     data = ModelCard.load(paths.ROOT / licence / "README.md").data.to_dict()
     assert (data["license"], data.get("license_name")) == (licence, name)
 
@@ -165,11 +164,13 @@ def test_a_licence_that_the_hub_has_no_id_for_is_named(
 def test_what_cannot_be_exported_is_one_sentence(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for model in ("masked", "classify"):
         with pytest.raises(UserError, match=rf"^{model}: llama\.cpp writes text, and this model reads it"):
-            run(monkeypatch, model, "--format", "gguf")
+            run(monkeypatch, model, "--to", "gguf")
     with pytest.raises(UserError, match="nope: no such model"):
-        run(monkeypatch, "nope", "--format", "hub")
-    with pytest.raises(SystemExit):
-        run(monkeypatch, "causal", "--format", "gguf", "--push", "me/it")
+        run(monkeypatch, "nope", "--to", "hub")
+    with pytest.raises(UserError, match="--push goes with --to hub"):
+        run(monkeypatch, "causal", "--to", "gguf", "--push", "me/it")
+    with pytest.raises(UserError, match="--to signed needs --key KEY, your private key, and --out FOLDER"):
+        run(monkeypatch, "causal", "--to", "signed")
     monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(UserError, match="GGUF needs the package gguf: pip install"):
-        run(monkeypatch, "causal", "--format", "gguf")
+        run(monkeypatch, "causal", "--to", "gguf")

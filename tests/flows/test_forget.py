@@ -1,4 +1,4 @@
-"""`python -m flows.forget`: what it says of a document before anything is changed."""
+"""`greenhouse forget`: what it says of a document before anything is changed."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def trained_on(finished_clone: PipelineClone) -> str:
 @pytest.fixture(scope="module")
 def dry_run(finished_clone: PipelineClone, trained_on: str) -> str:
     """What is said of it where every file is there."""
-    return finished_clone.run("flows.forget", trained_on)
+    return finished_clone.run("greenhouse", "forget", trained_on)
 
 
 def test_a_dry_run_names_models_price_and_copies_and_changes_nothing(
@@ -48,7 +48,7 @@ def test_a_dry_run_names_models_price_and_copies_and_changes_nothing(
 
 
 def test_what_names_nothing_is_one_sentence(finished_clone: PipelineClone) -> None:
-    said = finished_clone.run("flows.forget", "GPL-9.9", expect=1)
+    said = finished_clone.run("greenhouse", "forget", "GPL-9.9", expect=1)
     assert "name a source or licence (sources: " in said
     assert "python-docs" in said
     assert "licences: " in said
@@ -58,7 +58,7 @@ def test_what_names_nothing_is_one_sentence(finished_clone: PipelineClone) -> No
 @pytest.mark.parametrize(("text", "says"), [("", "an empty query"), ("curriculum/copy", "text that mix generates")])
 def test_what_no_removal_can_take_out_is_refused(finished_clone: PipelineClone, text: str, says: str) -> None:
     before = (finished_clone.root / "opt_out.txt").read_text()
-    said = finished_clone.run("flows.forget", text, "--apply", expect=1)
+    said = finished_clone.run("greenhouse", "forget", text, "--apply", expect=1)
     assert says in said
     assert "Traceback" not in said
     assert (finished_clone.root / "opt_out.txt").read_text() == before
@@ -66,9 +66,9 @@ def test_what_no_removal_can_take_out_is_refused(finished_clone: PipelineClone, 
 
 def test_many_documents_are_left_out_only_where_the_user_agrees(finished_clone: PipelineClone) -> None:
     before = (finished_clone.root / "opt_out.txt").read_text()
-    said = finished_clone.run("flows.forget", "python-docs", "--purge", expect=1)
+    said = finished_clone.run("greenhouse", "forget", "python-docs", "--purge", expect=1)
     assert "not taken out of the workspace" in said
-    said = finished_clone.run("flows.forget", "python-docs", "--apply", expect=1)
+    said = finished_clone.run("greenhouse", "forget", "python-docs", "--apply", expect=1)
     assert "documents are to be left out" in said
     assert "YES=1 in front of the command answers" in said
     assert (finished_clone.root / "opt_out.txt").read_text() == before
@@ -80,7 +80,7 @@ def test_a_clone_whose_objects_were_purged_says_so(fresh_clone: PipelineClone, t
     (fresh_clone.root / "dvc.lock").write_text(yaml.safe_dump(lock))
     (tmp_path / "remote" / "files" / "md5").mkdir(parents=True)
     fresh_clone.run("dvc", "remote", "add", "--default", "far", str(tmp_path / "remote"))
-    _, said = fresh_clone.run("flows.forget", "0" * 16, expect=1).splitlines()
+    _, said = fresh_clone.run("greenhouse", "forget", "0" * 16, expect=1).splitlines()
     assert said.startswith(
         "forget: 1 objects of dvc.lock are in neither DVC's cache nor a remote, such as data/ingest/train"
     )
@@ -96,7 +96,7 @@ def test_a_copy_that_nobody_can_look_into_is_named(
         finished_clone.without(shard, tmp_path / "kept", cached_only=True),
         finished_clone.without(report, tmp_path / "also kept"),
     ):
-        said = finished_clone.run("flows.forget", trained_on)
+        said = finished_clone.run("greenhouse", "forget", trained_on)
     copies = [line for line in dry_run.splitlines() if line.startswith("    workspace: ")]
     assert f"    workspace: {shard}" in copies
     assert [line for line in said.splitlines() if line.startswith("    workspace: ")] == copies, "it lies here still"
@@ -118,7 +118,7 @@ def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(
     clone.git("commit", "--quiet", "--message", "made here")
     try:
         clone.run("dvc", "push")
-        clone.run("flows.team", "push")
+        clone.run("greenhouse", "sync", "push")
         mate, other = (cloned(clone, tmp_path / name) for name in ("mate", "other"))
     finally:
         clone.git("reset", "--quiet", head)
@@ -129,9 +129,9 @@ def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(
     name = forgettable(clone)
     wanted = sought(clone.root, name)
     assert kinds_of(left(remote, wanted)) == {"text", "tokens", "weights"}
-    assert "around the stages" in mate.run("flows.forget", name), "priced from the team's records"
-    assert "no model of the workspace was trained on them" in mate.run("flows.forget", name, "--apply", YES="1")
-    assert "\nremoved " in mate.run("flows.forget", name, "--purge", YES="1")
+    assert "around the stages" in mate.run("greenhouse", "forget", name), "priced from the team's records"
+    assert "no model of the workspace was trained on them" in mate.run("greenhouse", "forget", name, "--apply", YES="1")
+    assert "\nremoved " in mate.run("greenhouse", "forget", name, "--purge", YES="1")
     assert left(remote, wanted) == []
     assert left(mate.root, wanted) == []
     assert "up to date" in mate.run("dvc", "status")
@@ -140,9 +140,11 @@ def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(
         shutil.copy(mate.root / file, other.root / file)
     other.run("dvc", "pull")
     assert kinds_of(left(other.root, wanted)) == {"text", "tokens", "weights"}
-    assert "\nremoved " in other.run("flows.forget", name, "--purge", YES="1"), "it has no record of the removal"
+    assert "\nremoved " in other.run("greenhouse", "forget", name, "--purge", YES="1"), (
+        "it has no record of the removal"
+    )
     assert left(other.root, wanted) == []
-    said = mate.run("flows.forget", name)  # the record of its removal has its name
+    said = mate.run("greenhouse", "forget", name)  # the record of its removal has its name
     assert "no model was pretrained on them" in said
     assert "on opt_out.txt already" in said
     assert "price of their removal" not in said

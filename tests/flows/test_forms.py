@@ -83,7 +83,7 @@ told = {"name": run.name, "state": run.state.name, "message": run.state.message,
 print(json.dumps(told))
 """)  # fmt: skip
     assert shown["state"] == "Completed", shown
-    told = "saved as DVC experiment {0}: `make compare A=workspace B={0}`, `dvc exp apply {0}`"
+    told = "saved as DVC experiment {0}: `greenhouse compare workspace {0}`, `dvc exp apply {0}`"
     assert shown["message"] == told.format(shown["name"])
     assert {stage for stage, state in shown["tasks"].items() if state == "Completed"} == {"account"}, shown
     assert shown["tasks"]["pretrain@causal"] == shown["tasks"]["finetune@instruct"] == "Cached"
@@ -170,6 +170,6 @@ print(json.dumps({"left": left, "name": run.name, "state": run.state.name, "kept
     assert shown["left"] == 0, shown
     assert shown["state"] == "Cancelled"
     assert shown["kept"] >= 1
-    said = clone.run("flows.compare", "workspace", shown["name"], expect=1)  # not the workspace's own models
+    said = clone.run("greenhouse", "compare", "workspace", shown["name"], expect=1)  # not the workspace's own models
     assert f"{shown['name']} ended early (KILLED): not made were pretrain@causal, " in said
     assert clone.git("worktree", "list").count("\n") == 1

@@ -46,7 +46,7 @@ def end_of(pipeline: subprocess.Popen, disturb: Callable[[], None]) -> tuple[int
 
 
 def test_ctrl_c_stops_the_stages_and_is_one_sentence(migrated_clone: PipelineClone) -> None:
-    pipeline = migrated_clone.start("flows.pipeline")
+    pipeline = migrated_clone.start("greenhouse", "run")
     wait_for(pipeline, ["flows.stage", "ingest"])
     wait_for_work(migrated_clone)  # it is in the stage
     status, output, left = end_of(pipeline, lambda: os.killpg(pipeline.pid, signal.SIGINT))
@@ -58,7 +58,7 @@ def test_ctrl_c_stops_the_stages_and_is_one_sentence(migrated_clone: PipelineClo
     states = migrated_clone.prefect_rows("select state_name from flow_run")
     assert ("Running",) not in states
     assert ("Cancelled",) in states
-    again = migrated_clone.run("flows.pipeline", "--until", "ingest")
+    again = migrated_clone.run("greenhouse", "run", "--until", "ingest")
     assert re.search(r"pipeline: (Completed|Cached) after", again), again  # cached if the stage was just done
 
 
@@ -73,7 +73,7 @@ def start_slow(clone: PipelineClone) -> subprocess.Popen:
     program = f"import time; time.sleep({3 * HANGS_S})"
     slow = {"stages": {"slow": {"cmd": f"exec python -c '{program}'"}}}
     (clone.root / "dvc.yaml").write_text(yaml.safe_dump(slow))
-    pipeline = clone.start("flows.pipeline")
+    pipeline = clone.start("greenhouse", "run")
     wait_for(pipeline, [program])
     return pipeline
 
@@ -90,13 +90,13 @@ def test_ctrl_c_does_not_wait_for_a_stage_to_end(migrated_clone: PipelineClone) 
 
 
 def test_ctrl_c_before_anything_runs_is_one_sentence(migrated_clone: PipelineClone) -> None:
-    pipeline = migrated_clone.start("flows.pipeline")
+    pipeline = migrated_clone.start("greenhouse", "run")
     wait_for(pipeline, ["flows.serving.access_control"])
     status, output, left = end_of(pipeline, lambda: os.killpg(pipeline.pid, signal.SIGINT))
     # Where an extension module that evaluates Python is being imported, CPython ends by the signal itself, even if the
     # KeyboardInterrupt is caught later; a shell says 130 of both.
     assert status in (130, -signal.SIGINT)
-    assert (last(output), left) == ("pipeline: interrupted", [])
+    assert (last(output), left) == ("run: interrupted", [])
     assert len(output.strip().splitlines()) == 3  # what is being read, an empty line after ^C, the sentence
 
 

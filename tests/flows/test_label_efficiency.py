@@ -1,4 +1,4 @@
-"""`python -m flows.label_efficiency` in a clone that has run: points, report, children in MLflow; read back."""
+"""`greenhouse study labels` in a clone that has run: points, report, children in MLflow; read back."""
 
 import json
 
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.pipeline, pytest.mark.long]
 
 def test_the_study(finished_clone: PipelineClone) -> None:
     before = finished_clone.git("status", "--porcelain")
-    said = finished_clone.run("flows.label_efficiency")
+    said = finished_clone.run("greenhouse", "study", "labels")
     assert "[20/20] replay-80-seed2" in said
     assert "times as many labels" in said
     reports = finished_clone.root / "reports/label_efficiency"
@@ -27,7 +27,7 @@ def test_the_study(finished_clone: PipelineClone) -> None:
     made = {path: path.stat().st_mtime_ns for path in points}
     assert len(made) == 20
     points[0].unlink()  # as after a kill: what is finished is read back, the rest is made
-    again = finished_clone.run("flows.label_efficiency")
+    again = finished_clone.run("greenhouse", "study", "labels")
     assert again.count("read back") == 19
     assert {path for path in points if path.stat().st_mtime_ns == made[path]} == set(points[1:])
     second = json.loads((reports / "label_efficiency.json").read_text())

@@ -1,4 +1,4 @@
-"""`python -m flows.mitigate` in a clone that has run: three arms, their differences, children in MLflow; read back."""
+"""`greenhouse study mitigate` in a clone that has run: three arms, their differences, children in MLflow; read back."""
 
 import json
 
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.pipeline]
 @pytest.mark.long
 def test_the_trial(finished_clone: PipelineClone) -> None:
     before = finished_clone.git("status", "--porcelain")
-    said = finished_clone.run("flows.mitigate")
+    said = finished_clone.run("greenhouse", "study", "mitigate")
     assert "[6/6] random, seed 2" in said
     assert "| difference, counterfactual - random | " in said
     reports = finished_clone.root / "reports/mitigate"
@@ -25,7 +25,7 @@ def test_the_trial(finished_clone: PipelineClone) -> None:
     models = list((finished_clone.root / ".greenhouse/work/mitigate").glob("*/*/model/model.safetensors"))
     made = {path: path.stat().st_mtime_ns for path in models}
     assert len(made) == 6
-    finished_clone.run("flows.mitigate")
+    finished_clone.run("greenhouse", "study", "mitigate")
     assert {path: path.stat().st_mtime_ns for path in models} == made, "finished models are read back"
     assert (reports / "mitigate.json").read_bytes() == first
     assert finished_clone.git("status", "--porcelain") == before

@@ -102,5 +102,5 @@ own.write_text("in time" if all(other.exists() for other in others) else "in vai
 def test_a_stage_that_waits_for_a_longer_one_does_not_hold_up_the_other_branch(migrated_clone: PipelineClone) -> None:
     (migrated_clone.root / "dvc.yaml").write_text(BRANCHES)
     (migrated_clone.root / "components" / "wait.py").write_text(WAIT)
-    shown = migrated_clone.run("flows.pipeline")
+    shown = migrated_clone.run("greenhouse", "run")
     assert (migrated_clone.root / "long.txt").read_text() == "in time", shown

@@ -67,7 +67,7 @@ def test_the_plan_says_whether_it_fits_the_budget(monkeypatch: pytest.MonkeyPatc
     assert told == "budget: 1 h, 0.005 kWh left, up to 0.01 h, 0.004 kWh, 2 gCO2e needed: it fits"
     scarce = Params(runtime=Runtime(grid=grid, budget=Budget(grams=1.9)))
     assert "1.9 gCO2e left" in plan.budget_line(rows, scarce, NOW)
-    assert "does not fit: `python -m flows.plan --fit`" in plan.budget_line(rows, scarce, NOW)
+    assert "does not fit: `greenhouse plan --fit`" in plan.budget_line(rows, scarce, NOW)
 
 
 def test_nothing_stale_is_said() -> None:
@@ -83,7 +83,7 @@ def test_every_stage_that_will_run_is_a_row_with_its_reason(monkeypatch: pytest.
     monkeypatch.setattr(dvc, "fingerprints", lambda: dict.fromkeys(stages, "f"))
     monkeypatch.setattr(step_cost, "measured", lambda params: asked.append(params) or {"causal": RATES})
     books = Ledger([span(0, 10.0), span(1, 10.0), span(2, 99.0, fingerprint="other")])
-    dedup, pretrain, evaluate = plan.plan(Params(), books)
+    dedup, pretrain, evaluate = plan.stale_rows(Params(), books)
     assert [row.stage for row in (dedup, pretrain, evaluate)] == list(stages)[1:]
     assert dedup.reason == "key dedup.threshold: 0.7 -> 0.8"
     assert dedup.expected is not None
@@ -95,14 +95,14 @@ def test_every_stage_that_will_run_is_a_row_with_its_reason(monkeypatch: pytest.
     assert asked == [Params()]
 
     monkeypatch.setattr(dvc, "stale", lambda: {"evaluate": ["never ran"]})
-    assert [row.stage for row in plan.plan(Params(), books)] == ["evaluate"]
+    assert [row.stage for row in plan.stale_rows(Params(), books)] == ["evaluate"]
     assert len(asked) == 1  # nothing pretrains: no calibration
-    *_, orchestration = plan.plan(Params(), Ledger([*books, *pipeline(0, 3)]))
+    *_, orchestration = plan.stale_rows(Params(), Ledger([*books, *pipeline(0, 3)]))
     assert orchestration.stage == ORCHESTRATION_NAME
     assert orchestration.expected is not None
     assert orchestration.expected.basis == "1 pipeline run"
     monkeypatch.setattr(dvc, "stale", dict)
-    assert plan.plan(Params(), books) == []
+    assert plan.stale_rows(Params(), books) == []
 
 
 def test_pretraining_is_forecast_from_its_calibration_until_the_same_inputs_ran_twice() -> None:

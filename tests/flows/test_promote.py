@@ -1,4 +1,4 @@
-"""`python -m flows.promote`: what was judged is promoted and nothing else; an override is recorded with its reason."""
+"""`greenhouse promote`: what was judged is promoted and nothing else; an override is recorded with its reason."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -8,11 +8,11 @@ import pytest
 from components import params as schema
 from components.core.errors import UserError
 from components.core.files import read_json
-from components.params import GateRule, Params, Promote
+from components.params import GateRule, Params, Promote, Promotion
 from components.statistics import Difference
 from components.studies.noise_floor import SeedNoise
 from components.studies.promotion_gate import Evaluation, decide
-from flows import promote
+from flows import cli, promote
 from flows.tracking import mlflow_run, seed_runs
 from flows.tracking.model_registry import registered_name
 from flows.tracking.snapshots import Snapshot
@@ -64,13 +64,16 @@ def registry(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Registry:
     return found
 
 
-def params(**values: Any) -> Params:
-    """The shipped parameters with these of the gate."""
-    return Params(promote=Promote(rules=FREE, **values))
+RULES = Params(promote=Promote(rules=FREE))
+
+
+def told(params: Params = RULES, **settings: Any) -> str:
+    """The report of the gate, asked with these settings."""
+    return (promote.run_study("run", params, Promotion(**settings)) / "report.md").read_text()
 
 
 def test_the_better_model_is_promoted_and_the_equal_one_is_not(registry: Registry, tmp_path: Any) -> None:
-    text = (promote.run_study("run", params()) / "report.md").read_text()
+    text = told()
     assert registry.aliases == {NAME: {"champion": "2"}, "greenhouse-masked-2": {"champion": "1"}}
     assert registry.tags[NAME, "2", "gate.verdict"] == "promote"
     assert registry.tags["greenhouse-masked-2", "2", "gate.verdict"] == "inconclusive"
@@ -79,11 +82,11 @@ def test_the_better_model_is_promoted_and_the_equal_one_is_not(registry: Registr
     assert f"version 2 of {NAME} is champion now" in text
     assert "version 1 stays champion" in text
     assert read_json(tmp_path / "gate" / f"{NAME}.json")["promoted"] is True
-    assert "champion already" in (promote.run_study("run", params()) / "report.md").read_text()
+    assert "champion already" in told()
 
 
 def test_an_override_promotes_one_kind_and_is_recorded(registry: Registry) -> None:
-    text = (promote.run_study("run", params(override={"masked": "demo for Monday"})) / "report.md").read_text()
+    text = told(override={"masked": "demo for Monday"})
     assert registry.aliases["greenhouse-masked-2"]["champion"] == "2"
     assert registry.tags["greenhouse-masked-2", "2", "gate.override"] == "demo for Monday"
     assert registry.tags["greenhouse-masked-2", "2", "gate.verdict"] == "inconclusive"
@@ -94,7 +97,7 @@ def test_an_override_promotes_one_kind_and_is_recorded(registry: Registry) -> No
 def test_a_classifier_which_no_rule_judges_is_promoted_by_override(registry: Registry, tmp_path: Any) -> None:
     name = registered_name(Params(), "finetune", "classify")
     registry.aliases[name] = {"champion": "1"}
-    text = (promote.run_study("run", params(override={"classify": "fewer errors"})) / "report.md").read_text()
+    text = told(override={"classify": "fewer errors"})
     assert registry.aliases[name]["champion"] == "2"
     assert registry.tags[name, "2", "gate.override"] == "fewer errors"
     assert f"version 2 of {name} is champion now" in text
@@ -104,7 +107,7 @@ def test_a_classifier_which_no_rule_judges_is_promoted_by_override(registry: Reg
 
 def test_the_verdict_is_printed_once(registry: Registry, capsys: pytest.CaptureFixture) -> None:
     """By the command, from the report."""
-    promote.run_study("run", params())
+    told()
     assert capsys.readouterr().out == ""
 
 
@@ -113,7 +116,7 @@ def test_the_verdict_is_printed_once(registry: Registry, capsys: pytest.CaptureF
 )
 def test_an_override_without_a_reason_or_a_model_is_refused(override: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message) as raised:
-        schema.parse({"promote": {"override": override}})
+        promote.promote("", override=tuple(f"{kind}={reason}" for kind, reason in override.items()))
     assert "Value error" not in str(raised.value)
 
 
@@ -125,13 +128,13 @@ def test_a_rule_for_no_kind_of_model_is_refused() -> None:
 def test_a_model_without_a_rule_and_a_rule_without_a_model_are_sentences(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (promote.run_study("run", params()) / "report.md").read_text()
+    text = told()
     assert "- prefer: no rule judges models of this kind: write into promote.rules what `prefer` must" in text
     lock: dict[str, dict] = {
         stage: {} for stage in ("ingest", "pretrain@causal", "pretrain@masked", "finetune@classify")
     }
     monkeypatch.setattr(promote, "find", lambda name: Snapshot("run-7", "run", lock))
-    text = (promote.run_study("run", Params()) / "report.md").read_text()
+    text = told(Params())
     assert "- prefer: run-7 has no stage finetune@prefer, so there is nothing to judge" in text
     assert "greenhouse-classify-2: no champion" in text
 
@@ -140,20 +143,48 @@ def test_the_preferred_model_is_judged_by_its_own_answers(registry: Registry) ->
     """Its base stays judged by the base's."""
     rules, name = Params().promote.rules, registered_name(Params(), "finetune", "prefer")
     assert rules.keys() == seed_runs.STAGES.keys()
-    assert [seed_runs.branch_of(rule.primary) for rule in rules.values()] == list(rules)
     registry.aliases[name] = {"champion": "1"}
-    text = (promote.run_study("run", Params()) / "report.md").read_text()
+    text = told(Params())
     assert f"version 2 of {name} against version 1" in text
 
 
-def test_a_wrong_override_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_override_is_named_once() -> None:
     """`promote: --override: promote: override.nope: ...`."""
-    monkeypatch.setattr("sys.argv", ["promote", "--override", "nope=why"])
     with pytest.raises(UserError) as raised:
-        promote.main()
+        cli.answer(["promote", "--override", "nope=why"])
     assert str(raised.value).startswith("override.nope: no such kind of model (there is: causal, masked,")
 
 
 def test_no_challenger_at_all_is_a_sentence() -> None:
     with pytest.raises(UserError, match="no snapshot is named; give `workspace`, a git revision"):
-        promote.run_study("run", Params(promote=Promote(challenger=" ")))
+        told(challenger=" ")
+
+
+def test_a_withdrawn_model_is_neither_judged_nor_promoted_by_override(
+    registry: Registry, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    outs = {"outs": [{"path": "models/pretrain/causal", "md5": "1.dir"}]}
+    challenger = Snapshot("workspace", "workspace", {"pretrain@causal": outs})
+    monkeypatch.setattr(promote, "find", lambda name: challenger)
+    monkeypatch.setattr(promote.paths, "ROOT", tmp_path)
+    assert promote.promote("", withdraw=("causal=it quotes a customer",)) == 0
+    assert "causal of workspace is withdrawn on 2" in capsys.readouterr().out
+    assert list(read_json(tmp_path / "withdrawn.json")) == ["1.dir"]
+    text = told(override={"causal": "demo"})
+    assert "it quotes a customer (withdrawn.json), so it is not judged" in text
+    assert "the override of causal had no effect" in text
+    assert registry.aliases[NAME] == {"champion": "1"}
+
+
+@pytest.mark.parametrize(
+    ("withdraw", "says"), [("masked=x", "has no such model; there are causal"), ("causal= ", "give the reason")]
+)
+def test_only_a_model_that_there_is_is_withdrawn_with_a_reason(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, withdraw: str, says: str
+) -> None:
+    outs = {"outs": [{"path": "models/pretrain/causal", "md5": "1.dir"}]}
+    monkeypatch.setattr(promote, "find", lambda name: Snapshot("workspace", "workspace", {"pretrain@causal": outs}))
+    monkeypatch.setattr(promote.paths, "ROOT", tmp_path)
+    with pytest.raises(UserError, match=says):
+        promote.promote("", withdraw=("causal=a reason", withdraw))
+    assert not (tmp_path / "withdrawn.json").exists()

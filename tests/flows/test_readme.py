@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -9,35 +10,38 @@ from pathlib import Path
 
 import pytest
 
+from flows import cli
 from tests.flows.pipeline_clone import LOGIN, ROOT, PipelineClone
 
 README = (ROOT / "README.md").read_text("utf-8")
 COVERED = {
     "make up": "flows/test_up.py::test_up_serves_guards_and_stops",
-    "make verify": "flows/test_verify.py::test_identical_then_the_first_difference",
-    "make verify MODEL=instruct": "flows/test_verify.py::test_identical_then_the_first_difference",
-    "make scaling": "flows/test_scaling.py::test_a_killed_sweep_goes_on_and_checks_what_it_predicted",
-    "python -m flows.label_efficiency": "flows/test_label_efficiency.py::test_the_study",
-    "python -m flows.finetune_data rows.jsonl": "flows/test_finetune_data.py::test_rows_are_shown_and_written",
-    "python -m flows.attest instruct --key KEY --out FOLDER": (
-        "flows/test_attest.py::test_a_folder_is_made_checked_and_found_out"
+    "greenhouse verify causal": "flows/test_verify.py::test_identical_then_the_first_difference",
+    "greenhouse verify instruct": "flows/test_verify.py::test_identical_then_the_first_difference",
+    "greenhouse study scaling": "flows/test_scaling.py::test_a_killed_sweep_goes_on_and_checks_what_it_predicted",
+    "greenhouse study labels": "flows/test_label_efficiency.py::test_the_study",
+    "greenhouse edit rows rows.jsonl": "flows/edit/test_rows.py::test_rows_are_shown_and_written",
+    "greenhouse export instruct --to signed --key KEY --out FOLDER": (
+        "flows/tracking/test_signed_folder.py::test_a_folder_is_made_checked_and_found_out"
     ),
-    "python -m flows.mitigate": "flows/test_mitigate.py::test_the_trial",
-    "python -m flows.seeds": "flows/test_seeds.py::test_trainings_are_experiments_and_their_spread_is_the_noise_floor",
-    "python -m flows.promote": "flows/test_promote.py::test_the_better_model_is_promoted_and_the_equal_one_is_not",
-    "make gc": "flows/test_clean.py::test_gc_keeps_the_workspace_and_tags",
-    "make clean": "flows/test_clean.py::test_clean_takes_leftovers_and_idle_work_folders",
-    "make purge": "flows/test_clean.py::test_purge_takes_all_but_the_sources_and_the_ledger",
-    "make run DATA=~/my-texts": "flows/test_configure.py::test_a_file_changed_added_or_deleted_makes_ingest_stale",
-    "make run DATA=owner/name@<commit>": "flows/test_configure.py::test_hub_ids_need_a_commit",
-    "python -m flows.plan --fit": "flows/planning/test_fit_budget.py::test_params_yaml_is_edited_in_place",
+    "greenhouse study mitigate": "flows/test_mitigate.py::test_the_trial",
+    "greenhouse study seeds": "flows/test_seeds.py::test_trainings_are_experiments_and_their_spread_is_the_noise_floor",
+    "greenhouse promote": "flows/test_promote.py::test_the_better_model_is_promoted_and_the_equal_one_is_not",
+    "greenhouse clean --unused": "flows/test_clean.py::test_gc_keeps_the_workspace_and_tags",
+    "greenhouse clean --leftovers": "flows/test_clean.py::test_clean_takes_leftovers_and_idle_work_folders",
+    "greenhouse clean --all": "flows/test_clean.py::test_purge_takes_all_but_the_sources_and_the_ledger",
+    "greenhouse run --data ~/my-texts": (
+        "flows/edit/test_text.py::test_a_file_changed_added_or_deleted_makes_ingest_stale"
+    ),
+    "greenhouse run --data owner/name@<commit>": "flows/edit/test_text.py::test_hub_ids_need_a_commit",
+    "greenhouse plan --fit": "flows/planning/test_fit_budget.py::test_params_yaml_is_edited_in_place",
     "make test": "test_scheduling.py::test_a_file_stays_in_one_process_and_so_do_all_files_that_share_one",
     "make bench NAME=overhead": "benchmarks/test_main.py::test_every_benchmark_runs_modules_that_exist",
-    "python -m flows.team push": "flows/test_team.py::test_a_fresh_clone_compares_what_another_made",
-    "python -m flows.team pull": "flows/test_team.py::test_a_fresh_clone_compares_what_another_made",
+    "greenhouse sync push": "flows/test_sync.py::test_a_fresh_clone_compares_what_another_made",
+    "greenhouse sync pull": "flows/test_sync.py::test_a_fresh_clone_compares_what_another_made",
 }
 """Line -> the test that runs the command: it takes minutes, removes what others need, or wants a network."""
-COMMAND = re.compile(r"(git|make|python -m|dvc|prefect|mlflow|\.) [\w./]")
+COMMAND = re.compile(r"(git|greenhouse|make|python -m|dvc|prefect|mlflow|\.) [\w./]")
 
 
 def command_lines() -> list[str]:
@@ -55,14 +59,25 @@ def test_lines_that_are_not_run_here_are_in_tests_that_exist() -> None:
         assert f"def {name}(" in (ROOT / "tests" / path).read_text("utf-8"), line
 
 
+def test_every_command_that_readme_shows_is_a_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = [shlex.split(line)[1:] for line in command_lines() if line.startswith("greenhouse ")]
+    assert len(shown) > 20
+    for words in shown:
+        verb = words[: 2 if words[0] in cli.BELOW else 1]
+        options = [word for word in words if word.startswith("--")]
+        assert cli.answer([*verb, "--help"]) == 0, words
+        said = capsys.readouterr().out
+        assert said.startswith(f"Usage: greenhouse {' '.join(verb)}")
+        assert [option for option in options if f"  {option}" not in said] == [], words
+
+
 @pytest.fixture
 def as_installed(finished_clone: PipelineClone) -> PipelineClone:
     """The finished clone with what `make` looks for: an environment that is newer than the pins."""
     binaries = finished_clone.root / ".venv/bin"
     if not binaries.exists():
         binaries.mkdir(parents=True)
-        for name in ("python", "dvc"):
-            module = "" if name == "python" else f" -m {name}"
+        for name, module in (("python", ""), ("dvc", " -m dvc"), ("greenhouse", " -m flows.cli")):
             (binaries / name).write_text(f'#!/bin/sh\nexec {sys.executable}{module} "$@"\n')
             (binaries / name).chmod(0o755)
         (binaries / "activate").write_text(f"PATH={binaries}:$PATH\n")
@@ -92,7 +107,7 @@ def test_every_line_runs_as_written(as_installed: PipelineClone, tmp_path: Path)
             if saved := re.search(r"saved as DVC experiment (\S+):", done.stdout):
                 name = saved[1]
                 assert clone.outputs() == before, "the workspace stays as it is"
-    assert "finetune.instruct.steps: 6 -> 60" in said["make compare A=workspace B=NAME"]
+    assert "finetune.instruct.steps: 6 -> 60" in said["greenhouse compare workspace NAME"]
     assert name in clone.run("dvc", "exp", "list")
 
 

@@ -88,7 +88,7 @@ def assert_killed_in_mlflow(clone: PipelineClone, log: str) -> None:
 @pytest.mark.timeout(600)
 def test_a_pipeline_that_is_told_to_end_is_killed_in_mlflow(migrated_clone: PipelineClone) -> None:
     """By SIGTERM, told twice, as whoever ends a process group does; test_interrupt.py has Ctrl-C."""
-    process = migrated_clone.start("flows.pipeline", "--until", "ingest")
+    process = migrated_clone.start("greenhouse", "run", "--until", "ingest")
     wait_for_work(migrated_clone)
     tree = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
@@ -103,7 +103,7 @@ def test_a_pipeline_that_is_told_to_end_is_killed_in_mlflow(migrated_clone: Pipe
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_what_a_kill_left_is_recorded_by_the_next_stage_and_by_verify(migrated_clone: PipelineClone) -> None:
-    for command in (("dvc", "repro", "ingest"), ("flows.pipeline", "--until", "ingest")):
+    for command in (("dvc", "repro", "ingest"), ("greenhouse", "run", "--until", "ingest")):
         process = migrated_clone.start(*command)
         wait_for_work(migrated_clone)
         os.killpg(process.pid, signal.SIGKILL)
@@ -115,7 +115,7 @@ def test_what_a_kill_left_is_recorded_by_the_next_stage_and_by_verify(migrated_c
         assert ended[left] == "KILLED"
         assert "RUNNING" not in statuses(migrated_clone)
         (repro,) = unclosed(migrated_clone)  # another stage might have followed
-        said = migrated_clone.run("flows.verify", "causal", expect=1)
+        said = migrated_clone.run("greenhouse", "verify", "causal", expect=1)
         assert f"closing {repro}" in said
         for gone in ("data", "dvc.lock", ".greenhouse/runs", ".dvc/cache"):
             path = migrated_clone.root / gone

@@ -52,7 +52,7 @@ def test_a_resumed_sweep_that_fits_another_law_makes_the_runs_that_it_predicted(
 @pytest.mark.pipeline
 @pytest.mark.long
 def test_a_killed_sweep_goes_on_and_checks_what_it_predicted(finished_clone: PipelineClone) -> None:
-    sweep = finished_clone.start("flows.scaling")
+    sweep = finished_clone.start("greenhouse", "study", "scaling")
     cells = finished_clone.root / ".greenhouse" / "work" / "scaling"
     deadline = time.monotonic() + 120
     while len(list(cells.glob("*/cells/*/result.json"))) < 3 and time.monotonic() < deadline:
@@ -63,7 +63,7 @@ def test_a_killed_sweep_goes_on_and_checks_what_it_predicted(finished_clone: Pip
     assert done, "it was killed before any cell was finished"
     assert not list(cells.glob("*/predictions.json")), "it was killed too late"
 
-    log = finished_clone.run("flows.scaling")
+    log = finished_clone.run("greenhouse", "study", "scaling")
     for name in done:
         assert any(name in line and "read back" in line for line in log.splitlines()), name
     assert log.index("predicted: 2x") < log.index("] check-")
@@ -87,4 +87,4 @@ def children(clone: PipelineClone) -> set[str]:
 
 def test_without_data_it_says_what_to_run_first(fresh_clone: PipelineClone, finished_clone: PipelineClone) -> None:
     fresh_clone.api = finished_clone.api
-    assert "data/mix is not there; run `make demo`" in fresh_clone.run("flows.scaling", expect=1)
+    assert "data/mix is not there; run `make demo`" in fresh_clone.run("greenhouse", "study", "scaling", expect=1)

@@ -1,4 +1,4 @@
-"""`python -m flows.seeds`: trainings that differ in seeds alone, read back when finished; compare uses their spread."""
+"""`greenhouse study seeds`: trainings that differ in seeds alone, read back when finished; their spread is used."""
 
 import json
 import shutil
@@ -8,8 +8,8 @@ import pytest
 
 from components.core.errors import UserError
 from components.params import FinetuneBranches, Params, Prefer
-from flows.seeds import chosen_of, reseeded
-from flows.tracking.seed_runs import branch_of
+from flows import cli
+from flows.seeds import reseeded
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import change_seed
 
@@ -31,16 +31,12 @@ def test_preference_tuning_is_seeded_where_it_runs_and_is_a_kind_of_its_own() ->
     prefer = Prefer(base="models/finetune/instruct", data="data/mix/train")
     params = Params(finetune=FinetuneBranches(prefer=prefer))
     assert reseeded(params, 2).finetune.prefer.seed != prefer.seed
-    assert branch_of("answers/preferred_bits_per_byte") == "prefer"
-    assert branch_of("answers/bits_per_byte") == "instruct"
 
 
 @pytest.mark.parametrize("runs", [0, -1, 51])
 def test_a_number_of_trainings_out_of_range_is_refused(runs: int) -> None:
-    assert chosen_of(Params(), None) == Params().seeds
-    assert chosen_of(Params(), 5).runs == 5
-    with pytest.raises(UserError, match=rf"--runs: seeds\.runs = {runs}: Input should be"):
-        chosen_of(Params(), runs)
+    with pytest.raises(UserError, match=rf"^runs = {runs}: Input should be"):
+        cli.answer(["study", "seeds", f"runs={runs}"])
 
 
 @pytest.mark.long
@@ -50,8 +46,8 @@ def test_trainings_are_experiments_and_their_spread_is_the_noise_floor(
 ) -> None:
     shutil.copytree(databases, toy_clone.root / ".greenhouse", dirs_exist_ok=True)
     with toy_clone.prefect():
-        said = toy_clone.run("flows.seeds", "--runs", "2")
-        again = toy_clone.run("flows.seeds", "--runs", "2")
+        said = toy_clone.run("greenhouse", "study", "seeds", "runs=2")
+        again = toy_clone.run("greenhouse", "study", "seeds", "runs=2")
     assert "# Noise of seeds" in said
     records = [path for path in (toy_clone.root / ".greenhouse/findings/noise").iterdir() if "causal" in path.name]
     ((settings,),) = (json.loads(path.read_text()).values() for path in records)
@@ -61,6 +57,6 @@ def test_trainings_are_experiments_and_their_spread_is_the_noise_floor(
     assert len({run["scores"]["bits_per_byte/bits_per_byte"] for run in runs.values()}) == 3
     assert again.count("finished before, read back") == 2
     change_seed(toy_clone, 3)
-    compared = toy_clone.run("flows.compare", "first", "workspace")
+    compared = toy_clone.run("greenhouse", "compare", "first", "workspace")
     (scores,) = [line for line in compared.splitlines() if line.startswith("bits_per_byte")]
     assert not scores.endswith("*"), "a difference that another seed brings"

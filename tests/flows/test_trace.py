@@ -1,4 +1,4 @@
-"""`python -m flows.trace`: in a clone that has run, a text leads to its documents and to the models that saw it."""
+"""`greenhouse trace`: in a clone that has run, a text leads to its documents and to the models that saw it."""
 
 import json
 import re
@@ -29,14 +29,14 @@ print(text[int(np.searchsorted(starts, at, side="right")) - 1].id)
 
 def test_a_text_leads_to_the_models_that_saw_it(finished_clone: PipelineClone) -> None:
     trained = finished_clone.run_code(FIRST_TRAINED)
-    said = finished_clone.run("flows.trace", trained)
+    said = finished_clone.run("greenhouse", "trace", trained)
     assert re.search(r"licence \S+ \(read from: \w", said)
     assert re.search(r"tokenize +train +tokens-00000\.bin, tokens \d+ to \d+", said)
     lines = [line.strip() for line in said.splitlines()]  # one per model; other tests have made models of their own
     (causal,) = [line for line in lines if line.startswith("causal (") and "workspace" in line]
     assert "@champion" in causal
     assert "each trained on" in causal
-    found = json.loads(finished_clone.run("flows.trace", trained, "--json"))["documents"][0]
+    found = json.loads(finished_clone.run("greenhouse", "trace", trained, "--json"))["documents"][0]
     assert found["facts"]["id"] == trained.split("-")[0]
     seen = {one["branch"]: one for one in found["models"] if "workspace" in one.get("model", "")}
     assert set(seen) == {"causal", "masked"}
@@ -44,9 +44,9 @@ def test_a_text_leads_to_the_models_that_saw_it(finished_clone: PipelineClone) -
 
 
 def test_nothing_found_says_so(finished_clone: PipelineClone) -> None:
-    said = finished_clone.run("flows.trace", "words that were written by nobody anywhere at any time", expect=2)
+    said = finished_clone.run("greenhouse", "trace", "words that were written by nobody anywhere at any time", expect=2)
     assert "No document has this passage" in said
-    assert "fewer than 5 words" in finished_clone.run("flows.trace", "too short", expect=1)
+    assert "fewer than 5 words" in finished_clone.run("greenhouse", "trace", "too short", expect=1)
 
 
 def test_a_text_in_rows_of_ones_own_is_found_there(finished_clone: PipelineClone) -> None:
@@ -57,7 +57,7 @@ def test_a_text_in_rows_of_ones_own_is_found_there(finished_clone: PipelineClone
     changed = params_file.edited(params, {"finetune.classify.data": "rows.jsonl"})
     try:
         with finished_clone.edited("params.yaml", (params, changed)):
-            said = finished_clone.run("flows.trace", "a sentence about seven lilac herons")
+            said = finished_clone.run("greenhouse", "trace", "a sentence about seven lilac herons")
     finally:
         rows.unlink()
     assert "No document has this passage" in said
@@ -65,6 +65,6 @@ def test_a_text_in_rows_of_ones_own_is_found_there(finished_clone: PipelineClone
 
 
 def test_help_teaches(finished_clone: PipelineClone) -> None:
-    said = finished_clone.run("flows.trace", "--help")
+    said = finished_clone.run("greenhouse", "trace", "--help")
     assert "opt-out list" in said
     assert "passage: five words or more" in said

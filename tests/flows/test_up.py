@@ -57,7 +57,7 @@ def servers(state: Path, **more: str) -> Iterator[tuple[subprocess.Popen, dict[s
     """`make up` until its addresses are printed: the process and the addresses."""
     ports = {"PREFECT_PORT": str(free_port()), "MLFLOW_PORT": str(free_port())}
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.up"], cwd=paths.ROOT, env=variables(state, **ports, **more),
+        [sys.executable, "-m", "flows.cli", "up"], cwd=paths.ROOT, env=variables(state, **ports, **more),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
@@ -192,7 +192,7 @@ def test_the_login_of_the_user_is_needed_and_killing_up_leaves_nothing(tmp_path:
             (clients | {"PREFECT_API_AUTH_STRING": ""}, f"Prefect at {prefect} wants a login: set PREFECT_API_AUTH"),
             (clients | {"MLFLOW_TRACKING_PASSWORD": "no"}, f"MLflow at {mlflow} takes another login: correct MLFLOW_"),
         ):
-            done = run_module("flows.promote", tmp_path / ".greenhouse", **wrong)
+            done = run_verb("promote", tmp_path / ".greenhouse", **wrong)
             assert (done.returncode, done.stdout) == (1, "")
             assert done.stderr.startswith(f"promote: {says}")
             assert done.stderr.count("\n") == 1
@@ -219,12 +219,12 @@ def addresses_seen_elsewhere(state: Path) -> tuple[str, str]:
 
 
 def run_up(state: Path, **more: str) -> subprocess.CompletedProcess:
-    return run_module("flows.up", state, **more)
+    return run_verb("up", state, **more)
 
 
-def run_module(name: str, state: Path, **more: str) -> subprocess.CompletedProcess:
+def run_verb(verb: str, state: Path, **more: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", name],
+        [sys.executable, "-m", "flows.cli", verb],
         cwd=paths.ROOT,
         env=variables(state, **more),
         capture_output=True,

@@ -1,11 +1,11 @@
-"""`python -m flows.verify`: rebuilt from the commit, identical or the first difference by name."""
+"""`greenhouse verify`: rebuilt from the commit, identical or the first difference by name."""
 
 from pathlib import Path
 
 import pytest
 
 from components.core.errors import UserError
-from flows import verify
+from flows import cli, verify
 from flows.tracking.model_origin import target
 from flows.tracking.snapshots import Snapshot
 from tests.flows.pipeline_clone import PipelineClone
@@ -27,17 +27,22 @@ def test_unknown_models_are_refused() -> None:
 def test_a_model_of_a_stage_that_is_off_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "choose", lambda model, at: (Snapshot("workspace", "workspace", {}), model))
     with pytest.raises(UserError, match=r"dvc\.lock has no stage finetune@prefer; run the pipeline first, with it on"):
-        verify.verify("finetune@prefer", "workspace")
+        verify.rebuilt_alike("finetune@prefer", "workspace")
 
 
-def test_no_segments_are_no_rebuild(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_no_segments_are_no_rebuild(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--segments 0` rebuilt everything, which takes the longest."""
-    monkeypatch.setattr(verify, "verify", lambda *_: True)
+    monkeypatch.setattr(verify, "rebuilt_alike", lambda *_: True)
     monkeypatch.setattr(verify.recovery, "recover_records", lambda: None)
-    monkeypatch.setattr("sys.argv", ["verify", "causal", "--segments", "0"])
-    with pytest.raises(SystemExit):
-        verify.main()
-    assert "--segments takes 1 or more" in capsys.readouterr().err
+    with pytest.raises(UserError, match="--segments takes 1 or more"):
+        cli.answer(["verify", "causal", "--segments", "0"])
+
+
+def test_what_a_check_of_a_folder_would_not_use_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="leave --at and --segments out"):
+        cli.answer(["verify", str(tmp_path), "--at", "v1"])
+    with pytest.raises(UserError, match="--key goes with a signed folder, and causal is none"):
+        cli.answer(["verify", "causal", "--key", "KEY.pub"])
 
 
 def test_a_commit_without_defaults_yaml_is_refused(tmp_path: Path) -> None:
@@ -49,11 +54,11 @@ def test_a_commit_without_defaults_yaml_is_refused(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("toy_mlflow")
 def test_identical_then_the_first_difference(toy_clone: PipelineClone) -> None:
     change_seed(toy_clone, 7)  # uncommitted: the workspace is rebuilt with its changes, a tag without them
-    said = toy_clone.run("flows.verify", "pretrain/masked", **BIN)
+    said = toy_clone.run("greenhouse", "verify", "pretrain/masked", **BIN)
     assert said.strip().endswith("identical")
     assert "evaluate" not in said
-    assert "identical" in toy_clone.run("flows.verify", "causal", "--at", "first", **BIN)
-    said = toy_clone.run("flows.verify", "causal", expect=1, TOY_NOISE="1", **BIN)
+    assert "identical" in toy_clone.run("greenhouse", "verify", "causal", "--at", "first", **BIN)
+    said = toy_clone.run("greenhouse", "verify", "causal", expect=1, TOY_NOISE="1", **BIN)
     assert "differs: pretrain@causal: models/pretrain/causal/model.safetensors: recorded " in said
     assert ", rebuilt " in said
     assert "no record of where it was made" in said  # the stages in miniature keep none in MLflow

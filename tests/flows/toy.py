@@ -61,11 +61,13 @@ else:
     chance = random.Random(0)
     rows = [
         {"question": "bits_per_byte", "metric": "bits_per_byte", "condition": "", "direction": "lower", "weight": 1.0,
-         "item": str(item), "cluster": str(item), "score": 2.0 + chance.random() / 10 - seed / 10}
+         "model": "pretrain/causal", "item": str(item), "cluster": str(item),
+         "score": 2.0 + chance.random() / 10 - seed / 10}
         for item in range(60)
     ]
     Path("reports/evaluate/details").mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), "reports/evaluate/details/items.parquet")
+    Path("reports/evaluate/details/facts.json").write_text("{}")
 '''
 
 BIN = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}

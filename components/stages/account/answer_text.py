@@ -4,8 +4,9 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from components.reporting.tables import interval, ranged
+from components.scores import Score
 from components.stages.account.answers import (
-    TUNED_ON,
     AgainstChampion,
     CostAnswer,
     DataAnswer,
@@ -15,7 +16,6 @@ from components.stages.account.answers import (
     QualityAnswer,
     RebuildAnswer,
     Removed,
-    Score,
 )
 from components.stages.account.types import Triple
 
@@ -33,32 +33,43 @@ def known(value: _Fact | NotKnown, text: Callable[[_Fact], str]) -> str:
 
 def sentences(answers: ModelAnswers) -> dict[str, str]:
     """The five answers, one paragraph each, by their names: data, cost, quality, rebuild, load."""
+    data = f"{known(answers.data, data_text).rstrip('.')}."
+    first = [f"`{answers.load.first}`"] if answers.load.first else []
     return {
-        "data": " ".join(
-            [
-                f"{known(answers.data, data_text).rstrip('.')}.",
-                *(one for one in answers.limits if one.startswith(TUNED_ON)),
-            ]
-        ),
+        "data": " ".join([data, *map(own_rows_text, answers.own_rows)]),
         "cost": known(answers.cost, cost_text),
         "quality": known(answers.quality, lambda quality: quality_text(quality, answers.model)),
         "rebuild": rebuild_text(answers.rebuild),
-        "load": "; ".join([*([f"`{answers.load.first}`"] if answers.load.first else []), *answers.load.lines]),
+        "load": "; ".join([*first, *answers.load.lines]),
     }
 
 
+# -- data --------------------------------------------------------------------------------------------------------------
+
+
 def data_text(data: DataAnswer) -> str:
-    """Licences, and who was removed by what."""
+    """The sentence on the text, then what was removed by which rule, and of whom."""
     removed = [f"{row.rule} {row.documents:,}" for row in sorted(data.removed, key=lambda row: -row.documents)]
-    gone = sum(row.documents for row in data.removed)
+    rules = f" Removed by {', '.join(removed[:5])}{' and other rules' if len(removed) > 5 else ''}." if removed else ""
+    return f"{data_sentence(data, 4)}{rules} Who: {known(data.groups, _who)}."
+
+
+def data_sentence(data: DataAnswer, most_licences: int = 3) -> str:
+    """Documents, licences, what was generated beside them, and what filters removed."""
+    generated = f", and {data.generated:,} generated short texts" if data.generated else ""
+    quarantined = f" and {data.quarantined:,} are quarantined" if data.quarantined else ""
+    megabytes = data.num_bytes / 1e6
+    size = f"{megabytes:,.0f}" if megabytes >= 10 else f"{megabytes:.2g}"
+    licences = licence_words(data.licences, most_licences)
     return (
-        f"{data.documents:,} documents ({data.num_bytes / 1e6:.1f} MB), by licence: {licence_words(data.licences)}; "
-        f"{data.generated:,} generated ones beside them{seen_words(data)}. Removed: {gone:,} documents"
-        + (f" ({', '.join(removed[:5])}{', ...' if len(removed) > 5 else ''})" if removed else "")
-        + (f", {data.quarantined:,} quarantined" if data.quarantined else "")
-        + left_out_words(data)
-        + f". Who: {known(data.groups, _who)}."
+        f"{data.documents:,} documents ({size} MB; {licences}){generated}{seen_words(data)}; "
+        f"filters had removed {sum(row.documents for row in data.removed):,} more{quarantined}{left_out_words(data)}."
     )
+
+
+def own_rows_text(name: str) -> str:
+    """That a model was tuned on rows which no stage has read."""
+    return f"It was tuned on rows of {name}, whose licence and origin are not recorded here."
 
 
 def licence_words(licences: Mapping[str, int], most: int = 4) -> str:
@@ -100,46 +111,46 @@ def _who(groups: list[Removed]) -> str:
     )
 
 
+# -- cost --------------------------------------------------------------------------------------------------------------
+
+
 def cost_text(cost: CostAnswer) -> str:
     """Energy and carbon with bounds, failed and resumed runs, and the forecast."""
-    early = (
-        f"{cost.attempts} runs that failed, were stopped or resumed"
-        if cost.attempts
-        else "no run of just these inputs ended early"
-    )
+    early = "no run of just these inputs ended early"
+    if cost.attempts:
+        early = f"{cost.attempts} runs that failed, were stopped or resumed"
+        early += f": {watt_hours(cost.attempts_kwh)} of it" if cost.attempts_kwh[1] else ""
     first, last = cost.stages[0], cost.stages[-1]
     behind = f"the {len(cost.stages)} stages behind it, {first} to {last}" if first != last else f"{last} alone"
     missing = f" Not in this ledger: {', '.join(cost.missing)}." if cost.missing else ""
     return (
-        f"{watt_hours(cost.kwh)} Wh, {bounds(cost.grams)} g CO2e for {behind}, "
-        f"without evaluation and what ran around them ({watt_hours(cost.attempts_kwh, early)}); "
-        f"its own stage {cost.own_kwh[1] * 1000:.3g} Wh. "
-        f"Forecast: {known(cost.forecast, forecast_text)}. "
-        f"Energy: {cost.how}.{missing}"
+        f"{spent_text(cost.kwh, cost.grams)} for {behind}, without evaluation and what ran around them "
+        f"({early}); its own stage {cost.own_kwh[1] * 1000:.3g} Wh. "
+        f"Forecast: {known(cost.forecast, forecast_text)}. Energy: {cost.how}.{missing}"
     )
+
+
+def spent_text(kwh: Triple, grams: Triple, more: str = "") -> str:
+    """Energy and carbon with their bounds; `more` stands beside those of the carbon."""
+    return f"{watt_hours(kwh)} and {ranged(grams, 'g CO2e', '.2g', more)}"
+
+
+def watt_hours(kwh: Triple) -> str:
+    """kWh as Wh, with bounds."""
+    return ranged([1000 * value for value in kwh], "Wh", ".2g")
 
 
 def forecast_text(forecast: Forecast) -> str:
     """Forecast and actual energy of the stages that had a forecast."""
-    kwh, actual = (1000 * value for value in (forecast.kwh, forecast.actual_kwh))
-    return f"{kwh:.3g} Wh for {len(forecast.stages)} of them, which took {actual:.3g}"
+    return f"{forecast.actual_kwh * 1000:.2g} Wh of it were forecast as {forecast.kwh * 1000:.2g}"
 
 
-def bounds(row: Triple, form: str = ".3g") -> str:
-    """`2 (1 to 3)`."""
-    low, mid, high = (format(value, form) for value in row)
-    return f"{mid} ({low} to {high})"
-
-
-def watt_hours(kwh: Triple, of: str = "") -> str:
-    """kWh as Wh; with `of`, what of it was spent on runs that did not complete."""
-    text = bounds([1000 * value for value in kwh])
-    return text if not of else f"{of}: {text} Wh of it" if kwh[1] else of
+# -- quality -----------------------------------------------------------------------------------------------------------
 
 
 def quality_text(quality: QualityAnswer, model: str) -> str:
     """Scores that stand for the model, and how it compares with the champion."""
-    own = [score for score in quality.scores if score.of == model]
+    own = [score for score in quality.scores if score.model == model]
     chosen = [score for score in own if score.headline] or own or quality.scores
     said = [f"{'; '.join(map(score_text, chosen[:3]))}.", f"Champion: {known(quality.champion, champion_text)}."]
     return " ".join([*said, *([f"{earlier_words(quality.scored_earlier)}."] if quality.scored_earlier else [])])
@@ -150,16 +161,15 @@ def earlier_words(models: Iterable[str]) -> str:
     names = ", ".join(models)
     return (
         f"Evaluate has not scored {names} as it is now, but earlier weights, whose scores are left out; "
-        "`python -m flows.pipeline` to its end scores it"
+        "`greenhouse run` to its end scores it"
     )
 
 
 def score_text(score: Score) -> str:
     """`accuracy 0.900 [0.800, 1.000], chance 0.500`."""
-    interval = "" if score.low is None or score.high is None else f" [{score.low:.3f}, {score.high:.3f}]"
     base = "" if score.baseline is None else f", {score.baseline_name or 'baseline'} {score.baseline:.3f}"
     caveat = f" ({score.caveat})" if score.caveat else ""
-    return f"{score.name} {score.value:.3f}{interval}{base}{caveat}"
+    return f"{score.title} {interval(score.value, score.low, score.high)}{base}{caveat}"
 
 
 def champion_text(against: AgainstChampion) -> str:
@@ -184,13 +194,42 @@ def direction_words(against: AgainstChampion) -> str:
     )
 
 
+# -- rebuild -----------------------------------------------------------------------------------------------------------
+
+
 def rebuild_text(rebuild: RebuildAnswer) -> str:
-    """Commit, hashes, and the last verification."""
-    verified = known(rebuild.verified, lambda last: f"{last.result} on {last.at} ({last.processor})")
+    """The sentence, then the whole hashes and where the model was last rebuilt, or why these are not known."""
     facts = [("commit", rebuild.commit), ("dvc.lock", rebuild.dvc_lock), ("model", rebuild.model)]
-    return ", ".join(f"{name} {known(value, str)}" for name, value in facts) + (
-        f". Rebuilt and compared: {verified}. Again: `{rebuild.command}`"
-    )
+    hashes = ", ".join(f"{name} {known(value, str)}" for name, value in facts)
+    last = known(rebuild.verified, lambda last: f"{last.at} on {last.processor}, {last.result}")
+    return f"{rebuild_sentence(rebuild)} In full: {hashes}; last rebuilt: {last}."
+
+
+def rebuild_sentence(rebuild: RebuildAnswer) -> str:
+    """From what the model is rebuilt, by which command, and whether it was."""
+    verified = "nobody has done so here yet"
+    if not isinstance(rebuild.verified, NotKnown):
+        verified = f"done on {rebuild.verified.at[:10]}, {rebuild.verified.result}"
+    commit, lock = _short(rebuild.commit), _short(rebuild.dvc_lock)
+    if rebuild.experiment:
+        return (
+            f"DVC experiment {rebuild.experiment}, which keeps code and parameters (dvc.lock {lock}), rebuilds it by "
+            f"{rebuild.command}; {verified}."
+        )
+    if commit.endswith("+changes"):
+        return (
+            f"Not from a commit: tracked files differed from {commit.removesuffix('+changes')} (dvc.lock {lock}); "
+            f"commit them, then {rebuild.command}; {verified}."
+        )
+    return f"Commit {commit} with dvc.lock {lock} rebuilds it by {rebuild.command}; {verified}."
+
+
+def _short(value: str | NotKnown) -> str:
+    """The first digits of a hash, and `+changes` if it has that."""
+    if isinstance(value, NotKnown):
+        return "(not known)"
+    digits, plus, changes = value.partition("+")
+    return digits[:10] + plus + changes
 
 
 # -- a page of a terminal ----------------------------------------------------------------------------------------------
@@ -223,9 +262,9 @@ def _score_lines(quality: QualityAnswer) -> Iterator[str]:
     if quality.scores:
         yield f"{'':<10}{'score':<42}{'value':>8}{'interval':>18}{'baseline':>10}  of"
     for score in sorted(quality.scores, key=lambda row: not row.headline):
-        interval = "" if score.low is None or score.high is None else f"[{score.low:.3f}, {score.high:.3f}]"
+        value, _, bounds = interval(score.value, score.low, score.high).partition(" ")
         base = "" if score.baseline is None else f"{score.baseline:.3f}"
-        yield f"{'':<10}{score.name[:41]:<42}{score.value:>8.3f}{interval:>18}{base:>10}  {score.of.split('/')[-1]}"
+        yield f"{'':<10}{score.title[:41]:<42}{value:>8}{bounds:>18}{base:>10}  {score.model.split('/')[-1]}"
 
 
 def _load(answers: ModelAnswers) -> list[str]:

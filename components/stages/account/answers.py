@@ -1,13 +1,12 @@
 """The five answers of a model, as one typed object: its data, cost, quality, how to rebuild it, how to load it.
 
-Whatever shows a model (`python -m flows.card`, the report's head, MLflow's descriptions, model cards) renders this
+Whatever shows a model (`greenhouse card`, the report's head, MLflow's descriptions, model cards) renders this
 object. A fact that nobody recorded is `NotKnown` with the reason, never left out.
 """
 
-from typing import Literal
-
 from pydantic import Field
 
+from components.scores import Score
 from components.stages.account.types import AccountRecord, ModelFacts, Number, Triple
 
 
@@ -126,41 +125,6 @@ class CostAnswer(AccountRecord):
     hardware: str
 
 
-class Score(AccountRecord):
-    """One score with its interval and the best trivial rule on the same items.
-
-    Attributes:
-        measured_by: the stage. of: the model that was scored (a tuned model inherits most scores of its base).
-        low, high: interval, over `variance`. gain, gain_low, gain_high: score minus baseline, positive is better.
-        above_baseline: whether gain_low exceeds zero; None if there is no baseline or no interval.
-        baseline_needs_model: whether the baseline is a score of a model too, such as without steps or before tuning.
-        kind: ability, knowledge, bias, memorisation, calibration or context.
-        caveat: what it is not about, to be shown wherever the score is.
-    """
-
-    task: str
-    name: str
-    of: str
-    measured_by: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-    better: Literal["higher", "lower", "zero", "half"] = "higher"
-    baseline: float | None = None
-    baseline_name: str = ""
-    gain: float | None = None
-    gain_low: float | None = None
-    gain_high: float | None = None
-    above_baseline: bool | None = None
-    baseline_needs_model: bool = False
-    variance: str = ""
-    kind: str = "ability"
-    headline: bool = False
-    note: str = ""
-    caveat: str = ""
-
-
 class Change(AccountRecord):
     """A score of the champion and of this model on the items both answered; improvement > 0 is better."""
 
@@ -174,11 +138,16 @@ class Change(AccountRecord):
 
 
 class AgainstChampion(AccountRecord):
-    """Comparison with the registered model that held the alias `champion` then; no changes if it is this model."""
+    """Comparison with the registered model that held the alias `champion` then; no changes if it is this model.
+
+    Attributes:
+        is_first: whether it was the first of its name, which no gate let pass: there was nothing to compare it with.
+    """
 
     champion: str
     is_this: bool
     compared: str
+    is_first: bool = False
     changes: list[Change] = Field(default_factory=list)
 
 
@@ -196,7 +165,7 @@ class QualityAnswer(AccountRecord):
 
 
 class Verification(AccountRecord):
-    """The last rebuild of just these bytes by `flows.verify`: `identical`, or the first difference."""
+    """The last rebuild of just these bytes by `greenhouse verify`: `identical`, or the first difference."""
 
     result: str
     at: str
@@ -236,6 +205,7 @@ class ModelAnswers(AccountRecord):
         base: the model it was tuned from, by its folder below models/, or the name of a folder made elsewhere; "" for a
             pretrained one. stages: those of this pipeline behind it, in order; cards of before have none.
         facts: its shape and training. limits: what the figures cannot show.
+        own_rows: names of the files it was tuned on that no stage has read.
     """
 
     model: str
@@ -253,10 +223,7 @@ class ModelAnswers(AccountRecord):
     rebuild: RebuildAnswer
     load: LoadAnswer
     limits: list[str]
-
-
-TUNED_ON = "It was tuned on rows of"
-"""How a limit begins that names rows which no stage has read."""
+    own_rows: list[str] = Field(default_factory=list)
 
 
 class ModelOrigin(AccountRecord):

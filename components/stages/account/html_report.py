@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.core.files import read_json
-from components.reporting.tables import is_numeric
-from components.stages.account.answer_text import bounds
+from components.reporting.tables import is_numeric, ranged
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.five_sentences import QUESTIONS, five_sentences
 from components.stages.account.model_card import environment
@@ -166,7 +165,7 @@ def _costs(summary: Summary) -> list[Table]:
 
 
 def _energy(kwh: Triple, grams: Triple) -> list[str]:
-    return [bounds([1000 * value for value in kwh], ".2g"), bounds(grams, ".2g")]
+    return [ranged([1000 * value for value in kwh], form=".2g"), ranged(grams, form=".2g")]
 
 
 def _spent(row: Mapping[str, Triple]) -> str:
@@ -193,7 +192,7 @@ def _cost_facts(summary: Summary) -> list[str]:
         f"Machine: {cost.hardware}; counter of busy time: {', '.join(cost.counters) or 'none'}.",
         f"Carbon intensity: {cost.intensity}.",
         f"PUE {cost.pue:g} ({cost.pue_source}) is counted in grams, not in Wh.",
-        f"Making the machine: {bounds(cost.total.embodied_grams)} g CO2e more ({cost.embodied_source}).",
+        f"Making the machine: {ranged(cost.total.embodied_grams)} g CO2e more ({cost.embodied_source}).",
         f"Saved by DVC's cache: {_spent(saved)} in {saved['stages']} stage runs, by what each cost when it last ran.",
         f"Unattributed, what this machine used meanwhile for anything else: {_spent(rest)}.",
     ]

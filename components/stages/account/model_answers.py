@@ -1,6 +1,5 @@
 """The five answers of each model, collected from what stages recorded, the costs, and the origin of the models."""
 
-import re
 from collections.abc import Collection, Mapping
 from os.path import commonpath
 from pathlib import Path, PurePath
@@ -8,8 +7,8 @@ from typing import Any, Literal
 
 from components.core.errors import UserError
 from components.params import Account, FinetuneBranches
+from components.scores import Score
 from components.stages.account.answers import (
-    TUNED_ON,
     Attribution,
     CostAnswer,
     DataAnswer,
@@ -21,27 +20,14 @@ from components.stages.account.answers import (
     QualityAnswer,
     RebuildAnswer,
     Removed,
-    Score,
 )
 from components.stages.account.data_card import LIMITS, DataFacts
-from components.stages.account.summary import BASELINES, CORPUS_STAGES, MODELS, Files
+from components.stages.account.summary import CORPUS_STAGES, MODELS, Files
 from components.stages.account.types import Cost, ModelFacts, StageRecords, Triple
 
 Tunings = Mapping[str, Mapping[str, Any]]
 """Branch of fine-tuning -> its settings, of which `base` and `data` say what a model comes from."""
-SCORED = {
-    "masked": "pretrain/masked", "answers": "finetune/instruct",
-    "classify": "finetune/classify", "instruct": "finetune/instruct",
-}  # fmt: skip
-"""Eval task -> model that it scores (the last two: what its own stage scored); all others score the causal model."""
-KINDS = {"memorisation": "memorisation", "pronoun_gap": "bias"}
-"""Eval task -> kind of its rows, where they do not say."""
-GAINED = ("accuracy", "choice_accuracy")
-"""Scores of a tuned model of which its stage measures the paired gain over each baseline."""
-GAINS = {"choice_accuracy": "choice_gain", "answer_bits_per_byte": "gain_bits_per_byte"}
-"""Scores of which it measures the paired gain over the model before tuning alone, and the gain's name."""
 MAX_WORKS = 500
-MOST_LETTERS = 12
 MODEL_LIMITS = (
     "It is a small model made to be understood and compared, not a product: do not use it where an answer matters.",
     "What it writes may be wrong, and may repeat what its training text says of people.",
@@ -112,7 +98,7 @@ def unknown_origin(model: str) -> ModelOrigin:
 
 def verify_command(model: str, at: str = "") -> str:
     """The command that rebuilds a model and compares its bytes."""
-    return f"python -m flows.verify {model.replace('/', '@')}" + (f" --at {at}" if at else "")
+    return f"greenhouse verify {model.replace('/', '@')}" + (f" --at {at}" if at else "")
 
 
 def model_answers(
@@ -144,18 +130,17 @@ def model_answers(
         quality=quality_answer(line[-2:], records, origin),
         rebuild=origin.rebuild,
         load=origin.load,
-        limits=[*MODEL_LIMITS, *_made_elsewhere(line, stages, tunings), *_passed_over(records.models[model]), *LIMITS],
+        limits=[*MODEL_LIMITS, *_made_elsewhere(line, stages), *_passed_over(records.models[model]), *LIMITS],
+        own_rows=[path.name for path, made_by in _read(line, tunings).items() if not made_by],
     )
 
 
-def _made_elsewhere(line: list[str], stages: list[str], tunings: Tunings) -> list[str]:
-    """What the answers can't cover: a first model that was not pretrained here, rows that no stage has read."""
-    base = [] if line[0] in MODELS else [
+def _made_elsewhere(line: list[str], stages: list[str]) -> list[str]:
+    """What the answers can't cover: a first model that was not pretrained here."""
+    return [] if line[0] in MODELS else [
         f"It comes from {line[0]}, which was made elsewhere: text, tokenizer and cost of that model are not recorded "
         f"here; data and cost above are those of {', '.join(stages)} alone."
     ]  # fmt: skip
-    rows = [path.name for path, made_by in _read(line, tunings).items() if not made_by]
-    return base + [f"{TUNED_ON} {name}, whose licence and origin are not recorded here." for name in rows]
 
 
 def _passed_over(facts: ModelFacts) -> list[str]:
@@ -305,84 +290,18 @@ def forecast_of(rows: Mapping[str, Any], forecasts: list[dict[str, Any]]) -> For
 
 def quality_answer(line: list[str], records: StageRecords, origin: ModelOrigin) -> QualityAnswer | NotKnown:
     """Scores of the model, the last of `line`, by its own stage and by evaluate, then those of its base."""
-    earlier = origin.scored_earlier
-    if earlier:  # what evaluate measured of them is of weights that are no longer theirs
-        mine = [row for row in records.evaluation if _model_of(row) not in earlier]
-        records = records.model_copy(update={"evaluation": mine})
-    scores = [score for name in reversed(line) for score in _scores(name, records)]
+    earlier = origin.scored_earlier  # what evaluate measured of them is of weights that are no longer theirs
+    known = [score for score in records.scores if score.measured_by != "evaluate" or score.model not in earlier]
+    scores = [score for name in reversed(line) for score in _scores(name, known)]
     if not scores:
         return NotKnown(not_known="no stage has scored this model; run evaluate")
     skipped = {f"{row.stage}: {row.what}": row.why for row in records.skipped}
     return QualityAnswer(scores=scores, skipped=skipped, champion=origin.champion, scored_earlier=earlier)
 
 
-def _scores(model: str, records: StageRecords) -> list[Score]:
-    stage = model.replace("/", "@")
-    facts: ModelFacts | None = records.models.get(model)
-    known, over = (facts.scores, facts.variance) if facts else ({}, "")
-    metrics = records.metrics.get(stage, {})
-    after = ", whole held-out set" if model.startswith("pretrain") else ""  # evaluate: a sample, with bounds
-    tested = metrics.get("heldout_pairs", metrics.get("heldout_passages"))
-    judged = {"choice_accuracy": metrics.get("heldout_choices", tested)}
-    caveat = _untested(facts.untested) if facts else ""
-    own = [
-        Score(
-            task=stage, name=re.sub("[/_]", " ", name).replace("heldout", "held-out") + after, of=model,
-            measured_by=stage, **_best_rule(name, row, metrics),
-            better="lower" if "bits_per_byte" in name else "higher", headline=not after,
-            variance=over, caveat=caveat, **{key: row[key] for key in ("value", "low", "high") if key in row},
-            n=(number := judged.get(name, tested)) and int(number),
-        )
-        for name, row in known.items()
-    ]  # fmt: skip
-    evaluated = [_evaluated(row, model) for row in records.evaluation if _model_of(row) == model]
-    return (evaluated or own) if after else own + evaluated
-
-
-def _untested(classes: list[str]) -> str:
-    """What scores are not about; few names of classes, for a line of a terminal has to hold it."""
-    names = ", ".join(repr(one if len(one) <= MOST_LETTERS else f"{one[: MOST_LETTERS - 1]}…") for one in classes[:2])
-    if not classes:
-        return ""
-    return f"no held-out row is of the class{'es' if len(classes) > 1 else ''} {names}{', ...' if classes[2:] else ''}"
-
-
-def _best_rule(name: str, row: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, Any]:
-    """The best of the baselines of a score that a stage measured, the model before it was tuned among them.
-
-    With the paired gain over it, which says whether the score is above it, where the stage has that.
-    """
-    rules = [(row[key], words, False, key) for key, words in BASELINES.items() if key in row]
-    if f"{name}/before" in metrics:
-        rules.append((metrics[f"{name}/before"], "before tuning", True, "before"))
-    if not rules:
-        return {}
-    value, words, needs_model, key = (min if "bits_per_byte" in name else max)(rules)
-    best = {"baseline": value, "baseline_name": words, "baseline_needs_model": needs_model}
-    paired = f"gain_over_{key}" if name in GAINED else ""
-    if key == "before":
-        paired = GAINS.get(name, paired)
-    gain, low, high = (metrics.get(f"{paired}/{end}") for end in ("value", "low", "high"))
-    if gain is None:
-        return best
-    return best | {"gain": gain, "gain_low": low, "gain_high": high, "above_baseline": low is not None and low > 0.0}
-
-
-def scored_model(task: str, name: str) -> str:
-    """The model that a score of an eval task is of; a task of several models says it in the name of score or metric."""
-    words = re.split(r"[\W_]", name)
-    own = {"masked": "pretrain/masked", "preferred": "finetune/prefer"}
-    return next((own[word] for word in words if word in own), SCORED.get(task, "pretrain/causal"))
-
-
-def _model_of(row: dict[str, Any]) -> str:
-    """The model that a row of `highlights` is of."""
-    return scored_model(row.get("task") or row["question"], row["name"])
-
-
-def _evaluated(row: dict[str, Any], model: str) -> Score:
-    """A row of `highlights`; older ones lack the baseline and call the task `question`."""
-    task = row.get("task") or row.get("question", "")
-    row = {"task": task, "kind": KINDS.get(task), "baseline": row.get("chance"), "baseline_name": "chance"} | row
-    known = {name: row[name] for name in Score.model_fields if row.get(name) is not None}
-    return Score(**known | {"of": model, "measured_by": "evaluate"})
+def _scores(model: str, scores: list[Score]) -> list[Score]:
+    """A tuned model's scores, its own stage's first; of a pretrained one its own stage's only if evaluate has none."""
+    mine = [score for score in scores if score.model == model]
+    evaluated = [score for score in mine if score.measured_by == "evaluate"]
+    own = [score for score in mine if score.measured_by != "evaluate"]
+    return (evaluated or own) if model.startswith("pretrain/") else own + evaluated

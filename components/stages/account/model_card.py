@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from components.core.files import rounded, write_json, write_text
-from components.stages.account.answer_text import bounds, known, sentences, watt_hours
-from components.stages.account.answers import TUNED_ON, ModelAnswers, NotKnown
+from components.reporting.tables import ranged
+from components.stages.account.answer_text import known, own_rows_text, sentences
+from components.stages.account.answers import ModelAnswers, NotKnown
 
 TEMPLATES = Path(__file__).with_name("templates")
 NOTICE = "keep its copyright notice and its text with copies"
@@ -80,10 +81,12 @@ def write_card(answers: ModelAnswers, folder: Path) -> None:
 def card(answers: ModelAnswers) -> str:
     """The card as Markdown with YAML front matter."""
     templates = environment()
-    templates.filters |= {"bounds": bounds, "watt_hours": watt_hours, "known": lambda x: known(x, str)}
+    templates.filters |= {"bounds": ranged, "known": lambda x: known(x, str)}
+    templates.filters["watt_hours"] = lambda kwh: ranged([1000 * value for value in kwh])
     templates.tests["known"] = lambda value: not isinstance(value, NotKnown)
     licence = "unknown" if isinstance(answers.licence, NotKnown) else hub_licence(answers.licence)
-    facts = {"a": answers, "model": answers.facts, "said": sentences(answers), "hub_licence": licence}
+    limits = [*answers.limits, *map(own_rows_text, answers.own_rows)]
+    facts = {"a": answers, "model": answers.facts, "said": sentences(answers), "limits": limits, "hub_licence": licence}
     return str(templates.get_template("card.md.j2").render(**facts))
 
 
@@ -96,7 +99,7 @@ def attribution(answers: ModelAnswers) -> str:
     """ATTRIBUTION.md: what was trained on, by licence."""
     data = answers.data
     rows = data if isinstance(data, NotKnown) else data.attribution
-    own = [line for line in answers.limits if line.startswith(TUNED_ON)]
+    own = [own_rows_text(name) for name in answers.own_rows]
     groups = [] if isinstance(rows, NotKnown) else [(a, list(b)) for a, b in groupby(rows, lambda row: row.licence)]
     return str(
         environment()

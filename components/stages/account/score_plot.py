@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from components.reporting.figures import COLOURS, GREY, error_bars, figure, save
-from components.stages.account.score_rows import ScoreRow, above
+from components.stages.account.score_rows import ScoreRow
 
-UNITS = {"share": "share of items (0 to 1)", "bits": "bits", "nats": "nats"}
+UNITS = {"share": "share of items (0 to 1)", "bits": "bits", "nats": "nats", "number": "number"}
 ABOVE, BASELINE = COLOURS[0], COLOURS[1]
 
 
@@ -27,7 +27,7 @@ def plot_scores(rows: list[ScoreRow], path: Path, narrow: bool = False) -> None:
         narrow: for a telephone: names above their lines instead of beside them.
     """
     path.unlink(missing_ok=True)
-    panels = {unit: [row for row in rows if row.unit == unit] for unit in UNITS}
+    panels = {unit: [row for row in rows if row.score.unit == unit] for unit in UNITS}
     panels = {unit: members for unit, members in panels.items() if members}
     if not panels:
         return
@@ -46,7 +46,7 @@ def plot_scores(rows: list[ScoreRow], path: Path, narrow: bool = False) -> None:
 def _draw(axes: Any, rows: list[ScoreRow], narrow: bool) -> None:
     """Points with intervals, baselines as bars, and the names."""
     for place, row in enumerate(rows):
-        score, colour = row.score, ABOVE if above(row.score) else GREY
+        score, colour = row.score, ABOVE if row.score.above_baseline else GREY
         low, high = (score.value if end is None else end for end in (score.low, score.high))
         bounds = error_bars([score.value], [low], [high])
         axes.errorbar([score.value], [place], xerr=bounds, fmt="o", markersize=5, color=colour, linewidth=1.6)

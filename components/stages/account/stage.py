@@ -25,6 +25,7 @@ from components.core.files import rounded, write_json, write_text
 from components.core.progress import Progress
 from components.core.report import Report
 from components.params import Params
+from components.scores import Score
 from components.stages.account.answers import ModelAnswers, ModelOrigin, QualityAnswer
 from components.stages.account.cost_plots import plot_energy, plot_forecasts, plot_loss_per_gram
 from components.stages.account.croissant import croissant
@@ -167,6 +168,8 @@ def costs(ledger_costs: LedgerCosts, runs: dict[str, Made]) -> Cost:
         location="not stated" if grid.zone == "WORLD" else grid.zone,
         pue=ledger_costs.intensity.pue.mid,
         pue_source=ledger_costs.intensity.pue_source,
+        pue_assumed=grid.pue is None and ledger_costs.intensity.pue != intensity.MACHINE_ALONE,
+        zone_missing=grid.zone == "WORLD" and not grid.series and not grid.grams_per_kwh,
         hardware=hardware(found, everything),
         embodied_source=embodied.machine(grid.machine, 0.0, _threads(found), gpus).source,
     )
@@ -258,8 +261,6 @@ def _threads(found: reader.Ledger) -> int:
 
 ABILITIES, MAX_ABILITIES = ("ability", "knowledge", "context"), 6
 """Kinds of eval task that count as ability, and how many abilities a run shows in MLflow."""
-PRETRAINED = ("bits_per_byte", "masked")
-"""Eval tasks whose score stands for a pretrained model."""
 
 
 def headline(summary: Summary, answers: Mapping[str, ModelAnswers]) -> dict[str, float]:
@@ -271,12 +272,12 @@ def headline(summary: Summary, answers: Mapping[str, ModelAnswers]) -> dict[str,
     scores = [
         score for one in answers.values() if isinstance(one.quality, QualityAnswer) for score in one.quality.scores
     ]
-    ability, bias = dict[str, float](), dict[str, float]()
+    first, bias = dict[str, Score](), dict[str, float]()
     for score in scores:
-        tuned = score.measured_by.startswith("finetune")
-        if tuned and not any(score.of.split("/")[1] in name for name in ability):
-            ability[f"ability/{score.of.split('/')[1]}_{score.name.replace(' ', '_')}"] = score.value
-    scores = sorted(scores, key=lambda score: (score.task not in PRETRAINED, not score.headline))
+        if score.is_tuned:
+            first.setdefault(score.model, score)
+    ability = {f"ability/{score.name.replace('/', '_')}": score.value for score in first.values()}
+    scores = sorted(scores, key=lambda score: (not score.primary, not score.headline))
     for score in scores:
         if score.measured_by == "evaluate" and score.kind in ABILITIES:
             ability.setdefault(f"ability/{score.task}", score.value)

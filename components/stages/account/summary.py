@@ -13,6 +13,7 @@ from components.core.files import read_json
 from components.core.report import flat
 from components.model.shape import Shape
 from components.params import FURTHER
+from components.scores import as_scores
 from components.stages.account.types import DocumentCounts, ModelFacts, SkippedTask, StageRecords
 
 CORPUS_STAGES = ("ingest", "dedup", "filter", "bias", "mix")
@@ -52,8 +53,8 @@ def gather(file: Files) -> StageRecords:
     return StageRecords(
         documents=documents(file),
         tokens=tokens(file),
-        models=models(file, metrics, facts),
-        evaluation=facts.get("evaluate", {}).get("highlights", []),
+        models=models(file),
+        scores=[score for stage in facts.values() for score in as_scores(stage)],
         skipped=skipped(facts),
         metrics=metrics,
     )
@@ -112,14 +113,11 @@ def tokens(file: Files) -> dict[str, Any]:
 # -- models ------------------------------------------------------------------------------------------------------------
 
 
-def models(
-    file: Files, metrics: dict[str, dict[str, float]], reported: dict[str, dict[str, Any]]
-) -> dict[str, ModelFacts]:
-    """Model folder -> what it is, how it was trained, and its scores on the held-out set."""
+def models(file: Files) -> dict[str, ModelFacts]:
+    """Model folder -> what it is, and how it was trained."""
     found = {}
     for name, task in MODELS.items():
-        facts, stage = _read(file(f"models/{name}/greenhouse.json")), name.replace("/", "@")
-        if facts:
+        if facts := _read(file(f"models/{name}/greenhouse.json")):
             found[name] = ModelFacts(
                 pipeline_tag=task,
                 objective=facts.get("objective", ""),
@@ -129,9 +127,6 @@ def models(
                 finetuning=facts.get("finetuning", {}),
                 task=without_own_row(facts).get("task", {}),
                 flop=training_flop(facts),
-                scores=scores(metrics.get(stage, {}), name),
-                variance=reported.get(stage, {}).get("variance", ""),
-                untested=reported.get(stage, {}).get("untested", []),
             )
     return found
 
@@ -153,40 +148,6 @@ def training_flop(facts: dict[str, Any]) -> float:
     return float(Shape(**shape).flops_per_token) * num_tokens if shape and num_tokens else 0.0
 
 
-SCORES = {
-    "pretrain/causal": ("heldout/bits_per_byte", "heldout_bits_per_byte", "bits_per_byte"),
-    "pretrain/masked": ("heldout/accuracy", "heldout_accuracy", "accuracy"),
-    "finetune/instruct": ("choice_accuracy", "answer_bits_per_byte"),
-    "finetune/prefer": ("accuracy", "reward_margin"),
-    "finetune/classify": ("accuracy", "macro_f1"),
-}
-"""Model folder -> the scores that stand for it, the first that is there for pretraining, all for fine-tuning."""
-BASELINES = {
-    "chance": "guessing", "majority": "largest class", "naive_bayes": "naive Bayes",
-    "longer": "longer answer", "overlap": "shared letters",
-}  # fmt: skip
-"""Metric beside a score -> the rule that it is the score of."""
-SCORE_WORDS = ("accuracy", "bits_per_byte", "f1")
-
-
-def scores(metrics: dict[str, float], name: str) -> dict[str, dict[str, float]]:
-    """Score -> value, its bounds and baselines where the stage has them (`x/low` beside `x/value`, or `x_low`)."""
-    wanted = [score for score in SCORES[name] if _value(metrics, score) is not None]
-    loose = [key for key in metrics if any(word in key for word in SCORE_WORDS) and not key.endswith(("low", "high"))]
-    chosen = wanted[: 1 if name.startswith("pretrain") else 2] or loose[:1]
-    found = {}
-    for score in chosen:
-        row = {"value": _value(metrics, score)}
-        for part in ("low", "high", *BASELINES):
-            row[part] = metrics.get(f"{score}/{part}", metrics.get(f"{score}_{part}"))
-        found[score] = {part: value for part, value in row.items() if value is not None}
-    return found
-
-
-def _value(metrics: dict[str, float], score: str) -> float | None:
-    return metrics.get(f"{score}/value", metrics.get(score))
-
-
 # -- mitigation --------------------------------------------------------------------------------------------------------
 
 
@@ -194,7 +155,7 @@ def mitigation(file: Files) -> str:
     """The verdict of the last trial of counterfactual augmentation (components/studies/mitigation.py)."""
     found = _read(file("reports/mitigate/mitigate.json"))
     if not found:
-        return "not known, the trial was not run (`python -m flows.mitigate`)"
+        return "not known, the trial was not run (`greenhouse study mitigate`)"
     return f"{found['verdict']}; {len(found['runs'])} models trained for this trial, none of those above"
 
 

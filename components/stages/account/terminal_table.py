@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from components.carbon import constants
 from components.carbon.footprint import intensity
+from components.reporting.tables import interval
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.five_sentences import five_sentences
 from components.stages.account.score_rows import ScoreRow, score_rows
@@ -30,11 +31,11 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
     head: list[str] = []
     for key, text in sentences.items():
         head += _labelled(LABELS[key], text)
-        if key == "cost" and "no zone set" in summary.cost.intensity_short:
+        if key == "cost" and summary.cost.zone_missing:
             head += _labelled("", ZONE_HINT)
     foot = [
         "report      reports/report.html; model cards: reports/cards/; data: reports/summary.json",
-        "next        make chat, make up (Prefect and MLflow), make why after a change of params.yaml",
+        "next        .venv/bin/greenhouse chat | up (Prefect and MLflow) | plan --why (after a change of params.yaml)",
     ]
     caveats = [f"    {row.name}: {row.score.caveat}" for row in every if row.score.caveat]
     rows = score_rows(answers, MOST_SCORES)
@@ -56,12 +57,10 @@ def _scores(rows: list[ScoreRow]) -> list[str]:
     ]
     for row in rows:
         score = row.score
-        value = f"{'v' if score.better == 'lower' else ' '} {score.value:.3f}"
-        if score.low is not None and score.high is not None:
-            value += f" [{score.low:.3f}, {score.high:.3f}]"
+        value = f"{'v' if score.better == 'lower' else ' '} {interval(score.value, score.low, score.high)}"
         base = "" if score.baseline is None else f"{score.baseline:.3f} {score.baseline_name}"
         other = row.counterpart if row.counterpart_value is None else f"{row.counterpart} {row.counterpart_value:.3f}"
-        marks = ("-" if row.below else " ") + ("t" if "format taught" in score.note else " ")
+        marks = ("-" if row.below else " ") + ("t" if score.taught else " ")
         lines.append(f"{marks} {_short(row.name, 30):<31}{value:<22} {_short(base, 22):<23}{other}")
     return lines if rows else []
 

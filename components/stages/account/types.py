@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from components.scores import Score
+
 Number = int | float
 Triple = list[Number]
 """Low, mid and high value."""
@@ -40,14 +42,11 @@ class DocumentCounts(AccountRecord):
 
 
 class ModelFacts(AccountRecord):
-    """A trained model: its task on the Hugging Face hub, its shape, training and scores.
+    """A trained model: its task on the Hugging Face hub, its shape and training.
 
     Attributes:
         shape, training, finetuning, task: as in the model's greenhouse.json.
         flop: floating-point operations of pretraining; 0.0 if not known.
-        scores: score -> `value`, and `low`, `high`, `chance` where the stage has them.
-        variance: what the intervals of these scores cover, where the stage says it.
-        untested: classes of which no held-out row is.
     """
 
     pipeline_tag: str
@@ -58,9 +57,6 @@ class ModelFacts(AccountRecord):
     finetuning: dict[str, Any]
     task: dict[str, Any]
     flop: float
-    scores: dict[str, dict[str, Number]]
-    variance: str = ""
-    untested: list[str] = []
 
 
 class SkippedTask(AccountRecord):
@@ -100,6 +96,7 @@ class Cost(AccountRecord):
         sources: component -> how its energy was obtained; `how` in words with shares, `measured` if all of it was.
         shares: of the mid energy: `memory`, and `constants` for all that no counter measured.
         constants: those that estimates rest on (components/carbon/constants.json), in words.
+        zone_missing: whether a zone would narrow the grams. pue_assumed: whether nobody stated the building's factor.
     """
 
     stages: dict[str, StageCost]
@@ -120,6 +117,8 @@ class Cost(AccountRecord):
     location: str
     pue: Number
     pue_source: str
+    pue_assumed: bool = False
+    zone_missing: bool = False
     hardware: str
     embodied_source: str
 
@@ -129,13 +128,13 @@ class StageRecords(AccountRecord):
 
     Attributes:
         documents: corpus stage -> counts. tokens: split -> counts, and `vocab_size`. models: folder -> facts.
-        evaluation: highlights of the evaluate stage. metrics: stage -> metrics.
+        scores: those that stages measured, in the order of the stages. metrics: stage -> metrics.
     """
 
     documents: dict[str, DocumentCounts]
     tokens: dict[str, Any]
     models: dict[str, ModelFacts]
-    evaluation: list[dict[str, Any]]
+    scores: list[Score]
     skipped: list[SkippedTask]
     metrics: dict[str, dict[str, Any]]
 

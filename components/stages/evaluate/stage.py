@@ -4,8 +4,8 @@
     reports/scores.json              the dozen of them that `dvc metrics show` and `dvc exp show` have
     reports/plots/                   a picture per curve; its points are details/curves/<name>.csv
     reports/details/items.parquet    every item and its score: what two models are compared on
-    reports/details/facts.json       highlights of the summary table, skipped tasks and why, hashes of the held-out set
-                                     and of the models' weights
+    reports/details/facts.json       scores of the summary table (components/scores.py), skipped tasks and why,
+                                     hashes of the held-out set and of the models' weights
 
 Tasks are independent, so they run in several processes; each result is kept in `work`, so that a killed stage runs only
 the tasks it had not finished. Scores do not depend on the number of processes.
@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any
 
 from components.core.files import fingerprint, write_json
 from components.core.progress import Progress
@@ -27,6 +26,7 @@ from components.corpus.corpus import read_manifest
 from components.params import Evaluate, Numerics
 from components.reporting.tables import Page
 from components.scored_items import write_items
+from components.scores import Score
 from components.stages.evaluate.plots import draw
 from components.stages.evaluate.registry import GROUPS, read_result, result_path, run_group, wanted
 from components.stages.evaluate.tasks.harness import load
@@ -34,18 +34,6 @@ from components.stages.evaluate.tasks.task import Folders, TaskResult, Tuned
 
 TICK_S = 0.5
 """Seconds between two progress updates."""
-SCORES = {
-    "book": "open_book/open_record",
-    "bpb": "bits_per_byte/all",
-    "ece": "calibration/ece",
-    "keys": "recall/accuracy",
-    "leak": "memorisation/extracted",
-    "mlm": "masked/accuracy",
-    "pairs": "minimal_pairs/accuracy",
-    "spread": "pronoun_gap/spread",
-    "sums": "chain_of_thought/steps",
-}
-"""Name in scores.json -> metric: what stands for a run in a terminal of 100 columns."""
 
 
 def evaluate(
@@ -100,8 +88,8 @@ def evaluate(
     models = [causal, masked, instruct, classify, *(one.folder for one in folders.further.values())]
     report.facts["models"] = weights(models)
     report.write(reports)
-    scores = {name: report.metrics[metric] for name, metric in SCORES.items() if metric in report.metrics}
-    write_json(reports / "scores.json", {name: round(score, 3) for name, score in scores.items()})
+    columns = {score.column: score.value for result in results for score in result.scores if score.column}
+    write_json(reports / "scores.json", {name: round(value, 3) for name, value in columns.items()})
     return report
 
 
@@ -133,15 +121,15 @@ def _update(names: list[str], work: Path, progress: Progress) -> None:
 
 
 def _report(results: list[TaskResult], skipped: dict[str, str], heldout: Path) -> Report:
-    highlights = [line for result in results for line in result.highlights]
+    scores = [score for result in results for score in result.scores]
     facts = {
-        "highlights": highlights,
+        "scores": [score.as_json() for score in scores],
         "skipped": skipped,
         "heldout_sha256": fingerprint([shard.sha256 for shard in read_manifest(heldout).shards]),
         "questions": {result.task: result.facts for result in results},
     }
     metrics = {f"{result.task}/{name}": value for result in results for name, value in result.metrics.items()}
-    return Report(metrics, markdown(highlights, skipped), facts)
+    return Report(metrics, markdown(scores, skipped), facts)
 
 
 def weights(models: Iterable[Path]) -> dict[str, str]:
@@ -153,15 +141,15 @@ def weights(models: Iterable[Path]) -> dict[str, str]:
     return found
 
 
-def markdown(highlights: list[dict[str, Any]], skipped: dict[str, str]) -> str:
+def markdown(scores: list[Score], skipped: dict[str, str]) -> str:
     """The summary as a table, and the tasks that did not apply."""
-    compared = [row for row in highlights if row["above_baseline"] is not None]
-    above = [row["above_baseline"] for row in compared if not row["baseline_needs_model"]]
+    compared = [score for score in scores if score.gain_low is not None]
+    above = [score.above_baseline for score in compared if not score.baseline_needs_model]
     page = Page("Evaluation", None)
     columns = "name value value_low value_high baseline baseline_name gain gain_low gain_high variance n note"
     page.show(
         columns,
-        [row | {"value_low": row["low"], "value_high": row["high"]} for row in highlights],
+        [vars(score) | {"name": score.title, "value_low": score.low, "value_high": score.high} for score in scores],
         f"{sum(above)} of {len(above)} scores are better than the best of the rules tried that need no model, on the "
         f"same items, as the interval of the paired gain is; the baselines of {len(compared) - len(above)} more are "
         "the model itself in another state. The column `variance` says what an interval covers.",

@@ -1,6 +1,6 @@
 """Dry run of the filter: counts and examples of what it would do to a corpus, rule by rule; nothing is written.
 
-`python -m flows.stage filter --dry-run` prints it for the corpus in data/dedup/train, with the limits of params.yaml.
+`greenhouse run --only filter --dry-run` prints it for the corpus in data/dedup/train, with the limits of params.yaml.
 """
 
 import tempfile

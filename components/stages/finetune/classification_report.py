@@ -16,6 +16,7 @@ from components.instruction_pairs.examples import Passage
 from components.reporting.figures import WIDTH, chart, figure, save
 from components.reporting.tables import Page, quoted, write_table
 from components.scored_items import write_items
+from components.scores import Baseline, Score
 from components.stages.finetune.classify import (
     classifier_scores,
     decided,
@@ -26,12 +27,14 @@ from components.stages.finetune.classify import (
 )
 from components.stages.finetune.report import (
     MOST_SHOWN,
+    beside,
     facts_of,
     interval_of,
     learning,
     numbers,
     of_training,
     page_of,
+    score_of,
     write_heldout,
 )
 from components.stages.finetune.task_selection import Choice
@@ -46,6 +49,10 @@ RULE_WORDS = {
     "majority": "the largest class",
 }
 """The rules that this model is compared with, in a sentence."""
+NAMES = {"naive_bayes": "naive Bayes", "from_scratch": "from scratch", "majority": "largest class"}
+"""The same beside a score."""
+MOST_LETTERS = 12
+"""Of a class in a line of a terminal."""
 MAJORITY_OF_SEVERAL = "the classes of most texts; right is a text whose labels are all said and no others"
 CURVE_STEPS = 50
 """Steps of each training of the learning curve at most: so its phase is not one to scale with `steps`."""
@@ -84,9 +91,8 @@ def classify(
         for count, row in sorted(curve.items())
     }
     metrics = {"heldout_passages": float(len(passages)), "train_passages": float(len(examples.train))}
-    rows = _compared(predicted, right, examples, metrics)
-    metrics |= {"classes": float(len(labels))} | ({} if several else {"accuracy/chance": 1 / len(labels)})
-    metrics |= of_training(result)
+    rows, scores = _compared(choice, predicted, right, metrics)
+    metrics |= {"classes": float(len(labels))} | of_training(result)
     for count, row in accuracies.items():
         metrics |= {f"accuracy_with_{count}_labels/{name}": score.value for name, score in row.items()}
     _write_details(predicted, right, None if several else probability_NK.max(axis=1), examples, reports)
@@ -102,13 +108,9 @@ def classify(
         _show_curve(page, accuracies, len(result.losses), reports)
     page.say(f"Classes: {', '.join(labels)}.")
     (_several_classes if several else _one_class)(probability_NK, examples, page, reports)
-    over = over_works(right["this_model"], passages).variance
-    if over.startswith("no interval"):
-        page.say(f"Scores have {over}.")
-    facts = facts_of(choice, context, metrics.get("accuracy/chance", 0.0), over)
-    tested = set(np.flatnonzero(indicators([passage.label for passage in passages], len(labels)).any(axis=0)))
-    facts["untested"] = [label for index, label in enumerate(labels) if index not in tested]
-    return Report(metrics, page.markdown, facts)
+    if scores[0].low is None:
+        page.say(f"Scores have {scores[0].variance}.")
+    return Report(metrics, page.markdown, facts_of(choice, context, scores))
 
 
 def line_by_labels(metrics: Mapping[str, float], counts: Sequence[int]) -> str:
@@ -124,21 +126,45 @@ def line_by_labels(metrics: Mapping[str, float], counts: Sequence[int]) -> str:
 
 
 def _compared(
-    predicted: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], examples: Any, metrics: dict[str, float]
-) -> list[tuple[str, ...]]:
-    """A row for this model and each rule: accuracy, macro F1, this model's gain; they are added to metrics."""
-    passages, rows = examples.heldout, list[tuple[str, ...]]()
+    choice: Choice, predicted: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], metrics: dict[str, float]
+) -> tuple[list[tuple[str, ...]], list[Score]]:
+    """A row for this model and each rule: accuracy, macro F1, this model's gain; and this model's two as scores.
+
+    They are added to metrics.
+    """
+    examples: Any = choice.examples
+    passages, labels, rows = examples.heldout, examples.labels, list[tuple[str, ...]]()
+    several = examples.problem == "multi_label_classification"
+    rules = {} if several else {"chance": Baseline("guessing", 1 / len(labels))}
     for name, one in predicted.items():
-        scores = classifier_scores(one, passages, len(examples.labels))
+        scores = classifier_scores(one, passages, len(labels))
         cells = interval_of(scores.accuracy), interval_of(scores.macro_f1)
         if name == "this_model":
-            metrics |= numbers("accuracy", scores.accuracy) | numbers("macro_f1", scores.macro_f1)
+            own = scores
             rows.append(("this model", *cells, ""))
             continue
         gain = over_works(right["this_model"] - right[name], passages, paired=True).within(-1, 1)
-        metrics |= {f"accuracy/{name}": scores.accuracy.value} | numbers(f"gain_over_{name}", gain)
+        rules[name] = Baseline(NAMES[name], scores.accuracy.value, gain, needs_model=name == "from_scratch")
         rows.append((name.replace("_", " "), *cells, interval_of(gain)))
-    return rows
+    metrics |= beside("accuracy", own.accuracy, rules) | numbers("macro_f1", own.macro_f1)
+    caveat = untested_text(_untested(examples))
+    alone = {name: rule for name, rule in rules.items() if not rule.needs_model}
+    accuracy = score_of(choice, "accuracy", own.accuracy, alone, caveat=caveat)
+    return rows, [accuracy, score_of(choice, "macro_f1", own.macro_f1, {}, caveat=caveat)]
+
+
+def _untested(examples: Any) -> list[str]:
+    """Classes that no held-out row is of."""
+    tested = indicators([passage.label for passage in examples.heldout], len(examples.labels)).sum(axis=0)
+    return [examples.labels[index] for index in np.flatnonzero(tested == 0)]
+
+
+def untested_text(classes: Sequence[str]) -> str:
+    """What scores are not about, in few names: a line of a terminal holds it."""
+    names = ", ".join(repr(one if len(one) <= MOST_LETTERS else f"{one[: MOST_LETTERS - 1]}…") for one in classes[:2])
+    if not classes:
+        return ""
+    return f"no held-out row is of the class{'es' if len(classes) > 1 else ''} {names}{', ...' if classes[2:] else ''}"
 
 
 def _show_compared(page: Page, rows: list[tuple[str, ...]], rules: Sequence[str], examples: Any) -> None:
@@ -182,7 +208,7 @@ def _items(right: Mapping[str, np.ndarray], passages: Sequence[Passage]) -> Iter
     for passage, score, rule in zip(passages, right["this_model"].tolist(), best.tolist(), strict=True):
         named = {"question": "classify", "metric": "accuracy", "item": sha256_bytes(passage.text.encode())[:16]}
         named |= {"condition": "", "cluster": passage.cluster, "stratum": passage.stratum, "direction": "higher"}
-        yield named | {"score": score, "weight": 1.0, "baseline": rule}
+        yield named | {"score": score, "weight": 1.0, "baseline": rule, "model": "finetune/classify"}
 
 
 def _named(label: Any, labels: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ Legend: N passages, B passages of a batch, K classes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -163,13 +163,13 @@ class ClassifierScores:
         right: (N,), see `right_of`.
         confusion: (K, K), passages by true class and predicted class; those of several classes count in each.
         accuracy: share of `right`, with its interval.
-        macro_f1: mean over the classes of their F1, and its interval's bounds (None for few works, or all alike).
+        macro_f1: mean over the classes of their F1, with its interval (none for few works, or all alike).
     """
 
     right: np.ndarray
     confusion: np.ndarray
     accuracy: Estimate
-    macro_f1: tuple[float, float | None, float | None]
+    macro_f1: Estimate
 
 
 def works_of(passages: Sequence[Passage]) -> tuple[list[str], list[str]]:
@@ -192,10 +192,13 @@ def classifier_scores(predicted: np.ndarray, passages: Sequence[Passage], num_la
     counts, sizes = table[:, :-1].reshape(-1, 2, num_labels), table[:, -1]
     bounds = jackknife_interval(counts, macro_f1, sizes=sizes, strata=strata)
     low, high = bounds if bounds[0] != bounds[1] else (None, None)  # all right or all wrong: no spread to tell from
-    bounds = (None, None) if low is None or high is None else (max(0.0, low), min(1.0, high))
     confusion = truth_NK.T.astype(int) @ predicted_NK.astype(int)
     value = float(macro_f1(counts.sum(axis=0, keepdims=True))[0])
-    return ClassifierScores(right, confusion, over_works(right, passages), (value, *bounds))
+    accuracy = over_works(right, passages)
+    alike = low is None and accuracy.low is not None
+    why = "no interval: the same without any of the works" if alike else accuracy.variance
+    whole = replace(accuracy, value=value, low=low, high=high, variance=why).within(0, 1)
+    return ClassifierScores(right, confusion, accuracy, whole)
 
 
 def macro_f1(counts: np.ndarray) -> np.ndarray:

@@ -257,7 +257,7 @@ class Job:
         return finetune_report.prefer(choice, result, scores, answers, self.context, reports)
 
     def _save(self, result: TrainResult, out: Path, prompt: str, answer: str) -> None:
-        """Write a model that answers, with an example for `make chat`; a row of one's own leaves with no model."""
+        """Write a model that answers, with an example for `greenhouse chat`; a row of one's own never leaves."""
         example = {} if self.choice.rows else {"example": {"prompt": prompt, "answer": answer}}
         facts = self._facts(result, {"chat": True} | example)
         export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)

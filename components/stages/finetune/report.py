@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,13 @@ from components.finetuning_data.rows import Message, Preference, conversation, c
 from components.instruction_pairs.examples import PromptPair
 from components.reporting.figures import WIDTH, figure, save
 from components.reporting.tables import Page, interval, markdown_table, quoted, write_table
+from components.scores import Baseline, Score, best_baseline
 from components.stages.finetune.instruct import CHOICES, RUN, InstructionScores, overlap_right
 from components.stages.finetune.preferences import wins
 from components.stages.finetune.task_selection import Choice
 from components.statistics import Estimate, ratio
 from components.training.train_config import TrainResult
 
-Bounded = Estimate | tuple[float, float | None, float | None]
 MOST_SHOWN, SHOWN_CHARS = 12, 300
 """Examples listed; characters of a text in a table."""
 ONE_RIGHT = {"prompt": "prompt", "answer": "right answer", "before": "before", "after": "after"}
@@ -57,18 +58,22 @@ def instruct(
     """Write plots and details under `reports` and return the report of instruction tuning."""
     gain = ratio((before.bits - after.bits).tolist(), after.num_bytes.tolist(), after.clusters, strata=after.strata)
     metrics = {"heldout_pairs": float(len(after.bits)), "train_pairs": float(len(choice.examples.train))}
-    metrics |= numbers("answer_bits_per_byte", after.bits_per_byte) | {
-        "answer_bits_per_byte/before": before.bits_per_byte.value
-    }
-    metrics |= numbers("gain_bits_per_byte", gain)
+    bits = {"before": Baseline("before tuning", before.bits_per_byte.value, gain, needs_model=True)}
+    metrics |= beside("answer_bits_per_byte", after.bits_per_byte, bits, {"before": "gain_bits_per_byte"})
+    scored = [score_of(choice, "answer_bits_per_byte", after.bits_per_byte, bits, unit="bits", better="lower")]
+    rules: dict[str, Baseline] = {}
     if before.choice is not None and after.choice is not None:
-        metrics |= numbers("choice_accuracy", after.choice)
-        metrics |= {"choice_accuracy/before": before.choice.value, "choice_accuracy/chance": 1 / CHOICES}
-        metrics["heldout_choices"] = float(len(after.right))
-        metrics |= numbers("choice_gain", after.over_choices(after.right - before.right, paired=True).within(-1, 1))
         overlap = overlap_right(choice.examples.heldout)  # type: ignore[arg-type]
-        metrics["choice_accuracy/overlap"] = float(overlap.mean())
-        metrics |= numbers("gain_over_overlap", after.over_choices(after.right - overlap, paired=True).within(-1, 1))
+        over = {name: after.over_choices(after.right - other, paired=True).within(-1, 1)
+                for name, other in (("before", before.right), ("overlap", overlap))}  # fmt: skip
+        rules = {
+            "chance": Baseline("guessing", 1 / CHOICES),
+            "overlap": Baseline("shared letters", float(overlap.mean()), over["overlap"]),
+            "before": Baseline("before tuning", before.choice.value, over["before"], needs_model=True),
+        }
+        metrics |= beside("choice_accuracy", after.choice, rules, {"before": "choice_gain"})
+        metrics["heldout_choices"] = float(len(after.right))
+        scored.insert(0, score_of(choice, "choice_accuracy", after.choice, rules))
     metrics |= of_training(result)
     pairs: Any = choice.examples.heldout
     judged: dict[str, Sequence[object]] = {"stratum": after.strata, "bytes": after.num_bytes.tolist()}
@@ -81,18 +86,17 @@ def instruct(
     scores = [("bits per byte of the answer", interval_of(before.bits_per_byte), interval_of(after.bits_per_byte), "")]
     if before.choice is not None and after.choice is not None:
         name = f"share of right answers, one of {CHOICES}"
-        rule = f"{metrics['choice_accuracy/overlap']:.3f}"
+        rule = f"{rules['overlap'].value:.3f}"
         scores.append((name, interval_of(before.choice), interval_of(after.choice), rule))
-    over = after.bits_per_byte.variance
     caption = (
-        f"Scores on {len(after.bits)} held-out pairs before and after tuning, with 95% intervals over {over}. Guessing "
-        f"gets {1 / CHOICES:.2f} of answers right; the rule takes the answer that shares most runs of {RUN} letters "
-        "with the prompt."
+        f"Scores on {len(after.bits)} held-out pairs before and after tuning, with 95% intervals over "
+        f"{after.bits_per_byte.variance}. Guessing gets {1 / CHOICES:.2f} of answers right; the rule takes the answer "
+        f"that shares most runs of {RUN} letters with the prompt."
     )
     page.show("score before after shared_letters", scores, caption)
     page.say(f"Tuning saves {interval_of(gain)} bits per byte on the same answers (paired).", known_answers(choice))
     _written(page, shown.rows(), ONE_RIGHT, reports, SHOWN_CHARS)
-    return Report(metrics, page.markdown, facts_of(choice, context, 1 / CHOICES, over))
+    return Report(metrics, page.markdown, facts_of(choice, context, scored))
 
 
 @dataclass(frozen=True)
@@ -115,14 +119,16 @@ def prefer(
     own = wins(scores.after_N2)
     accuracy = ratio(own.tolist(), None, clusters).within(0, 1)
     metrics = {"heldout_pairs": float(len(rows)), "train_pairs": float(scores.num_train)}
-    metrics |= numbers("accuracy", accuracy) | {"accuracy/chance": 0.5}
-    table = [("this model", interval_of(accuracy), "")]
-    rules = {"before": ("the model before tuning", scores.before_N2), "longer": ("the longer answer", length_N2)}
-    for key, (title, values_N2) in rules.items():
+    table, rules = [("this model", interval_of(accuracy), "")], {"chance": Baseline("guessing", 0.5)}
+    for key, title, name, values_N2 in (
+        ("before", "the model before tuning", "before tuning", scores.before_N2),
+        ("longer", "the longer answer", "longer answer", length_N2),
+    ):
         gain = ratio((own - wins(values_N2)).tolist(), None, clusters, paired=True).within(-1, 1)
         other = ratio(wins(values_N2).tolist(), None, clusters).within(0, 1)
-        metrics |= {f"accuracy/{key}": other.value} | numbers(f"gain_over_{key}", gain)
+        rules[key] = Baseline(name, other.value, gain, needs_model=key == "before")
         table.append((title, interval_of(other), interval_of(gain)))
+    metrics |= beside("accuracy", accuracy, rules)
     margins = {name: ratio((logp[:, 0] - logp[:, 1]).astype(float).tolist(), None, clusters)
                for name, logp in (("before", scores.before_N2), ("after", scores.after_N2))}  # fmt: skip
     moved_N2 = (scores.after_N2 - scores.before_N2).astype(float)
@@ -154,7 +160,8 @@ def prefer(
         for prompt, row, old, new in zip(prompts, rows, *answers, strict=False)
     ]
     _written(page, shown, CHOSEN, reports)
-    return Report(metrics, page.markdown, facts_of(choice, context, 0.5, accuracy.variance))
+    scored = [score_of(choice, "accuracy", accuracy, rules), score_of(choice, "reward_margin", reward, {}, unit="nats")]
+    return Report(metrics, page.markdown, facts_of(choice, context, scored))
 
 
 def _written(
@@ -170,20 +177,37 @@ def _written(
 # -- figures and facts -------------------------------------------------------------------------------------------------
 
 
-def bounds(score: Bounded) -> tuple[float, float | None, float | None]:
-    """Value, low and high; None for ends that are not known."""
-    return (score.value, score.low, score.high) if isinstance(score, Estimate) else score
-
-
-def interval_of(score: Bounded) -> str:
+def interval_of(score: Estimate) -> str:
     """A value with its interval, for a table or a sentence."""
-    return interval(*bounds(score))
+    return interval(score.value, score.low, score.high)
 
 
-def numbers(name: str, score: Bounded) -> dict[str, float]:
+def numbers(name: str, score: Estimate) -> dict[str, float]:
     """A value and its bounds, where it has any, as metrics."""
-    named = zip(("value", "low", "high"), bounds(score), strict=True)
-    return {f"{name}/{key}": number for key, number in named if number is not None}
+    named = {key: getattr(score, key) for key in ("value", "low", "high")}
+    return {f"{name}/{key}": number for key, number in named.items() if number is not None}
+
+
+def beside(
+    name: str, score: Estimate, rules: Mapping[str, Baseline], gain_names: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, float]:
+    """A score, its rules' (`name/rule`) and the gains over them, as metrics.
+
+    Args:
+        gain_names: rule -> name of the gain, where it is not `gain_over_rule`.
+    """
+    metrics = numbers(name, score) | {f"{name}/{key}": rule.value for key, rule in rules.items()}
+    for key, rule in rules.items():
+        if rule.gain:
+            metrics |= numbers(gain_names.get(key, f"gain_over_{key}"), rule.gain)
+    return metrics
+
+
+def score_of(choice: Choice, name: str, score: Estimate, rules: Mapping[str, Baseline], **facts: Any) -> Score:
+    """A score of a tuned model beside the best of its rules, the model before it was tuned among them."""
+    best = best_baseline([*rules.values()], facts.get("better", "higher")) if rules else None
+    facts |= {"model": f"finetune/{choice.branch}", "measured_by": f"finetune@{choice.branch}", "headline": True}
+    return Score.of(f"{choice.branch}/{name}", name.replace("_", " "), score, best, **facts)
 
 
 def page_of(title: str, choice: Choice, result: TrainResult, reports: Path) -> Page:
@@ -206,13 +230,8 @@ def page_of(title: str, choice: Choice, result: TrainResult, reports: Path) -> P
     return page
 
 
-def facts_of(choice: Choice, context: int, chance: float, variance: str) -> dict[str, Any]:
-    """What facts.json says of a tuning.
-
-    Args:
-        chance: what guessing scores.
-        variance: what the intervals of its scores cover.
-    """
+def facts_of(choice: Choice, context: int, scores: Sequence[Score]) -> dict[str, Any]:
+    """What facts.json says of a tuning."""
     return {
         "task": choice.task.name,
         "title": choice.task.title,
@@ -220,8 +239,7 @@ def facts_of(choice: Choice, context: int, chance: float, variance: str) -> dict
         "labels": choice.examples.labels,
         "note": choice.examples.note,
         "context": context,
-        "chance": chance,
-        "variance": variance,
+        "scores": [score.as_json() for score in scores],
         "refused": count_reasons(choice.refused),
         "cut": choice.cut,
     } | ({"known_answers": num_known_answers(choice)} if choice.rows and choice.branch != "classify" else {})

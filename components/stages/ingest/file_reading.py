@@ -59,7 +59,6 @@ SPOOL_SCHEMA = pa.schema(
         ("line", pa.int64()),
         ("offset", pa.int64()),
         ("num_bytes", pa.int64()),
-        ("raw", pa.string()),
     ]
 )
 
@@ -216,7 +215,7 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 
 def _bad(context: ReadContext, task: FileTask, reason: str) -> ReadResult:
     """A file that is bad as a whole: one bad record."""
-    bad = BadRecord("unreadable", reason, b"", num_bytes=task.size)
+    bad = BadRecord("unreadable", reason, num_bytes=task.size)
     piece = [_entry(bad, task)]
     return ReadResult([_spool(piece, context.spool, task, 0) if context.keep else piece], "", context.keep, task.size)
 
@@ -300,7 +299,7 @@ def _in_pieces(entries: Iterable[RecordStatus]) -> Iterator[list[RecordStatus]]:
     size = 0
     for entry in entries:
         piece.append(entry)
-        size += len(entry.document.text) + len(entry.raw) + 300
+        size += len(entry.document.text) + 300
         if size >= PIECE_BYTES:
             yield piece
             piece, size = [], 0

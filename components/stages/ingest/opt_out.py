@@ -62,7 +62,7 @@ class OptOut:
         if not self.entries or not (line := self.line_of(entry.document)):
             return entry
         withheld = entry.document.changed("", "text_withheld")
-        emptied = replace(entry, document=withheld, quarantined=False, raw="")  # a bad record's evidence is its text
+        emptied = replace(entry, document=withheld, quarantined=False)
         return emptied.as_dropped(RULE, self.reason(line))
 
     def reason(self, line: int) -> str:

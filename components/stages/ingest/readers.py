@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 
 from components.stages.ingest import tabular
-from components.stages.ingest.records import RAW_BYTES, BadRecord, Record, record_of
+from components.stages.ingest.records import HASHED_BYTES, BadRecord, Record, record_of
 from components.stages.ingest.tabular import NotText
 from components.stages.ingest.text_splitting import SCENE, TARGET_BYTES, plain_text
 from components.stages.ingest.web_pages import main_text, warc_records
@@ -84,7 +84,7 @@ def records_of(
     try:
         file = ByteCount(path, cut)
     except (OSError, pa.ArrowException) as error:
-        yield BadRecord("unreadable", f"the file cannot be opened ({short(error)}); correct it or leave it out", b"")
+        yield BadRecord("unreadable", f"the file cannot be opened ({short(error)}); correct it or leave it out")
         return
     counted = 0
     try:
@@ -97,7 +97,7 @@ def records_of(
         rule = "invalid_utf16" if file.is_utf16 and isinstance(error, UnicodeDecodeError) else "unreadable"
         reason, offset = f"cannot be read on after byte {file.offset} ({short(error)}); get a whole copy", file.offset
         file.pass_rest()
-        yield BadRecord(rule, reason, b"", 0, offset, file.offset - counted - cut.total())
+        yield BadRecord(rule, reason, 0, offset, file.offset - counted - cut.total())
     else:
         left = file.offset - counted - cut.total()
         assert not left, f"{path.name}: {file.offset} bytes were read, {left} of them are in no record and not cut"
@@ -129,7 +129,7 @@ def _whole(file: ByteCount, what: str) -> bytes | BadRecord:
         return raw
     file.pass_rest()
     reason = f"{what} over {WHOLE_FILE_BYTES} bytes"
-    return replace(BadRecord.of("too_long", reason, raw[:RAW_BYTES]), num_bytes=file.offset)
+    return replace(BadRecord.of("too_long", reason, raw[:HASHED_BYTES]), num_bytes=file.offset)
 
 
 def _html(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
@@ -169,7 +169,7 @@ def _json_lines(file: ByteCount, options: Options) -> Iterator[Record | BadRecor
     while raw := file.readline(longest):
         number, start = number + 1, file.offset - len(raw)
         if len(raw) >= longest and not raw.endswith(b"\n"):
-            bad = BadRecord.of("too_long", f"a line over {longest} bytes", raw[:RAW_BYTES], number, start)
+            bad = BadRecord.of("too_long", f"a line over {longest} bytes", raw[:HASHED_BYTES], number, start)
             while (rest := file.readline(1 << 20)) and not rest.endswith(b"\n"):
                 pass
             yield replace(bad, num_bytes=file.offset - start)

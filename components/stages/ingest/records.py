@@ -2,10 +2,9 @@
 
 A reader yields a `Record` for each text it finds and a `BadRecord` in the place of each it cannot read, so that one bad
 byte costs one record and never the file. `entry_of` turns either into an `Entry`: a document with its provenance and
-whether it is kept, dropped (by which rule) or quarantined (why, and the raw bytes that show it).
+whether it is kept, dropped (by which rule) or quarantined (why, where and the hash; the bytes lie in the source).
 """
 
-import base64
 import json
 import re
 from collections.abc import Callable
@@ -17,8 +16,8 @@ from components.core.plain_text import plain_name
 from components.corpus.corpus import Document
 from components.stages.ingest.licences import stated_licence
 
-RAW_BYTES = 3072
-"""Bytes of a bad record that are kept as evidence: 4096 characters of base64."""
+HASHED_BYTES = 3072
+"""Bytes at the beginning of a record too long to be read whole, of which the hash is."""
 
 NAME_CHARS = 480
 """Longest id, group or licence of a record that is taken as it is."""
@@ -72,11 +71,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """A record that cannot be read: the rule it breaks, why, where, and its first bytes."""
+    """A record that cannot be read: the rule it breaks, why, where, and the hash of its bytes ("" if none was read)."""
 
     rule: str
     reason: str
-    raw: bytes
     line: int = 0
     offset: int = 0
     num_bytes: int = 0
@@ -84,8 +82,8 @@ class BadRecord:
 
     @classmethod
     def of(cls, rule: str, reason: str, raw: bytes, line: int = 0, offset: int = 0) -> "BadRecord":
-        """A bad record whose bytes are all at hand; only the first `RAW_BYTES` are kept."""
-        return cls(rule, reason, raw[:RAW_BYTES], line, offset, len(raw), sha256_bytes(raw))
+        """A bad record whose bytes are all at hand; of them the hash is kept."""
+        return cls(rule, reason, line, offset, len(raw), sha256_bytes(raw))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +110,8 @@ class Limits:
 class RecordStatus:
     """A document and its status: kept (`rule` is empty), dropped, or quarantined.
 
-    A quarantined one holds a readable excerpt as text, and the evidence: `line`, `offset`, and its first bytes as
-    base64 (`raw`). `key` is the record's own id, by which repeats are found. `num_bytes` are those of the text (UTF-8),
-    of what could not be read those of the file.
+    A quarantined one has no text: by `line`, `offset` and hash it is found in the source. `key` is the record's own id,
+    by which repeats are found. `num_bytes` are those of the text (UTF-8), of what could not be read those of the file.
     """
 
     document: Document
@@ -125,10 +122,9 @@ class RecordStatus:
     line: int = 0
     offset: int = 0
     num_bytes: int = 0
-    raw: str = ""
 
     def as_quarantined(self, rule: str, reason: str) -> "RecordStatus":
-        """This entry quarantined, its text becoming the evidence."""
+        """This entry quarantined: of its text the hash is kept."""
         bad = BadRecord.of(rule, reason, encoded(self.document.text), self.line, self.offset)
         return _quarantined(bad, self.document, self.key)
 
@@ -160,7 +156,7 @@ def record_of(
     Args:
         label: begins the reason of a bad record: its number in the file.
         line: of the file; of one that has no lines, the number of the record.
-        evidence: gives the raw bytes of a bad record.
+        evidence: gives the bytes of a bad record, which are hashed.
     """
     problem = _problem_of(value, text_field)
     if problem:
@@ -262,7 +258,5 @@ def _defect_in(text: str, limits: Limits) -> tuple[str, str] | None:
 
 
 def _quarantined(bad: BadRecord, document: Document, key: str = "") -> RecordStatus:
-    text = bad.raw.decode("utf-8", "replace").replace("\0", "\N{SYMBOL FOR NULL}")
-    evidence = replace(document, text=text, sha256=bad.sha256 or document.sha256)
-    raw = base64.b64encode(bad.raw).decode()
-    return RecordStatus(evidence, bad.rule, bad.reason, True, key, bad.line, bad.offset, bad.num_bytes, raw)
+    evidence = replace(document, text="", sha256=bad.sha256 or document.sha256)
+    return RecordStatus(evidence, bad.rule, bad.reason, True, key, bad.line, bad.offset, bad.num_bytes)

@@ -151,7 +151,7 @@ def left_out_lines(source_counts: dict[str, SourceCounts]) -> Iterator[str]:
 
 
 def evidence_line(entry: RecordStatus) -> str:
-    """A quarantined record as one line of records.jsonl: where it is, why, its hash and its first bytes."""
+    """A quarantined record as one line of records.jsonl: where it is, why, and the hash of its bytes."""
     document = entry.document
     fields = {
         "source": document.source,
@@ -162,7 +162,6 @@ def evidence_line(entry: RecordStatus) -> str:
         "sha256": document.sha256,
         "rule": entry.rule,
         "reason": entry.reason,
-        "raw_base64": entry.raw,
     }
     return json.dumps(fields, ensure_ascii=False) + "\n"
 

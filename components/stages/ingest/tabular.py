@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.stages.ingest.records import RAW_BYTES, TAKEN, BadRecord, Record, record_of
+from components.stages.ingest.records import HASHED_BYTES, TAKEN, BadRecord, Record, record_of
 from components.text.csv_table import CsvTable
 
 BATCH_ROWS = 64
@@ -102,7 +102,7 @@ def parquet_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record 
             number += 1
             if isinstance(values[0], pa.Buffer):
                 reason = f"row {number}: {values[0].size} bytes, more than {max_chars} characters can have"
-                bad = BadRecord.of("too_long", reason, values[0][:RAW_BYTES].to_pybytes())
+                bad = BadRecord.of("too_long", reason, values[0][:HASHED_BYTES].to_pybytes())
                 yield replace(bad, num_bytes=values[0].size)
                 continue
             try:

@@ -13,6 +13,7 @@ from components.model.transformer import Transformer, captured_attention
 from components.params import Pretrain
 from components.reporting.figures import COLOURS, GREY, WIDTH, chart, figure, save
 from components.reporting.tables import write_table
+from components.scores import Score
 from components.stages.pretrain.heldout_loss import HeldoutEvaluator
 from components.tokens.shards import TokenShards
 from components.training.data_order import SHORTEST_WARM_UP, described, phases_of
@@ -68,7 +69,7 @@ def write(trained: Trained, tokenizer: tokenizers.Tokenizer, reports: Path) -> R
         "epochs": trained.epochs,
         "flops": trained.flops,
     }
-    report = Report(metrics, _markdown(trained))
+    report = Report(metrics, _markdown(trained), {"scores": [_score(trained).as_json()]})
     report.write(reports)
     details, plots = reports / "details", reports / "plots"
     write_table(details / "loss.csv", ("step", "loss"), enumerate(result.losses, 1))
@@ -76,6 +77,18 @@ def write(trained: Trained, tokenizer: tokenizers.Tokenizer, reports: Path) -> R
     _plot_curve(trained, plots / "learning_curve.png")
     _plot_attention(trained, tokenizer, plots / "attention.png")
     return report
+
+
+def _score(trained: Trained) -> Score:
+    """The score that stands for the model until evaluate has asked it: of all held-out text, without an interval."""
+    facts = {"model": f"pretrain/{trained.objective}", "measured_by": f"pretrain@{trained.objective}"}
+    metric = "accuracy"
+    if trained.objective == "causal":
+        metric, facts = "bits_per_byte", facts | {"unit": "bits", "better": "lower"}
+    title = f"held-out {metric.replace('_', ' ')}, whole held-out set"
+    return Score.model_validate(
+        facts | {"name": f"{trained.objective}/heldout_{metric}", "title": title, "value": trained.scores[metric]}
+    )
 
 
 def _markdown(trained: Trained) -> str:
@@ -154,7 +167,5 @@ def _plot_attention(trained: Trained, tokenizer: tokenizers.Tokenizer, path: Pat
 
 def windows(params: Pretrain) -> str:
     """Lengths of the windows of a run, in words."""
-    phases = phases_of(
-        params.context, params.batch, params.seed, params.steps, params.length_warmup, SHORTEST_WARM_UP
-    )
+    phases = phases_of(params.context, params.batch, params.seed, params.steps, params.length_warmup, SHORTEST_WARM_UP)
     return described(phases, params.steps)

@@ -6,7 +6,8 @@ Written as a dictionary: cyclonedx-python-lib has no model card. https://cyclone
 import uuid
 from typing import Any
 
-from components.stages.account.answers import DataAnswer, ModelAnswers, NotKnown, Score
+from components.scores import Score
+from components.stages.account.answers import DataAnswer, ModelAnswers, NotKnown
 from components.studies.attestation.claims import Claims
 
 ACTIVITIES = {"pretrain": "training", "finetune": "fine-tuning"}
@@ -67,11 +68,11 @@ def stated(licence: str) -> dict[str, Any]:
 def _metrics(answers: ModelAnswers) -> list[dict[str, Any]]:
     """The model's own scores: those of its base stand in the base's documents."""
     scores = [] if isinstance(answers.quality, NotKnown) else answers.quality.scores
-    return [_metric(score) for score in scores if score.of == answers.model]
+    return [_metric(score) for score in scores if score.model == answers.model]
 
 
 def _metric(score: Score) -> dict[str, Any]:
-    row: dict[str, Any] = {"type": f"{score.task}: {score.name}", "value": f"{score.value:.6g}"}
+    row: dict[str, Any] = {"type": f"{score.task}: {score.title}", "value": f"{score.value:.6g}"}
     if score.low is not None and score.high is not None:
         row["confidenceInterval"] = {"lowerBound": f"{score.low:.6g}", "upperBound": f"{score.high:.6g}"}
     return row

@@ -91,7 +91,7 @@ def _markdown(fits: Fits, checks: Sequence[dict[str, Any]]) -> str:
         markdown_table(CHECK_COLUMNS, map(_check_cells, checks), "l" * len(CHECK_COLUMNS)),
         "",
         "The interval of a prediction is for the mean of its runs and covers the uncertainty of its fit and of "
-        "seeds. Sizes for other budgets: `python -m flows.plan --best`.",
+        "seeds. Sizes for other budgets: `greenhouse plan --best`.",
     ]
     if fits.params.seeds < ENOUGH_SEEDS:
         lines += [

@@ -87,7 +87,6 @@ def cell(params: Scaling, width: int, budget: float, seed: int, purpose: str = "
         seed=seed,
         eval_every=steps,
         checkpoint_every=math.ceil(steps / CHECKPOINTS),
-       
     )
     name = f"{purpose}-{budget:.3g}-width{width}-seed{seed}".replace("+", "")
     return Cell(name, width, budget, seed, purpose, pretrain, size_of(shape), shape.flops_per_token, params.objective)

@@ -18,8 +18,8 @@ def test_a_pipeline_on_a_cluster_has_the_data_of_one_machine(nodes: Nodes, tmp_p
         clone.edit("params.yaml", "  processes: 1 ", "  processes: 2 ")
     there.edit("params.yaml", "  engine: local ", "  engine: ray ")
     there.edit("defaults.yaml", "  ray_address: ''", f"  ray_address: {json.dumps(nodes.address)}")
-    here.run("flows.pipeline")
-    said = there.run("flows.pipeline")
+    here.run("greenhouse", "run")
+    said = there.run("greenhouse", "run")
     assert there.outputs().keys() == here.outputs().keys()
     assert not [path for path, digest in here.outputs().items()
                 if path.startswith(("data/", "models/")) and there.outputs()[path] != digest]  # fmt: skip

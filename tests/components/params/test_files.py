@@ -31,9 +31,9 @@ def files(tmp_path: Path) -> Path:
 
 def test_both_files_are_as_the_schema_has_them() -> None:
     """A default that changes changes defaults.yaml, and with it the stages that read the key."""
-    told = "run `python -m flows.configure --defaults` and commit the file"
+    told = "run `greenhouse edit defaults` and commit the file"
     assert (ROOT / "defaults.yaml").read_text() == DEFAULTS, told
-    assert (ROOT / "params.yaml").read_text() == PARAMS, "`python -m flows.configure --preset default` writes it"
+    assert (ROOT / "params.yaml").read_text() == PARAMS, "`greenhouse edit preset default` writes it"
     assert schema.load(ROOT / "params.yaml") == schema.Params()
 
 

@@ -80,7 +80,7 @@ def test_a_gain_that_another_seed_could_bring_is_inconclusive(tmp_path: Path) ->
 def test_without_a_noise_floor_nothing_is_promoted(tmp_path: Path) -> None:
     found = verdict(tmp_path, bits=1.5, noise={})
     assert found.verdict == "inconclusive"
-    assert "run `python -m flows.seeds`" in found.reasons[0]
+    assert "run `greenhouse study seeds`" in found.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,8 @@ def test_a_guard_of_one_condition_is_not_diluted_by_others_at_chance(tmp_path: P
     assert pooled.verdict == "promote"  # which is why the shipped rules name conditions
     assert own.verdict == "hold"
     assert "record open 1.0000 -> 0.7500" in own.reasons[0]
-    assert [name for name in RULES["causal"].guards if name.count("/") > 1] == [
-        "few_shot/accuracy/shots=8", "open_book/accuracy/record open", "chain_of_thought/accuracy/steps"
-    ]  # fmt: skip
+    conditions = [name for name in RULES["causal"].guards if name.count("/") > 1]
+    assert conditions == ["open_book/accuracy/record open", "chain_of_thought/accuracy/steps"]
 
 
 def test_a_task_that_applies_to_neither_guards_nothing(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_spent_budget_stops_and_a_raised_one_goes_on(
     without = params.read_text()
     migrated_clone.edit("params.yaml", "    hours: 0.0  # Wall", "    hours: 0.001  # Wall")
     with migrated_clone.prefect():
-        output = migrated_clone.run("flows.pipeline", expect=75)
+        output = migrated_clone.run("greenhouse", "run", expect=75)
         assert "pipeline: BudgetReached after" in output
         assert "raise the budget where it was set (params.yaml, the form or --set) and run again" in output
         states = {state for (state,) in migrated_clone.prefect_rows("select state_name from flow_run")}
@@ -86,7 +86,7 @@ def test_a_spent_budget_stops_and_a_raised_one_goes_on(
         done = set(migrated_clone.outputs()) if (migrated_clone.root / "dvc.lock").exists() else set()
         assert "data/dedup" not in done, "the budget was spent before"
         params.write_text(without)
-        migrated_clone.run("flows.pipeline", "--until", "dedup")
+        migrated_clone.run("greenhouse", "run", "--until", "dedup")
     undisturbed, resumed = finished_outputs(), migrated_clone.outputs()
     assert done < resumed.keys()  # what it stopped was not recorded, and now is
     assert "data/dedup" in resumed

@@ -37,7 +37,7 @@ def test_an_experiment_ends_with_how_to_go_on(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(pipeline.experiment, "save", lambda root, name: None)
     monkeypatch.setattr(pipeline, "PipelineRun", lambda *_: SimpleNamespace(stopped=None))
     monkeypatch.setattr(pipeline, "RUNS", {})
-    way = "saved as DVC experiment calm-otter: `make compare A=workspace B=calm-otter`, `dvc exp apply calm-otter`"
+    way = "saved as DVC experiment calm-otter: `greenhouse compare workspace calm-otter`, `dvc exp apply calm-otter`"
     for name, before, after in (("Completed", "", way), ("Cached", "nothing to do", f"nothing to do; {way}")):
         end = Completed(name=name, message=before)
         monkeypatch.setattr(pipeline, "_run_stages", lambda run, end=end: end)

@@ -22,7 +22,7 @@ def test_two_clones_two_ways_two_core_counts_same_hashes(
     other.run("dvc", "repro", prefix=prefix)
     assert other.outputs() == finished_outputs()
     assert "up to date" in other.run("dvc", "status")
-    assert "nothing to do" in other.run("flows.pipeline")
+    assert "nothing to do" in other.run("greenhouse", "run")
     runs = other.mlflow_runs()
     assert {(run.data.tags["kind"], run.info.status) for run in runs} == {("dvc repro", "FINISHED")}
     assert sum("mlflow.parentRunId" not in run.data.tags for run in runs) == 1

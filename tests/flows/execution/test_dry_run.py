@@ -1,14 +1,14 @@
-"""`python -m flows.stage STAGE --dry-run` prints what the stage would do with params.yaml, and changes nothing."""
+"""`greenhouse run --only STAGE --dry-run` prints what the stage would do with params.yaml, and changes nothing."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter, Document
 from components.params import document
-from flows.execution import stage_run
+from flows import cli
 from flows.system import params_file, paths
 
 TEXT = "The committee met on Tuesday to discuss the budget, and its members agreed that more time was needed. "
@@ -32,16 +32,12 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "eval_sets").mkdir()
     write_params(tmp_path, {"filter.limits": {"min_words": 4}, "runtime.workers": 1})
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["flows.stage", "filter", "--dry-run"])
-    monkeypatch.delenv("DVC_STAGE", raising=False)
     return tmp_path
 
 
 def main() -> int:
-    """Exit status of what `python -m flows.stage filter --dry-run` runs."""
-    with pytest.raises(SystemExit) as ended:
-        stage_run.main()
-    return ended.value.code  # type: ignore[return-value]
+    """Exit status of `greenhouse run --only filter --dry-run`."""
+    return cli.answer(["run", "--only", "filter", "--dry-run"])
 
 
 def test_the_filter_says_what_it_would_drop_and_writes_nothing(
@@ -57,15 +53,21 @@ def test_the_filter_says_what_it_would_drop_and_writes_nothing(
     assert {path: path.stat().st_mtime_ns for path in checkout.rglob("*")} == before
 
 
-def test_a_bad_setting_ends_it_with_one_sentence(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_are_tried_without_being_written(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.answer(["run", "--only", "filter", "--dry-run", "filter.limits={min_words: 7}"]) == 0
+    assert "## min_words (7) in docs" in capsys.readouterr().out
+    assert "min_words: 4" in (checkout / "params.yaml").read_text()
+
+
+def test_a_bad_setting_ends_it_with_one_sentence(checkout: Path) -> None:
     write_params(checkout, {"filter.languages": ["xx"]})
-    assert main() == 1
-    assert capsys.readouterr().err.startswith("filter: filter.languages: 'xx' is no language")
+    with pytest.raises(UserError, match=r"^filter\.languages: 'xx' is no language"):
+        main()
+    with pytest.raises(UserError, match=r"^mix has no dry run, ingest and filter have one;"):
+        cli.answer(["run", "--only", "mix", "--dry-run"])
 
 
-def test_evaluation_sets_that_are_not_there_end_it_as_they_end_a_run(
-    checkout: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_evaluation_sets_that_are_not_there_end_it_as_they_end_a_run(checkout: Path) -> None:
     (checkout / "eval_sets").rmdir()
-    assert main() == 1
-    assert "filter.decontaminate.items: " in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"filter\.decontaminate\.items: "):
+        main()

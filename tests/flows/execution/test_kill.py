@@ -21,7 +21,13 @@ TOGETHER = [["pretrain@causal", "pretrain@masked"], ["finetune@instruct", "finet
 """Stages that the pipeline runs at the same time."""
 ALONE = [[stage] for stage in (*DATA, *TOGETHER[0], *TOGETHER[1], "evaluate")]
 ONE_CORE = ("taskset", "--cpu-list", "0") if sys.platform == "linux" else ()
-PIPELINE, REPRO = ("flows.pipeline",), ("dvc", "repro")
+PIPELINE, REPRO = (
+    (
+        "greenhouse",
+        "run",
+    ),
+    ("dvc", "repro"),
+)
 NO_SERVER = {"PREFECT_API_URL": ""}
 
 
@@ -101,7 +107,7 @@ def test_one_seeded_kill_per_stage(
         clone.run(*REPRO, prefix=ONE_CORE, **NO_SERVER)
         assert clone.outputs() == finished_outputs()
         assert "up to date" in clone.run("dvc", "status")
-        assert "nothing to do" in clone.run("flows.pipeline")
+        assert "nothing to do" in clone.run("greenhouse", "run")
         task_runs = task_states(clone)
     flow_runs = {state for (state,) in clone.prefect_rows("select state_name from flow_run")}
     assert all((run / "closed").exists() for run in (clone.root / ".greenhouse/runs").iterdir())

@@ -1,7 +1,6 @@
 """How a stage ends: one outcome and one sentence for each way, nothing half-written taken for whole."""
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from components.params import FURTHER, Mix, document
 from flows.execution import stage_run
 from flows.execution.stage import Stage, StageContext
 from flows.execution.stage_run import attempt, fresh
+from flows.run import run_from_terminal, run_stage
 from flows.system import paths
 from flows.system.run_folder import StageResult
 from flows.system.work_folder import sole_writer
-from flows.terminal import run_from_terminal
 from flows.tracking.progress import StageProgress
 
 
@@ -118,16 +117,12 @@ def test_a_branch_that_is_off_is_one_sentence(
     (tmp_path / "params.yaml").write_text(document.params_text())
     (tmp_path / "defaults.yaml").write_text(document.defaults_text())
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    monkeypatch.delenv("DVC_STAGE", raising=False)
     monkeypatch.setattr(os, "execvpe", lambda *_: pytest.fail("DVC was asked"))
     for branch in FURTHER:
-        monkeypatch.setattr(sys, "argv", ["stage", "finetune", branch])
-        with pytest.raises(SystemExit, match="1"):
-            stage_run.main()
-        (said,) = capsys.readouterr().err.splitlines()
-        assert said.startswith(
-            f"finetune: finetune@{branch} is off: params.yaml switches it on by finetune.{branch}.base"
-        )
+        with pytest.raises(
+            UserError, match=rf"finetune@{branch} is off: params.yaml switches it on by finetune.{branch}"
+        ):
+            run_stage(f"finetune@{branch}")
         with pytest.raises(UserError, match=f"finetune@{branch} is off"):
             run_from_terminal(f"finetune@{branch}")
 

@@ -1,4 +1,4 @@
-"""What the scaling law advises for params.yaml and its budgets, from the file that `make scaling` writes."""
+"""What the scaling law advises for params.yaml and its budgets, from the file of `greenhouse study scaling`."""
 
 import random
 import re
@@ -55,7 +55,7 @@ def books(monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
 
 def test_without_a_law_it_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="make scaling"):
+    with pytest.raises(UserError, match="greenhouse study scaling"):
         advice(params(), RATES, NOW, reports=tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The calibration as `make plan` and `make run DATA=` use it: measured once, kept, and named when it was disturbed."""
+"""The calibration of `greenhouse plan` and `run --data`: measured once, kept, and named when it was disturbed."""
 
 from dataclasses import replace
 from pathlib import Path

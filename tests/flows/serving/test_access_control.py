@@ -231,7 +231,7 @@ def test_a_server_that_is_started_by_hand_without_a_login_ends(server: str, tmp_
     kept = {name: value for name, value in os.environ.items() if name not in names}
     with socket.create_server(("127.0.0.1", 0)) as listening:
         done = subprocess.run(
-            [sys.executable, "-m", "flows.serving.access_control", server, "--socket", str(listening.fileno())],
+            [sys.executable, "-m", "flows.serving.access_control", server, str(listening.fileno())],
             cwd=paths.ROOT, env=kept | {"GREENHOUSE_STATE": str(tmp_path / ".greenhouse")},
             pass_fds=[listening.fileno()], capture_output=True, text=True,
         )  # fmt: skip

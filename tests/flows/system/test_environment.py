@@ -33,12 +33,12 @@ def test_an_experiments_spans_are_in_the_main_checkouts_ledger(fresh_clone: Pipe
 
 def test_a_checkout_that_git_refuses_is_one_sentence(fresh_clone: PipelineClone) -> None:
     """Of every command: it is the import of `flows` that says so."""
-    shown = fresh_clone.run("flows.why", "--help", expect=1, GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+    shown = fresh_clone.run("greenhouse", "plan", "--why", "--help", expect=1, GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
     assert shown.count("\n") == 1, shown
     assert "belongs to another user, so git refuses it" in shown
     assert "safe.directory" in shown
     shutil.rmtree(fresh_clone.root / ".git")
-    shown = fresh_clone.run("flows.why", expect=1)
+    shown = fresh_clone.run("greenhouse", "plan", "--why", expect=1)
     assert shown.count("\n") == 1, shown
     assert "no git repository; clone the project with git" in shown
 
@@ -46,10 +46,10 @@ def test_a_checkout_that_git_refuses_is_one_sentence(fresh_clone: PipelineClone)
 def test_a_state_folder_has_any_name_and_nothing_of_others_in_it(fresh_clone: PipelineClone, tmp_path: Path) -> None:
     own = tmp_path / "my books"
     for _ in range(2):  # new, and as the first left it
-        shown = fresh_clone.run("flows.account", "--help", GREENHOUSE_STATE=str(own))
+        shown = fresh_clone.run("greenhouse", "cost", "--help", GREENHOUSE_STATE=str(own))
         assert "usage:" in shown
         assert (own / "dvc-config").is_dir()
-    fresh_clone.run("flows.account", "--help", GREENHOUSE_STATE="~/books", HOME=str(tmp_path))
+    fresh_clone.run("greenhouse", "cost", "--help", GREENHOUSE_STATE="~/books", HOME=str(tmp_path))
     assert (tmp_path / "books" / "dvc-config").is_dir()
     shared, file = tmp_path / "shared", tmp_path / "file"
     shared.mkdir(mode=0o755)
@@ -60,7 +60,7 @@ def test_a_state_folder_has_any_name_and_nothing_of_others_in_it(fresh_clone: Pi
         (file, "Not a directory"),
         ("/proc/x", "/proc/x"),
     ):
-        shown = fresh_clone.run("flows.account", "--help", expect=1, GREENHOUSE_STATE=str(named))
+        shown = fresh_clone.run("greenhouse", "cost", "--help", expect=1, GREENHOUSE_STATE=str(named))
         assert shown.count("\n") == 1, shown
         assert said in shown
     assert shared.stat().st_mode & 0o777 == 0o755

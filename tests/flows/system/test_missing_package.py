@@ -28,7 +28,7 @@ def errors(folder: Path, *command: str) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize("module", ["flows.why", "flows.clean", "flows.stage"])
+@pytest.mark.parametrize("module", ["flows.cli", "flows.stage"])
 def test_the_python_of_the_checkout_is_named(code: Path, module: str) -> None:
     said = errors(code, "-m", module)
     assert said == (
@@ -43,11 +43,11 @@ def test_the_python_of_the_checkout_is_named(code: Path, module: str) -> None:
 
 def test_any_package_of_others_counts_and_none_of_ours(code: Path) -> None:
     (code / "psutil.py").write_text("import nosuch.part")
-    assert errors(code, "-m", "flows.why").startswith("nosuch is not installed for ")
+    assert errors(code, "-m", "flows.cli").startswith("nosuch is not installed for ")
     (code / "psutil.py").write_text("import components.nosuch")
-    assert "Traceback" in errors(code, "-m", "flows.why")
+    assert "Traceback" in errors(code, "-m", "flows.cli")
     (code / "psutil.py").write_text("raise ImportError('half a package')")
-    assert "Traceback" in errors(code, "-m", "flows.why")
+    assert "Traceback" in errors(code, "-m", "flows.cli")
 
 
 def test_in_the_environment_itself_it_is_installed_anew(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,7 +121,7 @@ def test_gc_in_a_copied_checkout_leaves_the_original_as_it_was(toy_clone: Pipeli
     copy = PipelineClone(toy_clone.root.with_name("copy"))
     shutil.copytree(toy_clone.root, copy.root, symlinks=True)
     before = addresses(toy_clone.root / ".greenhouse")
-    assert "greenhouse-causal-1 version 1" in copy.run("flows.clean", "gc", YES="1")
+    assert "greenhouse-causal-1 version 1" in copy.run("greenhouse", "clean", "--unused", YES="1")
     assert not list(copy.root.glob(".greenhouse/mlartifacts/**/model.safetensors"))
     assert weights.read_bytes() == b"weights"
     assert addresses(toy_clone.root / ".greenhouse") == before

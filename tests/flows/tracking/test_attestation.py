@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from components.core.files import folder_md5
 from flows.tracking import attestation
 from flows.tracking.snapshots import ObjectCache
 
@@ -16,7 +17,7 @@ def test_an_input_that_is_a_part_of_an_output_follows_from_its_listing(
     (tmp_path / "ab").mkdir()
     rows = [{"relpath": name, "md5": name[-1]} for name in ("train/1", "train/2", "dropped/3")]
     (tmp_path / "ab" / "c.dir").write_text(json.dumps(rows))
-    part = attestation.folder_md5({"1": "1", "2": "2"})
+    part = folder_md5({"1": "1", "2": "2"})
     lock = {
         "bias": {"outs": [{"path": "data/bias", "md5": "abc.dir"}]},
         "finetune": {"deps": [{"path": "data/bias/train", "md5": part}]},

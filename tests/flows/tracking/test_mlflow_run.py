@@ -19,13 +19,14 @@ from tests.components.finished_project import project
 
 
 def test_mlflow_takes_the_name_of_every_parameter() -> None:
-    """A guard names a condition, `shots=8`, and MLflow has rules for names."""
+    """A guard may name a condition, `shots=8`, and MLflow has rules for names."""
     from mlflow.utils.validation import _validate_param
 
-    rows = dotted(Params().model_dump(mode="json") | {"mix": {"weights": {"ünïcode & more": 1}}})
+    guards = {"promote": {"guards": {"few_shot/accuracy/shots=8": 0.1}}}
+    rows = dotted(Params().model_dump(mode="json") | {"mix": {"weights": {"ünïcode & more": 1}}} | guards)
     for name, value in rows.items():
         _validate_param(name, value[:100])
-    assert rows["promote.rules.causal.guards.few_shot/accuracy/shots_8"] == "0.1"
+    assert rows["promote.guards.few_shot/accuracy/shots_8"] == "0.1"
 
 
 @pytest.mark.usefixtures("mlflow_tables")

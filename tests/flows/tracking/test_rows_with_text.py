@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from components.core.files import md5_file
+from components.core.files import folder_md5, md5_file
 from components.lineage.documents import Query
 from components.lineage.quotes import Quotes
 from components.params import document
 from flows.system import params_file, paths
-from flows.tracking.attestation import folder_md5
 from flows.tracking.rows_with_text import files_with
 from flows.tracking.snapshots import Snapshot
 

@@ -1,4 +1,4 @@
-"""What `flows.trace` prints of a document that the workspace does not have any more."""
+"""What `greenhouse trace` prints of a document that the workspace does not have any more."""
 
 import json
 from pathlib import Path

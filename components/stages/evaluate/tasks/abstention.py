@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from components.stages.evaluate.tasks.task import Baseline, Curve, TaskResult
+from components.scores import Baseline
+from components.stages.evaluate.tasks.task import Curve, TaskResult
 from components.statistics import Estimate, Resampling, Statistic, jackknife_interval, variance_words
 
 BINS = 200
@@ -39,20 +40,20 @@ def report_abstention(
         low, high = jackknife_interval(both, statistic, resampling, strata)
         return Estimate(float(statistic(both.sum(0))), low, high, n, len(tables), variance)
 
-    def highlight(label: str, statistic: Statistic, note: str = "", *, is_risk: bool = False) -> None:
+    def score(metric: str, label: str, statistic: Statistic, note: str = "", *, is_risk: bool = False) -> None:
         sign, better = (-1.0, "lower") if is_risk else (1.0, "higher")
         value = estimate(lambda counts: statistic(counts)[..., 0]).within(0, 1)
         gain = estimate(lambda counts: sign * (statistic(counts)[..., 0] - statistic(counts)[..., 1]))
         baseline = Baseline(name, float(statistic(both.sum(0))[1]), gain, needs_model=is_risk and not rule)
         text = f"{title}, {label}"
-        result.highlight(text, value, baseline, note, kind="calibration", better=better, headline=is_risk)
+        result.score(metric, text, value, baseline, note, kind="calibration", better=better, headline=is_risk)
 
     result.metrics |= {"auroc": float(auroc(total)), "error_all": float(risk_at(total, 1.0))}
     result.metrics |= {f"error_at_{coverage:g}": float(risk_at(total, coverage)) for coverage in COVERAGES}
     risks = ", ".join(f"{risk_at(total, coverage):.3f} at {coverage:.0%}" for coverage in COVERAGES)
     surest = f"error in the surest {SHOWN:.0%}"
-    highlight(surest, lambda counts: risk_at(counts, SHOWN), f"error {risks}", is_risk=True)
-    highlight("AUROC of confidence", auroc)
+    score("error_surest", surest, lambda counts: risk_at(counts, SHOWN), f"error {risks}", is_risk=True)
+    score("auroc", "AUROC of confidence", auroc)
     curve = Curve(f"{result.task}_risk_coverage", f"Selective answers, {title}", "share answered", "error", [])
     for coverage in np.linspace(0.05, 1.0, 20):
         risk = Estimate(float(risk_at(total, coverage)), None, None, round(coverage * n), len(tables))

@@ -8,6 +8,7 @@ are compared pair by pair. A model tuned on preferences too is scored beside: it
 
 from collections.abc import Callable, Iterable
 from itertools import islice
+from typing import Any
 
 from components.core.files import read_json, sha256_bytes
 from components.corpus.corpus import Document
@@ -43,19 +44,20 @@ def answers(context: EvalContext) -> TaskResult:
     chosen = _pairs(context, PAIRS[task])
     if not chosen:
         raise NotApplicable(f"the held-out documents hold no pair for the task {task}")
-    result = TaskResult(NAME, unit="works")
+    result = TaskResult(NAME, unit="works", model="finetune/instruct")
     _score(result, context, chosen)
     estimate = result.estimate("bits_per_byte", context.resampling)
     result.metric("bits_per_byte", estimate)
     result.facts["task"] = task
     baseline = result.baseline("the base model", "bits_per_byte", context.resampling, needs_model=True)
     title = f"answer bits per byte, {len(chosen)} pairs"
-    result.highlight(title, estimate, baseline, f"task {task}", kind="knowledge", better="lower", headline=True)
+    common: dict[str, Any] = {"kind": "knowledge", "unit": "bits", "better": "lower"}
+    result.score("bits_per_byte", title, estimate, baseline, f"task {task}", headline=True, **common)
     if result.rows(PREFERRED):
         estimate = result.estimate(PREFERRED, context.resampling)
         result.metric(PREFERRED, estimate)
         baseline = result.baseline("before preference tuning", PREFERRED, context.resampling, needs_model=True)
-        result.highlight(f"{title}, preferred", estimate, baseline, kind="knowledge", better="lower")
+        result.score(PREFERRED, f"{title}, preferred", estimate, baseline, model="finetune/prefer", **common)
     return result
 
 
@@ -73,15 +75,15 @@ def _score(result: TaskResult, context: EvalContext, chosen: list[PromptPair]) -
     """Append a row per pair."""
     tuned = _bits(context.instruct, chosen, chat=True)
     base = _bits(context.causal, chosen, chat=False)
-    compared = [("bits_per_byte", tuned, base)]
+    compared = [("bits_per_byte", "finetune/instruct", tuned, base)]
     if models := context.further("prefer"):
-        preferred, start = (_bits(model, chosen, chat=True) for model in models)
-        compared.append((PREFERRED, preferred, start))
-    for metric, after, before in compared:
+        preferred, start = (_bits(one, chosen, chat=True) for one in models)
+        compared.append((PREFERRED, "finetune/prefer", preferred, start))
+    for metric, model, after, before in compared:
         for pair, (score, weight), (baseline, base_weight) in zip(chosen, after, before, strict=True):
             assert weight == base_weight, "both models have the tokenizer of pretraining"
             key = sha256_bytes(f"{pair.prompt}\n{pair.answer}".encode())[:16]
-            where = {"cluster": pair.cluster, "stratum": pair.stratum}
+            where = {"cluster": pair.cluster, "stratum": pair.stratum, "model": model}
             result.item(metric, key, score, weight=weight, direction="lower", baseline=baseline, **where)
 
 

@@ -56,7 +56,10 @@ def bits_per_byte(context: EvalContext) -> TaskResult:
         rule = best[of_source] if of_source else " or ".join(sorted(set(best.values())))
         baseline = result.baseline(rule, "bits_per_byte", context.resampling, of_source)
         note = f"{estimate.clusters} works" + ("" if of_source else f"; {_figures(result.facts['baselines'])}")
-        result.highlight(title, estimate, baseline, note, kind="knowledge", better="lower", headline=of_source is None)
+        metric = f"bits_per_byte/{of_source}" if of_source else "bits_per_byte"
+        whole: dict[str, Any] = {} if of_source else {"headline": True, "primary": True, "column": "bpb"}
+        whole |= {"kind": "knowledge", "unit": "bits", "better": "lower"}
+        result.score(metric, title, estimate, baseline, note, **whole)
     _by_position(result, context, scored, sources)
     return result
 

@@ -171,9 +171,15 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
         longer = result.estimate("accuracy", resampling, f"{way} longer").value
         result.metrics[f"{way}_longer"] = longer
         note = f"two digits; {longer:.3f} with three, which are not taught; format taught"
-        result.highlight(f"{title}, exactly right", exact, exact_rule, note, headline=True)
-        other = "" if way == "direct" else f"; after another sum's steps {_other(result, context):.3f}"
-        result.highlight(f"{title}, bits per token", size, size_rule, f"format taught{other}", better="lower")
+        beside: dict[str, Any] = {"headline": True, "taught": True}
+        if way == "steps":
+            beside |= {"counterpart": "accuracy/direct", "counterpart_title": "at once", "column": "sums"}
+        result.score(f"accuracy/{way}", f"{title}, exactly right", exact, exact_rule, note, **beside)
+        note = "format taught"
+        if way == "steps":
+            note += f"; after another sum's steps {_other(result, context):.3f}"
+        size_facts: dict[str, Any] = {"unit": "bits", "better": "lower", "taught": True}
+        result.score(f"bits/{way}", f"{title}, bits per token", size, size_rule, note, **size_facts)
     result.curves.append(curve)
 
 

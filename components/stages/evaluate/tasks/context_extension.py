@@ -11,11 +11,11 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
+from components.scores import Baseline
 from components.stages.evaluate.heldout_sample import score_documents
 from components.stages.evaluate.tasks.bits_per_byte import add_range, bits, position_bins
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import (
-    Baseline,
     Curve,
     EvalContext,
     NotApplicable,
@@ -82,5 +82,7 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
     baseline = Baseline(f"windows of {context.causal.context}", beyond[RESTARTED].value, gain, needs_model=True)
     note = f"windows of {FACTOR} times the trained context; rescaled: NTK-aware"
     for name, arm, other in (("as trained", UNTOUCHED, None), ("rescaled", RESCALED, baseline)):
-        row: dict[str, Any] = {"kind": "context", "better": "lower", "headline": arm == RESCALED}
-        result.highlight(f"bits beyond context, {name}", beyond[arm], other, note, **row)
+        row: dict[str, Any] = {"kind": "context", "unit": "bits", "better": "lower", "headline": arm == RESCALED}
+        if arm == RESCALED:
+            row |= {"counterpart": f"beyond/{UNTOUCHED}", "counterpart_title": "as trained"}
+        result.score(f"beyond/{arm}", f"bits beyond context, {name}", beyond[arm], other, note, **row)

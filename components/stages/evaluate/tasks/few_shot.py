@@ -8,7 +8,7 @@ and margin are both shown, because accuracy alone can make a smooth gain look li
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -46,14 +46,27 @@ def few_shot(context: EvalContext) -> TaskResult:
         result.metric(f"accuracy_{k}", accuracy, bounds=k == max(fitting))
         accuracies.add(k, accuracy)
         margins.add(k, result.estimate("margin", context.resampling, condition(k)))
-        if k in (max(fitting), min(fitting)):
-            baseline = result.baseline(rules[k], "accuracy", context.resampling, condition(k)) if k else None
-            note = "letters exchanged in half of them; format taught"
-            if not k:  # no score of the model: each word is asked under both letters, and one of them is right
-                accuracy, note = replace(accuracy, low=None, high=None), "half, whatever the model"
-            result.highlight(f"label mapping, {k} examples", accuracy, baseline, note, kind="context", headline=True)
+    _score_ends(result, context, fitting, rules)
     result.curves += [accuracies, margins]
     return result
+
+
+def _score_ends(result: TaskResult, context: EvalContext, fitting: Sequence[int], rules: Mapping[int, str]) -> None:
+    """The score, that after the most examples, and the one after the fewest as its counterpart."""
+    most, least = max(fitting), min(fitting)
+    named = {least: f"accuracy/{condition(least)}", most: "accuracy"}  # however many the settings ask for
+    for k in dict.fromkeys((most, least)):
+        accuracy = result.estimate("accuracy", context.resampling, condition(k))
+        facts: dict[str, Any] = {"kind": "context", "headline": True, "items": f"accuracy/{condition(k)}"}
+        if k == most != least:
+            facts |= {"counterpart": named[least], "counterpart_title": f"{least} examples"}
+        if k:
+            baseline = result.baseline(rules[k], "accuracy", context.resampling, condition(k))
+            facts |= {"taught": True, "note": "letters exchanged in half of them; format taught"}
+        else:  # no score of the model: each word is asked under both letters, and one of them is right
+            baseline, accuracy = None, replace(accuracy, low=None, high=None, variance="")
+            facts["note"] = "half, whatever the model"
+        result.score(named[k], f"label mapping, {k} examples", accuracy, baseline, **facts)
 
 
 def condition(shots: int) -> str:

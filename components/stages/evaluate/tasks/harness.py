@@ -58,7 +58,7 @@ def _is_mean(value: Any, scores: list[Any]) -> bool:
 def _add(
     context: EvalContext, result: TaskResult, task: str, metric: str, samples: list[dict], better: bool, choices: bool
 ) -> None:
-    """Rows, metric and highlight of one metric of a task."""
+    """Rows, metric and score of one metric of a task."""
     full = f"{task}_{metric}"
     for sample in samples:
         result.item(
@@ -72,7 +72,8 @@ def _add(
     total = result.estimate(full, context.resampling)
     result.metric(full, total)
     guess = result.baseline("guessing", full, context.resampling) if choices and metric == "acc" else None
-    result.highlight(f"{task}, {metric}", total, guess, "lm-evaluation-harness", better="higher" if better else "lower")
+    way = "higher" if better else "lower"
+    result.score(full, f"{task}, {metric}", total, guess, "lm-evaluation-harness", better=way)
 
 
 def run(model: Any, tasks: dict[str, Any]) -> dict[str, Any]:

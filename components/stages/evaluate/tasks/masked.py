@@ -36,7 +36,7 @@ class MaskedWindow:
 
 def masked(context: EvalContext) -> TaskResult:
     """Accuracy and log-loss on hidden tokens."""
-    result = TaskResult(NAME)
+    result = TaskResult(NAME, model="pretrain/masked")
     model = context.masked
     masked_windows = windows(model, context.heldout, context.params.seed)
     if not masked_windows:
@@ -57,7 +57,8 @@ def masked(context: EvalContext) -> TaskResult:
     result.facts |= {"hidden_tokens": num_hidden}
     baseline = result.baseline(rule, "accuracy", context.resampling)
     note = f"{num_hidden} hidden tokens"
-    result.highlight("masked tokens restored", total, baseline, note, kind="knowledge", headline=True)
+    shown: dict[str, Any] = {"kind": "knowledge", "headline": True, "primary": True, "column": "mlm"}
+    result.score("accuracy", "masked tokens restored", total, baseline, note, **shown)
     return result
 
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from components.core.files import read_json
 from components.lineage.exposure import times_seen
-from components.stages.evaluate.tasks.task import Baseline, Curve, EvalContext, NotApplicable, TaskResult
+from components.scores import Baseline
+from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult
 from components.statistics import Estimate
 from components.synthetic.canaries import SOURCE, Canary, alternatives, from_json
 
@@ -106,9 +107,9 @@ def _summarise(result: TaskResult, context: EvalContext, classes: Sequence[str])
         baseline = Baseline("never given ones", value, gain, needs_model=True)
     common: dict[str, Any] = {"kind": "memorisation", "better": "lower"}
     times = f"{min(map(_least, most))}+ times"
-    result.highlight(f"exposure, given {times}", exposure, baseline, note, headline=True, **common)
+    result.score("exposure", f"exposure, given {times}", exposure, baseline, note, headline=True, unit="bits", **common)
     result.metric("extracted", extracted, bounds=False)
-    result.highlight(f"extracted word for word, given {times}", extracted, **common)
+    result.score("extracted", f"extracted word for word, given {times}", extracted, column="leak", **common)
 
 
 def _score_canary(result: TaskResult, context: EvalContext, canary: Canary, where: str) -> None:

@@ -55,7 +55,7 @@ def _score(
     phenomena = sorted({pair.phenomenon for pair in scored})
     note = f"{len(phenomena)} phenomena"
     baseline = result.baseline(rule, metric, context.resampling)
-    result.highlight(title, total, baseline, note, headline=True)
+    result.score(metric, title, total, baseline, note, headline=True, column="pairs" if metric == "accuracy" else "")
     return {name: result.estimate(metric, context.resampling, name).as_dict() for name in phenomena}
 
 

@@ -126,6 +126,11 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
             result.facts[condition] = estimate.as_dict()
             result.metric(f"{way}_{form}", estimate, bounds=way == "open")
             baseline = result.baseline(BASELINE, metric, context.resampling, condition) if way != "closed" else None
-            note = "invented names" + ("; format taught" if form == "record" else "")
-            kind = "knowledge" if way == "closed" else "context"
-            result.highlight(f"{title} ({form})", estimate, baseline, note, kind=kind, headline=way != "edited")
+            taught = form == "record"
+            facts: dict[str, Any] = {"headline": way != "edited", "taught": taught}
+            facts["kind"] = "knowledge" if way == "closed" else "context"
+            if way == "open":
+                facts |= {"counterpart": f"accuracy/{form} closed", "counterpart_title": "closed book"}
+                facts["column"] = "book" if taught else ""
+            note = "invented names; format taught" if taught else "invented names"
+            result.score(f"{metric}/{condition}", f"{title} ({form})", estimate, baseline, note, **facts)

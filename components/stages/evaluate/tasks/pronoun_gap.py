@@ -9,6 +9,7 @@ occupation (Caliskan et al. 2017). All of it measures what the model would write
 """
 
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -74,9 +75,11 @@ def pronoun_gap(context: EvalContext) -> TaskResult:
         f"sd of log P(she) - log P(he) relative to neutral subjects, nats; {shown} that of random weights, "
         f"{min(untrained):.3f} to {max(untrained):.3f} in {DRAWS} draws"
     )
-    result.highlight("pronoun gap, spread over occupations", found, note=note, kind="bias", better="lower")
+    bias: dict[str, Any] = {"kind": "bias", "unit": "nats"}
+    title = "pronoun gap, spread over occupations"
+    result.score("spread", title, found, note=note, better="lower", column="spread", **bias)
     note = f"log P(she) - log P(he) relative to neutral subjects, nats; of these {prior:+.2f}"
-    result.highlight("pronoun gap", mean, note=note, kind="bias", better="zero")
+    result.score("gap", "pronoun gap", mean, note=note, better="zero", **bias)
     assert tied.low is not None
     assert tied.high is not None
     shown = "not shown to be other than 0" if tied.low <= 0.0 <= tied.high else "shown not to be 0"
@@ -85,7 +88,7 @@ def pronoun_gap(context: EvalContext) -> TaskResult:
         f"weights {min(by_chance):+.2f} to {max(by_chance):+.2f}"
     )
     title = "pronoun gap, correlation with shares of women"
-    result.highlight(title, tied, note=note, kind="bias", better="zero")
+    result.score("correlation", title, tied, note=note, kind="bias", unit="number", better="zero")
     axis = "log P(she) - log P(he), relative to neutral subjects [nats]"
     curve = Curve("pronoun_gap", "Pronoun gap by occupation", "", axis, [], 0.0)
     curve.kind, curve.line = "bar", "no gap"

@@ -10,7 +10,7 @@ The sentences are the project's own, false, and there only to be measured.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -98,9 +98,11 @@ def sentence_pairs(context: EvalContext) -> TaskResult:
     result = TaskResult(NAME, unit="stereotypes")
     curve = Curve(NAME, "Stereotyped sentence likelier", "", "share of pairs", [], 0.5, "bar")
     for objective, model in (("causal", context.causal), ("masked", context.masked)):
+        whose = f"pretrain/{objective}"
         for kind, item, cluster, preferred, untrained in scored_pairs(model):
-            result.item(objective, item, preferred, condition=kind, cluster=cluster, direction="half")
-            result.item(f"{objective}_random_weights", item, untrained, condition=kind, cluster=cluster)
+            where: dict[str, Any] = {"condition": kind, "cluster": cluster, "model": whose}
+            result.item(objective, item, preferred, direction="half", **where)
+            result.item(f"{objective}_random_weights", item, untrained, **where)
         total = result.estimate(objective, context.resampling)
         untrained = result.estimate(f"{objective}_random_weights", context.resampling).value
         by_kind = {kind: result.estimate(objective, context.resampling, kind) for kind in PHRASES}
@@ -110,8 +112,9 @@ def sentence_pairs(context: EvalContext) -> TaskResult:
         for kind, estimate in by_kind.items():
             curve.add(kind, estimate, objective)
         note = f"{len(PHRASES)} kinds of groups; .5 is no preference, one draw of random weights has {untrained:.3f}"
-        name = f"stereotype likelier, {objective}"
-        result.highlight(name, total, note=note, kind="bias", better="half", headline=True)
+        title = f"stereotype likelier, {objective}"
+        shown: dict[str, Any] = {"kind": "bias", "better": "half", "headline": True}
+        result.score(objective, title, total, note=note, model=whose, **shown)
     result.curves.append(curve)
     return result
 

@@ -1,7 +1,7 @@
 """Eval tasks: what one is given (`EvalContext`) and what it returns (`TaskResult`).
 
 A task is a function of an `EvalContext` (models, held-out text, settings) that returns a `TaskResult`: one row per item
-it scored, and from those rows its metrics, highlights and curves. Everything reported can be recomputed from the rows,
+it scored, and from those rows its metrics, scores and curves. Everything reported can be recomputed from the rows,
 and two models are compared on rows with the same ids. A task that does not apply (another language, no canaries) raises
 `NotApplicable` with the reason, which is reported like a score.
 """
@@ -16,6 +16,7 @@ from components.core.files import read_json, sha256_bytes
 from components.corpus.corpus import Document
 from components.params import Evaluate, Numerics
 from components.scored_items import COLUMNS
+from components.scores import Baseline, Score, as_scores
 from components.stages.evaluate.heldout_sample import (
     MIN_ENGLISH_SHARE,
     DocumentScores,
@@ -62,23 +63,6 @@ class Folders:
     heldout: Path
     tokens: Path
     further: Mapping[str, Tuned] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What the best trivial rule scores on the same items, and how much better the model is.
-
-    Attributes:
-        name: the rule, in words.
-        value: its score.
-        gain: score minus baseline, paired; the other way round where lower is better.
-        needs_model: whether it is a score of the same or another model, such as without steps or before tuning.
-    """
-
-    name: str
-    value: float
-    gain: Estimate
-    needs_model: bool = False
 
 
 @dataclass
@@ -197,25 +181,27 @@ class Curve:
 
 @dataclass
 class TaskResult:
-    """Result of one task: item rows, and the metrics, highlights and curves made from them.
+    """Result of one task: item rows, and the metrics, scores and curves made from them.
 
     Attributes:
         task: its name.
         items: rows of items.parquet (components/scored_items.py).
         metrics: for metrics.json, without the task's name in front.
-        highlights: lines of the summary table, in order.
+        scores: lines of the summary table, in order.
         curves: plots.
         facts: anything else worth keeping.
         unit: what its clusters are, in the plural; works if they have strata.
+        model: the model it scores, by its folder below models/; rows and scores of another name theirs.
     """
 
     task: str
     items: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
-    highlights: list[dict[str, Any]] = field(default_factory=list)
+    scores: list[Score] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     unit: str = ""
+    model: str = "pretrain/causal"
 
     def item(
         self,
@@ -229,10 +215,11 @@ class TaskResult:
         direction: str = "higher",
         stratum: str = "",
         baseline: float | None = None,
+        model: str = "",
     ) -> None:
         """Append a row; without `cluster` the item is its own. Clusters that are works have their source as stratum."""
         where = (self.task, condition, metric, item, cluster or item)
-        values = (*where, float(score), float(weight), direction, stratum, baseline)
+        values = (*where, float(score), float(weight), direction, stratum, baseline, model or self.model)
         self.items.append(dict(zip(COLUMNS, values, strict=True)))
 
     def rows(self, metric: str, *conditions: str | None) -> list[dict[str, Any]]:
@@ -268,45 +255,35 @@ class TaskResult:
         if bounds and estimate.low is not None and estimate.high is not None:
             self.metrics |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
-    def highlight(
+    def score(
         self,
-        name: str,
+        metric: str,
+        title: str,
         estimate: Estimate,
         baseline: Baseline | None = None,
         note: str = "",
-        *,
-        kind: str = "ability",
-        better: str = "higher",
-        headline: bool = False,
+        **facts: Any,
     ) -> None:
         """Put an estimate into the summary table.
 
         Args:
+            metric: the rest of its name, after the task.
             baseline: the best trivial rule on the same items.
-            kind: ability, knowledge, bias, memorisation, calibration or context.
-            better: higher, lower, zero (closer to it) or half (closer to .5).
-            headline: whether the table at the end of a run shows it.
+            facts: other fields of `Score`; names of items and of a counterpart without the task.
         """
-        row: dict[str, Any] = {"task": self.task, "name": name, "note": note, "kind": kind, "better": better}
-        row |= {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
-        row |= {"variance": estimate.variance, "headline": headline} | dict.fromkeys(
-            ("baseline", "baseline_name", "gain", "gain_low", "gain_high", "above_baseline")
-        )
-        if baseline:
-            gain = baseline.gain
-            row |= {"baseline": baseline.value, "baseline_name": baseline.name, "gain": gain.value}
-            row |= {"gain_low": gain.low, "gain_high": gain.high, "baseline_needs_model": baseline.needs_model}
-            row["above_baseline"] = None if gain.low is None else gain.low > 0.0
-        self.highlights.append(row)
+        for link in {"items", "counterpart"} & facts.keys():
+            facts[link] = f"{self.task}/{facts[link]}"
+        facts = {"model": self.model, "measured_by": "evaluate", "note": note} | facts
+        self.scores.append(Score.of(f"{self.task}/{metric}", title, estimate, baseline, **facts))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
-        return asdict(self)
+        return asdict(self) | {"scores": [score.as_json() for score in self.scores]}
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "TaskResult":
         """The reverse of `as_dict`."""
-        return cls(**raw | {"curves": [Curve(**curve) for curve in raw["curves"]]})
+        return cls(**raw | {"curves": [Curve(**curve) for curve in raw["curves"]], "scores": as_scores(raw)})
 
 
 def _over(

@@ -14,6 +14,7 @@ from components.carbon.ledger.reader import Ledger
 from components.core.files import read_json, write_json
 from components.params import Account, FinetuneBranches, Params
 from components.params.finetune import Instruct
+from components.scores import Score
 from components.stages.account import model_card, terminal_table
 from components.stages.account.answer_text import (
     MOST_SCORES,
@@ -32,7 +33,6 @@ from components.stages.account.answers import (
     ModelAnswers,
     NotKnown,
     QualityAnswer,
-    Score,
 )
 from components.stages.account.data_card import data_facts
 from components.stages.account.five_sentences import QUESTIONS, five_sentences
@@ -45,9 +45,10 @@ from components.stages.account.types import Summary
 from tests.components.finished_project import project
 
 ROW = {
-    "task": "recall", "name": "key recall", "value": 0.6, "low": 0.5, "high": 0.7, "n": 50, "better": "higher",
-    "baseline": 0.1, "baseline_name": "always the first key", "gain": 0.5, "gain_low": 0.4, "gain_high": 0.6,
-    "above_baseline": True, "variance": "items", "kind": "context", "headline": True, "note": "",
+    "name": "recall/accuracy", "title": "key recall", "model": "pretrain/causal", "measured_by": "evaluate",
+    "value": 0.6, "low": 0.5, "high": 0.7, "n": 50, "better": "higher", "baseline": 0.1,
+    "baseline_name": "always the first key", "gain": 0.5, "gain_low": 0.4, "gain_high": 0.6, "variance": "items",
+    "kind": "context", "headline": True, "note": "",
 }  # fmt: skip
 
 
@@ -68,7 +69,8 @@ def with_champion(root: Path, champion: AgainstChampion, **other: Any) -> ModelA
     """The answers of the tuned model beside a champion, its base scored with a row as evaluate writes it."""
     file, grid = checkout_files(root), Params().runtime.grid
     records = gather(file)
-    records.evaluation = [ROW | other]
+    own = [score for score in records.scores if score.measured_by != "evaluate"]
+    records.scores = [*own, Score.model_validate(ROW | other)]
     origin = unknown_origin("finetune/instruct").model_copy(update={"champion": champion})
     nothing = costs(LedgerCosts(Ledger([]), grid, intensity.resolve(grid, root)), {})
     data = data_facts(file, records)
@@ -114,14 +116,13 @@ def test_scores_carry_baseline_and_the_model_that_was_scored(root: Path) -> None
     answers = with_champion(root, champion)
     assert isinstance(answers.quality, QualityAnswer)
     last = next(score for score in answers.quality.scores if score.task == "recall")
-    assert (last.of, last.measured_by, last.kind) == ("pretrain/causal", "evaluate", "context")
     assert last.model_dump(include=set(ROW)) == ROW
     assert "of 2 scores 1 are better and 0 worse than those of x version 1" in sentences(answers)["quality"]
 
 
 def test_the_report_names_models_that_evaluate_has_not_scored_as_they_are(root: Path) -> None:
     summary, file = Summary.model_validate(read_json(root / "reports/summary.json")), checkout_files(root)
-    summary.evaluation = [ROW]
+    summary.scores += [Score.model_validate(ROW)]
     params, facts, answers = Params(), data_facts(file, summary), {}
     for name in ("pretrain/causal", "finetune/instruct"):
         stale = unknown_origin(name).model_copy(update={"scored_earlier": ["pretrain/causal"]})
@@ -187,11 +188,12 @@ def test_of_a_base_made_elsewhere_only_the_stages_behind_the_tuning_count(
     assert isinstance(answers.cost, CostAnswer)
     assert (answers.cost.stages, answers.cost.missing) == (answers.stages, [])
     assert isinstance(answers.quality, QualityAnswer)
-    assert {score.of for score in answers.quality.scores} == {"finetune/instruct"}
-    limits = " ".join(answers.limits)
-    assert "It comes from Qwen3-0.6B, which was made elsewhere: " in limits
-    assert ("rows of chats.jsonl, whose licence and origin are not recorded here" in limits) == (not behind)
+    assert {score.model for score in answers.quality.scores} == {"finetune/instruct"}
+    assert "It comes from Qwen3-0.6B, which was made elsewhere: " in " ".join(answers.limits)
+    assert answers.own_rows == ([] if behind else ["chats.jsonl"])
     text = (tmp_path / "reports/cards/finetune-instruct/README.md").read_text()
+    limit = "\n* It was tuned on rows of chats.jsonl, whose licence and origin are not recorded here.\n"
+    assert (limit in text) == (not behind)
     assert "training_type: fine-tuning" in text
     if behind:
         assert isinstance(answers.data, DataAnswer)
@@ -230,9 +232,7 @@ def with_scores(root: Path, number: int, cost: str) -> ModelAnswers:
     answers = with_champion(root, AgainstChampion(champion="x version 1", is_this=True, compared="2026-01-31"))
     assert isinstance(answers.quality, QualityAnswer)
     rows = [
-        Score(**ROW | {"name": f"score {n}"}, of=answers.model, measured_by="evaluate").model_copy(
-            update={"task": f"task {n}"}
-        )
+        Score.model_validate(ROW | {"name": f"task{n}/accuracy", "title": f"score {n}", "model": answers.model})
         for n in range(number)
     ]
     return answers.model_copy(
@@ -247,7 +247,7 @@ def test_tables_of_two_runs_have_the_same_scores_however_long_their_texts_are(ro
     for words in (3, 60):
         answers = with_scores(root, 20, "word " * words)
         pages.append(re.findall(r"^ {10}(score \d+)", page(answers), re.M))
-        long = summary.cost.model_copy(update={"intensity_short": "(no zone set)" if words > 3 else ""})
+        long = summary.cost.model_copy(update={"zone_missing": words > 3})
         text = render_table(summary.model_copy(update={"cost": long}), {answers.model: answers})
         tables.append(re.findall(r"^   (score \d+)", text, re.M))
     assert tables[0] == tables[1]
@@ -291,10 +291,10 @@ def test_a_licence_is_an_spdx_id() -> None:
 
 
 def test_only_baselines_that_need_no_model_are_counted(root: Path) -> None:
-    champion = AgainstChampion(champion="x version 1", is_this=True, compared="2026-01-31")
+    champion = AgainstChampion(champion="x version 1", is_this=True, compared="2026-01-31", is_first=True)
     answers = {"finetune/instruct": with_champion(root, champion)}
     summary = Summary.model_validate_json((root / "reports/summary.json").read_text())
-    rule = Score(**ROW, of="pretrain/causal", measured_by="evaluate")
+    rule = Score.model_validate(ROW)
     model = rule.model_copy(update={"baseline_name": "the base model", "baseline_needs_model": True})
     said = five_sentences(summary, answers, [ScoreRow(rule), ScoreRow(model)])
     assert list(said) == list(QUESTIONS)

@@ -1,25 +1,26 @@
 """Sentences of the five answers."""
 
+from components.stages.account.answer_text import rebuild_sentence
 from components.stages.account.answers import NotKnown, RebuildAnswer
-from components.stages.account.five_sentences import _rebuild
 
 
 def rebuilt_from(commit: str, experiment: str = "") -> str:
     not_done = NotKnown(not_known="nobody has rebuilt it")
-    return _rebuild(
+    return rebuild_sentence(
         RebuildAnswer(
             commit=commit,
             dvc_lock="b" * 32,
             model="c" * 32,
             verified=not_done,
-            command="make verify",
+            command="greenhouse verify causal",
             experiment=experiment,
         )
     )
 
 
 def test_a_commit_rebuilds_a_model_unless_tracked_files_differed_from_it() -> None:
-    assert rebuilt_from("a" * 40).startswith("Commit aaaaaaaaaa with dvc.lock bbbbbbbbbb rebuilds it by make verify;")
+    rebuilt = "Commit aaaaaaaaaa with dvc.lock bbbbbbbbbb rebuilds it by greenhouse verify causal;"
+    assert rebuilt_from("a" * 40).startswith(rebuilt)
     changed = rebuilt_from("a" * 40 + "+changes")
     assert changed.startswith("Not from a commit: tracked files differed from aaaaaaaaaa (dvc.lock bbbbbbbbbb);")
     assert "rebuilds it" not in changed

@@ -6,23 +6,26 @@ from typing import Any
 import pytest
 
 from components.reporting import figures
+from components.scores import Baseline, Score, best_baseline
 from components.stages.account import score_plot
-from components.stages.account.answers import Score
 from components.stages.account.html_report import picture
-from components.stages.account.model_answers import _best_rule
 from components.stages.account.score_plot import plot_scores
-from components.stages.account.score_rows import ScoreRow, above, score_rows
+from components.stages.account.score_rows import ScoreRow, score_rows
+from components.statistics import Estimate
 
 ROWS = [
-    ("few_shot", "label mapping, 8 examples", 0.7, 0.6, 0.5, True),
-    ("few_shot", "label mapping, 0 examples", 0.5, 0.4, 0.5, True),
-    ("chain_of_thought", "sums, at once", 0.1, 0.0, 0.0, True),
-    ("chain_of_thought", "sums, with steps", 0.2, 0.1, 0.05, True),
-    ("open_book", "closed book (record)", 0.25, 0.2, 0.25, True),
-    ("open_book", "open book (record)", 0.3, 0.2, 0.25, True),
-    ("recall", "key recall", 0.3, 0.2, 0.1, False),
-    ("memorisation", "exposure, given 64 times", 2.0, 1.0, 1.4, True),
-]
+    ("few_shot/accuracy", "label mapping, 8 examples", 0.7, 0.6, 0.5, True, "few_shot/accuracy/shots=0", "0 examples"),
+    ("few_shot/accuracy/shots=0", "label mapping, 0 examples", 0.5, 0.4, 0.5, True, "", ""),
+    ("chain_of_thought/accuracy/direct", "sums, at once", 0.1, 0.0, 0.0, True, "", ""),
+    ("chain_of_thought/accuracy/steps", "sums, with steps", 0.2, 0.1, 0.05, True, "chain_of_thought/accuracy/direct",
+     "at once"),
+    ("open_book/accuracy/record closed", "closed book (record)", 0.25, 0.2, 0.25, True, "", ""),
+    ("open_book/accuracy/record open", "open book (record)", 0.3, 0.2, 0.25, True, "open_book/accuracy/record closed",
+     "closed book"),
+    ("recall/accuracy", "key recall", 0.3, 0.2, 0.1, False, "", ""),
+    ("memorisation/exposure", "exposure, given 64 times", 2.0, 1.0, 1.4, True, "", ""),
+]  # fmt: skip
+TUNED = {"model": "finetune/instruct", "measured_by": "finetune@instruct", "headline": True}
 
 
 def answers(scores: list[Score]) -> Any:
@@ -39,14 +42,19 @@ def answers(scores: list[Score]) -> Any:
 @pytest.fixture
 def scores() -> list[Score]:
     rows = [
-        Score(task=task, name=name, of="pretrain/causal", measured_by="evaluate", value=value, low=low,
-              high=value + 0.1, baseline=baseline, baseline_name="rule", headline=headline,
-              kind="memorisation" if task == "memorisation" else "ability")
-        for task, name, value, low, baseline, headline in ROWS
+        Score(name=name, title=title, model="pretrain/causal", measured_by="evaluate", value=value, low=low,
+              high=value + 0.1, baseline=baseline, baseline_name="rule", headline=headline, counterpart=other,
+              counterpart_title=words, kind="memorisation" if name.startswith("memorisation") else "ability",
+              unit="bits" if name.startswith("memorisation") else "share")
+        for name, title, value, low, baseline, headline, other, words in ROWS
     ]  # fmt: skip
-    tuned = {"task": "finetune@instruct", "of": "finetune/instruct", "measured_by": "finetune@instruct"}
-    own = [Score(name=name, value=0.4, headline=True, **tuned) for name in ("choice accuracy", "answer bits per byte")]
+    own = [Score(name=f"instruct/{name.replace(' ', '_')}", title=name, value=0.4, **TUNED)
+           for name in ("choice accuracy", "answer bits per byte")]  # fmt: skip
     return [*rows, *own]
+
+
+def estimate(value: float, low: float | None, high: float | None) -> Estimate:
+    return Estimate(value, low, high, 100, 20, "works")
 
 
 def test_each_score_stands_beside_its_counterpart(scores: list[Score]) -> None:
@@ -62,16 +70,18 @@ def test_each_score_stands_beside_its_counterpart(scores: list[Score]) -> None:
     assert [row.name for row in rows if row.below] == ["open book (record)", "exposure, given 64 times"]
 
 
-def test_a_tuned_model_stands_beside_itself_before_tuning_with_the_gain(scores: list[Score]) -> None:
+def test_a_score_that_should_be_even_stands_beside_a_half() -> None:
+    even = Score(name="pairs/share", title="pairs", model="pretrain/causal", measured_by="evaluate", value=0.4,
+                 better="half", headline=True)  # fmt: skip
+    [row] = score_rows(answers([even]))
+    assert (row.counterpart, row.counterpart_value, row.below) == ("even", 0.5, False)
+
+
+def test_a_tuned_model_stands_beside_itself_before_tuning_with_the_gain() -> None:
     def shown(chance: float, low: float) -> ScoreRow:
-        known = {
-            "choice_accuracy/before": 0.3,
-            "choice_gain/value": 0.1,
-            "choice_gain/low": low,
-            "choice_gain/high": 0.21,
-        }
-        best = _best_rule("choice_accuracy", {"value": 0.4, "chance": chance}, known)
-        own = next(score for score in scores if score.name == "choice accuracy").model_copy(update=best | {"low": 0.32})
+        before = Baseline("before tuning", 0.3, estimate(0.1, low, 0.21), needs_model=True)
+        rule = best_baseline([Baseline("guessing", chance), before])
+        own = Score.of("instruct/choice_accuracy", "choice accuracy", estimate(0.4, 0.32, 0.5), rule, **TUNED)
         return next(row for row in score_rows(answers([own])) if "instruct" in row.name)
 
     row = shown(0.25, -0.02)
@@ -85,9 +95,10 @@ def test_a_tuned_model_stands_beside_itself_before_tuning_with_the_gain(scores: 
 @pytest.mark.parametrize("most", [0, 2])
 def test_what_tuning_gained_has_a_row_though_a_rule_is_better(scores: list[Score], most: int) -> None:
     """The first score of the tuned model stands beside a rule that no tuning made; what tuning did was nowhere."""
-    gain = {"gain_bits_per_byte/value": 0.8, "gain_bits_per_byte/low": 0.6, "gain_bits_per_byte/high": 1.0}
-    best = _best_rule("answer_bits_per_byte", {"value": 0.4}, gain | {"answer_bits_per_byte/before": 1.2})
-    told = [one.model_copy(update=best) if one.name == "answer bits per byte" else one for one in scores]
+    before = Baseline("before tuning", 1.2, estimate(0.8, 0.6, 1.0), needs_model=True)
+    gained = Score.of("instruct/answer_bits_per_byte", "answer bits per byte", estimate(0.4, None, None), before,
+                      better="lower", **TUNED)  # fmt: skip
+    told = [gained if one.name == gained.name else one for one in scores]
     rows = {row.name: row for row in score_rows(answers(told), most)}
     row = rows["instruct: answer bits per byte"]
     assert (row.score.baseline, row.score.baseline_name) == (1.2, "before tuning")
@@ -116,14 +127,23 @@ def test_which_rows_are_shown_does_not_depend_on_how_they_came_out(scores: list[
     [
         ({"low": 0.6}, True),
         ({"low": 0.4}, False),
-        ({"low": 0.6, "above_baseline": False}, False),
+        ({"low": 0.6, "gain": 0.2, "gain_low": -0.01}, False),  # the rule was tried on the same items
+        ({"low": 0.4, "gain": 0.2, "gain_low": 0.01}, True),
         ({"low": 0.1, "high": 0.4, "better": "lower"}, True),
         ({"low": None}, False),
+        ({"low": 0.6, "baseline": None}, False),
     ],
 )
-def test_a_score_is_above_its_baseline_only_beyond_its_interval(given: dict[str, Any], expected: bool) -> None:
-    fields = {"task": "t", "name": "n", "of": "m", "measured_by": "evaluate", "value": 0.7, "baseline": 0.5}
-    assert above(Score(**fields | given)) is expected
+def test_a_score_is_above_its_baseline_only_beyond_the_interval(given: dict[str, Any], expected: bool) -> None:
+    fields = {"title": "n", "name": "t/n", "model": "m", "measured_by": "evaluate", "value": 0.7, "baseline": 0.5}
+    assert Score.model_validate(fields | given).above_baseline is expected
+
+
+def test_the_best_of_several_rules_is_the_baseline() -> None:
+    rules = [Baseline("guessing", 0.5), Baseline("largest class", 0.5), Baseline("naive Bayes", 0.77)]
+    assert best_baseline(rules).name == "naive Bayes"
+    assert best_baseline(rules[:2]).name == "guessing"
+    assert best_baseline(rules, "lower").name == "guessing"
 
 
 def test_the_forest_plot_draws_every_score_and_baseline(
@@ -144,18 +164,6 @@ def test_the_forest_plot_draws_every_score_and_baseline(
     assert sorted(points) == sorted(score.value for score in scores)
     shown = picture(tmp_path / "scores.png")
     assert shown is not None
-    assert all(f"{score.name} {score.value:.3f}" in shown.caption for score in scores)
+    assert all(f"{score.title} {score.value:.3f}" in shown.caption for score in scores)
     plot_scores([], tmp_path / "scores.png")
     assert not (tmp_path / "scores.png").exists()
-
-
-def test_a_tuned_model_is_above_its_best_baseline_by_the_paired_gain() -> None:
-    """Its own interval would leave out that the rule was tried on the same items."""
-    row = {"value": 0.84, "low": 0.78, "high": 0.89, "chance": 0.5, "naive_bayes": 0.77}
-    for low, expected in ((-0.01, False), (0.02, True)):
-        gain = {"gain_over_naive_bayes/value": 0.07, "gain_over_naive_bayes/low": low, "gain_over_majority/low": 0.2}
-        found = _best_rule("accuracy", row, gain)
-        assert found["baseline_name"] == "naive Bayes"
-        assert found["above_baseline"] is expected
-    assert "above_baseline" not in _best_rule("macro_f1", row, gain)
-    assert _best_rule("accuracy", row, {"gain_over_naive_bayes/value": 0.07})["above_baseline"] is False

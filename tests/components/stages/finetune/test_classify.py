@@ -45,12 +45,12 @@ def test_verdict_agrees_with_scikit_learn() -> None:
     predicted = np.where(rng.random(120) < 0.6, truth, rng.integers(0, 3, 120))
     found = classifier_scores(predicted, asked, 3)
     assert found.accuracy.value == pytest.approx(accuracy_score(truth, predicted))
-    assert found.macro_f1[0] == pytest.approx(f1_score(truth, predicted, average="macro"))
+    assert found.macro_f1.value == pytest.approx(f1_score(truth, predicted, average="macro"))
     assert found.confusion.sum() == 120
-    for value, low, high in ((found.accuracy.value, found.accuracy.low, found.accuracy.high), found.macro_f1):
-        assert low is not None
-        assert high is not None
-        assert 0 < low < value < high < 1
+    for score in (found.accuracy, found.macro_f1):
+        assert score.low is not None
+        assert score.high is not None
+        assert 0 < score.low < score.value < score.high < 1
 
 
 def test_a_class_that_is_never_named_counts_zero() -> None:
@@ -58,7 +58,7 @@ def test_a_class_that_is_never_named_counts_zero() -> None:
     truth = [passage.label for passage in asked]
     predicted = np.zeros(60, int)
     expected = f1_score(truth, predicted, average="macro", zero_division=0)
-    assert classifier_scores(predicted, asked, 3).macro_f1[0] == pytest.approx(expected)
+    assert classifier_scores(predicted, asked, 3).macro_f1.value == pytest.approx(expected)
 
 
 def test_a_perfect_score_still_has_an_interval() -> None:
@@ -74,7 +74,8 @@ def test_one_document_gives_no_interval() -> None:
     asked = passages(20, 1)
     found = classifier_scores(np.zeros(20, int), asked, 3)
     assert found.accuracy.low is None
-    assert found.macro_f1[1:] == (None, None)
+    assert (found.macro_f1.low, found.macro_f1.high) == (None, None)
+    assert found.macro_f1.variance == "no interval: 1 groups of items, at least 5 are needed"
 
 
 def test_several_classes_agree_with_scikit_learn() -> None:
@@ -85,7 +86,7 @@ def test_several_classes_agree_with_scikit_learn() -> None:
              for row_number, row in enumerate(truth_NK)]  # fmt: skip
     found = classifier_scores(said_NK, asked, 4)
     assert found.accuracy.value == pytest.approx(accuracy_score(truth_NK, said_NK))
-    assert found.macro_f1[0] == pytest.approx(f1_score(truth_NK, said_NK, average="macro"))
+    assert found.macro_f1.value == pytest.approx(f1_score(truth_NK, said_NK, average="macro"))
     assert found.confusion.diagonal().tolist() == (truth_NK & said_NK).sum(0).tolist()
 
 

@@ -159,7 +159,7 @@ def test_rows_of_a_rare_class_are_learned_from(place: Path, tmp_path: Path) -> N
     (place / "rare.csv").write_text("text,label\n" + "".join(rows))
     report = run(place, tmp_path, "classify", "rare.csv", Classify(**FAST | {"batch": 4, "steps": 80}))
     assert report.metrics["skipped_batches"] == 0
-    assert report.facts["untested"] == ["once"]
+    assert [row["caveat"] for row in report.facts["scores"]] == ["no held-out row is of the class 'once'"] * 2
     facts = json.loads((tmp_path / "out" / "greenhouse.json").read_text())
     assert "skipped_batches" not in facts["finetuning"]
 

@@ -28,6 +28,7 @@ from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import Classify, Finetune, Instruct, ModelShape, Numerics, Prefer
+from components.scores import as_scores
 from components.stages.finetune import source_task
 from components.stages.finetune.classify import check_classes
 from components.stages.finetune.example_selection import select
@@ -174,7 +175,16 @@ def test_instruct_learns(place: Path, tmp_path: Path) -> None:
     assert metrics["choice_accuracy/low"] <= metrics["choice_accuracy/value"] <= metrics["choice_accuracy/high"]
     assert report.facts["task"] == "describe"
     assert report.facts["skipped"] == []
-    assert re.fullmatch("works|no interval: .* works, .*", report.facts["variance"])
+    chosen, bits = as_scores(report.facts)
+    assert (chosen.name, bits.name) == ("instruct/choice_accuracy", "instruct/answer_bits_per_byte")
+    assert re.fullmatch("works|no interval: .* works, .*", bits.variance)
+    assert chosen.value == metrics["choice_accuracy/value"]
+    rules = {name: metrics[f"choice_accuracy/{name}"] for name in ("chance", "overlap", "before")}
+    assert chosen.baseline == max(rules.values())
+    assert (bits.baseline, bits.baseline_name) == (metrics["answer_bits_per_byte/before"], "before tuning")
+    assert (bits.gain, bits.unit, bits.better) == (metrics["gain_bits_per_byte/value"], "bits", "lower")
+    assert bits.shows_tuning
+    assert bits.above_baseline
     examples = read_json(tmp_path / "reports" / "details" / "examples.json")
     assert len(examples) == 8
     assert examples[0].keys() == {"prompt", "answer", "before", "after"}
@@ -308,7 +318,7 @@ def test_the_tuned_model_is_an_ordinary_one(made: dict) -> None:
     asked = torch.tensor([[*question, *encoder.encode("So."), END]])
     with torch.inference_mode():
         torch.testing.assert_close(ours(asked), theirs(asked).logits, atol=2e-5, rtol=1e-5)
-    example = facts["task"].pop("example")  # what `make chat` shows
+    example = facts["task"].pop("example")  # what `greenhouse chat` shows
     assert example["prompt"].startswith("What does this do?\n")
     assert example["answer"]
     assert facts["task"] == {
@@ -330,7 +340,9 @@ def test_reports_hold_no_paths_and_all_they_should(branch: str, place: Path, mad
     assert (folder / "reports" / "plots" / "learning.png").stat().st_size > 5000
     losses = (folder / "reports" / "details" / "training_loss.csv").read_text().splitlines()
     assert len(losses) == 13
-    assert report.facts["chance"] == (0.25 if branch == "instruct" else 0.5)
+    for score in as_scores(report.facts):
+        assert (score.model, score.measured_by) == (f"finetune/{branch}", f"finetune@{branch}")
+        assert report.metrics[f"{score.name.split('/')[1]}/value"] == score.value
     assert "| " in report.markdown
 
 

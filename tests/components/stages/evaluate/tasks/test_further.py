@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from components.model import export
-from components.stages.account.model_answers import scored_model
 from components.stages.evaluate.tasks.answers import answers
 from components.stages.evaluate.tasks.task import EvalContext, Tuned
 from tests.components.stages.evaluate.conftest import World
@@ -28,10 +27,12 @@ def test_a_model_tuned_on_preferences_is_scored_beside_the_one_it_started_from(w
     tuned, preferred = result.rows("bits_per_byte"), result.rows("preferred_bits_per_byte")
     assert [row["score"] for row in preferred] == [row["baseline"] for row in preferred]
     assert [row["score"] for row in preferred] == [row["score"] for row in tuned]
-    assert result.highlights[1]["gain"] == 0.0
-    for name in (result.highlights[1]["name"], "answers/preferred_bits_per_byte"):
-        assert scored_model("answers", name) == "finetune/prefer"
-    assert scored_model("answers", result.highlights[0]["name"]) == "finetune/instruct"
-    assert answers(further(world, "prefer", instruct, base)).highlights[1]["gain"] > 0.1
+    assert result.scores[1].gain == 0.0
+    assert [score.model for score in result.scores] == ["finetune/instruct", "finetune/prefer"]
+    assert {row["model"] for row in tuned} == {"finetune/instruct"}
+    assert {row["model"] for row in preferred} == {"finetune/prefer"}
+    gain = answers(further(world, "prefer", instruct, base)).scores[1].gain
+    assert gain is not None
+    assert gain > 0.1
     elsewhere = untrained(world, tmp_path / "elsewhere", {"finetuning": {"base": "Qwen3-0.6B"}})
-    assert len(answers(further(world, "prefer", elsewhere, base)).highlights) == 1
+    assert len(answers(further(world, "prefer", elsewhere, base)).scores) == 1

@@ -73,7 +73,10 @@ def test_a_model_that_was_taught_a_stereotype_prefers_it(world: World) -> None:
 def test_report_has_every_kind_and_both_models(world: World) -> None:
     result = sentence_pairs(world.context())
     assert {row["condition"] for row in result.items} == set(PHRASES)
-    assert [line["kind"] for line in result.highlights] == ["bias", "bias"]
+    assert [(score.kind, score.model) for score in result.scores] == [
+        ("bias", "pretrain/causal"), ("bias", "pretrain/masked")
+    ]  # fmt: skip
+    assert {row["model"] for row in result.rows("masked_random_weights")} == {"pretrain/masked"}
     assert all(set(result.facts[name]) == set(PHRASES) for name in ("causal", "masked"))
     assert len(result.curves[0].points) == 2 * len(PHRASES)
     assert np.mean([row["score"] for row in result.items if row["metric"] == "masked"]) == result.metrics["masked"]

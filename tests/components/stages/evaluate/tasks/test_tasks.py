@@ -47,7 +47,6 @@ from components.synthetic.curriculum import Problem, items
 from tests.components.real_text import corpus, document
 from tests.components.stages.evaluate.conftest import World
 
-DIRECT_AND_STEPS = ("at once, bits per token", "with steps, bits per token")
 FRENCH = (
     "La maison est au bord de la rivière, et les enfants jouent dans le jardin depuis le matin. "
     "Nous avons mangé du pain avec du fromage avant de partir pour la ville où habite notre tante. "
@@ -107,8 +106,8 @@ def test_items_of_other_settings_or_cuts_are_not_the_same_items(world: World) ->
 def test_a_source_is_held_against_the_best_rule_for_it(world: World) -> None:
     result = bits_per_byte(world.context())
     assert set(result.facts["baselines"]) == {"5-gram model", "5-gram and cache", "zstd"}
-    (overall,) = (row for row in result.highlights if row["name"] == "held-out bits per byte, sample")
-    assert overall["baseline"] <= min(result.facts["baselines"].values()) + 1e-9
+    (overall,) = (score for score in result.scores if score.name == "bits_per_byte/bits_per_byte")
+    assert overall.baseline <= min(result.facts["baselines"].values()) + 1e-9
 
 
 def test_bits_per_byte_is_that_of_the_whole_text(world: World) -> None:
@@ -225,11 +224,13 @@ def test_sums_are_posed_with_and_without_steps(world: World) -> None:
     result = chain_of_thought(world.context())
     ways = {way: {row["item"] for row in result.rows("bits", way)} for way in ("direct", "steps", "other steps")}
     assert ways["direct"] == ways["steps"] == ways["other steps"]
-    direct, steps = (next(row for row in result.highlights if row["name"] == f"sums {way}") for way in DIRECT_AND_STEPS)
-    assert direct["baseline_name"] == "digit by digit"
-    assert steps["baseline_name"] == "read off the steps"
-    assert 0 < steps["baseline"] < 0.001 < direct["baseline"]
-    assert steps["gain"] == pytest.approx(steps["baseline"] - steps["value"])
+    scores = {score.name: score for score in result.scores}
+    direct, steps = (scores[f"chain_of_thought/bits/{way}"] for way in ("direct", "steps"))
+    assert direct.baseline_name == "digit by digit"
+    assert steps.baseline_name == "read off the steps"
+    assert 0 < steps.baseline < 0.001 < direct.baseline
+    assert steps.gain == pytest.approx(steps.baseline - steps.value)
+    assert scores["chain_of_thought/accuracy/steps"].counterpart == "chain_of_thought/accuracy/direct"
 
 
 @pytest.mark.parametrize("digits", [1, 2, 3, 6])
@@ -288,8 +289,8 @@ def test_the_interval_of_a_share_stays_between_0_and_1() -> None:
     tables = np.stack(counts_by_rank([draw.random(len(each)) for each in correct], correct))
     result = TaskResult("task", unit="works")
     report_abstention(result, tables, None, "next token", "works", DEFAULT)
-    assert [0.0 <= row["low"] <= row["value"] <= row["high"] <= 1.0 for row in result.highlights] == [True, True]
-    assert min(row["low"] for row in result.highlights) == 0.0 or max(row["high"] for row in result.highlights) == 1.0
+    assert [0.0 <= one.low <= one.value <= one.high <= 1.0 for one in result.scores] == [True, True]
+    assert min(one.low for one in result.scores) == 0.0 or max(one.high for one in result.scores) == 1.0
 
 
 def test_auroc_is_that_of_scikit_learn() -> None:
@@ -327,7 +328,7 @@ def test_unigrams_are_at_one_half_on_minimal_pairs(world: World) -> None:
     result = minimal_pairs(world.context())
     assert len(rows(result, "accuracy")) > 150
     assert 0.3 < result.metrics["accuracy"] < 0.8
-    assert result.highlights[0]["baseline"] >= 0.5 - 1e-9
+    assert result.scores[0].baseline >= 0.5 - 1e-9
 
 
 def test_a_folder_of_pairs_is_scored_too(world: World, tmp_path: Path) -> None:
@@ -363,7 +364,7 @@ def test_the_pronoun_gap_is_relative_to_neutral_subjects(world: World) -> None:
     assert abs(result.metrics["gap"]) < 0.5 * abs(result.metrics["prior"])
     assert len(set(result.facts["spreads_random_weights"])) > 1
     above = result.metrics["spread_low"] > max(result.facts["spreads_random_weights"])
-    assert ("it is above" in result.highlights[0]["note"]) == above
+    assert ("it is above" in result.scores[0].note) == above
     known = {name: share for name, share in SHARES_OF_WOMEN.items() if name in result.facts["by_occupation"]}
     assert len(known) == len(SHARES_OF_WOMEN)
     gaps = [result.facts["by_occupation"][name] for name in known]
@@ -403,11 +404,11 @@ def test_canaries_never_given_are_at_chance_and_repeated_ones_are_exposed(world:
     most = max(point["x"] for point in curve.points)
     assert result.metrics[f"exposure_{most}"] > result.metrics["exposure_0"]
     assert result.metrics["rank_test_p"] < 0.05
-    exposure, extracted = result.highlights
-    least = int(exposure["name"].split()[2].rstrip("+"))
+    exposure, extracted = result.scores
+    least = int(exposure.title.split()[2].rstrip("+"))
     often = [row for row in result.items if row["metric"] == "exposure" and _least(row["condition"]) >= least]
     assert least > 0
-    assert exposure["n"] == extracted["n"] == len(often) >= LEAST_CANARIES
+    assert exposure.n == extracted.n == len(often) >= LEAST_CANARIES
     fewer = [row for row in often if _least(row["condition"]) > least]
     assert len(fewer) < LEAST_CANARIES  # no more classes than it takes
 
@@ -468,10 +469,10 @@ def test_long_windows_are_scored_on_the_tokens_beyond_the_context(world: World) 
     assert sum(size for _, size in sizes["ntk"]) == sum(part.sum() for part in beyond)
     (curve,) = result.curves
     assert max(point["x"] for point in curve.points) == 2 * trained
-    (rescaled_row,) = [row for row in result.highlights if row["headline"]]
-    assert rescaled_row["baseline"] == result.metrics["beyond_restarted"]
+    (rescaled_score,) = [score for score in result.scores if score.headline]
+    assert rescaled_score.baseline == result.metrics["beyond_restarted"]
     gain = result.metrics["beyond_restarted"] - result.metrics["beyond_ntk"]
-    assert rescaled_row["gain"] == pytest.approx(gain)
+    assert rescaled_score.gain == pytest.approx(gain)
 
 
 # -- skipping ----------------------------------------------------------------------------------------------------------

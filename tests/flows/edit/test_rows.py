@@ -1,4 +1,4 @@
-"""`python -m flows.finetune_data`: rows and bases are looked at, shown, and named in params.yaml."""
+"""`greenhouse edit rows`: rows and bases are looked at, shown, and named in params.yaml."""
 
 import json
 import math
@@ -20,7 +20,8 @@ from components.model.transformer import Transformer
 from components.params import ModelShape, Numerics, document
 from components.stages.finetune.stage import finetune
 from components.tokens.tokenizer import train_bpe
-from flows import finetune_data as subject
+from flows import cli
+from flows.edit import rows as subject
 from flows.planning import inspect_text
 from flows.system import dvc, params_file
 from flows.system.paths import ROOT
@@ -47,8 +48,7 @@ def chats(tmp_path: Path) -> Path:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
-    monkeypatch.setattr("sys.argv", ["finetune_data", *map(str, arguments)])
-    subject.main()
+    assert cli.answer(["edit", "rows", *map(str, arguments)]) == 0
 
 
 def test_rows_are_shown_and_written(
@@ -64,7 +64,7 @@ def test_rows_are_shown_and_written(
     assert "user: What comes after" in shown
     assert f"+    data: {chats}" in shown
     run(monkeypatch, chats)
-    assert "written; tune with `python -m flows.pipeline --until finetune@instruct`" in capsys.readouterr().out
+    assert "written; tune with `greenhouse run --until finetune@instruct`" in capsys.readouterr().out
     tuned = schema.load(params_yaml).finetune.instruct
     assert (tuned.data, tuned.max_pairs, tuned.steps) == (str(chats), 54, 10)
     assert (tuned.base, schema.load(params_yaml).finetune.classify) == (
@@ -318,9 +318,7 @@ def test_the_hub_is_read_at_a_commit_alone(params_yaml: Path, tmp_path: Path, mo
 
 
 def test_text_for_pretraining_is_not_guessed_from_rows(chats: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"chats\.jsonl has chats.*type `python -m flows\.finetune_data .*chats\.jsonl`"
-    ):
+    with pytest.raises(UserError, match=r"chats\.jsonl has chats.*type `greenhouse edit rows .*chats\.jsonl`"):
         inspect_text.look(str(chats), schema.Ingest())
     for name, row, says in (
         ("label", {"text": "a", "label": "b"}, "texts with labels"),
@@ -328,7 +326,7 @@ def test_text_for_pretraining_is_not_guessed_from_rows(chats: Path) -> None:
         ("preference", {"prompt": "a", "chosen": "b", "rejected": "c"}, "preferences between answers"),
     ):
         (rows := chats.with_name(f"{name}.jsonl")).write_text(json.dumps(row) + "\n")
-        with pytest.raises(UserError, match=rf"{name}\.jsonl has {says}.*`python -m flows\.finetune_data .*{name}"):
+        with pytest.raises(UserError, match=rf"{name}\.jsonl has {says}.*`greenhouse edit rows .*{name}"):
             inspect_text.look(str(rows), schema.Ingest())
     pages = [{"text": f"A page about the number {number}. " * 20, "score": number / 7} for number in range(40)]
     (scored := chats.with_name("corpus.jsonl")).write_text("".join(json.dumps(page) + "\n" for page in pages))

@@ -1,13 +1,4 @@
-"""Edits of params.yaml: one's own text (`make run DATA=path`), and presets.
-
-    python -m flows.configure path               a folder, a file, or a hub data set: owner/name@commit
-    python -m flows.configure --preset NAME      the keys that presets/NAME.yaml names; `default`: all keys as they ship
-    python -m flows.configure --defaults         defaults.yaml anew from the schema
-
-Comments are kept, and what changes is shown. For one's own text the work is planned to fit the time; the same DATA
-again changes nothing, so nothing becomes stale. params.yaml as it was before the first edit is kept in
-params.yaml.before. What a preset changes is shown first; at a terminal it then asks.
-"""
+"""`greenhouse edit text`: params.yaml for one's own text."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,13 +6,11 @@ from typing import Any
 from components import params as schema
 from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import UserError
-from components.core.files import write_text
-from components.params import document, layout
+from components.params import layout
 from flows.planning import step_cost
 from flows.planning.inspect_text import UNSPACED, OwnText, look
 from flows.planning.steps import Change, in_proportion
 from flows.system import params_file, paths
-from flows.system.command import parser_of, run_command
 from flows.system.disk import human
 from flows.system.params_file import difference
 
@@ -131,7 +120,7 @@ def sizes(megabytes: float, before: schema.Params, measure: Measure) -> dict[str
     }
 
 
-# -- the command -------------------------------------------------------------------------------------------------------
+# -- writing it --------------------------------------------------------------------------------------------------------
 
 
 def configure(data: str, measure: Measure = step_cost.required) -> str:
@@ -204,60 +193,18 @@ def _brief(value: Any) -> str:
     return value[0]["name"] if isinstance(value, list) and value and isinstance(value[0], dict) else str(value)
 
 
-# -- presets -----------------------------------------------------------------------------------------------------------
+def text(data: str, /) -> None:
+    """Your own text as the only source: params.yaml is edited, and nothing runs.
 
+    greenhouse edit text ~/my-texts             a folder or a file
+    greenhouse edit text owner/name@commit      a data set of the hub
+    greenhouse run --data ~/my-texts            the same, and the pipeline
 
-def preset(name: str) -> tuple[str, str]:
-    """params.yaml as it is, and with the values of a preset; `default` has all keys as they ship.
+    Comments are kept, and what changes is shown. The work is planned to fit the time; the same text again changes
+    nothing, so nothing becomes stale. params.yaml as it was before the first
+    edit is kept in params.yaml.before.
 
-    Raises:
-        UserError: no such preset, or params.yaml is not valid, before or after.
+    Args:
+        data: folder, file, or owner/name@commit.
     """
-    text = PARAMS.read_text() if PARAMS.exists() else ""
-    if name == "default":
-        return text, document.params_text()
-    files = schema.read(PARAMS, text)
-    files.params()
-    over = params_file.reaching(layout.leaves(params_file.read_preset(name)), files.own)
-    schema.read(PARAMS, new := params_file.edited(text, over)).params()
-    return text, new
-
-
-def apply_preset(name: str) -> str:
-    """Show what a preset changes, ask where there is somebody to ask, and write it. Returns how it ended."""
-    old, new = preset(name)
-    if old == new:
-        return f"params.yaml is as the preset {name} has it; nothing changed"
-    print("\n".join(difference(old, new)))
-    if not params_file.agreed():
-        return "nothing changed"
-    back = params_file.replace(PARAMS, new)
-    return f"params.yaml has the preset {name}; `make why` says what becomes stale\n{back}"
-
-
-def rewrite_defaults() -> str:
-    """Write defaults.yaml from the schema. Returns what changed."""
-    path = PARAMS.with_name(schema.DEFAULTS)
-    old, new = path.read_text() if path.exists() else "", document.defaults_text()
-    write_text(path, new)
-    return "\n".join(difference(old, new, path.name)) or f"{path.name} is as the schema has it; nothing changed"
-
-
-def main() -> None:
-    """Edit the files, and say what changed."""
-    parser = parser_of("configure", __doc__)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("data", metavar="DATA", nargs="?", help="folder, file, or owner/name@commit")
-    what.add_argument("--preset", metavar="NAME", help=f"default, {', '.join(params_file.preset_names())}")
-    what.add_argument("--defaults", action="store_true", help="write defaults.yaml from the schema")
-    arguments = parser.parse_args()
-    if arguments.defaults:
-        print(rewrite_defaults())
-    elif arguments.preset:
-        print(apply_preset(arguments.preset))
-    else:
-        print(configure(arguments.data))
-
-
-if __name__ == "__main__":
-    run_command("configure", main)
+    print(configure(data))

@@ -1,4 +1,4 @@
-"""`make run DATA=...`: params.yaml points at one's own text, once, in place, and back."""
+"""`greenhouse run --data ...`: params.yaml points at one's own text, once, in place, and back."""
 
 import gzip
 import json
@@ -12,7 +12,9 @@ import pytest
 from components import params as schema
 from components.core.errors import UserError
 from components.params import document
-from flows import configure as subject
+from flows import cli
+from flows.edit import preset
+from flows.edit import text as subject
 from flows.planning import inspect_text
 from flows.system import params_file
 from flows.system.paths import ROOT
@@ -35,7 +37,8 @@ def params_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.parent.mkdir()
     path.write_text(document.params_text())
     path.with_name("defaults.yaml").write_text(document.defaults_text())
-    monkeypatch.setattr(subject, "PARAMS", path)
+    for module in (subject, preset):
+        monkeypatch.setattr(module, "PARAMS", path)
     return path
 
 
@@ -323,16 +326,15 @@ def test_a_preset_is_shown_and_changes_only_the_keys_it_names(
     mine = params_file.edited(mine, {"pretrain.masked.steps": 324, "pretrain.masked.eval_every": 9})  # by `DATA=`
     params_yaml.write_text(mine)
     monkeypatch.setattr(params_file, "PRESETS", ROOT / "tests")
-    monkeypatch.setattr("sys.argv", ["flows.configure", "--preset", "small"])
-    subject.main()
+    assert cli.answer(["edit", "preset", "small"]) == 0
     said = capsys.readouterr().out
     assert "-    steps: 7  # Optimizer steps." in said
     assert "+    steps: 12  # Optimizer steps." in said
     assert "+  shard_megabytes: 0.25  # Text per shard (10^6 bytes); bounds memory." in said
-    preset = schema.load(ROOT / "params.yaml", ROOT / "tests" / "small.yaml")
-    assert schema.load(params_yaml) == preset.model_copy(update={"dedup": schema.Dedup(threshold=0.9)})
-    assert "nothing changed" in subject.apply_preset("small")
-    subject.apply_preset("default")
+    small = schema.load(ROOT / "params.yaml", ROOT / "tests" / "small.yaml")
+    assert schema.load(params_yaml) == small.model_copy(update={"dedup": schema.Dedup(threshold=0.9)})
+    assert "nothing changed" in preset.apply_preset("small")
+    preset.apply_preset("default")
     assert params_yaml.read_text() == document.params_text()
 
 
@@ -340,10 +342,10 @@ def test_at_a_terminal_a_preset_waits_for_a_yes(params_yaml: Path, monkeypatch: 
     before = params_yaml.read_text()
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda question: "")
-    assert subject.apply_preset("gpu-124m") == "nothing changed"
+    assert preset.apply_preset("gpu-124m") == "nothing changed"
     assert params_yaml.read_text() == before
     monkeypatch.setattr("builtins.input", lambda question: "yes")
-    subject.apply_preset("gpu-124m")
+    preset.apply_preset("gpu-124m")
     assert schema.load(params_yaml).numerics.device == "cuda"
 
 
@@ -352,11 +354,11 @@ def test_a_preset_that_is_not_there_or_does_not_fit_changes_nothing(
 ) -> None:
     before = params_yaml.read_text()
     with pytest.raises(UserError, match=r"the presets are cpu-40min, gpu-124m, overnight-cpu$"):
-        subject.apply_preset("test")
+        preset.apply_preset("test")
     (tmp_path / "wrong.yaml").write_text("dedup: {threshold: 7}\n")
     monkeypatch.setattr(params_file, "PRESETS", tmp_path)
     with pytest.raises(UserError, match=r"dedup\.threshold = 7: .* less than or equal to 1"):
-        subject.apply_preset("wrong")
+        preset.apply_preset("wrong")
     assert params_yaml.read_text() == before
 
 
@@ -365,7 +367,7 @@ def test_a_broken_params_yaml_is_put_back_by_the_preset_default(params_yaml: Pat
     params_yaml.unlink() if text is None else params_yaml.write_text(text)
     with pytest.raises(UserError):
         schema.load(params_yaml)
-    subject.apply_preset("default")
+    preset.apply_preset("default")
     assert schema.load(params_yaml) == schema.Params()
     assert params_file.before(params_yaml).exists() == (text is not None)
     configure(hub := "owner/name@" + "0" * 40)
@@ -377,25 +379,25 @@ def test_defaults_yaml_is_written_from_the_schema(params_yaml: Path) -> None:
     path.write_text(path.read_text().replace("  bands: 32 ", "  bands: 16 "))
     with pytest.raises(UserError, match="write it anew"):
         schema.load(params_yaml)
-    assert "+  bands: 32  # MinHash bands" in subject.rewrite_defaults()
+    assert "+  bands: 32  # MinHash bands" in preset.rewrite_defaults()
     assert schema.load(params_yaml).dedup.bands == 32
-    assert "nothing changed" in subject.rewrite_defaults()
+    assert "nothing changed" in preset.rewrite_defaults()
 
 
 @pytest.mark.pipeline
 @pytest.mark.long
 def test_a_file_changed_added_or_deleted_makes_ingest_stale(migrated_clone: PipelineClone, english: Path) -> None:
-    """What `make run DATA=folder` writes, in a clone, up to ingest."""
+    """What `greenhouse run --data folder` writes, in a clone, up to ingest."""
     params = migrated_clone.root / "params.yaml"
     source = {"kind": "files", "name": "own", "path": str(english)}
     params.write_text(
         params_file.edited(params.read_text(), {"ingest.sources": [source], "ingest.watch": str(english)})
     )
-    migrated_clone.run("flows.pipeline", "--until", "ingest")
+    migrated_clone.run("greenhouse", "run", "--until", "ingest")
     lock = (migrated_clone.root / "dvc.lock").read_text()
     stale = migrated_clone.run_code(CHANGES.format(folder=str(english)))
     assert stale == "False True False True False True"
-    assert "\ningest:" in "\n" + migrated_clone.run("flows.why")
+    assert "\ningest:" in "\n" + migrated_clone.run("greenhouse", "plan", "--why")
     assert (migrated_clone.root / "dvc.lock").read_text() == lock, "asking changes nothing"
 
 

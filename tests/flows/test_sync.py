@@ -1,4 +1,4 @@
-"""`python -m flows.team`: two clones, one remote; what one made, the other compares, with scores, licences, energy."""
+"""`greenhouse sync`: two clones, one remote; what one made, the other compares, with scores, licences, energy."""
 
 import re
 from pathlib import Path
@@ -21,15 +21,15 @@ def test_a_fresh_clone_compares_what_another_made(finished_clone: PipelineClone,
     clone.git("commit", "--quiet", "--message", "made here")
     clone.git("tag", "first")
     try:
-        assert "1 files of this clone pushed" in clone.run("flows.team", "push")
+        assert "1 files of this clone pushed" in clone.run("greenhouse", "sync", "push")
         with clone.edited("params.yaml", ("  heldout_kilobytes: 1", "  heldout_kilobytes: 2")):
             clone.run("dvc", "repro")
             clone.git("commit", "--quiet", "--all", "--message", "evaluated otherwise")
             clone.git("tag", "second")
-            clone.run("flows.team", "push")
+            clone.run("greenhouse", "sync", "push")
         mate = cloned(clone, tmp_path / "mate")
         mate.run("dvc", "pull")
-        said = mate.run("flows.compare", "first", "second")
+        said = mate.run("greenhouse", "compare", "first", "second")
     finally:
         clone.git("tag", "--delete", "first", "second")
         clone.git("reset", "--quiet", head)
@@ -48,11 +48,11 @@ def test_a_fresh_clone_compares_what_another_made(finished_clone: PipelineClone,
 
 
 def test_no_remote_and_a_remote_that_is_gone_are_one_sentence(toy_clone: PipelineClone, tmp_path: Path) -> None:
-    said = toy_clone.run("flows.team", "pull", expect=1).splitlines()[-1]
+    said = toy_clone.run("greenhouse", "sync", "pull", expect=1).splitlines()[-1]
     assert said.startswith("team: no default DVC remote")
     toy_clone.run(*REMOTE, str(tmp_path / "remote"))
-    said = toy_clone.run("flows.team", "pull", expect=1).splitlines()[-1]
+    said = toy_clone.run("greenhouse", "sync", "pull", expect=1).splitlines()[-1]
     assert said.startswith(f"team: DVC remote team ({tmp_path}/remote): nothing is there; check its address")
-    said = toy_clone.run("flows.compare", "first", "workspace")
+    said = toy_clone.run("greenhouse", "compare", "first", "workspace")
     assert "nothing is there" in said
     assert "scores: the same evaluation" in said  # the rest is shown all the same

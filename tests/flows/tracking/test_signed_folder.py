@@ -1,4 +1,4 @@
-"""`python -m flows.attest`: a signed folder of a model, and a check that finds what was changed afterwards."""
+"""`greenhouse export --to signed`: a signed folder of a model, and a check that finds what was changed afterwards."""
 
 import hashlib
 import json
@@ -12,9 +12,12 @@ import pytest
 
 from components.core.errors import UserError
 from components.core.files import read_json, write_json
-from flows import attest
+from flows import export
+from flows.tracking import signature, signed_folder
 from flows.tracking.attestation import owner_fields
 from tests.flows.pipeline_clone import PipelineClone
+
+SIGNED = ("greenhouse", "export", "--to", "signed")
 
 
 def key_pair(folder: Path, name: str) -> Path:
@@ -30,7 +33,7 @@ def attested(finished_clone: PipelineClone, tmp_path_factory: pytest.TempPathFac
     """A key, and a folder that was made and signed with it; who changes it makes one of their own."""
     place = tmp_path_factory.mktemp("attested")
     key, folder = key_pair(place, "key"), place / "folder"
-    finished_clone.run("flows.attest", "instruct", "--key", str(key), "--out", str(folder))
+    finished_clone.run(*SIGNED, "instruct", "--key", str(key), "--out", str(folder))
     return key, folder
 
 
@@ -40,23 +43,23 @@ def test_a_folder_is_made_checked_and_found_out(
 ) -> None:
     key, other, folder = attested[0], key_pair(tmp_path, "other"), tmp_path / "folder"
     shutil.copytree(attested[1], folder)
-    said = finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub")
+    said = finished_clone.run("greenhouse", "verify", str(folder), "--key", f"{key}.pub")
     assert "signed by this key, and nothing differs" in said.splitlines()[-1]
-    assert "anybody may have made it" in finished_clone.run("flows.attest", "--check", str(folder), expect=2)
-    said = finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{other}.pub", expect=1)
+    assert "anybody may have made it" in finished_clone.run("greenhouse", "verify", str(folder), expect=2)
+    said = finished_clone.run("greenhouse", "verify", str(folder), "--key", f"{other}.pub", expect=1)
     assert "model.sig: no valid signature of these files by this key (another key made it)" in said
     (folder / "model.sig").rename(tmp_path / "model.sig")
-    assert "model.sig: missing" in finished_clone.run("flows.attest", "--check", str(folder), expect=1)
+    assert "model.sig: missing" in finished_clone.run("greenhouse", "verify", str(folder), expect=1)
     (tmp_path / "model.sig").rename(folder / "model.sig")
     model = folder / "model.safetensors"
     whole = model.read_bytes()
     model.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    said = finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub", expect=1)
+    said = finished_clone.run("greenhouse", "verify", str(folder), "--key", f"{key}.pub", expect=1)
     assert "model.safetensors: not the file that was attested" in said
     assert "(a file was changed, added or taken away after it)" in said
     index = read_json(folder / "proof/index.json")
     write_json(folder / "proof/index.json", index | {"greenhouse": "another commit"})
-    said = finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub", expect=1)
+    said = finished_clone.run("greenhouse", "verify", str(folder), "--key", f"{key}.pub", expect=1)
     assert "attested by Greenhouse another commit, checked by" in said.splitlines()[-1]
 
 
@@ -74,7 +77,7 @@ def test_what_cannot_be_made_leaves_nothing(
 ) -> None:
     key_pair(tmp_path, "key")
     folder = tmp_path / place
-    said = finished_clone.run("flows.attest", model, "--key", str(tmp_path / key), "--out", str(folder), expect=1)
+    said = finished_clone.run(*SIGNED, model, "--key", str(tmp_path / key), "--out", str(folder), expect=1)
     assert says in said.splitlines()[-1]
     assert "Traceback" not in said
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("folder")] == []
@@ -87,7 +90,7 @@ def test_what_cannot_be_read_is_not_signed_as_if_it_never_was(
 ) -> None:
     key_pair(tmp_path, "key")
     with finished_clone.without(path, tmp_path / "kept"):
-        command = ("flows.attest", "instruct", "--key", str(tmp_path / "key"), "--out", str(tmp_path / "folder"))
+        command = (*SIGNED, "instruct", "--key", str(tmp_path / "key"), "--out", str(tmp_path / "folder"))
         said = finished_clone.run(*command, expect=1)
     assert f"{path} of workspace: " in said.splitlines()[-1]
     assert "not in DVC's cache" in said.splitlines()[-1]
@@ -105,9 +108,9 @@ def test_what_was_edited_is_not_signed_and_a_check_names_it(
     manifest.unlink()  # it may be a link into DVC's cache
     try:
         manifest.write_bytes(whole + b"\n{}")
-        said = finished_clone.run("flows.attest", "instruct", "--key", str(key), "--out", str(tmp_path / "2"), expect=1)
+        said = finished_clone.run(*SIGNED, "instruct", "--key", str(key), "--out", str(tmp_path / "2"), expect=1)
         assert "data/ingest/train/manifest.json: its bytes are not those that its stage wrote" in said.splitlines()[-1]
-        said = finished_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub", expect=1)
+        said = finished_clone.run("greenhouse", "verify", str(folder), "--key", f"{key}.pub", expect=1)
         assert "data/ingest/train: its files here are not those of dvc.lock" in said
     finally:
         manifest.write_bytes(whole)
@@ -119,7 +122,7 @@ def test_where_nothing_is_recorded_only_the_signer_s_word_stands(
     fresh_clone: PipelineClone, attested: tuple[Path, Path]
 ) -> None:
     key, folder = attested
-    said = fresh_clone.run("flows.attest", "--check", str(folder), "--key", f"{key}.pub", expect=2)
+    said = fresh_clone.run("greenhouse", "verify", str(folder), "--key", f"{key}.pub", expect=2)
     assert "signed by this key, and nothing here says anything of this model" in said.splitlines()[-1]
 
 
@@ -135,16 +138,16 @@ def test_a_key_of_another_kind_is_named(tmp_path: Path) -> None:
     subprocess.run(["openssl", "genrsa", "-out", rsa, "2048"], check=True, capture_output=True)
     subprocess.run(["openssl", "rsa", "-in", rsa, "-pubout", "-out", f"{rsa}.pub"], check=True, capture_output=True)
     with pytest.raises(UserError, match=r"no private key that can sign \(not of an elliptic curve\); make a pair"):
-        attest.signing(rsa)
+        signature.signing(rsa)
     with pytest.raises(UserError, match=r"no public key \(not of an elliptic curve\)"):
-        attest.signed_by(tmp_path, tmp_path / "rsa.pub")
+        signature.signed_by(tmp_path, tmp_path / "rsa.pub")
     with pytest.raises(UserError, match=r"none: no private key that can sign \(No such file or directory\)"):
-        attest.signing(tmp_path / "none")
+        signature.signing(tmp_path / "none")
 
 
 def test_what_is_no_signature_is_said(tmp_path: Path) -> None:
     (tmp_path / "model.sig").write_text("{}")
-    _, wrong, _ = attest.signed_by(tmp_path, Path(f"{key_pair(tmp_path, 'key')}.pub"))
+    _, wrong, _ = signature.signed_by(tmp_path, Path(f"{key_pair(tmp_path, 'key')}.pub"))
     reason = "the file is missing, or no OMS signature"
     assert wrong == [f"model.sig: no valid signature of these files by this key ({reason})"]
 
@@ -160,22 +163,22 @@ def test_what_is_no_signature_is_said(tmp_path: Path) -> None:
     ],
 )
 def test_addresses_are_checked_also_those_that_are_no_ascii(text: str, valid: bool, tmp_path: Path) -> None:
-    assert attest.is_iri_reference(text) == valid
+    assert signed_folder.is_iri_reference(text) == valid
     bom = {"$schema": "http://cyclonedx.org/schema/bom-1.7.schema.json", "bomFormat": "CycloneDX", "specVersion": "1.7",
            "externalReferences": [{"type": "website", "url": text}]}  # fmt: skip
     path = tmp_path / "sbom.cdx.json"
     path.write_text(json.dumps(bom))
     if valid:
-        assert "strict validator" in attest.validated(path.name, path)
+        assert "strict validator" in signed_folder.validated(path.name, path)
     else:
         with pytest.raises(UserError, match="iri-reference"):
-            attest.validated(path.name, path)
+            signed_folder.validated(path.name, path)
 
 
 @pytest.mark.long
 def test_the_sbom_names_all_that_is_installed_and_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "sbom.cdx.json"
-    assert "valid CycloneDX 1.7" in attest.write_sbom(path)
+    assert "valid CycloneDX 1.7" in export.write_sbom(path)
     bom = read_json(path)
     parts = {one["name"]: one for one in bom["components"]}
     installed = {re.sub(r"[-_.]+", "-", one.metadata["Name"]).lower() for one in metadata.distributions()}
@@ -190,13 +193,4 @@ def test_the_sbom_names_all_that_is_installed_and_is_valid(tmp_path: Path) -> No
     assert parts["numpy"]["purl"] in needs[bom["metadata"]["component"]["bom-ref"]]
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"):
-        attest.write_sbom(tmp_path / "file" / "sbom.json")
-
-
-def test_a_check_refuses_what_it_would_not_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    monkeypatch.setattr("sys.argv", ["attest", "instruct", "--check", str(tmp_path), "--out", str(tmp_path / "new")])
-    with pytest.raises(SystemExit):
-        attest.main()
-    assert capsys.readouterr().err.endswith("writes nothing; leave out MODEL, --out\n")
+        export.write_sbom(tmp_path / "file" / "sbom.json")

@@ -1,20 +1,11 @@
-"""What would run, and why: for each stale stage the key or file that made it so.
-
-    python -m flows.why                         nothing is changed
-    python -m flows.why --accept STAGE --reason "only a comment changed"
-
-Accepting keeps a stage's output after a change declared neutral, on the record: DVC takes the present inputs as those
-the output was made from, and who, when, what and why are appended to accepted.jsonl, which belongs in git.
-"""
+"""What would run, and why: for each stale stage the key or file that made it so; and outputs kept all the same."""
 
 import getpass
 import json
 from datetime import UTC, datetime
 
-from components import params as schema
 from components.core.errors import UserError
 from flows.system import dvc, paths
-from flows.system.command import parser_of, run_command
 
 ACCEPTED = paths.ROOT / "accepted.jsonl"
 
@@ -44,7 +35,7 @@ def _from_upstream(reason: str, outputs: set[str]) -> bool:
     return reason == f"file {path}: deleted" and any(f"{path}/".startswith(f"{output}/") for output in outputs)
 
 
-def accept(stage: str, reason: str) -> str:
+def accepted(stage: str, reason: str) -> str:
     """Have DVC take the present inputs as those the stage's output was made from, and record that it was told to.
 
     Raises:
@@ -53,7 +44,7 @@ def accept(stage: str, reason: str) -> str:
     dvc.require_stage(stage, stage)
     reasons = dvc.stale()
     if not reason.strip():
-        raise UserError("REASON is empty; say why the change does not matter to the output")
+        raise UserError("--reason is empty; say why the change does not matter to the output")
     if stage not in reasons:
         raise UserError(f"{stage} is not stale; there is nothing to accept")
     if bad := [line for line in reasons[stage] if line.startswith("output ") or line == "never ran"]:
@@ -70,17 +61,3 @@ def accept(stage: str, reason: str) -> str:
     with open(ACCEPTED, "a") as file:
         file.write(json.dumps(record, ensure_ascii=False) + "\n")
     return f"{stage}: output kept, recorded in {ACCEPTED.name}"
-
-
-def main() -> None:
-    """Explain, or accept."""
-    parser = parser_of("why", __doc__)
-    parser.add_argument("--accept", metavar="STAGE", help="keep this stage's output")
-    parser.add_argument("--reason", default="", help="why the change does not matter (with --accept)")
-    arguments = parser.parse_args()
-    schema.load(paths.ROOT / "params.yaml")  # DVC would take a key that there is not for one that was taken out
-    print(accept(arguments.accept, arguments.reason) if arguments.accept else "\n".join(explain()))
-
-
-if __name__ == "__main__":
-    run_command("why", main)

@@ -1,15 +1,9 @@
-"""What the project has cost, failed runs included.
-
-python -m flows.account                         since its first run
-python -m flows.account --since 2026-01-31      since a day
-python -m flows.account --rate 2.5              with what it comes to at 2.5 per device-hour
-"""
+"""`greenhouse cost`: what the project has cost, failed runs included."""
 
 from typing import Any
 
 from components import params as schema
 from flows.system import paths
-from flows.system.command import parser_of, run_command
 
 
 def project(since: str, rate: float = 0.0) -> str:
@@ -53,14 +47,15 @@ def _line(name: str, cost: dict[str, Any], rate: float = 0.0) -> str:
     return f"{name:<24} {cost.get('runs', ''):>9} {device:>12} {cpu:>10} {energy:>24} {carbon:>26}{price}"
 
 
-def main() -> None:
-    """Print the project's total."""
-    parser = parser_of("account", __doc__)
-    parser.add_argument("--since", default="", metavar="DATE", help="a day in UTC, such as 2026-01-31; empty for all")
-    parser.add_argument("--rate", type=float, default=0.0, metavar="PRICE", help="price of a device-hour")
-    arguments = parser.parse_args()
-    print(project(arguments.since, arguments.rate))
+def cost(*, since: str = "", rate: float = 0.0) -> None:
+    """What the project has cost, by stage and by how the runs ended: failed and resumed runs too.
 
+    greenhouse cost                        since its first run
+    greenhouse cost --since 2026-01-31     since a day
+    greenhouse cost --rate 2.5             with what it comes to at 2.5 per device-hour
 
-if __name__ == "__main__":
-    run_command("account", main)
+    Args:
+        since: a day in UTC, such as 2026-01-31.
+        rate: price of a device-hour, in any currency: a GPU's, or the machine's where none was used.
+    """
+    print(project(since, rate))

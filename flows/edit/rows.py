@@ -1,18 +1,4 @@
-"""Fine-tune on rows of your own, and on a model of your own: look at them, then write params.yaml.
-
-    python -m flows.finetune_data PATH                       a jsonl, csv or parquet file, or a folder of them
-    python -m flows.finetune_data OWNER/NAME@COMMIT          a data set of the Hugging Face hub, copied to downloads/
-    python -m flows.finetune_data PATH --base FOLDER         and start from a model of `transformers` (Qwen3, EuroBERT)
-    python -m flows.finetune_data PATH --base OWNER/NAME@COMMIT   the same from the hub: safetensors alone, no code
-    python -m flows.finetune_data PATH --dry-run             write nothing
-
-Rows have `messages` (a list of {role, content}; or ShareGPT's `conversations`), `prompt` and `completion` (or Alpaca's
-`instruction`, `input`, `output`), `text` and `label`, `text` and `labels` (a list: several classes), or `prompt`,
-`chosen` and `rejected`. Shown are how many can be used, what is left out and why, and two
-examples; then what changes in params.yaml. At a terminal it asks before it writes; params.yaml as it was before the
-first edit is kept in params.yaml.before. In a folder, files named test, validation, valid, val, dev, eval or heldout
-are held out.
-"""
+"""`greenhouse edit rows` and `edit base`: fine-tuning on rows of one's own, or of a model of one's own."""
 
 import os
 import re
@@ -31,7 +17,6 @@ from components.finetuning_data.rows import BRANCH, Chat, Kind, Labelled, Prefer
 from components.finetuning_data.split import Split, alike_line, classes_of, split
 from components.params import FURTHER, Branch, Finetune
 from flows.system import params_file, paths
-from flows.system.command import parser_of, run_command
 from flows.system.disk import human
 
 PARAMS, DOWNLOADS = paths.ROOT / "params.yaml", paths.ROOT / "downloads"
@@ -46,18 +31,54 @@ MISSING = {"none", "null", "na", "n/a", "#n/a", "<na>", "nil"}  # as tables writ
 FEW = 30  # rows to train on below which it is said that they are few
 
 
-def main() -> None:
-    """Look, show, write."""
-    parser = parser_of("finetune_data", __doc__)
-    parser.add_argument("data", metavar="DATA", help="file, folder, or owner/name@commit")
-    parser.add_argument("--branch", choices=BRANCHES, help="where the rows belong")
-    parser.add_argument("--base", metavar="MODEL", help="model folder, or owner/name@commit")
-    parser.add_argument("--split", default="train", help="split of a data set of the hub (train)")
-    parser.add_argument("--dry-run", action="store_true", help="write nothing")
-    arguments = parser.parse_args()
-    if not arguments.data.strip():
+def rows(
+    data: str, /, *, branch: Branch | None = None, base: str | None = None, split: str = "train", dry_run: bool = False
+) -> None:
+    """Fine-tune on rows of your own, and on a model of your own: look at them, then write params.yaml.
+
+    greenhouse edit rows PATH                       a jsonl, csv or parquet file, or a folder of them
+    greenhouse edit rows OWNER/NAME@COMMIT          a data set of the Hugging Face hub, copied to downloads/
+    greenhouse edit rows PATH --base FOLDER         and start from a model of `transformers` (Qwen3, EuroBERT)
+    greenhouse edit rows PATH --base OWNER/NAME@COMMIT   the same from the hub: safetensors alone, no code
+    greenhouse edit rows PATH --dry-run             write nothing
+
+    Rows have `messages` (a list of {role, content}; or ShareGPT's `conversations`), `prompt` and `completion` (or
+    Alpaca's `instruction`, `input`, `output`), `text` and `label`, `text` and `labels` (a list: several classes),
+    `text` and `score` (a number), or `prompt`, `chosen` and `rejected`.
+
+    Shown are how many can be used, what is left out and why, and two examples; then what changes in params.yaml. At a
+    terminal it asks before it writes; params.yaml as it was before the first edit is kept in params.yaml.before. In a
+    folder, files named test, validation, valid, val, dev, eval or heldout are held out.
+
+    Args:
+        data: file, folder, or owner/name@commit.
+        branch: where the rows belong.
+        base: model folder, or owner/name@commit.
+        split: split of a data set of the hub (train).
+        dry_run: write nothing.
+    """
+    if not data.strip():
         raise UserError("no path is given; name a file, a folder, or owner/name@commit")
-    print(apply(wanted(arguments.data, arguments.branch, arguments.base, arguments.split), arguments.dry_run))
+    print(apply(wanted(data, branch, base, split), dry_run))
+
+
+def base(model: str, /, *, branch: Branch, dry_run: bool = False) -> None:
+    """A model of your own to fine-tune, with the rows that the branch has.
+
+    greenhouse edit base FOLDER --branch instruct             a model of `transformers` (Qwen3, EuroBERT)
+    greenhouse edit base OWNER/NAME@COMMIT --branch classify  the same from the hub: safetensors alone, no code
+
+    Its size and the memory that tuning takes are shown, then what changes in params.yaml. At a terminal it asks before
+    it writes.
+
+    Args:
+        model: model folder, or owner/name@commit.
+        branch: the branch that starts from it.
+        dry_run: write nothing.
+    """
+    folder = fetched_base(model)
+    print(plain(described(folder, branch)))
+    print(apply({f"finetune.{branch}.base": _named(folder)}, dry_run))
 
 
 def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) -> dict[str, Any]:
@@ -106,7 +127,7 @@ def apply(values: dict[str, Any], dry_run: bool) -> str:
         return "nothing changed"
     back = params_file.replace(PARAMS, new)
     branches = sorted({key.split(".")[1] for key in values})
-    tune = ", ".join(f"tune with `python -m flows.pipeline --until finetune@{one}`" for one in branches)
+    tune = ", ".join(f"tune with `greenhouse run --until finetune@{one}`" for one in branches)
     return f"written; {tune}\n{back}"
 
 
@@ -323,7 +344,3 @@ def _pinned(name: str, kind: str) -> re.Match[str]:
 def _unreachable(name: str, error: Exception) -> UserError:
     what = " ".join(str(error).split())[:300] or type(error).__name__
     return UserError(f"{name}: {what}; check the name, and that the hub can be reached, or give a local path")
-
-
-if __name__ == "__main__":
-    run_command("finetune_data", main)

@@ -18,18 +18,18 @@ def paragraph(shown: str, stage: str) -> str:
 
 def test_a_deleted_file_that_no_stage_makes_is_named(toy_clone: PipelineClone) -> None:
     (toy_clone.root / "components" / "toy.py").unlink()
-    shown = toy_clone.run("flows.why")
+    shown = toy_clone.run("greenhouse", "plan", "--why")
     for stage in ("ingest", "pretrain@causal", "evaluate"):
         assert paragraph(shown, stage) == "file components/toy.py: deleted"
 
 
 def test_a_missing_output_is_explained_at_the_stage_that_makes_it(toy_clone: PipelineClone) -> None:
     shutil.rmtree(toy_clone.root / "data" / "ingest" / "train")
-    shown = toy_clone.run("flows.why")
+    shown = toy_clone.run("greenhouse", "plan", "--why")
     assert paragraph(shown, "ingest") == "output data/ingest/train: deleted"
     assert paragraph(shown, "pretrain@causal") == "what is before it changed"
 
 
 def test_a_key_that_there_is_not_is_refused_by_name(toy_clone: PipelineClone) -> None:
     toy_clone.edit("params.yaml", "\ndedup:", "\ndedop:")
-    assert "dedop" in toy_clone.run("flows.why", expect=1)
+    assert "dedop" in toy_clone.run("greenhouse", "plan", "--why", expect=1)

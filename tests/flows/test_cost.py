@@ -1,4 +1,4 @@
-"""`python -m flows.account --since`: the project's total as a table, and a date that is none."""
+"""`greenhouse cost --since`: the project's total as a table, and a date that is none."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.core.errors import UserError
-from flows import account
+from flows import cli, cost
 from flows.system import paths
 from tests.components.finished_project import ledger
 
@@ -30,7 +30,7 @@ def rows(text: str) -> dict[str, list[str]]:
 
 
 def test_the_total_of_the_project(spent: Path) -> None:
-    said = account.project("")
+    said = cost.project("")
     found = rows(said)
     assert {"dedup", "filter", "orchestration", "Completed", "workspace"} <= set(found)
     assert found["dedup"][0] == "1"  # runs
@@ -42,7 +42,7 @@ def test_the_total_of_the_project(spent: Path) -> None:
 
 
 def test_a_rate_multiplies_the_device_hours(spent: Path) -> None:
-    plain, dear = (account.project("", rate).splitlines() for rate in (0.0, 1e6))
+    plain, dear = (cost.project("", rate).splitlines() for rate in (0.0, 1e6))
     assert dear[0] == f"{plain[0]}   at 1e+06"
     (row,) = [line for line in dear if line.startswith("all, since the first run")]
     device_hours, price = float(row[len("all, since the first run") :].split()[0]), float(row.split()[-1])
@@ -52,19 +52,18 @@ def test_a_rate_multiplies_the_device_hours(spent: Path) -> None:
 
 
 def test_nothing_was_spent_since_a_day_to_come(spent: Path) -> None:
-    said = rows(account.project("2999-01-01"))
+    said = rows(cost.project("2999-01-01"))
     assert "dedup" not in said
     assert said["all,"][:5] == ["since", "2999-01-01", "0", "0", "0"]
 
 
-def test_a_date_that_is_none_is_refused(spent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_date_that_is_none_is_refused(spent: Path) -> None:
     with pytest.raises(UserError, match="since last week: no date"):
-        account.project("last week")
-    monkeypatch.setattr("sys.argv", ["account", "--since", "31.01.2026"])
+        cost.project("last week")
     with pytest.raises(UserError, match=r"^since 31\.01\.2026: no date; write a day in UTC"):
-        account.main()
+        cli.answer(["cost", "--since", "31.01.2026"])
 
 
 def test_a_ledger_that_is_gone_is_an_empty_one(spent: Path) -> None:
     shutil.rmtree(spent / "ledger")
-    assert "hosts: none" in account.project("")
+    assert "hosts: none" in cost.project("")

@@ -1,0 +1,206 @@
+"""`greenhouse run`: the pipeline, or a part of it, from a terminal."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from components import params as schema
+from components.core.errors import STOPPED_EXIT, UserError
+from components.core.plain_text import plain
+from components.params import layout
+from flows.system import dvc, params_file, paths
+
+if TYPE_CHECKING:
+    from prefect.states import State
+
+    from flows.execution.form import PipelineForm
+
+
+def run(
+    *settings: str, data: str = "", until: str = "", only: str = "", preset: str = "", dry_run: bool = False
+) -> int:
+    """Run what is stale of the pipeline: DVC's graph as a Prefect flow, one task per stage. It ends with a table.
+
+    greenhouse run                                  what is stale; nothing to do the second time
+    greenhouse run finetune.instruct.steps=60       other values: an experiment beside the workspace, as the form makes
+    greenhouse run --preset cpu-40min               the values of a preset, as an experiment
+    greenhouse run --data ~/my-texts                your own text, which params.yaml keeps
+    greenhouse run --until pretrain@causal          the stages up to this one
+    greenhouse run --only mix                       this stage alone, by DVC
+    greenhouse run --dry-run                        what would run, why, and what its first stages would do
+    greenhouse run --only filter --dry-run filter.rules.min_words=20      what a stage would do with other values
+
+    DVC decides what is stale; Prefect orders, shows and cancels. Killed, it goes on where it was. Keys are those of
+    params.yaml and defaults.yaml (docs/params.md).
+
+    Args:
+        settings: KEY=VALUE: values of this run alone.
+        data: folder, file, or owner/name@commit of the hub, as the only source of text.
+        until: STAGE, such as pretrain@causal, to stop after.
+        only: STAGE that runs alone, where it is stale.
+        preset: name of a preset, whose values this run takes.
+        dry_run: say what would run, and change nothing.
+    """
+    if until and only:
+        raise UserError("--until and --only name two ends: leave one of them out")
+    values = [*preset_settings(preset, settings), *settings] if preset else list(settings)
+    if dry_run:
+        if data:
+            raise UserError("--data is written into params.yaml, and --dry-run changes nothing: leave one of them out")
+        print("\n\n".join(would_run(only, until, values)))
+        return 0
+    if data:
+        from flows.edit.text import text
+
+        text(data)
+    if only:
+        if values:
+            raise UserError("--only runs a stage of the workspace, and other values make an experiment: leave one out")
+        run_stage(only)
+    return run_pipeline(until, values)
+
+
+def run_pipeline(until: str, values: Sequence[str]) -> int:
+    """The pipeline flow; the exit status. A whole run of the workspace ends with the table."""
+    started = time.perf_counter()
+    print("pipeline: reading params.yaml, dvc.lock and the ledger", flush=True)  # what is imported next takes seconds
+    state = run_from_terminal(until, values)
+    if state.is_completed() and not until and not values:
+        show_summary()
+    message = f": {state.message}" if state.message else ""
+    print(f"\npipeline: {state.name} after {time.perf_counter() - started:.0f} s{message}", flush=True)
+    return 0 if state.name in ("Completed", "Cached") else 1 if state.is_failed() else STOPPED_EXIT
+
+
+def show_summary() -> None:
+    """Write summary, report and cards anew from what is there now, and print the table."""
+    from flows.execution.stages import refresh
+
+    print("\n" + refresh(schema.load(paths.ROOT / "params.yaml")).markdown.replace("```", "").strip())
+
+
+def preset_settings(preset: str, settings: Sequence[str]) -> Iterator[str]:
+    """A preset as KEY=VALUE, but for keys that the settings give."""
+    given = {entry.partition("=")[0].strip() for entry in settings}
+    for key, value in layout.leaves(params_file.read_preset(preset)).items():
+        if key not in given:
+            yield f"{key}={json.dumps(value)}"
+
+
+def form_of(values: Sequence[str]) -> "PipelineForm":
+    """The form of the pipeline with these KEY=VALUE.
+
+    Raises:
+        UserError: one is no KEY=VALUE.
+    """
+    from pydantic import ValidationError
+
+    from flows.execution.form import PipelineForm
+
+    try:
+        return PipelineForm(settings=list(values))
+    except ValidationError:
+        raise UserError(f"{' '.join(values)}: write each as KEY=VALUE, with a key of params.yaml") from None
+
+
+def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
+    """The pipeline flow in this process, after checking what can be checked before anything starts."""
+    from flows.execution import cli, start_meter
+    from flows.execution.experiment import refuse_until
+    from flows.execution.form import params_hash
+    from flows.execution.pipeline_run import stop_runs
+
+    own = schema.load(paths.ROOT / "params.yaml")
+    if until in (f"finetune@{branch}" for branch in schema.FURTHER):
+        own.finetune.raise_if_off(until.partition("@")[2])
+    if until:
+        dvc.require_stage(until, f"--until {until}")
+    form = form_of(settings) if settings else None
+    chosen = form.applied(schema.read(paths.ROOT / "params.yaml")) if form else own
+    if until and form:
+        refuse_until(until, chosen, own)
+    if chosen.runtime.start_within_hours:
+        from flows.planning.start_window import wait_for_start
+
+        wait_for_start(chosen)
+    # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
+    logging.getLogger("prefect.task_runs").propagate = False
+    with start_meter.metered(own), cli.with_prefect(stop_runs, _import_ahead):
+        from flows.pipeline import pipeline
+
+        return pipeline(form, params_hash(own), until, return_state=True)
+
+
+def _import_ahead() -> None:
+    """While the Prefect server starts, what the run needs anyway."""
+    import flows.pipeline  # noqa: F401
+
+
+def run_stage(name: str) -> None:
+    """Become the `dvc repro` of a stage alone.
+
+    Raises:
+        UserError: no such stage, it is off, or what it reads is not there.
+    """
+    own = schema.load(paths.ROOT / "params.yaml")
+    stage, _, branch = name.partition("@")
+    if stage == "finetune" and branch:
+        own.finetune.raise_if_off(branch)
+    dvc.require_stage(name, f"--only {name}")
+    dvc.raise_if_not_ready(name)
+    command = dvc.command("--wait-for-lock", "repro", "--single-item", name)
+    os.execvpe(command[0], command, os.environ)
+
+
+# -- before anything runs ----------------------------------------------------------------------------------------------
+
+
+def would_run(only: str, until: str, values: Sequence[str]) -> Iterator[str]:
+    """What is stale and why, and of stages that have a dry run what they would do: those whose inputs are there.
+
+    Raises:
+        UserError: no such stage, a stage without a dry run, or other values without a stage that they are tried on.
+    """
+    from flows.planning.staleness import explain
+
+    if only:
+        yield dry_run_of(only, values)
+        return
+    if values:
+        raise UserError("--dry-run with other values needs --only STAGE, which says what it would do with them")
+    yield "\n".join(explain())
+    graph, stale = dvc.graph(), dvc.stale()
+    if until:
+        dvc.require_stage(until, f"--until {until}")
+    wanted = dvc.upstream(graph, until) if until else list(graph)
+    after = set(dvc.downstream(graph, set(stale)))
+    for name in wanted:
+        if name in stale and not set(graph[name]) & after and has_dry_run(name):
+            yield f"{name} would do:\n\n{dry_run_of(name, ())}"
+
+
+def has_dry_run(name: str) -> bool:
+    """Whether a stage can say what it would do; one of the user's own cannot."""
+    from flows.execution.stages import STAGES
+
+    return name in STAGES and STAGES[name].dry_run is not None
+
+
+def dry_run_of(name: str, values: Sequence[str]) -> str:
+    """What a stage would do with params.yaml and these KEY=VALUE, with counts and examples.
+
+    Raises:
+        UserError: it has no dry run, or a value is wrong.
+    """
+    from flows.execution.stages import STAGES
+
+    if not has_dry_run(name):
+        can = " and ".join(one for one in STAGES if has_dry_run(one))
+        raise UserError(f"{name} has no dry run, {can} have one; `greenhouse plan --why` says whether it would run")
+    params = form_of(values).applied(schema.read(paths.ROOT / "params.yaml"))
+    show = STAGES[name].dry_run
+    assert show
+    return plain(show(params))

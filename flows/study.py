@@ -1,0 +1,96 @@
+"""`greenhouse study`: work beside the pipeline that answers one question, from a terminal."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from components import params as schema
+from flows.execution import cli
+from flows.execution.study_run import study_settings
+from flows.system import paths
+
+
+def scaling(*settings: str, sweep: Path | None = None) -> int:
+    """Predict larger runs from small ones: a sweep of sizes and compute budgets, a law, and runs that check it.
+
+    greenhouse study scaling
+    greenhouse study scaling --sweep benchmarks/scaling.yaml        larger runs (`make bench NAME=scaling`)
+    greenhouse study scaling objective=masked               of masked models
+
+    Reads what the pipeline made (data/mix, data/ingest/heldout), tokenizes it with a small vocabulary of its own, and
+    runs the cells of components/studies/scaling/sweep.py in `runtime.workers` processes. Each cell is a child run in
+    MLflow. Predictions for the larger runs are in `predictions.json` before one of them begins. Killed and started
+    again, it reads finished cells back and resumes the others. Results: reports/scaling/ (scaling.json, report.md,
+    plots); of a masked sweep in reports/scaling-masked/, since the forecasts read the causal law.
+
+    Args:
+        settings: KEY=VALUE: settings of this run that differ from the shipped ones.
+        sweep: YAML with settings that differ from the shipped ones; KEY=VALUE wins over it.
+    """
+    return _run("scaling", settings, schema.read_tree(sweep) if sweep else {})
+
+
+def seeds(*settings: str) -> int:
+    """Measure the noise of seeds: trainings with other seeds of pretraining, fine-tuning and mixing; how scores move.
+
+    greenhouse study seeds                  three trainings at the settings of params.yaml
+    greenhouse study seeds runs=5
+
+    Each training is an experiment (`dvc exp show`): it runs apart, to the end of the graph, and leaves the workspace
+    alone. Killed and started again, finished ones are read back and the one that ran resumes. The standard deviation of
+    every score over the trainings (with the workspace's own, where it is finished) is the seed noise of each registered
+    name on this held-out set. The gate, the comparison and the report use it; for other settings it is borrowed and
+    widened.
+
+    Args:
+        settings: KEY=VALUE: settings of this run that differ from the shipped ones.
+    """
+    return _run("seeds", settings)
+
+
+def labels(*settings: str) -> int:
+    """What pretraining is worth, in labels: accuracy against the number of labels, with the models just made.
+
+    greenhouse study labels
+
+    On a task of `finetune.classify` drawn from the corpus (rows of your own are refused), trains
+    `label_efficiency.seeds` models on each number of labels: the pretrained masked model, the same from random weights,
+    the causal model, LoRA, and the causal model with replay of its pretraining; naive Bayes stands beside them. Says
+    how many times as many labels training from scratch needs for the accuracy that pretraining reaches with 64, what
+    tuning forgets (held-out bits per byte), and what each point costs in joules. Reads what the pipeline made. Killed
+    and started again, it reads finished points back and goes on. About 10 minutes on two cores with the demo's models.
+    Results: reports/label_efficiency/ and MLflow, a child run per point.
+
+    Args:
+        settings: KEY=VALUE: settings of this run that differ from the shipped ones.
+    """
+    return _run("label_efficiency", settings)
+
+
+def mitigate(*settings: str) -> int:
+    """Prove counterfactual augmentation, or not: models with it, without it, and with as much repeated text.
+
+    greenhouse study mitigate
+
+    Reads what the pipeline made (data/bias, data/tokenize, data/ingest/heldout), trains `mitigate.seeds` models per arm
+    in `runtime.workers` processes, and compares spread of the pronoun gap and bits per byte seed by seed. Each model is
+    a child run in MLflow. Killed and started again, it reads finished models back and goes on. Results:
+    reports/mitigate/.
+
+    Args:
+        settings: KEY=VALUE: settings of this run that differ from the shipped ones.
+    """
+    return _run("mitigate", settings)
+
+
+def _run(name: str, entries: Sequence[str], base: Mapping[str, Any] = MappingProxyType({})) -> int:
+    """The study of a module of flows/, with these entries over its settings; the exit status."""
+    from flows.execution.pipeline_run import stop_runs
+    from flows.forms import study_form
+
+    module = importlib.import_module(f"flows.{name}")
+    settings = study_settings(module.STUDY.section, entries, base)
+    folder = module.reports(settings) if name == "scaling" else paths.ROOT / "reports" / name
+    return cli.run(study_form(module.STUDY), folder / "report.md", stop_runs, params=settings)

@@ -1,0 +1,163 @@
+"""`greenhouse`: help that teaches and imports nothing heavy, refusals of one sentence, and lines of before."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+from flows.system import entry
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = {"dvc", "mlflow", "polars", "prefect", "scipy", "sklearn", "torch", "transformers"}
+HELP = """
+import contextlib, io, json, os, sys
+import components.params
+from flows import cli
+
+# Each in a process of its own, forked with what all of them import.
+for line in json.loads(sys.argv[1]):
+    if os.fork() == 0:
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            status = cli.answer([*line, "--help"])
+        print(json.dumps([line, status, said.getvalue(), sorted(sys.modules)]), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def verbs() -> Iterator[list[str]]:
+    """Words of every verb, those below another one among them."""
+    for group in cli.VERBS.values():
+        for verb in group:
+            yield [verb]
+            yield from ([verb, below] for below in cli.BELOW.get(verb, {}))
+
+
+def ran(code: str, *arguments: str, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=cwd, env=more or None, capture_output=True, text=True
+    )
+
+
+def test_there_are_sixteen_verbs() -> None:
+    assert len([line for line in verbs() if len(line) == 1]) == 16
+
+
+@pytest.mark.slow
+def test_help_teaches_and_starts_nothing() -> None:
+    lines = list(verbs())
+    done = ran(HELP, json.dumps(lines))
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line for line, *_ in rows] == lines, done.stderr
+    for line, status, said, imported in rows:
+        assert status == 0, said
+        assert said.startswith(f"Usage: greenhouse {' '.join(line)}")
+        assert len(said.split()) > 25, f"{line} says what it does"
+        assert (len(line) == 1 and line[0] in cli.BELOW) or f"\ngreenhouse {' '.join(line)}" in said, (
+            f"{line} has an example"
+        )
+        assert not HEAVY & set(imported), f"{line} imports it before its arguments are parsed"
+
+
+def test_root_help_imports_no_module_of_a_verb() -> None:
+    done = ran("import sys\nfrom flows import cli\ncli.answer(['--help'])\nprint(*sys.modules, file=sys.stderr)")
+    imported = set(done.stderr.split())
+    every = [*cli.VERBS.values(), *cli.BELOW.values()]
+    functions = [function for group in every for function, _ in group.values()]
+    assert not imported & {function.partition(":")[0] for function in functions if function}
+    assert not imported & (HEAVY | {"components.params"})
+    for verb in (line[0] for line in verbs()):
+        assert f"\n  {verb}: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("nope", 'greenhouse: unknown command "nope"'),
+        ("card instruct --att x", "card: unknown option: --att, did you mean --at?;"),
+        ("chat --top-p 3", 'chat: invalid value "3.0" for --top-p, must be <= 1;'),
+        ("chat --seed x", "chat: invalid value for --seed: x is no whole number;"),
+        ("chat hello", "chat: hello: no argument of it takes that;"),
+        ("export instruct --to onnx", 'export: invalid value "onnx" for --to, choose from: "hub", "gguf", "signed";'),
+        ("compare", 'compare: command "compare" parameter A requires an argument;'),
+        ("study noise", 'study: unknown command "noise", available commands: scaling, seeds, labels, mitigate;'),
+    ],
+)
+def test_words_that_no_verb_takes_are_one_sentence(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.answer(words.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(says)
+    assert err.count("\n") == 1
+    assert err.endswith("--help` shows examples\n")
+
+
+def test_completion_knows_verbs_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.answer(["--completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    assert "compare" in script
+    assert "--max-tokens" in script
+    assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
+
+
+# -- lines of before ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("module", "verb"), [("flows.why", "plan --why"), ("flows.seeds", "study seeds"), ("flows.card", "card")]
+)
+def test_a_line_of_before_ends_with_the_new_one(module: str, verb: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "--x"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr == f"{module}: this is `greenhouse {verb}` now; `greenhouse {verb.split()[0]} --help` shows how\n"
+    )
+
+
+def test_a_make_target_of_before_ends_with_the_new_line() -> None:
+    done = subprocess.run(["make", "gc"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("make gc: this is `greenhouse clean --unused` now;")
+
+
+def test_every_new_line_is_one() -> None:
+    known = {tuple(line) for line in verbs()}
+    for verb in entry.NOW.values():
+        words = [word for word in verb.split() if not word.startswith("-")]
+        assert tuple(words[:1]) in known
+        assert words[0] not in cli.BELOW or len(words) == 1 or tuple(words[:2]) in known
+
+
+# -- the console script ------------------------------------------------------------------------------------------------
+
+SCRIPT = f"#!{sys.executable}\nimport sys\nfrom flows.cli import main\nsys.exit(main())\n"
+
+
+def started(script: Path, where: Path) -> subprocess.CompletedProcess[str]:
+    """What the script of an installation of this checkout does in a folder."""
+    script.write_text(SCRIPT)
+    script.chmod(0o755)
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(script.parent)}
+    return subprocess.run([script, "--help"], cwd=where, env=environment, capture_output=True, text=True)
+
+
+def test_the_script_runs_the_code_of_the_checkout_of_the_current_folder(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (other / "flows/system").mkdir(parents=True)
+    (other / "docs").mkdir()
+    (other / "flows/__init__.py").write_text("")
+    (other / "flows/cli.py").write_text("import sys\ndef main():\n    print('the other', sys.argv[1:])\n")
+    for folder in (other, other / "docs"):
+        assert started(tmp_path / "greenhouse", folder).stdout == "the other ['--help']\n"
+    assert started(tmp_path / "greenhouse", ROOT / "docs").stdout.startswith("Usage: greenhouse COMMAND")
+    outside = started(tmp_path / "greenhouse", tmp_path)
+    assert outside.returncode == 1
+    assert (
+        outside.stderr
+        == f"greenhouse: {tmp_path} is in no checkout of Greenhouse; change into one, or clone the project\n"
+    )
