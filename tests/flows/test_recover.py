@@ -106,8 +106,10 @@ def test_what_a_kill_left_is_recorded_by_the_next_stage_and_by_verify(migrated_c
     for command in (("dvc", "repro", "ingest"), ("greenhouse", "run", "--until", "ingest")):
         process = migrated_clone.start(*command)
         wait_for_work(migrated_clone)
+        tree = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+        assert psutil.wait_procs(tree, timeout=30)[1] == []
         (left,) = unclosed(migrated_clone)
         log = migrated_clone.run("dvc", "repro", "ingest")
         assert f"closing {left}" in log
