@@ -10,6 +10,7 @@ from components import params as schema
 from components.core.errors import UserError
 from components.core.files import read_json
 from components.params import FURTHER, Evaluate
+from components.reporting.tables import interval, ranged
 from components.scores import as_scores
 from components.stages.account.summary import MODELS
 from flows.system import dvc, paths
@@ -234,10 +235,10 @@ def score_table(rows: list[Any], confidence: float) -> list[str]:
 
 
 def _score_line(row: Any, width: int) -> str:
-    interval = "no interval" if row.low is None else f"[{row.low:+.4f}, {row.high:+.4f}]"
+    gain = interval(row.improvement, row.low, row.high, "+.4f") + (" no interval" if row.low is None else "")
     sure = "" if row.p_holm >= 0.05 else " *"
     left_out = f"  ({row.only_a} items only in A, {row.only_b} only in B: left out)" if row.only_a or row.only_b else ""
-    return f"{row.name:<{width}}  {row.a:>9.4f}  {row.b:>9.4f}  {row.improvement:+.4f} {interval}{sure}{left_out}"
+    return f"{row.name:<{width}}  {row.a:>9.4f}  {row.b:>9.4f}  {gain}{sure}{left_out}"
 
 
 # -- licences ----------------------------------------------------------------------------------------------------------
@@ -285,12 +286,7 @@ def _energy(ledger_costs: Any, one: Snapshot) -> str:
     cost = ledger_costs.cost(Spans(list(within.values())))
     absent = len(wanted) - len({span.stage for span in spans})
     missing = f"; {absent} of {len(wanted)} stages are not in this machine's ledger" if absent else ""
-    return f"{_figure(cost['kwh'], '.6f', 'kWh')}, {_figure(cost['grams'], '.3f', 'gCO2e')}{missing}"
-
-
-def _figure(bounds: list[float], form: str, unit: str) -> str:
-    low, mid, high = (format(value, form) for value in bounds)
-    return f"{mid} {unit} [{low}, {high}]"
+    return f"{ranged(cost['kwh'], 'kWh', '.6f')}, {ranged(cost['grams'], 'gCO2e', '.3f')}{missing}"
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------

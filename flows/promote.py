@@ -1,6 +1,5 @@
 """`greenhouse promote`: whether new models replace the champions, and the alias `champion` for those that do."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +33,7 @@ class Judgement:
     challenger: str
     verdict: Verdict
     override: str = ""
+    withdrawn: str = ""
 
     @property
     def promoted(self) -> bool:
@@ -45,7 +45,8 @@ class Judgement:
         name = f"version {self.challenger} of {self.model}"
         end = f"{name} is champion now" if self.promoted else f"version {self.champion} stays champion"
         by = [f"promoted by override, against the gate: {self.override}"] if self.override else []
-        return [f"{name} against version {self.champion}", *self.verdict.lines(), *by, end]
+        gone = [f"version {self.champion}, the champion, is {self.withdrawn}"] if self.withdrawn else []
+        return [*gone, f"{name} against version {self.champion}", *self.verdict.lines(), *by, end]
 
     def tags(self) -> dict[str, str]:
         """Tags of the challenger's version in MLflow."""
@@ -58,14 +59,16 @@ def run_study(name: str, params: Params, settings: Promotion) -> Path:
     """Ask the gate whether new models replace the champions; each registered model by itself, over works and seeds."""
     challenger, paragraphs = find(settings.challenger), []
     for branch, stage in seed_runs.STAGES.items():
-        rule = params.promote.rules.get(branch)
+        rule, overridden = params.promote.rules.get(branch), False
         if not rule and branch not in settings.override:
             lines = [f"{branch}: {without_rule(branch)}"] if stage in challenger.lock else []
         elif stage not in challenger.lock:
             lines = [f"{branch}: {challenger.name} has no stage {stage}, so there is nothing to judge"]
         else:
-            lines = list(judge_model(challenger, branch, rule, params, settings.override.get(branch, "")))
-        if branch in settings.override and not any(line.startswith("promoted by override") for line in lines):
+            found = judge_model(challenger, branch, rule, params, settings.override.get(branch, ""))
+            lines = [found] if isinstance(found, str) else found.lines()
+            overridden = isinstance(found, Judgement) and bool(found.override)
+        if branch in settings.override and not overridden:
             lines.append(f"the override of {branch} had no effect")
         paragraphs += ["\n".join(f"- {line}" for line in lines)] * bool(lines)
     text = f"# Promotion: {challenger.name}\n\n" + "\n\n".join(paragraphs) + "\n"
@@ -83,11 +86,14 @@ def without_rule(branch: str) -> str:
 
 def judge_model(
     challenger: Snapshot, branch: str, rule: GateRule | None, params: Params, override: str
-) -> Iterator[str]:
-    """The gate's answer on one kind of model, carried out and recorded, as lines; `override` is a reason, or empty."""
+) -> Judgement | str:
+    """The gate's answer on one kind of model, carried out and recorded, or why there is none.
+
+    Args:
+        override: the reason to promote it whatever the gate says, or empty.
+    """
     if why := withdrawn(paths.ROOT, seed_runs.model_of(challenger, branch)):
-        yield f"{branch} of {challenger.name} is {why}, so it is not judged"
-        return
+        return f"{branch} of {challenger.name} is {why}, so it is not judged"
     mlflow, name = mlflow_run.client(), seed_runs.model_name(challenger, branch)
     made = challenger.fingerprints().get(seed_runs.STAGES[branch], "none")
     versions = {row.version: row for row in mlflow.search_model_versions(f"name = '{name}'")}
@@ -95,21 +101,18 @@ def judge_model(
     champions = [version for version in versions if version == champion]
     candidates = [version for version, row in versions.items() if row.tags.get("fingerprint") == made]
     if not candidates or not champions:
-        yield f"{name}: no registered version was made by {challenger.name}" if champions else f"{name}: no champion"
-        return
+        return f"{name}: no registered version was made by {challenger.name}" if champions else f"{name}: no champion"
     if champions[0] in candidates:
-        yield f"{name}: version {champions[0]} is of {challenger.name}, and champion already"
-        return
+        return f"{name}: version {champions[0]} is of {challenger.name}, and champion already"
     version = max(candidates, key=int)
     if rule:
         verdict = _judged(find(f"{name}@champion"), challenger, branch, rule, params)
     else:
         verdict = Verdict("inconclusive", [without_rule(branch)])
-    if why := withdrawn(paths.ROOT, versions[champions[0]].tags.get("dvc.md5")):
-        yield f"version {champions[0]}, the champion, is {why}"
-    judgement = Judgement(name, champions[0], version, verdict, override if verdict.verdict != "promote" else "")
+    why = withdrawn(paths.ROOT, versions[champions[0]].tags.get("dvc.md5"))
+    judgement = Judgement(name, champions[0], version, verdict, override if verdict.verdict != "promote" else "", why)
     carry_out(mlflow, judgement)
-    yield from judgement.lines()
+    return judgement
 
 
 def _judged(champion: Snapshot, challenger: Snapshot, branch: str, rule: GateRule, params: Params) -> Verdict:

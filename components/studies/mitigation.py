@@ -206,7 +206,7 @@ def verdict(effect: Estimate) -> str:
     """The sentence of a report on an effect on the spread (nats)."""
     if effect.low is None or effect.high is None:
         return f"not shown ({effect.variance})"
-    bounds = f"{effect.value:+.2g} [{effect.low:+.2g}, {effect.high:+.2g}] nats, over {effect.variance}"
+    bounds = f"{interval(effect.value, effect.low, effect.high, '+.2g')} nats, over {effect.variance}"
     if effect.low > 0.0:
         return f"not shown, the spread grew: it changes by {bounds}"
     return f"shown: the spread falls by {bounds}" if effect.high < 0.0 else f"not shown: the spread changes by {bounds}"

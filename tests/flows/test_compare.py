@@ -76,7 +76,7 @@ def test_what_a_state_cost_is_told_in_energy_and_carbon(tmp_path: Path) -> None:
     one: Any = SimpleNamespace(fingerprints=lambda: {"dedup": "dedup", "mix": "never-ran"})
     grid = Grid(grams_per_kwh=50.0, pue=2.0)
     ledger_costs = LedgerCosts(read(tmp_path), grid, resolve(grid))
-    said = re.sub(r" \[[^]]*\]", "", _energy(ledger_costs, one))
+    said = re.sub(r" \([^)]*\)", "", _energy(ledger_costs, one))
     kwh, grams = (float(part.split()[0]) for part in said.split(";")[0].split(", "))
     assert said.endswith("; 1 of 2 stages are not in this machine's ledger")
     used = read(tmp_path).select(stage="dedup").energy.mid_kwh

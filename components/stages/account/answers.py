@@ -4,7 +4,9 @@ Whatever shows a model (`greenhouse card`, the report's head, MLflow's descripti
 object. A fact that nobody recorded is `NotKnown` with the reason, never left out.
 """
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, computed_field
 
 from components.scores import Score
 from components.stages.account.types import AccountRecord, ModelFacts, Number, Triple
@@ -190,10 +192,18 @@ class RebuildAnswer(AccountRecord):
 
 
 class LoadAnswer(AccountRecord):
-    """Two lines of Python that load the model; `first` is the command that brings its bytes, if they are not there."""
+    """How Python loads the model: a call of a tool; `first` is the command that brings its bytes, if they are away."""
 
-    lines: list[str] = Field(min_length=2, max_length=2)
+    tool: Literal["Transformers", "MLflow"]
+    call: str
     first: str = ""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def lines(self) -> list[str]:
+        """Two lines of Python."""
+        needed = {"Transformers": "from transformers import pipeline", "MLflow": "import mlflow"}
+        return [needed[self.tool], f"model = {self.call}"]
 
 
 class ModelAnswers(AccountRecord):

@@ -36,7 +36,6 @@ def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: 
         unknown = "Not known: no model has been trained here yet."
         return dict.fromkeys(QUESTIONS, unknown) | {"cost": cost_sentence(summary)}
     answer = answers[name]
-    tool, call = answer.load.lines[0].split()[1], answer.load.lines[1]
     others = [one for one in answers if one != name and one.replace("/", "@") not in answer.stages]
     own = "" if any(stage.startswith("pretrain@") for stage in answer.stages) or not others else name
     return {
@@ -44,7 +43,7 @@ def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: 
         "cost": cost_sentence(summary) + (f" {_cost_of(answer)}" if own else ""),
         "quality": known(answer.quality, lambda quality: _quality(quality, rows, own)) + _earlier(answers),
         "rebuild": rebuild_sentence(answer.rebuild),
-        "load": f"with {tool.capitalize()}: {call.removeprefix('model = ')}.",
+        "load": f"with {answer.load.tool}: {answer.load.call}.",
     }
 
 

@@ -82,9 +82,8 @@ def files_behind(file: Files, stages: Collection[str]) -> Files:
 def load_answer(model: str, where: str, first: str = "") -> LoadAnswer:
     """How `transformers` loads a model folder, or MLflow a registered model (`models:/...`)."""
     if where.startswith("models:"):
-        return LoadAnswer(lines=["import mlflow", f'model = mlflow.transformers.load_model("{where}")'], first=first)
-    call = f'model = pipeline("{MODELS[model]}", model="{where}")'
-    return LoadAnswer(lines=["from transformers import pipeline", call], first=first)
+        return LoadAnswer(tool="MLflow", call=f'mlflow.transformers.load_model("{where}")', first=first)
+    return LoadAnswer(tool="Transformers", call=f'pipeline("{MODELS[model]}", model="{where}")', first=first)
 
 
 def unknown_origin(model: str) -> ModelOrigin:
