@@ -12,7 +12,7 @@ from flows.system.entry import enter_checkout, refuse_line_of_before
 from flows.system.missing_package import report_missing_packages
 
 refuse_line_of_before(sys.orig_argv)
-enter_checkout()
+enter_checkout(sys.orig_argv)
 report_missing_packages()  # before the first import of what Python itself does not have
 
 from flows.system.environment import apply_environment  # noqa: E402

@@ -35,9 +35,13 @@ def say_new_line(old: str, verb: str) -> NoReturn:
     sys.exit(2)
 
 
-def enter_checkout() -> None:
-    """Have the console script run the code of the checkout that holds the current folder, not where it is installed."""
-    if Path(sys.argv[0]).name != "greenhouse":
+def enter_checkout(line: Sequence[str]) -> None:
+    """Have the console script run the code of the checkout that holds the current folder, not where it is installed.
+
+    Args:
+        line: of this process, interpreter first: a worker of a pool has the `sys.argv` of its parent.
+    """
+    if len(line) < 2 or Path(line[1]).name != "greenhouse":
         return
     here = Path.cwd()
     root = next((folder for folder in (here, *here.parents) if (folder / "flows/cli.py").is_file()), None)

@@ -45,6 +45,9 @@ def test_gc_keeps_the_workspace_and_tags(toy_clone: PipelineClone) -> None:
     before = cached(toy_clone)
     said = toy_clone.run("greenhouse", "clean", "--unused", expect=1)
     assert "objects of DVC's cache" in said
+    assert "MLflow's models that nothing names any more: `greenhouse clean --unused`" in toy_clone.run(
+        "greenhouse", "clean"
+    )
     assert cached(toy_clone) == before
     toy_clone.run("greenhouse", "clean", "--unused", YES="1")
     assert 0 < cached(toy_clone) < before
