@@ -43,15 +43,10 @@ def with_prefect(stop: Stop = _nothing_runs, meanwhile: Callable[[], None] = lam
     with prefect_server(server_ended, meanwhile) as url:
         from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-        from flows.execution.prefect_log import drain
-
         with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             recovery.recover()
             os.environ["PREFECT_API_URL"] = url
-            try:
-                yield
-            finally:
-                drain()
+            yield
 
 
 def _terminate(*_: Any) -> None:

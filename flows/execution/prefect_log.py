@@ -1,4 +1,4 @@
-"""What Prefect's log says of a run: each thing once, and before the process ends."""
+"""What Prefect's log says of a run: each thing once."""
 
 import logging
 
@@ -21,12 +21,3 @@ def is_news(record: logging.LogRecord) -> bool:
 def say_once() -> None:
     """Leave out of runs' logs what is no news."""
     logging.getLogger("prefect.flow_runs").addFilter(is_news)
-
-
-def drain() -> None:
-    """Send what Prefect still holds back, while its server is there: at exit it would wait a minute for one."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-
-    for service in (APILogWorker, EventsWorker):
-        service.drain_all(timeout=10)

@@ -1,10 +1,11 @@
-"""A Prefect server of our own for the length of one command, where none runs.
+"""A Prefect server of our own for the length of one command, to the end of its process, where none runs.
 
 Prefect would start one by itself, but such a server outlives a killed parent, and every child would start another.
 Ours dies with its parent, stands behind flows/serving/access_control.py with a login of its own, and its address and
 login are put into the environment, so that the stages and their flows share it.
 """
 
+import atexit
 import os
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from components.core.errors import UserError
@@ -130,11 +131,15 @@ def prefect_server(
     make_logins(key, prefect=True, mlflow=False)
     process, url = _start(log, key)
     try:
-        os.environ["PREFECT_API_URL"] = url
-        meanwhile()
-        if not healthy(f"{url}/health", 90, process):
-            raise UserError(f"the Prefect server did not start; see {log}")
-        _require_login(url)
+        with ExitStack() as failing:
+            failing.callback(_stop, process)
+            os.environ["PREFECT_API_URL"] = url
+            meanwhile()
+            if not healthy(f"{url}/health", 90, process):
+                raise UserError(f"the Prefect server did not start; see {log}")
+            _require_login(url)
+            failing.pop_all()
+        atexit.register(_stop, process)  # before that, at this process's end, Prefect sends what it holds back
         if on_end:
             threading.Thread(target=_report_end, args=(process, closing, on_end, log), daemon=True).start()
         with _as_client(url):
@@ -144,12 +149,16 @@ def prefect_server(
         for name in names:
             os.environ.pop(name, None)
         os.environ.update(before)
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+
+
+def _stop(process: subprocess.Popen) -> None:
+    """End a server: asked first, killed after ten seconds."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _start(log: Path, key: str) -> tuple[subprocess.Popen, str]:
