@@ -298,8 +298,7 @@ def paired_difference(
     """Compare two models on the items both have, metric by metric; all conditions of a task are pooled.
 
     Args:
-        items_a, items_b: `details/items.parquet` of the evaluate stage (columns: its tasks/task.py); of several runs of
-            one setting, an item's score is the mean over them.
+        items_a, items_b: `details/items.parquet` (scored_items.py); of several runs an item's score is the mean.
         resampling: confidence, and resamples of the tests.
 
     Returns:
@@ -349,18 +348,16 @@ def difference(name: str, rows_a: Rows, rows_b: Rows, resampling: Resampling = D
     )
     total, gain = table.sum(0), _gain(a[0]["direction"])
     value_a, value_b, better = float(total[0] / total[1]), float(total[2] / total[3]), float(gain(total[None])[0])
-    low: float | None
-    high: float | None
-    low, high, p, spread = None, None, 1.0, Spread(better, 0.0, 0.0)
+    ends: tuple[float | None, float | None] = (None, None)
+    p, spread = 1.0, Spread(better, 0.0, 0.0)
     shift = table[:, 2] / total[3] - table[:, 0] / total[1]
     if len(table) >= MIN_CLUSTERS:
         spread = Spread.of(table, gain, table[:, 1], strata)
-        low, high = spread.interval(resampling.confidence)
+        ends = spread.interval(resampling.confidence)
         p = sign_flip_p(shift, resampling) if np.any(shift) else 1.0
     counts = (len(shared), len(table), len(rows_a) - len(shared), len(rows_b) - len(shared))
-    errors = spread.error, spread.freedom
-    whose = b[0].get("model") or a[0].get("model") or ""
-    return Difference(name, a[0]["direction"], value_a, value_b, better, low, high, p, p, *counts, *errors, whose)
+    errors, whose = (spread.error, spread.freedom), b[0].get("model") or a[0].get("model") or ""
+    return Difference(name, a[0]["direction"], value_a, value_b, better, *ends, p, p, *counts, *errors, whose)
 
 
 def _gain(direction: str) -> Statistic:

@@ -17,7 +17,8 @@ def test_a_model_is_compared_with_its_champion_on_the_tasks_that_score_it(monkey
     now, champion = Snapshot("workspace", "workspace", held), Snapshot("greenhouse-causal-2@champion", "run", held)
     monkeypatch.setattr(snapshots, "find", lambda name: champion)
     row = SimpleNamespace(a=0.2, b=0.4, improvement=0.2, low=0.1, high=0.3, p_holm=0.01)
-    rows = [SimpleNamespace(name=name, **vars(row)) for name in ("recall/accuracy", "sentence_pairs/masked")]
+    models = {"recall/accuracy": "pretrain/causal", "sentence_pairs/masked": "pretrain/masked"}
+    rows = [SimpleNamespace(name=name, model=model, **vars(row)) for name, model in models.items()]
     monkeypatch.setattr(compare, "differences", lambda a, b: (rows, []))
     against = champions.against_champion(now, "pretrain/causal", Params())
     assert (against.champion, against.is_this) == ("greenhouse-causal-2 version 3", False)
