@@ -9,7 +9,8 @@ from prefect.exceptions import FailedRun, ParameterTypeError, SignatureMismatchE
 from components import params as schema
 from components.core.errors import UserError
 from components.params import document, layout
-from flows import terminal
+from flows import run
+from flows.execution import cli
 from flows.execution.form import FIELDS, PipelineForm, params_hash
 from flows.forms import STUDIES, form_of
 from flows.pipeline import pipeline as flow_of_pipeline
@@ -143,20 +144,20 @@ def test_the_same_value_twice_and_another_for_one_branch_are_no_contradiction() 
 def test_in_a_terminal_a_setting_that_is_none_is_refused_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(terminal.dvc, "graph", dict)
-    monkeypatch.setattr(terminal.cli, "with_prefect", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr(run.dvc, "graph", dict)
+    monkeypatch.setattr(cli, "with_prefect", lambda *_: pytest.fail("started"))
     with pytest.raises(UserError, match=r"no such key; did you mean pretrain\.common\.seed\?"):
-        terminal.run_from_terminal("", ["pretrain.causal.sed=5"])
+        run.run_from_terminal("", ["pretrain.causal.sed=5"])
 
 
 def test_an_experiment_that_should_end_early_is_refused_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It ran to its end, and nobody said that `until` was not heeded."""
-    monkeypatch.setattr(terminal.dvc, "require_stage", lambda *_: None)
-    monkeypatch.setattr(terminal.cli, "with_prefect", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr(run.dvc, "require_stage", lambda *_: None)
+    monkeypatch.setattr(cli, "with_prefect", lambda *_: pytest.fail("started"))
     with pytest.raises(UserError, match="until mix: changed values make an experiment, which always runs to the end"):
-        terminal.run_from_terminal("mix", ["mix.seed=5"])
+        run.run_from_terminal("mix", ["mix.seed=5"])
     form = PipelineForm(settings=["mix.seed=5"])
     refused = flow_of_pipeline.fn(form, params_hash(OWN), "mix")
     assert refused.is_failed()
