@@ -1,6 +1,8 @@
 """What people see of a stage that a pipeline runs: its events in the terminal and in Prefect, as they come."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -61,18 +63,25 @@ class StageView:
         text = f"{event['done']:,} of {total:,} {event['unit']}, {event['time']}  {event['note']}{event['budget']}"
         percent = 100.0 * min(1.0, event["done"] / total)
         self._logger.info(progress_line(event))
-        try:
+        with self._harmless():
             if self._bar:
                 update_progress_artifact(self._bar, percent, text)
             else:
                 made = create_progress_artifact(percent, key=f"progress-{self._key}", description=text)
                 self._bar = cast(UUID, made)  # no coroutine outside of one
-        except Exception as error:  # the picture of the work must not take the work down with it
-            self._screen.show(self.name, f"Prefect: no progress shown: {type(error).__name__}: {error}")
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """The picture of the work must not take the work down with it."""
+        try:
+            yield
+        except Exception as error:
+            self._screen.show(self.name, f"Prefect: not shown there: {type(error).__name__}: {error}")
 
     def end(self, report: Path, outcome: str) -> None:
         """The stage is over: no bar any more, and its report in Prefect if it completed and wrote one."""
         self._screen.end(self.name)
         if outcome == "Completed" and report.exists():
             text = report.read_text(encoding="utf-8")
-            create_markdown_artifact(text, key=self._key, description=f"Report of {self.name}")
+            with self._harmless():
+                create_markdown_artifact(text, key=self._key, description=f"Report of {self.name}")
