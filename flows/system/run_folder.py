@@ -231,7 +231,7 @@ def _link(source: str | Path, target: str | Path) -> None:
 def open_runs(closed: set[str] | None = None) -> list[RunFolder]:
     """Runs without the mark of their end; those that have it are added to `closed`, and not looked at when in it."""
     closed = set() if closed is None else closed
-    names = {folder.name for folder in paths.RUNS.iterdir()} if paths.RUNS.is_dir() else set()
+    names = {file.parent.name for file in paths.RUNS.glob("*/run.json")}  # one without is only just being opened
     runs = [RunFolder(name) for name in sorted(names - closed)]
     closed |= {run.name for run in runs if run.closed}
     return [run for run in runs if run.name not in closed]

@@ -133,6 +133,7 @@ def test_runs_stay_open_until_they_have_their_mark(ended: str) -> None:
     RunFolder("gone").close()
     assert [run.name for run in open_runs()] == ["here"]
     RunFolder("gone").open("pipeline")  # a name that came again: another run
+    (paths.RUNS / "opening").mkdir()  # between its folder and its first file: closed, it would never be recorded
     assert [run.name for run in open_runs()] == ["gone", "here"]
 
 
