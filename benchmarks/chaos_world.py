@@ -16,7 +16,7 @@ import psutil
 import yaml
 
 from flows.system.paths import ROOT, STATE
-from tests.flows.pipeline_clone import LOGIN, PipelineClone, make_clone
+from tests.flows.pipeline_clone import LOGIN, SWEEP, PipelineClone, make_clone
 
 FOLDER = STATE / "chaos"
 LONGEST_S = 600.0
@@ -58,7 +58,7 @@ TOYS = {
     },
     "dedup, Ray": _repro("dedup", ray=True),
     "exp run": Target(("dvc", "exp", "run", "mix"), ("mix",)),
-    "scaling": Target(("greenhouse", "study", "scaling",), (), "reports/scaling/scaling.json"),
+    "scaling": Target(("greenhouse", "study", "scaling", *SWEEP), (), "reports/scaling/scaling.json"),
     "verify": Target(("greenhouse", "verify", "causal"), ()),
     "seeds": Target(("greenhouse", "study", "seeds", "runs=1"), ()),
 }  # fmt: skip

@@ -18,6 +18,7 @@ def scaling(*settings: str, sweep: Path | None = None) -> int:
     greenhouse study scaling
     greenhouse study scaling --sweep benchmarks/scaling.yaml        larger runs (`make bench NAME=scaling`)
     greenhouse study scaling objective=masked               of masked models
+    greenhouse study scaling widths=[16,32,48] optimizer.schedule=wsd
 
     Reads what the pipeline made (data/mix, data/ingest/heldout), tokenizes it with a small vocabulary of its own, and
     runs the cells of components/studies/scaling/sweep.py in `runtime.workers` processes. Each cell is a child run in
@@ -54,14 +55,15 @@ def labels(*settings: str) -> int:
     """What pretraining is worth, in labels: accuracy against the number of labels, with the models just made.
 
     greenhouse study labels
+    greenhouse study labels labels=[64,256] seeds=3
 
-    On a task of `finetune.classify` drawn from the corpus (rows of your own are refused), trains
-    `label_efficiency.seeds` models on each number of labels: the pretrained masked model, the same from random weights,
-    the causal model, LoRA, and the causal model with replay of its pretraining; naive Bayes stands beside them. Says
-    how many times as many labels training from scratch needs for the accuracy that pretraining reaches with 64, what
-    tuning forgets (held-out bits per byte), and what each point costs in joules. Reads what the pipeline made. Killed
-    and started again, it reads finished points back and goes on. About 10 minutes on two cores with the demo's models.
-    Results: reports/label_efficiency/ and MLflow, a child run per point.
+    On a task of `finetune.classify` drawn from the corpus (rows of your own are refused), trains `seeds` models on each
+    number of labels: the pretrained masked model, the same from random weights, the causal model, LoRA, and the causal
+    model with replay of its pretraining; naive Bayes stands beside them. Says how many times as many labels training
+    from scratch needs for the accuracy that pretraining reaches with 64, what tuning forgets (held-out bits per byte),
+    and what each point costs in joules. Reads what the pipeline made. Killed and started again, it reads finished
+    points back and goes on. About 10 minutes on two cores with the demo's models. Results: reports/label_efficiency/
+    and MLflow, a child run per point.
 
     Args:
         settings: KEY=VALUE: settings of this run that differ from the shipped ones.
@@ -73,8 +75,9 @@ def mitigate(*settings: str) -> int:
     """Prove counterfactual augmentation, or not: models with it, without it, and with as much repeated text.
 
     greenhouse study mitigate
+    greenhouse study mitigate steps=400 "model={size: 2, width: 96}"
 
-    Reads what the pipeline made (data/bias, data/tokenize, data/ingest/heldout), trains `mitigate.seeds` models per arm
+    Reads what the pipeline made (data/bias, data/tokenize, data/ingest/heldout), trains `seeds` models per arm
     in `runtime.workers` processes, and compares spread of the pronoun gap and bits per byte seed by seed. Each model is
     a child run in MLflow. Killed and started again, it reads finished models back and goes on. Results:
     reports/mitigate/.

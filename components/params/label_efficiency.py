@@ -1,4 +1,4 @@
-"""`label_efficiency` in params.yaml: what pretraining is worth, counted in labels."""
+"""Settings of `greenhouse study labels`: what pretraining is worth, counted in labels."""
 
 from pydantic import Field, field_validator
 

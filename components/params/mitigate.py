@@ -1,4 +1,4 @@
-"""`mitigate` in params.yaml: the trial of counterfactual augmentation."""
+"""Settings of `greenhouse study mitigate`: the trial of counterfactual augmentation."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""`promote` and `seeds` in params.yaml: what the gate asks of a model, and the runs that measure the noise of seeds."""
+"""`promote` in params.yaml: what the gate asks of a model; settings of `greenhouse promote` and `study seeds`."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`scaling` in params.yaml: the sweep of small models, and the larger runs that check its law."""
+"""Settings of `greenhouse study scaling`: the sweep of small models, and the larger runs that check its law."""
 
 from typing import Annotated, Literal
 

@@ -7,11 +7,12 @@ import pytest
 from tests.flows.pipeline_clone import PipelineClone
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.long]
+SMALL = ("labels=[64,80]", "seeds=2", "heldout_items=40", "heldout_kilobytes=4.0")
 
 
 def test_the_study(finished_clone: PipelineClone) -> None:
     before = finished_clone.git("status", "--porcelain")
-    said = finished_clone.run("greenhouse", "study", "labels")
+    said = finished_clone.run("greenhouse", "study", "labels", *SMALL)
     assert "[20/20] replay-80-seed2" in said
     assert "times as many labels" in said
     reports = finished_clone.root / "reports/label_efficiency"
@@ -27,7 +28,7 @@ def test_the_study(finished_clone: PipelineClone) -> None:
     made = {path: path.stat().st_mtime_ns for path in points}
     assert len(made) == 20
     points[0].unlink()  # as after a kill: what is finished is read back, the rest is made
-    again = finished_clone.run("greenhouse", "study", "labels")
+    again = finished_clone.run("greenhouse", "study", "labels", *SMALL)
     assert again.count("read back") == 19
     assert {path for path in points if path.stat().st_mtime_ns == made[path]} == set(points[1:])
     second = json.loads((reports / "label_efficiency.json").read_text())

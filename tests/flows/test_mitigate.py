@@ -7,12 +7,13 @@ import pytest
 from tests.flows.pipeline_clone import PipelineClone
 
 pytestmark = [pytest.mark.pipeline]
+SMALL = ("seeds=2", "model={size: 1, width: 32}", "steps=3", "batch=2", "context=32", "heldout_kilobytes=4.0")
 
 
 @pytest.mark.long
 def test_the_trial(finished_clone: PipelineClone) -> None:
     before = finished_clone.git("status", "--porcelain")
-    said = finished_clone.run("greenhouse", "study", "mitigate")
+    said = finished_clone.run("greenhouse", "study", "mitigate", *SMALL)
     assert "[6/6] random, seed 2" in said
     assert "| difference, counterfactual - random | " in said
     reports = finished_clone.root / "reports/mitigate"
@@ -25,7 +26,7 @@ def test_the_trial(finished_clone: PipelineClone) -> None:
     models = list((finished_clone.root / ".greenhouse/work/mitigate").glob("*/*/model/model.safetensors"))
     made = {path: path.stat().st_mtime_ns for path in models}
     assert len(made) == 6
-    finished_clone.run("greenhouse", "study", "mitigate")
+    finished_clone.run("greenhouse", "study", "mitigate", *SMALL)
     assert {path: path.stat().st_mtime_ns for path in models} == made, "finished models are read back"
     assert (reports / "mitigate.json").read_bytes() == first
     assert finished_clone.git("status", "--porcelain") == before

@@ -16,7 +16,7 @@ from components.studies.scaling.report import predictions
 from components.studies.scaling.sweep import Cell, plan
 from flows import scaling
 from tests.components.studies.scaling.test_sweep import PARAMS, made_up
-from tests.flows.pipeline_clone import PipelineClone
+from tests.flows.pipeline_clone import SWEEP, PipelineClone
 
 LAWS = (Law(1.0, 500.0, 0.7, 60.0, 0.35), Law(1.0, 3000.0, 0.7, 6.0, 0.35))
 
@@ -37,7 +37,7 @@ def test_a_resumed_sweep_that_fits_another_law_makes_the_runs_that_it_predicted(
     monkeypatch.setattr(scaling, "tokens", lambda *_: tmp_path)
     monkeypatch.setattr(scaling, "run_cells", run_cells)
     monkeypatch.setattr(scaling, "reports", lambda _: tmp_path / "reports")
-    sweep, record = scaling.Sweep("calm-otter", Params(scaling=PARAMS), tmp_path), object()
+    sweep, record = scaling.Sweep("calm-otter", Params(), PARAMS, tmp_path), object()
     with pytest.raises(KeyboardInterrupt):
         sweep._run(record)
     refitted = Fits.of(PARAMS, made_up(plan(PARAMS), LAWS[1]))
@@ -52,7 +52,7 @@ def test_a_resumed_sweep_that_fits_another_law_makes_the_runs_that_it_predicted(
 @pytest.mark.pipeline
 @pytest.mark.long
 def test_a_killed_sweep_goes_on_and_checks_what_it_predicted(finished_clone: PipelineClone) -> None:
-    sweep = finished_clone.start("greenhouse", "study", "scaling")
+    sweep = finished_clone.start("greenhouse", "study", "scaling", *SWEEP)
     cells = finished_clone.root / ".greenhouse" / "work" / "scaling"
     deadline = time.monotonic() + 120
     while len(list(cells.glob("*/cells/*/result.json"))) < 3 and time.monotonic() < deadline:
@@ -63,7 +63,7 @@ def test_a_killed_sweep_goes_on_and_checks_what_it_predicted(finished_clone: Pip
     assert done, "it was killed before any cell was finished"
     assert not list(cells.glob("*/predictions.json")), "it was killed too late"
 
-    log = finished_clone.run("greenhouse", "study", "scaling")
+    log = finished_clone.run("greenhouse", "study", "scaling", *SWEEP)
     for name in done:
         assert any(name in line and "read back" in line for line in log.splitlines()), name
     assert log.index("predicted: 2x") < log.index("] check-")

@@ -134,7 +134,7 @@ def draw(setup: StudySetup) -> dict[str, Any]:
         examples: Any = choice.examples
         if len(classify.first_of_each(examples.train, most)) < 0.95 * most:
             raise UserError(
-                f"label_efficiency.labels: {most} labels are asked for, and the task {choice.task.name} has "
+                f"labels: {most} labels are asked for, and the task {choice.task.name} has "
                 f"{len(examples.train)} training examples; leave out the largest, or give the pipeline more text"
             )
         write_json(

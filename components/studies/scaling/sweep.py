@@ -107,8 +107,8 @@ def plan(params: Scaling) -> list[Cell]:
         row = [one for one in row if params.steps[0] <= one.pretrain.steps <= params.steps[1]]
         if len(row) < 3:
             raise UserError(
-                f"scaling.budgets {budget:.3g}: {len(row)} of the widths take {params.steps[0]} to {params.steps[1]} "
-                "steps for it, and a parabola needs three; add widths, change the budget, or widen scaling.steps"
+                f"budgets {budget:.3g}: {len(row)} of the widths take {params.steps[0]} to {params.steps[1]} "
+                "steps for it, and a parabola needs three; add widths, change the budget, or widen steps"
             )
         seeds = range(2, params.seeds + 1 if budget < budgets[-1] else 2)
         cells += row + [cell(params, row[len(row) // 2].width, budget, seed) for seed in seeds]

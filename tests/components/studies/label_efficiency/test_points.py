@@ -57,7 +57,7 @@ def test_examples_are_drawn_once_and_more_labels_hold_fewer(setup: study.StudySe
     heldout = {(document.group, document.source) for document in read_corpus(setup.data / "ingest/heldout")}
     assert {(p.cluster, p.stratum) for p in setup.passages(0)} <= heldout
     assert study.draw(setup) == task
-    with pytest.raises(UserError, match=r"label_efficiency\.labels: 100000 labels are asked for"):
+    with pytest.raises(UserError, match=r"^labels: 100000 labels are asked for"):
         study.draw(
             replace(setup, work=setup.work / "other", params=PARAMS.model_copy(update={"labels": [64, 100_000]}))
         )

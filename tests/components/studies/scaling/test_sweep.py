@@ -53,7 +53,7 @@ def test_every_cell_spends_its_budget() -> None:
 
 
 def test_a_budget_that_fits_too_few_widths_is_refused() -> None:
-    with pytest.raises(UserError, match=r"scaling.budgets 1e\+09: 1 of the widths take 50 to 200 steps .* needs three"):
+    with pytest.raises(UserError, match=r"^budgets 1e\+09: 1 of the widths take 50 to 200 steps .* needs three"):
         sweep.plan(PARAMS.model_copy(update={"steps": (50, 200)}))
 
 
