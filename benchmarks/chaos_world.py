@@ -199,9 +199,11 @@ class World:
             for kind, most in (limits or {}).items():
                 resource.setrlimit(kind, (most, most))
 
+        name, *arguments = target.command
+        module = "flows.cli" if name == "greenhouse" else name  # as the console script does
         with (FOLDER / "output.log").open("w") as log:
             return subprocess.Popen(
-                [*prefix, sys.executable, "-m", *target.command], cwd=self.clone.root,
+                [*prefix, sys.executable, "-m", module, *arguments], cwd=self.clone.root,
                 env=self.environment | of_prefect | more,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
                 preexec_fn=limit,
