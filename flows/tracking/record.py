@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
 
+from components.core.errors import clause
 from flows.system import environment
 from flows.system.run_folder import REPRO, EventReader, RunFolder, StageFolder, StageResult, open_runs
 from flows.tracking import environment_record, mlflow_run
@@ -224,5 +225,5 @@ def _environment() -> dict[str, str]:
 
 def told(error: Exception) -> None:
     """Say what MLflow's trouble is, in one sentence."""
-    words = f"{type(error).__name__}: {error}; it is recorded at the next start"
+    words = f"{type(error).__name__}: {clause(error)}; it is recorded at the next start"
     print(f"MLflow ({os.environ.get('MLFLOW_TRACKING_URI', '')}): {words}", flush=True)
