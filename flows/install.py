@@ -2,9 +2,9 @@
 
     python3 -P flows/install.py [dev]        (-P: flows/trace.py must not hide the library of that name)
 
-What it is about to do is said first (size, time), and it shows that it is alive all the while; pip's own output goes
-to `.greenhouse/logs/install.log`. A finished installation leaves `.venv/installed` (or `.venv/installed-dev`) with the
-hash of what it was made from, so that a second call costs nothing and a changed pin installs again.
+What it is about to do is said first (size, time); pip shows the rest, and keeps it in `.greenhouse/logs/install.log`.
+A finished installation leaves `.venv/installed` (or `.venv/installed-dev`) with the hash of what it was made from, so
+that a second call costs nothing and a changed pin installs again.
 """
 
 import ctypes.util
@@ -15,7 +15,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 import tomllib
 import urllib.request
@@ -32,7 +31,6 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 FREE_GB_NEEDED = 5.0
 CUDA_FREE_GB_NEEDED = 12.0
 """With torch's CUDA build: its wheels, pip's copies of them, and what they unpack to."""
-HEARTBEAT_S = 10.0
 
 
 class InstallError(Exception):
@@ -196,67 +194,14 @@ def make_venv() -> None:
 
 
 def pip(*arguments: str) -> None:
-    """Run pip, its output to the log, with signs of life on the terminal.
+    """Run pip, which shows what it does, and keeps all of it in the log.
 
     Raises:
-        InstallError: pip failed; its last error lines and the log's path.
+        InstallError: pip failed.
     """
-    command = [str(PYTHON), "-m", "pip", "install", "--progress-bar", "off", "--disable-pip-version-check", *arguments]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout
-    pulse = Pulse()
-    lines = []
-    with open(LOG, "a", encoding="utf-8") as log:
-        log.write(f"$ {' '.join(command)}\n")
-        for line in process.stdout:
-            log.write(line)
-            lines.append(line.rstrip())
-            pulse.see(line)
-    pulse.stop()
-    if process.wait():
-        errors = [line for line in lines if "ERROR: " in line] or lines[-5:]  # inside a frame, if of a build
-        raise InstallError("\n".join([*errors[-5:], f"pip could not install; the whole output is in {LOG}"]))
-
-
-class Pulse:
-    """Turns pip's lines into one status line, at least every `HEARTBEAT_S` seconds, also while pip says nothing."""
-
-    def __init__(self) -> None:
-        self.started = time.monotonic()
-        self.seen: set[str] = set()
-        self.now = "starting pip"
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-        self._thread.start()
-
-    def see(self, line: str) -> None:
-        """One line of pip's output."""
-        if found := re.match(r"(Collecting|Obtaining) ([^\s<>=!~;(\[]+)", line):
-            self.seen.add(found[2])
-            self.now = f"fetching {found[2]}"
-        elif found := re.match(r"\s+Downloading \S*?([^/\s]+) \(([\d.]+ [kMG]B)\)", line):
-            self.now = f"fetching {found[1]} ({found[2]})"
-        elif line.startswith("Installing collected packages"):
-            self.now = f"unpacking {line.count(',') + 1} packages"
-
-    def _beat(self) -> None:
-        period = 1.0 if sys.stdout.isatty() else HEARTBEAT_S
-        while not self._end.wait(period):
-            text = f"  {time.monotonic() - self.started:4.0f} s  {len(self.seen):3d} packages found, {self.now}"
-            print(
-                f"\r{text[:100]:<100}" if sys.stdout.isatty() else text,
-                end="" if sys.stdout.isatty() else "\n",
-                flush=True,
-            )
-
-    def stop(self) -> None:
-        """End the line and the thread."""
-        self._end.set()
-        self._thread.join()
-        if sys.stdout.isatty():
-            print("\r" + " " * 100 + "\r", end="", flush=True)
+    command = [str(PYTHON), "-m", "pip", "--log", str(LOG), "install", "--disable-pip-version-check", *arguments]
+    if subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode:
+        raise InstallError(f"pip could not install, its lines above say why; the whole output is in {LOG}")
 
 
 def install(dev: bool) -> None:

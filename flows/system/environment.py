@@ -4,10 +4,8 @@ Nothing is written to the home folder. Servers and remotes that a team already h
 environment wins. `flows/__init__.py` applies it before Prefect, MLflow or DVC are imported.
 """
 
-import contextlib
 import json
 import os
-import shutil
 import stat
 import sys
 from pathlib import Path
@@ -64,7 +62,6 @@ def apply_environment() -> None:
     os.environ.update(environment())
     private(STATE)
     follow_checkout(STATE)
-    _drop_exposed_cache()
     for folder in (DVC_CACHE, DVC_CACHE / "repo", DVC_CONFIG):  # DVC would make the second one writable for everyone
         private(folder)
 
@@ -79,32 +76,13 @@ def private(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         sys.exit(f"{folder}: {error.strerror}; make room or permission there, or name another by GREENHOUSE_STATE")
-    if not _mode(folder) & 0o077:
+    if not stat.S_IMODE(folder.stat().st_mode) & 0o077:
         return
     try:
         folder.chmod(0o700)
     except PermissionError:
         if folder.stat().st_uid != os.geteuid():  # else a file system without modes
             sys.exit(f"{folder}: belongs to another user, who could run code as you; remove it, or `chown` it to you")
-
-
-def _mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
-
-
-def _drop_exposed_cache() -> None:
-    """Remove a site cache that others could write, as earlier versions left it: DVC unpickles what is in it.
-
-    All of it can be computed anew. It is renamed first, so that two processes that start now do not meet in it.
-    """
-    if _mode(STATE) & 0o077:  # a file system without modes: they say nothing
-        return
-    exposed = (folder for folder in (DVC_CACHE, DVC_CACHE / "repo") if folder.exists() and _mode(folder) & 0o022)
-    if next(exposed, None):
-        aside = STATE / f"dvc.{os.getpid()}.exposed"
-        with contextlib.suppress(FileNotFoundError):
-            DVC_CACHE.rename(aside)
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def running_servers() -> dict[str, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from components.core.errors import UserError
 from flows.system import paths, processes
-from flows.system.login import KEY, make_logins, new_key, prefect_auth
+from flows.system.login import KEY, make_logins, new_key
 
 LONGEST_SILENCE_S = 60.0
 """A server that has not answered for so long is taken for gone: one that is started anew answers before."""
@@ -77,13 +77,6 @@ def require_prefect(url: str) -> None:
 
 def _require_login(url: str) -> None:
     """Raise `UserError` if the API wants a login that Prefect's client does not have."""
-    import httpx
-
-    try:
-        if httpx.get(f"{url}/admin/version", auth=prefect_auth(), timeout=10).status_code not in (401, 403):
-            return
-    except httpx.HTTPError:
-        return
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectHTTPStatusError
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings

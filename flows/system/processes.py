@@ -33,15 +33,9 @@ def start_of(pid: int) -> str:
 
 
 def alive(pid: int, start: str) -> bool:
-    """Whether the process that had `pid` and `start_of` still runs.
-
-    A start of digits alone is of an earlier version on Linux too: whole seconds of the wall clock.
-    """
+    """Whether the process that had `pid` and `start_of` still runs."""
     try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return abs(process.create_time() - int(start)) < 2 if start.isdecimal() else start_of(pid) == start
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and start_of(pid) == start
     except psutil.NoSuchProcess:
         return False
 
@@ -56,7 +50,7 @@ def process_tag(pid: int | None = None) -> str:
 
 
 def is_process_tag(text: object) -> bool:
-    """Whether `text` is a `process_tag`, of this version or an earlier one."""
+    """Whether `text` is a `process_tag`."""
     return isinstance(text, str) and _TAG.fullmatch(text) is not None
 
 

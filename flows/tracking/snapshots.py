@@ -8,13 +8,11 @@ to compare two states, to find the energy spent on one, and to know which bytes 
 import json
 import logging
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import yaml
 
@@ -120,37 +118,8 @@ def _of_commit(name: str, kind: str, commit: str) -> Snapshot:
     return Snapshot(name, kind, (yaml.safe_load(text) or {}).get("stages", {}), commit)
 
 
-PARENT_OF_ALIAS = """
-    SELECT parent.artifact_uri, made_from.value FROM registered_model_aliases AS alias
-    JOIN model_versions AS version USING (name, version)
-    LEFT JOIN tags AS above ON above.run_uuid = version.run_id AND above.key = 'mlflow.parentRunId'
-    JOIN runs AS parent ON parent.run_uuid = coalesce(above.value, version.run_id)
-    LEFT JOIN tags AS made_from ON made_from.run_uuid = parent.run_uuid AND made_from.key = 'git.commit'
-    WHERE alias.name = ? AND alias.alias = ?"""
-
-
-def _of_local_alias(name: str) -> Snapshot | None:
-    """As `_of_alias`, from MLflow's SQLite file, because importing MLflow takes two CPU seconds.
-
-    None if the store is another, has other tables, or does not have it: then MLflow itself is asked.
-    """
-    address = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not address.startswith("sqlite:///"):
-        return None
-    with suppress(sqlite3.Error, OSError, ValueError):
-        file = Path(address.removeprefix("sqlite:///")).as_uri()
-        with closing(sqlite3.connect(f"{file}?mode=ro", uri=True)) as store:
-            place, commit = store.execute(PARENT_OF_ALIAS, name.rsplit("@", 1)).fetchone() or ("", "")
-        lock = Path(unquote(urlsplit(place).path), "dvc.lock") if place.startswith("file:") else None
-        if lock and lock.exists():
-            return Snapshot(name, "run", yaml.safe_load(lock.read_text())["stages"], commit or "")
-    return None
-
-
 def _of_alias(name: str) -> Snapshot:
     """The run that made a registered model."""
-    if local := _of_local_alias(name):
-        return local
     from mlflow.exceptions import MlflowException
 
     mlflow = client()
@@ -169,9 +138,6 @@ def _of_run(name: str) -> Snapshot:
     experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
     query = f"tags.{NAME_TAG} = '{name}'"
     runs = mlflow.search_runs([experiment.experiment_id], query) if experiment and "'" not in name else []
-    if experiment and not runs and "'" not in name:  # recorded before parent runs had that tag
-        found = mlflow.search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'")
-        runs = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
     if not runs:
         raise UserError(
             f"{name}: neither `workspace`, a git revision, a DVC experiment (`dvc exp show`), a registered model's "

@@ -89,7 +89,7 @@ def test_a_failing_pip_shows_its_error_and_the_log(bare: Path) -> None:
     done = make(bare, "setup", PIP_NO_INDEX="1", PIP_FIND_LINKS="/nonexistent")
     assert done.returncode != 0
     assert "Measured: " in done.stdout
-    assert "ERROR: " in done.stderr
+    assert "error: " in done.stderr
     assert "install.log" in done.stderr
     assert (bare / ".greenhouse" / "logs" / "install.log").exists()
     assert not (bare / ".venv" / "installed").exists()

@@ -115,7 +115,7 @@ def test_the_classifier_answers_with_labels_and_gets_its_card(
     assert described.startswith("**data** 23 documents")
 
 
-def test_an_alias_is_found_without_importing_mlflow_as_mlflow_finds_it(
+def test_an_alias_is_found_by_the_run_that_made_the_model(
     client: mlflow.MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = client.create_experiment("e", artifact_location=(tmp_path / "with a space").as_uri())
@@ -126,14 +126,8 @@ def test_an_alias_is_found_without_importing_mlflow_as_mlflow_finds_it(
     version = client.create_model_version("small-causal-2", (tmp_path / "model").as_uri(), child)
     client.set_registered_model_alias("small-causal-2", "champion", version.version)
     monkeypatch.setattr(snapshots, "client", lambda: client)
-    quick = snapshots._of_local_alias("small-causal-2@champion")
-    assert quick == Snapshot("small-causal-2@champion", "run", {"mix": {"outs": []}}, "abc")
-    monkeypatch.setattr(snapshots, "_of_local_alias", lambda name: None)
-    assert snapshots.find("small-causal-2@champion") == quick
-    monkeypatch.undo()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
-    (tmp_path / "other.db").write_bytes(b"no database")
-    assert snapshots._of_local_alias("small-causal-2@champion") is None
+    found = snapshots.find("small-causal-2@champion")
+    assert found == Snapshot("small-causal-2@champion", "run", {"mix": {"outs": []}}, "abc")
 
 
 def test_a_model_of_a_base_made_elsewhere_is_registered_under_its_name() -> None:

@@ -39,7 +39,6 @@ def cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
             write_json(Path(folder) / path, {"stages": {"pretrain@causal": MADE}})
             return f"{folder}/{path}"
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # no database of this checkout is read past it
     for module in (snapshots, model_exposure):
         monkeypatch.setattr(module, "client", Recorded)
 
