@@ -140,6 +140,18 @@ class PipelineClone:
         assert old in text, f"{path} does not hold {old!r}"
         (self.root / path).write_text(text.replace(old, new, 1))
 
+    def set(self, **values: Any) -> None:
+        """Values into params.yaml, by dotted keys written with double underscores: `numerics__processes=2`."""
+        path, given = self.root / "params.yaml", {key.replace("__", "."): value for key, value in values.items()}
+        path.write_text(params_file.edited(path.read_text(), given))
+
+    @contextmanager
+    def setting(self, **values: Any) -> Iterator[None]:
+        """Within: these values, as `set` takes them. After: the file, dvc.lock and all outputs as they were."""
+        with self.edited("params.yaml"):
+            self.set(**values)
+            yield
+
     @contextmanager
     def without(self, path: str, aside: Path, cached_only: bool = False) -> Iterator[None]:
         """Within: an output's file is neither in the workspace (unless `cached_only`) nor in DVC's cache."""

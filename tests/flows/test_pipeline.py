@@ -134,9 +134,9 @@ def ran_in(output: str) -> set[str]:
 def test_one_changed_value_runs_only_what_depends_on_it_and_a_new_stage_appears(finished_clone: PipelineClone) -> None:
     """In the workspace; tests/flows/test_forms.py changes a value of an earlier stage."""
     clone = finished_clone
-    with clone.edited("params.yaml", ("model grown with Greenhouse.", "model grown with care.")):
+    with clone.setting(account__licence="MIT"):
         why = clone.run("greenhouse", "plan", "--why")
-        assert "key account.description: A small language model grown with Greenhouse. -> A small" in why
+        assert "key account.licence:  -> MIT" in why
         assert "evaluate" not in why
         with open(clone.root / "dvc.yaml", "a") as file:
             file.write("\n  count:\n    cmd: wc -c data/ingest/heldout/manifest.json > count.txt\n")
@@ -157,7 +157,7 @@ def test_pretraining_resumes_from_its_last_checkpoint(finished_clone: PipelineCl
         return {folder for folder in work.glob("*/step-*") if folder.name > "step-000000"}  # 0: before the first step
 
     # A longer run, so that a kill lands between checkpoints.
-    with clone.edited("params.yaml", ("  causal:  # Next-token prediction.", "  causal:\n    steps: 120")):
+    with clone.setting(pretrain__causal__steps=120):
         earlier = checkpoints()  # of runs that another test cancelled
         pipeline = clone.start("greenhouse", "run", "--until", "pretrain@causal")
         deadline = time.monotonic() + 240
@@ -178,9 +178,7 @@ def test_pretraining_resumes_from_its_last_checkpoint(finished_clone: PipelineCl
 @pytest.mark.long
 def test_other_filter_settings_leave_the_exam_as_it_is(finished_clone: PipelineClone) -> None:
     before = finished_clone.outputs()
-    with finished_clone.edited(
-        "params.yaml", ("min_words: 5 ", "min_words: 1500 "), ("threshold: 0.7 ", "threshold: 0.6 ")
-    ):
+    with finished_clone.setting(filter__limits={"min_words": 1500}, dedup__threshold=0.6):
         finished_clone.run("greenhouse", "run", "--until", "filter")
         after = finished_clone.outputs()
     assert after["data/ingest/heldout"] == before["data/ingest/heldout"]

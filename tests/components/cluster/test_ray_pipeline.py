@@ -1,6 +1,5 @@
 """The whole pipeline as a Prefect run on a Ray cluster: data as on one machine, trainings shared with the nodes."""
 
-import json
 import os
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from tests.flows.pipeline_clone import make_clone
 def test_a_pipeline_on_a_cluster_has_the_data_of_one_machine(nodes: Nodes, tmp_path: Path) -> None:
     here, there = make_clone(tmp_path / "here"), make_clone(tmp_path / "there")
     for clone in (here, there):
-        clone.edit("params.yaml", "  processes: 1 ", "  processes: 2 ")
-    there.edit("params.yaml", "  engine: local ", "  engine: ray ")
-    there.edit("defaults.yaml", "  ray_address: ''", f"  ray_address: {json.dumps(nodes.address)}")
+        clone.set(numerics__processes=2)
+    there.set(runtime__engine="ray", runtime__ray_address=nodes.address)
     here.run("greenhouse", "run")
     said = there.run("greenhouse", "run")
     assert there.outputs().keys() == here.outputs().keys()

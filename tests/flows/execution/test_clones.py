@@ -16,8 +16,7 @@ def test_two_clones_two_ways_two_core_counts_same_hashes(
 ) -> None:
     """Undisturbed; test_kill.py holds the same of a clone that is killed time and again, each time the suite runs."""
     other = fresh_clone
-    other.edit("params.yaml", "  workers: 2", "  workers: 1")
-    other.edit("params.yaml", "  parallel_stages: 2", "  parallel_stages: 1")
+    other.set(runtime__workers=1, runtime__parallel_stages=1)
     prefix = ("taskset", "--cpu-list", "0") if sys.platform == "linux" else ()
     other.run("dvc", "repro", prefix=prefix)
     assert other.outputs() == finished_outputs()

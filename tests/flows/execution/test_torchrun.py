@@ -43,7 +43,7 @@ def test_torchrun_pretrains_on_two_nodes(finished_clone: PipelineClone, tmp_path
     for folder in local.values():
         folder.mkdir(parents=True)
     alone = tree(clone.root / "models/pretrain/causal")
-    with clone.edited("params.yaml", ("processes: 1", "processes: 2")):
+    with clone.setting(numerics__processes=2):
         own = schema.load(clone.root / "params.yaml")
         # Without DVC, which would give the nodes what it has of these inputs, and need not import what is here already.
         tokens = clone.root / "data/tokenize"
