@@ -47,12 +47,10 @@ GOOD = 100
 
 @dataclass
 class Ended:
-    """How a trial ended; `wrong` is empty if it was handled. Bytes are of files that ingest opened."""
+    """How a trial ended; `wrong` is empty if it was handled."""
 
     shown: str = ""
     wrong: str = ""
-    num_bytes: int = 0
-    unaccounted: int = 0
     seconds: float = 0.0
     mb: int = 0
 
@@ -64,8 +62,6 @@ class Family:
     variants: int = 0
     ended: str = ""
     wrong: list[str] = field(default_factory=list)
-    num_bytes: int = 0
-    unaccounted: int = 0
     seconds: float = 0.0
     mb: int = 0
 
@@ -74,8 +70,6 @@ class Family:
         self.variants += 1
         self.ended = self.ended or one.shown
         self.wrong += [f"{variant}: {one.wrong}"] * bool(one.wrong)
-        self.num_bytes += one.num_bytes
-        self.unaccounted += one.unaccounted
         self.seconds, self.mb = max(self.seconds, one.seconds), max(self.mb, one.mb)
 
 
@@ -125,7 +119,6 @@ def ingested(make: Callable[[Path], object], name: str, kept: int | None, reason
         _, out = run_on_files(texts, Path(folder), max_chars=MOST_CHARS)
         kept_ones = [one for part in ("train", "heldout") for one in read_corpus(out / "data" / part)]
         names = [one.location.split("#")[0] for one in kept_ones]
-        rows = [{key: int(row[key]) for key in row if key not in ("source", "file")} for row in table(out, "bytes")]
         shown = plain_name(name.replace("\udce9", "?"))
         listed = {row["rule"] for row in table(out, "quarantine") if row["file"] == shown}
         listed |= {row["reason"] for row in table(out, "skipped") if row["file"] == shown}
@@ -136,10 +129,7 @@ def ingested(make: Callable[[Path], object], name: str, kept: int | None, reason
         wrong = "neither kept nor listed"
     elif kept is not None and (found != kept or any(all(why not in one for one in listed) for why in reasons)):
         wrong = f"{found} kept instead of {kept}, listed: {sorted(listed)}"[:300]
-    parts = ("kept", "dropped", "quarantined", "cut")
-    return Ended(f"{found} kept" + "".join(f"; {one[:80]}" for one in sorted(listed)), wrong,
-                 sum(row["bytes"] for row in rows),
-                 sum(abs(row["bytes"] - sum(row[part] for part in parts)) for row in rows))  # fmt: skip
+    return Ended(f"{found} kept" + "".join(f"; {one[:80]}" for one in sorted(listed)), wrong)
 
 
 def _write(content: Callable[[], bytes], path: Path) -> None:
@@ -189,8 +179,6 @@ def report_families(families: dict[str, Family]) -> None:
     says = f"{len(families)} families, {sum(one.variants for one in families.values())} inputs"
     write("chaos", {"hostile": {name: asdict(one) for name, one in families.items()}}, [
         goal("hostile_inputs_handled_fraction", handled / len(families), 1, "higher", says),
-        goal("bytes_unaccounted", sum(one.unaccounted for one in families.values()), 0, "lower",
-             f"of {sum(one.num_bytes for one in families.values())} bytes of these files"),
     ])  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from components.similarity.decontaminate import contamination_index
 from components.stages.evaluate.tasks.minimal_pairs import read_pairs
 from components.stages.finetune import adapter
 from components.stages.ingest import opt_out, readers
-from components.stages.ingest.records import Limits, Origin, entry_of
+from components.stages.ingest.records import Options, Origin, entry_of
 from components.tokens.hub_encoder import encoder_of
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import train_bpe
@@ -49,11 +49,11 @@ SOURCES = {
 
 
 def ingested(path: Path) -> None:
-    """Read a file as ingest and the look before it do; an error of the accounting would be raised."""
+    """Read a file as ingest and the look before it do."""
     try:
-        options = readers.Options(max_chars=1000)
-        for found in readers.records_of(path, readers.format_of(path.name), options, Counter[str]()):
-            entry = entry_of(found, path.name, "", Origin("", ""), Limits(40, 1000))
+        options = Options(min_chars=40, max_chars=1000)
+        for found in readers.records_of(path, readers.format_of(path.name), options):
+            entry = entry_of(found, path.name, "", Origin("", ""), options)
             (entry.document.location + entry.document.group + entry.reason).encode()
     except readers.NotText:
         pass

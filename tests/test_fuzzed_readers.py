@@ -1,4 +1,4 @@
-"""Any bytes in any file that is read: a result or the documented error, no other exception, no byte unaccounted for."""
+"""Any bytes in any file that is read: a result or the documented error, no other exception."""
 
 import json
 from pathlib import Path

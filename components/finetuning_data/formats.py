@@ -25,7 +25,7 @@ from components.core.plain_text import strings_in
 from components.finetuning_data import rows as checks
 from components.finetuning_data.rows import Kind, Refused, Row, UnusableRow, kind_of, refuse_empty
 from components.text.csv_table import CsvTable
-from components.text.opening import ByteCount, inner_suffix
+from components.text.opening import OpenFile, inner_suffix
 
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 LONGEST_FIELD = 1 << 24
@@ -105,8 +105,8 @@ def heldout_files(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _has_bytes(file: Path) -> bool:
-    with closing(ByteCount(file, Counter())) as content:
-        return bool(content.peek(1))
+    with closing(OpenFile(file)) as content:
+        return bool(content.read(1))
 
 
 def _name_in(path: Path, file: Path) -> str:
@@ -164,7 +164,7 @@ def _values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any] | Refus
             raise UserError(f"{path}: no whole parquet file ({clause(error)}); write it again") from None
         return
     try:
-        with closing(ByteCount(path, Counter())) as file:
+        with closing(OpenFile(path)) as file:
             if inner_suffix(path.name) in (".csv", ".tsv"):
                 yield from _csv(file, name)
                 return
@@ -207,7 +207,7 @@ def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
     return value if isinstance(value, dict) else Refused(where, "no JSON object", NO_ROW)
 
 
-def _csv(file: ByteCount, name: str) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
+def _csv(file: OpenFile, name: str) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
     table = CsvTable(file, LONGEST_FIELD)
     _refuse_twice(name, [column for column in table.names if column])
     for row in table:

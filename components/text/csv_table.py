@@ -55,7 +55,6 @@ class CsvTable:
         except csv.Error as error:
             raise csv.Error(_words_of(error)) from None
         self.names = [" ".join(part.strip() for part in name.splitlines()) for name in named]
-        self.header_bytes = self._lines.row_bytes
 
     def __iter__(self) -> Iterator[CsvRow]:
         lines, rows = self._lines, self._reader()

@@ -1,11 +1,9 @@
-"""A file as a stream of bytes: unpacked, from UTF-16 to UTF-8, counted."""
+"""A file as a stream of bytes: unpacked, from UTF-16 to UTF-8."""
 
 import codecs
 import io
-from collections import Counter
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import pyarrow as pa
 
@@ -23,47 +21,41 @@ def inner_suffix(name: str) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-class ByteCount(io.RawIOBase):
-    """An open file with its path and position, and the bytes that readers remove from its text.
+class OpenFile:
+    """An open file that knows its position.
 
     Attributes:
-        offset: bytes read so far, unpacked and as UTF-8.
-        cut: bytes that became no part of any record, by rule. A reader counts every byte there or in a record.
+        file: its bytes, unpacked and as UTF-8.
+        offset: bytes read so far.
         is_utf16: the file is UTF-16 and is read as UTF-8.
     """
 
-    def __init__(self, path: Path, cut: Counter[str]) -> None:
-        self.path, self.file, self.cut, self.offset = path, open_bytes(path), cut, 0
-        encoding = UTF_16.get(self.peek(2))
+    def __init__(self, path: Path) -> None:
+        self.path, self.offset = path, 0
+        self.file = open_bytes(path)
+        encoding = UTF_16.get(self.file.peek(2)[:2])
         self.is_utf16 = encoding is not None
         if encoding:
-            self.file = cast(BinaryIO, io.BufferedReader(_FromUtf16(self.file, encoding), BLOCK_BYTES))
+            self.file = io.BufferedReader(_FromUtf16(self.file, encoding), BLOCK_BYTES)
 
-    def readline(self, size: int | None = -1) -> bytes:
-        line = self.file.readline(-1 if size is None else size)
+    def readline(self, size: int = -1) -> bytes:
+        """The next line, or `size` bytes of it."""
+        line = self.file.readline(size)
         self.offset += len(line)
         return line
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes."""
         data = self.file.read(size)
         self.offset += len(data)
         return data
 
-    def pass_rest(self) -> None:
-        """Count the bytes to the end of the file, or to where it breaks off."""
-        with suppress(OSError, ValueError):
-            while self.read(BLOCK_BYTES):
-                pass
-
-    def peek(self, size: int) -> bytes:
-        return cast(io.BufferedReader, self.file).peek(size)[:size]
-
     def close(self) -> None:
+        """Close the file."""
         self.file.close()
-        super().close()
 
 
-def open_bytes(path: Path) -> BinaryIO:
+def open_bytes(path: Path) -> io.BufferedReader:
     """The unpacked bytes of a file, a block in memory at a time; a damaged archive gives what precedes the damage.
 
     Raises:
@@ -72,18 +64,17 @@ def open_bytes(path: Path) -> BinaryIO:
     with open(path, "rb"):
         pass
     raw: Any = _Unpacked(path) if path.suffix.lower() in COMPRESSION else pa.input_stream(str(path), compression=None)
-    return cast(BinaryIO, io.BufferedReader(raw, buffer_size=BLOCK_BYTES))
+    return io.BufferedReader(raw, buffer_size=BLOCK_BYTES)
 
 
 class _Unpacked(io.RawIOBase):
     """The bytes of an archive. Arrow loses what a failed read has unpacked, so that part is read again byte by byte.
 
-    Where that fails too the archive breaks off, once for all: Arrow would go on, with bytes that nobody wrote.
+    Where that fails too the archive breaks off.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.done, self.bytewise = path, 0, False
-        self.broken: OSError | None = None
         self.stream = self._open()
 
     def _open(self) -> Any:
@@ -93,14 +84,11 @@ class _Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if self.broken:
-            raise self.broken
         view = memoryview(buffer)
         try:
             data = self.stream.read(1 if self.bytewise else len(view))
-        except OSError as error:
+        except OSError:
             if self.bytewise:
-                self.broken = error
                 raise
             self._restart()
             return self.readinto(buffer)
@@ -122,7 +110,7 @@ class _Unpacked(io.RawIOBase):
 class _FromUtf16(io.RawIOBase):
     """UTF-16 as UTF-8, a block at a time; half a pair becomes what `records` knows as a lone surrogate."""
 
-    def __init__(self, file: BinaryIO, encoding: str) -> None:
+    def __init__(self, file: io.BufferedReader, encoding: str) -> None:
         self.file, self.rest = file, b""
         file.read(2)
         self.decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")

@@ -16,10 +16,9 @@ from components.core.errors import UserError
 from components.finetuning_data.formats import SUFFIXES, kind_at
 from components.params import Ingest
 from components.stages.ingest.hub import Dataset, raise_if_missing
-from components.stages.ingest.readers import NotText, Options, field_lengths, format_of, records_of, short
-from components.stages.ingest.records import SURROGATE, Limits, Origin, entry_of
-from components.stages.ingest.sources import OWN_RECORDS, Listing, names_under, why_none
-from components.stages.ingest.text_splitting import TARGET_BYTES
+from components.stages.ingest.readers import NotText, field_lengths, format_of, records_of, short
+from components.stages.ingest.records import SURROGATE, TARGET_BYTES, Options, Origin, Skipped, entry_of
+from components.stages.ingest.sources import OWN_RECORDS, names_under, why_none
 from components.text.language import NO_LANGUAGE
 from components.text.opening import COMPRESSION, inner_suffix, open_bytes
 from flows.system import dvc, paths
@@ -126,18 +125,18 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
     if odd := sorted(one for one in there if SURROGATE.search(str(one))):
         raise UserError(f"DATA={path}: {len(odd)} names are not UTF-8, and DVC, which versions the folder, cannot read "
                         f"them: rename {ascii(str(odd[0]))[1:-1]:.300}")  # fmt: skip
-    listing = Listing("", 0)
-    files = [path] if path.is_file() else [path / name for name in sorted(names_under(path, "**/*", listing))]
+    skipped: list[Skipped] = []
+    files = [path] if path.is_file() else [path / name for name in sorted(names_under(path, "**/*", skipped))]
     known = [one for one in files if format_of(one.name)]
     readable = [one for one in known if not _is_empty(one)]
     if not readable:
-        left_out = why_none(listing) if listing.skipped else ""
+        left_out = why_none(skipped) if skipped else ""
         raise UserError(
             f"DATA={path}: {_why_none(path, files, known)}{left_out}; "
             "give txt, md, rst, org, html, json, jsonl, csv, tsv, parquet or warc, plain or .gz, .zst"
         )
     _refuse_rows(path, readable)
-    sample, faults = _spread(readable, SAMPLE_FILES), Counter(one.reason for one in listing.skipped)
+    sample, faults = _spread(readable, SAMPLE_FILES), Counter(one.reason for one in skipped)
     text_field, lacking = _text_field(path, readable, ingest, faults)
     readable = [one for one in readable if one not in lacking]
     looked = Looked(faults)
@@ -293,10 +292,11 @@ def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, looke
 
 def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> Iterator[str]:
     """The beginnings of the records that ingest would keep; the faults of the others are counted."""
-    options = Options(text_field, min(TARGET_BYTES, ingest.max_chars // 3), ingest.max_chars)
+    target = min(TARGET_BYTES, ingest.max_chars // 3)
+    options = Options(text_field, target, ingest.min_chars, ingest.max_chars)
     records, of_records = records_of(path, format_of(path.name), options), format_of(path.name) in OWN_RECORDS
     for record in islice(records, MOST_RECORDS):
-        entry = entry_of(record, _named(path), "", Origin("", ""), Limits(ingest.min_chars, ingest.max_chars))
+        entry = entry_of(record, _named(path), "", Origin("", ""), options)
         looked.records += 1
         looked.bad += entry.quarantined
         if entry.rule:

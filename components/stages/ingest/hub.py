@@ -70,11 +70,7 @@ def records(dataset: Dataset) -> Iterator[Record | BadRecord]:
         except Exception as error:  # datasets raises whatever its reader, fsspec or the network raises
             raise _explained(error, dataset, number) from None
         number += 1
-        yield record_of(row, dataset.text_field, str(number), f"row {number}: ", number, evidence=_shown)
-
-
-def _shown(row: Any) -> bytes:
-    return repr(row).encode("utf-8", "replace")
+        yield record_of(row, dataset.text_field, str(number), f"row {number}: ", number)
 
 
 def _stream(dataset: Dataset) -> Any:

@@ -5,7 +5,6 @@ policy, a source that is full. So the outcome is the same whatever the number of
 """
 
 import functools
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,16 +14,13 @@ from components.core.plain_text import plain_name
 from components.core.progress import Progress
 from components.core.workers import Pool, Workers, at_most
 from components.params import Ingest
-from components.stages.ingest.file_reading import ReadContext, ReadResult, local_inputs, read_file
+from components.stages.ingest.file_reading import ReadResult, local_inputs, read_file
 from components.stages.ingest.heldout_split import HeldoutSplit
 from components.stages.ingest.licences import UNKNOWN, Policy
 from components.stages.ingest.opt_out import load as load_opt_out
 from components.stages.ingest.records import RecordStatus, Skipped, encoded
 from components.stages.ingest.source_counts import SourceCounts
 from components.stages.ingest.sources import Listing, listings
-
-RESUMED_BYTES = 100_000_000
-"""With more to read than this, results are kept for a run after a kill; less is read again in seconds."""
 
 SMALL_BYTES = 6_000_000
 """Up to so much text a pool costs more than it saves: its processes start in half a second."""
@@ -49,17 +45,16 @@ class IngestPass:
         self.source_counts = {listing.name: SourceCounts() for listing in self.listings}
         self.split = HeldoutSplit(params.heldout_fraction, params.heldout_salt)
         self.progress = progress
-        self.context = ReadContext(spool, root / params.opt_out, self._to_read() > RESUMED_BYTES)
+        self._spool = spool
+        self._read = functools.partial(read_file, spool, root / params.opt_out)
+        self._inputs = functools.partial(local_inputs, root / params.opt_out)
         self._files_done = self._bytes = 0
 
     def workers(self, wanted: Workers) -> Workers:
         """Number of workers worth starting for the files to read."""
-        return wanted if self._to_read() > SMALL_BYTES else at_most(wanted, 1)
-
-    def _to_read(self) -> int:
-        """Bytes of the files that will be read, at most the limits of their sources."""
         sizes = [(listing.max_bytes, sum(task.size for task in listing.tasks)) for listing in self.listings]
-        return sum(min(limit or size, size) for limit, size in sizes)
+        to_read = sum(min(limit or size, size) for limit, size in sizes)
+        return wanted if to_read > SMALL_BYTES else at_most(wanted, 1)
 
     def entries(self, running: Pool) -> Iterator[RecordStatus]:
         """All entries, in order."""
@@ -71,21 +66,15 @@ class IngestPass:
         counts = self.source_counts[listing.name]
         counts.skipped = listing.skipped
         keys: set[int] = set()
-        inputs = functools.partial(local_inputs, self.context)
-        results = running.map(functools.partial(read_file, self.context), listing.tasks, inputs)
+        results = running.map(self._read, listing.tasks, self._inputs)
         for number, (task, result) in enumerate(zip(listing.tasks, results, strict=True), 1):
             if result.skipped:
                 listing.skipped.append(Skipped(plain_name(task.location), plain_name(result.skipped), task.size))
             else:
                 counts.files += 1
-            counts.unread.update(result.unread)
-            by_status = Counter[str]()
-            yield from self._of_file(result, listing, counts, keys, by_status)
-            if not result.skipped:  # else skipped.csv has all its bytes, of which the beginning was looked at
-                counts.count_file(plain_name(task.location), result.num_bytes, by_status, result.cut)
+            yield from self._of_file(result, listing, counts, keys)
             if result.in_part:
-                on_disk = 0 if task.dataset else task.size
-                counts.in_part.append((plain_name(task.location), result.num_bytes, on_disk))
+                counts.in_part.append(plain_name(task.location))
             self._progress(task.location)
             if listing.max_bytes and counts.kept_bytes >= listing.max_bytes:
                 counts.files_not_read = len(listing.tasks) - number
@@ -93,16 +82,15 @@ class IngestPass:
                 return
 
     def _of_file(
-        self, result: ReadResult, listing: Listing, counts: SourceCounts, keys: set[int], by_status: Counter[str]
+        self, result: ReadResult, listing: Listing, counts: SourceCounts, keys: set[int]
     ) -> Iterator[RecordStatus]:
-        for entry in result.entries(self.context.spool):
+        for entry in result.entries(self._spool):
             if not entry.rule:
                 entry = self._decided(entry, listing, counts, keys)
             counts.count(entry)
             if not entry.rule:
                 self.split.observe(entry.document, entry.num_bytes)
                 self._bytes += entry.num_bytes
-            by_status["quarantined" if entry.quarantined else "dropped" if entry.rule else "kept"] += entry.num_bytes
             yield entry
 
     def _decided(self, entry: RecordStatus, listing: Listing, counts: SourceCounts, keys: set[int]) -> RecordStatus:

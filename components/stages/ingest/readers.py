@@ -6,26 +6,24 @@ file to one bad byte). A file that cannot be read on (a truncated archive) is on
 broke.
 """
 
-import io
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import pyarrow as pa
 
 from components.stages.ingest import tabular
-from components.stages.ingest.records import HASHED_BYTES, BadRecord, Record, record_of
+from components.stages.ingest.records import HASHED_BYTES, BadRecord, Options, Record, record_of
 from components.stages.ingest.tabular import NotText
-from components.stages.ingest.text_splitting import SCENE, TARGET_BYTES, plain_text
+from components.stages.ingest.text_splitting import SCENE, plain_text
 from components.stages.ingest.web_pages import main_text, warc_records
-from components.text.opening import ByteCount, inner_suffix
+from components.text.opening import OpenFile, inner_suffix
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".org")
 FORMATS = (
@@ -42,21 +40,6 @@ WHOLE_FILE_BYTES = 50_000_000
 """Longest HTML page or JSON value that is read: both need the whole of it in memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to read a file.
-
-    Attributes:
-        text_field: field or column that holds the text.
-        target_bytes: length of a passage of plain text.
-        max_chars: a longer record is a bad one; bounds memory.
-    """
-
-    text_field: str = "text"
-    target_bytes: int = TARGET_BYTES
-    max_chars: int = 2_000_000
-
-
 FIRST_RECORDS = 20
 """Records after which a side table is looked for, and by which the field with the text is guessed."""
 
@@ -66,41 +49,29 @@ def format_of(name: str) -> str:
     return FORMATS.get(inner_suffix(name), "")
 
 
-def records_of(
-    path: Path, format_name: str, options: Options, cut: Counter[str] | None = None
-) -> Iterator[Record | BadRecord]:
+def records_of(path: Path, format_name: str, options: Options) -> Iterator[Record | BadRecord]:
     """Records of a file, and a bad record for each that cannot be read, the file itself among them.
-
-    Every byte of the (unpacked) file is in a record, in a bad one, or counted in `cut`.
 
     Args:
         format_name: one of the values of `FORMATS`, or `play`: plain text cut at acts and scenes.
-        cut: is filled with the bytes of no record, by rule; whole when the last record was given.
 
     Raises:
         NotText: the file as a whole holds no text.
     """
-    cut = Counter() if cut is None else cut
     try:
-        file = ByteCount(path, cut)
+        file = OpenFile(path)
     except (OSError, pa.ArrowException) as error:
         yield BadRecord("unreadable", f"the file cannot be opened ({short(error)}); correct it or leave it out")
         return
-    counted = 0
     try:
         for record in READERS[format_name](file, options):
-            counted += record.num_bytes
-            yield record
+            yield _from_utf16(record) if file.is_utf16 else record
     except NotText:
         raise
     except Exception as error:  # one bad file costs no other, whatever its reader raises
         rule = "invalid_utf16" if file.is_utf16 and isinstance(error, UnicodeDecodeError) else "unreadable"
-        reason, offset = f"cannot be read on after byte {file.offset} ({short(error)}); get a whole copy", file.offset
-        file.pass_rest()
-        yield BadRecord(rule, reason, 0, offset, file.offset - counted - cut.total())
-    else:
-        left = file.offset - counted - cut.total()
-        assert not left, f"{path.name}: {file.offset} bytes were read, {left} of them are in no record and not cut"
+        place = f" after byte {file.offset}" if file.offset else ""
+        yield BadRecord(rule, f"cannot be read on{place} ({short(error)}); get a whole copy", offset=file.offset)
     finally:
         file.close()
 
@@ -110,11 +81,6 @@ def short(error: BaseException) -> str:
     return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
-def _text(file: ByteCount, options: Options, heading: re.Pattern[bytes] | None = None) -> Iterator[Record | BadRecord]:
-    for record in plain_text(cast(BinaryIO, file), options.target_bytes, heading, file.cut):
-        yield _from_utf16(record) if file.is_utf16 else record
-
-
 def _from_utf16(record: Record | BadRecord) -> Record | BadRecord:
     """Name the change in a record of a file of a Windows program; its offsets are those of the same text in UTF-8."""
     if isinstance(record, BadRecord):
@@ -122,28 +88,26 @@ def _from_utf16(record: Record | BadRecord) -> Record | BadRecord:
     return replace(record, transforms=("from_utf16", *record.transforms))
 
 
-def _whole(file: ByteCount, what: str) -> bytes | BadRecord:
-    """The bytes of a file that is needed whole, or a bad record if it is too long; it is then read to its end."""
+def _whole(file: OpenFile, what: str) -> bytes | BadRecord:
+    """The bytes of a file that is needed whole, or a bad record if it is too long."""
     raw = file.read(WHOLE_FILE_BYTES + 1)
     if len(raw) <= WHOLE_FILE_BYTES:
         return raw
-    file.pass_rest()
-    reason = f"{what} over {WHOLE_FILE_BYTES} bytes"
-    return replace(BadRecord.of("too_long", reason, raw[:HASHED_BYTES]), num_bytes=file.offset)
+    return BadRecord.of("too_long", f"{what} over {WHOLE_FILE_BYTES} bytes", raw[:HASHED_BYTES])
 
 
-def _html(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
+def _html(file: OpenFile, options: Options) -> Iterator[Record | BadRecord]:
     """The main text of a page."""
     raw = _whole(file, "an HTML page")
     if isinstance(raw, BadRecord):
         yield raw
     elif page := main_text(raw):
-        yield Record(page.text, transforms=page.transforms, num_bytes=len(raw))
+        yield Record(page.text, transforms=page.transforms)
     else:
         yield BadRecord.of("no_text", "no main text was found in the page", raw)
 
 
-def _jsonl(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
+def _jsonl(file: OpenFile, options: Options) -> Iterator[Record | BadRecord]:
     """One JSON object per line; blank lines are none.
 
     Raises:
@@ -152,31 +116,27 @@ def _jsonl(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
     records = _json_lines(file, options)
     first = list(islice(records, FIRST_RECORDS))
     if first and all(map(_lacks_field, first)):
-        with closing(ByteCount(file.path, Counter())) as again:
+        with closing(OpenFile(file.path)) as again:
             if all(map(_lacks_field, _json_lines(again, options))):
                 raise NotText(cast(BadRecord, first[0]).reason)
-    for record in chain(first, records):
-        yield _from_utf16(record) if file.is_utf16 else record
+    yield from chain(first, records)
 
 
 def _lacks_field(record: Record | BadRecord) -> bool:
     return isinstance(record, BadRecord) and record.rule == "missing_field"
 
 
-def _json_lines(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
+def _json_lines(file: OpenFile, options: Options) -> Iterator[Record | BadRecord]:
     longest = 6 * options.max_chars + 65_536  # a character is at most six bytes of JSON, `\\u1234`
     number = 0
     while raw := file.readline(longest):
         number, start = number + 1, file.offset - len(raw)
         if len(raw) >= longest and not raw.endswith(b"\n"):
-            bad = BadRecord.of("too_long", f"a line over {longest} bytes", raw[:HASHED_BYTES], number, start)
             while (rest := file.readline(1 << 20)) and not rest.endswith(b"\n"):
                 pass
-            yield replace(bad, num_bytes=file.offset - start)
+            yield BadRecord.of("too_long", f"a line over {longest} bytes", raw[:HASHED_BYTES], number, start)
         elif raw.strip():
             yield _from_json(raw, number, start, options)
-        else:
-            file.cut["blank_lines"] += len(raw)
 
 
 def _from_json(raw: bytes, line: int, offset: int, options: Options) -> Record | BadRecord:
@@ -187,11 +147,10 @@ def _from_json(raw: bytes, line: int, offset: int, options: Options) -> Record |
         return BadRecord.of("invalid_utf8", f"{place} is not UTF-8", raw, line, offset)
     except (ValueError, RecursionError) as error:
         return BadRecord.of("invalid_json", f"not JSON: {short(error)}", raw, line, offset)
-    record = record_of(value, options.text_field, str(line), line=line, offset=offset, evidence=lambda _: raw)
-    return replace(record, num_bytes=len(raw))
+    return record_of(value, options.text_field, str(line), line=line, offset=offset, raw=raw)
 
 
-def _json(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
+def _json(file: OpenFile, options: Options) -> Iterator[Record | BadRecord]:
     """A JSON file: an object with text, or a list of them. One without any (settings, metadata) is left out, listed."""
     raw = _whole(file, "one JSON value")
     if isinstance(raw, BadRecord):
@@ -204,13 +163,9 @@ def _json(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
     values = value if isinstance(value, list) else [value]
     if not any(isinstance(item, dict) and options.text_field in item for item in values):
         raise NotText(f"JSON without a field {options.text_field!r}; see text_field")
-    counted = 0
     for number, item in enumerate(values, 1):
         part = str(number) if isinstance(value, list) else ""
-        record = record_of(item, options.text_field, part, f"item {number}: ", number)
-        counted += record.num_bytes
-        yield record
-    file.cut["fields_and_syntax"] += len(raw) - counted
+        yield record_of(item, options.text_field, part, f"item {number}: ", number)
 
 
 def _json_value(raw: bytes) -> Any:
@@ -229,18 +184,11 @@ def _json_value(raw: bytes) -> Any:
         raise
 
 
-def _csv(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
-    for record in tabular.csv_rows(file, options.text_field, options.max_chars):
-        yield _from_utf16(record) if file.is_utf16 else record
-
-
-def _parquet(file: ByteCount, options: Options) -> Iterator[Record | BadRecord]:
-    raw = cast(io.BufferedReader, file.file).raw
+def _parquet(file: OpenFile, options: Options) -> Iterator[Record | BadRecord]:
+    raw = file.file.raw
     if not raw.seekable():
         raise NotText("compressed Parquet cannot be read at random; unpack it (Parquet compresses inside)")
-    for record in tabular.parquet_rows(raw, options.text_field, options.max_chars):
-        file.offset += record.num_bytes  # of Parquet the bytes of its text column count
-        yield record
+    yield from tabular.parquet_rows(raw, options.text_field, options.max_chars)
 
 
 NOT_ONE_WORD = re.compile(r"\s|[^\x00-\x7f]")
@@ -257,18 +205,18 @@ def field_lengths(path: Path, max_chars: int) -> Counter[str]:
     kind, lengths = format_of(path.name), Counter[str]()
     if kind not in ("jsonl", "json", "csv", "parquet"):
         return lengths
-    with closing(ByteCount(path, Counter())) as file:
+    with closing(OpenFile(path)) as file:
         for row in _first_rows(file, kind, max_chars):
             texts = {name: value for name, value in row.items() if isinstance(value, str) and name}
             lengths.update({name: len(value) * bool(NOT_ONE_WORD.search(value)) for name, value in texts.items()})
     return lengths
 
 
-def _first_rows(file: ByteCount, kind: str, max_chars: int) -> Iterator[dict]:
+def _first_rows(file: OpenFile, kind: str, max_chars: int) -> Iterator[dict]:
     if kind == "csv":
         yield from tabular.first_csv_rows(file, FIRST_RECORDS, max_chars)
     elif kind == "parquet":
-        yield from tabular.first_parquet_rows(cast(io.BufferedReader, file.file).raw, FIRST_RECORDS)
+        yield from tabular.first_parquet_rows(file.file.raw, FIRST_RECORDS)
     elif kind == "jsonl":
         lines = (_parsed(line) for line in iter(lambda: file.readline(6 * max_chars), b""))
         yield from islice((row for row in lines if isinstance(row, dict)), FIRST_RECORDS)
@@ -287,12 +235,12 @@ def _parsed(line: bytes) -> object:
 
 
 READERS: dict[str, Callable[[Any, Options], Iterator[Record | BadRecord]]] = {
-    "text": _text,
-    "play": partial(_text, heading=SCENE),
+    "text": lambda file, options: plain_text(file, options.target_bytes),
+    "play": lambda file, options: plain_text(file, options.target_bytes, SCENE),
     "html": _html,
     "warc": lambda file, _: warc_records(file),
     "json": _json,
     "jsonl": _jsonl,
-    "csv": _csv,
+    "csv": lambda file, options: tabular.csv_rows(file, options.text_field, options.max_chars),
     "parquet": _parquet,
 }

@@ -7,7 +7,6 @@ whether it is kept, dropped (by which rule) or quarantined (why, where and the h
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -24,6 +23,9 @@ NAME_CHARS = 480
 
 TAKEN = ("id", "group", "license", "licence")
 """Fields of a record that are read beside the text, where there are any."""
+
+TARGET_BYTES = 20_000
+"""Length after which a passage of plain text ends at the next blank line."""
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -49,8 +51,6 @@ class Record:
         group: the record's own `group`, if it has one.
         licence: what the record says of its licence, as written.
         transforms: names of the changes the reader made.
-        unread: names of the record's other fields that hold something: they are not read.
-        num_bytes: bytes of the file that the record was made of; 0 stands for those of the text.
     """
 
     text: str
@@ -61,12 +61,6 @@ class Record:
     group: str = ""
     licence: str = ""
     transforms: tuple[str, ...] = ()
-    unread: tuple[str, ...] = ()
-    num_bytes: int = 0
-
-    def __post_init__(self) -> None:
-        if not self.num_bytes:
-            object.__setattr__(self, "num_bytes", len(encoded(self.text)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +92,20 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Lengths of a text in characters, and text bytes after which a source is full (0 for no limit)."""
+class Options:
+    """How to read a file, and what of it is taken.
 
-    min_chars: int
-    max_chars: int
+    Attributes:
+        text_field: field or column that holds the text.
+        target_bytes: length of a passage of plain text.
+        min_chars, max_chars: a shorter text is dropped, a longer record is a bad one; the latter bounds memory.
+        max_bytes: text bytes after which its source is full; 0 for no limit.
+    """
+
+    text_field: str = "text"
+    target_bytes: int = TARGET_BYTES
+    min_chars: int = 0
+    max_chars: int = 2_000_000
     max_bytes: int = 0
 
 
@@ -111,7 +114,7 @@ class RecordStatus:
     """A document and its status: kept (`rule` is empty), dropped, or quarantined.
 
     A quarantined one has no text: by `line`, `offset` and hash it is found in the source. `key` is the record's own id,
-    by which repeats are found. `num_bytes` are those of the text (UTF-8), of what could not be read those of the file.
+    by which repeats are found. `num_bytes` are those of the text (UTF-8), of a bad record those that were hashed.
     """
 
     document: Document
@@ -138,10 +141,6 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _as_json(value: Any) -> bytes:
-    return json.dumps(value, default=repr).encode("utf-8", "replace")
-
-
 def record_of(
     value: Any,
     text_field: str,
@@ -149,23 +148,23 @@ def record_of(
     label: str = "",
     line: int = 0,
     offset: int = 0,
-    evidence: Callable[[Any], bytes] = _as_json,
+    raw: bytes | None = None,
 ) -> Record | BadRecord:
     """The record of a JSON object or table row. `id`, `group` and `license` (or `licence`) are taken if present.
 
     Args:
         label: begins the reason of a bad record: its number in the file.
         line: of the file; of one that has no lines, the number of the record.
-        evidence: gives the bytes of a bad record, which are hashed.
+        raw: its bytes, which are hashed if it is bad; a row of a table has none and is hashed as JSON.
     """
     problem = _problem_of(value, text_field)
     if problem:
-        return BadRecord.of(problem[0], label + problem[1], evidence(value), line, offset)
+        if raw is None:
+            raw = json.dumps(value, default=repr).encode("utf-8", "replace")
+        return BadRecord.of(problem[0], label + problem[1], raw, line, offset)
     key, group = (_name(value.get(name)) for name in TAKEN[:2])
     licences = [_name(_licence(value.get(name))) for name in TAKEN[2:]]
-    taken = {name for name, found in zip(TAKEN, (key, group, *licences), strict=True) if found} | {text_field}
-    unread = tuple(name for name, content in value.items() if name not in taken and content not in (None, ""))
-    return Record(value[text_field], part, line, offset, key, group, licences[0] or licences[1], unread=unread)
+    return Record(value[text_field], part, line, offset, key, group, licences[0] or licences[1])
 
 
 def _problem_of(value: Any, text_field: str) -> tuple[str, str] | None:
@@ -206,7 +205,7 @@ def _type(value: Any) -> str:
     return names.get(type(value), "an object" if isinstance(value, dict) else type(value).__name__)
 
 
-def entry_of(found: Record | BadRecord, location: str, group: str, origin: Origin, limits: Limits) -> RecordStatus:
+def entry_of(found: Record | BadRecord, location: str, group: str, origin: Origin, options: Options) -> RecordStatus:
     """The entry of what a reader found in the file at `location`.
 
     Args:
@@ -216,10 +215,10 @@ def entry_of(found: Record | BadRecord, location: str, group: str, origin: Origi
         return _quarantined(found, _document(Record("", f"L{found.line}@{found.offset}"), location, group, origin))
     document, size = _document(found, location, group, origin), len(encoded(found.text))
     entry = RecordStatus(document, key=found.key, line=found.line, offset=found.offset, num_bytes=size)
-    if defect := _defect_in(found.text, limits):
+    if defect := _defect_in(found.text, options.max_chars):
         return entry.as_quarantined(*defect)
-    if len(found.text) < limits.min_chars:
-        return entry.as_dropped("too_short", f"{len(found.text)} characters, the limit is {limits.min_chars}")
+    if len(found.text) < options.min_chars:
+        return entry.as_dropped("too_short", f"{len(found.text)} characters, the limit is {options.min_chars}")
     return entry
 
 
@@ -243,10 +242,10 @@ def _document(record: Record, location: str, group: str, origin: Origin) -> Docu
     )
 
 
-def _defect_in(text: str, limits: Limits) -> tuple[str, str] | None:
+def _defect_in(text: str, max_chars: int) -> tuple[str, str] | None:
     """The rule a text breaks, and how; None if it is sound."""
-    if len(text) > limits.max_chars:
-        return "too_long", f"{len(text)} characters, the limit is {limits.max_chars}"
+    if len(text) > max_chars:
+        return "too_long", f"{len(text)} characters, the limit is {max_chars}"
     if not text or text.isspace():
         return "empty", "no text"
     if "\0" in text:

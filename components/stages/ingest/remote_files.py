@@ -103,4 +103,4 @@ def _download(url: str, copy: Path) -> None:
         system.get_file(path, str(copy))
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{url}: cannot be fetched ({reason}); run again, what was read so far is kept") from None
+        raise UserError(f"{url}: cannot be fetched ({reason}); run again") from None

@@ -17,8 +17,6 @@ from components.stages.ingest.source_counts import SourceCounts
 EXCERPT_CHARS = 600
 TINY_BYTES = 10_000
 """With less held-out text than this a source's scores say little."""
-MOST_FIELDS = 20
-"""Fields of records that were not read: so many are named, the commonest."""
 Sources = dict[str, SourceCounts]
 
 
@@ -69,9 +67,6 @@ def _facts(counts: SourceCounts) -> dict[str, Any]:
         "files_in_part": len(counts.in_part),
         "files_skipped": _skipped(counts),
         "bytes_skipped": _skipped_bytes(counts),
-        "file_bytes": sum(row[1] for row in counts.bytes),
-        "cut_bytes": counts.cut_bytes(),
-        "fields_not_read": dict(counts.unread.most_common(MOST_FIELDS)),
         "dropped": dict(sorted(counts.dropped.items())),
         "quarantined": dict(sorted(counts.quarantined.items())),
     }
@@ -142,18 +137,7 @@ def _remarks(page: Page, sources: Sources) -> None:
             f"{name}: {count} files left out ({sizes[reason]:,} bytes): {reason}."
             for reason, count in _skipped(counts).items()
         ]
-        for rule, num_bytes in counts.cut_bytes().items():
-            count = sum(of == rule for _, of, _ in counts.cut)
-            lines.append(f"{name}: {num_bytes:,} bytes cut from {count:,} files by {rule} (cut.csv lists them).")
-        if counts.unread:
-            shown = ", ".join(f"`{field}` of {n}" for field, n in counts.unread.most_common(MOST_FIELDS))
-            more = f" and {len(counts.unread) - MOST_FIELDS} more fields" if len(counts.unread) > MOST_FIELDS else ""
-            lines.append(f"{name}: fields that were not read, and of how many records: {shown}{more}.")
-        lines += [
-            f"{name}: full at its limit: of {location}{f' ({on_disk:,} bytes on disk)' if on_disk else ''} the first "
-            f"{read:,} bytes were read."
-            for location, read, on_disk in counts.in_part
-        ]
+        lines += [f"{name}: full at its limit: of {one} only the beginning was read." for one in counts.in_part]
         if counts.files_not_read:
             lines.append(f"{name}: full at its limit, {counts.files_not_read} files were not read.")
         if counts.works is not None:
@@ -196,9 +180,6 @@ def _lists(page: Page, sources: Sources) -> None:
     skipped = {name: sorted(counts.skipped) for name, counts in sources.items()}
     page.table("quarantine", "source file line byte_offset rule reason", bad)
     page.table("skipped", "source file reason bytes", [(name, *item) for name in skipped for item in skipped[name]])
-    bytes_of = [(name, *row) for name, one in sources.items() for row in one.bytes]
-    page.table("bytes", "source file bytes kept dropped quarantined cut", bytes_of)
-    page.table("cut", "source file rule bytes", [(name, *item) for name, one in sources.items() for item in one.cut])
     page.table("heldout", "source group bytes", [(name, *item) for name in groups for item in groups[name]])
 
 

@@ -20,10 +20,7 @@ LISTED = 1000
 class SourceCounts:
     """Counts of one source. Bytes are UTF-8 bytes of text.
 
-    `cut` has what the reader removed from a file: location, rule, bytes. `bytes` has a row per file: location, bytes
-    of the unpacked file, bytes kept, dropped, quarantined and cut, which add up. `in_part` has the files before whose
-    end the source was full: location, bytes read, bytes on disk (0 of the hub). `unread` has the records with a field
-    that is not read, by its name. `works` is set when all are read.
+    `in_part` has the locations of the files before whose end the source was full. `works` is set when all are read.
     """
 
     files: int = 0
@@ -40,10 +37,7 @@ class SourceCounts:
     works: Works | None = None
     bad_records: list[RecordStatus] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    cut: list[tuple[str, str, int]] = field(default_factory=list)
-    bytes: list[tuple[str, int, int, int, int, int]] = field(default_factory=list)
-    in_part: list[tuple[str, int, int]] = field(default_factory=list)
-    unread: Counter[str] = field(default_factory=Counter)
+    in_part: list[str] = field(default_factory=list)
     opted_out: Counter[str] = field(default_factory=Counter)
     refused_licences: Counter[tuple[str, str]] = field(default_factory=Counter)
     _samples: list[tuple[int, str, Document]] = field(default_factory=list)
@@ -63,24 +57,6 @@ class SourceCounts:
                 self.refused_licences[entry.document.licence, entry.document.licence_from] += 1
         else:
             self._keep(entry.document, entry.num_bytes)
-
-    def count_file(self, location: str, num_bytes: int, by_status: Counter[str], cut: dict[str, int]) -> None:
-        """Count a file that was read to its end.
-
-        Args:
-            num_bytes: of the file, unpacked; of Parquet those of its text column.
-            by_status: of these, bytes "kept", "dropped" and "quarantined".
-            cut: bytes that became no part of any record, by rule.
-
-        Raises:
-            AssertionError: they do not add up, which is a mistake of the reader.
-        """
-        parts = (by_status["kept"], by_status["dropped"], by_status["quarantined"], sum(cut.values()))
-        names = ("kept", "dropped", "quarantined", "cut")
-        shown = " + ".join(f"{part} {name}" for part, name in zip(parts, names, strict=True))
-        assert sum(parts) == num_bytes, f"ingest {location}: {num_bytes} bytes in, but {shown}"
-        self.bytes.append((location, num_bytes, *parts))
-        self.cut += [(location, rule, size) for rule, size in sorted(cut.items())]
 
     def _keep(self, document: Document, num_bytes: int) -> None:
         self.kept += 1
@@ -122,11 +98,6 @@ class SourceCounts:
         reasons = Counter(one.reason for one in self.skipped)
         lost += [f"{count} files left out: {reason}" for reason, count in sorted(reasons.items())]
         return ", ".join([f"{self.documents_in} records in {self.files} files, {self.kept} kept", *lost])
-
-    def cut_bytes(self) -> dict[str, int]:
-        """Bytes that were removed from the text of files, by rule."""
-        rules = sorted({rule for _, rule, _ in self.cut})
-        return {rule: sum(num_bytes for _, name, num_bytes in self.cut if name == rule) for rule in rules}
 
     def quarantine_rate(self) -> float:
         """Share of the records that came in which are quarantined."""

@@ -18,9 +18,8 @@ from components.params import Files, Hub, Ingest, Packages, PackageTexts
 from components.stages.ingest import hub, pinned_packages, remote_files
 from components.stages.ingest.file_reading import FileTask
 from components.stages.ingest.licences import UNKNOWN, licence_param
-from components.stages.ingest.readers import Options, format_of
-from components.stages.ingest.records import SURROGATE, Limits, Origin, Skipped
-from components.stages.ingest.text_splitting import TARGET_BYTES
+from components.stages.ingest.readers import format_of
+from components.stages.ingest.records import SURROGATE, TARGET_BYTES, Options, Origin, Skipped
 
 OWN_RECORDS = ("jsonl", "json", "csv", "parquet", "warc")
 """Formats of many records, each a group of its own."""
@@ -53,29 +52,24 @@ def listings(params: Ingest, root: Path) -> list[Listing]:
     Raises:
         UserError: a source is missing, not pinned, not installed, not watched, or empty.
     """
-    result = [_listed(source, params, root) for source in params.sources]
-    number = 0
-    for listing in result:
-        if listing.max_bytes:
-            listing.tasks.sort(key=lambda task: sha256_bytes(f"{task.origin.source}\n{task.location}".encode()))
-        listing.tasks = [replace(task, number=number + index) for index, task in enumerate(listing.tasks)]
-        number += len(listing.tasks)
-    return result
+    return [_listed(source, params, root) for source in params.sources]
 
 
 def _listed(source: Packages | PackageTexts | Files | Hub, params: Ingest, root: Path) -> Listing:
     listing = Listing(source.name, int(source.max_megabytes * 1e6))
-    limits = Limits(params.min_chars, params.max_chars, listing.max_bytes)
+    options = Options(min_chars=params.min_chars, max_chars=params.max_chars, max_bytes=listing.max_bytes)
     if isinstance(source, Files):
-        _files(source, params, limits, root, listing)
+        _files(source, params, replace(options, text_field=source.text_field), root, listing)
     elif isinstance(source, Hub):
-        listing.tasks = [_hub(source, params, limits, root)]
+        listing.tasks = [_hub(source, params, replace(options, text_field=source.text_field), root)]
     else:
-        listing.tasks = list(_pinned_files(source, limits))
+        listing.tasks = list(_pinned_files(source, options))
+    if listing.max_bytes:
+        listing.tasks.sort(key=lambda task: sha256_bytes(f"{task.origin.source}\n{task.location}".encode()))
     return listing
 
 
-def _pinned_files(source: Packages | PackageTexts, limits: Limits) -> Iterator[FileTask]:
+def _pinned_files(source: Packages | PackageTexts, options: Options) -> Iterator[FileTask]:
     is_text = isinstance(source, PackageTexts)
     pinned = pinned_packages.load()["texts" if is_text else "packages"]
     for name in [source.package] if isinstance(source, PackageTexts) else sorted(source.packages or pinned):
@@ -94,7 +88,7 @@ def _pinned_files(source: Packages | PackageTexts, limits: Limits) -> Iterator[F
             size = path.stat().st_size if path.exists() else 0
             reader = "play" if is_text else "description" if file.endswith("/METADATA") else "module"
             location = f"{name}/METADATA" if reader == "description" else file
-            yield FileTask(0, path, location, size, reader, origin, limits, groups.get(file, name), sha256=digest)
+            yield FileTask(path, location, size, reader, origin, options, groups.get(file, name), digest)
 
 
 def _origin(source: Files | Hub, version: str) -> Origin:
@@ -124,7 +118,7 @@ def watched_path(path: str, params: Ingest, root: Path, source: str) -> Path:
     return full
 
 
-def _files(source: Files, params: Ingest, limits: Limits, root: Path, listing: Listing) -> None:
+def _files(source: Files, params: Ingest, options: Options, root: Path, listing: Listing) -> None:
     origin = _origin(source, "")
     on_disk = not remote_files.is_remote(source.path)
     if on_disk:
@@ -140,19 +134,18 @@ def _files(source: Files, params: Ingest, limits: Limits, root: Path, listing: L
             listing.skipped.append(Skipped(plain_name(file.name), reason, file.size))
             continue
         group, target = _grouping(file.name, kind, file.size, total)
-        target = min(target, params.max_chars // 3)  # no passage is then too long
-        options = Options(source.text_field, target, params.max_chars)
+        fitting = replace(options, target_bytes=min(target, params.max_chars // 3))  # no passage is then too long
         path = Path(file.url) if on_disk else file.url
-        listing.tasks.append(FileTask(0, path, file.name, file.size, kind, origin, limits, group, options))
+        listing.tasks.append(FileTask(path, file.name, file.size, kind, origin, fitting, group))
     if not listing.tasks:
-        raise UserError(f"ingest source {source.name}: no file to read in {source.path}{why_none(listing)}")
+        raise UserError(f"ingest source {source.name}: no file to read in {source.path}{why_none(listing.skipped)}")
 
 
 def _local(source: Files, params: Ingest, root: Path, listing: Listing) -> Iterator[remote_files.FoundFile]:
     """The files of a local source, their paths as addresses."""
     path = watched_path(source.path, params, root, source.name)
     try:
-        names = [path.name] if path.is_file() else sorted(names_under(path, source.pattern, listing))
+        names = [path.name] if path.is_file() else sorted(names_under(path, source.pattern, listing.skipped))
     except (ValueError, NotImplementedError, IndexError):
         raise UserError(f"ingest source {source.name}: pattern = {source.pattern!r} is no glob; write one as **/*.txt"
                         ) from None  # fmt: skip
@@ -161,14 +154,14 @@ def _local(source: Files, params: Ingest, root: Path, listing: Listing) -> Itera
         yield remote_files.FoundFile(str(folder / name), name, (folder / name).stat().st_size)
 
 
-def names_under(folder: Path, pattern: str, listing: Listing) -> Iterator[str]:
-    """Files that match, as POSIX paths relative to the folder; what is left out is listed with the reason."""
+def names_under(folder: Path, pattern: str, skipped: list[Skipped]) -> Iterator[str]:
+    """Files that match, as POSIX paths relative to the folder; what is left out is appended to `skipped`."""
     inside = folder.resolve()
     for path in folder.glob(pattern):
         name = path.relative_to(folder).as_posix()
         if reason := _unfit(path, name, inside):
             size = path.lstat().st_size if os.path.isfile(path) else 0
-            listing.skipped.append(Skipped(plain_name(SURROGATE.sub("?", name)), reason, size))
+            skipped.append(Skipped(plain_name(SURROGATE.sub("?", name)), reason, size))
         elif not path.is_dir():
             yield name
 
@@ -198,8 +191,9 @@ def _grouping(name: str, kind: str, size: int, total: int) -> tuple[str, int]:
     return name, min(TARGET_BYTES, max(SHORTEST_PASSAGE, size // PASSAGES_OF_LARGE))
 
 
-def why_none(listing: Listing) -> str:
-    counts = Counter(one.reason for one in listing.skipped)
+def why_none(skipped: list[Skipped]) -> str:
+    """Why there is nothing to read, as the end of a clause."""
+    counts = Counter(one.reason for one in skipped)
     seen = "; ".join(f"{count} x {reason}" for reason, count in sorted(counts.items()))
     if not seen:
         return "; it is empty, or `pattern` matches none"
@@ -222,10 +216,8 @@ def hub_dataset(source: Hub, params: Ingest, root: Path) -> hub.Dataset:
     return hub.Dataset(path, source.config, source.split, source.revision, source.text_field, local)
 
 
-def _hub(source: Hub, params: Ingest, limits: Limits, root: Path) -> FileTask:
+def _hub(source: Hub, params: Ingest, options: Options, root: Path) -> FileTask:
     dataset = hub_dataset(source, params, root)
     origin = _origin(source, "local" if dataset.local else source.revision)
     location = "/".join(part for part in (source.config, source.split) if part)
-    return FileTask(
-        0, "", location, limits.max_bytes, "hub", origin, limits, "", Options(source.text_field), dataset=dataset
-    )
+    return FileTask("", location, options.max_bytes, "hub", origin, options, dataset=dataset)

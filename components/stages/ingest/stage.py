@@ -44,7 +44,7 @@ def ingest(
 
     Args:
         root: the project, to which relative paths in params refer.
-        work: folder for text on its way. Of a large corpus, files that a killed run had read are not read again.
+        work: folder for text on its way.
 
     Raises:
         UserError: a source is missing, has drifted, is empty, or has too many bad records; or there is no text, or none
@@ -52,7 +52,7 @@ def ingest(
         Stopped: `progress` asked to stop.
     """
     ingest_pass = IngestPass(params, root, work / "spool", progress)
-    _clear(work, *(() if ingest_pass.context.keep else ("spool",)))
+    _clear(work)
     shard_bytes = int(params.shard_megabytes * 1e6)
     try:
         with CorpusWriter(out / "dropped", shard_bytes, dropped=True) as drop:
@@ -65,7 +65,6 @@ def ingest(
                 _split(ingest_pass, work / "kept", out, drop, progress)
     finally:
         _clear(work)
-    _clear(work, "spool")
     report = report_of(ingest_pass.source_counts, ingest_pass.opt_out, ingest_pass.policy, reports)
     report.write(reports)
     return report
@@ -99,7 +98,7 @@ def dry_run(
             for _ in ingest_pass.entries(running):
                 pass
     finally:
-        _clear(work, "spool")
+        _clear(work)
     _plan_heldout(ingest_pass)
     report = report_of(ingest_pass.source_counts, ingest_pass.opt_out, ingest_pass.policy, None)
     text, problem = f"{report.markdown}\n{samples(ingest_pass.source_counts)}", ""
@@ -110,9 +109,9 @@ def dry_run(
     return DryRun(ingest_pass.source_counts, text, problem)
 
 
-def _clear(work: Path, *more: str) -> None:
-    """Remove the kept text on its way, and folders named besides."""
-    for name in ("kept", *more):
+def _clear(work: Path) -> None:
+    """Remove the text on its way."""
+    for name in ("kept", "spool"):
         shutil.rmtree(work / name, ignore_errors=True)
 
 

@@ -1,7 +1,6 @@
 """Rows of CSV and Parquet tables, one bad row at a time."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -41,7 +40,6 @@ def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record | Ba
         csv.Error: the first line is no header.
     """
     table = CsvTable(file, max_chars)
-    file.cut["fields_and_syntax"] += table.header_bytes
     if not table.names:
         return
     if table.names.count(text_field) != 1:
@@ -49,15 +47,13 @@ def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record | Ba
     number = 0
     for row in table:
         if not row.problem and not row.values:
-            file.cut["blank_lines"] += len(row.raw)
             continue
         number += 1
         if row.problem:
             yield BadRecord.of(*row.problem, row.raw, row.line, row.offset)
         else:
             values = dict(zip(table.names, row.values, strict=True))
-            record = record_of(values, text_field, str(number), f"row {number}: ", row.line, row.offset)
-            yield replace(record, num_bytes=len(row.raw))
+            yield record_of(values, text_field, str(number), f"row {number}: ", row.line, row.offset)
 
 
 def first_csv_rows(file: Any, count: int, max_chars: int) -> Iterator[dict[str, Any]]:
@@ -93,7 +89,6 @@ def parquet_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record 
         raise without_column(text_field, names)
     if _is_text(table.schema_arrow.field(text_field).type) and _is_packed(table.metadata, text_field):
         table = pq.ParquetFile(file, read_dictionary=[text_field])
-    unread = tuple(name for name in names if name not in (text_field, *TAKEN))
     columns = [text_field, *(name for name in TAKEN if name in names and name != text_field)]
     binary = [name for name in columns[1:] if _is_binary(table.schema_arrow.field(name).type)]
     number = 0
@@ -102,8 +97,7 @@ def parquet_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record 
             number += 1
             if isinstance(values[0], pa.Buffer):
                 reason = f"row {number}: {values[0].size} bytes, more than {max_chars} characters can have"
-                bad = BadRecord.of("too_long", reason, values[0][:HASHED_BYTES].to_pybytes())
-                yield replace(bad, num_bytes=values[0].size)
+                yield BadRecord.of("too_long", reason, values[0][:HASHED_BYTES].to_pybytes())
                 continue
             try:
                 row = {name: _decoded(value, name, name in binary) for name, value in zip(columns, values, strict=True)}
@@ -111,8 +105,7 @@ def parquet_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record 
                 raw = b"".join(value for value in values if isinstance(value, bytes))
                 yield BadRecord.of("invalid_utf8", f"row {number}: {error}", raw)
             else:
-                record = record_of(row, text_field, str(number), f"row {number}: ", number)
-                yield replace(record, unread=unread + record.unread) if isinstance(record, Record) else record
+                yield record_of(row, text_field, str(number), f"row {number}: ", number)
 
 
 def _decoded(value: Any, name: str, is_binary: bool) -> Any:

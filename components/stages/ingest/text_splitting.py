@@ -6,16 +6,12 @@ sentence. Text that fits one document stays one.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
-from typing import BinaryIO
 
-from components.stages.ingest.records import BadRecord, Record
-
-TARGET_BYTES = 20_000
-"""Length after which a passage ends at the next blank line."""
+from components.stages.ingest.records import TARGET_BYTES, BadRecord, Record
+from components.text.opening import OpenFile
 
 LONGEST = 1.5
 """Multiple of the target that no passage exceeds: it then ends at any line."""
@@ -46,7 +42,7 @@ class LineBytes:
     offset: int
 
 
-def lines_of(file: BinaryIO, longest: int) -> Iterator[LineBytes]:
+def lines_of(file: OpenFile, longest: int) -> Iterator[LineBytes]:
     """The lines of a file; one longer than `longest` bytes comes in pieces, cut between sentences or characters."""
     number, offset, rest = 1, 0, b""
     while True:
@@ -77,14 +73,11 @@ def _last_end(raw: bytes) -> int:
 class GutenbergBooks:
     """Books of a file, without the header and licence that Project Gutenberg wraps around each.
 
-    Attributes:
-        found: whether there was a mark so far.
-        cut: bytes that were removed so far, by rule: `gutenberg_header` up to the first start mark,
-            `gutenberg_licence` from an end mark to the next start mark or the end of the file.
+    The header goes up to the first start mark, the licence from an end mark to the next start mark or the end of the
+    file. `found` says whether there was a mark so far.
     """
 
-    def __init__(self, cut: Counter[str]) -> None:
-        self.found, self.cut = False, cut
+    found = False
 
     def of(self, lines: Iterable[LineBytes]) -> Iterator[Iterator[LineBytes]]:
         """The lines of each book; all lines if there is no mark. A book must be read before the next is asked for."""
@@ -92,7 +85,7 @@ class GutenbergBooks:
         rest, more = chain(self._without_header(source), source), True
         while more:
             yield self._until_end(rest)
-            more = self._pass_start(rest)
+            more = any(GUTENBERG_START.search(line.raw) for line in rest)
 
     def _without_header(self, source: Iterator[LineBytes]) -> Iterator[LineBytes]:
         """The first lines, if none is a start mark."""
@@ -101,7 +94,6 @@ class GutenbergBooks:
             held.append(line)
             if GUTENBERG_START.search(line.raw):
                 self.found = True
-                self.cut["gutenberg_header"] += sum(len(line.raw) for line in held)
                 return
         yield from held
 
@@ -109,17 +101,8 @@ class GutenbergBooks:
         for line in lines:
             if GUTENBERG_END.search(line.raw):
                 self.found = True
-                self.cut["gutenberg_licence"] += len(line.raw)
                 return
             yield line
-
-    def _pass_start(self, lines: Iterator[LineBytes]) -> bool:
-        """Skip lines up to the next start mark. Returns whether there is one."""
-        for line in lines:
-            self.cut["gutenberg_licence"] += len(line.raw)
-            if GUTENBERG_START.search(line.raw):
-                return True
-        return False
 
 
 def passages(
@@ -147,17 +130,10 @@ def passages(
 
 
 def plain_text(
-    file: BinaryIO,
-    target_bytes: int = TARGET_BYTES,
-    heading: re.Pattern[bytes] | None = None,
-    cut: Counter[str] | None = None,
+    file: OpenFile, target_bytes: int = TARGET_BYTES, heading: re.Pattern[bytes] | None = None
 ) -> Iterator[Record | BadRecord]:
-    """The documents of a plain-text file in UTF-8; `part` is "" if it is only one. An empty file is an empty record.
-
-    Args:
-        cut: is filled with the bytes removed, by rule, see `GutenbergBooks`.
-    """
-    books = GutenbergBooks(Counter() if cut is None else cut)
+    """The documents of a plain-text file in UTF-8; `part` is "" if it is only one. An empty file is an empty record."""
+    books = GutenbergBooks()
     transforms = ("cut_at_scenes" if heading else "cut_at_paragraphs",)
     number = 0
     waiting: list[LineBytes] | None = None
@@ -174,21 +150,19 @@ def plain_text(
 
 
 def _document(run: list[LineBytes], part: str, transforms: tuple[str, ...], is_gutenberg: bool) -> Record | BadRecord:
-    raw = b"".join(line.raw for line in run)
-    first, num_bytes = run[0], len(raw)
-    if first.offset == 0 and raw.startswith(b"\xef\xbb\xbf"):
-        raw, transforms = raw[3:], ("strip_byte_order_mark", *transforms)
+    raw, first = b"".join(line.raw for line in run), run[0]
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = first.number + raw.count(b"\n", 0, error.start)
         where = f"byte 0x{raw[error.start]:02x} at offset {first.offset + error.start} is not UTF-8"
-        bad = BadRecord.of("invalid_utf8", f"{where}; convert the file with `iconv -t utf-8`", raw, line, first.offset)
-        return replace(bad, num_bytes=num_bytes)
+        return BadRecord.of("invalid_utf8", f"{where}; convert the file with `iconv -t utf-8`", raw, line, first.offset)
+    if first.offset == 0 and text.startswith("\ufeff"):
+        text, transforms = text[1:], ("strip_byte_order_mark", *transforms)
     if "\r" in text:
         text, transforms = text.replace("\r\n", "\n").replace("\r", "\n"), (*transforms, "unix_newlines")
     if is_gutenberg:
         transforms = (*transforms, "strip_gutenberg")
     text = re.sub(r"^(?:[ \t]*\n)+", "", text).rstrip()
     text = text + "\n" if text else ""
-    return Record(text, part, first.number, first.offset, transforms=transforms, num_bytes=num_bytes)
+    return Record(text, part, first.number, first.offset, transforms=transforms)

@@ -11,12 +11,12 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from components.core.errors import clause
 from components.stages.ingest.records import BadRecord, Record
+from components.text.opening import OpenFile
 
 BEGIN = b"WARC/1."
 MOST_HEADER_BYTES = 1_000_000
@@ -84,31 +84,22 @@ def _codec(charset: str) -> str:
     return ""
 
 
-def warc_records(file: Any) -> Iterator[Record | BadRecord]:
-    """The pages of an unpacked archive, a record in memory at a time.
-
-    Args:
-        file: has `readline`, `read`, `offset`, the bytes read so far, and `cut`, those of no page by rule.
-    """
-    lost: BadRecord | None = None
+def warc_records(file: OpenFile) -> Iterator[Record | BadRecord]:
+    """The pages of an unpacked archive, a record in memory at a time."""
+    is_lost = False
     while line := file.readline(MOST_HEADER_BYTES):
         offset = file.offset - len(line)
         if line.startswith(BEGIN):
-            if lost:
-                yield lost
-            lost = None
-            yield from _record(line, offset, file)
-        elif lost:
-            lost = replace(lost, num_bytes=lost.num_bytes + len(line))
-        elif line.strip():
-            lost = BadRecord.of("invalid_warc", "no WARC record begins here; passed over to the next", line, 0, offset)
-        else:
-            file.cut["between_records"] += len(line)
-    if lost:
-        yield lost
+            is_lost = False
+            if record := _record(line, offset, file):
+                yield record
+        elif line.strip() and not is_lost:
+            is_lost = True
+            yield BadRecord.of("invalid_warc", "no WARC record begins here; passed over to the next", line, 0, offset)
 
 
-def _record(line: bytes, offset: int, file: Any) -> Iterator[Record | BadRecord]:
+def _record(line: bytes, offset: int, file: OpenFile) -> Record | BadRecord | None:
+    """The page of the record that begins with a line, which is read to its end; None if it is no page."""
     lines, size = [line], len(line)
     while line.strip() and size < MOST_HEADER_BYTES:
         lines.append(line := file.readline(MOST_HEADER_BYTES))
@@ -116,25 +107,16 @@ def _record(line: bytes, offset: int, file: Any) -> Iterator[Record | BadRecord]
     header = b"".join(lines)
     length = _length(header)
     if length is None:
-        yield BadRecord.of("invalid_warc", "a record without a readable Content-Length", header, 0, offset)
-        return
+        return BadRecord.of("invalid_warc", "a record without a readable Content-Length", header, 0, offset)
     body = file.read(min(length, LONGEST_PAGE))
     left = length - len(body)
     while left and (more := file.read(min(left, 1 << 20))):
         left -= len(more)
-    num_bytes = len(header) + length - left
     if left:
-        bad = BadRecord.of("unreadable", f"the archive ends {left} bytes too early", header, 0, offset)
-    elif length > LONGEST_PAGE:
-        bad = BadRecord.of("too_long", f"a record over {LONGEST_PAGE} bytes", header, 0, offset)
-    else:
-        page = _page(header + body, offset)
-        if page is None:
-            file.cut["no_page"] += num_bytes
-        else:
-            yield replace(page, num_bytes=num_bytes)
-        return
-    yield replace(bad, num_bytes=num_bytes)
+        return BadRecord.of("unreadable", f"the archive ends {left} bytes too early", header, 0, offset)
+    if length > LONGEST_PAGE:
+        return BadRecord.of("too_long", f"a record over {LONGEST_PAGE} bytes", header, 0, offset)
+    return _page(header + body, offset)
 
 
 def _length(header: bytes) -> int | None:

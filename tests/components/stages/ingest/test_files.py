@@ -97,7 +97,7 @@ def test_every_format_is_read_and_what_is_not_is_listed(mixed: Path, tmp_path: P
 
 
 def test_a_table_without_the_text_column_is_left_out_whole_and_said(tmp_path: Path) -> None:
-    """50 rows of it were in no count, its header in bytes.csv, and the terminal said nothing."""
+    """50 rows of it were in no count, and the terminal said nothing."""
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "a.txt").write_text(PROSE * 60)
@@ -111,7 +111,6 @@ def test_a_table_without_the_text_column_is_left_out_whole_and_said(tmp_path: Pa
     _, out = run_on_files(folder, tmp_path, progress=Lines())
     size = (folder / "odd.csv").stat().st_size
     assert lines[0].startswith(f"files: 1 file left out whole ({size:,} bytes), the largest odd.csv: no column 'text'")
-    assert "odd.csv" not in (out / "reports/details/bytes.csv").read_text()
     skipped = out / "reports/details/skipped.csv"
     assert f",{size}" in skipped.read_text()
 
@@ -223,7 +222,7 @@ def test_gutenberg_header_and_licence_are_stripped_and_named(tmp_path: Path) -> 
     assert found["x.txt"].transforms == ("strip_gutenberg",)
 
 
-def test_every_gutenberg_book_of_a_file_is_kept_and_what_is_cut_is_counted(tmp_path: Path) -> None:
+def test_every_gutenberg_book_of_a_file_is_kept(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     header = "Title: Faust {0}\n*** START OF THE PROJECT GUTENBERG EBOOK FAUST {0} ***\n"
@@ -233,22 +232,13 @@ def test_every_gutenberg_book_of_a_file_is_kept_and_what_is_cut_is_counted(tmp_p
     (folder / "faust.txt").write_text("".join(wrapped))
     (folder / "faust16.txt").write_text("".join(wrapped[:2]), encoding="utf-16")
     (folder / "own.txt").write_text(PROSE + "no book")
-    report, out = run_on_files(folder, tmp_path)
+    _, out = run_on_files(folder, tmp_path)
     found = documents(out)
     parts = [found[f"faust.txt#{n}"].text for n in range(1, sum(name.startswith("faust.txt") for name in found) + 1)]
     assert "".join(parts).split() == "".join(books).split()
     assert any(part.strip() == books[1].strip() for part in parts)  # no document holds text of two books
     assert all(one.transforms[-1] == "strip_gutenberg" for name, one in found.items() if name.startswith("faust"))
-    cut = {
-        (row["file"], row["rule"]): int(row["bytes"])
-        for row in csv.DictReader((out / "reports/details/cut.csv").read_text().splitlines())
-    }
-    head, size = len(header.format(1)), sum(map(len, wrapped))
-    assert cut["faust.txt", "gutenberg_header"] == cut["faust16.txt", "gutenberg_header"] == head
-    assert cut["faust.txt", "gutenberg_licence"] == size - sum(map(len, books)) - head
-    assert {name for name, rule in cut if rule != "blank_ends"} == {"faust.txt", "faust16.txt"}
-    assert report.facts["sources"]["files"]["cut_bytes"]["gutenberg_header"] == 2 * head
-    assert f"- files: {2 * head:,} bytes cut from 2 files by gutenberg_header" in report.markdown
+    assert found["own.txt"].transforms == ()
 
 
 def test_an_end_mark_near_the_top_cuts_the_whole_licence(tmp_path: Path) -> None:
@@ -257,9 +247,8 @@ def test_an_end_mark_near_the_top_cuts_the_whole_licence(tmp_path: Path) -> None
     licence = "End of Project Gutenberg's X\n" + "Redistribution is subject to the licence.\n" * 600
     (folder / "x.txt").write_text(PROSE + "\n" + licence)
     (folder / "y.txt").write_text(PROSE + "with no header")
-    report, out = run_on_files(folder, tmp_path)
+    _, out = run_on_files(folder, tmp_path)
     assert documents(out)["x.txt"].text == PROSE.strip() + "\n"
-    assert report.facts["sources"]["files"]["cut_bytes"] == {"blank_ends": 0, "gutenberg_licence": len(licence)}
 
 
 def test_a_size_limit_stops_reading_and_counts_what_is_over(tmp_path: Path) -> None:
@@ -282,12 +271,8 @@ def test_a_file_that_is_read_up_to_a_limit_is_named(tmp_path: Path, limit: float
     mine = tmp_path / "mine.jsonl"
     mine.write_text("".join(json.dumps({"text": f"{n} {PROSE}"}) + "\n" for n in range(1000)))
     report, _ = run_on_files(mine, tmp_path, source={"max_megabytes": limit})
-    facts, size = report.facts["sources"]["files"], mine.stat().st_size
-    assert facts["files_in_part"] == (not is_whole)
-    assert (facts["file_bytes"] == size) == is_whole
-    told = (
-        f"full at its limit: of mine.jsonl ({size:,} bytes on disk) the first {facts['file_bytes']:,} bytes were read."
-    )
+    assert report.facts["sources"]["files"]["files_in_part"] == (not is_whole)
+    told = "files: full at its limit: of mine.jsonl only the beginning was read."
     assert (told in report.markdown) == (not is_whole)
 
 
@@ -378,18 +363,6 @@ def test_the_licence_policy_holds(tmp_path: Path, policy: LicencePolicy, kept: i
 )
 def test_common_spellings_of_creative_commons_are_their_spdx_ids(written: str, spdx: str) -> None:
     assert normalise(written) == spdx
-
-
-def test_fields_that_are_not_read_are_named_and_counted(tmp_path: Path) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    rows = [{"text": f"{PROSE} {n}", "id": n, "author": "A", "year": 1900 + n if n else None} for n in range(3)]
-    (mine / "a.jsonl").write_text("".join(json.dumps(row | {"\ud800": 1}) + "\n" for row in rows))
-    (mine / "b.csv").write_text(f'text,author\n"{PROSE} four","B"\n"{PROSE} five",\n')
-    pq.write_table(pa.table({"text": [PROSE + "six"], "title": ["C"]}), mine / "c.parquet")
-    report, _ = run_on_files(mine, tmp_path)
-    assert report.facts["sources"]["files"]["fields_not_read"] == {"author": 4, "?": 3, "year": 2, "title": 1}
-    assert "not read, and of how many records: `author` of 4, `?` of 3, `year` of 2, `title` of 1." in report.markdown
 
 
 def test_unknown_licences_can_be_refused(tmp_path: Path) -> None:

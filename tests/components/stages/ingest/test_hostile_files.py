@@ -1,4 +1,4 @@
-"""Files that strangers give: none costs another, each is named, every byte is counted, and the look agrees."""
+"""Files that strangers give: none costs another, each is named, and the look agrees."""
 
 import csv
 import gzip
@@ -11,8 +11,8 @@ from components.core.errors import UserError
 from components.core.plain_text import plain_name
 from components.corpus.corpus import read_corpus
 from components.params import Ingest
-from components.stages.ingest.readers import Options, format_of, records_of
-from components.stages.ingest.records import SURROGATE, BadRecord
+from components.stages.ingest.readers import records_of
+from components.stages.ingest.records import SURROGATE, BadRecord, Options
 from flows.planning import inspect_text
 from tests.components.stages.ingest.hostile_files import HOSTILE, LINES, MOST_CHARS, PROSE, TREE, record, warc
 from tests.components.stages.ingest.ingest_run import run_on_files
@@ -60,28 +60,6 @@ def test_each_costs_itself_only_and_is_listed_with_a_reason(
     assert bool(reasons) == bool(listed)
     assert all(any(reason in entry for entry in listed) for reason in reasons)
     assert all(len(entry) < 700 and "\0" not in entry for entry in listed)
-
-
-def test_every_byte_of_every_file_is_kept_dropped_quarantined_or_cut_by_a_rule(hostile: Path, finished: Path) -> None:
-    rows = {
-        row["file"]: {key: int(row[key]) for key in row if key not in ("source", "file")}
-        for row in table(finished, "bytes")
-    }
-    cut: dict[str, int] = {}
-    real = {plain_name(name): name for name, _, _, why in HOSTILE if why.isdisjoint(UNLISTED)}
-    for row in table(finished, "cut"):
-        assert row["rule"]
-        cut[row["file"]] = cut.get(row["file"], 0) + int(row["bytes"])
-    for name, row in rows.items():
-        assert row["bytes"] == row["kept"] + row["dropped"] + row["quarantined"] + row["cut"]
-        assert row["cut"] == cut.get(name, 0)
-        whole = Path(name).suffix not in (".gz", ".zst", ".parquet") and "utf" not in name and name != "odd.txt"
-        assert not whole or row["bytes"] == (hostile / real.get(name, name)).stat().st_size
-    left_out = {row["file"] for row in table(finished, "skipped")}
-    assert not left_out & rows.keys()  # each file's bytes are in one of the two
-    assert len(rows.keys() | left_out) >= sum(
-        1 for name, _, _, why in HOSTILE if format_of(name) and why.isdisjoint(UNLISTED)
-    )
 
 
 def test_what_is_no_file_is_listed(finished: Path) -> None:
@@ -141,7 +119,7 @@ def test_a_page_that_unpacks_to_any_length_is_cut_off(tmp_path: Path, monkeypatc
     bomb.write_bytes(warc("http://a.org/", packed, "Content-Encoding: gzip\r\n"))
     (bad,) = records_of(bomb, "warc", Options())
     assert isinstance(bad, BadRecord)
-    assert (bad.rule, bad.num_bytes) == ("too_long", bomb.stat().st_size - 4)
+    assert (bad.rule, bad.offset) == ("too_long", 0)
 
 
 def test_a_file_that_changes_while_it_is_read_is_bad_as_a_whole(

@@ -1,28 +1,20 @@
-"""Sources on other file systems, archives of web pages, and going on after a kill."""
+"""Sources on other file systems, and archives of web pages."""
 
 import gzip
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import fsspec
 import numpy
-import pyarrow.parquet as pq
 import pytest
 import zstandard
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from components.core.errors import UserError
-from components.corpus.corpus import read_corpus, read_manifest
+from components.corpus.corpus import read_corpus
 from components.params import Files, Ingest
-from components.stages.ingest.records import RecordStatus, entry_of
 from tests.components.stages.ingest.ingest_run import hashes, run_ingest, run_on_files
 
 DOCS = sorted(Path(numpy.__file__).parent.glob("ma/*.py"))
@@ -171,95 +163,3 @@ def test_a_broken_archive_loses_only_what_is_broken(tmp_path: Path) -> None:
     assert report.facts["sources"]["files"]["quarantined"] == {"invalid_warc": 1, "unreadable": 1}
     lines = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
     assert [line["byte_offset"] for line in lines] == [starts[1], starts[4] + 21]
-
-
-# -- resuming ----------------------------------------------------------------------------------------------------------
-
-KILLED = """
-import sys
-from pathlib import Path
-from components.stages.ingest import ingest_pass
-from components.stages.ingest.stage import ingest
-from components.params import Files, Ingest
-ingest_pass.RESUMED_BYTES = 0
-folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-settings = Ingest(sources=[Files(path=str(folder))], watch=str(folder))
-ingest(root=out.parent, params=settings, out=out / "data", reports=out / "reports", work=out.parent / "kept-work")
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on_and_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL when some files are read; they are then emptied, and the next run does not miss them."""
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    for number in range(40):
-        lines = (json.dumps({"text": f"{number} {line}"}) for line in LINES[:700])
-        (folder / f"f{number:02}.jsonl").write_text("\n".join(lines))
-    monkeypatch.setattr("components.stages.ingest.ingest_pass.RESUMED_BYTES", 0)
-    settings = Ingest(sources=[Files(path=str(folder))], watch=str(folder))
-    _, whole = run_ingest(settings, tmp_path, "whole")
-    (tmp_path / "first" / "data").mkdir(parents=True)
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder), str(tmp_path / "first")])
-    spool, deadline = tmp_path / "kept-work" / "spool", time.monotonic() + 60
-    while len(list(spool.glob("*.json"))) < 5 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    done = len(list(spool.glob("*.json")))
-    assert 5 <= done < 40
-    for number in range(done):
-        os.truncate(folder / f"f{number:02}.jsonl", 0)
-    _, resumed = run_ingest(settings, tmp_path, "kept")
-    assert hashes(resumed) == hashes(whole)
-    assert read_manifest(resumed / "data/train").num_documents > 40 * 600
-    assert not spool.exists()
-
-
-KILLED_INSIDE = f"""
-import os, signal
-from components.stages.ingest import file_reading as tasks
-spooled = tasks._spool
-
-def spool(piece, folder, task, number):
-    if number == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return spooled(piece, folder, task, number)
-
-tasks._spool, tasks.PIECE_BYTES = spool, 100_000
-{KILLED}"""
-
-
-@pytest.mark.parametrize("changed", [False, True])
-def test_a_run_killed_inside_a_file_keeps_its_pieces(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: bool
-) -> None:
-    """SIGKILL inside one large file: its records so far are not made again, unless it is another file by now."""
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    records = [json.dumps({"text": f"{number} {LINES[number % 700]}", "id": number}) for number in range(9_000)]
-    records[7] = '{"text": '
-    (folder / "large.jsonl").write_text("\n".join(records))
-    monkeypatch.setattr("components.stages.ingest.ingest_pass.RESUMED_BYTES", 0)
-    monkeypatch.setattr("components.stages.ingest.file_reading.PIECE_BYTES", 100_000)
-    settings = Ingest(sources=[Files(path=str(folder))], watch=str(folder))
-    (tmp_path / "first" / "data").mkdir(parents=True)
-    (tmp_path / settings.opt_out).touch()
-    command = [sys.executable, "-c", KILLED_INSIDE, str(folder), str(tmp_path / "first")]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    pieces = [path.name for path in sorted((tmp_path / "kept-work" / "spool").iterdir())]
-    assert pieces == [f"000000-{number:05d}.parquet" for number in range(5)]
-    there = sum(pq.read_metadata(tmp_path / "kept-work" / "spool" / name).num_rows for name in pieces)
-    if changed:
-        (folder / "large.jsonl").write_text("\n".join(records[1:]))
-    _, whole = run_ingest(settings, tmp_path, "whole")
-    made: list[RecordStatus] = []
-
-    def counted(*given: Any) -> RecordStatus:
-        made.append(entry_of(*given))
-        return made[-1]
-
-    monkeypatch.setattr("components.stages.ingest.file_reading.entry_of", counted)
-    _, resumed = run_ingest(settings, tmp_path, "kept")
-    assert hashes(resumed) == hashes(whole)
-    assert len(made) == (len(records) - 1 if changed else len(records) - there)
