@@ -86,7 +86,7 @@ def read(path: Path = Path("params.yaml"), text: str | None = None) -> ParamFile
     todo = "put it back as it shipped with `greenhouse edit preset default`"
     own = read_tree(path, todo) if text is None else parse_tree(text, path, todo)
     defaults = path.with_name(DEFAULTS)
-    if not defaults.exists() or defaults.read_text(encoding="utf-8") != defaults_text():
+    if not defaults.exists() or defaults.read_bytes() != defaults_text().encode():
         raise UserError(
             f"{defaults}: not as the schema has it; write it anew with `greenhouse edit defaults`, and values into "
             "params.yaml"
