@@ -81,7 +81,9 @@ def _require_login(url: str) -> None:
     from prefect.exceptions import PrefectHTTPStatusError
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: url}):
+    # Prefect may have been imported before the environment had the login.
+    login = os.environ.get("PREFECT_API_AUTH_STRING") or PREFECT_API_AUTH_STRING.value()
+    with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: login}):
         try:
             with get_client(sync_client=True) as client:
                 client.hello()
