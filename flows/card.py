@@ -28,7 +28,7 @@ def card(model: str = "", /, *, at: str = "workspace", json_: bool = False, sche
         return
     if not model:
         raise UserError("name a model: causal, masked, instruct, prefer, classify, or a registered name@alias")
-    from components.stages.account.answer_text import page
+    from components.stages.account.terminal_table import model_page
     from flows.tracking.model_origin import WITHDRAWN, choose, collect
 
     one, stage = choose(model, at)
@@ -37,4 +37,4 @@ def card(model: str = "", /, *, at: str = "workspace", json_: bool = False, sche
         print(answers.model_dump_json(indent=2))
         return
     warning = [limit for limit in answers.limits[:1] if limit.startswith(WITHDRAWN)]
-    print(*warning, page(answers), sep="\n", end="")
+    print(*warning, model_page(answers), sep="\n", end="")

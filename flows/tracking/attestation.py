@@ -60,15 +60,15 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
         sources=kept,
         generated={name: row for name, row in manifests["train"].get("sources", {}).items() if name not in kept},
         retrieved=_retrieved(file),
-        read=found.data.sources if "ingest" in stages else {},
-        personal=found.data.personal if "filter" in stages else {},
+        read=found.records.sources if "ingest" in stages else {},
+        personal=found.records.personal if "filter" in stages else {},
         shards={
             f"data/{CORPORA[part]}/{shard['file']}": shard["sha256"]
             for part, manifest in manifests.items()
             for shard in manifest.get("shards", [])
         },
         croissant=json.loads(
-            json.dumps(croissant(found.file, found.data, answers.title.partition(":")[0]), default=str)
+            json.dumps(croissant(found.file, found.records, answers.title.partition(":")[0]), default=str)
         )
         if "mix" in stages
         else {},

@@ -15,7 +15,7 @@ from components.stages.account.answers import AgainstChampion, ModelAnswers, Not
 from components.studies.withdrawn import withdraw
 from flows import cli, export
 from flows.system import paths
-from flows.tracking import model_origin
+from flows.tracking import model_origin, snapshots
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from tests.components.finished_project import project
 
@@ -157,7 +157,7 @@ def test_a_missing_object_and_a_remote_that_is_gone_are_one_sentence(
     root = tmp_path / "repository"
     root.mkdir()
     repo = Repo.init(str(root), no_scm=True)
-    monkeypatch.setattr(model_origin, "ObjectCache", lambda: ObjectCache(root))
+    monkeypatch.setattr(snapshots, "ObjectCache", lambda: ObjectCache(root))
     one = Snapshot("v1", "revision", LOCK)
     wanted = rf"^models/finetune/instruct/greenhouse\.json of v1: {MD5}\.dir: not in DVC's cache .* nor in a remote"
     with pytest.raises(UserError, match=wanted):

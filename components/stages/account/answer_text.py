@@ -1,7 +1,6 @@
-"""The five answers as plain sentences, and as a page of a terminal."""
+"""The five answers as plain sentences."""
 
-import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from components.reporting.tables import interval, ranged
@@ -19,8 +18,7 @@ from components.stages.account.answers import (
 )
 from components.stages.account.types import Triple
 
-WIDTH = 100
-MOST_SCORES, MOST_REASONS = 10, 3
+MOST_REASONS = 3
 UNSTATED = "NOASSERTION"
 """SPDX's word for a source that states no licence, or one that is no SPDX expression."""
 _Fact = TypeVar("_Fact")
@@ -230,44 +228,3 @@ def _short(value: str | NotKnown) -> str:
         return "(not known)"
     digits, plus, changes = value.partition("+")
     return digits[:10] + plus + changes
-
-
-# -- a page of a terminal ----------------------------------------------------------------------------------------------
-
-
-def page(answers: ModelAnswers) -> str:
-    """Lines of `WIDTH` columns, always with as many scores, so that two pages can be laid side by side."""
-    facts, said = answers.facts, sentences(answers)
-    lines = [
-        f"{answers.title} ({answers.kind} {answers.state})" if answers.state != answers.kind
-        else f"{answers.title} ({answers.state})",
-        f"{facts.parameters / 1e6:.2f} M parameters, {facts.objective}, context {facts.shape.get('context')} tokens"
-        + (f", {facts.task['title']}" if facts.task.get("title") else ""),
-    ]  # fmt: skip
-    lines += _paragraph("licence", known(answers.licence, str))
-    for name in ("data", "cost", "quality"):
-        lines += ["", *_paragraph(name, said[name])]
-    scores = [] if isinstance(answers.quality, NotKnown) else list(_score_lines(answers.quality))
-    rest = ["", *_paragraph("rebuild", said["rebuild"]), "", *_load(answers)]
-    left_out = len(scores) - 1 - MOST_SCORES  # the first line names the columns
-    shown = scores[: MOST_SCORES + 1] + [f"{'':<10}and {left_out} more: --json"] * (left_out > 0)
-    return "\n".join(line[:WIDTH].rstrip() for line in [*lines, *shown, *rest]) + "\n"
-
-
-def _paragraph(name: str, text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=f"{name:<10}", subsequent_indent=" " * 10, break_long_words=False)
-
-
-def _score_lines(quality: QualityAnswer) -> Iterator[str]:
-    if quality.scores:
-        yield f"{'':<10}{'score':<42}{'value':>8}{'interval':>18}{'baseline':>10}  of"
-    for score in sorted(quality.scores, key=lambda row: not row.headline):
-        value, _, bounds = interval(score.value, score.low, score.high).partition(" ")
-        base = "" if score.baseline is None else f"{score.baseline:.3f}"
-        yield f"{'':<10}{score.title[:41]:<42}{value:>8}{bounds:>18}{base:>10}  {score.model.split('/')[-1]}"
-
-
-def _load(answers: ModelAnswers) -> list[str]:
-    first, second = answers.load.lines
-    before = [f"{'load':<10}$ {answers.load.first}"] if answers.load.first else []
-    return [*before, f"{'' if before else 'load':<10}{first}", f"{'':<10}{second}"]

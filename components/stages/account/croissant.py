@@ -9,8 +9,9 @@ import re
 from typing import Any
 
 from components.core.files import read_json
-from components.stages.account.data_card import LIMITS, DataFacts
+from components.stages.account.data_card import LIMITS
 from components.stages.account.summary import Files
+from components.stages.account.types import StageRecords
 
 FIELDS = {
     "id": "Unique in the corpus; from the source and the location, the same in every run.",
@@ -42,7 +43,7 @@ HOW = {
 """What each stage does, for `dataPreprocessingProtocol`."""
 
 
-def croissant(file: Files, facts: DataFacts, name: str) -> dict[str, Any]:
+def croissant(file: Files, records: StageRecords, name: str) -> dict[str, Any]:
     """The description as JSON-LD.
 
     Args:
@@ -58,22 +59,22 @@ def croissant(file: Files, facts: DataFacts, name: str) -> dict[str, Any]:
         ctx=mlc.Context(conforms_to=CONFORMS_TO),
         name=re.sub(r"[^A-Za-z0-9_-]+", "-", f"{name}-corpus"),
         description=f"Training text of {name} and its held-out set, with the provenance of every document.",
-        license=[_licence_url(licence) for licence in facts.licences] or None,
+        license=[_licence_url(licence) for licence in records.licences] or None,
         distribution=[entry for part, manifest in manifests.items() for entry in _files(part, manifest)],
         record_sets=[_records(part) for part in manifests],
-        **_responsible(facts),
+        **_responsible(records),
     )
-    described = dict(metadata.to_json()) | _provenance(manifests, facts)
+    described = dict(metadata.to_json()) | _provenance(manifests, records)
     described["@context"] = described["@context"] | {"prov": "http://www.w3.org/ns/prov#"}
     return described
 
 
-def _provenance(manifests: dict[str, Any], facts: DataFacts) -> dict[str, Any]:
+def _provenance(manifests: dict[str, Any], records: StageRecords) -> dict[str, Any]:
     """What the corpora were derived from, and by what, in the terms of W3C PROV that Croissant 1.1 takes."""
     if not manifests:
         return {}
     return {
-        "prov:wasDerivedFrom": [{"@type": "prov:Entity", "name": source} for source in facts.sources],
+        "prov:wasDerivedFrom": [{"@type": "prov:Entity", "name": source} for source in records.sources],
         "prov:wasGeneratedBy": [{"@type": "prov:Activity", "name": stage, "description": HOW[stage]} for stage in HOW],
     }
 
@@ -127,15 +128,15 @@ def _records(part: str) -> Any:
     return mlc.RecordSet(id=part, name=part, description="One document each.", fields=fields)
 
 
-def _responsible(facts: DataFacts) -> dict[str, Any]:
+def _responsible(records: StageRecords) -> dict[str, Any]:
     """The Responsible AI fields, from what was counted."""
     counts = {
         stage: ", ".join(f"{count} {rule}" for rule, count in row.rules.items()) or "none"
-        for stage, row in facts.documents.items()
+        for stage, row in records.documents.items()
     }
-    sources = ", ".join(f"{name} ({row['kept']} documents kept)" for name, row in facts.sources.items())
-    bad = sum(sum(row["quarantined"].values()) for row in facts.sources.values())
-    personal = ", ".join(f"{count} {kind}" for kind, count in facts.personal.items()) or "none found"
+    sources = ", ".join(f"{name} ({row['kept']} documents kept)" for name, row in records.sources.items())
+    bad = sum(sum(row["quarantined"].values()) for row in records.sources.values())
+    personal = ", ".join(f"{count} {kind}" for kind, count in records.personal.items()) or "none found"
     return {
         "data_collection": f"Read from the sources named in params.yaml: {sources or 'none yet'}.",
         "data_collection_type": ["Secondary Data analysis"],
@@ -143,7 +144,7 @@ def _responsible(facts: DataFacts) -> dict[str, Any]:
         "data_preprocessing_protocol": [
             f"{stage}: {text} Dropped: {counts.get(stage, 'not run')}." for stage, text in HOW.items()
         ],
-        "data_biases": _biases(facts),
+        "data_biases": _biases(records),
         "data_limitations": list(LIMITS),
         "data_social_impact": "Filtering can remove text about minorities with text against them: see dataBiases.",
         "data_use_cases": [
@@ -154,13 +155,13 @@ def _responsible(facts: DataFacts) -> dict[str, Any]:
     }
 
 
-def _biases(facts: DataFacts) -> list[str]:
+def _biases(records: StageRecords) -> list[str]:
     """Who is mentioned, and what the filter did to them."""
     found = [
         f"{group}: mentioned by {before} documents, {before - after} of them dropped by the toxicity filter."
-        for group, (before, after) in facts.mentions.items()
+        for group, (before, after) in records.mentions.items()
     ]
-    if (gap := facts.metrics.get("bias", {}).get("probe_gap")) is not None:
+    if (gap := records.metrics.get("bias", {}).get("probe_gap")) is not None:
         found.append(
             f"False-positive rates of the filter differ by at most {gap:.3f} between groups on a template probe."
         )

@@ -21,7 +21,7 @@ from components.stages.account.answers import (
     RebuildAnswer,
     Removed,
 )
-from components.stages.account.data_card import LIMITS, DataFacts
+from components.stages.account.data_card import LIMITS
 from components.stages.account.summary import CORPUS_STAGES, MODELS, Files
 from components.stages.account.types import Cost, ModelFacts, StageRecords, Triple
 
@@ -101,7 +101,7 @@ def verify_command(model: str, at: str = "") -> str:
 
 
 def model_answers(
-    model: str, account: Account, records: StageRecords, data: DataFacts, cost: Cost, forecasts: list[dict[str, Any]],
+    model: str, account: Account, records: StageRecords, cost: Cost, forecasts: list[dict[str, Any]],
     origin: ModelOrigin, file: Files, tunings: Tunings,
 ) -> ModelAnswers:  # fmt: skip
     """The five answers of one model.
@@ -124,7 +124,7 @@ def model_answers(
         base="".join(line[-2:-1]),
         stages=stages,
         facts=records.models[model],
-        data=data_answer(data, records, model, files_behind(file, stages), stages),
+        data=data_answer(records, model, files_behind(file, stages), stages),
         cost=cost_answer(model, stages, cost, forecasts),
         quality=quality_answer(line[-2:], records, origin),
         rebuild=origin.rebuild,
@@ -152,13 +152,11 @@ def _passed_over(facts: ModelFacts) -> list[str]:
 # -- data --------------------------------------------------------------------------------------------------------------
 
 
-def data_answer(
-    data: DataFacts, records: StageRecords, model: str, file: Files, stages: Collection[str]
-) -> DataAnswer | NotKnown:
+def data_answer(records: StageRecords, model: str, file: Files, stages: Collection[str]) -> DataAnswer | NotKnown:
     """Licences, sources, and who was removed by which rule, as far as the stages behind the model did it."""
     if not set(CORPUS_STAGES) & set(stages):
         return NotKnown(not_known="its base and its rows were made elsewhere; no text of this pipeline is behind it")
-    documents = {stage: row for stage, row in data.documents.items() if stage in stages}
+    documents = {stage: row for stage, row in records.documents.items() if stage in stages}
     real = next((documents[stage] for stage in ("bias", "filter", "dedup", "ingest") if stage in documents), None)
     if real is None:
         return NotKnown(not_known="no corpus is recorded: the data stages have not run, or their outputs are gone")
@@ -175,31 +173,31 @@ def data_answer(
         generated=sum(mixture.generated.values()),
         sources={name: row["num_documents"] for name, row in real.sources.items()},
         licences={name: row["num_documents"] for name, row in real.licences.items()},
-        left_out=data.left_out,
-        left_out_bytes=data.left_out_bytes,
+        left_out=records.left_out,
+        left_out_bytes=records.left_out_bytes,
         removed=removed,
         quarantined=sum(row.quarantined for row in documents.values()),
         heldout=sum(row.heldout for row in documents.values()),
-        groups=_groups(data),
+        groups=_groups(records),
         num_tokens=records.tokens.get("train", {}).get("num_tokens") if "tokenize" in stages else None,
         tokens_seen=records.models[model].training.get("tokens"),
         attribution=attribution(file),
     )
 
 
-def _groups(data: DataFacts) -> list[Removed] | NotKnown:
+def _groups(records: StageRecords) -> list[Removed] | NotKnown:
     """Documents that mention a group of people, and how many of them the toxicity filter removed."""
-    if data.unjudged:
-        return NotKnown(not_known=data.unjudged)
-    if not data.mentions:
+    if records.unjudged:
+        return NotKnown(not_known=records.unjudged)
+    if not records.mentions:
         return NotKnown(not_known="the bias stage counted no mention of a group")
-    impact = {row["group"]: row for row in data.tables["bias/disparate_impact"]}
+    impact = {row["group"]: row for row in records.tables["bias/disparate_impact"]}
     return [
         Removed(
             stage="bias", rule=group, documents=before - after, of=before, too_few=group not in impact,
             **{name: _number(impact.get(group, {}).get(f"removal_ratio{end}")) for name, end in _ENDS.items()},
         )
-        for group, (before, after) in data.mentions.items()
+        for group, (before, after) in records.mentions.items()
     ]  # fmt: skip
 
 

@@ -29,7 +29,7 @@ from components.scores import Score
 from components.stages.account.answers import ModelAnswers, ModelOrigin, QualityAnswer
 from components.stages.account.cost_plots import plot_energy, plot_forecasts, plot_loss_per_gram
 from components.stages.account.croissant import croissant
-from components.stages.account.data_card import DataFacts, data_card, data_facts
+from components.stages.account.data_card import data_card
 from components.stages.account.html_report import render_html
 from components.stages.account.model_answers import model_answers, unknown_origin
 from components.stages.account.model_card import write_cards
@@ -37,7 +37,7 @@ from components.stages.account.score_plot import plot_scores
 from components.stages.account.score_rows import score_rows
 from components.stages.account.summary import STAGES, checkout_files, gather, mitigation
 from components.stages.account.terminal_table import render_table
-from components.stages.account.types import Cost, Summary
+from components.stages.account.types import Cost, StageRecords, Summary
 
 
 def account(
@@ -68,10 +68,10 @@ def account(
     with progress.phase("gather"):
         file = checkout_files(root)
         summary = summarise(root, ledger_folder, params, fingerprints or {})
-        data, known = data_facts(file, summary), origins or {}
+        known = origins or {}
         answers = {
             name: model_answers(
-                name, params.account, summary, data, summary.cost, summary.forecasts,
+                name, params.account, summary, summary.cost, summary.forecasts,
                 known.get(name) or unknown_origin(name), file, params.finetune.model_dump(),
             )
             for name in summary.models
@@ -87,16 +87,16 @@ def account(
         write_json(reports / "summary.json", rounded(summary.as_json()))
         write_text(reports / "summary.md", f"```\n{render_table(summary, answers)}```\n")
         write_cards(answers, reports / "cards")
-        write_data_card(root, data, summary.model_name, reports / "data.md")
+        write_data_card(root, summary, summary.model_name, reports / "data.md")
         write_text(reports / "report.html", render_html(summary, answers, reports, judgements or {}))
     return Report(summary.headline, f"```\n{render_table(summary, answers)}```\n", summary.as_json())
 
 
-def write_data_card(root: Path, facts: DataFacts, model_name: str, path: Path) -> None:
+def write_data_card(root: Path, records: StageRecords, model_name: str, path: Path) -> None:
     """The data card, and the Croissant description beside the corpora it describes."""
-    write_text(path, data_card(facts, model_name))
-    if facts.documents:
-        write_json(root / "data" / "croissant.json", croissant(checkout_files(root), facts, model_name))
+    write_text(path, data_card(records, model_name))
+    if records.documents:
+        write_json(root / "data" / "croissant.json", croissant(checkout_files(root), records, model_name))
 
 
 def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Mapping[str, str]) -> Summary:

@@ -5,6 +5,7 @@ Everything here is read from files that stages left: corpus manifests (`data/`),
 (components/carbon/footprint/costs.py).
 """
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ MODELS = {
 """Model folder -> task as the Hugging Face hub names it."""
 STAGES = (*CORPUS_STAGES, "tokenize", *(name.replace("/", "@") for name in MODELS), "evaluate")
 """Stages in the order of the table."""
+TABLES = ("ingest/licences", "ingest/opted_out", "filter/personal", "bias/mentions", "bias/disparate_impact")
 
 
 Files = Callable[[str], Path | None]
@@ -57,11 +59,22 @@ def gather(file: Files) -> StageRecords:
         scores=[score for stage in facts.values() for score in as_scores(stage)],
         skipped=skipped(facts),
         metrics=metrics,
+        tables={name: _rows(file(f"reports/{name.replace('/', '/details/')}.csv")) for name in TABLES},
+        sources=facts.get("ingest", {}).get("sources", {}),
+        mixing=facts.get("mix", {}),
+        overlap=facts.get("tokenize", {}).get("overlap", {}),
     )
 
 
 def _read(path: Path | None) -> dict[str, Any]:
     return read_json(path) if path else {}
+
+
+def _rows(path: Path | None) -> list[dict[str, str]]:
+    if path is None:
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 # -- documents and tokens ----------------------------------------------------------------------------------------------

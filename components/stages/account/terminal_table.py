@@ -1,4 +1,4 @@
-"""The summary as a page of plain text: what `make demo` ends with. Lines of 100 columns, always as many scores."""
+"""A run, and a model, as a page of plain text. Lines of 100 columns, always as many scores."""
 
 import textwrap
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from components.carbon import constants
 from components.carbon.footprint import intensity
 from components.reporting.tables import interval
+from components.stages.account.answer_text import known, sentences
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.five_sentences import five_sentences
 from components.stages.account.score_rows import ScoreRow, score_rows
@@ -41,7 +42,24 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
     rows = score_rows(answers, MOST_SCORES)
     if left_out := len(every) - len(rows):
         foot[0] = f"report      reports/report.html ({left_out} more scores); model cards: reports/cards/"
-    lines = [*head, "", *_scores(rows), *caveats, *foot]
+    return _page([*head, "", *_scores(rows), *caveats, *foot])
+
+
+def model_page(answers: ModelAnswers) -> str:
+    """The five answers of one model, its scores and those of its base as in the table of a run."""
+    facts, said = answers.facts, sentences(answers)
+    state = answers.state if answers.state == answers.kind else f"{answers.kind} {answers.state}"
+    size = f"{facts.parameters / 1e6:.2f} M parameters, {facts.objective}, context {facts.shape.get('context')} tokens"
+    head = [f"{answers.title} ({state})", size + (f", {facts.task['title']}" if facts.task.get("title") else "")]
+    for name, text in ({"licence": known(answers.licence, str)} | said).items():
+        head += _labelled(name, text)
+    every = score_rows({answers.model: answers})
+    rows = score_rows({answers.model: answers}, MOST_SCORES)
+    more = [f"and {len(every) - len(rows)} more: --json"] if len(every) > len(rows) else []
+    return _page([*head, "", *_scores(rows), *more])
+
+
+def _page(lines: list[str]) -> str:
     return "\n".join(line[:WIDTH].rstrip() for line in lines) + "\n"
 
 

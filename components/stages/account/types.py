@@ -1,5 +1,6 @@
 """Types of the summary; dumped by alias and without unset fields, they are reports/summary.json."""
 
+from collections import Counter
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -123,12 +124,20 @@ class Cost(AccountRecord):
     embodied_source: str
 
 
+BEYOND_LIMIT = "beyond the limit of their source"
+IN_PART = "the rest of a file, beyond the limit of its source"
+
+
 class StageRecords(AccountRecord):
     """Everything that the stages recorded, without the cost.
 
     Attributes:
         documents: corpus stage -> counts. tokens: split -> counts, and `vocab_size`. models: folder -> facts.
         scores: those that stages measured, in the order of the stages. metrics: stage -> metrics.
+        tables: CSV of the reports by `stage/name`, rows as text; empty where there is none.
+        sources: source -> what ingest read, kept, dropped and put aside.
+        mixing: what the mix stage recorded of its mitigations: `augment`, `group_weights`.
+        overlap: held-out source -> share of its 13-grams that training text repeats.
     """
 
     documents: dict[str, DocumentCounts]
@@ -137,11 +146,64 @@ class StageRecords(AccountRecord):
     scores: list[Score]
     skipped: list[SkippedTask]
     metrics: dict[str, dict[str, Any]]
+    tables: dict[str, list[dict[str, str]]] = Field(default={}, exclude=True)
+    sources: dict[str, dict[str, Any]] = Field(default={}, exclude=True)
+    mixing: dict[str, Any] = Field(default={}, exclude=True)
+    overlap: dict[str, float] = Field(default={}, exclude=True)
 
     @property
     def mixture(self) -> DocumentCounts | None:
         """Counts of the text that models are trained on; None if there is none yet."""
         return self.documents.get("mix") or self.documents.get("bias")
+
+    @property
+    def licences(self) -> list[str]:
+        """Licences of the text that models are trained on."""
+        return sorted(self.mixture.licences) if self.mixture else []
+
+    @property
+    def personal(self) -> dict[str, int]:
+        """Kind of personal data -> finds redacted."""
+        found: dict[str, int] = {}
+        for row in self.tables.get("filter/personal", []):
+            found[row["kind"]] = found.get(row["kind"], 0) + int(row["found"])
+        return found
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Reason -> files of all sources that ingest did not read whole; what most bytes were lost by comes first."""
+        found, sizes = Counter[str](), Counter[str]()
+        for row in self.sources.values():
+            found.update(row.get("files_skipped", {}))
+            found.update({BEYOND_LIMIT: row.get("files_not_read", 0), IN_PART: row.get("files_in_part", 0)})
+            sizes.update(row.get("bytes_skipped", {}))
+        ordered = sorted(found.items(), key=lambda item: (-sizes[item[0]], -item[1], item[0]))
+        return {reason: files for reason, files in ordered if files}
+
+    @property
+    def left_out_bytes(self) -> int:
+        """Bytes of these files, without those beyond a source's limit."""
+        return sum(sum(row.get("bytes_skipped", {}).values()) for row in self.sources.values())
+
+    @property
+    def unjudged(self) -> str:
+        """Why the toxicity filter says nothing of groups in this corpus; empty if it does."""
+        metrics = self.metrics.get("bias", {})
+        unjudged, of = (int(metrics.get(f"documents_{name}", 0)) for name in ("unjudged", "in"))
+        if 2 * unjudged <= of:
+            return ""
+        return (
+            f"of {unjudged:,} of {of:,} documents the toxicity scorer knows less than half, so it judged none of them"
+        )
+
+    @property
+    def mentions(self) -> dict[str, tuple[int, int]]:
+        """Group -> documents that mention it before and after the bias filter, all sources together."""
+        found: dict[str, tuple[int, int]] = {}
+        for row in self.tables.get("bias/mentions", []):
+            before, after = found.get(row["group"], (0, 0))
+            found[row["group"]] = (before + int(row["documents"]), after + int(row["documents_kept"]))
+        return {group: counts for group, counts in found.items() if counts[0]}
 
 
 class Summary(StageRecords):

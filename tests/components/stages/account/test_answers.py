@@ -17,11 +17,8 @@ from components.params.finetune import Instruct
 from components.scores import Score
 from components.stages.account import model_card, terminal_table
 from components.stages.account.answer_text import (
-    MOST_SCORES,
-    WIDTH,
     left_out_words,
     licence_words,
-    page,
     seen_words,
     sentences,
 )
@@ -34,7 +31,6 @@ from components.stages.account.answers import (
     NotKnown,
     QualityAnswer,
 )
-from components.stages.account.data_card import data_facts
 from components.stages.account.five_sentences import QUESTIONS, five_sentences
 from components.stages.account.model_answers import lineage, model_answers, stages_behind, unknown_origin
 from components.stages.account.score_rows import ScoreRow
@@ -73,8 +69,7 @@ def with_champion(root: Path, champion: AgainstChampion, **other: Any) -> ModelA
     records.scores = [*own, Score.model_validate(ROW | other)]
     origin = unknown_origin("finetune/instruct").model_copy(update={"champion": champion})
     nothing = costs(LedgerCosts(Ledger([]), grid, intensity.resolve(grid, root)), {})
-    data = data_facts(file, records)
-    return model_answers("finetune/instruct", Account(), records, data, nothing, [], origin, file, {})
+    return model_answers("finetune/instruct", Account(), records, nothing, [], origin, file, {})
 
 
 def test_every_model_has_five_answers(root: Path) -> None:
@@ -123,11 +118,11 @@ def test_scores_carry_baseline_and_the_model_that_was_scored(root: Path) -> None
 def test_the_report_names_models_that_evaluate_has_not_scored_as_they_are(root: Path) -> None:
     summary, file = Summary.model_validate(read_json(root / "reports/summary.json")), checkout_files(root)
     summary.scores += [Score.model_validate(ROW)]
-    params, facts, answers = Params(), data_facts(file, summary), {}
+    params, answers = Params(), {}
     for name in ("pretrain/causal", "finetune/instruct"):
         stale = unknown_origin(name).model_copy(update={"scored_earlier": ["pretrain/causal"]})
         answers[name] = model_answers(
-            name, params.account, summary, facts, summary.cost, [], stale, file, params.finetune.model_dump()
+            name, params.account, summary, summary.cost, [], stale, file, params.finetune.model_dump()
         )
         assert "key recall" not in model_card.card(answers[name])
         assert "Evaluate has not scored pretrain/causal as it is now" in model_card.card(answers[name])
@@ -221,9 +216,9 @@ def test_a_model_of_a_base_made_elsewhere_is_told_apart_from_the_others_in_the_s
 
 def test_a_page_fits_a_terminal(root: Path) -> None:
     for model in ("pretrain/causal", "finetune/instruct"):
-        lines = page(card(root, model)).splitlines()
+        lines = terminal_table.model_page(card(root, model)).splitlines()
         assert len(lines) <= 40
-        assert max(map(len, lines)) <= WIDTH
+        assert max(map(len, lines)) <= terminal_table.WIDTH
         assert {"data", "cost", "quality", "rebuild", "load"} <= {line.split(" ")[0] for line in lines}
 
 
@@ -246,14 +241,14 @@ def test_tables_of_two_runs_have_the_same_scores_however_long_their_texts_are(ro
     tables, pages = [], []
     for words in (3, 60):
         answers = with_scores(root, 20, "word " * words)
-        pages.append(re.findall(r"^ {10}(score \d+)", page(answers), re.M))
+        pages.append(re.findall(r"^   (score \d+)", terminal_table.model_page(answers), re.M))
         long = summary.cost.model_copy(update={"zone_missing": words > 3})
         text = render_table(summary.model_copy(update={"cost": long}), {answers.model: answers})
         tables.append(re.findall(r"^   (score \d+)", text, re.M))
     assert tables[0] == tables[1]
     assert len(tables[0]) == terminal_table.MOST_SCORES
     assert pages[0] == pages[1]
-    assert len(pages[0]) == MOST_SCORES
+    assert len(pages[0]) == terminal_table.MOST_SCORES
 
 
 @pytest.mark.parametrize(

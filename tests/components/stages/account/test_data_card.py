@@ -11,7 +11,7 @@ from components.core.files import sha256_file
 from components.core.report import Report
 from components.corpus.corpus import read_corpus
 from components.reporting.tables import Page
-from components.stages.account.data_card import data_card, data_facts
+from components.stages.account.data_card import data_card
 from components.stages.account.stage import write_data_card
 from components.stages.account.summary import checkout_files, gather
 from tests.components.finished_project import data, reports
@@ -33,7 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mentions = [(source, "women", 4, kept) for source, kept in (("a", 4), ("b", 1))]
     Page("", root / "reports/bias").table("mentions", "source group documents documents_kept", mentions)
     file = checkout_files(root)
-    write_data_card(root, data_facts(file, gather(file)), "my greenhouse", root / "reports/data.md")
+    write_data_card(root, gather(file), "my greenhouse", root / "reports/data.md")
     return root
 
 
@@ -94,7 +94,7 @@ def test_the_card_says_which_mitigations_the_mixture_has(root: Path) -> None:
         ({"augment": "counterfactual"}, "a copy with the gender swapped."),
     ):
         Report({"documents_in": 3}, "", facts).write(folder)
-        card = data_card(data_facts(checkout_files(root), gather(checkout_files(root))), "title")
+        card = data_card(gather(checkout_files(root)), "title")
         assert says in card
         assert ("Sampling weights" in card) == ("group_weights" in facts)
         assert ("gender" in card) == (facts["augment"] != "none")
@@ -103,7 +103,7 @@ def test_the_card_says_which_mitigations_the_mixture_has(root: Path) -> None:
 
 def test_without_any_stage_there_is_a_card_and_no_description(tmp_path: Path) -> None:
     file = checkout_files(tmp_path)
-    write_data_card(tmp_path, data_facts(file, gather(file)), "new", tmp_path / "data.md")
+    write_data_card(tmp_path, gather(file), "new", tmp_path / "data.md")
     assert "has not been made yet" in (tmp_path / "data.md").read_text()
     assert not (tmp_path / "data").exists()
 
@@ -116,7 +116,7 @@ def test_where_nobody_was_judged_the_card_says_so(tmp_path: Path) -> None:
         tmp_path / "reports/bias"
     )
     file = checkout_files(tmp_path)
-    write_data_card(tmp_path, data_facts(file, gather(file)), "zh", tmp_path / "data.md")
+    write_data_card(tmp_path, gather(file), "zh", tmp_path / "data.md")
     card = (tmp_path / "data.md").read_text()
     assert (
         "**Nothing is known of who is filtered here**: of 9 of 10 documents the toxicity scorer knows less than" in card
