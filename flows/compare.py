@@ -4,6 +4,7 @@ import csv
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from components import params as schema
@@ -15,7 +16,7 @@ from components.scores import as_scores
 from components.stages.account.summary import MODELS
 from flows.system import dvc, paths
 from flows.tracking import seed_runs
-from flows.tracking.snapshots import ObjectCache, Snapshot, find
+from flows.tracking.snapshots import Snapshot, files_of, find
 from flows.tracking.team_ledger import ledger_of
 
 SHOWN = 12
@@ -112,13 +113,11 @@ def _choices(a: Snapshot, b: Snapshot) -> tuple[dict, dict]:
 
 def _heldout_pairs(one: Snapshot) -> list[dict[str, str]]:
     """Held-out pairs of instruction tuning with their scores; none where their bytes are gone."""
-    store, md5 = ObjectCache(), one.outputs().get(CHOSEN, "")
-    try:
-        path = store.fetched(store.files(md5)["heldout.csv"])
-    except (UserError, KeyError):
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    with suppress(UserError):
+        if path := files_of(one)(f"{CHOSEN}/heldout.csv"):
+            with open(path, encoding="utf-8", newline="") as file:
+                return list(csv.DictReader(file))
+    return []
 
 
 def outdated(a: Snapshot, b: Snapshot) -> Iterator[str]:
@@ -209,12 +208,10 @@ def _task(one: Snapshot, branch: str) -> tuple[Any, Any]:
 
 def _measured(one: Snapshot, model: str) -> dict[str, float]:
     """The scores of a model that its own stage measured, by metric; empty if its report is no longer there."""
-    store, md5 = ObjectCache(), one.outputs().get(f"reports/{model}/details", "")
-    try:
-        facts = read_json(store.fetched(store.files(md5)["facts.json"]))
-    except (UserError, KeyError):
-        return {}
-    return {score.name.split("/")[1]: score.value for score in as_scores(facts)}
+    with suppress(UserError):
+        if path := files_of(one)(f"reports/{model}/details/facts.json"):
+            return {score.name.split("/")[1]: score.value for score in as_scores(read_json(path))}
+    return {}
 
 
 def score_table(rows: list[Any], confidence: float) -> list[str]:
@@ -246,16 +243,15 @@ def _score_line(row: Any, width: int) -> str:
 
 def licence_lines(a: Snapshot, b: Snapshot) -> list[str]:
     """Licences of the text each was trained on, by documents, from the manifest that DVC keeps."""
-    cache = ObjectCache()
-    lines = [f"licences {label}: {_licences(one, cache)}" for label, one in (("A", a), ("B", b))]
-    return [f"licences: {_licences(a, cache)}"] if lines[0][11:] == lines[1][11:] else lines
+    before, after = _licences(a), _licences(b)
+    return [f"licences: {before}"] if before == after else [f"licences A: {before}", f"licences B: {after}"]
 
 
-def _licences(one: Snapshot, cache: ObjectCache) -> str:
-    md5 = one.outputs().get("data/mix")
-    if not md5 or "train/manifest.json" not in (files := cache.files(md5)):
+def _licences(one: Snapshot) -> str:
+    manifest = files_of(one)("data/mix/train/manifest.json")
+    if manifest is None:
         return "not known: no mixture was made there"
-    licences = read_json(cache.fetched(files["train/manifest.json"]))["licences"]
+    licences = read_json(manifest)["licences"]
     ordered = sorted(licences.items(), key=lambda entry: (-entry[1]["num_documents"], entry[0]))
     return ", ".join(f"{name} {row['num_documents']:,}" for name, row in ordered)
 

@@ -4,10 +4,9 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,13 +19,12 @@ from flows.execution.stages import STAGES
 from flows.system import dvc, environment, paths, processes
 from flows.system.login import KEY, LINK, make_logins, new_key, prefect_auth
 from flows.system.mlflow_server import require_mlflow
-from flows.system.prefect_server import healthy, listener, require_prefect
+from flows.system.prefect_server import healthy, listener, require_prefect, start
 from flows.system.run_folder import write_private
 from flows.tracking import record as run_record
 from flows.tracking.mlflow_view import links
 
 START_S = 90.0
-STOP_S = 8.0
 
 
 @dataclass
@@ -45,16 +43,8 @@ class Child:
         return paths.LOGS / f"{self.name}.log"
 
     def start(self) -> None:
-        """Start it in a session of its own, so that Ctrl-C reaches `up` alone, which stops the children in order."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.log, "w") as output, ExitStack() as opened:
-            sockets = [opened.enter_context(listener(self.port)).fileno()] if self.port else []
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *self.command, *map(str, sockets)], pass_fds=sockets,
-                cwd=paths.ROOT, env=os.environ | self.environment, stdin=subprocess.DEVNULL,
-                stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                preexec_fn=processes.dies_with_parent(),
-            )  # fmt: skip
+        """Start it: Ctrl-C reaches `up` alone, which stops the children in order."""
+        self.process, _ = start(self.command, self.log, self.environment, self.port or None)
 
     def failure(self, what: str) -> UserError:
         """An error that shows the log's last line and where the rest is: of one that was killed, it is no reason."""
@@ -139,7 +129,7 @@ class Servers(list[Child]):
         on_signals(signal.SIG_IGN)  # a second Ctrl-C must not break off the stopping
         paths.SERVERS.unlink(missing_ok=True)
         for child in reversed(self):
-            stop(child.process)
+            processes.stop(child.process)
 
     def start(self, child: Child) -> Child:
         child.start()
@@ -151,24 +141,6 @@ class Servers(list[Child]):
         for child in self:
             if child.process.poll() is not None:
                 raise child.failure(f"ended (status {child.process.returncode})")
-
-
-def stop(process: subprocess.Popen) -> None:
-    """End a process, then what it leaves of all below it: asked first, killed after `STOP_S` seconds."""
-    below: list[psutil.Process] = []
-    with suppress(psutil.NoSuchProcess):
-        below = psutil.Process(process.pid).children(recursive=True)
-    process.terminate()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    left = [child for child in below if child.is_running()]
-    for child in left:
-        child.terminate()
-    for child in psutil.wait_procs(left, STOP_S)[1]:
-        child.kill()
 
 
 def start_servers(servers: Servers, chosen: ServerPlan, key: str) -> None:

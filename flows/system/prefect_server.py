@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -124,20 +124,24 @@ def prefect_server(
     before = {name: os.environ[name] for name in names if name in os.environ}
     key = new_key()
     make_logins(key, prefect=True, mlflow=False)
-    process, url = _start(log, key)
+    process, port = start(["flows.serving.access_control", "ephemeral-prefect"], log, {KEY: key}, 0)
+    url = f"http://127.0.0.1:{port}/api"
     try:
         with ExitStack() as failing:
-            failing.callback(_stop, process)
+            failing.callback(processes.stop, process)
             os.environ["PREFECT_API_URL"] = url
             meanwhile()
             if not healthy(f"{url}/health", 90, process):
                 raise UserError(f"the Prefect server did not start; see {log}")
             _require_login(url)
             failing.pop_all()
-        atexit.register(_stop, process)  # before that, at this process's end, Prefect sends what it holds back
+        atexit.register(processes.stop, process)  # before that, at this process's end, Prefect sends what it holds back
         if on_end:
             threading.Thread(target=_report_end, args=(process, closing, on_end, log), daemon=True).start()
-        with _as_client(url):
+        from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+        login = os.environ["PREFECT_API_AUTH_STRING"]  # Prefect may have been imported before the environment had it
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: login}):
             yield url
     finally:
         closing.set()
@@ -146,37 +150,28 @@ def prefect_server(
         os.environ.update(before)
 
 
-def _stop(process: subprocess.Popen) -> None:
-    """End a server: asked first, killed after ten seconds."""
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def start(
+    command: list[str], log: Path, environment: Mapping[str, str], port: int | None = None
+) -> tuple[subprocess.Popen, int]:
+    """Start a module of ours in a session of its own, so that Ctrl-C reaches this process alone, whose end ends it.
 
+    Args:
+        command: the module and its arguments.
+        port: of a server: a socket that listens there (0: on a free one) is passed on as its last argument.
 
-def _start(log: Path, key: str) -> tuple[subprocess.Popen, str]:
-    """Start a server on a free port. Returns its process and the address of its API."""
+    Returns:
+        The process, and the port.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = ["flows.serving.access_control", "ephemeral-prefect"]
-    with listener(0) as opened, open(log, "w") as output:
+    with open(log, "w") as output, ExitStack() as opened:
+        sockets = [] if port is None else [opened.enter_context(listener(port))]
+        passed = [one.fileno() for one in sockets]
         process = subprocess.Popen(
-            [sys.executable, "-m", *command, str(opened.fileno())],
-            cwd=paths.ROOT, env=os.environ | {KEY: key}, pass_fds=(opened.fileno(),),
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=processes.dies_with_parent(),
-            start_new_session=True,  # Ctrl-C would end it first, and what is stopped then could not report to it
+            [sys.executable, "-m", *command, *map(str, passed)], pass_fds=passed,
+            cwd=paths.ROOT, env=os.environ | environment, stdin=subprocess.DEVNULL,
+            stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=processes.dies_with_parent(),
         )  # fmt: skip
-        return process, f"http://127.0.0.1:{opened.getsockname()[1]}/api"
-
-
-@contextmanager
-def _as_client(url: str) -> Iterator[None]:
-    """Within: Prefect's settings have address and login, also if Prefect was imported before the environment had."""
-    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-
-    with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: os.environ["PREFECT_API_AUTH_STRING"]}):
-        yield
+        return process, sockets[0].getsockname()[1] if sockets else 0
 
 
 def _report_end(process: subprocess.Popen, closing: threading.Event, on_end: Callable[[str], None], log: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import psutil
 from components.carbon.metering.counters import read_stat
 from components.core.errors import UserError
 from components.core.workers import set_parent_death_signal
+
+STOP_S = 8.0
 
 
 def start_of(pid: int) -> str:
@@ -82,6 +85,24 @@ def end_with_dvc(pipeline: str = "") -> None:
     # DVC starts a stage in its own session; who adopts one that had not come so far has another.
     if (pipeline and not tag_alive(pipeline)) or os.getsid(os.getppid()) != os.getsid(0):
         os._exit(1)
+
+
+def stop(process: subprocess.Popen) -> None:
+    """End a process, then what it leaves of all below it: asked first, killed after `STOP_S` seconds."""
+    below: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        below = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    left = [child for child in below if child.is_running()]
+    for child in left:
+        child.terminate()
+    for child in psutil.wait_procs(left, STOP_S)[1]:
+        child.kill()
 
 
 def busy(text: str) -> str:

@@ -18,7 +18,7 @@ from components.lineage.exposure import Training, times_seen
 from flows.system import dvc, environment, paths
 from flows.tracking import snapshots
 from flows.tracking.mlflow_run import client, name_of
-from flows.tracking.snapshots import ObjectCache, Snapshot
+from flows.tracking.snapshots import Snapshot
 
 # -- where files are ---------------------------------------------------------------------------------------------------
 
@@ -36,23 +36,7 @@ def _locked_view() -> View:
 
 def cached_view(state: Snapshot) -> View:
     """Files of another state, by the hashes in its dvc.lock; those DVC no longer holds are none."""
-    store, outputs = ObjectCache(), state.outputs()
-
-    @cache
-    def folder(md5: str) -> dict[str, str]:
-        try:
-            return store.files(md5)
-        except UserError:
-            return {}
-
-    def view(path: str) -> Path | None:
-        for out, md5 in outputs.items():
-            if path.startswith(f"{out}/") and (file := folder(md5).get(path.removeprefix(f"{out}/"))):
-                cached = store.path(file)
-                return cached if cached.exists() else None
-        return None
-
-    return view
+    return snapshots.files_of(state, pull=False)
 
 
 # -- models ------------------------------------------------------------------------------------------------------------

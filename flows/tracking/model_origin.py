@@ -7,8 +7,6 @@ by a registered alias (`greenhouse-instruct-2@champion`).
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from components import params as schema
@@ -26,7 +24,6 @@ from components.stages.account.answers import (
     RebuildAnswer,
     Verification,
 )
-from components.stages.account.data_card import DataFacts, data_facts
 from components.stages.account.model_answers import (
     Tunings,
     lineage,
@@ -39,7 +36,7 @@ from components.stages.account.summary import MODELS, Files, checkout_files, gat
 from components.stages.account.types import Cost, StageRecords
 from components.studies.withdrawn import withdrawn
 from flows.system import git, paths
-from flows.tracking import seed_runs
+from flows.tracking import seed_runs, snapshots
 from flows.tracking.mlflow_run import client
 from flows.tracking.snapshots import ObjectCache, Snapshot, find
 from flows.tracking.team_ledger import ledger_of
@@ -89,26 +86,8 @@ def choose(model: str, at: str) -> tuple[Snapshot, str]:
 
 
 def files_of(one: Snapshot) -> Files:
-    """Files of a state: the workspace as it lies here, another by the hashes in its dvc.lock, pulled where needed.
-
-    The returned function raises `UserError` for a file whose object is in neither DVC's cache nor the default remote.
-    """
-    if one.kind == "workspace":
-        return checkout_files(paths.ROOT)
-    store, outputs = ObjectCache(), one.outputs()
-    folder = cache(store.files)
-
-    def file(path: str) -> Path | None:
-        out = next((out for out in outputs if path == out or path.startswith(f"{out}/")), None)
-        if out is None:
-            return None
-        try:
-            md5 = folder(outputs[out]).get(path[len(out) + 1 :])
-            return store.fetched(md5) if md5 else None
-        except UserError as error:
-            raise UserError(f"{path} of {one.name}: {error}") from None
-
-    return file
+    """Files of a state: the workspace as it lies here, another by the hashes in its dvc.lock, pulled where needed."""
+    return checkout_files(paths.ROOT) if one.kind == "workspace" else snapshots.files_of(one)
 
 
 def names_of(one: Snapshot, model: str) -> list[str]:
@@ -145,7 +124,6 @@ def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
         model,
         Account.model_validate(one.params().get("account", {})),
         found.records,
-        found.data,
         found.cost,
         found.forecasts,
         origin(one, model, where),
@@ -158,10 +136,9 @@ def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What is known of a model before it is put into answers: records, data, cost by stage, forecasts, its files."""
+    """What is known of a model before it is put into answers: records, cost by stage, forecasts, its files."""
 
     records: StageRecords
-    data: DataFacts
     cost: Cost
     forecasts: list[dict[str, Any]]
     file: Files
@@ -189,7 +166,7 @@ def gathered(one: Snapshot, stage: str) -> Gathered:
     from components.stages.account.stage import costs, forecast_row
 
     cost = costs(LedgerCosts(ledger, grid, intensity.resolve(grid, paths.ROOT)), runs)
-    return Gathered(records, data_facts(file, records), cost, [forecast_row(row) for row in checked(ledger)], file)
+    return Gathered(records, cost, [forecast_row(row) for row in checked(ledger)], file)
 
 
 def origin(one: Snapshot, model: str, where: str = "") -> ModelOrigin:

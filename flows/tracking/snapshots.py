@@ -8,9 +8,10 @@ to compare two states, to find the energy spent on one, and to know which bytes 
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,30 @@ class ObjectCache:
                 repo.cloud.pull([HashInfo("md5", md5) for md5 in missing])
                 if not all(self.path(md5).exists() for md5 in missing) and (why := dvc.unreachable(repo)):
                     self.unanswered = f"and {why}"
+
+
+def files_of(state: Snapshot, pull: bool = True) -> Callable[[str], Path | None]:
+    """Files of a state, by the hashes in its dvc.lock: path in the checkout -> where DVC's cache has it, None if it
+    has none.
+
+    Args:
+        pull: fetch what is not in the cache from the default remote; without, what DVC no longer holds is none.
+
+    The returned function raises `UserError` for a file whose object is in neither.
+    """
+    store, outputs = ObjectCache(), state.outputs()
+    listed = cache(store.files)
+
+    def file(path: str) -> Path | None:
+        out = next((out for out in outputs if path == out or path.startswith(f"{out}/")), "")
+        try:
+            md5 = listed(outputs[out]).get(path[len(out) + 1 :]) if out else None
+            if md5 is None:
+                return None
+            return store.fetched(md5) if pull or store.path(md5).exists() else None
+        except UserError as error:
+            if pull:
+                raise UserError(f"{path} of {state.name}: {error}") from None
+            return None
+
+    return file

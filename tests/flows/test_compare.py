@@ -17,6 +17,7 @@ from components.reporting.tables import write_table
 from components.statistics import Difference
 from flows import compare
 from flows.compare import _energy, score_table, scored_by_themselves
+from flows.tracking import snapshots
 from flows.tracking.snapshots import Snapshot
 from tests.components.finished_project import ledger, own_scores
 from tests.flows.pipeline_clone import PipelineClone
@@ -125,7 +126,7 @@ def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypa
         return Snapshot(name, "revision", {"finetune@instruct": {"outs": outs, "params": params}, "evaluate": scored})
 
     store = SimpleNamespace(files=lambda md5: {"facts.json": f"{md5}/details/facts.json"}, fetched=tmp_path.joinpath)
-    monkeypatch.setattr(compare, "ObjectCache", lambda: store)
+    monkeypatch.setattr(snapshots, "ObjectCache", lambda: store)
     (line,) = scored_by_themselves(state("a", 0.25), state("b", 0.5), [])
     assert line.endswith("by their own held-out rows, without an interval: choice_accuracy 0.2500 -> 0.5000")
     (line,) = scored_by_themselves(state("a", 0.25), state("b", 0.5, "data/rows/mine"), [])
@@ -172,7 +173,7 @@ def test_the_choices_of_a_tuned_model_are_paired_beside_its_answers(
     sides = SimpleNamespace(items_a=[], items_b=[], noise=lambda metric: None)
     answers = Difference("answers/bits_per_byte", "lower", 1.7, 1.8, -0.1, -0.2, -0.05, 0.01, 0.01, 40, 8, 0, 0, 0.1, 7)
     answers = replace(answers, model="finetune/instruct")
-    monkeypatch.setattr(compare, "ObjectCache", lambda: store)
+    monkeypatch.setattr(snapshots, "ObjectCache", lambda: store)
     monkeypatch.setattr(compare, "scored_apart", lambda a, b, branch: branch == "instruct")
     monkeypatch.setattr(compare.seed_runs.Compared, "of", lambda a, b, branch: sides)
     monkeypatch.setattr("components.statistics.paired_difference", lambda *_, **__: [answers])
