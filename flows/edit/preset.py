@@ -55,11 +55,8 @@ def apply_preset(name: str) -> str:
     old, new = with_preset(name)
     if old == new:
         return f"params.yaml is as the preset {name} has it; nothing changed"
-    print("\n".join(difference(old, new)))
-    if not params_file.agreed():
-        return "nothing changed"
-    back = params_file.replace(PARAMS, new)
-    return f"params.yaml has the preset {name}; `greenhouse plan --why` says what becomes stale\n{back}"
+    done = f"params.yaml has the preset {name}; `greenhouse plan --why` says what becomes stale"
+    return params_file.offer(PARAMS, old, new, done)
 
 
 def rewrite_defaults() -> str:

@@ -1,7 +1,6 @@
 """`greenhouse edit rows` and `edit base`: fine-tuning on rows of one's own, or of a model of one's own."""
 
 import os
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from components.finetuning_data.split import Split, alike_line, classes_of, spli
 from components.params import FURTHER, Branch, Finetune
 from flows.system import params_file, paths
 from flows.system.disk import human
+from flows.system.hub_name import pinned
 
 PARAMS, DOWNLOADS = paths.ROOT / "params.yaml", paths.ROOT / "downloads"
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
@@ -25,7 +25,6 @@ PASSES, MOST_STEPS = 3, 1000  # times through the rows, and steps at most, that 
 HEAD_STEPS, HEAD_PASSES = 100, 20
 """Steps at least for a classifier, whose head begins untrained, as far as so many times through the rows allow."""
 BYTES_PER_PARAMETER = 16  # weight, gradient and AdamW's two moments in float32
-HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 MODEL_FILES = ("*.safetensors", "*.json", "merges.txt", "LICENSE*", "README.md")
 MISSING = {"none", "null", "na", "n/a", "#n/a", "<na>", "nil"}  # as tables write that there is nothing
 FEW = 30  # rows to train on below which it is said that they are few
@@ -122,13 +121,9 @@ def apply(values: dict[str, Any], dry_run: bool) -> str:
     new = params_file.rewritten(files, old, params_file.changed(files.params(), values, where))
     if new == old:
         return "params.yaml has these values already; nothing changed"
-    print("\n".join(params_file.difference(old, new)))
-    if dry_run or not params_file.agreed():
-        return "nothing changed"
-    back = params_file.replace(PARAMS, new)
     branches = sorted({key.split(".")[1] for key in values})
     tune = ", ".join(f"tune with `greenhouse run --until finetune@{one}`" for one in branches)
-    return f"written; {tune}\n{back}"
+    return params_file.offer(PARAMS, old, new, f"written; {tune}", dry_run)
 
 
 # -- what there is -----------------------------------------------------------------------------------------------------
@@ -279,13 +274,13 @@ def fetched_rows(data: str, split_name: str) -> Path:
     path = Path(os.path.expanduser(data))
     if os.path.exists(path):
         return path.resolve()
-    match = _pinned(data, "datasets/")
-    target = DOWNLOADS / f"{match['id'].replace('/', '--')}@{match['revision'][:8]}-{split_name}.parquet"
+    name, revision = pinned(data, "datasets/")
+    target = DOWNLOADS / f"{name.replace('/', '--')}@{revision[:8]}-{split_name}.parquet"
     if not target.exists():
         from datasets import load_dataset  # seconds of import, needed only here
 
         try:
-            rows = load_dataset(match["id"], revision=match["revision"], split=split_name)
+            rows = load_dataset(name, revision=revision, split=split_name)
             target.parent.mkdir(parents=True, exist_ok=True)
             rows.to_parquet(partial := target.with_suffix(".partial"))
         except Exception as error:  # datasets raises whatever its reader, fsspec or the network raises
@@ -302,23 +297,21 @@ def fetched_base(base: str) -> Path:
     """
     path = Path(os.path.expanduser(base))
     if not os.path.exists(path):
-        match = _pinned(base, "")
-        path = DOWNLOADS / f"{match['id'].replace('/', '--')}@{match['revision'][:8]}"
+        name, revision = pinned(base, "")
+        path = DOWNLOADS / f"{name.replace('/', '--')}@{revision[:8]}"
         if not path.exists():
-            _fetch_model(base, match, path)
+            _fetch_model(name, revision, path)
     return path.resolve()
 
 
-def _fetch_model(base: str, match: re.Match[str], target: Path) -> None:
+def _fetch_model(name: str, revision: str, target: Path) -> None:
     from huggingface_hub import snapshot_download
 
     partial = target.with_name(f"{target.name}.partial")  # what is there already is not fetched again
     try:
-        snapshot_download(
-            match["id"], revision=match["revision"], allow_patterns=list(MODEL_FILES), local_dir=str(partial)
-        )
+        snapshot_download(name, revision=revision, allow_patterns=list(MODEL_FILES), local_dir=str(partial))
     except Exception as error:  # whatever the network raises
-        raise _unreachable(base, error) from None
+        raise _unreachable(f"{name}@{revision}", error) from None
     shutil.rmtree(partial / ".cache", ignore_errors=True)
     partial.rename(target)
 
@@ -327,18 +320,6 @@ def _named(path: Path) -> str:
     """A path as params.yaml has it: what a stage writes from the root, so that DVC knows the stage; others absolute."""
     inside = any(path.is_relative_to(paths.ROOT / own) for own in ("data", "models"))
     return path.relative_to(paths.ROOT).as_posix() if inside else str(path)
-
-
-def _pinned(name: str, kind: str) -> re.Match[str]:
-    if match := HUB_ID.fullmatch(name):
-        return match
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+(@.*)?", name):
-        raise UserError(f"{name}: no such file or folder")
-    commits = f"https://huggingface.co/{kind}{name.split('@')[0]}/commits/main"
-    raise UserError(
-        f"{name}: no such path; of the hub, name the commit, since a branch moves: owner/name@<40 hex digits>, from "
-        f"{commits}"
-    )
 
 
 def _unreachable(name: str, error: Exception) -> UserError:

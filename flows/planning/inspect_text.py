@@ -23,6 +23,7 @@ from components.text.language import NO_LANGUAGE
 from components.text.opening import COMPRESSION, inner_suffix, open_bytes
 from flows.system import dvc, paths
 from flows.system.disk import human
+from flows.system.hub_name import pinned
 
 TEXT_PER_BYTE = {"text": 1.0, "html": 0.4, "json": 0.9, "jsonl": 0.9, "csv": 0.9, "parquet": 2.0, "warc": 0.4}
 """Bytes of text per byte of a file, roughly, by format."""
@@ -50,8 +51,6 @@ ROWS = {
     "preference": "preferences between answers",
 }  # fmt: skip
 """Kinds of rows that are refused."""
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@(?P<revision>[\w.-]+))?")
-COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -99,20 +98,7 @@ def look(data: str, ingest: Ingest) -> OwnText:
     path = Path(os.path.expanduser(data))
     if os.path.exists(path):  # not of a name that cannot be
         return _look_at_files(path.resolve(), ingest)
-    match = HUB_ID.fullmatch(data)
-    if match and not data.startswith((".", "/")):
-        return _hub(data, match["revision"] or "")
-    raise UserError(f"DATA={data}: no such file or folder, and no hub id (owner/name@commit); correct the path")
-
-
-def _hub(data: str, revision: str) -> OwnText:
-    dataset = data.split("@")[0]
-    if not COMMIT.fullmatch(revision):
-        commits = f"https://huggingface.co/datasets/{dataset}/commits/main"
-        raise UserError(
-            f"DATA={data}: no such file or folder; if it is a hub data set, name the commit to read, since a branch "
-            f"moves: DATA={dataset}@<40 hex digits>, from {commits}"
-        )
+    dataset, revision = pinned(data, "datasets/")
     raise_if_missing(Dataset(dataset, "", "", revision, "", local=False))
     return OwnText("hub", dataset, revision)
 

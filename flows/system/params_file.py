@@ -144,9 +144,17 @@ def difference(old: str, new: str, name: str = "params.yaml") -> list[str]:
     return list(difflib.unified_diff(old.splitlines(), new.splitlines(), name, name, n=0, lineterm=""))
 
 
-def agreed() -> bool:
-    """Whether to write what was shown; asked at a terminal alone."""
-    return not sys.stdin.isatty() or input("Write this to params.yaml? [y/N] ").strip().lower() in ("y", "yes")
+def offer(path: Path, old: str, new: str, done: str, dry_run: bool = False) -> str:
+    """Show what changes in a params.yaml, ask at a terminal, and write it unless it is a dry run.
+
+    Returns:
+        How it ended: `done` and how to go back, or that nothing changed.
+    """
+    print("\n".join(difference(old, new)))
+    asks = sys.stdin.isatty() and not dry_run
+    if dry_run or (asks and input("Write this to params.yaml? [y/N] ").strip().lower() not in ("y", "yes")):
+        return "nothing changed"
+    return f"{done}\n{replace(path, new)}"
 
 
 def _open_yaml() -> YAML:

@@ -334,5 +334,5 @@ def test_text_for_pretraining_is_not_guessed_from_rows(chats: Path) -> None:
 
 
 def test_a_path_that_is_not_there_is_no_name_of_the_hub(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no such file or folder$"):
+    with pytest.raises(UserError, match="no such file or folder, and no hub id"):
         subject.fetched_rows(str(tmp_path / "nowhere"), "train")
