@@ -5,8 +5,8 @@
     python -m benchmarks.data --only larger-than-memory     5 GB, half an hour
     python -m benchmarks.data --prepare                     the corpora and what is computed once, without timing
 
-Peers come from the `bench` extra. Everything is written to benchmarks/results/data.json and the tables of
-docs/benchmarks-data.md are made of that.
+Peers come from the `bench` extra. Everything is written to benchmarks/results/data.json; the page
+docs/results.md is made of that.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Similarity from the texts by plain Python sets: code of its own, that checks what dedup does.
 
-Words are those that docs/dedup.md names: runs of letters, digits, `_` and combining marks, lower-cased; each character
+Words are those that docs/data.md names: runs of letters, digits, `_` and combining marks, lower-cased; each character
 of a script without spaces.
 """
 

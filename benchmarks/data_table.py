@@ -1,4 +1,4 @@
-"""Table made of benchmarks/results/data.json: docs/cluster.md on a terabyte."""
+"""Table made of benchmarks/results/data.json: docs/results.md on a terabyte."""
 
 from benchmarks.stamp import in_words
 

@@ -38,7 +38,7 @@ def merged(old: dict, results: dict, goals: list[dict], stamped: stamp.Stamp) ->
 
 
 def write(name: str, results: dict, goals: list[dict]) -> Path:
-    """Merge new figures into the file, print their goals, fill the tables of the docs."""
+    """Merge new figures into the file, print their goals, write the page of results."""
     path = ROOT / "benchmarks" / "results" / f"{name}.json"
     old = read_json(path) if path.exists() else {}
     write_json(path, rounded(merged(old, results, goals, stamp.now())))

@@ -1,4 +1,4 @@
-"""The contestants' table of docs/pretrain.md."""
+"""The contestants' table of docs/results.md."""
 
 TITLES = {
     "ours": "Greenhouse",

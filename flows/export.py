@@ -303,8 +303,8 @@ def export(
     A signed folder loads in `transformers`; model.sig is its OMS signature (OpenSSF Model Signing), over all its files.
     In proof/ lie SLSA provenance, the gate's verdict and the last rebuild as in-toto test results, a CycloneDX 1.7
     ML-BOM with intervals and energy, a summary of the training content, and a Croissant description. No field is typed
-    in by hand, but for what only the owner knows (--owner): docs/attest.md. `greenhouse verify FOLDER` checks it. A key
-    pair: openssl ecparam -name prime256v1 -genkey -noout -out KEY; openssl ec -in KEY -pubout -out KEY.pub
+    in by hand, but for what only the owner knows (--owner): docs/answering.md. `greenhouse verify FOLDER` checks it.
+    A key pair: openssl ecparam -name prime256v1 -genkey -noout -out KEY; openssl ec -in KEY -pubout -out KEY.pub
 
     Args:
         model: causal, masked, instruct, prefer, classify, or name@alias.

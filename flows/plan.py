@@ -88,7 +88,7 @@ def render(rows: list[Row], grid: Intensity, now: datetime) -> str:
 
 EXPLAINED = (
     "80 % intervals of the mid estimate, on a machine without other work; the constants behind the watts are",
-    "uncertain beyond that (docs/carbon.md). Seconds as if one stage ran after another, from now on; gCO2e at",
+    "uncertain beyond that (docs/ledger.md). Seconds as if one stage ran after another, from now on; gCO2e at",
     "the intensity of those hours, its bounds included.",
 )
 

@@ -34,7 +34,7 @@ def run(
     greenhouse run --only filter --dry-run filter.rules.min_words=20      what a stage would do with other values
 
     DVC decides what is stale; Prefect orders, shows and cancels. Killed, it goes on where it was. Keys are those of
-    params.yaml and defaults.yaml (docs/params.md).
+    params.yaml and defaults.yaml (docs/guide.md).
 
     Args:
         settings: KEY=VALUE: values of this run alone.

@@ -14,7 +14,7 @@ def trace(text: str, /, *, json: bool = False) -> int:
     dropped it; then, per model that this checkout, its experiments or MLflow knows, how often training went over its
     tokens. That is counted from the data order, which is a function of the seed and the step. Case, punctuation and
     line breaks of a passage do not count. Exit status: 0 found, 2 nothing found, 1 an error. To have a text left out of
-    the next model, put it on the opt-out list (docs/ingest.md).
+    the next model, put it on the opt-out list (docs/data.md).
 
     Args:
         text: passage, id, sha256 or location.

@@ -249,7 +249,7 @@ def up() -> None:
     PREFECT_PORT=4210 MLFLOW_PORT=5010 greenhouse up
 
     They work over the databases that runs without servers write, on loopback, behind flows/serving/access_control.py.
-    Their login is made anew each time, unless you set one (docs/servers.md). A taken port is an error before anything
+    Their login is made anew each time, unless you set one (docs/team.md). A taken port is an error before anything
     starts. While this runs, every other command of the checkout uses these servers: addresses and login are in
     `.greenhouse/servers.json`. A server that a team has already (`PREFECT_API_URL`, `MLFLOW_TRACKING_URI` in the
     environment) is used, not started. Ctrl-C or SIGTERM stops all that was started; so does the end of any of them.

@@ -82,11 +82,19 @@ def test_every_dependency_is_pinned_except_torch() -> None:
     assert "torch" not in pinned
 
 
-def test_tables_of_the_docs_are_what_the_benchmarks_measured() -> None:
+def test_generated_pages_and_tables_are_fresh() -> None:
     from benchmarks import tables
 
-    for page in tables.pages():
-        assert tables.filled(page.read_text()) == page.read_text(), f"{name_of(page)}: run python -m benchmarks.tables"
+    for page, text in tables.generated().items():
+        assert page.read_text("utf-8") == text, f"{name_of(page)}: run python -m benchmarks.tables"
+
+
+def test_pages_by_hand_stay_short() -> None:
+    """A newcomer reads README in minutes; what a program can say of itself is in the two generated pages."""
+    by_hand = [path for path in (ROOT / "docs").glob("*.md") if path.stem not in ("reference", "results")]
+    assert len(by_hand) == 8
+    assert sum(len(path.read_text("utf-8").split()) for path in by_hand) <= 12_000
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 1_100
 
 
 def test_every_package_is_declared() -> None:

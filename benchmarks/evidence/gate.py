@@ -1,7 +1,7 @@
 """How often the gate promotes: equal models that differ in their seeds, and a model that is better.
 
 Bits per byte of ten works, four documents each. A training seed moves all of a run's documents together (standard
-deviation .013, docs/scaling.md) and each by itself; one model may suit some works better than the other. The better
+deviation .013, docs/results.md) and each by itself; one model may suit some works better than the other. The better
 model is judged by the shipped rule, with all its guards: probes in which both are equally able, as large, as able and
 as far moved by seeds as those of the demo (three seeds). Equal models are judged without guards, which could only hide
 a false promotion.

@@ -1,7 +1,7 @@
 """Instruction: given the name and signature of a Python object, say in a sentence what it does.
 
 Real pairs, written by the authors of the packages: the header of a documented object, and the first sentence of its
-docstring. The layout is the one ingest writes (docs/ingest.md).
+docstring. The layout is the one ingest writes (docs/data.md).
 """
 
 import re

@@ -14,7 +14,7 @@ from components.params.layout import SHOWN, FileKey, file_keys, source_defaults
 
 PARAMS_HEAD = """\
 # The demo: all stages in about five minutes on two cores and 4 GB. These are the keys that people change most. Any key
-# of defaults.yaml can be added here, under the same sections; an empty value follows from the size (docs/params.md).
+# of defaults.yaml can be added here, under the same sections; an empty value follows from the size (docs/guide.md).
 """
 DEFAULTS_HEAD = """\
 # For DVC alone, which makes stages stale when a default changes: written from the schema (components/params/), never

@@ -53,7 +53,7 @@ class Runtime(Section):
     workers: int = Field(default=2, ge=1)
     """Processes of the data stages on this machine; threads of the one that encodes."""
     engine: Literal["local", "ray"] = "local"
-    """Where data stages work: on this machine, or on a Ray cluster (docs/cluster.md)."""
+    """Where data stages work: on this machine, or on a Ray cluster (docs/team.md)."""
     ray_address: str = ""
     """The cluster's head (host:port), or auto for the one of this machine; empty starts one for each stage."""
     work_path: str = ""

@@ -1,6 +1,6 @@
 """Groups of similar short texts, in memory: what must not be divided between training and held-out examples.
 
-The same shingles, signatures and search as dedup (docs/dedup.md); the shingles are shorter, as these texts are. What
+The same shingles, signatures and search as dedup (docs/data.md); the shingles are shorter, as these texts are. What
 many texts share is a form they are written in ("Translate this sentence into French: ..."), and tells nothing about
 whether two are copies of each other: those shingles are left out.
 """

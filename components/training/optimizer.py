@@ -2,9 +2,9 @@
 
 Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) replaces the momentum of a matrix by the nearest
 orthogonal one, so that every direction of it learns at the same pace (muon.py). AdamW is Loshchilov & Hutter 2017
-(arXiv:1711.05101). At this project's sizes Muon saves more than half of the steps (docs/pretrain.md).
+(arXiv:1711.05101). At this project's sizes Muon saves more than half of the steps (docs/results.md).
 
-The rates that ship serve all widths within 1% of the loss (docs/scaling.md, 3 widths): Muon's updates have the same
+The rates that ship serve all widths within 1% of the loss (docs/results.md, 3 widths): Muon's updates have the same
 spectral norm whatever the width (Yang et al. 2023, arXiv:2310.17813), and AdamW's rate of an embedding does not depend
 on the width in muP (Yang et al. 2022, arXiv:2203.03466). With `name: adamw` the matrices' best rate falls with the
 width, and nothing here corrects for that.

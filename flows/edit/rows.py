@@ -43,7 +43,7 @@ def rows(
 
     Rows have `messages` (a list of {role, content}; or ShareGPT's `conversations`), `prompt` and `completion` (or
     Alpaca's `instruction`, `input`, `output`), `text` and `label`, `text` and `labels` (a list: several classes),
-    `text` and `score` (a number), or `prompt`, `chosen` and `rejected`.
+    or `prompt`, `chosen` and `rejected`.
 
     Shown are how many can be used, what is left out and why, and two examples; then what changes in params.yaml. At a
     terminal it asks before it writes; params.yaml as it was before the first edit is kept in params.yaml.before. In a

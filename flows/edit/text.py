@@ -24,14 +24,14 @@ PLANNED = (
 
 DATA_STAGES_MEGABYTES = 25.0
 """Megabytes the data stages get through in their part of the demo's five minutes on two cores
-(docs/data-of-your-own.md)."""
+(docs/guide.md)."""
 MOST_EPOCHS = 8
 """Times a text is repeated at most: to about 4 repeats are as good as new text, beyond 16 they bring nothing
 (Muennighoff et al. 2023, arXiv:2305.16264)."""
 VOCABULARY = ((0.3, 384, 1.9), (1.0, 768, 2.5), (4.0, 2048, 3.2), (1e9, 4096, 3.7))
 """Up to so many megabytes of text: tokens in the vocabulary, and about how many bytes one then stands for."""
 PRETRAIN_S = 75.0
-"""Seconds of the demo's five minutes in which both models are pretrained, side by side (docs/pretrain.md)."""
+"""Seconds of the demo's five minutes in which both models are pretrained, side by side (docs/guide.md)."""
 MOST_STEPS = 3
 """On a quick machine pretraining gets at most so many times the shipped steps: what follows takes its time too."""
 

@@ -68,7 +68,7 @@ class PipelineForm(Section):
     budget: Budget = _SHIPPED.runtime.budget
     """Limits on what this run may use, and the whole project; 0 for none (runtime.budget)."""
     settings: list[Setting] = Field(default=[])
-    """Any other key of params.yaml or defaults.yaml as key=value, such as dedup.threshold=0.8 (docs/params.md)."""
+    """Any other key of params.yaml or defaults.yaml as key=value, such as dedup.threshold=0.8 (docs/guide.md)."""
 
     @classmethod
     def filled(cls, params: Params) -> "PipelineForm":
@@ -122,7 +122,7 @@ def _setting(entry: str) -> tuple[str, Any]:
             raise UserError(f"settings: {key}: a section, not a key; give one of its keys, such as {key}{child}")
         near = difflib.get_close_matches(shared, [name for name in keys if not keys[name].section], n=1, cutoff=0.6)
         meant = f"did you mean {near[0]}? " if near else ""
-        raise UserError(f"settings: {key}: no such key; {meant}docs/params.md says where the keys are")
+        raise UserError(f"settings: {key}: no such key; {meant}docs/guide.md says where the keys are")
     try:
         return key, yaml.safe_load(text)
     except yaml.YAMLError:

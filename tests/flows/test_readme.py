@@ -27,16 +27,11 @@ COVERED = {
     "greenhouse study mitigate": "flows/test_mitigate.py::test_the_trial",
     "greenhouse study seeds": "flows/test_seeds.py::test_trainings_are_experiments_and_their_spread_is_the_noise_floor",
     "greenhouse promote": "flows/test_promote.py::test_the_better_model_is_promoted_and_the_equal_one_is_not",
-    "greenhouse clean --unused": "flows/test_clean.py::test_gc_keeps_the_workspace_and_tags",
-    "greenhouse clean --leftovers": "flows/test_clean.py::test_clean_takes_leftovers_and_idle_work_folders",
-    "greenhouse clean --all": "flows/test_clean.py::test_purge_takes_all_but_the_sources_and_the_ledger",
     "greenhouse run --data ~/my-texts": (
         "flows/edit/test_text.py::test_a_file_changed_added_or_deleted_makes_ingest_stale"
     ),
     "greenhouse run --data owner/name@<commit>": "flows/edit/test_text.py::test_hub_ids_need_a_commit",
-    "greenhouse plan --fit": "flows/planning/test_fit_budget.py::test_params_yaml_is_edited_in_place",
     "make test": "test_scheduling.py::test_a_file_stays_in_one_process_and_so_do_all_files_that_share_one",
-    "make bench NAME=overhead": "benchmarks/test_main.py::test_every_benchmark_runs_modules_that_exist",
     "greenhouse sync push": "flows/test_sync.py::test_a_fresh_clone_compares_what_another_made",
     "greenhouse sync pull": "flows/test_sync.py::test_a_fresh_clone_compares_what_another_made",
 }
@@ -129,10 +124,6 @@ def test_the_models_load_in_a_clean_process(finished_clone: PipelineClone, tmp_p
 
 
 def test_numbers_outside_the_filled_tables_are_true() -> None:
-    files = [path for top in ("components", "flows") for path in (ROOT / top).rglob("*.py")]
-    lines = sum(len(path.read_text("utf-8").splitlines()) for path in files)
-    (shown,) = re.findall(r"^\| lines of Python, without tests \| ([\d,]+) ", README, re.MULTILINE)
-    assert abs(int(shown.replace(",", "")) - lines) < 0.05 * lines
     stages = [path for path in (ROOT / "components/stages").iterdir() if (path / "stage.py").exists()]
     assert len(stages) == 10
     assert "ten stages" in README

@@ -1,6 +1,6 @@
 """Writer of the ledger files; kill -9 at any instruction loses nothing that was written.
 
-    <folder>/<host>-<boot>.jsonl      append-only: `host`, `start`, `reading` and `end` lines, see docs/carbon.md
+    <folder>/<host>-<boot>.jsonl      append-only: `host`, `start`, `reading` and `end` lines, see docs/ledger.md
     <folder>/.<host>-<boot>.books     what the next reading needs (`attribution.MeterState`) and the lines last appended
     <folder>/.<host>-<boot>.lock      held for the few milliseconds of a transaction; the kernel frees it on death
 

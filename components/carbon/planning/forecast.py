@@ -25,7 +25,7 @@ FLOOR = 0.04
 UNKNOWN = 0.5
 """Relative standard deviation taken for one run."""
 UNTRIED = 0.10
-"""Relative standard deviation of a calibration that has been tried once at most (docs/carbon.md)."""
+"""Relative standard deviation of a calibration that has been tried once at most (docs/ledger.md)."""
 NORMAL80 = 1.282
 TOKENS = "tokens"
 """Label of a fine-tuning's spans: steps x batch x context."""

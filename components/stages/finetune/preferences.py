@@ -53,7 +53,7 @@ def curriculum_pairs(path: Path, params: Finetune) -> Choice:
         tasks = ", ".join(curriculum.TASKS)
         raise UserError(
             f"finetune.prefer.data = {path}: the corpus holds no curriculum ({tasks}) to draw from; raise "
-            "mix.curriculum.share, or give a file of rows (docs/finetune.md)"
+            "mix.curriculum.share, or give a file of rows (docs/models.md)"
         )
 
     def pairs(part: curriculum.Split, most: int) -> Any:

@@ -197,7 +197,7 @@ def why_none(skipped: list[Skipped]) -> str:
     seen = "; ".join(f"{count} x {reason}" for reason, count in sorted(counts.items()))
     if not seen:
         return "; it is empty, or `pattern` matches none"
-    return f" (left out: {seen}); see docs/ingest.md for the formats"
+    return f" (left out: {seen}); see docs/data.md for the formats"
 
 
 def hub_dataset(source: Hub, params: Ingest, root: Path) -> hub.Dataset:

@@ -107,7 +107,7 @@ def pretrain(
         out: becomes a model folder (export.py).
         reports: metrics.json, plots (learning curve, attention), details (loss.csv, heldout.csv, report).
         work: checkpoints; survives kills, and a second call goes on from them.
-        kept: gets the checkpoints that `params.keep_every` names, with the hashes of their files (docs/verify.md).
+        kept: gets the checkpoints that `params.keep_every` names, with the hashes of their files (docs/answering.md).
 
     Raises:
         UserError: shards, sizes or settings do not fit each other, and nothing has been trained; or a training process

@@ -13,7 +13,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 BUILD_TYPE = "urn:greenhouse:dvc-stages:v1"
-"""Commands of `externalParameters.stages`, run in their order in a checkout of the commit: docs/verify.md."""
+"""Commands of `externalParameters.stages`, run in their order in a checkout of the commit: docs/answering.md."""
 
 
 def _statement(claims: Claims, kind: str, predicate: dict[str, Any]) -> dict[str, Any]:

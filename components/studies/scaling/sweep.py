@@ -24,7 +24,7 @@ from components.studies.scaling.law import BudgetPlan, Candidate, Law, Point, be
 
 HEAD_CHANNELS = 16
 """Channels of a head. Small, so that the number of heads grows with the width from the first: with 32, a width of 48
-had one head and 64 two, and the law missed the step between them by 4% (docs/scaling.md)."""
+had one head and 64 two, and the law missed the step between them by 4% (docs/results.md)."""
 CHECKPOINTS = 4
 """Checkpoints per cell: what a kill may cost is a quarter of a cell."""
 ABILITIES = ("minimal_pairs", "few_shot_margin", "few_shot_examples", "restored")

@@ -14,6 +14,6 @@ def test_every_constant_has_a_unit_a_source_and_bounds_in_order() -> None:
 
 
 def test_the_page_on_energy_has_a_row_for_each() -> None:
-    page = (paths.ROOT / "docs/carbon.md").read_text()
+    page = (paths.ROOT / "docs/ledger.md").read_text()
     for name, row in constants.rows().items():
         assert f"| `{name}` | {row['low']:g} | {row['mid']:g} | {row['high']:g} |" in page, name

@@ -1,4 +1,4 @@
-"""A corpus folder opens with `datasets.load_dataset`, as docs/account.md says."""
+"""A corpus folder opens with `datasets.load_dataset`, as docs/guide.md says."""
 
 from pathlib import Path
 

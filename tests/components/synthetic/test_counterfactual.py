@@ -52,7 +52,7 @@ def test_grammar(text: str, swapped: str) -> None:
 
 
 def test_its_known_limits_are_still_limits() -> None:
-    """English leaves these open to a rule that sees one word. If they start to pass, docs/mix.md may say so."""
+    """English leaves these open to a rule that sees one word. If they start to pass, docs/data.md may say so."""
     wrong = [text for text, swapped in labelled(HARD) if swap(text) != swapped]
     assert len(wrong) == 3
 

@@ -110,7 +110,7 @@ def test_any_other_key_is_a_setting() -> None:
         ({"settings": ["dedup.treshold=0.8"]}, "settings: dedup.treshold: no such key; did you mean dedup.threshold?"),
         ({"settings": ["dedup={}"]}, "settings: dedup: a section, not a key; give one of its keys, such as dedup."),
         ({"settings": ["finetune.instruct=20"]}, "finetune.instruct: a section, not a key; give one of its keys, such"),
-        ({"settings": ["nokey=1"]}, "settings: nokey: no such key; docs/params.md says where the keys are"),
+        ({"settings": ["nokey=1"]}, "settings: nokey: no such key; docs/guide.md says where the keys are"),
         ({"settings": ["pretrain.causal.stepz=1"]}, "settings: pretrain.causal.stepz: no such key; did you mean"),
         (
             {"settings": ["dedup.threshold=7"]},
