@@ -61,9 +61,8 @@ def made(root: Path, files: dict[str, bytes], preset: str, keep_every: int) -> C
         (root / "texts" / name).write_bytes(data)
     source = {"kind": "files", "name": "plays", "path": "texts", "licence": "CC-BY-2.5", "retrieved": "2026-11-25"}
     settings = layout.leaves(schema.read_tree(ROOT / preset)) if preset else {}
-    settings |= {"ingest.sources": [source], "ingest.watch": "texts"}
-    params, defaults = root / "params.yaml", root / "defaults.yaml"
+    settings |= {"ingest.sources": [source], "ingest.watch": "texts", "pretrain.common.keep_every": keep_every}
+    params = root / "params.yaml"
     params.write_text(params_file.edited(params.read_text(), settings))
-    defaults.write_text(defaults.read_text().replace("keep_every: 0 ", f"keep_every: {keep_every} ", 1))
     subprocess.run(["git", *IDENTITY, "commit", "--quiet", "--all", "--message", "settings"], cwd=root, check=True)
     return Clone(root)
