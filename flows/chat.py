@@ -1,6 +1,5 @@
 """`greenhouse chat`: talk to the model just made."""
 
-import csv
 import io
 import math
 import sys
@@ -70,22 +69,15 @@ class Conversation:
     Attributes:
         instruct: whether the model knows the chat format; without it each turn simply continues the text.
         turns: ids of each finished turn, question and answer.
-        encoder: says how a chat is written, where the tokenizer is not one made here.
+        encoder: has the tokens around messages (`chat`), and those that end an answer (`stops`).
     """
 
     model: Any
     tokenizer: Any
     instruct: bool
     sampling: Sampling
+    encoder: Any
     turns: list[list[int]] = field(default_factory=list)
-    encoder: Any = None
-
-    @property
-    def style(self) -> Any:
-        """Tokens around messages, and those that end an answer: `chat` and `stops` of an encoder."""
-        from components.tokens.tokenizer import Encoder
-
-        return self.encoder or Encoder
 
     @property
     def room(self) -> int:
@@ -97,16 +89,16 @@ class Conversation:
         prompt = prompt.encode(errors="surrogateescape").decode(errors="replace")
         if not self.instruct:
             return list(self.tokenizer.encode(prompt, add_special_tokens=False).ids)
-        around = self.style.chat.around
+        around = self.encoder.chat.around
         (before, after), (answer, _) = around["user"], around["assistant"]
-        ids = self.encoder.encode(prompt.strip() if self.style.chat.strips else prompt)
+        ids = self.encoder.encode(prompt.strip() if self.encoder.chat.strips else prompt)
         return [*before, *ids, *after, *answer]
 
     def context(self, question: list[int]) -> list[int]:
         """The prompt with as many of the latest turns before it as fit."""
         while self.turns and 1 + sum(map(len, self.turns)) + len(question) > self.room:
             self.turns.pop(0)
-        return [*self.style.chat.begin, *(token for turn in self.turns for token in turn), *question]
+        return [*self.encoder.chat.begin, *(token for turn in self.turns for token in turn), *question]
 
     def answer(self, prompt: str, show: Callable[[str], None]) -> Answer:
         """Answer a prompt; `show` gets the text piece by piece while it grows."""
@@ -118,15 +110,15 @@ class Conversation:
             self.model, self.tokenizer, self.context(question),
             max_tokens=min(self.sampling.max_tokens, self.model.shape.context - self.room),
             temperature=self.sampling.temperature, top_p=self.sampling.top_p,
-            seed=self.sampling.seed + len(self.turns), on_token=printer.add, stop_ids=self.style.stops,
+            seed=self.sampling.seed + len(self.turns), on_token=printer.add, stop_ids=self.encoder.stops,
         )  # fmt: skip
         text = self.tokenizer.decode(made)  # special tokens are nothing to show
         show(text[len(printer.shown) :])
-        ended = made and made[-1] in self.style.stops  # else by max_tokens, and a chat goes on after an end alone
-        more = self.style.chat.around["assistant"][1][bool(ended) :] if self.instruct else ()
+        ended = made and made[-1] in self.encoder.stops  # else by max_tokens, and a chat goes on after an end alone
+        more = self.encoder.chat.around["assistant"][1][bool(ended) :] if self.instruct else ()
         self.turns.append([*question, *made, *more])
         pieces = [self.tokenizer.decode([token], skip_special_tokens=False) for token in made]
-        unread = max(0, len(self.style.chat.begin) + len(question) - self.room)
+        unread = max(0, len(self.encoder.chat.begin) + len(question) - self.room)
         return Answer(text, pieces, [math.exp(value) for value in logprobs], unread)
 
 
@@ -183,7 +175,7 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Conversation, str]:
     if example := facts.get("task", {}).get("example") or own_example(folder):
         description += f"\nIt was tuned on examples such as\n  you> {example['prompt']}\n  model> {example['answer']}"
     encoder = encoder_of(folder if (folder / "tokenizer.json").exists() else base_of(folder))
-    return Conversation(model, tokenizer, instruct, sampling, encoder=encoder), description
+    return Conversation(model, tokenizer, instruct, sampling, encoder), description
 
 
 def own_example(folder: Path) -> dict[str, str]:
@@ -191,22 +183,14 @@ def own_example(folder: Path) -> dict[str, str]:
 
     Empty if there is none.
     """
+    from components.stages.account.summary import read_rows
+
     models = (paths.ROOT / "models").resolve()
     if not (place := folder.resolve()).is_relative_to(models):
         return {}
-    rows = paths.ROOT / "reports" / place.relative_to(models) / "details/heldout.csv"
-    if not rows.exists():
-        return {}
-    csv.field_size_limit(2**31 - 1)  # a prompt may be longer than the 128 kB that are read by default
-    with open(rows, encoding="utf-8", newline="") as file:
-        first = next(csv.DictReader(file), {})
+    rows = read_rows(paths.ROOT / "reports" / place.relative_to(models) / "details/heldout.csv")
+    first = rows[0] if rows else {}
     return {"prompt": first["text"], "answer": first["answer"]} if {"text", "answer"} <= first.keys() else {}
-
-
-def withdrawal_of(folder: Path) -> list[str]:
-    """The sentence that this model was withdrawn, if it was."""
-    why = withdrawn(paths.ROOT, md5_of(folder)) if withdrawals(paths.ROOT) else ""
-    return [f"This model is {why}."] if why else []
 
 
 def converse(chat: Conversation, least: float, probabilities: bool) -> None:
@@ -287,7 +271,9 @@ def chat(
         sys.stdin.reconfigure(errors="surrogateescape")  # bytes that are no text are for `question` to replace
     folder = model_folder(model)
     conversation, description = open_chat(folder, Sampling(max_tokens, temperature, top_p, seed))
-    print(description, *withdrawal_of(folder), sep="\n", file=sys.stderr)
+    print(description, file=sys.stderr)
+    if withdrawals(paths.ROOT) and (why := withdrawn(paths.ROOT, md5_of(folder))):
+        print(f"This model is {why}.", file=sys.stderr)
     try:
         if prompt is not None:
             finish(conversation.answer(prompt, write), confidence, probabilities, sys.stderr)

@@ -1,6 +1,5 @@
 """`greenhouse compare`: two states of the pipeline side by side."""
 
-import csv
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from components.core.files import read_json
 from components.params import FURTHER, Evaluate
 from components.reporting.tables import interval, ranged
 from components.scores import as_scores
-from components.stages.account.summary import MODELS
+from components.stages.account.summary import MODELS, read_rows
 from flows.system import dvc, paths
 from flows.tracking import seed_runs
 from flows.tracking.snapshots import Snapshot, files_of, find
@@ -114,9 +113,7 @@ def _choices(a: Snapshot, b: Snapshot) -> tuple[dict, dict]:
 def _heldout_pairs(one: Snapshot) -> list[dict[str, str]]:
     """Held-out pairs of instruction tuning with their scores; none where their bytes are gone."""
     with suppress(UserError):
-        if path := files_of(one)(f"{CHOSEN}/heldout.csv"):
-            with open(path, encoding="utf-8", newline="") as file:
-                return list(csv.DictReader(file))
+        return read_rows(files_of(one)(f"{CHOSEN}/heldout.csv"))
     return []
 
 

@@ -1,11 +1,11 @@
 """Plots of what it cost: where the energy went, the loss each gram bought, and forecasts beside what came of them."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.reporting.figures import COLOURS, WIDTH, bars, chart, error_bars, figure, legend, save
+from components.stages.account.summary import read_rows
 from components.stages.account.types import Cost
 
 MOST_FORECASTS = 200
@@ -88,7 +88,8 @@ def plot_loss_per_gram(cost: Cost, reports: Path) -> None:
     path.unlink(missing_ok=True)
     curves = {}
     for branch in ("causal", "masked"):
-        curve = _curve(reports / "pretrain" / branch / "details" / "heldout.csv")
+        rows = read_rows(reports / "pretrain" / branch / "details" / "heldout.csv")
+        curve = [(float(row["step"]), float(row["loss"])) for row in rows if float(row["step"]) > 0]
         low, grams, high = cost.stages.get(f"pretrain@{branch}", cost.nothing).grams
         if curve and grams:
             curves[f"{branch}: {grams:.2g} g in all ({low:.2g} to {high:.2g})"] = (curve, grams / curve[-1][0])
@@ -105,11 +106,3 @@ def plot_loss_per_gram(cost: Cost, reports: Path) -> None:
     with chart(path, caption, **labels) as axes:
         for label, (curve, grams_per_step) in curves.items():
             axes.plot([grams_per_step * step for step, _ in curve], [loss for _, loss in curve], "o-", label=label)
-
-
-def _curve(path: Path) -> list[tuple[float, float]]:
-    """Step and loss of a held-out curve; empty if there is none."""
-    if not path.exists():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return [(float(row["step"]), float(row["loss"])) for row in csv.DictReader(file) if float(row["step"]) > 0]

@@ -59,7 +59,7 @@ def gather(file: Files) -> StageRecords:
         scores=[score for stage in facts.values() for score in as_scores(stage)],
         skipped=skipped(facts),
         metrics=metrics,
-        tables={name: _rows(file(f"reports/{name.replace('/', '/details/')}.csv")) for name in TABLES},
+        tables={name: read_rows(file(f"reports/{name.replace('/', '/details/')}.csv")) for name in TABLES},
         sources=facts.get("ingest", {}).get("sources", {}),
         mixing=facts.get("mix", {}),
         overlap=facts.get("tokenize", {}).get("overlap", {}),
@@ -70,9 +70,11 @@ def _read(path: Path | None) -> dict[str, Any]:
     return read_json(path) if path else {}
 
 
-def _rows(path: Path | None) -> list[dict[str, str]]:
-    if path is None:
+def read_rows(path: Path | None) -> list[dict[str, str]]:
+    """Rows of a table that a stage left (CSV); none if there is no such file."""
+    if path is None or not path.exists():
         return []
+    csv.field_size_limit(2**31 - 1)  # a prompt may be longer than the 128 kB that are read by default
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
