@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from flows.system.login import mlflow_login
 from flows.system.paths import EXPERIMENT
 
 VIEW = "quality"
@@ -35,23 +34,21 @@ def run_page(url: str, experiment: str, run: str) -> str:
 
 def links(url: str) -> dict[str, str]:
     """Addresses on a running MLflow server: `runs`, and `compare` once there are two runs, the older one first."""
-    import httpx
+    from flows.tracking.mlflow_run import client
 
     try:
-        query, asked = {"experiment_name": EXPERIMENT}, f"{url}/api/2.0/mlflow"
-        answer = httpx.get(f"{asked}/experiments/get-by-name", params=query, auth=mlflow_login(), timeout=10).json()
-        experiment = answer.get("experiment", {})
-        if not (number := experiment.get("experiment_id")):  # none yet before the first run
+        mlflow = client()  # before its other modules: MLflow is imported by one thread at a time
+        experiment = mlflow.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:  # none yet before the first run
             return {"runs": f"{url}/#/experiments?{TRAINING}"}
-        wanted = {"experiment_ids": [number], "filter": FINISHED, "max_results": 2}
-        wanted["order_by"] = ["attributes.start_time DESC"]
-        found = httpx.post(f"{asked}/runs/search", json=wanted, auth=mlflow_login(), timeout=10).json().get("runs", [])
-    except (httpx.HTTPError, ValueError):  # a team's server behind a login of another kind
+        number, newest = experiment.experiment_id, ["attributes.start_time DESC"]
+        found = mlflow.search_runs([number], FINISHED, max_results=2, order_by=newest)
+    except Exception:  # a server of others may fail in any way, which is no reason to stop what runs
         return {"runs": url}
-    stored = any(tag["key"].endswith(f".{VIEW}") for tag in experiment.get("tags", []))
+    stored = any(tag.endswith(f".{VIEW}") for tag in experiment.tags)
     view = f"&viewStateShareKey={VIEW}" if stored else ""
     pages = {"runs": f"{url}/#/experiments/{number}/runs?{TRAINING}{view}"}
     if len(found) == 2:
-        names = json.dumps([run["info"]["run_id"] for run in reversed(found)], separators=(",", ":"))
+        names = json.dumps([run.info.run_id for run in reversed(found)], separators=(",", ":"))
         pages["compare"] = f'{url}/#/compare-runs?runs={names}&experiments=["{number}"]&{TRAINING}'.replace('"', "%22")
     return pages

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.core.files import read_json
-from components.reporting.tables import is_numeric, ranged
+from components.reporting.tables import Page, ranged
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.five_sentences import QUESTIONS, five_sentences
 from components.stages.account.model_card import environment
@@ -22,20 +22,6 @@ MAX_PICTURE_BYTES = 600_000
 MAX_SAMPLES = 3
 LONG_CELL = re.compile(r"<td[^>]*>([^<]{40,}|<code>[^<]{30,}</code>)</td>")
 """Cells of a Markdown table that may take several lines; all others keep to one."""
-
-
-class Table(NamedTuple):
-    """A table of the page: its caption (a sentence), column titles, rows; the last row may be a total."""
-
-    caption: str
-    columns: list[str]
-    rows: list[list[str]]
-    total: bool = False
-
-    @property
-    def numeric(self) -> list[bool]:
-        """Which columns are numbers, to be aligned at the right."""
-        return [is_numeric(column) for column in zip(*self.rows, strict=True)]
 
 
 class Picture(NamedTuple):
@@ -120,7 +106,14 @@ def _pictures(paths: Iterable[Path]) -> list[Picture]:
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 
-def _documents(summary: Summary) -> Table:
+def _table(columns: str, rows: list[list[str]], caption: str) -> str:
+    """A caption and a table as HTML, with columns as in a stage's report (`Page.show`)."""
+    page = Page("", None)
+    page.show(columns, rows, caption)
+    return markdown("\n\n".join(page.parts[1:]))
+
+
+def _documents(summary: Summary) -> str:
     """Documents by stage; what mix adds to them is generated, and no document of a source."""
     rows = []
     for stage, row in summary.documents.items():
@@ -135,33 +128,31 @@ def _documents(summary: Summary) -> Table:
             f" That makes {train:,} tokens to train on, generated text included, and {heldout:,} held-out ones, of a "
             f"vocabulary of {summary.tokens['vocab_size']:,}."
         )
-    return Table(caption, ["stage", "in", "to train on", "removed", "held out", "by which rules"], rows)
+    return _table("stage in to_train_on removed held_out by_which_rules", rows, caption)
 
 
-def _costs(summary: Summary) -> list[Table]:
+def _costs(summary: Summary) -> list[str]:
     cost, project = summary.cost, summary.project
     rows = [
         [stage, f"{row.elapsed_s:.1f}", f"{row.cpu_s:.1f}", *_energy(row.kwh, row.grams), str(row.attempts or "")]
         for stage, row in cost.stages.items()
     ]
-    for name, whole in ((ORCHESTRATION_NAME, cost.orchestration), ("total", cost.total)):
+    for name, whole in ((ORCHESTRATION_NAME, cost.orchestration), ("**total**", cost.total)):
         rows.append([name, "", f"{whole.cpu_s:.1f}", *_energy(whole.kwh, whole.grams), ""])
     runs = [
         [name, str(row["runs"]), f"{row['cpu_s']:.1f}", *_energy(row["kwh"], row["grams"])]
         for group in ("by_outcome", "by_experiment")
         for name, row in project[group].items()
     ]
-    spent = ["CPU seconds", "Wh", "g CO2e"]
-    caption, columns = "Time, energy and carbon of all that made these artifacts, with low and high estimates", spent
-    if any(row[-1] for row in rows):
-        caption, columns = f"{caption}; attempts are runs that ended early, and are counted", [*spent, "attempts"]
-    else:
-        rows = [row[:-1] for row in rows]
+    caption = (
+        "Time, energy and carbon of all that made these artifacts, with low and high estimates; attempts are runs that "
+        "ended early, and are counted."
+    )
     return [
-        Table(f"{caption}.", ["stage", "seconds", *columns], rows, total=True),
-        Table("What the energy rests on.", ["component", "how it was obtained", "Wh", "share"], _components(cost)),
-        Table("Every run in the ledger, by outcome and by experiment.", ["runs", "processes", *spent], runs),
-    ]  # fmt: skip
+        _table("stage seconds CPU_seconds Wh g_CO2e attempts", rows, caption),
+        _table("component how_it_was_obtained Wh share", _components(cost), "What the energy rests on."),
+        _table("runs processes CPU_seconds Wh g_CO2e", runs, "Every run in the ledger, by outcome and by experiment."),
+    ]
 
 
 def _energy(kwh: Triple, grams: Triple) -> list[str]:

@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-import httpx
 import mlflow
 import pytest
 
+from components.core.errors import UserError
+from flows.tracking import mlflow_run
 from flows.tracking.mlflow_view import links, run_page, store_view
 
 
@@ -26,42 +26,31 @@ def test_the_view_shows_quality_before_cost(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("runs", [0, 1, 2])
-def test_links(monkeypatch: pytest.MonkeyPatch, runs: int) -> None:
-    tags = [{"key": "mlflow.sharedViewState.quality", "value": "{}"}] if runs else []
-    rows = [{"info": {"run_id": f"r{number}"}} for number in range(runs)]
-
-    def answer(content: dict[str, Any]) -> Any:
-        return lambda *_, **__: httpx.Response(200, json=content)
-
-    monkeypatch.setattr(httpx, "get", answer({"experiment": {"experiment_id": "7", "tags": tags}} if runs else {}))
-    monkeypatch.setattr(httpx, "post", answer({"runs": rows}))
+@pytest.mark.usefixtures("mlflow_tables")
+def test_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: int) -> None:
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr(mlflow_run, "client", lambda: client)
+    assert links("http://host") == {"runs": "http://host/#/experiments?workflowType=machine_learning"}
+    number = client.create_experiment("greenhouse")
+    names = []
+    for start in range(runs):
+        store_view(client, number, [])
+        names.append(client.create_run(number, start_time=start, tags={"run": f"r{start}"}).info.run_id)
+        client.set_terminated(names[-1], "FINISHED")
     pages = links("http://host")
-    stored = "experiments/7/runs?workflowType=machine_learning&viewStateShareKey=quality"
-    assert pages["runs"] == f"http://host/#/{stored if runs else 'experiments?workflowType=machine_learning'}"
-    compare = "http://host/#/compare-runs?runs=[%22r1%22,%22r0%22]&experiments=[%227%22]&workflowType=machine_learning"
-    assert pages.get("compare") == (compare if runs == 2 else None)
+    view = "&viewStateShareKey=quality" if runs else ""
+    assert pages["runs"] == f"http://host/#/experiments/{number}/runs?workflowType=machine_learning{view}"
+    asked = ",".join(f"%22{name}%22" for name in names)
+    compare = f"runs=[{asked}]&experiments=[%22{number}%22]&workflowType=machine_learning"
+    assert pages.get("compare") == (f"http://host/#/compare-runs?{compare}" if runs == 2 else None)
 
 
-def test_a_server_that_does_not_answer_has_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise httpx.ConnectError("refused")
+def test_a_server_that_refuses_the_login_has_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise UserError("MLflow wants a login")
 
-    monkeypatch.setattr(httpx, "get", refuse)
+    monkeypatch.setattr(mlflow_run, "client", refuse)
     assert links("http://host") == {"runs": "http://host"}
-
-
-def test_a_server_with_a_login_is_asked_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`make up` with a login showed no stored view and no comparison."""
-
-    def guarded(url: str, auth: object = None, **_: object) -> httpx.Response:
-        found = {"experiment": {"experiment_id": "7"}, "runs": [{"info": {"run_id": name}} for name in "ab"]}
-        return httpx.Response(200, json=found) if auth == ("me", "secret") else httpx.Response(401, text="login needed")
-
-    for name, value in (("get", guarded), ("post", guarded)):
-        monkeypatch.setattr(httpx, name, value)
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
-    assert links("http://host").keys() == {"runs", "compare"}
 
 
 def test_the_page_of_a_run_is_the_one_for_training() -> None:
