@@ -104,40 +104,31 @@ class Conversation:
         """Answer a prompt; `show` gets the text piece by piece while it grows."""
         from components.model.generate import generate
 
-        question = self.question(prompt)
-        printer = Printer(self.tokenizer, show)
+        question, ids, shown = self.question(prompt), list[int](), ""
+
+        def grow(token: int) -> None:
+            """Show what a token adds; a character that is not whole yet waits for the rest of its bytes."""
+            nonlocal shown
+            ids.append(token)
+            text = self.tokenizer.decode(ids)
+            if text.startswith(shown) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
+                show(text[len(shown) :])
+                shown = text
+
         _, made, logprobs = generate(
             self.model, self.tokenizer, self.context(question),
             max_tokens=min(self.sampling.max_tokens, self.model.shape.context - self.room),
             temperature=self.sampling.temperature, top_p=self.sampling.top_p,
-            seed=self.sampling.seed + len(self.turns), on_token=printer.add, stop_ids=self.encoder.stops,
+            seed=self.sampling.seed + len(self.turns), on_token=grow, stop_ids=self.encoder.stops,
         )  # fmt: skip
         text = self.tokenizer.decode(made)  # special tokens are nothing to show
-        show(text[len(printer.shown) :])
+        show(text[len(shown) :])
         ended = made and made[-1] in self.encoder.stops  # else by max_tokens, and a chat goes on after an end alone
         more = self.encoder.chat.around["assistant"][1][bool(ended) :] if self.instruct else ()
         self.turns.append([*question, *made, *more])
         pieces = [self.tokenizer.decode([token], skip_special_tokens=False) for token in made]
         unread = max(0, len(self.encoder.chat.begin) + len(question) - self.room)
         return Answer(text, pieces, [math.exp(value) for value in logprobs], unread)
-
-
-@dataclass
-class Printer:
-    """Turns ids into text as they come; a character that is not whole yet waits for the rest of its bytes."""
-
-    tokenizer: Any
-    show: Callable[[str], None]
-    ids: list[int] = field(default_factory=list)
-    shown: str = ""
-
-    def add(self, token: int) -> None:
-        """One more id."""
-        self.ids.append(token)
-        text = self.tokenizer.decode(self.ids)
-        if text.startswith(self.shown) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
-            self.show(text[len(self.shown) :])
-            self.shown = text
 
 
 def model_folder(given: str) -> Path:

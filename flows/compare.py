@@ -27,27 +27,20 @@ CHOICES, CHOSEN = "instruct/choice_accuracy", "reports/finetune/instruct/details
 def different(a: Snapshot, b: Snapshot) -> list[str]:
     """What differs in parameters, code, data and models, as lines of text."""
     params = [f"{key}: {old} -> {new}" for key, old, new in dvc.leaves("", a.params(), b.params())]
-    sections = {
-        "parameters": params,
-        "code": _changed(a.code(), b.code()),
-        "data": _changed(*(_only(one.outputs(), "data/") for one in (a, b))),
-        "models": _changed(*(_only(one.outputs(), "models/") for one in (a, b))),
-    }
+    sections = {"parameters": params, "code": _changed(a.code(), b.code())}
+    for top in ("data", "models"):
+        before, after = (
+            {path: md5 for path, md5 in one.outputs().items() if path.startswith(f"{top}/")} for one in (a, b)
+        )
+        sections[top] = _changed(before, after)
     return [line for title, rows in sections.items() for line in _section(title, rows)]
-
-
-def _only(hashes: dict[str, str], prefix: str) -> dict[str, str]:
-    return {path: value for path, value in hashes.items() if path.startswith(prefix)}
 
 
 def _changed(a: dict[str, str], b: dict[str, str]) -> list[str]:
     """One line per path whose hash differs."""
     names = [*a, *(path for path in b if path not in a)]
-    return [f"{path}: {_short(a.get(path))} -> {_short(b.get(path))}" for path in names if a.get(path) != b.get(path)]
-
-
-def _short(value: str | None) -> str:
-    return value[:8] if value else "none"
+    pairs = [(path, a.get(path, "none"), b.get(path, "none")) for path in names]
+    return [f"{path}: {before[:8]} -> {after[:8]}" for path, before, after in pairs if before != after]
 
 
 def _section(title: str, rows: list[str]) -> list[str]:

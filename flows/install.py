@@ -99,13 +99,6 @@ def raise_if_disk_below(needed_gb: float) -> None:
         raise InstallError(f"{ROOT}: {free_gb:.1f} GB free, the installation needs {needed_gb:.0f}; make room first")
 
 
-def announce(dev: bool) -> None:
-    """Size and time, before any of it is spent."""
-    what = "Greenhouse and its development tools" if dev else "Greenhouse"
-    say(f"Installing {what} into .venv (once), about 260 packages of the pinned set in constraints.txt.")
-    say("Measured: 2.4 GB on disk and two to five minutes on 2 cores with a near package index and torch's CPU build.")
-
-
 # -- which build of torch ----------------------------------------------------------------------------------------------
 
 
@@ -215,7 +208,9 @@ def install(dev: bool) -> None:
             stamp(dev).write_text(recipe(dev))
         return
     check_machine()
-    announce(dev)
+    what = "Greenhouse and its development tools" if dev else "Greenhouse"
+    say(f"Installing {what} into .venv (once), about 260 packages of the pinned set in constraints.txt.")
+    say("Measured: 2.4 GB on disk and two to five minutes on 2 cores with a near package index and torch's CPU build.")
     LOG.parents[1].mkdir(mode=0o700, exist_ok=True)
     LOG.parent.mkdir(exist_ok=True)
     started = time.monotonic()

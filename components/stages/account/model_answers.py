@@ -6,6 +6,7 @@ from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from components.core.errors import UserError
+from components.core.files import read_json
 from components.params import Account, FinetuneBranches
 from components.scores import Score
 from components.stages.account.answers import (
@@ -23,7 +24,7 @@ from components.stages.account.answers import (
 )
 from components.stages.account.data_card import LIMITS
 from components.stages.account.summary import CORPUS_STAGES, MODELS, Files
-from components.stages.account.types import Cost, ModelFacts, StageRecords, Triple
+from components.stages.account.types import Cost, ModelFacts, StageRecords
 
 Tunings = Mapping[str, Mapping[str, Any]]
 """Branch of fine-tuning -> its settings, of which `base` and `data` say what a model comes from."""
@@ -214,7 +215,8 @@ def attribution(file: Files) -> list[Attribution] | NotKnown:
 
     try:
         manifest = file("data/bias/train/manifest.json")
-        shards = [path for path in _shards(manifest, file) if path] if manifest else []
+        names = [shard["file"] for shard in read_json(manifest)["shards"]] if manifest else []
+        shards = [path for name in names if (path := file(f"data/bias/train/{name}"))]
     except UserError as error:
         return NotKnown(not_known=str(error))
     if not shards:
@@ -234,12 +236,6 @@ def attribution(file: Files) -> list[Attribution] | NotKnown:
     ]  # fmt: skip
 
 
-def _shards(manifest: Any, file: Files) -> list[Any]:
-    from components.core.files import read_json
-
-    return [file(f"data/bias/train/{shard['file']}") for shard in read_json(manifest)["shards"]]
-
-
 # -- cost --------------------------------------------------------------------------------------------------------------
 
 
@@ -249,7 +245,10 @@ def cost_answer(model: str, behind: list[str], cost: Cost, forecasts: list[dict[
     rows = {stage: cost.stages[stage] for stage in behind if stage in cost.stages}
     if not rows:
         return NotKnown(not_known="the ledger has no completed run of the stages behind this model")
-    totals = {name: _sum([getattr(row, name) for row in rows.values()]) for name in _SUMMED}
+    totals = {
+        name: [sum(ends) for ends in zip(*(getattr(row, name) for row in rows.values()), strict=True)]
+        for name in ("kwh", "grams", "embodied_grams", "attempts_kwh")
+    }
     return CostAnswer(
         **totals,
         own_kwh=own.kwh,
@@ -263,13 +262,6 @@ def cost_answer(model: str, behind: list[str], cost: Cost, forecasts: list[dict[
         missing=[stage for stage in behind if stage not in rows],
         **{name: getattr(cost, name) for name in ("measured", "how", "intensity", "location", "hardware")},
     )
-
-
-_SUMMED = ("kwh", "grams", "embodied_grams", "attempts_kwh")
-
-
-def _sum(rows: list[Triple]) -> Triple:
-    return [sum(values) for values in zip(*rows, strict=True)]
 
 
 def forecast_of(rows: Mapping[str, Any], forecasts: list[dict[str, Any]]) -> Forecast | NotKnown:
