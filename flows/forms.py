@@ -28,16 +28,11 @@ from flows.tracking import recovery
 FORM_FIELDS = """
 
 Args:
-    params: the section of params.yaml; {changed}.
+    params: {what}.
     params_hash: leave it as it is: it shows which params.yaml the form was filled from.
 """
-OF_STAGE = FORM_FIELDS.format(changed="changed values make an experiment")
-OF_STUDY = """
-
-Args:
-    params: settings of the study; changed values hold for this run of the study alone.
-    params_hash: leave it as it is: it shows which params.yaml the form was filled from.
-"""
+OF_STAGE = FORM_FIELDS.format(what="the section of params.yaml; changed values make an experiment")
+OF_STUDY = FORM_FIELDS.format(what="settings of the study; changed values hold for this run of the study alone")
 BRANCH_FIELD = "    branch: which of the stage's branches; `all` for each.\n"
 
 
