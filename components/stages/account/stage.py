@@ -164,7 +164,6 @@ def costs(ledger_costs: LedgerCosts, runs: dict[str, Made]) -> Cost:
         constants=constants.described(),
         counters=sorted(found.counters),
         intensity="; ".join(ledger_costs.intensity.sources(hours)),
-        intensity_short=short_intensity(ledger_costs),
         location="not stated" if grid.zone == "WORLD" else grid.zone,
         pue=ledger_costs.intensity.pue.mid,
         pue_source=ledger_costs.intensity.pue_source,
@@ -231,18 +230,6 @@ def how(sources: dict[str, str], parts: dict[str, reader.Energy]) -> str:
     shown = {name: f"{name} {energy.mid_uj / whole:.0%}" for name, energy in parts.items()}
     rows = sorted(ways.items(), key=lambda entry: entry[1])
     return "; ".join(f"{', '.join(shown[name] for name in names)} {way}" for way, names in rows)
-
-
-def short_intensity(ledger_costs: LedgerCosts) -> str:
-    """`France 2023: 56 g/kWh`, for one line of the table."""
-    found = ledger_costs.intensity
-    if found.series:
-        return found.series_source
-    if ledger_costs.grid.grams_per_kwh:
-        return f"fixed {ledger_costs.grid.grams_per_kwh:g} g/kWh"
-    hint = " (no zone set)" if ledger_costs.grid.zone == "WORLD" else ""
-    row = intensity.table()[ledger_costs.grid.zone]
-    return f"{row['name']} {row['year']}: {found.mean.mid:g} g/kWh{hint}"
 
 
 def hardware(found: reader.Ledger, spans: reader.Spans) -> str:

@@ -114,7 +114,6 @@ class Cost(AccountRecord):
     constants: dict[str, str]
     counters: list[str]
     intensity: str
-    intensity_short: str
     location: str
     pue: Number
     pue_source: str

@@ -20,7 +20,7 @@ def stage_cost(*grams: float) -> StageCost:
 
 NO_COST = Cost(
     stages={}, orchestration=NOTHING, attempts=NOTHING, total=NOTHING, nothing=NOTHING, parts={},
-    orchestration_parts={}, sources={}, measured=False, how="", counters=[], intensity="", intensity_short="",
+    orchestration_parts={}, sources={}, measured=False, how="", counters=[], intensity="",
     constants={}, shares={}, location="", pue=1.0, pue_source="", hardware="", embodied_source="",
 )  # fmt: skip
 COST = NO_COST.model_copy(
