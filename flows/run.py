@@ -1,12 +1,10 @@
 """`greenhouse run`: the pipeline, or a part of it, from a terminal."""
 
-import importlib
 import json
 import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from components import params as schema
@@ -130,12 +128,15 @@ def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
         wait_for_start(chosen)
     # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
     logging.getLogger("prefect.task_runs").propagate = False
-    # What the run needs anyway is imported while the Prefect server starts.
-    import_ahead = partial(importlib.import_module, "flows.pipeline")
-    with start_meter.metered(own), cli.with_prefect(stop_runs, import_ahead):
+    with start_meter.metered(own), cli.with_prefect(stop_runs, _import_ahead):
         from flows.pipeline import pipeline
 
         return pipeline(form, params_hash(own), until, return_state=True)
+
+
+def _import_ahead() -> None:
+    """While the Prefect server starts, what the run needs anyway."""
+    import flows.pipeline  # noqa: F401
 
 
 def run_stage(name: str) -> None:

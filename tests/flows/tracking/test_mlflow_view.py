@@ -35,7 +35,7 @@ def test_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: int) -> No
     names = []
     for start in range(runs):
         store_view(client, number, [])
-        names.append(client.create_run(number, start_time=start, tags={"run": f"r{start}"}).info.run_id)
+        names.append(client.create_run(number, start_time=start + 1, tags={"run": f"r{start}"}).info.run_id)
         client.set_terminated(names[-1], "FINISHED")
     pages = links("http://host")
     view = "&viewStateShareKey=quality" if runs else ""
