@@ -64,7 +64,7 @@ def keys() -> list[str]:
         if not one.section:
             name = f"**`{key}`**" if key in SHOWN else f"`{key}`"
             default = "" if one.value is None else f"`{written(one.value)}`"
-            rows.append([name, default, one.description.replace("|", "\\|").replace("<", "&lt;")])
+            rows.append([name, default, one.description])
     return [*parts, table(("key", "default", "what"), rows)]
 
 
