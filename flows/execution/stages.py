@@ -74,12 +74,13 @@ def filter_(context: StageContext, branch: str) -> Report:
 
 def filter_dry_run(params: Params) -> str:
     """Rule by rule, what the limits would drop of the corpus that lies there, with examples; personal data."""
-    from components.stages.filter.dry_run import dry_run as would_drop
+    from components.stages.filter.stage import dry_run as would_drop
 
     return would_drop(
-        paths.ROOT / "data/dedup/train",
-        params.filter,
-        params.runtime.workers,
+        train=paths.ROOT / "data/dedup/train",
+        params=params.filter,
+        work=paths.WORK / "filter" / "dry-run",
+        workers=params.runtime.workers,
         heldout=paths.ROOT / "data/ingest/heldout",
         items=paths.ROOT / params.filter.decontaminate.items,
     )

@@ -19,6 +19,7 @@ from components.stages.filter.rules import RULES, Columns, limits, limits_for
 from components.stages.filter.types import FilterCounts
 
 EXAMPLES = 3
+EXAMPLES_FILE = "details/examples.md"
 PLOTTED = (
     "num_words", "mean_word_length", "alpha_words", "stop_words", "duplicate_lines", "top_2gram", "duplicate_10gram",
     "symbols_per_word", "bullet_lines",
@@ -42,7 +43,10 @@ def build(
     )
     by_rule = _by_rule(out / "dropped")
     page.table("dropped", "source rule documents bytes", by_rule, "Documents dropped, by the first rule they broke.")
-    page.table("rules", "rule source limit broken only_this documents", counts.rule_table(params))
+    rules = counts.rule_table(params)
+    page.table("rules", "rule source limit broken only_this documents", rules)
+    broken = [row for row in rules if row[3]]
+    page.show("rule source limit broken only_this documents", broken, "Documents that break each rule, and no other.")
     published = counts.set_table()
     page.table("published", "rules source dropped documents", published)
     shares = [(rules, source, number, number / whole) for rules, source, number, whole in published]
@@ -61,7 +65,7 @@ def build(
         f"Documents that share a run of {params.decontaminate.ngram} words with an evaluation set, or hold a shorter "
         "item of it, and how many of them were dropped.",
     )
-    write_text(reports / "details" / "examples.md", _examples(out / "dropped"))
+    write_text(reports / EXAMPLES_FILE, _examples(out / "dropped"))
     _plot_scores(out / "tags", counts, params, reports / "plots" / "scores.png")
     facts = {"rules": dropped.facts["rules"], "personal": dict(sorted(total.personal.items()))}
     return Report(metrics, page.markdown, facts)

@@ -32,23 +32,13 @@ class RuleCounts:
     languages: Counter[tuple[str, str]] = field(default_factory=Counter)
     largest: dict[str, float] = field(default_factory=dict)
 
-    def add(
-        self, sources: np.ndarray, columns: Columns, params: Filter, more: dict[str, np.ndarray] | None = None
-    ) -> None:
-        """Count some documents.
-
-        Args:
-            sources: (num_documents,) str.
-            more: rules that are no limit of a score: (num_documents,) bool, who breaks them.
-        """
-        more = more or {}
-        names = [*(rule.name for rule in RULES), *more]
+    def add(self, sources: np.ndarray, columns: Columns, params: Filter) -> None:
+        """Count some documents, of the sources (num_documents,) str."""
+        names = [rule.name for rule in RULES]
         for source in np.unique(sources).tolist():
             here = sources == source
             ours = {name: values[here] for name, values in columns.items()}
-            broken = np.column_stack(
-                [broken_rules(limits_for(params, source), ours), *(row[here] for row in more.values())]
-            )
+            broken = broken_rules(limits_for(params, source), ours)
             alone = broken & (broken.sum(axis=1, keepdims=True) == 1)
             self.documents[source] += int(here.sum())
             self.sets[OURS, source] += int(broken.any(axis=1).sum())
@@ -63,23 +53,12 @@ class RuleCounts:
             if len(values) and values.dtype.kind != "U":
                 self.largest[name] = max(self.largest.get(name, -np.inf), float(values.max()))
 
-    def merge(self, other: "RuleCounts") -> None:
-        """Add the numbers of another."""
-        for name in ("documents", "broken", "alone", "sets", "languages"):
-            getattr(self, name).update(getattr(other, name))
-        for name, value in other.largest.items():
-            self.largest[name] = max(self.largest.get(name, -np.inf), value)
-
-    def rule_table(self, params: Filter, more: dict[str, str] | None = None) -> list[tuple]:
-        """(rule, source, limit, documents that break it, that break no other, documents) for rules that are on.
-
-        Args:
-            more: limits, as text, of rules that are no limit of a score.
-        """
+    def rule_table(self, params: Filter) -> list[tuple]:
+        """(rule, source, limit, documents that break it, that break no other, documents) for rules that are on."""
         return sorted(
             (rule, source, limit, self.broken[rule, source], self.alone[rule, source], documents)
             for source, documents in self.documents.items()
-            for rule, limit in (_limits(limits_for(params, source)) | (more or {})).items()
+            for rule, limit in _limits(limits_for(params, source)).items()
         )
 
     def set_table(self) -> list[tuple]:

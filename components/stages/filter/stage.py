@@ -7,6 +7,7 @@
 One pass over the shards, each by itself. What other limits would do is shown by `dry_run`.
 """
 
+import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,6 +87,43 @@ def filter_corpus(
         report = filter_report.build(manifest, kept, dropped, total, out, params, reports)
     report.write(reports)
     return report
+
+
+def dry_run(
+    *,
+    train: Path,
+    params: Filter,
+    work: Path,
+    heldout: Path | None = None,
+    items: Path | None = None,
+    workers: Workers = 1,
+) -> str:
+    """Markdown text: the report of a run with these limits, and examples of what it drops. Nothing of the run stays.
+
+    Args:
+        train, heldout, items, workers: as of `filter_corpus`.
+        work: folder for what the run writes.
+
+    Raises:
+        UserError: as `filter_corpus`, or there is no corpus.
+    """
+    if not (train / "manifest.json").exists():
+        raise UserError(f"{train}: there is no corpus; run the stage that makes it first (dvc repro dedup)")
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        out, reports, own = (Path(folder) / name for name in ("out", "reports", "work"))
+        own.mkdir()
+        report = filter_corpus(
+            train=train,
+            params=params,
+            out=out,
+            reports=reports,
+            work=own,
+            heldout=heldout,
+            items=items,
+            workers=workers,
+        )
+        return f"{report.markdown}\n{(reports / filter_report.EXAMPLES_FILE).read_text()}"
 
 
 def check(params: Filter, num_documents: int) -> None:

@@ -46,16 +46,17 @@ def test_the_filter_says_what_it_would_drop_and_writes_nothing(
     before = {path: path.stat().st_mtime_ns for path in checkout.rglob("*")}
     assert main() == 0
     printed = capsys.readouterr().out
-    assert "| params.yaml | docs | 2 | 3 |" in printed
-    assert "## min_words (4) in docs: 1\n\n- 2: `short` Click here" in printed
-    assert "words are in held-out: `copy`" in printed
+    assert "2 of 3 documents were dropped" in printed
+    assert "| min_words | docs | 4 | 1 | 1 | 3 |" in printed
+    assert "## min_words\n\n`short`: num_words 2 < 4\n\n```text\nClick here\n```" in printed
+    assert "words are in held-out\n" in printed
     assert "| docs | email | 1 |" in printed
     assert {path: path.stat().st_mtime_ns for path in checkout.rglob("*")} == before
 
 
 def test_values_are_tried_without_being_written(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.answer(["run", "--only", "filter", "--dry-run", "filter.limits={min_words: 7}"]) == 0
-    assert "## min_words (7) in docs" in capsys.readouterr().out
+    assert "| min_words | docs | 7 | 1 |" in capsys.readouterr().out
     assert "min_words: 4" in (checkout / "params.yaml").read_text()
 
 

@@ -15,11 +15,10 @@ from components.core.errors import UserError
 from components.core.files import sha256_bytes
 from components.corpus.corpus import Document, read_corpus, read_manifest
 from components.params import Filter
-from components.stages.filter.dry_run import dry_run
 from components.stages.filter.report import histograms, read_tags
 from components.stages.filter.rule_counts import RuleCounts
 from components.stages.filter.rules import RULES
-from components.stages.filter.stage import filter_corpus
+from components.stages.filter.stage import dry_run, filter_corpus
 from components.text.language import SURE, identify
 from tests.components.real_text import corpus, document, modules, tree
 
@@ -166,19 +165,20 @@ def test_nothing_left_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_dry_run_writes_nothing_and_counts_the_same(done: Path, workers: int) -> None:
+def test_dry_run_leaves_nothing_and_counts_the_same(done: Path, tmp_path: Path, workers: int) -> None:
     before = tree(done)
-    text = dry_run(done / "train", Filter(), workers)
+    text = dry_run(train=done / "train", params=Filter(), work=tmp_path / "work", workers=workers)
     assert tree(done) == before
+    assert not list((tmp_path / "work").iterdir())
     total = sum(1 for _ in dropped(done / "out"))
-    assert f"| params.yaml | docs | {total} | {len(given())} |" in text
+    assert text.startswith(f"# Filter\n\n{total} of {len(given())} documents were dropped")
     with (done / "reports/details/rules.csv").open() as file:
         broken = {row["rule"]: row for row in csv.DictReader(file)}
     for rule, row in broken.items():
         shown = f"| {rule} | docs | {row['limit']} | {row['broken']} | {row['only_this']} | {len(given())} |"
         assert (shown in text) == (row["broken"] != "0")
-    assert "## min_words (5) in docs: " in text
-    assert "- 2: `too short` Click here" in text
+    assert "## min_words\n" in text
+    assert "`too short`: num_words 2 < 5" in text
     with (done / "reports/details/personal.csv").open() as file:
         finds = [f"| docs | {row['kind']} | {row['found']} |" for row in csv.DictReader(file)]
     assert finds
@@ -192,17 +192,23 @@ def test_dry_run_says_what_holds_evaluation_text(tmp_path: Path) -> None:
     item = document("item", modules()[0].text + "\nThe quick brown fox jumps over the lazy dog tonight.")
     train = corpus(tmp_path / "train", [*modules()[1:5], document("copy", held.text), item])
     heldout = corpus(tmp_path / "heldout", [held])
-    text = dry_run(train, Filter(rules="off"), heldout=heldout, items=tmp_path / "eval_sets")
-    assert "| contaminated | docs | an item, or > 0.3 held-out | 2 | 2 | 6 |" in text
-    assert "| params.yaml | docs | 2 | 6 |" in text
+    text = dry_run(
+        train=train,
+        params=Filter(rules="off"),
+        work=tmp_path / "work",
+        heldout=heldout,
+        items=tmp_path / "eval_sets",
+    )
+    assert "\n2 of 6 documents were dropped" in text
+    assert "| docs | contaminated | 2 |" in text
     section = text.partition("## contaminated")[2]
-    assert "words are in held-out: `copy`" in section
-    assert "words are in questions.txt: `item`" in section
+    assert re.search(r"`copy`: \d+ of \d+ runs of 13 words are in held-out\n", section)
+    assert re.search(r"`item`: 1 of \d+ runs of 10 words are in questions.txt\n", section)
 
 
 def test_dry_run_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train: there is no corpus; run .*dedup"):
-        dry_run(tmp_path / "train", Filter())
+        dry_run(train=tmp_path / "train", params=Filter(), work=tmp_path / "work")
 
 
 def test_the_report_is_counted_in_bounded_memory_and_the_same_in_any_shards(done: Path, tmp_path: Path) -> None:
