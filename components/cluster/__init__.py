@@ -1,1 +1,1 @@
-"""Data stages and training processes on a Ray cluster."""
+"""Data stages on a Ray cluster."""

@@ -40,25 +40,24 @@ class Cluster:
     """Ray cluster for the data stages' jobs, given as the `workers` of a stage.
 
     Attributes:
-        workers: processes on this machine, for what is not spread, and of a cluster that is started here.
-        address: of the cluster's head (`10.0.0.1:6379`), `auto` for the cluster that runs on this machine, or "" to
-            start one here for as long as the pool is open.
+        workers: processes on this machine, for what is not spread.
+        address: of the cluster's head (`10.0.0.1:6379`), or `auto` for the cluster that runs on this machine.
         work_path: fsspec path through which machines exchange files; "" if all share this one's disk.
     """
 
     workers: int
-    address: str = ""
+    address: str = "auto"
     work_path: str = ""
 
     @contextmanager
     def pool(self) -> Iterator[Pool]:
-        """The pool; files in the exchange are removed on leaving, and a cluster started here ends.
+        """The pool; files in the exchange are removed on leaving.
 
         Raises:
             UserError: Ray is missing, no cluster answers, the work path cannot be reached, or there is none although
                 the cluster has other machines.
         """
-        with joined(self.address, self.workers) as ray, pool(self.workers) as local:
+        with joined(self.address) as ray, pool(self.workers) as local:
             if not self.work_path:
                 refuse_other_machines(ray)
             exchange = Exchange.under(self.work_path) if self.work_path else None

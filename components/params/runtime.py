@@ -54,8 +54,8 @@ class Runtime(Section):
     """Processes of the data stages on this machine; threads of the one that encodes."""
     engine: Literal["local", "ray"] = "local"
     """Where data stages work: on this machine, or on a Ray cluster (docs/team.md)."""
-    ray_address: str = ""
-    """The cluster's head (host:port), or auto for the one of this machine; empty starts one for each stage."""
+    ray_address: str = "auto"
+    """The cluster's head (host:port), or auto for the one that runs on this machine."""
     work_path: str = ""
     """Where the cluster's machines exchange files: s3://bucket/prefix or a shared folder; empty if all share a disk."""
     parallel_stages: int = Field(default=2, ge=1)

@@ -1,7 +1,9 @@
-"""One Ray cluster for all tests here, under a supervisor as in production; a process left at its end is a failure."""
+"""One Ray cluster for all tests here; a process left at its end is a failure."""
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -11,7 +13,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from components.cluster.supervisor import supervised
 from components.core.files import read_json
 
 BUCKET = "greenhouse-test"
@@ -80,18 +81,24 @@ class Nodes:
 
 @pytest.fixture(scope="module")
 def nodes(store: str) -> Iterator[Nodes]:
-    """One cluster for all tests. Its supervisor has ended every process of it, or the tests fail."""
+    """One cluster for all tests. Every process of it ends with it, or the tests fail."""
     folder = Path(tempfile.mkdtemp(prefix="gh", dir="/tmp"))  # short: Ray's sockets lie in it
     ready = folder / "ready.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(folder))
-        with supervised([sys.executable, str(HERE / "ray_nodes.py"), str(ready)], folder) as supervisor:
-            while not ready.exists():
-                assert supervisor.poll() is None, (folder / "log").read_text()
-                time.sleep(0.05)
-            yield Nodes(**read_json(ready))
-            below = psutil.Process(supervisor.pid).children(recursive=True)
-            assert {"raylet", "gcs_server"} <= {process.name() for process in below}
-    assert supervisor.returncode == 0, "processes of Ray could not be ended"
-    assert not [process for process in below if process.is_running()], "processes of Ray are left"
-    assert not folder.exists()
+        with open(folder / "log", "wb") as log:
+            command = [sys.executable, str(HERE / "ray_nodes.py"), str(ready)]
+            program = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        while not ready.exists():
+            assert program.poll() is None, (folder / "log").read_text()
+            time.sleep(0.05)
+        yield Nodes(**read_json(ready))
+        below = psutil.Process(program.pid).children(recursive=True)
+        assert {"raylet", "gcs_server"} <= {process.name() for process in below}
+        program.terminate()
+        program.wait()
+    left = psutil.wait_procs(below, timeout=60)[1]
+    for process in left:
+        process.kill()
+    shutil.rmtree(folder, ignore_errors=True)
+    assert not left, "processes of Ray are left"

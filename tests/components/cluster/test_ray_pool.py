@@ -1,10 +1,8 @@
 """The data stages on a Ray cluster of several nodes: the bytes of the local pool, though a node is lost midway.
 
-One cluster serves all tests, under a supervisor as in production; a process of it that is left at the end is a failure.
+One cluster serves all tests; a process of it that is left at the end is a failure.
 """
 
-import json
-import os
 import platform
 import shutil
 import subprocess
@@ -14,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 
 from components.cluster import ray_cluster, ray_pool
@@ -177,67 +174,11 @@ def test_a_cluster_that_does_not_answer_is_named(address: str) -> None:
         pass
 
 
-def test_a_cluster_that_does_not_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_cluster, "START", ("-c", "raise SystemExit('no memory')"))
-    with pytest.raises(UserError, match=r"no Ray cluster starts on this machine \(no memory\)"):  # noqa: SIM117
-        with ray_cluster.started(1):
-            pass
-
-
 def test_other_machines_need_a_work_path() -> None:
     hosts = ((platform.node(), True), ("far", True), ("lost", False))
     ray = SimpleNamespace(nodes=lambda: [{"NodeManagerHostname": name, "Alive": alive} for name, alive in hosts])
     with pytest.raises(UserError, match=r"runtime\.work_path is empty, but .* other machines \(far\)"):
         ray_cluster.refuse_other_machines(ray)
-
-
-# -- a cluster for the time of a stage ---------------------------------------------------------------------------------
-
-STAGE = """
-import json, sys, time
-import psutil
-from components.cluster.ray_pool import Cluster
-with Cluster(2).pool() as running:
-    assert list(running.map(str, range(3))) == ["0", "1", "2"]
-    supervisor = next(one for one in psutil.Process().children() if "supervisor.py" in " ".join(one.cmdline()))
-    below = [supervisor, *supervisor.children(recursive=True)]
-    listening = {each.laddr.ip for one in below for each in one.net_connections() if each.status == "LISTEN"}
-    folder = next(word for one in below for word in one.cmdline() if word.startswith("--temp-dir="))
-    said = {"below": [one.pid for one in below], "listening": sorted(listening), "folder": folder.split("=")[1]}
-    print(json.dumps(said), flush=True)
-    time.sleep(600 if sys.argv[1] == "stay" else 0)
-"""
-
-
-def stage(mode: str, home: Path) -> tuple["subprocess.Popen[str]", list[psutil.Process], dict[str, Any]]:
-    """A process with a cluster of its own, ready: it, the supervisor and all below it, what it says of them."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    running = subprocess.Popen(
-        [sys.executable, "-c", STAGE, mode],
-        cwd=ROOT,
-        env=environment | {"HOME": str(home)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert running.stdout
-    said = json.loads(running.stdout.readline())
-    return running, [psutil.Process(pid) for pid in said["below"] if psutil.pid_exists(pid)], said
-
-
-@pytest.mark.long
-def test_a_cluster_started_for_a_stage_is_gone_after_it_and_after_a_kill(tmp_path: Path) -> None:
-    killed, below, said = stage("stay", tmp_path)
-    assert {"raylet", "gcs_server"} <= {each.name() for each in below}
-    assert {address.removeprefix("::ffff:") for address in said["listening"]} == {"127.0.0.1"}
-    killed.kill()
-    killed.wait()
-    assert not psutil.wait_procs(below, timeout=60)[1], "processes of Ray outlive a killed stage"
-    assert not Path(said["folder"]).exists()
-    ended, below, said = stage("end", tmp_path)
-    assert ended.wait(120) == 0
-    assert not [each for each in below if each.is_running()], "processes of Ray outlive a stage"
-    assert not Path(said["folder"]).exists()
-    assert not list(tmp_path.iterdir()), "something is written to the home folder"
 
 
 def test_ray_is_imported_for_its_engine_alone() -> None:
