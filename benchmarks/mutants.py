@@ -66,16 +66,9 @@ EQUIVALENT: dict[str, str] = {
     "budget: check: True -> False #4": "whether a printed line is flushed",
     "budget: module: TYPE_CHECKING -> not TYPE_CHECKING": "names of annotations are then imported in vain",
     "scoring: choose: True -> False": _STRICT,
-    "scoring: continuations: True -> False #2": _STRICT,
-    "scoring: module: 24000000 -> 24000001": "the size of a batch, for no vocabulary that is likely",
     "scoring: greedy: length + max_tokens -> length - max_tokens": "the size of a batch",
-    "scoring: _ended: BOS in ids or stop in self.tokenizer.decode(ids) -> BOS in ids and stop in "
+    "scoring: _ended: END_OF_TEXT in ids or stop in self.tokenizer.decode(ids) -> END_OF_TEXT in ids and stop in "
     "self.tokenizer.decode(ids)": "what is written after an end is cut off",
-    "scoring: continuations: len(indices) > 1 and len(begin) >= MIN_SHARED -> len(indices) > 1 or len(begin) >= "
-    "MIN_SHARED": "what begins alike is read once or twice, to the same scores",
-    "scoring: score: True -> False": _STRICT,
-    "scoring: _continue: -1 -> 1": "the logits have two axes",
-    "scoring: module: 8 -> 9": "what begins alike is read once or twice, to the same scores",
 }
 """Mutant -> why no test can tell it from the original."""
 PACKAGES = ("pytest", "hypothesis", "numpy", "scipy.stats", "torch", "pandas", "polars", "pyarrow.parquet", "pydantic",

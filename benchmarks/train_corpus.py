@@ -16,9 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from components.core.files import sha256_bytes, write_text
-from components.stages.pretrain.heldout_loss import bytes_of_tokens
 from components.tokens.shards import TokenShards, TokenWriter
-from components.tokens.tokenizer import Encoder, train_bpe
+from components.tokens.tokenizer import Encoder, bytes_of_tokens, train_bpe
 from components.training.data_order import Windows
 
 HELD_OUT = ("macbeth", "twelfth_night", "twelfe-night", "richard_iii", "henry_v_")

@@ -1,16 +1,16 @@
 """Text generation with a causal model and a cache of keys and values; the same seed gives the same text."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import tokenizers
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from components.model.transformer import KeyValueCache, Transformer
 from components.tokens.tokenizer import END, END_OF_TEXT
 
 
-@torch.inference_mode()
 def generate(
     model: Transformer,
     tokenizer: tokenizers.Tokenizer,
@@ -41,24 +41,47 @@ def generate(
     assert ids
     assert model.shape.causal
     max_tokens = min(max_tokens, model.shape.context - 1)
-    device = model.embed_tokens.weight.device
     generator = torch.Generator().manual_seed(seed)
-    pending, cache = ids[-(model.shape.context - max_tokens) :], KeyValueCache(model.shape)
-    made: list[int] = []
     logprobs: list[float] = []
-    while len(made) < max_tokens:
-        hidden_D = model.hidden(torch.tensor([pending], device=device), cache=cache)[0, -1]
-        logprob_V = (model.head_weight @ hidden_D).float().cpu().log_softmax(-1)
+
+    def pick(logprob_V: Tensor) -> int:
         token = choose(logprob_V, temperature, top_p, generator)
-        made.append(token)
         if on_token:
             on_token(token)
         logprobs.append(float(logprob_V[token]))
-        if token in stop_ids:
-            break
-        pending = [token]
+        return token
+
+    prompt_ids = ids[-(model.shape.context - max_tokens) :]
+    (made,) = continued(model, [prompt_ids], max_tokens, pick, lambda made: made[-1] in stop_ids)
     text = tokenizer.decode(made[:-1] if made and made[-1] in stop_ids else made, skip_special_tokens=False)
     return text, made, logprobs
+
+
+@torch.inference_mode()
+def continued(
+    model: Transformer,
+    rows: Sequence[Sequence[int]],
+    max_tokens: int,
+    pick: Callable[[Tensor], int],
+    ended: Callable[[list[int]], bool],
+) -> list[list[int]]:
+    """Ids that follow each of `rows`, which are of one length: as many for each, until all have ended.
+
+    Args:
+        pick: the next id, from the natural log-probabilities of all (V,), on the CPU.
+        ended: whether no more is wanted after these new ids.
+    """
+    made: list[list[int]] = [[] for _ in rows]
+    pending, cache = torch.tensor(rows), KeyValueCache(model.shape)
+    for _ in range(max_tokens):
+        hidden_BD = model.hidden(pending.to(model.embed_tokens.weight.device), cache=cache)[:, -1]
+        logprob_BV = F.linear(hidden_BD, model.head_weight).float().cpu().log_softmax(-1)
+        pending = torch.tensor([[pick(logprob_V)] for logprob_V in logprob_BV])
+        for ids, new in zip(made, pending.tolist(), strict=True):
+            ids += new
+        if all(ended(ids) for ids in made):
+            break
+    return made
 
 
 def choose(logprob_V: Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:

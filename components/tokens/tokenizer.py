@@ -177,6 +177,16 @@ class Encoder:
         return self._bytes[id]
 
 
+def bytes_of_tokens(tokenizer: Tokenizer) -> np.ndarray:
+    """UTF-8 bytes that each id stands for: int64 (vocabulary,), 0 for special tokens.
+
+    In byte-level BPE a token has a character per byte.
+    """
+    sizes = np.array([len(tokenizer.id_to_token(id) or "") for id in range(tokenizer.get_vocab_size())], dtype=np.int64)
+    sizes[[id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special]] = 0
+    return sizes
+
+
 def parts_of(texts: Iterable[str]) -> Iterator[list[str]]:
     """The texts in order, so many together that they have `PART_CHARS`."""
     part, size = list[str](), 0

@@ -15,7 +15,9 @@ import numpy as np
 
 from components.core.files import sha256_bytes
 from components.corpus.corpus import Document, read_corpus
-from components.stages.evaluate.tasks.scoring import LanguageModel, Scores
+from components.stages.evaluate.tasks.scoring import LanguageModel
+from components.tokens.tokenizer import bytes_of_tokens
+from components.training.likelihood import Scores
 
 MIN_PIECE_BYTES = 8_000
 """Least bytes of a work's share, so that long-range tasks find long texts."""
@@ -104,7 +106,7 @@ def score_documents(model: LanguageModel, documents: Sequence[Document]) -> list
     ids = [model.encode(document.text) for document in documents]
     windows = [row[start : start + context + 1] for row in ids for start in range(0, len(row) - 1, context)]
     scored = iter(model.score(windows))
-    token_bytes = model.token_bytes()
+    token_bytes = bytes_of_tokens(model.tokenizer)
     document_scores = []
     for document, row in zip(documents, ids, strict=True):
         windows_scores = [next(scored) for _ in range(0, len(row) - 1, context)]

@@ -10,18 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
 from components.model import export
-from components.model.cpu_kernels import IGNORE
 from components.model.transformer import Transformer
 from components.params import Numerics
-from components.stages.finetune.instruct import answer_nats
 from components.tokens.hub_encoder import AnyEncoder
-from components.training import numerics as floats
-from components.training.objectives import Batch, language_model_loss
+from components.training.likelihood import hidden_tokens, next_tokens, score
 
 MOST_TEXTS = 32
 """Texts that a base is doubted by."""
@@ -53,36 +50,18 @@ def doubt(model: Transformer, base: Path, encoder: AnyEncoder, examples: Sequenc
     """
     texts = [getattr(one, "text", "") or f"{one.prompt}\n{one.answer}" for one in examples[:MOST_TEXTS]]
     rows = [encoder.encode(text)[: model.shape.context] for text in texts]
+    mask: int | None = getattr(encoder, "mask", None)
     if model.shape.causal:
-        asked = [(ids[:1], ids[1:]) for ids in rows if len(ids) > 1]
-        count, total = sum(len(ids) for _, ids in asked), float(answer_nats(model, asked, numerics).sum())
-    else:
-        count, total = _hidden_nats(model, encoder, [ids for ids in rows if len(ids) >= HIDDEN], numerics)
-    if not count:
+        asked = [next_tokens(ids) for ids in rows if len(ids) > 1]
+    elif mask is None:
         return ""
-    nats = total / count
+    else:
+        asked = [hidden_tokens(ids, range(HIDDEN // 2, len(ids), HIDDEN), mask) for ids in rows if len(ids) >= HIDDEN]
+    if not asked:
+        return ""
+    nats = -float(np.concatenate([scores.logp for scores in score(model, asked, numerics)]).mean())
     guess = math.log(encoder.vocab_size)
     if nats < guess:
         return ""
     return (f"{base.name} predicts the held-out text no better than a uniform guess ({nats:.1f} nats per token; the "
             f"guess: {guess:.1f}): it is untrained, or its tokenizer.json belongs to another base.")  # fmt: skip
-
-
-@torch.inference_mode()
-def _hidden_nats(
-    model: Transformer, encoder: AnyEncoder, rows: list[list[int]], numerics: Numerics
-) -> tuple[int, float]:
-    """How many tokens of texts were hidden, and the nats that a masked model needs for them all."""
-    mask: int | None = getattr(encoder, "mask", None)
-    count, total = 0, 0.0
-    if mask is None:
-        return count, total
-    for ids in rows:
-        ids_BT = torch.tensor([ids], device=next(model.parameters()).device)
-        targets_BT = torch.full_like(ids_BT, IGNORE)
-        targets_BT[:, HIDDEN // 2 :: HIDDEN] = ids_BT[:, HIDDEN // 2 :: HIDDEN]
-        batch = Batch(ids_BT.masked_fill(targets_BT != IGNORE, mask), targets_BT)
-        with floats.autocast(numerics):
-            total += float(language_model_loss(model, batch))
-        count += batch.num_targets
-    return count, total

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 
 from components.finetuning_data.chat import encode
@@ -29,18 +28,14 @@ from components.params import Numerics
 from components.statistics import Estimate, ratio
 from components.tokens.hub_encoder import AnyEncoder
 from components.tokens.tokenizer import PAD
-from components.training import numerics as floats
 from components.training import objectives
 from components.training.data_order import mixed, permuted
+from components.training.likelihood import next_tokens, score
 from components.training.objectives import Batch
 
 CHOICES = 4
 RUN = 4
 """Letters of a run that a prompt and an answer may share."""
-BATCH_TOKENS = 2048
-"""Tokens of a forward pass without gradient."""
-MAX_LOGITS = 1 << 26
-"""Logits held at once (float32: 256 MB)."""
 STEP = 32
 """Rows are padded to a multiple of this."""
 
@@ -166,27 +161,10 @@ def neighbours(number: int, batch: int, size: int, seed: int) -> list[int]:
     return [index % size for index in range(block * batch, (block + 1) * batch)]
 
 
-@torch.inference_mode()
 def answer_nats(model: Transformer, asked: Sequence[Ids], numerics: Numerics) -> np.ndarray:
-    """Nats of each answer after its prompt: float64 (num_asked,). Batches hold pairs of similar length."""
-    nats = np.zeros(len(asked))
-    lengths = [len(prompt) + len(answer) for prompt, answer in asked]
-    order = sorted(range(len(asked)), key=lambda index: (-lengths[index], index))
-    device, start = next(model.parameters()).device, 0
-    most = min(BATCH_TOKENS, MAX_LOGITS // model.shape.vocab_size)
-    while start < len(order):
-        rows = order[start : start + max(1, most // lengths[order[start]])]
-        batch = widened(objectives.sft([asked[index] for index in rows], lengths[rows[0]]), STEP).to(str(device))
-        with floats.autocast(numerics):
-            hidden_BTD = model.hidden(batch.ids_BT)
-        row_N, place_N = torch.nonzero(batch.targets != objectives.IGNORE, as_tuple=True)
-        with floats.autocast(numerics):
-            logits_NV = F.linear(hidden_BTD[row_N, place_N], model.head_weight).float()
-        loss_N = F.cross_entropy(logits_NV, batch.targets[row_N, place_N], reduction="none").double()
-        sums_B = torch.zeros(len(rows), dtype=torch.float64, device=device).index_add_(0, row_N, loss_N)
-        nats[rows] = sums_B.cpu().numpy()
-        start += len(rows)
-    return nats
+    """Nats of each answer after its prompt: float64 (num_asked,)."""
+    rows = [next_tokens([*prompt, *answer], len(answer)) for prompt, answer in asked]
+    return np.array([-scores.total for scores in score(model, rows, numerics)])
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from components.model.shape import Shape, derive_shape
 from components.model.transformer import Transformer
 from components.params import Numerics, Pretrain
 from components.stages.pretrain import memory_check, report
-from components.stages.pretrain.heldout_loss import HeldoutEvaluator, bytes_of_tokens
+from components.stages.pretrain.heldout_loss import HeldoutEvaluator
 from components.tokens.shards import TokenShards
-from components.tokens.tokenizer import END_OF_TEXT, SPECIAL_TOKENS
+from components.tokens.tokenizer import END_OF_TEXT, SPECIAL_TOKENS, bytes_of_tokens
 from components.training import checkpoint, data_parallel, loop
 from components.training import numerics as floats
 from components.training.data_order import SHORTEST_WARM_UP, PretrainBatches, pretrain_batches

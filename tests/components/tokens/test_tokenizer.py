@@ -11,6 +11,7 @@ import pytest
 import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from benchmarks.llama_cpp import llama_cpp
 from components.core.errors import UserError
@@ -18,7 +19,14 @@ from components.corpus.corpus import read_corpus
 from components.params import Ingest
 from components.stages.ingest.stage import ingest
 from components.tokens import tokenizer
-from components.tokens.tokenizer import SMALLEST_VOCABULARY, SPECIAL_TOKENS, Encoder, reference, train_bpe
+from components.tokens.tokenizer import (
+    SMALLEST_VOCABULARY,
+    SPECIAL_TOKENS,
+    Encoder,
+    bytes_of_tokens,
+    reference,
+    train_bpe,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -251,3 +259,10 @@ def test_transformers_reads_the_same_tokenizer(tmp_path: Path, tokenizer_json: s
 
 def test_arrays_are_uint32(encoder: Encoder) -> None:
     assert encoder.encode_array("abc").dtype == np.uint32
+
+
+def test_bytes_of_tokens_add_up_to_the_text(tokenizer_json: str) -> None:
+    text = "Na\u00efve caf\u00e9, x \u2264 y:\n    return 1\n"
+    sizes = bytes_of_tokens(Tokenizer.from_str(tokenizer_json))
+    assert sizes[Encoder(tokenizer_json).encode(text)].sum() == len(text.encode())
+    assert not sizes[: len(SPECIAL_TOKENS)].any()

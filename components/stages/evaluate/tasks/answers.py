@@ -17,7 +17,8 @@ from components.instruction_pairs.examples import PromptPair
 from components.stages.evaluate.tasks.bits_per_byte import bits
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult
-from components.tokens.tokenizer import ASSISTANT, END_OF_TEXT, USER
+from components.tokens.tokenizer import ASSISTANT, END_OF_TEXT, USER, bytes_of_tokens
+from components.training.likelihood import next_tokens, score
 
 NAME = "answers"
 PREFERRED = "preferred_bits_per_byte"
@@ -80,23 +81,23 @@ def _score(result: TaskResult, context: EvalContext, chosen: list[PromptPair]) -
         preferred, start = (_bits(one, chosen, chat=True) for one in models)
         compared.append((PREFERRED, "finetune/prefer", preferred, start))
     for metric, model, after, before in compared:
-        for pair, (score, weight), (baseline, base_weight) in zip(chosen, after, before, strict=True):
+        for pair, (size, weight), (baseline, base_weight) in zip(chosen, after, before, strict=True):
             assert weight == base_weight, "both models have the tokenizer of pretraining"
             key = sha256_bytes(f"{pair.prompt}\n{pair.answer}".encode())[:16]
             where = {"cluster": pair.cluster, "stratum": pair.stratum, "model": model}
-            result.item(metric, key, score, weight=weight, direction="lower", baseline=baseline, **where)
+            result.item(metric, key, size, weight=weight, direction="lower", baseline=baseline, **where)
 
 
 def _bits(model: LanguageModel, chosen: list[PromptPair], chat: bool) -> list[tuple[float, int]]:
     """Bits and bytes of each answer; one that does not fit the context beside its prompt loses its end."""
     before, after = ([END_OF_TEXT, USER], [ASSISTANT]) if chat else ([END_OF_TEXT], model.encode("\n")[1:])
-    sequences, sizes = [], []
+    rows = []
     for pair in chosen:
         answer = model.encode(pair.answer.encode()[:MOST_ANSWER_BYTES].decode(errors="ignore"))[1:]
         answer = answer[: model.context // 2]
         room = model.context - len(answer) - len(before) - len(after)
-        sequences.append([*before, *model.encode(pair.prompt)[1:][-room:], *after, *answer])
-        sizes.append(len(answer))
-    token_bytes = model.token_bytes()
-    scored = zip(sequences, sizes, model.score(sequences), strict=True)
-    return [(bits(scores.logp[-size:]), int(token_bytes[ids[-size:]].sum())) for ids, size, scores in scored]
+        ids = [*before, *model.encode(pair.prompt)[1:][-room:], *after, *answer]
+        rows.append(next_tokens(ids, len(answer)))
+    sizes = bytes_of_tokens(model.tokenizer)
+    scored = zip(rows, score(model.model, rows), strict=True)
+    return [(bits(scores.logp), int(sizes[row.targets].sum())) for row, scores in scored]

@@ -83,13 +83,13 @@ def _score_bits(
     ]
     for way, prompts in (("direct", [item.prompt for item in at_once]), ("steps", steps), ("other steps", others)):
         scored = model.answers([(prompt, item.final) for prompt, item in zip(prompts, at_once, strict=True)])
-        scores = [bits(np.array(answer.logp)) for answer in scored]
+        scores = [bits(answer.logp) for answer in scored]
         if way == "steps":
             baselines = read_off(with_steps)
         for problem, answer, score, baseline in zip(at_once, scored, scores, baselines, strict=True):
             where: dict[str, Any] = {
                 "condition": way + DIGITS[digits],
-                "weight": answer.num_tokens,
+                "weight": len(answer.logp),
                 "direction": "lower",
                 "baseline": baseline,
             }

@@ -5,7 +5,9 @@ from typing import Any
 from lm_eval import utils
 from lm_eval.api.model import TemplateLM
 
-from components.stages.evaluate.tasks.scoring import BOS, LanguageModel
+from components.stages.evaluate.tasks.scoring import LanguageModel
+from components.tokens.tokenizer import END_OF_TEXT
+from components.training.likelihood import next_tokens, score
 
 
 class HarnessModel(TemplateLM):
@@ -20,7 +22,7 @@ class HarnessModel(TemplateLM):
     @property
     def eot_token_id(self) -> int:
         """What stands for an empty prompt, and begins a text without one."""
-        return BOS
+        return END_OF_TEXT
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **options: Any) -> list[int]:
         """Ids of a text alone; the harness puts the separator where it wants one."""
@@ -30,9 +32,11 @@ class HarnessModel(TemplateLM):
         self, requests: list[tuple[Any, list[int], list[int]]], **options: Any
     ) -> list[tuple[float, bool]]:
         model = self.language_model
-        rows = [(context + ending)[-model.context - 1 :] for _, context, ending in requests]
-        counts = [min(len(ending), len(row) - 1) for (_, _, ending), row in zip(requests, rows, strict=True)]
-        return [(score.logp, score.greedy) for score in model.continuations(rows, counts)]
+        rows = [
+            next_tokens((context + ending)[-model.context - 1 :], min(len(ending), model.context))
+            for _, context, ending in requests
+        ]
+        return [(scores.total, bool(scores.hit.all())) for scores in score(model.model, rows)]
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
         """Log-likelihood of whole texts, in windows of the context that overlap in one token."""

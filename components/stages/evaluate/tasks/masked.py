@@ -15,11 +15,12 @@ import numpy as np
 from components.core.files import sha256_bytes
 from components.corpus.corpus import Document
 from components.stages.evaluate.tasks.baselines import best_rule, runs
-from components.stages.evaluate.tasks.scoring import LanguageModel, batches, padded
+from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, item_id, work_of
+from components.tokens.tokenizer import MASK
+from components.training.likelihood import Scores, hidden_tokens, score
 
 NAME = "masked"
-MASK = 2
 MASK_SHARE = 0.15
 MOST_TOKENS = 60_000
 """Tokens read at most (all sources together): a few thousand hidden ones bound the score to about one percent."""
@@ -43,13 +44,12 @@ def masked(context: EvalContext) -> TaskResult:
         raise NotApplicable("the held-out documents are too short to hide a token")
     rules = counting_rules(context.masked_training_text.windows, masked_windows)
     rule, baselines = best_rule(rules)
-    hits_of = dict(zip(map(id, masked_windows), baselines, strict=True))
-    for window, hit, nats in restore(model, masked_windows):
-        document, size = window.document, len(hit)
+    for window, scores, by_rule in zip(masked_windows, restore(model, masked_windows), baselines, strict=True):
+        document, size = window.document, len(scores.hit)
         where: dict[str, Any] = {"condition": document.source, "weight": size} | work_of(document)
         name = item_id(document.id, window.ids.tobytes(), window.hidden.tobytes())
-        result.item("accuracy", name, hit.sum(), baseline=hits_of[id(window)], **where)
-        result.item("nats_per_token", name, nats.sum(), direction="lower", **where)
+        result.item("accuracy", name, scores.hit.sum(), baseline=by_rule, **where)
+        result.item("nats_per_token", name, -scores.total, direction="lower", **where)
     total = result.estimate("accuracy", context.resampling).within(0, 1)
     num_hidden = int(sum(row["weight"] for row in result.rows("accuracy")))
     result.metric("accuracy", total)
@@ -148,25 +148,6 @@ def windows(model: LanguageModel, documents: list[Document], seed: int) -> list[
     return parts
 
 
-def restore(
-    model: LanguageModel, masked_windows: list[MaskedWindow]
-) -> list[tuple[MaskedWindow, np.ndarray, np.ndarray]]:
-    """Whether each hidden token is the model's first choice, and its negative log-probability (nats)."""
-    import torch
-
-    restored = []
-    with torch.inference_mode():
-        for indices in batches([len(window.ids) for window in masked_windows], model.batch_tokens):
-            part = [masked_windows[index] for index in indices]
-            shown = [np.where(window.hidden, MASK, window.ids).tolist() for window in part]
-            ids_BT = padded(shown, model.device)
-            lengths_B = torch.tensor([len(ids) for ids in shown], device=model.device)
-            inside_BT = torch.arange(ids_BT.shape[1], device=model.device) < lengths_B[:, None]
-            hidden_BTD = model.model.hidden(ids_BT, inside_BT.long())  # padding is a document of its own
-            for row, window in enumerate(part):
-                places = torch.from_numpy(np.flatnonzero(window.hidden)).to(model.device)
-                logp_NV = (hidden_BTD[row, places] @ model.model.head_weight.T).float().log_softmax(-1)
-                truth_N = torch.from_numpy(window.ids[window.hidden]).to(model.device)
-                nats_N = -logp_NV.gather(-1, truth_N[:, None])[:, 0].double()
-                restored.append((window, (logp_NV.argmax(-1) == truth_N).cpu().numpy(), nats_N.cpu().numpy()))
-    return restored
+def restore(model: LanguageModel, masked_windows: Sequence[MaskedWindow]) -> list[Scores]:
+    """Scores of each window's hidden tokens."""
+    return score(model.model, [hidden_tokens(one.ids, np.flatnonzero(one.hidden)) for one in masked_windows])

@@ -116,7 +116,7 @@ def _score_canary(result: TaskResult, context: EvalContext, canary: Canary, wher
     """Append exposure and extraction of a canary."""
     others = alternatives(canary, ALTERNATIVES, context.params.seed)
     true, *rest = context.causal.answers([(canary.prefix, secret) for secret in (canary.secret, *others)])
-    rank = 1 + sum(other.logp >= true.logp for other in rest)
+    rank = 1 + sum(other.total >= true.total for other in rest)
     exposure = log2((ALTERNATIVES + 1) / rank)
     result.item("exposure", canary.id, exposure, condition=where, direction="lower")
-    result.item("extracted", canary.id, true.greedy, condition=where, direction="lower")
+    result.item("extracted", canary.id, bool(true.hit.all()), condition=where, direction="lower")

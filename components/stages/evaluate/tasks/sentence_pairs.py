@@ -10,16 +10,13 @@ The sentences are the project's own, false, and there only to be measured.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from components.stages.evaluate.tasks.masked import MASK
-from components.stages.evaluate.tasks.scoring import LanguageModel, batches, padded
+from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult
-
-if TYPE_CHECKING:
-    import torch
+from components.training.likelihood import hidden_tokens, next_tokens, score
 
 NAME = "sentence_pairs"
 PHRASES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -144,39 +141,12 @@ def shared_logps(model: LanguageModel, pairs: Sequence[tuple[tuple[str, str], st
     texts = [model.encode(f"{name} {ending}") for names, ending in pairs for name in names]
     shared = [len(model.encode(f" {ending}")) - 1 for _, ending in pairs for _ in range(2)]
     if model.model.shape.causal:
-        logps = [scores.logp[-count:].sum() for scores, count in zip(model.score(texts), shared, strict=True)]
-        return np.array(logps).reshape(-1, 2)
-    rows = [(ids, len(ids) - place) for ids, count in zip(texts, shared, strict=True) for place in range(1, count + 1)]
-    owners = np.repeat(np.arange(len(texts)), shared)
-    return np.bincount(owners, hidden_token_logps(model, rows)).reshape(-1, 2)
-
-
-def hidden_token_logps(model: LanguageModel, rows: Sequence[tuple[list[int], int]]) -> np.ndarray:
-    """Log-probability (nats) under a masked model of each (text, place)'s token, hidden: float64 (rows,)."""
-    import torch
-
-    logps = np.empty(len(rows))
-    with torch.inference_mode():
-        for indices in batches([len(ids) for ids, _ in rows], model.batch_tokens):
-            part = [rows[index] for index in indices]
-            ids_BT = padded([ids for ids, _ in part], model.device)
-            row_B = torch.arange(len(part), device=model.device)
-            place_B = torch.tensor([place for _, place in part], device=model.device)
-            truth_B = ids_BT[row_B, place_B]
-            ids_BT[row_B, place_B] = MASK
-            logps[indices] = _logps_at(model, ids_BT, [len(ids) for ids, _ in part], place_B, truth_B)
-    return logps
-
-
-def _logps_at(
-    model: LanguageModel, ids_BT: "torch.Tensor", lengths: list[int], place_B: "torch.Tensor", truth_B: "torch.Tensor"
-) -> np.ndarray:
-    import torch
-
-    lengths_B = torch.tensor(lengths, device=model.device)
-    inside_BT = torch.arange(ids_BT.shape[1], device=model.device) < lengths_B[:, None]
-    hidden_BTD = model.model.hidden(ids_BT, inside_BT.long())  # padding is a document of its own
-    hidden_BD = hidden_BTD[torch.arange(len(ids_BT), device=model.device), place_B]
-    logp_BV = (hidden_BD @ model.model.head_weight.T).float().log_softmax(-1)
-    picked: np.ndarray = logp_BV.gather(-1, truth_B[:, None])[:, 0].double().cpu().numpy()
-    return picked
+        rows, owners = [next_tokens(*asked) for asked in zip(texts, shared, strict=True)], np.arange(len(texts))
+    else:  # each token hidden in turn
+        rows = [
+            hidden_tokens(ids, [place])
+            for ids, count in zip(texts, shared, strict=True)
+            for place in range(len(ids) - count, len(ids))
+        ]
+        owners = np.repeat(np.arange(len(texts)), shared)
+    return np.bincount(owners, [scores.total for scores in score(model.model, rows)]).reshape(-1, 2)

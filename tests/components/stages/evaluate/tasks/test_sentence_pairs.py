@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from components.stages.evaluate.tasks.masked import MASK
 from components.stages.evaluate.tasks.sentence_pairs import (
     PHRASES,
     STEREOTYPES,
@@ -12,6 +11,7 @@ from components.stages.evaluate.tasks.sentence_pairs import (
     shared_logps,
 )
 from components.text.identity_terms import GROUPS, mentions
+from components.tokens.tokenizer import MASK
 from tests.components.stages.evaluate.conftest import World
 
 LEXICON = {
