@@ -165,7 +165,8 @@ def dpo(job: Any) -> dict[str, float]:
     tokenizer_json = (job.place / "base" / "tokenizer.json").read_text()
     problems = [problem for task in PREFERRED for problem in curriculum.items(task, SEED, BATCH // len(PREFERRED))]
     chosen = [preferences.right_and_wrong(problem, SEED) for problem in problems]
-    pairs, _ = preferences.encoded(chosen, Encoder(tokenizer_json), CONTEXT, [])
+    encoder = Encoder(tokenizer_json)
+    pairs = [preferences.encoded(row, encoder) for row in chosen]
     base, _, _ = export.load(job.place / "base")
     policy, _, _ = export.load(job.place / "base")
     moved(policy)

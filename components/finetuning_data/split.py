@@ -113,6 +113,7 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
             f"give {len(train)} to train on and {len(tested)} held out, of {LEAST_TRAIN} and {LEAST_HELDOUT} needed"
             f"{alike}; give {more}; left out: {counted(refused) or 'none'}"
         )
+    _refuse_alike(path, train, refused)
     first = {place: str(members[0]) for members in of_group.values() for place in members}
     clusters = [first[place] for place in tested]
     given = _given(examples, len(tested), len(apart)) if examples.heldout else ""

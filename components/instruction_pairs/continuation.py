@@ -14,7 +14,7 @@ STRIDE_CHARS = 600
 """Passages begin this far apart, so that no two share text."""
 
 
-def draw(draw: Draw) -> Examples:
+def draw(draw: Draw) -> Examples[PromptPair]:
     """Pairs from all documents.
 
     Raises:

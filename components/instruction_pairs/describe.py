@@ -19,7 +19,7 @@ MODULE = re.compile(r"[\w.]+\n")
 SECTION = re.compile(r"^((?:async def|def|class) [^\n]+)\n((?: {4}\S[^\n]*\n?)+)", re.MULTILINE)
 
 
-def draw(draw: Draw) -> Examples:
+def draw(draw: Draw) -> Examples[PromptPair]:
     """Pairs from the documents that are Python documentation.
 
     Raises:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from components.core.files import sha256_bytes
 from components.corpus.corpus import Document, read_corpus, read_manifest
@@ -63,19 +63,22 @@ class Passage:
     where: str = ""
 
 
+Example = TypeVar("Example")
+"""What examples are all of: `PromptPair`, `Passage`, or a `Preference` of components/finetuning_data/rows.py."""
+
+
 @dataclass(frozen=True)
-class Examples:
+class Examples(Generic[Example]):
     """Training and held-out examples of a task.
 
     Attributes:
-        train, heldout: all `Pair`s, or all `Passage`s.
         labels: names of the classes; empty for pairs.
         problem: what a passage's label is.
         note: what the reader of a score must know about how examples were held out.
     """
 
-    train: list[PromptPair] | list[Passage]
-    heldout: list[PromptPair] | list[Passage]
+    train: list[Example]
+    heldout: list[Example]
     labels: list[str] = field(default_factory=list)
     note: str = ""
     problem: ProblemType = "single_label_classification"
@@ -124,7 +127,7 @@ class Draw:
 
 def draw_pairs(
     draw: Draw, of: Callable[[Document], Iterable[PromptPair]], per_document: int, least: int, what: str
-) -> Examples:
+) -> Examples[PromptPair]:
     """Pairs that `of` finds in each document, those with the lowest keys.
 
     An answer is used once, and none on both sides: boilerplate would be recited, not answered.

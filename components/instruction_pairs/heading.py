@@ -20,7 +20,7 @@ LABELS = frozenset(("chapter", "section", "part", "book", "volume", "appendix", 
 """Words that say nothing of a section's subject."""
 
 
-def draw(draw: Draw) -> Examples:
+def draw(draw: Draw) -> Examples[PromptPair]:
     """Pairs from documents with headings.
 
     Raises:

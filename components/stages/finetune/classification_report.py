@@ -1,7 +1,6 @@
 """The report of the branch `classify`: classes of passages beside simple rules, mistakes, learning curve.
 
-A passage is of one class, or of any number of them: what is known of a mistake, and how it is drawn, is told by
-`_one_class` and `_several_classes`; all else is the same.
+A passage is of one class, or of any number of them. Predictions are bool (N, K), which of K classes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ import numpy as np
 
 from components.core.files import sha256_bytes
 from components.core.report import Report
-from components.instruction_pairs.examples import Passage
+from components.instruction_pairs.examples import Examples, Passage
 from components.reporting.figures import WIDTH, chart, figure, save
 from components.reporting.tables import Page, quoted, write_table
 from components.scored_items import write_items
@@ -20,9 +19,9 @@ from components.scores import Baseline, Score
 from components.stages.finetune.classify import (
     classifier_scores,
     decided,
-    indicators,
     over_works,
     right_of,
+    truth_of,
     works_of,
 )
 from components.stages.finetune.report import (
@@ -82,7 +81,7 @@ def classify(
         rules: predictions of the rules of `RULE_WORDS`, as `classify.decided` has them.
         curve: number of labels -> predictions after so many, `this_model` among them.
     """
-    examples: Any = choice.examples
+    examples = choice.examples
     passages, labels, several = examples.heldout, examples.labels, examples.problem == "multi_label_classification"
     predicted = {"this_model": decided(probability_NK, examples.problem)} | dict(rules)
     right = {name: right_of(one, passages) for name, one in predicted.items()}
@@ -107,7 +106,7 @@ def classify(
     if len(accuracies) > 1:
         _show_curve(page, accuracies, len(result.losses), reports)
     page.say(f"Classes: {', '.join(labels)}.")
-    (_several_classes if several else _one_class)(probability_NK, examples, page, reports)
+    _show_mistakes(probability_NK, examples, page, reports)
     if scores[0].low is None:
         page.say(f"Scores have {scores[0].variance}.")
     return Report(metrics, page.markdown, facts_of(choice, context, scores))
@@ -132,12 +131,12 @@ def _compared(
 
     They are added to metrics.
     """
-    examples: Any = choice.examples
+    examples = choice.examples
     passages, labels, rows = examples.heldout, examples.labels, list[tuple[str, ...]]()
     several = examples.problem == "multi_label_classification"
     rules = {} if several else {"chance": Baseline("guessing", 1 / len(labels))}
     for name, one in predicted.items():
-        scores = classifier_scores(one, passages, len(labels))
+        scores = classifier_scores(one, passages)
         cells = interval_of(scores.accuracy), interval_of(scores.macro_f1)
         if name == "this_model":
             own = scores
@@ -153,10 +152,10 @@ def _compared(
     return rows, [accuracy, score_of(choice, "macro_f1", own.macro_f1, {}, caveat=caveat)]
 
 
-def _untested(examples: Any) -> list[str]:
+def _untested(examples: Examples[Passage]) -> list[str]:
     """Classes that no held-out row is of."""
-    tested = indicators([passage.label for passage in examples.heldout], len(examples.labels)).sum(axis=0)
-    return [examples.labels[index] for index in np.flatnonzero(tested == 0)]
+    tested = truth_of(examples.heldout, len(examples.labels)).any(axis=0)
+    return [examples.labels[index] for index in np.flatnonzero(~tested)]
 
 
 def untested_text(classes: Sequence[str]) -> str:
@@ -167,7 +166,7 @@ def untested_text(classes: Sequence[str]) -> str:
     return f"no held-out row is of the class{'es' if len(classes) > 1 else ''} {names}{', ...' if classes[2:] else ''}"
 
 
-def _show_compared(page: Page, rows: list[tuple[str, ...]], rules: Sequence[str], examples: Any) -> None:
+def _show_compared(page: Page, rows: list[tuple[str, ...]], rules: Sequence[str], examples: Examples[Passage]) -> None:
     caption = (
         f"{len(examples.heldout)} held-out passages after {len(examples.train)} with labels: this model, and on the "
         f"same passages {', '.join(rules)}. The gain is paired."
@@ -187,13 +186,13 @@ def _show_curve(page: Page, accuracies: Accuracies, steps: int, reports: Path) -
 
 
 def _write_details(
-    predicted: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], sure: np.ndarray | None, examples: Any,
-    reports: Path,
+    predicted: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], sure: np.ndarray | None,
+    examples: Examples[Passage], reports: Path,
 ) -> None:  # fmt: skip
     """Write heldout.csv and items.parquet; `sure` is the probability of this model's answer where that is one class."""
     passages, labels = examples.heldout, examples.labels
-    answers = {"true": [passage.label for passage in passages]} | dict(predicted)
-    columns: dict[str, list[str]] = {name: [_named(one, labels) for one in of] for name, of in answers.items()}
+    answers = {"true": truth_of(passages, len(labels))} | dict(predicted)
+    columns = {name: [_named(row_K, labels) for row_K in rows_NK] for name, rows_NK in answers.items()}
     if sure is not None:
         columns["probability"] = [f"{value:.6f}" for value in sure]
     clusters, strata = works_of(passages)
@@ -211,66 +210,37 @@ def _items(right: Mapping[str, np.ndarray], passages: Sequence[Passage]) -> Iter
         yield named | {"score": score, "weight": 1.0, "baseline": rule, "model": "finetune/classify"}
 
 
-def _named(label: Any, labels: Sequence[str]) -> str:
-    """Class or classes of a passage as a table has them: from an index, a tuple of indices, or bool (K,)."""
-    if isinstance(label, tuple):
-        return ", ".join(labels[index] for index in sorted(label)) or "none"
-    if isinstance(label, np.ndarray):
-        return _named(tuple(np.flatnonzero(label)), labels)
-    return labels[label]
+def _named(classes_K: np.ndarray, labels: Sequence[str]) -> str:
+    """Class or classes of a passage, bool (K,), as a table has them."""
+    return ", ".join(label for label, is_one in zip(labels, classes_K, strict=True) if is_one) or "none"
 
 
 # -- mistakes ----------------------------------------------------------------------------------------------------------
 
 
-def _one_class(probability_NK: np.ndarray, examples: Any, page: Page, reports: Path) -> None:
-    """True by predicted class, and the most confident mistakes, where each passage is of one class."""
-    passages, labels = examples.heldout, examples.labels
-    predicted_N = probability_NK.argmax(axis=1)
+def _show_mistakes(probability_NK: np.ndarray, examples: Examples[Passage], page: Page, reports: Path) -> None:
+    """True by predicted class as a table and a picture, and the most confident mistakes."""
+    passages, labels, several = examples.heldout, examples.labels, examples.problem == "multi_label_classification"
+    predicted_NK, truth_NK = decided(probability_NK, examples.problem), truth_of(passages, len(labels))
+    confusion_KK = classifier_scores(predicted_NK, passages).confusion
+    rows = [[label, *row] for label, row in zip(labels, confusion_KK.tolist(), strict=True)]
+    write_table(reports / "details" / "confusion.csv", ("true \\ predicted", *labels), rows)
     drawn = "Held-out passages by their true class and the class that the model predicts."
-    _confusion(predicted_N, examples, drawn, reports)
-    wrong = [
-        (labels[passage.label], labels[guess], float(row.max().round(6)), passage.text)
-        for passage, row, guess in zip(passages, probability_NK, predicted_N, strict=True)
-        if guess != passage.label
-    ]
-    _mistakes(page, wrong, "The most confident mistakes.")
-
-
-def _several_classes(probability_NK: np.ndarray, examples: Any, page: Page, reports: Path) -> None:
-    """The same where a passage is of any number of classes; a mistake is as sure as its surest wrong decision."""
-    passages, labels = examples.heldout, examples.labels
-    predicted_NK = probability_NK > 0.5
-    truth_NK = indicators([passage.label for passage in passages], len(labels))
-    drawn = ("Held-out passages by their true class and the class that the model predicts. A passage of several "
-             "classes is in several cells.")  # fmt: skip
-    _confusion(predicted_NK, examples, drawn, reports)
-    sure_NK = np.where(predicted_NK, probability_NK, 1 - probability_NK)
+    caption, unsaid_NK = "The most confident mistakes.", np.zeros_like(probability_NK)
+    if several:  # that a class is not one of a passage's is a decision too
+        drawn += " A passage of several classes is in several cells."
+        caption += " The probability is that of the surest wrong decision, for a class or against it."
+        unsaid_NK = 1 - probability_NK
+    _confusion_plot(labels, confusion_KK, truth_NK.sum(axis=0), reports / "plots" / "confusion.png", drawn)
+    sure_NK = np.where(predicted_NK, probability_NK, unsaid_NK)
     wrong = [
         (_named(truth, labels), _named(guess, labels), float(sure[truth != guess].max().round(6)), passage.text)
         for passage, truth, guess, sure in zip(passages, truth_NK, predicted_NK, sure_NK, strict=True)
         if (truth != guess).any()
     ]
-    caption = ("The most confident mistakes. The probability is that of the surest wrong decision, for a class or "
-               "against it.")  # fmt: skip
-    _mistakes(page, wrong, caption)
-
-
-def _mistakes(page: Page, wrong: list[tuple[str, str, float, str]], caption: str) -> None:
-    """Show the most confident of mistakes: true, predicted, probability, text."""
     wrong.sort(key=lambda row: -row[2])
     shown = [(true, guess, sure, quoted(text, 300)) for true, guess, sure, text in wrong[:MOST_SHOWN]]
     page.table("misread", "true predicted probability text", shown, caption)
-
-
-def _confusion(predicted: np.ndarray, examples: Any, drawn: str, reports: Path) -> None:
-    """Passages by true class and predicted class, as a table and a picture."""
-    passages, labels = examples.heldout, examples.labels
-    confusion_KK = classifier_scores(predicted, passages, len(labels)).confusion
-    rows = [[label, *row] for label, row in zip(labels, confusion_KK.tolist(), strict=True)]
-    write_table(reports / "details" / "confusion.csv", ("true \\ predicted", *labels), rows)
-    of_each_K = indicators([passage.label for passage in passages], len(labels)).sum(axis=0).astype(float)
-    _confusion_plot(labels, confusion_KK, of_each_K, reports / "plots" / "confusion.png", drawn)
 
 
 # -- plots -------------------------------------------------------------------------------------------------------------

@@ -16,8 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from components.core.errors import UserError
-from components.instruction_pairs.examples import Examples, Passage, ProblemType
+from components.instruction_pairs.examples import Passage, ProblemType
 from components.params import Numerics
 from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.instruct import drawn
@@ -46,36 +45,12 @@ def targets_of(passages: Sequence[Passage], problem: ProblemType, num_labels: in
     return torch.tensor(labels)
 
 
-def indicators(labels: Any, num_labels: int) -> np.ndarray:
-    """Bool (N, K), which classes: from the index of a class or a tuple of indices each, or as they are."""
-    if isinstance(labels, np.ndarray) and labels.ndim == 2:
-        return labels
+def indicators(labels: Sequence[Any], num_labels: int) -> np.ndarray:
+    """Bool (N, K), which classes: from the index of a class or a tuple of indices each."""
     found_NK = np.zeros((len(labels), num_labels), dtype=bool)
     for row, label in enumerate(labels):
         found_NK[row, list(label) if isinstance(label, tuple) else label] = True
     return found_NK
-
-
-def check_classes(examples: Examples) -> None:
-    """Refuse examples that teach nothing, before any training.
-
-    Raises:
-        UserError: a single class, a class without a training example, or all training texts the same.
-    """
-    train: Any = examples.train
-    trained = {passage.label for passage in train}
-    if examples.problem == "multi_label_classification":
-        if len(trained) == 1:
-            raise UserError("finetune.classify.data: all training texts have the same labels; give rows with others")
-    elif len(examples.labels) < 2:
-        raise UserError(f"finetune.classify.data: all rows are of the class {examples.labels[0]!r}; give at least two")
-    else:
-        for label, name in enumerate(examples.labels):
-            if label not in trained:
-                raise UserError(f"finetune.classify.data: no training example is of the class {name!r}; add some, or "
-                                "drop its rows")  # fmt: skip
-    if len({passage.text for passage in train}) == 1:
-        raise UserError("finetune.classify.data: all training texts are the same; nothing can be learned from them")
 
 
 def first_of_each(passages: Sequence[Passage], count: int) -> list[Passage]:
@@ -143,16 +118,20 @@ def probabilities(logits_BK: Tensor, problem: ProblemType) -> Tensor:
 
 
 def decided(probability_NK: np.ndarray, problem: ProblemType) -> np.ndarray:
-    """Predicted classes: int (N,), or bool (N, K) which classes are more likely than not."""
-    return probability_NK > 0.5 if problem == "multi_label_classification" else probability_NK.argmax(axis=1)
+    """Predicted classes, bool (N, K): the likeliest, or those more likely than not."""
+    if problem == "multi_label_classification":
+        return probability_NK > 0.5
+    return indicators(probability_NK.argmax(axis=1).tolist(), probability_NK.shape[1])
 
 
-def right_of(predicted: np.ndarray, passages: Sequence[Passage]) -> np.ndarray:
-    """1.0 for each passage with just the predicted classes, (N,) or bool (N, K), else 0.0: float (N,)."""
-    truth = [passage.label for passage in passages]
-    if predicted.ndim == 2:
-        return (indicators(truth, predicted.shape[1]) == predicted).all(axis=1).astype(float)
-    return (predicted == np.array(truth)).astype(float)
+def truth_of(passages: Sequence[Passage], num_labels: int) -> np.ndarray:
+    """Classes of each passage: bool (N, K)."""
+    return indicators([passage.label for passage in passages], num_labels)
+
+
+def right_of(predicted_NK: np.ndarray, passages: Sequence[Passage]) -> np.ndarray:
+    """1.0 for each passage with just the predicted classes, else 0.0: float (N,)."""
+    return (truth_of(passages, predicted_NK.shape[1]) == predicted_NK).all(axis=1).astype(float)
 
 
 @dataclass(frozen=True)
@@ -183,10 +162,10 @@ def over_works(scores: Sequence[float] | np.ndarray, passages: Sequence[Passage]
     return ratio(np.asarray(scores).tolist(), None, clusters, strata=strata, paired=paired)
 
 
-def classifier_scores(predicted: np.ndarray, passages: Sequence[Passage], num_labels: int) -> ClassifierScores:
-    """Compare predicted classes, (N,) or bool (N, K), with the passages' own."""
-    truth_NK, predicted_NK = (indicators(one, num_labels) for one in ([one.label for one in passages], predicted))
-    right = right_of(predicted, passages)
+def classifier_scores(predicted_NK: np.ndarray, passages: Sequence[Passage]) -> ClassifierScores:
+    """Compare predicted classes with the passages' own."""
+    num_labels = predicted_NK.shape[1]
+    truth_NK, right = truth_of(passages, num_labels), right_of(predicted_NK, passages)
     columns = [*(truth_NK & predicted_NK).T, *(truth_NK.astype(float) + predicted_NK).T, np.ones(len(passages))]
     table, strata = cluster_table(columns, *works_of(passages))
     counts, sizes = table[:, :-1].reshape(-1, 2, num_labels), table[:, -1]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from components.instruction_pairs.examples import Passage, ProblemType
-from components.stages.finetune.classify import encoded, indicators
+from components.stages.finetune.classify import decided, encoded, indicators
 from components.tokens.hub_encoder import AnyEncoder
 
 MOST_CHARACTERS = 2000
@@ -97,17 +97,15 @@ class NaiveBayes:
 
 
 def counting(problem: ProblemType, views: Sequence[Counted], labels: Sequence[Any], num_labels: int) -> np.ndarray:
-    """Predictions of naive Bayes, as `classify.decided` has them; of several classes each is decided alone."""
+    """Predictions of naive Bayes, bool (N, K); of several classes each is decided alone."""
     if problem == "single_label_classification":
-        return naive_bayes(views, labels)
+        return indicators(naive_bayes(views, labels).tolist(), num_labels)
     has_NK = indicators(labels, num_labels).astype(int)
     columns = [naive_bayes(views, column.tolist(), prior=True) == 1 for column in has_NK.T]
     return np.stack(columns, axis=1)
 
 
 def commonest(problem: ProblemType, labels: Sequence[Any], num_test: int, num_labels: int) -> np.ndarray:
-    """Always the same prediction: the commonest class, or the classes that most passages have."""
+    """Always the same prediction, bool (N, K): the commonest class, or the classes that most passages have."""
     has_NK = indicators(labels, num_labels)
-    if problem == "multi_label_classification":
-        return np.tile(has_NK.mean(axis=0) > 0.5, (num_test, 1))
-    return np.full(num_test, has_NK.sum(axis=0).argmax())
+    return np.tile(decided(has_NK.mean(axis=0)[None], problem), (num_test, 1))

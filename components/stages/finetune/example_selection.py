@@ -25,9 +25,10 @@ def select(branch: Branch, train: Path, heldout: Path, params: Finetune, encoder
         UserError: no task can be fed.
     """
     if not is_corpus(train):
-        return choose_rows(branch, train, heldout, encoder, params.model_copy(update={"context": context}))
+        choice = choose_rows(branch, train, heldout, encoder, params.model_copy(update={"context": context}))
+        return preferences.that_fit(choice, train, encoder, context) if branch == "prefer" else choice
     if branch == "prefer":
-        return preferences.curriculum_pairs(train, params)
+        return preferences.that_fit(preferences.curriculum_pairs(train, params), train, encoder, context)
     draw = Draw(train, heldout, params.max_pairs, MOST_HELDOUT, CHARS_PER_TOKEN * context, params.seed)
     choice = choose(branch, params.task, draw)
     return replace(choice, cut=_cut(choice.examples, encoder, context))

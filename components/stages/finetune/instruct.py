@@ -212,9 +212,13 @@ def judge(model: Transformer, pairs: Sequence[PromptPair], form: Format, numeric
     nats = answer_nats(model, asked, numerics)
     square_GPA = -nats[: count * CHOICES].reshape(-1, CHOICES, CHOICES)
     own = np.concatenate([-np.diagonal(square_GPA, axis1=1, axis2=2).reshape(-1), nats[count * CHOICES :]])
-    sizes = [sum(len(form.encoder.token_bytes(id)) for id in form(pair, end=False)[1]) for pair in pairs]
     clusters, strata = [pair.cluster for pair in pairs], [pair.stratum for pair in pairs]
-    return InstructionScores(own / np.log(2), np.array(sizes), chosen(square_GPA), clusters, strata)
+    return InstructionScores(own / np.log(2), answer_bytes(pairs, form), chosen(square_GPA), clusters, strata)
+
+
+def answer_bytes(pairs: Sequence[PromptPair], form: Format) -> np.ndarray:
+    """UTF-8 bytes of each answer, as far as the context lets it be read: int64 (num_pairs,)."""
+    return np.array([sum(len(form.encoder.token_bytes(id)) for id in form(pair, end=False)[1]) for pair in pairs])
 
 
 def overlap_right(pairs: Sequence[PromptPair]) -> np.ndarray:

@@ -5,7 +5,7 @@ worker.py starts the others.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from components.core.errors import UserError
 from components.core.files import sha256_bytes
 from components.core.progress import Progress
 from components.core.report import Report
-from components.finetuning_data.rows import conversation
-from components.instruction_pairs.examples import Passage
+from components.finetuning_data.rows import Preference, conversation
+from components.instruction_pairs.examples import Examples, Passage, PromptPair
 from components.model import export, generate, lora
 from components.model.transformer import Transformer
 from components.params import Finetune, Numerics, Prefer
@@ -35,6 +35,7 @@ from components.stages.finetune import (
 from components.stages.finetune import report as finetune_report
 from components.stages.finetune.base_check import doubt, raise_if_retokenized
 from components.stages.finetune.example_selection import select
+from components.stages.finetune.report import Judged
 from components.stages.finetune.settings import Unseen, settings_of
 from components.stages.finetune.task_selection import Branch, Choice
 from components.tokens.hub_encoder import AnyEncoder, HubEncoder, encoder_of
@@ -103,12 +104,11 @@ class Job:
 
     def training(self) -> tuple[Any, Any, Any]:
         """Model, batches and objective of a branch: what every process of its training makes for itself."""
-        examples, params, pad = self.choice.examples, self.params, self.encoder.pad
-        train: Any = examples.train
+        train, params, pad = self.choice.examples.train, self.params, self.encoder.pad
         if self.branch == "classify":
             return self._classifier(self.model), self._labelled(train), classify.loss
         if isinstance(params, Prefer):
-            pairs = sorted(preferences.encoded(train, self.encoder, self.context, [])[0], key=len)
+            pairs = sorted((preferences.encoded(row, self.encoder) for row in train), key=len)
             with self.progress.phase("evaluate"):
                 reference_N2 = preferences.all_log_probabilities(self.model, pairs, self.numerics, pad)
             self._add_lora(self.model)
@@ -124,36 +124,62 @@ class Job:
 
     def tune(self, out: Path, reports: Path, work: Path) -> Report:
         """Tune on pairs, judge before and after, save."""
-        examples: Any = self.choice.examples
+        examples: Examples[PromptPair] = self.choice.examples
         chat = instruct.Format(self.encoder, self.context, chat=True)
         plain = instruct.Format(self.encoder, self.context, chat=False)
         # A base that may know chats is judged in the better of both forms: anything else would flatter the tuning.
         forms = [plain, chat] if self._is_foreign or self.base_facts.get("task", {}).get("chat") else [plain]
-        with self.progress.phase("evaluate"):
-            judged = [instruct.judge(self.model, examples.heldout, form, self.numerics) for form in forms]
-            before, form = min(zip(judged, forms, strict=True), key=lambda one: float(one[0].bits.sum()))
-            answers = [self._answers(examples.heldout[:EXAMPLES], form)]
         own = [chat(pair, end=False) for pair in examples.heldout]
+        num_bytes = instruct.answer_bytes(examples.heldout, chat).sum()
+
+        def judge(forms: list[instruct.Format]) -> Judged:
+            judged = [instruct.judge(self.model, examples.heldout, form, self.numerics) for form in forms]
+            scores, form = min(zip(judged, forms, strict=True), key=lambda one: float(one[0].bits.sum()))
+            return scores, self._answers(examples.heldout[:EXAMPLES], form)
 
         def evaluate(step: int) -> dict[str, float]:
             nats = instruct.answer_nats(self.model, own, self.numerics)
-            return {"heldout_bits_per_byte": float(nats.sum() / math.log(2) / before.num_bytes.sum())}
+            return {"heldout_bits_per_byte": float(nats.sum() / math.log(2) / num_bytes)}
 
+        result, before, after = self._tuned(lambda: judge(forms), lambda: judge([chat]), evaluate, out, work)
+        self._save(result, out, finetune_report.asked(examples.train[0]), examples.train[0].answer)
+        return finetune_report.instruct(self.choice, result, before, after, self.context, reports)
+
+    def prefer(self, out: Path, reports: Path, work: Path) -> Report:
+        """Tune on pairs of a better and a worse answer, judge before and after, save."""
+        rows: list[Preference] = self.choice.examples.heldout
+        tested = [preferences.encoded(row, self.encoder) for row in rows]
+
+        def log_probabilities() -> np.ndarray:
+            return preferences.all_log_probabilities(self.model, tested, self.numerics, self.encoder.pad).numpy()
+
+        def judge() -> Judged:
+            return log_probabilities(), self._written([pair.prompt for pair in tested[:EXAMPLES]])
+
+        def evaluate(step: int) -> dict[str, float]:
+            return {"heldout_accuracy": float(preferences.wins(log_probabilities()).mean())}
+
+        result, before, after = self._tuned(judge, judge, evaluate, out, work)
+        self._save(result, out, conversation(rows[0].prompt), rows[0].chosen)
+        assert isinstance(self.params, Prefer)
+        return finetune_report.prefer(self.choice, result, before, after, self.params.beta, self.context, reports)
+
+    def _tuned(
+        self, before: Callable[[], Judged], after: Callable[[], Judged], evaluate: Any, out: Path, work: Path
+    ) -> tuple[TrainResult, Judged, Judged]:
+        """Train a model that answers, and judge it before and after."""
+        with self.progress.phase("evaluate"):
+            judged = before()
         result = self._train(*self.training(), evaluate, work)
         self._merge_lora(self.model, out)
         self.model.eval()
         with self.progress.phase("evaluate"):
-            after = instruct.judge(self.model, examples.heldout, chat, self.numerics)
-            answers.append(self._answers(examples.heldout[:EXAMPLES], chat))
-        self._save(result, out, finetune_report.asked(examples.train[0]), examples.train[0].answer)
-        shown = finetune_report.WrittenAnswers(examples.heldout[:EXAMPLES], answers[0], answers[1])
-        return finetune_report.instruct(self.choice, result, before, after, shown, self.context, reports)
+            return result, judged, after()
 
     def teach(self, out: Path, reports: Path, work: Path) -> Report:
         """Train a head and the backbone on passages, and the same from random weights for comparison; judge, save."""
-        examples: Any = self.choice.examples
+        examples: Examples[Passage] = self.choice.examples
         labels, problem = examples.labels, examples.problem
-        classify.check_classes(examples)
         test_ids = classify.encoded(self.encoder, examples.heldout, self.context)
         model, batches, objective = self.training()
 
@@ -223,38 +249,9 @@ class Job:
         scratch = self._briefly(self._with_head(fresh), train, test_ids, steps, work)
         labels = [passage.label for passage in train]
         with self.progress.phase("evaluate"):
-            views = counting_rules.counted(self.encoder, train, examples.heldout, self.context)  # type: ignore[arg-type]
+            views = counting_rules.counted(self.encoder, train, examples.heldout, self.context)
             counted = counting_rules.counting(examples.problem, views, labels, len(examples.labels))
         return {"naive_bayes": counted, "from_scratch": scratch}
-
-    def prefer(self, out: Path, reports: Path, work: Path) -> Report:
-        """Tune on pairs of a better and a worse answer, judge before and after, save."""
-        examples, refused, pad = self.choice.examples, self.choice.refused, self.encoder.pad
-        rows: tuple[Any, Any] = examples.train, examples.heldout
-        pairs, learned = preferences.encoded(rows[0], self.encoder, self.context, refused)
-        tested, places = preferences.encoded(rows[1], self.encoder, self.context, refused)
-        preferences.refuse_same(Path(self.params.data), pairs, tested, refused)
-        prompts, shown = [pair.prompt for pair in tested[:EXAMPLES]], [rows[1][place] for place in places]
-        with self.progress.phase("evaluate"):
-            before_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
-            answers = [self._written(prompts)]
-
-        def evaluate(step: int) -> dict[str, float]:
-            after_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
-            return {"heldout_accuracy": float(preferences.wins(after_N2.numpy()).mean())}
-
-        model, batches, objective = self.training()
-        result = self._train(model, batches, objective, evaluate, work)
-        self._merge_lora(self.model, out)
-        self.model.eval()
-        with self.progress.phase("evaluate"):
-            after_N2 = preferences.all_log_probabilities(self.model, tested, self.numerics, pad)
-            answers.append(self._written(prompts))
-        self._save(result, out, conversation(shown[0].prompt), shown[0].chosen)
-        judged = before_N2.numpy(), after_N2.numpy()
-        scores = finetune_report.PreferenceScores(shown, *judged, objective.beta, len(pairs))
-        choice = replace(self.choice, examples=replace(examples, train=[rows[0][at] for at in learned], heldout=shown))
-        return finetune_report.prefer(choice, result, scores, answers, self.context, reports)
 
     def _save(self, result: TrainResult, out: Path, prompt: str, answer: str) -> None:
         """Write a model that answers, with an example for `greenhouse chat`; a row of one's own never leaves."""
@@ -316,7 +313,7 @@ class Job:
         tuning |= {"skipped_batches": result.skipped} if result.skipped else {}
         return self.base_facts | {"task": task, "finetuning": tuning}
 
-    def _answers(self, pairs: Any, form: instruct.Format) -> list[str]:
+    def _answers(self, pairs: Sequence[PromptPair], form: instruct.Format) -> list[str]:
         """The model's own answers to prompts of a form."""
         room = self.context - min(ANSWER_TOKENS, self.context // 3)
         texts = self._written([form.prompt(pair, room) for pair in pairs])

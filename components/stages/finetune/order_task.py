@@ -11,7 +11,7 @@ LEAST = 8
 LABELS = ["in order", "swapped"]
 
 
-def draw(draw: Draw) -> Examples:
+def draw(draw: Draw) -> Examples[Passage]:
     """Passages, about half of them with their halves swapped.
 
     Raises:

@@ -52,10 +52,9 @@ def choice_of(branch: Branch, path: Path, kind: Kind, rows: Split, encoder: AnyE
     if branch == "instruct":
         return _chats(task, path, rows, encoder, context)
     if branch == "prefer":
-        train: Any = rows.train
         heldout: Any = zip(rows.heldout, rows.clusters, strict=True)
         tested = [replace(row, cluster=cluster) for row, cluster in heldout]
-        return Choice(task, Examples(train, tested, [], _note(rows)), [], path.name, list(rows.refused))
+        return Choice(task, Examples(rows.train, tested, [], _note(rows)), [], path.name, list(rows.refused))
     return _texts(task, path, PROBLEMS[kind], rows, encoder, context)
 
 

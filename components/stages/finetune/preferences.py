@@ -29,6 +29,7 @@ from components.params import Finetune, Numerics
 from components.stages.finetune.instruct import STEP, neighbours
 from components.stages.finetune.task_selection import Choice, FinetuneTask
 from components.synthetic import curriculum
+from components.tokens.hub_encoder import AnyEncoder
 from components.tokens.tokenizer import PAD
 from components.training import numerics as floats
 from components.training.objectives import IGNORE, Batch
@@ -99,35 +100,31 @@ class EncodedPair:
         return len(self.prompt) + max(len(self.chosen), len(self.rejected))
 
 
-def encoded(
-    rows: Sequence[Preference], encoder: Any, context: int, refused: list[Refused]
-) -> tuple[list[EncodedPair], list[int]]:
-    """Pairs that fit the context, and their places in `rows`; the others are added to `refused`."""
-    form, pairs, places = encoder.chat, list[EncodedPair](), list[int]()
-    for place, row in enumerate(rows):
-        prompt, _ = encode(row.prompt, encoder, ask=True)
-        texts = [text.strip() if form.strips else text for text in (row.chosen, row.rejected)]
-        chosen, rejected = ([*encoder.encode(text), form.end] for text in texts)
-        pair = EncodedPair(prompt, chosen, rejected)
-        if len(pair) > context + 1:
-            refused.append(Refused(row.where, "longer than the context", f"{len(pair)} tokens of {context}"))
-        else:
-            pairs.append(pair)
-            places.append(place)
-    return pairs, places
+def encoded(row: Preference, encoder: AnyEncoder) -> EncodedPair:
+    """The ids of a pair."""
+    form = encoder.chat
+    prompt, _ = encode(row.prompt, encoder, ask=True)
+    texts = [text.strip() if form.strips else text for text in (row.chosen, row.rejected)]
+    return EncodedPair(prompt, *([*encoder.encode(text), form.end] for text in texts))
 
 
-def refuse_same(
-    path: Path, pairs: Sequence[EncodedPair], tested: Sequence[EncodedPair], refused: list[Refused]
-) -> None:
-    """Refuse pairs that teach nothing.
+def that_fit(choice: Choice, path: Path, encoder: AnyEncoder, context: int) -> Choice:
+    """The choice without pairs that are longer than the context, which are refused.
 
     Raises:
-        UserError: none is left to train on or to judge by, or all are the same.
+        UserError: none is left to train on or to judge by.
     """
-    refuse_empty(path, pairs and tested, refused)
-    if len({(*pair.prompt, -1, *pair.chosen, -1, *pair.rejected) for pair in pairs}) == 1:
-        raise UserError(f"finetune.prefer.data = {path}: all rows are the same; give different ones")
+    refused = list(choice.refused)
+
+    def kept(rows: Sequence[Preference]) -> list[Preference]:
+        sizes = [len(encoded(row, encoder)) for row in rows]
+        refused.extend(Refused(row.where, "longer than the context", f"{size} tokens of {context}")
+                       for row, size in zip(rows, sizes, strict=True) if size > context + 1)  # fmt: skip
+        return [row for row, size in zip(rows, sizes, strict=True) if size <= context + 1]
+
+    train, heldout = kept(choice.examples.train), kept(choice.examples.heldout)
+    refuse_empty(path, train and heldout, refused)
+    return replace(choice, examples=replace(choice.examples, train=train, heldout=heldout), refused=refused)
 
 
 # -- training ----------------------------------------------------------------------------------------------------------

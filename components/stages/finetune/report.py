@@ -1,11 +1,10 @@
 """The reports of the branches that tune on answers, and what all share: metrics with intervals, learning curves."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,32 +29,22 @@ CHOSEN = {"prompt": "prompt", "answer": "chosen", "rejected": "rejected", "befor
 """Key of details/examples.json -> title in the report, where one answer is right and where one of two is better."""
 
 
-@dataclass(frozen=True)
-class WrittenAnswers:
-    """Held-out pairs and what the model wrote for them before and after tuning."""
-
-    pairs: Sequence[PromptPair]
-    before: Sequence[str]
-    after: Sequence[str]
-
-    def rows(self) -> list[dict[str, str]]:
-        """Rows of details/examples.json."""
-        return [
-            {"prompt": asked(pair), "answer": pair.answer, "before": old, "after": new}
-            for pair, old, new in zip(self.pairs, self.before, self.after, strict=True)
-        ]
+Scored = TypeVar("Scored")
+Judged = tuple[Scored, Sequence[str]]
+"""Scores of a model on the held-out examples, and what it writes for the first of them."""
 
 
 def instruct(
     choice: Choice,
     result: TrainResult,
-    before: InstructionScores,
-    after: InstructionScores,
-    shown: WrittenAnswers,
+    judged_before: Judged[InstructionScores],
+    judged_after: Judged[InstructionScores],
     context: int,
     reports: Path,
 ) -> Report:
     """Write plots and details under `reports` and return the report of instruction tuning."""
+    (before, old), (after, new) = judged_before, judged_after
+    pairs: list[PromptPair] = choice.examples.heldout
     gain = ratio((before.bits - after.bits).tolist(), after.num_bytes.tolist(), after.clusters, strata=after.strata)
     metrics = {"heldout_pairs": float(len(after.bits)), "train_pairs": float(len(choice.examples.train))}
     bits = {"before": Baseline("before tuning", before.bits_per_byte.value, gain, needs_model=True)}
@@ -63,7 +52,7 @@ def instruct(
     scored = [score_of(choice, "answer_bits_per_byte", after.bits_per_byte, bits, unit="bits", better="lower")]
     rules: dict[str, Baseline] = {}
     if before.choice is not None and after.choice is not None:
-        overlap = overlap_right(choice.examples.heldout)  # type: ignore[arg-type]
+        overlap = overlap_right(pairs)
         over = {name: after.over_choices(after.right - other, paired=True).within(-1, 1)
                 for name, other in (("before", before.right), ("overlap", overlap))}  # fmt: skip
         rules = {
@@ -75,7 +64,6 @@ def instruct(
         metrics["heldout_choices"] = float(len(after.right))
         scored.insert(0, score_of(choice, "choice_accuracy", after.choice, rules))
     metrics |= of_training(result)
-    pairs: Any = choice.examples.heldout
     judged: dict[str, Sequence[object]] = {"stratum": after.strata, "bytes": after.num_bytes.tolist()}
     judged |= {f"bits_{when}": scores.bits.tolist() for when, scores in (("before", before), ("after", after))}
     judged |= {f"right_{when}": scores.right.tolist() for when, scores in (("before", before), ("after", after))}
@@ -95,33 +83,39 @@ def instruct(
     )
     page.show("score before after shared_letters", scores, caption)
     page.say(f"Tuning saves {interval_of(gain)} bits per byte on the same answers (paired).", known_answers(choice))
-    _written(page, shown.rows(), ONE_RIGHT, reports, SHOWN_CHARS)
+    shown = [
+        {"prompt": asked(pair), "answer": pair.answer, "before": first, "after": last}
+        for pair, first, last in zip(pairs, old, new, strict=False)
+    ]
+    _written(page, shown, ONE_RIGHT, reports, SHOWN_CHARS)
     return Report(metrics, page.markdown, facts_of(choice, context, scored))
 
 
-@dataclass(frozen=True)
-class PreferenceScores:
-    """Held-out pairs, and the log-probabilities of their answers (N, 2; chosen, rejected) before and after tuning."""
-
-    rows: Sequence[Preference]
-    before_N2: np.ndarray
-    after_N2: np.ndarray
-    beta: float
-    num_train: int
-
-
 def prefer(
-    choice: Choice, result: TrainResult, scores: PreferenceScores, answers: list[list[str]], context: int, reports: Path
+    choice: Choice,
+    result: TrainResult,
+    judged_before: Judged[np.ndarray],
+    judged_after: Judged[np.ndarray],
+    beta: float,
+    context: int,
+    reports: Path,
 ) -> Report:
-    """Write plots and details under `reports` and return the report of preference tuning."""
-    rows, clusters = scores.rows, [row.cluster or row.where for row in scores.rows]
+    """Write plots and details under `reports` and return the report of preference tuning.
+
+    Args:
+        judged_before, judged_after: log-probabilities of the held-out answers, (N, 2; chosen, rejected).
+        beta: of the loss.
+    """
+    (before_N2, old), (after_N2, new) = judged_before, judged_after
+    rows: list[Preference] = choice.examples.heldout
+    clusters = [row.cluster or row.where for row in rows]
     length_N2 = np.array([[len(row.chosen), len(row.rejected)] for row in rows], dtype=np.float64)
-    own = wins(scores.after_N2)
+    own = wins(after_N2)
     accuracy = ratio(own.tolist(), None, clusters).within(0, 1)
-    metrics = {"heldout_pairs": float(len(rows)), "train_pairs": float(scores.num_train)}
+    metrics = {"heldout_pairs": float(len(rows)), "train_pairs": float(len(choice.examples.train))}
     table, rules = [("this model", interval_of(accuracy), "")], {"chance": Baseline("guessing", 0.5)}
     for key, title, name, values_N2 in (
-        ("before", "the model before tuning", "before tuning", scores.before_N2),
+        ("before", "the model before tuning", "before tuning", before_N2),
         ("longer", "the longer answer", "longer answer", length_N2),
     ):
         gain = ratio((own - wins(values_N2)).tolist(), None, clusters, paired=True).within(-1, 1)
@@ -130,9 +124,9 @@ def prefer(
         table.append((title, interval_of(other), interval_of(gain)))
     metrics |= beside("accuracy", accuracy, rules)
     margins = {name: ratio((logp[:, 0] - logp[:, 1]).astype(float).tolist(), None, clusters)
-               for name, logp in (("before", scores.before_N2), ("after", scores.after_N2))}  # fmt: skip
-    moved_N2 = (scores.after_N2 - scores.before_N2).astype(float)
-    reward = ratio((scores.beta * (moved_N2[:, 0] - moved_N2[:, 1])).tolist(), None, clusters)
+               for name, logp in (("before", before_N2), ("after", after_N2))}  # fmt: skip
+    moved_N2 = (after_N2 - before_N2).astype(float)
+    reward = ratio((beta * (moved_N2[:, 0] - moved_N2[:, 1])).tolist(), None, clusters)
     chosen = ratio(moved_N2[:, 0].tolist(), None, clusters)
     metrics |= numbers("margin_nats", margins["after"]) | {"margin_nats/before": margins["before"].value}
     metrics |= numbers("reward_margin", reward) | numbers("chosen_change_nats", chosen)
@@ -140,7 +134,7 @@ def prefer(
     judged = {
         f"log_probability_{what}_{when}": values_N2[:, place].tolist()
         for place, what in enumerate(("chosen", "rejected"))
-        for when, values_N2 in (("before", scores.before_N2), ("after", scores.after_N2))
+        for when, values_N2 in (("before", before_N2), ("after", after_N2))
     }
     prompts = [conversation(row.prompt) for row in rows]
     write_heldout(reports, clusters, judged, prompts, [row.where for row in rows])
@@ -156,8 +150,8 @@ def prefer(
         f"{interval_of(chosen)} nats: where that is negative, both answers lost."
     )
     shown = [
-        {"prompt": prompt, "answer": row.chosen, "rejected": row.rejected, "before": old, "after": new}
-        for prompt, row, old, new in zip(prompts, rows, *answers, strict=False)
+        {"prompt": prompt, "answer": row.chosen, "rejected": row.rejected, "before": first, "after": last}
+        for prompt, row, first, last in zip(prompts, rows, old, new, strict=False)
     ]
     _written(page, shown, CHOSEN, reports)
     scored = [score_of(choice, "accuracy", accuracy, rules), score_of(choice, "reward_margin", reward, {}, unit="nats")]
@@ -249,7 +243,7 @@ def num_known_answers(choice: Choice) -> int:
     """Held-out answers of one's own rows that are training answers too."""
     if choice.chats or not choice.rows:  # a chat has more answers than the one of its pair
         return choice.known_answers
-    sides: Any = (choice.examples.train, choice.examples.heldout)
+    sides = choice.examples.train, choice.examples.heldout
     train, heldout = ([row.chosen if isinstance(row, Preference) else row.answer for row in side] for side in sides)
     return num_known(train, heldout)
 

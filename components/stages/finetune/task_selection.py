@@ -23,7 +23,7 @@ class FinetuneTask:
 
     name: str
     title: str
-    draw: Callable[[Draw], Examples] | None = None
+    draw: Callable[[Draw], Examples[Any]] | None = None
 
 
 TASKS: dict[str, tuple[FinetuneTask, ...]] = {
@@ -53,7 +53,7 @@ class Choice:
     """
 
     task: FinetuneTask
-    examples: Examples
+    examples: Examples[Any]
     skipped: list[dict[str, str]]
     rows: str = ""
     refused: list[Refused] = field(default_factory=list)
@@ -84,11 +84,10 @@ def choose(branch: Branch, name: str, draw: Draw) -> Choice:
     raise UserError(f"finetune.{branch}.task = {name}: {skipped[-1]['reason']}; {others}")
 
 
-def _with_clusters(examples: Examples) -> Examples:
+def _with_clusters(examples: Examples[Any]) -> Examples[Any]:
     """The examples; where all held-out ones are of one work, each stands for itself, and the note says so."""
-    found: list[Any] = list(examples.heldout)
-    if len({one.cluster for one in found}) > 1:
+    if len({one.cluster for one in examples.heldout}) > 1:
         return examples
-    heldout = [replace(one, cluster=f"{one.cluster}/{index}") for index, one in enumerate(found)]
+    heldout = [replace(one, cluster=f"{one.cluster}/{index}") for index, one in enumerate(examples.heldout)]
     note = "All held-out examples are of one work, so intervals speak of that work alone."
     return replace(examples, heldout=heldout, note=f"{examples.note} {note}".strip())

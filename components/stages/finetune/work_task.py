@@ -16,7 +16,7 @@ MOST_CLASSES = 8
 TEST_SHARE = 0.2
 
 
-def draw(draw: Draw) -> Examples:
+def draw(draw: Draw) -> Examples[Passage]:
     """Passages of the largest works.
 
     Raises:

@@ -196,6 +196,13 @@ def test_rows_that_are_all_alike_are_refused() -> None:
             split(rows, Path("rows"), None, 1000, seed=1)
 
 
+def test_training_rows_that_are_all_alike_are_refused() -> None:
+    """Though the held-out ones are not: so few are trained on that none is of the other class."""
+    rows: list[Row] = [Labelled(chat(n).text, "ab"[n % 60 == 0], f"line {n}") for n in range(240)]
+    with pytest.raises(UserError, match=r"all rows are of the class 'a'; give .* left out: .*unseen"):
+        split(examples(rows, "label"), Path("rows"), None, 8, seed=1)
+
+
 def test_classes_of_one_row_are_trained_on() -> None:
     rows: list[Row] = [Labelled(chat(number).text, "ab"[number % 2], str(number)) for number in range(60)]
     rows += [Labelled(chat(number).text, f"rare {number}", str(number)) for number in range(60, 90)]

@@ -94,12 +94,6 @@ class Spec:
     name: str
     revision: str
 
-    @classmethod
-    def of(cls, entry: str) -> "Spec":
-        """Parse an entry, whose form params check."""
-        name, _, revision = entry.partition("@")
-        return cls(name, revision)
-
     @property
     def folder(self) -> Path | None:
         """The folder of a YAML file, in which its data must lie."""
@@ -119,7 +113,7 @@ def known(entries: Sequence[str], root: Path = Path()) -> tuple[list[Spec], Any]
             "evaluate.tasks needs the package lm_eval: pip install -c constraints.txt -e '.[lm-eval]'"
         ) from None
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    specs = [Spec.of(entry) for entry in entries]
+    specs = [Spec(*entry.partition("@")[::2]) for entry in entries]  # params check their form
     manager = TaskManager(include_defaults=any(spec.folder is None for spec in specs))
     for spec in specs:
         if spec.folder is None and spec.name not in manager.all_tasks:

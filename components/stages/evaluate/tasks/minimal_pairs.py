@@ -42,7 +42,7 @@ def _score(
     """Append and report the pairs; returns each phenomenon's score."""
     model = context.causal
     sentences = [model.encode(text)[: model.context + 1] for pair in scored for text in (pair.good, pair.bad)]
-    hits = _hits([float(scores.logp.sum()) for scores in model.score(sentences)])
+    hits = _hits([scores.total for scores in model.score(sentences)])
     ngrams = {name: context.ngram(order) for order, name in ((1, "unigram model"), (2, "bigram model"))}
     rules = {name: _hits([float(ngram.logp(ids).sum()) for ids in sentences]) for name, ngram in ngrams.items()}
     rule, baselines = best_rule(rules)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,21 +9,21 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score
 from transformers.loss.loss_utils import ForSequenceClassificationLoss
 
-from components.core.errors import UserError
-from components.instruction_pairs.examples import Examples, Passage, ProblemType
+from components.instruction_pairs.examples import Passage
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import ModelShape
 from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.classify import (
     PassageBatches,
-    check_classes,
     classifier_scores,
     encoded,
     first_of_each,
+    indicators,
     loss,
     padded,
     targets_of,
+    truth_of,
 )
 from components.tokens.tokenizer import PAD, Encoder, train_bpe
 from components.training.objectives import Batch
@@ -42,8 +41,8 @@ def test_verdict_agrees_with_scikit_learn() -> None:
     asked = passages(120, 30)
     truth = [passage.label for passage in asked]
     rng = np.random.default_rng(2)
-    predicted = np.where(rng.random(120) < 0.6, truth, rng.integers(0, 3, 120))
-    found = classifier_scores(predicted, asked, 3)
+    predicted = np.where(rng.random(120) < 0.6, truth, rng.integers(0, 3, 120)).tolist()
+    found = classifier_scores(indicators(predicted, 3), asked)
     assert found.accuracy.value == pytest.approx(accuracy_score(truth, predicted))
     assert found.macro_f1.value == pytest.approx(f1_score(truth, predicted, average="macro"))
     assert found.confusion.sum() == 120
@@ -56,15 +55,15 @@ def test_verdict_agrees_with_scikit_learn() -> None:
 def test_a_class_that_is_never_named_counts_zero() -> None:
     asked = passages(60, 20)
     truth = [passage.label for passage in asked]
-    predicted = np.zeros(60, int)
+    predicted = [0] * 60
     expected = f1_score(truth, predicted, average="macro", zero_division=0)
-    assert classifier_scores(predicted, asked, 3).macro_f1.value == pytest.approx(expected)
+    assert classifier_scores(indicators(predicted, 3), asked).macro_f1.value == pytest.approx(expected)
 
 
 def test_a_perfect_score_still_has_an_interval() -> None:
     for clusters, low in ((5, 0.47), (60, 0.93)):
         asked = passages(60, clusters)
-        found = classifier_scores(np.array([passage.label for passage in asked]), asked, 3).accuracy
+        found = classifier_scores(truth_of(asked, 3), asked).accuracy
         assert found.value == found.high == 1.0
         assert found.low is not None
         assert low < found.low < 0.95
@@ -72,7 +71,7 @@ def test_a_perfect_score_still_has_an_interval() -> None:
 
 def test_one_document_gives_no_interval() -> None:
     asked = passages(20, 1)
-    found = classifier_scores(np.zeros(20, int), asked, 3)
+    found = classifier_scores(indicators([0] * 20, 3), asked)
     assert found.accuracy.low is None
     assert (found.macro_f1.low, found.macro_f1.high) == (None, None)
     assert found.macro_f1.variance == "no interval: 1 groups of items, at least 5 are needed"
@@ -84,7 +83,7 @@ def test_several_classes_agree_with_scikit_learn() -> None:
     said_NK[:50] = truth_NK[:50]
     asked = [Passage("", tuple(np.flatnonzero(row).tolist()), str(row_number % 20))
              for row_number, row in enumerate(truth_NK)]  # fmt: skip
-    found = classifier_scores(said_NK, asked, 4)
+    found = classifier_scores(said_NK, asked)
     assert found.accuracy.value == pytest.approx(accuracy_score(truth_NK, said_NK))
     assert found.macro_f1.value == pytest.approx(f1_score(truth_NK, said_NK, average="macro"))
     assert found.confusion.diagonal().tolist() == (truth_NK & said_NK).sum(0).tolist()
@@ -107,19 +106,6 @@ def test_the_losses_are_those_of_transformers() -> None:
         config = SimpleNamespace(problem_type=problem, num_labels=num_labels)
         theirs = ForSequenceClassificationLoss(targets, model(ids_BT), config)
         torch.testing.assert_close(loss(model, batch) / batch.num_targets, theirs)
-
-
-@pytest.mark.parametrize(
-    ("problem", "labels", "says"),
-    [
-        ("multi_label_classification", [(0, 1), (0, 1)], "all training texts have the same labels"),
-        ("single_label_classification", [0, 0], "no training example is of the class 'b'"),
-    ],
-)
-def test_examples_that_teach_nothing_are_refused(problem: ProblemType, labels: list[Any], says: str) -> None:
-    train = [Passage(f"text {number}", label, "") for number, label in enumerate(labels)]
-    with pytest.raises(UserError, match=says):
-        check_classes(Examples(train, train, ["a", "b"], problem=problem))
 
 
 def test_batches_are_a_function_of_seed_and_number() -> None:

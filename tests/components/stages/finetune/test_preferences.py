@@ -1,6 +1,7 @@
 """DPO: the pairs are right against wrong, the loss is the paper's, and what teaches nothing is named."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,13 @@ import torch.nn.functional as F
 
 from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter
-from components.finetuning_data.rows import Message, Preference, Refused
+from components.finetuning_data.rows import Message, Preference
+from components.instruction_pairs.examples import Examples
 from components.params import Numerics, Prefer
 from components.stages.finetune import preferences
 from components.stages.finetune.own_rows import choose_rows
 from components.stages.finetune.preferences import DPOLoss, EncodedPair, PreferenceBatches, batch_of, right_and_wrong
-from components.stages.finetune.task_selection import Choice
+from components.stages.finetune.task_selection import Choice, FinetuneTask
 from components.synthetic import curriculum
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
 from components.training.objectives import IGNORE
@@ -87,16 +89,15 @@ def test_pairs_are_chats_and_those_that_do_not_fit_are_named(tmp_path: Path) -> 
     encoder = Encoder(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str())
     rows = [Preference((Message("user", "Why?"),), "So.", "No " * 60, "a line 1"),
             Preference((Message("user", "Why?"),), "So.", "No", "a line 2")]  # fmt: skip
-    refused: list[Refused] = []
-    [pair], places = preferences.encoded(rows, encoder, 40, refused)
+    choice = Choice(FinetuneTask("rows", "rows"), Examples(rows, rows[1:]), [])
+    fitting = preferences.that_fit(choice, tmp_path, encoder, 40)
+    assert fitting.examples == Examples(rows[1:], rows[1:])
+    assert [(one.where, one.reason) for one in fitting.refused] == [("a line 1", "longer than the context")]
+    pair = preferences.encoded(rows[1], encoder)
     assert pair.prompt == [END_OF_TEXT, USER, *encoder.encode("Why?"), ASSISTANT]
     assert pair.chosen == [*encoder.encode("So."), END]
-    assert places == [1]
-    assert [(one.where, one.reason) for one in refused] == [("a line 1", "longer than the context")]
     with pytest.raises(UserError, match="1 x longer than the context"):
-        preferences.refuse_same(tmp_path, [], [pair], refused)
-    with pytest.raises(UserError, match="all rows are the same"):
-        preferences.refuse_same(tmp_path, [pair, pair], [pair], [])
+        preferences.that_fit(replace(choice, examples=Examples(rows[:1], rows[1:])), tmp_path, encoder, 40)
 
 
 def test_rows_of_another_kind_or_without_an_answer_are_refused(tmp_path: Path) -> None:

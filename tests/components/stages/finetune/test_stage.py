@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,12 @@ from components.core.files import read_json
 from components.core.progress import Progress
 from components.core.report import Report
 from components.corpus.corpus import CorpusWriter, read_corpus
-from components.instruction_pairs.examples import Examples, Passage
 from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import Classify, Finetune, Instruct, ModelShape, Numerics, Prefer
 from components.scores import as_scores
 from components.stages.finetune import source_task
-from components.stages.finetune.classify import check_classes
 from components.stages.finetune.example_selection import select
 from components.stages.finetune.stage import finetune
 from components.tokens.hub_encoder import encoder_of
@@ -367,14 +364,6 @@ def test_bad_input_is_explained(place: Path, tmp_path: Path) -> None:
     common = {"train": place / "train", "heldout": place / "heldout", "numerics": NUMERICS, **folders}
     with pytest.raises(UserError, match="holds no causal model; give the one that pretrain@causal wrote"):
         finetune(branch="instruct", base=place / "masked", params=PARAMS["instruct"], **common)  # type: ignore[arg-type]
-    passages = [Passage(f"text {label}", label, "") for label in (0, 1, 0)]
-    for train, labels, says in (
-        (passages, ["a", "b", "c"], "no training example is of the class 'c'"),
-        (passages[:1], ["a"], "all rows are of the class 'a'"),
-        ([replace(one, text="x") for one in passages], ["a", "b"], "all training texts are the same"),
-    ):
-        with pytest.raises(UserError, match=says):
-            check_classes(Examples(train, [], labels))
     with pytest.raises(UserError, match=r"finetune.instruct.task = heading: .* set it to auto"):
         run(place, tmp_path / "heading", "instruct", Instruct(**FAST | {"task": "heading"}))
     with pytest.raises(ValueError, match="task"):

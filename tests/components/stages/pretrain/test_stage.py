@@ -18,6 +18,7 @@ from components.core.report import Report
 from components.model import export
 from components.params import Pretrain
 from components.stages.pretrain.stage import pretrain
+from components.training import likelihood
 from tests.components.small_corpus import NUMERICS, small, write_tokens
 from tests.recorder import Recorder
 
@@ -54,7 +55,11 @@ def test_a_run_learns_and_repeats_to_the_byte(objective: str, tokens: Path, tmp_
     assert str(tmp_path) not in text + json.dumps(facts)
 
 
-def test_it_can_be_stopped_between_batches_of_the_final_exam(tokens: Path, tmp_path: Path) -> None:
+def test_it_can_be_stopped_between_batches_of_the_final_exam(
+    tokens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(likelihood, "BATCH_TOKENS", 64)
+
     def second_look(seen: Recorder) -> bool:
         return seen.current == "examine" and seen.checks["examine"] == 2
 
