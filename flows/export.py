@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from components.core.errors import UserError
-from components.core.files import write_json, write_text
+from components.core.files import move, write_json
 from components.params import FURTHER
 from components.studies.withdrawn import withdrawn
 from flows.system import dvc, paths
+from flows.system.work_folder import sole_writer
 
 WRITERS_OF_TEXT = ("pretrain@causal", "finetune@instruct", *(f"finetune@{name}" for name in FURTHER))
 """Stages whose models llama.cpp runs."""
@@ -66,26 +67,19 @@ def metadata(answers: Any) -> dict[str, str]:
 # -- the hub -----------------------------------------------------------------------------------------------------------
 
 
-def write_folder(one: Any, model: str, answers: Any, folder: Path, exact: bool = True) -> None:
-    """Copy a model to a new folder, with README.md, ATTRIBUTION.md and card.json beside it.
-
-    Args:
-        exact: its files byte for byte, to be compared by their hashes; else without a row of one's own.
-
-    Raises:
-        UserError: an exact copy would hold a row of one's own, as models of earlier versions do.
-    """
+def write_folder(one: Any, model: str, answers: Any, folder: Path) -> None:
+    """Copy a model to a new folder, without a row of one's own, with README.md, ATTRIBUTION.md and card.json."""
     from components.stages.account.model_card import write_card
 
     copy_model(one, model, folder)
-    leave_own_row_out(folder / "greenhouse.json", model if exact else "")
+    leave_own_row_out(folder / "greenhouse.json", "")
     write_card(answers, folder)
     check_card(folder)
 
 
 def leave_own_row_out(path: Path, exact: str) -> None:
     """Take an example from rows of one's own out of a copy's facts; of the model `exact`, if named, refuse it."""
-    from components.core.files import read_json, write_json
+    from components.core.files import read_json
     from components.stages.account.summary import without_own_row
 
     facts = read_json(path)
@@ -159,20 +153,18 @@ def check_push(repository: str) -> None:
 
 
 def write_signed(model: str, at: str, key: Path, owner: Path | None, folder: Path) -> None:
-    """Write the folder of a model; nothing is left of one that could not be finished.
+    """Write the signed folder of a model. It is built in a work folder: nothing is beside `folder`, whenever it ends.
 
     Raises:
         UserError: no such model, a folder that exists, a key that cannot sign, a part of the extra that is missing.
     """
-    from components.studies.attestation.documents import documents
+    from components.studies.attestation.renderings import differences, write_renderings
     from flows.tracking.attestation import claims_of, owner_fields, with_its_files
     from flows.tracking.model_origin import choose, names_of
-    from flows.tracking.signature import signing, words
-    from flows.tracking.signed_folder import PROOF, this_version, validated
+    from flows.tracking.signature import signing
 
     sign = signing(key)
-    if folder.exists():
-        raise UserError(f"{folder}: exists already; name a new folder")
+    raise_if_not_writable(folder)
     one, stage = choose(model, at)
     if one.kind == "workspace":
         dvc.raise_if_damaged([name for name in one.lock if name in dvc.graph()])
@@ -180,47 +172,40 @@ def write_signed(model: str, at: str, key: Path, owner: Path | None, folder: Pat
     raise_if_withdrawn(one, name)
     if f"models/{name}" not in one.outputs():
         raise UserError(f"{one.name}: no models/{name} there; run the pipeline first")
-    names = names_of(one, name)
-    claims = claims_of(one, stage, names, stated)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.")
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({words(error)}); name another folder") from None
-    with temporary as aside:
-        whole = Path(aside) / folder.name
-        write_folder(one, name, claims.answers, whole)
-        if not any(whole.glob("*.safetensors")):
-            raise UserError(f"{one.name}: the weights of models/{name} are neither here nor in DVC's cache; `dvc pull` "
-                            "gets them from a remote, the pipeline makes them again")  # fmt: skip
-        formats: dict[str, str] = {}
-        for file, content in documents(claims).items():
-            write_json(whole / PROOF / file, content)
-            formats[file] = validated(file, whole / PROOF / file)
-        index = {"model": name, "greenhouse": this_version(), "documents": formats}
-        write_json(whole / PROOF / "index.json", index)
-        sign(whole)
-        whole.rename(folder)
+    claims = claims_of(one, stage, names_of(one, name), stated)
+    if not any(file.endswith(".safetensors") for file in claims.files):
+        raise UserError(f"{one.name}: the weights of models/{name} are neither here nor in DVC's cache; `dvc pull` "
+                        "gets them from a remote, the pipeline makes them again")  # fmt: skip
+    work = paths.WORK / "signed" / claims.md5
+    with sole_writer(work):
+        shutil.rmtree(work / "made", ignore_errors=True)  # of an export that was killed
+        whole = work / "made" / folder.name
+        try:
+            copy_model(one, name, whole)
+            leave_own_row_out(whole / "greenhouse.json", name)
+            write_renderings(claims, whole)
+            check_card(whole)
+            if wrong := differences(whole, claims):
+                raise UserError(f"{one.name}: changed while it was copied ({wrong[0]}); export it again")
+            sign(whole)
+            move(whole, folder)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
 
 
-def write_sbom(path: Path) -> str:
-    """Write the bill of what is installed; how it was validated.
+def raise_if_not_writable(target: Path) -> None:
+    """Refuse a target that exists or cannot be made, before anything is worked out.
 
     Raises:
-        UserError: it cannot be written, or the extra is not installed.
+        UserError: as said.
     """
-    from flows.tracking.signature import EXTRA, words
-    from flows.tracking.signed_folder import validated
-
+    if target.exists():
+        raise UserError(f"{target}: exists already; name another with --out, or remove it")
     try:
-        from flows.tracking.sbom import sbom
-    except ImportError:
-        raise UserError(EXTRA) from None
-    try:
-        write_text(path, sbom())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=target.parent).close()
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({words(error)}); name another file") from None
-    return f"{path}: {validated('sbom.cdx.json', path)}"
+        raise UserError(f"{target}: cannot be written ({error.strerror}); name another place with --out") from None
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -247,8 +232,6 @@ def write(model: str, at: str, form: str, out: str, repository: str) -> None:
             raise UserError(f"{model}: llama.cpp writes text, and this model reads it; export causal or instruct, or "
                             "this one with --to hub")  # fmt: skip
         library()
-    if target.exists():
-        raise UserError(f"{target}: exists already; name another with --out, or remove it")
     # A path of this machine says nothing to others: the card names the folder, or where it is sent.
     answers = collect(one, stage, repository or f"./{target.name}")
     licence = answers.licence if isinstance(answers.licence, str) else ""
@@ -256,15 +239,11 @@ def write(model: str, at: str, form: str, out: str, repository: str) -> None:
         raise UserError(
             "account.licence is empty: write into params.yaml under which licence you publish, run the account stage"
         )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=target.parent).close()
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror}); name another place with --out") from None
+    raise_if_not_writable(target)
     if form == "gguf":
         write_file(one, name, answers, target)
     else:
-        write_folder(one, name, answers, target, exact=False)
+        write_folder(one, name, answers, target)
     files = [target] if target.is_file() else sorted(path for path in target.rglob("*") if path.is_file())
     for path in files:
         print(f"{path.stat().st_size / 1e6:9.2f} MB  {path}")
@@ -286,7 +265,6 @@ def export(
     push: str = "",
     key: Path | None = None,
     owner: Path | None = None,
-    sbom: Path | None = None,
 ) -> None:
     """A model in the form that others open: a GGUF file for llama.cpp, a folder for the Hugging Face hub, or signed.
 
@@ -294,17 +272,16 @@ def export(
     greenhouse export instruct --to hub                     exports/instruct: the model with its card
     greenhouse export instruct --to hub --push owner/name   the same, sent to a private repository of the hub
     greenhouse export greenhouse-instruct-2@champion --to gguf --out model.gguf
-    greenhouse export instruct --to signed --key KEY --out FOLDER     the model with signed documents of recorded facts
-    greenhouse export --sbom FILE                           a CycloneDX 1.7 SBOM of all that is installed here
+    greenhouse export instruct --to signed --key KEY --out FOLDER     the model with what is recorded of it, signed
 
     MODEL is what `greenhouse card` takes, with the same `--at`. Nothing leaves this machine without `--push`. GGUF
     holds causal models only, in float32; chat template, control tokens, licence and the whole card are in its metadata.
 
     A signed folder loads in `transformers`; model.sig is its OMS signature (OpenSSF Model Signing), over all its files.
-    In proof/ lie SLSA provenance, the gate's verdict and the last rebuild as in-toto test results, a CycloneDX 1.7
-    ML-BOM with intervals and energy, a summary of the training content, and a Croissant description. No field is typed
-    in by hand, but for what only the owner knows (--owner): docs/answering.md. `greenhouse verify FOLDER` checks it.
-    A key pair: openssl ecparam -name prime256v1 -genkey -noout -out KEY; openssl ec -in KEY -pubout -out KEY.pub
+    card.json holds all that is claimed: the five answers and what they were taken from; README.md, a CycloneDX 1.7
+    ML-BOM, SLSA provenance and a summary of the training content are made of it. No field is typed in by hand, but for
+    what only the owner knows (--owner): docs/answering.md. `greenhouse verify FOLDER` checks it. A key pair:
+    openssl ecparam -name prime256v1 -genkey -noout -out KEY; openssl ec -in KEY -pubout -out KEY.pub
 
     Args:
         model: causal, masked, instruct, prefer, classify, or name@alias.
@@ -314,13 +291,9 @@ def export(
         push: OWNER/NAME: send the folder to the Hugging Face hub.
         key: your private key, for a signed folder.
         owner: YAML with what only the owner knows, for a signed folder.
-        sbom: only write an SBOM of what is installed, to this file.
     """
-    if sbom:
-        print(write_sbom(sbom))
-        return
     if not model or to is None:
-        raise UserError("name a model and --to gguf, hub or signed; or --sbom FILE")
+        raise UserError("name a model and --to gguf, hub or signed")
     if push and to != "hub":
         raise UserError("--push goes with --to hub")
     if (key or owner) and to != "signed":
@@ -331,4 +304,4 @@ def export(
     if not (key and out):
         raise UserError("--to signed needs --key KEY, your private key, and --out FOLDER, a new folder")
     write_signed(model, at, key, owner, Path(out))
-    print(f"{out}: {model} with its card, proof/ and model.sig")
+    print(f"{out}: {model} with card.json, what is made of it, and model.sig")

@@ -1,7 +1,6 @@
 """`greenhouse verify`: can a model be rebuilt bit for bit? Do it, from the commit, and compare every hash."""
 
 import json
-import math
 import os
 import secrets
 import shutil
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -162,7 +161,7 @@ def rebuilt_alike(model: str, at: str) -> bool:
 
 
 def verify_segments(model: str, at: str, number: int) -> bool:
-    """Train random intervals of a pretraining run again and compare; prints what it finds. Whether all are the same.
+    """Train the last and random other intervals of a pretraining run again and compare; whether all are the same.
 
     Raises:
         UserError: not a pretrained model, no checkpoints were kept, or their bytes are gone.
@@ -188,20 +187,23 @@ def verify_segments(model: str, at: str, number: int) -> bool:
         intervals = list(pairwise(steps))
         if not intervals:
             raise UserError(f"{goal}: kept no checkpoints; set pretrain.common.keep_every and run it again")
-        chosen = sorted(secrets.SystemRandom().sample(intervals, min(number, len(intervals))))
-        wanted = {f"step-{step:06d}" for pair in chosen for step in pair} | {
-            f"step-{steps[0]:06d}",
-            f"step-{steps[-1]:06d}",
-        }
+        others = secrets.SystemRandom().sample(intervals[:-1], min(number, len(intervals)) - 1)
+        chosen = [*sorted(others), intervals[-1]]
+        wanted = {f"step-{step:06d}" for pair in [*chosen, (steps[0], steps[0])] for step in pair}
         bring_files(recorded, kept, root / "kept", lambda name: name.split("/")[0] in wanted)
         bring_files(recorded, "data/tokenize", root / "tokens", lambda name: True)
         bring_files(recorded, f"models/{goal.replace('@', '/')}", root / "model", lambda name: True)
+        reports = f"reports/{goal.replace('@', '/')}"
+        bring_files(recorded, f"{reports}/details", root / "figures" / "details", lambda name: True)
+        bring_files(recorded, f"{reports}/metrics.json", root / "figures" / "metrics.json", lambda name: True)
         arguments = {
             "objective": branch, "params": params.model_dump(mode="json"), "chosen": chosen,
             "numerics": settings.numerics.model_dump(mode="json"), "tokens": str(root / "tokens"),
             "kept": str(root / "kept"), "model": str(root / "model" / "model.safetensors"), "work": str(root / "work"),
+            "reports": str(root / "figures"),
         }  # fmt: skip
-        print(f"{goal} as recorded by {recorded.name}: {len(chosen)} of {len(intervals)} intervals", flush=True)
+        told = f"{len(chosen)} of {len(intervals)} intervals, the last among them"
+        print(f"{goal} as recorded by {recorded.name}: {told}", flush=True)
         command = [sys.executable, "-m", "components.studies.segments", json.dumps(arguments)]
         labels = {"stage": "verify", "run": root.name, "checkout": root.name}
         with Meter(paths.LEDGER, settings.runtime.meter_interval_s, labels) as meter:
@@ -210,11 +212,17 @@ def verify_segments(model: str, at: str, number: int) -> bool:
     if done.returncode:
         raise UserError(f"{goal}: the intervals could not be trained again: {done.stderr.strip().splitlines()[-1]}")
     found = json.loads(done.stdout.splitlines()[-1])
+    asked = {"0", "end", "figures", *(f"{first}-{last}" for first, last in chosen)}
+    if asked != set(found):
+        raise UserError(f"{goal}: its commit does not compare losses and figures; verify it without --segments")
     return report_segments(recorded, goal, found, len(intervals), used)
 
 
 def bring_files(recorded: Snapshot, path: str, folder: Path, wanted: Callable[[str], bool]) -> None:
     """Copy the wanted files of an output from DVC's cache or remote, by their recorded hashes, which are checked.
+
+    Args:
+        folder: where they go; the path of the copy where the output is a file.
 
     Raises:
         UserError: an object is nowhere, or has other bytes than its name says.
@@ -222,24 +230,24 @@ def bring_files(recorded: Snapshot, path: str, folder: Path, wanted: Callable[[s
     store = ObjectCache()
     for name, md5 in store.files(recorded.outputs()[path]).items():
         if wanted(name):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(store.fetched(md5), folder / name)
-            if md5_file(folder / name) != md5:
+            target = folder / name if name else folder
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(store.fetched(md5), target)
+            if md5_file(target) != md5:
                 raise UserError(f"{path}/{name}: the object {md5} in DVC's cache has other bytes")
 
 
 def report_segments(recorded: Snapshot, goal: str, found: dict[str, str], intervals: int, used_kwh: float) -> bool:
     """Print what the intervals came to; whether all are the same."""
-    from components.studies.segments import FORGED, caught
+    from components.studies.segments import chances
     from flows.tracking.model_origin import gathered
 
-    sampled = len(found) - 2
     for interval, difference in found.items():
         if difference:
-            print(f"differs: steps {interval}: {difference}")
-    probability = caught(intervals, sampled)
-    forged = math.ceil(FORGED * intervals)
-    print(f"a forgery of {forged} of the {intervals} intervals would have been caught with {probability:.1%}")
+            print(f"differs: {'' if interval in ('end', 'figures') else 'steps '}{interval}: {difference}")
+    one, tenth = chances(intervals, len(found) - 3)
+    print("a forgery of the last interval would have been caught for certain, of one other interval with "
+          f"{one:.0%}, of a tenth of the {intervals} intervals with {tenth:.1%}")  # fmt: skip
     made = sum(row.kwh[1] - row.attempts_kwh[1] for row in gathered(recorded, goal).cost.stages.values())
     share = f", {used_kwh / made:.0%} of the {1000 * made:.3g} Wh of making all behind it" if made else ""
     print(f"energy: {1000 * used_kwh:.3g} Wh{share}")
@@ -254,14 +262,16 @@ def verify(
     at: str = "workspace",
     segments: Annotated[int | None, Parameter(converter=whole)] = None,
     key: Path | None = None,
+    scope: Literal["all", "bytes"] = "all",
 ) -> int:
     """Rebuild a model bit for bit, from the commit, and compare every hash; or check a signed folder.
 
     greenhouse verify causal                          a model of the workspace
     greenhouse verify pretrain@causal --at v1.0       as a git revision, DVC experiment or pipeline run recorded it
     greenhouse verify greenhouse-causal-2@champion    a registered model
-    greenhouse verify causal --segments 27            27 random intervals of a run that kept its checkpoints
+    greenhouse verify causal --segments 27            the last and 26 random intervals of a run that kept checkpoints
     greenhouse verify FOLDER --key KEY.pub            what `greenhouse export --to signed` made, here or elsewhere
+    greenhouse verify FOLDER --key KEY.pub --scope bytes      the same where nothing is recorded of it
 
     The stages behind the model run again in a clean worktree of the commit, with an empty cache and no dvc.lock, so
     that nothing can be taken from anywhere. Prints `identical` (exit status 0), or the first stage and file that
@@ -269,29 +279,32 @@ def verify(
     to the ledger, under `verify-...`.
 
     --segments costs less: intervals between kept checkpoints (`pretrain.common.keep_every`) are trained again in one
-    process and compared to the bit. It says how likely a forgery of a tenth of the intervals would have been caught,
-    and the energy against that of making the model. It takes the data as recorded; the whole rebuild makes that again
-    too.
+    process and compared to the bit, with the recorded losses and figures; the last one always, since its end is the
+    model. It says how likely a forgery of one interval and of a tenth of them would have been caught, and the energy
+    against that of making the model. It takes the data as recorded; the whole rebuild makes that again too.
 
-    The check of a folder does not believe the signer: it hashes the files, DVC's cache or remote and MLflow's copy,
-    makes every document anew from them and the ledger, and names what differs (exit status 1) and what it could not
-    reach. The exit status is 2 where only somebody's word stands for the model: the signature was not checked, or no
-    dvc.lock here records these bytes.
+    The check of a folder does not believe the signer. It lists what it established by recomputation, what the signer
+    states, and what is not established. The exit status is 0 only with all of these: a signature by this key, these
+    bytes, the whole chain of stages in a dvc.lock here that records the model, files of it hashed again, data,
+    licences, parameters and scores collected again and equal, and a list of withdrawn models without it. It is 1 for
+    any difference, and 2 where one of these could not be established. With `--scope bytes` signature and bytes are
+    enough, for whoever has nothing but folder and key.
 
     Args:
         model: causal, masked, instruct, prefer, classify, pretrain@causal, a registered name@alias, or a folder.
         at: workspace (default), a git revision, an experiment, a run.
-        segments: train this many random intervals again instead.
+        segments: train this many intervals again instead, the last and random others.
         key: the signer's public key, for a folder.
+        scope: all (default), or bytes: of a folder establish signature and bytes alone.
     """
     if (folder := Path(model)).is_dir():
         if at != "workspace" or segments is not None:
             raise UserError(f"{model}: a folder, which is checked as it lies there; leave --at and --segments out")
         from flows.tracking.signed_folder import report
 
-        return report(folder, key)
-    if key is not None:
-        raise UserError(f"--key goes with a signed folder, and {model} is none; leave it out")
+        return report(folder, key, scope)
+    if key is not None or scope != "all":
+        raise UserError(f"--key and --scope go with a signed folder, and {model} is none; leave them out")
     if segments is not None and segments < 1:
         raise UserError("--segments takes 1 or more; without it everything is rebuilt")
     recovery.recover_records()

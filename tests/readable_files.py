@@ -21,6 +21,7 @@ from components.stages.evaluate.tasks.minimal_pairs import read_pairs
 from components.stages.finetune import adapter
 from components.stages.ingest import opt_out, readers
 from components.stages.ingest.records import Options, Origin, entry_of
+from components.studies.withdrawn import withdrawals
 from components.tokens.hub_encoder import encoder_of
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import train_bpe
@@ -82,7 +83,8 @@ READERS: dict[str, Reader] = {
     **{f"base/{name}": lambda folder: (export.load(folder), encoder_of(folder)) for name in BASE},
     "shards/model.safetensors.index.json": export.weight_files,
     **dict.fromkeys((f"adapter/{name}" for name in ADAPTER), adapter.load),
-    "attested/proof/claims.json": lambda folder: signed_folder.check(folder.parent, None),
+    "signed/card.json": lambda folder: signed_folder.check(folder, None),
+    "own/withdrawn.json": withdrawals,
 }  # fmt: skip
 """File -> what reads it, given its folder."""
 
@@ -103,7 +105,8 @@ def readable(root: Path) -> Path:
         "rows-parquet/a.parquet": TABLE, "items/a.jsonl": PAIRS, "pairs/a.jsonl": PAIRS,
         "own/opt_out.txt": b"# list\nsource: a\n" + record(passage=PROSE), "own/owner.yaml": b"provider: we\n",
         "ledger/h.jsonl": b"".join(record(**line) for line in LEDGER),
-        "run/step-000001/files.json": b'{"files.json": "0"}', "attested/proof/claims.json": b'{"files": {}}',
+        "run/step-000001/files.json": b'{"files.json": "0"}', "signed/card.json": b'{"files": {}}',
+        "own/withdrawn.json": b'{"a": {"date": "2026-12-01", "reason": "b"}}',
         "shards/model.safetensors.index.json": b'{"weight_map": {"a": "a.safetensors"}}', "shards/a.safetensors": b"",
     } | {f"own/{name}": (ROOT / name).read_bytes() for name in ("params.yaml", "defaults.yaml")}  # fmt: skip
     for name, data in files.items():

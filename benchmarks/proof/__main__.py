@@ -45,7 +45,7 @@ def key_pair(folder: Path) -> tuple[Path, Path]:
 
 
 def tamper(clone: Clone, runs: int) -> tuple[dict, list[dict]]:
-    """Attest a model, tamper with it in forty ways, and see which facts its documents follow from."""
+    """Sign a model, tamper with it, make others up, and see which claims the fields of its documents follow from."""
     import json
 
     clone.ask(OLD_RECORD)
@@ -59,13 +59,19 @@ def tamper(clone: Clone, runs: int) -> tuple[dict, list[dict]]:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     said = json.loads(clone.run("benchmarks.proof.tamper", f"{folder}-0", str(key), str(public)).splitlines()[-1])
-    assert said.pop("untouched") == {"": ""}, "a folder that nobody touched was found to differ"
-    caught = {f"{group}: {name}": bool(line) for group, row in said.items() for name, line in row.items()}
-    number, without = fields.without_source(read_json(Path(f"{folder}-0") / "proof" / "claims.json"))
-    found = {"caught": caught, "cannot_be_caught": list(BEYOND), "attest_cpu_s": figure(cpu_s), "fields": number}
-    share, says = sum(caught.values()) / len(caught), f"of {len(caught)} ways, {len(said['resigned'])} signed again"
-    return {"tamper": found | {"without_source": without}}, [
+    status, line = said.pop("untouched")[""]
+    assert status == 0, f"a folder that nobody touched was found to differ: {line}"
+    fabricated = said.pop("fabricated")
+    caught = {f"{group}: {name}": row[0] in (1, 2) for group, rows in said.items() for name, row in rows.items()}
+    number, without = fields.without_source(read_json(Path(f"{folder}-0") / "card.json"))
+    found = {"said": said, "fabricated": fabricated, "cannot_be_caught": list(BEYOND), "fields": number}
+    again = len(said["resigned"]) + len(said["hidden"])
+    share, says = sum(caught.values()) / len(caught), f"of {len(caught)} ways, {again} signed again"
+    accepted = sum(status == 0 for status, _ in fabricated.values())
+    made_up = f"of {len(fabricated)} models that nobody trained"
+    return {"tamper": found | {"attest_cpu_s": figure(cpu_s), "without_source": without}}, [
         goal("tamperings_caught_fraction", share, 1.0, "higher", says),
+        goal("fabricated_models_accepted", accepted, 0, "lower", made_up),
         goal("fields_without_source_test", len(without), 0, "lower", f"of {number} fields that no recorded fact moves"),
         goal("attest_cpu_s", figure(cpu_s)["median"], 10, "lower", "processor seconds to attest the tuned model"),
     ]
@@ -74,10 +80,12 @@ def tamper(clone: Clone, runs: int) -> tuple[dict, list[dict]]:
 def intervals(clone: Clone) -> tuple[dict, list[dict]]:
     """Sample forged runs, and train the sampled intervals of an honest one again."""
     found = segments.measure(clone, schema.load(clone.root / "params.yaml"))
-    worst, says = min(found["simulated"], found["real"]), "27 of 100 intervals sampled, a tenth forged; and real reruns"
+    worst, says = min(found["simulated"], found["real"]), "27 of 100 intervals, a tenth forged; and real reruns"
+    last = sum(found["last"]) / len(found["last"])
     against = "energy of 27 of 150 intervals against that of making all behind the model"
     return {"segments": found}, [
         goal("segment_detection", worst, 0.95, "higher", says),
+        goal("segment_last_interval_found", last, 1.0, "higher", f"of {len(found['last'])} runs with it alone forged"),
         goal("segment_energy_fraction", found["energy_fraction"], 0.4, "lower", against),
     ]
 

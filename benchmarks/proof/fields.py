@@ -1,4 +1,4 @@
-"""Which fields of an attestation's documents come from a recorded fact: each fact is changed, and the fields watched.
+"""Which fields of a signed folder come from a recorded fact: each fact is changed, and the fields are watched.
 
 A field that no change of a claim moves must be one of the format's own words (`CONSTANTS`); what is neither is counted.
 """
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.studies.attestation.claims import Claims
-from components.studies.attestation.documents import documents
+from components.studies.attestation.renderings import documents
 from components.studies.attestation.training_content import OWNER
 
 Path = tuple[str | int, ...]
 CONSTANTS = {
     "CycloneDX", "1.7", 1, "SHA-256", "file", "dataset", "data", "library", "machine-learning-model", "transformer",
     "kWh", "tCO2eq", "unknown", "corpora", "model", "source code", "text", "greenhouse trains on text alone",
-    "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1", "https://in-toto.io/attestation/test-result/v0.1",
-    "urn:greenhouse:dvc-stages:v1", "urn:greenhouse:flows.pipeline", "rebuilt from the commit bit for bit",
+    "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1", "urn:greenhouse:dvc-stages:v1",
+    "urn:greenhouse:flows.pipeline",
 }  # fmt: skip
 WORDS = ("material_for", "from", "limit", "made_by")
 """Fields of the summary that say what it is and where a value was read: words of the code."""
@@ -62,12 +62,10 @@ def worlds(claims: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 other = changed(other, path, variants(value)[-number]) if path else variants(value)[-number]
             yield claims | {part: other}
     yield claims | {"owner": {name: f"{name} x" for name in OWNER}}
-    yield changed(claims, ("answers", "base"), "" if claims["answers"]["base"] else "pretrain/causal")
+    yield changed(claims, ("base",), "" if claims["base"] else "pretrain/causal")
     removed = {"stage": "ingest", "rule": "opted_out", "documents": 7, "of": 9}
-    yield changed(claims, ("answers", "data", "removed"), [removed])
+    yield changed(claims, ("data", "removed"), [removed])
     yield claims | {"source_kinds": {name: {"kind": "files"} for name in claims["source_kinds"]}}
-    for path in (("verdict", "verdict"), ("answers", "rebuild", "verified", "result")):
-        yield from (changed(claims, path, came) for came in ("promote", "inconclusive", "worse"))
     for kind in ("pretrain", "finetune"):
         yield claims | {"energy": {f"{kind}@{name}": row for name, row in claims["energy"].items()}}
     renamed: set[Path] = set()
@@ -80,10 +78,8 @@ def worlds(claims: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _fields(claims: dict[str, Any]) -> dict[Path, Any]:
-    found = documents(Claims.model_validate(claims))
-    return {
-        (name, *path): value for name, tree in found.items() for path, value in leaves(tree) if name != "claims.json"
-    }
+    trees = documents(Claims.model_validate(claims))
+    return {(name, *path): value for name, tree in trees.items() for path, value in leaves(tree)}
 
 
 def _is_constant(value: Any) -> bool:
@@ -91,7 +87,7 @@ def _is_constant(value: Any) -> bool:
 
 
 def without_source(claims: dict[str, Any]) -> tuple[int, list[str]]:
-    """Number of fields in the documents of these claims, and those that no fact moves."""
+    """Number of fields in what is made of these claims, and those that no fact moves."""
     before = _fields(claims)
     constant = {path for path, value in before.items() if set(WORDS) & set(path) or _is_constant(value)}
     still = set(before) - constant

@@ -1,9 +1,12 @@
-"""How often forged intervals are met by a sample of them, simulated and with real reruns, and what the reruns cost."""
+"""How often forged intervals are met by those trained again, simulated and with real reruns, and what these cost."""
 
+import math
 import random
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,47 +20,63 @@ from components.params import Params
 from components.studies.segments import FORGED, Segments
 from components.training import checkpoint
 
-INTERVALS, SAMPLED, WORLDS, REAL = 100, 27, 20_000, 3
+INTERVALS, SAMPLED, WORLDS, REAL, LAST = 100, 27, 20_000, 3, 10
 
 
 def simulated(worlds: int = WORLDS, seed: int = 1) -> float:
-    """Share of worlds in which a sample meets one of the forged intervals."""
+    """Share of worlds in which a sample meets a forged interval; none is the last, which is always trained again."""
     draw, met = random.Random(seed), 0
     for _ in range(worlds):
-        forged = set(draw.sample(range(INTERVALS), round(FORGED * INTERVALS)))
-        met += bool(forged & set(draw.sample(range(INTERVALS), SAMPLED)))
+        forged = set(draw.sample(range(INTERVALS - 1), math.ceil(FORGED * INTERVALS)))
+        met += bool(forged & set(draw.sample(range(INTERVALS - 1), SAMPLED - 1)))
     return met / worlds
 
 
-def forge(kept: Path, step: int) -> None:
-    """Nudge one weight of a kept checkpoint, and make its hashes fit."""
+def forge(kept: Path, step: int, number: int = 0) -> None:
+    """Nudge one tensor of a kept checkpoint, and make its hashes fit."""
     folder = checkpoint.folder_of(kept, step)
     weights, _, _ = checkpoint.read(folder)
-    name = next(iter(weights))
+    name = sorted(weights)[number % len(weights)]
     save_tensors(weights | {name: weights[name] + torch.tensor(1e-4)}, folder / "model.safetensors")
     write_json(folder / "files.json", {file: sha256_file(folder / file) for file in read_json(folder / "files.json")})
 
 
 def really_caught(clone: Clone, params: Params, world: int) -> bool:
-    """Forge a tenth of a run's intervals, sample, and train again until one differs."""
-    draw, root = random.Random(world), clone.root
-    with tempfile.TemporaryDirectory(dir=root.parent) as aside:
-        kept = Path(shutil.copytree(root / "models/checkpoints/causal", Path(aside) / "kept"))
-        steps = sorted(checkpoint.steps(kept))
-        pairs = list(pairwise(steps))
-        for _, last in draw.sample(pairs, max(1, round(FORGED * len(pairs)))):
+    """Forge a tenth of a run's intervals, none of them the last, sample others, and train again until one differs."""
+    draw = random.Random(world)
+    with copied(clone) as kept:
+        *pairs, _ = pairwise(sorted(checkpoint.steps(kept)))
+        for _, last in draw.sample(pairs, math.ceil(FORGED * (len(pairs) + 1))):
             forge(kept, last)
-        model = root / "models/pretrain/causal/model.safetensors"
-        for pair in draw.sample(pairs, min(SAMPLED, len(pairs))):
-            given = (params.pretrain.causal, params.numerics, root / "data/tokenize", kept, model)
-            one = Segments("causal", *given, [pair], Path(aside) / "work")
-            if one.rerun(*pair, Progress()):
-                return True
-    return False
+        chosen = draw.sample(pairs, min(SAMPLED - 1, len(pairs)))
+        return any(rerun(clone, params, kept, pair) for pair in chosen)
+
+
+def last_found(clone: Clone, params: Params, world: int) -> bool:
+    """Forge the last interval of a run alone, the published weights with it, and train it again."""
+    with copied(clone) as kept:
+        first, last = sorted(checkpoint.steps(kept))[-2:]
+        forge(kept, last, world)
+        return bool(rerun(clone, params, kept, (first, last)))
+
+
+@contextmanager
+def copied(clone: Clone) -> Iterator[Path]:
+    """A copy of the kept checkpoints, to be forged."""
+    with tempfile.TemporaryDirectory(dir=clone.root.parent) as aside:
+        yield Path(shutil.copytree(clone.root / "models/checkpoints/causal", Path(aside) / "kept"))
+
+
+def rerun(clone: Clone, params: Params, kept: Path, pair: tuple[int, int]) -> str:
+    """What differs after an interval was trained again."""
+    root = clone.root
+    given = (params.pretrain.causal, params.numerics, root / "data/tokenize", kept)
+    places = (root / "models/pretrain/causal/model.safetensors", root / "reports/pretrain/causal")
+    return Segments("causal", *given, *places, [pair], kept.parent / "work").rerun(*pair, Progress())
 
 
 def measure(clone: Clone, params: Params) -> dict:
-    """`simulated`, `real` (share of `REAL` worlds), `energy_fraction` and what `verify --segments` printed."""
+    """`simulated`, `real` (share of `REAL` worlds), `last` (of `LAST`), `energy_fraction`, and what was printed."""
     said = clone.run("greenhouse", "verify", "causal", "--segments", str(SAMPLED))
     share = re.search(r"energy: .* (\d+)% of the", said)
     assert share, said
@@ -65,6 +84,7 @@ def measure(clone: Clone, params: Params) -> dict:
     return {
         "simulated": simulated(),
         "real": sum(real) / len(real),
+        "last": [last_found(clone, params, world) for world in range(LAST)],
         "energy_fraction": int(share[1]) / 100,
         "said": said.splitlines()[-4:],
     }

@@ -1,38 +1,45 @@
-"""Forty ways to tamper with an attested model, and whether the check of the folder names each.
+"""Ways to tamper with a signed model, and made-up models, and whether the check of the folder lets any pass.
 
-    python -m benchmarks.proof.tamper FOLDER KEY KEY.pub     in a clone whose pipeline has run; prints kind -> caught
+    python -m benchmarks.proof.tamper FOLDER KEY KEY.pub     in a clone whose pipeline has run; prints what each came to
 
-Those of `OUTSIDE` touch what the folder was made from; `UNSIGNED` touch the folder, so the signature breaks; `RESIGNED`
-rewrite the facts, make every document and the card anew from them, and sign again with the signer's own key: only
-recomputing finds these. What nobody can catch is in `BEYOND`: it is listed and not counted.
+`OUTSIDE` touches what the folder was made from; `UNSIGNED` touches the folder, so the signature breaks; `HIDDEN`
+touches it and signs it again with the signer's own key; `RESIGNED` rewrites the claims, makes every file of them anew
+and signs: only recomputing finds these. `fabricated` models have weights that nobody trained and claims to fit. What
+nobody can catch is in `BEYOND`: it is listed and not counted.
 """
 
+import itertools
 import json
+import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.proof.fields import changed
-from components.core.files import md5_file, read_json, sha256_file, write_json
+from components.core.errors import UserError
+from components.core.files import folder_md5, md5_file, read_json, sha256_file, write_json
 
 BEYOND = (
-    "a ledger rewritten before attesting, MLflow's records with it",
+    "a ledger rewritten before signing, MLflow's records with it",
     "a source that lied about its licence, or about where its text is from",
     "dvc.lock, cache, ledger and MLflow all made up by one hand: only a rebuild contradicts it",
-    "a model of bytes and inputs that no record here has: the check says so, and exits with 2 as without a signature",
+    "what the owner says in free text (--owner)",
     "a forged result of verify on a machine that has no record of it",
 )
 Facts = dict[str, Any]
+Edit = Callable[[Path], object]
+Rewrite = Callable[[Facts, Path], Facts]
 
 
-# -- the folder, the signature broken ----------------------------------------------------------------------------------
+# -- the folder --------------------------------------------------------------------------------------------------------
 
 
-def flipped(name: str, at: int = -1) -> Callable[[Path], None]:
+def flipped(name: str, at: int = -1) -> Edit:
     """One byte of a file is another."""
 
     def tamper(folder: Path) -> None:
@@ -43,46 +50,86 @@ def flipped(name: str, at: int = -1) -> Callable[[Path], None]:
     return tamper
 
 
-def edited(name: str, *path: str | int, value: Any) -> Callable[[Path], None]:
+def edited(name: str, *path: str | int, value: Any) -> Edit:
     """A value of a JSON file is another."""
     return lambda folder: write_json(folder / name, changed(read_json(folder / name), path, value))
 
 
-def _pickle_beside(folder: Path) -> None:
-    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+def text(name: str, change: Callable[[str], str]) -> Edit:
+    """The text of a file is another."""
+    return lambda folder: (folder / name).write_text(change((folder / name).read_text()))
 
 
-def _truncated(folder: Path) -> None:
-    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-4])
+def doubled(name: str, key: str) -> Edit:
+    """A key stands twice: the first value is another, which readers of the last one do not see."""
+    return text(name, lambda old: old.replace("{", f'{{"{key}": "EVIL",', 1))
 
 
-UNSIGNED: dict[str, Callable[[Path], None]] = {
+def _linked(folder: Path) -> None:
+    os.link(folder / "model.safetensors", folder.parent / "another name")
+
+
+def _of_git(folder: Path) -> None:
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").touch()
+
+
+UNSIGNED: dict[str, Edit] = {
     "weights, a bit": flipped("model.safetensors"),
-    "weights, cut short": _truncated,
+    "weights, cut short": lambda folder: os.truncate(folder / "model.safetensors", 1000),
     "weights, gone": lambda folder: (folder / "model.safetensors").unlink(),
     "tokenizer, a byte": flipped("tokenizer.json", 900),
     "config.json": edited("config.json", "rope_parameters", value={"rope_type": "default", "rope_theta": 5.0}),
     "generation settings": edited("generation_config.json", "temperature", value=9.0),
     "training facts": edited("greenhouse.json", "training", "steps", value=1),
-    "card, its text": flipped("README.md", 40),
-    "card, attributions": flipped("ATTRIBUTION.md", 40),
-    "card, its data": edited("card.json", "licence", value="MIT"),
-    "a pickle beside the weights": _pickle_beside,
-    "facts, energy": edited("proof/claims.json", "answers", "cost", "kwh", value=[0, 0, 0]),
-    "provenance, a parameter": edited("proof/provenance.json", "predicate", "buildDefinition", "buildType", value="x"),
-    "bill of materials, a component": edited("proof/bom.cdx.json", "components", value=[]),
-    "training content, a value": edited("proof/training-content.json", "sources", value={}),
-    "data set, its description": edited("proof/croissant.json", "license", value=["MIT"]),
-    "a document gone": lambda folder: (folder / "proof/provenance.json").unlink(),
+    "README, its text": flipped("README.md", 40),
+    "attributions": flipped("ATTRIBUTION.md", 40),
+    "card, its licence": edited("card.json", "licence", value="MIT"),
+    "a pickle beside the weights": lambda folder: (folder / "pytorch_model.bin").write_bytes(b"\x80\x04."),
+    "card, energy": edited("card.json", "cost", "kwh", value=[0, 0, 0]),
+    "provenance, a parameter": edited("provenance.json", "predicate", "buildDefinition", "buildType", value="x"),
+    "bill of materials, a component": edited("bom.cdx.json", "components", value=[]),
+    "training content, a value": edited("training-content.json", "sources", value={}),
+    "card, a score": edited("card.json", "quality", "scores", 0, "value", value=0.999),
+    "a file of claims gone": lambda folder: (folder / "provenance.json").unlink(),
     "signature, gone": lambda folder: (folder / "model.sig").unlink(),
+    "signature, a byte": flipped("model.sig", 300),
+    "signature, of nothing": text("model.sig", lambda old: "{}"),
 }
+HIDDEN: dict[str, Edit] = {
+    **{f"{name} again: {key}": doubled(name, key) for name, key in (
+        ("provenance.json", "predicate"), ("card.json", "commit"), ("card.json", "md5"), ("bom.cdx.json", "metadata"),
+        ("training-content.json", "model"))},
+    **{f"{name}: a mark of UTF-8": text(name, lambda old: f"\ufeff{old}") for name in ("card.json", "bom.cdx.json")},
+    **{f"{name}: blank lines": text(name, lambda old: "\n" * 50 + old) for name in ("card.json", "provenance.json")},
+    "README: a blank at its end": text("README.md", lambda old: f"{old} "),
+    "README: a claim": text("README.md", lambda old: f"{old}\nCertified 9.9 \x1b[31mRED\n"),
+    "an attribution less": text("ATTRIBUTION.md", lambda old: "\n".join(old.splitlines()[:-4])),
+    "card: a field that nobody knows": edited("card.json", "greenhouse", value="certified 9.9\x1b[31mRED"),
+    "card: a field in a score": edited("card.json", "quality", "scores", 0, "certified", value=True),
+    "card: on one line": text("card.json", lambda old: json.dumps(json.loads(old), sort_keys=True)),
+    "card: other order": text("card.json", lambda old: json.dumps(dict(reversed(json.loads(old).items())), indent=2)),
+    "card: a number that is none": text("card.json", lambda old: old.replace('"kwh": [', '"kwh": [NaN,', 1)),
+    "card: four bounds": text("card.json", lambda old: old.replace('"kwh": [', '"kwh": [0.5,', 1)),
+    "card: 100,000 deep": text("card.json", lambda old: "[" * 100_000),
+    "card: 6 MB": text("card.json", lambda old: old + " " * 6_000_000),
+    "provenance: 100,000 deep": text("provenance.json", lambda old: "[" * 100_000),
+    "provenance, built otherwise": edited("provenance.json", "predicate", "buildDefinition", "buildType", value="x"),
+    "bill of materials, emptied": edited("bom.cdx.json", "components", value=[]),
+    "training content, emptied": edited("training-content.json", "sources", value={}),
+    "card: gone": lambda folder: (folder / "card.json").unlink(),
+    "an empty folder": lambda folder: (folder / "certificates").mkdir(),
+    "a file beside": lambda folder: (folder / "modeling_evil.py").write_text("import os"),
+    "a file of git": _of_git,
+    "weights with another name": _linked,
+}  # fmt: skip
 
 
-# -- the folder, rewritten and signed again ----------------------------------------------------------------------------
+# -- the claims, rewritten ---------------------------------------------------------------------------------------------
 
 
-def at(*path: str | int, value: Any) -> Callable[[Facts, Path], Facts]:
-    """A fact is another; `value` may be a function of the old one."""
+def at(*path: str | int, value: Any) -> Rewrite:
+    """A claim is another; `value` may be a function of the old one."""
 
     def rewrite(facts: Facts, folder: Path) -> Facts:
         old: Any = facts
@@ -93,67 +140,93 @@ def at(*path: str | int, value: Any) -> Callable[[Facts, Path], Facts]:
     return rewrite
 
 
+def other_bytes(facts: Facts, folder: Path, name: str = "model.safetensors") -> Facts:
+    """A file of the model is another, and its hashes in the claims and in dvc.lock follow."""
+    flipped(name)(folder)
+    md5 = folder_md5({one: md5_file(folder / one) for one in facts["files"]})
+    text = json.dumps(facts).replace(facts["md5"], md5).replace(facts["files"][name], sha256_file(folder / name))
+    return json.loads(text)
+
+
 def halved(values: list[float]) -> list[float]:
     """Half of each."""
     return [one / 2 for one in values]
 
 
-def _other_bytes(name: str) -> Callable[[Facts, Path], Facts]:
-    """A file of the model is another, and its hashes in the facts and in dvc.lock follow."""
-
-    def rewrite(facts: Facts, folder: Path) -> Facts:
-        from flows.tracking.attestation import folder_md5
-
-        flipped(name)(folder)
-        md5 = folder_md5({one: md5_file(folder / one) for one in facts["files"]})
-        text = json.dumps(facts).replace(facts["md5"], md5).replace(facts["files"][name], sha256_file(folder / name))
-        return json.loads(text)
-
-    return rewrite
-
-
 def _all_energy(facts: Facts, folder: Path) -> Facts:
     """Every energy and carbon figure is half."""
-    cost = facts["answers"]["cost"]
-    named = ("kwh", "grams", "own_kwh", "own_grams", "attempts_kwh", "embodied_grams")
-    cost |= {name: halved(cost[name]) for name in named}
+    cost = facts["cost"]
+    cost |= {name: halved(value) for name, value in cost.items() if name.endswith(("kwh", "grams"))}
     rows = facts["energy"].items()
     return facts | {"energy": {one: {name: halved(row[name]) for name in row} for one, row in rows}}
 
 
 def _no_attempts(facts: Facts, folder: Path) -> Facts:
     """The run that failed was never there."""
-    cost = facts["answers"]["cost"]
-    cost |= {"attempts": 0, "attempts_kwh": [0.0, 0.0, 0.0]}
+    facts["cost"] |= {"attempts": 0, "attempts_kwh": [0.0, 0.0, 0.0]}
     return facts
 
 
-def _out(stage: str, number: int) -> tuple[str | int, ...]:
-    return "lock", stage, "outs", number, "md5"
+def _without(*stages: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda old: {name: row for name, row in old.items() if name not in stages}
 
 
+WITHHELD = {"not_known": "nobody recorded it"}
 PROMOTED = {"registered": "x", "version": "1", "verdict": "promote", "champion": "0", "reasons": []}
-RESIGNED: dict[str, Callable[[Facts, Path], Facts]] = {
-    "weights and their hashes": _other_bytes("model.safetensors"),
-    "tokenizer and its hashes": _other_bytes("tokenizer.json"),
+RESIGNED: dict[str, Rewrite] = {
+    "weights and their hashes": other_bytes,
+    "tokenizer and its hashes": lambda facts, folder: other_bytes(facts, folder, "tokenizer.json"),
     "shard of the mixture": at("shards", value=lambda old: dict.fromkeys(old, "ab" * 32)),
-    "lock, an output": at(*_out("mix", 0), value="ab" * 16 + ".dir"),
+    "lock, an output": at("lock", "mix", "outs", 0, "md5", value="ab" * 16 + ".dir"),
     "lock, an input": at("lock", "tokenize", "deps", 0, "md5", value="cd" * 16 + ".dir"),
     "lock, a parameter": at("lock", "mix", "params", "params.yaml", "mix", "seed", value=99),
-    "lock, a stage gone": at("lock", value=lambda old: {name: row for name, row in old.items() if name != "dedup"}),
-    "licence of the model": at("answers", "licence", value="MIT"),
-    "licences of the text": at("answers", "data", "licences", value=lambda old: {"CC0-1.0": sum(old.values())}),
-    "licence in the attributions": at("answers", "data", "attribution", 0, "licence", value="CC0-1.0"),
+    "lock, a stage gone": at("lock", value=_without("dedup")),
+    "lock, emptied": at("lock", value={}),
+    "lock, a command": at("lock", "mix", "cmd", value="true"),
+    "lock, a stage more": at("lock", value=lambda old: old | {"certify": old["mix"]}),
+    "licence of the model": at("licence", value="MIT"),
+    "licences of the text": at("data", "licences", value=lambda old: {"CC0-1.0": sum(old.values())}),
+    "licence in the attributions": at("data", "attribution", 0, "licence", value="CC0-1.0"),
+    "an attribution gone": at("data", "attribution", value=lambda old: old[1:]),
     "energy and carbon": _all_energy,
     "carbon of one stage": at("energy", "pretrain@causal", "grams", value=halved),
     "a dropped run": _no_attempts,
-    "a score": at("answers", "quality", "scores", 0, "value", value=0.001),
-    "an interval": at("answers", "quality", "scores", 0, value=lambda old: old | {"low": old["value"]}),
+    "a score": at("quality", "scores", 0, "value", value=0.001),
+    "an interval": at("quality", "scores", 0, value=lambda old: old | {"low": old["value"], "high": old["value"]}),
+    "a score less": at("quality", "scores", value=lambda old: old[1:]),
+    "a score more": at("quality", "scores", value=lambda old: [*old, old[0] | {"name": "mmlu", "value": 0.9}]),
+    "a baseline": at("quality", "scores", 0, "baseline", value=-1.0),
+    "items behind a score": at("quality", "scores", 0, "n", value=10**6),
+    "what was left out of evaluation": at("quality", "skipped", value=lambda old: old | {"mmlu": "not needed"}),
     "verdict of the gate": at("verdict", value=PROMOTED),
-    "result of verify": at("answers", "rebuild", "verified", "result", value="identical"),
+    "result of verify": at("rebuild", "verified", "result", value="identical"),
+    "a rebuild that failed, withheld": at("rebuild", "verified", value=WITHHELD),
     "commit": at("commit", value="0" * 40),
+    "commit, control characters": at("commit", value="\x1b]0;certified\x07"),
     "packages": at("environment", "torch", value="1.0"),
-    "documents removed": at("answers", "data", "removed", value=[]),
+    "documents removed": at("data", "removed", value=[]),
+    "documents": at("data", "documents", value=10**9),
+    "documents put aside": at("data", "quarantined", value=77),
+    "held-out documents": at("data", "heldout", value=0),
+    "tokens seen": at("data", "tokens_seen", value=10**12),
+    "sources": at("sources", value=lambda old: {"wikipedia": next(iter(old.values()))}),
+    "settings of a source": at("source_kinds", value={}),
+    "generated text": at("generated", value=lambda old: {} if old else {"canary": {"num_documents": 1}}),
+    "days of retrieval": at("retrieved", value=["2020-01-01", "2020-01-02"]),
+    "what was read": at("read", value={}),
+    "personal data": at("personal", value={"email": 10**6}),
+    "title": at("title", value="GPT-5: finetune/instruct"),
+    "description": at("description", value="Certified."),
+    "limits": at("limits", value=[]),
+    "base": at("base", value="meta/llama"),
+    "stages": at("stages", value=lambda old: old[:1]),
+    "parameters": at("facts", "parameters", value=7 * 10**9),
+    "steps of training": at("facts", "training", "steps", value=10**6),
+    "how it is loaded": at("load", "lines", 1, value="import os"),
+    "a file outside": at("files", value=lambda old: old | {"../../etc/passwd": "ab" * 32}),
+    "a file that is not there": at("files", value=lambda old: old | {"more.json": "ab" * 32}),
+    "hash of the model": at("md5", value="ab" * 16 + ".dir"),
+    **{f"{name}, withheld": at(name, value=WITHHELD) for name in ("energy", "environment", "quality", "data", "cost")},
 }  # fmt: skip
 
 
@@ -165,76 +238,124 @@ def _outside(facts: Facts) -> dict[str, Path]:
     from flows.system import paths
     from flows.tracking.snapshots import ObjectCache
 
+    store = ObjectCache()
     mixture = {out["path"]: out["md5"] for out in facts["lock"]["mix"]["outs"]}["data/mix"]
-    listed = ObjectCache().files(mixture)
+    listed = store.files(mixture)
     shard = next(name for name in listed if name.endswith(".parquet"))
     copies = sorted((paths.STATE / "mlartifacts").rglob("model.safetensors"))
     wanted = facts["files"]["model.safetensors"]
     return {
         "shard in the workspace": paths.ROOT / "data/mix" / shard,
+        "shard in DVC's cache": store.path(listed[shard]),
         "MLflow's copy of the weights": next(path for path in copies if sha256_file(path) == wanted),
     }
 
 
 @contextmanager
-def restored(path: Path, at_byte: int = -1) -> Iterator[None]:
-    """Within: one byte of a file is another."""
-    data, mode = path.read_bytes(), path.stat().st_mode
+def restored(path: Path, data: bytes | None) -> Iterator[None]:
+    """Within: a file has other bytes; without `data` its last byte is another."""
+    whole, mode = path.read_bytes(), path.stat().st_mode
     path.chmod(0o644)
-    flipped(path.name, at_byte)(path.parent)
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if data is None else data)
     try:
         yield
     finally:
-        path.write_bytes(data)
+        path.write_bytes(whole)
         path.chmod(mode)
+
+
+def withdrawn_list(md5: str) -> bytes:
+    """A list of withdrawn models that has this one."""
+    return json.dumps({md5: {"date": "2026-12-01", "reason": "the benchmark"}}).encode()
+
+
+# -- made up from end to end -------------------------------------------------------------------------------------------
+
+NAMES = ("finetune/instruct", "finetune/production", "../models/finetune/instruct")
+LOCKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "the honest lock": lambda lock: lock, "an empty lock": lambda lock: {},
+    "a partial lock": lambda lock: {name: lock[name] for name in ("ingest", "dedup", "evaluate")},
+    "a lock without the model": _without("finetune@instruct"),
+}  # fmt: skip
+
+
+def _invented(facts: Facts) -> Facts:
+    """Every number is as its forger likes it."""
+    scores = [row | {"value": 0.999, "low": 0.99, "high": 1.0} for row in facts["quality"]["scores"]]
+    nothing = {name: [0, 0, 0] for name in ("kwh", "grams")}
+    return facts | {
+        "quality": facts["quality"] | {"scores": scores}, "licence": "MIT", "verdict": PROMOTED,
+        "energy": dict.fromkeys(facts["energy"], nothing), "cost": facts["cost"] | nothing,
+    }  # fmt: skip
+
+
+def fabricated() -> Iterator[tuple[str, Rewrite]]:
+    """Models that nobody trained, by what their claims say."""
+    for name, lock, invents in itertools.product(NAMES, LOCKS, (False, True)):
+
+        def rewrite(facts: Facts, folder: Path, name: str = name, lock: str = lock, invents: bool = invents) -> Facts:
+            made = other_bytes(facts, folder)
+            made |= {"model": name, "lock": LOCKS[lock](made["lock"])}
+            return _invented(made) if invents else made
+
+        yield f"{name}, {lock}{', numbers invented' if invents else ''}", rewrite
 
 
 # -- all of them -------------------------------------------------------------------------------------------------------
 
 
-def resign(folder: Path, facts: Facts, key: Path) -> None:
-    """Make all documents and the card of these facts, and sign them."""
-    from components.stages.account.model_card import write_card
+def resign(folder: Path, facts: Facts | None, key: Path) -> None:
+    """Make all files of claims of these facts (None: leave them as they are), and sign the folder."""
     from components.studies.attestation.claims import Claims
-    from components.studies.attestation.documents import documents
-    from flows.tracking import signature, signed_folder
+    from components.studies.attestation.renderings import SIGNATURE, write_renderings
+    from flows.tracking.signature import signing
 
-    claims = Claims.model_validate(facts)
-    shutil.rmtree(folder / signed_folder.PROOF)
-    formats = {}
-    for name, content in documents(claims).items():
-        write_json(folder / signed_folder.PROOF / name, content)
-        formats[name] = signed_folder.validated(name, folder / signed_folder.PROOF / name)
-    index = {"model": claims.answers.model, "greenhouse": signed_folder.this_version(), "documents": formats}
-    write_json(folder / signed_folder.PROOF / "index.json", index)
-    write_card(claims.answers, folder)
-    (folder / signature.SIGNATURE).unlink()
-    signature.signing(key)(folder)
+    if facts is not None:
+        write_renderings(Claims.model_validate(facts), folder)
+    (folder / SIGNATURE).unlink()
+    signing(key)(folder)
 
 
-def kinds(folder: Path, key: Path, public: Path) -> dict[str, dict[str, str]]:
-    """Group -> kind -> what the check said first; "" if it found nothing."""
-    from flows.tracking.signed_folder import check
+def kinds(folder: Path, key: Path, public: Path) -> dict[str, dict[str, list[Any]]]:
+    """Group -> kind -> exit status of the check, and what it said first."""
+    from flows.system import paths
+    from flows.tracking.signed_folder import check, conclusion
 
-    def said(copy: Path) -> str:
-        return next(iter(check(copy, public)[1]), "")
+    def said(copy: Path) -> list[Any]:
+        try:
+            verdict = check(copy, public)
+        except UserError as error:
+            return [1, str(error)]
+        except Exception as error:  # a traceback is no sentence: it counts as not caught
+            return [0, f"traceback: {error!r}"]
+        return [verdict.status, next(iter(verdict.wrong), conclusion(verdict))]
 
-    facts, found = read_json(folder / "proof/claims.json"), {"untouched": {"": said(folder)}}
-    found |= {"unsigned": {}, "resigned": {}, "outside": {}}
-    for name, tamper in UNSIGNED.items():
+    def touched(change: Callable[[Path], object]) -> list[Any]:
         with tempfile.TemporaryDirectory() as aside:
             copy = Path(shutil.copytree(folder, Path(aside) / "copy"))
-            tamper(copy)
-            found["unsigned"][name] = said(copy)
-    for name, rewrite in RESIGNED.items():
-        with tempfile.TemporaryDirectory() as aside:
-            copy = Path(shutil.copytree(folder, Path(aside) / "copy"))
-            resign(copy, rewrite(json.loads(json.dumps(facts)), copy), key)
-            found["resigned"][name] = said(copy)
+            change(copy)
+            return said(copy)
+
+    def again(change: Edit, copy: Path) -> None:
+        change(copy)
+        resign(copy, None, key)
+
+    def rewritten(rewrite: Rewrite) -> list[Any]:
+        return touched(lambda copy: resign(copy, rewrite(json.loads(json.dumps(facts)), copy), key))
+
+    facts, listed = read_json(folder / "card.json"), paths.ROOT / "withdrawn.json"
+    found = {"untouched": {"": said(folder)}}
+    found["unsigned"] = {name: touched(change) for name, change in UNSIGNED.items()}
+    found["hidden"] = {name: touched(partial(again, change)) for name, change in HIDDEN.items()}
+    found["resigned"] = {name: rewritten(rewrite) for name, rewrite in RESIGNED.items()}
+    found["outside"] = {}
     for name, path in _outside(facts).items():
-        with restored(path):
+        with restored(path, None):
             found["outside"][name] = said(folder)
-    return found
+    for name, data in {"withdrawn": withdrawn_list(facts["md5"]), "the list of withdrawn, damaged": b"{"}.items():
+        with restored(listed, data):
+            found["outside"][name] = said(folder)
+    return found | {"fabricated": {name: rewritten(rewrite) for name, rewrite in fabricated()}}
 
 
 if __name__ == "__main__":

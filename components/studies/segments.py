@@ -1,13 +1,15 @@
 """Intervals of a pretraining run, trained again from their kept checkpoints and compared to the bit, in one process.
 
-    python -m components.studies.segments ARGUMENTS      JSON: the fields of `Segments`; prints a line each
+    python -m components.studies.segments ARGUMENTS      JSON: the fields of `Segments`; prints what each came to
 
 An interval lies between neighbouring kept checkpoints (`pretrain.keep_every`). It is honest if training from its first
-ends in the bytes of its second; step 0 is honest if it follows from the seed, and the end if it is the model. Whoever
-forged a share of the intervals is caught if a random sample meets one (`caught`): with 100 intervals, a tenth of them
-forged, 27 do in 96% of the draws. A few long intervals catch little.
+ends in the bytes of its second with the recorded losses; step 0 is honest if it follows from the seed, the end if it is
+the model and has the recorded figures. The cheapest forgery patches the weights after training, so the last interval is
+always among the chosen. Whoever forged others is caught if the random rest meets one (`caught`): with 100 intervals, a
+tenth of them forged and the last not, 27 do in 96% of the draws; with one forged, in 26%.
 """
 
+import csv
 import json
 import math
 import shutil
@@ -15,22 +17,34 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.core.files import read_json, sha256_file
+import numpy as np
+
+from components.core.files import read_json, rounded, sha256_file
 from components.core.progress import Progress
+from components.core.report import flat
+from components.model import export
 from components.model.transformer import Transformer
 from components.params import Numerics, Pretrain
+from components.stages.pretrain.report import RECENT
 from components.stages.pretrain.stage import Objective, prepare, train_on
 from components.training import checkpoint
 from components.training.data_parallel import SINGLE
+from components.training.lr_schedule import FINAL_WINDOWS
 
 FORGED = 0.1
-"""Share of forged intervals that the probability is stated for."""
+"""Share of forged intervals that a probability is stated for, beside that of a single one."""
 
 
-def caught(intervals: int, sampled: int, forged: float = FORGED) -> float:
+def caught(intervals: int, sampled: int, forged: int) -> float:
     """Probability that a sample without replacement meets at least one forged interval (hypergeometric)."""
-    bad = math.ceil(forged * intervals)
-    return 1.0 - math.comb(intervals - bad, sampled) / math.comb(intervals, sampled)
+    honest = max(0, intervals - forged)
+    return 1.0 - math.comb(honest, sampled) / math.comb(intervals, sampled)
+
+
+def chances(intervals: int, sampled: int) -> tuple[float, float]:
+    """Chance to meet one forged interval that is not the last, and a tenth of all, none of them the last."""
+    tenth = math.ceil(FORGED * intervals)
+    return caught(intervals - 1, sampled - 1, 1), caught(intervals - 1, sampled - 1, tenth)
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,8 @@ class Segments:
     Attributes:
         objective, params, numerics: of the run. tokens: output of the tokenize stage.
         kept: its kept checkpoints; those of the chosen intervals are enough. model: model.safetensors, as published.
-        steps: the steps of `chosen` intervals as (first, last). work: an empty folder.
+        reports: its metrics.json and details/loss.csv, as published.
+        chosen: steps of the intervals as (first, last), the last of the run among them. work: an empty folder.
     """
 
     objective: Objective
@@ -49,20 +64,26 @@ class Segments:
     tokens: Path
     kept: Path
     model: Path
+    reports: Path
     chosen: list[tuple[int, int]]
     work: Path
 
     def differences(self, progress: Progress) -> dict[str, str]:
-        """Interval -> the first file that differs; empty for one that is the same to the bit."""
+        """Interval -> the first thing that differs; empty for one that is the same. `end` and `figures` are the run's.
+
+        Without the last interval among the chosen, nothing is known of the end.
+        """
+        assert self.chosen[-1][1] == self.params.steps, "the last interval is always trained again"
         found = {"0": self.rerun(0, 0, progress)}
         for first, last in self.chosen:
             found[f"{first}-{last}"] = self.rerun(first, last, progress)
         end = checkpoint.folder_of(self.kept, self.params.steps) / "model.safetensors"
         found["end"] = "" if sha256_file(end) == sha256_file(self.model) else "the last checkpoint is not the model"
+        found["figures"] = self.figures(end.parent, progress)
         return found
 
     def rerun(self, first: int, last: int, progress: Progress) -> str:
-        """Train from checkpoint `first` to step `last`; the first file that differs from the kept one, or ""."""
+        """Train from checkpoint `first` to step `last`; the first file or loss that is not as recorded, or ""."""
         inputs = prepare(self.objective, self.tokens, self.params, self.numerics)
         work, was = self.work / f"{first}-{last}", checkpoint.folder_of(self.kept, last)
         if last:
@@ -71,13 +92,35 @@ class Segments:
                 return f"{begin.name} is damaged: {fault}"
             shutil.copytree(begin, work / begin.name)
         model = Transformer(inputs.shape).initialise(self.params.seed, self.params.initial_scale)
-        train_on(inputs, model, work, progress, SINGLE, until=last)
+        result = train_on(inputs, model, work, progress, SINGLE, until=last)
         made = read_json(checkpoint.folder_of(work, last) / "files.json")
         shutil.rmtree(work)
-        wrong = [
-            name for name, digest in made.items() if not (was / name).exists() or sha256_file(was / name) != digest
-        ]
-        return f"{was.name}/{wrong[0]}" if wrong else ""
+        for name, digest in made.items():
+            if not (was / name).exists() or sha256_file(was / name) != digest:
+                return f"{was.name}/{name}"
+        return self.losses_from(first, result.losses[first:])
+
+    def losses_from(self, first: int, losses: list[float]) -> str:
+        """The first loss after step `first` that loss.csv has not, or ""."""
+        with open(self.reports / "details" / "loss.csv", encoding="utf-8", newline="") as file:
+            recorded = {row["step"]: row["loss"] for row in csv.DictReader(file)}
+        for step, loss in enumerate(losses, first + 1):
+            if (was := recorded.get(str(step), "nothing")) != str(rounded(loss)):
+                return f"loss.csv: step {step}: recorded {was}, now {rounded(loss)}"
+        return ""
+
+    def figures(self, end: Path, progress: Progress) -> str:
+        """The first figure in metrics.json that a checkpoint at the end does not have, or ""."""
+        inputs = prepare(self.objective, self.tokens, self.params, self.numerics)
+        model, _, _ = export.load(end)
+        losses = checkpoint.read(end)[1]["losses"].tolist()
+        scores = inputs.heldout.score(model.to(self.numerics.device).eval(), FINAL_WINDOWS, progress.raise_if_stopped)
+        made = {f"heldout/{name}": value for name, value in scores.items()}
+        recorded = flat(read_json(self.reports / "metrics.json"))
+        for name, value in rounded(made | {"train/loss": float(np.mean(losses[-RECENT:]))}).items():
+            if recorded.get(name) != value:
+                return f"metrics.json: {name}: recorded {recorded.get(name, 'nothing')}, now {value}"
+        return self.losses_from(0, losses)
 
 
 def main() -> None:
@@ -90,6 +133,7 @@ def main() -> None:
         Path(given["tokens"]),
         Path(given["kept"]),
         Path(given["model"]),
+        Path(given["reports"]),
         [(first, last) for first, last in given["chosen"]],
         Path(given["work"]),
     )

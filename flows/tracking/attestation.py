@@ -1,8 +1,9 @@
-"""Claims about a model (components/studies/attestation), collected from DVC, the ledger, MLflow and records."""
+"""Claims about a model (components/studies/attestation), collected from DVC, the ledger, MLflow and records.
+
+And the digests behind them: outputs of a chain of stages hashed again, links between its stages, copies in MLflow.
+"""
 
 import itertools
-import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from components.core.errors import UserError
 from components.core.files import canonical_json, folder_md5, md5_file, md5s_below, read_json, rounded, sha256_file
 from components.params import read_tree
 from components.stages.account.answers import NotKnown
-from components.stages.account.croissant import CORPORA, croissant
+from components.stages.account.croissant import CORPORA
 from components.stages.account.model_answers import files_behind, load_answer, verify_command
 from components.stages.account.summary import Files
 from components.studies.attestation.claims import NEVER_ASKED, Claims, GateVerdict, StageEnergy
@@ -48,10 +49,10 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
     behind = {name: row for name, row in energy.items() if name in stages}
     settings = one.params().get("ingest", {}).get("sources", [])
     claims = Claims(
+        **answers.model_copy(update=place).model_dump(),
         files={name: sha256_file(_file(found.file, f"models/{model}/{name}")) for name in names},
         md5=one.outputs()[f"models/{model}"],
         lock={name: one.lock[name] for name in (*stages, "evaluate") if name in one.lock},
-        answers=answers.model_copy(update=place),
         commit=commit,
         environment=_environment(stage, fingerprint),
         verdict=_verdict(fingerprint),
@@ -67,11 +68,6 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
             for part, manifest in manifests.items()
             for shard in manifest.get("shards", [])
         },
-        croissant=json.loads(
-            json.dumps(croissant(found.file, found.records, answers.title.partition(":")[0]), default=str)
-        )
-        if "mix" in stages
-        else {},
         owner=owner,
     )
     return Claims.model_validate_json(canonical_json(rounded(claims.model_dump(mode="json"))))
@@ -160,9 +156,19 @@ def owner_fields(path: Path | None) -> dict[str, str]:
 # -- digests -----------------------------------------------------------------------------------------------------------
 
 
-def state_of(wanted: Callable[[Snapshot], bool]) -> Snapshot | None:
-    """The first state of this checkout that is wanted; None if there is none."""
-    return next((one for one in itertools.chain(states(), snapshots.committed()) if wanted(one)), None)
+def state_with(model: str, md5: str, lock: dict[str, dict[str, Any]]) -> Snapshot | None:
+    """A state of this checkout (workspace, experiment, run, commit) whose dvc.lock records a model by its bytes.
+
+    Several may, such as an experiment that tuned another model: the one with the entries of `lock` is taken first.
+    """
+    stage, out = model.replace("/", "@"), f"models/{model}"
+    known = list[Snapshot]()
+    for one in itertools.chain(states(), snapshots.committed()):
+        if any((row["path"], row["md5"]) == (out, md5) for row in one.lock.get(stage, {}).get("outs", [])):
+            if lock.items() <= one.lock.items():
+                return one
+            known.append(one)
+    return known[0] if known else None
 
 
 def with_its_files(one: Snapshot) -> Snapshot:
@@ -228,53 +234,39 @@ def _objects(store: ObjectCache, path: str, objects: dict[str, str]) -> tuple[li
     return bad, gone, good
 
 
-def chain(lock: dict[str, dict[str, Any]]) -> list[str]:
-    """Inputs of stages in `lock` that are not the outputs that the stages before made."""
+def chain(lock: dict[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """Links between the stages in `lock`: inputs that are not what the stage before made, and those not to be told.
+
+    Args:
+        lock: entries of dvc.lock of a model's stages.
+    """
     outs = {out["path"]: out["md5"] for entry in lock.values() for out in entry.get("outs", [])}
-    outs |= _parts(lock, outs)
-    return [
+    inside = {path for path in _deps(lock) if any(path.startswith(f"{out}/") for out in outs)}
+    parts = _parts(inside, outs)
+    broken = [
         f"dvc.lock: {stage} was run on another {dep['path']} than the stage before made"
         for stage, entry in lock.items()
         for dep in entry.get("deps", [])
-        if dep["path"] in outs and dep["md5"] != outs[dep["path"]]
+        if dep["md5"] != (outs | parts).get(dep["path"], dep["md5"])
     ]
+    return broken, [f"the listing of the output that {path} is a part of" for path in sorted(inside - parts.keys())]
 
 
-def _parts(lock: dict[str, dict[str, Any]], outs: dict[str, str]) -> dict[str, str]:
-    """Inputs that are a folder inside an output -> the hash that follows from the output's listing, if that is here."""
+def _deps(lock: dict[str, dict[str, Any]]) -> set[str]:
+    return {dep["path"] for entry in lock.values() for dep in entry.get("deps", [])}
+
+
+def _parts(deps: set[str], outs: dict[str, str]) -> dict[str, str]:
+    """Inputs that lie inside an output -> the hash that follows from the output's listing, where that is here."""
     store, found = ObjectCache(), dict[str, str]()
-    for dep in (dep["path"] for entry in lock.values() for dep in entry.get("deps", [])):
-        for out, md5 in outs.items():
-            if dep.startswith(f"{out}/") and md5.endswith(".dir") and store.path(md5).exists():
-                inside = f"{dep.removeprefix(f'{out}/')}/"
-                files = {
-                    name.removeprefix(inside): one for name, one in store.files(md5).items() if name.startswith(inside)
-                }
-                if files:
-                    found[dep] = folder_md5(files)
+    for dep in deps:
+        out = next(out for out in outs if dep.startswith(f"{out}/"))
+        if outs[out].endswith(".dir") and store.path(outs[out]).exists():
+            listed, name = store.files(outs[out]), dep.removeprefix(f"{out}/")
+            below = {path.removeprefix(f"{name}/"): md5 for path, md5 in listed.items() if path.startswith(f"{name}/")}
+            if name in listed or below:
+                found[dep] = listed.get(name) or folder_md5(below)
     return found
-
-
-def code_of(lock: dict[str, dict[str, Any]]) -> tuple[int, list[str]]:
-    """Hash the code and settings that the stages depend on as they are here; how many agree, and those that do not.
-
-    Outputs of stages, of which an input may be a part or hold several, are hashed by `rehashed`.
-    """
-    outs = {out["path"] for entry in lock.values() for out in entry.get("outs", [])}
-    deps = {
-        dep["path"]: dep["md5"]
-        for entry in lock.values()
-        for dep in entry.get("deps", [])
-        if not any(f"{dep['path']}/".startswith(f"{out}/") or out.startswith(f"{dep['path']}/") for out in outs)
-    }
-    other = []
-    for path, md5 in sorted(deps.items()):
-        place = paths.ROOT / path
-        there = md5s_below(place) if place.exists() else {}
-        files = {name: value for name, value in there.items() if "__pycache__" not in name}
-        if not files or (folder_md5(files) if md5.endswith(".dir") else files.get("")) != md5:
-            other.append(path)
-    return len(deps) - len(other), other
 
 
 def mlflow_copies(fingerprint: str, md5: str, files: dict[str, str]) -> tuple[int, list[str], list[str]]:

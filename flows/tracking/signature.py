@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
+from components.studies.attestation.renderings import SIGNATURE
+from components.studies.attestation.verdict import Finding
 
-EXTRA = "this needs the extra `attest`: .venv/bin/pip install -c constraints.txt -e '.[attest]'"
+EXTRA = "this needs the extra `signed`: .venv/bin/pip install -c constraints.txt -e '.[signed]'"
 MAKE_KEY = (
     "make a pair: openssl ecparam -name prime256v1 -genkey -noout -out KEY; openssl ec -in KEY -pubout -out KEY.pub"
 )
-SIGNATURE = "model.sig"
 
 
 def signing(key: Path) -> Callable[[Path], None]:
@@ -20,13 +21,12 @@ def signing(key: Path) -> Callable[[Path], None]:
         UserError: the key cannot be read, or is of another kind; the extra is not installed.
     """
     try:
-        import cyclonedx.validation.json  # noqa: F401 - before anything is written
         from model_signing import signing
     except ImportError:
         raise UserError(EXTRA) from None
     try:
         config = signing.Config().use_elliptic_key_signer(private_key=key)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # the library raises what its parts raise, such as for a curve that they do not know
         raise UserError(f"{key}: no private key that can sign ({words(error)}); {MAKE_KEY}") from None
 
     def sign(folder: Path) -> None:
@@ -35,27 +35,32 @@ def signing(key: Path) -> Callable[[Path], None]:
     return sign
 
 
-def signed_by(folder: Path, key: Path | None) -> tuple[list[str], list[str], list[str]]:
-    """Whether model.sig is a signature by this key of the files that are there."""
-    if key is None and not (folder / SIGNATURE).is_file():
-        return [], [f"{SIGNATURE}: missing, and every attested folder has one"], []
+def signed_by(folder: Path, key: Path | None) -> Finding:
+    """Whether model.sig is a signature by this key of the files that are there.
+
+    Raises:
+        UserError: the key cannot be read, or is of another kind.
+    """
+    if not (folder / SIGNATURE).is_file():
+        return Finding("signature", "no", f"{SIGNATURE}: missing, and every signed folder has one")
     if key is None:
-        return [], [], [f"{SIGNATURE}: give the signer's public key (--key KEY.pub)"]
+        return Finding("signature", "unknown", "give the signer's public key (--key KEY.pub)")
     try:
         from model_signing import verifying
     except ImportError:
-        return [], [], [f"{SIGNATURE}: {EXTRA}"]
+        return Finding("signature", "unknown", EXTRA)
     try:
         config = verifying.Config().use_elliptic_key_verifier(public_key=key)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # the library raises what its parts raise, such as for a curve that they do not know
         raise UserError(
             f"{key}: no public key ({words(error)}); it is what `openssl ec -in KEY -pubout` prints"
         ) from None
     try:
         config.set_hashing_config(_hashed()).verify(folder, folder / SIGNATURE)
-    except Exception as error:  # the library raises what its parts raise, for a file that is no signature too
-        return [], [f"{SIGNATURE}: no valid signature of these files by this key ({_refusal(error)})"], []
-    return [f"{SIGNATURE}: the signature is of these files and this key"], [], []
+    except Exception as error:  # for a file that is no signature too
+        text = f"{SIGNATURE}: no valid signature of these files by this key ({_refusal(error)})"
+        return Finding("signature", "no", text)
+    return Finding("signature", "yes", f"{SIGNATURE}: the signature is of these files and this key")
 
 
 def _hashed() -> Any:

@@ -95,10 +95,8 @@ def test_no_row_of_ones_own_is_in_what_is_exported(models: Path, monkeypatch: py
     said = (folder / "ATTRIBUTION.md").read_text()
     assert "tuned on rows of r.jsonl, whose licence and origin are not recorded here. Those rows are as their" in said
     assert "personal data in them was not replaced" in said
-    one = Snapshot("workspace", "workspace", lock)
-    answers = model_origin.collect(one, "finetune@instruct")
     with pytest.raises(UserError, match=r"greenhouse\.json: has a row of your own data.*--until finetune@instruct`"):
-        export.write_folder(one, "finetune/instruct", answers, models / "attested")
+        export.leave_own_row_out(facts, "finetune/instruct")
 
 
 def test_a_push_is_explicit_private_and_checked_first(

@@ -1,1 +1,1 @@
-"""Documents that prove what a model is made of, each a pure function of what was recorded (`Claims`)."""
+"""What a signed folder says of a model, each file a pure function of what was recorded (`Claims`), and its verdict."""

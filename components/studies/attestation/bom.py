@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 from components.scores import Score
-from components.stages.account.answers import DataAnswer, ModelAnswers, NotKnown
+from components.stages.account.answers import DataAnswer, NotKnown
 from components.studies.attestation.claims import Claims
 
 ACTIVITIES = {"pretrain": "training", "finetune": "fine-tuning"}
@@ -18,34 +18,33 @@ MACHINE = ("processor", "system", "python")
 
 def bom(claims: Claims) -> dict[str, Any]:
     """The bill of materials; its serial number follows from the model's bytes."""
-    answers = claims.answers
     model = {
         "type": "machine-learning-model",
         "bom-ref": "model",
-        "name": answers.title,
+        "name": claims.title,
         "version": claims.md5.removesuffix(".dir"),
-        "description": answers.description,
+        "description": claims.description,
         "components": [
             {"type": "file", "bom-ref": f"file:{name}", "name": name, "hashes": [{"alg": "SHA-256", "content": sha}]}
             for name, sha in claims.files.items()
         ],
         "modelCard": {
             "modelParameters": {
-                "approach": {"type": "supervised" if answers.base else "self-supervised"},
-                "task": answers.facts.pipeline_tag,
+                "approach": {"type": "supervised" if claims.base else "self-supervised"},
+                "task": claims.facts.pipeline_tag,
                 "architectureFamily": "transformer",
-                "modelArchitecture": f"{answers.facts.objective}, {answers.facts.parameters} parameters",
+                "modelArchitecture": f"{claims.facts.objective}, {claims.facts.parameters} parameters",
                 "datasets": [{"ref": f"data:{name}"} for name in (*claims.sources, *claims.generated)],
             },
-            "quantitativeAnalysis": {"performanceMetrics": _metrics(answers)},
+            "quantitativeAnalysis": {"performanceMetrics": _metrics(claims)},
             "considerations": {
-                "technicalLimitations": answers.limits,
+                "technicalLimitations": claims.limits,
                 "environmentalConsiderations": {"energyConsumptions": _energy(claims)},
             },
         },
     }
-    if isinstance(answers.licence, str):
-        model["licenses"] = [stated(answers.licence)]
+    if isinstance(claims.licence, str):
+        model["licenses"] = [stated(claims.licence)]
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.7",
@@ -58,17 +57,19 @@ def bom(claims: Claims) -> dict[str, Any]:
 
 def stated(licence: str) -> dict[str, Any]:
     """A licence as its source states it: an SPDX id, an expression of several, or words that are neither."""
-    from cyclonedx.spdx import is_expression, is_supported_id
+    from license_expression import get_spdx_licensing
 
-    if is_supported_id(licence):
+    spdx = get_spdx_licensing()
+    if licence in spdx.known_symbols and not licence.startswith("LicenseRef-"):
         return {"license": {"id": licence}}
-    return {"expression": licence} if " " in licence and is_expression(licence) else {"license": {"name": licence}}
+    is_expression = " " in licence and not spdx.validate(licence).errors
+    return {"expression": licence} if is_expression else {"license": {"name": licence}}
 
 
-def _metrics(answers: ModelAnswers) -> list[dict[str, Any]]:
+def _metrics(claims: Claims) -> list[dict[str, Any]]:
     """The model's own scores: those of its base stand in the base's documents."""
-    scores = [] if isinstance(answers.quality, NotKnown) else answers.quality.scores
-    return [_metric(score) for score in scores if score.model == answers.model]
+    scores = [] if isinstance(claims.quality, NotKnown) else claims.quality.scores
+    return [_metric(score) for score in scores if score.model == claims.model]
 
 
 def _metric(score: Score) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _metric(score: Score) -> dict[str, Any]:
 
 def _energy(claims: Claims) -> list[dict[str, Any]]:
     """Energy and carbon of each stage behind the model, mid, with low and high as properties; none if not metered."""
-    cost = claims.answers.cost
+    cost = claims.cost
     if isinstance(claims.energy, NotKnown) or isinstance(cost, NotKnown):
         return []
     rows = []
@@ -114,7 +115,7 @@ def _properties(values: dict[str, Any]) -> list[dict[str, str]]:
 
 def _data(claims: Claims) -> list[dict[str, Any]]:
     """A component per source of text, and one for the corpora's files with their hashes."""
-    data = claims.answers.data
+    data = claims.data
     rows = data.attribution if isinstance(data, DataAnswer) and not isinstance(data.attribution, NotKnown) else []
     found = []
     for name, counts in claims.sources.items():
@@ -132,7 +133,7 @@ def _data(claims: Claims) -> list[dict[str, Any]]:
         {"type": "file", "name": name, "hashes": [{"alg": "SHA-256", "content": sha}]}
         for name, sha in claims.shards.items()
     ]
-    steps = ", ".join(claims.answers.stages)
+    steps = ", ".join(claims.stages)
     return [*found, {"type": "data", "bom-ref": "corpora", "name": f"corpora of {steps}", "components": files}]
 
 

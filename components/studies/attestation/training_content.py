@@ -39,11 +39,11 @@ def _owner(name: str) -> Callable[[Claims], Field]:
 
 
 def _base(claims: Claims) -> Field:
-    return claims.answers.base or "none: trained from random weights", "dvc.yaml, finetune in params.yaml"
+    return claims.base or "none: trained from random weights", "dvc.yaml, finetune in params.yaml"
 
 
 def _size(claims: Claims) -> Field:
-    data = claims.answers.data
+    data = claims.data
     if isinstance(data, NotKnown):
         return f"not known: {data.not_known}", ""
     values = {
@@ -90,7 +90,7 @@ def _tuning_rows(claims: Claims) -> dict[str, Any]:
 
 
 def _licences(claims: Claims) -> Field:
-    data = claims.answers.data
+    data = claims.data
     if not isinstance(data, DataAnswer):
         return "not known: no corpus is recorded", ""
     return data.licences, "data/bias/train/manifest.json"
@@ -109,7 +109,7 @@ def _personal(claims: Claims) -> Field:
 
 
 def _cleaning(claims: Claims) -> Field:
-    data = claims.answers.data
+    data = claims.data
     if not isinstance(data, DataAnswer):
         return "not known: no corpus is recorded", ""
     removed = {f"{row.stage}: {row.rule}": row.documents for row in data.removed}
@@ -117,7 +117,7 @@ def _cleaning(claims: Claims) -> Field:
 
 
 def _opt_out(claims: Claims) -> Field:
-    data = claims.answers.data
+    data = claims.data
     dropped = [row.documents for row in data.removed if row.rule == "opted_out"] if isinstance(data, DataAnswer) else []
     listed = claims.lock.get("ingest", {}).get("params", {}).get("params.yaml", {}).get("ingest", {}).get("opt_out", "")
     return {"list": listed, "documents_left_out": sum(dropped)}, "ingest.opt_out in params.yaml, data/ingest/dropped"
@@ -126,7 +126,7 @@ def _opt_out(claims: Claims) -> Field:
 SECTIONS: dict[str, dict[str, Callable[[Claims], Field]]] = {
     "model": {
         "provider": _owner("provider"),
-        "name_and_version": lambda claims: ({"name": claims.answers.title, "hash": claims.md5}, "dvc.lock"),
+        "name_and_version": lambda claims: ({"name": claims.title, "hash": claims.md5}, "dvc.lock"),
         "depends_on": _base,
         "placed_on_market": _owner("placed_on_market"),
         "purpose": _owner("purpose"),

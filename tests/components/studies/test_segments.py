@@ -5,6 +5,8 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from components.core.progress import Progress
 from components.model.export import save_tensors
 from components.params import ModelShape
 from components.stages.pretrain.stage import pretrain
-from components.studies.segments import Segments, caught
+from components.studies.segments import Segments, chances
 from components.training import checkpoint
 from tests.components.small_corpus import NUMERICS, small, write_tokens
 
@@ -33,7 +35,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def segments(run: Path, work: Path, *chosen: tuple[int, int]) -> dict[str, str]:
     model = run / "out" / "model.safetensors"
-    made = Segments("causal", PARAMS, NUMERICS, run / "tokens", run / "kept", model, list(chosen), work)
+    places = (run / "tokens", run / "kept", model, run / "reports")
+    made = Segments("causal", PARAMS, NUMERICS, *places, list(chosen), work)
     return made.differences(Progress())
 
 
@@ -46,7 +49,7 @@ def test_kept_are_the_named_steps_and_the_last_with_their_hashes(run: Path) -> N
 
 def test_every_interval_is_the_same_to_the_bit(run: Path, tmp_path: Path) -> None:
     found = segments(run, tmp_path, (0, 4), (4, 8), (8, 10))
-    assert found == dict.fromkeys(("0", "0-4", "4-8", "8-10", "end"), "")
+    assert found == dict.fromkeys(("0", "0-4", "4-8", "8-10", "end", "figures"), "")
 
 
 def test_a_process_of_its_own_makes_the_same_start(run: Path, tmp_path: Path) -> None:
@@ -54,31 +57,71 @@ def test_a_process_of_its_own_makes_the_same_start(run: Path, tmp_path: Path) ->
     given = {
         "objective": "causal", "params": PARAMS.model_dump(mode="json"), "numerics": NUMERICS.model_dump(mode="json"),
         "tokens": str(run / "tokens"), "kept": str(run / "kept"), "model": str(run / "out" / "model.safetensors"),
-        "chosen": [], "work": str(tmp_path / "work"),
+        "reports": str(run / "reports"), "chosen": [(8, 10)], "work": str(tmp_path / "work"),
     }  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "components.studies.segments", json.dumps(given)],
         env=os.environ | {"OMP_NUM_THREADS": "2"}, capture_output=True, text=True,
     )  # fmt: skip
-    assert json.loads(done.stdout) == {"0": "", "end": ""}, done.stderr
+    assert json.loads(done.stdout) == dict.fromkeys(("0", "8-10", "end", "figures"), ""), done.stderr
 
 
-def test_a_forged_checkpoint_is_named(run: Path, tmp_path: Path) -> None:
-    was = checkpoint.folder_of(run / "kept", 8)
+@contextmanager
+def forged(run: Path, step: int) -> Iterator[None]:
+    """Within: a weight of the checkpoint at `step` is another, its hashes fit, and the last one's is the model."""
+    was, model = checkpoint.folder_of(run / "kept", step), run / "out" / "model.safetensors"
+    names = {path: path.read_bytes() for path in (was / "model.safetensors", was / "files.json", model)}
     weights, _, _ = checkpoint.read(was)
-    names = {name: (was / name).read_bytes() for name in ("model.safetensors", "files.json")}
     (was / "model.safetensors").unlink()  # it may be a link to the run's own
     first = next(iter(weights))
     save_tensors(weights | {first: weights[first] + torch.tensor(1e-3)}, was / "model.safetensors")
     write_json(was / "files.json", {name: sha256_file(was / name) for name in read_json(was / "files.json")})
+    if step == PARAMS.steps:
+        model.write_bytes((was / "model.safetensors").read_bytes())
     try:
-        found = segments(run, tmp_path, (4, 8), (8, 10))
+        yield
     finally:
-        for name, data in names.items():
-            (was / name).write_bytes(data)
+        for path, data in names.items():
+            path.write_bytes(data)
+
+
+def test_a_forged_checkpoint_is_named(run: Path, tmp_path: Path) -> None:
+    with forged(run, 8):
+        found = segments(run, tmp_path, (4, 8), (8, 10))
     assert found["4-8"] == "step-000008/model.safetensors"
     assert found["8-10"]
     assert not found["end"]
+
+
+def test_the_cheapest_forgery_is_of_the_last_interval_which_is_always_among_the_chosen(
+    run: Path, tmp_path: Path
+) -> None:
+    with forged(run, 10):
+        found = segments(run, tmp_path, (8, 10))
+    assert found["8-10"] == "step-000010/model.safetensors"
+    assert not found["end"], "the published model was changed with it"
+    with pytest.raises(AssertionError, match="the last interval"):
+        segments(run, tmp_path, (0, 4))
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "details/loss.csv"])
+def test_recorded_losses_that_were_halved_are_named(run: Path, tmp_path: Path, name: str) -> None:
+    """Weights and losses lie in different files: only the weights were compared."""
+    path = run / "reports" / name
+    whole = path.read_bytes()
+    if name == "metrics.json":
+        tree = read_json(path)
+        write_json(path, tree | {"train": tree["train"] | {"loss": tree["train"]["loss"] / 2}})
+    else:
+        head, *rows = whole.decode().splitlines()
+        halved = [f"{step},{float(loss) / 2:.6g}" for step, loss in (row.split(",") for row in rows)]
+        path.write_text("\n".join([head, *halved]))
+    try:
+        found = segments(run, tmp_path, (8, 10))
+    finally:
+        path.write_bytes(whole)
+    assert found["figures"].startswith("metrics.json: train/loss" if name == "metrics.json" else "loss.csv: step 1: ")
+    assert bool(found["8-10"]) == (name != "metrics.json")
 
 
 def test_nothing_is_kept_by_default(tmp_path: Path) -> None:
@@ -89,10 +132,16 @@ def test_nothing_is_kept_by_default(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["index.json"]
 
 
-@pytest.mark.parametrize(("intervals", "sampled"), [(100, 27), (20, 5), (7, 7), (8, 1)])
+@pytest.mark.parametrize(("intervals", "sampled"), [(100, 27), (20, 5), (7, 7), (8, 1), (1, 1)])
 def test_the_probability_is_that_of_a_draw_without_replacement(intervals: int, sampled: int) -> None:
-    bad = math.ceil(intervals / 10)
-    missed = 1.0
-    for draw in range(sampled):
-        missed *= max(0, intervals - bad - draw) / (intervals - draw)
-    assert caught(intervals, sampled) == pytest.approx(1 - missed)
+    """The last interval is always drawn, so whoever knows that forges others."""
+    for bad, chance in zip((1, math.ceil(intervals / 10)), chances(intervals, sampled), strict=True):
+        missed = 1.0
+        for draw in range(sampled - 1):
+            missed *= max(0, intervals - 1 - bad - draw) / (intervals - 1 - draw)
+        assert chance == pytest.approx(1 - missed)
+
+
+def test_one_forged_interval_is_not_met_as_surely_as_a_tenth() -> None:
+    one, tenth = chances(100, 27)
+    assert (round(one, 2), round(tenth, 2)) == (0.26, 0.96)

@@ -22,8 +22,9 @@ def test_an_input_that_is_a_part_of_an_output_follows_from_its_listing(
         "bias": {"outs": [{"path": "data/bias", "md5": "abc.dir"}]},
         "finetune": {"deps": [{"path": "data/bias/train", "md5": part}]},
     }
-    assert attestation.chain(lock) == []
+    assert attestation.chain(lock) == ([], [])
     lock["finetune"]["deps"][0]["md5"] = "other.dir"
-    assert attestation.chain(lock) == [
-        "dvc.lock: finetune was run on another data/bias/train than the stage before made"
-    ]
+    broken = ["dvc.lock: finetune was run on another data/bias/train than the stage before made"]
+    assert attestation.chain(lock) == (broken, [])
+    (tmp_path / "ab" / "c.dir").unlink()
+    assert attestation.chain(lock) == ([], ["the listing of the output that data/bias/train is a part of"])

@@ -1,0 +1,117 @@
+"""The files of claims in a signed folder: `card.json`, and what is made of it alone, compared as bytes.
+
+Since `card.json` must be the canonical JSON of what is read from it, and every other file what it makes, no second
+value can hide in a duplicate key, a mark or a blank.
+"""
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from components.core.errors import UserError, clause
+from components.core.files import canonical_json, folder_md5, md5_file, sha256_file
+from components.stages.account.model_card import attribution, card
+from components.studies.attestation.bom import bom
+from components.studies.attestation.claims import Claims
+from components.studies.attestation.provenance import provenance
+from components.studies.attestation.training_content import training_content
+
+CARD, SIGNATURE = "card.json", "model.sig"
+MOST_BYTES = 5_000_000
+"""Size of a file of claims above which it is neither written nor read."""
+
+
+def documents(claims: Claims) -> dict[str, Any]:
+    """File -> the tree of JSON that is made of the claims for tools and forms."""
+    return {
+        "provenance.json": provenance(claims),
+        "bom.cdx.json": bom(claims),
+        "training-content.json": training_content(claims),
+    }
+
+
+def renderings(claims: Claims) -> dict[str, bytes]:
+    """File -> its bytes: the claims themselves, and for people and tools what is made of them."""
+    text = canonical_json(claims.model_dump(mode="json"))
+    claims = Claims.model_validate_json(text)  # with keys in the order in which whoever reads the card has them
+    texts = {CARD: text, "README.md": card(claims), "ATTRIBUTION.md": attribution(claims)}
+    texts |= {name: canonical_json(tree) for name, tree in documents(claims).items()}
+    return {name: text.encode() for name, text in texts.items()}
+
+
+def write_renderings(claims: Claims, folder: Path) -> None:
+    """Write them beside the model's files.
+
+    Raises:
+        UserError: one is larger than a check would read, or has the name of a file of the model.
+    """
+    for name, data in renderings(claims).items():
+        if len(data) > MOST_BYTES:
+            raise UserError(f"{name}: {len(data)} bytes, and no more than {MOST_BYTES} are read again")
+        if name in claims.files:
+            raise UserError(f"{name}: a file of the model has this name already; rename it")
+        (folder / name).write_bytes(data)
+
+
+def claims_in(folder: Path) -> Claims:
+    """The claims of a signed folder.
+
+    Raises:
+        UserError: there are none, or they are not as they are written.
+    """
+    todo = "get a whole copy of what `greenhouse export --to signed` made"
+    try:
+        data = _read(folder / CARD)
+        claims = Claims.model_validate_json(data)
+        if canonical_json(claims.model_dump(mode="json")).encode() != data:
+            raise ValueError(
+                "not as this version of Greenhouse writes it: a field is doubled, unknown or not canonical"
+            )
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{CARD}: {clause(error)}; {todo}") from None
+    return claims
+
+
+def _read(path: Path) -> bytes:
+    if why := _irregular(path):
+        raise ValueError(why)
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise ValueError(f"{size} bytes, and no more than {MOST_BYTES} are read")
+    return path.read_bytes()
+
+
+def _irregular(path: Path) -> str:
+    """Why a path is no file that a signature can vouch for; "" if it is one."""
+    if path.is_symlink() or not path.is_file():
+        return "missing, or no regular file"
+    other_names = path.stat().st_nlink > 1
+    return "has another name (a hard link), by which it can change; copy the folder" if other_names else ""
+
+
+def differences(folder: Path, claims: Claims) -> list[str]:
+    """A sentence for each file of a signed folder that is not what the claims say."""
+    made = renderings(claims)
+    wrong = [f"{CARD}: names {name} among the model's files" for name in claims.files if name in (*made, SIGNATURE)]
+    expected = {*made, *claims.files, SIGNATURE}
+    folders = {str(above) for name in expected for above in PurePosixPath(name).parents}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    wrong += [f"{name}: nothing that {CARD} names" for name in sorted(there - expected - folders)]
+    for name, data in made.items():
+        try:
+            if _read(folder / name) != data:
+                wrong.append(f"{name}: not what {CARD} makes it")
+        except (OSError, ValueError) as error:
+            wrong.append(f"{name}: {clause(error)}")
+    return wrong + _model_differences(folder, claims, there)
+
+
+def _model_differences(folder: Path, claims: Claims, there: set[str]) -> list[str]:
+    """The same of the model's own files, by their hashes and by that of their folder."""
+    paths, wrong = {name: folder / name for name in claims.files}, list[str]()
+    for name, path in paths.items():
+        if why := _irregular(path) if name in there else "missing, or no regular file":
+            wrong.append(f"{name}: {why}")
+        elif sha256_file(path) != claims.files[name]:
+            wrong.append(f"{name}: not the file that {CARD} names")
+    if not wrong and (md5 := folder_md5({name: md5_file(path) for name, path in paths.items()})) != claims.md5:
+        wrong.append(f"{CARD}: names the model {claims.md5}, and these files are {md5}")
+    return wrong

@@ -1,0 +1,87 @@
+"""The verdict of a check: what was established, what the signer states, what was not established.
+
+Its success is an allow-list: every item of the scope was looked at and found right. An exception, an empty list or a
+part that nobody reached leaves an item open, and an open item is no success.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Answer = Literal["yes", "no", "unknown"]
+Scope = Literal["all", "bytes"]
+ITEMS = {
+    "signature": "a signature by this key",
+    "bytes": "these bytes, and files of claims that card.json makes",
+    "chain": "the whole chain of stages in a dvc.lock here that records this model",
+    "hashed": "files of that chain, hashed again",
+    "licences": "data and licences, collected again",
+    "parameters": "parameters, collected again",
+    "scores": "scores, collected again",
+    "standing": "that it is not withdrawn",
+}
+"""What can be established, by recomputation alone -> in words."""
+SCOPES: dict[Scope, tuple[str, ...]] = {"all": tuple(ITEMS), "bytes": ("signature", "bytes")}
+STATED = "stated"
+"""Item of what only the signer says; a record here that says otherwise is a difference all the same."""
+NOTE = "note"
+"""Item of what could not be looked at besides, and decides nothing."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found of one item, in words.
+
+    Attributes:
+        item: of `ITEMS`, `STATED` or `NOTE`. answer: right, wrong, or not to be told here.
+    """
+
+    item: str
+    answer: Answer
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All that a check found, and what was asked of it."""
+
+    findings: list[Finding]
+    scope: Scope = "all"
+
+    def answer(self, item: str) -> Answer:
+        """The worst answer on an item; unknown where nobody looked."""
+        given = {finding.answer for finding in self.findings if finding.item == item}
+        return "no" if "no" in given else "yes" if given == {"yes"} else "unknown"
+
+    @property
+    def wrong(self) -> list[str]:
+        """What differs, whatever was asked."""
+        return [finding.text for finding in self.findings if finding.answer == "no"]
+
+    @property
+    def open_items(self) -> list[str]:
+        """Items of the scope that are not established."""
+        return [item for item in SCOPES[self.scope] if self.answer(item) != "yes"]
+
+    @property
+    def status(self) -> int:
+        """Exit status: 1 for any difference, 0 where every item of the scope was established, else 2."""
+        if self.wrong:
+            return 1
+        return 0 if all(self.answer(item) == "yes" for item in SCOPES[self.scope]) else 2
+
+    def lists(self) -> dict[str, list[str]]:
+        """Title -> lines: the three lists, and differences if there are any."""
+        told = [finding for finding in self.findings if finding.answer != "no"]
+        open_lines = [f"{ITEMS[item]}: {self._why(item)}" for item in self.open_items]
+        return {
+            "established by recomputation": [
+                one.text for one in told if one.item in ITEMS and self.answer(one.item) == "yes"
+            ],
+            "stated by the signer": [one.text for one in told if one.item == STATED],
+            "not established": open_lines + [one.text for one in told if one.item == NOTE],
+            "DIFFERENT": self.wrong,
+        }
+
+    def _why(self, item: str) -> str:
+        texts = [one.text for one in self.findings if one.item == item and one.answer != "yes"]
+        return "; ".join(texts) or "not looked at"

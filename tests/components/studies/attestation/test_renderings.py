@@ -1,0 +1,222 @@
+"""The files of claims in a signed folder: valid formats, every field from a recorded fact, compared as bytes."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from benchmarks.proof.fields import without_source
+from components.core.errors import UserError
+from components.core.files import folder_md5, md5_file, sha256_bytes
+from components.studies.attestation.claims import Claims, compared, item_of
+from components.studies.attestation.renderings import claims_in, differences, renderings, write_renderings
+from tests.components.made_claims import made_claims
+
+
+@pytest.fixture(scope="module")
+def claims(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return made_claims(tmp_path_factory.mktemp("project"))
+
+
+def made_of(claims: dict[str, Any], name: str) -> Any:
+    """A file of claims, read."""
+    return json.loads(renderings(Claims.model_validate(claims))[name])
+
+
+def test_the_bill_of_materials_is_valid_and_has_intervals_and_energy(claims: dict[str, Any]) -> None:
+    bom = made_of(claims, "bom.cdx.json")
+    assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(json.dumps(bom)) is None
+    card = bom["metadata"]["component"]["modelCard"]
+    assert card["quantitativeAnalysis"]["performanceMetrics"][0]["confidenceInterval"]
+    (energy,) = card["considerations"]["environmentalConsiderations"]["energyConsumptions"]
+    assert energy["activityEnergyCost"] == {"value": 2, "unit": "kWh"}
+    unmetered = claims | {"energy": {"not_known": "no ledger"}, "environment": {"not_known": "no run"}}
+    assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(
+        json.dumps(made_of(unmetered, "bom.cdx.json"))
+    ) is None  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("licence", "row"),
+    [
+        ("CC-BY-4.0", {"license": {"id": "CC-BY-4.0"}}),
+        ("MIT OR Apache-2.0", {"expression": "MIT OR Apache-2.0"}),
+        ("NOASSERTION", {"license": {"name": "NOASSERTION"}}),
+        ("MyOwn-1.0", {"license": {"name": "MyOwn-1.0"}}),
+    ],
+)
+def test_licences_are_ids_or_expressions_where_they_can_be(
+    claims: dict[str, Any], licence: str, row: dict[str, Any]
+) -> None:
+    data = claims["data"]
+    own = [one | {"licence": licence} for one in data["attribution"]]
+    bom = made_of(claims | {"licence": licence, "data": data | {"attribution": own}}, "bom.cdx.json")
+    assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(json.dumps(bom)) is None
+    assert bom["metadata"]["component"]["licenses"] == [row]
+    assert bom["components"][0]["licenses"] == [row]
+
+
+def test_every_field_of_every_document_follows_from_a_fact(claims: dict[str, Any]) -> None:
+    number, without = without_source(claims)
+    assert number > 150
+    assert without == []
+
+
+def test_what_differs_is_named_and_what_is_unknown_here_is_not_called_checked(claims: dict[str, Any]) -> None:
+    here = claims | {"md5": "4.dir", "energy": {"not_known": "no ledger here"}, "sources": {}}
+    differs, unknown = compared(claims, here)
+    assert differs[0].startswith("md5: signed 3.dir, recomputed 4.dir")
+    assert [line for line in differs if line.startswith("sources.")]
+    assert unknown == ["energy: no ledger here"]
+
+
+def test_what_nobody_knows_there_or_here_is_no_difference(claims: dict[str, Any]) -> None:
+    there = claims | {"verdict": {"not_known": "the gate was not asked about this model"}}
+    assert compared(there, claims | {"verdict": {"not_known": "not registered here"}}) == (
+        [], ["verdict: not registered here"])  # fmt: skip
+    wrong, told = compared(there, claims)
+    assert not wrong, "the gate may be asked after a model was signed"
+    assert told == ["verdict: not in card.json; here greenhouse-instruct-2 version 2: promote"]
+    wrong, told = compared(there, claims | {"verdict": claims["verdict"] | {"verdict": "hold"}})
+    assert wrong == ["verdict: not in card.json; here greenhouse-instruct-2 version 2: hold"]
+    rebuild = claims["rebuild"]
+    silent, failed = (
+        claims | {"rebuild": rebuild | {"verified": verified}}
+        for verified in ({"not_known": "nobody did"}, rebuild["verified"] | {"result": "differs: model.safetensors"})
+    )
+    assert compared(silent, failed)[0], "a rebuild that made other bytes may have been left out"
+    assert compared(claims, claims | {"verdict": claims["verdict"] | {"verdict": "refuse"}})[0]
+
+
+def test_a_model_without_a_corpus_of_the_pipeline_has_documents_without_one(claims: dict[str, Any]) -> None:
+    own = {"data": {"not_known": "rows made elsewhere"}, "base": "Qwen3-0.6B", "stages": ["finetune@instruct"]}
+    none: dict[str, Any] = {name: {} for name in ("sources", "generated", "read", "personal", "shards")}
+    alone = claims | none | own | {"retrieved": []}
+    assert made_of(alone, "provenance.json")["predicate"]["buildDefinition"]["externalParameters"]["stages"] == []
+    assert made_of(alone, "training-content.json")["model"]["depends_on"]["value"] == "Qwen3-0.6B"
+    assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(json.dumps(made_of(alone, "bom.cdx.json"))) is None
+
+
+def test_the_training_content_says_not_known_rather_than_nothing(claims: dict[str, Any]) -> None:
+    summary = made_of(claims, "training-content.json")
+    assert summary["model"]["provider"] == {"value": "we", "from": "owner's file"}
+    assert summary["sources"]["user_data"]["value"].startswith("not known")
+    assert summary["sources"]["data_sets_of_packages_and_hubs"]["value"]["numpy"]["share_of_sources"] > 0
+
+
+def test_rows_that_the_model_was_tuned_on_are_among_its_data(claims: dict[str, Any]) -> None:
+    rows = {"path": "/home/a/chats.jsonl", "md5": "7", "size": 70}
+    params = {"params.yaml": {"finetune.instruct": {"data": rows["path"]}}}
+    base = {"path": "models/pretrain/causal", "md5": "2.dir"}
+    tuned = {"cmd": "exec finetune", "deps": [rows, base], "params": params, "outs": []}
+    lock = claims["lock"] | {"finetune@instruct": tuned}
+    sources = made_of(claims | {"lock": lock}, "training-content.json")["sources"]
+    assert sources["own_files"]["value"]["/home/a/chats.jsonl"]["md5"] == "7"
+
+
+# -- as bytes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(claims: dict[str, Any], tmp_path: Path) -> Path:
+    """A folder with a file of a model and the files of claims about it."""
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    files = {"model.safetensors": sha256_bytes(b"weights")}
+    md5 = folder_md5({name: md5_file(tmp_path / name) for name in files})
+    write_renderings(Claims.model_validate(claims | {"files": files, "md5": md5}), tmp_path)
+    (tmp_path / "model.sig").touch()
+    assert differences(tmp_path, claims_in(tmp_path)) == []
+    return tmp_path
+
+
+def test_no_second_value_hides_in_a_file_of_claims(folder: Path) -> None:
+    """A reader that takes the first of two equal keys, or a person, would have seen another value."""
+    for name, first in (("provenance.json", '"predicate": "evil",'), ("bom.cdx.json", '"version": 9,')):
+        text = (folder / name).read_text()
+        for other in (text.replace("{", "{" + first, 1), "\ufeff" + text, "\n" * 50 + text, text + " "):
+            (folder / name).write_text(other)
+            assert differences(folder, claims_in(folder)) == [f"{name}: not what card.json makes it"]
+        (folder / name).write_text(text)
+    text = (folder / "card.json").read_text()
+    for other in (
+        text.replace("{", '{"commit": "evil",', 1), text.replace("{", '{"certified": true,', 1), f"\ufeff{text}",
+        f"{text} ", text.replace('"kwh": [', '"kwh": [0.0,', 1), text[:-2], "", "[]", "[" * 100_000,
+    ):  # fmt: skip
+        (folder / "card.json").write_text(other)
+        with pytest.raises(Exception, match=r"card\.json: .*; get a whole copy|values to unpack"):
+            differences(folder, claims_in(folder))
+
+
+def test_a_file_of_claims_is_measured_before_it_is_read(folder: Path) -> None:
+    (folder / "README.md").write_bytes(b" " * 5_000_001)
+    assert differences(folder, claims_in(folder)) == ["README.md: 5000001 bytes, and no more than 5000000 are read"]
+    (folder / "card.json").write_bytes(b" " * 5_000_001)
+    with pytest.raises(UserError, match="5000001 bytes, and no more than 5000000 are read"):
+        claims_in(folder)
+
+
+def test_everything_in_the_folder_is_named_by_the_claims(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("other") / "README.md"
+    shutil.copyfile(folder / "README.md", other)
+    changes: list[tuple[str, Callable[[Path], object]]] = [
+        ("evil", Path.mkdir), ("pytorch_model.bin", Path.touch), ("link", lambda path: path.symlink_to(other)),
+        ("pipe", os.mkfifo), (".git", Path.mkdir),
+    ]  # fmt: skip
+    for name, change in changes:
+        change(folder / name)
+        assert differences(folder, claims_in(folder)) == [f"{name}: nothing that card.json names"]
+        (folder / name).rmdir() if (folder / name).is_dir() else (folder / name).unlink()
+    os.link(folder / "model.safetensors", other.parent / "weights")
+    (line,) = differences(folder, claims_in(folder))
+    assert line.startswith("model.safetensors: has another name (a hard link)")
+    (other.parent / "weights").unlink()
+    (folder / "README.md").unlink()
+    (folder / "README.md").symlink_to(other)
+    assert differences(folder, claims_in(folder)) == ["README.md: missing, or no regular file"]
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "absent.json", "README.md", "model.sig"])
+def test_the_claims_name_files_of_the_model_in_the_folder_alone(folder: Path, name: str) -> None:
+    claims = claims_in(folder)
+    claims.files[name] = "ab" * 32
+    assert [line for line in differences(folder, claims) if name in line]
+
+
+def test_the_model_is_the_one_that_the_claims_name(folder: Path) -> None:
+    claims = claims_in(folder)
+    wrong = differences(folder, claims.model_copy(update={"md5": "3.dir"}))
+    assert wrong[-1].startswith("card.json: names the model 3.dir, and these files are ")
+    (folder / "model.safetensors").write_bytes(b"Weights")
+    assert differences(folder, claims) == ["model.safetensors: not the file that card.json names"]
+
+
+def test_what_a_check_would_not_read_is_not_written(claims: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"card\.json: \d+ bytes, and no more than 5000000"):
+        write_renderings(Claims.model_validate(claims | {"description": "x" * 5_000_000}), tmp_path)
+    with pytest.raises(UserError, match=r"README\.md: a file of the model has this name"):
+        write_renderings(Claims.model_validate(claims | {"files": {"README.md": "0"}}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "item"),
+    [("licence", "licences"), ("data.licences.MIT", "licences"), ("lock.mix.params", "parameters"),
+     ("facts.parameters", "parameters"), ("quality.scores[0].value", "scores"), ("quality.champion", "stated"),
+     ("cost.kwh[1]", "stated"), ("energy.mix", "stated"), ("commit", "stated"), ("owner.purpose", "stated"),
+     ("read.numpy", "licences"), ("rebuild.verified", "stated"), ("limits[0]", "parameters")],
+)  # fmt: skip
+def test_each_part_of_the_claims_belongs_to_one_item(path: str, item: str) -> None:
+    assert item_of(f"{path}: signed 1, recomputed 2") == item
+
+
+@pytest.mark.parametrize(("there", "here"), [({"a": None}, {}), ({"a": 1}, {"a": True}), ([1], [1, 2]), ({}, [])])
+def test_what_only_one_side_has_or_is_of_another_kind_differs(there: Any, here: Any) -> None:
+    assert compared(there, here)[0]
+    assert compared(here, there)[0]

@@ -1,0 +1,43 @@
+"""The verdict of a check: only with every item established is it a success."""
+
+import itertools
+
+import pytest
+
+from components.studies.attestation.verdict import ITEMS, NOTE, SCOPES, STATED, Finding, Scope, Verdict
+
+STATUS = {"all": ITEMS, "bytes": ("signature", "bytes")}
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_every_combination_of_answers_has_the_status_of_an_allow_list(scope: Scope) -> None:
+    for answers in itertools.product(("yes", "no", "unknown"), repeat=len(ITEMS)):
+        known = dict(zip(ITEMS, answers, strict=True))
+        verdict = Verdict([Finding(item, answer, item) for item, answer in known.items()], scope)
+        wanted = [known[item] for item in STATUS[scope]]
+        status = 1 if "no" in answers else 0 if set(wanted) == {"yes"} else 2
+        assert verdict.status == status, known
+        lists = verdict.lists()
+        assert bool(lists["DIFFERENT"]) == (status == 1)
+        assert bool(lists["not established"]) == (set(wanted) != {"yes"})
+        assert lists["established by recomputation"] == [item for item, answer in known.items() if answer == "yes"]
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("gone", ITEMS)
+def test_an_item_that_nobody_looked_at_is_not_established(scope: Scope, gone: str) -> None:
+    verdict = Verdict([Finding(item, "yes", item) for item in ITEMS if item != gone], scope)
+    assert verdict.status == (2 if gone in STATUS[scope] else 0)
+    assert Verdict([], scope).status == 2
+    if gone in STATUS[scope]:
+        assert verdict.lists()["not established"] == [f"{ITEMS[gone]}: not looked at"]
+
+
+def test_the_worst_answer_on_an_item_counts_and_what_is_stated_or_noted_establishes_nothing() -> None:
+    whole = [Finding(item, "yes", item) for item in ITEMS]
+    assert Verdict([*whole, Finding("chain", "unknown", "a listing is not here")]).status == 2
+    assert "chain" not in Verdict([*whole, Finding("chain", "unknown", "x")]).lists()["established by recomputation"]
+    assert Verdict([*whole, Finding("chain", "no", "another input")]).status == 1
+    assert Verdict([Finding(STATED, "yes", "energy")] * 9).status == 2
+    assert Verdict([*whole, Finding(STATED, "unknown", "energy"), Finding(NOTE, "unknown", "code")]).status == 0
+    assert Verdict([*whole, Finding(STATED, "no", "energy: signed 1, recomputed 2")]).status == 1
