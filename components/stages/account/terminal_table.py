@@ -47,16 +47,17 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
 
 def model_page(answers: ModelAnswers) -> str:
     """The five answers of one model, its scores and those of its base as in the table of a run."""
-    facts, said = answers.facts, sentences(answers)
+    facts, said = answers.facts, {"licence": known(answers.licence, str)} | sentences(answers)
     state = answers.state if answers.state == answers.kind else f"{answers.kind} {answers.state}"
     size = f"{facts.parameters / 1e6:.2f} M parameters, {facts.objective}, context {facts.shape.get('context')} tokens"
     head = [f"{answers.title} ({state})", size + (f", {facts.task['title']}" if facts.task.get("title") else "")]
-    for name, text in ({"licence": known(answers.licence, str)} | said).items():
-        head += _labelled(name, text)
+    for name in ("licence", "data", "cost", "quality", "rebuild"):
+        head += _labelled(name, said[name])
+    load = [f"    {line}" for line in (answers.load.first, *answers.load.lines) if line]
     every = score_rows({answers.model: answers})
     rows = score_rows({answers.model: answers}, MOST_SCORES)
     more = [f"and {len(every) - len(rows)} more: --json"] if len(every) > len(rows) else []
-    return _page([*head, "", *_scores(rows), *more])
+    return _page([*head, "load", *load, "", *_scores(rows), *more])
 
 
 def _page(lines: list[str]) -> str:
