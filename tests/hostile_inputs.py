@@ -111,7 +111,7 @@ QUERIES = {
 }
 """Of trace and forget."""
 DATA = {
-    "DATA=, path": [
+    "--data, path": [
         "",
         "nowhere",
         "/dev/null",
@@ -122,7 +122,7 @@ DATA = {
         "~of-nobody",
         "\udce9",
     ],
-    "DATA=, hub": ["a/b", "a/b@main", "a/b@" + "0" * 39, "a//b@" + "0" * 40, "../b@" + "0" * 40, "https://x/y"],
+    "--data, hub": ["a/b", "a/b@main", "a/b@" + "0" * 39, "a//b@" + "0" * 40, "../b@" + "0" * 40, "https://x/y"],
 }  # fmt: skip
 
 TASKS = {

@@ -85,7 +85,7 @@ class OwnText:
 
 
 def look(data: str, ingest: Ingest) -> OwnText:
-    """Look at what `DATA=` names.
+    """Look at what a person names as text.
 
     Args:
         ingest: has the limits that records must keep.
@@ -94,7 +94,7 @@ def look(data: str, ingest: Ingest) -> OwnText:
         UserError: there is nothing, nothing readable, no record within the limits, or it is a part of the project.
     """
     if not data.strip():
-        raise UserError("DATA= is empty; name a file, a folder, or a data set of the hub")
+        raise UserError("no text is named; give a file, a folder, or a data set of the hub")
     path = Path(os.path.expanduser(data))
     if os.path.exists(path):  # not of a name that cannot be
         return _look_at_files(path.resolve(), ingest)
@@ -107,9 +107,9 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
     _refuse_own_folders(path)
     there = [one for one in path.rglob("*") if os.path.lexists(one)]  # and may be asked about
     if odd := sorted(one for one in there if not os.path.isdir(one) and not os.path.isfile(one)):
-        raise UserError(f"DATA={path}: {dvc.unreadable(odd)}")
+        raise UserError(f"{path}: {dvc.unreadable(odd)}")
     if odd := sorted(one for one in there if SURROGATE.search(str(one))):
-        raise UserError(f"DATA={path}: {len(odd)} names are not UTF-8, and DVC, which versions the folder, cannot read "
+        raise UserError(f"{path}: {len(odd)} names are not UTF-8, and DVC, which versions the folder, cannot read "
                         f"them: rename {ascii(str(odd[0]))[1:-1]:.300}")  # fmt: skip
     skipped: list[Skipped] = []
     files = [path] if path.is_file() else [path / name for name in sorted(names_under(path, "**/*", skipped))]
@@ -118,7 +118,7 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
     if not readable:
         left_out = why_none(skipped) if skipped else ""
         raise UserError(
-            f"DATA={path}: {_why_none(path, files, known)}{left_out}; "
+            f"{path}: {_why_none(path, files, known)}{left_out}; "
             "give txt, md, rst, org, html, json, jsonl, csv, tsv, parquet or warc, plain or .gz, .zst"
         )
     _refuse_rows(path, readable)
@@ -157,7 +157,7 @@ def _refuse_rows(path: Path, files: list[Path]) -> None:
         if (kind := kind_at(file)) in ROWS:
             what, line = ROWS[kind], f"greenhouse edit rows {path}"
             raise UserError(
-                f"DATA={path}: {file.name} has {what}, which a pretrained model is tuned on; type `{line}`, or give "
+                f"{path}: {file.name} has {what}, which a pretrained model is tuned on; type `{line}`, or give "
                 "rows with a text alone"
             )
 
@@ -184,9 +184,9 @@ def _refuse_own_folders(path: Path) -> None:
     """DVC cannot watch what it writes, and Greenhouse must not read its own outputs, code and docs as text."""
     for own in (*(paths.ROOT / name for name in ("data", "models", "reports", ".dvc", ".git", ".venv")), paths.STATE):
         if path == own or path.is_relative_to(own) or own.is_relative_to(path):
-            raise UserError(f"DATA={path}: Greenhouse itself writes to {own}; put your text into a folder of its own")
+            raise UserError(f"{path}: Greenhouse itself writes to {own}; put your text into a folder of its own")
     if any(path.is_relative_to(paths.ROOT / name) for name in OWN):
-        raise UserError(f"DATA={path}: it is part of the project; put your text into a folder of its own")
+        raise UserError(f"{path}: it is part of the project; put your text into a folder of its own")
 
 
 def _spread(files: list[Path], count: int) -> list[Path]:
@@ -234,7 +234,7 @@ def _text_field(
             faults[f"{_named(path)} {UNREADABLE} ({short(error)})"] += 1
     if len(tables) == len(files) and "text" not in lengths and not lengths.total():
         why = _shown(faults) or "its records have no field that holds text"
-        raise UserError(f"DATA={data}: {why}; correct the file, or name one `text`")
+        raise UserError(f"{data}: {why}; correct the file, or name one `text`")
     text_field = "text" if "text" in lengths or not lengths else lengths.most_common(1)[0][0]
     return text_field, {path: list(fields) for path, fields in found.items() if fields and text_field not in fields}
 
@@ -272,7 +272,7 @@ def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, looke
             looked.faults[f"{_named(path)} {LEFT_OUT} {reason}"] += 1
     if not texts:
         shown = _shown(looked.faults) or "there are none"
-        raise UserError(f"DATA={data}: ingest would keep none of its records ({shown}); correct the text or give more")
+        raise UserError(f"{data}: ingest would keep none of its records ({shown}); correct the text or give more")
     return texts
 
 

@@ -1,1 +1,1 @@
-"""Layer 5: deployments, access control, the endpoint of a chat model."""
+"""Layer 5: what stands before the servers that are started here."""

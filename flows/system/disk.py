@@ -72,7 +72,7 @@ def removable(what: str, path: Path) -> Removable:
 def remove_path(path: Path) -> None:
     """Remove a file or a folder of this checkout, read-only ones (DVC's cache) too; nothing if it is gone.
 
-    All that `clean`, `gc`, `purge` and `forget --purge` delete of files goes through here.
+    All that `clean` and `forget --purge` delete of files goes through here.
 
     Raises:
         UserError: it is not the checkout's own.

@@ -4,7 +4,7 @@ import re
 
 from components.core.errors import UserError
 
-HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
+HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 
 
 def pinned(name: str, kind: str) -> tuple[str, str]:

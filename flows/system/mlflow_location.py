@@ -1,6 +1,6 @@
 """The addresses of artifacts in MLflow's database: absolute ones, so that of a copied checkout they name the original.
 
-They are made right where the environment is set, before any client or server opens the database: else `gc` in a copy
+They are made right where the environment is set, before any client or server opens the database: else `clean` in a copy
 deletes the weights of the original.
 """
 

@@ -323,7 +323,7 @@ def test_a_preset_is_shown_and_changes_only_the_keys_it_names(
     params_yaml: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = params_file.edited(params_yaml.read_text(), {"dedup.threshold": 0.9, "pretrain.common.steps": 7})
-    mine = params_file.edited(mine, {"pretrain.masked.steps": 324, "pretrain.masked.eval_every": 9})  # by `DATA=`
+    mine = params_file.edited(mine, {"pretrain.masked.steps": 324, "pretrain.masked.eval_every": 9})  # by `edit text`
     params_yaml.write_text(mine)
     monkeypatch.setattr(params_file, "PRESETS", ROOT / "tests")
     assert cli.answer(["edit", "preset", "small"]) == 0
