@@ -6,14 +6,19 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from components.core.errors import UserError
 from components.core.files import write_text
 from flows.system import paths
+from flows.system.command import whole
 
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
 LIMITED = "{}: cut at max_megabytes, so other text takes its place, and the held-out set may change with it"
+PURGED = "Old states whose objects go can no longer be checked out, compared or verified. Besides these,"
+WEIGHTS = "    (weights: of models whose corpus or rows hold it, whether or not training came to it)"
 ALREADY = "on {} already: what was made since has none of it; the rest is of older states, whose copies --purge deletes"
 
 
@@ -26,17 +31,17 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
     Raises:
         UserError: nothing was ingested, or the query names nothing.
     """
-    from components.lineage.documents import wide_query_of
+    from components.lineage.documents import query_of
     from flows.tracking.forgotten import recorded
-    from flows.tracking.model_exposure import workspace_view
-    from flows.tracking.trace_report import answers
+    from flows.tracking.model_exposure import states, workspace_view
+    from flows.tracking.trace_report import answers, search_for
 
     if not text.strip():
         raise UserError("an empty query; name an id, a location, a source, a licence, or some words of the text")
     fetch_corpora()
     if workspace_view("data/ingest/train/manifest.json") is None:
         raise UserError("nothing has been ingested here yet, and no DVC remote has it; run `make demo` first")
-    query = wide_query_of(text, workspace_view)
+    query = query_of(text, workspace_view)
     found = answers(query, whole=True)
     generated = [one for one in found if re.match("curriculum/|canary$", one.document.facts["source"])]
     if generated and len(generated) == len(found):
@@ -45,34 +50,17 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
             "mix.canaries.per_count 0 in params.yaml leaves it out"
         )
     found = [match for match in found if match not in generated]
-    taken_out = bool(recorded(text)["ids"])
+    taken_out = bool(recorded(text).ids)
     if not found and not (again and taken_out):
+        search = search_for(query, recorded(text).needles)
+        search.own_files(states())
         hint = "it was taken out; --purge deletes old copies" if taken_out else "`greenhouse trace` says what is near"
-        own, unsearched = own_files(query, [], set())
-        if own:
-            hint = f"files of your own do: take it out of them and run the pipeline: {'; '.join(lines_of(own))}"
-        hint += "".join(f"; {line}" for line in lines_of(unsearched))
+        if search.found:
+            held = "; ".join(one.line() for one in search.found)
+            hint = f"files of your own do: take it out of them and run the pipeline: {held}"
+        hint += "".join(f"; not searched: {line}" for line in search.unsearched)
         raise UserError(f"no document has this {query.kind}; {hint}")
     return query, found
-
-
-def own_files(query: Any, documents: list[Any], ids: set[str]) -> tuple[list[Any], list[Any]]:
-    """Rows for fine-tuning and evaluation items that hold the text (rows_with_text.py); and what can't be searched."""
-    from flows.tracking.forgetting import quotes_of
-    from flows.tracking.model_exposure import states
-    from flows.tracking.rows_with_text import files_with
-
-    found = files_with(query, quotes_of(documents, ids), states())
-    return [one for one in found if not one.unread], [one for one in found if one.unread]
-
-
-def lines_of(own: list[Any]) -> list[str]:
-    """The files for a person, with the models of the workspace that were tuned on just these bytes."""
-    from flows.system import dvc
-    from flows.tracking.forgetting import tuned_from
-
-    models = [", ".join(sorted(tuned_from(dvc.lock(), set(), {one.md5} - {""}))) for one in own]
-    return [f"{one.line()}{f' (seen by {some})' if some else ''}" for one, some in zip(own, models, strict=True)]
 
 
 def fetch_corpora() -> None:
@@ -83,16 +71,16 @@ def fetch_corpora() -> None:
     """
     from flows.system import dvc
     from flows.tracking.forgetting import in_remote
+    from flows.tracking.search import files_of
     from flows.tracking.snapshots import ObjectCache, Snapshot
 
     if dvc.lock() and not all((paths.ROOT / out).exists() for out in ("data/ingest/train", "data/mix")):
         print("fetching the recorded outputs from the DVC remote ...", flush=True)
-        store, outputs = ObjectCache(), Snapshot("workspace", "workspace", dvc.lock()).outputs()
-        store.pull(outputs.values())
-        here = {out: md5 for out, md5 in outputs.items() if store.path(md5).exists() or not md5.endswith(".dir")}
-        files = {f"{out}/{name}": one for out, md5 in here.items() for name, one in store.files(md5).items()}
+        store, state = ObjectCache(), Snapshot("workspace", "workspace", dvc.lock())
+        store.pull(state.outputs().values())
+        files = dict(files_of(store, state))
         store.pull(files.values())
-        wanted = {path: md5 for path, md5 in (outputs | files).items() if path.startswith("data/")}
+        wanted = {path: md5 for path, md5 in (state.outputs() | files).items() if path.startswith("data/")}
         if missing := {path: md5 for path, md5 in wanted.items() if not store.path(md5).exists()}:
             why = in_remote(set(missing.values()))[2] or "they were never pushed, or purged after a removal"
             raise UserError(
@@ -140,70 +128,64 @@ def price(documents: list[Any]) -> str:
     return told + unknown * any(row.expected is None for row in rows)
 
 
-def dry_run(query: Any, found: list[Any]) -> str:
+def searched(text: str, query: Any, found: list[Any], most_others: int) -> Any:
+    """The search for the documents, for what an earlier removal by this query recorded, and for copies that dedup
+    dropped."""
+    from flows.tracking import forgetting
+    from flows.tracking.forgotten import recorded
+    from flows.tracking.trace_report import search_for
+
+    known, ids = recorded(text), forgetting.with_duplicates(found)
+    needles = forgetting.needles_of(found, ids, known.needles.salt, most_others).joined(known.needles)
+    return search_for(query, needles, ids | known.ids).everywhere()
+
+
+def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> str:
     """Everything that is known before anything changes."""
     from flows.tracking import forgetting
 
     documents = [match.document for match in found]
-    ids = forgetting.with_duplicates(found)
     named = query.value if query.kind != "passage" else "..."
     lines = [f"{len(documents)} document{'s' * (len(documents) != 1)} for {query.kind} {named}:"]
     lines += [f"    {one.facts['id']} {one.facts['source']}: {one.facts['location']}" for one in documents[:10]]
     lines += [f"    and {len(documents) - 10} more"] * (len(documents) > 10)
-    if more := ids - forgetting.names_of(found):
+    if more := forgetting.with_duplicates(found) - forgetting.names_of(found):
         lines.append(f"    and {len(more)} that dedup dropped as copies of them: they would come back, so they go too")
     if any((place.stage, place.part) == ("ingest", "heldout") for one in documents for place in one.locations):
         lines.append(HELD_OUT)
     listed = opt_out_file().read_text("utf-8").splitlines()
     out = all(any(place.rule == forgetting.OPTED_OUT for place in one.locations) for one in documents)
-    if already := out or set(forgetting.entries(query, found, ids)) <= set(listed):
+    if already := out or set(entries) <= set(listed):
         lines.append(ALREADY.format(opt_out_file().name))
     else:
         touched = {one.facts["source"] for one in documents}
         lines += [LIMITED.format(name) for name in limited_sources() if name in touched]
     saw = forgetting.models_that_saw(found)
-    lines += ["", "models that were trained on them:" if saw else "no model was pretrained on them"]
+    lines += ["", "models that were pretrained on them:"] * bool(saw)
     lines += [f"    {name}: {count} documents, each token {mean:.2f} times" for name, (count, mean) in saw.items()]
-    if any(f"data/{place.stage}/{place.part}" == forgetting.SAMPLED for one in documents for place in one.locations):
-        lines.append("fine-tuning may have used them: they are in the sample that its examples were drawn from")
     lines += ["", *([] if already else ["price of their removal:", price(documents), ""])]
-    copies, unread = forgetting.copies(documents, ids)
-    objects = {copy.md5 for copy in copies}
-    there, _, why = forgetting.in_remote(objects)
-    remote = f"what the remote has is not known ({why})" if why else f"{len(there)} of them in the remote"
-    lines.append(f"copies: {len(objects)} objects of DVC, as {len(copies)} files of these states; {remote}")
-    lines += [f"    {copy.state}: {copy.path}{' (remote too)' * (copy.md5 in there)}" for copy in copies]
-    lines += weights_note(copies) if not saw else []
-    if unread:
-        lines.append(
-            "files that may hold it too and are in neither DVC's cache nor a remote, where one could look into them: "
-            f"{len(unread)}, such as {unread[0].path} of {unread[0].state}; `dvc pull` where they are to be had"
-        )
-    lines += [f"    DVC experiment {name}" for name in forgetting.experiments_with(copies)]
-    quoted = forgetting.artifacts_with(forgetting.quotes_of(documents, ids))
-    own, unsearched = own_files(query, documents, ids)
-    saw_it = forgetting.versions_that_saw(found, [one.md5 for one in own if one.md5])
-    kept = [*map(forgetting.model_item, saw_it), *forgetting.artifact_items(quoted)]
-    lines += [f"    {item.what}" for item in kept]
+    lines += copies_lines(search)
     if (exports := paths.ROOT / "exports").exists():
         lines.append(
             f"    exports/: {len(list(exports.iterdir()))} models made by `greenhouse export`, which only you can judge"
         )
-    lines += ["files of your own that hold it, which only you can change:"] * bool(own)
-    lines += [f"    {line}" for line in lines_of(own)]
-    lines += ["rows that may hold it:"] * bool(unsearched) + [f"    {line}" for line in lines_of(unsearched)]
     lines += ["the sources themselves, which only you can change:"]
-    return "\n".join(lines + [f"    {place}" for place in forgetting.sources_of(documents)])
+    lines += [f"    {place}" for place in forgetting.sources_of(documents)]
+    return "\n".join([*lines, "words that stay, with other documents or in files of your own:", search.sentence()])
 
 
-def weights_note(copies: list[Any]) -> list[str]:
-    """Why weights are among the copies of a text that no model was pretrained on."""
-    if not any(copy.path.startswith("models/") for copy in copies):
-        return []
-    return [
-        "weights are among them though no pretraining came to the text: they were made of a corpus that holds it, or "
-        "tuned on examples drawn from one, so --purge deletes them too"
-    ]
+def copies_lines(search: Any) -> list[str]:
+    """What --purge can delete once the documents are taken out."""
+    from flows.tracking import forgetting
+
+    objects = {copy.md5 for copy in search.copies}
+    there, _, why = forgetting.in_remote(objects)
+    remote = f"what the remote has is not known ({why})" if why else f"{len(there)} of them in the remote"
+    lines = [f"copies: {len(objects)} objects of DVC, as {len(search.copies)} files of these states; {remote}"]
+    lines += [f"    {copy.state}: {copy.path}{' (remote too)' * (copy.md5 in there)}" for copy in search.copies]
+    lines += [WEIGHTS] * any(copy.path.startswith("models/") for copy in search.copies)
+    lines += [f"    DVC experiment {name}" for name in forgetting.experiments_with(objects)]
+    return lines + [f"    {forgetting.model_item(row).what}" for row in forgetting.versions_of(search.models)]
 
 
 def limited_sources() -> list[str]:
@@ -230,43 +212,41 @@ def opt_out_file() -> Path:
     return paths.ROOT / schema.load(paths.ROOT / "params.yaml").ingest.opt_out
 
 
-def leave_out(text: str, query: Any, found: list[Any]) -> None:
-    """Put the documents on the opt-out list, make again what is stale, mark the models that saw them.
+def leave_out(text: str, entries: list[str], search: Any) -> None:
+    """Put lines on the opt-out list, make again what is stale, withdraw and mark the models that saw the documents.
 
     Raises:
         UserError: the pipeline did not complete; the list keeps the entries, and it can be run again.
     """
+    from components.studies.withdrawn import withdraw
     from flows.system import dvc
     from flows.tracking import forgetting, forgotten
+    from flows.tracking.search import CACHE
 
-    documents, ids = [match.document for match in found], forgetting.with_duplicates(found)
-    own, unsearched = own_files(query, documents, ids)
-    saw = forgetting.versions_that_saw(found, [one.md5 for one in own if one.md5])
-    known = forgotten.record(text, documents, ids, saw)
+    known = forgotten.record(text, search)
     if not all((paths.ROOT / out).exists() for out in dvc.outputs()):
         dvc.run("checkout", "--allow-missing")
-    listed, new = opt_out_file().read_text("utf-8"), forgetting.entries(query, found, ids)
-    new = [line for line in new if line not in listed.splitlines()]
+    listed = opt_out_file().read_text("utf-8")
+    new = [line for line in entries if line not in listed.splitlines()]
     write_text(opt_out_file(), listed.rstrip("\n") + "\n" + "".join(f"{line}\n" for line in new))
     print(f"{opt_out_file().name}: {len(new)} lines added; making again what is stale", flush=True)
     make_again()
-    saw = forgetting.registered(known["versions"])
-    for alias in forgetting.mark(saw, f"{len(known['ids'])} documents that were to be forgotten, or may have"):
+    made = {out["md5"] for entry in dvc.lock().values() for out in entry.get("outs", [])}
+    reason = f"it saw or may have seen {len(known.ids)} documents that were to be forgotten"
+    withdraw(paths.ROOT, sorted(known.models - made), reason, datetime.now(UTC).date())
+    for alias in forgetting.mark(forgetting.versions_of(known.models - made), reason):
         print(
             f"{alias} still points at a model that saw them or may have (marked in MLflow); `greenhouse promote` "
             "replaces it, with --override KIND=REASON where no rule judges its kind"
         )
-    if left := forgotten.still_held(set(known["ids"])):
+    if left := forgotten.still_held(known.ids):
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")
-    if own:
-        print("files of your own still hold it, take it out there and run the pipeline:", *lines_of(own), sep="\n    ")
-    if unsearched:
-        print("rows that may hold it:", *lines_of(unsearched), sep="\n    ")
-    if not own and not unsearched:
-        print("no model of the workspace was trained on them")
-    objects = len({row["md5"] for row in known["copies"]})
-    print(f"up to {objects} objects with it are left in DVC's cache and remote, of old states: --purge deletes them")
-    print(f"other clones need this state: commit {opt_out_file().name} and dvc.lock, then `dvc push`")
+    search.everywhere()
+    search.found = [one for one in search.found if one.owner != CACHE or one.md5 not in known.objects]
+    print(search.sentence(f"{one.state}: {one.path}" for one in search.copies if one.state == "workspace"))
+    print(f"up to {len(known.objects)} objects of old states hold it in DVC's cache and remote: --purge deletes them")
+    files = f"{opt_out_file().name}, {forgotten.FILE}, withdrawn.json and dvc.lock"
+    print(f"other clones need this state: commit {files}, then `dvc push`")
 
 
 def make_again() -> None:
@@ -293,12 +273,15 @@ def delete_copies(text: str) -> int:
     from flows.tracking import forgotten
 
     refuse_while_running()
-    items, notes = forgotten.to_purge(text)
+    items, said = forgotten.to_purge(text)
     items += of_paths(idle_work_folders())
-    return carry_out(items, notes, "purge", len(items))
+    return carry_out(items, [PURGED, said], "purge", len(items))
 
 
-def forget(query: str, /, *, apply: bool = False, purge: bool = False) -> int:
+def forget(
+    query: str, /, *, apply: bool = False, purge: bool = False, quoting: bool = False,
+    common_above: Annotated[int, Parameter(converter=whole)] = 5,
+) -> int:  # fmt: skip
     """Forget a text: who saw it, what its removal costs, every copy that is left; leave it out, and delete the copies.
 
         greenhouse forget "the passage, five words or more"     or an id, sha256, location or its beginning, source,
@@ -307,25 +290,43 @@ def forget(query: str, /, *, apply: bool = False, purge: bool = False) -> int:
                                               asks first where QUERY names several documents
         greenhouse forget QUERY --purge      afterwards: deletes what old states still hold; lists it and asks first
 
-    The price is the forecast of the stages that have to run again, with its interval. Afterwards no model of the
-    workspace was trained on the text, and its bytes are those of a run that never had it; only the records of the
-    removal differ. Works from a fresh clone that has a DVC remote.
+    The price is the forecast of the stages that have to run again, with its interval. Afterwards the workspace's bytes
+    are those of a run that never had the text; only the records of the removal differ. Runs of six of its words are
+    looked for in every file of every state, in rows and items, MLflow, DVC's cache and remote, and git; each answer
+    ends with what was searched, what was found where, and what was not searched. Works from a fresh clone that has a
+    DVC remote.
 
     Args:
-            query: id, passage, e-mail address, location or its beginning, source, or licence.
-            apply: opt out, make again what is stale, mark the models.
-            purge: then: delete the copies in old states, after asking.
+        query: id, passage, e-mail address, location or its beginning, source, or licence.
+        apply: opt out, make again what is stale, mark the models.
+        purge: then: delete the copies in old states, after asking.
+        quoting: documents that have some of its words too go with it.
+        common_above: words that more documents than so many have too are common, and are not looked for.
     """
     if apply and purge:
         raise UserError("--apply and --purge go one after the other; leave --purge out until the first is done")
     if purge:
         return delete_copies(query)
-    asked, found = look(query, again=apply)
+    from flows.tracking.forgetting import entries, with_duplicates
+
+    asked, named = look(query, again=apply)
+    found = named + (quoting_too(named, common_above) if quoting else [])
+    if apply and len(found) > 1 and not agreed_to(found):
+        return 1
+    search, lines = searched(query, asked, found, common_above), entries(asked, named, with_duplicates(found))
     if apply:
-        if len(found) > 1 and not agreed_to(found):
-            return 1
-        leave_out(query, asked, found)
+        leave_out(query, lines, search)
     else:
-        print(dry_run(asked, found))
+        print(dry_run(asked, found, lines, search))
         print("\nnothing has changed; --apply leaves them out, --purge then deletes the copies")
     return 0
+
+
+def quoting_too(found: list[Any], most_others: int) -> list[Any]:
+    """The documents that have some words of these."""
+    from components.lineage.documents import Query
+    from flows.tracking.forgetting import quoting, with_duplicates
+    from flows.tracking.trace_report import answers
+
+    more = quoting(found, with_duplicates(found), most_others)
+    return [match for id in more for match in answers(Query("id", id.split("-")[0]), whole=True)]

@@ -11,7 +11,7 @@ from typing import Any
 from components import params as schema
 from components.core.errors import UserError
 from components.finetuning_data import formats, split
-from components.lineage.documents import query_of, wide_query_of
+from components.lineage.documents import query_of
 from components.model import export
 from components.params import Ingest
 from components.stages.evaluate.tasks import harness
@@ -160,7 +160,7 @@ def _query(root: Path, text: str) -> object:
     def view(name: str) -> Path | None:
         return root / "corpus" / Path(name).name if name.startswith("data/ingest/train/") else None
 
-    return query_of(text, view), wide_query_of(text, view)
+    return query_of(text, view)
 
 
 def _data(text: str) -> object:

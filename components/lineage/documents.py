@@ -3,8 +3,8 @@
 An id is given at ingest and kept (`mix` adds `-2` for a copy, `-t1` for an augmented copy), so a document found by a
 passage, a hash or a location is then looked up by its id in every corpus. Of records that repeat an id ingest keeps the
 first and quarantines the rest: other texts, told apart by their hash as ingested, which every corpus has. Passages are
-compared as the opt-out list does (passage_match.py). Where no document holds one, those that share most 5-grams of it
-are named.
+compared as the opt-out list does (passage_match.py). Where no document holds one, those that have most of it in
+runs of words are named.
 """
 
 import csv
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from components.core.errors import UserError
 from components.core.files import read_json
 from components.core.plain_text import plain_name
-from components.similarity import ngram_overlap
+from components.lineage.needles import Needles
 from components.text.passage_match import HEAD, Passages, words
 
 CORPORA = (
@@ -40,10 +40,9 @@ SKIPPED = "reports/ingest/details/skipped.csv"
 View = Callable[[str], Path | None]
 """Path of a pipeline file (`data/mix/train/manifest.json`) in the workspace or in DVC's cache; None if absent."""
 
-NEAR_NGRAM = 5
 MOST_NEAR = 5
 LEAST_SHARED = 0.2
-"""Share of a passage's 5-grams from which a document is called near."""
+"""Share of a passage's words, in runs, from which a document is called near."""
 
 
 @dataclass(frozen=True)
@@ -92,51 +91,36 @@ class Query:
 
 
 def query_of(text: str, view: View) -> Query:
-    """Search for a person's words: an id, a hash, a location that exists, else a passage.
+    """Search for a person's words: an id, a hash, an e-mail address, a source, a licence, a location or its beginning,
+    else a passage.
 
     Raises:
-        UserError: a passage of too few words.
+        UserError: a passage of too few words; it lists the sources and licences that there are.
     """
     text = text.strip()
+    place = plain_name(text)  # as a location is written: a line break in a name is `\\n`
     if re.fullmatch(r"[0-9a-f]{16}(-t?\d+)?", text):
         return Query("id", text.split("-")[0])
     if re.fullmatch(r"[0-9a-fA-F]{64}", text):
         return Query("sha256", text.lower())
-    if any(_rows(view, "location", plain_name(text))):
-        return Query("location", plain_name(text))
-    if reason := _left_out(view, plain_name(text)):
-        raise UserError(f"{plain_name(text)}: ingest left this file out ({reason}), so there is no document of it")
-    if len(words(text)) < HEAD:
-        raise UserError(
-            f"{text!r} is no id, hash or location of a document, and as a passage it has fewer than {HEAD} "
-            "words; give more of the text"
-        )
-    return Query("passage", text)
-
-
-def wide_query_of(text: str, view: View) -> Query:
-    """As `query_of`, for what may name many documents too: an e-mail address, a source, a licence, a location's start.
-
-    Raises:
-        UserError: none of these, and too short for a passage; it lists the sources and licences that there are.
-    """
-    text = text.strip()
     if re.fullmatch(r"[^\s@]+@[^\s@]+\.\w+", text):
         return Query("email", text)
     parts = [view(f"data/{stage}/{part}/manifest.json") for stage, part in WITH_TEXT]
     manifests = [read_json(path) for path in parts if path]
-    for kind in KINDS:
-        if any(text in manifest.get(f"{kind}s", {}) for manifest in manifests):
-            return Query(kind, text)
-    place = plain_name(text)  # as a location is written: a line break in a name is `\\n`
-    if place and not any(_rows(view, "location", place)) and any(_rows(view, "prefix", place)):
-        return Query("prefix", place)
-    try:
-        return query_of(text, view)
-    except UserError as error:
-        known = {kind: dict.fromkeys(name for one in manifests for name in one.get(f"{kind}s", {})) for kind in KINDS}
+    known = {kind: dict.fromkeys(name for one in manifests for name in one.get(f"{kind}s", {})) for kind in KINDS}
+    if kind := next((kind for kind, names in known.items() if text in names), ""):
+        return Query(kind, text)
+    if kind := next((kind for kind in ("location", "prefix") if place and any(_rows(view, kind, place))), ""):
+        return Query(kind, place)
+    if reason := _left_out(view, place):
+        raise UserError(f"{place}: ingest left this file out ({reason}), so there is no document of it")
+    if len(words(text)) < HEAD:
         there = "; ".join(f"{kind}s: {', '.join(list(names)[:20])}" for kind, names in known.items())
-        raise UserError(f"{error}, or name a source or licence ({there})") from None
+        raise UserError(
+            f"{text!r} is no id, hash or location of a document, and as a passage it has fewer than {HEAD} "
+            f"words; give more of the text, or name a source or licence ({there})"
+        )
+    return Query("passage", text)
 
 
 def _left_out(view: View, location: str) -> str:
@@ -251,7 +235,7 @@ def span_of(passage: str, text: str) -> tuple[int, int] | None:
 
 @dataclass(frozen=True)
 class Near:
-    """A document and the share of a passage's 5-grams that it contains."""
+    """A document and the share of a passage's words that stand in it in runs of six."""
 
     share: float
     stage: str
@@ -260,20 +244,14 @@ class Near:
 
 
 def near(passage: str, view: View) -> list[Near]:
-    """The documents that share most 5-grams with a passage, the nearest first."""
-    wanted = np.unique(ngram_overlap.ngrams(ngram_overlap.words([passage]), NEAR_NGRAM)[0])
-    candidates: list[Near] = []
-    for stage, part in WITH_TEXT if len(wanted) else ():
+    """The documents that have most of a passage's words in runs, the nearest first."""
+    wanted, candidates = Needles.of([passage], (), 0), list[Near]()
+    for stage, part in WITH_TEXT:
         for _, _, path in shards(view, stage, part):
-            texts = pq.read_table(path, columns=["text"])["text"].to_pylist()
-            hashes, documents = ngram_overlap.ngrams(ngram_overlap.words(texts), NEAR_NGRAM)
-            index = np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)
-            hit = wanted[index] == hashes
-            pairs = np.unique(np.stack([documents[hit], index[hit]]), axis=1)
-            shared = np.bincount(pairs[0], minlength=len(texts)) / len(wanted)
-            rows = np.flatnonzero(shared >= LEAST_SHARED).tolist()
+            found = wanted.within(pq.read_table(path, columns=["text"])["text"].to_pylist())[0] / len(words(passage))
+            rows = np.flatnonzero(found >= LEAST_SHARED).tolist()
             facts = zip(rows, _rows_at(path, _FACTS, rows), strict=True)
-            candidates += [Near(float(shared[row]), stage, part, fact) for row, fact in facts]
+            candidates += [Near(min(1.0, float(found[row])), stage, part, fact) for row, fact in facts]
     # Reversed, so that of a document met twice the place where it begins counts.
     nearest = {(near.facts["id"], near.facts["sha256"]): near for near in reversed(candidates)}
     return sorted(nearest.values(), key=lambda near: (-near.share, near.facts["id"]))[:MOST_NEAR]

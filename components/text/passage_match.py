@@ -14,8 +14,9 @@ from components.text.codepoints import UNSPACED_RANGES
 HEAD = 5
 """Words by which passages are looked up, and the fewest a passage may have: fewer would be found by chance."""
 
-_UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in UNSPACED_RANGES)
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in UNSPACED_RANGES)
+"""Characters of scripts without spaces, as a regular expression's set names them."""
+_WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 _ASCII_WORD = re.compile(r"[a-z0-9_]+")
 
 

@@ -1,6 +1,7 @@
 """Git commands in the checkout and its worktrees."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,6 +39,20 @@ def experiment_refs() -> dict[str, str]:
     """Reference -> commit of all that DVC keeps of experiments."""
     lines = answer("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").splitlines()
     return {ref: commit for ref, _, commit in (line.rpartition(" ") for line in lines)}
+
+
+def history() -> Iterator[tuple[str, str, bytes]]:
+    """Path, id and content of every file's every version that git keeps, reached or not, and of messages of commits."""
+    lines = (line.partition(" ") for line in answer("rev-list", "--objects", "--all").splitlines())
+    names = {oid: name for oid, _, name in lines if name}
+    command = ["git", "cat-file", "--batch-all-objects", "--batch"]
+    with subprocess.Popen(command, cwd=paths.ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        while line := process.stdout.readline().decode():
+            oid, kind, size = line.split()
+            data = process.stdout.read(int(size) + 1)[:-1]
+            if kind != "tree":
+                yield names.get(oid, kind), oid, data
 
 
 @contextmanager

@@ -1,15 +1,15 @@
 """The answer of `greenhouse trace`: documents, where they lie, and which models saw them, as text or JSON."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 
 from components.core.errors import UserError
-from components.lineage.documents import DocumentLocation, Query, Traced, View, near, query_of, trace
-from components.lineage.quotes import Quotes
+from components.lineage.documents import DocumentLocation, Query, Traced, View, near, predicate, query_of, trace
+from components.lineage.needles import Needles
 from flows.system import dvc
 from flows.tracking.model_exposure import Seen, models, seen_by, states, stretch_of, tokens_fit, workspace_view
-from flows.tracking.rows_with_text import FileWithText, files_with
+from flows.tracking.search import Search
 from flows.tracking.snapshots import Snapshot
 
 SHOWN = 20
@@ -53,15 +53,21 @@ def _key(document: Traced) -> tuple[str, str]:
     return document.facts["id"], document.facts["sha256"]
 
 
-def told(query: Query, matches: list[TraceMatch], own: list[FileWithText]) -> Iterator[str]:
+def search_for(query: Query, needles: Needles, ids: Collection[str] = ()) -> Search:
+    """The search for the documents of a query."""
+    asked = query.kind in ("passage", "email")
+    return Search(needles, ids, predicate(query.kind, query.value) if asked else lambda text: False)
+
+
+def told(query: Query, matches: list[TraceMatch], own: Search) -> Iterator[str]:
     """The answer, line by line."""
     yield from _documents_lines(query, matches)
-    if held := [one for one in own if not one.unread]:
+    if own.found:
         yield "\nIn rows for fine-tuning and evaluation items, which are no documents:"
-        yield from (f"    {one.line()}" for one in held)
-    if unread := [one for one in own if one.unread]:
-        yield "\nRows that may hold it:"
-        yield from (f"    {one.line()}" for one in unread)
+        yield from (f"    {one.line()}" for one in own.found)
+    if own.unsearched:
+        yield "\nNot searched:"
+        yield from (f"    {line}" for line in own.unsearched)
 
 
 def _documents_lines(query: Query, matches: list[TraceMatch]) -> Iterator[str]:
@@ -81,12 +87,12 @@ def _documents_lines(query: Query, matches: list[TraceMatch]) -> Iterator[str]:
 def _near_lines(query: Query) -> Iterator[str]:
     rows = near(query.value, workspace_view) if query.kind == "passage" else []
     if rows:
-        yield "Documents that hold some of its 5-word runs:"
+        yield "Documents that hold some of its runs of six words:"
     for row in rows:
         location = f"{row.facts['source']}: {row.facts['location']} (id {row.facts['id']})"
         yield f"    {row.share:.0%}  {location}  {row.stage}/{row.part}"
     if query.kind == "passage" and not rows:
-        yield "None holds a fifth of its 5-word runs either. Punctuation and case do not count, but every word does."
+        yield "None has a fifth of it in runs of six words either. Punctuation and case do not count, every word does."
 
 
 def _document_lines(answer: TraceMatch) -> Iterator[str]:
@@ -121,13 +127,14 @@ def _seen_as_json(seen: Seen | str) -> dict:
     return {"said": seen} if isinstance(seen, str) else asdict(seen)
 
 
-def as_json(query: Query, matches: list[TraceMatch], own: list[FileWithText]) -> str:
+def as_json(query: Query, matches: list[TraceMatch], own: Search) -> str:
     """The answer for a program."""
     rows = [
         asdict(one.document) | {"state": one.state.name, "models": [_seen_as_json(seen) for seen in one.seen]}
         for one in matches
     ]
-    found = {"query": asdict(query), "documents": rows, "files": [asdict(one) for one in own]}
+    files = [{"key": one.owner, "path": one.path, "places": [hit.where for hit in one.hits]} for one in own.found]
+    found = {"query": asdict(query), "documents": rows, "files": files, "not_searched": own.unsearched}
     return json.dumps(found, indent=2, ensure_ascii=False)
 
 
@@ -140,6 +147,7 @@ def report(text: str, json_wanted: bool) -> tuple[str, bool]:
     if workspace_view("data/ingest/train/manifest.json") is None:
         raise UserError("nothing has been ingested here yet; run `make demo` or `dvc repro` first")
     query = query_of(text, workspace_view)
-    matches, own = answers(query), files_with(query, Quotes((), ()), states())
-    found = bool(matches or any(not one.unread for one in own))
+    matches, own = answers(query), search_for(query, Needles())
+    own.own_files(states())
+    found = bool(matches or own.found)
     return as_json(query, matches, own) if json_wanted else "\n".join(told(query, matches, own)), found

@@ -61,7 +61,7 @@ def test_a_text_in_rows_of_ones_own_is_found_there(finished_clone: PipelineClone
     finally:
         rows.unlink()
     assert "No document has this passage" in said
-    assert "finetune.classify.data = rows.jsonl: rows.jsonl line 1" in said
+    assert "finetune.classify.data: rows.jsonl: what was asked for in rows.jsonl line 1" in said
 
 
 def test_help_teaches(finished_clone: PipelineClone) -> None:

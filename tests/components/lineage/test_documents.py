@@ -8,11 +8,11 @@ import pytest
 
 from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter, Document, read_corpus
-from components.lineage.documents import Query, View, near, query_of, span_of, text_at, trace, wide_query_of
+from components.lineage.documents import Query, View, near, query_of, span_of, text_at, trace
 from components.params import Canaries, Curriculum, Dedup, Mix
 from components.stages.dedup.stage import dedup
 from components.stages.mix.stage import mix
-from flows.tracking.forgetting import rows_of
+from flows.tracking.search import rows_of
 from tests.components.real_text import corpus, modules
 
 
@@ -101,11 +101,12 @@ def test_texts_with_the_same_id_are_told_apart(tmp_path: Path) -> None:
     assert [(place.stage, place.part) for place in kept.locations] == places
     assert len(trace(Query("id", first.id), view)) == 2
     mixture, quarantine = (tmp_path / f"data/{part}/part-00000.parquet" for part in ("mix/train", "ingest/quarantine"))
-    assert rows_of(mixture, {found.name}) == []
+    assert rows_of(mixture, "data/mix/train/part-00000.parquet", {found.name}) == []
     about = tmp_path / "scores.parquet"
     pl.DataFrame({"id": [first.id], "score": [0.5]}).write_parquet(about)
-    assert rows_of(about, {found.name}) == [first.id]
-    assert rows_of(mixture, {kept.name}) == rows_of(quarantine, {found.name}) == [first.id]
+    assert rows_of(about, "data/dedup/scores.parquet", {found.name}) == [first.id]
+    assert rows_of(mixture, "data/mix.parquet", {kept.name}) == [first.id]
+    assert rows_of(quarantine, "data/ingest.parquet", {found.name}) == [first.id]
 
 
 def test_the_other_kinds_of_query(root: Path, view: View) -> None:
@@ -113,8 +114,8 @@ def test_the_other_kinds_of_query(root: Path, view: View) -> None:
     for query in (document.id, f"{document.id}-2", document.sha256.upper(), document.location):
         assert set(fates(view, query)) == {document.id}, query
     assert set(fates(view, "copy of/a file, it.py")) == {"c0ffee0123456789"}  # all parts of a file
-    assert wide_query_of("copy of/a f", view) == Query("prefix", "copy of/a f")
-    assert wide_query_of("copy of/a file, it.py#2", view) == Query("location", "copy of/a file, it.py#2")
+    assert query_of("copy of/a f", view) == Query("prefix", "copy of/a f")
+    assert query_of("copy of/a file, it.py#2", view) == Query("location", "copy of/a file, it.py#2")
     for number, part in ((52, "heldout"), (58, "dropped"), (59, "quarantine")):
         is_left_out = modules("scipy", 60)[number]
         assert ("ingest", part) in {fate[:2] for fate in fates(view, is_left_out.id)[is_left_out.id]}
@@ -129,7 +130,7 @@ def test_a_name_with_a_line_break_is_found_as_it_is_and_as_it_is_written(tmp_pat
 
     for name in ("name\nwith newline.txt", r"name\nwith newline.txt"):
         assert query_of(name, view) == Query("location", r"name\nwith newline.txt")
-    assert wide_query_of("name\nwith", view) == Query("prefix", r"name\nwith")
+    assert query_of("name\nwith", view) == Query("prefix", r"name\nwith")
 
 
 def test_what_the_mixture_adds_is_found(root: Path, view: View) -> None:

@@ -8,7 +8,7 @@ import pytest
 from components.core.errors import UserError
 from components.core.files import write_text
 from components.corpus.corpus import read_corpus
-from components.lineage.documents import trace, wide_query_of
+from components.lineage.documents import query_of, trace
 from components.params import Bias, Canaries, Curriculum, Dedup, Files, Filter, Ingest, Mix, Tokenize
 from components.stages.bias.stage import filter_bias
 from components.stages.dedup.stage import dedup
@@ -79,7 +79,7 @@ def test_the_bytes_are_those_of_a_run_that_never_had_the_document(with_it: Path,
     [("numpy@example.org", "email"), ("mine", "source"), ("BSD-3-Clause", "licence"), ("_", "prefix")],
 )
 def test_what_may_name_many_documents_is_understood(with_it: Path, text: str, kind: str) -> None:
-    query = wide_query_of(text, lambda path: with_it / path if (with_it / path).exists() else None)
+    query = query_of(text, lambda path: with_it / path if (with_it / path).exists() else None)
     assert (query.kind, query.value) == (kind, text)
     found = trace(query, lambda path: with_it / path if (with_it / path).exists() else None)
     assert found
@@ -89,7 +89,7 @@ def test_what_may_name_many_documents_is_understood(with_it: Path, text: str, ki
 @pytest.mark.parametrize("text", ["", " "])
 def test_nothing_names_no_document(with_it: Path, text: str) -> None:
     with pytest.raises(UserError, match="fewer than"):
-        wide_query_of(text, lambda path: with_it / path if (with_it / path).exists() else None)
+        query_of(text, lambda path: with_it / path if (with_it / path).exists() else None)
 
 
 @pytest.mark.parametrize("entry", ["source: mine", "licence: BSD-3-Clause"])

@@ -1,4 +1,4 @@
-"""What forgetting takes for a copy, and what it keeps of a removal."""
+"""Experiments, registered models and remotes of a removal."""
 
 import json
 from hashlib import md5
@@ -7,74 +7,20 @@ from pathlib import Path
 import pytest
 
 from components.core.errors import UserError
-from components.core.files import write_json
-from components.lineage.documents import View
+from components.lineage.documents import Query, Traced
 from flows.system import paths
 from flows.system.disk import remove_path
 from flows.tracking import forgetting, mlflow_run, snapshots
-from flows.tracking.forgetting import Copy
 from flows.tracking.snapshots import ObjectCache, Snapshot
-
-WEIGHTS = {f"models/{kind}/model.safetensors": "0" for kind in ("pretrain/causal", "finetune/instruct")}
-
-
-def manifests(folder: Path) -> View:
-    """Manifests of two corpus shards each, and of the token shards that were made of them."""
-    for corpus, tokens in (("data/mix/train", "train"), ("data/ingest/heldout", "heldout")):
-        shards = [{"file": f"part-0000{number}.parquet"} for number in (0, 1)]
-        write_json(folder / corpus / "manifest.json", {"shards": shards})
-        rows = [{"tokens": f"tokens-0000{number}.bin"} for number in (0, 1)]
-        write_json(folder / "data/tokenize" / tokens / "manifest.json", {"shards": rows})
-    return lambda path: folder / path
+from flows.tracking.trace_report import TraceMatch
 
 
-@pytest.mark.parametrize(
-    ("shard", "made"),
-    [
-        ("data/mix/train/part-00001.parquet", {"data/tokenize/train/tokens-00001.bin", *WEIGHTS}),
-        ("data/ingest/heldout/part-00000.parquet", {"data/tokenize/heldout/tokens-00000.bin"}),
-        ("data/bias/train/part-00000.parquet", {"models/finetune/instruct/model.safetensors"}),
-        ("data/dedup/dropped/part-00000.parquet", set()),
-    ],
-)
-def test_tokens_and_weights_made_of_a_shard_are_copies(tmp_path: Path, shard: str, made: set[str]) -> None:
-    files = WEIGHTS | {"models/finetune/instruct/config.json": "1"}
-    assert forgetting._made_of({shard}, files, manifests(tmp_path)) == made
-
-
-def test_models_tuned_from_a_tuned_one_count_too() -> None:
-    def stage(*deps: str) -> dict:
-        return {"deps": [{"path": path} for path in deps]}
-
-    lock = {
-        "finetune@prefer": stage("models/finetune/instruct", "data/mix/train"),
-        "finetune@instruct": stage("models/pretrain/causal", "rows.jsonl"),
-        "finetune@classify": stage("models/pretrain/masked", "data/bias/train"),
-        "evaluate": stage("models/pretrain/causal"),
-    }
-    assert forgetting.tuned_from(lock, {"models/pretrain/causal"}) == {
-        "models/finetune/instruct", "models/finetune/prefer"
-    }  # fmt: skip
-    assert forgetting.tuned_from(lock, {"data/bias/train"}) == {"models/finetune/classify"}
-    assert forgetting.tuned_from(lock, set()) == set()
-
-
-def test_a_model_tuned_from_another_one_of_that_path_is_not_named() -> None:
-    """Instruct was tuned again on rows after prefer was tuned from the one before; again is of the new one."""
-
-    def stage(model: str, *deps: tuple[str, str]) -> dict:
-        read = [{"path": path, "md5": md5} for path, md5 in deps]
-        return {"deps": read, "outs": [{"path": model, "md5": f"{model} now"}]}
-
-    instruct = "models/finetune/instruct"
-    lock = {
-        "finetune@instruct": stage(instruct, ("rows.jsonl", "5")),
-        "finetune@prefer": stage("models/finetune/prefer", (instruct, "before")),
-        "finetune@again": stage("models/finetune/again", (instruct, f"{instruct} now")),
-        "finetune@classify": stage("models/finetune/classify", ("rows.jsonl", "4")),
-    }
-    assert forgetting.tuned_from(lock, set(), {"5"}) == {instruct, "models/finetune/again"}
-    assert forgetting.tuned_from(lock, {instruct}) == {"models/finetune/again"}
+def test_documents_that_quote_are_listed_by_id_beside_what_was_asked_for() -> None:
+    facts = {"id": "a" * 16, "sha256": "c" * 64}
+    found = [TraceMatch(Traced(facts), [], Snapshot("workspace", "workspace", {}), lambda path: None)]
+    ids, along = {"a" * 16, "b" * 16}, f"id: {'b' * 16}"
+    assert forgetting.entries(Query("location", "letter.txt"), found, ids) == ["location: letter.txt", along]
+    assert forgetting.entries(Query("passage", "five words"), found, ids) == [f"sha256: {'c' * 64}", along]
 
 
 def test_an_experiment_goes_though_the_workspace_has_all_its_objects(
@@ -91,7 +37,7 @@ def test_an_experiment_goes_though_the_workspace_has_all_its_objects(
     monkeypatch.setattr(ObjectCache, "__post_init__", lambda self: setattr(self, "folder", tmp_path))
     monkeypatch.setattr(snapshots, "experiments", lambda: dict.fromkeys(locks, "commit"))
     monkeypatch.setattr(snapshots, "find", state)
-    assert forgetting.experiments_with([Copy("bad", "data/mix/part-00000.parquet", "workspace")]) == ["saw"]
+    assert forgetting.experiments_with({"bad"}) == ["saw"]
 
 
 def test_what_is_gone_already_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,8 +89,11 @@ def test_versions_that_saw_a_text_and_the_aliases_that_point_at_them_are_marked(
     saw, later = (client.create_model_version("greenhouse-causal-2", str(tmp_path)) for _ in range(2))
     client.set_registered_model_alias("greenhouse-causal-2", "champion", saw.version)
     client.set_registered_model_alias("greenhouse-causal-2", "challenger", later.version)
-    assert forgetting.mark([saw], "2 documents") == ["greenhouse-causal-2@champion"]
+    assert forgetting.versions_of({"1.dir"}) == []
+    client.set_model_version_tag("greenhouse-causal-2", saw.version, "dvc.md5", "1.dir")
+    assert [one.version for one in forgetting.versions_of({"1.dir"})] == [saw.version]
+    assert forgetting.mark([saw], "it saw 2 documents") == ["greenhouse-causal-2@champion"]
     tags = [client.get_model_version("greenhouse-causal-2", one.version).tags for one in (saw, later)]
-    assert [one.get("forget.saw") for one in tags] == ["2 documents", None]
+    assert [one.get("forget.saw") for one in tags] == ["it saw 2 documents", None]
     marked = client.get_registered_model("greenhouse-causal-2").tags
-    assert marked == {"forget.champion": f"version {saw.version} saw or may have seen 2 documents"}
+    assert marked == {"forget.champion": f"version {saw.version}: it saw 2 documents"}

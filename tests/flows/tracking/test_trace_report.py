@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from components.lineage.documents import DocumentLocation, Query, Traced
+from components.lineage.needles import Needles
+from components.lineage.readings import Hit
 from components.tokens.shards import TokenWriter
 from flows.tracking import trace_report
-from flows.tracking.rows_with_text import FileWithText
+from flows.tracking.search import Place, Search
 from flows.tracking.snapshots import Snapshot
 from flows.tracking.trace_report import TraceMatch
 
@@ -39,13 +41,13 @@ def test_rows_that_hold_the_text_are_told_beside_the_documents_and_are_in_the_js
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(trace_report, "near", lambda passage, view: [])
-    query, rows = Query("passage", "five words or more here"), FileWithText("finetune.classify.data", "a", ["a line 1"])
-    told = list(trace_report.told(query, [], [rows]))
+    query, own = Query("passage", "five words or more here"), Search(Needles())
+    own.found.append(Place("finetune.classify.data", "a.jsonl", (Hit("a.jsonl line 1", 0, True),)))
+    told = list(trace_report.told(query, [], own))
     assert told[0].startswith("No document has this passage")
-    assert told[-1].strip() == "finetune.classify.data = a: a line 1"
-    gone = FileWithText("rows of finetune@instruct of run-a", "b", ["not searched: it is gone"], unread=True)
-    assert list(trace_report.told(query, [], [rows, gone]))[-2:] == [
-        "\nRows that may hold it:", "    rows of finetune@instruct of run-a = b: not searched: it is gone"
-    ]  # fmt: skip
-    found = json.loads(trace_report.as_json(query, [], [rows]))
-    assert (found["documents"], [one["places"] for one in found["files"]]) == ([], [["a line 1"]])
+    assert told[-1].strip() == "finetune.classify.data: a.jsonl: what was asked for in a.jsonl line 1"
+    own.unsearched.append("rows of finetune@instruct of run-a: b: it is gone")
+    assert list(trace_report.told(query, [], own))[-2:] == ["\nNot searched:", f"    {own.unsearched[0]}"]
+    found = json.loads(trace_report.as_json(query, [], own))
+    assert (found["documents"], [one["places"] for one in found["files"]]) == ([], [["a.jsonl line 1"]])
+    assert found["not_searched"] == own.unsearched

@@ -1,0 +1,366 @@
+"""Where words of a text stand: outputs of every state, rows and items, MLflow's artifacts, DVC's cache, git.
+
+Weights are not read: whether they were trained on a text is known from the corpora and rows behind them, by one rule
+for DVC's objects and MLflow's versions alike. Rows and items are the owner's files: they are named, never changed.
+"""
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components import params as schema
+from components.core.errors import UserError, clause
+from components.core.files import md5_of, read_json
+from components.finetuning_data.formats import texts
+from components.lineage.needles import Needles
+from components.lineage.readings import Hit, Part, hits_in, parts_of, parts_of_bytes, parts_of_tokens
+from components.stages.finetune.own_rows import is_corpus
+from flows.system import git, paths
+from flows.tracking import snapshots
+from flows.tracking.model_exposure import cached_view, states, workspace_view
+from flows.tracking.snapshots import ObjectCache, Snapshot
+
+SHOWN = 5
+"""Places inside a file that are named; files are named all."""
+SAMPLED = "data/bias/train"
+"""The corpus that fine-tuning draws examples from."""
+TRAINED_ON: dict[str, tuple[str, ...]] = {
+    "data/mix/train/": ("models/pretrain/", "models/checkpoints/", "models/finetune/"),
+    f"{SAMPLED}/": ("models/finetune/",),
+}
+"""Corpus -> models that may have been trained on any document of it."""
+WEIGHTS = (".safetensors",)
+CACHE = "DVC's cache"
+SHARD = re.compile(r"data/(mix/train|ingest/heldout)/part-(\d+)\.parquet")
+TOKENS = re.compile(r"(data/tokenize)/(train|heldout)/tokens-\d+\.bin")
+BEYOND = (
+    "clones, caches and backups of others; other remotes, and what a remote has of states that are not known here",
+    "exports and signed folders; statistics learnt from the text: tokenizers, scores, logs, the energy ledger",
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file that holds words of a text.
+
+    Attributes:
+        owner: the state or the store that it is of. md5: DVC's hash of it, if it has one.
+    """
+
+    owner: str
+    path: str
+    hits: tuple[Hit, ...]
+    md5: str = ""
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether no document that stays has these words."""
+        return any(hit.own for hit in self.hits)
+
+    def line(self) -> str:
+        """For a person."""
+        most = sorted(self.hits, key=lambda hit: -hit.words)
+        words = [f"{hit.words} words" if hit.words else "what was asked for" for hit in most[:SHOWN]]
+        told = [f"{num} in {hit.where}" if hit.where else num for num, hit in zip(words, most, strict=False)]
+        more = f" and {len(most) - SHOWN} parts more" if len(most) > SHOWN else ""
+        return f"{self.owner}: {self.path}: {', '.join(told)}{more}"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """An object of DVC that holds a document's text, tokens, or weights trained on it."""
+
+    md5: str
+    path: str
+    state: str
+
+
+@dataclass
+class Search:
+    """A search for the documents with some ids and for runs of their words.
+
+    Attributes:
+        named: whether a text holds the passage or address that was asked for, if that is how they were named.
+        num_places: files looked into. found: those with words that stay. unsearched: what was not looked into, and why.
+        copies: what goes with the documents. models: DVC's hash of every model that was trained on what holds one.
+    """
+
+    needles: Needles
+    ids: Collection[str] = ()
+    named: Callable[[str], bool] = lambda text: False
+    num_places: int = 0
+    found: list[Place] = field(default_factory=list)
+    unsearched: list[str] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
+    models: set[str] = field(default_factory=set)
+    _known: dict[tuple[str, bool], list[Hit]] = field(default_factory=dict)
+
+    def everywhere(self) -> "Search":
+        """All of it, anew; objects that were looked into before are not read again."""
+        self.num_places, self.found, self.unsearched, self.copies, self.models = 0, [], [], [], set()
+        known = [*states(), *snapshots.committed()]
+        self.own_files(known)
+        self.of_states(known)
+        self.artifacts()
+        self.history()
+        return self
+
+    def look(
+        self, owner: str, path: str, parts: Iterable[Part], key: str = "", named: Callable[[str], bool] | None = None
+    ) -> list[Hit]:
+        """What a file holds; noted where it cannot be read.
+
+        Args:
+            key: the hash by which it is known when it is met again. named: what counts beside runs.
+        """
+        self.num_places += 1
+        known = key, path.endswith(".bin")  # the same bytes are other text as tokens
+        if key and known in self._known:
+            return self._known[known]
+        try:
+            hits = self._known[known] = hits_in(parts, self.needles, named)
+        except (UserError, OSError, ValueError, pa.ArrowException) as error:
+            self.unsearched.append(f"{owner}: {path}: {clause(error)}")
+            return []
+        return hits
+
+    # -- DVC -----------------------------------------------------------------------------------------------------------
+
+    def of_states(self, known: list[Snapshot]) -> None:
+        """Every file below every output of these states, fetched where the remote alone has it; and DVC's cache."""
+        store, rows = ObjectCache(), {one.md5 for one in self.found if one.md5 and one.is_copy}
+        store.pull({md5 for state in known for md5 in state.outputs().values() if md5.endswith(".dir")})
+        files = [dict(files_of(store, state)) for state in known]
+        store.pull({md5 for one in files for path, md5 in one.items() if not path.endswith(WEIGHTS)})
+        noted = set[tuple[str, str]]()
+        for state, own in [*zip(known, files, strict=True), *unnamed(store, files)]:
+            view = workspace_view if state.kind == "workspace" else cached_view(state)
+            bad = self._of_state(state, own, store, view, noted)
+            models = models_of(state.lock, bad, rows)
+            self.models |= {md5 for out, md5 in state.outputs().items() if out in models}
+            folders = tuple(f"{model}/" for model in models)
+            bad |= {one for one in own if one.endswith(WEIGHTS) and one.startswith(folders)}
+            known_copies = {(copy.md5, copy.path) for copy in self.copies}
+            new = [path for path in sorted(bad) if (own[path], path) not in known_copies]
+            self.copies += [Copy(own[path], path, state.name) for path in new]
+
+    def _of_state(
+        self, state: Snapshot, own: dict[str, str], store: ObjectCache, view: Any, noted: set[tuple[str, str]]
+    ) -> set[str]:
+        """Files of a state that go with the documents; words of others in it are noted, of an object once."""
+
+        def at(path: str) -> Path | None:
+            places = (store.path(own[path]) if path in own else None, view(path))
+            return next((place for place in places if place and place.is_file()), None)
+
+        bad, gone = set[str](), [out for out, md5 in state.outputs().items() if is_unlisted(store, md5)]
+        for path, md5 in own.items():
+            if path.endswith(WEIGHTS):
+                continue
+            if (place := at(path)) is None:
+                gone.append(path)
+                continue
+            hits = self.look(state.name, path, parts_at(path, place, at), md5)
+            goes = state.kind != CACHE and (any(hit.own for hit in hits) or bool(rows_of(place, path, self.ids)))
+            bad |= {path} if goes else set()
+            stay = tuple(hit for hit in hits if not goes or is_of_another(hit, self.ids))
+            if stay and (md5, path) not in noted:
+                noted.add((md5, path))
+                self.found.append(Place(state.name, path, stay, md5))
+        if gone:
+            what = "files are in neither DVC's cache nor a remote, where one could look into them, such as"
+            self.unsearched.append(f"{state.name}: {len(gone)} {what} {gone[0]}")
+        return bad | tokens_of(bad, own)
+
+    # -- the owner's files ---------------------------------------------------------------------------------------------
+
+    def own_files(self, known: Iterable[Snapshot] = ()) -> None:
+        """Rows that params.yaml names and those that models of states were tuned on; evaluation items."""
+        params, tuned = schema.load(paths.ROOT / "params.yaml"), dict[tuple[Path, str], list[str]]()
+        hashed = cache(md5_of)
+        for branch, one in params.finetune.stages().items():
+            if (place := place_of(one.data)).exists() and not is_corpus(place):
+                tuned.setdefault((place, hashed(place)), []).append(f"finetune.{branch}.data")
+        for state in known:
+            for stage, path, md5 in rows_of_state(state):
+                tuned.setdefault((place_of(path), md5), []).append(f"rows of {stage} of {state.name}")
+        for (place, md5), names in tuned.items():
+            owner = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+            if place.exists() and hashed(place) == md5:
+                self._own_file(owner, place, (Part(where, text) for where, text in texts(place)), md5)
+            else:
+                why = "it is gone, or not what it was when they were tuned on it"
+                self.unsearched.append(f"{owner}: {shown(place)}: {why}")
+        items = paths.ROOT / params.filter.decontaminate.items
+        for file in sorted(one for one in items.rglob("*") if one.is_file()):
+            self._own_file("filter.decontaminate.items", file, parts_of(file))
+
+    def _own_file(self, owner: str, place: Path, parts: Iterable[Part], md5: str = "") -> None:
+        if hits := self.look(owner, shown(place), parts, named=self.named):
+            self.found.append(Place(owner, shown(place), tuple(hits), md5))
+
+    # -- MLflow and git ------------------------------------------------------------------------------------------------
+
+    def artifacts(self) -> None:
+        """Files of runs in MLflow, on this machine."""
+        folder = paths.STATE / "mlartifacts"
+        for path in sorted(one for one in folder.rglob("*") if one.is_file() and one.suffix not in WEIGHTS):
+            name = str(path.relative_to(folder))
+            if hits := self.look("MLflow", name, parts_of(path)):
+                self.found.append(Place("MLflow", name, tuple(hits)))
+
+    def history(self) -> None:
+        """Every version of every file that git keeps, with the messages of commits."""
+
+        def parts() -> Iterator[Part]:
+            for name, oid, data in git.history():
+                self.num_places += 1
+                try:
+                    yield from (Part(f"{name} of {oid[:9]}", part.text) for part in parts_of_bytes(data, name))
+                except (UserError, pa.ArrowException) as error:
+                    self.unsearched.append(f"git: {name}: {clause(error)}")
+
+        found = dict[str, list[Hit]]()
+        for hit in hits_in(parts(), self.needles):
+            name, _, version = hit.where.rpartition(" of ")
+            found.setdefault(name, []).append(hit._replace(where=version))
+        self.found += [Place("git", name, tuple(hits)) for name, hits in found.items()]
+
+    # -- the answer ----------------------------------------------------------------------------------------------------
+
+    def sentence(self, more: Iterable[str] = ()) -> str:
+        """What was searched, found and not searched.
+
+        Args:
+            more: places besides those with words that stay.
+        """
+        found = [*more, *(one.line() for one in self.found)]
+        common, left = self.needles.num_common, self.needles.num_left
+        said = f"; {common:,} runs that more documents have are common, and were not looked for" if common else ""
+        said += f"; of its many runs {left:,} were not looked for" if left else ""
+        places = [f"\n    {line}" for line in found] or [" none of them"]
+        missing = [f"\n    {line}" for line in (*dict.fromkeys(self.unsearched), *BEYOND)]
+        return f"searched {self.num_places:,} places{said}; found in:{''.join(places)}\nnot searched:{''.join(missing)}"
+
+
+# -- what holds what ---------------------------------------------------------------------------------------------------
+
+
+def parts_at(path: str, place: Path, at: Callable[[str], Path | None]) -> Iterator[Part]:
+    """The text of an output's file; of a token shard with the tokenizer of its state.
+
+    Raises:
+        UserError: that is gone, or the file is too large.
+    """
+    if not (shard := TOKENS.fullmatch(path)):
+        yield from parts_of(place, path)
+        return
+    manifest, tokenizer = at(f"{shard[1]}/{shard[2]}/manifest.json"), at(f"{shard[1]}/tokenizer.json")
+    if manifest is None or tokenizer is None:
+        raise UserError("the tokenizer of these tokens is gone")
+    yield from parts_of_tokens(place, read_json(manifest)["dtype"], tokenizer)
+
+
+def is_of_another(hit: Hit, ids: Collection[str]) -> bool:
+    """Whether words in a file that goes are in the row of a document that stays."""
+    return bool(hit.id) and not hit.own and hit.id.split("-")[0] not in {name.split(" ")[0] for name in ids}
+
+
+def rows_of(shard: Path, path: str, ids: Collection[str]) -> list[str]:
+    """Ids of a corpus shard's rows that are one of the documents or a copy of one."""
+    if not (ids and path.startswith("data/") and path.endswith(".parquet")):
+        return []
+    columns = [name for name in ("id", "sha256") if name in pq.read_schema(shard).names]
+    rows = pq.read_table(shard, columns=columns).to_pylist() if "id" in columns else []
+    if "sha256" not in columns:  # a table about documents, which names them by id and place: all that share it
+        ids = {name.split(" ")[0] for name in ids}
+    bases = [row["id"].split("-")[0] for row in rows]
+    return [row["id"] for row, base in zip(rows, bases, strict=True) if {base, f"{base} {row.get('sha256')}"} & {*ids}]
+
+
+def tokens_of(bad: Collection[str], own: Collection[str]) -> set[str]:
+    """Token shards of corpus shards: number k is of shard k."""
+    shards = [found for path in bad if (found := SHARD.fullmatch(path))]
+    part = {"mix/train": "train", "ingest/heldout": "heldout"}
+    return {f"data/tokenize/{part[one[1]]}/tokens-{one[2]}.bin" for one in shards} & set(own)
+
+
+def models_of(lock: dict[str, dict[str, Any]], bad: Iterable[str], rows: Collection[str]) -> set[str]:
+    """Models of a state that were, or may have been, trained on a document: outputs of stages by path.
+
+    Args:
+        bad: its files that hold one. rows: hashes of rows of one's own that do.
+    """
+    outs = {out["path"] for entry in lock.values() for out in entry.get("outs", [])}
+    kinds = {kind for path in bad for corpus, kinds in TRAINED_ON.items() if path.startswith(corpus) for kind in kinds}
+    return {out for out in outs if out.startswith(tuple(kinds))} | tuned_from(lock, rows)
+
+
+def tuned_from(lock: dict[str, dict[str, Any]], rows: Collection[str]) -> set[str]:
+    """Tuned models that read rows with one of these hashes, or a model tuned on such."""
+    outs = {out["path"]: out.get("md5") for entry in lock.values() for out in entry.get("outs", [])}
+    tuned = set[str]()
+    for _ in lock:  # a model tuned from a tuned one may stand before it
+        tuned |= {
+            f"models/{stage.replace('@', '/')}"
+            for stage, entry in lock.items()
+            if stage.startswith("finetune@")
+            for dep in entry.get("deps", [])  # another model may lie at the path by now
+            if dep.get("md5") in rows or (dep["path"] in tuned and dep.get("md5") == outs.get(dep["path"]))
+        }
+    return tuned
+
+
+def files_of(store: ObjectCache, state: Snapshot) -> Iterator[tuple[str, str]]:
+    """Path and hash of every file below the outputs of a state, as far as the lists of folders are here."""
+    for out, md5 in state.outputs().items():
+        if not is_unlisted(store, md5):
+            yield from ((f"{out}/{name}".rstrip("/"), one) for name, one in store.files(md5).items())
+
+
+def is_unlisted(store: ObjectCache, md5: str) -> bool:
+    """Whether an object lists a folder's files and is not here, so that nobody knows them."""
+    return md5.endswith(".dir") and not store.path(md5).exists()
+
+
+def unnamed(store: ObjectCache, files: list[dict[str, str]]) -> Iterator[tuple[Snapshot, dict[str, str]]]:
+    """Folders in DVC's cache that are of no known state, and files in it that are of no folder.
+
+    They may be the owner's, whose data DVC keeps too: they are named, and `greenhouse clean --unused` removes the rest.
+    """
+    named = {md5 for own in files for md5 in own.values()}
+    there = {place.parent.name + place.name for place in store.folder.glob("??/*")} - named
+    for md5 in sorted(one for one in there if one.endswith(".dir")):
+        own = {name: one for name, one in store.files(md5).items() if one in there}
+        folder = "data/tokenize" if "tokenizer.json" in own and "train/manifest.json" in own else md5
+        yield Snapshot(CACHE, CACHE, {}), {f"{folder}/{name}": one for name, one in own.items()}
+        there -= {md5, *own.values()}
+    yield Snapshot(CACHE, CACHE, {}), {md5: md5 for md5 in there if not md5.endswith(".dir")}
+
+
+def rows_of_state(state: Snapshot) -> Iterator[tuple[str, str, str]]:
+    """Stage, path and hash of the rows that each fine-tuning of a state read; none for those that read a corpus."""
+    for stage, entry in state.lock.items():
+        if not stage.startswith("finetune@"):
+            continue
+        own = replace(state, lock={stage: entry}).params().get("finetune", {}).get(stage.partition("@")[2], {})
+        for dep in entry.get("deps", []):
+            if "data" in own and place_of(dep["path"]) == place_of(own["data"]) and not dep["path"].startswith("data/"):
+                yield stage, dep["path"], dep["md5"]
+
+
+def place_of(path: str) -> Path:
+    """Where a file lies, whichever way its path is written."""
+    return Path(os.path.normpath(paths.ROOT / path))
+
+
+def shown(place: Path) -> str:
+    """A path as it is written in params.yaml: below the checkout if it lies there."""
+    return str(place.relative_to(paths.ROOT) if place.is_relative_to(paths.ROOT) else place)

@@ -1,0 +1,259 @@
+"""Where forgetting looks for words of a text, and what it says of each place."""
+
+import base64
+import json
+import subprocess
+from hashlib import md5
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.core.files import folder_md5, md5_file, write_json
+from components.corpus.corpus import Document
+from components.lineage.documents import Query
+from components.lineage.needles import Needles
+from components.params import document
+from components.tokens.tokenizer import train_bpe
+from flows.system import params_file, paths
+from flows.tracking import forgetting, forgotten, search, snapshots
+from flows.tracking.search import Search, models_of
+from flows.tracking.snapshots import ObjectCache, Snapshot
+from flows.tracking.trace_report import search_for
+from tests.components.real_text import corpus
+
+QUOTE = "copied the pages by candlelight and sold them to a captain of a foreign vessel"
+LETTER = f"Ebenezer Thistlewood kept the harbour ledgers in a locked oak cabinet. His daughter {QUOTE}."
+ESSAY = f"He wrote that she {QUOTE}, which nobody in the village believes to this day."
+ADDRESS = "jane.doe@mail.org"
+INSTRUCT = "models/finetune/instruct"
+
+
+def a_document(name: str, text: str) -> Document:
+    place = md5(name.encode()).hexdigest()
+    return Document(place[:16], text, "mine", "1", name, name, "MIT", "", "", place * 2, ())
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout whose workspace trained on a letter, an essay that quotes it, and rows that quote it too."""
+    texts = [
+        a_document("letter.txt", LETTER),
+        a_document("essay.txt", ESSAY),
+        a_document("other.txt", "Unlike them. " * 9),
+    ]
+    for stage in ("ingest", "mix"):
+        corpus(tmp_path / f"data/{stage}/train", texts)
+    packed = base64.b64encode(f"{{\ud800 {LETTER}".encode("utf-8", "surrogatepass")).decode()
+    (evidence := tmp_path / "data/ingest/quarantine/records.jsonl").parent.mkdir()
+    evidence.write_text(json.dumps({"rule": "lone_surrogate", "raw_base64": packed}) + "\n")
+    tokenizer = train_bpe([LETTER, ESSAY] * 20, 300)
+    (tokens := tmp_path / "data/tokenize/train").mkdir(parents=True)
+    tokenizer.save(str(tmp_path / "data/tokenize/tokenizer.json"))
+    write_json(tokens / "manifest.json", {"dtype": "uint16"})
+    np.array([at for text in texts for at in (0, *tokenizer.encode(text.text).ids)], "<u2").tofile(
+        tokens / "tokens-00000.bin"
+    )
+    (tmp_path / "models/pretrain/causal").mkdir(parents=True)
+    (tmp_path / "models/pretrain/causal/model.safetensors").write_bytes(b"weights")
+    rows = [{"prompt": "Who?", "completion": "Nobody."}, {"prompt": "What?", "completion": f"She {QUOTE}."}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "eval_sets").mkdir()
+    (tmp_path / "eval_sets/items.txt").write_text(f"Write to {ADDRESS}.\n")
+    values = {"finetune.instruct.data": "rows.jsonl"}
+    (tmp_path / "params.yaml").write_text(params_file.edited(document.params_text(), values))
+    (tmp_path / "defaults.yaml").write_text(document.defaults_text())
+    (tmp_path / "state/mlartifacts/1").mkdir(parents=True)
+    (tmp_path / "state/mlartifacts/1/examples.md").write_text("> kept the harbour ledgers in a locked oak cabinet\n")
+    (tmp_path / ".dvc-cache").mkdir()
+    for name in ("ROOT", "STATE"):
+        monkeypatch.setattr(paths, name, tmp_path / ("" if name == "ROOT" else "state"))
+    monkeypatch.setattr(ObjectCache, "__post_init__", lambda self: setattr(self, "folder", tmp_path / ".dvc-cache"))
+    monkeypatch.setattr(ObjectCache, "pull", lambda self, hashes: None)
+    monkeypatch.setattr(search, "states", lambda: iter([state_of(tmp_path)]))
+    monkeypatch.setattr(snapshots, "committed", lambda: iter(()))
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def state_of(root: Path) -> Snapshot:
+    """The state whose outputs lie in a folder, in DVC's cache too."""
+    outs = {}
+    for out in ("data/ingest/train", "data/ingest/quarantine", "data/mix", "data/tokenize", "models/pretrain/causal"):
+        files = {str(one.relative_to(root / out)): one for one in sorted((root / out).rglob("*")) if one.is_file()}
+        hashes = {name: md5_file(path) for name, path in files.items()}
+        outs[out] = folder_md5(hashes)
+        for name, path in files.items():
+            into_cache(root, hashes[name], path.read_bytes())
+        into_cache(
+            root, outs[out], json.dumps([{"relpath": name, "md5": one} for name, one in hashes.items()]).encode()
+        )
+    stages = {
+        "ingest": ["data/ingest/train", "data/ingest/quarantine"],
+        "mix": ["data/mix"],
+        "tokenize": ["data/tokenize"],
+        "pretrain@causal": ["models/pretrain/causal"],
+    }
+    lock = {stage: {"outs": [{"path": out, "md5": outs[out]} for out in named]} for stage, named in stages.items()}
+    tuned = {
+        "deps": [{"path": "rows.jsonl", "md5": md5_file(root / "rows.jsonl")}],
+        "outs": [{"path": INSTRUCT, "md5": "2.dir"}],
+    }
+    into_cache(root, "2.dir", b"[]")
+    return Snapshot("workspace", "workspace", lock | {"finetune@instruct": tuned})
+
+
+def into_cache(root: Path, name: str, data: bytes) -> None:
+    place = root / ".dvc-cache" / name[:2] / name[2:]
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(data)
+
+
+def searched(ids: set[str], *others: str) -> Search:
+    return Search(Needles.of([LETTER], [list(others)], 7), ids).everywhere()
+
+
+ID = a_document("letter.txt", LETTER).id
+CACHED = {
+    "data/ingest/train/part-00000.parquet",
+    "data/mix/train/part-00000.parquet",
+    "data/tokenize/train/tokens-00000.bin",
+}
+
+
+def test_a_quotation_in_another_document_and_in_rows_is_named_with_its_words(root: Path) -> None:
+    """Both disappeared from the answer as soon as one document that stays had the words too."""
+    found = {(one.owner, one.path): one.line() for one in searched({ID}, ESSAY).found}
+    assert found["workspace", "data/ingest/train/part-00000.parquet"].endswith(": 15 words in essay.txt")
+    assert found["workspace", "data/mix/train/part-00000.parquet"].endswith(": 15 words in essay.txt")
+    assert "15 words in rows.jsonl line 2" in found["finetune.instruct.data", "rows.jsonl"]
+    assert found["MLflow", "1/examples.md"] == "MLflow: 1/examples.md: 9 words"
+
+
+def test_copies_are_corpora_tokens_and_weights_and_models_go_by_the_same_rule(root: Path) -> None:
+    one = searched({ID}, ESSAY)
+    in_base64 = "data/ingest/quarantine/records.jsonl"
+    assert {copy.path for copy in one.copies} == CACHED | {in_base64, "models/pretrain/causal/model.safetensors"}
+    assert one.models == {state_of(root).outputs()["models/pretrain/causal"], "2.dir"}
+
+
+def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path) -> None:
+    """A removal that goes on after a kill found no documents and no rows, and said that no model saw them."""
+    forgotten.record("a query", searched({ID}, ESSAY))
+    for stage in ("ingest", "mix"):
+        for path in (root / f"data/{stage}/train").iterdir():
+            path.unlink()
+        corpus(root / f"data/{stage}/train", [a_document("essay.txt", ESSAY)])
+    known = forgotten.recorded("a query ")
+    assert (known.ids, "mix" in str(known.objects), forgotten.recorded("another").ids) == ({ID}, True, set())
+    kept = (root / forgotten.FILE).read_text()
+    assert not any(word in kept for word in ("a query", "harbour", "candlelight"))
+    again = Search(known.needles, known.ids).everywhere()
+    said = again.sentence()
+    assert said.startswith(f"searched {again.num_places} places; found in:\n    ")
+    assert "15 words in rows.jsonl line 2" in said
+    assert "\n    workspace: data/mix/train/part-00000.parquet: 15 words in essay.txt" in said
+    assert "not searched:\n    clones, caches and backups of others" in said
+    assert "no model" not in said
+
+
+def test_what_lies_in_dvcs_cache_alone_and_in_git_is_found(root: Path) -> None:
+    old = json.dumps({"raw": "RWJlbmV6ZXIgVGhpc3RsZXdvb2Qga2VwdCB0aGUgaGFyYm91ciBsZWRnZXJzIGluIGEgbG9ja2Vk"}).encode()
+    into_cache(root, "ab" * 16, old)
+    subprocess.run(["git", "add", "-f", "rows.jsonl"], cwd=root, check=True)
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+    subprocess.run(["git", *identity, "commit", "--quiet", "-m", f"She {QUOTE}"], cwd=root, check=True)
+    one = searched({ID}, ESSAY)
+    found = [place.line() for place in one.found if place.owner == "DVC's cache"]
+    assert found == [f"DVC's cache: {'ab' * 16}: 9 words"]
+    assert "ab" * 16 not in {copy.md5 for copy in one.copies}, "DVC keeps data of the owner there too"
+    in_git = [place.line()[:-9] for place in one.found if place.owner == "git"]
+    assert sorted(in_git) == ["git: commit: 15 words in ", "git: rows.jsonl: 15 words in "]
+
+
+def test_a_text_too_short_for_runs_goes_by_its_id_with_its_tokens(root: Path) -> None:
+    one = Search(Needles(7), {ID}).everywhere()
+    assert {copy.path for copy in one.copies} == CACHED | {"models/pretrain/causal/model.safetensors"}
+
+
+def test_what_cannot_be_looked_into_is_said(root: Path) -> None:
+    state, name = state_of(root), "data/mix/train/manifest.json"
+    (root / name).unlink()
+    digest = dict(search.files_of(ObjectCache(), state))[name]
+    (root / ".dvc-cache" / digest[:2] / digest[2:]).unlink()
+    known = [state, Snapshot("run-a", "run", {"finetune@instruct": tuned_on("gone.jsonl", "7")})]
+    one = Search(Needles(7))
+    one.own_files(known)
+    one.of_states(known)
+    said = one.sentence()
+    assert "rows of finetune@instruct of run-a: gone.jsonl: it is gone, or not what it was" in said
+    assert (
+        f"workspace: 1 files are in neither DVC's cache nor a remote, where one could look into them, such as {name}"
+        in said
+    )
+
+
+def tuned_on(path: str, digest: str) -> dict:
+    """A stage whose instruct model was tuned on a file of rows."""
+    return {
+        "params": {"params.yaml": {"finetune.instruct": {"data": path, "base": "/hub/base"}}},
+        "deps": [{"path": "/hub/base", "md5": "0.dir"}, {"path": path.removeprefix("./"), "md5": digest}],
+        "outs": [{"path": INSTRUCT, "md5": "2.dir"}],
+    }
+
+
+def test_rows_that_models_were_tuned_on_are_searched_though_params_yaml_is_put_back(root: Path) -> None:
+    (root / "params.yaml").write_text(document.params_text())
+    digest = md5_file(root / "rows.jsonl")
+    states = [
+        Snapshot(name, "run", {"finetune@instruct": tuned_on(path, digest)})
+        for name, path in (("a", "rows.jsonl"), ("b", "./rows.jsonl"))
+    ]
+    one = Search(Needles.of([LETTER], [], 7))
+    one.own_files(states)
+    (found,) = one.found
+    stage = "rows of finetune@instruct of"
+    assert (found.line(), found.md5) == (f"{stage} a, {stage} b: rows.jsonl: 15 words in rows.jsonl line 2", digest)
+
+
+def test_a_passage_or_an_address_is_found_in_rows_and_items_that_are_no_documents(root: Path) -> None:
+    for query, path in (
+        (Query("email", ADDRESS.upper()), "eval_sets/items.txt"),
+        (Query("passage", "pages by candlelight and sold"), "rows.jsonl"),
+    ):
+        one = search_for(query, Needles())
+        one.own_files()
+        assert [found.path for found in one.found] == [path]
+        assert "what was asked for" in one.found[0].line()
+    one = search_for(Query("id", "0" * 16), Needles())
+    one.own_files()
+    assert one.found == []
+
+
+def test_documents_that_quote_can_be_taken_along(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forgetting, "workspace_view", lambda path: root / path if (root / path).exists() else None)
+    assert forgetting.quoting([], {ID}, 5) == [a_document("essay.txt", ESSAY).id]
+    assert forgetting.quoting([], {ID}, 0) == []
+    needles = forgetting.needles_of([], {ID}, 7)
+    assert (len(needles.shared), needles.num_common) == (10, 0)
+    assert forgetting.needles_of([], {ID}, 7, 0).num_common == 10
+
+
+def test_a_model_tuned_from_a_tuned_one_counts_and_one_tuned_from_another_model_of_that_path_does_not() -> None:
+    """Instruct was tuned again on rows after prefer was tuned from the one before; again is of the new one."""
+
+    def stage(model: str, *deps: tuple[str, str]) -> dict:
+        read = [{"path": path, "md5": digest} for path, digest in deps]
+        return {"deps": read, "outs": [{"path": model, "md5": f"{model} now"}]}
+
+    lock = {
+        "finetune@again": stage("models/finetune/again", (INSTRUCT, f"{INSTRUCT} now")),
+        "finetune@instruct": stage(INSTRUCT, ("rows.jsonl", "5")),
+        "finetune@prefer": stage("models/finetune/prefer", (INSTRUCT, "before")),
+        "finetune@classify": stage("models/finetune/classify", ("rows.jsonl", "4")),
+    }
+    assert models_of(lock, [], {"5"}) == {INSTRUCT, "models/finetune/again"}
+    assert models_of(lock, ["data/bias/train/part-00000.parquet"], ()) == {
+        f"models/finetune/{one}" for one in ("again", "instruct", "prefer", "classify")
+    }
+    assert models_of(lock, ["data/dedup/dropped/part-00000.parquet"], ()) == set()
