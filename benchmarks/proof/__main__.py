@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks.proof import fields, forget, segments
+from benchmarks.proof import fields, forget, planted, segments
 from benchmarks.proof.clone import Clone, made, texts
 from benchmarks.proof.tamper import BEYOND
 from benchmarks.results import figure, goal, write
@@ -98,7 +98,10 @@ def forgetting(clone: Clone, files: dict[str, bytes], preset: str, every: int) -
     says = "outputs equal to those of a run that never had the documents"
     priced = f"forecast energy of a removal against actual, the worst of {len(rows)}"
     seen = "most times that a model is trained on a document which was forgotten"
-    return {"forget": found}, [
+    quoted = planted.measure(clone.root.parent, files, preset, every)
+    names = f"places with a run of 6 words that nobody named, of {len(quoted['places'])} that were left"
+    return {"forget": found | {"planted": quoted}}, [
+        goal("forget_places_missed", len(quoted["missed"]), 0, "lower", names),
         goal("forget_price_error", max(row["price_error"] for row in rows), 0.10, "lower", priced),
         goal("forget_bytes_equal", found["bytes_equal"], 1.0, "higher", says),
         goal("forget_exposure", max(row["times_trained_on"]["after"] for row in rows), 0, "lower", seen),

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.tables import ROOT
 from components import params as schema
@@ -22,12 +23,13 @@ class Clone:
     root: Path
 
     def run(self, *command: str, **more: str) -> str:
-        """Output of `python -m command` in the clone; ends the benchmark if it fails."""
+        """Output of `greenhouse ...`, or of `python -m ...`, in the clone; ends the benchmark if it fails."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
         kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
         environment = kept | {"PYTHONPATH": str(self.root), **more}
+        module = ["flows.cli" if command[0] == "greenhouse" else command[0], *command[1:]]
         done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=self.root, env=environment, capture_output=True, text=True
+            [sys.executable, "-m", *module], cwd=self.root, env=environment, capture_output=True, text=True
         )
         if done.returncode:
             sys.exit(f"{' '.join(command)} failed in {self.root}:\n{(done.stdout + done.stderr)[-3000:]}")
@@ -49,20 +51,28 @@ def texts() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*_gut.txt"))}
 
 
-def made(root: Path, files: dict[str, bytes], preset: str, keep_every: int) -> Clone:
+def made(
+    root: Path, files: dict[str, bytes], preset: str, keep_every: int,
+    more: dict[str, Any] | None = None, besides: dict[str, str] | None = None,
+) -> Clone:  # fmt: skip
     """A clone whose one source is these files, and which keeps checkpoints.
 
     Args:
         preset: an overlay of params.yaml in the checkout, "" for the demo's settings.
+        more: further settings. besides: files in the checkout that are no source, which git keeps.
     """
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(root)], check=True)
     for name, data in files.items():
-        (root / "texts" / name).parent.mkdir(exist_ok=True)
+        (root / "texts" / name).parent.mkdir(exist_ok=True, parents=True)
         (root / "texts" / name).write_bytes(data)
     source = {"kind": "files", "name": "plays", "path": "texts", "licence": "CC-BY-2.5", "retrieved": "2026-11-25"}
     settings = layout.leaves(schema.read_tree(ROOT / preset)) if preset else {}
     settings |= {"ingest.sources": [source], "ingest.watch": "texts", "pretrain.common.keep_every": keep_every}
+    settings |= more or {}
+    for name, text in (besides or {}).items():
+        (root / name).write_text(text)
     params = root / "params.yaml"
+    subprocess.run(["git", "add", "--force", params.name, *(besides or {})], cwd=root, check=True)
     params.write_text(params_file.edited(params.read_text(), settings))
     subprocess.run(["git", *IDENTITY, "commit", "--quiet", "--all", "--message", "settings"], cwd=root, check=True)
     return Clone(root)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.core.errors import UserError
 from components.core.files import folder_md5, md5_file, write_json
 from components.corpus.corpus import Document
 from components.lineage.documents import Query
@@ -155,6 +156,38 @@ def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path) -> Non
     assert "\n    workspace: data/mix/train/part-00000.parquet: 15 words in essay.txt" in said
     assert "not searched:\n    clones, caches and backups of others" in said
     assert "no model" not in said
+
+
+def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten.record("a query", searched({ID}, ESSAY))
+    gone, stays = [md5_file(root / path) for path in ("data/mix/train/part-00000.parquet", "eval_sets/items.txt")]
+    for stage in ("ingest", "mix"):
+        for path in (root / f"data/{stage}/train").iterdir():
+            path.unlink()
+        corpus(root / f"data/{stage}/train", [a_document("essay.txt", ESSAY)])
+    for path in ("data/ingest/quarantine/records.jsonl", "data/tokenize/train/tokens-00000.bin"):
+        (root / path).write_bytes(b"")
+    (root / "models/pretrain/causal/model.safetensors").write_bytes(b"others")
+    into_cache(root, stays, (root / "eval_sets/items.txt").read_bytes())
+    monkeypatch.setattr(forgotten, "workspace_view", lambda path: root / path if (root / path).exists() else None)
+    monkeypatch.setattr(forgotten, "in_remote", lambda hashes: (set(), None, "DVC remote far: nothing is at far"))
+    monkeypatch.setattr(forgotten, "versions_of", lambda models: [])
+    monkeypatch.setattr(snapshots, "experiments", dict)
+    monkeypatch.setattr(snapshots, "find", lambda name: state_of(root))
+    items, said = forgotten.to_purge("a query")
+    assert sum(item.what.startswith("DVC's cache: data/") for item in items) == 3
+    assert sum("model.safetensors of workspace" in item.what for item in items) == 1
+    assert "MLflow: 1/examples.md" in {item.what for item in items}
+    for item in items:
+        item.remove()
+    cached = {path.parent.name + path.name for path in (root / ".dvc-cache").glob("??/*")}
+    assert (gone in cached, stays in cached) == (False, True)
+    assert not (root / "state/mlartifacts/1/examples.md").exists()
+    assert "workspace: data/mix/train/part-00000.parquet: 15 words in essay.txt" in said
+    assert "DVC remote far: nothing is at far" in said
+    corpus(root / "data/bias/train", [a_document("letter.txt", LETTER)])
+    with pytest.raises(UserError, match="the workspace still has it"):
+        forgotten.to_purge("a query")
 
 
 def test_what_lies_in_dvcs_cache_alone_and_in_git_is_found(root: Path) -> None:

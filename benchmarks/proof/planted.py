@@ -1,0 +1,105 @@
+"""Ten planted documents, quoted and nearly copied, are forgotten: which places with their words did nobody name?
+
+Quotations of 6 to 40 words stand in other documents, rows for fine-tuning, evaluation items, bad records, a file in git
+and one in MLflow's folder. After the removal and the purge every byte that is left is searched by leftovers.py, which
+shares no code with forgetting, and compared with the places that the commands printed.
+"""
+
+import base64
+import json
+import random
+import re
+from pathlib import Path
+
+from benchmarks.proof.clone import Clone, made
+from benchmarks.proof.leftovers import RUN, md5s, places_with, words_of
+
+NUM_DOCUMENTS, NUM_WORDS, NUM_ROWS = 10, 400, 200
+QUOTED = (6, 7, 8, 10, 12, 15, 20, 25, 30, 40)
+"""Words of the quotations of each document."""
+CHANGED = 25
+"""Of the near-copies every so many words one is another."""
+QUERY = "planted/"
+SOURCES = ("texts/",)
+SETTINGS = {"finetune.instruct.data": "rows.jsonl", "ingest.max_quarantine": 1.0}
+NAMED = re.compile(r"^    ([^:\n]+): ([^:\n]+)(?:: |$)", re.MULTILINE)
+
+
+def prose(words: list[str]) -> str:
+    """Sentences of twelve of these words."""
+    rows = (" ".join(words[start : start + 12]) for start in range(0, len(words), 12))
+    return ". ".join(row[:1].upper() + row[1:] for row in rows) + ".\n"
+
+
+def texts_of(vocabulary: list[str]) -> list[list[str]]:
+    """The words of the documents, in an order that no other text has."""
+    chance = random.Random(46)
+    return [[chance.choice(vocabulary) for _ in range(NUM_WORDS)] for _ in range(NUM_DOCUMENTS)]
+
+
+def quotes_of(texts: list[list[str]], where: int) -> list[str]:
+    """A quotation of each document, from another part of it for each kind of place."""
+    starts = [20 + 50 * where + number for number in range(NUM_DOCUMENTS)]
+    return [" ".join(text[at : at + size]) for text, at, size in zip(texts, starts, QUOTED, strict=True)]
+
+
+def files_of(texts: list[list[str]], others: list[str]) -> dict[str, bytes]:
+    """The sources: the documents, near-copies of them, essays that quote them, and bad records that do."""
+    found = {f"{QUERY}{number}.txt": prose(words) for number, words in enumerate(texts)}
+    for number, words in enumerate(texts):
+        copied = [
+            other if at % CHANGED == 0 else word for at, (word, other) in enumerate(zip(words, others, strict=False))
+        ]
+        found[f"copies/{number}.txt"] = prose(copied)
+    for number, quote in enumerate(quotes_of(texts, 0)):
+        essay = others[number * NUM_WORDS : (number + 1) * NUM_WORDS]
+        found[f"essays/{number}.txt"] = f"{prose(essay[:200])}He says: {quote}; so he says. {prose(essay[200:])}"
+    bad = [f'{{"text": "\\ud800 {quote}"}}\n' for quote in quotes_of(texts, 1)]
+    found["bad.jsonl"] = "".join(bad) + json.dumps({"text": prose(others[:NUM_WORDS])}) + "\n"
+    return {name: text.encode() for name, text in found.items()}
+
+
+def besides(texts: list[list[str]]) -> dict[str, str]:
+    """Files of the checkout that are no source: rows, evaluation items (one in base64), a note that git keeps."""
+    quotes, rows = quotes_of(texts, 2), list[str]()
+    for number in range(NUM_ROWS):
+        said = quotes[number // 20] if number % 20 == 0 else f"It is number {number} of the list."
+        rows.append(json.dumps({"prompt": f"What is number {number}?", "completion": said}) + "\n")
+    items, note = quotes_of(texts, 3), quotes_of(texts, 4)
+    packed = base64.b64encode(items[-1].encode()).decode()
+    return {
+        "rows.jsonl": "".join(rows),
+        "eval_sets/planted.txt": "\n".join([*items[:-1], packed]),
+        "NOTES.txt": "\n".join(note),
+    }
+
+
+def measure(parent: Path, files: dict[str, bytes], preset: str, every: int) -> dict:
+    """Plant, forget, purge, search.
+
+    Returns:
+        `places` with words that were left, and `missed`: those of them that no output named.
+    """
+    vocabulary = sorted({word for data in files.values() for word in words_of(data.decode()) if word.isalpha()})
+    texts, chance = texts_of(vocabulary), random.Random(47)
+    others = [chance.choice(vocabulary) for _ in range(NUM_DOCUMENTS * NUM_WORDS)]
+    wanted = {tuple(words[at : at + RUN]) for words in texts for at in range(NUM_WORDS - RUN + 1)}
+    clone = made(parent / "planted", files | files_of(texts, others), preset, every, SETTINGS, besides(texts))
+    clone.run("greenhouse", "run")
+    remote = parent / "planted-remote"
+    clone.run("dvc", "remote", "add", "--local", "--default", "team", str(remote))
+    clone.run("dvc", "push")
+    (kept := clone.root / ".greenhouse/mlartifacts/examples.md").parent.mkdir(exist_ok=True)
+    kept.write_text(quotes_of(texts, 0)[-1])
+    before = places_with(clone.root, wanted) | places_with(remote, wanted)
+    said = clone.run("greenhouse", "forget", QUERY, "--apply") + clone.run("greenhouse", "forget", QUERY, "--purge")
+    left = places_with(clone.root, wanted, SOURCES) | places_with(remote, wanted)
+    missed = not_named(clone, left, said)
+    return {"documents": NUM_DOCUMENTS, "places_before": len(before), "places": sorted(left), "missed": missed}
+
+
+def not_named(clone: Clone, left: dict[str, str], said: str) -> list[str]:
+    """Places, by their hash, that are neither named nor the same bytes as one that is."""
+    named = {f"git:{path}" if owner == "git" else path for owner, path in NAMED.findall(said)}
+    same = md5s(clone.root, named)
+    return sorted(place for place, digest in left.items() if place not in named and digest not in named | same)
