@@ -3,17 +3,20 @@
 A task names a file and all that is needed to read it. Its result is a list of pieces, each some `PIECE_BYTES` of
 entries: the first comes back in memory, the others through files in the stage's work folder, so neither a worker nor
 the parent ever holds a large file whole.
+
+Where there is much to read, all pieces go through files and stay until the stage has ended, with a note for each file
+that was read to its end. The run after a kill takes these and does not read those files again.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.errors import UserError
-from components.core.files import fingerprint, sha256_file
+from components.core.files import fingerprint, read_json, sha256_file, write_json
 from components.corpus.corpus import DROPPED_SCHEMA, Document, document_of
 from components.stages.ingest import docstrings, hub, pinned_packages
 from components.stages.ingest.opt_out import load as load_opt_out
@@ -72,33 +75,50 @@ class FileTask:
 class ReadResult:
     """Result of a task: pieces of entries (or the file names of spooled ones), or why the file was skipped.
 
-    `in_part` says that its source was full before its end.
+    `in_part` says that its source was full before its end, `kept` that its pieces stay for a run after a kill.
     """
 
     pieces: list[list[RecordStatus] | str] = field(default_factory=list)
     skipped: str = ""
     in_part: bool = False
+    kept: bool = False
 
     def entries(self, spool: Path) -> Iterator[RecordStatus]:
-        """All entries, a piece in memory at a time; those in `spool` are deleted as they are read."""
+        """All entries, a piece in memory at a time; those in `spool` are deleted as they are read, unless kept."""
         for piece in self.pieces:
             if isinstance(piece, str):
                 yield from _unspool(spool / piece)
-                (spool / piece).unlink()
+                if not self.kept:
+                    (spool / piece).unlink()
             else:
                 yield from piece
 
 
-def read_file(spool: Path, opt_out: Path, task: FileTask) -> ReadResult:
-    """Result of a task.
+def read_file(spool: Path, opt_out: Path, keep: bool, task: FileTask) -> ReadResult:
+    """Result of a task: its file is read, or the result of an earlier run is taken.
 
     Args:
         spool: folder for pieces.
         opt_out: the opt-out list.
+        keep: leave the result in `spool` for a run after a kill.
 
     Raises:
         UserError: the file drifted from its pin, or cannot be fetched.
     """
+    note = spool / f"{task.name}.json"
+    if not keep:
+        return _fetched_and_read(spool, opt_out, task)
+    if note.exists():
+        return ReadResult(**read_json(note))
+    result = _fetched_and_read(spool, opt_out, task)
+    pieces = enumerate(result.pieces)
+    result.pieces = [one if isinstance(one, str) else _spool(one, _piece(spool, task, at)) for at, one in pieces]
+    result.kept = True
+    write_json(note, asdict(result))
+    return result
+
+
+def _fetched_and_read(spool: Path, opt_out: Path, task: FileTask) -> ReadResult:
     if isinstance(task.path, str) and is_remote(task.path):
         with fetched(task.path, spool / "fetched", f"{task.name}-{Path(task.location).name}") as copy:
             return _read(spool, opt_out, replace(task, path=copy))
@@ -129,7 +149,7 @@ def _read(spool: Path, opt_out: Path, task: FileTask) -> ReadResult:
     entries = (listed.applied(_entry(record, task)) for record in _until_full(task, result))
     try:
         for number, piece in enumerate(_in_pieces(entries)):
-            result.pieces.append(_spool(piece, spool / f"{task.name}-{number:05d}.parquet") if number else piece)
+            result.pieces.append(_spool(piece, _piece(spool, task, number)) if number else piece)
     except NotText as reason:
         result.skipped = str(reason)
     if is_own and _state(path) != before:
@@ -208,6 +228,10 @@ def _in_pieces(entries: Iterable[RecordStatus]) -> Iterator[list[RecordStatus]]:
             piece, size = [], 0
     if piece:
         yield piece
+
+
+def _piece(spool: Path, task: FileTask, number: int) -> Path:
+    return spool / f"{task.name}-{number:05d}.parquet"
 
 
 def _spool(piece: list[RecordStatus], path: Path) -> str:

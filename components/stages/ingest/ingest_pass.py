@@ -22,6 +22,9 @@ from components.stages.ingest.records import RecordStatus, Skipped, encoded
 from components.stages.ingest.source_counts import SourceCounts
 from components.stages.ingest.sources import Listing, listings
 
+RESUMED_BYTES = 100_000_000
+"""With more to read than this, results are kept for a run after a kill; less is read again in seconds."""
+
 SMALL_BYTES = 6_000_000
 """Up to so much text a pool costs more than it saves: its processes start in half a second."""
 
@@ -33,6 +36,7 @@ class IngestPass:
         opt_out: the opt-out list.
         source_counts: counts per source, complete when `entries` has ended.
         split: has then observed every group that was kept.
+        keep: whether what was read stays in `spool` for a run after a kill.
 
     Raises:
         UserError: see `listings`, `Policy` and `opt_out.load`.
@@ -46,15 +50,19 @@ class IngestPass:
         self.split = HeldoutSplit(params.heldout_fraction, params.heldout_salt)
         self.progress = progress
         self._spool = spool
-        self._read = functools.partial(read_file, spool, root / params.opt_out)
+        self.keep = self._to_read() > RESUMED_BYTES
+        self._read = functools.partial(read_file, spool, root / params.opt_out, self.keep)
         self._inputs = functools.partial(local_inputs, root / params.opt_out)
         self._files_done = self._bytes = 0
 
     def workers(self, wanted: Workers) -> Workers:
         """Number of workers worth starting for the files to read."""
+        return wanted if self._to_read() > SMALL_BYTES else at_most(wanted, 1)
+
+    def _to_read(self) -> int:
+        """Bytes of the files that will be read, at most the limits of their sources."""
         sizes = [(listing.max_bytes, sum(task.size for task in listing.tasks)) for listing in self.listings]
-        to_read = sum(min(limit or size, size) for limit, size in sizes)
-        return wanted if to_read > SMALL_BYTES else at_most(wanted, 1)
+        return sum(min(limit or size, size) for limit, size in sizes)
 
     def entries(self, running: Pool) -> Iterator[RecordStatus]:
         """All entries, in order."""

@@ -44,7 +44,7 @@ def ingest(
 
     Args:
         root: the project, to which relative paths in params refer.
-        work: folder for text on its way.
+        work: folder for text on its way. Of a large corpus, files that a killed run had read are not read again.
 
     Raises:
         UserError: a source is missing, has drifted, is empty, or has too many bad records; or there is no text, or none
@@ -52,7 +52,7 @@ def ingest(
         Stopped: `progress` asked to stop.
     """
     ingest_pass = IngestPass(params, root, work / "spool", progress)
-    _clear(work)
+    _clear(work, ingest_pass.keep)
     shard_bytes = int(params.shard_megabytes * 1e6)
     try:
         with CorpusWriter(out / "dropped", shard_bytes, dropped=True) as drop:
@@ -64,7 +64,8 @@ def ingest(
             with progress.phase("split"):
                 _split(ingest_pass, work / "kept", out, drop, progress)
     finally:
-        _clear(work)
+        _clear(work, ingest_pass.keep)
+    _clear(work)
     report = report_of(ingest_pass.source_counts, ingest_pass.opt_out, ingest_pass.policy, reports)
     report.write(reports)
     return report
@@ -109,9 +110,9 @@ def dry_run(
     return DryRun(ingest_pass.source_counts, text, problem)
 
 
-def _clear(work: Path) -> None:
-    """Remove the text on its way."""
-    for name in ("kept", "spool"):
+def _clear(work: Path, keep: bool = False) -> None:
+    """Remove the text on its way; with `keep`, not what was read."""
+    for name in ("kept",) if keep else ("kept", "spool"):
         shutil.rmtree(work / name, ignore_errors=True)
 
 

@@ -1,8 +1,13 @@
-"""Sources on other file systems, and archives of web pages."""
+"""Sources on other file systems, archives of web pages, and going on after a kill."""
 
 import gzip
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import fsspec
@@ -13,7 +18,7 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from components.core.errors import UserError
-from components.corpus.corpus import read_corpus
+from components.corpus.corpus import read_corpus, read_manifest
 from components.params import Files, Ingest
 from tests.components.stages.ingest.ingest_run import hashes, run_ingest, run_on_files
 
@@ -163,3 +168,46 @@ def test_a_broken_archive_loses_only_what_is_broken(tmp_path: Path) -> None:
     assert report.facts["sources"]["files"]["quarantined"] == {"invalid_warc": 1, "unreadable": 1}
     lines = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
     assert [line["byte_offset"] for line in lines] == [starts[1], starts[4] + 21]
+
+
+# -- resuming ----------------------------------------------------------------------------------------------------------
+
+KILLED = """
+import sys
+from pathlib import Path
+from components.stages.ingest import ingest_pass
+from components.stages.ingest.stage import ingest
+from components.params import Files, Ingest
+ingest_pass.RESUMED_BYTES = 0
+folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+settings = Ingest(sources=[Files(path=str(folder))], watch=str(folder))
+ingest(root=out.parent, params=settings, out=out / "data", reports=out / "reports", work=out.parent / "kept-work")
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL when some files are read; they are then emptied, and the next run does not miss them."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for number in range(40):
+        lines = (json.dumps({"text": f"{number} {line}"}) for line in LINES[:700])
+        (folder / f"f{number:02}.jsonl").write_text("\n".join(lines))
+    monkeypatch.setattr("components.stages.ingest.ingest_pass.RESUMED_BYTES", 0)
+    settings = Ingest(sources=[Files(path=str(folder))], watch=str(folder))
+    _, whole = run_ingest(settings, tmp_path, "whole")
+    (tmp_path / "first" / "data").mkdir(parents=True)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder), str(tmp_path / "first")])
+    spool, deadline = tmp_path / "kept-work" / "spool", time.monotonic() + 60
+    while len(list(spool.glob("*.json"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(list(spool.glob("*.json")))
+    assert 5 <= done < 40
+    for number in range(done):
+        os.truncate(folder / f"f{number:02}.jsonl", 0)
+    _, resumed = run_ingest(settings, tmp_path, "kept")
+    assert hashes(resumed) == hashes(whole)
+    assert read_manifest(resumed / "data/train").num_documents > 40 * 600
+    assert not spool.exists()
