@@ -131,11 +131,6 @@ def scored_apart(a: Snapshot, b: Snapshot, branch: str) -> bool:
     return len(reports) == 2 and all(seed_runs.has_items(one, branch) for one in (a, b))
 
 
-def is_scored(one: Snapshot) -> bool:
-    """Whether a state has an evaluation at all: a run may have ended before it."""
-    return any(f"{reports}/details" in one.outputs() for reports in seed_runs.SCORED_BY.values())
-
-
 def resampling(a: Snapshot) -> Any:
     """Bootstrap as the evaluation of A was set up."""
     from components.statistics import Resampling
@@ -284,9 +279,10 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
     yield ""
     yield from different(a, b)
     yield ""
+    details = {f"{reports}/details" for reports in seed_runs.SCORED_BY.values()}
     if not same_heldout(a, b):
         yield "scores: NOT COMPARABLE: the two were examined on different held-out sets (ingest differs)"
-    elif without := [side for side, one in (("A", a), ("B", b)) if not is_scored(one)]:
+    elif without := [side for side, one in (("A", a), ("B", b)) if not details & one.outputs().keys()]:
         yield f"scores: {' and '.join(without)} has none; run the pipeline there to its end"
     elif not any(scored_apart(a, b, branch) for branch in seed_runs.STAGES):
         yield "scores: the same evaluation"

@@ -46,15 +46,10 @@ def wanted(own: OwnText, before: schema.Params, measure: Measure) -> dict[str, C
         before: the parameters before any text of one's own: text up to their limits fits the time.
         measure: says how many training steps do.
     """
-    limit = shipped_megabytes(before)
+    limits = [source.max_megabytes for source in before.ingest.sources]
+    limit = sum(limits) if all(limits) else DATA_STAGES_MEGABYTES
     megabytes = min(limit, own.num_bytes / 1e6) if own.num_bytes else limit
     return sources(own, limit) | languages(own, before) | sizes(megabytes, before, measure)
-
-
-def shipped_megabytes(before: schema.Params) -> float:
-    """Text that fits the time: what the shipped sources are cut at, else `DATA_STAGES_MEGABYTES`."""
-    limits = [source.max_megabytes for source in before.ingest.sources]
-    return sum(limits) if all(limits) else DATA_STAGES_MEGABYTES
 
 
 def sources(own: OwnText, limit: float) -> dict[str, Change]:

@@ -38,9 +38,10 @@ def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: 
     answer = answers[name]
     others = [one for one in answers if one != name and one.replace("/", "@") not in answer.stages]
     own = "" if any(stage.startswith("pretrain@") for stage in answer.stages) or not others else name
+    energy = known(answer.cost, lambda cost: watt_hours(cost.kwh))
     return {
         "text": _texts(name, others, answers) if own else known(answer.data, data_sentence),
-        "cost": cost_sentence(summary) + (f" {_cost_of(answer)}" if own else ""),
+        "cost": cost_sentence(summary) + (f" That is all models together; {own}: {energy}." if own else ""),
         "quality": known(answer.quality, lambda quality: _quality(quality, rows, own)) + _earlier(answers),
         "rebuild": rebuild_sentence(answer.rebuild),
         "load": f"with {answer.load.tool}: {answer.load.call}.",
@@ -52,11 +53,6 @@ def _texts(name: str, others: list[str], answers: Mapping[str, ModelAnswers]) ->
     data = next((one for other in others if not isinstance(one := answers[other].data, NotKnown)), None)
     own = f"{name}: {known(answers[name].data, data_sentence).rstrip('.')}."
     return own + (f" The other models: {data_sentence(data)}" if data else "")
-
-
-def _cost_of(answer: ModelAnswers) -> str:
-    """Energy of the stages behind one model alone."""
-    return f"That is all models together; {answer.model}: {known(answer.cost, lambda cost: watt_hours(cost.kwh))}."
 
 
 def cost_sentence(summary: Summary) -> str:

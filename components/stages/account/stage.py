@@ -143,11 +143,14 @@ def costs(ledger_costs: LedgerCosts, runs: dict[str, Made]) -> Cost:
     """Cost of the artifacts in this checkout: per stage (earlier attempts included), around the stages, in total."""
     grid, found = ledger_costs.grid, ledger_costs.ledger
     stages = {stage: _stage_cost(ledger_costs, run) for stage, run in runs.items()}
-    around = _around(found, runs)
+    names = {run.run.labels.get("run", "") for run in runs.values()} - {""}
+    # What ran around these stages in the same pipeline runs: Prefect, DVC, MLflow.
+    around = found.where(lambda span: span.labels.get("run") in names and "stage" not in span.labels)
     attempts = reader.Spans([span for run in runs.values() for span in run.attempt_spans])
     everything = reader.Spans([span for run in runs.values() for span in run.spans] + list(attempts) + list(around))
     sources = everything.sources
     hours = everything.hours
+    threads = max((facts["usable_threads"] for facts in found.hosts.values()), default=1)
     gpus = max((num_gpus(group) for group in everything.grouped(lambda span: span.host).values()), default=0)
     return Cost(
         stages=stages,
@@ -170,7 +173,7 @@ def costs(ledger_costs: LedgerCosts, runs: dict[str, Made]) -> Cost:
         pue_assumed=grid.pue is None and ledger_costs.intensity.pue != intensity.MACHINE_ALONE,
         zone_missing=grid.zone == "WORLD" and not grid.series and not grid.grams_per_kwh,
         hardware=hardware(found, everything),
-        embodied_source=embodied.machine(grid.machine, 0.0, _threads(found), gpus).source,
+        embodied_source=embodied.machine(grid.machine, 0.0, threads, gpus).source,
     )
 
 
@@ -185,12 +188,6 @@ def _stage_cost(ledger_costs: LedgerCosts, run: Made) -> dict[str, Any]:
         "attempts_kwh": ledger_costs.cost(run.attempt_spans)["kwh"],
         "ended": run.run.end.isoformat(timespec="seconds"),
     }  # fmt: skip
-
-
-def _around(found: reader.Ledger, runs: dict[str, Made]) -> reader.Spans:
-    """What ran around these stages in the same pipeline runs: Prefect, DVC, MLflow."""
-    names = {run.run.labels.get("run", "") for run in runs.values()} - {""}
-    return found.where(lambda span: span.labels.get("run") in names and "stage" not in span.labels)
 
 
 def _parts(spans: list[reader.Span]) -> dict[str, list[float]]:
@@ -240,10 +237,6 @@ def hardware(found: reader.Ledger, spans: reader.Spans) -> str:
         if facts:
             names.append(f"{facts['usable_threads']} threads of {facts['cpu']}, {facts['memory_bytes'] / 1e9:.0f} GB")
     return "; ".join(dict.fromkeys(names)) or "not recorded"
-
-
-def _threads(found: reader.Ledger) -> int:
-    return max((facts["usable_threads"] for facts in found.hosts.values()), default=1)
 
 
 ABILITIES, MAX_ABILITIES = ("ability", "knowledge", "context"), 6
