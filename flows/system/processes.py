@@ -17,6 +17,7 @@ from components.core.errors import UserError
 from components.core.workers import set_parent_death_signal
 
 STOP_S = 8.0
+"""Between asking a process to end and killing it."""
 
 
 def start_of(pid: int) -> str:
