@@ -22,6 +22,7 @@ from flows.system.mlflow_server import require_mlflow
 from flows.system.prefect_server import healthy, listener, require_prefect, start
 from flows.system.run_folder import write_private
 from flows.tracking import record as run_record
+from flows.tracking.mlflow_run import client
 from flows.tracking.mlflow_view import links
 
 START_S = 90.0
@@ -209,7 +210,7 @@ def show(chosen: ServerPlan, form: str, clients: dict[str, str], key: str) -> No
         first = form if chosen.prefect_port else f"{chosen.mlflow_url}/"
         print(f"login     {first}?{LINK}={key}   once in each browser")
     print(f"Prefect   {form}   the form of a run")
-    for page, address in links(chosen.mlflow_url).items():
+    for page, address in links(client(), chosen.mlflow_url).items():
         print(f"{'MLflow' if page == 'runs' else page:<9} {address}")
     print("clients elsewhere:")
     for name, value in clients.items():

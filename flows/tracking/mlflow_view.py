@@ -32,12 +32,9 @@ def run_page(url: str, experiment: str, run: str) -> str:
     return f"{url}/#/experiments/{experiment}/runs/{run}?{TRAINING}"
 
 
-def links(url: str) -> dict[str, str]:
+def links(mlflow: Any, url: str) -> dict[str, str]:
     """Addresses on a running MLflow server: `runs`, and `compare` once there are two runs, the older one first."""
-    from flows.tracking.mlflow_run import client
-
     try:
-        mlflow = client()  # before its other modules: MLflow is imported by one thread at a time
         experiment = mlflow.get_experiment_by_name(EXPERIMENT)
         if experiment is None:  # none yet before the first run
             return {"runs": f"{url}/#/experiments?{TRAINING}"}
