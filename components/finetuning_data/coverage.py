@@ -20,15 +20,10 @@ def learned_answers(rows: Iterable[Row]) -> list[str]:
     return found
 
 
-def num_known(train: Iterable[str], heldout: Iterable[str]) -> int:
-    """How many held-out answers are, word for word, also training answers."""
-    known = {answer.strip() for answer in train}
-    return sum(answer.strip() in known for answer in heldout)
-
-
-def num_known_rows(train: Iterable[Row], heldout: Iterable[Row]) -> int:
-    """How many held-out rows have a last answer that is also one of a training row."""
-    return num_known(learned_answers(train), [found[-1] for row in heldout if (found := learned_answers([row]))])
+def num_known(train: Iterable[Row], heldout: Iterable[Row]) -> int:
+    """How many held-out rows have a last answer that is, word for word, also one of a training row."""
+    known = {answer.strip() for answer in learned_answers(train)}
+    return sum(found[-1].strip() in known for row in heldout if (found := learned_answers([row])))
 
 
 def known_line(count: int, total: int) -> str:

@@ -118,11 +118,6 @@ class UnusableRow(Exception):  # noqa: N818 - an answer, not an error
         self.reason, self.detail = reason, detail
 
 
-def counted(refused: Sequence[Refused]) -> str:
-    """The same as words."""
-    return ", ".join(f"{count} {reason}" for reason, count in count_reasons(refused).items())
-
-
 def kind_of(row: dict[str, Any]) -> Kind | None:
     """What a row with these columns is; None for columns that mean nothing here."""
     return next((kind for kind, sets in COLUMNS.items() if any(names <= row.keys() for names in sets)), None)

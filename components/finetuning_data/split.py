@@ -30,7 +30,6 @@ from components.finetuning_data.rows import (
     Preference,
     Refused,
     Row,
-    counted,
     reason_lines,
     refuse_empty,
 )
@@ -111,7 +110,7 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
         raise UserError(
             f"{path}: {len(rows)} different rows in {len(of_group)} group{'s' * (len(of_group) > 1)} of similar ones "
             f"give {len(train)} to train on and {len(tested)} held out, of {LEAST_TRAIN} and {LEAST_HELDOUT} needed"
-            f"{alike}; give {more}; left out: {counted(refused) or 'none'}"
+            f"{alike}; give {more}; left out: {'; '.join(reason_lines(refused)) or 'none'}"
         )
     _refuse_alike(path, train, refused)
     first = {place: str(members[0]) for members in of_group.values() for place in members}

@@ -79,10 +79,6 @@ class KeyValueCache:
         self.layers[layer] = k_BKTC, v_BKTC
         return k_BKTC, v_BKTC
 
-    def take(self, row_R: Tensor) -> None:
-        """Keep these rows of the batch, in this order; a row may be taken many times."""
-        self.layers = [None if layer is None else (layer[0][row_R], layer[1][row_R]) for layer in self.layers]
-
 
 @dataclass
 class Positions:

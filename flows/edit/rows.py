@@ -10,7 +10,7 @@ from components import params as schema
 from components.core.errors import UserError
 from components.core.plain_text import plain
 from components.finetuning_data.chat import encode
-from components.finetuning_data.coverage import known_line, num_known_rows, seen_line
+from components.finetuning_data.coverage import known_line, num_known, seen_line
 from components.finetuning_data.formats import Rows, read
 from components.finetuning_data.rows import BRANCH, Chat, Kind, Labelled, Preference, reason_lines
 from components.finetuning_data.split import Split, alike_line, classes_of, split
@@ -144,13 +144,13 @@ class Usable:
     def __init__(self, branch: Branch, path: Path, kind: Kind, parts: Split, params: Finetune, base: Path) -> None:
         self.branch, self.base, self.refused = branch, base, list(parts.refused)
         self.train, self.heldout, self.cut = len(parts.train), len(parts.heldout), 0
-        self.known = num_known_rows(parts.train, parts.heldout)
+        self.known = num_known(parts.train, parts.heldout)
         self.lengths: list[int] = []
         if not (base / "tokenizer.json").exists():
             self.note = f"how long they are is not known: no {_named(base)} yet"
             return
         from components.model import export
-        from components.stages.finetune import own_rows, preferences
+        from components.stages.finetune import own_rows
         from components.tokens.hub_encoder import encoder_of
 
         most, encoder = export.inspected(base)[0].context, encoder_of(base)
@@ -165,15 +165,10 @@ class Usable:
                            "take a base with more positions")  # fmt: skip
         if most == params.context:  # room in the base alone would not be used
             self.remedy += f", and raise {key} too"
-        sides: Any = (parts.train, parts.heldout)
-        if branch in ("instruct", "classify"):
-            choice = own_rows.choice_of(branch, path, kind, parts, encoder, context)
-            self.train, self.refused, self.cut = len(choice.examples.train), choice.refused, choice.cut
-            self.known = choice.known_answers
-        else:
-            kept = [preferences.encoded(rows, encoder, context, self.refused)[0] for rows in sides]
-            self.train, self.heldout = map(len, kept)
-        self.lengths = sorted(num_tokens(row, encoder) for rows in sides for row in rows)
+        choice = own_rows.choice_of(branch, path, kind, parts, encoder, context)
+        self.train, self.heldout = len(choice.examples.train), len(choice.examples.heldout)
+        self.refused, self.cut, self.known = choice.refused, choice.cut, choice.known_answers
+        self.lengths = sorted(num_tokens(row, encoder) for row in (*parts.train, *parts.heldout))
         if not (self.train and self.heldout):
             raise UserError(f"{path}: no answer begins within {self.note}; {self.remedy}, or shorten the prompts")
 
@@ -222,8 +217,7 @@ def num_tokens(row: Any, encoder: Any) -> int:
         return len(encoder.encode(row.text))
     from components.stages.finetune import preferences
 
-    [pair], _ = preferences.encoded([row], encoder, sys.maxsize, [])
-    return len(pair)
+    return len(preferences.encoded(row, encoder))
 
 
 def shown(row: Any) -> str:

@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from components.finetuning_data.rows import refuse_empty
 from components.instruction_pairs.examples import MOST_HELDOUT, Draw, Examples, PromptPair
 from components.params import Finetune
 from components.stages.finetune import instruct, preferences
@@ -25,10 +26,11 @@ def select(branch: Branch, train: Path, heldout: Path, params: Finetune, encoder
         UserError: no task can be fed.
     """
     if not is_corpus(train):
-        choice = choose_rows(branch, train, heldout, encoder, params.model_copy(update={"context": context}))
-        return preferences.that_fit(choice, train, encoder, context) if branch == "prefer" else choice
+        return choose_rows(branch, train, heldout, encoder, params.model_copy(update={"context": context}))
     if branch == "prefer":
-        return preferences.that_fit(preferences.curriculum_pairs(train, params), train, encoder, context)
+        choice = preferences.that_fit(preferences.curriculum_pairs(train, params), encoder, context)
+        refuse_empty(train, choice.examples.train and choice.examples.heldout, choice.refused)
+        return choice
     draw = Draw(train, heldout, params.max_pairs, MOST_HELDOUT, CHARS_PER_TOKEN * context, params.seed)
     choice = choose(branch, params.task, draw)
     return replace(choice, cut=_cut(choice.examples, encoder, context))

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from components.finetuning_data.chat import encode
-from components.finetuning_data.coverage import learned_answers, num_known
+from components.finetuning_data.coverage import num_known
 from components.finetuning_data.formats import read
 from components.finetuning_data.rows import Chat, Kind, Message, Refused, raise_if_other_kind, refuse_empty
 from components.finetuning_data.split import Split, alike_line, classes_of, split
 from components.instruction_pairs.examples import Examples, Passage, ProblemType, PromptPair
 from components.params import Finetune
+from components.stages.finetune import preferences
 from components.stages.finetune.task_selection import Branch, Choice, FinetuneTask
 from components.tokens.hub_encoder import AnyEncoder
 
@@ -42,19 +43,21 @@ def choose_rows(branch: Branch, path: Path, heldout: Path, encoder: AnyEncoder, 
     raise_if_other_kind(branch, path, examples.kind)
     rows = split(examples, path, heldout, params.max_pairs, params.seed)
     choice = choice_of(branch, path, examples.kind, rows, encoder, params.context)
-    refuse_empty(path, choice.examples.train, choice.refused)
+    refuse_empty(path, choice.examples.train and choice.examples.heldout, choice.refused)
     return choice
 
 
 def choice_of(branch: Branch, path: Path, kind: Kind, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
-    """Examples of a branch from divided rows; of chats and texts with what the context leaves of them."""
+    """Examples of a branch from divided rows, with what the context leaves of them."""
     task = FinetuneTask("rows", f"rows of {path.name} -> {TITLES[kind if branch == 'classify' else branch]}")
     if branch == "instruct":
         return _chats(task, path, rows, encoder, context)
     if branch == "prefer":
         heldout: Any = zip(rows.heldout, rows.clusters, strict=True)
         tested = [replace(row, cluster=cluster) for row, cluster in heldout]
-        return Choice(task, Examples(rows.train, tested, [], _note(rows)), [], path.name, list(rows.refused))
+        choice = Choice(task, Examples(rows.train, tested, [], _note(rows)), [], path.name, list(rows.refused))
+        fitting = preferences.that_fit(choice, encoder, context)
+        return replace(fitting, known_answers=num_known(fitting.examples.train, fitting.examples.heldout))
     return _texts(task, path, PROBLEMS[kind], rows, encoder, context)
 
 
@@ -76,7 +79,7 @@ def _chats(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, con
                Message("assistant", pair.answer)] for pair in tested]  # fmt: skip
     cut_heldout = sum(len(encode(messages, encoder)[0]) > context + 1 for messages in scored)
     found = Examples([last_pair(row, row.where) for row in kept], tested, [], _note(rows))
-    known = num_known(learned_answers(kept), [pair.answer for pair in tested])
+    known = num_known(kept, rows.heldout)
     return Choice(task, found, [], path.name, refused, cut + cut_heldout, chats, cut_heldout, known)
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from components.core.errors import UserError
 from components.corpus.corpus import read_manifest
 from components.finetuning_data.chat import encode
-from components.finetuning_data.rows import Message, Preference, Refused, refuse_empty
+from components.finetuning_data.rows import Message, Preference, Refused
 from components.instruction_pairs.examples import Examples
 from components.params import Finetune, Numerics
 from components.stages.finetune.instruct import STEP, neighbours
@@ -108,12 +108,8 @@ def encoded(row: Preference, encoder: AnyEncoder) -> EncodedPair:
     return EncodedPair(prompt, *([*encoder.encode(text), form.end] for text in texts))
 
 
-def that_fit(choice: Choice, path: Path, encoder: AnyEncoder, context: int) -> Choice:
-    """The choice without pairs that are longer than the context, which are refused.
-
-    Raises:
-        UserError: none is left to train on or to judge by.
-    """
+def that_fit(choice: Choice, encoder: AnyEncoder, context: int) -> Choice:
+    """The choice without pairs that are longer than the context, which are refused."""
     refused = list(choice.refused)
 
     def kept(rows: Sequence[Preference]) -> list[Preference]:
@@ -122,9 +118,8 @@ def that_fit(choice: Choice, path: Path, encoder: AnyEncoder, context: int) -> C
                        for row, size in zip(rows, sizes, strict=True) if size > context + 1)  # fmt: skip
         return [row for row, size in zip(rows, sizes, strict=True) if size <= context + 1]
 
-    train, heldout = kept(choice.examples.train), kept(choice.examples.heldout)
-    refuse_empty(path, train and heldout, refused)
-    return replace(choice, examples=replace(choice.examples, train=train, heldout=heldout), refused=refused)
+    examples = replace(choice.examples, train=kept(choice.examples.train), heldout=kept(choice.examples.heldout))
+    return replace(choice, examples=examples, refused=refused)
 
 
 # -- training ----------------------------------------------------------------------------------------------------------

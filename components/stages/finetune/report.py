@@ -10,7 +10,7 @@ import numpy as np
 
 from components.core.files import write_json
 from components.core.report import Report
-from components.finetuning_data.coverage import known_line, num_known, seen_line
+from components.finetuning_data.coverage import known_line, seen_line
 from components.finetuning_data.rows import Message, Preference, conversation, count_reasons, reason_lines
 from components.instruction_pairs.examples import PromptPair
 from components.reporting.figures import WIDTH, figure, save
@@ -82,7 +82,8 @@ def instruct(
         f"that shares most runs of {RUN} letters with the prompt."
     )
     page.show("score before after shared_letters", scores, caption)
-    page.say(f"Tuning saves {interval_of(gain)} bits per byte on the same answers (paired).", known_answers(choice))
+    page.say(f"Tuning saves {interval_of(gain)} bits per byte on the same answers (paired).")
+    _say_known(page, choice)
     shown = [
         {"prompt": asked(pair), "answer": pair.answer, "before": first, "after": last}
         for pair, first, last in zip(pairs, old, new, strict=False)
@@ -142,7 +143,7 @@ def prefer(
     page = page_of("Preference tuning", choice, result, reports)
     caption = f"Which of two answers is better: {len(rows)} held-out pairs, 95% intervals. The gain is paired."
     page.show("by accuracy this_model's_gain", table, caption)
-    page.say(known_answers(choice))
+    _say_known(page, choice)
     before, after = (interval_of(margins[name]) for name in ("before", "after"))
     page.say(
         f"The better answer is likelier by {before} nats before tuning and {after} after; the reward margin, beta "
@@ -156,6 +157,12 @@ def prefer(
     _written(page, shown, CHOSEN, reports)
     scored = [score_of(choice, "accuracy", accuracy, rules), score_of(choice, "reward_margin", reward, {}, unit="nats")]
     return Report(metrics, page.markdown, facts_of(choice, context, scored))
+
+
+def _say_known(page: Page, choice: Choice) -> None:
+    """Say beside a gain how many held-out answers are training answers too."""
+    if line := known_line(choice.known_answers, len(choice.examples.heldout)):
+        page.say(f"{line}.")
 
 
 def _written(
@@ -236,22 +243,7 @@ def facts_of(choice: Choice, context: int, scores: Sequence[Score]) -> dict[str,
         "scores": [score.as_json() for score in scores],
         "refused": count_reasons(choice.refused),
         "cut": choice.cut,
-    } | ({"known_answers": num_known_answers(choice)} if choice.rows and choice.branch != "classify" else {})
-
-
-def num_known_answers(choice: Choice) -> int:
-    """Held-out answers of one's own rows that are training answers too."""
-    if choice.chats or not choice.rows:  # a chat has more answers than the one of its pair
-        return choice.known_answers
-    sides = choice.examples.train, choice.examples.heldout
-    train, heldout = ([row.chosen if isinstance(row, Preference) else row.answer for row in side] for side in sides)
-    return num_known(train, heldout)
-
-
-def known_answers(choice: Choice) -> str:
-    """That number in a sentence beside a gain; nothing for none."""
-    line = known_line(num_known_answers(choice), len(choice.examples.heldout))
-    return line and f"{line}."
+    } | ({"known_answers": choice.known_answers} if choice.rows and choice.branch != "classify" else {})
 
 
 def asked(pair: PromptPair) -> str:

@@ -190,7 +190,7 @@ def test_rows_that_are_all_alike_are_refused() -> None:
             examples(one_group, "label"),
             "2 different rows in 1 group of .*; 2 are alike, as . and .: the same prompt, or",
         ),
-        (labelled(4, 2), "4 different rows .* give more rows, less alike; left out: 46 repeats an earlier"),
+        (labelled(4, 2), "4 different rows .* give more rows, less alike; left out: 46 x repeats an earlier"),
     ):
         with pytest.raises(UserError, match=says):
             split(rows, Path("rows"), None, 1000, seed=1)

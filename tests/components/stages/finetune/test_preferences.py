@@ -1,7 +1,6 @@
 """DPO: the pairs are right against wrong, the loss is the paper's, and what teaches nothing is named."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,19 +84,17 @@ def test_batches_hold_pairs_and_are_cut_between_them() -> None:
         assert ids.tolist()[: len(pair.prompt)] == pair.prompt
 
 
-def test_pairs_are_chats_and_those_that_do_not_fit_are_named(tmp_path: Path) -> None:
+def test_pairs_are_chats_and_those_that_do_not_fit_are_named() -> None:
     encoder = Encoder(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str())
     rows = [Preference((Message("user", "Why?"),), "So.", "No " * 60, "a line 1"),
             Preference((Message("user", "Why?"),), "So.", "No", "a line 2")]  # fmt: skip
     choice = Choice(FinetuneTask("rows", "rows"), Examples(rows, rows[1:]), [])
-    fitting = preferences.that_fit(choice, tmp_path, encoder, 40)
+    fitting = preferences.that_fit(choice, encoder, 40)
     assert fitting.examples == Examples(rows[1:], rows[1:])
     assert [(one.where, one.reason) for one in fitting.refused] == [("a line 1", "longer than the context")]
     pair = preferences.encoded(rows[1], encoder)
     assert pair.prompt == [END_OF_TEXT, USER, *encoder.encode("Why?"), ASSISTANT]
     assert pair.chosen == [*encoder.encode("So."), END]
-    with pytest.raises(UserError, match="1 x longer than the context"):
-        preferences.that_fit(replace(choice, examples=Examples(rows[:1], rows[1:])), tmp_path, encoder, 40)
 
 
 def test_rows_of_another_kind_or_without_an_answer_are_refused(tmp_path: Path) -> None:
@@ -116,6 +113,8 @@ def test_rows_of_another_kind_or_without_an_answer_are_refused(tmp_path: Path) -
         rows(completion="c")
     with pytest.raises(UserError, match="40 x empty answer"):
         rows(chosen="c", rejected="")
+    with pytest.raises(UserError, match="x longer than the context"):
+        rows(chosen="c " * 400, rejected="d")
     examples = rows(chosen="c", rejected="d").examples
     assert len(examples.train) + len(examples.heldout) == 40
     assert examples.heldout
