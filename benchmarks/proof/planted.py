@@ -21,6 +21,7 @@ CHANGED = 25
 """Of the near-copies every so many words one is another."""
 QUERY = "planted/"
 SOURCES = ("texts/",)
+ITEMS = "eval_sets"
 SETTINGS = {"finetune.instruct.data": "rows.jsonl", "ingest.max_quarantine": 1.0}
 NAMED = re.compile(r"^    ([^:\n]+): ([^:\n]+)(?:: |$)", re.MULTILINE)
 
@@ -69,7 +70,7 @@ def besides(texts: list[list[str]]) -> dict[str, str]:
     packed = base64.b64encode(items[-1].encode()).decode()
     return {
         "rows.jsonl": "".join(rows),
-        "eval_sets/planted.txt": "\n".join([*items[:-1], packed]),
+        f"{ITEMS}/planted.txt": "\n".join([*items[:-1], packed]),
         "NOTES.txt": "\n".join(note),
     }
 
