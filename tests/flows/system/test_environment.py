@@ -47,7 +47,7 @@ def test_a_state_folder_has_any_name_and_nothing_of_others_in_it(fresh_clone: Pi
     own = tmp_path / "my books"
     for _ in range(2):  # new, and as the first left it
         shown = fresh_clone.run("greenhouse", "cost", "--help", GREENHOUSE_STATE=str(own))
-        assert "usage:" in shown
+        assert "Usage:" in shown
         assert (own / "dvc-config").is_dir()
     fresh_clone.run("greenhouse", "cost", "--help", GREENHOUSE_STATE="~/books", HOME=str(tmp_path))
     assert (tmp_path / "books" / "dvc-config").is_dir()

@@ -39,7 +39,7 @@ def test_an_experiment_in_a_temporary_folder_keeps_ledger_mlflow_and_log(
     assert {span.outcome for span in spans} == {"Completed"}
     (run,) = toy_clone.mlflow_runs("tags.stage = 'ingest'")
     assert run.info.status == "FINISHED"
-    assert [str(path) for path in state.glob("logs/*/ingest.log")] == [run.data.tags["log"]]
+    assert [str(path) for path in state.glob("runs/*/ingest/stage.log")] == [run.data.tags["log"]]
 
 
 def test_a_temporary_clone_of_a_worktree_has_the_state_of_the_main_checkout(fresh_clone: PipelineClone) -> None:
