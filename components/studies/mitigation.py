@@ -10,25 +10,26 @@ says "not shown". The prior (the gap of neutral subjects) moves with any text th
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from components.carbon.planning.budget import metered
-from components.core.files import move, read_json, sha256_bytes, write_json
+from components.core.files import read_json, sha256_bytes, write_json, write_text
+from components.core.progress import Progress
 from components.corpus.corpus import read_manifest, read_shard
-from components.params import Canaries, Curriculum, Mitigate, Mix, Numerics, Pretrain, Runtime
+from components.params import Canaries, Curriculum, Mitigate, Mix, Pretrain
 from components.reporting.figures import error_bars, figure, save
-from components.reporting.tables import interval, markdown_table
+from components.reporting.tables import Page, interval, markdown_table
 from components.stages.evaluate.heldout_sample import sample, score_documents
 from components.stages.evaluate.tasks.bits_per_byte import bits
 from components.stages.evaluate.tasks.pronoun_gap import relative_gaps, spread
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.mix.stage import mix
 from components.statistics import Estimate, ratio
+from components.studies.trainings import RunPoints, TrainingStudy, made_once, pretrained
 from components.tokens.shards import TokenWriter
 from components.tokens.tokenizer import Encoder
 
@@ -50,29 +51,13 @@ class TrialRun:
     arm: Arm
     seed: int
 
+    @property
+    def name(self) -> str:
+        return f"{self.arm}-seed{self.seed}"
 
-@dataclass(frozen=True)
-class TrialFolders:
-    """The pipeline's `data` folder, a work folder that survives kills, and how floats are computed.
-
-    With `ledger` and `runtime` each model is metered, and the project's budget stops it between steps; `root` is where
-    runtime's relative paths begin.
-    """
-
-    data: Path
-    work: Path
-    numerics: Numerics
-    ledger: Path | None = None
-    runtime: Runtime | None = None
-    root: Path = Path()
-
-    def folder(self, run: TrialRun) -> Path:
-        """Folder of one run's model."""
-        return self.work / f"{run.arm}-seed{run.seed}"
-
-    def tokens(self, run: TrialRun) -> Path:
-        """Folder of one run's tokens."""
-        return self.work / f"tokens-{run.arm}-seed{run.seed}"
+    @property
+    def facts(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 def runs(params: Mitigate) -> list[TrialRun]:
@@ -80,37 +65,69 @@ def runs(params: Mitigate) -> list[TrialRun]:
     return [TrialRun(arm, seed) for seed in range(1, params.seeds + 1) for arm in ARMS]
 
 
-def prepare(run: TrialRun, folders: TrialFolders, own: Mix) -> int:
-    """The tokens of a run's mixture, its own draw, made once; returns their number.
+@dataclass(frozen=True)
+class MitigationTrial(TrainingStudy[TrialRun, Mitigate]):
+    """The trial, on what the pipeline made.
 
-    Curriculum and canaries are left out, weights are the pipeline's; the tokenizer is the pipeline's for all arms.
+    Attributes:
+        mixing: the pipeline's; each mixture has its weights.
     """
-    folder = folders.tokens(run)
-    aside = folder.with_name(f"aside-{folder.name}")
-    if not folder.exists():
-        shutil.rmtree(aside, ignore_errors=True)
-        for name in ("out", "reports", "work"):
-            (aside / name).mkdir(parents=True)
-        without = {
-            "augment": run.arm,
-            "seed": run.seed,
-            "curriculum": Curriculum(share=0.0),
-            "canaries": Canaries(per_count=0),
-        }
-        mix(
-            train=folders.data / "bias/train",
-            params=own.model_copy(update=without),
-            out=aside / "out",
-            reports=aside / "reports",
-            work=aside / "work",
-        )
-        tokenizer = folders.data / "tokenize/tokenizer.json"
-        encode(aside / "out/train", tokenizer.read_text(encoding="utf-8"), aside / "tokens/train")
-        shutil.copy(tokenizer, aside / "tokens")
-        shutil.copytree(folders.data / "tokenize/heldout", aside / "tokens/heldout")
-        move(aside / "tokens", folder)
-        shutil.rmtree(aside)
-    return int(read_json(folder / "train/manifest.json")["num_tokens"])
+
+    name = "mitigate"
+    mixing: Mix
+
+    def carry_out(self, run: RunPoints, reports: Path) -> dict[str, float | None]:
+        """Train all models and compare the arms."""
+        found = summary(run(runs(self.params)))
+        write_json(reports / "mitigate.json", found)
+        write_text(reports / "report.md", markdown(found, self.params))
+        plot(found, reports / "plots" / "mitigate.png")
+        swap = found["contrasts"]["counterfactual - random"]
+        return {f"{f}_swap_{b}": swap[f][b] for f in swap for b in ("value", "low", "high")}
+
+    def told(self, result: dict[str, Any]) -> str:
+        """Its spread and its loss."""
+        return f"spread {result['spread']:.3f}, {result['bits_per_byte']:.4f} bits per byte"
+
+    def tokens(self, point: TrialRun) -> Path:
+        """Token shards of a point's mixture, its own draw, made once.
+
+        Curriculum and canaries are left out, weights are the pipeline's; the tokenizer is the pipeline's for all arms.
+        """
+        data = self.place.root / "data"
+        bare = {"curriculum": Curriculum(share=0.0), "canaries": Canaries(per_count=0)}
+        own = self.mixing.model_copy(update={"augment": point.arm, "seed": point.seed} | bare)
+
+        def encoded(aside: Path) -> None:
+            mixture, tokenizer = aside / "mixture", data / "tokenize/tokenizer.json"
+            mixture.mkdir()
+            mix(train=data / "bias/train", params=own, out=mixture, reports=aside / "reports", work=aside / "work")
+            encode(mixture / "train", tokenizer.read_text(encoding="utf-8"), aside / "out/train")
+            shutil.copy(tokenizer, aside / "out")
+            shutil.copytree(data / "tokenize/heldout", aside / "out/heldout")
+
+        return made_once(self.place.work / f"tokens-{point.name}", encoded)
+
+    def train(self, point: TrialRun, progress: Progress) -> None:
+        """Pretrain a model; only text and seed differ from the others'."""
+        own = self.params
+        settings = Pretrain(
+            model=own.model, steps=own.steps, batch=own.batch, context=own.context, seed=point.seed,
+            eval_every=own.steps, checkpoint_every=max(1, own.steps // 4),
+        )  # fmt: skip
+        pretrained(self.folder(point), "causal", self.tokens(point), settings, self.place.numerics, progress)
+
+    def examine(self, point: TrialRun, trained: None) -> dict[str, Any]:
+        """Spread and prior of the pronoun gap (nats), bits per byte of held-out text, and tokens of the mixture."""
+        network = LanguageModel.load(self.folder(point) / "model", self.place.numerics.device)
+        gaps_OT, prior = relative_gaps(network)
+        heldout = self.place.root / "data/ingest/heldout"
+        scored = score_documents(network, sample(heldout, self.params.heldout_kilobytes, 1))
+        total = sum(bits(entry.scores.logp) for entry in scored)
+        num_bytes = sum(int(entry.num_bytes.sum()) for entry in scored)
+        tokens = read_json(self.tokens(point) / "train/manifest.json")["num_tokens"]
+        figures = {"spread": spread(gaps_OT).value, "prior": prior, "bits_per_byte": total / num_bytes}
+        return figures | {"mixture_tokens": tokens}
 
 
 def encode(corpus: Path, tokenizer_json: str, out: Path) -> None:
@@ -127,54 +144,6 @@ def encode(corpus: Path, tokenizer_json: str, out: Path) -> None:
             np.array([len(document.text.encode()) for document in documents], np.int64),
         )
     writer.close()
-
-
-def run_one(run: TrialRun, *, folders: TrialFolders, params: Mitigate) -> dict[str, Any]:
-    """Train and examine one model; a finished one is read back, an interrupted one goes on from its checkpoint.
-
-    Raises:
-        Stopped: the project's budget does not hold another step; a checkpoint is written.
-    """
-    from components.stages.pretrain.stage import pretrain
-
-    folder = folders.folder(run)
-    if not (folder / "result.json").exists():
-        for name in ("model", "reports"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-            (folder / name).mkdir(parents=True)
-        (folder / "work").mkdir(exist_ok=True)
-        with metered(folders.ledger, folders.runtime, {"stage": "mitigate"}, folders.root) as (_, progress):
-            pretrain(
-                objective="causal",
-                tokens=folders.tokens(run),
-                params=settings(params, run.seed),
-                numerics=folders.numerics,
-                out=folder / "model",
-                reports=folder / "reports",
-                work=folder / "work",
-                progress=progress,
-            )
-        write_json(folder / "result.json", asdict(run) | evaluated(folder / "model", folders, params))
-        shutil.rmtree(folder / "work")
-    return dict(read_json(folder / "result.json"))
-
-
-def settings(params: Mitigate, seed: int) -> Pretrain:
-    """Pretraining settings of each model; only the seed differs."""
-    return Pretrain(
-        model=params.model, steps=params.steps, batch=params.batch, context=params.context, seed=seed,
-        eval_every=params.steps, checkpoint_every=max(1, params.steps // 4),
-    )  # fmt: skip
-
-
-def evaluated(model: Path, folders: TrialFolders, params: Mitigate) -> dict[str, float]:
-    """Spread and prior of the pronoun gap (nats) and bits per byte of held-out text, as the evaluate stage has them."""
-    network = LanguageModel.load(model, folders.numerics.device)
-    gaps_OT, prior = relative_gaps(network)
-    scored = score_documents(network, sample(folders.data / "ingest/heldout", params.heldout_kilobytes, 1))
-    total = sum(bits(entry.scores.logp) for entry in scored)
-    num_bytes = sum(int(entry.num_bytes.sum()) for entry in scored)
-    return {"spread": spread(gaps_OT).value, "prior": prior, "bits_per_byte": total / num_bytes}
 
 
 # -- statistics --------------------------------------------------------------------------------------------------------
@@ -212,27 +181,25 @@ def verdict(effect: Estimate) -> str:
     return f"shown: the spread falls by {bounds}" if effect.high < 0.0 else f"not shown: the spread changes by {bounds}"
 
 
-def markdown(found: dict[str, Any], params: Mitigate, num_tokens: Mapping[Arm, int]) -> str:
+def markdown(found: dict[str, Any], params: Mitigate) -> str:
     """The report."""
+    num_tokens = {run["arm"]: run["mixture_tokens"] for run in found["runs"]}
     trained = params.steps * params.batch * params.context
     rows = [
         (f"{title}{name}", *(interval(one["value"], one["low"], one["high"], form) for one in metrics.values()))
         for title, form, group in (("", ".3f", found["arms"]), ("difference, ", "+.3f", found["contrasts"]))
         for name, metrics in group.items()
     ]
-    lines = [
-        "# Mitigation: counterfactual augmentation, on trial",
-        "",
+    page = Page("Mitigation: counterfactual augmentation, on trial", None)
+    page.say(
         f"{params.seeds} seeds per arm, {trained:,} tokens each of mixtures of "
         + ", ".join(f"{count:,} ({arm})" for arm, count in num_tokens.items())
         + ". 95 % intervals are over seeds and draws of the mixture.",
-        "",
-        f"Mitigation by counterfactual copies: **{found['verdict']}**. Only `counterfactual - random` is the swap's",
+        f"Mitigation by counterfactual copies: **{found['verdict']}**. Only `counterfactual - random` is the swap's "
         "doing: the random arm repeats as much text unchanged. The prior is the gap of neutral subjects.",
-        "",
         markdown_table(("", "spread over occupations [nats]", "prior [nats]", "bits per byte"), rows, "llll"),
-    ]
-    return "\n".join(lines) + "\n"
+    )
+    return page.markdown
 
 
 def plot(found: dict[str, Any], path: Path) -> None:

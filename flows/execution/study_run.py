@@ -1,23 +1,28 @@
 """A run of a study: locked, metered, and recorded in MLflow as a parent run with a child per model it trains."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from components.carbon.metering.meter import Meter
 from components.core.errors import UserError
-from components.core.files import nested
+from components.core.files import fingerprint, nested
+from components.core.workers import pool
 from components.params import Params, Section, explain
 from components.params.layout import overlaid
-from flows.execution.stage import Study
+from flows.execution.stage import Study, as_task
 from flows.system import git, paths, processes
 from flows.system.run_folder import RunFolder
 from flows.system.work_folder import sole_writer
 from flows.tracking import mlflow_run
+
+if TYPE_CHECKING:
+    from components.studies.trainings import Point, TrainingStudy, Workplace
 
 Chosen = TypeVar("Chosen", bound=Section)
 
@@ -34,16 +39,13 @@ class StudyRecord:
         self.mlflow, self.study, self.run = mlflow_run.client(), study, run
         self.parent = mlflow_run.parent_run(self.mlflow, run)
 
-    def child(
-        self, name: str, params: dict[str, Any], metrics: dict[str, Any], reports: Path | None = None, **tags: str
-    ) -> None:
+    def child(self, name: str, params: dict[str, Any], metrics: dict[str, Any], reports: Path) -> None:
         """A finished child run with a model's settings, its figures (what is no number is left out) and its plots."""
-        tags |= {"mlflow.parentRunId": self.parent, "stage": self.study}
+        tags = {"mlflow.parentRunId": self.parent, "stage": self.study}
         run = mlflow_run.create_run(self.mlflow, name, processes.process_tag(), tags)
         mlflow_run.log_params(self.mlflow, run, params)
         mlflow_run.log_metrics(self.mlflow, run, metrics)
-        if reports:
-            mlflow_run.log_files(self.mlflow, run, reports)
+        mlflow_run.log_files(self.mlflow, run, reports)
         self.mlflow.set_terminated(run, "FINISHED")
 
     def finish(self, metrics: dict[str, Any], params: dict[str, Any], reports: Path) -> None:
@@ -68,6 +70,49 @@ def study_run(study: Study, name: str, params: Params, work: Path) -> Iterator[S
             record.mlflow.set_terminated(record.parent, "KILLED")
             run.close()
             raise
+
+
+def carry_out(
+    study: Study,
+    name: str,
+    params: Params,
+    chosen: dict[str, Section],
+    made_from: list[Any],
+    trainings: "Callable[[Workplace], TrainingStudy[Any, Any]]",
+    reports: Path,
+) -> Path:
+    """A study that trains models, locked, metered and recorded; returns the folder of its report.
+
+    Args:
+        chosen: the settings that change its figures, by section.
+        made_from: hashes of what else does; another study of the same works in the same folder, and reads points back.
+        trainings: the study, at its place.
+    """
+    from components.studies.trainings import Workplace
+
+    settings = {section: values.model_dump(mode="json") for section, values in chosen.items()}
+    work = paths.WORK / study.name / fingerprint([settings, made_from])
+    place = Workplace(paths.ROOT, work, params.numerics, paths.LEDGER, params.runtime, name)
+    with study_run(study, name, params, work) as record:
+        made = trainings(place)
+        run = partial(as_task(train), made, params.runtime.workers, record)
+        record.finish(made.carry_out(run, reports), settings, reports)
+    return reports
+
+
+def train(
+    study: "TrainingStudy[Any, Any]", workers: int, record: StudyRecord, points: "Sequence[Point]"
+) -> list[dict[str, Any]]:
+    """Results of all points, in their order; finished ones are read back."""
+    known, results = {point.name for point in points if study.finished(point)}, []
+    with pool(min(workers, len(points))) as executor:
+        for point, result in zip(points, executor.map(study.result, points), strict=True):
+            results.append(result)
+            used = f"{result['seconds']:.0f} s, {result['joules']:.0f} J"
+            note = "read back" if point.name in known else used
+            print(f"[{len(results)}/{len(points)}] {point.name}: {study.told(result)}, {note}", flush=True)
+            record.child(point.name, point.facts, result, study.folder(point) / "reports")
+    return results
 
 
 def study_settings(section: type[Chosen], entries: Iterable[str], base: Mapping[str, Any] | None = None) -> Chosen:

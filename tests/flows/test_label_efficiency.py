@@ -24,7 +24,7 @@ def test_the_study(finished_clone: PipelineClone) -> None:
     runs = finished_clone.mlflow_runs("tags.stage = 'label_efficiency'")
     assert len(runs) == 20
     assert all("accuracy" in run.data.metrics for run in runs)
-    points = sorted((finished_clone.root / ".greenhouse/work/label_efficiency").glob("*/points/*.json"))
+    points = sorted((finished_clone.root / ".greenhouse/work/label_efficiency").glob("*/points/*/result.json"))
     made = {path: path.stat().st_mtime_ns for path in points}
     assert len(made) == 20
     points[0].unlink()  # as after a kill: what is finished is read back, the rest is made

@@ -14,7 +14,7 @@ SMALL = ("seeds=2", "model={size: 1, width: 32}", "steps=3", "batch=2", "context
 def test_the_trial(finished_clone: PipelineClone) -> None:
     before = finished_clone.git("status", "--porcelain")
     said = finished_clone.run("greenhouse", "study", "mitigate", *SMALL)
-    assert "[6/6] random, seed 2" in said
+    assert "[6/6] random-seed2: spread" in said
     assert "| difference, counterfactual - random | " in said
     reports = finished_clone.root / "reports/mitigate"
     first = (reports / "mitigate.json").read_bytes()
@@ -22,8 +22,9 @@ def test_the_trial(finished_clone: PipelineClone) -> None:
     assert len(json.loads(first)["runs"]) == 6
     arms = [(arm, seed, True) for arm in ("counterfactual", "none", "random") for seed in ("1", "2")]
     runs = finished_clone.mlflow_runs("tags.stage = 'mitigate'")
-    assert sorted((run.data.tags["arm"], run.data.params["seed"], "spread" in run.data.metrics) for run in runs) == arms
-    models = list((finished_clone.root / ".greenhouse/work/mitigate").glob("*/*/model/model.safetensors"))
+    found = [(run.data.params["arm"], run.data.params["seed"], "spread" in run.data.metrics) for run in runs]
+    assert sorted(found) == arms
+    models = list((finished_clone.root / ".greenhouse/work/mitigate").glob("*/points/*/model/model.safetensors"))
     made = {path: path.stat().st_mtime_ns for path in models}
     assert len(made) == 6
     finished_clone.run("greenhouse", "study", "mitigate", *SMALL)

@@ -14,18 +14,15 @@ here, as a masked model's is, so that the two differ in the model alone.
 
 import json
 import math
-import shutil
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from components.carbon.planning.budget import metered
 from components.core.errors import UserError
 from components.core.files import read_json, write_json
 from components.core.progress import Progress
@@ -33,7 +30,7 @@ from components.instruction_pairs.examples import Draw, Passage
 from components.model import export
 from components.model.lora import add_lora
 from components.model.transformer import Transformer
-from components.params import Classify, LabelEfficiency, Numerics, Runtime
+from components.params import Classify, LabelEfficiency
 from components.stages.evaluate.heldout_sample import sample, score_documents
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.finetune import classify, counting_rules
@@ -41,6 +38,7 @@ from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.example_selection import CHARS_PER_TOKEN
 from components.stages.finetune.settings import settings_of
 from components.stages.finetune.task_selection import choose
+from components.studies.trainings import RunPoints, TrainingStudy
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import Encoder
 from components.training.data_order import pretrain_batches
@@ -69,39 +67,9 @@ class LabelPoint:
     def name(self) -> str:
         return f"{self.arm}-{self.labels}-seed{self.seed}"
 
-
-@dataclass(frozen=True)
-class StudySetup:
-    """Where the study reads and writes, and its settings.
-
-    Attributes:
-        data, models: what the pipeline made.
-        work: survives kills: the examples of each seed, and a file per finished point.
-        classify: task and training.
-        ledger, runtime, root: of the meter and the project's budget; without a ledger nothing is metered.
-    """
-
-    data: Path
-    models: Path
-    work: Path
-    params: LabelEfficiency
-    classify: Classify
-    numerics: Numerics
-    ledger: Path | None = None
-    runtime: Runtime | None = None
-    root: Path = Path()
-
-    def examples(self, seed: int) -> Path:
-        """File of a seed's training examples; seed 0: the held-out ones."""
-        return self.work / f"examples-{seed}.json"
-
-    def base(self, arm: Arm) -> Path:
-        """Folder of the pretrained model an arm starts from, or whose shape it has."""
-        return self.models / "pretrain" / ("causal" if arm in FORGETTING else "masked")
-
-    def passages(self, seed: int) -> list[Passage]:
-        """A seed's training passages, all of them; seed 0: the held-out ones."""
-        return [Passage(*row) for row in read_json(self.examples(seed))["passages"]]
+    @property
+    def facts(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 def points(params: LabelEfficiency) -> list[LabelPoint]:
@@ -111,123 +79,171 @@ def points(params: LabelEfficiency) -> list[LabelPoint]:
     ]
 
 
-# -- examples ----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
+    """The study, of the pipeline's models.
 
-
-def draw(setup: StudySetup) -> dict[str, Any]:
-    """Draw the examples of every seed, once; returns the task's name, title and classes.
-
-    Raises:
-        UserError: the task has fewer examples than the largest number of labels.
+    Attributes:
+        classify: task and training.
+        bases: the pretrained models, for the report: `masked 1a2b3c4d`.
     """
-    facts = setup.work / "task.json"
-    if facts.exists():
-        return dict(read_json(facts))
-    most, chars = setup.params.labels[-1], CHARS_PER_TOKEN * setup.classify.context
-    choice = None
-    for seed in range(1, setup.params.seeds + 1):
-        corpora = Draw(
-            setup.root / setup.classify.data, setup.data / "ingest/heldout", most, setup.params.heldout_items, chars,
-            seed,
-        )  # fmt: skip
-        choice = choose("classify", setup.classify.task if choice is None else choice.task.name, corpora)
-        examples: Any = choice.examples
-        if len(classify.first_of_each(examples.train, most)) < 0.95 * most:
-            raise UserError(
-                f"labels: {most} labels are asked for, and the task {choice.task.name} has "
-                f"{len(examples.train)} training examples; leave out the largest, or give the pipeline more text"
-            )
-        write_json(
-            setup.examples(seed), {"passages": [[p.text, p.label, p.cluster, p.stratum] for p in examples.train]}
-        )
-        if seed == 1:
-            heldout = [[p.text, p.label, p.cluster, p.stratum] for p in examples.heldout]
-            write_json(setup.examples(0), {"passages": heldout})
-    assert choice
-    task = {"name": choice.task.name, "title": choice.task.title, "classes": choice.examples.labels}
-    write_json(facts, task)
-    return task
 
+    name = "label_efficiency"
+    classify: Classify
+    bases: Sequence[str] = ()
 
-# -- one point ---------------------------------------------------------------------------------------------------------
+    def carry_out(self, run: RunPoints, reports: Path) -> dict[str, float | None]:
+        """Draw the labels, train and judge all points, and tell."""
+        from components.carbon.metering.counters import cpu_model
+        from components.studies.label_efficiency import curves, report
 
+        task, results = self.draw(), run(points(self.params))
+        heldout = self.passages(0)
+        found = curves.summary(results, [passage.cluster for passage in heldout], self.before())
+        facts: dict[str, Any] = {
+            "task": task,
+            "items": len(heldout),
+            "seeds": self.params.seeds,
+            "replay_share": self.params.replay_share,
+            "megabytes": {arm: peak_megabytes(arm, self) for arm in ARMS if arm != "replay"},
+            "bases": list(self.bases),
+            "processor": cpu_model(),
+        }
+        report.write(found, facts, reports)
+        needed = {f"label_efficiency/{key}": value for key, value in found["label_efficiency"].items()}
+        rows = [(arm, row) for arm, curve in found["curves"].items() for row in curve]
+        return needed | {f"accuracy/{arm}_{row['labels']}": row["value"] for arm, row in rows}
 
-def result_path(point: LabelPoint, setup: StudySetup) -> Path:
-    """File of a finished point."""
-    return setup.work / "points" / f"{point.name}.json"
+    def told(self, result: dict[str, Any]) -> str:
+        """Its accuracy."""
+        return f"accuracy {result['accuracy']:.3f}"
 
+    def examples(self, seed: int) -> Path:
+        """File of a seed's training examples; seed 0: the held-out ones."""
+        return self.place.work / f"examples-{seed}.json"
 
-def run_point(point: LabelPoint, setup: StudySetup) -> dict[str, Any]:
-    """Train and judge one point; read back if it is finished.
+    def base(self, arm: Arm) -> Path:
+        """Folder of the pretrained model an arm starts from, or whose shape it has."""
+        return self.place.root / "models/pretrain" / ("causal" if arm in FORGETTING else "masked")
 
-    Returns:
-        arm, labels, seed; `right`, a digit per held-out passage; steps, seconds, cpu_s, joules of the training. For the
-        masked arm `bayes`, as `right`, of naive Bayes on the same labels; for the causal arms `bits` per held-out
-        document afterwards.
+    def passages(self, seed: int) -> list[Passage]:
+        """A seed's training passages, all of them; seed 0: the held-out ones."""
+        return [Passage(*row) for row in read_json(self.examples(seed))]
 
-    Raises:
-        Stopped: the project's budget does not hold another step.
-    """
-    path = result_path(point, setup)
-    if path.exists():
+    def draw(self) -> dict[str, Any]:
+        """Draw the examples of every seed, once; returns the task's name, title and classes.
+
+        Raises:
+            UserError: the task has fewer examples than the largest number of labels.
+        """
+        facts = self.place.work / "task.json"
+        if facts.exists():
+            return dict(read_json(facts))
+        most, chars = self.params.labels[-1], CHARS_PER_TOKEN * self.classify.context
+        train, heldout = self.place.root / self.classify.data, self.place.root / "data/ingest/heldout"
+        choice = None
+        for seed in range(1, self.params.seeds + 1):
+            corpora = Draw(train, heldout, most, self.params.heldout_items, chars, seed)
+            choice = choose("classify", self.classify.task if choice is None else choice.task.name, corpora)
+            examples: Any = choice.examples
+            if len(classify.first_of_each(examples.train, most)) < 0.95 * most:
+                raise UserError(
+                    f"labels: {most} labels are asked for, and the task {choice.task.name} has "
+                    f"{len(examples.train)} training examples; leave out the largest, or give the pipeline more text"
+                )
+            write_json(self.examples(seed), [[p.text, p.label, p.cluster, p.stratum] for p in examples.train])
+            if seed == 1:
+                write_json(self.examples(0), [[p.text, p.label, p.cluster, p.stratum] for p in examples.heldout])
+        assert choice
+        task = {"name": choice.task.name, "title": choice.task.title, "classes": choice.examples.labels}
+        write_json(facts, task)
+        return task
+
+    def before(self) -> dict[str, Any]:
+        """`held_out_bits` of the pretrained causal model, computed once."""
+        path = self.place.work / "before.json"
+        if not path.exists():
+            write_json(path, held_out_bits(export.load(self.base("causal"), self.place.numerics.device)[0], self))
         return dict(read_json(path))
-    encoder = Encoder(export.tokenizer_text(setup.base(point.arm)))
-    passages = classify.first_of_each(setup.passages(point.seed), point.labels)
-    heldout = setup.passages(0)
-    ids, asked = (classify.encoded(encoder, rows, setup.classify.context) for rows in (passages, heldout))
-    truth, right = [passage.label for passage in passages], np.array([passage.label for passage in heldout])
-    labels = {"stage": "label_efficiency", "point": point.name}
-    with metered(setup.ledger, setup.runtime, labels, setup.root) as (meter, progress):
-        model = build(point, setup, max(truth) + 1)
-        started = meter.totals_now() if meter else None
-        began_s, cpu_s = time.perf_counter(), time.process_time()
-        steps = tune(model, ids, truth, point, setup, progress)
-        used = {"seconds": time.perf_counter() - began_s, "cpu_s": time.process_time() - cpu_s}
-        used["joules"] = meter.totals_now().joules.mid - started.joules.mid if meter and started else 0.0
-    model.eval()
-    found = {"right": classify.predict(model, asked, setup.numerics).argmax(axis=1) == right}
-    if point.arm == "masked":
-        views = counting_rules.counted(encoder, passages, heldout, setup.classify.context)
-        found["bayes"] = counting_rules.naive_bayes(views, truth) == right
-    result = asdict(point) | {name: "".join(map(str, row.astype(int))) for name, row in found.items()}
-    result |= {"steps": steps} | used
-    if point.arm in FORGETTING:
-        result["bits"] = held_out_bits(model.backbone, setup)["bits"]
-    write_json(path, result)
-    return result
+
+    def training(self, point: LabelPoint) -> list[Passage]:
+        """The passages a point is trained on."""
+        return classify.first_of_each(self.passages(point.seed), point.labels)
+
+    def encoder(self, arm: Arm) -> Encoder:
+        """The tokenizer of an arm's model."""
+        return Encoder(export.tokenizer_text(self.base(arm)))
+
+    def train(self, point: LabelPoint, progress: Progress) -> tuple[Classifier, int]:
+        """Tune a point's model; the steps it took."""
+        passages = self.training(point)
+        ids, truth = self._encoded(point, passages), [passage.label for passage in passages]
+        model = build(point, self, max(truth) + 1)
+        return model, tune(model, ids, truth, point, self, progress)
+
+    def examine(self, point: LabelPoint, trained: tuple[Classifier, int]) -> dict[str, Any]:
+        """`right`, a digit per held-out passage, their share `accuracy`, and `steps`.
+
+        For the masked arm `bayes`, as `right`, of naive Bayes on the same labels; for the causal arms `bits` per
+        held-out document afterwards.
+        """
+        model, steps = trained
+        model.eval()
+        heldout = self.passages(0)
+        truth = np.array([passage.label for passage in heldout])
+        right = classify.predict(model, self._encoded(point, heldout), self.place.numerics).argmax(axis=1) == truth
+        found = {"right": _digits(right), "accuracy": float(right.mean()), "steps": steps}
+        if point.arm == "masked":
+            passages = self.training(point)
+            views = counting_rules.counted(self.encoder(point.arm), passages, heldout, self.classify.context)
+            bayes = counting_rules.naive_bayes(views, [passage.label for passage in passages])
+            found["bayes"] = _digits(bayes == truth)
+        if point.arm in FORGETTING:
+            found["bits"] = held_out_bits(model.backbone, self)["bits"]
+        return found
+
+    def _encoded(self, point: LabelPoint, passages: list[Passage]) -> list[list[int]]:
+        return classify.encoded(self.encoder(point.arm), passages, self.classify.context)
 
 
-def build(point: LabelPoint, setup: StudySetup, classes: int) -> Classifier:
+def _digits(right: np.ndarray) -> str:
+    return "".join(map(str, right.astype(int)))
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+
+def build(point: LabelPoint, study: LabelStudy, classes: int) -> Classifier:
     """The model of a point before its training."""
-    model, _, _ = export.load(setup.base(point.arm), setup.numerics.device)
+    model, _, _ = export.load(study.base(point.arm), study.place.numerics.device)
     if point.arm == "scratch":
-        model = Transformer(model.shape).initialise(point.seed).to(setup.numerics.device)
+        model = Transformer(model.shape).initialise(point.seed).to(study.place.numerics.device)
     if point.arm == "lora":
-        add_lora(model, setup.params.lora_rank, point.seed)
+        add_lora(model, study.params.lora_rank, point.seed)
     return Classifier(model, classes, mean=True).initialise_head(point.seed)
 
 
 def tune(
-    model: Classifier, ids: list[list[int]], truth: list[int], point: LabelPoint, setup: StudySetup, progress: Progress
+    model: Classifier, ids: list[list[int]], truth: list[int], point: LabelPoint, study: LabelStudy, progress: Progress
 ) -> int:
     """Train in place; returns the steps."""
-    params = setup.classify
+    params = study.classify
     steps = max(params.steps, math.ceil(EPOCHS * len(ids) / params.batch))
     batches: Callable[[int], Batch] = classify.PassageBatches(ids, torch.tensor(truth), params.batch, point.seed)
-    if point.arm == "replay" and setup.params.replay_share:
-        every = round(1 / setup.params.replay_share)
-        batches, steps = with_replay(batches, every, point.seed, setup), steps * every // (every - 1)
+    if point.arm == "replay" and study.params.replay_share:
+        every = round(1 / study.params.replay_share)
+        batches, steps = with_replay(batches, every, point.seed, study), steps * every // (every - 1)
     with tempfile.TemporaryDirectory(prefix="greenhouse-labels-") as work:
         settings = settings_of(params, steps, "label_efficiency", checkpoint_every=steps)
-        train(model, batches, loss, settings, Path(work), progress, numerics=setup.numerics)
+        train(model, batches, loss, settings, Path(work), progress, numerics=study.place.numerics)
     return steps
 
 
-def with_replay(batches: Callable[[int], Batch], every: int, seed: int, setup: StudySetup) -> Callable[[int], Batch]:
+def with_replay(batches: Callable[[int], Batch], every: int, seed: int, study: LabelStudy) -> Callable[[int], Batch]:
     """The same batches in the same order, with one of the pretraining text after each `every - 1`."""
     replayed = pretrain_batches(
-        TokenShards.open(setup.data / "tokenize/train"), context=setup.classify.context, batch=REPLAYED, seed=seed,
-        mask_rate=None, document_mask=False,
+        TokenShards.open(study.place.root / "data/tokenize/train"), context=study.classify.context, batch=REPLAYED,
+        seed=seed, mask_rate=None, document_mask=False,
     )  # fmt: skip
 
     def batch(number: int) -> Batch:
@@ -248,10 +264,10 @@ def loss(model: Classifier, batch: Batch) -> torch.Tensor:
     return nats - nats.detach()
 
 
-def held_out_bits(model: Transformer, setup: StudySetup) -> dict[str, Any]:
+def held_out_bits(model: Transformer, study: LabelStudy) -> dict[str, Any]:
     """Bits of each held-out document under a causal model, with the documents' bytes and works."""
-    documents = sample(setup.data / "ingest/heldout", setup.params.heldout_kilobytes, 1)
-    reader = LanguageModel.load(setup.base("causal"), setup.numerics.device)
+    documents = sample(study.place.root / "data/ingest/heldout", study.params.heldout_kilobytes, 1)
+    reader = LanguageModel.load(study.base("causal"), study.place.numerics.device)
     reader.model = model.eval()
     scored = score_documents(reader, documents)
     return {
@@ -261,36 +277,23 @@ def held_out_bits(model: Transformer, setup: StudySetup) -> dict[str, Any]:
     }
 
 
-def before(setup: StudySetup) -> dict[str, Any]:
-    """`held_out_bits` of the pretrained causal model, computed once."""
-    path = setup.work / "before.json"
-    if not path.exists():
-        write_json(path, held_out_bits(export.load(setup.base("causal"), setup.numerics.device)[0], setup))
-    return dict(read_json(path))
-
-
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 
-def peak_megabytes(arm: Arm, setup: StudySetup) -> float:
-    """Most megabytes (10^6 bytes) that tensors hold at once in the first two steps: weights, gradients, optimizer
-    state, activations. What the process itself needs, hundreds of megabytes of libraries, is not in it."""
+def peak_megabytes(arm: Arm, study: LabelStudy) -> float:
+    """Most megabytes (10^6 bytes) that tensors hold at once in a few steps: weights, gradients, optimizer state,
+    activations. What the process itself needs, hundreds of megabytes of libraries, is not in it."""
     from torch.profiler import ProfilerActivity, profile
 
-    passages = classify.first_of_each(setup.passages(1), max(setup.params.labels[0], setup.classify.batch))
-    ids = classify.encoded(Encoder(export.tokenizer_text(setup.base(arm))), passages, setup.classify.context)
-    cuda = setup.numerics.device == "cuda"
-    work = Path(tempfile.mkdtemp(prefix="greenhouse-memory-"))
+    cuda = study.place.numerics.device == "cuda"
+    short = replace(study, classify=study.classify.model_copy(update={"steps": 2}))
+    point = LabelPoint(arm, max(study.params.labels[0], study.classify.batch), 1)
     with profile(activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * cuda], profile_memory=True) as recorded:
-        point = LabelPoint(arm, setup.params.labels[0], 1)
-        model = build(point, setup, max(passage.label for passage in passages) + 1)
-        truth = torch.tensor([passage.label for passage in passages])
-        batches = classify.PassageBatches(ids, truth, setup.classify.batch, 1)
-        settings = settings_of(setup.classify, 2, "label_efficiency", checkpoint_every=2)
-        train(model, batches, loss, settings, work, numerics=setup.numerics)
-    recorded.export_chrome_trace(str(work / "trace.json"))
-    events = json.loads((work / "trace.json").read_text())["traceEvents"]
-    shutil.rmtree(work)
+        short.train(point, Progress())
+    with tempfile.TemporaryDirectory(prefix="greenhouse-memory-") as folder:
+        trace = Path(folder) / "trace.json"
+        recorded.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
     changes = [
         event["args"]["Bytes"]
         for event in events

@@ -46,20 +46,21 @@ def checked(expected: Sequence[dict[str, Any]], results: Sequence[dict[str, Any]
 # -- written -----------------------------------------------------------------------------------------------------------
 
 
-def write(fits: Fits, expected: list[dict[str, Any]], results: list[dict[str, Any]], folder: Path) -> str:
-    """Write scaling.json, report.md and the plots; returns the report's text."""
+def write(
+    fits: Fits, expected: list[dict[str, Any]], results: list[dict[str, Any]], folder: Path
+) -> dict[str, float | None]:
+    """Write scaling.json, report.md and the plots; returns the goals."""
     checks = checked(expected, results)
-    settings = fits.params.model_dump(mode="json")
-    facts = {"settings": settings, "fits": fits.as_dict(), "checks": checks, "cells": results, "goals": goals(checks)}
+    settings, figures = fits.params.model_dump(mode="json"), goals(checks)
+    facts = {"settings": settings, "fits": fits.as_dict(), "checks": checks, "cells": results, "goals": figures}
     write_json(folder / "scaling.json", rounded(facts))
-    text = _markdown(fits, checks)
-    write_text(folder / "report.md", text)
+    write_text(folder / "report.md", _markdown(fits, checks))
     plots.laws(fits, checks, folder / "scaling.png")
     plots.ladder(results, fits.params.objective, folder / "ladder.png")
-    return text
+    return figures
 
 
-def goals(checks: Sequence[dict[str, Any]]) -> dict[str, float]:
+def goals(checks: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     """The benchmark's figures: mean relative error at each multiple and its standard error, and against the rival's."""
     figures = {f"scaling_error_{row['multiple']:.3g}x": abs(row["error"]) for row in checks}
     figures |= {f"scaling_error_{row['multiple']:.3g}x_se": row["error_se"] for row in checks}

@@ -1,25 +1,18 @@
-"""The sweep behind a scaling law: which small runs to make, how one is made and examined, which larger ones check it.
+"""The sweep behind a scaling law: which small runs to make, and which larger ones check it.
 
-A cell is one pretraining run (pretrain.py) at a size and a compute budget, with its own whole schedule, in a folder of
-its own; a finished cell leaves `result.json` there and is never run twice, an interrupted one goes on from its newest
-checkpoint. Sizes differ in width alone. All have the same learning rates, which serve every width within about 1% of
-the loss (optimizer.py): beside size and data, that much of a difference between cells may be the rate's.
+A cell is one pretraining run at a size and a compute budget, with its own whole schedule. Sizes differ in width alone.
+All have the same learning rates, which serve every width within about 1% of the loss (optimizer.py): beside size and
+data, that much of a difference between cells may be the rate's.
 """
 
 import math
-import shutil
-import time
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from components.carbon.planning.budget import metered
 from components.core.errors import UserError
-from components.core.files import read_json, write_json
 from components.model.shape import Shape, derive_shape
-from components.params import Evaluate, ModelShape, Numerics, Pretrain, Runtime, Scaling
+from components.params import ModelShape, Pretrain, Scaling
 from components.studies.scaling.law import BudgetPlan, Candidate, Law, Point, best
 
 HEAD_CHANNELS = 16
@@ -27,10 +20,6 @@ HEAD_CHANNELS = 16
 had one head and 64 two, and the law missed the step between them by 4% (docs/results.md)."""
 CHECKPOINTS = 4
 """Checkpoints per cell: what a kill may cost is a quarter of a cell."""
-ABILITIES = ("minimal_pairs", "few_shot_margin", "few_shot_examples", "restored")
-"""Abilities of a finished model that are measured beside its loss."""
-LOSS = {"causal": "heldout/bits_per_byte", "masked": "heldout/bits_per_hidden_byte"}
-"""Metric of a run that the law predicts."""
 WIDEST = 2048
 """Widest network considered when a budget's best size is looked for."""
 
@@ -57,6 +46,12 @@ class Cell:
     @property
     def flops(self) -> float:
         return float(self.tokens * self.flops_per_token)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """As plain JSON."""
+        names = ("name", "purpose", "width", "budget", "seed", "size", "tokens", "flops")
+        return {name: getattr(self, name) for name in names} | {"steps": self.pretrain.steps}
 
 
 def network(params: Scaling, width: int) -> ModelShape:
@@ -132,109 +127,7 @@ def candidates(params: Scaling) -> list[Candidate]:
     return [Candidate(str(width), size_of(shape), shape.flops_per_token) for width, shape in shapes.items()]
 
 
-# -- one cell ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class SweepFolders:
-    """Folders of a sweep, and the settings of its evaluation and meter.
-
-    Attributes:
-        tokens: what the tokenize stage wrote, with the sweep's vocabulary.
-        heldout: the held-out corpus (evaluation depends on whether it is English).
-        cells: a folder per cell is made here.
-        ledger: the energy ledger; None meters nothing.
-        run: name of the sweep in the ledger.
-        runtime: whose project budget stops a cell between steps; None has no limit, as without a ledger.
-        root: where runtime's relative paths begin.
-    """
-
-    tokens: Path
-    heldout: Path
-    cells: Path
-    numerics: Numerics
-    examine: Evaluate
-    ledger: Path | None = None
-    run: str = ""
-    runtime: Runtime | None = None
-    root: Path = Path()
-
-    def folder(self, one: Cell) -> Path:
-        return self.cells / one.name
-
-
-def done(folders: SweepFolders, cell: Cell) -> dict[str, Any] | None:
-    """The result of a finished cell, or None."""
-    path = folders.folder(cell) / "result.json"
-    return read_json(path) if path.exists() else None
-
-
-def run_cell(one: Cell, folders: SweepFolders) -> dict[str, Any]:
-    """Train and examine one cell; read back if it is finished already.
-
-    Returns:
-        name, purpose, width, budget, seed; size, tokens, flops; loss (bits per byte, masked: of hidden tokens);
-        minimal_pairs, few_shot_margin and restored (None where they cannot be asked); and what was measured: seconds,
-        cpu_s, joules.
-
-    Raises:
-        Stopped: the project's budget does not hold another step; a checkpoint is written.
-    """
-    if result := done(folders, one):
-        return result
-    from components.stages.pretrain.stage import pretrain
-
-    folder = folders.folder(one)
-    for name in ("model", "reports"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    started, cpu_started = time.perf_counter(), time.process_time()
-    labels = {"stage": "scaling", "run": folders.run, "cell": one.name}
-    with metered(folders.ledger, folders.runtime, labels, folders.root) as (meter, progress):
-        report = pretrain(
-            objective=one.objective,
-            tokens=folders.tokens,
-            params=one.pretrain,
-            numerics=folders.numerics,
-            out=folder / "model",
-            reports=folder / "reports",
-            work=folder / "work",
-            progress=progress,
-        )
-        used = {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_started}
-        used["joules"] = meter.totals().joules.mid if meter else 0.0
-    fields = asdict(one)
-    result = {name: fields[name] for name in ("name", "purpose", "width", "budget", "seed", "size")}
-    result |= {"tokens": one.tokens, "flops": one.flops, "loss": report.metrics[LOSS[one.objective]]}
-    result |= _abilities(one, folder / "model", folders) | used
-    write_json(folder / "result.json", result)
-    shutil.rmtree(folder / "work", ignore_errors=True)
-    return result
-
-
-def _abilities(one: Cell, model: Path, folders: SweepFolders) -> dict[str, float | None]:
-    """Minimal-pair accuracy, and the margin of label mapping with the most examples that fit the context; masked: the
-    share of hidden tokens restored."""
-    from components.stages.evaluate.tasks.few_shot import condition, few_shot
-    from components.stages.evaluate.tasks.masked import masked
-    from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs
-    from components.stages.evaluate.tasks.task import EvalContext, Folders, NotApplicable
-
-    context = EvalContext(
-        Folders(model, model, model, model, model, folders.heldout, folders.tokens), folders.examine, folders.numerics
-    )
-    scores: dict[str, float | None] = dict.fromkeys(ABILITIES)
-    if one.objective == "masked":
-        with suppress(NotApplicable):  # the held-out documents are too short
-            scores["restored"] = masked(context).metrics["accuracy"]
-        return scores
-    with suppress(NotApplicable):  # the held-out text is in another language
-        scores["minimal_pairs"] = minimal_pairs(context).metrics["accuracy"]
-    with suppress(NotApplicable):  # no prompt fits the context
-        result = few_shot(context)
-        most = max(set(folders.examine.shots) - set(result.facts["left_out_shots"]))
-        scores["few_shot_margin"] = result.estimate("margin", context.resampling, condition(most)).value
-        scores["few_shot_examples"] = float(most)
-    return scores
+# -- finished cells ----------------------------------------------------------------------------------------------------
 
 
 def point(result: dict[str, Any]) -> Point:

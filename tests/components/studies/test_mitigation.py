@@ -1,5 +1,6 @@
 """The trial of counterfactual augmentation: arms equal but for the text, the same figures again, intervals hold."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from components.corpus.corpus import read_corpus
 from components.params import Budget, Mitigate, Mix, ModelShape, Numerics, ProjectBudget, Runtime, Tokenize
 from components.stages.tokenize.stage import tokenize
 from components.studies import mitigation as trial
+from components.studies.trainings import Workplace
 from components.tokens.shards import TokenShards
 from tests.components.real_text import corpus, modules
 
@@ -20,7 +22,7 @@ STORY = "The king said that she would come, and his mother told him of her broth
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> trial.TrialFolders:
+def made(tmp_path_factory: pytest.TempPathFactory) -> trial.MitigationTrial:
     """What the pipeline leaves: filtered text with gendered words in some documents, held-out text, a tokenizer."""
     root = tmp_path_factory.mktemp("trial")
     documents = [
@@ -36,50 +38,55 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> trial.TrialFolders:
         train=data / "bias/train", heldout=data / "ingest/heldout", params=Tokenize(vocab_size=400),
         out=data / "tokenize", reports=root / "reports", work=root / "work",
     )  # fmt: skip
-    return trial.TrialFolders(data, root / "trial", Numerics())
+    return trial.MitigationTrial(PARAMS, Workplace(root, root / "trial", Numerics()), Mix())
 
 
-def test_the_arms_differ_in_their_text_alone(place: trial.TrialFolders) -> None:
-    first = {arm: trial.TrialRun(arm, 1) for arm in trial.ARMS}
-    counts = {arm: trial.prepare(run, place, Mix()) for arm, run in first.items()}
+def test_the_arms_differ_in_their_text_alone(made: trial.MitigationTrial) -> None:
+    shards = {arm: TokenShards.open(made.tokens(trial.TrialRun(arm, 1)) / "train") for arm in trial.ARMS}
+    counts = {arm: each.manifest.num_tokens for arm, each in shards.items()}
     assert counts["none"] < counts["random"]
     assert counts["counterfactual"] == pytest.approx(counts["random"], rel=0.05)
-    shards = {arm: TokenShards.open(place.tokens(run) / "train") for arm, run in first.items()}
     assert len({each.manifest.tokenizer_sha256 for each in shards.values()}) == 1
-    plain = sum(len(each.text.encode()) for each in read_corpus(place.data / "bias/train"))
+    plain = sum(len(each.text.encode()) for each in read_corpus(made.place.root / "data/bias/train"))
     assert shards["none"].manifest.num_bytes == plain
-    assert trial.prepare(first["none"], place, Mix()) == counts["none"]  # made once
-    assert trial.prepare(trial.TrialRun("random", 2), place, Mix()) != counts["random"]  # each seed has its own draw
+    written = {path: path.stat().st_mtime_ns for path in made.tokens(trial.TrialRun("none", 1)).rglob("*")}
+    assert all(path.stat().st_mtime_ns == then for path, then in written.items()), "made once"
+    other = TokenShards.open(made.tokens(trial.TrialRun("random", 2)) / "train")
+    assert other.manifest.num_tokens != counts["random"], "each seed has its own draw"
 
 
-def test_a_projects_budget_that_is_spent_lets_no_model_begin(place: trial.TrialFolders, tmp_path: Path) -> None:
+def test_a_projects_budget_that_is_spent_lets_no_model_begin(made: trial.MitigationTrial, tmp_path: Path) -> None:
     runtime = Runtime(budget=Budget(project=ProjectBudget(hours=1e-9)))
-    spent = replace(place, work=tmp_path / "spent", ledger=tmp_path / "ledger", runtime=runtime)
+    place = replace(made.place, work=tmp_path / "spent", ledger=tmp_path / "ledger", runtime=runtime)
+    spent = replace(made, place=place)
     with pytest.raises(Stopped, match=r"runtime\.budget\.project: .* run again to go on"):
-        trial.run_one(trial.TrialRun("none", 1), folders=spent, params=PARAMS)
+        spent.result(trial.TrialRun("none", 1))
     (span,) = read(tmp_path / "ledger")
     assert (span.stage, span.outcome) == ("mitigate", "BudgetReached")
-    assert not (spent.folder(trial.TrialRun("none", 1)) / "result.json").exists()
+    assert spent.finished(trial.TrialRun("none", 1)) is None
 
 
 @pytest.mark.slow
-def test_models_are_made_once_and_the_same(place: trial.TrialFolders) -> None:
-    for run in trial.runs(PARAMS):
-        trial.prepare(run, place, Mix())
-    results = [trial.run_one(run, folders=place, params=PARAMS) for run in trial.runs(PARAMS)]
+def test_models_are_made_once_and_the_same(made: trial.MitigationTrial, tmp_path: Path) -> None:
+    results = list[dict]()
+
+    def run(points: Sequence[trial.TrialRun]) -> list[dict]:
+        results.extend(made.result(point) for point in points)
+        return results
+
+    headline = made.carry_out(run, tmp_path)
+    assert headline["spread_swap_low"] is None, "two seeds"
     assert [(row["arm"], row["seed"]) for row in results] == [(arm, seed) for seed in (1, 2) for arm in trial.ARMS]
     assert len({row["bits_per_byte"] for row in results}) == 6
-    again = trial.TrialFolders(place.data, place.work.with_name("again"), place.numerics)
-    trial.prepare(trial.TrialRun("counterfactual", 2), again, Mix())
-    assert trial.run_one(trial.TrialRun("counterfactual", 2), folders=again, params=PARAMS) == results[4]
-    (place.folder(trial.TrialRun("none", 1)) / "model/model.safetensors").unlink()  # a finished one is read back
-    assert trial.run_one(trial.TrialRun("none", 1), folders=place, params=PARAMS) == results[0]
-    found = trial.summary(results)
-    text = trial.markdown(found, PARAMS, {"none": 1, "counterfactual": 2, "random": 2})
+    again = replace(made, place=replace(made.place, work=tmp_path / "again"))
+    same = again.result(trial.TrialRun("counterfactual", 2))
+    assert {name: same[name] for name in trial.FIGURES} == {name: results[4][name] for name in trial.FIGURES}
+    (made.folder(trial.TrialRun("none", 1)) / "model/model.safetensors").unlink()  # a finished one is read back
+    assert made.result(trial.TrialRun("none", 1)) == results[0]
+    text = (tmp_path / "report.md").read_text()
     assert "| difference, counterfactual - random | " in text
     assert "not shown (no interval: 2 seeds and draws, at least 5 are needed)" in text
-    trial.plot(found, place.work / "plot.png")
-    assert (place.work / "plot.png").stat().st_size > 5000
+    assert (tmp_path / "plots/mitigate.png").stat().st_size > 5000
 
 
 def results_of(effect: float, noise: float, seeds: int = 5, draw: int = 1) -> list[dict]:

@@ -17,8 +17,7 @@ from components.model.transformer import Transformer
 from components.params import Classify, LabelEfficiency, ModelShape, Numerics, Tokenize
 from components.stages.tokenize.stage import tokenize
 from components.studies.label_efficiency import points as study
-from components.studies.label_efficiency import report
-from components.studies.label_efficiency.curves import summary
+from components.studies.trainings import Workplace
 from tests.components import task_corpora as corpora
 
 PARAMS = LabelEfficiency(labels=[16, 64, 80], seeds=2, heldout_items=20, heldout_kilobytes=4, lora_rank=2)
@@ -26,7 +25,7 @@ CLASSIFY = Classify(data="data/train", steps=4, batch=16, context=32)
 
 
 @pytest.fixture(scope="module")
-def setup(tmp_path_factory: pytest.TempPathFactory) -> study.StudySetup:
+def made(tmp_path_factory: pytest.TempPathFactory) -> study.LabelStudy:
     """What the pipeline leaves, with untrained models."""
     root = tmp_path_factory.mktemp("labels")
     corpora.python_docs(root / "data")
@@ -42,77 +41,74 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> study.StudySetup:
     for kind in ("causal", "masked"):
         shape = derive_shape(ModelShape(size=1, width=32, heads=1), 400, 64, causal=kind == "causal")
         export.save(Transformer(shape).initialise(1), tokenizer_json, root / "models/pretrain" / kind, {})
-    return study.StudySetup(root / "data", root / "models", root / "work", PARAMS, CLASSIFY, Numerics(), root=root)
+    return study.LabelStudy(PARAMS, Workplace(root, root / "work", Numerics()), CLASSIFY, ["masked 1234"])
 
 
-def test_examples_are_drawn_once_and_more_labels_hold_fewer(setup: study.StudySetup) -> None:
-    task = study.draw(setup)
+def test_examples_are_drawn_once_and_more_labels_hold_fewer(made: study.LabelStudy) -> None:
+    task = made.draw()
     assert task == {"name": "source", "title": "a few words -> the source they are from", "classes": ["docs", "tales"]}
-    first, second = setup.passages(1), setup.passages(2)
+    first, second = made.passages(1), made.passages(2)
     assert {p.text for p in first} != {p.text for p in second}
     few, more = (study.classify.first_of_each(first, count) for count in (16, 64))
     assert len(few) == 16
     assert {(p.text, p.cluster) for p in few} <= {(p.text, p.cluster) for p in more}
     assert sum(p.label for p in few) == 8
-    heldout = {(document.group, document.source) for document in read_corpus(setup.data / "ingest/heldout")}
-    assert {(p.cluster, p.stratum) for p in setup.passages(0)} <= heldout
-    assert study.draw(setup) == task
+    heldout = {(document.group, document.source) for document in read_corpus(made.place.root / "data/ingest/heldout")}
+    assert {(p.cluster, p.stratum) for p in made.passages(0)} <= heldout
+    assert made.draw() == task
     with pytest.raises(UserError, match=r"^labels: 100000 labels are asked for"):
-        study.draw(
-            replace(setup, work=setup.work / "other", params=PARAMS.model_copy(update={"labels": [64, 100_000]}))
-        )
+        replace(elsewhere(made, "other"), params=PARAMS.model_copy(update={"labels": [64, 100_000]})).draw()
 
 
-def test_a_point_is_trained_once_and_the_same_again(setup: study.StudySetup) -> None:
-    study.draw(setup)
+def elsewhere(made: study.LabelStudy, folder: str) -> study.LabelStudy:
+    return replace(made, place=replace(made.place, work=made.place.work.with_name(folder)))
+
+
+def test_a_point_is_trained_once_and_the_same_again(made: study.LabelStudy) -> None:
+    made.draw()
     point = study.LabelPoint("masked", 16, 1)
-    first = study.run_point(point, setup)
+    first = made.result(point)
     assert first["steps"] == 4
     assert set(first["right"]) <= {"0", "1"}
-    assert len(first["right"]) == len(setup.passages(0)) == len(first["bayes"])
-    file = study.result_path(point, setup)
+    assert len(first["right"]) == len(made.passages(0)) == len(first["bayes"])
+    file = made.folder(point) / "result.json"
     written = file.stat().st_mtime_ns
-    assert study.run_point(point, setup) == first
+    assert made.result(point) == first
     assert file.stat().st_mtime_ns == written
-    again = replace(setup, work=setup.work.with_name("again"))
-    study.draw(again)
-    same = study.run_point(point, again)
+    again = elsewhere(made, "again")
+    again.draw()
+    same = again.result(point)
     assert (same["right"], same["bayes"]) == (first["right"], first["bayes"])
 
 
-def test_replay_adds_pretraining_and_leaves_the_labels_as_they_are(setup: study.StudySetup) -> None:
-    study.draw(setup)
+def test_replay_adds_pretraining_and_leaves_the_labels_as_they_are(made: study.LabelStudy) -> None:
+    made.draw()
     plain = study.classify.PassageBatches([[6, 7]] * 4, torch.tensor([0, 1, 0, 1]), 2, 1)
-    mixed = study.with_replay(plain, 5, 1, setup)
+    mixed = study.with_replay(plain, 5, 1, made)
     kinds = [mixed(number).targets.ndim for number in range(10)]
     assert kinds == [1, 1, 1, 1, 2, 1, 1, 1, 1, 2]
     ours = [mixed(number) for number in range(10) if number % 5 != 4]
     for number, batch in enumerate(ours):
         assert torch.equal(batch.targets, plain(number).targets)
     assert not torch.equal(mixed(4).ids_BT, mixed(9).ids_BT)
-    model = study.build(study.LabelPoint("replay", 16, 1), setup, 2)
+    model = study.build(study.LabelPoint("replay", 16, 1), made, 2)
     value = study.loss(model, mixed(4))
     value.backward()
     assert float(value.detach()) == 0.0  # or the loop would roll back
     assert float(model.backbone.embed_tokens.weight.grad.norm()) > 0.1
 
 
-def test_all_arms_and_the_report(setup: study.StudySetup, tmp_path: Path) -> None:
-    task = study.draw(setup)
-    results = [study.run_point(point, setup) for point in study.points(PARAMS)]
-    assert len(results) == 2 * 3 * 5
-    heldout = [passage.cluster for passage in setup.passages(0)]
-    found = summary(results, heldout, study.before(setup))
+def test_all_arms_and_the_report(made: study.LabelStudy, tmp_path: Path) -> None:
+    headline = made.carry_out(lambda points: [made.result(point) for point in points], tmp_path)
+    assert {name for name in headline if "masked" in name} == {f"accuracy/masked_{n}" for n in PARAMS.labels}
+    found, text = read_json(tmp_path / "label_efficiency.json"), (tmp_path / "report.md").read_text()
+    assert found["task"] == made.draw()
     for arm in study.FORGETTING:  # an untrained model knows nothing to forget, but its bits change
         assert any(row["value"] != 0.0 for row in found["forgetting"][arm])
-    facts = {
-        "task": task, "items": len(heldout), "seeds": 2, "replay_share": 0.2, "bases": ["masked 1234"],
-        "megabytes": {"masked": 2.0, "lora": 1.0}, "processor": "some processor",
-    }  # fmt: skip
-    text = report.write(found, facts, tmp_path)
+    assert "(masked 1234) alone" in text
     assert "times as many labels" in text
     assert "| from scratch |" in text
-    assert read_json(tmp_path / "label_efficiency.json")["label_efficiency"]["low"] is None  # two seeds
+    assert found["label_efficiency"]["low"] is None  # two seeds
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {"accuracy.png", "price.png"}
 
 
@@ -123,10 +119,10 @@ def test_more_replay_than_every_second_step_is_refused() -> None:
         LabelEfficiency(replay_share=0.8)
 
 
-def test_adapters_need_less_memory(setup: study.StudySetup) -> None:
-    study.draw(setup)
-    full, lora = (study.peak_megabytes(arm, setup) for arm in ("masked", "lora"))
-    weights = sum(p.numel() for p in export.load(setup.base("masked"))[0].parameters()) * 4 / 1e6
+def test_adapters_need_less_memory(made: study.LabelStudy) -> None:
+    made.draw()
+    full, lora = (study.peak_megabytes(arm, made) for arm in ("masked", "lora"))
+    weights = sum(p.numel() for p in export.load(made.base("masked"))[0].parameters()) * 4 / 1e6
     assert lora < full
     assert full > 4 * weights  # weights, gradients, two moments
     assert np.isfinite(lora)

@@ -15,11 +15,13 @@ from components.carbon.ledger.reader import read
 from components.core.errors import Stopped, UserError
 from components.core.files import read_json, write_json
 from components.model import export
-from components.params import Budget, Evaluate, ProjectBudget, Runtime, Scaling
+from components.params import Budget, ProjectBudget, Runtime, Scaling
 from components.studies.scaling import law as scaling_law
 from components.studies.scaling import report, sweep
 from components.studies.scaling.fits import Fits
-from components.studies.scaling.sweep import Cell, SweepFolders
+from components.studies.scaling.study import ScalingStudy
+from components.studies.scaling.sweep import Cell
+from components.studies.trainings import Workplace
 from tests.components.small_corpus import NUMERICS, docstrings, write_tokens
 from tests.components.task_corpora import plain, write
 
@@ -29,15 +31,13 @@ PARAMS = Scaling(
 )  # fmt: skip
 
 
-def place(folder: Path) -> SweepFolders:
+def study(folder: Path, params: Scaling = PARAMS) -> ScalingStudy:
     texts = docstrings()
-    corpus, tokens = folder / "corpus", folder / "tokenize"
-    if not tokens.exists():
-        write(corpus, plain(texts[1:], "numpy"), plain(texts[:1], "numpy.lib"))
-        write_tokens(tokens)
-    return SweepFolders(
-        tokens, corpus / "heldout", folder / "cells", NUMERICS, Evaluate(items=20, shots=[0, 1], bootstrap=100)
-    )
+    made = ScalingStudy(params, Workplace(folder, folder, NUMERICS))
+    if not made.tokens.exists():
+        write(folder / "data/ingest", plain(texts[1:], "numpy"), plain(texts[:1], "numpy.lib"))
+        write_tokens(made.tokens)
+    return made
 
 
 def test_every_cell_spends_its_budget() -> None:
@@ -63,23 +63,24 @@ def test_heads_grow_with_the_width_from_the_first() -> None:
 
 
 def test_a_finished_cell_is_read_back_and_not_run_again(tmp_path: Path) -> None:
-    where, cell = place(tmp_path), sweep.plan(PARAMS)[-1]
-    result = sweep.run_cell(cell, where)
+    made, cell = study(tmp_path), sweep.plan(PARAMS)[-1]
+    result = made.result(cell)
     assert result["size"] == cell.size
     assert result["flops"] == cell.flops
     assert 0.0 <= result["minimal_pairs"] <= 1.0
     assert result["few_shot_examples"] in (0.0, 1.0)
-    write_json(where.folder(cell) / "result.json", result | {"loss": 7.0})
-    assert sweep.run_cell(cell, where)["loss"] == 7.0
+    write_json(made.folder(cell) / "result.json", result | {"loss": 7.0})
+    assert made.result(cell)["loss"] == 7.0
 
 
 def test_a_cell_of_a_masked_sweep_is_about_hidden_tokens(tmp_path: Path) -> None:
-    where, params = place(tmp_path), PARAMS.model_copy(update={"objective": "masked"})
+    params = PARAMS.model_copy(update={"objective": "masked"})
+    made = study(tmp_path, params)
     cell = sweep.plan(params)[-1]
     assert cell.flops_per_token > sweep.cell(PARAMS, cell.width, cell.budget, 1).flops_per_token  # sees both sides
-    result = sweep.run_cell(cell, where)
-    assert export.load(where.folder(cell) / "model")[0].shape.causal is False
-    metrics = read_json(where.folder(cell) / "reports" / "metrics.json")
+    result = made.result(cell)
+    assert export.load(made.folder(cell) / "model")[0].shape.causal is False
+    metrics = read_json(made.folder(cell) / "reports" / "metrics.json")
     assert result["loss"] == pytest.approx(metrics["heldout"]["bits_per_hidden_byte"], rel=1e-5)
     assert 0.0 <= result["restored"] <= 1.0
     assert result["minimal_pairs"] is result["few_shot_margin"] is None
@@ -89,9 +90,8 @@ PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from tests.components.studies.scaling.test_sweep import long_cell, place
-from components.studies.scaling import sweep as scaling
-scaling.run_cell(long_cell(), place(Path(sys.argv[2])))
+from tests.components.studies.scaling.test_sweep import long_cell, study
+study(Path(sys.argv[2])).result(long_cell())
 """
 
 
@@ -101,39 +101,39 @@ def long_cell() -> Cell:
 
 @pytest.mark.long
 def test_a_killed_cell_goes_on_and_ends_with_the_same_loss(tmp_path: Path) -> None:
-    straight = sweep.run_cell(long_cell(), place(tmp_path / "straight"))
+    straight = study(tmp_path / "straight").result(long_cell())
     killed, here = tmp_path / "killed", Path(__file__).parent
     environment = os.environ | {"PYTHONPATH": str(here.parents[3])}
     process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(here), str(killed)], env=environment)
-    work = killed / "cells" / long_cell().name / "work"
+    work = killed / "points" / long_cell().name / "work"
     while process.poll() is None and not [path for path in work.glob("step-*") if path.name != "step-000000"]:
         time.sleep(0.02)
     process.kill()
     process.wait()
     assert not (work.parent / "result.json").exists(), "it was killed too late to test anything"
-    resumed = sweep.run_cell(long_cell(), place(killed))
+    resumed = study(killed).result(long_cell())
     assert {**resumed, "seconds": 0, "cpu_s": 0} == {**straight, "seconds": 0, "cpu_s": 0}
 
 
 def test_a_cell_that_the_projects_budget_stopped_goes_on_under_a_larger_one(tmp_path: Path) -> None:
     """Spent before, it does not begin; reached between steps, it stops there, and ends like one never stopped."""
     cell, ledger = sweep.plan(PARAMS)[-1], tmp_path / "ledger"
-    straight = sweep.run_cell(cell, place(tmp_path / "straight"))
+    straight = study(tmp_path / "straight").result(cell)
 
-    def limited(project: ProjectBudget) -> SweepFolders:
-        runtime = Runtime(budget=Budget(project=project), meter_interval_s=0.2)
-        return replace(place(tmp_path / "stopped"), ledger=ledger, run="sweep", runtime=runtime)
+    def limited(project: ProjectBudget) -> ScalingStudy:
+        runtime, made = Runtime(budget=Budget(project=project), meter_interval_s=0.2), study(tmp_path / "stopped")
+        return replace(made, place=replace(made.place, ledger=ledger, run="sweep", runtime=runtime))
 
     with pytest.raises(Stopped, match=r"runtime\.budget\.project"):
-        sweep.run_cell(cell, limited(ProjectBudget(hours=1e-9)))
-    assert not (tmp_path / "stopped/cells" / cell.name / "work").exists()
+        limited(ProjectBudget(hours=1e-9)).result(cell)
+    assert not (tmp_path / "stopped/points" / cell.name / "work").exists()
     after = [True, True, False]
     with pytest.MonkeyPatch.context() as patch:  # no clock in a test: the guard lets the start and a step pass
         patch.setattr("components.carbon.planning.budget.budget_check", lambda *_: lambda: after.pop(0) or stop_now())
         with pytest.raises(Stopped):
-            sweep.run_cell(cell, limited(ProjectBudget(hours=1.0)))
-    assert not sweep.done(limited(ProjectBudget()), cell)
-    resumed = sweep.run_cell(cell, limited(ProjectBudget(hours=10.0)))
+            limited(ProjectBudget(hours=1.0)).result(cell)
+    assert not limited(ProjectBudget()).finished(cell)
+    resumed = limited(ProjectBudget(hours=10.0)).result(cell)
     assert {name for name in resumed if resumed[name] != straight[name]} <= {"seconds", "cpu_s", "joules"}
     assert [span.outcome for span in read(ledger)] == ["BudgetReached", "BudgetReached", "Completed"]
 
@@ -164,7 +164,8 @@ def test_predictions_are_right_where_the_law_holds_and_the_report_says_how_right
     cells = sweep.check_cells(params, expected[0]["width"], expected[0]["budget"])
     assert [cell.seed for cell in cells] == [1, 2]
     results = fits.results + made_up(cells, law)
-    text = report.write(fits, expected, results, tmp_path)
+    report.write(fits, expected, results, tmp_path)
+    text = (tmp_path / "report.md").read_text()
     assert f"{objective} runs; loss in bits per byte of {'hidden' if objective == 'masked' else 'held-out'}" in text
     found = read_json(tmp_path / "scaling.json")
     assert found["goals"]["scaling_error_2x"] < 1e-3
