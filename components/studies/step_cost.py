@@ -5,13 +5,11 @@ same. The process is metered as stage `calibrate`, so its energy is in the ledge
 (`components.carbon.planning.step_cost_table.Rates`).
 """
 
-import contextlib
 import json
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -105,11 +103,14 @@ def calibrate(
     clock = StepClock(meter, limit or Progress())
     with tempfile.TemporaryDirectory(prefix="greenhouse-calibrate-") as work:
         started_s = time.perf_counter()
-        with enough():
+        try:
             loop.train(
                 model, lambda number: batch_of(objective, params, vocab_size, number), language_model_loss, settings,
                 Path(work), clock, numerics=numerics, write_model=write_bare,
             )  # fmt: skip
+        except Stopped as stop:
+            if stop.name != CALIBRATED:
+                raise
         checkpoint_s = time.perf_counter() - clock.ends_s[-1]  # the loop saves before it stops
     model.eval()
     window_s = seconds_per_window(model, objective, params, numerics, vocab_size)
@@ -129,16 +130,6 @@ def calibrate(
         flops_per_token=shape.flops_per_token,
         took_s=time.perf_counter() - began_s,
     )
-
-
-@contextlib.contextmanager
-def enough() -> Iterator[None]:
-    """Goes on after the stop of a finished calibration; any other stop is one."""
-    try:
-        yield
-    except Stopped as stop:
-        if stop.name != CALIBRATED:
-            raise
 
 
 def waited_s() -> float:

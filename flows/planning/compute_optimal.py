@@ -4,7 +4,7 @@ Needs the law that `greenhouse study scaling` fitted. It was fitted with a small
 what it says of other sizes is as good as its checks (reports/scaling/report.md).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from components.core.files import read_json
 from components.model.shape import derive_shape
 from components.params import Params, Scaling
 from components.studies.scaling import sweep
-from components.studies.scaling.compute_optimal import Fitted, Price, cheapest, frontier, plot, served_flops
-from components.studies.scaling.law import BudgetPlan, Candidate, Law, best, fit, resampled
+from components.studies.scaling.compute_optimal import Price, cheapest, frontier, plot, served_flops
+from components.studies.scaling.fits import Fits
+from components.studies.scaling.law import BudgetPlan, Candidate, best
 from flows.system import paths
 
 REPORTS = paths.ROOT / "reports" / "scaling"
@@ -41,22 +42,22 @@ def advice(
     """
     if min(flops, served) < 0:
         raise UserError("--flops and --served are numbers of operations and of tokens; they cannot be negative")
-    fitted, swept = read_law(reports / "scaling.json")
+    fits = read_law(reports / "scaling.json")
     price = Price(rate, Outlook(resolve(params.runtime.grid, paths.ROOT)), now)
-    table = _Table(fitted, price, served)
-    own, candidates = present(params, fitted.law, swept.vocab_size), sweep.candidates(swept)
+    table = _Table(fits, price, served)
+    own, candidates = present(params, fits), sweep.candidates(fits.params)
     plot(
-        frontier(fitted.law, own.flops, candidates), (own.flops, own.loss), lambda spent: price.grams(spent).mid,
-        fitted, reports / "loss_per_gram.png",
+        frontier(fits.law, own.flops, candidates), (own.flops, own.loss), lambda spent: price.grams(spent).mid,
+        fits, reports / "loss_per_gram.png",
     )  # fmt: skip
     lines = [
         table.line("params.yaml", own),
-        table.line("best for the same compute", best(fitted.law, own.flops, candidates)),
+        table.line("best for the same compute", best(fits.law, own.flops, candidates)),
     ]
     for name, budget in budgets(params, price, reader.read(paths.LEDGER), flops).items():
-        plan = best(fitted.law, budget, candidates) if budget > 0 else None
+        plan = best(fits.law, budget, candidates) if budget > 0 else None
         lines.append(table.line(f"best for {name}", plan) if plan else f"{name}: nothing is left")
-    if same := cheapest(fitted.law, own.loss, served, candidates):
+    if same := cheapest(fits.law, own.loss, served, candidates):
         share = (same.flops + served_flops(same, served)) / (own.flops + served_flops(own, served))
         serving = f" of training and serving {served:.3g} tokens" if served else ""
         lines += [table.line("the same loss", same), f"the same loss at {share:.0%} of the carbon{serving}"]
@@ -65,8 +66,8 @@ def advice(
     return "\n".join([*lines, f"plot: {reports / 'loss_per_gram.png'}"])
 
 
-def read_law(path: Path) -> tuple[Fitted, Scaling]:
-    """The law of a finished sweep, with resamples of its runs, and its settings (older sweeps wrote down none).
+def read_law(path: Path) -> Fits:
+    """The law of a finished sweep, fitted to its runs again.
 
     Raises:
         UserError: there is none.
@@ -74,22 +75,16 @@ def read_law(path: Path) -> tuple[Fitted, Scaling]:
     if not path.exists():
         raise UserError(f"{path} is not there; run `greenhouse study scaling` first, it fits the law")
     summary = read_json(path)
-    settings = Scaling.model_validate(summary.get("settings", {}))
-    found = summary["fits"]["law"]
-    points = [sweep.point(cell) for cell in summary["cells"] if cell["purpose"] == "fit"]
-    law = fit(
-        points, [Law(**{one.name: found[one.name] for one in fields(Law) if one.name in found})]
-    )  # older ones: no power
-    return Fitted(law, resampled(points, law, settings.bootstrap, seed=1)), settings
+    return Fits.of(Scaling.model_validate(summary["settings"]), summary["cells"])
 
 
-def present(params: Params, law: Law, vocab_size: int) -> BudgetPlan:
+def present(params: Params, fits: Fits) -> BudgetPlan:
     """What params.yaml trains, with the vocabulary that the law knows."""
     own = params.pretrain.causal
-    shape = derive_shape(own.model, vocab_size, own.context, True)
+    shape = derive_shape(own.model, fits.params.vocab_size, own.context, True)
     tokens, size = float(own.steps * own.batch * own.context), sweep.size_of(shape)
     candidate = Candidate("", size, shape.flops_per_token)
-    return BudgetPlan(candidate, tokens * shape.flops_per_token, tokens, law.loss(size, tokens))
+    return BudgetPlan(candidate, tokens * shape.flops_per_token, tokens, fits.law.loss(size, tokens))
 
 
 def budgets(params: Params, price: Price, books: reader.Ledger, flops: float = 0.0) -> dict[str, float]:
@@ -98,11 +93,12 @@ def budgets(params: Params, price: Price, books: reader.Ledger, flops: float = 0
     run, project = remaining_to_begin(params.runtime.budget, books, price.outlook.intensity)
     by_limit = {f"{flops:.3g} FLOP": flops} if flops else {}
     for whose, part in (("", run), (" left of the project's budget", project)):
-        by_limit |= (
-            {f"{part.hours:.3g} h{whose}": part.hours * 3600 / price.seconds(1.0)} if part.hours < NO_LIMIT else {}
-        )
-        by_limit |= {f"{part.kwh:.3g} kWh{whose}": part.kwh / price.kwh(1.0)} if part.kwh < NO_LIMIT else {}
-        by_limit |= {f"{part.grams:.3g} g{whose}": price.flops_for(part.grams)} if part.grams < NO_LIMIT else {}
+        if part.hours < NO_LIMIT:
+            by_limit[f"{part.hours:.3g} h{whose}"] = part.hours * 3600 / price.seconds(1.0)
+        if part.kwh < NO_LIMIT:
+            by_limit[f"{part.kwh:.3g} kWh{whose}"] = part.kwh / price.kwh(1.0)
+        if part.grams < NO_LIMIT:
+            by_limit[f"{part.grams:.3g} g{whose}"] = price.flops_for(part.grams)
     return by_limit
 
 
@@ -110,12 +106,12 @@ def budgets(params: Params, price: Price, books: reader.Ledger, flops: float = 0
 class _Table:
     """How plans are told: what each takes to train, and to serve if it will be."""
 
-    fitted: Fitted
+    fits: Fits
     price: Price
     served: float
 
     def line(self, name: str, plan: BudgetPlan) -> str:
-        low, mid, high = self.fitted.loss(plan.candidate.size, plan.tokens)
+        low, mid, high = self.fits.loss(plan.candidate.size, plan.tokens)
         width = f", width {plan.candidate.label}" if plan.candidate.label else ""
         served = f", serving {self._cost(served_flops(plan, self.served))}" if self.served else ""
         return (

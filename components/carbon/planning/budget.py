@@ -147,8 +147,8 @@ class BudgetLimits:
         key = "runtime.budget" if self.whose == "run" else "runtime.budget.project"
         return (
             f"{key}: {used:.3g} of {limit:.3g} {unit} are used and the next step needs {step:.2g}; "
-            f"all is saved, raise the budget where it was set (params.yaml, the form or --set) and run again to go on "
-            "from here"
+            "all is saved, raise the budget where it was set (params.yaml, the form or KEY=VALUE) and run again to go "
+            "on from here"
         )
 
 

@@ -127,64 +127,56 @@ def forecast(
     runs = completed(ledger, stage)
     same = same_inputs(runs, fingerprint)
     alike = [run for run in runs if settings and run.span.labels.get("settings") == settings]
-    chosen, what = (
-        (same, "the same inputs")
-        if len(same) >= 2
-        else (alike, "the same settings, other inputs too")
-        if alike
-        else (
-            [run for run in runs if run.tokens],
-            "the stage, other inputs too, in proportion to the tokens trained on",
-        )
-        if tokens
-        else (runs, "the stage, other inputs too")
-    )
-    basis = f"{len(chosen)} run{'s' * (len(chosen) > 1)} of {what}"
-    chosen = chosen[-RECENT:]
+    if len(same) >= 2:
+        chosen, what = same, "the same inputs"
+    elif alike:
+        chosen, what = alike, "the same settings, other inputs too"
+    elif tokens:
+        chosen = [run for run in runs if run.tokens]
+        what = "the stage, other inputs too, in proportion to the tokens trained on"
+    else:
+        chosen, what = runs, "the stage, other inputs too"
     if not chosen:
         return None
-    seconds, kwh = zip(*(run.with_tokens(ledger, tokens) for run in chosen), strict=True)
-    training_s = statistics.fmean(run.training_s(ledger, tokens) for run in chosen) if tokens else 0.0
+    basis = f"{len(chosen)} {'run' if len(chosen) == 1 else 'runs'} of {what}"
+    chosen = chosen[-RECENT:]
+    seconds, kwh = zip(*(run.with_tokens(tokens) for run in chosen), strict=True)
+    training_s = statistics.fmean(run.training_s(tokens) for run in chosen) if tokens else 0.0
     return StageForecast(stage, interval(seconds), interval(kwh), basis, training_s=training_s)
 
 
 @dataclass(frozen=True)
 class PastRun:
-    """A whole run of a stage: the span that completed it, having resumed none."""
+    """A whole run of a stage: the span that completed it, having resumed none, in its ledger."""
 
     span: Span
+    ledger: Ledger
 
-    def kwh(self, ledger: Ledger) -> float:
+    @property
+    def kwh(self) -> float:
         """Mid, of all that ran inside."""
-        return ledger.inside(self.span).energy.mid_kwh
+        return self.ledger.inside(self.span).energy.mid_kwh
 
     @property
     def tokens(self) -> int:
         """What its training read, by its label; 0 if it has none."""
         return int(self.span.labels.get(TOKENS, 0))
 
-    def training(self, ledger: Ledger) -> Spans:
-        """Its trainings, without the trees below them."""
-        return Spans([span for span in ledger.inside(self.span) if span.labels.get("phase") == TRAINING])
+    @property
+    def trainings(self) -> list[Span]:
+        """Its trainings, the first one first: those after it are for comparison."""
+        spans = [span for span in self.ledger.inside(self.span) if span.labels.get("phase") == TRAINING]
+        return sorted(spans, key=lambda span: span.start)
 
-    def training_s(self, ledger: Ledger, tokens: int) -> float:
-        """Seconds of its first training had it read so many tokens; as they were if it is not known how many it read.
+    def training_s(self, tokens: int) -> float:
+        """Seconds of its own training had it read so many tokens; as they were if it is not known how many it read."""
+        return sum(span.seconds for span in self.trainings[:1]) * (tokens / self.tokens if self.tokens else 1.0)
 
-        The trainings after it are for comparison.
-        """
-        first = min(self.training(ledger), key=lambda span: span.start, default=None)
-        return first.seconds * (tokens / self.tokens if self.tokens else 1.0) if first else 0.0
-
-    def with_tokens(self, ledger: Ledger, tokens: int) -> tuple[float, float]:
+    def with_tokens(self, tokens: int) -> tuple[float, float]:
         """Seconds and kWh (mid) had its training read so many tokens; as they were if either is 0."""
-        seconds, kwh = self.span.seconds, self.kwh(ledger)
-        if not (tokens and self.tokens):
-            return seconds, kwh
-        more, training = tokens / self.tokens - 1, self.training(ledger)
-        return (
-            seconds + more * sum(span.seconds for span in training),
-            kwh + more * sum(ledger.inside(span).energy.mid_kwh for span in training),
-        )
+        more = tokens / self.tokens - 1 if tokens and self.tokens else 0.0
+        kwh = sum(self.ledger.inside(span).energy.mid_kwh for span in self.trainings)
+        return self.span.seconds + more * sum(span.seconds for span in self.trainings), self.kwh + more * kwh
 
 
 ORCHESTRATION_NAME = "Prefect, DVC, MLflow"
@@ -218,7 +210,7 @@ def same_inputs(runs: list[PastRun], fingerprint: str) -> list[PastRun]:
     return [run for run in runs if fingerprint and run.span.labels.get("fingerprint") == fingerprint]
 
 
-def completed(ledger: Spans, stage: str) -> list[PastRun]:
+def completed(ledger: Ledger, stage: str) -> list[PastRun]:
     """Whole runs of a stage, oldest first. One that resumed a run that ended early is half a run: left out."""
     runs: list[PastRun] = []
     disturbed: set[str] = set()
@@ -228,7 +220,7 @@ def completed(ledger: Spans, stage: str) -> list[PastRun]:
             continue
         if span.outcome == "Completed":
             if key not in disturbed:
-                runs.append(PastRun(span))
+                runs.append(PastRun(span, ledger))
             disturbed.discard(key)
         else:
             disturbed.add(key)
@@ -271,7 +263,7 @@ def checked(ledger: Ledger) -> list[Checked]:
     results = []
     for line in ledger.forecasts:
         run = runs.get(line["span"])
-        if run and run.span.seconds and (kwh := run.kwh(ledger)):
+        if run and run.span.seconds and (kwh := run.kwh):
             span, ended = run.span, run.span.end.isoformat(timespec="seconds")
             results.append(Checked(from_line(line), span.seconds, kwh, span.labels.get("run", ""), ended))
     return results

@@ -4,7 +4,9 @@ The steps are run by components/studies/step_cost.py, in a process of its own th
 figures belong to a shape, a batch, numerics and a machine, and are kept under a fingerprint of these.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from components.carbon.metering.counters import this_host
@@ -75,11 +77,8 @@ class Rates:
 
     def steps_in(self, params: "Pretrain", seconds: float) -> int:
         """The most steps of which a whole run fits in so many seconds; 0 if not one does."""
-        low, high = 0, max(1, int(seconds / self.step_s))
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self.seconds(params, middle) <= seconds else (low, middle - 1)
-        return low
+        counts = range(1, max(1, int(seconds / self.step_s)) + 1)
+        return bisect_right(counts, seconds, key=partial(self.seconds, params))
 
 
 def key(objective: str, params: "Pretrain", numerics: "Numerics", vocab_size: int, beside: bool) -> str:

@@ -18,25 +18,13 @@ from components.carbon.planning.grid_schedule import Outlook
 from components.carbon.planning.step_cost_table import Rates
 from components.carbon.spans import Bounds
 from components.reporting.figures import figure, save
-from components.studies.scaling.law import BudgetPlan, Candidate, Law, best, interval
+from components.studies.scaling.fits import Fits
+from components.studies.scaling.law import BudgetPlan, Candidate, Law, best
 
 FORWARD = 1 / 3
 """Share of the forward pass in a training step: forward and backward are one and two parts (Kaplan et al. 2020)."""
 HALVINGS = 60
 SPAN, POINTS = 30.0, 25
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A law, and the laws of bootstrap samples of the runs it was fitted to: what other luck would have said."""
-
-    law: Law
-    laws: Sequence[Law]
-
-    def loss(self, size: float, tokens: float) -> tuple[float, float, float]:
-        """Expected loss with the ends of its 95 % interval: low, mid, high."""
-        low, high = interval([law.loss(size, tokens) for law in self.laws])
-        return low, self.law.loss(size, tokens), high
 
 
 @dataclass(frozen=True)
@@ -102,7 +90,7 @@ def frontier(law: Law, flops: float, candidates: Sequence[Candidate]) -> list[Bu
 
 
 def plot(
-    plans: Sequence[BudgetPlan], here: tuple[float, float], grams: Callable[[float], float], fitted: Fitted, path: Path
+    plans: Sequence[BudgetPlan], here: tuple[float, float], grams: Callable[[float], float], fits: Fits, path: Path
 ) -> None:
     """Expected loss against grams: the frontier with its interval, and where params.yaml stands (`here`: FLOPs, loss).
 
@@ -111,7 +99,7 @@ def plot(
     """
     drawing, [axes] = figure(7, 4)
     spent = [grams(plan.flops) for plan in plans]
-    low, mid, high = zip(*(fitted.loss(plan.candidate.size, plan.tokens) for plan in plans), strict=True)
+    low, mid, high = zip(*(fits.loss(plan.candidate.size, plan.tokens) for plan in plans), strict=True)
     axes.plot(spent, mid, label="best size and tokens")
     axes.fill_between(spent, low, high, alpha=0.2, linewidth=0, label="95 %, bootstrap of the runs behind the law")
     axes.plot(grams(here[0]), here[1], "o", color="black", label="params.yaml")

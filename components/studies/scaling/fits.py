@@ -46,7 +46,13 @@ class Fits:
     def interval(self, value: Callable[[Law], float], noise: float = 0.0) -> tuple[float, float]:
         """95% bootstrap interval of something a law says, plus normal noise of that standard deviation."""
         draws = np.random.default_rng(2).normal(0.0, noise, len(self.laws))
-        return scaling_law.interval([value(law) + draw for law, draw in zip(self.laws, draws, strict=True)])
+        low, high = np.quantile([value(law) for law in self.laws] + draws, [0.025, 0.975])
+        return float(low), float(high)
+
+    def loss(self, size: float, tokens: float) -> tuple[float, float, float]:
+        """Expected loss with the ends of its 95% interval, seed noise left out: low, mid, high."""
+        low, high = self.interval(lambda law: law.loss(size, tokens))
+        return low, self.law.loss(size, tokens), high
 
     def prediction(self, size: float, tokens: float) -> dict[str, float]:
         """Expected loss of a run, and the 95% interval of the mean of `params.seeds` of them, seed noise included."""

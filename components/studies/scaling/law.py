@@ -174,12 +174,6 @@ def resampled(points: Sequence[Point], law: Law, times: int, seed: int) -> list[
     return laws
 
 
-def interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """The middle `confidence` of the values."""
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
-
-
 # -- equal compute -----------------------------------------------------------------------------------------------------
 
 

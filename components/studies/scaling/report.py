@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.files import rounded, write_json, write_text
-from components.reporting.tables import markdown_table
+from components.reporting.tables import Page, markdown_table
 from components.studies.scaling import plots, sweep
 from components.studies.scaling.fits import Fits
 
@@ -74,33 +74,27 @@ def _markdown(fits: Fits, checks: Sequence[dict[str, Any]]) -> str:
     low, high = fits.interval(lambda law: law.optimum_exponent)
     floor, power = fits.interval(lambda law: law.floor), fits.interval(lambda law: law.power)
     exponent = f"{fits.exponent:.2f}" if fits.exponent is not None else f"none: {fits.reason}"
-    lines = [
-        "# Scaling",
-        "",
+    page = Page("Scaling", None)
+    page.say(
         f"{len(fits.results)} {fits.params.objective} runs; loss in bits per byte of {text}; equal runs with other "
         f"seeds differ by {fits.seed_spread:.4f} (standard deviation).",
-        "",
         f"    L(N, D) = {law.floor:.3f} + (({law.size_scale:.4g} / N^{law.size_exponent:.3f})^{law.power:.2f} "
         f"+ ({law.token_scale:.4g} / D^{law.token_exponent:.3f})^{law.power:.2f})^(1/{law.power:.2f})",
-        "",
         f"- 95% of the floor: {floor[0]:.2f} to {floor[1]:.2f}; of the power: {power[0]:.2f} to {power[1]:.2f} (at 1 "
-        "the law is a sum; the larger, the more the loss is what the scarcer of size and data permits)",
+        "the law is a sum; the larger, the more the loss is what the scarcer of size and data permits)\n"
         f"- by this law the best size grows as compute to the power {law.optimum_exponent:.2f} "
-        f"(95%: {low:.2f} to {high:.2f})",
+        f"(95%: {low:.2f} to {high:.2f})\n"
         f"- by the parabolas: {exponent}",
-        "",
         markdown_table(CHECK_COLUMNS, map(_check_cells, checks), "l" * len(CHECK_COLUMNS)),
-        "",
         "The interval of a prediction is for the mean of its runs and covers the uncertainty of its fit and of "
         "seeds. Sizes for other budgets: `greenhouse plan --best`.",
-    ]
+    )
     if fits.params.seeds < ENOUGH_SEEDS:
-        lines += [
-            "",
+        page.say(
             f"Standard errors are of {fits.params.seeds} runs each, of which they may be several times too small; "
-            f"set `seeds` of the sweep to {ENOUGH_SEEDS} or more for errors to rely on.",
-        ]
-    return "\n".join(lines) + "\n"
+            f"set `seeds` of the sweep to {ENOUGH_SEEDS} or more for errors to rely on."
+        )
+    return page.markdown
 
 
 ENOUGH_SEEDS = 3

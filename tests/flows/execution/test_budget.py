@@ -80,7 +80,7 @@ def test_a_spent_budget_stops_and_a_raised_one_goes_on(
     with migrated_clone.prefect():
         output = migrated_clone.run("greenhouse", "run", expect=75)
         assert "pipeline: BudgetReached after" in output
-        assert "raise the budget where it was set (params.yaml, the form or --set) and run again" in output
+        assert "raise the budget where it was set (params.yaml, the form or KEY=VALUE) and run again" in output
         states = {state for (state,) in migrated_clone.prefect_rows("select state_name from flow_run")}
         assert states & {"BudgetReached", "Failed", "Crashed", "AwaitingRetry"} == {"BudgetReached"}
         done = set(migrated_clone.outputs()) if (migrated_clone.root / "dvc.lock").exists() else set()

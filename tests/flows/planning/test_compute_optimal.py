@@ -12,12 +12,12 @@ from components.carbon.ledger import reader
 from components.carbon.ledger.reader import Ledger
 from components.carbon.planning.grid_schedule import Outlook
 from components.core.errors import UserError
-from components.core.files import read_json, write_json
+from components.core.files import write_json
 from components.params import Budget, Grid, Params, ProjectBudget, Runtime, Scaling
 from components.studies.scaling import sweep
 from components.studies.scaling.compute_optimal import Price
 from components.studies.scaling.fits import Fits
-from flows.planning.compute_optimal import advice, budgets, read_law
+from flows.planning.compute_optimal import advice, budgets
 from tests.components.carbon.planning.test_forecast import span
 from tests.components.carbon.planning.test_step_cost_table import RATES
 from tests.components.studies.scaling.test_compute_optimal import LAW
@@ -57,14 +57,6 @@ def books(monkeypatch: pytest.MonkeyPatch) -> Ledger:
 def test_without_a_law_it_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="greenhouse study scaling"):
         advice(params(), RATES, NOW, reports=tmp_path)
-
-
-def test_a_sweep_made_before_the_law_had_a_power_is_fitted_again(swept: Path, tmp_path: Path) -> None:
-    facts = read_json(swept / "scaling.json")
-    del facts["fits"]["law"]["power"]
-    write_json(tmp_path / "scaling.json", facts)
-    law, again = (read_law(folder / "scaling.json")[0].law for folder in (swept, tmp_path))
-    assert again.loss(2e5, 3e6) == pytest.approx(law.loss(2e5, 3e6), rel=0.01)
 
 
 def test_the_same_loss_for_less_and_the_best_for_each_budget(swept: Path) -> None:

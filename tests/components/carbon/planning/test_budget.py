@@ -148,7 +148,7 @@ def test_the_projects_budget_has_what_every_run_used(tmp_path: Path) -> None:
         tight = Limits(project=ProjectBudget(kwh=used))
         with pytest.raises(Stopped, match=r"runtime\.budget\.project") as stop:
             budget_check(Runtime(budget=tight), meter, tmp_path, "today")()
-        assert "raise the budget where it was set (params.yaml, the form or --set)" in str(stop.value)
+        assert "raise the budget where it was set (params.yaml, the form or KEY=VALUE)" in str(stop.value)
         budget_check(Runtime(budget=Limits(kwh=used * 100)), meter, tmp_path, "today")()
         budget_check(Runtime(budget=Limits(project=ProjectBudget(kwh=used * 100))), meter, tmp_path, "today")()
 

@@ -11,19 +11,21 @@ from hypothesis import strategies as st
 from components.carbon.footprint.intensity import Intensity
 from components.carbon.planning.grid_schedule import Outlook
 from components.carbon.spans import Bounds
+from components.params import Scaling
 from components.studies.scaling.compute_optimal import (
-    Fitted,
     Price,
     cheapest,
     frontier,
     plot,
     served_flops,
 )
-from components.studies.scaling.law import BudgetPlan, Candidate, Law, best
+from components.studies.scaling.fits import Fits
+from components.studies.scaling.law import BudgetPlan, Candidate, Law, PowerLaw, best
 from tests.components.carbon.planning.test_step_cost_table import RATES
 
 LAW = Law(floor=1.5, size_scale=40.0, size_exponent=0.35, token_scale=120.0, token_exponent=0.3, power=1.5)
 LAWS = [replace(LAW, floor=1.5 + number / 100) for number in range(-20, 21)]
+FITS = Fits(Scaling(), [], LAW, LAWS, [], PowerLaw(1.5, 1.0, 0.1), None, "")
 CANDIDATES = [Candidate(str(width), 30.0 * width**2, 200.0 * width**2) for width in range(64, 2049, 64)]
 NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 FLOPS_PER_S = RATES.tokens_per_s * RATES.flops_per_token
@@ -100,11 +102,11 @@ def test_the_frontier_falls_with_every_gram(tmp_path: Path) -> None:
     assert plans[-1].flops == pytest.approx(3e14)
     losses = [plan.loss for plan in plans]
     assert losses == sorted(losses, reverse=True)
-    plot(plans, (1e13, 4.0), lambda flops: flops * 1e-13, Fitted(LAW, LAWS), tmp_path / "plot.png")
+    plot(plans, (1e13, 4.0), lambda flops: flops * 1e-13, FITS, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 5000
 
 
 def test_the_expected_loss_has_the_interval_of_the_resampled_laws() -> None:
-    low, mid, high = Fitted(LAW, LAWS).loss(1e6, 1e8)
+    low, mid, high = FITS.loss(1e6, 1e8)
     assert mid == LAW.loss(1e6, 1e8)
     assert (mid - low, high - mid) == (pytest.approx(0.19), pytest.approx(0.19))
