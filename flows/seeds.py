@@ -10,7 +10,7 @@ from components.core.errors import UserError
 from components.core.files import fingerprint, write_text
 from components.params import Params, Seeds
 from components.params.promote import RULES
-from components.reporting.tables import markdown_table
+from components.reporting.tables import Page, markdown_table
 from components.studies.promotion_gate import Evaluation
 from flows.execution.stage import Study, code_hashes
 from flows.system import paths
@@ -74,7 +74,8 @@ def _train(name: str, params: Params) -> None:
 
 def markdown(snapshots: list[Snapshot]) -> str:
     """The seed noise of every kind of model; the runs are recorded on the way."""
-    lines = ["# Noise of seeds", "", f"Runs: {', '.join(snapshot.name for snapshot in snapshots)}."]
+    page = Page("Noise of seeds", None)
+    page.say(f"Runs: {', '.join(snapshot.name for snapshot in snapshots)}.")
     last = snapshots[-1]
     for branch, stage in seed_runs.STAGES.items():
         if stage not in last.lock:
@@ -90,8 +91,8 @@ def markdown(snapshots: list[Snapshot]) -> str:
             for metric, row in values.items()
             if metric.count("/") < 2 or metric in guards
         ]
-        lines += ["", f"## {name}", "", markdown_table(("score", "mean", "sd over seeds", "runs"), rows, "lrrr")]
-    return "\n".join(lines) + "\n"
+        page.say(f"## {name}", markdown_table(("score", "mean", "sd over seeds", "runs"), rows, "lrrr"))
+    return page.markdown
 
 
 STUDY = Study("seeds", Seeds, "The noise of seeds", run_study)

@@ -62,12 +62,15 @@ def chart(path: Path, caption: str, height: float = 3.0, **labels: Any) -> "Iter
     save(drawing, path, caption)
 
 
-def legend(axes: "Axes") -> None:
-    """Legend of what has a label in `axes`, below its figure, where it covers nothing."""
-    handles, labels = axes.get_legend_handles_labels()
-    drawing = axes.get_figure(root=True)
-    if labels and drawing is not None:
-        drawing.legend(handles, labels, loc="outside lower left", ncols=3)
+def legend(*all_axes: "Axes") -> None:
+    """Legend of what has a label in axes of one figure, each once, below the figure, where it covers nothing."""
+    named: dict[str, Any] = {}
+    for axes in all_axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    drawing = all_axes[0].get_figure(root=True)
+    if named and drawing is not None:
+        drawing.legend(list(named.values()), list(named), loc="outside lower left", ncols=3)
 
 
 def bars(axes: "Axes", names: Sequence[str], series: Mapping[str, Sequence[float]], stacked: bool = True) -> np.ndarray:

@@ -9,7 +9,7 @@ from components.core.errors import UserError
 from components.params import layout
 from flows.planning import step_cost
 from flows.planning.inspect_text import UNSPACED, OwnText, look
-from flows.planning.steps import Change, in_proportion
+from flows.planning.steps import in_proportion
 from flows.system import params_file, paths
 from flows.system.disk import human
 from flows.system.params_file import difference
@@ -35,6 +35,8 @@ PRETRAIN_S = 75.0
 MOST_STEPS = 3
 """On a quick machine pretraining gets at most so many times the shipped steps: what follows takes its time too."""
 
+Change = tuple[Any, str]
+"""A new value, and the reason for it."""
 Measure = Callable[[schema.Params], dict[str, Rates]]
 """Tries some training steps: parameters -> branch -> what they take here (`rates.required`)."""
 
@@ -103,7 +105,8 @@ def sizes(megabytes: float, before: schema.Params, measure: Measure) -> dict[str
         limit = f"the time allows {in_time} on this machine" if in_time <= most else f"{most} are the most"
         # The mixture has generated texts beside the text, so a step has less of it than its tokens.
         why = f"about {steps / per_epoch * (1 - before.mix.curriculum.share):.2g} times through the text; {limit}"
-        changes |= in_proportion(f"pretrain.{branch}", shipped, steps, why)
+        for key, value in in_proportion(shipped, steps).items():
+            changes[f"pretrain.{branch}.{key}"] = value, why if key == "steps" else "in proportion"
     few = 8 if megabytes >= 2 else 3 if megabytes >= 0.3 else 1
     changes["mix.canaries.per_count"] = (min(few, before.mix.canaries.per_count), "so that canaries stay a small share")
     mentions = before.bias.min_mentions

@@ -28,7 +28,7 @@ from components.core.errors import UserError
 from components.params import Params
 from flows.planning import step_cost
 from flows.planning.stage_forecast import expected
-from flows.planning.steps import Change, in_proportion
+from flows.planning.steps import in_proportion
 from flows.system import dvc, params_file, paths
 
 MOST = 1000.0
@@ -57,19 +57,16 @@ def fit_to_budget(params: Params) -> str:
 
     steps = fitted(params, budget_left, needs)
     unknown = [stage for stage, forecast in others.items() if forecast is None]
-    changes: dict[str, Change] = {}
-    for branch, number in steps.items():
+    changes, lines = dict[str, int](), list[str]()
+    for branch, count in steps.items():
         section = getattr(params.pretrain, branch)
-        changes |= in_proportion(f"pretrain.{branch}", section, number, "fits the budget")
+        changes |= {f"pretrain.{branch}.{key}": value for key, value in in_proportion(section, count).items()}
+        lines.append(f"pretrain.{branch}: {count:,} steps, {count * section.batch * section.context:,} tokens")
     path = paths.ROOT / "params.yaml"
     text = path.read_text()
     files = schema.read(path, text)
-    wanted = params_file.changed(files.params(), {key: value for key, (value, _) in changes.items()}, "params.yaml")
-    new = params_file.rewritten(files, text, wanted)
+    new = params_file.rewritten(files, text, params_file.changed(files.params(), changes, "params.yaml"))
     back = params_file.replace(path, new)
-    lines = [
-        f"pretrain.{name}: {count:,} steps, {_tokens(params, name, count):,} tokens" for name, count in steps.items()
-    ]
     lines += [f"not counted, with no run here to go by: {', '.join(unknown)}"] if unknown else []
     return "\n".join([*lines, "", *params_file.difference(text, new), back])
 
@@ -131,19 +128,10 @@ def needed(
     trained: list[StageForecast] = []
     for branch, number in steps.items():
         section = getattr(params.pretrain, branch)
-        changed = section.model_copy(update=_plain(in_proportion("", section, number, "")))
+        changed = section.model_copy(update=in_proportion(section, number))
         own = rates[branch]
         trained.append(calibrated(books, f"pretrain@{branch}", own.seconds(changed), own.kwh(changed), ""))
     longest = max(trained, key=lambda forecast: forecast.seconds.high)
     timed = [longest] if params.runtime.parallel_stages > 1 else trained
     seconds = total([one.seconds for one in [*others, *timed]])
     return seconds.high, total([one.kwh for one in [*others, *trained]]).high
-
-
-def _plain(changes: dict[str, Change]) -> dict[str, int]:
-    return {key.removeprefix("."): value for key, (value, _) in changes.items()}
-
-
-def _tokens(params: Params, branch: str, steps: int) -> int:
-    section = getattr(params.pretrain, branch)
-    return steps * section.batch * section.context

@@ -162,9 +162,6 @@ def scores_another(snapshot: Snapshot, branch: str) -> bool:
     if facts is None or not own:
         return False
     models = read_json(cache.fetched(facts)).get("models", {})
-    if not models:  # older evaluations name none; of most models their stage names the folder it read
-        read = {dep["path"]: dep["md5"] for dep in snapshot.lock.get("evaluate", {}).get("deps", [])}
-        return SCORED_BY[branch] == EVALUATE and read.get(f"models/{model}", own) != own
     return cache.files(own).get("model.safetensors") != models.get(model)  # one it doesn't name came after it
 
 

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from components.carbon.metering.counters import cpu_model
 from components.core.errors import UserError
 from components.core.files import read_json, write_json
 from components.core.progress import Progress
@@ -38,6 +39,7 @@ from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.example_selection import CHARS_PER_TOKEN
 from components.stages.finetune.settings import settings_of
 from components.stages.finetune.task_selection import choose
+from components.studies.label_efficiency import curves, report
 from components.studies.trainings import RunPoints, TrainingStudy
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import Encoder
@@ -94,9 +96,6 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
 
     def carry_out(self, run: RunPoints, reports: Path) -> dict[str, float | None]:
         """Draw the labels, train and judge all points, and tell."""
-        from components.carbon.metering.counters import cpu_model
-        from components.studies.label_efficiency import curves, report
-
         task, results = self.draw(), run(points(self.params))
         heldout = self.passages(0)
         found = curves.summary(results, [passage.cluster for passage in heldout], self.before())
@@ -104,6 +103,7 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
             "task": task,
             "items": len(heldout),
             "seeds": self.params.seeds,
+            "epochs": EPOCHS,
             "replay_share": self.params.replay_share,
             "megabytes": {arm: peak_megabytes(arm, self) for arm in ARMS if arm != "replay"},
             "bases": list(self.bases),

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from components.core.files import rounded, write_json, write_text
-from components.reporting.figures import WIDTH, error_bars, figure, save
+from components.reporting.figures import WIDTH, error_bars, figure, legend, save
 from components.reporting.tables import Page, interval, number
-from components.studies.label_efficiency.points import EPOCHS
 
 TITLES = {
     "masked": "pretrained (masked)",
@@ -20,19 +19,17 @@ TITLES = {
 PANELS = (("masked", "scratch", "naive_bayes"), ("masked", "causal", "lora"))
 
 
-def write(found: Mapping[str, Any], facts: Mapping[str, Any], folder: Path) -> str:
-    """Write label_efficiency.json, report.md and the plots; returns the report's text.
+def write(found: Mapping[str, Any], facts: Mapping[str, Any], folder: Path) -> None:
+    """Write label_efficiency.json, report.md and the plots.
 
     Args:
         found: what `curves.summary` returned.
-        facts: task, seeds, held-out items, megabytes by arm, hashes of the base models, processor.
+        facts: task, seeds, epochs, held-out items, megabytes by arm, hashes of the base models, processor.
     """
     write_json(folder / "label_efficiency.json", rounded({**found, **facts}))
     _accuracy(found["curves"], facts, folder / "plots" / "accuracy.png")
     _price(found, facts, folder / "plots" / "price.png")
-    text = markdown(found, facts)
-    write_text(folder / "report.md", text)
-    return text
+    write_text(folder / "report.md", markdown(found, facts))
 
 
 def markdown(found: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
@@ -66,7 +63,7 @@ def markdown(found: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     caption = (
         "Joules of a training by number of labels (estimated as the ledger does), and the most that its tensors "
-        f"hold at once, in MB. Each label is seen {EPOCHS} times or more."
+        f"hold at once, in MB. Each label is seen {facts['epochs']} times or more."
     )
     page.show(f"arm {' '.join(map(str, sizes))} megabytes", rows, caption)
     return page.markdown
@@ -103,7 +100,7 @@ def _accuracy(curves: Mapping[str, Any], facts: Mapping[str, Any], path: Path) -
         _lines(one, curves, arms)
     axes[0].set(title="What pretraining is worth", ylabel="held-out accuracy")
     axes[1].set(title="Ways of tuning")
-    _legend(drawing, axes)
+    legend(*axes)
     caption = (
         f"Held-out accuracy by number of labels ({facts['task']['title']}): mean of {facts['seeds']} seeds, with 95% "
         "intervals over seeds and documents."
@@ -123,18 +120,9 @@ def _price(found: Mapping[str, Any], facts: Mapping[str, Any], path: Path) -> No
         right.plot([r["labels"] for r in rows], [r["joules"] for r in rows], "o-", label=TITLES[arm], color=colour)
     _label_axis(right, [row["labels"] for row in found["curves"][arms[0]]])
     right.set(title="Energy of a training", ylabel="joules")
-    _legend(drawing, [left, right])
+    legend(left, right)
     caption = (
         "Left: how much worse the causal model predicts held-out text after tuning, with and without replay of "
         "pretraining text; right: joules of one training."
     )
     save(drawing, path, caption)
-
-
-def _legend(drawing: Any, axes: Sequence[Any]) -> None:
-    """One legend of all axes, each name once."""
-    named: dict[str, Any] = {}
-    for one in axes:
-        for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
-            named.setdefault(label, handle)
-    drawing.legend(list(named.values()), list(named), loc="outside lower left", ncols=3)

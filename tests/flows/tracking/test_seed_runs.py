@@ -197,13 +197,3 @@ def test_an_evaluation_is_of_no_model_that_it_does_not_name(cache: Path) -> None
     weights = put(cache, json.dumps([{"relpath": "model.safetensors", "md5": "c" * 32}]).encode(), ".dir")
     later = {"finetune@prefer": {"outs": [{"path": "models/finetune/prefer", "md5": weights}]}}
     assert seed_runs.scores_another(Snapshot("x", "revision", one.lock | later), "prefer")
-
-
-def test_an_older_evaluation_that_names_no_models_is_of_the_folders_it_read(cache: Path) -> None:
-    details = json.dumps([{"relpath": "facts.json", "md5": put(cache, b"{}")}]).encode()
-    out = {"path": "reports/evaluate/details", "md5": put(cache, details, ".dir")}
-    model = {"path": "models/pretrain/causal", "md5": "1.dir"}
-    for read, another in (("1.dir", False), ("2.dir", True)):
-        evaluate = {"deps": [model | {"md5": read}], "outs": [out]}
-        lock = {"pretrain@causal": {"outs": [model]}, "evaluate": evaluate}
-        assert seed_runs.scores_another(Snapshot("x", "revision", lock), "causal") == another
