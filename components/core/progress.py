@@ -1,7 +1,12 @@
 """Progress of a running stage: `flows/tracking/progress.py` shows it in terminal, Prefect, MLflow and ledger."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+Item = TypeVar("Item")
+CHECK_EVERY = 200
+"""Items between two checks whether the run was stopped."""
 
 
 class Progress:
@@ -24,6 +29,13 @@ class Progress:
 
     def raise_if_stopped(self) -> None:
         """Raise `Stopped` if the run should end here; called between steps, when all is saved that resuming needs."""
+
+    def checked(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The items; raises `Stopped` between two of them."""
+        for number, item in enumerate(items):
+            if number % CHECK_EVERY == 0:
+                self.raise_if_stopped()
+            yield item
 
     def log(self, text: str) -> None:
         """A line for the log."""

@@ -40,13 +40,13 @@ def ingest_dry_run(params: Params) -> str:
     from components.stages.ingest.stage import dry_run as read_only
 
     work = paths.WORK / "ingest" / "dry-run"
-    sample = read_only(
+    sample, problem = read_only(
         root=paths.ROOT, params=params.ingest, work=work, workers=params.runtime.workers, progress=Progress()
     )
-    if sample.problem:
-        print(plain(sample.markdown))
-        raise UserError(sample.problem)
-    return sample.markdown
+    if problem:
+        print(plain(sample))
+        raise UserError(problem)
+    return sample
 
 
 def dedup(context: StageContext, branch: str) -> Report:

@@ -12,7 +12,6 @@ import math
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from components.core.errors import UserError
@@ -25,9 +24,6 @@ from components.stages.ingest.ingest_pass import IngestPass
 from components.stages.ingest.records import RecordStatus
 from components.stages.ingest.report import report_of, samples
 from components.stages.ingest.source_counts import SourceCounts
-
-CHECK_EVERY = 200
-"""Documents between two checks whether the run was stopped."""
 
 
 def ingest(
@@ -71,15 +67,6 @@ def ingest(
     return report
 
 
-@dataclass(frozen=True)
-class DryRun:
-    """Result of a dry run: counts per source, a report with sample documents in Markdown, and why a run would end."""
-
-    source_counts: dict[str, SourceCounts]
-    markdown: str
-    problem: str
-
-
 def dry_run(
     *,
     root: Path,
@@ -87,8 +74,11 @@ def dry_run(
     work: Path,
     workers: Workers = 1,
     progress: Progress = Progress(),  # noqa: B008 - it has no state
-) -> DryRun:
+) -> tuple[str, str]:
     """Read all sources and count; nothing is written but, in `work`, the list of too many bad records.
+
+    Returns:
+        A report with sample documents in Markdown, and why a run would end ("" if it would not).
 
     Raises:
         UserError: a source is missing, has drifted or is empty.
@@ -102,12 +92,12 @@ def dry_run(
         _clear(work)
     _plan_heldout(ingest_pass)
     report = report_of(ingest_pass.source_counts, ingest_pass.opt_out, ingest_pass.policy, None)
-    text, problem = f"{report.markdown}\n{samples(ingest_pass.source_counts)}", ""
+    text = f"{report.markdown}\n{samples(ingest_pass.source_counts)}"
     try:
         _raise_if_unfit(ingest_pass, params, work)
     except UserError as error:
-        problem = f"a run would end here: {error}"
-    return DryRun(ingest_pass.source_counts, text, problem)
+        return text, f"a run would end here: {error}"
+    return text, ""
 
 
 def _clear(work: Path, keep: bool = False) -> None:
@@ -125,9 +115,7 @@ def _write_entries(
         quarantine = stack.enter_context(CorpusWriter(out / "quarantine", drop.shard_bytes, dropped=True))
         evidence = stack.enter_context(open(out / "quarantine" / "records.jsonl", "w", encoding="utf-8", newline="\n"))
         running = stack.enter_context(pool(ingest_pass.workers(workers)))
-        for number, entry in enumerate(ingest_pass.entries(running)):
-            if number % CHECK_EVERY == 0:
-                progress.raise_if_stopped()
+        for entry in progress.checked(ingest_pass.entries(running)):
             if entry.quarantined:
                 quarantine.add(entry.document, entry.rule, entry.reason)
                 evidence.write(evidence_line(entry))
@@ -216,9 +204,7 @@ def _split(ingest_pass: IngestPass, kept: Path, out: Path, drop: CorpusWriter, p
         CorpusWriter(out / "train", drop.shard_bytes) as train,
         CorpusWriter(out / "heldout", drop.shard_bytes) as held,
     ):
-        for number, document in enumerate(read_corpus(kept)):
-            if number % CHECK_EVERY == 0:
-                progress.raise_if_stopped()
+        for document in progress.checked(read_corpus(kept)):
             counts, num_bytes = ingest_pass.source_counts[document.source], len(document.text.encode())
             for side, piece in ingest_pass.split.sides(document, num_bytes):
                 if side == "train":

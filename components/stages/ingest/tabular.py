@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from components.stages.ingest.records import HASHED_BYTES, TAKEN, BadRecord, Record, record_of
 from components.text.csv_table import CsvTable
+from components.text.opening import OpenFile
 
 BATCH_ROWS = 64
 """Rows of Parquet in memory at once; texts are long."""
@@ -32,7 +33,7 @@ def without_column(text_field: str, names: list[str]) -> NotText:
     return NotText(f"no column {text_field!r} in the table (there are: {shown}); set text_field")
 
 
-def csv_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record | BadRecord]:
+def csv_rows(file: OpenFile, text_field: str, max_chars: int) -> Iterator[Record | BadRecord]:
     """The rows of a CSV file with a header line.
 
     Raises:

@@ -30,8 +30,6 @@ from components.synthetic.canaries import Canary
 
 BUCKET_BYTES = 32_000_000
 """Text per bucket of the shuffle: what bounds its memory."""
-CHECK_EVERY = 200
-"""Documents between two checks whether to stop."""
 ITEMS_PER_DOCUMENT = 4
 """Curriculum items in one document, a line each: fewer rows for the same text."""
 
@@ -227,13 +225,11 @@ def write_mixture(
     folder.mkdir(parents=True, exist_ok=True)
     total = plan.real_bytes + plan.curriculum_bytes + sum(augmented_bytes(entry, params) for entry in plan.entries)
     with CorpusWriter(out / "train") as kept, CorpusWriter(out / "dropped", dropped=True) as dropped:
-        documents = all_documents(train, plan, params, mixture, dropped)
-        for number, document in enumerate(
-            shuffled(_checked(documents, progress), params.seed, folder, total // BUCKET_BYTES + 1)
-        ):
+        # Checked twice: the shuffle reads all documents before it yields the first.
+        documents = progress.checked(all_documents(train, plan, params, mixture, dropped))
+        in_order = shuffled(documents, params.seed, folder, total // BUCKET_BYTES + 1)
+        for number, document in enumerate(progress.checked(in_order)):
             kept.add(document)
-            if number % CHECK_EVERY == 0:
-                progress.raise_if_stopped()
             if number % 2000 == 0:
                 progress.update(number, None, "documents")
     write_json(out / "canaries.json", canaries.as_json(plan.canaries, params.seed))
@@ -241,14 +237,6 @@ def write_mixture(
     reconcile("mix", len(plan.entries), once, dropped.rules)
     reconcile("mix, output", kept.manifest.num_documents, mixture.num_documents(), {})
     return mixture
-
-
-def _checked(documents: Iterator[Document], progress: Progress) -> Iterator[Document]:
-    """The documents; raises `Stopped` while the shuffle reads them, which it does before it yields the first."""
-    for number, document in enumerate(documents):
-        if number % CHECK_EVERY == 0:
-            progress.raise_if_stopped()
-        yield document
 
 
 def all_documents(

@@ -8,9 +8,7 @@ import pytest
 from components.core.errors import Stopped
 from components.core.progress import Progress
 from components.params import Files, Ingest, Mix, Tokenize
-from components.stages.ingest import stage as ingest_stage
 from components.stages.ingest.stage import ingest
-from components.stages.mix import stage as mix_stage
 from components.stages.mix.stage import mix
 from components.stages.tokenize.stage import tokenize
 from tests.components.real_text import corpus, modules
@@ -67,8 +65,7 @@ def test_it_looks_often_and_a_stopped_run_made_anew_has_the_same_bytes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for stage in (ingest_stage, mix_stage):
-        monkeypatch.setattr(stage, "CHECK_EVERY", 10)
+    monkeypatch.setattr("components.core.progress.CHECK_EVERY", 10)
     source = files if run is run_ingest else train
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     for place in (whole, stopped):
