@@ -14,10 +14,18 @@ from benchmarks.results import figure, goal
 from components.core.files import sha256_bytes
 from components.core.workers import pool
 from components.corpus.corpus import Document, read_shard, shard_paths
-from components.stages.filter.rules import PUBLISHED, broken_rules
+from components.params import FilterRules
+from components.stages.filter import rules
 from components.stages.filter.stage import tag
 
 AGREEMENT_BYTES, TIMED_BYTES = 50_000_000, 10_000_000
+LIMITS = {
+    "Gopher quality": rules.GOPHER_QUALITY,
+    "Gopher repetition": rules.GOPHER_REPETITION,
+    "C4": rules.C4,
+    "FineWeb": rules.FINEWEB,
+}
+"""Limits by the name of datatrove's filter."""
 PASSAGE_CHARS = 4000
 
 
@@ -37,7 +45,7 @@ def prose() -> Iterator[Document]:
 def decide_shard(path: Path) -> list[list[bool]]:
     """Whether each published rule set keeps each document of a shard, by the stage's own scores and rules."""
     columns = tag(read_shard(path), [])
-    kept = [~broken_rules(PUBLISHED[name], columns).any(axis=1) for name in FILTERS]
+    kept = [~rules.broken_rules(FilterRules(**LIMITS[name]), columns).any(axis=1) for name in FILTERS]
     return np.stack(kept, axis=1).tolist()
 
 

@@ -64,12 +64,10 @@ class ContaminationIndex:
 
     Attributes:
         names: of the evaluation sets.
-        short: items that are too short to be looked for.
     """
 
     names: list[str]
     by_length: dict[int, tuple[np.ndarray, np.ndarray]]
-    short: int = 0
 
     def hits(self, texts: Sequence[str]) -> list[list[Hit]]:
         """Overlaps of each text with each evaluation set, a list per text."""
@@ -93,7 +91,7 @@ class ContaminationIndex:
 
     def save(self, path: Path) -> None:
         """Write it for the workers."""
-        arrays: dict[str, np.ndarray] = {"names": np.array(self.names), "short": np.array(self.short)}
+        arrays: dict[str, np.ndarray] = {"names": np.array(self.names)}
         for length, (hashes, sets) in self.by_length.items():
             arrays |= {f"hashes-{length}": hashes, f"sets-{length}": sets}
         with written_whole(path) as temporary, open(temporary, "wb") as file:
@@ -105,7 +103,7 @@ class ContaminationIndex:
         with np.load(path, allow_pickle=False) as arrays:
             lengths = [int(name.partition("-")[2]) for name in arrays.files if name.startswith("hashes-")]
             tables = {length: (arrays[f"hashes-{length}"], arrays[f"sets-{length}"]) for length in lengths}
-            return cls(arrays["names"].tolist(), tables, int(arrays["short"]))
+            return cls(arrays["names"].tolist(), tables)
 
 
 def contamination_index(heldout: Path | None, items: Path | None, ngram: int) -> ContaminationIndex:
@@ -122,7 +120,7 @@ def contamination_index(heldout: Path | None, items: Path | None, ngram: int) ->
         raise UserError(f"filter.decontaminate.items: {items} is not there; correct it in params.yaml")
     # By length in words, since an item shorter than `ngram` words is looked for as a whole.
     grams: dict[int, list[tuple[np.ndarray, int]]] = {}
-    names, short = [HELD_OUT], 0
+    names = [HELD_OUT]
     for document in read_corpus(heldout) if heldout else ():
         grams.setdefault(ngram, []).append((ngram_overlap.ngrams(ngram_overlap.words([document.text]), ngram)[0], 0))
     files = [path for path in sorted(items.rglob("*")) if path.suffix in (".jsonl", ".txt")] if items else []
@@ -131,11 +129,9 @@ def contamination_index(heldout: Path | None, items: Path | None, ngram: int) ->
         for text in _texts(path, names[-1]):
             tokens = ngram_overlap.words([text])
             length = min(ngram, len(tokens.hashes))
-            if length < FEWEST_WORDS:
-                short += 1
-            else:
+            if length >= FEWEST_WORDS:
                 grams.setdefault(length, []).append((ngram_overlap.ngrams(tokens, length)[0], len(names) - 1))
-    return ContaminationIndex(names, {length: _sorted(entries) for length, entries in grams.items()}, short)
+    return ContaminationIndex(names, {length: _sorted(entries) for length, entries in grams.items()})
 
 
 def _sorted(entries: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:

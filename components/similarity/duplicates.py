@@ -13,7 +13,7 @@
    among all proposed pairs, are similar enough.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,9 +32,9 @@ Band = Callable[[int], np.ndarray]
 """A band's number -> its hash for each document, (n,) uint64, in rank order."""
 
 
-def ranking(num_heldout: int, num_chars: np.ndarray, ids: Sequence[str]) -> np.ndarray:
+def ranking(num_heldout: int, num_chars: np.ndarray, ids: Iterable[str]) -> np.ndarray:
     """Documents by rank, (num_documents,) int64; the first `num_heldout` documents are the held-out ones."""
-    heldout = np.arange(len(ids)) < num_heldout
+    heldout = np.arange(len(num_chars)) < num_heldout
     return np.lexsort((np.array(list(ids), dtype=np.bytes_), -num_chars, ~heldout))
 
 
@@ -61,7 +61,6 @@ class Search:
             documents m^2 / 2, so of those that are not similar nothing else is kept.
         similar, similarity: (s, 2) and (s,), the verified pairs that reach the threshold.
         histogram: (len(BINS) - 1,) int64, how many verified pairs have a similarity in each bin.
-        num_proposed: pairs the bands proposed, before sizes and signatures were looked at, with repeats over bands.
     """
 
     agree: Verify
@@ -76,7 +75,6 @@ class Search:
     similar: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     similarity: np.ndarray = field(default_factory=lambda: np.zeros(0))
     histogram: np.ndarray = field(default_factory=lambda: np.zeros(len(BINS) - 1, dtype=np.int64))
-    num_proposed: int = 0
 
     def run(self) -> tuple[np.ndarray, np.ndarray]:
         """For each document the one that stays for it, itself or a similar one, and their similarity; both (n,)."""
@@ -151,7 +149,6 @@ class Search:
             order = np.argsort(keys, kind="stable")
             ranks, keys = candidates[order], keys[order]
             for pairs in [_star(ranks, keys)] if window == 0 else _all_pairs(ranks, keys, window):
-                self.num_proposed += len(pairs)
                 found.append(self._fresh(self._codes(self._hopeful(pairs))))
         return np.unique(np.concatenate(found))
 

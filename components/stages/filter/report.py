@@ -47,11 +47,9 @@ def build(
     page.table("rules", "rule source limit broken only_this documents", rules)
     broken = [row for row in rules if row[3]]
     page.show("rule source limit broken only_this documents", broken, "Documents that break each rule, and no other.")
-    published = counts.set_table()
-    page.table("published", "rules source dropped documents", published)
-    shares = [(rules, source, number, number / whole) for rules, source, number, whole in published]
-    caption = "Documents that published sets of rules would drop; those sets are tuned for web pages."
-    page.show("rules source documents share", shares, caption)
+    sets = [(*row, row[2] / row[3]) for row in counts.set_table()]
+    caption = "Documents that sets of rules would drop; the published ones are tuned for web pages."
+    page.table("sets", "rules source dropped documents share", sets, caption)
     personal = [(*key.rsplit(" ", 1), count) for key, count in sorted(total.personal.items())]
     page.table("personal", "source kind found", personal, "Personal data that was replaced.")
     languages = counts.language_table()

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from components.params import Filter, FilterRules
-from components.stages.filter.rules import PUBLISHED, RULES, Columns, broken_rules, limits, limits_for
+from components.stages.filter.rules import RULE_SETS, RULES, Columns, broken_rules, limits, limits_for
 from components.text.language import SURE
 
 OURS = "params.yaml"
-"""Name of the limits in use, beside the published sets."""
+"""Name of the limits in use, beside the sets."""
+SETS: dict[str, FilterRules] = {name: FilterRules(**values) for name, values in RULE_SETS.items() if values}
+"""The sets that `filter.rules` names, for the table of documents they would drop."""
 
 
 @dataclass
@@ -42,7 +44,7 @@ class RuleCounts:
             alone = broken & (broken.sum(axis=1, keepdims=True) == 1)
             self.documents[source] += int(here.sum())
             self.sets[OURS, source] += int(broken.any(axis=1).sum())
-            for name, rules in PUBLISHED.items():
+            for name, rules in SETS.items():
                 self.sets[name, source] += int(broken_rules(rules, ours).any(axis=1).sum())
             for name, count, only in zip(names, broken.sum(axis=0).tolist(), alone.sum(axis=0).tolist(), strict=True):
                 self.broken[name, source] += count
@@ -62,11 +64,11 @@ class RuleCounts:
         )
 
     def set_table(self) -> list[tuple]:
-        """(rules, source, documents they would drop, documents): params.yaml's, then the published sets."""
+        """(rules, source, documents they would drop, documents): params.yaml's, then the named sets."""
         return [
             (name, source, self.sets[name, source], count)
             for source, count in sorted(self.documents.items())
-            for name in (OURS, *PUBLISHED)
+            for name in (OURS, *SETS)
         ]
 
     def language_table(self) -> list[tuple]:

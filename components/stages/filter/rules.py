@@ -98,13 +98,6 @@ FINEWEB: Limits = {
     "max_repeated_line_chars": 0.01,
     "max_newlines_per_word": 0.3,
 }
-PUBLISHED = {
-    "Gopher quality": FilterRules(**GOPHER_QUALITY),
-    "Gopher repetition": FilterRules(**GOPHER_REPETITION),
-    "C4": FilterRules(**C4),
-    "FineWeb": FilterRules(**FINEWEB),
-}
-"""The limits of the papers, for the table of documents they would drop."""
 RULE_SETS: dict[RuleSet, Limits] = {
     "loose": {
         "min_words": 5,

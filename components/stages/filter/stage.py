@@ -8,6 +8,7 @@ One pass over the shards, each by itself. What other limits would do is shown by
 """
 
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter
 
 from components.core.errors import UserError
-from components.core.files import read_json, write_json, written_whole
+from components.core.files import write_json, written_whole
 from components.core.progress import Progress
 from components.core.report import Report
 from components.core.workers import Workers, pool
@@ -34,6 +36,7 @@ from components.text.language import identify, known_languages
 
 TRANSFORM = "redact_pii"
 """Name of the redaction in a document's provenance."""
+_COUNTS = TypeAdapter(FilterCounts)
 
 
 def filter_corpus(
@@ -80,7 +83,7 @@ def filter_corpus(
         (folder / "tags.parquet").rename(out / "tags" / f"part-{number:05d}.parquet")
     reconcile("filter", manifest.num_documents, kept.num_documents, dropped.facts["rules"])
     if not kept.num_documents:
-        worst = ", ".join(f"{rule} {count}" for rule, count in total.first_rules.most_common(3))
+        worst = ", ".join(f"{rule} {count}" for rule, count in Counter(dropped.facts["rules"]).most_common(3))
         todo = "choose another set in filter.rules, or wider filter.limits"
         raise UserError(f"filter: all {total.documents} documents were dropped ({worst}); {todo}")
     with progress.phase("report"):
@@ -159,7 +162,7 @@ def filter_shard(params: Filter, job: ShardJob) -> FilterCounts:
     """Score, decide and redact one shard, unless that is done."""
     done, kept, dropped = job.folder / "done.json", job.folder / "kept", job.folder / "dropped"
     if filter_reads(job) is None:
-        return FilterCounts.from_json(read_json(done))
+        return _COUNTS.validate_json(done.read_bytes())
     documents = read_shard(job.shard)
     columns = tag(documents, params.languages)
     write_tags(job.folder / "tags.parquet", documents, columns)
@@ -167,10 +170,9 @@ def filter_shard(params: Filter, job: ShardJob) -> FilterCounts:
     contact = contaminated(documents, ContaminationIndex.load(job.index), params.decontaminate, reasons)
     counts = FilterCounts(documents=len(documents), dropped=len(reasons))
     counts.count_contact(contact)
-    counts.first_rules.update(rule for rule, _ in reasons.values())
     redacted = [redacted_document(document, params, counts) for document in documents]
     shard_parts.write_split(kept, dropped, redacted, reasons)
-    write_json(done, counts.to_json())
+    write_json(done, _COUNTS.dump_python(counts, mode="json"))
     return counts
 
 

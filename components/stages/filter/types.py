@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 from components.similarity.decontaminate import most_shared
 
@@ -13,7 +12,6 @@ class FilterCounts:
 
     Attributes:
         documents, dropped: how many.
-        first_rules: documents dropped by the rule that names the reason.
         personal: finds of personal data by "source kind".
         redacted: documents in which something was found.
         contact_documents: that share a run of words with an evaluation set.
@@ -24,7 +22,6 @@ class FilterCounts:
     documents: int = 0
     dropped: int = 0
     redacted: int = 0
-    first_rules: Counter[str] = field(default_factory=Counter)
     personal: Counter[str] = field(default_factory=Counter)
     contact_documents: int = 0
     contact_sets: Counter[str] = field(default_factory=Counter)
@@ -43,13 +40,3 @@ class FilterCounts:
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
         self.contact = most_shared(self.contact)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON (`asdict` of a Counter is broken in Python 3.11)."""
-        return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self).items()}
-
-    @classmethod
-    def from_json(cls, raw: dict[str, Any]) -> "FilterCounts":
-        """The reverse of `to_json`."""
-        values: dict[str, Any] = {name: Counter(item) if isinstance(item, dict) else item for name, item in raw.items()}
-        return cls(**values)

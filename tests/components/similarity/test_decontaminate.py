@@ -10,7 +10,7 @@ from components.core.errors import UserError
 from components.core.report import Report
 from components.corpus.corpus import read_corpus, read_manifest
 from components.params import Decontaminate, Filter
-from components.similarity.decontaminate import ContaminationIndex, contamination_index
+from components.similarity.decontaminate import FEWEST_WORDS, ContaminationIndex, contamination_index
 from components.stages.filter.stage import filter_corpus
 from tests.components.real_text import corpus, document, modules, places, tree
 
@@ -96,7 +96,7 @@ def test_workers_change_no_byte(folders: dict[str, Path], tmp_path: Path) -> Non
 def test_the_exam_is_read_from_a_folder(folders: dict[str, Path], tmp_path: Path) -> None:
     index = contamination_index(None, folders["items"], 13)
     assert index.names == ["held-out", "pairs/one.jsonl", "questions.txt"]
-    assert index.short >= 3  # "no", "too short", "who wrote the seven words"
+    assert min(index.by_length) >= FEWEST_WORDS  # not "no", "too short", "who wrote the seven words"
     index.save(tmp_path / "contamination.npz")
     again = ContaminationIndex.load(tmp_path / "contamination.npz")
     assert again.hits([ITEM, "nothing"]) == index.hits([ITEM, "nothing"])
