@@ -1,31 +1,14 @@
 """Types of the dedup stage: the documents that it compares, and the result of the search."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import polars as pl
 
 from components.core.errors import UserError
 from components.core.workers import return_memory
 from components.corpus.corpus import read_manifest, shard_paths
-
-
-class Strings(Sequence[str]):
-    """Read-only text, one per document, at the cost of its bytes: a large corpus has too many for Python strings."""
-
-    def __init__(self, columns: list[pa.ChunkedArray]) -> None:
-        chunks = [chunk.cast(pa.large_string()) for column in columns for chunk in column.chunks]
-        self._array = pa.concat_arrays(chunks)
-
-    def __len__(self) -> int:
-        return len(self._array)
-
-    def __getitem__(self, number: Any) -> Any:  # an int; `Sequence` wants slices too
-        return str(self._array[int(number)])
 
 
 @dataclass
@@ -36,16 +19,16 @@ class DocumentIndex:
         shards: all shards; the first `num_heldout_shards` are held-out.
         num_heldout: held-out documents; they have the first numbers.
         num_bytes: text of both corpora.
-        ids, sources, locations: per document.
+        ids, sources, locations: per document, at the cost of their bytes: there are too many for Python strings.
     """
 
     shards: list[Path]
     num_heldout_shards: int
     num_heldout: int
     num_bytes: int
-    ids: Strings
-    sources: Strings
-    locations: Strings
+    ids: pl.Series
+    sources: pl.Series
+    locations: pl.Series
 
     @classmethod
     def open(cls, heldout: Path, train: Path) -> "DocumentIndex":
@@ -59,15 +42,10 @@ class DocumentIndex:
             raise UserError("dedup: the training corpus has no documents; see reports/ingest for where they went")
         manifests = read_manifest(heldout), read_manifest(train)
         num_bytes = sum(manifest.num_bytes for manifest in manifests)
-        columns: dict[str, list[pa.ChunkedArray]] = {"id": [], "source": [], "location": []}
-        for shard in [*held, *trained]:
-            with pq.ParquetFile(shard) as file:
-                table = file.read(columns=list(columns))
-            for name, values in columns.items():
-                values.append(table[name])
-        texts = [Strings(columns.pop(name)) for name in list(columns)]
+        shards = [*held, *trained]
+        texts = pl.read_parquet(shards, columns=["id", "source", "location"], glob=False)
         return_memory()
-        return cls([*held, *trained], len(held), manifests[0].num_documents, num_bytes, *texts)
+        return cls(shards, len(held), manifests[0].num_documents, num_bytes, *texts)
 
 
 @dataclass
