@@ -19,7 +19,7 @@ from uuid import uuid4
 import numpy as np
 from pydantic import BaseModel
 
-from components.core.errors import UserError
+from components.core.errors import UserError, clause
 from components.core.files import written_whole
 
 Sent = tuple[Path, str]
@@ -96,10 +96,9 @@ def _reached(address: str, what: str, act: Callable[[], Value]) -> Value:
     try:
         return act()
     except (OSError, ImportError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
-            f"runtime.work_path: {address} cannot be {what} ({reason}); it must be a folder that every machine reaches "
-            "under this name, with the fsspec driver for it and credentials (s3fs, gcsfs, adlfs)"
+            f"runtime.work_path: {address} cannot be {what} ({clause(error)}); it must be a folder that every machine "
+            "reaches under this name, with the fsspec driver for it and credentials (s3fs, gcsfs, adlfs)"
         ) from None
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.core.errors import UserError
+from components.core.errors import UserError, clause
 from components.core.workers import ONE_THREAD
 
 ANSWER_S = 10.0
@@ -71,10 +71,9 @@ def _connect(ray: Any, address: str) -> None:
             log_to_driver=False,
         )
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"runtime.ray_address: no Ray cluster to use at {address} ({reason}); start one (ray start --head) and "
-            "write the address as host:port, or auto for the one of this machine"
+            f"runtime.ray_address: no Ray cluster to use at {address} ({clause(error)}); start one (ray start --head) "
+            "and write the address as host:port, or auto for the one of this machine"
         ) from None
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from components.core.errors import UserError
+from components.core.errors import UserError, clause
 from components.finetuning_data.formats import SUFFIXES, kind_at
 from components.params import Ingest
 from components.stages.ingest.hub import Dataset, raise_if_missing
-from components.stages.ingest.readers import NotText, field_lengths, format_of, records_of, short
+from components.stages.ingest.readers import NotText, field_lengths, format_of, records_of
 from components.stages.ingest.records import SURROGATE, TARGET_BYTES, Options, Origin, Skipped, entry_of
 from components.stages.ingest.sources import OWN_RECORDS, names_under, why_none
 from components.text.language import NO_LANGUAGE
@@ -231,7 +231,7 @@ def _text_field(
             found[path] = field_lengths(path, ingest.max_chars)
             lengths.update(found[path])
         except Exception as error:  # whatever a reader raises; ingest quarantines the file
-            faults[f"{_named(path)} {UNREADABLE} ({short(error)})"] += 1
+            faults[f"{_named(path)} {UNREADABLE} ({clause(error)})"] += 1
     if len(tables) == len(files) and "text" not in lengths and not lengths.total():
         why = _shown(faults) or "its records have no field that holds text"
         raise UserError(f"{data}: {why}; correct the file, or name one `text`")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.core.errors import UserError
+from components.core.errors import UserError, clause
 from components.stages.ingest.records import BadRecord, Record, record_of
 
 ANSWER_S = 5.0
@@ -84,7 +84,7 @@ def _stream(dataset: Dataset) -> Any:
 
 
 def _explained(error: Exception, dataset: Dataset, rows_read: int) -> UserError:
-    what = " ".join(str(error).split())[:300] or type(error).__name__
+    what = clause(error, 300)
     advice = "check config, split and the files' format"
     if not dataset.local:
         advice = "check the name and that the hub can be reached (HF_HUB_OFFLINE unset, network), or use local files"

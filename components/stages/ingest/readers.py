@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 
+from components.core.errors import clause
 from components.stages.ingest import tabular
 from components.stages.ingest.records import HASHED_BYTES, BadRecord, Options, Record, record_of
 from components.stages.ingest.tabular import NotText
@@ -61,7 +62,7 @@ def records_of(path: Path, format_name: str, options: Options) -> Iterator[Recor
     try:
         file = OpenFile(path)
     except (OSError, pa.ArrowException) as error:
-        yield BadRecord("unreadable", f"the file cannot be opened ({short(error)}); correct it or leave it out")
+        yield BadRecord("unreadable", f"the file cannot be opened ({clause(error)}); correct it or leave it out")
         return
     try:
         for record in READERS[format_name](file, options):
@@ -71,14 +72,9 @@ def records_of(path: Path, format_name: str, options: Options) -> Iterator[Recor
     except Exception as error:  # one bad file costs no other, whatever its reader raises
         rule = "invalid_utf16" if file.is_utf16 and isinstance(error, UnicodeDecodeError) else "unreadable"
         place = f" after byte {file.offset}" if file.offset else ""
-        yield BadRecord(rule, f"cannot be read on{place} ({short(error)}); get a whole copy", offset=file.offset)
+        yield BadRecord(rule, f"cannot be read on{place} ({clause(error)}); get a whole copy", offset=file.offset)
     finally:
         file.close()
-
-
-def short(error: BaseException) -> str:
-    """An error's message as a clause: its first line, or its type's name."""
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
 def _from_utf16(record: Record | BadRecord) -> Record | BadRecord:
@@ -146,7 +142,7 @@ def _from_json(raw: bytes, line: int, offset: int, options: Options) -> Record |
         place = f"byte 0x{error.object[error.start]:02x} at offset {offset + error.start}"
         return BadRecord.of("invalid_utf8", f"{place} is not UTF-8", raw, line, offset)
     except (ValueError, RecursionError) as error:
-        return BadRecord.of("invalid_json", f"not JSON: {short(error)}", raw, line, offset)
+        return BadRecord.of("invalid_json", f"not JSON: {clause(error)}", raw, line, offset)
     return record_of(value, options.text_field, str(line), line=line, offset=offset, raw=raw)
 
 
@@ -158,7 +154,7 @@ def _json(file: OpenFile, options: Options) -> Iterator[Record | BadRecord]:
     try:
         value = _json_value(raw)
     except (ValueError, RecursionError) as error:
-        yield BadRecord.of("invalid_json", f"not JSON: {short(error)}", raw)
+        yield BadRecord.of("invalid_json", f"not JSON: {clause(error)}", raw)
         return
     values = value if isinstance(value, list) else [value]
     if not any(isinstance(item, dict) and options.text_field in item for item in values):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.core.errors import UserError
+from components.core.errors import UserError, clause
 from components.core.files import fingerprint
 
 VERSION_KEYS = ("ETag", "etag", "md5Hash", "md5", "content_md5", "crc32c", "checksum")
@@ -42,10 +42,9 @@ def listing(source: str, path: str, pattern: str, revision: str) -> list[FoundFi
     try:
         files = _found(path, pattern)
     except (OSError, ImportError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
-            f"ingest source {source}: {path} cannot be listed ({reason}); check the address, the credentials and that "
-            "its fsspec driver is installed (s3fs, gcsfs, adlfs)"
+            f"ingest source {source}: {path} cannot be listed ({clause(error)}); check the address, the credentials "
+            "and that its fsspec driver is installed (s3fs, gcsfs, adlfs)"
         ) from None
     if not files:
         raise UserError(f"ingest source {source}: nothing at {path} matches {pattern}; correct `path` or `pattern`")
@@ -85,22 +84,18 @@ def fetched(url: str, folder: Path, name: str) -> Iterator[Path]:
     Raises:
         UserError: it cannot be had.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    copy = folder / name
-    try:
-        _download(url, copy)
-        yield copy
-    finally:
-        copy.unlink(missing_ok=True)
-
-
-def _download(url: str, copy: Path) -> None:
     import fsspec
 
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / name
     system: Any
     system, path = fsspec.core.url_to_fs(url)
     try:
         system.get_file(path, str(copy))
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{url}: cannot be fetched ({reason}); run again") from None
+        copy.unlink(missing_ok=True)
+        raise UserError(f"{url}: cannot be fetched ({clause(error)}); run again") from None
+    try:
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
