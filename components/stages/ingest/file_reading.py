@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import fingerprint, read_json, sha256_file, write_json
+from components.core.files import fingerprint, read_json, sha256_file, write_json, write_text
 from components.corpus.corpus import Document
 from components.stages.ingest import docstrings, hub, pinned_packages
 from components.stages.ingest.opt_out import load as load_opt_out
@@ -227,8 +227,7 @@ def _spool(piece: list[RecordStatus], path: Path) -> str:
     rows = [
         (_values(entry.document, Document.__slots__), *_values(entry, RecordStatus.__slots__[1:])) for entry in piece
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(rows))
+    write_text(path, json.dumps(rows))
     return path.name
 
 
