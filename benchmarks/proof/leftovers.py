@@ -131,7 +131,8 @@ def places_with(folder: Path, wanted: set[tuple[str, ...]], ignored: tuple[str, 
 
 
 def _holds(data: bytes, wanted: set[tuple[str, ...]]) -> bool:
-    inner = (base64.b64decode(row + b"=" * (-len(row) % 4)) for row in PACKED.findall(data) if len(row) % 4 != 1)
+    packed = (row.rstrip(b"=") for row in PACKED.findall(data))
+    inner = (base64.b64decode(row + b"=" * (-len(row) % 4)) for row in packed if len(row) % 4 != 1)
     for reading in (data, *inner):
         words = words_of(re.sub(r"\\[nrt]", " ", reading.decode("utf-8", "replace")))
         if not wanted.isdisjoint(zip(*(words[at:] for at in range(RUN)), strict=False)):
