@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DPI = 160
 WIDTH = 5.8
 """Inches; the report shows 96 pixels of a page an inch."""
+Ends = ArrayLike | Sequence[float | None]
+"""Ends of intervals; None where there is no interval."""
 COLOURS = ("#2f7d4f", "#d08a2e", "#4a7fb5", "#b5452c", "#7a5ea8", "#6b7770", "#4fa3a0", "#c46a9a", "#8a9a3b", "#333f39")
 GREY = "#6b7770"
 STYLE: dict[str, Any] = {
@@ -95,6 +97,7 @@ def intervals(axes: "Axes", names: Sequence[str], rows: ArrayLike, label: str = 
     axes.set_ylim(max(1, len(names)) - 0.5, -0.5)
 
 
-def error_bars(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> np.ndarray:
-    """Lengths of error bars, float64 (2, n): from the value down to `low` and up to `high`, at least 0."""
-    return np.maximum(0.0, [np.subtract(value, low), np.subtract(high, value)])
+def error_bars(value: ArrayLike, low: Ends, high: Ends) -> np.ndarray:
+    """Lengths of error bars, float64 (2, n): from the value down to `low` and up to `high`, at least 0; 0 for None."""
+    middle, *ends = (np.array(row, dtype=np.float64) for row in (value, low, high))
+    return np.nan_to_num(np.maximum(0.0, [middle - ends[0], ends[1] - middle]))

@@ -208,8 +208,8 @@ def plot(found: dict[str, Any], path: Path) -> None:
     for axes, (metric, label) in zip(grid, FIGURES.items(), strict=True):
         for place, arm in enumerate(ARMS):
             row = found["arms"][arm][metric]
-            low, high = ([row["value"] if row[key] is None else row[key]] for key in ("low", "high"))
-            axes.errorbar([place], [row["value"]], error_bars([row["value"]], low, high), fmt="o", capsize=4)
+            bars = error_bars([row["value"]], [row["low"]], [row["high"]])
+            axes.errorbar([place], [row["value"]], bars, fmt="o", capsize=4)
             runs = [run[metric] for run in found["runs"] if run["arm"] == arm]
             axes.plot([place + 0.15] * len(runs), runs, ".", color="gray")
         axes.set_xticks(range(len(ARMS)), ARMS)

@@ -47,8 +47,7 @@ def _draw(axes: Any, rows: list[ScoreRow], narrow: bool) -> None:
     """Points with intervals, baselines as bars, and the names."""
     for place, row in enumerate(rows):
         score, colour = row.score, ABOVE if row.score.above_baseline else GREY
-        low, high = (score.value if end is None else end for end in (score.low, score.high))
-        bounds = error_bars([score.value], [low], [high])
+        bounds = error_bars([score.value], [score.low], [score.high])
         axes.errorbar([score.value], [place], xerr=bounds, fmt="o", markersize=5, color=colour, linewidth=1.6)
         if score.baseline is not None:
             axes.plot([score.baseline] * 2, [place - 0.26, place + 0.26], color=BASELINE, linewidth=3, zorder=1)

@@ -79,10 +79,9 @@ def _cell(row: Mapping[str, Any], form: str = ".3f") -> str:
 def _lines(axes: Any, curves: Mapping[str, Sequence[Mapping[str, Any]]], arms: Sequence[str]) -> None:
     for arm in arms:
         rows = curves[arm]
-        values = [row["value"] for row in rows]
-        low, high = ([row["value"] if row[key] is None else row[key] for row in rows] for key in ("low", "high"))
+        labels, values, low, high = ([row[key] for row in rows] for key in ("labels", "value", "low", "high"))
         axes.errorbar(
-            [row["labels"] for row in rows], values, error_bars(values, low, high), fmt="o-", capsize=2,
+            labels, values, error_bars(values, low, high), fmt="o-", capsize=2,
             color=f"C{list(TITLES).index(arm)}", label=TITLES[arm], markersize=4,
         )  # fmt: skip
     _label_axis(axes, [row["labels"] for row in curves[arms[0]]])
