@@ -5,24 +5,12 @@ same two lists, but for answers that are not to be learned.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from components.finetuning_data.rows import Message
-from components.tokens.chat_format import ChatFormat
+from components.tokens.hub_encoder import AnyEncoder
 
 
-class ChatEncoder(Protocol):
-    """What `encode` needs of a tokenizer: `Encoder`, or another with the same two members."""
-
-    @property
-    def chat(self) -> ChatFormat:
-        """How chats are written."""
-
-    def encode(self, text: str) -> list[int]:
-        """Ids of `text`, all of it taken as plain text."""
-
-
-def encode(messages: Sequence[Message], encoder: ChatEncoder, *, ask: bool = False) -> tuple[list[int], list[bool]]:
+def encode(messages: Sequence[Message], encoder: AnyEncoder, *, ask: bool = False) -> tuple[list[int], list[bool]]:
     """Ids of a chat, and for each whether it is learned.
 
     Args:

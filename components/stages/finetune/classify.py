@@ -24,9 +24,8 @@ from components.statistics import Estimate, cluster_table, jackknife_interval, r
 from components.tokens.hub_encoder import AnyEncoder
 from components.tokens.tokenizer import PAD
 from components.training import numerics as floats
+from components.training.likelihood import BATCH_TOKENS, batches
 from components.training.objectives import Batch
-
-BATCH = 32
 
 
 def loss(model: Classifier, batch: Batch) -> Tensor:
@@ -101,11 +100,9 @@ def predict(
     problem: ProblemType = "single_label_classification",
 ) -> np.ndarray:
     """Probabilities of the classes: float64 (N, K). Batches hold passages of similar length."""
-    order = sorted(range(len(ids)), key=lambda index: (-len(ids[index]), index))
     device = next(model.parameters()).device
     found = np.zeros((len(ids), model.num_labels))
-    for start in range(0, len(order), BATCH):
-        rows = order[start : start + BATCH]
+    for rows in batches([len(one) for one in ids], BATCH_TOKENS):
         with floats.autocast(numerics):
             logits_BK = model(padded([ids[index] for index in rows], model.pad).to(device))
         found[rows] = probabilities(logits_BK.float(), problem).double().cpu().numpy()
@@ -139,13 +136,11 @@ class ClassifierScores:
     """Comparison of predictions with the truth.
 
     Attributes:
-        right: (N,), see `right_of`.
         confusion: (K, K), passages by true class and predicted class; those of several classes count in each.
-        accuracy: share of `right`, with its interval.
+        accuracy: share that `right_of` says, with its interval.
         macro_f1: mean over the classes of their F1, with its interval (none for few works, or all alike).
     """
 
-    right: np.ndarray
     confusion: np.ndarray
     accuracy: Estimate
     macro_f1: Estimate
@@ -165,7 +160,7 @@ def over_works(scores: Sequence[float] | np.ndarray, passages: Sequence[Passage]
 def classifier_scores(predicted_NK: np.ndarray, passages: Sequence[Passage]) -> ClassifierScores:
     """Compare predicted classes with the passages' own."""
     num_labels = predicted_NK.shape[1]
-    truth_NK, right = truth_of(passages, num_labels), right_of(predicted_NK, passages)
+    truth_NK = truth_of(passages, num_labels)
     columns = [*(truth_NK & predicted_NK).T, *(truth_NK.astype(float) + predicted_NK).T, np.ones(len(passages))]
     table, strata = cluster_table(columns, *works_of(passages))
     counts, sizes = table[:, :-1].reshape(-1, 2, num_labels), table[:, -1]
@@ -173,11 +168,11 @@ def classifier_scores(predicted_NK: np.ndarray, passages: Sequence[Passage]) -> 
     low, high = bounds if bounds[0] != bounds[1] else (None, None)  # all right or all wrong: no spread to tell from
     confusion = truth_NK.T.astype(int) @ predicted_NK.astype(int)
     value = float(macro_f1(counts.sum(axis=0, keepdims=True))[0])
-    accuracy = over_works(right, passages)
+    accuracy = over_works(right_of(predicted_NK, passages), passages)
     alike = low is None and accuracy.low is not None
     why = "no interval: the same without any of the works" if alike else accuracy.variance
     whole = replace(accuracy, value=value, low=low, high=high, variance=why).within(0, 1)
-    return ClassifierScores(right, confusion, accuracy, whole)
+    return ClassifierScores(confusion, accuracy, whole)
 
 
 def macro_f1(counts: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ Before tuning the model has never seen the chat tokens, so the base model is giv
 text, the form in which it does best; anything else would flatter the tuning.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -202,18 +202,19 @@ class InstructionScores:
 def judge(model: Transformer, pairs: Sequence[PromptPair], form: Format, numerics: Numerics) -> InstructionScores:
     """Score held-out pairs: each answer after its own prompt and after those of its group of four."""
     count = len(pairs) - len(pairs) % CHOICES
-    asked = [
-        form(pairs[group + i], pairs[group + j].answer, end=False)
-        for group in range(0, count, CHOICES)
-        for i in range(CHOICES)
-        for j in range(CHOICES)
-    ]
+    asked = [form(pairs[own], pairs[other].answer, end=False) for own, other in in_groups(count)]
     asked += [form(pair, end=False) for pair in pairs[count:]]
     nats = answer_nats(model, asked, numerics)
     square_GPA = -nats[: count * CHOICES].reshape(-1, CHOICES, CHOICES)
     own = np.concatenate([-np.diagonal(square_GPA, axis1=1, axis2=2).reshape(-1), nats[count * CHOICES :]])
     clusters, strata = [pair.cluster for pair in pairs], [pair.stratum for pair in pairs]
     return InstructionScores(own / np.log(2), answer_bytes(pairs, form), chosen(square_GPA), clusters, strata)
+
+
+def in_groups(count: int) -> Iterator[tuple[int, int]]:
+    """Each prompt of `count`, by number, with each answer of its group of `CHOICES`."""
+    groups = (range(start, start + CHOICES) for start in range(0, count, CHOICES))
+    return ((prompt, answer) for group in groups for prompt in group for answer in group)
 
 
 def answer_bytes(pairs: Sequence[PromptPair], form: Format) -> np.ndarray:
@@ -232,12 +233,7 @@ def overlap_right(pairs: Sequence[PromptPair]) -> np.ndarray:
     prompts, answers = (
         [runs(text) for text in some] for some in zip(*((p.prompt, p.answer) for p in pairs), strict=True)
     )
-    shared = [
-        len(prompts[group + i] & answers[group + j])
-        for group in range(0, count, CHOICES)
-        for i in range(CHOICES)
-        for j in range(CHOICES)
-    ]
+    shared = [len(prompts[own] & answers[other]) for own, other in in_groups(count)]
     return chosen(np.array(shared, dtype=np.float64).reshape(-1, CHOICES, CHOICES))
 
 

@@ -16,7 +16,7 @@ from components.instruction_pairs import continuation, describe, heading
 from components.instruction_pairs.examples import PromptPair
 from components.stages.evaluate.tasks.bits_per_byte import bits
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult
+from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, item_id
 from components.tokens.tokenizer import ASSISTANT, END_OF_TEXT, USER, bytes_of_tokens
 from components.training.likelihood import next_tokens, score
 
@@ -83,9 +83,9 @@ def _score(result: TaskResult, context: EvalContext, chosen: list[PromptPair]) -
     for metric, model, after, before in compared:
         for pair, (size, weight), (baseline, base_weight) in zip(chosen, after, before, strict=True):
             assert weight == base_weight, "both models have the tokenizer of pretraining"
-            key = sha256_bytes(f"{pair.prompt}\n{pair.answer}".encode())[:16]
-            where = {"cluster": pair.cluster, "stratum": pair.stratum, "model": model}
-            result.item(metric, key, size, weight=weight, direction="lower", baseline=baseline, **where)
+            where: dict[str, Any] = {"cluster": pair.cluster, "stratum": pair.stratum, "model": model}
+            where |= {"weight": weight, "direction": "lower", "baseline": baseline}
+            result.item(metric, item_id(pair.prompt, pair.answer), size, **where)
 
 
 def _bits(model: LanguageModel, chosen: list[PromptPair], chat: bool) -> list[tuple[float, int]]:

@@ -18,8 +18,7 @@ from typing import Any
 from unittest import mock
 
 from components.core.errors import UserError
-from components.core.files import sha256_bytes
-from components.stages.evaluate.tasks.task import EvalContext, TaskResult
+from components.stages.evaluate.tasks.task import EvalContext, TaskResult, item_id
 
 NAME = "harness"
 SCORED = ("multiple_choice", "loglikelihood", "loglikelihood_rolling")
@@ -63,7 +62,7 @@ def _add(
     for sample in samples:
         result.item(
             full,
-            sha256_bytes(f"{sample['doc_hash']}{sample['doc_id']}".encode())[:16],
+            item_id(f"{sample['doc_hash']}{sample['doc_id']}"),
             sample[metric],
             condition=task,
             direction="higher" if better else "lower",

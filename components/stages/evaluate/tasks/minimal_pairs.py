@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import sha256_bytes
 from components.stages.evaluate.tasks.baselines import best_rule
 from components.stages.evaluate.tasks.grammar_templates import PHENOMENA, MinimalPair, pairs
-from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult
+from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult, item_id
 
 NAME = "minimal_pairs"
 
@@ -47,8 +46,7 @@ def _score(
     rules = {name: _hits([float(ngram.logp(ids).sum()) for ids in sentences]) for name, ngram in ngrams.items()}
     rule, baselines = best_rule(rules)
     for pair, hit, of_rule in zip(scored, hits, baselines, strict=True):
-        key = sha256_bytes(f"{pair.good}\n{pair.bad}".encode())[:16]
-        cluster = f"{pair.phenomenon}/{pair.head}"
+        key, cluster = item_id(pair.good, pair.bad), f"{pair.phenomenon}/{pair.head}"
         result.item(metric, key, hit, condition=pair.phenomenon, cluster=cluster, baseline=of_rule)
     total = result.estimate(metric, context.resampling)
     result.metric(metric, total)
