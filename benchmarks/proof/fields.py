@@ -65,9 +65,8 @@ def worlds(claims: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield changed(claims, ("base",), "" if claims["base"] else "pretrain/causal")
     removed = {"stage": "ingest", "rule": "opted_out", "documents": 7, "of": 9}
     yield changed(claims, ("data", "removed"), [removed])
-    yield claims | {"source_kinds": {name: {"kind": "files"} for name in claims["source_kinds"]}}
-    for kind in ("pretrain", "finetune"):
-        yield claims | {"energy": {f"{kind}@{name}": row for name, row in claims["energy"].items()}}
+    kinds = [{"kind": "files", "name": name} for name in claims["data"].get("sources", {})]
+    yield changed(claims, ("lock", "ingest", "params"), {"params.yaml": {"ingest": {"sources": kinds}}})
     renamed: set[Path] = set()
     for path, value in leaves(claims):
         yield from (changed(claims, path, other) for other in variants(value))

@@ -157,8 +157,7 @@ def _all_energy(facts: Facts, folder: Path) -> Facts:
     """Every energy and carbon figure is half."""
     cost = facts["cost"]
     cost |= {name: halved(value) for name, value in cost.items() if name.endswith(("kwh", "grams"))}
-    rows = facts["energy"].items()
-    return facts | {"energy": {one: {name: halved(row[name]) for name in row} for one, row in rows}}
+    return facts
 
 
 def _no_attempts(facts: Facts, folder: Path) -> Facts:
@@ -176,7 +175,6 @@ PROMOTED = {"registered": "x", "version": "1", "verdict": "promote", "champion":
 RESIGNED: dict[str, Rewrite] = {
     "weights and their hashes": other_bytes,
     "tokenizer and its hashes": lambda facts, folder: other_bytes(facts, folder, "tokenizer.json"),
-    "shard of the mixture": at("shards", value=lambda old: dict.fromkeys(old, "ab" * 32)),
     "lock, an output": at("lock", "mix", "outs", 0, "md5", value="ab" * 16 + ".dir"),
     "lock, an input": at("lock", "tokenize", "deps", 0, "md5", value="cd" * 16 + ".dir"),
     "lock, a parameter": at("lock", "mix", "params", "params.yaml", "mix", "seed", value=99),
@@ -189,7 +187,7 @@ RESIGNED: dict[str, Rewrite] = {
     "licence in the attributions": at("data", "attribution", 0, "licence", value="CC0-1.0"),
     "an attribution gone": at("data", "attribution", value=lambda old: old[1:]),
     "energy and carbon": _all_energy,
-    "carbon of one stage": at("energy", "pretrain@causal", "grams", value=halved),
+    "carbon of its own stage": at("cost", "own_grams", value=halved),
     "a dropped run": _no_attempts,
     "a score": at("quality", "scores", 0, "value", value=0.001),
     "an interval": at("quality", "scores", 0, value=lambda old: old | {"low": old["value"], "high": old["value"]}),
@@ -205,15 +203,13 @@ RESIGNED: dict[str, Rewrite] = {
     "commit, control characters": at("commit", value="\x1b]0;certified\x07"),
     "packages": at("environment", "torch", value="1.0"),
     "documents removed": at("data", "removed", value=[]),
+    "sources": at("data", "sources", value=lambda old: {"wikipedia": sum(old.values())}),
+    "generated documents": at("data", "generated", value=10**6),
     "documents": at("data", "documents", value=10**9),
     "documents put aside": at("data", "quarantined", value=77),
     "held-out documents": at("data", "heldout", value=0),
     "tokens seen": at("data", "tokens_seen", value=10**12),
-    "sources": at("sources", value=lambda old: {"wikipedia": next(iter(old.values()))}),
-    "settings of a source": at("source_kinds", value={}),
-    "generated text": at("generated", value=lambda old: {} if old else {"canary": {"num_documents": 1}}),
     "days of retrieval": at("retrieved", value=["2020-01-01", "2020-01-02"]),
-    "what was read": at("read", value={}),
     "personal data": at("personal", value={"email": 10**6}),
     "title": at("title", value="GPT-5: finetune/instruct"),
     "description": at("description", value="Certified."),
@@ -226,7 +222,7 @@ RESIGNED: dict[str, Rewrite] = {
     "a file outside": at("files", value=lambda old: old | {"../../etc/passwd": "ab" * 32}),
     "a file that is not there": at("files", value=lambda old: old | {"more.json": "ab" * 32}),
     "hash of the model": at("md5", value="ab" * 16 + ".dir"),
-    **{f"{name}, withheld": at(name, value=WITHHELD) for name in ("energy", "environment", "quality", "data", "cost")},
+    **{f"{name}, withheld": at(name, value=WITHHELD) for name in ("environment", "quality", "data", "cost")},
 }  # fmt: skip
 
 
@@ -285,7 +281,7 @@ def _invented(facts: Facts) -> Facts:
     nothing = {name: [0, 0, 0] for name in ("kwh", "grams")}
     return facts | {
         "quality": facts["quality"] | {"scores": scores}, "licence": "MIT", "verdict": PROMOTED,
-        "energy": dict.fromkeys(facts["energy"], nothing), "cost": facts["cost"] | nothing,
+        "cost": facts["cost"] | nothing,
     }  # fmt: skip
 
 

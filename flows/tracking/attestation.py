@@ -12,10 +12,9 @@ from components.core.errors import UserError
 from components.core.files import canonical_json, folder_md5, md5_file, md5s_below, read_json, rounded, sha256_file
 from components.params import read_tree
 from components.stages.account.answers import NotKnown
-from components.stages.account.croissant import CORPORA
 from components.stages.account.model_answers import files_behind, load_answer, verify_command
 from components.stages.account.summary import Files
-from components.studies.attestation.claims import NEVER_ASKED, Claims, GateVerdict, StageEnergy
+from components.studies.attestation.claims import NEVER_ASKED, Claims, GateVerdict
 from components.studies.attestation.training_content import OWNER
 from flows.system import paths
 from flows.tracking import environment_record, snapshots
@@ -43,11 +42,6 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
     rebuild = answers.rebuild.model_copy(update=own)
     place: dict[str, Any] = {"state": "", "kind": "", "load": load_answer(model, "."), "rebuild": rebuild}
     fingerprint = one.fingerprints()[stage]
-    manifests = {part: _json(file, f"data/{folder}/manifest.json") for part, folder in CORPORA.items()}
-    kept = _json(file, "data/bias/train/manifest.json").get("sources", {})
-    energy = {name: StageEnergy(kwh=row.kwh, grams=row.grams) for name, row in found.cost.stages.items()}
-    behind = {name: row for name, row in energy.items() if name in stages}
-    settings = one.params().get("ingest", {}).get("sources", [])
     claims = Claims(
         **answers.model_copy(update=place).model_dump(),
         files={name: sha256_file(_file(found.file, f"models/{model}/{name}")) for name in names},
@@ -56,26 +50,11 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
         commit=commit,
         environment=_environment(stage, fingerprint),
         verdict=_verdict(fingerprint),
-        energy=behind or NotKnown(not_known="the ledger has no run of the stages behind this model"),
-        source_kinds={row.get("name", row["kind"]): row for row in settings},
-        sources=kept,
-        generated={name: row for name, row in manifests["train"].get("sources", {}).items() if name not in kept},
         retrieved=_retrieved(file),
-        read=found.records.sources if "ingest" in stages else {},
         personal=found.records.personal if "filter" in stages else {},
-        shards={
-            f"data/{CORPORA[part]}/{shard['file']}": shard["sha256"]
-            for part, manifest in manifests.items()
-            for shard in manifest.get("shards", [])
-        },
         owner=owner,
     )
     return Claims.model_validate_json(canonical_json(rounded(claims.model_dump(mode="json"))))
-
-
-def _json(file: Files, path: str) -> dict[str, Any]:
-    found = file(path)
-    return read_json(found) if found else {}
 
 
 def _file(file: Files, path: str) -> Path:
@@ -89,9 +68,8 @@ def _retrieved(file: Files) -> list[str]:
     """First and last day on which text that was trained on was retrieved, as its pins say."""
     import polars as pl
 
-    shards = [
-        file(f"data/bias/train/{row['file']}") for row in _json(file, "data/bias/train/manifest.json").get("shards", [])
-    ]
+    manifest = file("data/bias/train/manifest.json")
+    shards = [file(f"data/bias/train/{row['file']}") for row in read_json(manifest)["shards"]] if manifest else []
     if not (known := [path for path in shards if path]):
         return []
     days = pl.scan_parquet(known).select("retrieved").filter(pl.col("retrieved") != "")

@@ -26,15 +26,11 @@ def made_claims(root: Path) -> dict[str, Any]:
         "pretrain@causal": {"cmd": "exec pretrain", "deps": [{"path": "data/ingest/train", "md5": "1.dir"}],
                             "outs": [{"path": "models/pretrain/causal", "md5": "2.dir"}]},
     }  # fmt: skip
-    manifest = read_json(root / "data/bias/train/manifest.json")
     made = Claims(
         **answers, files={"model.safetensors": "ab" * 32}, md5="3.dir", lock=lock, commit="c" * 40,
         environment={"processor": "a CPU", "torch": "2.13.0"},
         verdict={"registered": "greenhouse-instruct-2", "version": "2", "verdict": "promote", "champion": "1",
                  "reasons": ["better"]},
-        energy={"ingest": {"kwh": [1, 2, 3], "grams": [4, 5, 6]}}, source_kinds={"numpy": ingest["sources"][0]},
-        sources=manifest["sources"], generated={"canary": {"num_documents": 3, "num_bytes": 40}},
-        retrieved=["2026-01-01", "2026-02-01"], read={}, personal={"email": 2},
-        shards={"data/mix/train/part-00000.parquet": "cd" * 32}, owner={"provider": "we"},
+        retrieved=["2026-01-01", "2026-02-01"], personal={"email": 2}, owner={"provider": "we"},
     )  # fmt: skip
     return json.loads(made.model_dump_json())

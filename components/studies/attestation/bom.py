@@ -7,11 +7,9 @@ import uuid
 from typing import Any
 
 from components.scores import Score
-from components.stages.account.answers import DataAnswer, NotKnown
+from components.stages.account.answers import Attribution, DataAnswer, NotKnown
 from components.studies.attestation.claims import Claims
 
-ACTIVITIES = {"pretrain": "training", "finetune": "fine-tuning"}
-"""Stage -> activity; all others prepare data."""
 MACHINE = ("processor", "system", "python")
 """What the environment holds besides packages."""
 
@@ -34,7 +32,7 @@ def bom(claims: Claims) -> dict[str, Any]:
                 "task": claims.facts.pipeline_tag,
                 "architectureFamily": "transformer",
                 "modelArchitecture": f"{claims.facts.objective}, {claims.facts.parameters} parameters",
-                "datasets": [{"ref": f"data:{name}"} for name in (*claims.sources, *claims.generated)],
+                "datasets": [{"ref": f"data:{name}"} for name in sources_of(claims)],
             },
             "quantitativeAnalysis": {"performanceMetrics": _metrics(claims)},
             "considerations": {
@@ -80,33 +78,26 @@ def _metric(score: Score) -> dict[str, Any]:
 
 
 def _energy(claims: Claims) -> list[dict[str, Any]]:
-    """Energy and carbon of each stage behind the model, mid, with low and high as properties; none if not metered."""
+    """Energy and carbon of all stages behind the model, mid, with low and high as properties; none if not metered."""
     cost = claims.cost
-    if isinstance(claims.energy, NotKnown) or isinstance(cost, NotKnown):
+    if isinstance(cost, NotKnown):
         return []
-    rows = []
-    for stage, row in claims.energy.items():
-        kwh, tonnes = row.kwh, [grams / 1e6 for grams in row.grams]
-        spent = {"value": kwh[1], "unit": "kWh"}
-        provider = {"organization": {"name": cost.location}, "energySource": "unknown", "energyProvided": spent}
-        bounds = {
-            "stage": stage,
-            "kWh low": kwh[0],
-            "kWh high": kwh[2],
-            "tCO2eq low": tonnes[0],
-            "tCO2eq high": tonnes[2],
+    spent = {"value": cost.kwh[1], "unit": "kWh"}
+    provider = {"organization": {"name": cost.location}, "energySource": "unknown", "energyProvided": spent}
+    bounds = {"kWh": [cost.kwh[0], cost.kwh[2]], "tCO2eq": [cost.grams[0] / 1e6, cost.grams[2] / 1e6]}
+    facts: dict[str, Any] = {
+        f"{name} {end}": row[at] for name, row in bounds.items() for at, end in enumerate(("low", "high"))
+    }
+    facts |= {"stages": ", ".join(cost.stages), "obtained": cost.how, "intensity": cost.intensity}
+    return [
+        {
+            "activity": "fine-tuning" if claims.base else "training",
+            "energyProviders": [provider],
+            "activityEnergyCost": spent,
+            "co2CostEquivalent": {"value": cost.grams[1] / 1e6, "unit": "tCO2eq"},
+            "properties": _properties(facts),
         }
-        bounds |= {"obtained": cost.how, "intensity": cost.intensity}
-        rows.append(
-            {
-                "activity": ACTIVITIES.get(stage.split("@")[0], "data-preparation"),
-                "energyProviders": [provider],
-                "activityEnergyCost": spent,
-                "co2CostEquivalent": {"value": tonnes[1], "unit": "tCO2eq"},
-                "properties": _properties(bounds),
-            }
-        )
-    return rows
+    ]
 
 
 def _properties(values: dict[str, Any]) -> list[dict[str, str]]:
@@ -114,27 +105,27 @@ def _properties(values: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _data(claims: Claims) -> list[dict[str, Any]]:
-    """A component per source of text, and one for the corpora's files with their hashes."""
-    data = claims.data
-    rows = data.attribution if isinstance(data, DataAnswer) and not isinstance(data.attribution, NotKnown) else []
+    """A component per source of text, with its versions and licences; its bytes are outputs in provenance.json."""
     found = []
-    for name, counts in claims.sources.items():
-        own = [row for row in rows if row.source == name]
-        content = {"type": "dataset", "name": name, "contents": {"properties": _properties(dict(counts))}}
-        licences = [stated(licence) for licence in dict.fromkeys(row.licence for row in own)]
+    for name, documents in sources_of(claims).items():
+        own = [row for row in attributions(claims) if row.source == name]
+        content = {"type": "dataset", "name": name, "contents": {"properties": _properties({"documents": documents})}}
         versions = ", ".join(dict.fromkeys(row.version for row in own))
         ref = {"type": "data", "bom-ref": f"data:{name}", "name": name, "version": versions[:1024]}
+        licences = [stated(licence) for licence in dict.fromkeys(row.licence for row in own)]
         found.append(ref | {"licenses": licences, "data": [content]})
-    for name, counts in claims.generated.items():
-        made = {"type": "dataset", "name": name, "contents": {"properties": _properties(dict(counts))}}
-        ref = {"type": "data", "bom-ref": f"data:{name}", "name": name}
-        found.append(ref | {"data": [made]})
-    files = [
-        {"type": "file", "name": name, "hashes": [{"alg": "SHA-256", "content": sha}]}
-        for name, sha in claims.shards.items()
-    ]
-    steps = ", ".join(claims.stages)
-    return [*found, {"type": "data", "bom-ref": "corpora", "name": f"corpora of {steps}", "components": files}]
+    return found
+
+
+def sources_of(claims: Claims) -> dict[str, int]:
+    """Source -> documents trained on, repeats left out."""
+    return claims.data.sources if isinstance(claims.data, DataAnswer) else {}
+
+
+def attributions(claims: Claims) -> list[Attribution]:
+    """Source, version and licence of the text trained on."""
+    rows = claims.data.attribution if isinstance(claims.data, DataAnswer) else []
+    return [] if isinstance(rows, NotKnown) else rows
 
 
 def _packages(environment: dict[str, str] | NotKnown) -> list[dict[str, Any]]:

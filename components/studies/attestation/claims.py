@@ -10,14 +10,7 @@ import re
 from typing import Any
 
 from components.stages.account.answers import ModelAnswers, NotKnown
-from components.stages.account.types import AccountRecord, Triple
-
-
-class StageEnergy(AccountRecord):
-    """Energy and carbon of a stage behind the model, attempts included: low, mid, high."""
-
-    kwh: Triple
-    grams: Triple
+from components.stages.account.types import AccountRecord
 
 
 class GateVerdict(AccountRecord):
@@ -38,11 +31,7 @@ class Claims(ModelAnswers):
         lock: entries of dvc.lock of the stages behind the model, and of evaluate.
         commit: of the code that the model's own stage ran with; `+changes` if tracked files differed from it.
         environment: processor, system, Python and packages of that run.
-        energy: stage -> its cost.
-        source_kinds: source -> its settings. sources: source -> documents and bytes trained on, repeats left out.
-        generated: kind of generated text -> documents and bytes in the mixture. retrieved: first and last day.
-        read: source -> what ingest read, kept, dropped and put aside. personal: kind of personal data -> replaced.
-        shards: file of the mixture and of the held-out set -> sha256.
+        retrieved: first and last day on which text was read. personal: kind of personal data -> replaced.
         owner: what only the owner can say, by field.
     """
 
@@ -52,14 +41,8 @@ class Claims(ModelAnswers):
     commit: str | NotKnown
     environment: dict[str, str] | NotKnown
     verdict: GateVerdict | NotKnown
-    energy: dict[str, StageEnergy] | NotKnown
-    source_kinds: dict[str, dict[str, Any]]
-    sources: dict[str, dict[str, int]]
-    generated: dict[str, dict[str, int]]
     retrieved: list[str]
-    read: dict[str, dict[str, Any]]
     personal: dict[str, int]
-    shards: dict[str, str]
     owner: dict[str, str]
 
 
@@ -69,8 +52,8 @@ NONE_THERE_IS = (NEVER_ASKED, "account.licence is empty")
 """Beginnings of answers that say there is none, rather than that none is known here."""
 ABSENT = object()
 PARTS = {
-    "stated": ("cost", "energy", "environment", "commit", "verdict", "rebuild", "quality.champion", "owner"),
-    "licences": ("licence", "data", "sources", "source_kinds", "generated", "retrieved", "read", "personal", "shards"),
+    "stated": ("cost", "environment", "commit", "verdict", "rebuild", "quality.champion", "owner"),
+    "licences": ("licence", "data", "retrieved", "personal"),
     "scores": ("quality",),
 }  # fmt: skip
 """Item of a verdict -> parts of the claims; all others are parameters. What is stated rests on a ledger, on MLflow or

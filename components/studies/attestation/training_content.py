@@ -8,8 +8,10 @@ known"; the words are ours, and whoever fills a form decides what it asks. Nothi
 from collections.abc import Callable
 from typing import Any
 
+from components.core.files import nested
 from components.params import layout
 from components.stages.account.answers import DataAnswer, NotKnown
+from components.studies.attestation.bom import sources_of
 from components.studies.attestation.claims import Claims
 
 OWNER = {
@@ -29,7 +31,7 @@ OWNER = {
 """Field of the owner's file -> what it is for."""
 NOT_ASKED = "not known: it is for the owner to say (--owner FILE)"
 LEAST_SHARE = 0.03
-"""Share of the bytes of text from which a data set is named by itself."""
+"""Share of the documents from which a data set is named by itself."""
 Field = tuple[Any, str]
 """A value, and where it was read."""
 
@@ -60,20 +62,25 @@ def _period(claims: Claims) -> Field:
 
 
 def _data_sets(own: bool) -> Callable[[Claims], Field]:
-    """The sources that are files of one's own, or those of packages and hubs, with their share of the sources' text."""
+    """The sources that are files of one's own, or those of packages and hubs, with their share of the documents."""
 
     def rows(claims: Claims) -> Field:
-        total = sum(row["num_bytes"] for row in claims.sources.values()) or 1
-        found = {
-            name: row
-            | {"share_of_sources": round(row["num_bytes"] / total, 4), "named": row["num_bytes"] / total >= LEAST_SHARE}
-            for name, row in claims.sources.items()
-            if (claims.source_kinds.get(name, {}).get("kind") == "files") == own
+        total = sum(sources_of(claims).values()) or 1
+        found: dict[str, Any] = {
+            name: {"documents": number, "share": round(number / total, 4), "named": number / total >= LEAST_SHARE}
+            for name, number in sources_of(claims).items()
+            if (_kinds(claims).get(name) == "files") == own
         }
         found |= _tuning_rows(claims) if own else {}
         return found or "none", "data/bias/train/manifest.json, ingest.sources in params.yaml, dvc.lock"
 
     return rows
+
+
+def _kinds(claims: Claims) -> dict[str, str]:
+    """Source -> packages, files or hub, as ingest was run with it."""
+    params = layout.effective(claims.lock.get("ingest", {}).get("params", {}))
+    return {row.get("name", row["kind"]): row["kind"] for row in nested(params).get("ingest", {}).get("sources", [])}
 
 
 def _tuning_rows(claims: Claims) -> dict[str, Any]:
@@ -97,10 +104,9 @@ def _licences(claims: Claims) -> Field:
 
 
 def _generated(claims: Claims) -> Field:
-    made = {
-        name: row | {"made_by": "rules of components/synthetic, no model"} for name, row in claims.generated.items()
-    }
-    return made or "none", "data/mix/train/manifest.json"
+    number = claims.data.generated if isinstance(claims.data, DataAnswer) else 0
+    made = {"documents": number, "made_by": "rules of components/synthetic, no model"}
+    return made if number else "none", "data/mix/train/manifest.json"
 
 
 def _personal(claims: Claims) -> Field:

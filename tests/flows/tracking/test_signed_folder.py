@@ -151,16 +151,12 @@ def test_a_model_that_is_made_up_from_end_to_end_is_not_established(
     assert {"chain", "hashed", "licences", "parameters", "scores"} <= set(workplace.open_items())
 
 
-def _halved_energy(claims: Claims) -> dict[str, Any]:
-    energy = {name: row.model_copy(update={"kwh": [0, 0, 0]}) for name, row in claims.energy.items()}  # type: ignore[union-attr]
-    return {"energy": energy}
-
-
 @pytest.mark.parametrize(
     "update",
     [lambda claims: {"licence": "MIT"}, lambda claims: {"lock": {}}, lambda claims: {"md5": "0.dir"},
      lambda claims: {"quality": claims.quality.model_copy(update={"scores": claims.quality.scores[:1]})},
-     _halved_energy, lambda claims: {"commit": "0" * 40}, lambda claims: {"title": "certified"}],
+     lambda claims: {"cost": claims.cost.model_copy(update={"kwh": [0, 0, 0]})},
+     lambda claims: {"commit": "0" * 40}, lambda claims: {"title": "certified"}],
 )  # fmt: skip
 def test_a_claim_that_is_not_what_is_collected_here_differs(
     workplace: Workplace, update: Callable[[Claims], dict[str, Any]]
@@ -217,7 +213,8 @@ def test_a_difference_cannot_steer_a_terminal(workplace: Workplace, capsys: pyte
 
 @pytest.mark.parametrize(
     "update",
-    [lambda claims: {"energy": {"ingest": {"kwh": [1, 2, 3, 4], "grams": []}}}, lambda claims: {"lock": {"ingest": {}}},
+    [lambda claims: {"cost": claims.cost.model_copy(update={"kwh": [1, 2, 3, 4]})},
+     lambda claims: {"lock": {"ingest": {}}},
      lambda claims: {"facts": claims.facts.model_copy(update={"shape": {}})}],
 )  # fmt: skip
 def test_claims_that_make_no_files_are_wrong_and_no_traceback(

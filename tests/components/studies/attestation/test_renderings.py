@@ -35,8 +35,8 @@ def test_the_bill_of_materials_is_valid_and_has_intervals_and_energy(claims: dic
     card = bom["metadata"]["component"]["modelCard"]
     assert card["quantitativeAnalysis"]["performanceMetrics"][0]["confidenceInterval"]
     (energy,) = card["considerations"]["environmentalConsiderations"]["energyConsumptions"]
-    assert energy["activityEnergyCost"] == {"value": 2, "unit": "kWh"}
-    unmetered = claims | {"energy": {"not_known": "no ledger"}, "environment": {"not_known": "no run"}}
+    assert energy["activityEnergyCost"] == {"value": claims["cost"]["kwh"][1], "unit": "kWh"}
+    unmetered = claims | {"cost": {"not_known": "no ledger"}, "environment": {"not_known": "no run"}}
     assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(
         json.dumps(made_of(unmetered, "bom.cdx.json"))
     ) is None  # fmt: skip
@@ -69,11 +69,11 @@ def test_every_field_of_every_document_follows_from_a_fact(claims: dict[str, Any
 
 
 def test_what_differs_is_named_and_what_is_unknown_here_is_not_called_checked(claims: dict[str, Any]) -> None:
-    here = claims | {"md5": "4.dir", "energy": {"not_known": "no ledger here"}, "sources": {}}
+    here = claims | {"md5": "4.dir", "cost": {"not_known": "no ledger here"}, "personal": {}}
     differs, unknown = compared(claims, here)
     assert differs[0].startswith("md5: signed 3.dir, recomputed 4.dir")
-    assert [line for line in differs if line.startswith("sources.")]
-    assert unknown == ["energy: no ledger here"]
+    assert [line for line in differs if line.startswith("personal.")]
+    assert unknown == ["cost: no ledger here"]
 
 
 def test_what_nobody_knows_there_or_here_is_no_difference(claims: dict[str, Any]) -> None:
@@ -96,8 +96,7 @@ def test_what_nobody_knows_there_or_here_is_no_difference(claims: dict[str, Any]
 
 def test_a_model_without_a_corpus_of_the_pipeline_has_documents_without_one(claims: dict[str, Any]) -> None:
     own = {"data": {"not_known": "rows made elsewhere"}, "base": "Qwen3-0.6B", "stages": ["finetune@instruct"]}
-    none: dict[str, Any] = {name: {} for name in ("sources", "generated", "read", "personal", "shards")}
-    alone = claims | none | own | {"retrieved": []}
+    alone = claims | own | {"retrieved": [], "personal": {}}
     assert made_of(alone, "provenance.json")["predicate"]["buildDefinition"]["externalParameters"]["stages"] == []
     assert made_of(alone, "training-content.json")["model"]["depends_on"]["value"] == "Qwen3-0.6B"
     assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(json.dumps(made_of(alone, "bom.cdx.json"))) is None
@@ -107,7 +106,7 @@ def test_the_training_content_says_not_known_rather_than_nothing(claims: dict[st
     summary = made_of(claims, "training-content.json")
     assert summary["model"]["provider"] == {"value": "we", "from": "owner's file"}
     assert summary["sources"]["user_data"]["value"].startswith("not known")
-    assert summary["sources"]["data_sets_of_packages_and_hubs"]["value"]["numpy"]["share_of_sources"] > 0
+    assert summary["sources"]["data_sets_of_packages_and_hubs"]["value"]["numpy"]["share"] > 0
 
 
 def test_rows_that_the_model_was_tuned_on_are_among_its_data(claims: dict[str, Any]) -> None:
@@ -209,8 +208,8 @@ def test_what_a_check_would_not_read_is_not_written(claims: dict[str, Any], tmp_
     ("path", "item"),
     [("licence", "licences"), ("data.licences.MIT", "licences"), ("lock.mix.params", "parameters"),
      ("facts.parameters", "parameters"), ("quality.scores[0].value", "scores"), ("quality.champion", "stated"),
-     ("cost.kwh[1]", "stated"), ("energy.mix", "stated"), ("commit", "stated"), ("owner.purpose", "stated"),
-     ("read.numpy", "licences"), ("rebuild.verified", "stated"), ("limits[0]", "parameters")],
+     ("cost.kwh[1]", "stated"), ("cost.grams", "stated"), ("commit", "stated"), ("owner.purpose", "stated"),
+     ("personal.email", "licences"), ("rebuild.verified", "stated"), ("limits[0]", "parameters")],
 )  # fmt: skip
 def test_each_part_of_the_claims_belongs_to_one_item(path: str, item: str) -> None:
     assert item_of(f"{path}: signed 1, recomputed 2") == item
