@@ -177,7 +177,7 @@ RESIGNED: dict[str, Rewrite] = {
     "tokenizer and its hashes": lambda facts, folder: other_bytes(facts, folder, "tokenizer.json"),
     "lock, an output": at("lock", "mix", "outs", 0, "md5", value="ab" * 16 + ".dir"),
     "lock, an input": at("lock", "tokenize", "deps", 0, "md5", value="cd" * 16 + ".dir"),
-    "lock, a parameter": at("lock", "mix", "params", "params.yaml", "mix", "seed", value=99),
+    "lock, a parameter": at("lock", "mix", "params", value=lambda old: old | {"params.yaml": {"mix": {"seed": 99}}}),
     "lock, a stage gone": at("lock", value=_without("dedup")),
     "lock, emptied": at("lock", value={}),
     "lock, a command": at("lock", "mix", "cmd", value="true"),
