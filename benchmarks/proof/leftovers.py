@@ -177,6 +177,12 @@ def md5s(folder: Path, names: set[str]) -> set[str]:
     return {md5_file(folder / name) for name in names if (folder / name).is_file()}
 
 
+def listed_md5s(cache: Path, names: set[str]) -> set[str]:
+    """MD5 of files of folders in DVC's cache that end one of these names, as a file of a state."""
+    rows = [row for place in cache.rglob("*.dir") for row in json.loads(place.read_bytes())]
+    return {row["md5"] for row in rows if any(name.endswith(f"/{row['relpath']}") for name in names)}
+
+
 def kinds_of(found: list[str]) -> set[str]:
     """Those of text, tokens and weights that were found."""
     return {line.partition(":")[0] for line in found}

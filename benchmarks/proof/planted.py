@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from benchmarks.proof.clone import Clone, made
-from benchmarks.proof.leftovers import RUN, md5s, places_with, words_of
+from benchmarks.proof.leftovers import RUN, listed_md5s, md5s, places_with, words_of
 
 NUM_DOCUMENTS, NUM_WORDS, NUM_ROWS = 10, 400, 200
 QUOTED = (6, 7, 8, 10, 12, 15, 20, 25, 30, 40)
@@ -101,6 +101,9 @@ def measure(parent: Path, files: dict[str, bytes], preset: str, every: int) -> d
 
 def not_named(clone: Clone, left: dict[str, str], said: str) -> list[str]:
     """Places, by their hash, that are neither named nor the same bytes as one that is."""
-    named = {f"git:{path}" if owner == "git" else path for owner, path in NAMED.findall(said)}
-    same = md5s(clone.root, named)
+    found = NAMED.findall(said)
+    places = {"git": "git:", "MLflow": ".greenhouse/mlartifacts/"}
+    named = {f"{places.get(owner, '')}{path}" for owner, path in found}
+    named |= {path for owner, path in found if owner == "git"}  # as it lies in the checkout
+    same = md5s(clone.root, named) | listed_md5s(clone.root / ".dvc/cache", named)
     return sorted(place for place, digest in left.items() if place not in named and digest not in named | same)
