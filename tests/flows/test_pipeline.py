@@ -220,7 +220,7 @@ def test_accept_keeps_an_output_on_the_record(finished_clone: PipelineClone) -> 
     lock = (clone.root / "dvc.lock").read_text()
     (clone.root / "components/stages/mix/stage.py").write_text(original + "# a comment\n")
     assert "mix" in clone.run("greenhouse", "plan", "--why")
-    assert "REASON is empty" in clone.run("greenhouse", "plan", "--accept", "mix", expect=1)
+    assert "--reason is empty" in clone.run("greenhouse", "plan", "--accept", "mix", expect=1)
     clone.run("greenhouse", "plan", "--accept", "mix", "--reason", "a comment was added")
     record = json.loads((clone.root / "accepted.jsonl").read_text())
     assert record["stage"] == "mix"

@@ -41,7 +41,7 @@ def test_no_segments_are_no_rebuild(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_check_of_a_folder_would_not_use_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="leave --at and --segments out"):
         cli.answer(["verify", str(tmp_path), "--at", "v1"])
-    with pytest.raises(UserError, match="--key goes with a signed folder, and causal is none"):
+    with pytest.raises(UserError, match="--key and --scope go with a signed folder, and causal is none"):
         cli.answer(["verify", "causal", "--key", "KEY.pub"])
 
 
