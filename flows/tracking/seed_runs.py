@@ -156,8 +156,10 @@ def has_items(snapshot: Snapshot, branch: str) -> bool:
 
 def scores_another(snapshot: Snapshot, branch: str) -> bool:
     """Whether the evaluation that a snapshot holds is of an earlier model of this kind than the one it holds."""
+    if SCORED_BY[branch] != EVALUATE:  # scored by the stage that made it, when it did
+        return False
     cache, own, model = ObjectCache(), model_of(snapshot, branch), STAGES[branch].replace("@", "/")
-    details = snapshot.outputs().get(f"{SCORED_BY[branch]}/details")
+    details = snapshot.outputs().get(f"{EVALUATE}/details")
     facts = cache.files(details).get("facts.json") if details else None
     if facts is None or not own:
         return False

@@ -197,3 +197,13 @@ def test_an_evaluation_is_of_no_model_that_it_does_not_name(cache: Path) -> None
     weights = put(cache, json.dumps([{"relpath": "model.safetensors", "md5": "c" * 32}]).encode(), ".dir")
     later = {"finetune@prefer": {"outs": [{"path": "models/finetune/prefer", "md5": weights}]}}
     assert seed_runs.scores_another(Snapshot("x", "revision", one.lock | later), "prefer")
+
+
+def test_a_classifier_is_scored_by_the_stage_that_made_it(cache: Path) -> None:
+    """The facts of that stage name no weights; a fresh run said that its classifier was scored as it was before."""
+    facts = json.dumps([{"relpath": "facts.json", "md5": put(cache, b'{"task": "source"}')}]).encode()
+    weights = json.dumps([{"relpath": "model.safetensors", "md5": "c" * 32}]).encode()
+    outs = {"models/finetune/classify": weights, "reports/finetune/classify/details": facts}
+    listed = [{"path": path, "md5": put(cache, data, ".dir")} for path, data in outs.items()]
+    made = Snapshot("x", "revision", {"finetune@classify": {"outs": listed}})
+    assert not seed_runs.scores_another(made, "classify")
