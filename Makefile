@@ -46,7 +46,7 @@ setup: .venv/installed  ## Only install.
 test: .venv/installed-dev  ## The tests, without the cases that `make bench NAME=long` runs; JOBS=4 processes instead of 2.
 	@$(RUN) pytest -n $(JOBS) --durations=20 --durations-min=5
 
-test-fast: .venv/installed-dev  ## The inner loop, some eight minutes on two cores: no pipeline runs.
+test-fast: .venv/installed-dev  ## The inner loop: no pipeline runs.
 	@$(RUN) pytest -n $(JOBS) -m "not slow and not pipeline and not long"
 
 lint: .venv/installed-dev  ## Ruff and mypy.
