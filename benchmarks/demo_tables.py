@@ -61,7 +61,7 @@ def _quality(scores: list[dict[str, Any]]) -> str:
     """The first score of the model itself that has a baseline and an interval."""
     score = next(row for row in scores if row["baseline"] is not None and row["low"] is not None)
     bounds, baseline = f"[{score['low']:.3f}, {score['high']:.3f}]", score["baseline_name"] or "baseline"
-    own = f"{score['name']} {score['value']:.3f} {bounds}"
+    own = f"{score['title']} {score['value']:.3f} {bounds}"
     return f"{own}, {baseline} {score['baseline']:.3g}; {len(scores)} scores in all"
 
 

@@ -36,7 +36,7 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
             head += _labelled("", ZONE_HINT)
     foot = [
         "report      reports/report.html; model cards: reports/cards/; data: reports/summary.json",
-        "next        .venv/bin/greenhouse chat | up (Prefect and MLflow) | plan --why (after a change of params.yaml)",
+        "next        .venv/bin/greenhouse chat | up (Prefect and MLflow) | plan --why (what would run)",
     ]
     caveats = [f"    {row.name}: {row.score.caveat}" for row in every if row.score.caveat]
     rows = score_rows(answers, MOST_SCORES)
