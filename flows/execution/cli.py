@@ -39,13 +39,16 @@ def with_prefect(stop: Stop = _nothing_runs, meanwhile: Callable[[], None] = lam
         _leave_without_server(message, stop)
 
     signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGINT, _on_interrupt(stop))
+    interrupted = threading.Event()
+    signal.signal(signal.SIGINT, _on_interrupt(stop, interrupted))
     with prefect_server(server_ended, meanwhile) as url:
         from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
         with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             recovery.recover()
             os.environ["PREFECT_API_URL"] = url
+            if interrupted.is_set():  # Python drops an exception that a signal raises inside a callback of an import
+                raise KeyboardInterrupt
             yield
 
 
@@ -55,8 +58,11 @@ def _terminate(*_: Any) -> None:
     sys.exit(143)
 
 
-def _on_interrupt(stop: Stop) -> Callable[..., None]:
-    """The handler of Ctrl-C. An exception in the middle of a flow would end it as crashed, with a traceback."""
+def _on_interrupt(stop: Stop, interrupted: threading.Event) -> Callable[..., None]:
+    """The handler of Ctrl-C; sets `interrupted` where nothing runs.
+
+    An exception in the middle of a flow would end it as crashed, with a traceback.
+    """
     stopping = threading.Event()
 
     def handle(*_: Any) -> None:
@@ -65,6 +71,7 @@ def _on_interrupt(stop: Stop) -> Callable[..., None]:
         stopping.set()
         if not stop("Cancelled", "interrupted; run it again, it resumes"):
             stopping.clear()
+            interrupted.set()
             raise KeyboardInterrupt
 
     return handle
