@@ -50,8 +50,8 @@ test-fast: .venv/installed-dev  ## The inner loop: no pipeline runs.
 	@$(RUN) pytest -n $(JOBS) -m "not slow and not pipeline and not long"
 
 lint: .venv/installed-dev  ## Ruff and mypy.
-	@$(RUN) ruff check components flows corpora tests benchmarks
-	@$(RUN) ruff format --check components flows corpora tests benchmarks
+	@$(RUN) ruff check components flows recorder corpora tests benchmarks
+	@$(RUN) ruff format --check components flows recorder corpora tests benchmarks
 	@$(RUN) mypy
 
 bench: .venv/installed-dev  ## A benchmark: NAME=data, ARGS="its options"; without NAME a list with the minutes each takes.

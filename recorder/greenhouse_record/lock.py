@@ -1,0 +1,67 @@
+"""File lock that the kernel frees when its process dies, and that excludes this process's other threads too."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from greenhouse_record.errors import UserError
+
+TIMEOUT_S = 10.0
+_threads = threading.Lock()
+"""POSIX record locks exclude processes, not threads."""
+
+
+def _fresh_lock() -> None:
+    global _threads
+    _threads = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_lock)  # the thread that held it does not exist in the child
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, which is made.
+
+    Raises:
+        UserError: another process held it for ten seconds (it was stopped in the middle, or the disk hangs).
+    """
+    with _threads:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _wait(handle, path)
+            yield
+        finally:
+            os.close(handle)  # which frees the lock
+
+
+def _wait(handle: int, path: Path) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not _try(handle):
+        if time.monotonic() > deadline:
+            raise UserError(f"{path}: held for {TIMEOUT_S:.0f} s by another process; end the process that is stopped")
+        time.sleep(0.001)
+
+
+def _try(handle: int) -> bool:
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            return False
+        raise

@@ -1,0 +1,88 @@
+"""The chain of a record: whatever is edited later shows."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from greenhouse_record.errors import UserError
+from greenhouse_record.record import append, changes, hashed, read
+
+START = {"kind": "start", "t": "2026-12-01T00:00:00.000Z", "span": "s1", "attempt": 1}
+READING = {"kind": "reading", "t": "2026-12-01T00:00:01.000Z", "host": "h"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A record of one try: two readings, a loss, an end."""
+    path = tmp_path / "r.jsonl"
+    append(path, {"kind": "record", "format": 1, "id": "r", "out": "model"})
+    append(path, START, durable=True)
+    for uj in (5, 7):
+        part = {"cpu_us": uj * 1000, "uj": {"cpu": [uj, 2 * uj, 3 * uj], "memory": [1, 1, 1]}}
+        append(path, READING | {"spans": {"s1": part, "other": part}})
+    append(path, {"kind": "log", "attempt": 1, "step": 1, "loss": 3.5})
+    append(path, {"kind": "end", "attempt": 1, "outcome": "Completed", "cpu_s": 0.5}, durable=True)
+    return path
+
+
+def test_a_record_is_read_back(path: Path) -> None:
+    record = read(path)
+    (attempt,) = record.attempts
+    assert (record.out, attempt.outcome, attempt.cpu_s) == ("model", "Completed", 0.5)
+    assert attempt.energy_uj == [14, 26, 38]
+    assert attempt.logs[0]["loss"] == 3.5
+
+
+@pytest.mark.parametrize("removed", range(6))
+def test_a_line_taken_out_or_edited_shows(path: Path, removed: int) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:removed] + lines[removed + 1 :]))
+    with pytest.raises(UserError, match=f"line {max(removed, 1)}"):
+        read(path)
+    edited = lines[removed].replace(b'"kind"', b'"kind" ')
+    path.write_bytes(b"".join([*lines[:removed], edited, *lines[removed + 1 :]]))
+    with pytest.raises(UserError, match=f"line {removed + 1}"):
+        read(path)
+
+
+def test_a_torn_line_is_told_and_the_next_append_replaces_it(path: Path) -> None:
+    with open(path, "ab") as file:
+        file.write(b'{"kind":"rea')
+    assert read(path).torn_bytes == 12
+    append(path, READING | {"spans": {}})
+    assert (read(path).torn_bytes, len(read(path).attempts[0].readings)) == (0, 3)
+
+
+def test_a_full_disk_keeps_the_record(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, write, parts = path.read_bytes(), os.write, [10]
+
+    def full(handle: int, data: bytes) -> int:
+        if not parts:
+            raise OSError(28, "No space left on device")
+        return write(handle, data[: parts.pop()])
+
+    monkeypatch.setattr("os.write", full)
+    with pytest.raises(UserError, match="No space left"):
+        append(path, READING)
+    assert path.read_bytes() == before
+
+
+def test_long_lines_are_chained_too(path: Path) -> None:
+    for number in range(3):
+        append(path, {"kind": "note", "attempt": 1, "text": str(number) * 300_000})
+    assert len(read(path).attempts[0].notes) == 3
+
+
+def test_changed_missing_and_new_files_are_named(tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    out.mkdir()
+    for name in "abc":
+        (out / name).write_text(name)
+    files = hashed([out], tmp_path)
+    assert changes(files, tmp_path, out) == []
+    (out / "a").write_text("x")
+    (out / "b").unlink()
+    (out / "d").touch()
+    assert changes(files, tmp_path, out) == ["model/a", "model/b", "model/d"]
+    assert json.dumps(files["model/c"]) == json.dumps(hashed([out / "c"], tmp_path)["model/c"])
