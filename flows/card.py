@@ -28,13 +28,13 @@ def card(model: str = "", /, *, at: str = "workspace", json_: bool = False, sche
         return
     if not model:
         raise UserError("name a model: causal, masked, instruct, prefer, classify, or a registered name@alias")
+    from components.stages.account.answer_text import withdrawn_text
     from components.stages.account.terminal_table import model_page
-    from flows.tracking.model_origin import WITHDRAWN, choose, collect
+    from flows.tracking.model_origin import choose, collect
 
     one, stage = choose(model, at)
     answers = collect(one, stage, f"models:/{model}" if model == one.name else "")
     if json_:
         print(answers.model_dump_json(indent=2))
         return
-    warning = [limit for limit in answers.limits[:1] if limit.startswith(WITHDRAWN)]
-    print(*warning, model_page(answers), sep="\n", end="")
+    print(*withdrawn_text(answers), model_page(answers), sep="\n", end="")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from components.core.errors import UserError, clause
 from components.finetuning_data.formats import SUFFIXES, kind_at
@@ -37,9 +38,6 @@ OWN = ("benchmarks", "components", "docs", "flows", "presets", "tests", "README.
 
 MOST_FAULTS = 3
 """Reasons that a message names."""
-LEFT_OUT, UNREADABLE, IN_TEXT = "left out:", "cannot be read", " in a text file"
-WHOLE = (LEFT_OUT, UNREADABLE, IN_TEXT)
-"""What the reasons say by which a file is lost as a whole, or a text that may be all of one."""
 MOST_FILES = 1000
 """Files that are looked at."""
 MOST_RECORDS = 1000
@@ -122,7 +120,7 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
             "give txt, md, rst, org, html, json, jsonl, csv, tsv, parquet or warc, plain or .gz, .zst"
         )
     _refuse_rows(path, readable)
-    sample, faults = _spread(readable, SAMPLE_FILES), Counter(one.reason for one in skipped)
+    sample, faults = _spread(readable, SAMPLE_FILES), Counter(Fault(one.reason) for one in skipped)
     text_field, lacking = _text_field(path, readable, ingest, faults)
     readable = [one for one in readable if one not in lacking]
     looked = Looked(faults)
@@ -133,11 +131,22 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
     return OwnText("files", str(path), "", size, len(known) - len(lacking), text_field, _languages(texts), not_read)
 
 
+class Fault(NamedTuple):
+    """Why something would not be read.
+
+    Attributes:
+        of_file: whether a file is lost by it as a whole, or a text that may be all of one; else a record of many.
+    """
+
+    reason: str
+    of_file: bool = True
+
+
 @dataclass
 class Looked:
     """What the look at a sample of the records met: why some would not be read, and how many are bad."""
 
-    faults: Counter[str]
+    faults: Counter[Fault]
     records: int = 0
     bad: int = 0
 
@@ -162,12 +171,12 @@ def _refuse_rows(path: Path, files: list[Path]) -> None:
             )
 
 
-def _shown(faults: Counter[str]) -> str:
+def _shown(faults: Counter[Fault]) -> str:
     """The commonest reasons for which something is not read, as a line; those that take a whole file come first."""
-    ranked = sorted(faults.items(), key=lambda one: (not any(mark in one[0] for mark in WHOLE), -one[1]))
+    ranked = sorted(faults.items(), key=lambda one: (not one[0].of_file, -one[1]))
     left = len(faults) - MOST_FAULTS
     more = f"; {left} more reason{'s' * (left > 1)}" if left > 0 else ""
-    return "; ".join(f"{count} x {fault}" for fault, count in ranked[:MOST_FAULTS]) + more
+    return "; ".join(f"{count} x {fault.reason}" for fault, count in ranked[:MOST_FAULTS]) + more
 
 
 def _why_none(path: Path, files: list[Path], known: list[Path]) -> str:
@@ -215,7 +224,7 @@ def _text_bytes(path: Path) -> float:
 
 
 def _text_field(
-    data: Path, files: list[Path], ingest: Ingest, faults: Counter[str]
+    data: Path, files: list[Path], ingest: Ingest, faults: Counter[Fault]
 ) -> tuple[str, dict[Path, list[str]]]:
     """`text` where records have it, else the field with the longest values; and the fields of the tables without it.
 
@@ -231,7 +240,7 @@ def _text_field(
             found[path] = field_lengths(path, ingest.max_chars)
             lengths.update(found[path])
         except Exception as error:  # whatever a reader raises; ingest quarantines the file
-            faults[f"{_named(path)} {UNREADABLE} ({clause(error)})"] += 1
+            faults[Fault(f"{_named(path)} cannot be read ({clause(error)})")] += 1
     if len(tables) == len(files) and "text" not in lengths and not lengths.total():
         why = _shown(faults) or "its records have no field that holds text"
         raise UserError(f"{data}: {why}; correct the file, or name one `text`")
@@ -269,7 +278,7 @@ def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, looke
         try:
             texts += list(islice(_kept_texts(path, text_field, ingest, looked), COUNTED_RECORDS))[:SAMPLE_RECORDS]
         except NotText as reason:
-            looked.faults[f"{_named(path)} {LEFT_OUT} {reason}"] += 1
+            looked.faults[Fault(f"{_named(path)} left out: {reason}")] += 1
     if not texts:
         shown = _shown(looked.faults) or "there are none"
         raise UserError(f"{data}: ingest would keep none of its records ({shown}); correct the text or give more")
@@ -291,10 +300,11 @@ def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> 
             yield entry.document.text[:SAMPLE_CHARS]
 
 
-def _fault(rule: str, reason: str, of_text: bool, ingest: Ingest) -> str:
+def _fault(rule: str, reason: str, of_text: bool, ingest: Ingest) -> Fault:
     """Why a record, or a text file that is bad as a whole, would not be read."""
     details = {"unreadable": f": {reason}", "too_short": f": fewer than {ingest.min_chars} characters"}
-    return rule + details.get(rule, "") + of_text * IN_TEXT
+    place = " in a text file" if of_text else ""
+    return Fault(rule + details.get(rule, "") + place, of_text)
 
 
 def _languages(texts: list[str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from components.params import read_tree
 from components.stages.account.answers import NotKnown
 from components.stages.account.model_answers import files_behind, load_answer, verify_command
 from components.stages.account.summary import Files
-from components.studies.attestation.claims import NEVER_ASKED, Claims, GateVerdict
+from components.studies.attestation.claims import Claims, GateVerdict
 from components.studies.attestation.training_content import OWNER
 from flows.system import paths
 from flows.tracking import environment_record, snapshots
@@ -40,7 +40,8 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
     commit = _run_of(one, stage).get("git.commit") or NotKnown(not_known="no run of MLflow here has made this model")
     own = {"command": verify_command(model), "commit": commit, "experiment": ""}
     rebuild = answers.rebuild.model_copy(update=own)
-    place: dict[str, Any] = {"state": "", "kind": "", "load": load_answer(model, "."), "rebuild": rebuild}
+    place: dict[str, Any] = {"state": "", "kind": "", "withdrawn": ""}
+    place |= {"load": load_answer(model, "."), "rebuild": rebuild}
     fingerprint = one.fingerprints()[stage]
     claims = Claims(
         **answers.model_copy(update=place).model_dump(),
@@ -114,7 +115,8 @@ def _verdict(fingerprint: str) -> GateVerdict | NotKnown:
                 champion=row.tags.get("gate.champion", ""),
                 reasons=row.tags.get("gate.reasons", "").split("\n"),
             )
-    return NotKnown(not_known=NEVER_ASKED if rows else "no version of this model is registered here")
+    why = "the gate was not asked about this model" if rows else "no version of this model is registered here"
+    return NotKnown(not_known=why, is_none=bool(rows))
 
 
 def owner_fields(path: Path | None) -> dict[str, str]:

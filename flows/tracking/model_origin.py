@@ -41,8 +41,6 @@ from flows.tracking.mlflow_run import client
 from flows.tracking.snapshots import ObjectCache, Snapshot, find
 from flows.tracking.team_ledger import ledger_of
 
-WITHDRAWN = "Do not use it:"
-"""How the first limit of a model begins that was withdrawn."""
 EVALUATION = "reports/evaluate/details"
 VERIFIED, COMPARED = paths.FINDINGS / "verified", paths.FINDINGS / "compared"
 """Records of `greenhouse verify` by the model's hash, and of comparisons with the champion by the evaluation's and, in
@@ -130,8 +128,7 @@ def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
         found.file,
         tunings_of(one),
     )
-    why = withdrawn(paths.ROOT, one.outputs().get(f"models/{model}"))
-    return answers.model_copy(update={"limits": [f"{WITHDRAWN} {why}.", *answers.limits]}) if why else answers
+    return answers.model_copy(update={"withdrawn": withdrawn(paths.ROOT, one.outputs().get(f"models/{model}"))})
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from components.core.errors import clause
 from components.core.plain_text import plain_name
 from components.stages.account.model_answers import stages_behind
-from components.studies.attestation.claims import PARTS, Claims, compared, item_of
+from components.studies.attestation.claims import PARTS, Claims, compared, is_part
 from components.studies.attestation.renderings import claims_in, differences
 from components.studies.attestation.verdict import NOTE, STATED, Finding, Scope, Verdict
 from components.studies.withdrawn import FILE, withdrawals, withdrawn
@@ -102,18 +102,16 @@ def _chain(one: Snapshot, behind: list[str], lock: dict) -> Iterator[Finding]:
 def _figures(one: Snapshot, claims: Claims) -> Iterator[Finding]:
     """The claims, collected again and compared part by part."""
     again = attestation.claims_of(one, claims.model.replace("/", "@"), names_of(one, claims.model), claims.owner)
-    differing, unknown = compared(claims.model_dump(mode="json"), again.model_dump(mode="json"))
-    yield from (Finding(item_of(line), "no", line) for line in differing)
-    yield from (Finding(item_of(line), "unknown", line) for line in unknown if item_of(line) != STATED)
-    open_items = {item_of(line) for line in differing + unknown}
+    other = list(compared(claims.model_dump(mode="json"), again.model_dump(mode="json")))
+    yield from (Finding(one.item, "no" if one.differs else "unknown", one.text) for one in other)
+    open_items = {one.item for one in other}
     for item, text in collected(again).items():
         if item not in open_items:
             yield Finding(item, "yes" if text else "unknown", text or "nothing was recorded of them")
-    for part in PARTS[STATED]:
-        here = [line for line in unknown if line.startswith(part)] or [f"{part}: as the records here have it"]
-        if part == "owner":
-            here = [f"{part}: nobody else can know"]
-        yield from (Finding(STATED, "unknown", line) for line in here)
+    yield Finding(STATED, "unknown", "owner: nobody else can know")
+    told = [one.path for one in other if one.item == STATED]
+    agreeing = [part for part in PARTS[STATED] if part != "owner" and not any(is_part(path, part) for path in told)]
+    yield from (Finding(STATED, "unknown", f"{part}: as the records here have it") for part in agreeing)
 
 
 def collected(claims: Claims) -> dict[str, str]:

@@ -70,6 +70,11 @@ def own_rows_text(name: str) -> str:
     return f"It was tuned on rows of {name}, whose licence and origin are not recorded here."
 
 
+def withdrawn_text(answers: ModelAnswers) -> list[str]:
+    """The warning of a model that was withdrawn; none of others."""
+    return [f"Do not use it: {answers.withdrawn}."] if answers.withdrawn else []
+
+
 def licence_words(licences: Mapping[str, int], most: int = 4) -> str:
     """The most frequent licences with their documents, and how many documents have none."""
     stated = sorted((row for row in licences.items() if row[0] != UNSTATED), key=lambda row: -row[1])

@@ -13,9 +13,14 @@ from components.stages.account.types import AccountRecord, ModelFacts, Number, T
 
 
 class NotKnown(AccountRecord):
-    """The answer where nothing was recorded: the reason, in one sentence."""
+    """The answer where nothing was recorded.
+
+    Attributes:
+        not_known: the reason, in one sentence. is_none: whether it is recorded that there is none.
+    """
 
     not_known: str
+    is_none: bool = False
 
 
 class Removed(AccountRecord):
@@ -216,6 +221,7 @@ class ModelAnswers(AccountRecord):
             pretrained one. stages: those of this pipeline behind it, in order; cards of before have none.
         facts: its shape and training. limits: what the figures cannot show.
         own_rows: names of the files it was tuned on that no stage has read.
+        withdrawn: since when and why it must not be used, as the checkout's list has it; "" if it may be.
     """
 
     model: str
@@ -234,6 +240,7 @@ class ModelAnswers(AccountRecord):
     load: LoadAnswer
     limits: list[str]
     own_rows: list[str] = Field(default_factory=list)
+    withdrawn: str = ""
 
 
 class ModelOrigin(AccountRecord):

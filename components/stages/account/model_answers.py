@@ -114,7 +114,7 @@ def model_answers(
         tunings: settings of that state.
     """
     line, stages = lineage(model, tunings), stages_behind(model, tunings)
-    unstated = NotKnown(not_known="account.licence is empty: the model's owner has not stated one")
+    unstated = NotKnown(not_known="account.licence is empty: the model's owner has not stated one", is_none=True)
     return ModelAnswers(
         model=model,
         state=origin.state,

@@ -14,7 +14,7 @@ from typing import Any
 
 from components.core.files import rounded, write_json, write_text
 from components.reporting.tables import ranged
-from components.stages.account.answer_text import known, own_rows_text, sentences
+from components.stages.account.answer_text import known, own_rows_text, sentences, withdrawn_text
 from components.stages.account.answers import ModelAnswers, NotKnown
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -85,7 +85,7 @@ def card(answers: ModelAnswers) -> str:
     templates.filters["watt_hours"] = lambda kwh: ranged([1000 * value for value in kwh])
     templates.tests["known"] = lambda value: not isinstance(value, NotKnown)
     licence = "unknown" if isinstance(answers.licence, NotKnown) else hub_licence(answers.licence)
-    limits = [*answers.limits, *map(own_rows_text, answers.own_rows)]
+    limits = [*withdrawn_text(answers), *answers.limits, *map(own_rows_text, answers.own_rows)]
     facts = {"a": answers, "model": answers.facts, "said": sentences(answers), "limits": limits, "hub_licence": licence}
     return str(templates.get_template("card.md.j2").render(**facts))
 

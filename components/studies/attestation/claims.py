@@ -7,7 +7,8 @@ as right.
 """
 
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from components.stages.account.answers import ModelAnswers, NotKnown
 from components.stages.account.types import AccountRecord
@@ -46,10 +47,6 @@ class Claims(ModelAnswers):
     owner: dict[str, str]
 
 
-NEVER_ASKED = "the gate was not asked about this model"
-"""Said where the registry knows the model and no verdict on it."""
-NONE_THERE_IS = (NEVER_ASKED, "account.licence is empty")
-"""Beginnings of answers that say there is none, rather than that none is known here."""
 ABSENT = object()
 PARTS = {
     "stated": ("cost", "environment", "commit", "verdict", "rebuild", "quality.champion", "owner"),
@@ -65,40 +62,54 @@ NOT_AGAINST = ("promote", "inconclusive", "identical")
 """Verdicts of the gate and results of a rebuild that do not speak against a model."""
 
 
-def compared(there: Any, here: Any, path: str = "") -> tuple[list[str], list[str]]:
-    """What differs between two trees of JSON, and which parts nobody knows here, in words.
+class Mismatch(NamedTuple):
+    """A part of the claims that was not found as signed: its path, what is known of it, whether it differs."""
+
+    path: str
+    text: str
+    differs: bool
+
+    @property
+    def item(self) -> str:
+        """What the part is: an item that can be established, or "stated"."""
+        return item_of(self.path)
+
+
+def compared(there: Any, here: Any, path: str = "") -> Iterator[Mismatch]:
+    """What differs between two trees of JSON, and which parts nobody knows here.
 
     Args:
         there: as signed. here: as collected again; `ABSENT` for a part that only one of them has.
     """
     if is_unknown(here) and there == here:
-        return [], []
-    if is_unknown(here) and (is_unknown(there) or not here["not_known"].startswith(NONE_THERE_IS)):
-        return [], [f"{path}: {here['not_known']}"]
-    if is_unknown(there) and path in LATER and here is not ABSENT:
-        told = f"{path}: not in card.json; here {shown(here)}"
-        return ([told], []) if is_adverse(here) else ([], [told])
-    if isinstance(there, dict) and isinstance(here, dict):
-        keys = dict.fromkeys([*there, *here])
-        pairs = [(f"{path}.{key}".lstrip("."), there.get(key, ABSENT), here.get(key, ABSENT)) for key in keys]
+        return
+    if is_unknown(here) and (is_unknown(there) or not here["is_none"]):
+        yield Mismatch(path, f"{path}: {here['not_known']}", differs=False)
+    elif is_unknown(there) and path in LATER and here is not ABSENT:
+        yield Mismatch(path, f"{path}: not in card.json; here {shown(here)}", is_adverse(here))
+    elif isinstance(there, dict) and isinstance(here, dict) and not is_unknown(there):
+        for key in dict.fromkeys([*there, *here]):
+            yield from compared(there.get(key, ABSENT), here.get(key, ABSENT), f"{path}.{key}".lstrip("."))
     elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
-        pairs = [(f"{path}[{index}]", *pair) for index, pair in enumerate(zip(there, here, strict=True))]
-    elif type(there) is type(here) and there == here:
-        return [], []
-    else:
-        return [f"{path}: signed {shown(there)}, recomputed {shown(here)}"], []
-    parts = [compared(a, b, name) for name, a, b in pairs]
-    return [line for wrong, _ in parts for line in wrong], [line for _, unreached in parts for line in unreached]
+        for index, pair in enumerate(zip(there, here, strict=True)):
+            yield from compared(*pair, f"{path}[{index}]")
+    elif type(there) is not type(here) or there != here:
+        yield Mismatch(path, f"{path}: signed {shown(there)}, recomputed {shown(here)}", differs=True)
 
 
 def item_of(path: str) -> str:
     """What a part of the claims is, by its path: an item that can be established, or "stated"."""
-    return next((item for item, parts in PARTS.items() if re.match(rf"({'|'.join(parts)})(\W|$)", path)), "parameters")
+    return next((item for item, parts in PARTS.items() if any(is_part(path, part) for part in parts)), "parameters")
+
+
+def is_part(path: str, part: str) -> bool:
+    """Whether a path is that of a part of the claims, or of something in it."""
+    return re.split(r"\W", path)[: part.count(".") + 1] == part.split(".")
 
 
 def is_unknown(value: Any) -> bool:
     """Whether a node of a JSON tree is a dumped `NotKnown`."""
-    return isinstance(value, dict) and set(value) == {"not_known"}
+    return isinstance(value, dict) and set(value) == set(NotKnown.model_fields)
 
 
 def is_adverse(value: Any) -> bool:

@@ -7,6 +7,8 @@ value can hide in a duplicate key, a mark or a blank.
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import ValidationError
+
 from components.core.errors import UserError, clause
 from components.core.files import canonical_json, folder_md5, md5_file, sha256_file
 from components.stages.account.model_card import attribution, card
@@ -67,7 +69,8 @@ def claims_in(folder: Path) -> Claims:
                 "not as this version of Greenhouse writes it: a field is doubled, unknown or not canonical"
             )
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{CARD}: {clause(error)}; {todo}") from None
+        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else clause(error)
+        raise UserError(f"{CARD}: {why}; {todo}") from None
     return claims
 
 

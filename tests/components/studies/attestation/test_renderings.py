@@ -14,6 +14,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from benchmarks.proof.fields import without_source
 from components.core.errors import UserError
 from components.core.files import folder_md5, md5_file, sha256_bytes
+from components.stages.account.answers import NotKnown
 from components.studies.attestation.claims import Claims, compared, item_of
 from components.studies.attestation.renderings import claims_in, differences, renderings, write_renderings
 from tests.components.made_claims import made_claims
@@ -68,30 +69,41 @@ def test_every_field_of_every_document_follows_from_a_fact(claims: dict[str, Any
     assert without == []
 
 
+def not_known(reason: str, is_none: bool = False) -> dict[str, Any]:
+    return NotKnown(not_known=reason, is_none=is_none).model_dump()
+
+
+def told(there: dict[str, Any], here: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """What differs, and what nobody knows here."""
+    found = list(compared(there, here))
+    return [one.text for one in found if one.differs], [one.text for one in found if not one.differs]
+
+
 def test_what_differs_is_named_and_what_is_unknown_here_is_not_called_checked(claims: dict[str, Any]) -> None:
-    here = claims | {"md5": "4.dir", "cost": {"not_known": "no ledger here"}, "personal": {}}
-    differs, unknown = compared(claims, here)
+    here = claims | {"md5": "4.dir", "cost": not_known("no ledger here"), "personal": {}}
+    differs, unknown = told(claims, here)
     assert differs[0].startswith("md5: signed 3.dir, recomputed 4.dir")
     assert [line for line in differs if line.startswith("personal.")]
     assert unknown == ["cost: no ledger here"]
 
 
 def test_what_nobody_knows_there_or_here_is_no_difference(claims: dict[str, Any]) -> None:
-    there = claims | {"verdict": {"not_known": "the gate was not asked about this model"}}
-    assert compared(there, claims | {"verdict": {"not_known": "not registered here"}}) == (
+    there = claims | {"verdict": not_known("the gate was not asked about this model", is_none=True)}
+    assert told(there, claims | {"verdict": not_known("not registered here")}) == (
         [], ["verdict: not registered here"])  # fmt: skip
-    wrong, told = compared(there, claims)
+    assert told(claims, there)[0], "here it is known that there is no verdict"
+    wrong, later = told(there, claims)
     assert not wrong, "the gate may be asked after a model was signed"
-    assert told == ["verdict: not in card.json; here greenhouse-instruct-2 version 2: promote"]
-    wrong, told = compared(there, claims | {"verdict": claims["verdict"] | {"verdict": "hold"}})
+    assert later == ["verdict: not in card.json; here greenhouse-instruct-2 version 2: promote"]
+    wrong, _ = told(there, claims | {"verdict": claims["verdict"] | {"verdict": "hold"}})
     assert wrong == ["verdict: not in card.json; here greenhouse-instruct-2 version 2: hold"]
     rebuild = claims["rebuild"]
     silent, failed = (
         claims | {"rebuild": rebuild | {"verified": verified}}
-        for verified in ({"not_known": "nobody did"}, rebuild["verified"] | {"result": "differs: model.safetensors"})
+        for verified in (not_known("nobody did"), rebuild["verified"] | {"result": "differs: model.safetensors"})
     )
-    assert compared(silent, failed)[0], "a rebuild that made other bytes may have been left out"
-    assert compared(claims, claims | {"verdict": claims["verdict"] | {"verdict": "refuse"}})[0]
+    assert told(silent, failed)[0], "a rebuild that made other bytes may have been left out"
+    assert told(claims, claims | {"verdict": claims["verdict"] | {"verdict": "refuse"}})[0]
 
 
 def test_a_model_without_a_corpus_of_the_pipeline_has_documents_without_one(claims: dict[str, Any]) -> None:
@@ -217,5 +229,5 @@ def test_each_part_of_the_claims_belongs_to_one_item(path: str, item: str) -> No
 
 @pytest.mark.parametrize(("there", "here"), [({"a": None}, {}), ({"a": 1}, {"a": True}), ([1], [1, 2]), ({}, [])])
 def test_what_only_one_side_has_or_is_of_another_kind_differs(there: Any, here: Any) -> None:
-    assert compared(there, here)[0]
-    assert compared(here, there)[0]
+    assert told(there, here)[0]
+    assert told(here, there)[0]
