@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from components.core.errors import UserError
+from flows.system.mlflow_server import refusal_of
 
 
 def whole(kind: type, tokens: Sequence[Any]) -> int:
@@ -81,6 +82,11 @@ def run_command(name: str, main: Callable[[], int | None]) -> NoReturn:
             status = 1
         else:
             raise
+    except Exception as error:
+        if not (words := refusal_of(error)):
+            raise
+        print(f"{name}: {words}", file=sys.stderr)
+        status = 1
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted", file=sys.stderr)
         status = 130

@@ -4,9 +4,10 @@ And whether it takes the login that the environment holds: its client would end 
 """
 
 import os
+import sys
 import time
 
-from components.core.errors import UserError
+from components.core.errors import UserError, clause
 from flows.system.login import mlflow_login
 
 
@@ -42,6 +43,17 @@ def require_mlflow() -> None:
     if uri.startswith(("http://", "https://")) and _refuses_login(uri):
         todo = "takes another login: correct" if mlflow_login() else "wants a login: set"
         raise UserError(f"MLflow at {uri} {todo} MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+
+
+def refusal_of(error: Exception) -> str:
+    """What an error of MLflow says, as a sentence, such as of a server that ended meanwhile; "" of any other error."""
+    mlflow = sys.modules.get("mlflow.exceptions")
+    if mlflow is None or not isinstance(error, mlflow.MlflowException):
+        return ""
+    if reason := silence(0):
+        uri = os.environ["MLFLOW_TRACKING_URI"]
+        return f"the MLflow server at {uri} does not answer any more ({reason}); run the command again"
+    return f"MLflow refuses what is asked of it: {clause(error)}"
 
 
 def _refuses_login(uri: str) -> bool:

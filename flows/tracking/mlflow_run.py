@@ -51,6 +51,7 @@ def client() -> Any:
     import logging
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line per attempt at a server that ended
     with _IMPORTING:
         from mlflow import MlflowClient
 

@@ -13,6 +13,7 @@ import pytest
 from components.core.errors import UserError
 from flows.execution import cli
 from flows.system import mlflow_server
+from flows.system.command import run_command
 from flows.system.prefect_server import free_port
 from flows.tracking import mlflow_run
 
@@ -24,6 +25,36 @@ def test_a_dead_server_is_refused_before_a_flow_begins(monkeypatch: pytest.Monke
         raise AssertionError("work began")
     assert "MLFLOW_TRACKING_URI=http://127.0.0.1:" in str(refused.value)
     assert str(refused.value).endswith("start that server, or unset the variable")
+
+
+def test_a_server_that_ends_while_a_command_works_is_a_sentence_in_seconds(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Empty(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        do_GET = do_POST = answer
+
+    with HTTPServer(("127.0.0.1", 0), Empty) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        client = mlflow_run.client()
+        server.shutdown()
+        thread.join()
+    capfd.readouterr()  # the server's own lines
+    began = time.monotonic()
+    with pytest.raises(SystemExit) as left:
+        run_command("verify", lambda: client.search_experiments())
+    assert left.value.code == 1
+    assert time.monotonic() - began < 30
+    said = f"verify: the MLflow server at http://127.0.0.1:{server.server_port} does not answer any more"
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith(said)
 
 
 @pytest.mark.parametrize("uri", ["", "sqlite:///mlflow.db", "databricks"])
