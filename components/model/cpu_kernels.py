@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-IGNORE = -100
-"""Target that is left out of the loss (PyTorch's convention)."""
 LOGITS_CHUNK = 1 << 25
-"""Logits per chunk: 64 MB in bfloat16."""
+"""Logits per chunk on a CPU: 64 MB in bfloat16."""
+DEVICE_CHUNK = 1 << 29
+"""Logits per chunk on a GPU: 1 GB. Each chunk adds to the head's whole gradient in float32, which is memory traffic."""
 CACHED_GATES = 1 << 19
 """Gate and up values per chunk: 1 MB in bfloat16, which stays in cache."""
 QUERY_BLOCK = 128
@@ -273,16 +273,17 @@ def _gates(both: Tensor) -> list[tuple[Tensor, Tensor]]:
 def linear_cross_entropy(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
     """Summed cross entropy (nats, float32 scalar) of `targets_N` under softmax(x_ND weight_VD^T).
 
-    The logits of a batch are its largest tensor by far. They are computed in chunks of LOGITS_CHUNK; each chunk is
-    turned into its gradient in place, in the forward pass, so none is kept for the backward pass. Rows whose target is
-    IGNORE are dropped first.
+    The logits of a batch are its largest tensor by far. They are computed in chunks of `logit_rows`; each chunk is
+    turned into its gradient in place, in the forward pass, so none is kept for the backward pass.
     """
-    keep_N = targets_N != IGNORE
-    if not bool(keep_N.all()):
-        x_ND, targets_N = x_ND[keep_N], targets_N[keep_N]
     dtype = autocast_dtype(x_ND)
     total: Tensor = _LinearCrossEntropy.apply(x_ND.to(dtype), weight_VD.to(dtype), targets_N)
     return total
+
+
+def logit_rows(weight_VD: Tensor) -> int:
+    """Rows of a chunk of logits under that head."""
+    return max(1, (LOGITS_CHUNK if weight_VD.device.type == "cpu" else DEVICE_CHUNK) // len(weight_VD))
 
 
 class _LinearCrossEntropy(Function):
@@ -293,7 +294,7 @@ class _LinearCrossEntropy(Function):
             trained = ctx.needs_input_grad[1]  # LoRA freezes the head
             dx_ND = torch.empty_like(x_ND)
             dweight_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if trained else None
-            rows = max(1, LOGITS_CHUNK // len(weight_VD))
+            rows = logit_rows(weight_VD)
             for start in range(0, len(x_ND), rows):
                 x, targets = x_ND[start : start + rows], targets_N[start : start + rows]
                 loss, dlogits = _loss_and_gradient(F.linear(x, weight_VD), targets)

@@ -230,6 +230,7 @@ class Transformer(nn.Module):
         self.embed_tokens = nn.Embedding(shape.vocab_size, shape.width)
         self.layers = nn.ModuleList(Block(shape, layer) for layer in range(shape.depth))
         self.norm = Norm(shape.width, shape.norm_eps)
+        self.compiled: list[Any] = []  # of `layers`, for training, once `compile_training` has filled it
         if not shape.tied:
             self.lm_head = nn.Linear(shape.width, shape.vocab_size, bias=False)
         frequency_C = 1.0 / shape.rope_theta ** (torch.arange(0, shape.head_dim, 2).float() / shape.head_dim)
@@ -271,7 +272,7 @@ class Transformer(nn.Module):
         """
         at = self.positions(ids_BT, documents_BT, cache)
         x_BTD = self.embed_tokens(ids_BT)
-        for block in self.layers:
+        for block in self.compiled if self.training and self.compiled else self.layers:
             x_BTD = block(x_BTD, at)
         return self.norm(x_BTD)
 

@@ -38,7 +38,8 @@ CALL_S = 60.0
 """Time after which rank 0 tells the others that it still works for itself."""
 LOST_S = 60.0
 """Seconds after a failed exchange in which the end of a worker that caused it becomes known."""
-
+GRACE_S = 10.0
+"""Seconds that an exchange has to fail by itself after a worker's end, and again after the group was aborted."""
 
 Result = TypeVar("Result")
 
@@ -161,26 +162,49 @@ def process_group(numerics: Numerics, work: Path, worker: Sequence[str]) -> Iter
             )
         rendezvous.unlink(missing_ok=True)
         workers = [_start(worker, rank) for rank in range(1, numerics.processes)]
-    finished = False
+    finished = threading.Event()
     try:
-        yield _join(numerics, rendezvous, workers)
+        group = _join(numerics, rendezvous, workers)
+        threading.Thread(target=_watch, args=(workers, finished), daemon=True).start()
+        yield group
         dist.barrier()
-        finished = True
+        finished.set()
     except RuntimeError as error:
-        if "gloo" in str(error).lower() or isinstance(error, dist.DistError):
+        if any(word in str(error).lower() for word in ("gloo", "nccl")) or isinstance(error, dist.DistError):
             _raise_if_lost(workers, LOST_S)
             if MAIN_PID in os.environ:  # another process ended, and rank 0 says why
                 sys.exit(1)
         raise
     finally:
+        completed = finished.is_set()
+        finished.set()
         if dist.is_initialized():
             dist.destroy_process_group()
         for process in workers:
-            if not finished:  # rank 0 alone saves: the others have nothing to end in order
+            if not completed:  # rank 0 alone saves: the others have nothing to end in order
                 process.kill()
             _end(process)
         if workers:
             rendezvous.unlink(missing_ok=True)
+
+
+def _watch(workers: Sequence[subprocess.Popen], finished: threading.Event) -> None:
+    """End this process if it hangs in an exchange with a worker that has ended.
+
+    Over gloo the exchange fails at once. NCCL's waits for the timeout and then aborts the process without a word: so
+    the group is aborted here, and if that does not help either, the process ends with the sentence.
+    """
+    while not finished.wait(1.0):
+        try:
+            _raise_if_lost(workers)
+        except WorkerLostError as error:
+            if finished.wait(GRACE_S) or not dist.is_initialized():
+                return
+            with suppress(Exception):
+                dist.distributed_c10d._abort_process_group()
+            if not finished.wait(GRACE_S):
+                print(f"{error}; run it again, it resumes from its last checkpoint", file=sys.stderr, flush=True)
+                os._exit(1)
 
 
 @contextmanager
@@ -201,8 +225,6 @@ def _join(numerics: Numerics, rendezvous: Path, workers: Sequence[subprocess.Pop
     if MAIN_PID in os.environ:
         die_with_parent(int(os.environ[MAIN_PID]))
     backend = "nccl" if numerics.device == "cuda" else "gloo"
-    if numerics.device == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", rank)))
     if "MASTER_ADDR" in os.environ:  # torchrun
         dist.init_process_group(backend, timeout=TIMEOUT)
     else:

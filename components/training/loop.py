@@ -132,7 +132,7 @@ class Trainer:
         if self.group.is_main and (line := floats.replaced(self.numerics)):
             self.progress.log(line)
         if self.numerics.compile:
-            floats.compile_blocks(self.model)
+            floats.compile_training(self.model)
         self.model.train()
         with floats.denormals_flushed(), self.writer:
             while self.step < until:
@@ -179,9 +179,10 @@ class Trainer:
         gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
         self.group.all_reduce([total, *gradients])
         norm = torch.nn.utils.get_total_norm(gradients)
-        if not float(norm) < self.config.optimizer.grad_clip:  # else a pass over all gradients to multiply them by 1
+        loss, length = torch.stack([total, norm]).tolist()  # the one time in a step that the device is waited for
+        if not length < self.config.optimizer.grad_clip:  # else a pass over all gradients to multiply them by 1
             torch.nn.utils.clip_grads_with_norm_(trained, self.config.optimizer.grad_clip, norm)
-        return float(total) / max(1, count), float(norm)
+        return loss / max(1, count), length
 
     def after_step(self, batch: Batch, rate: float) -> None:
         """Evaluate, save, report, and end if asked to."""

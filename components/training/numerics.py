@@ -3,14 +3,15 @@
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from components.core.errors import UserError
+from components.model.transformer import Transformer
 from components.params import Numerics
 
 
@@ -24,6 +25,7 @@ def configure_torch(numerics: Numerics) -> str:
     if numerics.device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with this
         torch.use_deterministic_algorithms(True)
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # before anything is asked of "the" device
     torch.set_num_threads(numerics.threads)
     keep_memory()
     return numerics.device
@@ -96,22 +98,41 @@ def autocast(numerics: Numerics) -> AbstractContextManager:
     return torch.autocast(numerics.device, torch.bfloat16)
 
 
-def compile_blocks(model: torch.nn.Module) -> None:
-    """Compile the network's blocks, in place.
+def compile_training(model: torch.nn.Module, backend: str | Callable[..., Any] = "inductor") -> None:
+    """Compile the blocks of every Transformer in `model` for `train` mode; `eval` mode stays as it is.
 
     Block by block, as all blocks are alike and the first one's code serves the rest. Embedding and loss stay outside:
     the compiled gradient of an embedding adds up in whatever order threads come, and runs would not repeat to the bit.
+    Evaluation and samples have ever other lengths and caches, each of which would be compiled anew.
     """
     for module in model.modules():
-        if type(module).__name__ == "Block":
-            cast(Any, module).compile()
+        if isinstance(module, Transformer):
+            module.compiled = [torch.compile(block.forward, backend=backend) for block in module.layers]
+
+
+DATASHEET_TFLOPS = {
+    "B200": 2250, "H200": 989, "H100 PCIe": 756, "H100 NVL": 835, "H100": 989, "A100": 312, "L40S": 362, "L4": 121,
+    "A10G": 70, "A10": 125, "RTX 4090": 165, "RTX 3090": 71,
+}  # fmt: skip
+"""Dense bfloat16 products of NVIDIA's datasheets, by part of the device's name; the first that fits."""
 
 
 def peak_flops(numerics: Numerics) -> float:
-    """Floating-point operations per second of a large product, best of three: what MFU is a share of. For display."""
+    """Floating-point operations per second that MFU is a share of, of all `numerics.processes`. For display.
+
+    A GPU's are its datasheet's for bfloat16, so that the share compares with what others publish; where the table lacks
+    it, and on a CPU, they are those of a large product, best of three.
+    """
     dtype = product_dtype(numerics.device, numerics.dtype)
-    size = 4096 if numerics.device == "cuda" else 1024
-    a, best = torch.ones(size, size, dtype=dtype, device=numerics.device), float("inf")
+    name = torch.cuda.get_device_name() if numerics.device == "cuda" else ""
+    known = [peak for part, peak in DATASHEET_TFLOPS.items() if part in name and dtype == torch.bfloat16]
+    return numerics.processes * (known[0] * 1e12 if known else measured_flops(numerics.device, dtype))
+
+
+def measured_flops(device: str, dtype: torch.dtype) -> float:
+    """Operations per second of a large product in this process, best of three."""
+    size = 8192 if device == "cuda" else 1024
+    a, best = torch.ones(size, size, dtype=dtype, device=device), float("inf")
     for _ in range(3):
         started = perf_counter()
         (a @ a)[0, 0].item()

@@ -15,8 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.model.cpu_kernels import IGNORE, linear_cross_entropy
+from components.model.cpu_kernels import linear_cross_entropy
 from components.tokens.tokenizer import END_OF_TEXT, MASK, PAD, SPECIAL_TOKENS
+
+IGNORE = -100
+"""Target of a position that predicts nothing (PyTorch's convention)."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,13 @@ class Batch:
         targets: int64, (B, T) ids or (B,) classes; `IGNORE` where nothing is to be predicted. Or float32: (B, K) which
             of K classes, or (B,) scores.
         documents_BT: which document each position belongs to; None lets attention cross documents.
+        kept_N: what `kept` returns, where it was asked before: on a GPU the question waits for the device.
     """
 
     ids_BT: Tensor
     targets: Tensor
     documents_BT: Tensor | None = None
+    kept_N: Tensor | None = None
 
     @property
     def num_targets(self) -> int:
@@ -41,11 +46,21 @@ class Batch:
     def slice(self, start: int, stop: int) -> "Batch":
         """Examples `start` to `stop`."""
         documents = None if self.documents_BT is None else self.documents_BT[start:stop]
-        return replace(self, ids_BT=self.ids_BT[start:stop], targets=self.targets[start:stop], documents_BT=documents)
+        part: dict[str, Any] = {"ids_BT": self.ids_BT[start:stop], "targets": self.targets[start:stop]}
+        return replace(self, documents_BT=documents, kept_N=None, **part)
+
+    def kept(self) -> Tensor:
+        """Indices, int64 (N,), of the flattened targets that are not `IGNORE`."""
+        return (self.targets != IGNORE).flatten().nonzero()[:, 0] if self.kept_N is None else self.kept_N
 
     def to(self, device: str) -> "Batch":
-        documents = None if self.documents_BT is None else self.documents_BT.to(device)
-        return Batch(self.ids_BT.to(device), self.targets.to(device), documents)
+        """The batch on that device; the copy of pinned memory to a GPU is not waited for."""
+        moved: dict[str, Any] = {"ids_BT": self.ids_BT, "targets": self.targets, "documents_BT": self.documents_BT}
+        if not self.targets.is_floating_point():
+            moved["kept_N"] = self.kept()
+        for name, tensor in moved.items():
+            moved[name] = None if tensor is None else tensor.to(device, non_blocking=True)
+        return replace(self, **moved)
 
 
 Objective = Callable[[Any, Batch], Tensor]
@@ -54,8 +69,11 @@ Objective = Callable[[Any, Batch], Tensor]
 
 def language_model_loss(model: Any, batch: Batch) -> Tensor:
     """Cross entropy of the targets, summed: the objective of `causal`, `masked` and `sft` batches."""
-    hidden_BTD = model.hidden(batch.ids_BT, batch.documents_BT)
-    return linear_cross_entropy(hidden_BTD.flatten(0, 1), model.head_weight, batch.targets.flatten())
+    hidden_ND, targets_N = model.hidden(batch.ids_BT, batch.documents_BT).flatten(0, 1), batch.targets.flatten()
+    kept_N = batch.kept()
+    if len(kept_N) < len(targets_N):
+        hidden_ND, targets_N = hidden_ND[kept_N], targets_N[kept_N]
+    return linear_cross_entropy(hidden_ND, model.head_weight, targets_N)
 
 
 def causal(windows: np.ndarray, document_mask: bool = False) -> Batch:

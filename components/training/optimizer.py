@@ -55,7 +55,7 @@ class Optimizers:
         return {f"{self.names[p]}/{field}": tensor for p, fields in self._states() for field, tensor in fields.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Load the tensors that `state` returned."""
+        """Load the tensors that `state` returned; a fused AdamW has its count of steps on the device too."""
         for optimizer in self.optimizers:
             optimizer.state.clear()
         owner = {
@@ -67,9 +67,7 @@ class Optimizers:
         for key, tensor in tensors.items():
             name, _, field = key.rpartition("/")
             optimizer, parameter = owner[name]
-            # Adam counts its steps on the CPU, whatever the parameter's device.
-            device = "cpu" if field == "step" else parameter.device
-            optimizer.state[parameter][field] = tensor.to(device, copy=True)
+            optimizer.state[parameter][field] = tensor.to(parameter.device, copy=True)
 
     def _states(self) -> Iterator[tuple[Any, dict[str, Tensor]]]:
         for optimizer in self.optimizers:

@@ -13,18 +13,20 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from components.core.errors import UserError
 from components.corpus.corpus import read_manifest
 from components.finetuning_data.chat import encode
 from components.finetuning_data.rows import Message, Preference, Refused
 from components.instruction_pairs.examples import Examples
+from components.model.cpu_kernels import logit_rows
 from components.params import Finetune, Numerics
 from components.stages.finetune.instruct import STEP, neighbours
 from components.stages.finetune.task_selection import Choice, FinetuneTask
@@ -138,12 +140,14 @@ class PairBatch(Batch):
 
     def slice(self, start: int, stop: int) -> "PairBatch":
         """Pairs `start` to `stop`."""
-        reference = None if self.reference_B2 is None else self.reference_B2[start:stop]
-        return replace(self, ids_BT=self.ids_BT[start:stop], targets=self.targets[start:stop], reference_B2=reference)
+        part = super().slice(start, stop)
+        assert isinstance(part, PairBatch)
+        return part if self.reference_B2 is None else replace(part, reference_B2=self.reference_B2[start:stop])
 
     def to(self, device: str) -> "PairBatch":
-        reference = None if self.reference_B2 is None else self.reference_B2.to(device)
-        return PairBatch(self.ids_BT.to(device), self.targets.to(device), None, reference)
+        moved = super().to(device)
+        assert isinstance(moved, PairBatch)
+        return moved if self.reference_B2 is None else replace(moved, reference_B2=self.reference_B2.to(device))
 
 
 def batch_of(pairs: Sequence[EncodedPair], reference_B2: Tensor | None = None, pad: int = PAD) -> PairBatch:
@@ -156,7 +160,7 @@ def batch_of(pairs: Sequence[EncodedPair], reference_B2: Tensor | None = None, p
             whole = [*pair.prompt, *answer]
             ids[row, side, : len(whole) - 1] = whole[:-1]
             targets[row, side, len(pair.prompt) - 1 : len(whole) - 1] = answer
-    return PairBatch(torch.from_numpy(ids), torch.from_numpy(targets), None, reference_B2)
+    return PairBatch(torch.from_numpy(ids), torch.from_numpy(targets), reference_B2=reference_B2)
 
 
 @dataclass(frozen=True)
@@ -180,12 +184,21 @@ class PreferenceBatches:
 
 def log_probabilities(model: Any, batch: PairBatch) -> Tensor:
     """Log-probability of each answer after its prompt, summed over its tokens: float32 (B, 2)."""
-    ids_RT, targets_RT = batch.ids_BT.flatten(0, 1), batch.targets.flatten(0, 1)
-    inside_RT = targets_RT != IGNORE
-    logits_NV = F.linear(model.hidden(ids_RT)[inside_RT], model.head_weight).float()
-    logp_N = -F.cross_entropy(logits_NV, targets_RT[inside_RT], reduction="none")
-    logp_RT = torch.zeros_like(targets_RT, dtype=logp_N.dtype).masked_scatter(inside_RT, logp_N)
+    ids_RT, targets_RT, kept_N = batch.ids_BT.flatten(0, 1), batch.targets.flatten(0, 1), batch.kept()
+    state_ND, head_VD = model.hidden(ids_RT).flatten(0, 1)[kept_N], model.head_weight
+    rows = logit_rows(head_VD)
+    pieces = list(zip(state_ND.split(rows), targets_RT.flatten()[kept_N].split(rows), strict=True))
+    if len(pieces) == 1:
+        logp_N = _token_log_probabilities(*pieces[0], head_VD)
+    else:  # the logits of one piece at a time, made again for the backward pass
+        parts = [checkpoint(_token_log_probabilities, *piece, head_VD, use_reentrant=False) for piece in pieces]
+        logp_N = torch.cat(cast(list[Tensor], parts))
+    logp_RT = torch.zeros_like(targets_RT, dtype=logp_N.dtype).masked_scatter(targets_RT != IGNORE, logp_N)
     return logp_RT.sum(1).view(-1, 2)
+
+
+def _token_log_probabilities(state_ND: Tensor, targets_N: Tensor, head_VD: Tensor) -> Tensor:
+    return -F.cross_entropy(F.linear(state_ND, head_VD).float(), targets_N, reduction="none")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from components.core.progress import Progress
 from components.params import Branch, Finetune, FinetuneBranches, Numerics
 from components.stages.finetune.job import opened
@@ -28,8 +26,6 @@ def _work(given: dict[str, Any]) -> None:
     params = type(getattr(FinetuneBranches(), branch))(**given["params"])
     base, train, heldout = (Path(given[name]) for name in ("base", "train", "heldout"))
     numerics = Numerics(**given["numerics"])
-    if numerics.device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     opened(branch, base, train, heldout, params, numerics, Progress()).train_along(Path(given["work"]))
 
 

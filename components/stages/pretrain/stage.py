@@ -164,17 +164,22 @@ def _trained(
     return model, result, group
 
 
-def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics) -> PretrainInputs:
+def prepare(
+    objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics, is_worker: bool = False
+) -> PretrainInputs:
     """Inputs of the run, opened and checked; sets this process's threads, which the first weights depend on too.
+
+    Args:
+        is_worker: rank 0 has read the shards through already: they are not hashed once more.
 
     Raises:
         UserError: naming what does not.
     """
     floats.configure_torch(numerics)  # first: refuses a device that is not there, which the checks ask about its memory
     tokenizer_json = export.tokenizer_text(tokens)
-    train, heldout = TokenShards.open(tokens / "train"), TokenShards.open(tokens / "heldout")
+    train, heldout = (TokenShards.open(tokens / name, intact=is_worker) for name in ("train", "heldout"))
     tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
-    for shards in (train, heldout):
+    for shards in () if is_worker else (train, heldout):
         _check_tokenizer(shards, tokenizer_json, tokenizer)
     numerics.raise_if_idle(f"pretrain.{objective}", params.batch)
     shape = derive_shape(params.model, train.manifest.vocab_size, params.context, objective == "causal")
@@ -291,7 +296,7 @@ def _worker_arguments(
 
 def _work(arguments: dict) -> None:
     params, numerics = Pretrain(**arguments["params"]), Numerics(**arguments["numerics"])
-    inputs = prepare(arguments["objective"], Path(arguments["tokens"]), params, numerics)
+    inputs = prepare(arguments["objective"], Path(arguments["tokens"]), params, numerics, is_worker=True)
     model, work = Transformer(inputs.shape).initialise(params.seed, params.initial_scale), Path(arguments["work"])
     with data_parallel.process_group(numerics, work, []) as group:
         train_on(inputs, model, work, Progress(), group)

@@ -9,6 +9,7 @@ from components.model import cpu_kernels
 from components.model.shape import Shape, derive_shape
 from components.model.transformer import KeyValueCache, Transformer, captured_attention
 from components.params import ModelShape
+from components.training.objectives import IGNORE, Batch, language_model_loss
 
 VOCABULARY = 300
 
@@ -79,8 +80,8 @@ def test_with_a_document_mask_packed_documents_do_not_see_each_other(causal: boo
 @pytest.mark.parametrize("length", [31, 128, 150])
 def test_kernels_give_the_plain_loss_and_gradients(causal: bool, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, ids, targets = network(causal), some_ids(2, length), some_ids(2, length).flip(1)
-    targets[:, :5] = cpu_kernels.IGNORE
-    fast = cpu_kernels.linear_cross_entropy(model.hidden(ids).flatten(0, 1), model.head_weight, targets.flatten())
+    targets[:, :5] = IGNORE
+    fast = language_model_loss(model, Batch(ids, targets))
     fast_gradients = torch.autograd.grad(fast, list(model.parameters()))
     monkeypatch.setattr(cpu_kernels, "use_cpu_kernels", lambda x: False)
     plain = F.cross_entropy(model(ids).flatten(0, 1), targets.flatten(), reduction="sum")
@@ -105,8 +106,7 @@ def test_the_loss_works_in_pieces_and_with_nothing_to_predict(monkeypatch: pytes
     monkeypatch.setattr(cpu_kernels, "LOGITS_CHUNK", 50 * VOCABULARY)
     pieces = torch.autograd.grad(cpu_kernels.linear_cross_entropy(hidden, model.head_weight, ids.flatten()), hidden)[0]
     torch.testing.assert_close(pieces, whole)
-    nothing = torch.full((128,), cpu_kernels.IGNORE)
-    assert cpu_kernels.linear_cross_entropy(hidden, model.head_weight, nothing).item() == 0.0
+    assert language_model_loss(model, Batch(ids, torch.full_like(ids, IGNORE))).item() == 0.0
 
 
 def test_captured_attention_is_what_attention_uses() -> None:

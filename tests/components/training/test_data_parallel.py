@@ -62,6 +62,36 @@ def test_what_one_process_does_alone_may_take_longer_than_the_others_would_wait(
     assert done.stdout == "1.0\n", done.stderr
 
 
+HANGS = """
+import os, sys, time
+from pathlib import Path
+import torch
+from components.params import Numerics
+from components.training import data_parallel
+data_parallel.GRACE_S = 1.0
+with data_parallel.process_group(Numerics(processes=2), Path(sys.argv[1]), ["-c", sys.argv[2], *sys.argv[1:]]) as group:
+    if group.rank and os.fork():  # the child holds the connections, so that the exchange never fails
+        os._exit(3)
+    if group.rank:
+        time.sleep(8)
+        os._exit(0)
+    group.all_reduce([torch.ones(1)])
+"""
+
+
+def test_an_exchange_that_never_fails_is_ended_when_a_worker_is_lost(tmp_path: Path) -> None:
+    """As over NCCL, which waits for minutes and then aborts without a word."""
+    root = str(Path(data_parallel.__file__).parents[2])
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS, str(tmp_path / "work"), HANGS], env=os.environ | {"PYTHONPATH": root},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "training process 1 of 2 ended (status 3); run it again" in done.stderr.splitlines()[-1]
+    assert time.monotonic() - started < 60
+
+
 def test_more_processes_than_sequences_are_refused(tokens: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"numerics.processes = 8 is more than pretrain.causal.batch = 4"):
         pretrain(

@@ -1,11 +1,18 @@
 """Products are in bfloat16 where the processor has them, and in float32, with a sentence, where it does not."""
 
+import numpy as np
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
-from components.params import Numerics
-from components.training import muon
+from components.model.generate import generate
+from components.model.shape import derive_shape
+from components.model.transformer import Transformer
+from components.params import ModelShape, Numerics
+from components.tokens.tokenizer import train_bpe
+from components.training import likelihood, muon, objectives
 from components.training import numerics as floats
+from components.training.objectives import language_model_loss
 
 
 @pytest.mark.parametrize("has", [True, False])
@@ -26,3 +33,20 @@ def test_products_have_the_type_that_the_processor_has(monkeypatch: pytest.Monke
 def test_a_gpu_has_them() -> None:
     assert floats.product_dtype("cuda") == torch.bfloat16
     assert floats.product_dtype("cuda", "float32") == torch.float32
+
+
+def test_one_graph_serves_every_block_in_training_and_none_is_made_for_evaluation_and_samples() -> None:
+    tokenizer = train_bpe([str(floats.__doc__) * 9], 280)
+    counter = CompileCounter()
+    shape = derive_shape(ModelShape(size=6, width=64, heads=2), tokenizer.get_vocab_size(), 64, causal=True)
+    model = Transformer(shape).initialise(1)
+    floats.compile_training(model, counter)
+    ids = np.random.default_rng(0).integers(7, shape.vocab_size, (2, 65))
+    for _ in range(2):
+        model.train()
+        language_model_loss(model, objectives.causal(ids)).backward()
+        model.eval()
+        for length in (9, 17, 33):
+            likelihood.score(model, [likelihood.next_tokens(ids[0, :length])])
+        generate(model, tokenizer, [0, 9, 10], max_tokens=5)
+    assert 1 <= counter.frame_count <= 3

@@ -1,6 +1,7 @@
 """Which parameters learn at which rate."""
 
 import pytest
+import torch
 
 from components.params import Optimizer
 from components.params.finetune import FinetuneBranches
@@ -26,3 +27,11 @@ def test_matrices_of_the_blocks_have_their_own_rate_under_both_optimizers(name: 
 def test_all_weights_of_a_base_are_tuned_at_one_rate() -> None:
     rates = settings_of(FinetuneBranches().classify, 10, "finetune.classify").optimizer
     assert rates.matrix_lr == rates.embedding_lr == FinetuneBranches().classify.learning_rate
+
+
+def test_all_loaded_state_lies_on_its_parameters_device() -> None:
+    """A GPU's fused AdamW refuses a count of steps that came back on the CPU."""
+    parameter = torch.nn.Parameter(torch.zeros(3, device="meta"))
+    one = torch.optim.SGD([parameter])
+    optimizer.Optimizers([one], {parameter: "x"}).load_state({"x/step": torch.ones(()), "x/exp_avg": torch.ones(3)})
+    assert {tensor.device.type for tensor in one.state[parameter].values()} == {"meta"}

@@ -11,6 +11,7 @@ from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter
 from components.finetuning_data.rows import Message, Preference
 from components.instruction_pairs.examples import Examples
+from components.model import cpu_kernels
 from components.params import Numerics, Prefer
 from components.stages.finetune import preferences
 from components.stages.finetune.own_rows import choose_rows
@@ -125,3 +126,17 @@ def test_a_corpus_without_curriculum_is_refused(tmp_path: Path) -> None:
         pass
     with pytest.raises(UserError, match=r"holds no curriculum .* raise mix.curriculum.share"):
         preferences.curriculum_pairs(tmp_path / "mix", Prefer(data="x", base="y"))
+
+
+def test_the_logits_of_one_piece_at_a_time_give_the_same_loss_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network()
+    reference_N2 = preferences.all_log_probabilities(model, PAIRS, FLOAT32) - 1
+
+    def gradients() -> tuple[torch.Tensor, ...]:
+        loss = DPOLoss(0.5)(model, batch_of(PAIRS, reference_N2))
+        return loss, *torch.autograd.grad(loss, list(model.parameters()))
+
+    whole = gradients()
+    monkeypatch.setattr(cpu_kernels, "LOGITS_CHUNK", 2 * model.shape.vocab_size)
+    for ours, theirs in zip(gradients(), whole, strict=True):
+        torch.testing.assert_close(ours, theirs)
