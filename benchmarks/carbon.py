@@ -19,10 +19,10 @@ from typing import Any
 from benchmarks.carbon_job import CPU_S, IDLE_S, INTERVAL_S
 from benchmarks.results import ROOT, figure, goal, write
 from components.carbon.ledger.reader import read
-from components.carbon.metering.meter import Meter
 from components.carbon.planning.budget import budget_check
 from components.core.errors import Stopped
 from components.params import Budget, Runtime
+from greenhouse_record.metering.meter import Meter
 
 PEERS = ("greenhouse", "codecarbon", "carbontracker")
 REPEATS = 5

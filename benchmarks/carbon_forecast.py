@@ -103,7 +103,7 @@ def forecast_part() -> tuple[dict, list[dict]]:
 
 def carry_out(arguments: dict, folder: Path) -> None:
     """The process of a run: forecast into the ledger, then train."""
-    from components.carbon.metering.meter import Meter
+    from greenhouse_record.metering.meter import Meter
 
     run = f"run-{arguments['number']}"
     labels = {"stage": STAGE, "run": run, "fingerprint": run}

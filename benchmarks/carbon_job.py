@@ -31,8 +31,8 @@ COUNTRY = "FRA"
 def greenhouse(folder: Path, figures: dict) -> Iterator[None]:
     from components.carbon.footprint.intensity import resolve
     from components.carbon.ledger.reader import Energy, read
-    from components.carbon.metering.meter import Meter
     from components.params import Grid
+    from greenhouse_record.metering.meter import Meter
 
     began = time.perf_counter()
     with Meter(folder / "ledger", INTERVAL_S, {"stage": "job"}):
@@ -81,7 +81,7 @@ def carbontracker(folder: Path, figures: dict) -> Iterator[None]:
 
 
 TOOLS = {"greenhouse": greenhouse, "codecarbon": codecarbon, "carbontracker": carbontracker}
-MODULES = {"greenhouse": "components.carbon.metering.meter", "carbontracker": "carbontracker.tracker"}
+MODULES = {"greenhouse": "greenhouse_record.metering.meter", "carbontracker": "carbontracker.tracker"}
 
 
 def work(job: str) -> None:

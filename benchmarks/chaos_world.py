@@ -94,7 +94,7 @@ class Faulty:
 
 def product() -> str:
     """The last commit that changed what is tried."""
-    words = ["git", "log", "-1", "--format=%H", "--", "components", "flows"]
+    words = ["git", "log", "-1", "--format=%H", "--", "components", "flows", "recorder"]
     return subprocess.check_output(words, cwd=ROOT, text=True).strip()
 
 

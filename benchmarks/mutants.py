@@ -27,13 +27,14 @@ from benchmarks.results import goal, write
 from benchmarks.stamp import commit
 from flows.system.paths import ROOT, STATE
 
+OWN = ("components", "flows", "greenhouse_record", "tests")
 FOLDER = STATE / "mutants"
 TREE = FOLDER / "tree"
 CARBON, EVALUATE, SYSTEM = "tests/components/carbon", "tests/components/stages/evaluate", "tests/flows/system"
 GOLDEN = "tests/components/test_golden.py"
 MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "loader": ("components/training/data_order.py", ("tests/components/training/test_data_order.py", GOLDEN)),
-    "attribution": ("components/carbon/metering/attribution.py", (f"{CARBON}/metering/test_attribution.py",)),
+    "attribution": ("recorder/greenhouse_record/metering/attribution.py", ("tests/recorder/test_attribution.py",)),
     "ledger": ("components/carbon/ledger/reader.py", (f"{CARBON}/ledger",)),
     "statistics": ("components/statistics.py", ("tests/components/test_statistics.py",)),
     "gate": ("components/studies/promotion_gate.py", ("tests/components/studies/test_promotion_gate.py",)),
@@ -176,7 +177,7 @@ def passes(tests: tuple[str, ...]) -> bool:
             os.setsid()
             os.chdir(TREE)
             resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
-            for name in [name for name in sys.modules if name.partition(".")[0] in ("components", "flows", "tests")]:
+            for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:
                 del sys.modules[name]
             sys.path[0] = str(TREE)
             os.environ["PYTHONPATH"] = str(TREE)

@@ -76,7 +76,7 @@ def files() -> str:
     rows = []
     for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
         entry = stage.get("do", stage)
-        reads = [path for path in map(_path, entry["deps"]) if not path.startswith("components/")]
+        reads = [path for path in map(_path, entry["deps"]) if not path.startswith(("components/", "recorder/"))]
         writes = [_path(one) for part in ("outs", "metrics", "plots") for one in entry.get(part, [])]
         rows.append([f"`{name}`", *(", ".join(f"`{path}`" for path in paths) for paths in (reads, writes))])
     return table(("stage", "reads", "writes"), rows)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from components.carbon.metering.counters import cpu_model
+from greenhouse_record.metering.counters import cpu_model
 
 Stamp = dict[str, str]
 KEYS = ("machine", "date", "commit")

@@ -12,7 +12,7 @@ from flows.system.run_folder import open_runs
 from flows.system.work_folder import in_use
 
 LEFTOVERS = ("build", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
-SOURCES = ("components", "flows", "tests", "benchmarks", ".ci")
+SOURCES = ("components", "flows", "recorder", "tests", "benchmarks", ".ci")
 MADE = ("data", "models", "reports", "exports", "downloads", "dvc.lock", ".dvc/cache", ".dvc/tmp", ".dvc/config.local")
 
 

@@ -10,7 +10,7 @@ cached      by DVC, which alone decides what is stale: each task is a `dvc repro
 told        by the stage's process in files of its run, `.greenhouse/runs/<run>/<stage>/`: flows/system/run_folder.py
 shown       from these files by this process, in the terminal and in Prefect: flows/execution/stage_view.py
 recorded    from these files by this process, in MLflow: flows/tracking/record.py
-accounted   by a meter in every process, in the ledger: components/carbon/metering/meter.py
+accounted   by a meter in every process, in the ledger: recorder/greenhouse_record/metering/meter.py
 
 Values other than those of params.yaml make an experiment (flows/execution/experiment.py): a worktree beside the
 workspace. What a kill leaves is closed at the next start: flows/tracking/recovery.py.

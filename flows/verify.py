@@ -167,7 +167,7 @@ def verify_segments(model: str, at: str, number: int) -> bool:
         UserError: not a pretrained model, no checkpoints were kept, or their bytes are gone.
     """
     from components import params as schema
-    from components.carbon.metering.meter import Meter
+    from greenhouse_record.metering.meter import Meter
 
     recorded, goal = choose(model, at)
     kept = goal.replace("pretrain@", "models/checkpoints/")

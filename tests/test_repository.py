@@ -10,7 +10,9 @@ from pathlib import Path
 from setuptools import find_packages
 
 ROOT = Path(__file__).resolve().parents[1]
-CODE = sorted(path for folder in ("components", "flows", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+CODE = sorted(
+    path for folder in ("components", "flows", "recorder", "benchmarks") for path in (ROOT / folder).rglob("*.py")
+)
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 MOST_LINES = 400
 FORBIDDEN_BELOW = {"prefect", "mlflow", "dvc", "flows"}
@@ -50,6 +52,13 @@ def test_components_know_nothing_of_the_orchestration() -> None:
     below = [path for path in CODE if path.is_relative_to(ROOT / "components")]
     assert below
     assert {name_of(path): wrong for path in below if (wrong := imports(path) & FORBIDDEN_BELOW)} == {}
+
+
+def test_the_recorder_needs_little_and_none_of_the_project() -> None:
+    """numpy for the order of data; what only a trainer's own environment has is imported where it is there."""
+    inside = {"greenhouse_record", "psutil", "pynvml", "numpy", "torch", "transformers", "mlflow"}
+    for path in (ROOT / "recorder").rglob("*.py"):
+        assert imports(path) <= inside | set(sys.stdlib_module_names), name_of(path)
 
 
 def test_what_installs_needs_nothing_installed() -> None:
@@ -101,11 +110,14 @@ def test_every_package_is_declared() -> None:
     """A folder of code that setuptools does not find would be missing from what is installed."""
     find = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
     folders = {name_of(path.parent).replace("/", ".") for path in CODE if "benchmarks" not in path.parts}
-    assert set(find_packages(str(ROOT), include=find["include"])) == folders
+    found = {name for where in find["where"] for name in find_packages(str(ROOT / where), include=find["include"])}
+    assert found == {folder.removeprefix("recorder.") for folder in folders}
+    recorder = tomllib.loads((ROOT / "recorder/pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert set(recorder) == {name for name in found if name.startswith("greenhouse_record")}
 
 
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "eval_sets").glob("*.md")])
-SHIPPED = "components|flows|tests|benchmarks|docs|presets|corpora|eval_sets|[.]ci"
+SHIPPED = "components|flows|recorder|tests|benchmarks|docs|presets|corpora|eval_sets|[.]ci"
 """Folders whose contents git holds: what a page names below them is there, or the page is wrong."""
 
 

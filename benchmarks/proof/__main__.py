@@ -21,7 +21,7 @@ from components.core.files import read_json
 GROUPS = ("tamper", "segments", "forget")
 FAILED_ATTEMPT = """
 import time
-from components.carbon.metering.meter import Meter
+from greenhouse_record.metering.meter import Meter
 from flows.system import dvc, paths
 labels = {"stage": "ingest", "run": "early", "checkout": paths.ROOT.name}
 with Meter(paths.LEDGER, 0.5, labels | {"fingerprint": dvc.inputs("ingest").fingerprint}) as meter:

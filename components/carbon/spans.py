@@ -8,36 +8,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+
+from greenhouse_record.metering.constants import Bounds
 
 ORCHESTRATION = "orchestration"
 """The stage of spans that belong to none: Prefect, DVC, MLflow, installing."""
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """A figure with its lower and upper bound. Sums, differences and products are taken bound by bound."""
-
-    low: float = 0
-    mid: float = 0
-    high: float = 0
-
-    @classmethod
-    def exactly(cls, value: float) -> Self:
-        return cls(value, value, value)
-
-    def __add__(self, other: Self) -> Self:
-        return type(self)(self.low + other.low, self.mid + other.mid, self.high + other.high)
-
-    def __sub__(self, other: Self) -> Self:
-        return type(self)(self.low - other.low, self.mid - other.mid, self.high - other.high)
-
-    def __mul__(self, factor: "float | Bounds") -> "Bounds":
-        other = factor if isinstance(factor, Bounds) else Bounds.exactly(factor)
-        return Bounds(self.low * other.low, self.mid * other.mid, self.high * other.high)
-
-    def as_list(self) -> list[Any]:
-        return [self.low, self.mid, self.high]
 
 
 @dataclass(frozen=True)

@@ -5,39 +5,21 @@ message is one sentence that says what is wrong, where, which limit, and what to
 Prefect state and the MLflow tag all show that same sentence. Programming mistakes are asserts, not these.
 """
 
-from components.core.plain_text import plain
+from greenhouse_record.errors import UserError, clause
 
-MOST_CHARS = 1500
-"""Of a message."""
-
-
-class UserError(Exception):
-    """Error that the user can fix. The message is one sentence: what, where, limit, what to do.
-
-    It may quote names from outside; a terminal that shows it obeys none of them, and of a long one the middle is cut.
-    """
-
-    def __str__(self) -> str:
-        text = super().__str__()
-        return plain(
-            text if len(text) <= MOST_CHARS else f"{text[: MOST_CHARS * 2 // 3]} ... {text[-MOST_CHARS // 4 :]}"
-        )
-
-
-def clause(error: BaseException, length: int = 200) -> str:
-    """The message of an error of others as a clause of a sentence: on one line, cut; its type's name if it has none."""
-    return " ".join(str(error).split())[:length] or type(error).__name__
+__all__ = ["STOPPED_EXIT", "Stopped", "UserError", "clause"]
 
 
 class Stopped(Exception):  # noqa: N818 - stopping on purpose is no error
     """A stage stops on purpose (budget, cancel) after saving what resuming needs.
 
-    `name` becomes the Prefect state's name (`BudgetReached`, `Cancelled`); the process exits with `STOPPED_EXIT`.
+    `name` becomes the Prefect state's name (`BudgetReached`, `Cancelled`); the process exits with `STOPPED_EXIT`. The
+    meter's name for it is `outcome`.
     """
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
-        self.name = name
+        self.name = self.outcome = name
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         """Out of a worker process whole: by default an exception is pickled with its message alone."""

@@ -3,17 +3,12 @@
 A terminal obeys those, and a page hides them.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""C0 and C1 but tab and newline, separators of lines, marks that turn the direction of text, lone surrogates."""
+from greenhouse_record.errors import plain
 
-
-def plain(text: str) -> str:
-    r"""`text` with each control character as Python writes it: `\x1b`."""
-    return text if text.isascii() and text.isprintable() else _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+__all__ = ["plain", "plain_name", "strings_in"]
 
 
 def plain_name(text: str) -> str:

@@ -42,7 +42,7 @@ class Grid(Section):
     series: str = ""
     """CSV of hourly intensity (`time` in UTC, `g_per_kwh`); wins over `zone`, not over `grams_per_kwh`."""
     machine: Literal["server", "workstation", "laptop"] = "server"
-    """Kind of machine, for the carbon of making it and of cooling it (components/carbon/constants.json)."""
+    """Kind of machine, for the carbon of making it and of cooling it (`metering/constants.json` of the recorder)."""
     pue: float | None = Field(default=None, ge=1.0)
     """Building's energy per energy of the machine, in grams; null: 1, of a server the published range."""
 

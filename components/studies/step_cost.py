@@ -15,12 +15,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.carbon.metering.meter import Meter, Totals
 from components.carbon.planning.budget import metered
 from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import Stopped
 from components.core.progress import Progress
 from components.params import Numerics, Pretrain, Runtime
+from greenhouse_record.metering.meter import Meter, Totals
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,7 +15,7 @@ from components.core.errors import UserError
 from components.params import Files, Params
 from flows.system import dvc, git, params_file, paths
 
-SOURCE_FOLDERS = ("components", "flows", "eval_sets", "dvc.yaml")
+SOURCE_FOLDERS = ("components", "flows", "recorder", "eval_sets", "dvc.yaml")
 OUTPUTS = ("data/", "models/")
 """Where stages write: DVC brings these into a worktree."""
 

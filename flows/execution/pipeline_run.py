@@ -17,7 +17,6 @@ import psutil
 
 from components.carbon.footprint import intensity
 from components.carbon.ledger import reader
-from components.carbon.metering.meter import Meter
 from components.core.errors import UserError
 from components.core.files import rounded, write_json
 from components.params import Params
@@ -30,6 +29,7 @@ from flows.system.run_folder import PIPELINE, RunFolder, StageFolder, StageResul
 from flows.tracking import mlflow_run, record
 from flows.tracking.progress import Screen
 from flows.tracking.run_files import headline, run_files, summary_text
+from greenhouse_record.metering.meter import Meter
 
 GRACE_S = 4.0
 """Seconds a stage gets to save and end before it is killed; a cancelled tree is gone within 10."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from components.core.report import Report
 from components.core.workers import Workers
 from components.params import Params, Runtime
-from flows.system import dvc, paths
+from flows.system import code_files, dvc, paths
 
 if TYPE_CHECKING:
     from flows.tracking.progress import StageProgress
@@ -116,4 +116,4 @@ def as_task(function: Callable[..., Any]) -> Callable[..., Any]:
 def code_hashes() -> dict[str, str]:
     """Path -> DVC hash of the code that trains a model, for the work folder of a study."""
     hashes = dvc.inputs("pretrain@causal").hashes
-    return {path: value for path, value in hashes.items() if path.startswith("components/")}
+    return {path: value for path, value in hashes.items() if path.startswith(code_files.CODE)}

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from components import params as schema
-from components.carbon.metering.meter import Meter
 from components.carbon.planning.budget import budget_check
 from components.carbon.planning.forecast import TOKENS
 from components.core.errors import Stopped, UserError
@@ -34,6 +33,7 @@ from flows.system.work_folder import sole_writer
 from flows.tracking.model_registry import ModelRecord, registered_name
 from flows.tracking.progress import StageProgress
 from flows.tracking.run_files import headline, report_files, run_files, summary_text
+from greenhouse_record.metering.meter import Meter
 
 
 def main() -> NoReturn:

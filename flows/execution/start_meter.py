@@ -4,9 +4,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from components.carbon.metering.meter import Meter
 from components.params import Params
 from flows.system import paths
+from greenhouse_record.metering.meter import Meter
 
 _open: list[Meter] = []
 """The one of this process, until its first run begins."""

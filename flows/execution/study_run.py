@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from components.carbon.metering.meter import Meter
 from components.core.errors import UserError
 from components.core.files import fingerprint, nested
 from components.core.workers import pool
@@ -20,6 +19,7 @@ from flows.system import git, paths, processes
 from flows.system.run_folder import RunFolder
 from flows.system.work_folder import sole_writer
 from flows.tracking import mlflow_run
+from greenhouse_record.metering.meter import Meter
 
 if TYPE_CHECKING:
     from components.studies.trainings import Point, TrainingStudy, Workplace

@@ -33,7 +33,7 @@ UNPACKED = 3.0
 SAMPLE_FILES, SAMPLE_RECORDS, SAMPLE_CHARS = 16, 4, 2000
 COUNTED_RECORDS = 100
 """Good records of a sampled file after which no more are looked at for bad ones."""
-OWN = ("benchmarks", "components", "docs", "flows", "presets", "tests", "README.md")
+OWN = ("benchmarks", "components", "docs", "flows", "presets", "recorder", "tests", "README.md")
 """Paths of the project that hold no text of a user; other folders that git tracks may."""
 
 MOST_FAULTS = 3

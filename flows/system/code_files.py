@@ -9,6 +9,8 @@ from pathlib import Path
 from components.core.files import md5_file, read_json, write_json
 from flows.system import paths
 
+CODE = ("components/", "recorder/")
+"""Folders whose files are the code among a stage's dependencies."""
 FOLDER = "code"
 """Name of the records' folder in the state folder."""
 
@@ -22,7 +24,7 @@ def present(folder: str, root: Path) -> dict[str, str]:
 def record(hashes: dict[str, str], root: Path) -> None:
     """Keep the files of each folder of code among a stage's dependencies (path -> DVC hash), once per hash."""
     for path, value in hashes.items():
-        if value.endswith(".dir") and path.startswith("components/") and not _file(value).exists():
+        if value.endswith(".dir") and path.startswith(CODE) and not _file(value).exists():
             write_json(_file(value), present(path, root))
 
 

@@ -4,8 +4,8 @@
     python -m flows.system.dvc_deps --write     writes it
 
 A stage NAME begins at components/stages/NAME/stage.py; what it needs takes the place of the lines of its deps that
-begin with components/. A stage without that file is left alone. components/params/ is no dep: DVC watches the values
-in params.yaml instead.
+begin with components/ or recorder/. A stage without that file is left alone. components/params/ is no dep: DVC watches
+the values in params.yaml instead.
 """
 
 import ast
@@ -18,8 +18,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = "components/params/"
+RECORDER = Path("recorder/greenhouse_record")
+"""The recorder's package, which components import: the folder of its wheel is on their path."""
 _STAGE = re.compile(r"^  (\w+):$")
-_CODE = re.compile(r"^ +- components/\S*$")
+_CODE = re.compile(r"^ +- (components|recorder)/\S*$")
 
 
 def main() -> int:
@@ -52,13 +54,14 @@ def with_code(text: str, root: Path) -> str:
 
 
 def code(stage: str, root: Path) -> list[str]:
-    """Files and folders below components/ that a stage needs, sorted, relative to the root."""
+    """Files and folders below components/ and recorder/ that a stage needs, sorted, relative to the root."""
     needed, todo = set[Path](), [_entry(stage, root)]
     while todo:
         if (path := todo.pop()) not in needed and not path.relative_to(root).as_posix().startswith(SCHEMA):
             needed.add(path)
             todo += _imported(path, root)
-    return [path.relative_to(root).as_posix() for path in _joined(root / "components", needed)]
+    folders = (folder for folder in (root / "components", root / RECORDER) if folder.exists())
+    return [path.relative_to(root).as_posix() for folder in folders for path in _joined(folder, needed)]
 
 
 def _entry(stage: str, root: Path) -> Path:
@@ -67,15 +70,16 @@ def _entry(stage: str, root: Path) -> Path:
 
 @cache
 def _imported(path: Path, root: Path) -> set[Path]:
-    """Modules below components/ that a file imports, anywhere in it; packages' `__init__.py` left out."""
+    """Modules below components/ and recorder/ that a file imports, anywhere in it; packages' `__init__.py` left out."""
     names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    files = (root / (name.replace(".", "/") + ".py") for name in names if name.startswith("components"))
-    return {file for file in files if file.exists()}
+    ours = (name for name in names if name.partition(".")[0] in ("components", RECORDER.name))
+    files = {root / name.replace(".", "/").replace(RECORDER.name, str(RECORDER)) for name in ours}
+    return {file.with_suffix(".py") for file in files if file.with_suffix(".py").exists()}
 
 
 def _joined(folder: Path, needed: set[Path]) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 ROOT = Path(__file__).resolve().parents[2]
-OWN = ("flows", "components", "benchmarks", "tests")
+OWN = ("flows", "components", "greenhouse_record", "benchmarks", "tests")
 """Our own packages: one that is missing is a mistake in Greenhouse, and keeps its traceback."""
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from components.carbon.metering.counters import read_stat
 from components.core.errors import UserError
 from components.core.workers import set_parent_death_signal
+from greenhouse_record.metering.counters import read_stat
 
 STOP_S = 8.0
 """Between asking a process to end and killing it."""

@@ -11,7 +11,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from components.carbon.metering.counters import cpu_model
+from greenhouse_record.metering.counters import cpu_model
 
 FILE = "made_with.json"
 

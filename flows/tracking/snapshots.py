@@ -63,7 +63,7 @@ class Snapshot:
     def code(self) -> dict[str, str]:
         """Path -> hash of every source file the stages depend on; of a folder where its files are unknown."""
         deps = [dep for entry in self.lock.values() for dep in entry.get("deps", [])]
-        return code_files.expanded({dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith("components/")})
+        return code_files.expanded({dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith(code_files.CODE)})
 
     def fingerprints(self) -> dict[str, str]:
         """Stage -> the name of its inputs, as in work folders, the ledger and the tags of models (`dvc.Inputs`)."""

@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from components.carbon.metering.meter import Meter
 from components.core.files import sha256_bytes, write_json
 from components.core.report import Report
 from components.corpus.corpus import CorpusWriter, Document
 from components.stages.account.summary import CORPUS_STAGES
+from greenhouse_record.metering.meter import Meter
 
 
 def document(number: int, source: str) -> Document:

@@ -8,7 +8,6 @@ import pytest
 
 from components.carbon.footprint.intensity import Intensity
 from components.carbon.ledger.reader import Ledger, history, read
-from components.carbon.metering.meter import Meter
 from components.carbon.planning.forecast import ORCHESTRATION_NAME, StageForecast
 from components.carbon.spans import Bounds
 from components.params import Budget, Grid, Params, ProjectBudget, Runtime, parse
@@ -16,6 +15,7 @@ from flows import plan
 from flows.plan import Row, render
 from flows.planning import stage_forecast, step_cost
 from flows.system import dvc, paths
+from greenhouse_record.metering.meter import Meter
 from tests.components.carbon.planning.test_forecast import pipeline, span
 from tests.components.carbon.planning.test_step_cost_table import RATES
 

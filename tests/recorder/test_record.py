@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from greenhouse_record.errors import UserError
 from greenhouse_record.record import append, changes, hashed, read
 

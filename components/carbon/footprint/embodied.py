@@ -6,8 +6,8 @@ of it that was reserved. Every constant is named in what is printed.
 
 from dataclasses import dataclass
 
-from components.carbon import constants
 from components.carbon.spans import Bounds
+from greenhouse_record.metering import constants
 
 YEAR_S = 365.25 * 86400
 

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.carbon import constants
 from components.carbon.spans import Bounds, Energy
 from components.core.errors import UserError
+from greenhouse_record.metering import constants
 
 if TYPE_CHECKING:
     from components.params import Grid

@@ -8,9 +8,6 @@ stays whole.
 from collections import defaultdict
 from collections.abc import Sequence
 
-SHARED = ", divided equally"
-"""Ends the source of a GPU's energy where NVML names none of our processes."""
-
 Interval = tuple[str, int, int]
 """Meter (`book`), beginning and end of a reading in microseconds."""
 

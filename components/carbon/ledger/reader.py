@@ -14,9 +14,10 @@ from datetime import datetime
 from pathlib import Path
 
 from components.carbon.ledger.lines import LINE
-from components.carbon.ledger.merge import SHARED, Interval, counted_us
-from components.carbon.metering.counters import read_stat
+from components.carbon.ledger.merge import Interval, counted_us
 from components.carbon.spans import ORCHESTRATION, Energy, Ledger, Span, Spans, added
+from greenhouse_record.metering.attribution import SHARED
+from greenhouse_record.metering.counters import read_stat
 
 __all__ = ["ORCHESTRATION", "Energy", "Ledger", "Span", "Spans", "history", "read"]
 

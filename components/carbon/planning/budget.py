@@ -20,10 +20,10 @@ from components.core.progress import Progress
 
 if TYPE_CHECKING:
     from components.carbon.footprint.intensity import Intensity
-    from components.carbon.metering.meter import Meter
     from components.carbon.spans import Spans
     from components.params import Budget as BudgetParams
     from components.params import ProjectBudget, Runtime
+    from greenhouse_record.metering.meter import Meter
 
 WARN_AT = 0.8
 NO_LIMIT = float("inf")
@@ -244,7 +244,7 @@ def metered(
     if ledger is None:
         yield None, Progress()
         return
-    from components.carbon.metering.meter import Meter
+    from greenhouse_record.metering.meter import Meter
 
     with Meter(ledger, runtime.meter_interval_s if runtime else 1.0, labels) as meter:
         progress = ProjectProgress(runtime, meter, ledger, root) if runtime else Progress()

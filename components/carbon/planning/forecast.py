@@ -15,8 +15,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.carbon import constants
 from components.carbon.spans import Bounds, Ledger, Span, Spans
+from greenhouse_record.metering import constants
 
 RECENT = 20
 """Runs looked back at: machines and code change."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from components.carbon.metering.counters import this_host
 from components.core.files import fingerprint
 from components.training.lr_schedule import FINAL_WINDOWS, LIVE_WINDOWS
+from greenhouse_record.metering.counters import this_host
 
 if TYPE_CHECKING:
     from components.params import Numerics, Pretrain

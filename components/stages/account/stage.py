@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.carbon import constants
 from components.carbon.footprint import embodied, intensity
 from components.carbon.footprint.costs import LedgerCosts, Made, made, num_gpus, project_total
 from components.carbon.ledger import reader
@@ -38,6 +37,7 @@ from components.stages.account.score_rows import score_rows
 from components.stages.account.summary import STAGES, checkout_files, gather, mitigation
 from components.stages.account.terminal_table import render_table
 from components.stages.account.types import Cost, StageRecords, Summary
+from greenhouse_record.metering import constants
 
 
 def account(

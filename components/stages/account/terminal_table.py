@@ -3,7 +3,6 @@
 import textwrap
 from collections.abc import Mapping
 
-from components.carbon import constants
 from components.carbon.footprint import intensity
 from components.reporting.tables import interval
 from components.stages.account.answer_text import known, sentences
@@ -11,6 +10,7 @@ from components.stages.account.answers import ModelAnswers
 from components.stages.account.five_sentences import five_sentences
 from components.stages.account.score_rows import ScoreRow, score_rows
 from components.stages.account.types import Summary
+from greenhouse_record.metering import constants
 
 WIDTH = 100
 MOST_SCORES = 10

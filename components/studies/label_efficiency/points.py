@@ -23,7 +23,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from components.carbon.metering.counters import cpu_model
 from components.core.errors import UserError
 from components.core.files import read_json, write_json
 from components.core.progress import Progress
@@ -46,6 +45,7 @@ from components.tokens.tokenizer import Encoder
 from components.training.data_order import pretrain_batches
 from components.training.loop import train
 from components.training.objectives import Batch, language_model_loss
+from greenhouse_record.metering.counters import cpu_model
 
 Arm = Literal["masked", "scratch", "lora", "causal", "replay"]
 ARMS: tuple[Arm, ...] = ("masked", "scratch", "lora", "causal", "replay")

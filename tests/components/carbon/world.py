@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from components.carbon.metering.attribution import MeterState, OpenSpan, reading_line, remember
-from components.carbon.metering.counters import Host, Process, Reading
+from greenhouse_record.metering.attribution import MeterState, OpenSpan, reading_line, remember
+from greenhouse_record.metering.counters import Host, Process, Reading
 
 HOST = Host("box", "b0071234", "Linux test", "Some CPU", threads=4, usable_threads=4, memory_bytes=8_000_000_000)
 WRAP_UJ = 262_143_328_850 // 1000

@@ -31,7 +31,7 @@ from components.stages.ingest.stage import ingest as ingest_sources
 from components.stages.mix.stage import mix
 from tests.components.cluster.conftest import BUCKET, ROOT, Nodes
 from tests.components.real_text import edited, modules, tree
-from tests.recorder import Recorder
+from tests.progress_recorder import Recorder
 
 pytestmark = pytest.mark.xdist_group("ray")  # else each process of the suite starts a cluster
 

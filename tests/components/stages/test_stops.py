@@ -13,7 +13,7 @@ from components.stages.mix.stage import mix
 from components.stages.tokenize.stage import tokenize
 from tests.components.real_text import corpus, modules
 from tests.components.stages.ingest.ingest_run import hashes
-from tests.recorder import Recorder, stops_at
+from tests.progress_recorder import Recorder, stops_at
 
 
 def run_ingest(place: Path, source: Path, progress: Progress) -> None:

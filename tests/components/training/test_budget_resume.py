@@ -11,7 +11,7 @@ from components.stages.pretrain.stage import pretrain
 from tests.components.carbon.planning.test_budget import Totals
 from tests.components.small_corpus import NUMERICS, small, write_tokens
 from tests.components.stages.pretrain.test_stage import hashes
-from tests.recorder import Recorder
+from tests.progress_recorder import Recorder
 
 
 def limited(limit_j: float, spent_steps: int = 0) -> Recorder:

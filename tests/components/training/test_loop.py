@@ -24,7 +24,7 @@ from components.stages.finetune.settings import settings_of
 from components.training import checkpoint, checkpoint_writer, loop, objectives
 from components.training.objectives import Batch, language_model_loss
 from components.training.train_config import TrainConfig
-from tests.recorder import Recorder, stops_at
+from tests.progress_recorder import Recorder, stops_at
 
 NUMERICS = Numerics()
 OPTIMIZER = Optimizer(schedule="linear")

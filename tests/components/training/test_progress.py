@@ -12,7 +12,7 @@ from components.params import Numerics
 from components.stages.pretrain.stage import pretrain
 from components.training import numerics, progress
 from tests.components.small_corpus import NUMERICS, small, write_tokens
-from tests.recorder import Recorder
+from tests.progress_recorder import Recorder
 
 
 def seen(place: Path, metered: bool = True, **settings: Any) -> Recorder:

@@ -12,7 +12,7 @@ from tests.flows.pipeline_clone import PipelineClone
 pytestmark = pytest.mark.pipeline
 
 METERED = """
-from components.carbon.metering.meter import Meter
+from greenhouse_record.metering.meter import Meter
 from flows.system import paths
 with Meter(paths.LEDGER, 1.0, {"stage": "dedup", "run": "calm-otter", "checkout": paths.ROOT.name}):
     sum(range(1_000_000))

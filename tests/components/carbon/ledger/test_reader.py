@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from components.carbon.ledger import reader
 from components.carbon.ledger.merge import counted_us
 from components.carbon.ledger.reader import Energy, Ledger, history, read
-from components.carbon.metering.attribution import OpenSpan
-from components.carbon.metering.counters import Reading, read_stat
+from greenhouse_record.metering.attribution import OpenSpan
+from greenhouse_record.metering.counters import Reading, read_stat
 from tests.components.carbon.world import HOST, World
 
 
@@ -85,7 +85,7 @@ def test_two_clones_and_two_hosts_merge_without_counting_twice(tmp_path: Path) -
 
 def two_meters(apart_us: int, seconds: int = 20) -> tuple[World, World]:
     """One machine, metered by two clones at once, whose readings are `apart_us` apart; each runs a stage of its own."""
-    from components.carbon.metering.attribution import reading_line, remember
+    from greenhouse_record.metering.attribution import reading_line, remember
 
     world = World()
     stages = [world.fork(2), world.fork(2)]

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import read
-from components.carbon.metering.meter import Meter
 from components.carbon.planning.budget import (
     NO_LIMIT,
     Amounts,
@@ -26,6 +25,7 @@ from components.carbon.spans import Ledger
 from components.core.errors import Stopped
 from components.params import Budget as Limits
 from components.params import Grid, ProjectBudget, Runtime
+from greenhouse_record.metering.meter import Meter
 from tests.components.carbon.planning.test_forecast import span
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from components.carbon.ledger.reader import Energy, Ledger, Span, history, read
-from components.carbon.metering.meter import Meter
 from components.carbon.planning.forecast import (
     ORCHESTRATION_NAME,
     calibrated,
@@ -26,6 +25,7 @@ from components.carbon.planning.forecast import (
     total,
 )
 from components.carbon.spans import Bounds
+from greenhouse_record.metering.meter import Meter
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

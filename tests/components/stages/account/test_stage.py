@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.carbon import constants
 from components.carbon.ledger.reader import history, read
-from components.carbon.metering.meter import Meter
 from components.carbon.planning.forecast import forecast
 from components.carbon.spans import Energy
 from components.core.files import read_json, write_json, write_text
@@ -20,6 +18,8 @@ from components.stages.account.html_report import _section, _studies, markdown
 from components.stages.account.stage import account, how, shares
 from components.stages.account.terminal_table import LABELS, WIDTH, ZONE_HINT, render_table
 from components.stages.account.types import Summary
+from greenhouse_record.metering import constants
+from greenhouse_record.metering.meter import Meter
 from tests.components.finished_project import project
 
 

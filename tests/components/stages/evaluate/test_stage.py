@@ -24,7 +24,7 @@ from components.stages.evaluate.stage import evaluate
 from components.statistics import paired_difference
 from tests.components.real_text import tree
 from tests.components.stages.evaluate.conftest import World
-from tests.recorder import Recorder
+from tests.progress_recorder import Recorder
 
 pytestmark = pytest.mark.slow
 

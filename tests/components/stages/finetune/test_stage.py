@@ -33,7 +33,7 @@ from components.stages.finetune.stage import finetune
 from components.tokens.hub_encoder import encoder_of
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
 from tests.components import task_corpora as corpora
-from tests.recorder import Recorder, stops_at
+from tests.progress_recorder import Recorder, stops_at
 
 NUMERICS = Numerics()
 FAST: dict[str, Any] = {"steps": 12, "batch": 8, "context": 64, "max_pairs": 120, "checkpoint_every": 4}

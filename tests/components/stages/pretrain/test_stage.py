@@ -20,7 +20,7 @@ from components.params import Pretrain
 from components.stages.pretrain.stage import pretrain
 from components.training import likelihood
 from tests.components.small_corpus import NUMERICS, small, write_tokens
-from tests.recorder import Recorder
+from tests.progress_recorder import Recorder
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from components.carbon.ledger.reader import Ledger, Span, read
-from components.carbon.metering.counters import Reading, SystemCounters
-from components.carbon.metering.ledger_writer import LedgerWriter
-from components.carbon.metering.meter import Meter
+from greenhouse_record.metering.counters import Reading, SystemCounters
+from greenhouse_record.metering.ledger_writer import LedgerWriter
+from greenhouse_record.metering.meter import Meter
 
 PREAMBLE = """
-import os, sys, time
+import components, os, sys, time
 from pathlib import Path
-from components.carbon.metering.meter import Meter
+from greenhouse_record.metering.meter import Meter
 
 def burn(seconds):
     start = time.process_time()

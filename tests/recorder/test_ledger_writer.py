@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from components.carbon.metering.ledger_writer import LedgerWriter
 from components.core.errors import UserError
+from greenhouse_record.metering.ledger_writer import LedgerWriter
 from tests.components.carbon.world import HOST
 
 
@@ -60,7 +60,8 @@ def test_an_exception_inside_writes_nothing(tmp_path: Path) -> None:
 
 def test_processes_take_turns(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom components.carbon.metering.ledger_writer import LedgerWriter\n"
+        "import components, sys\n"
+        "from pathlib import Path\nfrom greenhouse_record.metering.ledger_writer import LedgerWriter\n"
         "from tests.components.carbon.world import HOST\nwriter = LedgerWriter(Path(sys.argv[1]), HOST)\n"
         "for _ in range(50):\n    with writer.transaction() as (state, lines):\n"
         "        state.seq += 1\n        lines.append({'seq': state.seq})\n"
@@ -78,7 +79,8 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom components.carbon.metering.ledger_writer import LedgerWriter\n"
+        "import components, os, sys\n"
+        "from pathlib import Path\nfrom greenhouse_record.metering.ledger_writer import LedgerWriter\n"
         "from tests.components.carbon.world import HOST\n"
         "with LedgerWriter(Path(sys.argv[1]), HOST).transaction():\n    os.kill(os.getpid(), 9)\n"
     )

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from components.carbon.metering import rapl
-from components.carbon.metering.counters import SystemCounters
+from greenhouse_record.metering import rapl
+from greenhouse_record.metering.counters import SystemCounters
 from tests.components.carbon.world import WRAP_UJ, World
 
 MACHINES = json.loads(Path(__file__).with_name("machines.json").read_bytes())

@@ -11,8 +11,8 @@ from typing import Any
 import pynvml
 import pytest
 
-from components.carbon.metering import nvml
-from components.carbon.metering.attribution import reading_line, remember
+from greenhouse_record.metering import nvml
+from greenhouse_record.metering.attribution import reading_line, remember
 from tests.components.carbon.world import HOST, World
 
 RECORDED = json.loads(Path(__file__).with_name("machines.json").read_bytes())["nvml"]

@@ -13,6 +13,8 @@ was killed is kept. Beginning and end of a span take a reading of their own, so 
 Imports the standard library alone (psutil where there is no /proc), and opens no socket.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import secrets
@@ -25,12 +27,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from components.carbon import constants
-from components.carbon.metering.attribution import MeterState, OpenSpan, reading_line, remember
-from components.carbon.metering.counters import Counters, Reading, SystemCounters, processes, read_stat, utc
-from components.carbon.metering.ledger_writer import LedgerWriter, Syncer
-from components.carbon.spans import Bounds
-from components.core.errors import Stopped, UserError
+from greenhouse_record.errors import UserError
+from greenhouse_record.metering import constants
+from greenhouse_record.metering.attribution import MeterState, OpenSpan, reading_line, remember
+from greenhouse_record.metering.constants import Bounds
+from greenhouse_record.metering.counters import Counters, Reading, SystemCounters, processes, read_stat, utc
+from greenhouse_record.metering.ledger_writer import LedgerWriter, Syncer
 
 WATTS = ("cpu_busy_w_per_thread", "cpu_idle_w_per_thread", "memory_w_per_gb")
 """Constants that a ledger file names, for they are in its energies."""
@@ -86,7 +88,7 @@ class Meter:
         self._thread = threading.Thread(target=self._sample_until_done, name="meter", daemon=True)
         self._syncer = Syncer(self._writer, interval_s)
 
-    def __enter__(self) -> "Meter":
+    def __enter__(self) -> Meter:
         self.id = self._open(self.labels.get("stage") or self.labels.get("run") or "span", self.labels)
         self._thread.start()
         self._syncer.start()
@@ -277,11 +279,11 @@ def _end(state: MeterState, span: OpenSpan, outcome: str, labels: dict[str, str]
     del state.spans[span.id]
     if parent := state.spans.get(span.parent):
         parent.ended_cpu_us += span.cpu_us + span.ended_cpu_us
-        parent.ended_uj = [a + b + c for a, b, c in zip(parent.ended_uj, span.uj, span.ended_uj, strict=True)]
+        parent.ended_uj = [a + b + c for a, b, c in zip(parent.ended_uj, span.uj, span.ended_uj)]
     for child in state.spans.values():
         if child.parent == span.id:
             child.parent = span.parent
-    uj = [own + inside for own, inside in zip(span.uj, span.ended_uj, strict=True)]
+    uj = [own + inside for own, inside in zip(span.uj, span.ended_uj)]
     return {"kind": "end", "span": span.id, "t": utc(time.time()), "outcome": outcome, "uj": uj} | (
         {"labels": {name: value for name, value in labels.items() if span.labels.get(name) != value}} if labels else {}
     )
@@ -290,4 +292,4 @@ def _end(state: MeterState, span: OpenSpan, outcome: str, labels: dict[str, str]
 def _outcome(error: BaseException | None) -> str:
     if error is None:
         return "Completed"
-    return error.name if isinstance(error, Stopped) else "Failed"
+    return getattr(error, "outcome", "Failed")

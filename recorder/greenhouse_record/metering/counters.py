@@ -8,6 +8,8 @@ Linux is read from /proc and /sys directly (a psutil walk costs ten times as muc
 reaped children of other processes cannot be read. No network is ever touched.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import platform
@@ -15,16 +17,15 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from components.carbon.metering import nvml, rapl
+from greenhouse_record.metering import nvml, rapl
 
 TICK_US = 1_000_000 // (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100)
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """One process. `start` (ticks after boot) with the pid names it for good: pids are used again."""
 
     start: int

@@ -9,31 +9,19 @@ transaction appends them if that did not happen, and cuts off a half-written lin
 after the lock is free.
 """
 
+from __future__ import annotations
+
 import contextlib
-import errno
 import json
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.carbon.metering.attribution import MeterState
-from components.carbon.metering.counters import Host
-from components.core.errors import UserError
-
-LOCK_TIMEOUT_S = 10.0
-_threads = threading.Lock()
-"""POSIX record locks exclude processes, not threads."""
-
-
-def _fresh_lock() -> None:
-    global _threads
-    _threads = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_fresh_lock)  # the thread that held it does not exist in the child
+from greenhouse_record.errors import UserError
+from greenhouse_record.lock import locked
+from greenhouse_record.metering.attribution import MeterState
+from greenhouse_record.metering.counters import Host
 
 
 class LedgerWriter:
@@ -57,7 +45,7 @@ class LedgerWriter:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[tuple[MeterState, list[dict]]]:
         """The state, and a list for new lines; both are written when the block ends, and not if it raises."""
-        with self._locked():
+        with locked(self.lock_path):
             state = self._recover()
             lines: list[dict] = []
             yield state, lines
@@ -109,16 +97,6 @@ class LedgerWriter:
         finally:
             os.close(handle)
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        with _threads:
-            handle = os.open(self.lock_path, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                _lock(handle, str(self.lock_path))
-                yield
-            finally:
-                os.close(handle)  # which frees the lock
-
 
 class Syncer:
     """Thread that syncs the ledger at most `every_s` after an append; a busy disk takes seconds.
@@ -153,35 +131,3 @@ class Syncer:
             with contextlib.suppress(OSError):
                 self._writer.sync()
             self._closed.wait(self._every_s)
-
-
-def _lock(handle: int, name: str) -> None:
-    """Wait for the lock.
-
-    Raises:
-        UserError: another process held it for ten seconds (it was stopped in the middle, or the disk hangs).
-    """
-    deadline = time.monotonic() + LOCK_TIMEOUT_S
-    while not _try_lock(handle):
-        if time.monotonic() > deadline:
-            raise UserError(
-                f"{name}: held for {LOCK_TIMEOUT_S:.0f} s by another process; end the process that is stopped"
-            )
-        time.sleep(0.001)
-
-
-def _try_lock(handle: int) -> bool:
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
-            return False
-        raise

@@ -5,6 +5,8 @@ wraps. It is the device's own: MIG instances show their device's once more, and 
 GPU without a counter is not metered, and that is said.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 from typing import Any

@@ -8,8 +8,10 @@ A tree of zones holds the same energy more than once, and summing it has doubled
 * all packages or none: half of the sockets is no measurement of the machine. So for memory.
 
 Since Linux 5.10 (CVE-2020-8694) most systems let only root read the counters; then there are none, and the ledger says
-`estimated`. Trees of real machines, with their sources, are in tests/components/carbon/metering/machines.json.
+`estimated`. Trees of real machines, with their sources, are in tests/recorder/machines.json.
 """
+
+from __future__ import annotations
 
 import re
 from dataclasses import dataclass

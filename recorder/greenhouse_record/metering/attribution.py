@@ -30,21 +30,24 @@ its child 11 a span `probe` of its own, and 11 ends between the readings.
 span of its own, it would belong to 10, and `stage` would get 6,400,000 uJ.
 """
 
+from __future__ import annotations
+
 import secrets
 from collections import defaultdict
 from dataclasses import asdict, astuple, dataclass, field, fields
 from typing import TypeVar
 
-from components.carbon import constants
-from components.carbon.ledger.merge import SHARED
-from components.carbon.metering.counters import Host, Reading
-from components.carbon.metering.rapl import counted
-from components.carbon.spans import Bounds
+from greenhouse_record.metering import constants
+from greenhouse_record.metering.constants import Bounds
+from greenhouse_record.metering.counters import Host, Reading
+from greenhouse_record.metering.rapl import counted
 
 Key = TypeVar("Key", int, str)
 
 Microjoules = tuple[int, int, int]
 """Low, mid, high."""
+SHARED = ", divided equally"
+"""Ends the source of a GPU's energy where NVML names none of our processes."""
 
 
 @dataclass
@@ -70,7 +73,7 @@ SEEN_KEYS = ("start", "parent", "own_us", "reaped_us", "domain")
 """Keys of a `SeenProcess` in the state file, in the order of its fields."""
 
 
-@dataclass(slots=True)
+@dataclass
 class SeenProcess:
     """A process at the last reading; `owner_pid` is the process whose span it belongs to, itself or an ancestor."""
 
@@ -97,12 +100,10 @@ class MeterState:
     spans: dict[str, OpenSpan] = field(default_factory=dict)
 
     def to_json(self) -> dict:
-        return asdict(self) | {
-            "seen": {pid: dict(zip(SEEN_KEYS, astuple(seen), strict=True)) for pid, seen in self.seen.items()}
-        }
+        return asdict(self) | {"seen": {pid: dict(zip(SEEN_KEYS, astuple(seen))) for pid, seen in self.seen.items()}}
 
     @classmethod
-    def from_json(cls, raw: dict) -> "MeterState":
+    def from_json(cls, raw: dict) -> MeterState:
         return cls(
             book=raw.get("book", ""),
             seq=raw["seq"],
@@ -355,7 +356,7 @@ def _divide(name: str, bounds: Microjoules, weights: dict[str, int], whole: int,
         part = [value * weight // whole if whole else 0 for value in bounds]
         if any(part):
             spans.setdefault(id, {"cpu_us": 0, "uj": {}})["uj"][name] = part
-            rest = [total - value for total, value in zip(rest, part, strict=True)]
+            rest = [total - value for total, value in zip(rest, part)]
     return rest
 
 
@@ -365,4 +366,4 @@ def _add_up(state: MeterState, line: dict) -> None:
         span = state.spans[id]
         span.cpu_us += part["cpu_us"]
         for bounds in part["uj"].values():
-            span.uj = [total + value for total, value in zip(span.uj, bounds, strict=True)]
+            span.uj = [total + value for total, value in zip(span.uj, bounds)]

@@ -1,7 +1,7 @@
 """The table of constants: each has bounds in order, a unit and a source, and the page on energy shows it."""
 
-from components.carbon import constants
 from flows.system import paths
+from greenhouse_record.metering import constants
 
 
 def test_every_constant_has_a_unit_a_source_and_bounds_in_order() -> None:

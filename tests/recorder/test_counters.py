@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from components.carbon.metering.counters import SystemCounters, utc
-from tests.components.carbon.metering.test_rapl import MACHINES, build
+from greenhouse_record.metering.counters import SystemCounters, utc
+from tests.recorder.test_rapl import MACHINES, build
 
 
 def test_a_reading_has_the_zones_and_this_process(tmp_path: Path) -> None:

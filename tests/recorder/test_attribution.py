@@ -5,10 +5,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.carbon import constants
-from components.carbon.ledger.merge import SHARED
-from components.carbon.metering.attribution import MeterState, OpenSpan, _share, reading_line, remember
-from components.carbon.metering.counters import Process, Reading
+from greenhouse_record.metering import constants
+from greenhouse_record.metering.attribution import SHARED, MeterState, OpenSpan, _share, reading_line, remember
+from greenhouse_record.metering.counters import Process, Reading
 from tests.components.carbon.world import HOST, World
 
 EVENTS = st.lists(

@@ -1,1 +1,0 @@
-"""The meter: counters, attribution to spans, the ledger's writer."""
