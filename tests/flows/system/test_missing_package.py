@@ -17,7 +17,7 @@ WITHOUT_PACKAGES = (sys.executable, "-S")
 def code(tmp_path: Path) -> Path:
     """The code of a checkout."""
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
-    for name in ("flows", "components"):
+    for name in ("flows", "components", "recorder"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
