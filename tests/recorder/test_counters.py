@@ -1,9 +1,14 @@
 """Counters: one reading of this machine, with the RAPL zones of a recorded one."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
-from greenhouse_record.metering.counters import SystemCounters, utc
+import psutil  # noqa: F401 - before the platform is another
+import pytest
+
+from greenhouse_record.metering.counters import SystemCounters, lives, start_of, utc
 from tests.recorder.test_rapl import MACHINES, build
 
 
@@ -22,3 +27,18 @@ def test_a_reading_has_the_zones_and_this_process(tmp_path: Path) -> None:
 
 def test_utc() -> None:
     assert utc(0.0425) == "1970-01-01T00:00:00.042Z"
+
+
+@pytest.mark.parametrize("platform", [sys.platform, "other"])
+def test_a_process_lives_until_it_ends(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", "print(); input()"], stdin=-1, stdout=-1) as process:
+        assert process.stdout
+        process.stdout.readline()
+        monkeypatch.setattr("greenhouse_record.metering.counters.sys.platform", platform)
+        start = start_of(process.pid)
+        assert lives(process.pid, start)
+        assert not lives(process.pid, start + 1)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)  # a signal would have ended it
+        process.kill()
+    assert not lives(process.pid, start)

@@ -6,8 +6,6 @@ lie in subfolders; the same file twice counts once, and so does a host that two 
 """
 
 import json
-import os
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,7 +15,7 @@ from components.carbon.ledger.lines import LINE
 from components.carbon.ledger.merge import Interval, counted_us
 from components.carbon.spans import ORCHESTRATION, Energy, Ledger, Span, Spans, added
 from greenhouse_record.metering.attribution import SHARED
-from greenhouse_record.metering.counters import read_stat
+from greenhouse_record.metering.counters import lives
 
 __all__ = ["ORCHESTRATION", "Energy", "Ledger", "Span", "Spans", "history", "read"]
 
@@ -185,16 +183,5 @@ def _running(folder: Path) -> set[str]:
             state = json.loads(path.read_bytes())["books"]
         except (OSError, ValueError):
             continue
-        running |= {id for id, span in state["spans"].items() if _lives(span["pid"], span["start"])}
+        running |= {id for id, span in state["spans"].items() if lives(span["pid"], span["start"])}
     return running
-
-
-def _lives(pid: int, start: int) -> bool:
-    if sys.platform == "linux":
-        process = read_stat(f"/proc/{pid}/stat")
-        return process is not None and process.start == start
-    try:
-        os.kill(pid, 0)
-        return True
-    except OSError:
-        return False

@@ -96,18 +96,18 @@ class SystemCounters:
     def __init__(self, powercap: Path = Path("/sys/class/powercap")) -> None:
         self.host = this_host()
         self._rapl = rapl.zones(powercap, self.host.cpu)
-        self._nvml: Any = None
+        self.nvml: Any = None
 
     def warm_up(self) -> tuple[bool, str]:
         """Open NVML if there is an NVIDIA device: whether that added counters, and what of the GPUs is not metered."""
-        self._nvml, lacking = nvml.open_nvml()
-        return self._nvml is not None, lacking
+        self.nvml, lacking = nvml.open_nvml()
+        return self.nvml is not None, lacking
 
     def now_us(self) -> int:
         return time.monotonic_ns() // 1000
 
     def read(self) -> Reading:
-        gpu_energy, gpu_pids = nvml.read_nvml(self._nvml) if self._nvml else ({}, {})
+        gpu_energy, gpu_pids = nvml.read_nvml(self.nvml) if self.nvml else ({}, {})
         return Reading(
             at_us=self.now_us(),
             time=utc(time.time()),
@@ -252,6 +252,25 @@ def read_stat(path: str) -> Process | None:
         children_us=(reaped_user + reaped_system) * TICK_US,
         rss_bytes=int(fields[21]) * PAGE_BYTES,
     )
+
+
+def start_of(pid: int) -> int:
+    """Start of a process as `Process.start` counts it; 0 if it is gone."""
+    if sys.platform == "linux":
+        process = read_stat(f"/proc/{pid}/stat")
+        return process.start if process else 0
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).create_time() * 100)
+    except psutil.Error:
+        return 0
+
+
+def lives(pid: int, start: int) -> bool:
+    """Whether the process that had this pid and `start_of` still runs; one that waits to be reaped does not."""
+    zombie = sys.platform == "linux" and not _text(f"/proc/{pid}/cmdline")
+    return start != 0 and start_of(pid) == start and not zombie
 
 
 def _psutil_processes() -> dict[int, Process]:

@@ -31,7 +31,7 @@ from greenhouse_record.errors import UserError
 from greenhouse_record.metering import constants
 from greenhouse_record.metering.attribution import MeterState, OpenSpan, reading_line, remember
 from greenhouse_record.metering.constants import Bounds
-from greenhouse_record.metering.counters import Counters, Reading, SystemCounters, processes, read_stat, utc
+from greenhouse_record.metering.counters import Counters, Reading, SystemCounters, start_of, utc
 from greenhouse_record.metering.ledger_writer import LedgerWriter, Syncer
 
 WATTS = ("cpu_busy_w_per_thread", "cpu_idle_w_per_thread", "memory_w_per_gb")
@@ -169,7 +169,13 @@ class Meter:
             parent = _parent_span(state, reading, self.id)
             inherited = state.spans[parent].labels if parent else {}
             span = OpenSpan(
-                secrets.token_hex(6), parent, name, inherited | labels, os.getpid(), own_start(), since_us=state.at_us
+                secrets.token_hex(6),
+                parent,
+                name,
+                inherited | labels,
+                os.getpid(),
+                start_of(os.getpid()),
+                since_us=state.at_us,
             )
             state.spans[span.id] = span
             if reading:
@@ -252,13 +258,6 @@ class Meter:
         if not self.trouble:
             print(f"ledger: no reading could be written ({trouble}); it will be made up for", file=sys.stderr)
         self.trouble = trouble
-
-
-def own_start() -> int:
-    """Start of this process as `Process.start` counts it."""
-    process = read_stat("/proc/self/stat") if sys.platform == "linux" else processes().get(os.getpid())
-    assert process is not None
-    return process.start
 
 
 def _parent_span(state: MeterState, reading: Reading | None, own: str) -> str:

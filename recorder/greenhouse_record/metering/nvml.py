@@ -45,6 +45,28 @@ def _read_device(nvml: Any, index: int, energy: dict[str, int], pids: dict[str, 
     pids[name] = [process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(device)]
 
 
+def device_names(nvml: Any) -> list[str]:
+    """Products, in the order of the bus: `NVIDIA H100 80GB HBM3`."""
+    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())] if nvml else []
+    return [str(nvml.nvmlDeviceGetName(handle)) for handle in handles]
+
+
+def visible(nvml: Any, setting: str | None) -> set[str]:
+    """Devices that a process with this CUDA_VISIBLE_DEVICES sees: `nvml:0`. All, if it is unset or names MIG instances.
+
+    Numbers are taken in the order of the bus, which is CUDA's where all devices of a machine are alike.
+    """
+    names = {str(index): f"nvml:{index}" for index in range(nvml.nvmlDeviceGetCount())} if nvml else {}
+    if setting is None or "MIG" in setting:
+        return set(names.values())
+    wanted = [word.strip() for word in setting.split(",")]
+    uuids = {index: str(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(int(index)))) for index in names}
+    return {
+        name for index, name in names.items()
+        if index in wanted or any(word.startswith("GPU-") and uuids[index].startswith(word) for word in wanted)
+    }  # fmt: skip
+
+
 def _lacking(nvml: Any) -> str:
     """Sentence about the devices that have no counter; "" if all have one."""
     counted = read_nvml(nvml)[0]

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.carbon.ledger import reader
 from components.carbon.ledger.merge import counted_us
 from components.carbon.ledger.reader import Energy, Ledger, history, read
 from greenhouse_record.metering.attribution import OpenSpan
@@ -277,15 +274,3 @@ def test_a_span_runs_while_the_process_that_opened_it_does(tmp_path: Path, pid: 
     (tmp_path / ".box-b0071234.books").write_text(json.dumps({"books": {"spans": {"a": span}}}))
     (found,) = read(tmp_path)
     assert found.outcome == outcome
-
-
-def test_without_proc_a_process_is_asked_for_without_harm(monkeypatch: pytest.MonkeyPatch) -> None:
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    with process:
-        monkeypatch.setattr(reader.sys, "platform", "darwin")
-        assert reader._lives(process.pid, 0)
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(0.5)  # a signal would have ended it
-        process.kill()
-        process.wait()
-        assert not reader._lives(process.pid, 0)

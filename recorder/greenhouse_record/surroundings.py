@@ -1,0 +1,117 @@
+"""What a try ran in: the commit and what differs from it, the Python and its packages, the files a command names."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from greenhouse_record.errors import UserError
+from greenhouse_record.record import Files, hashed
+
+SECRET = re.compile(r"(?i)(token|secret|password|passwd|api_?key|credential)")
+VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED", "CUBLAS_WORKSPACE_CONFIG",
+             "WORLD_SIZE")  # fmt: skip
+"""Variables of the environment that change what a training computes; no other is recorded."""
+MOST_UNTRACKED = 1000
+PACKAGES = (
+    "import json,platform,sys;from importlib.metadata import distributions as d;"
+    "print(json.dumps([platform.python_version(),{x.metadata['Name']:x.version for x in d()}]))"
+)
+
+
+def root_of(folder: Path) -> Path:
+    """The top of the git repository that a folder lies in; the folder itself where it lies in none."""
+    top = _git(folder, "rev-parse", "--show-toplevel")
+    return Path(top.decode().strip()) if top else folder
+
+
+def _git(folder: Path, *words: str) -> bytes:
+    """Output of git; empty if it fails or is not there."""
+    try:
+        return subprocess.run(["git", *words], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True).stdout
+    except OSError:
+        return b""
+
+
+def git_facts(root: Path, records: Path, left_out: Sequence[Path]) -> dict[str, Any]:
+    """Commit, the sha256 of the diff of tracked files (kept beside the records), and hashes of untracked files."""
+    commit = _git(root, "rev-parse", "HEAD").decode().strip()
+    if not commit:
+        return {"commit": None}
+    diff = _git(root, "diff", "HEAD", "--binary")
+    digest = sha256(diff).hexdigest() if diff else None
+    if digest:
+        records.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (records / f"{digest}.diff").write_bytes(diff)
+    names = _git(root, "ls-files", "--others", "--exclude-standard", "-z").decode(errors="replace").split("\0")
+    paths = [path for name in names if name for path in [root / name]]
+    paths = [path for path in paths if path.is_file() and not {path, *path.parents} & {*left_out, records.parent}]
+    return {"commit": commit, "diff": digest, "untracked": hashed(paths[:MOST_UNTRACKED], root)}
+
+
+def environment(command: Sequence[str]) -> dict[str, Any]:
+    """Version and packages of the Python that a command runs in, and variables that change results."""
+    python = _python_of(command)
+    try:
+        done = subprocess.run([python, "-c", PACKAGES], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        version, packages = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        version, packages = None, {}
+    variables = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    return {"python": version, "packages": dict(sorted(packages.items())), "variables": variables}
+
+
+def _python_of(command: Sequence[str]) -> str:
+    """The interpreter of a command: itself, or that of its script's first line; else this one."""
+    program = shutil.which(command[0]) or command[0]
+    if os.path.basename(program).startswith("python"):
+        return program
+    try:
+        with open(program, "rb") as file:
+            first = file.readline(500).decode(errors="replace")
+    except OSError:
+        first = ""
+    words = first[2:].split() if first.startswith("#!") else []
+    named = [shutil.which(word) for word in words if os.path.basename(word).startswith("python")]
+    return named[0] or sys.executable if named else sys.executable
+
+
+def without_secrets(command: Sequence[str]) -> list[str]:
+    """A command with the values of arguments whose name says that they are secret replaced by `***`."""
+    shown: list[str] = []
+    for word in command:
+        name, equals, _ = word.partition("=")
+        after = bool(shown) and shown[-1].startswith("-") and "=" not in shown[-1] and SECRET.search(shown[-1])
+        shown.append(f"{name}=***" if equals and SECRET.search(name) else "***" if after else word)
+    return shown
+
+
+def named_files(command: Sequence[str], root: Path, left_out: Sequence[Path]) -> Files:
+    """Hashes of the files below the root that the words of a command name: scripts and configurations."""
+    words = [part for word in command[1:] for part in (word, word.partition("=")[2]) if part]
+    paths = {Path(os.path.abspath(word)) for word in words if len(word) < 1000 and "\0" not in word}
+    inside = [path for path in sorted(paths) if path.is_file() and root in path.parents]
+    return hashed([path for path in inside if not {path, *path.parents} & set(left_out)], root)
+
+
+def raise_if_bad(command: Sequence[str], data: Sequence[Path]) -> None:
+    """Refuse before any work what cannot be recorded.
+
+    Raises:
+        UserError: no such command, or data that is missing.
+    """
+    if not command:
+        raise UserError("greenhouse-record: no command to record; put it after --, as in: -- python train.py")
+    if not shutil.which(command[0]):
+        raise UserError(f"{command[0]}: no such command; check its spelling, or activate the environment that has it")
+    for place in data:
+        if not place.exists():
+            raise UserError(f"{place}: no such file or folder; --data names what the training reads")
