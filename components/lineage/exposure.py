@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from components.text import codepoints
-from components.training.data_order import MASK64, ROUNDS, STRIDE, Phase, mixed, phases_of
+from greenhouse_record.order import MASK64, ROUNDS, STRIDE, Phase, mixed, phases_of
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from components.similarity.shingles import shingle_sets
 from components.stages.ingest.heldout_split import HeldoutSplit
 from components.stages.ingest.records import Options, Origin, Record, RecordStatus, entry_of
 from components.text.packed_bytes import pack
-from components.training.data_order import permuted, pretrain_batches
+from components.training.data_order import pretrain_batches
 from components.training.objectives import hidden_places
+from greenhouse_record.order import permuted
 
 GOLDEN: dict[str, Any] = {
     "id": "e9b0019d01870f6e",

@@ -29,9 +29,9 @@ from components.statistics import Estimate, ratio
 from components.tokens.hub_encoder import AnyEncoder
 from components.tokens.tokenizer import PAD
 from components.training import objectives
-from components.training.data_order import mixed, permuted
 from components.training.likelihood import next_tokens, score
 from components.training.objectives import Batch
+from greenhouse_record.order import mixed, permuted
 
 CHOICES = 4
 RUN = 4

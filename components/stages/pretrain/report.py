@@ -16,8 +16,9 @@ from components.reporting.tables import write_table
 from components.scores import Score
 from components.stages.pretrain.heldout_loss import HeldoutEvaluator
 from components.tokens.shards import TokenShards
-from components.training.data_order import SHORTEST_WARM_UP, described, phases_of
+from components.training.data_order import SHORTEST_WARM_UP
 from components.training.train_config import TrainResult
+from greenhouse_record.order import described, phases_of
 
 RECENT = 20
 """Steps over which the last training loss is averaged."""

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from components.lineage.exposure import Training, places_of, times_seen
 from components.tokens.shards import TokenShards, TokenWriter
-from components.training.data_order import permuted, phase_of, pretrain_batches
+from components.training.data_order import pretrain_batches
+from greenhouse_record.order import permuted, phase_of
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 16, 17, 65, 300])

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from components.core.errors import UserError
 from components.tokens.shards import TokenShards
-from components.training.data_order import Windows, described, permuted, phases_of, pretrain_batches
+from components.training.data_order import Windows, pretrain_batches
+from greenhouse_record.order import described, permuted, phases_of
 from tests.components.small_corpus import write_tokens
 
 GOLDEN = {

@@ -15,7 +15,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from components.core.files import read_json
 from components.lineage.exposure import Training
 from components.tokens.shards import TokenShards
-from components.training.data_order import PretrainBatches, phase_of
+from components.training.data_order import PretrainBatches
+from greenhouse_record.order import phase_of
 
 MOST_TOKENS = 20_000_000
 """Tokens that a baseline is primed with at most, the last ones seen: an n-gram model of so many takes 13 s and 2 GB."""
