@@ -1,6 +1,7 @@
 """How a benchmark's figures are kept: benchmarks/results/<name>.json, committed with the code it measured."""
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Literal
@@ -35,6 +36,14 @@ def merged(old: dict, results: dict, goals: list[dict], stamped: stamp.Stamp) ->
         "measured": old.get("measured", {}) | dict.fromkeys(results, stamped),
         "goals": list(named.values()),
     }
+
+
+def write_rows(name: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write raw rows beside the results: benchmarks/results/<name>.csv."""
+    with (ROOT / "benchmarks" / "results" / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
 
 
 def write(name: str, results: dict, goals: list[dict]) -> Path:

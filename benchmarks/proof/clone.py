@@ -24,9 +24,7 @@ class Clone:
 
     def run(self, *command: str, **more: str) -> str:
         """Output of `greenhouse ...`, or of `python -m ...`, in the clone; ends the benchmark if it fails."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
-        kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
-        environment = kept | {"PYTHONPATH": str(self.root), **more}
+        environment = kept_environment(self) | more
         module = ["flows.cli" if command[0] == "greenhouse" else command[0], *command[1:]]
         done = subprocess.run(
             [sys.executable, "-m", *module], cwd=self.root, env=environment, capture_output=True, text=True
@@ -37,10 +35,17 @@ class Clone:
 
     def ask(self, code: str) -> str:
         """What some lines of Python print last in the clone."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
-        done = subprocess.run([sys.executable, "-c", code], cwd=self.root, env=kept, capture_output=True, text=True)
+        words = [sys.executable, "-c", code]
+        done = subprocess.run(words, cwd=self.root, env=kept_environment(self), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout.strip().rpartition("\n")[2]
+
+
+def kept_environment(clone: Clone) -> dict[str, str]:
+    """This process's environment, without what would point at another checkout."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
+    path = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
+    return kept | {"PATH": path, "PYTHONPATH": str(clone.root)}
 
 
 def texts() -> dict[str, bytes]:

@@ -75,11 +75,11 @@ def besides(texts: list[list[str]]) -> dict[str, str]:
     }
 
 
-def measure(parent: Path, files: dict[str, bytes], preset: str, every: int) -> dict:
+def measure(parent: Path, files: dict[str, bytes], preset: str, every: int) -> tuple[dict, list[dict]]:
     """Plant, forget, purge, search.
 
     Returns:
-        `places` with words that were left, and `missed`: those of them that no output named.
+        how many documents and places there were; a row per place with words that was left: whether an output named it.
     """
     vocabulary = sorted({word for data in files.values() for word in words_of(data.decode()) if word.isalpha()})
     texts, chance = texts_of(vocabulary), random.Random(47)
@@ -96,7 +96,8 @@ def measure(parent: Path, files: dict[str, bytes], preset: str, every: int) -> d
     said = clone.run("greenhouse", "forget", QUERY, "--apply") + clone.run("greenhouse", "forget", QUERY, "--purge")
     left = places_with(clone.root, wanted, SOURCES) | places_with(remote, wanted)
     missed = not_named(clone, left, said)
-    return {"documents": NUM_DOCUMENTS, "places_before": len(before), "places": sorted(left), "missed": missed}
+    rows = [{"place": place, "named": place not in missed} for place in sorted(left)]
+    return {"documents": NUM_DOCUMENTS, "places_before": len(before), "places_left": len(left)}, rows
 
 
 def not_named(clone: Clone, left: dict[str, str], said: str) -> list[str]:
