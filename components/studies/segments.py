@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from components.core.files import read_json, rounded, sha256_file
 from components.core.progress import Progress
@@ -125,18 +126,7 @@ class Segments:
 
 def main() -> None:
     """Print what each interval came to, as one line of JSON."""
-    given = json.loads(sys.argv[1])
-    segments = Segments(
-        given["objective"],
-        Pretrain(**given["params"]),
-        Numerics(**given["numerics"]),
-        Path(given["tokens"]),
-        Path(given["kept"]),
-        Path(given["model"]),
-        Path(given["reports"]),
-        [(first, last) for first, last in given["chosen"]],
-        Path(given["work"]),
-    )
+    segments = TypeAdapter(Segments).validate_json(sys.argv[1])
     print(json.dumps(segments.differences(Progress())))
 
 
