@@ -37,12 +37,12 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
     model, found = stage.replace("@", "/"), gathered(one, stage)
     answers = collect(one, stage)
     stages, file = answers.stages, files_behind(found.file, answers.stages)
-    commit = _run_of(one, stage).get("git.commit") or NotKnown(not_known="no run of MLflow here has made this model")
+    fingerprint = one.fingerprints()[stage]
+    commit = _commit(stage, fingerprint)
     own = {"command": verify_command(model), "commit": commit, "experiment": ""}
     rebuild = answers.rebuild.model_copy(update=own)
     place: dict[str, Any] = {"state": "", "kind": "", "withdrawn": ""}
     place |= {"load": load_answer(model, "."), "rebuild": rebuild}
-    fingerprint = one.fingerprints()[stage]
     claims = Claims(
         **answers.model_copy(update=place).model_dump(),
         files={name: sha256_file(_file(found.file, f"models/{model}/{name}")) for name in names},
@@ -84,13 +84,11 @@ def _mlflow() -> Any:
     return client()
 
 
-def _run_of(one: Snapshot, stage: str) -> dict[str, str]:
-    """Tags of the newest completed run in MLflow that made the stage's output from these inputs."""
-    mlflow, fingerprint = _mlflow(), one.fingerprints()[stage]
-    experiments = [experiment.experiment_id for experiment in mlflow.search_experiments()]
-    wanted = f"tags.stage = '{stage}' and tags.fingerprint = '{fingerprint}' and tags.outcome = 'Completed'"
-    runs = mlflow.search_runs(experiments, wanted, order_by=["attributes.start_time DESC"], max_results=1)
-    return dict(runs[0].data.tags) if runs else {}
+def _commit(stage: str, fingerprint: str) -> str | NotKnown:
+    """That of the newest completed run in MLflow that made the stage's output from these inputs."""
+    runs = environment_record.runs_of(_mlflow(), stage, fingerprint)[:1]
+    commits = [run.data.tags["git.commit"] for run in runs if "git.commit" in run.data.tags]
+    return commits[0] if commits else NotKnown(not_known="no run of MLflow here has made this model")
 
 
 def _environment(stage: str, fingerprint: str) -> dict[str, str] | NotKnown:

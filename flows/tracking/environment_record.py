@@ -23,14 +23,19 @@ def present() -> dict[str, str]:
     return {"processor": cpu_model(), "system": system, "python": platform.python_version()} | dict(packages)
 
 
-def recorded(mlflow: Any, stage: str, fingerprint: str) -> dict[str, str]:
-    """The environment of the last completed run of `stage` from inputs of that fingerprint; empty if none is known."""
-    from mlflow.exceptions import MlflowException
-
+def runs_of(mlflow: Any, stage: str, fingerprint: str) -> list[Any]:
+    """Completed runs in MLflow of `stage` from inputs of that fingerprint, the newest first."""
     experiments = [experiment.experiment_id for experiment in mlflow.search_experiments()]
     wanted = f"tags.stage = '{stage}' and tags.fingerprint = '{fingerprint}' and tags.outcome = 'Completed'"
+    return list(mlflow.search_runs(experiments, wanted, order_by=["attributes.start_time DESC"]))
+
+
+def recorded(mlflow: Any, stage: str, fingerprint: str) -> dict[str, str]:
+    """The environment of the last of these runs that has one; empty if none is known."""
+    from mlflow.exceptions import MlflowException
+
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    for run in mlflow.search_runs(experiments, wanted, order_by=["attributes.start_time DESC"]):
+    for run in runs_of(mlflow, stage, fingerprint):
         try:
             return json.loads(Path(mlflow.download_artifacts(run.info.run_id, FILE)).read_text())
         except (MlflowException, OSError):  # its artifacts were removed, or are on another host
