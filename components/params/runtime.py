@@ -57,7 +57,7 @@ class Runtime(Section):
     ray_address: str = "auto"
     """The cluster's head (host:port), or auto for the one that runs on this machine."""
     work_path: str = ""
-    """Where the cluster's machines exchange files: s3://bucket/prefix or a shared folder; empty if all share a disk."""
+    """s3://bucket/prefix or a shared folder: for the files of a cluster, and copies of pretraining's checkpoints."""
     parallel_stages: int = Field(default=2, ge=1)
     """Stages of the DAG that may run at the same time."""
     meter_interval_s: float = Field(default=1.0, gt=0.0, le=60.0)

@@ -32,6 +32,7 @@ from components.training import checkpoint, lr_schedule, optimizer
 from components.training import numerics as floats
 from components.training.checkpoint_writer import CheckpointWriter
 from components.training.data_parallel import SINGLE, ProcessGroup
+from components.training.mirror import Mirror
 from components.training.objectives import Batch, Objective
 from components.training.progress import TrainProgress
 from components.training.train_config import TrainConfig, TrainResult
@@ -60,6 +61,7 @@ def train(
     write_model: WriteModel | None = None,
     group: ProcessGroup = SINGLE,
     until: int | None = None,
+    mirror: Mirror | None = None,
 ) -> TrainResult:
     """Train `model` in place.
 
@@ -76,6 +78,7 @@ def train(
             default: `export.save` for a Transformer (LoRA merged), else the bare tensors.
         group: the processes that share this training.
         until: end after this step, as the run of `config.steps` went through it; None for all steps.
+        mirror: gets a copy of each checkpoint, and gives the newest back where `work` has none as new.
 
     Raises:
         Stopped: `progress.raise_if_stopped()` raised it; a checkpoint has been saved.
@@ -83,6 +86,7 @@ def train(
     """
     run = Trainer(model, batches, objective, config, work, progress or Progress(), numerics, group)
     run.evaluate, run.write_model = evaluate, write_model or run.default_writer(tokenizer_json)
+    run.mirror = mirror
     try:
         return run.run(config.steps if until is None else until)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -99,6 +103,7 @@ class Trainer:
 
     evaluate: Callable[[int], dict[str, float]] | None
     write_model: WriteModel
+    mirror: Mirror | None = None
 
     def __init__(
         self,
@@ -192,7 +197,7 @@ class Trainer:
         times = [self.config.checkpoint_every, *([self.config.keep_every] if self.config.keep_every else [])]
         saved = done or any(self.step % every == 0 for every in times) or self.is_best()
         if saved:
-            self.save(asynchronous=self.writer.slow and not done)
+            self.save(asynchronous=(self.writer.slow or self.mirror is not None) and not done)
         if self.train_progress:
             self.train_progress.show(self.result, batch, rate)
         self.end_if_asked(saved)
@@ -277,10 +282,14 @@ class Trainer:
                 tensors = {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
                 model = copy.deepcopy(model).to("cpu")
             write_model, work, step = partial(self.write_model, model, self.step), self.work, self.step
-            retain, keep = self.retain(), self.config.keep
-            self.writer.write(
-                lambda: checkpoint.save(work, step, keep, write_model, tensors, state, retain), asynchronous
-            )
+            retain, keep, mirror = self.retain(), self.config.keep, self.mirror
+
+            def write() -> None:
+                folder = checkpoint.save(work, step, keep, write_model, tensors, state, retain)
+                if mirror:
+                    mirror.send(folder, checkpoint.steps(work))
+
+            self.writer.write(write, asynchronous)
         self.group.barrier()
 
     def retain(self) -> Callable[[int], bool]:
@@ -293,7 +302,7 @@ class Trainer:
     def resume(self) -> bool:
         """Load the newest undamaged checkpoint, chosen by rank 0; False if there is none."""
         self.writer.finish()
-        step = checkpoint.newest(self.work, self.progress.log) if self.group.is_main else None
+        step = self.newest() if self.group.is_main else None
         step = self.group.broadcast(-1 if step is None else step)
         if step < 0:
             return False
@@ -308,6 +317,14 @@ class Trainer:
         if self.step:
             self.progress.log(f"going on from step {self.step} ({folder.name})")
         return True
+
+    def newest(self) -> int | None:
+        """Step of the newest whole checkpoint, fetched from the mirror if that has a newer one."""
+        step = checkpoint.newest(self.work, self.progress.log)
+        if self.mirror and not self.result.losses:  # a run that is under way has sent what it has
+            self.mirror.fetch_newer(self.work, -1 if step is None else step)
+            step = checkpoint.newest(self.work, self.progress.log)
+        return step
 
     def load_parameters(self, weights: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
         """Fill the trained parameters from a checkpoint."""

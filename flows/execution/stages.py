@@ -127,6 +127,7 @@ def pretrain(context: StageContext, branch: Literal["causal", "masked"]) -> Repo
         params=getattr(context.params.pretrain, branch),
         numerics=context.params.numerics,
         kept=context.work / "kept",
+        work_path=context.params.runtime.work_path,
         **context.common,
     )
     move(context.work / "kept", context.root / "models" / "checkpoints" / branch)

@@ -33,6 +33,7 @@ from components.training import checkpoint, data_parallel, loop
 from components.training import numerics as floats
 from components.training.data_order import SHORTEST_WARM_UP, PretrainBatches, pretrain_batches
 from components.training.lr_schedule import FINAL_WINDOWS, LIVE_WINDOWS
+from components.training.mirror import Mirror
 from components.training.objectives import language_model_loss
 from components.training.train_config import TrainConfig, TrainResult
 
@@ -96,6 +97,7 @@ def pretrain(
     reports: Path,
     work: Path,
     kept: Path | None = None,
+    work_path: str = "",
     progress: Progress | None = None,
 ) -> Report:
     """Train a model from random weights.
@@ -108,6 +110,7 @@ def pretrain(
         reports: metrics.json, plots (learning curve, attention), details (loss.csv, heldout.csv, report).
         work: checkpoints; survives kills, and a second call goes on from them.
         kept: gets the checkpoints that `params.keep_every` names, with the hashes of their files (docs/answering.md).
+        work_path: where checkpoints are copied to (mirror.py), and taken from if this machine has none as new.
 
     Raises:
         UserError: shards, sizes or settings do not fit each other, and nothing has been trained; or a training process
@@ -122,7 +125,8 @@ def pretrain(
     inputs = prepare(objective, tokens, params, numerics)
     if params.length_warmup:
         progress.log(f"windows of {report.windows(params)}")
-    model, result, group = _trained(inputs, tokens, work, progress)
+    mirror = Mirror.under(work_path, work, progress.log)
+    model, result, group = _trained(inputs, tokens, work, progress, mirror)
     if not group.is_main:
         return Report()
     model.eval()
@@ -150,7 +154,7 @@ def pretrain(
 
 
 def _trained(
-    inputs: PretrainInputs, tokens: Path, work: Path, progress: Progress
+    inputs: PretrainInputs, tokens: Path, work: Path, progress: Progress, mirror: Mirror | None
 ) -> tuple[Transformer, TrainResult, data_parallel.ProcessGroup]:
     """Train in this process and those it starts."""
     params, numerics = inputs.params, inputs.numerics
@@ -158,7 +162,7 @@ def _trained(
 
     def train(group: data_parallel.ProcessGroup) -> tuple[Transformer, TrainResult]:
         model = Transformer(inputs.shape).initialise(params.seed, params.initial_scale)
-        return model, train_on(inputs, model, work, progress, group)
+        return model, train_on(inputs, model, work, progress, group, mirror=mirror)
 
     (model, result), group = data_parallel.train_together(train, numerics, work, arguments)
     return model, result, group
@@ -222,6 +226,7 @@ def train_on(
     progress: Progress,
     group: data_parallel.ProcessGroup,
     until: int | None = None,
+    mirror: Mirror | None = None,
 ) -> TrainResult:
     params, manifest = inputs.params, inputs.train.manifest
     settings = TrainConfig(
@@ -250,6 +255,7 @@ def train_on(
         evaluate=_evaluation(inputs, model, progress),
         group=group,
         until=until,
+        mirror=mirror,
     )
 
 

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from components.core.files import read_json
+from tests.local_store import store  # noqa: F401 - a fixture
 
-BUCKET = "greenhouse-test"
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 ENVIRONMENT = {
@@ -26,9 +26,6 @@ ENVIRONMENT = {
     "RAY_prestart_worker_first_driver": "0",  # those would be without our runtime_env
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": "0" * 64,
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_DEFAULT_REGION": "us-east-1",
 }
 
 
@@ -39,22 +36,6 @@ def _environment() -> Iterator[None]:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         yield
-
-
-@pytest.fixture(scope="module")
-def store(_environment: None) -> Iterator[str]:
-    """An S3 bucket on this machine; what connects to it is in the environment."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
-        yield f"s3://{BUCKET}"
-    server.stop()
 
 
 class Nodes:
@@ -80,7 +61,7 @@ class Nodes:
 
 
 @pytest.fixture(scope="module")
-def nodes(store: str) -> Iterator[Nodes]:
+def nodes(store: str) -> Iterator[Nodes]:  # noqa: F811 - the fixture
     """One cluster for all tests. Every process of it ends with it, or the tests fail."""
     folder = Path(tempfile.mkdtemp(prefix="gh", dir="/tmp"))  # short: Ray's sockets lie in it
     ready = folder / "ready.json"

@@ -29,8 +29,9 @@ from components.stages.filter.stage import filter_corpus
 from components.stages.ingest import ingest_pass, remote_files
 from components.stages.ingest.stage import ingest as ingest_sources
 from components.stages.mix.stage import mix
-from tests.components.cluster.conftest import BUCKET, ROOT, Nodes
+from tests.components.cluster.conftest import ROOT, Nodes
 from tests.components.real_text import edited, modules, tree
+from tests.local_store import BUCKET
 from tests.progress_recorder import Recorder
 
 pytestmark = pytest.mark.xdist_group("ray")  # else each process of the suite starts a cluster

@@ -1,0 +1,84 @@
+"""Copies of a run's checkpoints on a file system that outlives this machine, such as `s3://bucket/prefix`.
+
+The thread that writes checkpoints sends them, files.json last, so that one that has it is whole. What cannot be sent is
+said, and training goes on: the checkpoint is on this disk.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import UserError, clause
+from components.training import checkpoint
+
+LAST = "files.json"
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """The checkpoints of one work folder at an address for fsspec; credentials are those of its driver.
+
+    Attributes:
+        address: of the folder that holds a folder per step.
+        log: gets a sentence about what could not be sent.
+    """
+
+    address: str
+    log: Callable[[str], None]
+
+    @classmethod
+    def under(cls, work_path: str, work: Path, log: Callable[[str], None]) -> "Mirror | None":
+        """The mirror of a stage's work folder (`work/<stage>/<fingerprint>`); None without a `work_path`."""
+        return cls(f"{work_path.rstrip('/')}/checkpoints/{work.parent.name}/{work.name}", log) if work_path else None
+
+    def send(self, folder: Path, kept: Iterable[int]) -> None:
+        """Copy a checkpoint there, and remove those there that are not of the steps `kept`."""
+        try:
+            system, root = self._opened()
+            system.makedirs(f"{root}/{folder.name}", exist_ok=True)
+            for path in sorted(folder.iterdir(), key=lambda path: path.name == LAST):
+                system.put_file(str(path), f"{root}/{folder.name}/{path.name}")
+            for step in set(self._steps(system, root)) - set(kept):
+                system.rm(f"{root}/{checkpoint.folder_of(folder, step).name}", recursive=True)
+        except (OSError, ImportError, ValueError) as error:
+            self.log(f"runtime.work_path: {folder.name} was not copied to {self.address} ({clause(error)})")
+
+    def fetch_newer(self, work: Path, than: int) -> None:
+        """Copy the newest whole checkpoint there to `work`, if it is of a later step; -1 for any.
+
+        Raises:
+            UserError: the address cannot be read.
+        """
+        try:
+            system, root = self._opened()
+            for step in sorted((one for one in self._steps(system, root) if one > than), reverse=True):
+                folder = checkpoint.folder_of(work, step)
+                aside = work / f".{folder.name}"
+                shutil.rmtree(aside, ignore_errors=True)
+                system.get(f"{root}/{folder.name}/", str(aside), recursive=True)
+                fault = checkpoint.damage(aside)
+                if fault is None:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    os.replace(aside, folder)
+                    self.log(f"{folder.name} was copied from {self.address}")
+                    return
+                self.log(f"{folder.name} at {self.address} is damaged ({fault}); trying the one before it")
+        except (OSError, ImportError, ValueError) as error:
+            raise UserError(
+                f"runtime.work_path: {self.address} cannot be read ({clause(error)}); it needs fsspec's driver (s3fs, "
+                "gcsfs, adlfs) and credentials, or set it to '' to resume from this disk alone"
+            ) from None
+
+    def _opened(self) -> tuple[Any, str]:
+        import fsspec
+
+        return fsspec.core.url_to_fs(self.address)
+
+    @staticmethod
+    def _steps(system: Any, root: str) -> list[int]:
+        system.invalidate_cache()
+        found = (checkpoint.NAME.fullmatch(path.split("/")[-2]) for path in system.glob(f"{root}/*/{LAST}"))
+        return [int(match[1]) for match in found if match]
