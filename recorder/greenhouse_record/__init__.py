@@ -6,6 +6,19 @@ with recorded(data="data/", out="model/") as run:
     run.log(step=1, loss=3.2)
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from greenhouse_record.recording import recorded
 
 __version__ = "0.1.0"
+__all__ = ["recorded"]
+
+
+def __getattr__(name: str) -> Any:
+    """`recorded`, imported when it is asked for: who imports a part of this package alone gets that part."""
+    if name == "recorded":
+        from greenhouse_record.recording import recorded
+
+        return recorded
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,214 @@
+"""greenhouse-record around real processes: what it meters, what it refuses, and what it keeps when something dies."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from greenhouse_record import recorded
+from greenhouse_record.errors import UserError
+from greenhouse_record.record import Record, changes, read
+
+ROOT = Path(__file__).resolve().parents[2]
+
+BURN = "import time\nstart = time.process_time()\nwhile time.process_time() - start < {}: pass\n"
+TRAIN = """
+import os, subprocess, sys, time
+os.makedirs("model", exist_ok=True)
+open("model/weights", "a").write("w")
+""" + BURN.format(0.2)
+RECORD = [sys.executable, "-m", "greenhouse_record.command", "--data", "data", "--out", "model", "--interval", "0.1"]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git repository with data and a trainer that was changed since its commit."""
+    for name in ("RANK", "GREENHOUSE_RECORD", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "recorder"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "text").write_text("some text")
+    (tmp_path / "train.py").write_text("")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], check=True)
+    (tmp_path / "train.py").write_text(TRAIN)
+    return tmp_path
+
+
+def run(*words: str, code: int = 0) -> str:
+    """What the recorder says around `python train.py`; before `--` the words are its own."""
+    done = subprocess.run([*RECORD, *(words or ("--", sys.executable, "train.py"))], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+def record(project: Path) -> Record:
+    (path,) = (project / ".greenhouse/records").glob("*.jsonl")
+    return read(path)
+
+
+def test_a_run_is_recorded_with_its_code_data_and_outputs(project: Path) -> None:
+    assert run("--", sys.executable, "train.py", "--hub-token", "hunter2") == ""
+    (attempt,) = record(project).attempts
+    start = attempt.start
+    assert start["command"][1:] == ["train.py", "--hub-token", "***"]
+    assert b"hunter2" not in record(project).path.read_bytes()
+    diff = project / ".greenhouse/records" / f"{start['git']['diff']}.diff"
+    assert '+open("model/weights", "a")' in diff.read_text()
+    assert start["environment"]["packages"]["numpy"]
+    assert (list(start["files"]), list(start["data"])) == (["train.py"], ["data/text"])
+    assert (attempt.outcome, attempt.end["exit"]) == ("Completed", 0)
+    assert changes({**start["data"], **attempt.outputs}, project, project / "model") == []
+    (project / "data" / "text").write_text("other text")
+    assert changes(start["data"], project) == ["data/text"]
+
+
+def test_children_between_readings_and_orphans_count(project: Path) -> None:
+    """The orphan's parent is gone when it dies; the readings, of 10 ms ticks, agree with rusage."""
+    orphan = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {BURN.format(0.5)!r}])"
+    child = f"subprocess.run([sys.executable, '-c', {BURN.format(0.3)!r}])"
+    (project / "train.py").write_text(
+        f"{TRAIN}{child}\nsubprocess.run([sys.executable, '-c', {orphan!r}])\ntime.sleep(3)\n"
+    )
+    run()
+    (attempt,) = record(project).attempts
+    span = attempt.start["span"]
+    by_readings = sum(line["spans"][span]["cpu_us"] for line in attempt.readings if span in line["spans"]) / 1e6
+    assert attempt.end["cpu_s"] == pytest.approx(by_readings, abs=0.1)
+    assert attempt.end["cpu_s"] > 1.0
+
+
+def test_failed_tries_and_resumes_belong_to_one_record(project: Path) -> None:
+    (project / "train.py").write_text(TRAIN + "os.kill(os.getpid(), 9)")
+    run(code=137)
+    (project / "train.py").write_text(TRAIN)
+    assert "exists; add --resume auto" in run(code=1)
+    (project / "model" / "more").write_text("from elsewhere")
+    run("--resume", "auto", "--", sys.executable, "train.py", "--more")
+    first, second = record(project).attempts
+    assert (first.outcome, first.end["exit"], second.outcome) == ("Killed", -9, "Completed")
+    assert second.start["resumes"] == {"attempt": 1, "changed": ["model/more"]}
+
+
+def test_a_killed_recorder_leaves_a_record_and_the_next_start_says_so(project: Path) -> None:
+    (project / "train.py").write_text(f"{TRAIN}import os\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(60)\n")
+    recorder = subprocess.Popen([*RECORD, "--", sys.executable, "train.py"])
+    wait_for(lambda: (project / "pid").exists() and len(record(project).attempts[0].readings) > 1)
+    recorder.kill()
+    recorder.wait()
+    (attempt,) = record(project).attempts
+    assert (attempt.outcome, attempt.end) == ("Killed", None)
+    pid = int((project / "pid").read_text())
+    (project / "train.py").write_text(TRAIN)
+    assert f"is being written by process {pid}" in run("--resume", "auto", "--", sys.executable, "train.py", code=1)
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.2)
+    said = run("--resume", "auto", "--", sys.executable, "train.py")
+    assert said.startswith("greenhouse-record: try 1: its recorder was killed after 20")
+    assert [attempt.outcome for attempt in record(project).attempts] == ["Killed", "Completed"]
+
+
+def wait_for(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if done():
+                return
+        except (ValueError, IndexError):
+            pass
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--data", "gone", "--", "true"], "gone: no such file or folder"),
+        (["--", "trian"], "trian: no such command"),
+        ([], "no command to record"),
+        (["--resume", "nosuch", "--", "true"], "nosuch.jsonl: this record cannot be read"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(project: Path, words: list[str], sentence: str) -> None:
+    said = run(*(words or ["--"]), code=1)
+    assert sentence in said
+    assert said.count("\n") == 1
+    assert not list(project.glob(".greenhouse/records/*.jsonl"))
+
+
+def test_an_output_without_a_record_is_not_resumed(project: Path) -> None:
+    (project / "model").mkdir()
+    (project / "model" / "weights").touch()
+    assert "no record of it lies in" in run("--resume", "auto", "--", "true", code=1)
+
+
+def test_ctrl_c_and_terminate_reach_the_command(project: Path) -> None:
+    (project / "train.py").write_text(f"{TRAIN}open('ready', 'w')\ntime.sleep(60)\n")
+    recorder = subprocess.Popen([*RECORD, "--", sys.executable, "train.py"])
+    wait_for((project / "ready").exists)
+    recorder.terminate()
+    assert recorder.wait(20) == 128 + signal.SIGTERM
+    assert record(project).attempts[0].outcome == "Killed"
+
+
+def test_a_full_disk_is_said_once_and_the_command_goes_on(project: Path) -> None:
+    """The limit on file sizes stands in for the disk: the write fails in the same place, with another reason."""
+    limit = 20_000
+    (project / "train.py").write_text(TRAIN + "time.sleep(4)\n")
+    script = (
+        f"import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "from greenhouse_record.command import main\nsys.exit(main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", script, *RECORD[3:-1], "0.01", "--", sys.executable, "train.py"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr.count("the record cannot be written") == 1
+    assert 1 <= len(record(project).attempts[0].readings) < 40
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != limit
+
+
+def test_from_python_and_inside_a_recorded_command(project: Path) -> None:
+    with recorded(data="data", out="model") as log:
+        log.log(step=1, loss=2.5)
+        (project / "model").mkdir()
+        (project / "model" / "weights").write_text("w")
+    with pytest.raises(RuntimeError), recorded(data=["data"], out="model", resume="auto") as log:
+        raise RuntimeError("diverged")
+    first, second = record(project).attempts
+    assert [(line["step"], line["loss"]) for line in first.logs] == [(1, 2.5)]
+    assert [first.outcome, second.outcome] == ["Completed", "Failed"]
+    with pytest.raises(UserError, match="exists"):
+        recorded(data="data", out="model")
+    inside = "from greenhouse_record import recorded\nwith recorded('data', 'model') as log: log.log(7, loss=1)\n"
+    (project / "train.py").write_text(inside)
+    run("--resume", "auto", "--", sys.executable, "train.py")
+    assert record(project).attempts[2].logs[0]["step"] == 7
+    assert len(record(project).attempts) == 3
+
+
+def test_other_ranks_keep_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    with recorded(data="data", out="model") as log:
+        log.log(step=1, loss=2.5)
+    assert not (project / ".greenhouse").exists()
+
+
+def test_the_ledger_reads_a_record_as_spans(project: Path) -> None:
+    from components.carbon.ledger.reader import read as read_ledger
+
+    run()
+    (attempt,) = record(project).attempts
+    (span,) = read_ledger(project / ".greenhouse/records")
+    assert (span.stage, span.outcome) == ("train", "Completed")
+    assert span.energy.as_list() == attempt.energy_uj == attempt.end["uj"]
+    assert json.dumps(span.labels)
