@@ -1,10 +1,11 @@
-"""Rows for fine-tuning from jsonl, csv or parquet files (rows.py says what a row is).
+"""Rows for fine-tuning from json, jsonl, csv or parquet files (rows.py says what a row is, columns.py from what).
 
 The first row that has all columns of a kind decides for all. A row that cannot be used is refused, with file, line and
-reason, and the others are kept.
+reason, and the others are kept. A JSON file is a list of rows, an object that has one, SQuAD's nested articles, or JSON
+lines under another name; in a folder with other files it is taken for a description of them.
 
-Files of a folder that are named as held-out rows usually are (test.jsonl, validation-00000-of-00002.parquet, dev/...)
-hold those, where the folder has others too: somebody has divided them already.
+Files of a folder that are named as held-out rows usually are (test.jsonl, validation-00000-of-00002.parquet,
+dev_matched.tsv, dev/...) hold those, where the folder has others too: somebody has divided them already.
 """
 
 import csv
@@ -23,18 +24,18 @@ import pyarrow.parquet as pq
 from components.core.errors import UserError, clause
 from components.core.plain_text import strings_in
 from components.finetuning_data import rows as checks
+from components.finetuning_data.columns import Columns, by_role, columns_of, used_by
 from components.finetuning_data.rows import Kind, Refused, Row, UnusableRow, kind_of, refuse_empty
 from components.text.csv_table import CsvTable
 from components.text.opening import OpenFile, inner_suffix
 
-SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
+SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".tab", ".parquet")
 LONGEST_FIELD = 1 << 24
 """Characters of a csv's row."""
-NO_ROW = "a row must be an object, {...}; `jq -c '.[]' FILE` writes those of a file that is one list line by line"
+NO_ROW = "a row must be an object, {...}; name a file that is one list .json"
 AS_UTF8 = "save the file as UTF-8"
-HELDOUT_NAME = re.compile(
-    r"(test|validation|valid|val|dev|held[-_]?out|eval|evaluation)([-_.]?\d+([-_]of[-_]\d+)?)?", re.IGNORECASE
-)
+_HELDOUT = "(test|validation|valid|val|dev|held[-_]?out|eval|evaluation)"
+HELDOUT_NAME = re.compile(rf"{_HELDOUT}([-_. ]?v?\d.*|[-_](mis)?matched.*)?|.+[-_]{_HELDOUT}", re.IGNORECASE)
 """Name, without suffixes, of a file or folder of held-out rows, with the number of its part."""
 REASONS = {"invalid_csv": "not CSV", "invalid_utf8": "not UTF-8"}
 
@@ -46,6 +47,7 @@ class Rows:
     Attributes:
         heldout: rows that are held out because of the files they stand in, and no others; none: the split decides.
         heldout_files: those files, as the folder has them.
+        columns: role -> column, of the first row.
     """
 
     kind: Kind
@@ -54,15 +56,19 @@ class Rows:
     unused: tuple[str, ...] = ()
     heldout: list[Row] = field(default_factory=list)
     heldout_files: tuple[str, ...] = ()
+    columns: Columns = field(default_factory=dict)
 
 
-def read(path: Path) -> Rows:
+def read(path: Path, given: Columns | None = None) -> Rows:
     """All rows of a file, or of the files in a folder by name.
+
+    Args:
+        given: role -> column, where columns are not to be guessed.
 
     Raises:
         UserError: there is no such file, none of a known format, no row with known columns, or no row that can be used.
     """
-    kind: Kind | None = None
+    first = Columns()
     rows, heldout, refused, columns, unused = list[Row](), list[Row](), list[Refused](), Counter[str](), Counter[str]()
     files = {_name_in(path, file): file for file in files_of(path)}
     apart = heldout_files(files)
@@ -72,28 +78,45 @@ def read(path: Path) -> Rows:
                 refused.append(value)
                 continue
             columns.update(value.keys())
-            kind = kind or kind_of(value)
-            if kind is None:
-                refused.append(Refused(where, "no known columns", ", ".join(value)[:200]))
-                continue
-            used = checks.columns_of(value, kind) or set[str]().union(*checks.COLUMNS[kind])
-            unused.update(checks.filled(value) - used)
+            mapping = columns_of(value, given) or first
+            first = first or mapping
+            is_other = kind_of(mapping) != kind_of(first)
+            if is_other and {*mapping.values()} == {*first.values()}:  # one class where the others have a list of them
+                mapping, is_other = first, False
+            used = used_by(first if is_other else mapping)
+            unused.update({column for column, one in value.items() if one not in (None, "", [])} - used)
             try:
-                (heldout if name in apart else rows).append(checks.parsed(value, kind, where))
+                (heldout if name in apart else rows).append(_row(value, mapping, first, where))
             except UnusableRow as found:
-                refused.append(Refused(where, found.reason, found.detail))
+                refused.append(Refused(where, found.reason, mapping.get(found.detail, found.detail)))
+    kind = kind_of(first)
     if kind is None:
         if not columns and not refused and any(map(_has_bytes, files.values())):
             raise UserError(f"{path}: it has no row, or none below a header; is it text? Give a file with rows")
         if not columns:
             refuse_empty(path, rows, refused)
-        small = " (in small letters)" if kind_of({name.lower(): None for name in columns}) else ""
-        raise UserError(f"{path}: columns {', '.join(list(columns)[:12])}; give rows with messages (or conversations), "
-                        "prompt and completion (or instruction and output), text and label (or labels), or "
-                        f"prompt, chosen and rejected{small}")  # fmt: skip
+        raise UserError(f"{path}: columns {', '.join(list(columns)[:12])}; say which they are, such as --columns "
+                        "text=COLUMN,label=COLUMN (or prompt and completion, messages, labels, or prompt, chosen and "
+                        "rejected)")  # fmt: skip
+    if lacking := [column for column in (given or {}).values() if not used_by({"": column}) & columns.keys()]:
+        raise UserError(
+            f"{path}: it has no column {lacking[0]}, but {', '.join(list(columns)[:12])}; correct --columns"
+        )
     refuse_empty(path, rows, refused)
     left = tuple(name for name in columns if unused[name])
-    return Rows(kind, rows, refused, left, heldout, apart if heldout else ())
+    return Rows(kind, rows, refused, left, heldout, apart if heldout else (), first)
+
+
+def _row(value: dict[str, Any], mapping: Columns, first: Columns, where: str) -> Row:
+    """A row as one of the kind of the first, by its own mapping."""
+    if not mapping:
+        raise UnusableRow("no known columns", ", ".join(value)[:200])
+    kind, other = kind_of(first), kind_of(mapping)
+    assert kind
+    if other != kind:
+        raise UnusableRow("another kind of row",
+                          f"it is of kind {other}, and the first was of kind {kind}; give one kind")  # fmt: skip
+    return checks.parsed(by_role(value, mapping), kind, where)
 
 
 def heldout_files(names: Iterable[str]) -> tuple[str, ...]:
@@ -122,12 +145,13 @@ def files_of(path: Path) -> list[Path]:
     """
     inside = [path] if path.is_file() else sorted(path.rglob("*"))
     hidden = [any(part.startswith(".") for part in one.relative_to(path).parts) for one in inside]
-    found = [one for one, hides in zip(inside, hidden, strict=True) if inner_suffix(one.name) in SUFFIXES and not hides]
+    shown = [one for one, hides in zip(inside, hidden, strict=True) if not hides]
+    found = [one for one in shown if inner_suffix(one.name) in SUFFIXES]
+    found = found or [one for one in shown if inner_suffix(one.name) == ".json"]
     if not found:
         what = "nothing to read" if path.exists() else "nothing of that name"
-        if any(inner_suffix(one.name) == ".json" for one in inside):
-            what += "; rows in JSON go, one a line, into a file named .jsonl"
-        raise UserError(f"{path}: {what}; give a {', '.join(SUFFIXES)} file, plain, .gz or .zst, or a folder of them")
+        known = ", ".join((".json", *SUFFIXES))
+        raise UserError(f"{path}: {what}; give a {known} file, plain, .gz or .zst, or a folder of them")
     return found
 
 
@@ -144,7 +168,10 @@ def texts(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def kind_at(path: Path) -> Kind | None:
-    """What the first readable row of a file is; None if it means nothing here, or nothing is readable."""
+    """What the first readable row of a file is by names that nothing else has; None if there is none.
+
+    Columns are not guessed: a text to pretrain on may well have a category.
+    """
     try:
         row = next((value for _, value in _values(path, path.name) if isinstance(value, dict)), {})
     except Exception:  # whatever a reader raises; ingest says it of the file
@@ -165,8 +192,13 @@ def _values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any] | Refus
         return
     try:
         with closing(OpenFile(path)) as file:
-            if inner_suffix(path.name) in (".csv", ".tsv"):
+            if inner_suffix(path.name) in (".csv", ".tsv", ".tab"):
                 yield from _csv(file, name)
+                return
+            if inner_suffix(path.name) == ".json" and (listed := _listed(path)) is not None:
+                for number, row in enumerate(listed, 1):
+                    where = f"{name} row {number}"
+                    yield where, _parsed(json.dumps(row).encode(), where)
                 return
             for number, line in enumerate(iter(file.readline, b""), 1):
                 where = f"{name} line {number}"
@@ -174,6 +206,39 @@ def _values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any] | Refus
                     yield where, _parsed(line.removeprefix(b"\xef\xbb\xbf"), where)
     except (csv.Error, pa.ArrowException, OSError, UnicodeError) as error:  # UTF-16 that ends within a character
         raise UserError(f"{path}: cannot be read to its end ({clause(error)}); write it again") from None
+
+
+def _listed(path: Path) -> list[Any] | None:
+    """The rows of a JSON file; None if it is one of JSON lines.
+
+    Raises:
+        UserError: it is no JSON.
+    """
+    with closing(OpenFile(path)) as file:
+        content = file.file.read().removeprefix(b"\xef\xbb\xbf")
+    try:
+        value = json.loads(content.decode(), object_pairs_hook=_object)
+        if isinstance(value, list):
+            return value
+        inside = [one for one in value.values() if isinstance(one, list) and one and isinstance(one[0], dict)]
+        if columns_of(value) or not inside:
+            return [value]
+        rows = max(inside, key=len)
+        return list(_questions(rows)) if "paragraphs" in rows[0] else rows
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data" or not content.strip():
+            return None
+        raise UserError(f"{path}: not JSON ({clause(error)}); write it again") from None
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: its JSON is not of rows ({clause(error)}); give a list of objects") from None
+
+
+def _questions(articles: list[Any]) -> Iterator[dict[str, Any]]:
+    """Rows of SQuAD's nested articles; of a question without an answer, the list of answers is empty."""
+    for paragraph in (paragraph for article in articles for paragraph in article["paragraphs"]):
+        for asked in paragraph["qas"]:
+            answers = {"text": [answer["text"] for answer in asked.get("answers", [])]}
+            yield {"context": paragraph["context"], "question": asked["question"], "answers": answers}
 
 
 def _refuse_twice(name: str, columns: Sequence[str]) -> None:

@@ -1,21 +1,20 @@
 """Rows for fine-tuning: chats, texts with labels, preferences, and what makes one unusable.
 
-    messages                     list of {role, content}, several turns, with or without a system message; content is
-                                 a text or a list of parts, {type: text, text}; an answer with `weight` 0 is not learned
+    messages                     list of {role, content}, or of ShareGPT's {from, value}, with or without a
+                                 system message; content is a text or a list of parts, {type: text, text}; an answer
+                                 with `weight` 0 is not learned
     prompt, completion           one question and its answer (texts, or lists of messages)
-    conversations                list of {from, value}, from human and gpt, as in ShareGPT; read as messages
-    instruction, input, output   as in Alpaca; `input`, if there is one, is added to the question
     text, label                  for a classifier: the one class of a text
     text, labels                 all classes of a text, a list that may be empty (in a csv, as JSON)
     prompt, chosen, rejected     two answers, the better one first; without `prompt`, what both begin with
 
-The names are those of trl and of most data sets on the hub.
+These are roles; columns.py says which columns of a table have them. The names are those of trl.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -32,15 +31,15 @@ WANTED: dict[Branch, str] = {
     "instruct": "chats (messages, or prompt and completion)", "classify": "text and label or labels",
     "prefer": "prompt, chosen and rejected",
 }  # fmt: skip
-COLUMNS: dict[Kind, tuple[set[str], ...]] = {
-    "preference": ({"prompt", "chosen", "rejected"}, {"chosen", "rejected"}),
-    "chat": ({"messages"}, {"conversations"}, {"prompt", "completion"}, {"instruction", "input", "output"},
-             {"instruction", "output"}),
+NAMES: dict[Kind, tuple[set[str], ...]] = {
+    "preference": ({"chosen", "rejected"},),
+    "chat": ({"messages"}, {"conversations"}, {"prompt", "completion"}, {"instruction", "output"}),
     "label": ({"text", "label"},), "labels": ({"text", "labels"},),
 }  # fmt: skip
-"""Kind -> the sets of columns that make it up; of a row with those of several kinds, the first here is taken."""
-ROLES = ("system", "user", "assistant")
-SPEAKERS = {"human": "user", "gpt": "assistant"}
+"""Kind -> names that nothing else has; of a row with those of several kinds, the first here is taken."""
+ROLES = ("messages", "prompt", "completion", "text", "label", "labels", "chosen", "rejected")
+SPEAKING = ("system", "user", "assistant")
+SPEAKERS = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant"}
 """Who speaks in ShareGPT's chats -> role."""
 LONGEST_LABEL = 100
 """Characters of the name of a class."""
@@ -48,7 +47,7 @@ LONGEST_LABEL = 100
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat; `role` is one of `ROLES`. An answer that is not `learned` is only read."""
+    """One turn of a chat; `role` is one of `SPEAKING`. An answer that is not `learned` is only read."""
 
     role: str
     content: str
@@ -118,34 +117,18 @@ class UnusableRow(Exception):  # noqa: N818 - an answer, not an error
         self.reason, self.detail = reason, detail
 
 
-def kind_of(row: dict[str, Any]) -> Kind | None:
-    """What a row with these columns is; None for columns that mean nothing here."""
-    return next((kind for kind, sets in COLUMNS.items() if any(names <= row.keys() for names in sets)), None)
-
-
-def columns_of(row: dict[str, Any], kind: Kind) -> set[str]:
-    """The columns that a row of `kind` is read from: of those that hold something, or else of those that are there.
-
-    Where tables of several forms were united, the columns of the others are null, or empty in a csv.
-    """
-    return next((names for there in (filled(row), row.keys()) for names in COLUMNS[kind] if names <= there), set())
-
-
-def filled(row: dict[str, Any]) -> set[str]:
-    """The columns of a row that hold something."""
-    return {name for name, value in row.items() if value not in (None, "", [])}
+def kind_of(names: Iterable[str]) -> Kind | None:
+    """What a row with these roles is; None if they make up no row."""
+    there = set(names)
+    return next((kind for kind, sets in NAMES.items() if any(one <= there for one in sets)), None)
 
 
 def parsed(row: dict[str, Any], kind: Kind, where: str) -> Row:
-    """A row as one of `kind`.
+    """A row, its values by role, as one of `kind`.
 
     Raises:
         UnusableRow: it cannot be used.
     """
-    if not any(names <= row.keys() for names in COLUMNS[kind]) and (other := kind_of(row)):
-        raise UnusableRow(
-            "another kind of row", f"it is of kind {other}, and the first was of kind {kind}; give one kind"
-        )
     return CHECKS[kind](row, where)
 
 
@@ -187,18 +170,12 @@ def reason_lines(refused: Sequence[Refused]) -> list[str]:
 
 def _chat(row: dict[str, Any], where: str) -> Chat:
     """A chat; an empty prompt or answer makes it unusable, since nothing says what to learn."""
-    columns = columns_of(row, "chat")
-    if not columns:
-        nearest = max(COLUMNS["chat"], key=lambda names: (len(names & row.keys()), -len(names)))
-        raise UnusableRow("missing field", ", ".join(sorted(nearest - row.keys())))
-    if len(columns) == 1:
-        (name,) = columns
-        messages = _messages(row[name], name, "")
+    if "messages" in row:
+        messages = _messages(_field(row, "messages"), "messages", "")
     else:
-        prompt, answer = ("prompt", "completion") if "prompt" in columns else ("instruction", "output")
-        question = _messages(_field(row, prompt) if prompt == "prompt" else _instruction(row), prompt, "user")
+        question = _messages(_field(row, "prompt"), "prompt", "user")
         shown = [replace(one, learned=one.role != "assistant") for one in question]
-        messages = (*shown, *_messages(_field(row, answer), answer, "assistant"))
+        messages = (*shown, *_messages(_field(row, "completion"), "completion", "assistant"))
     _refuse_empty_prompt(messages)
     answers = [message for message in messages if message.role == "assistant"]
     if not answers:
@@ -212,15 +189,6 @@ def _chat(row: dict[str, Any], where: str) -> Chat:
     ):
         raise UnusableRow("no question", "no message of the assistant follows one of the user")
     return Chat(messages, where)
-
-
-def _instruction(row: dict[str, Any]) -> str:
-    """Instruction and input of Alpaca's columns as one question."""
-    parts = {"instruction": _field(row, "instruction"), "input": "" if row.get("input") is None else row["input"]}
-    for name, part in parts.items():
-        if not isinstance(part, str):
-            raise UnusableRow(f"{name} is no text", f"{part!r:.40}; write it as a text, or as null where there is none")
-    return "\n\n".join(part for part in parts.values() if part.strip())
 
 
 def _refuse_empty_prompt(messages: Sequence[Message]) -> None:
@@ -265,8 +233,7 @@ def _labels(row: dict[str, Any], where: str) -> Labelled:
 
 def _preference(row: dict[str, Any], where: str) -> Preference:
     """With `prompt`; or where both answers are whole chats, what they have in common."""
-    chosen = _messages(_field(row, "chosen"), "chosen", "assistant")
-    rejected = _messages(_field(row, "rejected"), "rejected", "assistant")
+    chosen, rejected = (_messages(_spoken(_field(row, name)), name, "assistant") for name in ("chosen", "rejected"))
     prompt = chosen[:-1] or _messages(_field(row, "prompt"), "prompt", "user")
     if rejected[:-1] not in ((), prompt):
         raise UnusableRow("two prompts", "`chosen` and `rejected` answer different prompts")
@@ -281,6 +248,15 @@ def _preference(row: dict[str, Any], where: str) -> Preference:
     if best.strip() == worst.strip():
         raise UnusableRow("chosen equals rejected")
     return Preference(prompt, best, worst, where)
+
+
+def _spoken(value: Any) -> Any:
+    """A chat written as one text, as in HH-RLHF, as messages; anything else as it is."""
+    parts = re.split(r"(?:^|\n\n)(Human|Assistant): ?", value) if isinstance(value, str) else []
+    if len(parts) < 5 or parts[0].strip():
+        return value
+    roles = {"Human": "user", "Assistant": "assistant"}
+    return [{"role": roles[who], "content": said} for who, said in zip(parts[1::2], parts[2::2], strict=True)]
 
 
 def _field(row: dict[str, Any], name: str) -> Any:
@@ -307,14 +283,14 @@ def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
         raise UnusableRow(
             f"{name} is a number", f'{value}; write it as a text, "{value}", or a class as `text` and `label`'
         )
-    value = _listed(value)
+    value = [value] if role and isinstance(value, dict) else _listed(value)
     if not value:
         raise UnusableRow("no messages", f"{name} must be {'a text or ' if role else ''}a list of messages")
     found = []
     for number, one in enumerate(map(_turn, value), 1):
         content = _words(one, f"{name}, message {number}")
-        if one.get("role") not in ROLES:
-            known = ", ".join((*ROLES, *SPEAKERS) if "from" in one else ROLES)
+        if one.get("role") not in SPEAKING:
+            known = ", ".join((*SPEAKING, *SPEAKERS) if "from" in one else SPEAKING)
             raise UnusableRow("unknown role", f"{one.get('role')!r:.40} in message {number}; known are {known}")
         weight = one.get("weight")
         if weight not in (None, 0, 1):

@@ -15,7 +15,9 @@ class Finetune(Section):
     """Fine-tuning of one branch on pairs drawn from the corpus, or on rows of one's own."""
 
     data: str = "data/bias/train"
-    """A corpus that examples are drawn from, or your own rows: a jsonl, csv or parquet file, or a folder of them."""
+    """A corpus that examples are drawn from, or your own rows: a json, jsonl, csv or parquet file, or a folder."""
+    columns: dict[str, str] = {}
+    """Role -> column of your own rows, such as {text: review, label: sentiment}; empty: guessed by their names."""
     base: str = "models/pretrain/causal"
     """Folder of the model that is tuned: the pipeline's own, or one of `transformers` (Qwen3, EuroBERT)."""
     task: str = "auto"
@@ -86,7 +88,7 @@ class FinetuneBranches(Section):
 
     instruct: Instruct = Instruct()
     """Instruction tuning of the causal model on real pairs (name and signature -> first sentence)."""
-    classify: Classify = Classify(context=96)
+    classify: Classify = Classify()
     """Classification with the masked model (which source a passage is from)."""
     prefer: Prefer = Prefer()
     """Preference tuning (DPO): a stage if params.yaml has its `base` and `data`, as presets/cpu-40min.yaml does."""

@@ -68,7 +68,7 @@ SHARED = {
         "All branches of `finetune`; a key written under one of them wins there.",
         {
             "finetune.instruct": ("data", "base", "task"),
-            "finetune.classify": ("data", "base", "task", "context", "max_pairs"),
+            "finetune.classify": ("data", "base", "task", "max_pairs"),
             "finetune.prefer": ("data", "base", "learning_rate", "beta"),
         },
     ),

@@ -10,6 +10,7 @@ from components import params as schema
 from components.core.errors import UserError
 from components.core.plain_text import plain
 from components.finetuning_data.chat import encode
+from components.finetuning_data.columns import Columns, parsed, said
 from components.finetuning_data.coverage import known_line, num_known, seen_line
 from components.finetuning_data.formats import Rows, read
 from components.finetuning_data.rows import BRANCH, Chat, Kind, Labelled, Preference, reason_lines
@@ -31,19 +32,27 @@ FEW = 30  # rows to train on below which it is said that they are few
 
 
 def rows(
-    data: str, /, *, branch: Branch | None = None, base: str | None = None, split: str = "train", dry_run: bool = False
+    data: str,
+    /,
+    *,
+    columns: str = "",
+    branch: Branch | None = None,
+    base: str | None = None,
+    split: str = "train",
+    dry_run: bool = False,
 ) -> None:
     """Fine-tune on rows of your own, and on a model of your own: look at them, then write params.yaml.
 
-    greenhouse edit rows PATH                       a jsonl, csv or parquet file, or a folder of them
+    greenhouse edit rows PATH                       a json, jsonl, csv or parquet file, or a folder of them
     greenhouse edit rows OWNER/NAME@COMMIT          a data set of the Hugging Face hub, copied to downloads/
     greenhouse edit rows PATH --base FOLDER         and start from a model of `transformers` (Qwen3, EuroBERT)
     greenhouse edit rows PATH --base OWNER/NAME@COMMIT   the same from the hub: safetensors alone, no code
+    greenhouse edit rows PATH --columns text=review,label=sentiment     where the guess is wrong
     greenhouse edit rows PATH --dry-run             write nothing
 
-    Rows have `messages` (a list of {role, content}; or ShareGPT's `conversations`), `prompt` and `completion` (or
-    Alpaca's `instruction`, `input`, `output`), `text` and `label`, `text` and `labels` (a list: several classes),
-    or `prompt`, `chosen` and `rejected`.
+    Rows are chats (`messages`; or `prompt` and `completion`), texts (`text` and `label`, or `labels`, a list of several
+    classes) or preferences (`prompt`, `chosen`, `rejected`). Their columns are guessed and shown: those of OpenAI's
+    chats, ShareGPT, Alpaca and SQuAD, two texts of a pair (premise, hypothesis), review, sentiment and the like.
 
     Shown are how many can be used, what is left out and why, and two examples; then what changes in params.yaml. At a
     terminal it asks before it writes; params.yaml as it was before the first edit is kept in params.yaml.before. In a
@@ -51,6 +60,7 @@ def rows(
 
     Args:
         data: file, folder, or owner/name@commit.
+        columns: ROLE=COLUMN,...; A+B joins two columns, A.B is inside another.
         branch: where the rows belong.
         base: model folder, or owner/name@commit.
         split: split of a data set of the hub (train).
@@ -58,7 +68,7 @@ def rows(
     """
     if not data.strip():
         raise UserError("no path is given; name a file, a folder, or owner/name@commit")
-    print(apply(wanted(data, branch, base, split), dry_run))
+    print(apply(wanted(data, branch, base, split, parsed(columns)), dry_run))
 
 
 def base(model: str, /, *, branch: Branch, dry_run: bool = False) -> None:
@@ -80,14 +90,16 @@ def base(model: str, /, *, branch: Branch, dry_run: bool = False) -> None:
     print(apply({f"finetune.{branch}.base": _named(folder)}, dry_run))
 
 
-def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) -> dict[str, Any]:
+def wanted(
+    data: str, branch: Branch | None, base: str | None, split_name: str, columns: Columns | None = None
+) -> dict[str, Any]:
     """Look at rows and a base, print what is there; returns the keys of params.yaml and their values.
 
     Raises:
         UserError: one of them cannot be used.
     """
     path = fetched_rows(data, split_name)
-    examples, params = read(path), schema.load(PARAMS)
+    examples, params = read(path, columns), schema.load(PARAMS)
     fits = BRANCH[examples.kind]
     if branch not in (None, fits):
         raise UserError(f"{data}: its rows are for {fits} (kind {examples.kind}), not for {branch}; leave --branch out")
@@ -108,6 +120,8 @@ def wanted(data: str, branch: Branch | None, base: str | None, split_name: str) 
     if few := seen_line(fits, usable.train, steps, mine.batch):
         print(f"  {few}")
     values: dict[str, Any] = {"data": _named(path), "max_pairs": max(10, len(parts.train)), "steps": steps}
+    if (columns or {}) != mine.columns:
+        values["columns"] = columns or {}
     if folder or (fits in FURTHER and not mine.base):
         values["base"] = _named(folder) if folder else start
     return {f"finetune.{fits}.{name}": value for name, value in values.items()}
@@ -176,6 +190,7 @@ class Usable:
 def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[str]:
     """Counts, what is left out with the first place of each reason, lengths, two examples."""
     lines = [f"{path}: {usable.train} rows to train on, {usable.heldout} held out (kind {examples.kind})"]
+    lines.append(f"  columns: {said(examples.columns)} (--columns {next(iter(examples.columns))}=... changes them)")
     lines += [f"  {parts.given}"] * bool(parts.given)
     lines += [f"  left out: {line}" for line in reason_lines(usable.refused)]
     lines.append("  rows are used as they are, personal data included, and a model may repeat it")

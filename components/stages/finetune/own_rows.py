@@ -39,7 +39,7 @@ def choose_rows(branch: Branch, path: Path, heldout: Path, encoder: AnyEncoder, 
     Raises:
         UserError: they are for another branch, or too few are left.
     """
-    examples = read(path)
+    examples = read(path, params.columns)
     raise_if_other_kind(branch, path, examples.kind)
     rows = split(examples, path, heldout, params.max_pairs, params.seed)
     choice = choice_of(branch, path, examples.kind, rows, encoder, params.context)

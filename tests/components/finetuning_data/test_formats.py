@@ -51,8 +51,8 @@ def test_rows_of_sharegpt_and_alpaca_are_chats(tmp_path: Path) -> None:
                        {"conversations": [{"from": "tool", "value": "3"}, *spoken]}))  # fmt: skip
     assert found.rows == [Chat(tuple(Message(**turn) for turn in TURNS[:3]), "rows.jsonl line 1")]
     assert [(one.reason, one.detail) for one in found.refused] == [
-        ("message without text", "conversations, message 1; give each message a text, or leave the chat out"),
-        ("unknown role", "'tool' in message 1; known are system, user, assistant, human, gpt"),
+        ("message without text", "messages, message 1; give each message a text, or leave the chat out"),
+        ("unknown role", "'tool' in message 1; known are system, user, assistant, human, gpt, chatgpt, bing, bard"),
     ]
     assert found.unused == ("id",)
     asked = {"instruction": "Add them.", "input": "1 and 2", "output": "3"}
@@ -61,9 +61,9 @@ def test_rows_of_sharegpt_and_alpaca_are_chats(tmp_path: Path) -> None:
             asked | {"input": None, "output": None}]  # fmt: skip
     found = read(jsonl(tmp_path, *rows))
     assert [[turn.content for turn in row.messages] for row in found.rows if isinstance(row, Chat)] == [
-        ["Add them.\n\n1 and 2", "3"], ["Say hi.", "Hi"], ["Say hi.", "Hi"]
+        ["Add them.\n\n1 and 2", "3"], ["Say hi.", "Hi"], ["Say hi.", "Hi"], ["Add them.", "3"]
     ]  # fmt: skip
-    assert count_reasons(found.refused) == {"input is no text": 3, "missing field": 1}
+    assert count_reasons(found.refused) == {"input is no text": 2, "missing field": 1}
     assert found.refused[1].detail == "0; write it as a text, or as null where there is none"
     assert found.unused == ()
 
@@ -266,13 +266,11 @@ def test_a_chat_with_an_empty_prompt_is_refused(tmp_path: Path) -> None:
 def test_nothing_left_is_refused_with_counts_and_the_first_row(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"2 x empty answer, first rows\.jsonl line 1"):
         read(jsonl(tmp_path, *[{"prompt": "a", "completion": ""}] * 2))
-    with pytest.raises(UserError, match=r"columns question, answer; give rows with messages"):
-        read(jsonl(tmp_path, {"question": "a", "answer": "b"}))
-    with pytest.raises(UserError, match=r"columns Text, Label; .*chosen and rejected \(in small letters\)"):
-        read(jsonl(tmp_path, {"Text": "a", "Label": "b"}))
+    with pytest.raises(UserError, match=r"columns satz, art; say which they are, such as --columns text=COLUMN,label"):
+        read(jsonl(tmp_path, {"satz": "a", "art": "b"}))
     for whole in ('[{"text": "a", "label": "b"}]', '[\n {"text": "a",\n "label": "b"}\n]'):
         (tmp_path / "list.jsonl").write_text(whole)
-        with pytest.raises(UserError, match=r"first list\.jsonl line 1 \(.* `jq -c '\.\[\]' FILE`"):
+        with pytest.raises(UserError, match=r"first list\.jsonl line 1 \(.* name a file that is one list \.json"):
             read(tmp_path / "list.jsonl")
     (tmp_path / "latin.jsonl").write_bytes('{"text": "où", "label": "a"}'.encode("latin-1"))
     with pytest.raises(UserError, match=r"1 x not UTF-8, first latin\.jsonl line 1 \(.*0xf9"):
@@ -282,9 +280,11 @@ def test_nothing_left_is_refused_with_counts_and_the_first_row(tmp_path: Path) -
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="nothing to read"):
         read(tmp_path / "empty")
-    (tmp_path / "rows.json").write_text('{"text": "a", "label": "b"}\n')
-    with pytest.raises(UserError, match=r"rows\.json: nothing to read; rows in JSON go, one a line, into a"):
-        read(tmp_path / "rows.json")
+    for broken, said in (('[{"text": "a"', "not JSON"), ("3", "its JSON is not of rows"),
+                         ('{"data": [{"paragraphs": [{"context": "a"}]}]}', "its JSON is not of rows")):  # fmt: skip
+        (tmp_path / "rows.json").write_text(broken)
+        with pytest.raises(UserError, match=rf"rows\.json: {said}"):
+            read(tmp_path / "rows.json")
     (tmp_path / "empty.jsonl.gz").write_bytes(gzip.compress(b""))
     with pytest.raises(UserError, match=r"it is empty; give a file with rows"):
         read(tmp_path / "empty.jsonl.gz")

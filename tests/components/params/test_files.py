@@ -68,7 +68,7 @@ def test_branches_of_finetuning_share_their_settings(files: Path) -> None:
     tuned = schema.load(files).finetune
     assert (tuned.instruct.steps, tuned.classify.steps, tuned.prefer.steps) == (60, 60, 60)
     assert (tuned.instruct.batch, tuned.classify.batch) == (4, 16)
-    assert (tuned.classify.context, tuned.prefer.learning_rate) == (96, 1e-4), "what a branch has of its own"
+    assert (tuned.classify.max_pairs, tuned.prefer.learning_rate) == (256, 1e-4), "what a branch has of its own"
 
 
 def test_a_file_cut_at_any_line_is_refused(files: Path) -> None:

@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in [*sorted((ROOT / "presets").glob("*.yaml")), ROOT / "tests" / "small.yaml"]}
 """Name -> what overlays params.yaml."""
 EFFECTIVE = {
-    "default": "f2497ec0e29e5427",
-    "small": "7506431fb49d36ca",
-    "gpu-124m": "781b18da99af2356",
-    "overnight-cpu": "0c90e6525f255224",
-    "cpu-40min": "a0b89f4c7c589ed9",
+    "default": "9550302e6b2e1b30",
+    "small": "8847c83deba63622",
+    "gpu-124m": "25c56ec134a4d3e8",
+    "overnight-cpu": "7bdc47cbe324529e",
+    "cpu-40min": "d91971f42349945f",
 }
 """Name -> SHA-256 of its effective values as JSON: a change of layout changes none of them. A value that is changed on
 purpose changes its digest here."""

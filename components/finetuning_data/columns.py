@@ -1,0 +1,124 @@
+"""Columns of rows: which of a table's own are the text, the class, the prompt, the answer; guessed, or named.
+
+A mapping is role -> column, such as {text: review, label: sentiment}; the roles are the names that rows.py explains. A
+column may lie inside another (`answers.text`), and several are joined by `+` to one text, with a blank line between
+them (`premise+hypothesis`). A guess is by name alone, in any case of letters: the first of `FORMS` that is all there.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+from components.core.errors import UserError
+from components.finetuning_data.rows import ROLES, UnusableRow, kind_of
+
+Columns = dict[str, str]
+"""Role -> column."""
+ANSWER = ("completion", "answers.text", "answer.text", "answer", "answers", "response", "output", "target", "ideal")
+ASKED = ("instruction+input", "instruction+context", "instruction", "context+question", "passage+question", "question",
+         "query", "input", "problem")  # fmt: skip
+BETTER = {"chosen": ("chosen", "preferred_output"), "rejected": ("rejected", "non_preferred_output")}
+PAIR = ("premise+hypothesis", "sentence1+sentence2", "question1+question2", "text1+text2", "text_a+text_b",
+        "question+sentence", "question+answer")  # fmt: skip
+TEXT = ("text", "sentence", "review", "content", "document", "body", "tweet", "comment", "message", "utterance",
+        "title+description", "headline", "question", "input")  # fmt: skip
+LABEL = ("label", "labels", "gold_label", "sentiment", "category", "class", "target", "topic", "intent", "emotion",
+         "polarity", "stance", "categories")  # fmt: skip
+FORMS: tuple[dict[str, tuple[str, ...]], ...] = (
+    {"prompt": ("prompt", "input.messages", "messages", "conversations", *ASKED), **BETTER},
+    BETTER,
+    {"messages": ("messages", "conversations", "conversation", "dialogue")},
+    {"prompt": ("prompt",), "completion": ("completion",)},
+    {"prompt": ASKED[:3], "completion": ("output",)},
+    {"prompt": ("prompt",), "completion": ANSWER},
+    {"text": PAIR, "label": ("label", "gold_label", "is_duplicate")},
+    {"prompt": ASKED, "completion": ANSWER},
+    {"text": TEXT, "label": LABEL},
+)
+
+
+def parsed(text: str) -> Columns:
+    """A mapping written as `text=review,label=sentiment`; empty for an empty text.
+
+    Raises:
+        UserError: it is none, or its roles are not those of one kind of row.
+    """
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    found = {role.strip(): column.strip() for role, _, column in pairs}
+    if found and not (all(found.values()) and found.keys() <= set(ROLES) and kind_of(found)):
+        raise UserError(f"--columns {text}: give text=COLUMN,label=COLUMN, or a column for each of prompt and "
+                        "completion, for messages, or for prompt, chosen and rejected; A+B joins two")  # fmt: skip
+    return found
+
+
+def columns_of(row: dict[str, Any], given: Columns | None = None) -> Columns:
+    """The mapping of a row: the one given, or the guess from its filled columns, or else from all; empty if none fits.
+
+    Where tables of several forms were united, the columns of the others are null, or empty in a csv.
+    """
+    names = [name for key, value in row.items() for name in _names(key, value)]
+    filled = [name for name in names if value_of(row, name) not in (None, "", [])]
+    found = given or _guess(tuple(filled)) or _guess(tuple(names))
+    if "label" in found and str(value_of(row, found["label"])).startswith(("[]", '["', "['")):
+        found = {"labels" if role == "label" else role: column for role, column in found.items()}
+    return found
+
+
+def _names(key: str, value: Any) -> list[str]:
+    """A column, or those inside it; a message is a whole."""
+    inside = isinstance(value, dict) and not {"role", "from"} & value.keys()
+    return [f"{key}.{name}" for name in value] if inside else [key]
+
+
+@lru_cache(maxsize=1000)
+def _guess(names: tuple[str, ...]) -> Columns:
+    known = {name.strip().casefold().replace(" ", "_"): name for name in reversed(names)}
+    for form in FORMS:
+        found = {
+            role: next((one for one in accepted if known.keys() >= set(one.split("+"))), "")
+            for role, accepted in form.items()
+        }
+        if all(found.values()):
+            return {role: "+".join(known[part] for part in column.split("+")) for role, column in found.items()}
+    return {}
+
+
+def value_of(row: dict[str, Any], column: str) -> Any:
+    """What a row has in a column, which may lie inside another, or join several; None if there is no such column.
+
+    Raises:
+        UnusableRow: a part of a joined text is no text.
+    """
+    if column in row or not {"+", "."} & set(column):
+        return row.get(column)
+    if "+" not in column:
+        outer, _, inner = column.partition(".")
+        return row[outer].get(inner) if isinstance(row.get(outer), dict) else None
+    parts = {name: value_of(row, name) for name in column.split("+")}
+    for name, part in parts.items():
+        if not isinstance(part, str | None):
+            raise UnusableRow(f"{name} is no text", f"{part!r:.40}; write it as a text, or as null where there is none")
+    return "\n\n".join(part for part in parts.values() if part and part.strip())
+
+
+def by_role(row: dict[str, Any], columns: Columns) -> dict[str, Any]:
+    """Role -> value; of several right answers, as SQuAD lists them, the first.
+
+    Raises:
+        UnusableRow: a part of a joined text is no text.
+    """
+    values = {role: value_of(row, column) for role, column in columns.items()}
+    answers = values.get("completion")
+    if isinstance(answers, list) and not any(isinstance(one, dict) for one in answers):
+        values["completion"] = answers[0] if answers else None
+    return values
+
+
+def used_by(columns: Columns) -> set[str]:
+    """Names that a mapping mentions, each with those that it lies inside."""
+    return {name for column in columns.values() for part in (column, *column.split("+"))
+            for name in (part, part.partition(".")[0])}  # fmt: skip
+
+
+def said(columns: Columns) -> str:
+    """A mapping in words."""
+    return ", ".join(f"{role} = {column.replace('+', ' + ')}" for role, column in columns.items())

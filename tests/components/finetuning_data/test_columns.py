@@ -1,0 +1,111 @@
+"""Files as people have them: which columns are taken for what, and what the first row becomes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.core.errors import UserError
+from components.finetuning_data.columns import parsed
+from components.finetuning_data.formats import heldout_files, read
+from components.finetuning_data.rows import Chat, Labelled, Preference
+
+SQUAD = {"version": "1.1", "data": [{"title": "Oslo", "paragraphs": [{"context": "Oslo lies in Norway.", "qas": [
+    {"id": "1", "question": "Where?", "answers": [{"text": "Norway", "answer_start": 13}, {"text": "in Norway"}]},
+    {"id": "2", "question": "Why?", "answers": [], "is_impossible": True},
+]}]}]}  # fmt: skip
+FLAT = {"id": "1", "title": "Oslo", "context": "Oslo lies in Norway.", "question": "Where?"}
+TOLD = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]
+SAID = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+WORSE = [SAID[0], {"role": "assistant", "content": "No."}]
+CHAT, ANSWERED = ("Hi", "Hello."), ("Oslo lies in Norway.\n\nWhere?", "Norway")
+PREFERRED = ("Hi", "Hello.", "No.")
+FILES: dict[str, tuple[str, Any, str, tuple[str, ...]]] = {
+    "alpaca.json": ("prompt=instruction+input,completion=output",
+                    [{"instruction": "Add.", "input": "1 2", "output": "3"}], "chat", ("Add.\n\n1 2", "3")),
+    "dolly.jsonl": ("prompt=instruction+context,completion=response",
+                    [{"instruction": "Add.", "context": "1 2", "response": "3", "category": "sums"}], "chat",
+                    ("Add.\n\n1 2", "3")),
+    "sharegpt.json": ("messages=conversations", [{"id": "x", "conversations": TOLD}], "chat", CHAT),
+    "openai.jsonl": ("messages=messages", [{"messages": SAID}], "chat", CHAT),
+    "one.json": ("messages=messages", {"messages": SAID}, "chat", CHAT),
+    "evals.jsonl": ("prompt=input,completion=ideal", [{"input": SAID[:1], "ideal": ["Hello.", "Hey"]}], "chat", CHAT),
+    "qa.csv": ("prompt=Question,completion=Answer", "Question,Answer\nHi,Hello.\n", "chat", CHAT),
+    "squad.json": ("prompt=context+question,completion=answers.text", SQUAD, "chat", ANSWERED),
+    "squad.parquet": ("prompt=context+question,completion=answers.text",
+                      [FLAT | {"answers": {"text": ["Norway"], "answer_start": [13]}}], "chat", ANSWERED),
+    "reviews.csv": ("text=review,label=sentiment", "review,sentiment\nGood,positive\n", "label", ("Good", "positive")),
+    "news.tab": ("text=Text,label=Category", "Text\tCategory\nGood\tpositive\n", "label", ("Good", "positive")),
+    "tags.jsonl": ("text=content,labels=categories", [{"content": "a", "categories": ["x", "y"]}], "labels",
+                   ("a", "x", "y")),
+    "nli.jsonl": ("text=premise+hypothesis,label=label", [{"premise": "a", "hypothesis": "b", "label": 1}], "label",
+                  ("a\n\nb", "1")),
+    "snli.tsv": ("text=sentence1+sentence2,label=gold_label", "gold_label\tsentence1\tsentence2\nneutral\ta\tb\n",
+                 "label", ("a\n\nb", "neutral")),
+    "wikiqa.csv": ("text=question+answer,label=label", "question,answer,label\na,b,0\n", "label", ("a\n\nb", "0")),
+    "dpo.parquet": ("prompt=prompt,chosen=chosen,rejected=rejected",
+                    [{"prompt": "Hi", "chosen": "Hello.", "rejected": "No."}], "preference", PREFERRED),
+    "dpo.jsonl": ("chosen=chosen,rejected=rejected", [{"chosen": SAID, "rejected": WORSE}], "preference", PREFERRED),
+    "dpo.json": ("prompt=conversations,chosen=chosen,rejected=rejected",
+                 [{"conversations": TOLD[:1], "chosen": TOLD[1], "rejected": {"from": "gpt", "value": "No."}}],
+                 "preference", PREFERRED),
+    "hh.jsonl": ("chosen=chosen,rejected=rejected",
+                 [{"chosen": "\n\nHuman: Hi\n\nAssistant: Hello.", "rejected": "\n\nHuman: Hi\n\nAssistant: No."}],
+                 "preference", PREFERRED),
+    "openai-dpo.jsonl": ("prompt=input.messages,chosen=preferred_output,rejected=non_preferred_output",
+                         [{"input": {"messages": SAID[:1], "tools": []}, "preferred_output": SAID[1:],
+                           "non_preferred_output": WORSE[1:]}], "preference", PREFERRED),
+}  # fmt: skip
+"""Name -> content, the mapping that is guessed, the kind and the words of its first row."""
+
+
+def written(folder: Path, name: str, content: Any) -> Path:
+    path = folder / name
+    if name.endswith("parquet"):
+        pq.write_table(pa.Table.from_pylist(content), path)
+    elif name.endswith("jsonl"):
+        path.write_text("".join(json.dumps(row) + "\n" for row in content))
+    else:
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def words(row: Any) -> tuple[str, ...]:
+    if isinstance(row, Chat):
+        return tuple(message.content for message in row.messages)
+    if isinstance(row, Preference):
+        return (row.text, row.chosen, row.rejected)
+    return (row.text, *([row.label] if isinstance(row.label, str) else row.label))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_are_read_as_they_come(name: str, tmp_path: Path) -> None:
+    columns, content, kind, expected = FILES[name]
+    found = read(written(tmp_path, name, content))
+    assert (found.kind, found.columns, words(found.rows[0])) == (kind, parsed(columns), expected)
+    assert {one.reason for one in found.refused} <= {"missing field"}, "questions without an answer alone"
+    if len(found.columns) > 1 and kind != "labels":
+        assert words(read(tmp_path / name, parsed(columns)).rows[0]) == expected
+
+
+def test_columns_can_be_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "text,label,summary,genre\na,b,c,d\ne,f,,h\n")
+    found = read(path, parsed(" text=summary, label=genre"))
+    assert found.rows == [Labelled("c", "d", "a.csv line 2")]
+    assert (found.unused, found.refused[0].reason) == (("text", "label"), "empty text")
+    with pytest.raises(UserError, match=r"a\.csv: it has no column sumary, but text, label, summary, genre; correct"):
+        read(path, parsed("text=sumary,label=genre"))
+    for wrong in ("text", "text=a", "text=a,class=b", "text=,label=b"):
+        with pytest.raises(UserError, match=r"^--columns .*: give text=COLUMN,label=COLUMN"):
+            parsed(wrong)
+
+
+def test_descriptions_beside_files_are_no_rows_and_parts_are_known(tmp_path: Path) -> None:
+    for name, content in (("train-00000-of-00001.parquet", [{"text": "a", "label": "x"}]), ("dataset_info.json", {})):
+        written(tmp_path, name, content)
+    assert [row.where for row in read(tmp_path).rows] == ["train-00000-of-00001.parquet row 1"]
+    held = ("dev-v2.0.json", "validation_matched.jsonl", "reuters-test.tab", "test-00000-of-00001.parquet")
+    assert heldout_files(["train.json", "test-notes.json", "latest.json", *held]) == held
