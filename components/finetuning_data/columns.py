@@ -16,7 +16,10 @@ Columns = dict[str, str]
 ANSWER = ("completion", "answers.text", "answer.text", "answer", "answers", "response", "output", "target", "ideal")
 ASKED = ("instruction+input", "instruction+context", "instruction", "context+question", "passage+question", "question",
          "query", "input", "problem")  # fmt: skip
-BETTER = {"chosen": ("chosen", "preferred_output"), "rejected": ("rejected", "non_preferred_output")}
+BETTER: dict[str, tuple[str, ...]] = {
+    "chosen": ("chosen", "preferred_output"),
+    "rejected": ("rejected", "non_preferred_output"),
+}
 PAIR = ("premise+hypothesis", "sentence1+sentence2", "question1+question2", "text1+text2", "text_a+text_b",
         "question+sentence", "question+answer")  # fmt: skip
 TEXT = ("text", "sentence", "review", "content", "document", "body", "tweet", "comment", "message", "utterance",
