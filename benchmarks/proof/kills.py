@@ -163,7 +163,12 @@ def measure(clone: Clone, folder: Path, keys: tuple[Path, Path], query: str) -> 
 
 
 def again(clone: Clone, command: Command, said: Path, end: object) -> tuple[bool, str]:
-    """Whether a command that was killed comes to the same end, and what it says if it fails."""
+    """Whether a command that was killed comes to the same end, and what it says if it fails.
+
+    It may have made its folder before the kill, and would refuse to make it again.
+    """
+    if command.makes and command.makes.exists():
+        return command.end(clone) == end, "made before the kill"
     try:
         return ended(clone, command, said)[0] == end, ""
     except AssertionError as error:
