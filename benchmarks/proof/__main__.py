@@ -55,7 +55,7 @@ def clone_in(folder: Path, preset: str) -> Clone:
     """The clone of a folder, whose pipeline has run; made once."""
     clone = Clone(folder / "clone")
     if not (clone.root / "dvc.lock").exists():
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         made(clone.root, *sources(preset))
         clone.ask(FAILED_ATTEMPT)
         clone.run("greenhouse", "run")
