@@ -153,8 +153,10 @@ def planting(folder: Path, preset: str) -> Measured:
 
 def killing(folder: Path, preset: str) -> Measured:
     """Kill each command at random moments, and run it again."""
-    clone = clone_in(folder / "killed", SMALL)
-    query = forget.forgettable(clone, sources(SMALL)[0])[1]
+    clone, asked = clone_in(folder / "killed", SMALL), folder / "killed" / "query.txt"
+    if not asked.exists():
+        asked.write_text(forget.forgettable(clone, sources(SMALL)[0])[1])
+    query = asked.read_text()
     rows = kills.measure(clone, folder / "killed" / "signed", key_pair(folder / "killed"), query)
     good = sum(row["same_end"] and not row["left"] for row in rows) / len(rows)
     says = f"of {len(rows)} kills of {len(rows) // kills.NUM_KILLS} commands: the same end when run again, nothing left"

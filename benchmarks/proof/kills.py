@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.proof.clone import Clone, kept_environment
-from components.core.files import read_json, sha256_file
+from components.core.files import read_json, sha256_file, write_json
 
 NUM_KILLS, PATIENCE_S = 5, 30.0
 OUTPUTS = "import json; from flows.tracking.snapshots import find; print(json.dumps(find('workspace').outputs()))"
@@ -133,33 +133,41 @@ def ended(clone: Clone, command: Command, said: Path) -> tuple[object, float]:
 
 
 def measure(clone: Clone, folder: Path, keys: tuple[Path, Path], query: str) -> list[dict]:
-    """A row per kill.
+    """A row per kill; a benchmark that was stopped goes on after the last one.
 
     Args:
         clone: one that has run. folder: one to be signed. query: names a document that was trained on.
     """
-    dice, said, rows = random.Random(46), clone.root.with_name("said.txt"), list[dict]()
+    dice, said, kept = random.Random(46), clone.root.with_name("said.txt"), clone.root.with_name("kills.json")
+    known: dict[str, dict] = read_json(kept) if kept.exists() else {}
+    write_json(kept, known)
     for command in commands(folder, *keys, query):
+        moments = [dice.random() for _ in range(NUM_KILLS)]
         whole = clone.root.with_name(f"before {command.name.replace('/', ' ')}")
-        if command.changes:
-            _copy(clone.root, whole)
-        end, usual_s = ended(clone, command, said)
-        usual = left_over(clone)
-        for number in range(NUM_KILLS):
-            moment_s, alive = dice.uniform(0, usual_s), list[str]()
-            was_killed = False
-            while not was_killed:  # it may have been quicker than before
+        if command.name not in known:
+            if command.changes and not whole.exists():
+                _copy(clone.root, whole)
+            undo(clone, command, whole)
+            end, usual_s = ended(clone, command, said)
+            known[command.name] = {"end": end, "usual_s": usual_s, "usual": left_over(clone), "rows": []}
+        row = known[command.name]
+        for number in range(len(row["rows"]), NUM_KILLS):
+            moment_s, alive = row["usual_s"] * moments[number], list[str]()
+            while True:
                 undo(clone, command, whole)
-                was_killed, moment_s = killed(clone, command, moment_s, said), 0.8 * moment_s
-                alive = processes(clone)
-            same, now = again(clone, command, said, end)
-            more = [*sorted(set(left_over(clone)) - set(usual)), *(f"process: {line}" for line in alive)]
-            rows.append({
-                "command": command.name, "number": number, "moment_s": round(moment_s / 0.8, 2),
-                "of_s": round(usual_s, 2), "same_end": same, "left": "; ".join(more), "said": now,
+                was_killed, alive = killed(clone, command, moment_s, said), processes(clone)
+                if was_killed:
+                    break
+                moment_s *= 0.8  # it was quicker than before
+            same, now = again(clone, command, said, row["end"])
+            more = [*sorted(set(left_over(clone)) - set(row["usual"])), *(f"process: {line}" for line in alive)]
+            row["rows"].append({
+                "command": command.name, "number": number, "moment_s": round(moment_s, 2),
+                "of_s": round(row["usual_s"], 2), "same_end": same, "left": "; ".join(more), "said": now,
             })  # fmt: skip
-            print(rows[-1], flush=True)
-    return rows
+            write_json(kept, known)
+            print(row["rows"][-1], flush=True)
+    return [one for row in known.values() for one in row["rows"]]
 
 
 def again(clone: Clone, command: Command, said: Path, end: object) -> tuple[bool, str]:
