@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from components.core.errors import UserError
 from components.core.files import write_text
-from flows.system import paths
+from flows.system import paths, processes
 from flows.system.command import whole
 
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
@@ -257,7 +257,8 @@ def make_again() -> None:
     """
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        status = subprocess.run([sys.executable, "-m", "flows.cli", "run"], cwd=paths.ROOT).returncode
+        command, ends = [sys.executable, "-m", "flows.cli", "run"], processes.dies_with_parent()
+        status = subprocess.run(command, cwd=paths.ROOT, preexec_fn=ends).returncode
     finally:
         signal.signal(signal.SIGINT, before)
     if status:

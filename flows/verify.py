@@ -16,7 +16,7 @@ from cyclopts import Parameter
 
 from components.core.errors import UserError
 from components.core.files import md5_file
-from flows.system import dvc, environment, git, paths
+from flows.system import dvc, environment, git, paths, processes
 from flows.system.command import whole
 from flows.tracking import environment_record, recovery
 from flows.tracking.model_origin import choose, record_verification
@@ -83,7 +83,8 @@ def rebuild(root: Path, stages: list[str]) -> None:
     for stage in stages:
         print(f"rebuilding {stage} ...", flush=True)
         command = dvc.command("repro", "--single-item", "--no-run-cache", "--force", stage)
-        done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True)
+        ends = processes.dies_with_parent()
+        done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True, preexec_fn=ends)
         if done.returncode:
             log = paths.LOGS / f"verify-{stage}.log"
             log.parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +208,8 @@ def verify_segments(model: str, at: str, number: int) -> bool:
         command = [sys.executable, "-m", "components.studies.segments", json.dumps(arguments)]
         labels = {"stage": "verify", "run": root.name, "checkout": root.name}
         with Meter(paths.LEDGER, settings.runtime.meter_interval_s, labels) as meter:
-            done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+            ends = processes.dies_with_parent()
+            done = subprocess.run(command, cwd=root, capture_output=True, text=True, preexec_fn=ends)
             used = meter.totals_now().mid_kwh
     if done.returncode:
         raise UserError(f"{goal}: the intervals could not be trained again: {done.stderr.strip().splitlines()[-1]}")

@@ -22,7 +22,7 @@ from components.finetuning_data.formats import texts
 from components.lineage.needles import Needles
 from components.lineage.readings import Hit, Part, hits_in, parts_of, parts_of_bytes, parts_of_tokens
 from components.stages.finetune.own_rows import is_corpus
-from flows.system import git, paths
+from flows.system import environment, git, paths
 from flows.tracking import snapshots
 from flows.tracking.model_exposure import cached_view, states, workspace_view
 from flows.tracking.snapshots import ObjectCache, Snapshot
@@ -210,7 +210,10 @@ class Search:
 
     def artifacts(self) -> None:
         """Files of runs in MLflow, on this machine."""
-        folder = paths.STATE / "mlartifacts"
+        folder, address = paths.STATE / "mlartifacts", os.environ["MLFLOW_TRACKING_URI"]
+        own = f"sqlite:///{paths.STATE / 'mlflow.db'}", environment.running_servers().get("MLFLOW_TRACKING_URI")
+        if address not in own:
+            self.unsearched.append(f"MLflow at {address}: its runs and their files")
         for path in sorted(one for one in folder.rglob("*") if one.is_file() and one.suffix not in WEIGHTS):
             name = str(path.relative_to(folder))
             if hits := self.look("MLflow", name, parts_of(path)):

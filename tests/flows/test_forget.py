@@ -161,7 +161,7 @@ def forgettable(clone: PipelineClone) -> str:
 
 
 def test_ctrl_c_waits_for_the_pipeline_and_says_what_is_changed_already(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(command: list[str], cwd: Path) -> SimpleNamespace:
+    def interrupted(command: list[str], cwd: Path, preexec_fn: Callable[[], None]) -> SimpleNamespace:
         os.kill(os.getpid(), signal.SIGINT)
         return SimpleNamespace(returncode=75)
 

@@ -67,6 +67,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "state/mlartifacts/1").mkdir(parents=True)
     (tmp_path / "state/mlartifacts/1/examples.md").write_text("> kept the harbour ledgers in a locked oak cabinet\n")
     (tmp_path / ".dvc-cache").mkdir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/state/mlflow.db")
     for name in ("ROOT", "STATE"):
         monkeypatch.setattr(paths, name, tmp_path / ("" if name == "ROOT" else "state"))
     monkeypatch.setattr(ObjectCache, "__post_init__", lambda self: setattr(self, "folder", tmp_path / ".dvc-cache"))
@@ -156,6 +157,12 @@ def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path) -> Non
     assert "\n    workspace: data/mix/train/part-00000.parquet: 15 words in essay.txt" in said
     assert "not searched:\n    clones, caches and backups of others" in said
     assert "no model" not in said
+
+
+def test_a_team_s_server_is_named_as_not_searched(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert searched({ID}).unsearched == []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.team")
+    assert searched({ID}).unsearched == ["MLflow at https://mlflow.team: its runs and their files"]
 
 
 def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
