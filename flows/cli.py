@@ -42,6 +42,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "verify": ("flows.verify:verify", "Rebuild a model and compare every hash; or check a signed folder."),
         "trace": ("flows.trace:trace", "Which documents hold a text, and which models saw it how often."),
         "forget": ("flows.forget:forget", "Leave a text out of the models, and delete its copies."),
+        "adopt": ("flows.adopt:adopt", "A model of another trainer, to be answered for like one's own."),
     },
     "Elsewhere": {
         "export": ("flows.export:export", "A model for llama.cpp or the hub, or as a signed folder."),

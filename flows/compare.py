@@ -280,7 +280,12 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
     yield from different(a, b)
     yield ""
     details = {f"{reports}/details" for reports in seed_runs.SCORED_BY.values()}
-    if not same_heldout(a, b):
+    if others := [(label, one.adopted) for label, one in (("A", a), ("B", b)) if one.adopted]:
+        yield "scores: NOT COMPARABLE: of another trainer only its own last figures are known, on data of its own"
+        for label, known in others:
+            figures = [f"{name} {value:.4g}" for name, value in known["figures"].items()]
+            yield f"    {label}: {', '.join(figures) or 'none'}"
+    elif not same_heldout(a, b):
         yield "scores: NOT COMPARABLE: the two were examined on different held-out sets (ingest differs)"
     elif without := [side for side, one in (("A", a), ("B", b)) if not details & one.outputs().keys()]:
         yield f"scores: {' and '.join(without)} has none; run the pipeline there to its end"

@@ -153,6 +153,7 @@ def withdraw_models(state: str, reasons: dict[str, str]) -> None:
     """
     one = find(state)
     known = {kind: md5 for kind in seed_runs.STAGES if (md5 := seed_runs.model_of(one, kind))}
+    known |= {state.rpartition("/")[2]: md5 for md5 in one.outputs().values() if one.adopted}
     for kind, reason in reasons.items():
         if kind not in known:
             raise UserError(f"--withdraw {kind}: {one.name} has no such model; there are {', '.join(known)}")

@@ -309,6 +309,11 @@ def verify(
         raise UserError(f"--key and --scope go with a signed folder, and {model} is none; leave them out")
     if segments is not None and segments < 1:
         raise UserError("--segments takes 1 or more; without it everything is rebuilt")
+    one, stage = choose(model, at)
+    if one.adopted:
+        from flows.tracking import recorded_run
+
+        return recorded_run.verify(one, stage)
     recovery.recover_records()
     same = rebuilt_alike(model, at) if segments is None else verify_segments(model, at, segments)
     return 0 if same else 1

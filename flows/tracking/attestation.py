@@ -12,14 +12,14 @@ from components.core.errors import UserError
 from components.core.files import canonical_json, folder_md5, md5_file, md5s_below, read_json, rounded, sha256_file
 from components.params import read_tree
 from components.stages.account.answers import NotKnown
-from components.stages.account.model_answers import files_behind, load_answer, verify_command
+from components.stages.account.model_answers import files_behind, verify_command
 from components.stages.account.summary import Files
 from components.studies.attestation.claims import Claims, GateVerdict
 from components.studies.attestation.training_content import OWNER
 from flows.system import paths
 from flows.tracking import environment_record, snapshots
 from flows.tracking.model_exposure import states
-from flows.tracking.model_origin import collect, gathered
+from flows.tracking.model_origin import collect, gathered, load_of
 from flows.tracking.snapshots import ObjectCache, Snapshot
 
 # -- collecting --------------------------------------------------------------------------------------------------------
@@ -38,18 +38,18 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
     answers = collect(one, stage)
     stages, file = answers.stages, files_behind(found.file, answers.stages)
     fingerprint = one.fingerprints()[stage]
-    commit = _commit(stage, fingerprint)
+    commit = answers.rebuild.commit if one.adopted else _commit(stage, fingerprint)
     own = {"command": verify_command(model), "commit": commit, "experiment": ""}
     rebuild = answers.rebuild.model_copy(update=own)
     place: dict[str, Any] = {"state": "", "kind": "", "withdrawn": ""}
-    place |= {"load": load_answer(model, "."), "rebuild": rebuild}
+    place |= {"load": load_of(one, model, "."), "rebuild": rebuild}
     claims = Claims(
         **answers.model_copy(update=place).model_dump(),
         files={name: sha256_file(_file(found.file, f"models/{model}/{name}")) for name in names},
         md5=one.outputs()[f"models/{model}"],
         lock={name: one.lock[name] for name in (*stages, "evaluate") if name in one.lock},
         commit=commit,
-        environment=_environment(stage, fingerprint),
+        environment=one.adopted.get("environment") or _environment(stage, fingerprint),
         verdict=_verdict(fingerprint),
         retrieved=_retrieved(file),
         personal=found.records.personal if "filter" in stages else {},
@@ -141,7 +141,7 @@ def state_with(model: str, md5: str, lock: dict[str, dict[str, Any]]) -> Snapsho
     """
     stage, out = model.replace("/", "@"), f"models/{model}"
     known = list[Snapshot]()
-    for one in itertools.chain(states(), snapshots.committed()):
+    for one in itertools.chain(states(), snapshots.adopted(), snapshots.committed()):
         if any((row["path"], row["md5"]) == (out, md5) for row in one.lock.get(stage, {}).get("outs", [])):
             if lock.items() <= one.lock.items():
                 return one

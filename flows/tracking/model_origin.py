@@ -18,6 +18,7 @@ from components.core.files import fingerprint, read_json, write_json
 from components.params import Account
 from components.stages.account.answers import (
     AgainstChampion,
+    LoadAnswer,
     ModelAnswers,
     ModelOrigin,
     NotKnown,
@@ -34,6 +35,7 @@ from components.stages.account.model_answers import (
 )
 from components.stages.account.summary import MODELS, Files, checkout_files, gather
 from components.stages.account.types import Cost, StageRecords
+from components.studies import adoption
 from components.studies.withdrawn import withdrawn
 from flows.system import git, paths
 from flows.tracking import seed_runs, snapshots
@@ -72,6 +74,8 @@ def choose(model: str, at: str) -> tuple[Snapshot, str]:
         model: as in the workspace, or a registered alias, which names the state as well.
         at: `workspace`, a git revision, a DVC experiment, or a pipeline run of MLflow.
     """
+    if (other := model.removeprefix("models/").replace("@", "/")).startswith("adopted/"):
+        return find(other), other.replace("/", "@")
     stages = [name.replace("/", "@") for name in MODELS]
     name, _, alias = model.rpartition("@")
     if name and alias and model not in stages:
@@ -128,6 +132,7 @@ def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
         found.file,
         tunings_of(one),
     )
+    answers = adoption.answered(answers, one.adopted) if one.adopted else answers
     return answers.model_copy(update={"withdrawn": withdrawn(paths.ROOT, one.outputs().get(f"models/{model}"))})
 
 
@@ -150,7 +155,7 @@ def gathered(one: Snapshot, stage: str) -> Gathered:
     model, file = stage.replace("@", "/"), files_of(one)
     if stage not in one.lock and one.kind != "workspace":
         raise UserError(f"{one.name}: its dvc.lock has no stage {stage}; run the pipeline there first")
-    records = gather(file)
+    records = adoption.records_of(model, one.adopted) if one.adopted else gather(file)
     if model not in records.models:
         raise UserError(f"{one.name}: no models/{model} there; run the pipeline first")
     grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
@@ -169,18 +174,25 @@ def gathered(one: Snapshot, stage: str) -> Gathered:
 def origin(one: Snapshot, model: str, where: str = "") -> ModelOrigin:
     """What git, DVC and earlier commands recorded of a model."""
     name = one.name if "@" in one.name else model.replace("/", "@")
-    at = "" if one.kind == "workspace" or "@" in one.name else one.name
+    at = "" if one.kind in ("workspace", "adopted") or "@" in one.name else one.name
     experiment = own_experiment() if one.kind == "workspace" else one.name if one.kind == "experiment" else ""
     copy = f"greenhouse export {name}{f' --at {at}' if at else ''} --to hub --out model"
-    elsewhere = one.kind != "workspace" and not where
+    elsewhere = one.kind not in ("workspace", "adopted") and not where
     return ModelOrigin(
         state=one.name,
         kind=one.kind,
         rebuild=_rebuild(one, model, verify_command(name, experiment or at), experiment),
-        load=load_answer(model, where or ("model" if elsewhere else f"models/{model}"), copy if elsewhere else ""),
+        load=load_of(one, model, where or ("model" if elsewhere else f"models/{model}"), copy if elsewhere else ""),
         champion=_champion(one, model),
         scored_earlier=[name for name in lineage(model, tunings_of(one))[-2:] if _scored_earlier(one, name)],
     )
+
+
+def load_of(one: Snapshot, model: str, where: str, first: str = "") -> LoadAnswer:
+    """How Python loads the model of a state from the folder `where`."""
+    if known := one.adopted:
+        return LoadAnswer(tool=known["tool"], call=known["call"].replace("{}", where), first=first)
+    return load_answer(model, where, first)
 
 
 def _scored_earlier(one: Snapshot, model: str) -> bool:
@@ -198,10 +210,11 @@ def own_experiment() -> str:
 
 def _rebuild(one: Snapshot, model: str, command: str, experiment: str) -> RebuildAnswer:
     behind, md5 = stages_behind(model, tunings_of(one)), one.outputs().get(f"models/{model}")
-    absent = [stage for stage in behind if stage not in one.lock]
+    absent = [stage for stage in behind if stage not in one.lock or one.adopted]
     record = VERIFIED / f"{md5}.json"
+    unknown = NotKnown(not_known="nobody recorded one" if one.adopted else "no commit is recorded")
     return RebuildAnswer(
-        commit=(git.commit() if one.kind == "workspace" else one.commit) or NotKnown(not_known="no commit is recorded"),
+        commit=(git.commit() if one.kind == "workspace" else one.commit) or unknown,
         dvc_lock=NotKnown(not_known=f"dvc.lock has no {', '.join(absent)}")
         if absent
         else fingerprint([one.lock[stage] for stage in behind]),
@@ -244,6 +257,8 @@ def registered_alias(name: str, alias: str) -> Any:
 
 
 def _champion(one: Snapshot, model: str) -> AgainstChampion | NotKnown:
+    if one.adopted:
+        return NotKnown(not_known="models of other trainers have none")
     if one.name.endswith("@champion"):
         return AgainstChampion(champion=one.name, is_this=True, compared=today())
     record = COMPARED / f"{one.outputs().get(EVALUATION)}.json"

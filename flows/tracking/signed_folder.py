@@ -8,9 +8,10 @@ claims again, and asks the list of withdrawn models. Whatever it cannot do leave
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.core.errors import clause
+from components.core.errors import UserError, clause
 from components.core.plain_text import plain_name
 from components.stages.account.model_answers import stages_behind
+from components.studies.adoption import UNRECORDED, strangers
 from components.studies.attestation.claims import PARTS, Claims, compared, is_part
 from components.studies.attestation.renderings import claims_in, differences
 from components.studies.attestation.verdict import NOTE, STATED, Finding, Scope, Verdict
@@ -18,6 +19,7 @@ from components.studies.withdrawn import FILE, withdrawals, withdrawn
 from flows.system import paths
 from flows.tracking import attestation
 from flows.tracking.model_origin import names_of, tunings_of
+from flows.tracking.recorded_run import data_again, record_of
 from flows.tracking.signature import signed_by
 from flows.tracking.snapshots import Snapshot
 
@@ -73,7 +75,7 @@ def recomputed(claims: Claims) -> Iterator[Finding]:
     is_here, one = one.kind == "workspace", attestation.with_its_files(one)
     behind = stages_behind(claims.model, tunings_of(one))
     lock = {name: one.lock[name] for name in (*behind, "evaluate") if name in one.lock}
-    yield from _chain(one, behind, lock)
+    yield from _recorded(one, claims) if one.adopted else _chain(one, behind, lock)
     bases = {out["md5"]: out["path"] for entry in lock.values() for out in entry.get("outs", [])}
     gone = {path: withdrawn(paths.ROOT, md5) for md5, path in bases.items() if md5 != claims.md5}
     yield from (Finding("standing", "no", f"{path}, behind the model, is {why}") for path, why in gone.items() if why)
@@ -99,15 +101,35 @@ def _chain(one: Snapshot, behind: list[str], lock: dict) -> Iterator[Finding]:
         yield Finding("chain", "yes", f"{len(behind)} stages in dvc.lock of {one.name}, which records this model")
 
 
+def _recorded(one: Snapshot, claims: Claims) -> Iterator[Finding]:
+    """Whether the run of an adopted model was recorded, in a chain that is whole and ends with these files."""
+    try:
+        record = record_of(one)
+    except UserError as error:
+        yield Finding("chain", "no", clause(error))
+        return
+    if not record:
+        yield Finding("chain", "unknown", UNRECORDED)
+    elif names := strangers(claims.files, record):
+        yield Finding("chain", "no", f"{names[0]}: no file that the recorded run left")
+    else:
+        yield Finding(
+            "chain", "yes", f"a record of {len(record.attempts)} tries, its chain whole, that ends with these files"
+        )
+
+
 def _figures(one: Snapshot, claims: Claims) -> Iterator[Finding]:
     """The claims, collected again and compared part by part."""
     again = attestation.claims_of(one, claims.model.replace("/", "@"), names_of(one, claims.model), claims.owner)
     other = list(compared(claims.model_dump(mode="json"), again.model_dump(mode="json")))
     yield from (Finding(one.item, "no" if one.differs else "unknown", one.text) for one in other)
     open_items = {one.item for one in other}
-    for item, text in collected(again).items():
+    known = {item: (bool(text), text or "nothing was recorded of them") for item, text in collected(again).items()}
+    if one.adopted:
+        known["licences"] = data_again(one)
+    for item, (is_known, text) in known.items():
         if item not in open_items:
-            yield Finding(item, "yes" if text else "unknown", text or "nothing was recorded of them")
+            yield Finding(item, "yes" if is_known else "unknown", text)
     yield Finding(STATED, "unknown", "owner: nobody else can know")
     told = [one.path for one in other if one.item == STATED]
     agreeing = [part for part in PARTS[STATED] if part != "owner" and not any(is_part(path, part) for path in told)]

@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from typing import Any
 import yaml
 
 from components.core.errors import UserError
-from components.core.files import fingerprint, nested
+from components.core.files import fingerprint, nested, read_json
 from components.params import layout
 from flows.system import code_files, dvc, git, paths
 from flows.tracking.mlflow_run import NAME_TAG, UNMADE_TAG, client
+
+ADOPTED = "models/adopted"
+"""Folder of models of other trainers, each with the .dvc file that names its hash."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,11 @@ class Snapshot:
 
     Attributes:
         name: as asked for.
-        kind: workspace, revision, experiment, run.
+        kind: workspace, revision, experiment, run, adopted.
         lock: the stages of its dvc.lock.
         commit: the git commit it was made from, as far as known.
         early: of a run that ended before all of its stages were made, a sentence that says so; `lock` lacks those.
+        adopted: of a model of another trainer, its greenhouse.json; `lock` has its one step, and is in no dvc.lock.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Snapshot:
     lock: dict[str, dict]
     commit: str = ""
     early: str = ""
+    adopted: dict[str, Any] = field(default_factory=dict)
 
     def params(self) -> dict[str, Any]:
         """The effective value of every parameter the stages depend on, as one tree.
@@ -87,6 +92,8 @@ def find(name: str, whole: bool = True) -> Snapshot:
         if not (lock := dvc.lock()):
             raise UserError("the workspace has no dvc.lock: nothing ran yet; run `make demo` first")
         return Snapshot(name, "workspace", lock, git.answer("rev-parse", "HEAD"))
+    if name.startswith("adopted/"):
+        return _of_adopted(name)
     if commit := experiments().get(name):
         return _of_commit(name, "experiment", commit)
     if "@" in name and "@{" not in name:
@@ -110,6 +117,26 @@ def committed() -> Iterator[Snapshot]:
     for commit in git.answer("log", "--format=%H", "--full-history", *refs, "--", "dvc.lock").split():
         with suppress(UserError):  # it was removed there
             yield _of_commit(commit[:9], "revision", commit)
+
+
+def adopted() -> Iterator[Snapshot]:
+    """The models of other trainers that `greenhouse adopt` took in here."""
+    for path in sorted((paths.ROOT / ADOPTED).glob("*.dvc")):
+        yield _of_adopted(f"adopted/{path.stem}")
+
+
+def _of_adopted(name: str) -> Snapshot:
+    """From the .dvc file that git holds, and greenhouse.json in the folder whose hash it names."""
+    file, stage = paths.ROOT / f"models/{name}.dvc", name.replace("/", "@")
+    if not file.exists():
+        raise UserError(f"{name}: no such model was adopted here; `greenhouse adopt FOLDER --name NAME` does that")
+    outs = [{"path": f"models/{name}", "md5": yaml.safe_load(file.read_text())["outs"][0]["md5"]}]
+    bare = Snapshot(name, "adopted", {stage: {"outs": outs}})
+    facts = files_of(bare)(f"models/{name}/greenhouse.json")
+    assert facts is not None, name
+    known = read_json(facts)
+    step = {key: known[key] for key in ("cmd", "deps", "params")} | {"outs": outs}
+    return replace(bare, lock={stage: step}, commit=known["commit"], adopted=known)
 
 
 def _of_commit(name: str, kind: str, commit: str) -> Snapshot:

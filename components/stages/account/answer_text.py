@@ -213,6 +213,8 @@ def rebuild_sentence(rebuild: RebuildAnswer) -> str:
     verified = "nobody has done so here yet"
     if not isinstance(rebuild.verified, NotKnown):
         verified = f"done on {rebuild.verified.at[:10]}, {rebuild.verified.result}"
+    if isinstance(rebuild.commit, NotKnown):
+        return f"From which commit is not known: {rebuild.commit.not_known}; {verified}."
     commit, lock = _short(rebuild.commit), _short(rebuild.dvc_lock)
     if rebuild.experiment:
         return (
@@ -224,7 +226,8 @@ def rebuild_sentence(rebuild: RebuildAnswer) -> str:
             f"Not from a commit: tracked files differed from {commit.removesuffix('+changes')} (dvc.lock {lock}); "
             f"commit them, then {rebuild.command}; {verified}."
         )
-    return f"Commit {commit} with dvc.lock {lock} rebuilds it by {rebuild.command}; {verified}."
+    with_lock = "" if isinstance(rebuild.dvc_lock, NotKnown) else f" with dvc.lock {lock}"
+    return f"Commit {commit}{with_lock} rebuilds it by {rebuild.command}; {verified}."
 
 
 def _short(value: str | NotKnown) -> str:

@@ -196,19 +196,31 @@ class RebuildAnswer(AccountRecord):
     experiment: str = ""
 
 
-class LoadAnswer(AccountRecord):
-    """How Python loads the model: a call of a tool; `first` is the command that brings its bytes, if they are away."""
+NEEDED = {
+    "Transformers": "from transformers import pipeline",
+    "MLflow": "import mlflow",
+    "PEFT": "from peft import AutoPeftModel",
+    "LitGPT": "from litgpt import LLM",
+    "nanochat": "import torch; from nanochat.checkpoint_manager import build_model",
+}
+"""Tool -> what Python imports of it."""
 
-    tool: Literal["Transformers", "MLflow"]
+
+class LoadAnswer(AccountRecord):
+    """How Python loads the model: a call of a tool; `first` is the command that brings its bytes, if they are away.
+
+    Of a model of another trainer whose tool is not known the tool is empty, and the call says so.
+    """
+
+    tool: Literal["Transformers", "MLflow", "PEFT", "LitGPT", "nanochat", ""]
     call: str
     first: str = ""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def lines(self) -> list[str]:
-        """Two lines of Python."""
-        needed = {"Transformers": "from transformers import pipeline", "MLflow": "import mlflow"}
-        return [needed[self.tool], f"model = {self.call}"]
+        """Lines of Python."""
+        return [NEEDED[self.tool], f"model = {self.call}"] if self.tool else [self.call]
 
 
 class ModelAnswers(AccountRecord):

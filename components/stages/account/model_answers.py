@@ -51,6 +51,8 @@ def stages_behind(model: str, tunings: Tunings) -> list[str]:
     A base made elsewhere has none; the data stages then count as far as they made the corpus that it is tuned on. For
     rows of one's own none does, though they are checked against the held-out set of ingest.
     """
+    if model.startswith("adopted/"):
+        return [model.replace("/", "@")]
     line = lineage(model, tunings)
     made = (*CORPUS_STAGES, "tokenize") if line[0] in MODELS else CORPUS_STAGES[: max(_read(line, tunings).values())]
     return [*made, *(name.replace("/", "@") for name in line if name in MODELS)]

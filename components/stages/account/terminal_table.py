@@ -49,7 +49,8 @@ def model_page(answers: ModelAnswers) -> str:
     """The five answers of one model, its scores and those of its base as in the table of a run."""
     facts, said = answers.facts, {"licence": known(answers.licence, str)} | sentences(answers)
     state = answers.state if answers.state == answers.kind else f"{answers.kind} {answers.state}"
-    size = f"{facts.parameters / 1e6:.2f} M parameters, {facts.objective}, context {facts.shape.get('context')} tokens"
+    number = f"{facts.parameters / 1e6:.2f} M" if facts.parameters else "an unknown number of"
+    size = f"{number} parameters, {facts.objective}, context {facts.shape.get('context', 'of unknown')} tokens"
     head = [f"{answers.title} ({state})", size + (f", {facts.task['title']}" if facts.task.get("title") else "")]
     for name in ("licence", "data", "cost", "quality", "rebuild"):
         head += _labelled(name, said[name])

@@ -31,7 +31,7 @@ def bom(claims: Claims) -> dict[str, Any]:
                 "approach": {"type": "supervised" if claims.base else "self-supervised"},
                 "task": claims.facts.pipeline_tag,
                 "architectureFamily": "transformer",
-                "modelArchitecture": f"{claims.facts.objective}, {claims.facts.parameters} parameters",
+                "modelArchitecture": f"{claims.facts.objective}, {claims.facts.parameters or 'unknown'} parameters",
                 "datasets": [{"ref": f"data:{name}"} for name in sources_of(claims)],
             },
             "quantitativeAnalysis": {"performanceMetrics": _metrics(claims)},

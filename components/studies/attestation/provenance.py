@@ -15,7 +15,12 @@ BUILD_TYPE = "urn:greenhouse:dvc-stages:v1"
 
 
 def digest_of(md5: str) -> dict[str, str]:
-    """DVC's hash as a digest set: of a file its MD5, of a folder the MD5 of its listing, under a name of its own."""
+    """DVC's hash as a digest set: of a file its MD5, of a folder the MD5 of its listing, under a name of its own.
+
+    Inputs of a recorded run of another trainer have a sha256.
+    """
+    if len(md5) == 64:
+        return {"sha256": md5}
     return {"dvcFolderMd5": md5.removesuffix(".dir")} if md5.endswith(".dir") else {"md5": md5}
 
 

@@ -166,7 +166,9 @@ def test_rows_go_to_the_branch_that_learns_from_them(
     assert "finetune.classify.data" in subject.wanted(str(tmp_path / "several.jsonl"), None, None, "train")
     assert "classes: even " in capsys.readouterr().out
     (tmp_path / "scores.csv").write_text("text,score\n" + "".join(f"one{i} two{i},{i / 2}\n" for i in range(40)))
-    with pytest.raises(UserError, match=r"columns text, score; say which they are, such as --columns text=COLUMN,label=C"):
+    with pytest.raises(
+        UserError, match=r"columns text, score; say which they are, such as --columns text=COLUMN,label=C"
+    ):
         subject.wanted(str(tmp_path / "scores.csv"), None, None, "train")
     with pytest.raises(UserError, match=r"its rows are for instruct \(kind chat\), not for classify"):
         subject.wanted(str(chats), "classify", None, "train")

@@ -1,0 +1,92 @@
+"""A model of another trainer as the answers know one: its facts, its one recorded step, scores and limits.
+
+`greenhouse adopt` keeps these in `greenhouse.json` beside the model's files, as stages do for their own models.
+"""
+
+import json
+from math import isfinite
+from typing import Any
+
+from components.scores import Score
+from components.stages.account.answers import ModelAnswers, NotKnown
+from components.stages.account.types import ModelFacts, StageRecords
+from components.studies.leftovers import DATA, Found
+from greenhouse_record.record import Record
+
+FACTS, RECORD = OURS = ("greenhouse.json", "record.jsonl")
+"""What lies beside the files of its trainer."""
+TRUST = "What a record says rests on whoever recorded: against a recorder who lies no record helps."
+UNRECORDED = "nobody recorded the run"
+OF_RECORDER = ("kind", "t", "previous", "attempt", "step")
+"""Keys of a line of `run.log` that are no figures."""
+
+
+def facts_of(found: Found, record: Record | None) -> dict[str, Any]:
+    """The contents of greenhouse.json: what is known of the model, and the entry of its one step as in a dvc.lock."""
+    last = record.attempts[-1] if record else None
+    start: dict[str, Any] = last.start if last else {"data": {}, "files": {}, "command": [UNRECORDED]}
+    logged = {name: value for row in (last.logs if last else []) for name, value in row.items()}
+    figures = found.figures or {name: logged[name] for name in logged if name not in OF_RECORDER}
+    read = sorted({**start["data"], **start["files"]}.items())
+    tree = vars(found) | {
+        "recorded": record is not None,
+        "files": sorted(found.files),
+        "figures": {name: value for name, value in figures.items() if isinstance(value, float) and isfinite(value)},
+        "data": start["data"],
+        "commit": start.get("git", {}).get("commit") or "",
+        "environment": _environment(record) if record else {},
+        "cmd": " ".join(start["command"]),
+        "deps": [{"path": path, "md5": row["sha256"]} for path, row in read],
+        "params": {"params.yaml": {"trainer": found.config}},
+    }
+    return json.loads(json.dumps(tree, default=str))  # dates of YAML as text
+
+
+def _environment(record: Record) -> dict[str, str]:
+    """Processor, Python and packages of the last try, as those of own runs are kept."""
+    made, (*_, cpu) = record.attempts[-1].start["environment"], *(host["cpu"] for host in record.hosts.values())
+    packages = {name.lower(): version for name, version in made["packages"].items()}
+    return packages | {"processor": cpu, "python": made["python"] or "not known"}
+
+
+def strangers(files: dict[str, str], record: Record) -> list[str]:
+    """Names of those files (name -> sha256) that the run did not leave behind when it ended, by its record."""
+    left = {row["sha256"] for row in (record.attempts[-1].outputs or {}).values()} if record.attempts else set()
+    return [name for name, sha256 in files.items() if sha256 not in left and name not in OURS]
+
+
+def records_of(model: str, facts: dict[str, Any]) -> StageRecords:
+    """What the stages would have recorded: the model's facts and the last figures of its trainer's log."""
+    one = {"model": model, "measured_by": facts["trainer"] or "its trainer", "unit": "number", "headline": True}
+    one["variance"] = "one figure of the trainer's log"
+    better = {name: "lower" if name.endswith(("loss", "bpb", "ppl")) else "higher" for name in facts["figures"]}
+    scores = [
+        Score(name=f"training/{name}", title=name, value=value, better=better[name], **one)
+        for name, value in facts["figures"].items()
+    ]
+    kept = {name: facts[name] for name in ("pipeline_tag", "parameters", "shape")}
+    training = {name: facts[name] for name in ("steps", "tokens") if facts[name]}
+    own = ModelFacts(**kept, objective=facts["pipeline_tag"], training=training, finetuning={}, task={}, flop=0.0)
+    return StageRecords(documents={}, tokens={}, models={model: own}, scores=scores, skipped=[], metrics={})
+
+
+def answered(answers: ModelAnswers, facts: dict[str, Any]) -> ModelAnswers:
+    """The answers with what holds of a model of another trainer alone."""
+    data, unknown, trainer = facts["data"], dict(facts["not_known"]), facts["trainer"] or "an unknown trainer"
+    why, size = unknown[DATA], sum(row["bytes"] for row in data.values())
+    if data:
+        why = f"no stage read its text; its record names {len(data)} files of data, {size / 1e6:.2g} MB, by sha256"
+        del unknown[DATA]
+    own = {
+        "title": f"{answers.model.removeprefix('adopted/')}, by {trainer}",
+        "description": "A model of another trainer that Greenhouse answers for.",
+        "base": facts["base"],
+        "licence": facts["licence"] or NotKnown(not_known="no card that its trainer left states one"),
+        "cost": answers.cost if facts["recorded"] else NotKnown(not_known=UNRECORDED),
+        "data": NotKnown(not_known=why),
+        "limits": [
+            *(f"Not known: {what}: {reason}." for what, reason in unknown.items()),
+            TRUST if facts["recorded"] else f"Command, cost and failed tries are not known: {UNRECORDED}.",
+        ],
+    }
+    return answers.model_copy(update=own)

@@ -1,0 +1,230 @@
+"""What is left of a run of another trainer, read without its code: config, state, checkpoints, logs.
+
+One adapter a trainer; the first that knows a folder reads it. No pickle is opened. What a trainer does not keep is not
+guessed: `Found.not_known` says it, with the reason. Formats, as these versions write them:
+
+    nanochat        meta_<step>.json beside model_<step>.pt (github.com/karpathy/nanochat, checkpoint_manager.py)
+    LitGPT          model_config.yaml, hyperparameters.yaml, lit_model.pth; logs/csv of its logger (0.4, 0.5)
+    axolotl         transformers' files, and its yaml: beside them, or in the README.md that it writes
+    transformers    config.json, model.safetensors, trainer_state.json of the newest checkpoint (5.24, TRL 1.16)
+"""
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import yaml
+from safetensors import SafetensorError
+
+from components.core.errors import UserError, clause
+from components.core.files import read_json
+
+ORDER = "the order in which data was read"
+DATA = "what it was trained on"
+SETTINGS = "its settings"
+SIZE = "its number of parameters"
+TASKS = {
+    "ForSequenceClassification": "text-classification", "SEQ_CLS": "text-classification",
+    "ForMaskedLM": "fill-mask", "ForCausalLM": "text-generation", "CAUSAL_LM": "text-generation",
+}  # fmt: skip
+"""End of an architecture's name, or PEFT's name of a task -> task, as the Hugging Face hub names it."""
+FIGURES = r"eval_(loss|accuracy|f1|mean_token_accuracy)"
+"""Those of the Trainer's log that are about the model."""
+WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".gguf")
+FOR_RESUMING = re.compile(r"(optimizer|scheduler|rng_state|training_args|scaler).*")
+"""Files of transformers that no model needs; all are pickles."""
+PICKLED = "the weights are a pickle, which is not opened"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an adapter found of a run.
+
+    Attributes:
+        trainer: who wrote the folder, with its version if that is there; "" if no adapter knows.
+        tool, call: how Python loads the model, as in `LoadAnswer`; `{}` stands for the folder.
+        files: the model's files, by the name that each has in its folder.
+        pipeline_tag: its task as the Hugging Face hub names it. base: the model that was tuned, and licence: of
+            the model; "" for none, or if nothing says.
+        shape: depth, width, context, as far as they are known. parameters: 0 if not known.
+        steps, tokens: of the training; 0 if not known.
+        config: settings that the trainer kept. figures: its last figures on held-out text.
+        not_known: what -> why.
+    """
+
+    trainer: str
+    tool: str
+    call: str
+    files: dict[str, Path]
+    pipeline_tag: str = "text-generation"
+    base: str = ""
+    licence: str = ""
+    shape: dict[str, int] = field(default_factory=dict)
+    parameters: int = 0
+    steps: int = 0
+    tokens: int = 0
+    config: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    not_known: dict[str, str] = field(default_factory=dict)
+
+
+def read(folder: Path) -> Found:
+    """What is left in the folder of a model.
+
+    Raises:
+        UserError: it holds no weights, or a file of the trainer is damaged.
+    """
+    try:
+        for adapter in (nanochat, litgpt, axolotl, transformers):
+            if found := adapter(folder):
+                return found
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError, SafetensorError) as error:
+        raise UserError(f"{folder}: a file of its trainer cannot be read ({clause(error)}); get a whole copy") from None
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    if not any(name.endswith(WEIGHTS) for name in files):
+        raise UserError(f"{folder}: no weights there ({', '.join(WEIGHTS)}); name the folder of a trained model")
+    unknown = dict.fromkeys((DATA, ORDER, SETTINGS, SIZE), "no adapter knows the trainer that wrote this folder")
+    return Found("", "", "# not known: no adapter knows its trainer", files, pipeline_tag="other", not_known=unknown)
+
+
+def _newest(paths: Iterable[Path]) -> Path | None:
+    """The path with the largest number at the end of its name."""
+    return max(paths, key=lambda path: int(re.findall(r"\d+", path.stem)[-1]), default=None)
+
+
+def _shape(config: dict[str, Any], depth: str, width: str, context: str) -> dict[str, int]:
+    names = {"depth": depth, "width": width, "context": context}
+    return {name: config[key] for name, key in names.items() if isinstance(config.get(key), int)}
+
+
+# -- adapters ----------------------------------------------------------------------------------------------------------
+
+
+def nanochat(folder: Path) -> Found | None:
+    """nanochat's base_train and chat_sft: the newest checkpoint of a folder of them."""
+    if not (meta := _newest(folder.glob("meta_[0-9]*.json"))):
+        return None
+    kept, step = read_json(meta), int(meta.stem.rpartition("_")[2])
+    return Found(
+        "nanochat",
+        "nanochat",
+        f'build_model("{{}}", {step}, torch.device("cpu"), "eval")',
+        {path.name: path for path in (folder / f"model_{step:06d}.pt", meta)},
+        shape=_shape(kept["model_config"], "n_layer", "n_embd", "sequence_len"),
+        steps=step,
+        tokens=step * kept.get("total_batch_size", 0),
+        config=kept.get("user_config", {}),
+        figures={"val_bpb": kept["val_bpb"]} if "val_bpb" in kept else {},
+        not_known={
+            ORDER: "nanochat keeps where its loader stood at the end, and no order",
+            DATA: "nanochat keeps no list of the shards that it read",
+            "its tokenizer": "it lies in another folder of nanochat",
+            SIZE: PICKLED,
+        },
+    )
+
+
+def litgpt(folder: Path) -> Found | None:
+    """LitGPT's pretrain and finetune: the folder `final`, or that of a step; the logs lie beside it."""
+    folder = folder / "final" if (folder / "final" / "model_config.yaml").exists() else folder
+    if not (folder / "model_config.yaml").exists():
+        return None
+    config, logs = folder / "hyperparameters.yaml", sorted(folder.parent.glob("logs/csv/version_*/metrics.csv"))
+    kept = yaml.safe_load(config.read_text("utf-8")) if config.exists() else {}
+    rows = list(csv.DictReader(logs[-1].read_text("utf-8").splitlines())) if logs else []
+    last = {name: float(value) for row in rows for name, value in row.items() if value}
+    batch = last.get("tokens", 0) / last.get("samples", 1) * kept.get("train", {}).get("global_batch_size", 0)
+    return Found(
+        "LitGPT",
+        "LitGPT",
+        'LLM.load("{}")',
+        {path.name: path for path in sorted(folder.iterdir()) if path.is_file()},
+        base=str(kept.get("checkpoint_dir") or kept.get("initial_checkpoint_dir") or ""),
+        shape=_shape(yaml.safe_load((folder / "model_config.yaml").read_text()), "n_layer", "n_embd", "block_size"),
+        steps=int(last["total_tokens"] / batch) if batch else 0,
+        tokens=int(last.get("total_tokens", 0)),
+        config=kept,
+        figures={name: last[name] for name in ("val_loss",) if name in last},
+        not_known={
+            ORDER: "LitGPT keeps no data order",
+            DATA: "LitGPT keeps the settings of its data module, and no hash of data",
+            "its version": "LitGPT writes none",
+            SIZE: PICKLED,
+        },
+    )
+
+
+def transformers(folder: Path) -> Found | None:
+    """The Trainers of transformers and TRL: the model or adapter saved at the end, else the newest checkpoint."""
+    checkpoint = _newest(folder.glob("checkpoint-[0-9]*"))
+    places = [place for place in (folder, checkpoint) if place]
+    configs = [place / name for place in places for name in ("config.json", "adapter_config.json")]
+    if not (at := next((path for path in configs if path.exists()), None)):
+        return None
+    states = [path for place in places if (path := place / "trainer_state.json").exists()]
+    state, config, head = read_json(states[-1]) if states else {}, read_json(at), _front_matter(folder / "README.md")
+    last = {name: value for row in state.get("log_history", []) for name, value in row.items()}
+    files = {path.name: path for path in (*sorted(at.parent.iterdir()), *states) if path.is_file()}
+    named = config.get("task_type") or "".join(config.get("architectures") or [])
+    task = next((task for end, task in TASKS.items() if named.endswith(end)), "feature-extraction")
+    tuned = at.name == "adapter_config.json"
+    trainer = "TRL" if "trl" in (head.get("tags") or []) or "num_tokens" in last else "transformers"
+    return Found(
+        f"{trainer} (transformers {config['transformers_version']})" if "transformers_version" in config else trainer,
+        "PEFT" if tuned else "Transformers",
+        'AutoPeftModel.from_pretrained("{}")' if tuned else f'pipeline("{task}", model="{{}}")',
+        {name: path for name, path in files.items() if not FOR_RESUMING.fullmatch(name)},
+        pipeline_tag=task,
+        base=str(config.get("base_model_name_or_path") or head.get("base_model") or ""),
+        licence=str(head.get("license") or ""),
+        shape=_shape(config, "num_hidden_layers", "hidden_size", "max_position_embeddings"),
+        parameters=_parameters(files.values()),
+        steps=state.get("global_step", 0),
+        tokens=int(last.get("num_tokens", state.get("num_input_tokens_seen", 0))),
+        config={name: state[name] for name in ("max_steps", "num_train_epochs", "train_batch_size") if name in state},
+        figures={name: value for name, value in last.items() if re.fullmatch(FIGURES, name)},
+        not_known={
+            ORDER: "this trainer keeps no data order",
+            DATA: "this trainer keeps no list of its data",
+            SETTINGS: "this trainer keeps them in training_args.bin, a pickle, which is not opened",
+        },
+    )
+
+
+def axolotl(folder: Path) -> Found | None:
+    """axolotl: the files of transformers, with the yaml that names base, data sets and settings."""
+    card = folder / "README.md"
+    text = card.read_text("utf-8") if card.exists() else ""
+    written = re.search(r"axolotl version: `(.*?)`\n```yaml\n(.*?)```", text, re.DOTALL)
+    texts = [written[2]] if written else [path.read_text("utf-8") for path in sorted(folder.glob("*.y*ml"))]
+    kept = next((tree for tree in map(yaml.safe_load, texts) if isinstance(tree, dict) and "base_model" in tree), None)
+    found = transformers(folder) if kept else None
+    if not kept or not found:
+        return None
+    names = ", ".join(str(row["path"]) for row in kept.get("datasets") or [])
+    unknown = found.not_known | {DATA: f"axolotl keeps the names of its data sets ({names}), and no hash of them"}
+    del unknown[SETTINGS]
+    version = f"axolotl {written[1]}" if written else "axolotl"
+    return replace(found, trainer=version, base=str(kept["base_model"]), config=kept, not_known=unknown)
+
+
+def _front_matter(card: Path) -> dict[str, Any]:
+    """YAML at the head of a model card; nothing where there is none."""
+    parts = card.read_text("utf-8").split("---\n", 2) if card.exists() else []
+    head = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else None
+    return head if isinstance(head, dict) else {}
+
+
+def _parameters(files: Iterable[Path]) -> int:
+    """Parameters in these files of safetensors, by their headers."""
+    total = 0
+    for path in files:
+        if path.suffix == ".safetensors":
+            with safetensors.safe_open(path, "np") as file:
+                total += sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    return total

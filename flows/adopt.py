@@ -1,0 +1,120 @@
+"""`greenhouse adopt`: take the model of another trainer into this clone, with its record or what is left of its run."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import UserError
+from components.core.files import sha256_file, write_json, write_text
+from components.studies import adoption, leftovers
+from flows.system import dvc, paths
+from flows.tracking import snapshots
+from flows.tracking.recorded_run import PLACES
+from greenhouse_record.record import Record, read
+
+
+def record_of(folder: Path) -> Path | None:
+    """The record of the run that wrote a folder, in `.greenhouse/records/` of a folder above it."""
+    for above in (folder, *folder.parents):
+        for path in sorted(above.glob(".greenhouse/records/*.jsonl")):
+            if folder.is_relative_to(above / read(path).out):
+                return path
+    return None
+
+
+def checked(path: Path, found: leftovers.Found) -> Record:
+    """The record, if it is whole and the model's files are those that it names.
+
+    Raises:
+        UserError: it was edited, no try completed, or a file is another one.
+    """
+    record = read(path)
+    if not record.attempts or record.attempts[-1].outcome != "Completed":
+        raise UserError(f"{path}: no try of this run completed last, so there is no model of it; run it again")
+    hashes = {name: sha256_file(file) for name, file in found.files.items()}
+    if wrong := adoption.strangers(hashes, record):
+        raise UserError(
+            f"{found.files[wrong[0]]}: not as {path.name} recorded it when the run ended ({len(wrong)} such files): it "
+            "was changed since, or is of another run; adopt what the run wrote, or record it anew"
+        )
+    return record
+
+
+def take(folder: Path, record_file: Path | None, name: str) -> snapshots.Snapshot:
+    """Copy a model into this clone, hashed by DVC, with the facts and the record of its run; the state of that name.
+
+    Raises:
+        UserError: no model there, a name that is taken or none, a record that was edited or is of other bytes.
+    """
+    if not re.fullmatch(r"\w[\w.-]{0,63}", name):
+        raise UserError(f"--name {name}: letters, digits, - and . only, 64 at most")
+    target = paths.ROOT / snapshots.ADOPTED / name
+    if target.exists() or target.with_name(f"{name}.dvc").exists():
+        raise UserError(f"{target}: a model of that name was adopted already; give another --name")
+    found = leftovers.read(folder)
+    path = record_file or record_of(folder)
+    record = checked(path, found) if path else None
+    facts, work = adoption.facts_of(found, record), paths.WORK / "adopted" / name
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    for file, source in found.files.items():
+        place = work / ("README-of-trainer.md" if file == "README.md" else file)  # the name is the card's
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, place)
+    write_json(work / adoption.FACTS, facts)
+    if path:
+        shutil.copyfile(path, work / adoption.RECORD)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(work, target)
+    dvc.run("add", "--quiet", str(target.relative_to(paths.ROOT)))
+    one = snapshots.find(f"adopted/{name}")
+    if record and path:
+        root = next((above for above in folder.parents if folder.is_relative_to(above / record.out)), None)
+        md5 = one.outputs()[f"models/{one.name}"].removesuffix(".dir")
+        write_json(PLACES / f"{md5}.json", {"root": str(root)})
+        enter(record, one)
+    return one
+
+
+def enter(record: Record, one: snapshots.Snapshot) -> None:
+    """Put energy and time of a recorded run, its failed tries too, into the ledger of this clone as one stage's."""
+    (stage, fingerprint) = next(iter(one.fingerprints().items()))
+    labels = {"stage": stage, "fingerprint": fingerprint, "checkout": paths.ROOT.name}
+    lines: dict[str, list[dict[str, Any]]] = {host: [line] for host, line in record.hosts.items()}
+    for attempt in record.attempts:
+        host = attempt.readings[0]["host"] if attempt.readings else next(iter(lines))
+        start = attempt.start | {"labels": attempt.start.get("labels", {}) | labels}
+        rows = [start, *attempt.readings, *([attempt.end] if attempt.end else [])]
+        lines[host] += [{"host": host} | row for row in rows]
+    for host, rows in lines.items():
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        write_text(paths.LEDGER / one.name / f"{host}.jsonl", text)
+
+
+def adopt(folder: Path, /, *, record: Path | None = None, name: str = "") -> None:
+    """Take the model of another trainer into this clone, to be answered for like one's own.
+
+    greenhouse adopt ~/run/model                              the record of greenhouse-record is looked for above it
+    greenhouse adopt ~/run/model --record R.jsonl --name mine
+    greenhouse card adopted/mine                              then compare, verify, export and cost know it
+
+    The model is copied and hashed by DVC; commit models/adopted/NAME.dvc to share it. Without a record the files of
+    nanochat, LitGPT, axolotl, transformers and TRL are read for what they tell; what they do not is said, with why.
+
+    Args:
+        folder: of the model, as its trainer wrote it.
+        record: what greenhouse-record wrote; default: the one in `.greenhouse/records` above the folder that names it.
+        name: of the model here; default: the folder's.
+    """
+    from components.stages.account.terminal_table import model_page
+    from flows.tracking.model_origin import collect
+
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; name the one that the trainer wrote the model to")
+    folder = folder.resolve()
+    one = take(folder, record.resolve() if record else None, name or folder.name)
+    answers = collect(one, one.name.replace("/", "@"))
+    print(model_page(answers), *answers.limits, sep="\n")
+    print(f"commit models/{one.name}.dvc, so that other clones know it")

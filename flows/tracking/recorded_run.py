@@ -1,0 +1,152 @@
+"""The recorded run behind an adopted model: its record, its data, and the run again in a clean worktree."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import UserError
+from components.core.files import read_json, write_text
+from components.studies import adoption
+from components.studies.leftovers import WEIGHTS
+from flows.system import paths
+from flows.system.processes import output
+from flows.tracking import environment_record
+from flows.tracking.model_origin import record_verification
+from flows.tracking.snapshots import Snapshot, files_of
+from greenhouse_record.metering.meter import Meter
+from greenhouse_record.record import Attempt, Record, changes, read
+from greenhouse_record.recording import VARIABLE
+
+PLACES = paths.FINDINGS / "adopted"
+"""Where the runs of adopted models took place on this machine: paths of it, which nobody else may see."""
+OURS = ("GREENHOUSE_", "MLFLOW_", "PREFECT_")
+"""Beginnings of variables of this process that a run which is repeated must not take for its own."""
+
+
+def record_of(one: Snapshot) -> Record | None:
+    """The record of an adopted model's run; None if nobody recorded it.
+
+    Raises:
+        UserError: its chain is broken.
+    """
+    path = files_of(one)(f"models/{one.name}/{adoption.RECORD}")
+    return read(path) if path else None
+
+
+def root_of(one: Snapshot) -> Path | None:
+    """The folder on this machine that the paths of the record are relative to; None where it is not known."""
+    place = PLACES / f"{one.outputs()[f'models/{one.name}'].removesuffix('.dir')}.json"
+    root = Path(read_json(place)["root"]) if place.exists() else None
+    return root if root and root.is_dir() else None
+
+
+def data_again(one: Snapshot) -> tuple[bool, str]:
+    """Whether the data that the record names lie here and are the same, and that in words."""
+    data, root = one.adopted["data"], root_of(one)
+    if not data or not root:
+        return False, "its data are not on this machine" if data else "nothing was recorded of them"
+    if changed := changes(data, root):
+        return False, f"{changed[0]} is not as the record names it, nor are {len(changed) - 1} other files of data"
+    return True, f"{len(data)} files of data, hashed again as the record names them; licences are not in it"
+
+
+# -- the run again -----------------------------------------------------------------------------------------------------
+
+
+def lacking(one: Snapshot, record: Record) -> list[str]:
+    """What of the recipe is missing, a clause each; none if the run can be repeated here."""
+    root, tries = root_of(one), tries_of(record)
+    start, git = tries[0].start, tries[0].start["git"]
+    if not root:
+        return ["the folder it ran in is not on this machine; adopt it here, from its own folder"]
+    files = {**start["data"], **start["files"], **git.get("untracked", {})}
+    missing = [f"{path} is not as it was then" for path in changes(files, root)]
+    if not git["commit"]:
+        missing.append("its code: it ran outside of a git repository, or before a first commit")
+    elif subprocess.run(["git", "cat-file", "-e", git["commit"]], cwd=root, capture_output=True).returncode:
+        missing.append(f"its code: the repository in {root} has no commit {git['commit'][:9]}")
+    elif git["diff"] and not _diff(root, git).exists():
+        missing.append(f"its code: the changes beside commit {git['commit'][:9]} are gone ({_diff(root, git)})")
+    if any((one.start["git"], one.start["data"]) != (git, start["data"]) for one in tries):
+        missing.append("code or data that stayed the same: they changed between its tries")
+    if any(os.path.isabs(path) for path in (record.out, start["cwd"])):
+        missing.append(f"it ran in {start['cwd']} and wrote to {record.out}: a second run would write there too")
+    if "***" in start["command"]:
+        missing.append("a secret in its command, which no record keeps")
+    return missing
+
+
+def tries_of(record: Record) -> list[Attempt]:
+    """The try that began the model, and those that resumed it."""
+    begun = max(number for number, one in enumerate(record.attempts) if not (number and one.start["resumes"]))
+    return record.attempts[begun:]
+
+
+def _diff(root: Path, git: dict[str, Any]) -> Path:
+    return root / ".greenhouse" / "records" / f"{git['diff']}.diff"
+
+
+@contextmanager
+def _worktree(root: Path, start: dict[str, Any]) -> Iterator[Path]:
+    """A clean worktree of the recorded commit with its changes; untracked files and data are links to those there."""
+    git = start["git"]
+    paths.WORK.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=paths.WORK) as folder:
+        place = Path(folder) / root.name
+        output(["git", "worktree", "add", "--quiet", "--detach", str(place), git["commit"]], root)
+        try:
+            if git["diff"]:
+                output(["git", "apply", "--whitespace=nowarn", str(_diff(root, git))], place)
+            for name in (*git["untracked"], *start["files"], *start["data"]):
+                if not (place / name).exists():
+                    (place / name).parent.mkdir(parents=True, exist_ok=True)
+                    (place / name).symlink_to(root / name)
+            yield place
+        finally:
+            output(["git", "worktree", "remove", "--force", str(place)], root)
+
+
+def verify(one: Snapshot, stage: str) -> int:
+    """Run the recorded command again, from its first try on, and compare what it leaves; prints what it finds.
+
+    Returns:
+        0 if all weights of the model are the same to the bit, 1 if one is not, 2 if a part of the recipe is missing.
+
+    Raises:
+        UserError: the record was edited, or the command failed.
+    """
+    record = record_of(one)
+    if missing := lacking(one, record) if record else [f"its command and data: {adoption.UNRECORDED}"]:
+        print(*(f"missing: {part}" for part in missing), "not run again: its recipe is not whole", sep="\n")
+        return 2
+    assert record
+    differing, outputs = _again(one, record), record.attempts[-1].outputs or {}
+    model = [path for path in outputs if path.endswith(WEIGHTS) and Path(path).name in one.adopted["files"]]
+    wrong = [path for path in model if path in differing]
+    difference = f"{wrong[0]}: other bytes than recorded" if wrong else ""
+    record_verification(one, stage, difference, environment_record.present())
+    print(f"differs: {difference}" if wrong else f"identical: {', '.join(model)}")
+    if others := [path for path in differing if path not in wrong]:
+        print(f"not the same: {', '.join(others[:3])} ({len(others)} of {len(outputs)} files); logs hold times")
+    return int(bool(wrong))
+
+
+def _again(one: Snapshot, record: Record) -> list[str]:
+    """Paths of outputs that the command does not leave as recorded when it runs once more."""
+    root, start = root_of(one), tries_of(record)[0].start
+    assert root
+    labels = {"stage": "verify", "run": f"verify-{os.getpid()}", "checkout": f"verify-{os.getpid()}"}
+    with _worktree(root, start) as place, Meter(paths.LEDGER, 1.0, labels):
+        print(f"running again: {' '.join(start['command'])}", flush=True)
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        variables |= start["environment"]["variables"] | {VARIABLE: f"{place.parent / 'again.jsonl'}|1"}
+        done = subprocess.run(start["command"], cwd=place / start["cwd"], env=variables, capture_output=True)
+        if done.returncode:
+            log = paths.LOGS / f"verify-{one.name.replace('/', '-')}.log"
+            write_text(log, (done.stdout + done.stderr).decode(errors="replace"))
+            raise UserError(f"{one.name}: its command now ended with status {done.returncode}; the log is {log}")
+        return changes(record.attempts[-1].outputs or {}, place)

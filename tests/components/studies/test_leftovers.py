@@ -1,0 +1,110 @@
+"""What is left of other trainers: files as nanochat, LitGPT 0.4, transformers 5.24, TRL 1.16 and axolotl write them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from components.core.errors import UserError
+from components.studies.leftovers import DATA, ORDER, SETTINGS, read
+
+CARD = "---\nbase_model: org/base\nlicense: mit\ntags:\n- trl\n---\n"
+AXOLOTL = (
+    "axolotl version: `0.9.1`\n```yaml\nbase_model: org/phi\ndatasets:\n  - path: rows.jsonl\nlearning_rate: 0.1\n```"
+)
+CONFIG = {"architectures": ["Qwen3ForCausalLM"], "transformers_version": "5.24.0"}
+CONFIG |= {"num_hidden_layers": 2, "hidden_size": 32, "max_position_embeddings": 128}
+STATE = {"global_step": 12, "max_steps": 12, "num_input_tokens_seen": 0}
+STATE |= {"log_history": [{"loss": 3.0, "num_tokens": 336.0, "step": 12}, {"eval_loss": 2.5, "eval_runtime": 0.1}]}
+NANOCHAT = {"val_bpb": 2.1, "total_batch_size": 256, "user_config": {"depth": 2}}
+NANOCHAT |= {"model_config": {"n_layer": 2, "n_embd": 32, "sequence_len": 64}}
+METRICS = "loss,samples,step,tokens,total_tokens,val_loss\n4.5,64,31,4096,4096,\n,,31,,,4.4\n"
+HYPERPARAMETERS = "seed: 5\ntrain:\n  global_batch_size: 4\n"
+
+
+def write(folder: Path, files: dict[str, object]) -> Path:
+    """The files in a folder: text, JSON of other values; weights of ten numbers for None."""
+    for name, value in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if value is None:
+            save_file({"a": np.zeros((2, 5), np.float32)}, path)
+        else:
+            path.write_text(value if isinstance(value, str) else json.dumps(value))
+    return folder
+
+
+def hub(**more: object) -> dict[str, object]:
+    """What transformers' Trainer leaves."""
+    state = {"checkpoint-5/trainer_state.json": STATE | {"global_step": 5}, "checkpoint-12/trainer_state.json": STATE}
+    return {"config.json": CONFIG, "model.safetensors": None, "training_args.bin": "pickle", **state, **more}
+
+
+LEFT = {
+    "TRL (transformers 5.24.0)": hub(**{"README.md": CARD}),
+    "axolotl 0.9.1": hub(**{"README.md": AXOLOTL}),
+    "nanochat": {"meta_000004.json": {}, "meta_000006.json": NANOCHAT, "model_000006.pt": "pickle"},
+    "LitGPT": {
+        "final/model_config.yaml": "n_layer: 2\nn_embd: 32\nblock_size: 128\n", "final/lit_model.pth": "pickle",
+        "final/hyperparameters.yaml": HYPERPARAMETERS, "logs/csv/version_0/metrics.csv": METRICS,
+    },
+}  # fmt: skip
+KNOWN = {
+    "TRL (transformers 5.24.0)": (12, 336, {"eval_loss": 2.5}, "org/base", {DATA, ORDER, SETTINGS}),
+    "axolotl 0.9.1": (12, 336, {"eval_loss": 2.5}, "org/phi", {DATA, ORDER}),
+    "nanochat": (6, 1536, {"val_bpb": 2.1}, "", {DATA, ORDER}),
+    "LitGPT": (16, 4096, {"val_loss": 4.4}, "", {DATA, ORDER}),
+}
+
+
+@pytest.mark.parametrize("trainer", LEFT)
+def test_an_adapter_reads_what_its_trainer_left_and_says_what_it_did_not(tmp_path: Path, trainer: str) -> None:
+    found = read(write(tmp_path, LEFT[trainer]))
+    steps, tokens, figures, base, unknown = KNOWN[trainer]
+    assert (found.trainer, found.steps, found.tokens, found.figures, found.base) == (
+        trainer, steps, tokens, figures, base
+    )  # fmt: skip
+    assert found.not_known.keys() & {DATA, ORDER, SETTINGS} == unknown
+    assert (found.shape["depth"], found.shape["width"]) == (2, 32)
+    assert all(path.exists() for path in found.files.values())
+    assert "training_args.bin" not in found.files
+
+
+def test_parameters_are_counted_where_no_pickle_holds_them(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "a", hub())).parameters == 10
+    assert read(write(tmp_path / "b", LEFT["LitGPT"])).parameters == 0
+
+
+def test_axolotl_names_its_data_sets_and_settings(tmp_path: Path) -> None:
+    found = read(write(tmp_path, LEFT["axolotl 0.9.1"]))
+    assert "rows.jsonl" in found.not_known[DATA]
+    assert found.config["learning_rate"] == 0.1
+
+
+def test_an_adapter_of_peft_is_loaded_with_its_base(tmp_path: Path) -> None:
+    config = {"base_model_name_or_path": "org/base", "task_type": "SEQ_CLS"}
+    found = read(write(tmp_path, {"adapter_config.json": config, "adapter_model.safetensors": None}))
+    assert (found.tool, found.base, found.pipeline_tag) == ("PEFT", "org/base", "text-classification")
+
+
+def test_of_an_unknown_trainer_nothing_is_guessed(tmp_path: Path) -> None:
+    found = read(write(tmp_path, {"weights/model.safetensors": None, "log.txt": "loss 3"}))
+    assert (found.trainer, found.parameters, found.figures) == ("", 0, {})
+    assert set(found.files) == {"weights/model.safetensors", "log.txt"}
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"notes.txt": "no model"}, "no weights there"),
+        (hub() | {"config.json": "{"}, "cannot be read"),
+        (hub() | {"model.safetensors": "torn"}, "cannot be read"),
+        (LEFT["nanochat"] | {"meta_000006.json": {"step": 6}}, "cannot be read"),
+        (LEFT["LitGPT"] | {"final/hyperparameters.yaml": "- a"}, "cannot be read"),
+    ],
+)
+def test_what_is_damaged_is_said_in_a_sentence(tmp_path: Path, files: dict[str, object], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        read(write(tmp_path, files))
