@@ -111,52 +111,37 @@ def nanochat(folder: Path) -> Found | None:
         return None
     kept, step = read_json(meta), int(meta.stem.rpartition("_")[2])
     return Found(
-        "nanochat",
-        "nanochat",
-        f'build_model("{{}}", {step}, torch.device("cpu"), "eval")',
+        "nanochat", "nanochat", f'build_model("{{}}", {step}, torch.device("cpu"), "eval")',
         {path.name: path for path in (folder / f"model_{step:06d}.pt", meta)},
         shape=_shape(kept["model_config"], "n_layer", "n_embd", "sequence_len"),
-        steps=step,
-        tokens=step * kept.get("total_batch_size", 0),
-        config=kept.get("user_config", {}),
-        figures={"val_bpb": kept["val_bpb"]} if "val_bpb" in kept else {},
-        not_known={
-            ORDER: "nanochat keeps where its loader stood at the end, and no order",
-            DATA: "nanochat keeps no list of the shards that it read",
-            "its tokenizer": "it lies in another folder of nanochat",
-            SIZE: PICKLED,
-        },
-    )
+        steps=step, tokens=step * kept.get("total_batch_size", 0), config=kept.get("user_config", {}),
+        figures={name: kept[name] for name in ("val_bpb",) if name in kept},
+        not_known={ORDER: "nanochat keeps where its loader stood at the end, and no order",
+                   DATA: "nanochat keeps no list of the shards that it read", SIZE: PICKLED,
+                   "its tokenizer": "it lies in another folder of nanochat"},
+    )  # fmt: skip
 
 
 def litgpt(folder: Path) -> Found | None:
     """LitGPT's pretrain and finetune: the folder `final`, or that of a step; the logs lie beside it."""
     folder = folder / "final" if (folder / "final" / "model_config.yaml").exists() else folder
-    if not (folder / "model_config.yaml").exists():
+    config, settings = folder / "model_config.yaml", folder / "hyperparameters.yaml"
+    if not config.exists():
         return None
-    config, logs = folder / "hyperparameters.yaml", sorted(folder.parent.glob("logs/csv/version_*/metrics.csv"))
-    kept = yaml.safe_load(config.read_text("utf-8")) if config.exists() else {}
+    logs = sorted(folder.parent.glob("logs/csv/version_*/metrics.csv"))
+    kept = yaml.safe_load(settings.read_text("utf-8")) if settings.exists() else {}
     rows = list(csv.DictReader(logs[-1].read_text("utf-8").splitlines())) if logs else []
     last = {name: float(value) for row in rows for name, value in row.items() if value}
     batch = last.get("tokens", 0) / last.get("samples", 1) * kept.get("train", {}).get("global_batch_size", 0)
     return Found(
-        "LitGPT",
-        "LitGPT",
-        'LLM.load("{}")',
-        {path.name: path for path in sorted(folder.iterdir()) if path.is_file()},
+        "LitGPT", "LitGPT", 'LLM.load("{}")', {path.name: path for path in sorted(folder.iterdir()) if path.is_file()},
         base=str(kept.get("checkpoint_dir") or kept.get("initial_checkpoint_dir") or ""),
-        shape=_shape(yaml.safe_load((folder / "model_config.yaml").read_text()), "n_layer", "n_embd", "block_size"),
-        steps=int(last["total_tokens"] / batch) if batch else 0,
-        tokens=int(last.get("total_tokens", 0)),
-        config=kept,
+        shape=_shape(yaml.safe_load(config.read_text()), "n_layer", "n_embd", "block_size"),
+        steps=int(last["total_tokens"] / batch) if batch else 0, tokens=int(last.get("total_tokens", 0)), config=kept,
         figures={name: last[name] for name in ("val_loss",) if name in last},
-        not_known={
-            ORDER: "LitGPT keeps no data order",
-            DATA: "LitGPT keeps the settings of its data module, and no hash of data",
-            "its version": "LitGPT writes none",
-            SIZE: PICKLED,
-        },
-    )
+        not_known={ORDER: "LitGPT keeps no data order", SIZE: PICKLED, "its version": "LitGPT writes none",
+                   DATA: "LitGPT keeps the settings of its data module, and no hash of data"},
+    )  # fmt: skip
 
 
 def transformers(folder: Path) -> Found | None:
@@ -174,26 +159,20 @@ def transformers(folder: Path) -> Found | None:
     task = next((task for end, task in TASKS.items() if named.endswith(end)), "feature-extraction")
     tuned = at.name == "adapter_config.json"
     trainer = "TRL" if "trl" in (head.get("tags") or []) or "num_tokens" in last else "transformers"
+    version = f" (transformers {config['transformers_version']})" if "transformers_version" in config else ""
     return Found(
-        f"{trainer} (transformers {config['transformers_version']})" if "transformers_version" in config else trainer,
-        "PEFT" if tuned else "Transformers",
+        f"{trainer}{version}", "PEFT" if tuned else "Transformers",
         'AutoPeftModel.from_pretrained("{}")' if tuned else f'pipeline("{task}", model="{{}}")',
         {name: path for name, path in files.items() if not FOR_RESUMING.fullmatch(name)},
-        pipeline_tag=task,
-        base=str(config.get("base_model_name_or_path") or head.get("base_model") or ""),
-        licence=str(head.get("license") or ""),
+        pipeline_tag=task, base=str(config.get("base_model_name_or_path") or head.get("base_model") or ""),
+        licence=str(head.get("license") or ""), parameters=_parameters(files.values()),
         shape=_shape(config, "num_hidden_layers", "hidden_size", "max_position_embeddings"),
-        parameters=_parameters(files.values()),
-        steps=state.get("global_step", 0),
-        tokens=int(last.get("num_tokens", state.get("num_input_tokens_seen", 0))),
+        steps=state.get("global_step", 0), tokens=int(last.get("num_tokens", state.get("num_input_tokens_seen", 0))),
         config={name: state[name] for name in ("max_steps", "num_train_epochs", "train_batch_size") if name in state},
         figures={name: value for name, value in last.items() if re.fullmatch(FIGURES, name)},
-        not_known={
-            ORDER: "this trainer keeps no data order",
-            DATA: "this trainer keeps no list of its data",
-            SETTINGS: "this trainer keeps them in training_args.bin, a pickle, which is not opened",
-        },
-    )
+        not_known={ORDER: "this trainer keeps no data order", DATA: "this trainer keeps no list of its data",
+                   SETTINGS: "this trainer keeps them in training_args.bin, a pickle, which is not opened"},
+    )  # fmt: skip
 
 
 def axolotl(folder: Path) -> Found | None:

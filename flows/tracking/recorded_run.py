@@ -63,21 +63,20 @@ def lacking(one: Snapshot, record: Record) -> list[str]:
     start, git = tries[0].start, tries[0].start["git"]
     if not root:
         return ["the folder it ran in is not on this machine; adopt it here, from its own folder"]
-    files = {**start["data"], **start["files"], **git.get("untracked", {})}
-    missing = [f"{path} is not as it was then" for path in changes(files, root)]
-    if not git["commit"]:
-        missing.append("its code: it ran outside of a git repository, or before a first commit")
-    elif subprocess.run(["git", "cat-file", "-e", git["commit"]], cwd=root, capture_output=True).returncode:
-        missing.append(f"its code: the repository in {root} has no commit {git['commit'][:9]}")
-    elif git["diff"] and not _diff(root, git).exists():
-        missing.append(f"its code: the changes beside commit {git['commit'][:9]} are gone ({_diff(root, git)})")
-    if any((one.start["git"], one.start["data"]) != (git, start["data"]) for one in tries):
-        missing.append("code or data that stayed the same: they changed between its tries")
-    if any(os.path.isabs(path) for path in (record.out, start["cwd"])):
-        missing.append(f"it ran in {start['cwd']} and wrote to {record.out}: a second run would write there too")
-    if "***" in start["command"]:
-        missing.append("a secret in its command, which no record keeps")
-    return missing
+    commit, files = git["commit"] or "", {**start["data"], **start["files"], **git.get("untracked", {})}
+    known = commit and not subprocess.run(["git", "cat-file", "-e", commit], cwd=root, capture_output=True).returncode
+    steady = all((one.start["git"], one.start["data"]) == (git, start["data"]) for one in tries)
+    inside = not any(os.path.isabs(path) for path in (record.out, start["cwd"]))
+    whole = {
+        "its code: it ran outside of a git repository, or before a first commit": commit,
+        f"its code: the repository in {root} has no commit {commit[:9]}": known or not commit,
+        f"its code: the changes beside commit {commit[:9]}": not git.get("diff") or _diff(root, git).exists(),
+        "code and data of one kind: they changed between its tries": steady,
+        f"a place of its own: it wrote to {record.out}, and a second run would too": inside,
+        "a secret in its command, which no record keeps": "***" not in start["command"],
+    }
+    changed = [f"{path} is not as it was then" for path in changes(files, root)]
+    return changed + [part for part, is_there in whole.items() if not is_there]
 
 
 def tries_of(record: Record) -> list[Attempt]:

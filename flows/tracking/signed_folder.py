@@ -75,7 +75,7 @@ def recomputed(claims: Claims) -> Iterator[Finding]:
     is_here, one = one.kind == "workspace", attestation.with_its_files(one)
     behind = stages_behind(claims.model, tunings_of(one))
     lock = {name: one.lock[name] for name in (*behind, "evaluate") if name in one.lock}
-    yield from _recorded(one, claims) if one.adopted else _chain(one, behind, lock)
+    yield from [_recorded(one, claims)] if one.adopted else _chain(one, behind, lock)
     bases = {out["md5"]: out["path"] for entry in lock.values() for out in entry.get("outs", [])}
     gone = {path: withdrawn(paths.ROOT, md5) for md5, path in bases.items() if md5 != claims.md5}
     yield from (Finding("standing", "no", f"{path}, behind the model, is {why}") for path, why in gone.items() if why)
@@ -101,21 +101,17 @@ def _chain(one: Snapshot, behind: list[str], lock: dict) -> Iterator[Finding]:
         yield Finding("chain", "yes", f"{len(behind)} stages in dvc.lock of {one.name}, which records this model")
 
 
-def _recorded(one: Snapshot, claims: Claims) -> Iterator[Finding]:
+def _recorded(one: Snapshot, claims: Claims) -> Finding:
     """Whether the run of an adopted model was recorded, in a chain that is whole and ends with these files."""
     try:
         record = record_of(one)
     except UserError as error:
-        yield Finding("chain", "no", clause(error))
-        return
+        return Finding("chain", "no", clause(error))
     if not record:
-        yield Finding("chain", "unknown", UNRECORDED)
-    elif names := strangers(claims.files, record):
-        yield Finding("chain", "no", f"{names[0]}: no file that the recorded run left")
-    else:
-        yield Finding(
-            "chain", "yes", f"a record of {len(record.attempts)} tries, its chain whole, that ends with these files"
-        )
+        return Finding("chain", "unknown", UNRECORDED)
+    if names := strangers(claims.files, record):
+        return Finding("chain", "no", f"{names[0]}: no file that the recorded run left")
+    return Finding("chain", "yes", f"a record of {len(record.attempts)} tries, whole, that ends with these files")
 
 
 def _figures(one: Snapshot, claims: Claims) -> Iterator[Finding]:
