@@ -62,8 +62,8 @@ def save(
     if like is not None:
         _keep_tokens(like, folder)
     elif model.shape.causal:
-        write_json(folder / "generation_config.json", {"bos_token_id": END_OF_TEXT, "eos_token_id": [END_OF_TEXT, END],
-                                                       "pad_token_id": PAD})  # fmt: skip
+        ids = {"bos_token_id": END_OF_TEXT, "eos_token_id": [END_OF_TEXT, END], "pad_token_id": PAD}
+        write_json(folder / "generation_config.json", ids | {"max_length": model.shape.context})
     objective = "causal" if model.shape.causal else "masked"
     ours = {"objective": objective, "shape": asdict(model.shape), "num_parameters": model.num_parameters}
     write_json(folder / "greenhouse.json", facts | ours)
@@ -82,7 +82,8 @@ def _keep_tokens(like: Path, folder: Path) -> None:
         encoder = HubEncoder(like)
         kept["chat_template"] = encoder.chat.template
         ids = {name: theirs.get(name) for name in ("bos_token_id", "pad_token_id")}
-        write_json(folder / "generation_config.json", ids | {"eos_token_id": list(encoder.stops)})
+        ends = {"eos_token_id": list(encoder.stops), "max_length": fields["max_position_embeddings"]}
+        write_json(folder / "generation_config.json", ids | ends)
     write_json(folder / "tokenizer_config.json", kept)
 
 
@@ -223,6 +224,7 @@ def config(shape: Shape) -> dict[str, Any]:
         "max_position_embeddings": shape.context,
         "rms_norm_eps": shape.norm_eps,
         "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta},
+        "rope_theta": shape.rope_theta,  # where transformers 4 and older readers look; without it they take 10,000
         "tie_word_embeddings": shape.tied,
         "hidden_act": "silu",
         "attention_bias": False,
@@ -288,7 +290,9 @@ def tokenizer_config(shape: Shape) -> dict[str, Any]:
         "eos_token": SPECIAL_TOKENS[END_OF_TEXT],
         "pad_token": SPECIAL_TOKENS[PAD],
         "mask_token": SPECIAL_TOKENS[MASK],
-        "extra_special_tokens": [SPECIAL_TOKENS[token] for token in (SYSTEM, USER, ASSISTANT, END)],
+        "additional_special_tokens": [  # 5's own name for it is a mapping in 4, which then reads no tokenizer
+            SPECIAL_TOKENS[token] for token in (SYSTEM, USER, ASSISTANT, END)
+        ],
         "clean_up_tokenization_spaces": False,
         "model_max_length": shape.context,
         "model_input_names": ["input_ids", "attention_mask"],

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from components.core.errors import UserError
 from components.tokens.chat_format import CHAT_TEMPLATE, ChatFormat
@@ -88,6 +88,13 @@ def train_bpe(texts: Iterable[str], vocab_size: int, threads: int = 1) -> Tokeni
     return Tokenizer.from_str(json.dumps(content))
 
 
+def with_beginning(tokenizer_json: str) -> str:
+    """tokenizer.json of a causal model: a text gets `<|endoftext|>` before it, as every document in training did."""
+    tokenizer, name = Tokenizer.from_str(tokenizer_json), SPECIAL_TOKENS[END_OF_TEXT]
+    tokenizer.post_processor = processors.TemplateProcessing(f"{name} $A", f"{name} $A $B", [(name, END_OF_TEXT)])
+    return tokenizer.to_str(pretty=True)
+
+
 @contextmanager
 def _rayon(threads: int) -> Iterator[None]:
     """Have `tokenizers` use threads, which the environment of our processes forbids: it has no other switch."""
@@ -134,8 +141,9 @@ class Encoder:
         ranks = _ranks(content)
         self.vocab_size = len(ranks) + len(SPECIAL_TOKENS)
         self._bytes = [name.encode() for name in SPECIAL_TOKENS] + sorted(ranks, key=ranks.__getitem__)
+        self._begin = [END_OF_TEXT] if content.get("post_processor") else []
         # Without its added tokens: their strings inside a text are plain text.
-        self._content = json.dumps(content | {"added_tokens": []})
+        self._content = json.dumps(content | {"added_tokens": [], "post_processor": None})
         self.encode_array = Encoding(self._content)
         """Ids of a text, all of it taken as plain text: uint32."""
         self._idle = [self.encode_array]
@@ -145,8 +153,8 @@ class Encoder:
         return self.encode_array(text).tolist()
 
     def passage(self, text: str, context: int) -> list[int]:
-        """Ids of a text to classify, at most `context`."""
-        return self.encode(text)[:context]
+        """Ids of a text to classify, at most `context`, with what a causal model's texts begin with."""
+        return [*self._begin, *self.encode(text)][:context]
 
     def encode_many(self, texts: Iterable[str], threads: int = 1) -> Iterator[np.ndarray]:
         """`encode_array` of each text, in order.

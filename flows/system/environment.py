@@ -86,6 +86,14 @@ def private(folder: Path) -> None:
             sys.exit(f"{folder}: belongs to another user, who could run code as you; remove it, or `chown` it to you")
 
 
+def mlflow_address() -> str:
+    """MLflow's address for a line of Python that is run in the checkout: its own database, or the server of a team."""
+    uri, own = os.environ["MLFLOW_TRACKING_URI"], f"sqlite:///{STATE / 'mlflow.db'}"
+    if uri not in (own, running_servers().get("MLFLOW_TRACKING_URI")):
+        return uri
+    return "sqlite:///.greenhouse/mlflow.db" if STATE.name == ".greenhouse" else own
+
+
 def running_servers() -> dict[str, str]:
     """Addresses and logins of the servers that `make up` of this checkout runs now (environment variables), or nothing.
 

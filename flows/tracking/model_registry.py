@@ -14,7 +14,9 @@ from components.core.files import read_json
 from components.params import FURTHER, Params
 from components.stages.account.answer_text import sentences
 from components.stages.account.answers import ModelAnswers
-from components.stages.account.model_answers import lineage
+from components.stages.account.model_answers import lineage, load_answer
+from components.stages.account.model_card import write_card
+from flows.system.environment import mlflow_address
 
 TASKS: dict[str, tuple[str, str]] = {
     "causal": ("text-generation", "AutoModelForCausalLM"),
@@ -25,6 +27,8 @@ TASKS: dict[str, tuple[str, str]] = {
 }
 """Branch -> task of its MLflow model, and the class of `transformers` that loads it."""
 QUESTION = "What does this function do?"
+SAMPLING: dict[str, Any] = {"max_new_tokens": 64, "do_sample": True, "temperature": 0.7, "top_p": 0.9}
+"""Settings of a causal model's `predict`, with their defaults: those of `greenhouse chat`."""
 
 
 def registered_name(params: Params, stage: str, branch: str) -> str:
@@ -108,6 +112,7 @@ def _log(run_id: str, folder: Path, model: ModelRecord) -> Any:
     """Log a model to its run; what MLflow says of it."""
     import mlflow
     from huggingface_hub import ModelCard
+    from mlflow.models import infer_signature
 
     pipeline = _pipeline(folder, model.branch)
     # MLflow would note the folder's absolute path as the model's source, and look it up on the Hugging Face hub.
@@ -121,6 +126,7 @@ def _log(run_id: str, folder: Path, model: ModelRecord) -> Any:
             name=model.branch,
             task=TASKS[model.branch][0],
             input_example=_example(model.branch, pipeline.tokenizer),
+            signature=infer_signature(QUESTION, "text", SAMPLING) if model.branch == "causal" else None,
             model_card=ModelCard(f"---\nlicense: {licence.lower() or 'unknown'}\n---\n# {model.path}\n"),
             pip_requirements=[f"{package}=={_version(package)}" for package in ("torch", "transformers", "tokenizers")],
             metadata={"dvc_path": model.path, "num_parameters": num_parameters, "licence": licence or "not stated"},
@@ -169,11 +175,16 @@ def describe_models(mlflow_client: Any, cards: Path, fingerprints: dict[str, str
     for folder in sorted(cards.iterdir()):
         answers = ModelAnswers.model_validate(read_json(folder / "card.json"))
         made = fingerprints.get(answers.model.replace("/", "@"), "")
-        text = "\n\n".join(f"**{name}** {said}" for name, said in sentences(answers).items())
         for version in mlflow_client.search_model_versions(f"tags.fingerprint = '{made}'"):
+            # The folder in the workspace may hold another version by now.
+            load = load_answer(answers.model, f"models:/{version.name}/{version.version}", "", mlflow_address())
+            own = answers.model_copy(update={"load": load})
+            text = "\n\n".join(f"**{name}** {said}" for name, said in sentences(own).items())
             mlflow_client.update_model_version(version.name, version.version, text)
             model_id = version.source.rpartition("/")[2]  # `models:/m-...`; a search leaves `model_id` empty
-            mlflow_client.log_model_artifacts(model_id, str(folder))
+            with tempfile.TemporaryDirectory() as temporary:
+                write_card(own, Path(temporary))
+                mlflow_client.log_model_artifacts(model_id, temporary)
 
 
 def _version(package: str) -> str:

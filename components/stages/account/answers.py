@@ -68,7 +68,8 @@ class DataAnswer(AccountRecord):
         documents, num_bytes: text of the sources after all filters, each document once.
         generated: documents that the mix stage made (curriculum, canaries). mixture: all that was trained on, repeats
             and generated ones included.
-        sources, licences: documents by name, without generated ones.
+        sources, licences: documents by name, without generated ones. languages: of a sample, each with at least 1% of
+            what has one; ISO 639.
         left_out: files of the sources that were not read, by reason, the most bytes first. left_out_bytes: of them all,
             without those beyond a source's limit.
         removed: by rule, of every stage. groups: who is mentioned in what the bias stage removed.
@@ -80,6 +81,7 @@ class DataAnswer(AccountRecord):
     num_bytes: int
     mixture: int
     generated: int
+    languages: list[str] = Field(default_factory=list)
     sources: dict[str, int]
     licences: dict[str, int]
     left_out: dict[str, int]
@@ -209,18 +211,21 @@ NEEDED = {
 class LoadAnswer(AccountRecord):
     """How Python loads the model: a call of a tool; `first` is the command that brings its bytes, if they are away.
 
-    Of a model of another trainer whose tool is not known the tool is empty, and the call says so.
+    Of a model of another trainer whose tool is not known the tool is empty, and the call says so. `address`: of MLflow,
+    for a line before the call.
     """
 
     tool: Literal["Transformers", "MLflow", "PEFT", "LitGPT", "nanochat", ""]
     call: str
     first: str = ""
+    address: str = ""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def lines(self) -> list[str]:
         """Lines of Python."""
-        return [NEEDED[self.tool], f"model = {self.call}"] if self.tool else [self.call]
+        where = [f'mlflow.set_tracking_uri("{self.address}")'] if self.address else []
+        return [NEEDED[self.tool], *where, f"model = {self.call}"] if self.tool else [self.call]
 
 
 class ModelAnswers(AccountRecord):

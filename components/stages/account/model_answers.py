@@ -25,6 +25,7 @@ from components.stages.account.answers import (
 from components.stages.account.data_card import LIMITS
 from components.stages.account.summary import CORPUS_STAGES, MODELS, Files
 from components.stages.account.types import Cost, ModelFacts, StageRecords
+from components.text.language import NO_LANGUAGE, UNSURE
 
 Tunings = Mapping[str, Mapping[str, Any]]
 """Branch of fine-tuning -> its settings, of which `base` and `data` say what a model comes from."""
@@ -82,10 +83,11 @@ def files_behind(file: Files, stages: Collection[str]) -> Files:
     return found
 
 
-def load_answer(model: str, where: str, first: str = "") -> LoadAnswer:
-    """How `transformers` loads a model folder, or MLflow a registered model (`models:/...`)."""
+def load_answer(model: str, where: str, first: str = "", address: str = "") -> LoadAnswer:
+    """How `transformers` loads a model folder, or MLflow at an address a registered model (`models:/...`)."""
     if where.startswith("models:"):
-        return LoadAnswer(tool="MLflow", call=f'mlflow.transformers.load_model("{where}")', first=first)
+        call = f'mlflow.transformers.load_model("{where}")'
+        return LoadAnswer(tool="MLflow", call=call, first=first, address=address)
     return LoadAnswer(tool="Transformers", call=f'pipeline("{MODELS[model]}", model="{where}")', first=first)
 
 
@@ -176,6 +178,7 @@ def data_answer(records: StageRecords, model: str, file: Files, stages: Collecti
         generated=sum(mixture.generated.values()),
         sources={name: row["num_documents"] for name, row in real.sources.items()},
         licences={name: row["num_documents"] for name, row in real.licences.items()},
+        languages=languages_of(records.tables.get("tokenize/languages", [])) if "tokenize" in stages else [],
         left_out=records.left_out,
         left_out_bytes=records.left_out_bytes,
         removed=removed,
@@ -186,6 +189,13 @@ def data_answer(records: StageRecords, model: str, file: Files, stages: Collecti
         tokens_seen=records.models[model].training.get("tokens"),
         attribution=attribution(file),
     )
+
+
+def languages_of(rows: list[dict[str, str]]) -> list[str]:
+    """Languages of the training text, the most bytes first."""
+    known = {row["language"]: int(row["bytes"]) for row in rows if row["split"] == "train"}
+    known = {name: size for name, size in known.items() if name not in (UNSURE, NO_LANGUAGE)}
+    return [name for name, size in known.items() if size >= 0.01 * sum(known.values())]
 
 
 def _groups(records: StageRecords) -> list[Removed] | NotKnown:

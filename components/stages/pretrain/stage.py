@@ -28,7 +28,7 @@ from components.params import Numerics, Pretrain
 from components.stages.pretrain import memory_check, report
 from components.stages.pretrain.heldout_loss import HeldoutEvaluator
 from components.tokens.shards import TokenShards
-from components.tokens.tokenizer import END_OF_TEXT, SPECIAL_TOKENS, bytes_of_tokens
+from components.tokens.tokenizer import END_OF_TEXT, SPECIAL_TOKENS, bytes_of_tokens, with_beginning
 from components.training import checkpoint, data_parallel, loop
 from components.training import numerics as floats
 from components.training.data_order import SHORTEST_WARM_UP, PretrainBatches, pretrain_batches
@@ -45,7 +45,7 @@ SAMPLE_TOKENS = 24
 
 @dataclass(frozen=True)
 class PretrainInputs:
-    """Checked inputs of a pretraining run."""
+    """Checked inputs of a pretraining run; `tokenizer_json` is the one that goes with the model."""
 
     objective: Objective
     params: Pretrain
@@ -142,7 +142,7 @@ def pretrain(
             "flops": inputs.flops,
             "seed": params.seed,
             "skipped_batches": result.skipped,
-            "tokenizer_sha256": inputs.train.manifest.tokenizer_sha256,
+            "tokenizer_sha256": sha256_bytes(inputs.tokenizer_json.encode()),
         },
         "heldout": scores,
     }
@@ -195,7 +195,8 @@ def prepare(
             f"{params.context}; set pretrain.{objective}.context lower, or ingest.heldout_fraction higher"
         )
     evaluator = HeldoutEvaluator(heldout, bytes_of_tokens(tokenizer), params.context, mask_rate, numerics)
-    inputs = PretrainInputs(objective, params, numerics, shape, train, evaluator, tokenizer_json)
+    own = with_beginning(tokenizer_json) if objective == "causal" else tokenizer_json
+    inputs = PretrainInputs(objective, params, numerics, shape, train, evaluator, own)
     assert inputs.batches  # refuses a training text shorter than a window
     return inputs
 

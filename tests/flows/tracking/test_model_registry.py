@@ -8,6 +8,7 @@ import mlflow
 import pytest
 import torch
 
+from benchmarks.bases.surfaces import SURFACES, ids_of
 from components.core.files import read_json, write_json
 from components.model import export
 from components.params import FURTHER, Account, FinetuneBranches, Params, Prefer
@@ -15,7 +16,7 @@ from components.stages.account.answers import ModelAnswers
 from components.stages.account.model_answers import load_answer
 from components.stages.account.stage import account
 from components.stages.account.summary import MODELS
-from components.tokens.tokenizer import train_bpe
+from components.tokens.tokenizer import END_OF_TEXT, Encoder, train_bpe, with_beginning
 from flows.execution.stages import STAGES
 from flows.export import WRITERS_OF_TEXT
 from flows.system import dvc
@@ -31,7 +32,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tuned")
     docs = [text for name in sorted(dir(torch)) if isinstance(text := getattr(torch, name).__doc__, str)]
     tokenizer = train_bpe(docs[:200], 300).to_str()
-    export.save(network(True), tokenizer, root / "models/finetune/instruct", {})
+    begun = with_beginning(tokenizer)
+    assert with_beginning(begun) == begun != tokenizer
+    for name in ("pretrain/causal", "finetune/instruct"):
+        export.save(network(True), begun, root / "models" / name, {})
     classifier = root / "models/finetune/classify"
     export.save(network(False), tokenizer, classifier, {})
     labels = {"0": "python-docs", "1": "shakespeare"}
@@ -61,16 +65,26 @@ def test_every_branch_of_fine_tuning_can_be_registered_and_described() -> None:
         assert (f"finetune@{branch}" in WRITERS_OF_TEXT) == (branch != "classify")
 
 
-def logged(client: mlflow.MlflowClient, root: Path, branch: str, licence: str) -> Any:
-    """The registered version of a tuned model."""
+def logged(client: mlflow.MlflowClient, root: Path, branch: str, licence: str, stage: str = "finetune") -> Any:
+    """The registered version of a model."""
     experiment = client.create_experiment("e", artifact_location=(root / "artifacts" / branch).as_uri())
     run = client.create_run(experiment).info.run_id
     params = Params(account=Account(licence=licence))
-    folder = root / "models/finetune" / branch
-    name = model_registry.registered_name(params, "finetune", branch)
-    model = model_registry.ModelRecord("finetune", branch, name, licence, "md5", "print")
+    folder = root / "models" / stage / branch
+    name = model_registry.registered_name(params, stage, branch)
+    model = model_registry.ModelRecord(stage, branch, name, licence, "md5", "print")
     model_registry.log_model(client, run, folder, model)
     return client.get_model_version_by_alias(name, "champion")
+
+
+def test_one_raw_prompt_is_the_same_ids_on_every_surface(
+    client: mlflow.MlflowClient, models: Path, tmp_path: Path
+) -> None:
+    logged(client, models, "causal", "", "pretrain")
+    folder, prompt = models / "models/pretrain/causal", "Returns a new tensor\n  with 12 caf\u00e9s"
+    expected = [END_OF_TEXT, *Encoder((folder / "tokenizer.json").read_text()).encode(prompt)]
+    found = ids_of(folder, "models:/greenhouse-causal-2@champion", prompt, tmp_path)
+    assert found == dict.fromkeys(SURFACES, expected)
 
 
 def test_the_tuned_model_is_a_chat_model(client: mlflow.MlflowClient, models: Path, tmp_path: Path) -> None:
@@ -113,6 +127,38 @@ def test_the_classifier_answers_with_labels_and_gets_its_card(
     described = client.get_model_version(version.name, version.version).description
     assert described
     assert described.startswith("**data** 23 documents")
+
+
+def test_a_version_names_a_line_that_loads_its_own_weights(
+    client: mlflow.MlflowClient, models: Path, tmp_path: Path
+) -> None:
+    """Of each of two versions; the folder in the workspace holds the later one alone."""
+    root, expected = tmp_path / "greenhouse", []
+    account(root=root, ledger_folder=project(root), params=Params())
+    folder, made = models / "models/finetune/instruct", read_json(root / "reports/cards/finetune-instruct/card.json")
+    experiment = client.create_experiment("e", artifact_location=(tmp_path / "artifacts").as_uri())
+    for number in ("1", "2"):
+        model, tokenizer, _ = export.load(folder)
+        with torch.no_grad():
+            model.embed_tokens.weight.add_(float(number))
+        copy = tmp_path / number
+        export.save(model, tokenizer.to_str(), copy, {})
+        run = client.create_run(experiment).info.run_id
+        record = model_registry.ModelRecord("finetune", "instruct", "two", "", "md5", number)
+        model_registry.log_model(client, run, copy, record)
+        model_registry.describe_models(client, root / "reports/cards", {"finetune@instruct": number})
+        expected.append(model.embed_tokens.weight.detach())
+    assert made["load"]["tool"] == "Transformers"
+    for number, weight in zip(("1", "2"), expected, strict=True):
+        version = client.get_model_version("two", number)
+        assert version.description
+        files = Path(mlflow.artifacts.download_artifacts(f"models:/two/{number}"))
+        card = (files / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+        said = version.description.partition("**load** ")[2]
+        for lines in (card, said, "\n".join(read_json(files / "card.json")["load"]["lines"])):
+            scope: dict[str, Any] = {}
+            exec(lines, scope)
+            assert torch.equal(scope["model"].model.model.embed_tokens.weight, weight)
 
 
 def test_an_alias_is_found_by_the_run_that_made_the_model(

@@ -25,8 +25,9 @@ class HarnessModel(TemplateLM):
         return END_OF_TEXT
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **options: Any) -> list[int]:
-        """Ids of a text alone; the harness puts the separator where it wants one."""
-        return self.language_model.encode(string)[1:]
+        """Ids of a text, after the separator unless told otherwise: as by the model's tokenizer.json."""
+        ids = self.language_model.encode(string)
+        return ids[1:] if add_special_tokens is False else ids
 
     def _loglikelihood_tokens(
         self, requests: list[tuple[Any, list[int], list[int]]], **options: Any

@@ -19,7 +19,7 @@ from components.stages.evaluate.tasks.task import EvalContext, Folders
 from components.synthetic.canaries import as_json, make
 from components.synthetic.curriculum import TASKS, items
 from components.tokens.shards import TokenWriter
-from components.tokens.tokenizer import Encoder, train_bpe
+from components.tokens.tokenizer import Encoder, train_bpe, with_beginning
 from tests.components.real_text import corpus, document, modules
 from tests.shared_folder import shared
 
@@ -85,7 +85,8 @@ def make_world(folder: Path) -> None:
     training = {"steps": STEPS, "context": CONTEXT, "tokens": STEPS * 8 * CONTEXT, "seed": 1, "skipped_batches": []}
     facts = {"task": {"name": "continue"}, "training": training}
     for name in ("causal", "masked"):
-        save(trained(ids, name == "causal"), tokenizer, folder / name, facts)
+        own = with_beginning(tokenizer) if name == "causal" else tokenizer
+        save(trained(ids, name == "causal"), own, folder / name, facts)
 
 
 def write_tokens(folder: Path, tokenizer: str, documents: list[Document]) -> None:
