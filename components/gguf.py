@@ -1,14 +1,16 @@
-"""A causal model folder as one GGUF file, which llama.cpp and what is built on it run (Ollama, LM Studio and others).
+"""A causal model folder as a GGUF file, which llama.cpp and what is built on it run (Ollama, LM Studio and others).
 
-Architecture `qwen3`, float32; tensors go under llama.cpp's names, unchanged. Special tokens are control tokens, so that
-their strings in a text stay text; `<|endoftext|>` begins every prompt, as it began every document in training, and
-`<|end|>` ends an answer. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+Architecture `qwen3`; tensors go under llama.cpp's names, in float32 unchanged. In the smaller forms matrices are
+float16, or blocks of 32 eight-bit numbers with a scale (Q8_0) if their rows divide. Special tokens
+are control tokens, so that their strings in a text stay text; `<|endoftext|>` begins every prompt, as it began every
+document in training, and `<|end|>` ends an answer. Format:
+https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors.numpy
 
@@ -17,6 +19,18 @@ from components.core.files import read_json, written_whole
 from components.model.export import shape_of, tokenizer_text
 from components.model.shape import Shape
 from components.tokens.tokenizer import END, END_OF_TEXT, MASK, PAD, SPECIAL_TOKENS, byte_ranks
+
+Form = Literal["F32", "F16", "Q8_0"]
+FORMS: dict[Form, str] = {"F32": "ALL_F32", "F16": "MOSTLY_F16", "Q8_0": "MOSTLY_Q8_0"}
+"""Form of the matrices -> llama.cpp's name of such a file."""
+BLOCK = 32
+"""Numbers that share a scale in Q8_0."""
+MODELFILE = '''FROM ./{file}
+TEMPLATE """{template}"""
+PARAMETER num_ctx {context}
+PARAMETER stop {end}
+'''
+CHAT_TURN = "{{ if .System }}<|system|>{{ .System }}{{ end }}<|user|>{{ .Prompt }}<|assistant|>{{ .Response }}<|end|>"
 
 PATTERN_NAME = "qwen35"
 """llama.cpp's name of the pattern by which our tokenizer cuts text."""
@@ -50,11 +64,12 @@ def shape_for_gguf(folder: Path) -> Shape:
     return shape
 
 
-def write_gguf(folder: Path, path: Path, facts: Mapping[str, str]) -> None:
+def write_gguf(folder: Path, path: Path, facts: Mapping[str, str], form: Form = "F32") -> None:
     """Write a model folder to `path`.
 
     Args:
         facts: metadata under their full keys, such as `general.license`; empty ones are left out.
+        form: of the matrices.
 
     Raises:
         UserError: llama.cpp cannot run the model, or its tokenizer is not ours.
@@ -73,14 +88,25 @@ def write_gguf(folder: Path, path: Path, facts: Mapping[str, str]) -> None:
         for key, value in facts.items():
             if value:
                 writer.add_string(key, value)
+        writer.add_file_type(gguf.LlamaFileType[FORMS[form]])
         _add_shape(writer, shape)
         _add_tokenizer(writer, gguf, json.loads(tokenizer_json), read_json(folder / "tokenizer_config.json"))
         for name, tensor in sorted(safetensors.numpy.load_file(folder / "model.safetensors").items()):
-            writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), tensor)
+            small = tensor.ndim > 1 and (form != "Q8_0" or tensor.shape[-1] % BLOCK == 0)
+            kind = gguf.GGMLQuantizationType[form if small else "F32"]
+            stored = gguf.quants.quantize(tensor, kind)
+            writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), stored, raw_dtype=kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
+
+
+def modelfile(folder: Path, name: str) -> str:
+    """Ollama's file for a GGUF file `name` of a model folder: Ollama does not run the template that lies in it."""
+    task = read_json(folder / "greenhouse.json").get("task", {})
+    template, context = CHAT_TURN if task.get("chat") else "{{ .Prompt }}", shape_for_gguf(folder).context
+    return MODELFILE.format(file=name, template=template, context=context, end=SPECIAL_TOKENS[END])
 
 
 def _add_shape(writer: Any, shape: Shape) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from components.core.errors import UserError
-from components.core.files import move, write_json
+from components.core.files import move, write_json, write_text
 from components.params import FURTHER
 from components.studies.withdrawn import withdrawn
 from flows.system import dvc, paths
@@ -42,14 +42,23 @@ def raise_if_withdrawn(one: Any, model: str) -> None:
 # -- llama.cpp ---------------------------------------------------------------------------------------------------------
 
 
-def write_file(one: Any, model: str, answers: Any, path: Path) -> None:
-    """Write the GGUF file of a model."""
-    from components.gguf import write_gguf
+def smaller(path: Path) -> dict[Any, Path]:
+    """The smaller forms of a GGUF file, by the names that they get beside it."""
+    return {form: path.with_name(f"{path.stem}-{form.lower()}{path.suffix}") for form in ("F16", "Q8_0")}
+
+
+def write_file(one: Any, model: str, answers: Any, path: Path) -> list[Path]:
+    """Write the GGUF file of a model, its smaller forms, and how Ollama runs it."""
+    from components.gguf import modelfile, write_gguf
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    written = {"F32": path} | smaller(path)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         copy_model(one, model, Path(folder))
-        write_gguf(Path(folder), path, metadata(answers))
+        for form, target in written.items():
+            write_gguf(Path(folder), target, metadata(answers), form)
+        write_text(path.with_suffix(".Modelfile"), modelfile(Path(folder), path.name))
+    return [*written.values(), path.with_suffix(".Modelfile")]
 
 
 def metadata(answers: Any) -> dict[str, str]:
@@ -238,12 +247,13 @@ def write(model: str, at: str, form: str, out: str, repository: str) -> None:
         raise UserError(
             "account.licence is empty: write into params.yaml under which licence you publish, run the account stage"
         )
-    raise_if_not_writable(target)
+    for path in [target, *(smaller(target).values() if form == "gguf" else [])]:
+        raise_if_not_writable(path)
     if form == "gguf":
-        write_file(one, name, answers, target)
+        files = write_file(one, name, answers, target)
     else:
         write_folder(one, name, answers, target)
-    files = [target] if target.is_file() else sorted(path for path in target.rglob("*") if path.is_file())
+        files = sorted(path for path in target.rglob("*") if path.is_file())
     for path in files:
         print(f"{path.stat().st_size / 1e6:9.2f} MB  {path}")
     if not licence:
@@ -267,14 +277,16 @@ def export(
 ) -> None:
     """A model in the form that others open: a GGUF file for llama.cpp, a folder for the Hugging Face hub, or signed.
 
-    greenhouse export instruct --to gguf                    exports/instruct.gguf: llama.cpp, Ollama, LM Studio
+    greenhouse export instruct --to gguf                    exports/instruct.gguf: llama.cpp, LM Studio; Ollama
     greenhouse export instruct --to hub                     exports/instruct: the model with its card
     greenhouse export instruct --to hub --push owner/name   the same, sent to a private repository of the hub
     greenhouse export greenhouse-instruct-2@champion --to gguf --out model.gguf
     greenhouse export instruct --to signed --key KEY --out FOLDER     the model with what is recorded of it, signed
 
     MODEL is what `greenhouse card` takes, with the same `--at`. Nothing leaves this machine without `--push`. GGUF
-    holds causal models only, in float32; chat template, control tokens, licence and the whole card are in its metadata.
+    holds causal models only, in float32; instruct-f16.gguf and instruct-q8_0.gguf lie beside it, and for Ollama, which
+    ignores a GGUF's chat template, instruct.Modelfile (`ollama create NAME -f`). Chat template, control tokens, licence
+    and the whole card are in the metadata.
 
     A signed folder loads in `transformers`; model.sig is its OMS signature (OpenSSF Model Signing), over all its files.
     card.json holds all that is claimed: the five answers and what they were taken from; README.md, a CycloneDX 1.7

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.llama_cpp import first_difference, ids, server
 from components.core.errors import UserError
-from components.gguf import write_gguf
+from components.gguf import Form, modelfile, write_gguf
 from components.model import export
 from components.model.transformer import Transformer
 from components.tokens.tokenizer import END_OF_TEXT, SPECIAL_TOKENS, Encoder
@@ -27,16 +27,16 @@ def sentences() -> list[str]:
     return [line for line in (torch.add.__doc__ or "").splitlines() if line.strip()]
 
 
-def written(folder: Path, tokenizer_json: str, **model: object) -> tuple[Transformer, Path]:
+def written(folder: Path, tokenizer_json: str, form: Form = "F32", **model: object) -> tuple[Transformer, Path]:
     """A model with weights large enough that its choices are clear, and its GGUF file."""
     ours = network(True, **model)
     with torch.no_grad():
         for parameter in ours.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(0, 0.3, generator=torch.Generator().manual_seed(parameter.numel()))
-    export.save(ours, tokenizer_json, folder / "model", {})
+    export.save(ours, tokenizer_json, folder / "model", {"task": {"chat": True}})
     facts = {"general.license": "apache-2.0", "greenhouse.card": "{}", "greenhouse.commit": ""}
-    write_gguf(folder / "model", folder / "model.gguf", facts)
+    write_gguf(folder / "model", folder / "model.gguf", facts, form)
     return ours, folder / "model.gguf"
 
 
@@ -56,10 +56,13 @@ def test_llama_cpp_has_our_ids_and_writes_our_text(
     assert margins.count(None) > len(margins) / 2
 
 
-def test_a_chat_over_http_is_prompted_as_transformers_would(tokenizer_json: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["F32", "F16", "Q8_0"])
+def test_a_chat_over_http_is_prompted_as_transformers_would(form: Form, tokenizer_json: str, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    ours, path = written(tmp_path, tokenizer_json)
+    ours, path = written(tmp_path, tokenizer_json, form)
+    kinds = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(path).tensors}
+    assert (kinds["blk.0.ffn_up.weight"], kinds["output_norm.weight"]) == (form, "F32")
     messages = [{"role": "system", "content": "Be brief."}, QUESTION, {"role": "assistant", "content": "Numbers."}]
     messages.append(QUESTION)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
@@ -73,6 +76,24 @@ def test_a_chat_over_http_is_prompted_as_transformers_would(tokenizer_json: str,
     assert answer["choices"][0]["message"]["role"] == "assistant"
     question = tokenizer.apply_chat_template([QUESTION], add_generation_prompt=True, tokenize=True)["input_ids"]
     assert answer["usage"]["prompt_tokens"] == len(question)  # llama.cpp puts <|endoftext|> before it as a token
+
+
+def test_ollamas_template_is_ours(tokenizer_json: str, tmp_path: Path) -> None:
+    """Of a turn: what its Go template gives is what the GGUF's own, which Ollama ignores, does."""
+    from transformers import AutoTokenizer
+
+    ours, _ = written(tmp_path, tokenizer_json)
+    text = modelfile(tmp_path / "model", "model.gguf")
+    assert text.startswith("FROM ./model.gguf\n")
+    assert text.endswith(f"PARAMETER num_ctx {ours.shape.context}\nPARAMETER stop <|end|>\n")
+    turn = (
+        text.partition('TEMPLATE """')[2].partition('"""')[0].replace("{{ if .System }}", "").replace("{{ end }}", "")
+    )
+    for field, said in ((".System", "Be brief."), (".Prompt", QUESTION["content"]), (".Response", "Numbers.")):
+        turn = turn.replace(f"{{{{ {field} }}}}", said)
+    messages = [{"role": "system", "content": "Be brief."}, QUESTION, {"role": "assistant", "content": "Numbers."}]
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    assert tokenizer.apply_chat_template(messages, tokenize=False) == SPECIAL_TOKENS[0] + turn
 
 
 def test_metadata_and_token_kinds(tokenizer_json: str, tmp_path: Path) -> None:

@@ -52,7 +52,11 @@ def test_gguf_holds_licence_and_lineage(models: Path, monkeypatch: pytest.Monkey
     answers = ModelAnswers.model_validate_json(fields["greenhouse.card"].contents())
     assert answers.model == "pretrain/causal"
     assert fields["greenhouse.command"].contents() == "greenhouse verify pretrain@causal"
-    assert [path.name for path in (models / "exports").iterdir()] == ["causal.gguf"]
+    names = {path.name: path.stat().st_size for path in (models / "exports").iterdir()}
+    assert sorted(names, key=names.__getitem__) == [
+        "causal.Modelfile", "causal-q8_0.gguf", "causal-f16.gguf", "causal.gguf"
+    ]  # fmt: skip
+    assert 'FROM ./causal.gguf\nTEMPLATE """{{ .Prompt }}"""\n' in (models / "exports/causal.Modelfile").read_text()
     with pytest.raises(UserError, match=r"/proc/model\.gguf: cannot be written"):
         run(monkeypatch, "causal", "--to", "gguf", "--out", "/proc/model.gguf")
     with pytest.raises(UserError, match="exists already"):
