@@ -12,6 +12,8 @@ from typing import Any
 EXCERPT_CHARS = 500
 NO_LANGUAGE = "zxx"
 """ISO 639-2 code for "no linguistic content", which the model knows too."""
+UNSURE = "unsure"
+"""In the place of a language whose probability is below `SURE`."""
 SURE = 0.5
 """Probability from which a text counts as being in another language than English."""
 

@@ -46,6 +46,26 @@ HUB = frozenset((
 """Licences that the hub has an id for (its documentation, "Licenses"); it refuses a card with another."""
 
 
+HUB_VERSION = re.compile(r"([^@=]+/[^@]+)@[0-9a-f]{40}")
+"""Version of a source that is a data set of the hub."""
+HUB_COPY = re.compile(r"([\w-][\w.-]*?)--([\w.-]+?)@[0-9a-f]{8}.*")
+"""Name of a file or folder that was downloaded from the hub: owner--name@commit."""
+
+
+def hub_names(answers: ModelAnswers) -> dict[str, list[str]]:
+    """Languages, and the hub's names of what the model was made of, as its filters search for them."""
+    data = answers.data
+    sources = [] if isinstance(data, NotKnown) or isinstance(data.attribution, NotKnown) else data.attribution
+    streamed = [match[1] for row in sources if (match := HUB_VERSION.fullmatch(row.version))]
+    rows = [f"{match[1]}/{match[2]}" for name in answers.own_rows if (match := HUB_COPY.fullmatch(name))]
+    base = HUB_COPY.fullmatch(answers.base)
+    return {
+        "language": [] if isinstance(data, NotKnown) else data.languages,
+        "base_model": [f"{base[1]}/{base[2]}"] if base else [],
+        "datasets": list(dict.fromkeys([*streamed, *rows])),
+    }
+
+
 def hub_licence(licence: str) -> str:
     """The hub's id of an SPDX licence; `other` where it has none, and the card says the name."""
     name = licence.lower()
@@ -87,6 +107,7 @@ def card(answers: ModelAnswers) -> str:
     licence = "unknown" if isinstance(answers.licence, NotKnown) else hub_licence(answers.licence)
     limits = [*withdrawn_text(answers), *answers.limits, *map(own_rows_text, answers.own_rows)]
     facts = {"a": answers, "model": answers.facts, "said": sentences(answers), "limits": limits, "hub_licence": licence}
+    facts["hub_names"] = hub_names(answers)
     return str(templates.get_template("card.md.j2").render(**facts))
 
 

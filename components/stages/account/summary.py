@@ -29,7 +29,10 @@ MODELS = {
 """Model folder -> task as the Hugging Face hub names it."""
 STAGES = (*CORPUS_STAGES, "tokenize", *(name.replace("/", "@") for name in MODELS), "evaluate")
 """Stages in the order of the table."""
-TABLES = ("ingest/licences", "ingest/opted_out", "filter/personal", "bias/mentions", "bias/disparate_impact")
+TABLES = (
+    "ingest/licences", "ingest/opted_out", "filter/personal", "bias/mentions", "bias/disparate_impact",
+    "tokenize/languages",
+)  # fmt: skip
 
 
 Files = Callable[[str], Path | None]

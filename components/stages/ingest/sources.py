@@ -218,6 +218,6 @@ def hub_dataset(source: Hub, params: Ingest, root: Path) -> hub.Dataset:
 
 def _hub(source: Hub, params: Ingest, options: Options, root: Path) -> FileTask:
     dataset = hub_dataset(source, params, root)
-    origin = _origin(source, "local" if dataset.local else source.revision)
+    origin = _origin(source, "local" if dataset.local else f"{source.dataset}@{source.revision}")
     location = "/".join(part for part in (source.config, source.split) if part)
     return FileTask("", location, options.max_bytes, "hub", origin, options, dataset=dataset)

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.corpus.shuffle import key
-from components.text.language import SURE, identify
+from components.text.language import SURE, UNSURE, identify
 
 SAMPLE = 4000
 """Documents of a corpus that are looked at, about; all of a smaller one."""
-UNSURE = "unsure"
-"""In the place of a language whose probability is below one half."""
 
 
 class Languages:
