@@ -49,7 +49,7 @@ class Score(BaseModel):
         counterpart: name of the same score under the other condition; counterpart_title: that condition in words.
         headline: whether the table at the end of a run shows it. primary: whether it stands for a pretrained model.
         taught: whether training text had such exercises.
-        column: its name in scores.json, where it is there.
+        column: its short name, where it has one; such a score is in scores.json, which DVC shows.
         note: how it was measured. caveat: what it is not about, to be shown wherever the score is.
     """
 
@@ -93,6 +93,11 @@ class Score(BaseModel):
         if baseline and (gain := baseline.gain):
             facts |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
         return cls(name=name, title=title, **facts)
+
+    @property
+    def key(self) -> str:
+        """What the score is called in tables, cards, MLflow, DVC and `greenhouse compare` alike."""
+        return self.column or self.name
 
     @property
     def task(self) -> str:

@@ -4,6 +4,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from components import params as schema
@@ -11,7 +12,7 @@ from components.core.errors import UserError
 from components.core.files import read_json
 from components.params import FURTHER, Evaluate
 from components.reporting.tables import interval, ranged
-from components.scores import as_scores
+from components.scores import Score, as_scores
 from components.stages.account.summary import MODELS, read_rows
 from flows.system import dvc, paths
 from flows.tracking import seed_runs
@@ -20,6 +21,8 @@ from flows.tracking.team_ledger import ledger_of
 
 SHOWN = 12
 """Rows of a long list that are shown."""
+VERDICT = "B is better"
+"""How the line begins that sums a comparison up."""
 CHOICES, CHOSEN = "instruct/choice_accuracy", "reports/finetune/instruct/details"
 """The choice of an answer, and where the stage that tunes keeps its held-out pairs."""
 
@@ -139,8 +142,29 @@ def resampling(a: Snapshot) -> Any:
     return Resampling(own.bootstrap, seed=own.seed)
 
 
+def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> str:
+    """Which of two is better, by how much, and what each has cost, in one line."""
+    sure = [row for row in rows if row.p_holm < 0.05]
+    better = sum(row.improvement > 0 for row in sure)
+    most = ""
+    if sure:
+        (first,) = named([max(sure, key=lambda row: abs(row.improvement) / (row.error or 1.0))], a, b)
+        most = f": {first.name} {first.a:.3f} -> {first.b:.3f}, better by {_gain(first)}"
+    energy = " and ".join(f"{label} {text.partition(' ')[0]}" for label, text in _energies(a, b).items())
+    worse = len(sure) - better
+    return f"{VERDICT} in {better} and worse in {worse} of {len(rows)} scores, beyond chance{most}; kWh: {energy}"
+
+
+def named(rows: list[Any], *states: Snapshot) -> list[Any]:
+    """Differences under the names that their scores have everywhere else."""
+    short = {
+        score.name: score.key for one in states for model in ("evaluate", *MODELS) for score in _scored(one, model)
+    }
+    return [replace(row, name=short.get(row.name, row.name)) for row in rows]
+
+
 def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
-    """The table of scores, and what its intervals cover."""
+    """The verdict, the table of scores, and what its intervals cover."""
     from components.studies.noise_floor import same as is_same
 
     rows, without = differences(a, b)
@@ -151,7 +175,8 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
         )
         yield from scored_by_themselves(a, b, [])
         return
-    yield from score_table(rows, resampling(a).confidence)
+    yield verdict(a, b, rows)
+    yield from score_table(named(rows, a, b), resampling(a).confidence)
     yield "* differs from zero at 5 % after Holm's correction for all metrics of models that differ"
     if without and all(row.name in without or row.low is None or is_same(row) for row in rows):
         yield "intervals cover works and items, not another seed: `greenhouse study seeds` measures that"
@@ -192,11 +217,16 @@ def _task(one: Snapshot, branch: str) -> tuple[Any, Any]:
 
 
 def _measured(one: Snapshot, model: str) -> dict[str, float]:
-    """The scores of a model that its own stage measured, by metric; empty if its report is no longer there."""
+    """The scores of a model that its own stage measured, by metric."""
+    return {score.name.split("/")[1]: score.value for score in _scored(one, model)}
+
+
+def _scored(one: Snapshot, reports: str) -> list[Score]:
+    """The scores that a stage measured; none if its report is no longer there."""
     with suppress(UserError):
-        if path := files_of(one)(f"reports/{model}/details/facts.json"):
-            return {score.name.split("/")[1]: score.value for score in as_scores(read_json(path))}
-    return {}
+        if path := files_of(one)(f"reports/{reports}/details/facts.json"):
+            return as_scores(read_json(path))
+    return []
 
 
 def score_table(rows: list[Any], confidence: float) -> list[str]:
@@ -217,10 +247,14 @@ def score_table(rows: list[Any], confidence: float) -> list[str]:
 
 
 def _score_line(row: Any, width: int) -> str:
-    gain = interval(row.improvement, row.low, row.high, "+.4f") + (" no interval" if row.low is None else "")
+    gain = _gain(row) + (" no interval" if row.low is None else "")
     sure = "" if row.p_holm >= 0.05 else " *"
     left_out = f"  ({row.only_a} items only in A, {row.only_b} only in B: left out)" if row.only_a or row.only_b else ""
     return f"{row.name:<{width}}  {row.a:>9.4f}  {row.b:>9.4f}  {gain}{sure}{left_out}"
+
+
+def _gain(row: Any) -> str:
+    return interval(row.improvement, row.low, row.high, "+.4f")
 
 
 # -- licences ----------------------------------------------------------------------------------------------------------
@@ -246,13 +280,17 @@ def _licences(one: Snapshot) -> str:
 
 def energy_lines(a: Snapshot, b: Snapshot) -> list[str]:
     """What each has cost, by the ledger: every attempt at its stages, failed and resumed ones included."""
+    return [f"energy {label}, stages alone: {text}" for label, text in _energies(a, b).items()]
+
+
+def _energies(a: Snapshot, b: Snapshot) -> dict[str, str]:
     from components.carbon.footprint import intensity
     from components.carbon.footprint.costs import LedgerCosts
 
     grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
     ledger = ledger_of({*a.fingerprints().items(), *b.fingerprints().items()})
     ledger_costs = LedgerCosts(ledger, grid, intensity.resolve(grid, paths.ROOT))
-    return [f"energy {label}, stages alone: {_energy(ledger_costs, one)}" for label, one in (("A", a), ("B", b))]
+    return {label: _energy(ledger_costs, one) for label, one in (("A", a), ("B", b))}
 
 
 def _energy(ledger_costs: Any, one: Snapshot) -> str:

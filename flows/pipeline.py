@@ -31,13 +31,14 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from components import params as schema
 from components.core.errors import UserError
 from components.params import Params
-from flows import champions
+from flows import champions, compare
 from flows.execution import experiment, prefect_log, run_view
 from flows.execution.form import PipelineForm, check_run_name, chosen_params, refuse_stale_form
 from flows.execution.pipeline_run import RUNS, UNCHANGED, PipelineRun
 from flows.system import dvc, paths
 from flows.system.command import words_of
 from flows.tracking import recovery
+from flows.tracking.snapshots import find
 
 prefect_log.say_once()
 
@@ -96,7 +97,7 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
             state = _run_stages(run)
             if is_experiment and state.is_completed():
                 experiment.save(root, name)
-                state = _saved(state, name)
+                state = _saved(state, name, _compared(run))
         return state
     except UserError as error:
         return Failed(message=str(error))
@@ -106,10 +107,18 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         return Failed(message=words)
 
 
-def _saved(state: State, name: str) -> State:
-    """The end of an experiment, with how to go on: a form shows nothing else, and a terminal ends with it."""
+def _compared(run: PipelineRun) -> str:
+    """Compare a saved experiment with the workspace, on its pages. Returns the verdict; "" if there is none."""
+    lines = list(compare.report(find("workspace"), find(run.name)))
+    verdict = next((line for line in lines if line.startswith(compare.VERDICT)), "")
+    run_view.show_comparison(run, verdict, "\n".join([*lines, ""]))
+    return verdict
+
+
+def _saved(state: State, name: str, verdict: str) -> State:
+    """The end of an experiment, with how it compares and how to go on: a form shows nothing else."""
     told = f"saved as DVC experiment {name}: `greenhouse compare workspace {name}`, `dvc exp apply {name}`"
-    return Completed(name=state.name, message=f"{state.message}; {told}" if state.message else told)
+    return Completed(name=state.name, message="; ".join(filter(None, [verdict, state.message, told])))
 
 
 def _run_stages(run: PipelineRun) -> State:

@@ -3,6 +3,7 @@
 A stage leaves files under its `reports` folder, always in the same places:
 
     reports/<stage>/metrics.json      Report.metrics, nested by "/"; `dvc metrics show`, MLflow metrics
+    reports/<stage>/scores.json       of facts.scores, if it has such, those with a short name; what DVC shows
     reports/<stage>/plots/            PNG pictures, and CSV or JSON that `dvc plots show` can draw
     reports/<stage>/details/          tables (CSV, JSON, Parquet), examples, report.md (= Report.markdown)
 """
@@ -28,11 +29,14 @@ class Report:
     facts: dict = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write metrics.json, details/report.md and details/facts.json under `folder`; make plots/ and details/."""
+        """Write metrics.json, scores.json, details/report.md and details/facts.json under `folder`, and make plots/."""
         (folder / "plots").mkdir(parents=True, exist_ok=True)
         write_json(folder / "metrics.json", rounded(nested(self.metrics, "/")))
         write_text(folder / "details" / "report.md", self.markdown.rstrip() + "\n")
         write_json(folder / "details" / "facts.json", rounded(self.facts))
+        scores = self.facts.get("scores", [])
+        if short := {row["column"]: round(row["value"], 3) for row in scores if row.get("column")}:
+            write_json(folder / "scores.json", short)
 
 
 def flat(tree: dict, prefix: str = "") -> dict[str, float]:

@@ -13,8 +13,9 @@ from flows.execution.pipeline_run import PipelineRun
 from flows.planning import step_cost
 from flows.planning.stage_forecast import Spent, expected
 from flows.system import dvc, paths
-from flows.tracking.mlflow_run import experiment_id
+from flows.tracking.mlflow_run import describe_comparison, experiment_id
 from flows.tracking.mlflow_view import run_page
+from flows.tracking.record import told
 
 
 def show_forecast(run: PipelineRun) -> None:
@@ -40,6 +41,16 @@ def show(run: PipelineRun, states: dict[str, str]) -> None:
         if path.exists():  # a card begins with metadata for the hub, between two lines of dashes
             text = path.read_text(encoding="utf-8").split("\n---\n", 1)[-1]
             create_markdown_artifact(text, key=key, description=key.replace("-", " ", 1))
+
+
+def show_comparison(run: PipelineRun, verdict: str, text: str) -> None:
+    """How an experiment compares with the workspace, on its pages in Prefect and MLflow."""
+    page = f"{verdict}\n\n```\n{text}```\n"
+    create_markdown_artifact(page, key="against-workspace", description="Which is better, by how much, what it cost")
+    try:
+        describe_comparison(run.recorder.client, run.recorder.open(), verdict, page)
+    except Exception as error:  # the record must not take the work down with it
+        told(error)
 
 
 def rows(run: PipelineRun, states: dict[str, str]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
+from components.reporting.tables import interval
 from flows.system.mlflow_location import ARTIFACTS
 from flows.system.mlflow_server import require_mlflow
 from flows.system.paths import EXPERIMENT, STATE
@@ -31,6 +32,8 @@ UNMADE_TAG = "unmade"
 """Tag of a parent run that ended early: the stages it did not come to, which its dvc.lock leaves out."""
 PIPELINES = (PIPELINE, REPRO)
 """Kinds of parent runs that are compared with each other."""
+PRIMARY = ("instruct", "answer", "bpb")
+"""Scores that stand for a run: the first of these that it has."""
 MAX_PARAM, MAX_TAG = 6000, 8000
 NO_NAME = re.compile(r"[^\w\-. :/]")
 """Characters of a parameter and of a tag that MLflow takes."""
@@ -130,7 +133,7 @@ def close_parent(
     """End a parent run with its headline figures and all parameters.
 
     Args:
-        metrics: at most twelve; `figures` go to the artifact figures.json instead.
+        metrics: scores and costs; `figures` go to the artifact figures.json instead.
         files: kept with it. By params.yaml, defaults.yaml and dvc.lock a later `compare`, `verify` or `gc` knows the
             bytes of the run; the data sets in dvc.lock become its inputs.
         summary: Markdown; its description, after what changed against the run most like it.
@@ -140,7 +143,7 @@ def close_parent(
     log_params(mlflow, run_id, params)
     _describe(mlflow, run_id, name, params, summary)
     if summary:
-        store_view(mlflow, experiment_id(mlflow), metrics)
+        store_view(mlflow, experiment_id(mlflow))
     for key, value in (tags or {}).items():
         mlflow.set_tag(run_id, key, value)
     log_inputs(mlflow, run_id, _data_sets(files))
@@ -163,7 +166,13 @@ def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -
 
     Not against the latest: an experiment that follows seed runs would be named by their seeds.
     """
-    before, changes = _most_alike(mlflow, mlflow.get_run(run_id), dotted(params))
+    run = mlflow.get_run(run_id)
+    before, changes = _most_alike(mlflow, run, dotted(params))
+    scored = run.data.metrics
+    main = next((name for name in PRIMARY if name in scored), "")
+    bounds = [scored.get(main + end) for end in ("", "_low", "_high")]
+    mlflow.set_tag(run_id, "primary", f"{main} {interval(*bounds)}" if main else "")
+    mlflow.set_tag(run_id, "changed", "; ".join(changes)[:MAX_TAG])
     if before is None:
         first = "The first run of its kind."
     else:
@@ -173,6 +182,13 @@ def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -
             more = f", {len(changes) - 1} more" if len(changes) > 1 else ""
             mlflow.update_run(run_id, name=f"{changes[0][:80]}{more} ({name})")
     mlflow.set_tag(run_id, "mlflow.note.content", f"{first}\n\n{summary}"[:MAX_TAG])
+
+
+def describe_comparison(mlflow: Any, run_id: str, verdict: str, page: str) -> None:
+    """Begin a run's description with how it compares with another; the verdict becomes a tag that the view shows."""
+    note = mlflow.get_run(run_id).data.tags.get("mlflow.note.content", "")
+    mlflow.set_tag(run_id, "against", verdict[:MAX_TAG])
+    mlflow.set_tag(run_id, "mlflow.note.content", f"{page}\n{note}"[:MAX_TAG])
 
 
 def _most_alike(mlflow: Any, run: Any, params: dict[str, str]) -> tuple[Any, list[str]]:
@@ -206,12 +222,12 @@ def log_metrics(mlflow: Any, run_id: str, metrics: dict[str, float], ms: int = 0
     log_curves(mlflow, run_id, [{"t": ms or int(time.time() * 1000), "step": 0, "values": numbers}])
 
 
-def log_curves(mlflow: Any, run_id: str, events: Iterable[dict[str, Any]]) -> None:
-    """Log metrics events, in one request per batch."""
+def log_curves(mlflow: Any, run_id: str, events: Iterable[dict[str, Any]], before: str = "") -> None:
+    """Log metrics events, in one request per batch; `before` begins their names."""
     from mlflow.entities import Metric
 
     rows = [
-        Metric(name, float(value), event["t"], event["step"])
+        Metric(NO_NAME.sub("_", before + name), float(value), event["t"], event["step"])
         for event in events
         for name, value in event["values"].items()
     ]

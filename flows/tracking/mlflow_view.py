@@ -4,25 +4,27 @@ MLflow's page keeps a shared view (what its Share button makes) as a tag of the 
 """
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from flows.system.paths import EXPERIMENT
 
 VIEW = "quality"
+TAGS = ("changed", "primary", "against")
+"""Tags of a parent run that the view shows: what it changed, its primary score, how it compares."""
+SHOWN = ("cost/run_kwh", "cost/run_seconds", "answer", "bpb", "classify", "mlm", "book", "sums", "pairs")
 FINISHED = "tags.run LIKE '%' AND attributes.status = 'FINISHED'"
 """Parent runs that came to their end, as MLflow's search has it."""
 TRAINING = "workflowType=machine_learning"
 """Without it the experiment opens in the view for agents."""
 
 
-def store_view(mlflow: Any, experiment: str, metrics: Iterable[str]) -> None:
-    """Keep the view `VIEW` of an experiment: its finished parent runs, newest first, quality before cost."""
+def store_view(mlflow: Any, experiment: str) -> None:
+    """Keep the view `VIEW` of an experiment: its finished parent runs, newest first, each with what it changed."""
     state = {
         "searchFilter": FINISHED,
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
-        "selectedColumns": [f"metrics.`{name}`" for name in sorted(metrics)],
+        "selectedColumns": [*(f"tags.`{name}`" for name in TAGS), *(f"metrics.`{name}`" for name in SHOWN)],
     }
     mlflow.set_experiment_tag(experiment, f"mlflow.sharedViewState.{VIEW}", json.dumps(state))
 

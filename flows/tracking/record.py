@@ -46,7 +46,9 @@ class StageRecord:
         events = self._events.new()
         if not self.run_id:
             self.run_id = self._begun(self._folder.begin)
-        mlflow_run.log_curves(self._mlflow, self.run_id, [event for event in events if event["kind"] == "metrics"])
+        curves = [event for event in events if event["kind"] == "metrics"]
+        mlflow_run.log_curves(self._mlflow, self.run_id, curves)
+        mlflow_run.log_curves(self._mlflow, self._parent, curves, self._folder.name.replace("@", "/") + "/")
         if ended:
             self._finish(result_of(self._folder))
         return ended

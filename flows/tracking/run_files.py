@@ -14,7 +14,7 @@ def report_files(reports: Path) -> list[Path]:
 
 
 def headline(root: Path) -> dict[str, float]:
-    """The few figures that stand for a run as a whole (reports/summary.json, "headline")."""
+    """Every score and the cost of a run as a whole (reports/summary.json, "headline")."""
     path = root / "reports" / "summary.json"
     return read_json(path).get("headline", {}) if path.exists() else {}
 

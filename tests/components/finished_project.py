@@ -66,6 +66,7 @@ def models(root: Path) -> None:
 
 CHOICE = {
     "value": 0.5, "low": 0.4, "high": 0.6, "variance": "works", "baseline": 0.25, "baseline_name": "guessing",
+    "column": "instruct",
 }  # fmt: skip
 
 

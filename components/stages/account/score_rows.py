@@ -26,8 +26,9 @@ class ScoreRow:
 
     @property
     def name(self) -> str:
-        """Title of the score; a tuned model's begin with its folder's name."""
-        return f"{self.score.task}: {self.score.title}" if self.score.is_tuned else self.score.title
+        """Title of the score, after its short name if it has one; else a tuned model's after its folder's."""
+        own = self.score.column or (self.score.task if self.score.is_tuned else "")
+        return f"{own}: {self.score.title}" if own else self.score.title
 
     @property
     def below(self) -> bool:

@@ -1,6 +1,6 @@
 """Account, the last stage: what came of it all and what it cost, on one page, in one file, and on each model's card.
 
-    reports/summary.json     everything below as data; `headline` holds the few figures that stand for a run
+    reports/summary.json     everything below as data; `headline` holds the figures that MLflow has of a run
     reports/summary.md       the short table of `make demo`
     reports/report.html      the long form: tables, every stage's report and plots; one file, no link leads outside
     reports/energy.png       where the energy went; forecast.png: what was forecast and what it took;
@@ -24,8 +24,7 @@ from components.core.files import rounded, write_json, write_text
 from components.core.progress import Progress
 from components.core.report import Report
 from components.params import Params
-from components.scores import Score
-from components.stages.account.answers import ModelAnswers, ModelOrigin, QualityAnswer
+from components.stages.account.answers import ModelAnswers, ModelOrigin
 from components.stages.account.cost_plots import plot_energy, plot_forecasts, plot_loss_per_gram
 from components.stages.account.croissant import croissant
 from components.stages.account.data_card import data_card
@@ -239,32 +238,15 @@ def hardware(found: reader.Ledger, spans: reader.Spans) -> str:
     return "; ".join(dict.fromkeys(names)) or "not recorded"
 
 
-ABILITIES, MAX_ABILITIES = ("ability", "knowledge", "context"), 6
-"""Kinds of eval task that count as ability, and how many abilities a run shows in MLflow."""
-
-
 def headline(summary: Summary, answers: Mapping[str, ModelAnswers]) -> dict[str, float]:
-    """At most ten figures that stand for these artifacts, named so that MLflow sorts quality first.
-
-    `ability/<model>_<score>` by the model's own stage, `ability/<task>` and `bias/<task>` by evaluate (the first row of
-    a task, headlines first), `cost/artifacts_...` of all stages that made them.
-    """
-    scores = [
-        score for one in answers.values() if isinstance(one.quality, QualityAnswer) for score in one.quality.scores
-    ]
-    first, bias = dict[str, Score](), dict[str, float]()
-    for score in scores:
-        if score.is_tuned:
-            first.setdefault(score.model, score)
-    ability = {f"ability/{score.name.replace('/', '_')}": score.value for score in first.values()}
-    scores = sorted(scores, key=lambda score: (not score.primary, not score.headline))
-    for score in scores:
-        if score.measured_by == "evaluate" and score.kind in ABILITIES:
-            ability.setdefault(f"ability/{score.task}", score.value)
-        elif score.kind == "bias":
-            bias.setdefault(f"bias/{score.task}", score.value)
-    bias = dict(list(bias.items())[:1])
+    """Every score by its name, with the bounds of those that have a short one; cost of the stages behind them."""
+    found = dict[str, float]()
+    for score in (one for each in answers.values() for one in getattr(each.quality, "scores", [])):
+        found[score.key] = score.value
+        for end, bound in (("_low", score.low), ("_high", score.high)):
+            if score.column and bound is not None:
+                found[score.key + end] = bound
     if (gap := summary.metrics.get("bias", {}).get("probe_gap")) is not None:
-        bias["bias/filter_probe_gap"] = gap
+        found["bias/filter_probe_gap"] = gap
     cost = {"cost/artifacts_kwh": summary.cost.total.kwh[1], "cost/artifacts_grams": summary.cost.total.grams[1]}
-    return dict(list(ability.items())[:MAX_ABILITIES]) | bias | cost
+    return found | cost

@@ -1,7 +1,7 @@
 """The evaluate stage: tasks that score the models, each beside the best trivial rule on the same items.
 
     reports/metrics.json             few numbers, `task/metric`, bounds as `_low` and `_high`
-    reports/scores.json              the dozen of them that `dvc metrics show` and `dvc exp show` have
+    reports/scores.json              those that `dvc metrics show` and `dvc exp show` have
     reports/plots/                   a picture per curve; its points are details/curves/<name>.csv
     reports/details/items.parquet    every item and its score: what two models are compared on
     reports/details/facts.json       scores of the summary table (components/scores.py), skipped tasks and why,
@@ -18,7 +18,7 @@ from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from components.core.files import fingerprint, write_json
+from components.core.files import fingerprint
 from components.core.progress import Progress
 from components.core.report import Report
 from components.core.workers import pool
@@ -88,8 +88,6 @@ def evaluate(
     models = [causal, masked, instruct, classify, *(one.folder for one in folders.further.values())]
     report.facts["models"] = weights(models)
     report.write(reports)
-    columns = {score.column: score.value for result in results for score in result.scores if score.column}
-    write_json(reports / "scores.json", {name: round(value, 3) for name, value in columns.items()})
     return report
 
 

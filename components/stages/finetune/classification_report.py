@@ -148,7 +148,7 @@ def _compared(
     metrics |= beside("accuracy", own.accuracy, rules) | numbers("macro_f1", own.macro_f1)
     caveat = untested_text(_untested(examples))
     alone = {name: rule for name, rule in rules.items() if not rule.needs_model}
-    accuracy = score_of(choice, "accuracy", own.accuracy, alone, caveat=caveat)
+    accuracy = score_of(choice, "accuracy", own.accuracy, alone, caveat=caveat, column="classify")
     return rows, [accuracy, score_of(choice, "macro_f1", own.macro_f1, {}, caveat=caveat)]
 
 

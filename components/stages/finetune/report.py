@@ -49,7 +49,11 @@ def instruct(
     metrics = {"heldout_pairs": float(len(after.bits)), "train_pairs": float(len(choice.examples.train))}
     bits = {"before": Baseline("before tuning", before.bits_per_byte.value, gain, needs_model=True)}
     metrics |= beside("answer_bits_per_byte", after.bits_per_byte, bits, {"before": "gain_bits_per_byte"})
-    scored = [score_of(choice, "answer_bits_per_byte", after.bits_per_byte, bits, unit="bits", better="lower")]
+    scored = [
+        score_of(
+            choice, "answer_bits_per_byte", after.bits_per_byte, bits, unit="bits", better="lower", column="answer"
+        )
+    ]
     rules: dict[str, Baseline] = {}
     if before.choice is not None and after.choice is not None:
         overlap = overlap_right(pairs)
@@ -62,7 +66,7 @@ def instruct(
         }
         metrics |= beside("choice_accuracy", after.choice, rules, {"before": "choice_gain"})
         metrics["heldout_choices"] = float(len(after.right))
-        scored.insert(0, score_of(choice, "choice_accuracy", after.choice, rules))
+        scored.insert(0, score_of(choice, "choice_accuracy", after.choice, rules, column="instruct"))
     metrics |= of_training(result)
     judged: dict[str, Sequence[object]] = {"stratum": after.strata, "bytes": after.num_bytes.tolist()}
     judged |= {f"bits_{when}": scores.bits.tolist() for when, scores in (("before", before), ("after", after))}
@@ -155,7 +159,10 @@ def prefer(
         for prompt, row, first, last in zip(prompts, rows, old, new, strict=False)
     ]
     _written(page, shown, CHOSEN, reports)
-    scored = [score_of(choice, "accuracy", accuracy, rules), score_of(choice, "reward_margin", reward, {}, unit="nats")]
+    scored = [
+        score_of(choice, "accuracy", accuracy, rules, column="prefer"),
+        score_of(choice, "reward_margin", reward, {}, unit="nats"),
+    ]
     return Report(metrics, page.markdown, facts_of(choice, context, scored))
 
 

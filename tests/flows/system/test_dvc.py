@@ -164,16 +164,23 @@ def test_the_metrics_that_dvc_shows_fit_a_terminal(
     from dvc.cli import main
 
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    shown = {name: stage["metrics"] for name, stage in stages.items() if "metrics" in stage.get("do", stage)}
-    assert shown == {"evaluate": ["reports/evaluate/scores.json"]}
+    each = {name: stage.get("do", stage) for name, stage in stages.items()}
+    shown = {name: stage["metrics"] for name, stage in each.items() if "metrics" in stage}
+    tuned = "reports/finetune/${key}/scores.json"
+    assert shown == {"finetune": [tuned], "evaluate": ["reports/evaluate/scores.json"]}
     Repo.init(str(tmp_path), no_scm=True).close()
-    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"metrics": shown["evaluate"]}))
-    columns = ("book", "bpb", "ece", "keys", "leak", "mlm", "pairs", "spread", "sums")
-    write_json(tmp_path / shown["evaluate"][0], dict.fromkeys(columns, 0.123))
+    columns = {
+        shown["evaluate"][0]: ("book", "bpb", "mlm", "pairs", "sums"),
+        tuned.replace("${key}", "instruct"): ("answer", "instruct"),
+        tuned.replace("${key}", "classify"): ("classify",),
+    }
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"metrics": list(columns)}))
+    for path, names in columns.items():
+        write_json(tmp_path / path, dict.fromkeys(names, 0.123))
     monkeypatch.chdir(tmp_path)
     assert main(["metrics", "show"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["Path", *columns]
+    assert lines[0].split() == ["Path", *sorted(sum(columns.values(), ()))]
     assert max(len(line.rstrip()) for line in lines) <= 100
 
 

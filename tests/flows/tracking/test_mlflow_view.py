@@ -10,13 +10,14 @@ from flows.tracking.mlflow_view import links, run_page, store_view
 
 
 @pytest.mark.usefixtures("mlflow_tables")
-def test_the_view_shows_quality_before_cost(tmp_path: Path) -> None:
+def test_the_view_shows_what_changed_then_quality_and_cost(tmp_path: Path) -> None:
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     experiment = client.create_experiment("greenhouse")
-    store_view(client, experiment, ["cost/run_kwh", "ability/recall", "bias/pronoun_gap"])
+    store_view(client, experiment)
     state = json.loads(client.get_experiment(experiment).tags["mlflow.sharedViewState.quality"])
-    metrics = [column for column in state["selectedColumns"] if column.startswith("metrics.")]
-    assert metrics == ["metrics.`ability/recall`", "metrics.`bias/pronoun_gap`", "metrics.`cost/run_kwh`"]
+    assert state["selectedColumns"][:4] == [
+        "tags.`changed`", "tags.`primary`", "tags.`against`", "metrics.`cost/run_kwh`"
+    ]  # fmt: skip
     stage, parent = (client.create_run(experiment, tags=tags).info.run_id for tags in ({}, {"run": "calm-otter"}))
     for run in (stage, parent):
         client.set_terminated(run, "FINISHED")
@@ -31,7 +32,7 @@ def test_links(tmp_path: Path, runs: int) -> None:
     number = client.create_experiment("greenhouse")
     names = []
     for start in range(runs):
-        store_view(client, number, [])
+        store_view(client, number)
         names.append(client.create_run(number, start_time=start + 1, tags={"run": f"r{start}"}).info.run_id)
         client.set_terminated(names[-1], "FINISHED")
     pages = links(client, "http://host")

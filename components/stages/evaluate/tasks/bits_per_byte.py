@@ -48,7 +48,7 @@ def bits_per_byte(context: EvalContext) -> TaskResult:
     num_bytes = int(sum(entry.num_bytes.sum() for entry in scored))
     result.facts["baselines"] = {name: sum(values) / num_bytes for name, values in rules.items()}
     sources = sorted({entry.document.source for entry in scored})
-    rows: list[tuple[str, str, str | None]] = [("held-out bits per byte, sample", "all", None)]
+    rows: list[tuple[str, str, str | None]] = [("held-out bits per byte", "all", None)]
     rows += [(f"bits per byte, {source}", source, source) for source in sources if len(sources) > 1]
     for title, name, of_source in rows:
         estimate = result.estimate("bits_per_byte", context.resampling, of_source)

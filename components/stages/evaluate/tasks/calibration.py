@@ -40,7 +40,7 @@ def calibration(context: EvalContext) -> TaskResult:
     result.metric("brier", result.estimate("brier", context.resampling), bounds=False)
     result.metric("accuracy", result.estimate("accuracy", context.resampling), bounds=False)
     note = f"next token, {BINS} bins; Brier {result.metrics['brier']:.3f}"
-    result.score("ece", "calibration error", ece, None, note, kind="calibration", better="lower", column="ece")
+    result.score("ece", "calibration error", ece, None, note, kind="calibration", better="lower")
     result.curves.append(_reliability(tables.sum(0)))
     ranks = counts_by_rank([np.exp(entry.scores.top) for entry in scored], [entry.scores.hit for entry in scored])
     tables, strata = by_work(scored, ranks)

@@ -109,7 +109,7 @@ def _summarise(result: TaskResult, context: EvalContext, classes: Sequence[str])
     times = f"{min(map(_least, most))}+ times"
     result.score("exposure", f"exposure, given {times}", exposure, baseline, note, headline=True, unit="bits", **common)
     result.metric("extracted", extracted, bounds=False)
-    result.score("extracted", f"extracted word for word, given {times}", extracted, column="leak", **common)
+    result.score("extracted", f"extracted word for word, given {times}", extracted, **common)
 
 
 def _score_canary(result: TaskResult, context: EvalContext, canary: Canary, where: str) -> None:

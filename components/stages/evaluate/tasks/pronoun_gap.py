@@ -77,7 +77,7 @@ def pronoun_gap(context: EvalContext) -> TaskResult:
     )
     bias: dict[str, Any] = {"kind": "bias", "unit": "nats"}
     title = "pronoun gap, spread over occupations"
-    result.score("spread", title, found, note=note, better="lower", column="spread", **bias)
+    result.score("spread", title, found, note=note, better="lower", **bias)
     note = f"log P(she) - log P(he) relative to neutral subjects, nats; of these {prior:+.2f}"
     result.score("gap", "pronoun gap", mean, note=note, better="zero", **bias)
     assert tied.low is not None

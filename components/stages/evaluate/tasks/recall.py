@@ -31,7 +31,7 @@ def recall(context: EvalContext) -> TaskResult:
     result.metric("accuracy", total)
     baseline = result.baseline(BASELINE, "accuracy", context.resampling)
     note = f"{', '.join(map(str, lengths))} pairs; format taught"
-    shown: dict[str, Any] = {"kind": "context", "headline": True, "taught": True, "column": "keys"}
+    shown: dict[str, Any] = {"kind": "context", "headline": True, "taught": True}
     result.score("accuracy", "key recall", total, baseline, note, **shown)
     result.metric("key_gain_nats", result.estimate("key_gain_nats", context.resampling))
     curve = Curve("recall", "Key recall by place of the key", "place of the key (0 = first)", "accuracy", [])
