@@ -25,7 +25,7 @@ from components import params as schema
 from components.core.errors import UserError
 from components.params import Params
 from flows.execution.form import PipelineForm, params_hash
-from flows.forms import form_names, form_of, settings_of
+from flows.forms import STUDIES, form_names, form_of, settings_of
 from flows.pipeline import pipeline
 from flows.system import paths
 from flows.system.command import run_command
@@ -41,6 +41,11 @@ def defaults(name: str, params: Params) -> dict[str, Any]:
     return {"params": values.model_dump(mode="json"), "params_hash": params_hash(params)}
 
 
+def deployment_name(name: str) -> str:
+    """Name of a form's deployment: Prefect lists them from A to Z, ten a page, and `pipeline` shall come first."""
+    return name if name == "pipeline" else f"{'study' if name in STUDIES else 'stage'}-{name}"
+
+
 def deployments(params: Params) -> list[RunnerDeployment]:
     """One per stage, the pipeline's last (`follow` looks at it alone).
 
@@ -49,11 +54,20 @@ def deployments(params: Params) -> list[RunnerDeployment]:
     flows = {name: form_of(name) for name in form_names()} | {"pipeline": pipeline}
     return [
         flow.to_deployment(
-            name, parameters=defaults(name, params), concurrency_limit=1, tags=["greenhouse"],
+            deployment_name(name), parameters=defaults(name, params), concurrency_limit=1, tags=["greenhouse"],
             description=flow.description, entrypoint_type=EntrypointType.MODULE_PATH,
         )
         for name, flow in flows.items()
     ]  # fmt: skip
+
+
+def retire() -> None:
+    """Remove deployments of an earlier version, whose names were others."""
+    wanted = {deployment_name(name) for name in [*form_names(), "pipeline"]}
+    with get_client(sync_client=True) as client:
+        for one in client.read_deployments():
+            if "greenhouse" in one.tags and one.name not in wanted:
+                client.delete_deployment(one.id)
 
 
 def follow() -> None:
@@ -80,7 +94,7 @@ def _refill(params: Params) -> bool:
         if deployment.parameters.get("params_hash") == params_hash(params):
             return False
         for name in [*form_names(), "pipeline"]:
-            deployment = client.read_deployment_by_name(f"{name}/{name}")
+            deployment = client.read_deployment_by_name(f"{name}/{deployment_name(name)}")
             update = DeploymentUpdate(parameters=defaults(name, params))
             client.update_deployment(UUID(str(deployment.id)), update)
     return True
@@ -92,6 +106,8 @@ def main() -> None:
     params = schema.load(paths.ROOT / "params.yaml")
     recovery.recover(serving=alone)  # a run that a kill left open would hold its deployment's only slot
     logging.getLogger("prefect").setLevel(logging.WARNING)
+    if alone:
+        retire()
     threading.Thread(target=follow, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print("serve: deployments are ready", flush=True)

@@ -19,9 +19,10 @@ from flows.execution.stages import STAGES
 from flows.system import dvc, environment, paths, processes
 from flows.system.login import KEY, LINK, make_logins, new_key, prefect_auth
 from flows.system.mlflow_server import require_mlflow
-from flows.system.prefect_server import healthy, listener, require_prefect, start
+from flows.system.prefect_server import healthy, listener, require_prefect, set_damaged_aside, start
 from flows.system.run_folder import write_private
 from flows.tracking import record as run_record
+from flows.tracking import recovery
 from flows.tracking.mlflow_run import client
 from flows.tracking.mlflow_view import links
 
@@ -131,6 +132,9 @@ class Servers(list[Child]):
         paths.SERVERS.unlink(missing_ok=True)
         for child in reversed(self):
             processes.stop(child.process)
+            if child.name == "serve":  # what it ran is gone, and the servers that have its record still answer
+                with suppress(Exception):
+                    recovery.recover(serving=True)
 
     def start(self, child: Child) -> Child:
         child.start()
@@ -148,6 +152,7 @@ def start_servers(servers: Servers, chosen: ServerPlan, key: str) -> None:
     """Start the servers side by side and wait until all answer; `key` is of the link that logs a browser in."""
     started, secret = [], {KEY: key}
     if chosen.prefect_port:
+        set_damaged_aside()
         command = ["flows.serving.access_control", "prefect"]
         prefect = Child("prefect", command, secret, chosen.prefect_port)
         started.append((servers.start(prefect), f"{chosen.prefect_url}/health"))
@@ -170,7 +175,8 @@ def start_deployments(servers: Servers, chosen: ServerPlan) -> dict[str, str]:
     # On a team's server others may serve the same deployments.
     child = servers.start(Child("serve", ["flows.deployments", *(["--alone"] if chosen.prefect_port else [])]))
     deadline = time.monotonic() + START_S
-    wanted = {"pipeline", *STAGES.keys() & {name.split("@")[0] for name in dvc.graph()}}
+    stages = STAGES.keys() & {name.split("@")[0] for name in dvc.graph()}
+    wanted = {"pipeline", *(f"stage-{name}" for name in stages)}
     while not wanted <= (ids := deployed(chosen.prefect_url, since)).keys():
         servers.check()
         if time.monotonic() > deadline:

@@ -15,12 +15,31 @@ PERCENT = ("share", "rate")
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a header and rows as CSV, floats to six digits."""
+    """Write a header and rows as CSV, floats to six digits; text that a spreadsheet would run gets a `'` before it."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rounded(row) for row in rows)
+    writer.writerows([_harmless(value) for value in rounded(row)] for row in rows)
     write_text(path, buffer.getvalue())
+
+
+FORMULA = re.compile(r"'*[=+@\t\r-](?!\.?\d*$)")
+"""How text begins that a spreadsheet takes for a formula; a number is none."""
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
+
+
+def as_written(value: str) -> str:
+    """A cell of a table that `write_table` wrote, as it was given."""
+    return value[1:] if value[:1] == "'" and FORMULA.match(value[1:]) else value
+
+
+def escaped(text: str) -> str:
+    """Text for a cell of a Markdown table: one line, shown as it is, no HTML. What is in backticks stays."""
+    line = text.replace("|", "\\|").replace("\n", " ")
+    return line if line.startswith("`") else line.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _blank(value: Any) -> Any:
@@ -106,7 +125,7 @@ def cell(column: str, value: Any) -> str:
     """A value as a person reads it: bytes in MB, shares and rates in per cent, whole numbers with commas."""
     value = _blank(value)
     if isinstance(value, str):
-        return value.replace("|", "\\|").replace("\n", " ")
+        return escaped(value)
     if _in_megabytes(column):
         return number(value / 1e6)
     if column.rsplit("_", 1)[-1] in PERCENT:

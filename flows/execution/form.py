@@ -43,10 +43,10 @@ Setting = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+ *=.*$")]
 class PipelineForm(Section):
     """What people change most. Leave all as it is to bring the workspace up to date."""
 
+    settings: list[Setting] = Field(default=[])
+    """Any key of params.yaml or defaults.yaml as key=value, such as dedup.threshold=0.8 (docs/guide.md)."""
     preset: str = Field(default="", json_schema_extra={"enum": ["", *preset_names()]})
     """A preset of presets/ to take for this run; empty for none. Fields that you change win over it."""
-    sources: list[Source] = Field(default=_SHIPPED.ingest.sources)
-    """Where text comes from; several at once. Names must differ."""
     vocabulary: int = Field(default=_SHIPPED.tokenize.vocab_size, ge=300, le=200_000)
     """Tokens in the vocabulary (tokenize.vocab_size)."""
     size: int = Field(default=_TRAINED.model.size, ge=1, le=128)
@@ -67,8 +67,8 @@ class PipelineForm(Section):
     """Where tensors live (numerics.device)."""
     budget: Budget = _SHIPPED.runtime.budget
     """Limits on what this run may use, and the whole project; 0 for none (runtime.budget)."""
-    settings: list[Setting] = Field(default=[])
-    """Any other key of params.yaml or defaults.yaml as key=value, such as dedup.threshold=0.8 (docs/guide.md)."""
+    sources: list[Source] = Field(default=_SHIPPED.ingest.sources)
+    """Where text comes from; several at once. Names must differ."""
 
     @classmethod
     def filled(cls, params: Params) -> "PipelineForm":

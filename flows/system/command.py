@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from components.core.errors import UserError
@@ -50,7 +51,17 @@ def words_of(error: OSError) -> str:
         return ""
     file = error.filename2 or error.filename  # of a move or a copy: where to
     where = f"{file}: " if file else ""
+    if error.errno == errno.ENOSPC and _lacks_inodes(str(file or ".")):
+        return f"{where}no inode is free for another file, however much space is; delete files and run again"
     return f"{where}{os.strerror(error.errno)}; {OF_MACHINE[error.errno]} and run again"
+
+
+def _lacks_inodes(file: str) -> bool:
+    """Whether a file system has inodes, as most, and none is free."""
+    with suppress(OSError):
+        disk = os.statvfs(file if os.path.exists(file) else os.path.dirname(os.path.abspath(file)))
+        return disk.f_files > 0 and disk.f_favail == 0
+    return False
 
 
 def reader_left() -> bool:

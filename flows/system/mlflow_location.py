@@ -42,8 +42,9 @@ def follow_checkout(state: Path) -> None:
                 connection.execute("COMMIT")
     except sqlite3.OperationalError as error:
         sys.exit(f"{database}: its addresses cannot be read or corrected ({error}); let this user write there")
-    except sqlite3.DatabaseError:  # no database: MLflow says so in its own words
-        return
+    except sqlite3.DatabaseError as error:
+        todo = "put a copy of it there that is whole, or move it away: runs from then on are recorded anew"
+        sys.exit(f"{database}: is damaged ({error}); {todo}")
 
 
 def _moves(connection: sqlite3.Connection, state: Path) -> dict[str, str]:

@@ -8,12 +8,13 @@ login are put into the environment, so that the stages and their flows share it.
 import atexit
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from components.core.errors import UserError
@@ -68,6 +69,26 @@ def healthy(url: str, seconds: float, process: subprocess.Popen | None = None) -
     return False
 
 
+def set_damaged_aside() -> None:
+    """Move Prefect's database away if it is damaged, and say so: the next server makes one, without earlier runs."""
+    database = paths.STATE / "prefect" / "prefect.db"
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError:  # there is none, or another process writes
+        return
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        aside = database.with_name(f"damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        aside.mkdir()
+        for file in database.parent.glob("prefect.db*"):
+            file.rename(aside / file.name)
+        print(
+            f"Prefect's database is damaged ({found}); it is in {aside} now, and Prefect begins a new one", flush=True
+        )
+
+
 def require_prefect(url: str) -> None:
     """Raise `UserError` if the API that `PREFECT_API_URL` names does not answer, or refuses the login."""
     if not healthy(f"{url}/health", 10):
@@ -119,6 +140,7 @@ def prefect_server(
         finally:
             closing.set()
         return
+    set_damaged_aside()
     log = paths.LOGS / "prefect-server.log"
     names = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
     before = {name: os.environ[name] for name in names if name in os.environ}

@@ -11,7 +11,7 @@ from flows.system.paths import EXPERIMENT
 VIEW = "quality"
 TAGS = ("changed", "primary", "against")
 """Tags of a parent run that the view shows: what it changed, its primary score, how it compares."""
-SHOWN = ("cost/run_kwh", "cost/run_seconds", "answer", "bpb", "classify", "mlm", "book", "sums", "pairs")
+SHOWN = ("cost/run_kwh", "cost/run_seconds", "answer", "bpb", "classify", "mlm", "book", "sums")
 FINISHED = "tags.run LIKE '%' AND attributes.status = 'FINISHED'"
 """Parent runs that came to their end, as MLflow's search has it."""
 TRAINING = "workflowType=machine_learning"

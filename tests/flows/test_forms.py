@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.timeout(900)]
 
 CLIENT = """
 import copy, json, os, sys, time
+from flows.deployments import deployment_name
 from flows.system import paths
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelling
@@ -35,7 +36,7 @@ def deployment(name):
     from flows.execution.form import params_hash
     for _ in range(240):
         try:
-            found = client.read_deployment_by_name(f"{name}/{name}")
+            found = client.read_deployment_by_name(f"{name}/{deployment_name(name)}")
             if found.parameters["params_hash"] == params_hash(load(paths.ROOT / "params.yaml")):
                 return found
         except Exception:

@@ -239,6 +239,7 @@ class ModelAnswers(AccountRecord):
         facts: its shape and training. limits: what the figures cannot show.
         own_rows: names of the files it was tuned on that no stage has read.
         withdrawn: since when and why it must not be used, as the checkout's list has it; "" if it may be.
+        example: `prompt` and the `answer` that the model wrote to it, of one that was tuned to chat.
     """
 
     model: str
@@ -257,6 +258,7 @@ class ModelAnswers(AccountRecord):
     load: LoadAnswer
     limits: list[str]
     own_rows: list[str] = Field(default_factory=list)
+    example: dict[str, str] = Field(default_factory=dict)
     withdrawn: str = ""
 
 

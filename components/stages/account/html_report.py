@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.core.files import read_json
-from components.reporting.tables import Page, ranged
+from components.reporting.tables import Page, interval, ranged
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.five_sentences import QUESTIONS, five_sentences
 from components.stages.account.model_card import environment
-from components.stages.account.score_rows import score_rows
+from components.stages.account.score_rows import ScoreRow, score_rows
 from components.stages.account.summary import stage_reports
+from components.stages.account.terminal_table import MOST_SCORES
 from components.stages.account.types import Cost, Summary, Triple
 
 MAX_PICTURE_BYTES = 600_000
@@ -48,12 +49,27 @@ def render_html(
         answers=[(QUESTIONS[key], text) for key, text in said.items()],
         samples=_samples(reports / "finetune" / "instruct" / "details" / "examples.json"),
         scores=scores and scores._replace(narrow=narrow.data if narrow else ""),
+        first=_first(score_rows(answers, MOST_SCORES)),
         documents=_documents(summary),
         costs=_costs(summary),
         pictures=_pictures([reports / f"{name}.png" for name in ("energy", "loss_per_gram", "forecast")]),
         facts=_cost_facts(summary),
         sections=[_section(stage, folder) for stage, folder in (stage_reports(reports) | _studies(reports)).items()],
     )  # fmt: skip
+
+
+def _first(rows: Sequence[ScoreRow]) -> str:
+    """The scores that matter first, as in the table at the end of a run."""
+    body = []
+    for row in rows:
+        score = row.score
+        base = "" if score.baseline is None else f"{score.baseline:.3f} {score.baseline_name}"
+        other = row.counterpart if row.counterpart_value is None else f"{row.counterpart} {row.counterpart_value:.3f}"
+        value = interval(score.value, score.low, score.high)
+        low = " (low is good)" if score.better == "lower" else ""
+        beats = "" if score.baseline is None else "not shown" if row.below else "yes"
+        body.append([row.name + low, value, base, beats, other])
+    return _table("score value baseline better counterpart_or_gain", body, "") if body else ""
 
 
 def _samples(path: Path) -> list[dict[str, str]]:

@@ -118,6 +118,7 @@ def model_answers(
         tunings: settings of that state.
     """
     line, stages = lineage(model, tunings), stages_behind(model, tunings)
+    own_rows = [path.name for path, made_by in _read(line, tunings).items() if not made_by]
     unstated = NotKnown(not_known="account.licence is empty: the model's owner has not stated one", is_none=True)
     return ModelAnswers(
         model=model,
@@ -135,8 +136,16 @@ def model_answers(
         rebuild=origin.rebuild,
         load=origin.load,
         limits=[*MODEL_LIMITS, *_made_elsewhere(line, stages), *_passed_over(records.models[model]), *LIMITS],
-        own_rows=[path.name for path, made_by in _read(line, tunings).items() if not made_by],
+        own_rows=own_rows,
+        example={} if own_rows else _example(file(f"reports/{model}/details/examples.json")),
     )
+
+
+def _example(path: Path | None) -> dict[str, str]:
+    """The shortest of the held-out prompts that a chat model was asked, and its answer; empty for another model."""
+    rows = [row for row in read_json(path) if row["after"].strip()] if path else []
+    first = min(rows, key=lambda row: len(row["prompt"]), default=None)
+    return {"prompt": first["prompt"], "answer": first["after"]} if first else {}
 
 
 def _made_elsewhere(line: list[str], stages: list[str]) -> list[str]:

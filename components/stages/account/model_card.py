@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.files import rounded, write_json, write_text
-from components.reporting.tables import ranged
+from components.reporting.tables import escaped, ranged
 from components.stages.account.answer_text import known, own_rows_text, sentences, withdrawn_text
 from components.stages.account.answers import ModelAnswers, NotKnown
 
@@ -113,7 +113,7 @@ def card(answers: ModelAnswers) -> str:
 
 def cell(text: Any) -> str:
     """Text in a cell of a Markdown table."""
-    return str(text).replace("|", "\\|").replace("\n", " ")
+    return escaped(str(text))
 
 
 def attribution(answers: ModelAnswers) -> str:

@@ -14,6 +14,7 @@ from components.core.files import read_json
 from components.core.report import flat
 from components.model.shape import Shape
 from components.params import FURTHER
+from components.reporting.tables import as_written
 from components.scores import as_scores
 from components.stages.account.types import DocumentCounts, ModelFacts, SkippedTask, StageRecords
 
@@ -79,7 +80,7 @@ def read_rows(path: Path | None) -> list[dict[str, str]]:
         return []
     csv.field_size_limit(2**31 - 1)  # a prompt may be longer than the 128 kB that are read by default
     with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        return [{name: as_written(text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 
 # -- documents and tokens ----------------------------------------------------------------------------------------------

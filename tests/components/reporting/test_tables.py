@@ -1,13 +1,25 @@
 """Tables of reports: columns, rounding, and missing values."""
 
+import csv
 from pathlib import Path
 
-from components.reporting.tables import Page, markdown_table, write_table
+from components.reporting.tables import Page, as_written, escaped, markdown_table, write_table
 
 
 def test_a_table_is_its_header_and_rows_with_rounded_floats(tmp_path: Path) -> None:
     write_table(tmp_path / "details" / "rules.csv", ("rule", "share"), [("a,b", 1 / 3), ("née", 2)])
     assert (tmp_path / "details" / "rules.csv").read_text("utf-8") == 'rule,share\n"a,b",0.333333\nnée,2\n'
+
+
+def test_no_name_is_a_formula_of_a_spreadsheet_or_markup_of_a_page(tmp_path: Path) -> None:
+    names = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\tx", "-16", "+.5", "-", "'=1", "plain", "--help"]
+    write_table(tmp_path / "t.csv", ("name",), [(name,) for name in names])
+    with open(tmp_path / "t.csv", newline="") as file:
+        written = [row[0] for row in csv.reader(file)][1:]
+    assert [name[0] for name in written] == ["'", "'", "'", "'", "'", "-", "+", "-", "'", "p", "'"]
+    assert [as_written(name) for name in written] == names
+    assert escaped("<img src=x>|a&b\n") == "&lt;img src=x>\\|a&amp;b "
+    assert escaped("`a<b`") == "`a<b`"
 
 
 def test_a_page_writes_its_table_and_shows_it_in_the_units_of_its_columns(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Every command ends an error of user or machine with one sentence, and a mistake of ours with its traceback."""
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,6 +39,12 @@ def test_a_short_write_of_numpy_is_a_full_disk() -> None:
     with open("/dev/full", "wb", buffering=0) as full, pytest.raises(OSError, match="requested") as real:
         np.zeros(1_000_000, np.uint8).tofile(full)
     assert words_of(real.value) == "No space left on device; free space on the disk and run again"
+
+
+def test_a_disk_without_a_free_inode_is_named_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_files=9, f_favail=0))
+    said = words_of(OSError(errno.ENOSPC, "", str(tmp_path / "new/file")))
+    assert said.endswith("file: no inode is free for another file, however much space is; delete files and run again")
 
 
 def test_of_a_move_the_place_it_goes_to_is_named() -> None:

@@ -170,7 +170,7 @@ def test_the_metrics_that_dvc_shows_fit_a_terminal(
     assert shown == {"finetune": [tuned], "evaluate": ["reports/evaluate/scores.json"]}
     Repo.init(str(tmp_path), no_scm=True).close()
     columns = {
-        shown["evaluate"][0]: ("book", "bpb", "mlm", "pairs", "sums"),
+        shown["evaluate"][0]: ("book", "bpb", "mlm", "sums"),
         tuned.replace("${key}", "instruct"): ("answer", "instruct"),
         tuned.replace("${key}", "classify"): ("classify",),
     }

@@ -93,13 +93,14 @@ def test_places_that_a_person_chose_stay(state: Path) -> None:
     assert after["runs.artifact_uri"] == before["runs.artifact_uri"]
 
 
-def test_what_is_no_database_is_left_to_mlflow(tmp_path: Path) -> None:
+def test_a_damaged_database_is_refused_with_what_to_do(tmp_path: Path) -> None:
     follow_checkout(tmp_path)
     assert not list(tmp_path.iterdir())
     (tmp_path / "mlflow.db").touch()
     follow_checkout(tmp_path)
     (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 100)
-    follow_checkout(tmp_path)
+    with pytest.raises(SystemExit, match=r"mlflow\.db: is damaged \(file is not a database\); put a copy of it there"):
+        follow_checkout(tmp_path)
 
 
 def test_a_database_that_cannot_be_corrected_is_not_worked_with(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,12 @@
 
 import base64
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
 from components.core.errors import UserError
+from flows.system import paths
 from flows.system import prefect_server as subject
 
 
@@ -38,6 +40,30 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
     yield server
     server.shutdown()
     server.server_close()
+
+
+@pytest.mark.parametrize("damage", [slice(0, 100), slice(4096, 9000)])
+def test_a_damaged_database_is_moved_aside_and_said(
+    damage: slice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(paths, "STATE", tmp_path)
+    subject.set_damaged_aside()  # there is none yet
+    database = tmp_path / "prefect" / "prefect.db"
+    database.parent.mkdir()
+    with closing(sqlite3.connect(database)) as made:
+        made.execute("CREATE TABLE runs AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM n LIMIT 9999) "
+                     "SELECT hex(randomblob(40)) FROM n")  # fmt: skip
+        made.commit()
+    subject.set_damaged_aside()
+    assert capsys.readouterr().out == ""
+    data = bytearray(database.read_bytes())
+    data[damage] = b"!" * len(data[damage])
+    database.write_bytes(data)
+    subject.set_damaged_aside()
+    (moved,) = tmp_path.glob("prefect/damaged-*/prefect.db")
+    assert moved.read_bytes() == data
+    assert not database.exists()
+    assert f"Prefect's database is damaged ({'file' if not damage.start else '***'}" in capsys.readouterr().out
 
 
 def test_one_that_goes_while_a_command_runs_is_told(server: HTTPServer) -> None:

@@ -53,7 +53,7 @@ def _score(
     phenomena = sorted({pair.phenomenon for pair in scored})
     note = f"{len(phenomena)} phenomena"
     baseline = result.baseline(rule, metric, context.resampling)
-    result.score(metric, title, total, baseline, note, headline=True, column="pairs" if metric == "accuracy" else "")
+    result.score(metric, title, total, baseline, note, headline=True)
     return {name: result.estimate(metric, context.resampling, name).as_dict() for name in phenomena}
 
 

@@ -47,7 +47,7 @@ def test_every_task_has_a_result_or_a_reason(evaluated: tuple[Report, Path]) -> 
     assert flat(read_json(reports / "metrics.json")).keys() == report.metrics.keys()
     assert len(report.metrics) <= 95
     assert list(read_json(reports / "scores.json")) == [
-        "book", "bpb", "mlm", "pairs", "sums"
+        "book", "bpb", "mlm", "sums"
     ]  # fmt: skip
     assert {name.split("/")[1] for name in report.facts["models"]} >= {"causal", "masked"}
 
