@@ -1,0 +1,1 @@
+"""What bases, rows and readers promise, a module for each part: bases.json."""

@@ -1,5 +1,6 @@
-"""The ids that a causal model gets of one raw prompt, on every surface that takes one."""
+"""The ids that a causal model gets of one raw prompt, on every surface that takes one: after `make demo`."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +11,43 @@ import torch
 
 from benchmarks.llama_cpp import ids as llama_cpp_ids
 from benchmarks.llama_cpp import server
+from benchmarks.open import texts
+from benchmarks.results import ROOT, goal
 from components.gguf import write_gguf
 from components.model import export, generate
 
+PROMPTS, CHARACTERS = 12, 200
+"""Beginnings of held-out documents that are asked, and how long they are."""
 SURFACES = ("generate", "chat", "transformers", "mlflow", "llama.cpp", "lm-eval")
+
+
+def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:
+    """How many surfaces give a prompt the ids that our own generation gives it; a row per prompt and surface."""
+    rows = []
+    name = registered(ROOT / "models/pretrain/causal", place)
+    for prompt in texts(ROOT / "data/ingest/heldout", PROMPTS):
+        found = ids_of(ROOT / "models/pretrain/causal", name, prompt[:CHARACTERS], place)
+        rows += [
+            {"surface": surface, "ids": len(ids), "equal": ids == found["generate"]} for surface, ids in found.items()
+        ]
+    equal = [surface for surface in SURFACES if all(row["equal"] for row in rows if row["surface"] == surface)]
+    result = {"surfaces_equal": {"surfaces": equal, "prompts": len(rows) // len(SURFACES)}}
+    return result, [goal("surfaces_equal", len(equal), len(SURFACES), "higher", "one raw prompt, the same ids")], rows
+
+
+def registered(folder: Path, place: Path) -> str:
+    """The URI of a copy of a causal model in an MLflow of its own, made as a run does."""
+    import mlflow
+
+    from flows.tracking.model_registry import ModelRecord, log_model
+
+    address = f"sqlite:///{place}/mlflow.db"
+    os.environ["MLFLOW_TRACKING_URI"] = address
+    mlflow.set_tracking_uri(address)
+    client = mlflow.MlflowClient()
+    run = client.create_run(client.create_experiment("surfaces", (place / "mlartifacts").as_uri()))
+    log_model(client, run.info.run_id, folder, ModelRecord("pretrain", "causal", "causal", "", "", ""))
+    return "models:/causal@champion"
 
 
 def ids_of(folder: Path, mlflow_model: str, prompt: str, work: Path) -> dict[str, list[int]]:

@@ -60,7 +60,7 @@ def account(
         judgements: registered name -> the gate's last verdict and the noise of seeds, as lines.
 
     Returns:
-        The headline as metrics, the table as text, the summary as facts.
+        The headline's costs as metrics, the table as text, the summary as facts.
     """
     progress = progress or Progress()
     reports = root / "reports"
@@ -88,7 +88,8 @@ def account(
         write_cards(answers, reports / "cards")
         write_data_card(root, summary, summary.model_name, reports / "data.md")
         write_text(reports / "report.html", render_html(summary, answers, reports, judgements or {}))
-    return Report(summary.headline, f"```\n{render_table(summary, answers)}```\n", summary.as_json())
+    costs = {name: value for name, value in summary.headline.items() if name.startswith("cost/")}
+    return Report(costs, f"```\n{render_table(summary, answers)}```\n", summary.as_json())
 
 
 def write_data_card(root: Path, records: StageRecords, model_name: str, path: Path) -> None:

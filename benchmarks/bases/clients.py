@@ -1,0 +1,163 @@
+"""What clients of others do with our models, in an environment of their own: after `make demo`.
+
+Each client is a program that knows transformers, peft, trl, llama.cpp, MLflow or DVC and nothing of this project. It is
+run by $CLIENTS_PYTHON (default: the Python that runs this), with a folder to write in, and has to end without an error.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.bases.surfaces import registered
+from benchmarks.results import ROOT, goal
+from components.gguf import write_gguf
+
+PYTHON = os.environ.get("CLIENTS_PYTHON", sys.executable)
+MODEL, CAUSAL = ROOT / "models/finetune/instruct", ROOT / "models/pretrain/causal"
+CHAT = [{"role": "user", "content": "Return the public file."}, {"role": "assistant", "content": "The file."}]
+TRAINED = "assert all(math.isfinite(row['loss']) for row in trainer.state.log_history if 'loss' in row)"
+PROGRAMS = {
+    "transformers": f"""
+from transformers import pipeline
+said = pipeline("text-generation", {str(MODEL)!r})({CHAT[:1]}, max_new_tokens=16, do_sample=False)
+assert said[0]["generated_text"][-1]["role"] == "assistant"
+whole = pipeline("text-generation", {str(CAUSAL)!r})("Enter ROMEO and", return_tensors=True)[0]["generated_token_ids"]
+assert len(whole) <= 256, len(whole)
+""",
+    "peft": f"""
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM
+base = AutoModelForCausalLM.from_pretrained({str(MODEL)!r})
+tuned = get_peft_model(base, LoraConfig(target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM", r=4))
+with torch.no_grad():
+    [p.normal_(0, 0.02) for name, p in tuned.named_parameters() if "lora_B" in name]
+ids = torch.randint(6, 300, (1, 20))
+before = tuned(ids).logits
+tuned.save_pretrained("adapter")
+again = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({str(MODEL)!r}), "adapter")
+assert (again(ids).logits - before).abs().max() < 1e-5
+assert (again.merge_and_unload()(ids).logits - before).abs().max() < 1e-3
+""",
+    "trl SFT": f"""
+import math
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+rows = Dataset.from_list([{{"messages": {CHAT}}}] * 8)
+options = SFTConfig("sft", max_steps=2, per_device_train_batch_size=2, assistant_only_loss=True, report_to="none",
+                    use_cpu=True, logging_steps=1, bf16=False, save_strategy="no")
+trainer = SFTTrainer({str(MODEL)!r}, args=options, train_dataset=rows)
+trainer.train()
+{TRAINED}
+""",
+    "trl DPO": f"""
+import math
+from datasets import Dataset
+from trl import DPOConfig, DPOTrainer
+pair = {{"prompt": {CHAT[:1]}, "chosen": {CHAT[1:]}, "rejected": [{{"role": "assistant", "content": "No."}}]}}
+options = DPOConfig("dpo", max_steps=2, per_device_train_batch_size=2, report_to="none", use_cpu=True, logging_steps=1,
+                    bf16=False, save_strategy="no")
+trainer = DPOTrainer({str(MODEL)!r}, args=options, train_dataset=Dataset.from_list([pair] * 8))
+trainer.train()
+{TRAINED}
+""",
+    "llama.cpp chat": f"""
+import httpx, xllamacpp
+from transformers import pipeline
+params = xllamacpp.CommonParams()
+params.model.path, params.n_ctx, params.n_parallel, params.warmup = "model.gguf", 256, 1, False
+server = xllamacpp.Server(params)
+body = {{"messages": {CHAT[:1]}, "max_tokens": 16, "temperature": 0}}
+said = httpx.post(f"{{server.listening_address}}/v1/chat/completions", json=body, timeout=600).raise_for_status().json()
+here = pipeline("text-generation", {str(MODEL)!r})({CHAT[:1]}, max_new_tokens=16, do_sample=False)
+assert said["choices"][0]["message"]["content"].strip() == here[0]["generated_text"][-1]["content"].strip()
+""",
+    "mlflow predict": """
+import mlflow
+mlflow.set_tracking_uri("sqlite:///mlflow.db")
+model = mlflow.pyfunc.load_model("models:/causal@champion")
+short, long = (model.predict("Enter ROMEO and", params={"max_new_tokens": n, "do_sample": False}) for n in (1, 30))
+assert len(str(long)) > len(str(short)) + 20, (short, long)
+""",
+    "mlflow serve": """
+import httpx, os, subprocess, sys, time
+where = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/causal@champion", "--env-manager", "local"]
+server = subprocess.Popen([*command, "--port", "8377"], env=os.environ | where)
+try:
+    for _ in range(240):
+        time.sleep(0.5)
+        try:
+            httpx.get("http://127.0.0.1:8377/ping").raise_for_status()
+            break
+        except httpx.HTTPError:
+            continue
+    body = {"inputs": ["Enter ROMEO and"], "params": {"max_new_tokens": 5, "do_sample": False}}
+    answer = httpx.post("http://127.0.0.1:8377/invocations", json=body, timeout=300)
+    assert answer.status_code == 200 and answer.json()["predictions"], answer.text
+finally:
+    server.terminate()
+    server.wait()
+""",
+}
+"""Client -> its program."""
+DVC = {
+    "dvc exp run --temp": ["exp", "run", "--temp", "-n", "client-temp", "-S", "finetune.instruct.steps=3"],
+    "dvc queue": ["exp", "run", "--queue", "-n", "client-queue", "-S", "finetune.instruct.steps=4"],
+    "dvc queue start": ["queue", "start"],
+    "dvc exp diff": ["exp", "diff", "--json", "client-temp"],
+}
+"""Client -> arguments of DVC, in a clone of this checkout; in this order."""
+
+
+def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:
+    """How many clients did what they do by their own books; a row for each."""
+    registered(CAUSAL, place)
+    write_gguf(MODEL, place / "model.gguf", {})
+    rows = [row(name, [PYTHON, "-c", program], place) for name, program in PROGRAMS.items()]
+    rows += experiments(place)
+    ok = [each["client"] for each in rows if each["ok"]]
+    found = {"clients_ok": {"clients": ok, "failed": [each["client"] for each in rows if not each["ok"]]}}
+    return found, [goal("clients_ok", len(ok), len(rows), "higher", "clients of others, by their own books")], rows
+
+
+def row(client: str, command: list[str], place: Path) -> dict:
+    """Run a client; whether it ended well, and its last line if it did not."""
+    began = time.perf_counter()
+    quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": ""}
+    done = subprocess.run(command, cwd=place, env=os.environ | quiet, capture_output=True, text=True)
+    said = (done.stderr.strip() or done.stdout.strip() or "-").splitlines()[-1][:200]
+    took = round(time.perf_counter() - began, 1)
+    return {"client": client, "ok": done.returncode == 0, "seconds": took, "said": "" if done.returncode == 0 else said}
+
+
+def experiments(place: Path) -> list[dict]:
+    """DVC's own experiments in a clone with the outputs of this checkout: recorded, and their scores differ."""
+    clone = place / "clone"
+    subprocess.run(["cp", "-a", str(ROOT), str(clone)], check=True)
+    program = [sys.executable, "-m", "dvc"]
+    ledger = clone / ".greenhouse/ledger"
+    before = _spans(ledger)
+    rows = [row(name, [*program, *arguments], clone) for name, arguments in DVC.items()]
+    deadline = time.monotonic() + 900
+    while status := subprocess.run([*program, "queue", "status"], cwd=clone, capture_output=True, text=True).stdout:
+        if time.monotonic() > deadline or not ("Running" in status or "Queued" in status):
+            break
+        time.sleep(2)
+    rows[2]["ok"] &= "Success" in status
+    said = subprocess.run([*program, "exp", "diff", "--json", "client-temp"], cwd=clone, capture_output=True, text=True)
+    scores = json.loads(said.stdout or "{}").get("metrics", {})
+    rows[3]["ok"] &= any("finetune/instruct" in path and change for path, change in scores.items())
+    kept = sum(
+        "client" in path.read_text() or "finetune@instruct" in path.read_text() for path in ledger.glob("*.jsonl")
+    )
+    rows[0]["ok"] &= kept > 0
+    return rows
+
+
+def _spans(ledger: Path) -> int:
+    """How often the ledger names the stage that the experiments run."""
+    return sum(path.read_text().count("finetune@instruct") for path in ledger.glob("*.jsonl"))
