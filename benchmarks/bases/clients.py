@@ -151,10 +151,7 @@ def experiments(place: Path) -> list[dict]:
     said = subprocess.run([*program, "exp", "diff", "--json", "client-temp"], cwd=clone, capture_output=True, text=True)
     scores = json.loads(said.stdout or "{}").get("metrics", {})
     rows[3]["ok"] &= any("finetune/instruct" in path and change for path, change in scores.items())
-    kept = sum(
-        "client" in path.read_text() or "finetune@instruct" in path.read_text() for path in ledger.glob("*.jsonl")
-    )
-    rows[0]["ok"] &= kept > 0
+    rows[0]["ok"] &= _spans(ledger) > before
     return rows
 
 
