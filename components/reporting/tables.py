@@ -33,7 +33,7 @@ def _harmless(value: Any) -> Any:
 
 def as_written(value: str) -> str:
     """A cell of a table that `write_table` wrote, as it was given."""
-    return value[1:] if value[:1] == "'" and FORMULA.match(value[1:]) else value
+    return value[1:] if value and value[0] == "'" and FORMULA.match(value[1:]) else value
 
 
 def escaped(text: str) -> str:
