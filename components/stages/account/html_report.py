@@ -69,7 +69,7 @@ def _first(rows: Sequence[ScoreRow]) -> str:
         low = " (low is good)" if score.better == "lower" else ""
         beats = "" if score.baseline is None else "not shown" if row.below else "yes"
         body.append([row.name + low, value, base, beats, other])
-    return _table("score value baseline better counterpart_or_gain", body, "") if body else ""
+    return _table("score value baseline better counterpart", body, "") if body else ""
 
 
 def _samples(path: Path) -> list[dict[str, str]]:
