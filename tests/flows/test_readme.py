@@ -1,5 +1,6 @@
 """Every command line of README, as written, in a clean process; long ones are run by the tests that are named here."""
 
+import json
 import os
 import re
 import shlex
@@ -106,21 +107,72 @@ def test_every_line_runs_as_written(as_installed: PipelineClone, tmp_path: Path)
     assert name in clone.run("dvc", "exp", "list")
 
 
+LOAD = """
+import hashlib, json, re
+from pathlib import Path
+import mlflow
+from safetensors import safe_open
+
+def digest(tensors):
+    parts = [name.encode() + tensors[name].numpy().tobytes() for name in sorted(tensors)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+def of_folder(folder):
+    with safe_open(Path(folder, "model.safetensors"), "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}
+
+def loaded(lines, folder):
+    scope, expected = {}, of_folder(folder)
+    exec(lines, scope)
+    network = getattr(scope["model"], "model", scope["model"])
+    found = {name: tensor for name, tensor in network.state_dict().items() if name in expected}
+    assert digest(found) == digest(expected), lines
+
+for lines, folder in json.load(open("lines.json")):
+    loaded(lines, folder)
+count = 0
+mlflow.set_tracking_uri("sqlite:///.greenhouse/mlflow.db")
+for version in mlflow.MlflowClient().search_model_versions():
+    files = Path(mlflow.artifacts.download_artifacts(version.source))
+    card = re.search("```python\\n(.*?)```", (files / "README.md").read_text(), re.DOTALL)[1]
+    for lines in (version.description.partition("**load** ")[2], card):
+        assert f"models:/{version.name}/{version.version}" in lines
+        loaded(lines, files / "model")
+        count += 1
+print(count)
+"""
+
+
 @pytest.mark.pipeline
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_models_load_in_a_clean_process(finished_clone: PipelineClone, tmp_path: Path) -> None:
-    _, _, after = README.partition("The models load by alias")
-    lines = textwrap.dedent(next(part for part in after.split("\n\n") if part.startswith("    ")))
-    assert 'load_model("models:/' in lines
-    assert "from_pretrained(" in lines
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", lines], cwd=finished_clone.root, env=environment, capture_output=True, text=True
-    )
+def test_every_line_that_loads_a_model_loads_its_weights(finished_clone: PipelineClone, tmp_path: Path) -> None:
+    """Of README, cards and MLflow, in a clean process: what it loads has the bytes of the model that it is about."""
+    root, (_, _, after) = finished_clone.root, README.partition("The models load by alias")
+    block = textwrap.dedent(next(part for part in after.split("\n\n") if part.startswith("    "))).splitlines()
+    calls = [number for number, line in enumerate(block) if re.search(r"load_model\(|from_pretrained\(", line)]
+    assert len(calls) == 2
+    lines = [
+        ["\n".join([*block[: calls[0]], f"model = {block[number]}"]), "models/pretrain/causal"] for number in calls
+    ]
+    (row,) = [line for line in README.splitlines() if line.startswith("| Can anyone load it?")]
+    lines.append(["\n".join(re.findall("`([^`]+)`", row)[:2]), "models/finetune/instruct"])
+    for card in sorted((root / "reports/cards").iterdir()):
+        found = re.search("```python\n(.*?)```", (card / "README.md").read_text(), re.DOTALL)
+        assert found
+        lines.append([found[1], f"models/{card.name.replace('-', '/')}"])
+    (root / "lines.json").write_text(json.dumps(lines))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", LOAD], cwd=root, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+            capture_output=True, text=True,
+        )  # fmt: skip
+    finally:
+        (root / "lines.json").unlink()
     assert done.returncode == 0, done.stderr[-4000:]
-    assert not (finished_clone.root / "mlflow.db").exists()
-    assert not (finished_clone.root / "mlruns").exists()
+    assert int(done.stdout.split()[-1]) >= 8, "two lines of each of four models"
+    assert not (root / "mlflow.db").exists()
+    assert not (root / "mlruns").exists()
 
 
 def test_numbers_outside_the_filled_tables_are_true() -> None:
