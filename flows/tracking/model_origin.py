@@ -174,29 +174,15 @@ def gathered(one: Snapshot, stage: str) -> Gathered:
 def origin(one: Snapshot, model: str, where: str = "") -> ModelOrigin:
     """What git, DVC and earlier commands recorded of a model."""
     name = one.name if "@" in one.name else model.replace("/", "@")
-<<<<<<< HEAD
-    at = "" if one.kind in ("workspace", "adopted") or "@" in one.name else one.name
-=======
->>>>>>> 6e00acf2 (Bytes change: pretrain@causal, finetune (and configs of pretrain@masked): tokenizer.json of a causal model begins every text, as training did)
     experiment = own_experiment() if one.kind == "workspace" else one.name if one.kind == "experiment" else ""
-    at = experiment or ("" if one.kind == "workspace" or "@" in one.name else one.name)
+    at = experiment or ("" if one.kind in ("workspace", "adopted") or "@" in one.name else one.name)
     copy = f"greenhouse export {name}{f' --at {at}' if at else ''} --to hub --out model"
-<<<<<<< HEAD
-    elsewhere = one.kind not in ("workspace", "adopted") and not where
-    return ModelOrigin(
-        state=one.name,
-        kind=one.kind,
-        rebuild=_rebuild(one, model, verify_command(name, experiment or at), experiment),
-        load=load_of(one, model, where or ("model" if elsewhere else f"models/{model}"), copy if elsewhere else ""),
-=======
-    elsewhere = bool(experiment) or one.kind != "workspace"
-    here = where or ("model" if elsewhere else f"models/{model}")
+    elsewhere = not where and (bool(experiment) or one.kind not in ("workspace", "adopted"))
     return ModelOrigin(
         state=one.name,
         kind=one.kind,
         rebuild=_rebuild(one, model, verify_command(name, at), experiment),
-        load=load_answer(model, here, copy if elsewhere and not where else "", environment.mlflow_address()),
->>>>>>> 6e00acf2 (Bytes change: pretrain@causal, finetune (and configs of pretrain@masked): tokenizer.json of a causal model begins every text, as training did)
+        load=load_of(one, model, where or ("model" if elsewhere else f"models/{model}"), copy if elsewhere else ""),
         champion=_champion(one, model),
         scored_earlier=[name for name in lineage(model, tunings_of(one))[-2:] if _scored_earlier(one, name)],
     )
@@ -206,7 +192,7 @@ def load_of(one: Snapshot, model: str, where: str, first: str = "") -> LoadAnswe
     """How Python loads the model of a state from the folder `where`."""
     if known := one.adopted:
         return LoadAnswer(tool=known["tool"], call=known["call"].replace("{}", where), first=first)
-    return load_answer(model, where, first)
+    return load_answer(model, where, first, environment.mlflow_address())
 
 
 def _scored_earlier(one: Snapshot, model: str) -> bool:
