@@ -107,7 +107,7 @@ def nanochat(checkout: Path) -> Trainer:
 def trainers(nanochat_checkout: Path | None) -> list[Trainer]:
     """All of them; nanochat if there is a checkout."""
     known = [
-        of_script("plain loop", "plain.py", "last.pt", "last.pt"),
+        of_script("plain loop", "plain.py", "model.safetensors", "model.safetensors"),
         of_script("TRL SFTTrainer", "sft.py", "checkpoint-*/trainer_state.json", "model.safetensors"),
         of_script("LitGPT pretrain", "lit.py", "step-*/hyperparameters.yaml", "**/lit_model.pth"),
     ]

@@ -95,8 +95,9 @@ def without_secrets(command: Sequence[str]) -> list[str]:
 
 
 def named_files(command: Sequence[str], root: Path, left_out: Sequence[Path]) -> Files:
-    """Hashes of the files below the root that the words of a command name: scripts and configurations."""
-    words = [part for word in command[1:] for part in (word, word.partition("=")[2]) if part]
+    """Hashes of the files below the root that the words of a command name: scripts, modules, configurations."""
+    modules = [name.replace(".", "/") + ".py" for flag, name in zip(command, command[1:]) if flag == "-m"]
+    words = [part for word in command[1:] for part in (word, word.partition("=")[2]) if part] + modules
     paths = {Path(os.path.abspath(word)) for word in words if len(word) < 1000 and "\0" not in word}
     inside = [path for path in sorted(paths) if path.is_file() and root in path.parents]
     return hashed([path for path in inside if not {path, *path.parents} & set(left_out)], root)

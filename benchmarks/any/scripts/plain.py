@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
@@ -15,6 +17,7 @@ from greenhouse_record.order import Sampler
 
 CONFIG = json.loads(Path(sys.argv[1]).read_text())
 OUT = Path("model")
+SAVED = OUT / "model.safetensors"
 
 
 def rows() -> list[torch.Tensor]:
@@ -39,12 +42,11 @@ class Model(nn.Module):
 def main() -> None:
     torch.manual_seed(CONFIG["seed"])
     model, step = Model(CONFIG["width"]), 0
-    optimizer = torch.optim.AdamW(model.parameters(), CONFIG["rate"])
-    if (OUT / "last.pt").exists():
-        saved = torch.load(OUT / "last.pt", weights_only=True)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        step = saved["step"]
+    optimizer = torch.optim.SGD(model.parameters(), CONFIG["rate"])  # which has no state of its own
+    if SAVED.exists():
+        model.load_state_dict(load_file(SAVED))
+        with safe_open(SAVED, "pt") as file:
+            step = int(file.metadata()["step"])
     windows, batch = rows(), CONFIG["batch"]
     sampler = Sampler(len(windows), CONFIG["seed"], first=step * batch, epochs=1000)
     with recorded(data="data", out=OUT) as run:
@@ -58,9 +60,8 @@ def main() -> None:
             run.log(step, loss=loss.item())
             if step % 10 == 0:
                 OUT.mkdir(exist_ok=True)
-                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-                torch.save(state, OUT / "new.pt")
-                os.replace(OUT / "new.pt", OUT / "last.pt")
+                save_file(model.state_dict(), OUT / "new", {"step": str(step)})
+                os.replace(OUT / "new", SAVED)
             if step == CONFIG["steps"]:
                 break
 

@@ -1,0 +1,87 @@
+"""What the recorder costs: CPU at one reading a second, its import, its wheel, and a look-up in the order of data."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from flows.system.paths import ROOT
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "recorder")}
+NUM_TOKENS, NUM_DOCUMENTS = 100_000_000_000, 100_000_000
+IMPORT = """
+import time
+start = time.process_time()
+from greenhouse_record import recorded
+print(time.process_time() - start)
+"""
+LOOK_UP = f"""
+import resource, sys, time
+import numpy as np
+from greenhouse_record.order import Order
+start = time.process_time()
+starts = np.load(sys.argv[1], mmap_mode="r")
+documents = Order({NUM_TOKENS}, context=2048, batch=512, seed=7).documents(int(sys.argv[2]), starts)
+print(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, len(documents))
+"""
+
+
+def overhead(folder: Path, short_s: int = 10, long_s: int = 40) -> float:
+    """Cores that the recorder uses at one reading a second: its CPU seconds around a sleep, a long less a short one."""
+    return (_recorder_cpu_s(folder, long_s) - _recorder_cpu_s(folder, short_s)) / (long_s - short_s)
+
+
+def _recorder_cpu_s(folder: Path, seconds: int) -> float:
+    words = ["--data", str(folder), "--out", str(folder / "none"), "--state", str(folder / "state"), "--"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "greenhouse_record.command", *words, "sleep", str(seconds)],
+        env=ENVIRONMENT, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        _, _, used = os.wait4(process.pid, 0)
+        process.returncode = 0
+    return used.ru_utime + used.ru_stime
+
+
+def import_cpu_s() -> float:
+    """CPU seconds of the import, in a fresh process."""
+    return float(
+        subprocess.run([sys.executable, "-c", IMPORT], env=ENVIRONMENT, capture_output=True, check=True).stdout
+    )
+
+
+def wheel_kb() -> float:
+    """Size of the wheel in 1000 bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "recorder"
+        subprocess.run(["cp", "-r", str(ROOT / "recorder"), str(source)], check=True)
+        words = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, str(source)]
+        subprocess.run([sys.executable, "-m", "pip", *words], check=True)
+        (wheel,) = Path(folder).glob("*.whl")
+        return wheel.stat().st_size / 1000
+
+
+def order_lookups(folder: Path, count: int) -> list[tuple[float, float]]:
+    """CPU seconds and GB of memory of finding a step's documents, among 100 million of 100 billion tokens.
+
+    Each in a fresh process, at steps spread over the epoch. The one array that is read is the data's own: where each
+    document begins.
+    """
+    path = folder / "starts.npy"
+    starts = np.lib.format.open_memmap(path, mode="w+", dtype=np.int64, shape=(NUM_DOCUMENTS,))
+    for first in range(0, NUM_DOCUMENTS, 10_000_000):
+        starts[first : first + 10_000_000] = np.arange(first, first + 10_000_000) * (NUM_TOKENS // NUM_DOCUMENTS)
+    del starts
+    rows = []
+    for number in range(count):
+        step = number * NUM_TOKENS // (2048 * 512) // count
+        words = [sys.executable, "-c", LOOK_UP, str(path), str(step)]
+        seconds, gigabytes, windows = subprocess.run(
+            words, env=ENVIRONMENT, capture_output=True, check=True
+        ).stdout.split()
+        assert int(windows) == 512
+        rows.append((float(seconds), float(gigabytes)))
+    path.unlink()
+    return rows
