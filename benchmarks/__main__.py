@@ -69,6 +69,10 @@ BENCHMARKS = {
         "--only tamper,segments,forget,planted,kills",
         (("benchmarks.proof",),),
     ),
+    "any": Benchmark(
+        "other trainers recorded, killed, resumed, edited: 10 minutes; --nanochat CHECKOUT, --only costs",
+        (PEERS, ("benchmarks.any",)),
+    ),
     "long": Benchmark(
         "the test cases that `make test` leaves out: under an hour", (("pytest", "-n", "2", "-m", "long"),)
     ),

@@ -21,8 +21,9 @@ def found(run: Run, folder: Path) -> str:
         last = read(path).attempts[-1]
     except UserError as error:
         return str(error).replace(str(folder), ".")
-    facts = {**last.start["data"], **last.start["files"]}
-    wrong = changes(facts, folder) + changes(last.outputs or {}, folder, folder / run.trainer.out)
+    places = [folder / place for place in last.start["data_places"]]
+    wrong = changes(last.start["data"], folder, *places) + changes(last.start["files"], folder)
+    wrong += changes(last.outputs or {}, folder, folder / run.trainer.out)
     return ", ".join(wrong)
 
 

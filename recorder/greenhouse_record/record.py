@@ -5,7 +5,8 @@ One file, `.greenhouse/records/<id>.jsonl`, holds all tries and resumes of one c
     record    first line: `format`, `id`, `out`, `tool`
     host      the machine, as in a ledger: `host`, cpu, threads, memory, watts
     start     a try: `attempt` (from 1), `command`, `cwd`, `git`, `environment`, `files` (those that the command names),
-              `data`; `resumes`, if the output was there: which try left it, and what was `changed` in it since
+              `data` (below `data_places`); `resumes`, if the output was there: which try left it, and what was
+              `changed` in it since
     reading   energy and CPU time since the last reading, as in a ledger: `host_uj`, `spans` (that of the try alone)
     log       `attempt`, `step` and figures: what `run.log` was given; `note`: anything else said about the run
     outputs   `attempt`, `files`: what lies in the output folder as the try ends
@@ -261,8 +262,8 @@ def relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if root in (path, *path.parents) else path.as_posix()
 
 
-def changes(files: Files, root: Path, only: Path | None = None) -> list[str]:
-    """Paths whose file is missing or differs from its record; with the folder `only`, also files new in it."""
+def changes(files: Files, root: Path, *folders: Path) -> list[str]:
+    """Paths whose file is missing or differs from its record, and files that are new in these folders."""
     wrong = []
     for name, facts in files.items():
         try:
@@ -271,5 +272,5 @@ def changes(files: Files, root: Path, only: Path | None = None) -> list[str]:
             same = False
         if not same:
             wrong.append(name)
-    new = hashed([only], root).keys() - files.keys() if only and only.exists() else set()
+    new = hashed([folder for folder in folders if folder.exists()], root).keys() - files.keys()
     return sorted(wrong) + sorted(new)

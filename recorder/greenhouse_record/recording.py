@@ -127,6 +127,7 @@ class Recording(Log):
             "environment": surroundings.environment(self.command),
             "files": surroundings.named_files(self.command, self.root, left_out),
             "data": hashed(self.data, self.root),
+            "data_places": [relative(place, self.root) for place in self.data],
         }
         resumes = self._close_last() if self.before and self.before.attempts else None
         if self.before is None:

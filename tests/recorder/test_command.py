@@ -69,7 +69,8 @@ def test_a_run_is_recorded_with_its_code_data_and_outputs(project: Path) -> None
     assert (attempt.outcome, attempt.end["exit"]) == ("Completed", 0)
     assert changes({**start["data"], **attempt.outputs}, project, project / "model") == []
     (project / "data" / "text").write_text("other text")
-    assert changes(start["data"], project) == ["data/text"]
+    (project / "data" / "more").touch()
+    assert changes(start["data"], project, *map(Path, start["data_places"])) == ["data/text", "data/more"]
 
 
 def test_children_between_readings_and_orphans_count(project: Path) -> None:

@@ -1,6 +1,7 @@
 """NVML: units and widths of recorded counters, devices without one, and the real bindings' names."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 
 from greenhouse_record.metering import nvml
 from greenhouse_record.metering.attribution import reading_line, remember
+from greenhouse_record.tree_meter import TreeMeter
 from tests.components.carbon.world import HOST, World
 
 RECORDED = json.loads(Path(__file__).with_name("machines.json").read_bytes())["nvml"]
@@ -31,6 +33,8 @@ def driver(counters: list[int | None], pids: list[int] | None = None) -> Any:
         "nvmlDeviceGetCount": lambda: len(counters),
         "nvmlDeviceGetHandleByIndex": lambda index: index,
         "nvmlDeviceGetTotalEnergyConsumption": lambda device: or_error(counters[device]),
+        "nvmlDeviceGetName": lambda device: f"GPU {device}",
+        "nvmlDeviceGetUUID": lambda device: f"GPU-{device}abc-0",
         "nvmlDeviceGetComputeRunningProcesses": lambda device: [SimpleNamespace(pid=pid) for pid in or_error(pids)],
     }
     assert all(callable(getattr(pynvml, name)) for name in calls)
@@ -101,3 +105,26 @@ def test_a_device_whose_driver_does_not_open_is_said_and_no_device_is_silent(
     assert module is None
     assert "Driver Not Loaded" in lacking
     assert "not counted" in lacking
+
+
+@pytest.mark.parametrize(
+    ("setting", "seen"),
+    [(None, "012"), ("0,2", "02"), ("", ""), ("-1", ""), ("GPU-1abc", "1"), ("GPU-1abc-0, 2", "12"), ("MIG-x", "012")],
+)
+def test_a_process_sees_the_devices_that_its_environment_names(setting: str | None, seen: str) -> None:
+    assert nvml.visible(driver([1, 1, 1]), setting) == {f"nvml:{index}" for index in seen}
+    assert nvml.visible(None, setting) == set()
+    assert nvml.device_names(driver([1])) == ["GPU 0"]
+
+
+def test_a_tree_is_given_its_processes_share_of_the_devices_it_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two devices one is hidden; on the other runs one process of ours and one of another's: half is ours."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    monkeypatch.setattr(nvml, "open_nvml", lambda: (driver([5, 5], [os.getpid(), 1]), ""))
+    meter = TreeMeter("try", itself=True)
+    meter.start()
+    meter._counters.nvml = driver([1005, 2005], [os.getpid(), 1])  # type: ignore[attr-defined]
+    line = meter.line()
+    assert line["host_uj"].get("gpu1") == (2_000_000,) * 3
+    assert "gpu0" not in line["host_uj"]
+    assert line["spans"]["try"]["uj"]["gpu1"] == [1_000_000] * 3

@@ -32,7 +32,7 @@ class Bytes(DataModule):
 
 def main() -> None:
     steps, batch, context = CONFIG["steps"], CONFIG["batch"], CONFIG["context"]
-    sys.argv = ["litgpt", "pretrain"]
+    sys.argv = ["litgpt", "pretrain", "pythia-14m"]  # which is read again when a checkpoint is written
     setup(
         "pythia-14m",
         Config(name="tiny", block_size=context, padded_vocab_size=256, vocab_size=256, n_layer=2, n_head=4,
