@@ -6,6 +6,7 @@ Under `greenhouse-record` it adds losses to the record that is open; else it rec
 from __future__ import annotations
 
 import atexit
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,15 @@ class RecordCallback(TrainerCallback):
         self, data: str | Path | Sequence[str | Path], out: str | Path | None = None, state: str | Path | None = None
     ) -> None:
         self.data, self.out, self.state = data, out, state
-        self._recorded: recorded | None = None
-        self._run, self._ended = Log(None), False
+        self._stack, self._run = contextlib.ExitStack(), Log(None)
+        self._begun = self._ended = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Begin, or go on with the record of the output that is resumed."""
-        if state.is_world_process_zero and self._recorded is None:
+        if state.is_world_process_zero and not self._begun:
+            self._begun = True
             resume = "auto" if state.global_step or args.resume_from_checkpoint else ""
-            self._recorded = recorded(self.data, self.out or args.output_dir, self.state, resume)
-            self._run = self._recorded.__enter__()
+            self._run = self._stack.enter_context(recorded(self.data, self.out or args.output_dir, self.state, resume))
             self._run.note(seed=args.seed, data_seed=args.data_seed, first_step=state.global_step)
             atexit.register(self.close)
 
@@ -53,7 +54,6 @@ class RecordCallback(TrainerCallback):
 
     def close(self) -> None:
         """End the record: Completed if training did, else Failed."""
-        done, self._recorded = self._recorded, None
-        if done:
-            error = None if self._ended else RuntimeError("training did not end")
-            done.__exit__(type(error) if error else None, error, None)
+        error = None if self._ended else RuntimeError("training did not end")
+        with contextlib.suppress(RuntimeError):
+            self._stack.__exit__(type(error) if error else None, error, None)

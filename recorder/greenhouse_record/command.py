@@ -37,6 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         say(str(error))
         return 1
+    except OSError as error:  # a full disk
+        say(f"{error.filename or chosen.out}: cannot be written ({error.strerror}); nothing was started")
+        return 1
     status = _run(recording)
     tell_mlflow(recording)
     return status

@@ -10,26 +10,28 @@ the record that is open already, or does nothing.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import secrets
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from greenhouse_record import __version__, surroundings
 from greenhouse_record.errors import UserError
 from greenhouse_record.metering.counters import lives, start_of, utc
-from greenhouse_record.record import FORMAT, Record, append, changes, hashed, read, relative
+from greenhouse_record.record import FORMAT, Files, Record, append, changes, hashed, read, relative
 from greenhouse_record.tree_meter import TreeMeter
 
 VARIABLE = "GREENHOUSE_RECORD"
 """Names the open record to processes inside: its file and the number of the try."""
+LOG_KEYS = {"kind", "t", "attempt", "step", "previous"}
+"""Of a log line: all others are figures."""
 LONGEST_SHARE = 0.001
 """Share of a run's time that may pass between two readings: a day's run has a few thousand, not 86,400."""
 
@@ -169,7 +171,11 @@ class Recording(Log):
         used, wall_s = _children_cpu_s(self._meter.itself), time.monotonic() - self._started
         cpu_s = self._meter.cpu_s if used is None or self._used is None else used - self._used
         self._read()
-        files = hashed([self.out], self.root) if self.out.exists() else {}
+        files: Files = {}
+        try:
+            files = hashed([self.out], self.root) if self.out.exists() else {}
+        except UserError as error:  # a process that is left over still writes there
+            say(f"{error}; the outputs are not recorded")
         now = utc(time.time())
         self._write({"kind": "outputs", "t": now, "attempt": self.attempt, "files": files})
         end = {
@@ -209,31 +215,26 @@ class Recording(Log):
                 self.trouble = str(error)
 
 
-class recorded(contextlib.AbstractContextManager):  # noqa: N801 - used as `with recorded(...) as run`
-    """Context that records this process and its children as one try; see `Recording` for what it takes."""
-
-    def __init__(
-        self, data: str | Path | Sequence[str | Path], out: str | Path, state: str | Path | None = None,
-        resume: str = "", interval_s: float = 1.0,
-    ) -> None:  # fmt: skip
-        self.run = _open_record()
-        if self.run is None:
-            places = [data] if isinstance(data, (str, Path)) else data
-            words = [os.path.basename(sys.executable), *sys.argv]
-            self.run = Recording(words, places, out, state, resume, interval_s, itself=True)
-
-    def __enter__(self) -> Log:
-        assert self.run
-        if isinstance(self.run, Recording):
-            self.run.begin()
-        return self.run
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(self.run, Recording):
-            self.run.end("Failed" if error else "Completed", None if error else 0)
-            tell_mlflow(self.run)
+@contextlib.contextmanager
+def recorded(
+    data: str | Path | Sequence[str | Path], out: str | Path, state: str | Path | None = None, resume: str = "",
+    interval_s: float = 1.0,
+) -> Iterator[Log]:  # fmt: skip
+    """Record this process and its children as one try; see `Recording` for what it takes and raises."""
+    if run := _open_record():
+        yield run
+        return
+    places = [data] if isinstance(data, (str, Path)) else data
+    words = [os.path.basename(sys.executable), *sys.argv]
+    recording = Recording(words, places, out, state, resume, interval_s, itself=True)
+    recording.begin()
+    outcome = "Failed"
+    try:
+        yield recording
+        outcome = "Completed"
+    finally:
+        recording.end(outcome, 0 if outcome == "Completed" else None)
+        tell_mlflow(recording)
 
 
 def _open_record() -> Log | None:
@@ -273,12 +274,10 @@ def _children_cpu_s(itself: bool) -> float | None:
 
 def tell_mlflow(recording: Recording) -> None:
     """Log the try to MLflow where MLFLOW_TRACKING_URI is set and the package is there; a failure is said."""
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
+    if not os.environ.get("MLFLOW_TRACKING_URI") or not importlib.util.find_spec("mlflow"):
         return
-    try:
-        import mlflow
-    except ImportError:
-        return
+    import mlflow
+
     try:
         record = read(recording.path)  # type: ignore[arg-type]
         last = record.attempts[-1]
@@ -287,8 +286,7 @@ def tell_mlflow(recording: Recording) -> None:
             mlflow.set_tags({"greenhouse_record": record.id, "outcome": last.outcome})
             mlflow.log_metrics({"cpu_s": last.cpu_s, "kwh": last.energy_uj[1] / 3.6e12})
             for line in last.logs:
-                figures = {name: line[name] for name in line.keys() - {"kind", "t", "attempt", "step", "previous"}}
-                mlflow.log_metrics(figures, step=line["step"])
+                mlflow.log_metrics({name: line[name] for name in line.keys() - LOG_KEYS}, step=line["step"])
             mlflow.log_artifact(str(record.path))
     except Exception as error:  # whatever a server or a client raises: the run is recorded all the same
         say(f"MLflow did not take the run ({type(error).__name__}); the record has all of it")

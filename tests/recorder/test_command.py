@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -161,21 +160,30 @@ def test_ctrl_c_and_terminate_reach_the_command(project: Path) -> None:
     assert record(project).attempts[0].outcome == "Killed"
 
 
-def test_a_full_disk_is_said_once_and_the_command_goes_on(project: Path) -> None:
-    """The limit on file sizes stands in for the disk: the write fails in the same place, with another reason."""
-    limit = 20_000
-    (project / "train.py").write_text(TRAIN + "time.sleep(4)\n")
+def run_on_a_disk_of(num_bytes: int) -> subprocess.CompletedProcess:
+    """The recorder with a limit on the size of files: writes fail as on a full disk, with another reason."""
     script = (
         f"import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({num_bytes}, {num_bytes}))\n"
         "from greenhouse_record.command import main\nsys.exit(main(sys.argv[1:]))"
     )
-    words = [sys.executable, "-c", script, *RECORD[3:-1], "0.01", "--", sys.executable, "train.py"]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0
-    assert done.stderr.count("the record cannot be written") == 1
+    words = [sys.executable, "-c", script, *RECORD[3:-1], "0.02", "--", sys.executable, "train.py"]
+    return subprocess.run(words, capture_output=True, text=True)
+
+
+def test_a_disk_that_fills_is_said_once_and_the_command_goes_on(project: Path) -> None:
+    (project / "train.py").write_text(TRAIN + "time.sleep(1.5)\n")
+    done = run_on_a_disk_of(20_000)
+    assert (done.returncode, done.stderr.count("the record cannot be written")) == (0, 1)
     assert 1 <= len(record(project).attempts[0].readings) < 40
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != limit
+
+
+def test_on_a_full_disk_nothing_is_started(project: Path) -> None:
+    done = run_on_a_disk_of(0)
+    assert done.returncode == 1
+    assert done.stderr.endswith("; nothing was started\n")
+    assert done.stderr.count("\n") == 1
+    assert not (project / "model").exists()
 
 
 def test_from_python_and_inside_a_recorded_command(project: Path) -> None:
@@ -188,8 +196,8 @@ def test_from_python_and_inside_a_recorded_command(project: Path) -> None:
     first, second = record(project).attempts
     assert [(line["step"], line["loss"]) for line in first.logs] == [(1, 2.5)]
     assert [first.outcome, second.outcome] == ["Completed", "Failed"]
-    with pytest.raises(UserError, match="exists"):
-        recorded(data="data", out="model")
+    with pytest.raises(UserError, match="exists"), recorded(data="data", out="model"):
+        pass
     inside = "from greenhouse_record import recorded\nwith recorded('data', 'model') as log: log.log(7, loss=1)\n"
     (project / "train.py").write_text(inside)
     run("--resume", "auto", "--", sys.executable, "train.py")

@@ -5,8 +5,8 @@
     <folder>/.<host>-<boot>.lock      held for the few milliseconds of a transaction; the kernel frees it on death
 
 A transaction first replaces the state file, with the new lines and their offset, then appends the lines. The next
-transaction appends them if that did not happen, and cuts off a half-written line. The disk syncs once per interval,
-after the lock is free.
+transaction appends them if that did not happen, and cuts off a half-written line. The meter that took a
+reading syncs the disk after it, when the lock is free.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,38 +95,3 @@ class LedgerWriter:
                 rest = rest[os.write(handle, rest) :]
         finally:
             os.close(handle)
-
-
-class Syncer:
-    """Thread that syncs the ledger at most `every_s` after an append; a busy disk takes seconds.
-
-    It syncs when told that something was written, and then not again for `every_s`.
-    """
-
-    def __init__(self, writer: LedgerWriter, every_s: float) -> None:
-        self._writer, self._every_s = writer, every_s
-        self._written, self._closed = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._work, name="meter-sync", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def written(self) -> None:
-        """Say that lines were appended; returns at once."""
-        self._written.set()
-
-    def close(self) -> None:
-        """Sync a last time; a disk that hangs is waited for no longer than `every_s`."""
-        self._closed.set()
-        self._written.set()
-        self._thread.join(timeout=self._every_s)
-
-    def _work(self) -> None:
-        last = False
-        while not last:
-            self._written.wait()
-            self._written.clear()
-            last = self._closed.is_set()
-            with contextlib.suppress(OSError):
-                self._writer.sync()
-            self._closed.wait(self._every_s)

@@ -32,7 +32,7 @@ from greenhouse_record.metering import constants
 from greenhouse_record.metering.attribution import MeterState, OpenSpan, reading_line, remember
 from greenhouse_record.metering.constants import Bounds
 from greenhouse_record.metering.counters import Counters, Reading, SystemCounters, start_of, utc
-from greenhouse_record.metering.ledger_writer import LedgerWriter, Syncer
+from greenhouse_record.metering.ledger_writer import LedgerWriter
 
 WATTS = ("cpu_busy_w_per_thread", "cpu_idle_w_per_thread", "memory_w_per_gb")
 """Constants that a ledger file names, for they are in its energies."""
@@ -86,12 +86,10 @@ class Meter:
         self._at_us = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample_until_done, name="meter", daemon=True)
-        self._syncer = Syncer(self._writer, interval_s)
 
     def __enter__(self) -> Meter:
         self.id = self._open(self.labels.get("stage") or self.labels.get("run") or "span", self.labels)
         self._thread.start()
-        self._syncer.start()
         return self
 
     def __exit__(
@@ -100,7 +98,7 @@ class Meter:
         self._done.set()
         self._thread.join(timeout=5.0)
         self._close(self.id, self.outcome or _outcome(error), self.labels)
-        self._syncer.close()
+        self._sync()
 
     @contextlib.contextmanager
     def span(self, name: str, **labels: str) -> Iterator[None]:
@@ -132,7 +130,7 @@ class Meter:
         """Put a line of another kind (a forecast) about this span into the ledger."""
         stage = self.labels.get("stage", "")
         try:
-            with self._transaction() as (_, lines):
+            with self._writer.transaction() as (_, lines):
                 lines.append({"kind": kind, "span": self.id, "t": utc(time.time()), "stage": stage} | facts)
         except (OSError, UserError) as error:
             self._complain(error)
@@ -147,20 +145,17 @@ class Meter:
 
     def read(self) -> None:
         """Take a reading now."""
-        with self._transaction() as (state, lines):
+        with self._writer.transaction() as (state, lines):
             self._account(state, lines, self._counters.read())
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[tuple[MeterState, list[dict]]]:
-        with self._writer.transaction() as (state, lines):
-            yield state, lines
-        if lines:
-            self._syncer.written()
+    def _sync(self) -> None:
+        with contextlib.suppress(OSError):
+            self._writer.sync()
 
     # -- beginning and end ---------------------------------------------------------------------------------------------
 
     def _open(self, name: str, labels: dict[str, str], edge: bool = False) -> str:
-        with self._transaction() as (state, lines):
+        with self._writer.transaction() as (state, lines):
             if state.seq == 0 and not state.spans:
                 lines.append(self._host_line())
             reading = None if edge and self._fresh(state) else self._counters.read()
@@ -192,7 +187,7 @@ class Meter:
             self._complain(error)
 
     def _close_now(self, id: str, outcome: str, labels: Mapping[str, str] | None, edge: bool) -> None:
-        with self._transaction() as (state, lines):
+        with self._writer.transaction() as (state, lines):
             if not (edge and self._fresh(state)):
                 self._account(state, lines, self._counters.read())
             if id in state.spans:
@@ -247,10 +242,11 @@ class Meter:
         self._at_us = max(self._at_us, self._writer.peek().at_us)
         if self._counters.now_us() - self._at_us < self.interval_us:
             return
-        with self._transaction() as (state, lines):
+        with self._writer.transaction() as (state, lines):
             if self._counters.now_us() - state.at_us >= self.interval_us:
                 self._account(state, lines, self._counters.read())
             self._at_us = state.at_us
+        self._sync()  # without the lock: a busy disk takes seconds, and the counters go on
 
     def _complain(self, error: Exception) -> None:
         """Say the first error on the terminal."""
