@@ -1,4 +1,4 @@
-"""Other trainers under the recorder -> benchmarks/results/any.json: 10 minutes; --nanochat CHECKOUT, --only costs."""
+"""Other trainers under the recorder: 10 minutes; --nanochat CHECKOUT, --only trainers or costs."""
 
 import argparse
 import sys
