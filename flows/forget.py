@@ -142,6 +142,7 @@ def searched(text: str, query: Any, found: list[Any], most_others: int) -> Any:
 
 def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> str:
     """Everything that is known before anything changes."""
+    from components.stages.ingest.opt_out import RULE as OPTED_OUT
     from flows.tracking import forgetting
 
     documents = [match.document for match in found]
@@ -154,7 +155,7 @@ def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> st
     if any((place.stage, place.part) == ("ingest", "heldout") for one in documents for place in one.locations):
         lines.append(HELD_OUT)
     listed = opt_out_file().read_text("utf-8").splitlines()
-    out = all(any(place.rule == forgetting.OPTED_OUT for place in one.locations) for one in documents)
+    out = all(any(place.rule == OPTED_OUT for place in one.locations) for one in documents)
     if already := out or set(entries) <= set(listed):
         lines.append(ALREADY.format(opt_out_file().name))
     else:

@@ -20,10 +20,6 @@ from flows.tracking.search import Search, files_of, is_of_another
 from flows.tracking.snapshots import ObjectCache
 from flows.tracking.trace_report import TraceMatch
 
-OPTED_OUT = "opted_out"
-"""Ingest's rule for what is on the list."""
-
-
 # -- what is to be forgotten -------------------------------------------------------------------------------------------
 
 

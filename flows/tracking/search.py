@@ -22,6 +22,7 @@ from components.finetuning_data.formats import texts
 from components.lineage.needles import Needles
 from components.lineage.readings import Hit, Part, hits_in, parts_of, parts_of_bytes, parts_of_tokens
 from components.stages.finetune.own_rows import is_corpus
+from components.stages.ingest.opt_out import RULE as OPTED_OUT
 from flows.system import environment, git, paths
 from flows.tracking import snapshots
 from flows.tracking.model_exposure import cached_view, states, workspace_view
@@ -277,11 +278,12 @@ def is_of_another(hit: Hit, ids: Collection[str]) -> bool:
 
 
 def rows_of(shard: Path, path: str, ids: Collection[str]) -> list[str]:
-    """Ids of a corpus shard's rows that are one of the documents or a copy of one."""
+    """Ids of a corpus shard's rows that are one of the documents or a copy of one, the records of removals aside."""
     if not (ids and path.startswith("data/") and path.endswith(".parquet")):
         return []
-    columns = [name for name in ("id", "sha256") if name in pq.read_schema(shard).names]
+    columns = [name for name in ("id", "sha256", "rule") if name in pq.read_schema(shard).names]
     rows = pq.read_table(shard, columns=columns).to_pylist() if "id" in columns else []
+    rows = [row for row in rows if row.get("rule") != OPTED_OUT]  # of these ingest keeps no text
     if "sha256" not in columns:  # a table about documents, which names them by id and place: all that share it
         ids = {name.split(" ")[0] for name in ids}
     bases = [row["id"].split("-")[0] for row in rows]

@@ -7,6 +7,8 @@ from hashlib import md5
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from components.core.errors import UserError
@@ -157,6 +159,15 @@ def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path) -> Non
     assert "\n    workspace: data/mix/train/part-00000.parquet: 15 words in essay.txt" in said
     assert "not searched:\n    clones, caches and backups of others" in said
     assert "no model" not in said
+
+
+def test_the_record_of_a_removal_is_no_copy(tmp_path: Path) -> None:
+    """Ingest keeps no text of it; a removal that was killed after its pipeline took the record for a copy."""
+    rows = [{"id": ID, "sha256": "0", "text": "", "rule": rule} for rule in ("opted_out", "too_short")]
+    for row in rows:
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / "part-00000.parquet")
+        found = search.rows_of(tmp_path / "part-00000.parquet", "data/ingest/dropped/part-00000.parquet", {ID})
+        assert found == ([ID] if row["rule"] == "too_short" else [])
 
 
 def test_a_team_s_server_is_named_as_not_searched(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
