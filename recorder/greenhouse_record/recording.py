@@ -178,16 +178,9 @@ class Recording(Log):
             say(f"{error}; the outputs are not recorded")
         now = utc(time.time())
         self._write({"kind": "outputs", "t": now, "attempt": self.attempt, "files": files})
-        end = {
-            "kind": "end",
-            "t": now,
-            "attempt": self.attempt,
-            "span": self._meter.id,
-            "outcome": outcome,
-            "exit": exit,
-        }
+        end = {"kind": "end", "t": now, "attempt": self.attempt, "span": self._meter.id, "outcome": outcome}
         figures = {"cpu_s": round(cpu_s, 6), "wall_s": round(wall_s, 3), "uj": self._meter.energy_uj}
-        self._write({**end, **figures}, durable=True)
+        self._write({**end, "exit": exit, **figures}, durable=True)
         if outcome == "Completed" and not files:
             say(f"{self.out}: the command ended well and wrote nothing there; the record is kept, without outputs")
 
