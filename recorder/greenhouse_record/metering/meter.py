@@ -221,6 +221,7 @@ class Meter:
         self._sample(self._warm_up)
         while not self._done.wait(max(0.0, self._at_us + self.interval_us - self._counters.now_us()) / 1e6):
             self._sample(self._sample_if_due)
+            self._sync()  # without the lock: a busy disk takes seconds, and the counters go on
 
     def _sample(self, take: Callable[[], None]) -> None:
         try:
@@ -246,7 +247,6 @@ class Meter:
             if self._counters.now_us() - state.at_us >= self.interval_us:
                 self._account(state, lines, self._counters.read())
             self._at_us = state.at_us
-        self._sync()  # without the lock: a busy disk takes seconds, and the counters go on
 
     def _complain(self, error: Exception) -> None:
         """Say the first error on the terminal."""
