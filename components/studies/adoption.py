@@ -75,7 +75,7 @@ def answered(answers: ModelAnswers, facts: dict[str, Any]) -> ModelAnswers:
     data, unknown, trainer = facts["data"], dict(facts["not_known"]), facts["trainer"] or "an unknown trainer"
     why, size = unknown[DATA], sum(row["bytes"] for row in data.values())
     if data:
-        why = f"no stage read its text; its record names {len(data)} files of data, {size / 1e6:.2g} MB, by sha256"
+        why = f"no stage read its text; its record has its sha256 (files: {len(data)}, {size / 1e6:.2g} MB)"
         del unknown[DATA]
     own = {
         "title": f"{answers.model.removeprefix('adopted/')}, by {trainer}",

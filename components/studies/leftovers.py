@@ -85,7 +85,8 @@ def read(folder: Path) -> Found:
                 return found
     except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError, SafetensorError) as error:
         raise UserError(f"{folder}: a file of its trainer cannot be read ({clause(error)}); get a whole copy") from None
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {name: path for name, path in names.items() if not re.search(r"(^|/)\.", name)}  # .git, .greenhouse
     if not any(name.endswith(WEIGHTS) for name in files):
         raise UserError(f"{folder}: no weights there ({', '.join(WEIGHTS)}); name the folder of a trained model")
     unknown = dict.fromkeys((DATA, ORDER, SETTINGS, SIZE), "no adapter knows the trainer that wrote this folder")
