@@ -172,7 +172,7 @@ def main() -> None:
     """Measure the groups that are named, or all."""
     parser = argparse.ArgumentParser("python -m benchmarks.proof", description=__doc__)
     parser.add_argument("--only", default=",".join(GROUPS), help="groups, separated by commas (default: %(default)s)")
-    parser.add_argument("--preset", default="", help=f"an overlay of params.yaml to try the benchmark with: {SMALL}")
+    parser.add_argument("--preset", default="", help=f"an overlay of params.yaml for a smaller model, such as {SMALL}")
     parser.add_argument("--folder", type=Path, help="where clones are made, and found again (default: a temporary one)")
     arguments = parser.parse_args()
     os.environ["YES"] = "1"
@@ -182,12 +182,10 @@ def main() -> None:
     with aside as folder:
         for name in arguments.only.split(","):
             results, goals, tables = GROUPS[name](Path(folder).resolve(), arguments.preset)
-            if arguments.preset:  # results are of the demo's size
-                print(name, results, *goals, *(row for rows in tables.values() for row in rows), sep="\n", flush=True)
-                continue
+            size = f", at the size of {arguments.preset}" if arguments.preset else ""
             for table, rows in tables.items():
                 write_rows(f"proof-{table}", rows)
-            write("proof", results, goals)
+            write("proof", results, [row | {"says": row["says"] + size} for row in goals])
 
 
 if __name__ == "__main__":
