@@ -28,8 +28,8 @@ Measured = tuple[dict, list[dict], dict[str, list[dict]]]
 """Results, goals, and tables of raw rows by name."""
 FAILED_ATTEMPT = """
 import time
-from greenhouse_record.metering.meter import Meter
 from flows.system import dvc, paths
+from greenhouse_record.metering.meter import Meter
 labels = {"stage": "ingest", "run": "early", "checkout": paths.ROOT.name}
 with Meter(paths.LEDGER, 0.5, labels | {"fingerprint": dvc.inputs("ingest").fingerprint}) as meter:
     while time.process_time() < 3:
