@@ -51,7 +51,7 @@ BETWEEN_LOOKS = timedelta(seconds=1)
 
 
 class AccessControl:
-    """ASGI middleware: 403 for a foreign `Origin`, 401 without the login; no page of others may frame what it serves.
+    """ASGI middleware: 403 for a foreign `Origin`, 401 without the login.
 
     Args:
         app: what is protected.
@@ -86,7 +86,7 @@ class AccessControl:
                 await self._by_first_message(scope, receive, send)
                 return
             answer = self._login_needed()
-        await (answer or self.app)(scope, receive, _unframed(send))
+        await (answer or self.app)(scope, receive, send)
 
     def _foreign(self, request: HTTPConnection) -> Response | None:
         """The refusal of a page of another origin."""
@@ -183,7 +183,7 @@ def _unframed(send: Send) -> Send:
 def protected(
     app: ASGIApp, port: int, login: str, open_paths: tuple[str, ...] = (), first_message: bool = False
 ) -> ASGIApp:
-    """The application behind all checks: loopback names only (400 else), own origin and login.
+    """The application behind all checks: loopback names only (400 else), own origin and login; no answer in a frame.
 
     Raises:
         UserError: there is no login.
@@ -191,7 +191,12 @@ def protected(
     if not login.strip(":"):
         raise UserError("no login in the environment; start the servers by `make up`, which makes one")
     checked = AccessControl(app, port, login, os.environ.get(KEY) or new_key(), open_paths, first_message)
-    return TrustedHostMiddleware(checked, LOOPBACK_NAMES, www_redirect=False)
+    hosts = TrustedHostMiddleware(checked, LOOPBACK_NAMES, www_redirect=False)
+
+    async def unframed(scope: Scope, receive: Receive, send: Send) -> None:
+        await hosts(scope, receive, _unframed(send))
+
+    return unframed
 
 
 def prefect_app(port: int, ephemeral: bool = False) -> ASGIApp:

@@ -52,6 +52,20 @@ def variables(state: Path, **more: str) -> dict[str, str]:
     return kept | {"GREENHOUSE_STATE": str(state), **more}
 
 
+def test_what_was_run_is_closed_while_the_servers_still_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(paths, "SERVERS", tmp_path / "servers.json")
+    monkeypatch.setattr(up, "on_signals", lambda handler: None)
+    monkeypatch.setattr(up.processes, "stop", lambda process: done.append(f"stop {process}"))
+    monkeypatch.setattr(up.recovery, "recover", lambda serving: done.append(f"close {serving}"))
+    with up.Servers() as running:
+        for name in ("prefect", "mlflow", "serve"):
+            child = up.Child(name, [])
+            child.process = name  # type: ignore[assignment]
+            running.append(child)
+    assert done == ["stop serve", "close True", "stop mlflow", "stop prefect"]
+
+
 @contextmanager
 def servers(state: Path, **more: str) -> Iterator[tuple[subprocess.Popen, dict[str, str]]]:
     """`make up` until its addresses are printed: the process and the addresses."""

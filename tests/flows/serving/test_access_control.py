@@ -164,7 +164,8 @@ def test_a_page_of_localhost_moves_to_the_host_that_has_the_cookie() -> None:
 
 def test_no_page_of_another_origin_may_frame_any_answer() -> None:
     guarded = client()
-    for answer in (guarded.get("/"), guarded.get("/", auth=user_of()), guarded.get(f"/?{login.LINK}={KEY}")):
+    refused = guarded.get("/", headers={"Host": "evil.com"})
+    for answer in (refused, guarded.get("/"), guarded.get("/", auth=user_of()), guarded.get(f"/?{login.LINK}={KEY}")):
         assert answer.headers["x-frame-options"] == "SAMEORIGIN"
         assert answer.headers["content-security-policy"] == "frame-ancestors 'self'"
 
