@@ -109,7 +109,11 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
 
 def _compared(run: PipelineRun) -> str:
     """Compare a saved experiment with the workspace, on its pages. Returns the verdict; "" if there is none."""
-    lines = list(compare.report(find("workspace"), find(run.name)))
+    try:
+        lines = list(compare.report(find("workspace"), find(run.name)))
+    except UserError as error:  # the experiment is saved all the same, and a workspace may have nothing yet
+        print(f"not compared: {error}", flush=True)
+        return ""
     verdict = next((line for line in lines if line.startswith(compare.VERDICT)), "")
     run_view.show_comparison(run, verdict, "\n".join([*lines, ""]))
     return verdict
