@@ -150,7 +150,8 @@ def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> str:
     if sure:
         (first,) = named([max(sure, key=lambda row: abs(row.improvement) / (row.error or 1.0))], a, b)
         most = f": {first.name} {first.a:.3f} -> {first.b:.3f}, better by {_gain(first)}"
-    energy = " and ".join(f"{label} {text.partition(' ')[0]}" for label, text in _energies(a, b).items())
+    spent = {label: text.split()[0] if text[0].isdigit() else "unknown" for label, text in _energies(a, b).items()}
+    energy = ", ".join(f"{label} {kwh}" for label, kwh in spent.items())
     worse = len(sure) - better
     return f"{VERDICT} in {better} and worse in {worse} of {len(rows)} scores, beyond chance{most}; kWh: {energy}"
 
