@@ -110,7 +110,9 @@ def test_every_line_runs_as_written(as_installed: PipelineClone, tmp_path: Path)
 LOAD = """
 import hashlib, json, re
 from pathlib import Path
-import mlflow
+import mlflow, torch
+from contextlib import redirect_stdout
+from io import StringIO
 from safetensors import safe_open
 
 def digest(tensors):
@@ -124,12 +126,17 @@ def of_folder(folder):
 def loaded(lines, folder):
     scope, expected = {}, of_folder(folder)
     exec(lines, scope)
-    network = getattr(scope["model"], "model", scope["model"])
+    network = scope["model"] if isinstance(scope["model"], torch.nn.Module) else scope["model"].model
     found = {name: tensor for name, tensor in network.state_dict().items() if name in expected}
     assert digest(found) == digest(expected), lines
 
 for lines, folder in json.load(open("lines.json")):
     loaded(lines, folder)
+card = Path("reports/cards/finetune-instruct/README.md").read_text()
+load, chat = re.findall("```python\\n(.*?)```", card, re.DOTALL)
+with redirect_stdout(StringIO()) as said:
+    exec(load + chat, {})
+assert said.getvalue().strip() == re.sub("^# ", "", chat.partition("\\n# ")[2], flags=re.MULTILINE).strip()
 count = 0
 mlflow.set_tracking_uri("sqlite:///.greenhouse/mlflow.db")
 for version in mlflow.MlflowClient().search_model_versions():
