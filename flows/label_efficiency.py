@@ -14,7 +14,7 @@ REPORTS = paths.ROOT / "reports" / "label_efficiency"
 
 
 def run_study(name: str, params: Params, settings: LabelEfficiency) -> Path:
-    """Accuracy by number of labels: pretrained, from scratch and naive Bayes; masked or causal; LoRA or all weights.
+    """Accuracy by number of labels: pretrained, from scratch and TF-IDF; masked or causal; LoRA or all weights.
 
     Raises:
         UserError: the classifier is tuned on rows, or from a base, of one's own.

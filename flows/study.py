@@ -59,7 +59,7 @@ def labels(*settings: str) -> int:
 
     On a task of `finetune.classify` drawn from the corpus (rows of your own are refused), trains `seeds` models on each
     number of labels: the pretrained masked model, the same from random weights, the causal model, LoRA, and the causal
-    model with replay of its pretraining; naive Bayes stands beside them. Says how many times as many labels training
+    model with replay of its pretraining; TF-IDF stands beside them. Says how many times as many labels training
     from scratch needs for the accuracy that pretraining reaches with 64, what tuning forgets (held-out bits per byte),
     and what each point costs in joules. Reads what the pipeline made. Killed and started again, it reads finished
     points back and goes on. About 10 minutes on two cores with the demo's models. Results: reports/label_efficiency/

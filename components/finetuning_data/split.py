@@ -54,7 +54,7 @@ class Split:
     """Rows to train on and rows held out.
 
     Attributes:
-        clusters: group of each held-out row, for intervals.
+        clusters, train_clusters: group of similar ones of each held-out and training row; empty ones stand alone.
         refused: rows left out, those that were refused in reading included.
         beyond: training rows left out because `most` were wanted.
         given: a sentence on rows that are held out because of the files they stand in; empty where a share of all is.
@@ -66,6 +66,7 @@ class Split:
     refused: list[Refused]
     beyond: int = 0
     given: str = ""
+    train_clusters: Sequence[str] = ()
 
 
 def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int) -> Split:
@@ -84,7 +85,6 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
     _refuse_alike(path, examples.rows, refused)
     usable = _distinct(examples.rows, refused)
     refuse_empty(path, usable, refused)
-    _refuse_alike(path, usable, refused)
     apart = _by_hash(_distinct(examples.heldout, refused), HELDOUT_SEED)
     rows = [*apart, *_by_hash(usable, HELDOUT_SEED)]
     of_group: dict[int, list[int]] = {}
@@ -115,8 +115,10 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
     _refuse_alike(path, train, refused)
     first = {place: str(members[0]) for members in of_group.values() for place in members}
     clusters = [first[place] for place in tested]
+    place_of = {row.where: place for place, row in enumerate(rows)}
+    learned = [first[place_of[row.where]] for row in train]
     given = _given(examples, len(tested), len(apart)) if examples.heldout else ""
-    return Split(train, [rows[place] for place in tested], clusters, refused, beyond, given)
+    return Split(train, [rows[place] for place in tested], clusters, refused, beyond, given, learned)
 
 
 def _like_held_out(

@@ -34,6 +34,24 @@ ASKS = {
 """SPDX id (beginning) -> what the licence asks of those who pass its text on; not legal advice."""
 
 
+TFIDF_LINES = """\
+import json
+from safetensors.numpy import load_file
+from scipy.sparse import hstack
+from sklearn.feature_extraction.text import TfidfVectorizer
+kept, arrays = json.load(open("tfidf/tfidf.json")), load_file("tfidf/tfidf.safetensors")
+parts = [TfidfVectorizer(vocabulary=terms, **kept["settings"][name]) for name, terms in kept["vocabulary"].items()]
+for name, part in zip(kept["vocabulary"], parts): part.idf_ = arrays[name]
+def classify(texts):
+    scores = hstack([part.transform(texts) for part in parts]) @ arrays["coef"].T + arrays["intercept"]
+    return """
+"""Lines that load TF-IDF beside a classifier, up to what it returns."""
+ONE, SEVERAL = (
+    '[kept["labels"][best] for best in scores.argmax(axis=1)]',
+    '[[label for label, score in zip(kept["labels"], row) if score > 0] for row in scores]',
+)
+
+
 HUB = frozenset((
     "afl-3.0", "agpl-3.0", "apache-2.0", "artistic-2.0", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear",
     "bsl-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0",
@@ -108,6 +126,8 @@ def card(answers: ModelAnswers) -> str:
     limits = [*withdrawn_text(answers), *answers.limits, *map(own_rows_text, answers.own_rows)]
     facts = {"a": answers, "model": answers.facts, "said": sentences(answers), "limits": limits, "hub_licence": licence}
     facts["hub_names"] = hub_names(answers)
+    several = answers.facts.task.get("problem") == "multi_label_classification"
+    facts["tfidf_lines"] = TFIDF_LINES + (SEVERAL if several else ONE)
     return str(templates.get_template("card.md.j2").render(**facts))
 
 

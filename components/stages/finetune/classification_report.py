@@ -1,4 +1,4 @@
-"""The report of the branch `classify`: classes of passages beside simple rules, mistakes, learning curve.
+"""The report of the branch `classify`: which model to use, both on held-out passages, mistakes of the network.
 
 A passage is of one class, or of any number of them. Predictions are bool (N, K), which of K classes.
 """
@@ -12,10 +12,10 @@ import numpy as np
 from components.core.files import sha256_bytes
 from components.core.report import Report
 from components.instruction_pairs.examples import Examples, Passage
-from components.reporting.figures import WIDTH, chart, figure, save
+from components.reporting.figures import WIDTH, figure, save
 from components.reporting.tables import Page, quoted, write_table
 from components.scored_items import write_items
-from components.scores import Baseline, Score
+from components.scores import Baseline
 from components.stages.finetune.classify import (
     classifier_scores,
     decided,
@@ -24,6 +24,7 @@ from components.stages.finetune.classify import (
     truth_of,
     works_of,
 )
+from components.stages.finetune.recommendation import Recommendation
 from components.stages.finetune.report import (
     MOST_SHOWN,
     beside,
@@ -37,27 +38,10 @@ from components.stages.finetune.report import (
     write_heldout,
 )
 from components.stages.finetune.task_selection import Choice
-from components.statistics import Estimate
 from components.training.train_config import TrainResult
 
-RULES = {"this_model": "pretrained", "from_scratch": "from scratch", "naive_bayes": "naive Bayes"}
-"""Names of what a learning curve is of."""
-RULE_WORDS = {
-    "naive_bayes": "naive Bayes",
-    "from_scratch": "the same training from random weights",
-    "majority": "the largest class",
-}
-"""The rules that this model is compared with, in a sentence."""
-NAMES = {"naive_bayes": "naive Bayes", "from_scratch": "from scratch", "majority": "largest class"}
-"""The same beside a score."""
 MOST_LETTERS = 12
 """Of a class in a line of a terminal."""
-MAJORITY_OF_SEVERAL = "the classes of most texts; right is a text whose labels are all said and no others"
-CURVE_STEPS = 50
-"""Steps of each training of the learning curve at most: so its phase is not one to scale with `steps`."""
-
-Accuracies = Mapping[int, Mapping[str, Estimate]]
-"""Number of labels -> rule -> its accuracy."""
 
 
 def heldout(predicted: np.ndarray, passages: Sequence[Passage]) -> dict[str, float]:
@@ -69,87 +53,48 @@ def classify(
     choice: Choice,
     result: TrainResult,
     probability_NK: np.ndarray,
-    rules: Mapping[str, np.ndarray],
-    curve: Mapping[int, Mapping[str, np.ndarray]],
+    tfidf_NK: np.ndarray,
+    recommendation: Recommendation,
+    read: Sequence[str],
     context: int,
     reports: Path,
 ) -> Report:
     """Write plots and details under `reports` and return the report.
 
     Args:
-        probability_NK: of each class, by this model.
-        rules: predictions of the rules of `RULE_WORDS`, as `classify.decided` has them.
-        curve: number of labels -> predictions after so many, `this_model` among them.
+        probability_NK: of each class, by the network.
+        tfidf_NK: predictions of TF-IDF, as `classify.decided` has them.
+        read: the text of each held-out passage as far as the network read it.
     """
     examples = choice.examples
     passages, labels, several = examples.heldout, examples.labels, examples.problem == "multi_label_classification"
-    predicted = {"this_model": decided(probability_NK, examples.problem)} | dict(rules)
+    predicted = {"this_model": decided(probability_NK, examples.problem), "tfidf": tfidf_NK}
     right = {name: right_of(one, passages) for name, one in predicted.items()}
-    accuracies = {
-        count: {name: over_works(right_of(one, passages), passages) for name, one in row.items()}
-        for count, row in sorted(curve.items())
-    }
+    own, simple = (classifier_scores(one, passages) for one in predicted.values())
+    gain = over_works(right["this_model"] - right["tfidf"], passages, paired=True).within(-1, 1)
+    rules = {} if several else {"chance": Baseline("guessing", 1 / len(labels))}
+    rules["tfidf"] = Baseline("TF-IDF", simple.accuracy.value, gain)
     metrics = {"heldout_passages": float(len(passages)), "train_passages": float(len(examples.train))}
-    rows, scores = _compared(choice, predicted, right, metrics)
+    metrics |= beside("accuracy", own.accuracy, rules) | numbers("macro_f1", own.macro_f1)
     metrics |= {"classes": float(len(labels))} | of_training(result)
-    for count, row in accuracies.items():
-        metrics |= {f"accuracy_with_{count}_labels/{name}": score.value for name, score in row.items()}
-    _write_details(predicted, right, None if several else probability_NK.max(axis=1), examples, reports)
+    caveat = untested_text(_untested(examples))
+    scores = [score_of(choice, "accuracy", own.accuracy, rules, caveat=caveat, column="classify"),
+              score_of(choice, "macro_f1", own.macro_f1, {}, caveat=caveat)]  # fmt: skip
+    advice = recommendation.sentence(len(passages), interval_of(own.accuracy), interval_of(simple.accuracy))
+    _write_details(predicted, right, None if several else probability_NK.max(axis=1), examples, read, reports)
     learning(result, "heldout_accuracy", "held-out accuracy", reports)
-    page = page_of("Classification", choice, result, reports)
-    words = RULE_WORDS | ({"majority": MAJORITY_OF_SEVERAL} if several else {})
-    _show_compared(page, rows, [words[name] for name in rules], examples)
-    best = max(rules, key=lambda name: right[name].sum())
-    if not metrics.get(f"gain_over_{best}/low", 0.0) > 0.0:
-        page.say(f"This model is not shown to be better than the best of these, {words[best]}: more steps, more rows "
-                 "or a larger base may help.")  # fmt: skip
-    if len(accuracies) > 1:
-        _show_curve(page, accuracies, len(result.losses), reports)
+    page = page_of("Classification", choice, result, reports, advice)
+    rows = [("network", interval_of(own.accuracy), interval_of(own.macro_f1), interval_of(gain)),
+            ("TF-IDF", interval_of(simple.accuracy), interval_of(simple.macro_f1), "")]  # fmt: skip
+    what = "; right is a text whose labels are all said and no others" if several else ""
+    caption = f"{len(passages)} held-out passages after {len(examples.train)} with labels{what}. The gain is paired."
+    page.show("by accuracy macro_F1 gain_over_TF-IDF", rows, caption)
     page.say(f"Classes: {', '.join(labels)}.")
     _show_mistakes(probability_NK, examples, page, reports)
     if scores[0].low is None:
         page.say(f"Scores have {scores[0].variance}.")
-    return Report(metrics, page.markdown, facts_of(choice, context, scores))
-
-
-def line_by_labels(metrics: Mapping[str, float], counts: Sequence[int]) -> str:
-    """The accuracies by number of labels in one line, for a terminal."""
-    rows = [
-        f"{label} " + " ".join(f"{metrics[f'accuracy_with_{count}_labels/{name}']:.2f}" for count in counts)
-        for name, label in RULES.items()
-    ]
-    return f"held-out accuracy with {', '.join(map(str, counts))} labels: {'; '.join(rows)}"
-
-
-# -- this model beside the rules ---------------------------------------------------------------------------------------
-
-
-def _compared(
-    choice: Choice, predicted: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], metrics: dict[str, float]
-) -> tuple[list[tuple[str, ...]], list[Score]]:
-    """A row for this model and each rule: accuracy, macro F1, this model's gain; and this model's two as scores.
-
-    They are added to metrics.
-    """
-    examples = choice.examples
-    passages, labels, rows = examples.heldout, examples.labels, list[tuple[str, ...]]()
-    several = examples.problem == "multi_label_classification"
-    rules = {} if several else {"chance": Baseline("guessing", 1 / len(labels))}
-    for name, one in predicted.items():
-        scores = classifier_scores(one, passages)
-        cells = interval_of(scores.accuracy), interval_of(scores.macro_f1)
-        if name == "this_model":
-            own = scores
-            rows.append(("this model", *cells, ""))
-            continue
-        gain = over_works(right["this_model"] - right[name], passages, paired=True).within(-1, 1)
-        rules[name] = Baseline(NAMES[name], scores.accuracy.value, gain, needs_model=name == "from_scratch")
-        rows.append((name.replace("_", " "), *cells, interval_of(gain)))
-    metrics |= beside("accuracy", own.accuracy, rules) | numbers("macro_f1", own.macro_f1)
-    caveat = untested_text(_untested(examples))
-    alone = {name: rule for name, rule in rules.items() if not rule.needs_model}
-    accuracy = score_of(choice, "accuracy", own.accuracy, alone, caveat=caveat, column="classify")
-    return rows, [accuracy, score_of(choice, "macro_f1", own.macro_f1, {}, caveat=caveat)]
+    facts = facts_of(choice, context, scores) | {"advice": advice, "recommended": recommendation.use}
+    return Report(metrics, page.markdown, facts)
 
 
 def _untested(examples: Examples[Passage]) -> list[str]:
@@ -166,28 +111,9 @@ def untested_text(classes: Sequence[str]) -> str:
     return f"no held-out row is of the class{'es' if len(classes) > 1 else ''} {names}{', ...' if classes[2:] else ''}"
 
 
-def _show_compared(page: Page, rows: list[tuple[str, ...]], rules: Sequence[str], examples: Examples[Passage]) -> None:
-    caption = (
-        f"{len(examples.heldout)} held-out passages after {len(examples.train)} with labels: this model, and on the "
-        f"same passages {', '.join(rules)}. The gain is paired."
-    )
-    page.show("by accuracy macro_F1 this_model's_gain", rows, caption)
-
-
-def _show_curve(page: Page, accuracies: Accuracies, steps: int, reports: Path) -> None:
-    """Accuracy by number of labels, as a table and a picture."""
-    _labels_plot(accuracies, reports / "plots" / "labels.png")
-    caption = "Accuracy by number of labels: the pretrained model, and others on the same labels."
-    if steps > CURVE_STEPS:
-        caption += f" Rows but the last are of trainings that stop at {CURVE_STEPS} steps; the last is the full run."
-    header = " ".join(["labels", *(name.replace(" ", "_") for name in RULES.values())])
-    page.show(header, [[str(count), *(interval_of(row[name]) for name in RULES)] for count, row in accuracies.items()],
-              caption)  # fmt: skip
-
-
 def _write_details(
     predicted: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], sure: np.ndarray | None,
-    examples: Examples[Passage], reports: Path,
+    examples: Examples[Passage], read: Sequence[str], reports: Path,
 ) -> None:  # fmt: skip
     """Write heldout.csv and items.parquet; `sure` is the probability of this model's answer where that is one class."""
     passages, labels = examples.heldout, examples.labels
@@ -196,15 +122,14 @@ def _write_details(
     if sure is not None:
         columns["probability"] = [f"{value:.6f}" for value in sure]
     clusters, strata = works_of(passages)
-    where, texts = [passage.where for passage in passages], [passage.text for passage in passages]
-    write_heldout(reports, clusters, {"stratum": strata} | columns, texts, where)
+    where = [passage.where for passage in passages]
+    write_heldout(reports, clusters, {"stratum": strata} | columns, read, where)
     write_items(_items(right, passages), reports / "details" / "items.parquet")
 
 
 def _items(right: Mapping[str, np.ndarray], passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
-    """Rows of items.parquet: this model on each passage, beside the best of the rules."""
-    best = max((one for name, one in right.items() if name != "this_model"), key=np.sum)
-    for passage, score, rule in zip(passages, right["this_model"].tolist(), best.tolist(), strict=True):
+    """Rows of items.parquet: this model on each passage, beside TF-IDF."""
+    for passage, score, rule in zip(passages, right["this_model"].tolist(), right["tfidf"].tolist(), strict=True):
         named = {"question": "classify", "metric": "accuracy", "item": sha256_bytes(passage.text.encode())[:16]}
         named |= {"condition": "", "cluster": passage.cluster, "stratum": passage.stratum, "direction": "higher"}
         yield named | {"score": score, "weight": 1.0, "baseline": rule, "model": "finetune/classify"}
@@ -244,17 +169,6 @@ def _show_mistakes(probability_NK: np.ndarray, examples: Examples[Passage], page
 
 
 # -- plots -------------------------------------------------------------------------------------------------------------
-
-
-def _labels_plot(accuracies: Accuracies, path: Path) -> None:
-    counts = list(accuracies)
-    caption = "Held-out accuracy by number of labels, pretrained or not: what pretraining is worth."
-    with chart(path, caption, xlabel="labels", ylabel="held-out accuracy") as axes:
-        axes.set_xscale("log")  # before the ticks, which a new scale would replace
-        for name, label in RULES.items():
-            axes.plot(counts, [row[name].value for row in accuracies.values()], "o-", label=label)
-        axes.set_xticks(counts, map(str, counts))
-        axes.minorticks_off()
 
 
 def _drawable(text: str) -> str:

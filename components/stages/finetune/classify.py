@@ -1,8 +1,8 @@
 """Classification with a masked or a causal model: training batches, and scores of its predictions.
 
 A passage is given as plain tokens, as `transformers`' tokenizer gives them. It is of one class, or of any number of
-them. On held-out passages: accuracy and macro F1 with intervals over works, beside rules that need no such model
-(counting_rules.py).
+them. On held-out passages: accuracy and macro F1 with intervals over works, beside TF-IDF (tfidf.py),
+of which recommendation.py says whether it is to be used.
 
 Legend: N passages, B passages of a batch, K classes.
 """

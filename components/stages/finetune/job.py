@@ -28,13 +28,14 @@ from components.stages.finetune import (
     classification_report,
     classifier,
     classify,
-    counting_rules,
     instruct,
     preferences,
+    tfidf,
 )
 from components.stages.finetune import report as finetune_report
 from components.stages.finetune.base_check import doubt, raise_if_retokenized
 from components.stages.finetune.example_selection import select
+from components.stages.finetune.recommendation import Recommendation, recommend
 from components.stages.finetune.report import Judged
 from components.stages.finetune.settings import Unseen, settings_of
 from components.stages.finetune.task_selection import Branch, Choice
@@ -45,8 +46,6 @@ from components.training.loop import train as train_loop
 from components.training.objectives import language_model_loss
 from components.training.train_config import TrainResult
 
-CURVE = (16, 64, 256)
-"""Labels of the learning curve beside the model; flows/label_efficiency.py has more, with intervals."""
 EXAMPLES = 8
 ANSWER_TOKENS = 40
 
@@ -70,6 +69,10 @@ def opened(
     shorter = (f"The base has {context} positions, so no example has more tokens, though finetune.{branch}.context "
                f"is {params.context}.")  # fmt: skip
     notes = [shorter] * (context < params.context)
+    if choice.cut and context < model.shape.context:
+        total = len(choice.examples.train) + len(choice.examples.heldout)
+        notes.append(f"{choice.cut:,} of {total:,} examples are cut to {context} tokens, and the base could read "
+                     f"{model.shape.context}: raise finetune.{branch}.context.")  # fmt: skip
     if isinstance(encoder, HubEncoder):
         notes += filter(None, [doubt(model, base, encoder, choice.examples.heldout, numerics)])
     for note in notes:
@@ -177,10 +180,11 @@ class Job:
             return result, judged, after()
 
     def teach(self, out: Path, reports: Path, work: Path) -> Report:
-        """Train a head and the backbone on passages, and the same from random weights for comparison; judge, save."""
+        """Train TF-IDF, then a head and the backbone on passages; say which to use; judge and save both."""
         examples: Examples[Passage] = self.choice.examples
         labels, problem = examples.labels, examples.problem
         test_ids = classify.encoded(self.encoder, examples.heldout, self.context)
+        simple, recommendation = self._advised(work)
         model, batches, objective = self.training()
 
         def evaluate(step: int) -> dict[str, float]:
@@ -189,27 +193,34 @@ class Job:
         result = self._train(model, batches, objective, evaluate, work)
         probability_NK = classify.predict(model.eval(), test_ids, self.numerics, problem)
         self._merge_lora(model, out)
-        rules = self._others(examples.train, test_ids, self.params.steps, work / "scratch")
-        curve = {len(examples.train): {"this_model": classify.decided(probability_NK, problem)} | rules}
-        for count in CURVE:
-            if 2 * len(labels) <= count < len(examples.train):
-                few = classify.first_of_each(examples.train, count)
-                steps = min(classification_report.CURVE_STEPS, self.params.steps)
-                tuned = self._classifier(export.load(self.base, str(self.device))[0])
-                predicted = self._briefly(tuned, few, test_ids, steps, work / f"{count}")
-                others = self._others(few, test_ids, steps, work / f"{count}-scratch")
-                curve[count] = {"this_model": predicted} | others
-        known = [passage.label for passage in examples.train]
-        rules["majority"] = counting_rules.commonest(problem, known, len(test_ids), len(labels))
-        facts = self._facts(result, {"labels": labels, "pooling": "last" if self.model.shape.causal else "mean"})
-        classifier.save_classifier(
-            model, labels, self.tokenizer_json, out, facts, self.base if self._is_foreign else None, problem
-        )
         report = classification_report.classify(
-            self.choice, result, probability_NK, rules, curve, self.context, reports
-        )
-        self.progress.log(classification_report.line_by_labels(report.metrics, sorted(curve)))
+            self.choice, result, probability_NK, simple.predict([one.text for one in examples.heldout]), recommendation,
+            [self.encoder.decode(ids) for ids in test_ids], self.context, reports,
+        )  # fmt: skip
+        facts = {"labels": labels, "pooling": "last" if self.model.shape.causal else "mean", "problem": problem}
+        classifier.save_classifier(
+            model, labels, self.tokenizer_json, out, self._facts(result, facts | {"advice": report.facts["advice"]}),
+            self.base if self._is_foreign else None, problem,
+        )  # fmt: skip
+        simple.save(labels, out / "tfidf")
+        self.progress.log(report.facts["advice"])
         return report
+
+    def _advised(self, work: Path) -> tuple[tfidf.Tfidf, Recommendation]:
+        """TF-IDF on all training passages, and whether it or the network is to be used."""
+        examples: Examples[Passage] = self.choice.examples
+        labels, problem = examples.labels, examples.problem
+        with self.progress.phase("tfidf"):
+            settings, share = tfidf.choose(examples.train, len(labels), problem)
+            simple = tfidf.train(examples.train, len(labels), problem, settings)
+        self.progress.log(f"TF-IDF of {' and '.join(settings.parts)}: {share:.3f} right in cross-validation")
+
+        def trained(train: Sequence[Passage], tested: Sequence[Passage], number: int) -> np.ndarray:
+            tuned = self._classifier(export.load(self.base, str(self.device))[0])
+            ids = classify.encoded(self.encoder, tested, self.context)
+            return self._briefly(tuned, train, ids, work / f"fold-{number}")
+
+        return simple, recommend(examples, settings, trained)
 
     def _classifier(self, backbone: Transformer) -> classifier.Classifier:
         """A fresh head on a pretrained backbone, with adapters if they are asked for."""
@@ -229,29 +240,16 @@ class Job:
         return classify.PassageBatches(ids, targets, params.batch, params.seed, self.encoder.pad)
 
     def _briefly(
-        self, model: classifier.Classifier, train: Sequence[Passage], test_ids: list[list[int]], steps: int, work: Path
+        self, model: classifier.Classifier, train: Sequence[Passage], test_ids: list[list[int]], work: Path
     ) -> np.ndarray:
         """Train a model that is not kept; what it says of held-out passages."""
-        self._train(model, self._labelled(train), classify.loss, None, work, Unseen(self.progress), steps)
+        self._train(model, self._labelled(train), classify.loss, None, work, Unseen(self.progress))
         return self._predicted(model.eval(), test_ids)
 
     def _predicted(self, model: classifier.Classifier, test_ids: list[list[int]]) -> np.ndarray:
         """Classes that a model predicts for held-out passages, as `classify.decided` has them."""
         problem = self.choice.examples.problem
         return classify.decided(classify.predict(model, test_ids, self.numerics, problem), problem)
-
-    def _others(
-        self, train: Sequence[Passage], test_ids: list[list[int]], steps: int, work: Path
-    ) -> dict[str, np.ndarray]:
-        """What is said of held-out passages by what knows the same labels: counting, and random weights."""
-        examples = self.choice.examples
-        fresh = Transformer(self.model.shape).initialise(self.params.seed).to(self.device)
-        scratch = self._briefly(self._with_head(fresh), train, test_ids, steps, work)
-        labels = [passage.label for passage in train]
-        with self.progress.phase("evaluate"):
-            views = counting_rules.counted(self.encoder, train, examples.heldout, self.context)
-            counted = counting_rules.counting(examples.problem, views, labels, len(examples.labels))
-        return {"naive_bayes": counted, "from_scratch": scratch}
 
     def _save(self, result: TrainResult, out: Path, prompt: str, answer: str) -> None:
         """Write a model that answers, with an example for `greenhouse chat`; a row of one's own never leaves."""
@@ -279,10 +277,9 @@ class Job:
         lora.merge_lora(model)
 
     def _train(
-        self, model: Any, batches: Any, objective: Any, evaluate: Any, work: Path, progress: Progress | None = None,
-        steps: int = 0,
-    ) -> TrainResult:  # fmt: skip
-        settings = settings_of(self.params, steps or self.params.steps, f"finetune.{self.branch}")
+        self, model: Any, batches: Any, objective: Any, evaluate: Any, work: Path, progress: Progress | None = None
+    ) -> TrainResult:
+        settings = settings_of(self.params, self.params.steps, f"finetune.{self.branch}")
 
         def run(group: data_parallel.ProcessGroup) -> TrainResult:
             return train_loop(
@@ -290,7 +287,7 @@ class Job:
                 numerics=self.numerics, tokenizer_json=self.tokenizer_json, evaluate=evaluate, group=group,
             )  # fmt: skip
 
-        with self.progress.phase("curve" if 0 < steps < self.params.steps else "train"):
+        with self.progress.phase("train"):
             if progress:  # a small one beside it
                 return run(data_parallel.SINGLE)
             return data_parallel.train_together(run, self.numerics, work, self.worker)[0]

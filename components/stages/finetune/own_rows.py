@@ -107,7 +107,8 @@ def _texts(
     def passages(some: Sequence[Any], clusters: Sequence[str]) -> list[Passage]:
         return [Passage(row.text, label(row), at, where=row.where) for row, at in zip(some, clusters, strict=True)]
 
-    train, tested = passages(rows.train, [row.where for row in rows.train]), passages(rows.heldout, rows.clusters)
+    alone = [row.where for row in rows.train]
+    train, tested = passages(rows.train, rows.train_clusters or alone), passages(rows.heldout, rows.clusters)
     cut = sum(len(encoder.passage(one.text, context + 1)) > context for one in (*train, *tested))
     return Choice(task, Examples(train, tested, labels, _note(rows), problem), [], path.name, list(rows.refused), cut)
 

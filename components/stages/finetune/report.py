@@ -1,6 +1,6 @@
 """The reports of the branches that tune on answers, and what all share: metrics with intervals, learning curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
@@ -72,7 +72,7 @@ def instruct(
     judged |= {f"bits_{when}": scores.bits.tolist() for when, scores in (("before", before), ("after", after))}
     judged |= {f"right_{when}": scores.right.tolist() for when, scores in (("before", before), ("after", after))}
     judged["answer"] = [pair.answer for pair in pairs]
-    write_heldout(reports, after.clusters, judged, [asked(pair) for pair in pairs], [pair.where for pair in pairs])
+    write_heldout(reports, after.clusters, judged, _ends(map(asked, pairs)), [pair.where for pair in pairs])
     learning(result, "heldout_bits_per_byte", "bits per byte of held-out answers", reports)
     page = page_of("Instruction tuning", choice, result, reports)
     scores = [("bits per byte of the answer", interval_of(before.bits_per_byte), interval_of(after.bits_per_byte), "")]
@@ -142,7 +142,7 @@ def prefer(
         for when, values_N2 in (("before", before_N2), ("after", after_N2))
     }
     prompts = [conversation(row.prompt) for row in rows]
-    write_heldout(reports, clusters, judged, prompts, [row.where for row in rows])
+    write_heldout(reports, clusters, judged, _ends(prompts), [row.where for row in rows])
     learning(result, "heldout_accuracy", "held-out accuracy", reports)
     page = page_of("Preference tuning", choice, result, reports)
     caption = f"Which of two answers is better: {len(rows)} held-out pairs, 95% intervals. The gain is paired."
@@ -218,9 +218,10 @@ def score_of(choice: Choice, name: str, score: Estimate, rules: Mapping[str, Bas
     return Score.of(f"{choice.branch}/{name}", name.replace("_", " "), score, best, **facts)
 
 
-def page_of(title: str, choice: Choice, result: TrainResult, reports: Path) -> Page:
-    """The beginning of a report: the task, those that were skipped, its note, and what was not learned from."""
+def page_of(title: str, choice: Choice, result: TrainResult, reports: Path, first: str = "") -> Page:
+    """The beginning of a report: `first`, the task, those skipped, its note, and what was not learned from."""
     page = Page(f"{title}: {choice.task.name}", reports)
+    page.say(first)
     page.say(f"Task: {choice.task.title}.")
     page.say(*(f"Skipped: {entry['task']} ({entry['reason']})." for entry in choice.skipped), choice.examples.note)
     if result.skipped:
@@ -267,14 +268,18 @@ def write_heldout(
     Args:
         clusters: what an example is resampled with: its work, or the group of a row of one's own.
         judged: column -> a value per example; fewer where the last were not judged so.
-        texts: what was asked, of which the table has the end.
+        texts: what was asked, as far as it was read.
         places: file and line of rows of one's own, for a column `where`; empty ones for examples of a corpus.
     """
     if any(places):
         judged = {"where": places} | dict(judged)
-    short = [text if len(text) <= SHOWN_CHARS else "…" + text[1 - SHOWN_CHARS :] for text in texts]
-    rows = zip_longest(clusters, *judged.values(), short, fillvalue="")
+    rows = zip_longest(clusters, *judged.values(), texts, fillvalue="")
     write_table(reports / "details" / "heldout.csv", ("cluster", *judged, "text"), rows)
+
+
+def _ends(texts: Iterable[str]) -> list[str]:
+    """The ends of prompts, for a model reads those."""
+    return [text if len(text) <= SHOWN_CHARS else "…" + text[1 - SHOWN_CHARS :] for text in texts]
 
 
 def of_training(result: TrainResult) -> dict[str, float]:

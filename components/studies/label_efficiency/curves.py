@@ -81,18 +81,18 @@ def right_of(results: Sequence[Mapping[str, Any]], arm: str, labels: int, key: s
 
 
 def summary(results: Sequence[Mapping[str, Any]], clusters: Sequence[str], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Curves of all arms, naive Bayes, forgetting, joules and seconds; the factor of labels is `label_efficiency`."""
+    """Curves of all arms, TF-IDF, forgetting, joules and seconds; the factor of labels is `label_efficiency`."""
     labels = sorted({row["labels"] for row in results})
     arms = list(dict.fromkeys(row["arm"] for row in results))
     items = Items(np.ones(len(clusters)), clusters)
     hits = {arm: {n: right_of(results, arm, n) for n in labels} for arm in arms}
-    hits["naive_bayes"] = {n: right_of(results, "masked", n, "bayes") for n in labels}
+    hits["tfidf"] = {n: right_of(results, "masked", n, "tfidf") for n in labels}
     curves = {arm: [_point(hits[arm][n], items, n, _used(results, arm, n)) for n in labels] for arm in hits}
     goal = hits["masked"][REFERENCE]
-    needed = {arm: labels_needed(goal, hits[arm], items) for arm in ("scratch", "naive_bayes")}
+    needed = {arm: labels_needed(goal, hits[arm], items) for arm in ("scratch", "tfidf")}
     differences = {
         f"{a} - {b}": [_point(hits[a][n] - hits[b][n], items, n, {}) for n in labels]
-        for a, b in (("masked", "scratch"), ("masked", "naive_bayes"), ("masked", "causal"), ("masked", "lora"))
+        for a, b in (("masked", "scratch"), ("masked", "tfidf"), ("masked", "causal"), ("masked", "lora"))
     }
     works = Items(np.array(before["bytes"], dtype=np.float64), before["works"])
     forgot = {
@@ -106,8 +106,8 @@ def summary(results: Sequence[Mapping[str, Any]], clusters: Sequence[str], befor
     }
     return {
         "label_efficiency": needed["scratch"],
-        "naive_bayes_needs": needed["naive_bayes"],
-        "naive_bayes_at_most": max(row["value"] for row in curves["naive_bayes"]),
+        "tfidf_needs": needed["tfidf"],
+        "tfidf_at_most": max(row["value"] for row in curves["tfidf"]),
         "curves": curves,
         "differences": differences,
         "bits_per_byte_before": sum(before["bits"]) / sum(before["bytes"]),

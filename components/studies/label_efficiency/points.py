@@ -33,7 +33,7 @@ from components.model.transformer import Transformer
 from components.params import Classify, LabelEfficiency
 from components.stages.evaluate.heldout_sample import sample, score_documents
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.stages.finetune import classify, counting_rules
+from components.stages.finetune import classify, tfidf
 from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.example_selection import CHARS_PER_TOKEN
 from components.stages.finetune.settings import settings_of
@@ -184,7 +184,7 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
     def examine(self, point: LabelPoint, trained: tuple[Classifier, int]) -> dict[str, Any]:
         """`right`, a digit per held-out passage, their share `accuracy`, and `steps`.
 
-        For the masked arm `bayes`, as `right`, of naive Bayes on the same labels; for the causal arms `bits` per
+        For the masked arm `tfidf`, as `right`, of TF-IDF on the same labels; for the causal arms `bits` per
         held-out document afterwards.
         """
         model, steps = trained
@@ -195,9 +195,10 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
         found = {"right": _digits(right), "accuracy": float(right.mean()), "steps": steps}
         if point.arm == "masked":
             passages = self.training(point)
-            views = counting_rules.counted(self.encoder(point.arm), passages, heldout, self.classify.context)
-            bayes = counting_rules.naive_bayes(views, [passage.label for passage in passages])
-            found["bayes"] = _digits(bayes == truth)
+            classes = max(passage.label for passage in passages) + 1
+            settings, _ = tfidf.choose(passages, classes, "single_label_classification")
+            simple = tfidf.train(passages, classes, "single_label_classification", settings)
+            found["tfidf"] = _digits(simple.predict([one.text for one in heldout]).argmax(axis=1) == truth)
         if point.arm in FORGETTING:
             found["bits"] = held_out_bits(model.backbone, self)["bits"]
         return found

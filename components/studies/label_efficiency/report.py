@@ -11,12 +11,12 @@ from components.reporting.tables import Page, interval, number
 TITLES = {
     "masked": "pretrained (masked)",
     "scratch": "from scratch",
-    "naive_bayes": "naive Bayes",
+    "tfidf": "TF-IDF",
     "causal": "pretrained (causal)",
     "lora": "pretrained, LoRA",
     "replay": "causal with replay",
 }
-PANELS = (("masked", "scratch", "naive_bayes"), ("masked", "causal", "lora"))
+PANELS = (("masked", "scratch", "tfidf"), ("masked", "causal", "lora"))
 
 
 def write(found: Mapping[str, Any], facts: Mapping[str, Any], folder: Path) -> None:

@@ -119,10 +119,17 @@ def test_answers_that_are_known_and_rows_that_are_not_seen_are_said(place: Path,
 
 def test_labels_are_learned(place: Path, tmp_path: Path) -> None:
     (place / "long.csv").write_text((place / "labels.csv").read_text() + f"{'Lima all day ' * 90},Lima\n")
-    report = run(place, tmp_path, "classify", "long.csv", Classify(**FAST, max_pairs=130))
+    report = run(place, tmp_path, "classify", "long.csv", Classify(**FAST | {"context": 64}, max_pairs=130))
     assert report.facts["labels"] == ["Lima", "Oslo"]
     assert report.facts["cut"] == 1
+    assert re.search(r"1 of \d+ examples are cut to 64 tokens, and the base could read 128: raise", report.markdown)
     assert report.metrics["accuracy/value"] > 0.8
+    made = read_json(tmp_path / "out" / "tfidf" / "tfidf.json")
+    again = run(place, tmp_path / "again", "classify", "long.csv", Classify(**FAST | {"context": 64}, max_pairs=130))
+    assert again == report
+    assert read_json(tmp_path / "again" / "out" / "tfidf" / "tfidf.json") == made
+    weights = [(one / "out" / "tfidf" / "tfidf.safetensors").read_bytes() for one in (tmp_path, tmp_path / "again")]
+    assert weights[0] == weights[1]
 
 
 @pytest.mark.parametrize("kind", ["causal", "masked"])
@@ -138,14 +145,12 @@ def test_several_labels_are_learned(kind: str, place: Path, tmp_path: Path) -> N
     metrics = report.metrics
     assert report.facts["labels"] == ["Lima", "Oslo"]
     assert metrics["accuracy/value"] > 0.8
-    assert metrics["gain_over_majority/low"] > 0.2
     assert "accuracy/chance" not in metrics
-    assert {"accuracy/naive_bayes", "accuracy/from_scratch", "macro_f1/value"} <= metrics.keys()
+    assert {"accuracy/tfidf", "macro_f1/value"} <= metrics.keys()
     assert "right is a text whose labels are all said and no others" in report.markdown
     items = pl.read_csv(tmp_path / "reports" / "details" / "heldout.csv")
     assert set(items["true"]) == {"none", "Lima", "Oslo", "Lima, Oslo"}
     assert items["where"].str.contains(r"^several\.jsonl line \d+$").all()
-    assert "trainings that stop at 50 steps; the last is the full run" in report.markdown
     assert (items["true"] == items["this_model"]).mean() == pytest.approx(metrics["accuracy/value"])
     said = pipeline("text-classification", str(tmp_path / "out"))("Oslo and Lima old3", top_k=None)
     assert all(row["score"] > 0.5 for row in said), said
@@ -289,7 +294,7 @@ def test_a_masked_base_made_elsewhere_is_given_a_head(
     with torch.inference_mode(False):
         params = Classify(**FAST | {"learning_rate": 0.01 if rank else 0.003}, max_pairs=100, lora_rank=rank)
         report = run(place, tmp_path, "classify", "labels.csv", params, masked_elsewhere)
-    assert report.metrics["gain_over_majority/low"] > 0.1
+    assert report.metrics["accuracy/low"] > 0.6
     tuned = tmp_path / "out"
     tokenizer, encoder = AutoTokenizer.from_pretrained(tuned), encoder_of(tuned)
     text = "Lima quiet7, é <|im_end|>"

@@ -70,7 +70,7 @@ def test_a_point_is_trained_once_and_the_same_again(made: study.LabelStudy) -> N
     first = made.result(point)
     assert first["steps"] == 4
     assert set(first["right"]) <= {"0", "1"}
-    assert len(first["right"]) == len(made.passages(0)) == len(first["bayes"])
+    assert len(first["right"]) == len(made.passages(0)) == len(first["tfidf"])
     file = made.folder(point) / "result.json"
     written = file.stat().st_mtime_ns
     assert made.result(point) == first
@@ -78,7 +78,7 @@ def test_a_point_is_trained_once_and_the_same_again(made: study.LabelStudy) -> N
     again = elsewhere(made, "again")
     again.draw()
     same = again.result(point)
-    assert (same["right"], same["bayes"]) == (first["right"], first["bayes"])
+    assert (same["right"], same["tfidf"]) == (first["right"], first["tfidf"])
 
 
 def test_replay_adds_pretraining_and_leaves_the_labels_as_they_are(made: study.LabelStudy) -> None:

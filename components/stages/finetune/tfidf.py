@@ -1,0 +1,177 @@
+"""TF-IDF with logistic regression: a classifier without a network, trained in seconds and written beside the network.
+
+Terms are words and pairs of words, and runs of characters inside words too where cross-validation on the training
+texts prefers them; so is the strength of the regularisation. A model is two files, which ten lines of the card read:
+
+    tfidf.json           names of the classes; the terms of each part in the order of the weights, and its settings
+    tfidf.safetensors    the inverse document frequencies of each part; coef (K, V) and intercept (K,)
+
+Legend: N texts, K classes, V terms of all parts.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.core.files import write_json
+from components.instruction_pairs.examples import Passage, ProblemType
+from components.stages.finetune.classify import decided, indicators
+
+PARTS: dict[str, dict[str, Any]] = {
+    "characters": {"analyzer": "char_wb", "ngram_range": (2, 4), "sublinear_tf": True, "max_features": 50_000},
+    "words": {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b", "sublinear_tf": True, "max_features": 50_000},
+}
+"""Settings of scikit-learn's TfidfVectorizer; in the order of the names, which a JSON file has."""
+STRENGTHS = (1.0, 10.0, 100.0)
+"""Inverses of the regularisation's weight, of which one is chosen."""
+FOLDS = 5
+NEVER = -1e3
+"""Score of a class that no training text has."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What cross-validation chooses: parts of `PARTS`, and one of `STRENGTHS`."""
+
+    parts: tuple[str, ...]
+    strength: float
+
+
+@dataclass(frozen=True)
+class Tfidf:
+    """A trained model.
+
+    Attributes:
+        vectorizers: part -> scikit-learn's vectorizer.
+        coef_KV, intercept_K: float32.
+    """
+
+    vectorizers: dict[str, Any]
+    coef_KV: np.ndarray
+    intercept_K: np.ndarray
+    problem: ProblemType
+
+    def predict(self, texts: Sequence[str]) -> np.ndarray:
+        """Predicted classes, bool (N, K), as `classify.decided` has them."""
+        from scipy.sparse import hstack
+
+        terms_NV = hstack([one.transform(texts) for one in self.vectorizers.values()], format="csr")
+        return _decided(terms_NV @ self.coef_KV.T + self.intercept_K, self.problem)
+
+    def save(self, labels: Sequence[str], folder: Path) -> None:
+        """Write the two files."""
+        from safetensors.numpy import save_file
+
+        folder.mkdir(parents=True)
+        tensors = {name: one.idf_.astype(np.float32) for name, one in self.vectorizers.items()}
+        save_file(tensors | {"coef": self.coef_KV, "intercept": self.intercept_K}, folder / "tfidf.safetensors")
+        settings = {name: {key: PARTS[name][key] for key in PARTS[name] if key != "max_features"}
+                    for name in self.vectorizers}  # fmt: skip
+        terms = {name: one.get_feature_names_out().tolist() for name, one in self.vectorizers.items()}
+        write_json(folder / "tfidf.json", {"labels": list(labels), "settings": settings, "vocabulary": terms})
+
+
+def train(passages: Sequence[Passage], num_labels: int, problem: ProblemType, settings: Settings) -> Tfidf:
+    """Train with settings; the bytes are a function of the passages alone, whatever threads there are."""
+    texts, truth_NK = [passage.text for passage in passages], indicators([one.label for one in passages], num_labels)
+    vectorizers, terms_NV = _vectorized(texts, settings.parts)
+    for one in vectorizers.values():  # what is written is what predicts
+        one.idf_ = one.idf_.astype(np.float32).astype(np.float64)
+    return Tfidf(vectorizers, *_regression(terms_NV, truth_NK, problem, settings.strength), problem)
+
+
+def choose(passages: Sequence[Passage], num_labels: int, problem: ProblemType) -> tuple[Settings, float]:
+    """The settings that cross-validation on passages finds best, and their accuracy there.
+
+    Terms are counted once over all the passages, without labels; weights are learned fold by fold.
+    """
+    texts, truth_NK = [passage.text for passage in passages], indicators([one.label for one in passages], num_labels)
+    parts: tuple[str, ...] = ("words",)
+    _, terms_NV = _vectorized(texts, parts)
+    cut = folds(passages)
+    found = {Settings(parts, one): _validated(terms_NV, truth_NK, problem, one, cut) for one in STRENGTHS}
+    best = max(found, key=lambda one: found[one])
+    both = Settings(tuple(PARTS), best.strength)
+    found[both] = _validated(_vectorized(texts, both.parts)[1], truth_NK, problem, best.strength, cut)
+    best = max(found, key=lambda one: found[one])
+    return best, found[best]
+
+
+def folds(passages: Sequence[Passage]) -> list[np.ndarray]:
+    """Indices of the passages of each of `FOLDS` parts; works stay whole where each class has several."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    kinds = [str(passage.label) for passage in passages]
+    groups_of: dict[str, set[str]] = {}
+    for kind, passage in zip(kinds, passages, strict=True):
+        groups_of.setdefault(kind, set()).add(passage.cluster)
+    whole = all(len(groups) > 1 for groups in groups_of.values())
+    groups = [passage.cluster if whole else str(place) for place, passage in enumerate(passages)]
+    parts = min(FOLDS, len(set(groups)))
+    if max(Counter(kinds).values()) < parts:  # as combinations of classes often are
+        kinds = [""] * len(kinds)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class of fewer members than there are folds is in some of them alone
+        return [held for _, held in StratifiedGroupKFold(parts).split(kinds, kinds, groups)]
+
+
+def _vectorized(texts: Sequence[str], parts: Sequence[str]) -> tuple[dict[str, Any], Any]:
+    from scipy.sparse import hstack
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    made = {name: TfidfVectorizer(**PARTS[name]) for name in parts}
+    return made, hstack([one.fit_transform(texts) for one in made.values()], format="csr")
+
+
+def _validated(
+    terms_NV: Any, truth_NK: np.ndarray, problem: ProblemType, strength: float, cut: Sequence[np.ndarray]
+) -> float:
+    """Share of texts whose classes are predicted right by a regression that has not seen them."""
+    right = 0
+    for held in cut:
+        others = np.setdiff1d(np.arange(len(truth_NK)), held)
+        coef_KV, intercept_K = _regression(terms_NV[others], truth_NK[others], problem, strength)
+        said_NK = _decided(terms_NV[held] @ coef_KV.T + intercept_K, problem)
+        right += int((said_NK == truth_NK[held]).all(axis=1).sum())
+    return right / len(truth_NK)
+
+
+def _regression(
+    terms_NV: Any, truth_NK: np.ndarray, problem: ProblemType, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (K, V) and intercepts (K,), float32; of several classes each is learned alone."""
+    coef_KV = np.zeros((truth_NK.shape[1], terms_NV.shape[1]), dtype=np.float32)
+    intercept_K = np.full(len(coef_KV), NEVER, dtype=np.float32)
+    if problem == "multi_label_classification":
+        for place, column_N in enumerate(truth_NK.T):
+            if column_N.all() or not column_N.any():
+                intercept_K[place] = -NEVER if column_N.all() else NEVER
+            else:
+                model = _fitted(terms_NV, column_N, strength)
+                coef_KV[place], intercept_K[place] = model.coef_[0], model.intercept_[0]
+        return coef_KV, intercept_K
+    classes = np.flatnonzero(truth_NK.any(axis=0))
+    intercept_K[classes] = 0.0
+    if len(classes) > 1:
+        model = _fitted(terms_NV, truth_NK.argmax(axis=1), strength)
+        mine = classes[1:] if len(classes) == 2 else classes  # of two, scikit-learn gives the second one's alone
+        coef_KV[mine], intercept_K[mine] = model.coef_, model.intercept_
+    return coef_KV, intercept_K
+
+
+def _fitted(terms_NV: Any, target_N: np.ndarray, strength: float) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one that stops early is validated as it is
+        return LogisticRegression(C=strength, max_iter=300).fit(terms_NV, target_N)
+
+
+def _decided(score_NK: np.ndarray, problem: ProblemType) -> np.ndarray:
+    return decided(score_NK + 0.5, problem)
