@@ -26,7 +26,9 @@ def facts_of(found: Found, record: Record | None) -> dict[str, Any]:
     last = record.attempts[-1] if record else None
     start: dict[str, Any] = last.start if last else {"data": {}, "files": {}, "command": [UNRECORDED]}
     logged = {name: value for row in (last.logs if last else []) for name, value in row.items()}
-    figures = found.figures or {name: logged[name] for name in logged if name not in OF_RECORDER}
+    figures = {name: value for name, value in found.figures.items() if value is not None} or {
+        name: logged[name] for name in logged if name not in OF_RECORDER
+    }
     read = sorted({**start["data"], **start["files"]}.items())
     tree = vars(found) | {
         "recorded": record is not None,

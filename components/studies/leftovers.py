@@ -33,7 +33,7 @@ TASKS = {
     "ForMaskedLM": "fill-mask", "ForCausalLM": "text-generation", "CAUSAL_LM": "text-generation",
 }  # fmt: skip
 """End of an architecture's name, or PEFT's name of a task -> task, as the Hugging Face hub names it."""
-FIGURES = r"eval_(loss|accuracy|f1|mean_token_accuracy)"
+FIGURES = r"train_loss|eval_(loss|accuracy|f1|mean_token_accuracy)"
 """Those of the Trainer's log that are about the model."""
 WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".gguf")
 FOR_RESUMING = re.compile(r"(optimizer|scheduler|rng_state|training_args|scaler).*")
@@ -53,7 +53,8 @@ class Found:
             the model; "" for none, or if nothing says.
         shape: depth, width, context, as far as they are known. parameters: 0 if not known.
         steps, tokens: of the training; 0 if not known.
-        config: settings that the trainer kept. figures: its last figures on held-out text.
+        config: settings that the trainer kept. figures: the last of its log; None for
+            one that is not there.
         not_known: what -> why.
     """
 
@@ -69,7 +70,7 @@ class Found:
     steps: int = 0
     tokens: int = 0
     config: dict[str, Any] = field(default_factory=dict)
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float | None] = field(default_factory=dict)
     not_known: dict[str, str] = field(default_factory=dict)
 
 
@@ -89,8 +90,12 @@ def read(folder: Path) -> Found:
     files = {name: path for name, path in names.items() if not re.search(r"(^|/)\.", name)}  # .git, .greenhouse
     if not any(name.endswith(WEIGHTS) for name in files):
         raise UserError(f"{folder}: no weights there ({', '.join(WEIGHTS)}); name the folder of a trained model")
-    unknown = dict.fromkeys((DATA, ORDER, SETTINGS, SIZE), "no adapter knows the trainer that wrote this folder")
-    return Found("", "", "# not known: no adapter knows its trainer", files, pipeline_tag="other", not_known=unknown)
+    size = _parameters(files.values())
+    unknown = dict.fromkeys(
+        (DATA, ORDER, SETTINGS, *(() if size else (SIZE,))), "no adapter knows who wrote this folder"
+    )
+    call = "# not known: no adapter knows its trainer"
+    return Found("", "", call, files, pipeline_tag="other", parameters=size, not_known=unknown)
 
 
 def _newest(paths: Iterable[Path]) -> Path | None:
@@ -116,7 +121,7 @@ def nanochat(folder: Path) -> Found | None:
         {path.name: path for path in (folder / f"model_{step:06d}.pt", meta)},
         shape=_shape(kept["model_config"], "n_layer", "n_embd", "sequence_len"),
         steps=step, tokens=step * kept.get("total_batch_size", 0), config=kept.get("user_config", {}),
-        figures={name: kept[name] for name in ("val_bpb",) if name in kept},
+        figures={"val_bpb": kept.get("val_bpb"), "train_loss": kept.get("loop_state", {}).get("smooth_train_loss")},
         not_known={ORDER: "nanochat keeps where its loader stood at the end, and no order",
                    DATA: "nanochat keeps no list of the shards that it read", SIZE: PICKLED,
                    "its tokenizer": "it lies in another folder of nanochat"},
@@ -139,7 +144,7 @@ def litgpt(folder: Path) -> Found | None:
         base=str(kept.get("checkpoint_dir") or kept.get("initial_checkpoint_dir") or ""),
         shape=_shape(yaml.safe_load(config.read_text()), "n_layer", "n_embd", "block_size"),
         steps=int(last["total_tokens"] / batch) if batch else 0, tokens=int(last.get("total_tokens", 0)), config=kept,
-        figures={name: last[name] for name in ("val_loss",) if name in last},
+        figures={"val_loss": last.get("val_loss"), "train_loss": last.get("loss")},
         not_known={ORDER: "LitGPT keeps no data order", SIZE: PICKLED, "its version": "LitGPT writes none",
                    DATA: "LitGPT keeps the settings of its data module, and no hash of data"},
     )  # fmt: skip

@@ -54,8 +54,8 @@ LEFT = {
 KNOWN = {
     "TRL (transformers 5.24.0)": (12, 336, {"eval_loss": 2.5}, "org/base", {DATA, ORDER, SETTINGS}),
     "axolotl 0.9.1": (12, 336, {"eval_loss": 2.5}, "org/phi", {DATA, ORDER}),
-    "nanochat": (6, 1536, {"val_bpb": 2.1}, "", {DATA, ORDER}),
-    "LitGPT": (16, 4096, {"val_loss": 4.4}, "", {DATA, ORDER}),
+    "nanochat": (6, 1536, {"val_bpb": 2.1, "train_loss": None}, "", {DATA, ORDER}),
+    "LitGPT": (16, 4096, {"val_loss": 4.4, "train_loss": 4.5}, "", {DATA, ORDER}),
 }
 
 
@@ -91,7 +91,7 @@ def test_an_adapter_of_peft_is_loaded_with_its_base(tmp_path: Path) -> None:
 
 def test_of_an_unknown_trainer_nothing_is_guessed(tmp_path: Path) -> None:
     found = read(write(tmp_path, {"weights/model.safetensors": None, "log.txt": "loss 3", ".git/config": ""}))
-    assert (found.trainer, found.parameters, found.figures) == ("", 0, {})
+    assert (found.trainer, found.parameters, found.figures) == ("", 10, {})
     assert set(found.files) == {"weights/model.safetensors", "log.txt"}
 
 
