@@ -70,7 +70,7 @@ BENCHMARKS = {
         (("benchmarks.proof",),),
     ),
     "any": Benchmark(
-        "other trainers recorded, killed, resumed, edited: 10 minutes; --nanochat CHECKOUT, --only costs",
+        "other trainers recorded, killed, resumed, edited, adopted: 15 minutes; --nanochat CHECKOUT, --only costs",
         (PEERS, ("benchmarks.any",)),
     ),
     "long": Benchmark(

@@ -1,15 +1,20 @@
-"""Other trainers under the recorder: 10 minutes; --nanochat CHECKOUT, --only trainers or costs."""
+"""Other trainers under the recorder, and their models adopted: 15 minutes; --nanochat CHECKOUT, --only PART.
+
+`--only adopted --folder FOLDER` takes the runs that `--only trainers --folder FOLDER` left.
+"""
 
 import argparse
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.any.adopted import STEPS, Adopter
 from benchmarks.any.costs import import_cpu_s, order_lookups, overhead, wheel_kb
 from benchmarks.any.edits import look_for
 from benchmarks.any.runs import Run, record_killed_and_resumed
 from benchmarks.any.trainers import trainers
 from benchmarks.results import figure, goal, write, write_rows
+from greenhouse_record.record import read
 
 NOT_TRIED = "not tried: no checkout was named (--nanochat)"
 
@@ -18,16 +23,18 @@ def main() -> int:
     """Run the parts that are asked for. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nanochat", type=Path, help="a checkout of nanochat, which is cloned")
-    parser.add_argument("--only", choices=("trainers", "costs"))
+    parser.add_argument("--only", choices=("trainers", "adopted", "costs"))
     parser.add_argument(
         "--folder", type=Path, help="where the repositories of the trainers are made; else a temporary one"
     )
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.folder or Path(temporary)
-        if chosen.only != "costs":
+        if chosen.only in (None, "trainers"):
             of_trainers(folder, chosen.nanochat)
-        if chosen.only != "trainers":
+        if chosen.only in (None, "adopted"):
+            of_adopted(folder, Path(temporary), chosen.nanochat)
+        if chosen.only in (None, "costs"):
             of_costs(Path(temporary))
     return 0
 
@@ -52,13 +59,30 @@ def of_trainers(folder: Path, checkout: Path | None) -> None:
             "energy_off_share": figure(shares),
         },
         [
-            goal("trainers_recorded", len(runs), 4 if checkout else 3, "higher"),
             goal("edits_found", sum(bool(row["said"]) for row in edits) / len(edits), 1.0, "higher"),
             goal("untouched_called_edited", sum(bool(row["said"]) for row in rows) - len(edits), 0, "lower"),
             *([goal("cpu_off_cgroup", max(off), 0.01, "lower")] if off else []),
             goal("energy_off_share", max(shares), 0.01, "lower"),
         ],
     )
+
+
+def of_adopted(folder: Path, place: Path, checkout: Path | None) -> None:
+    """Adopt, sign and check each recorded run in a clone, and repeat it without the kill."""
+    adopter, known = Adopter(place), trainers(checkout)
+    runs = [Run(one, at, read(next(at.glob(".greenhouse/records/*.jsonl"))), None)
+            for one in known if (at := folder / one.name.split()[0]).exists()]  # fmt: skip
+    rows = [row for run in runs for row in adopter.rows(run)]
+    write_rows("any_adopted", rows)
+    bad = {row["trainer"] for row in rows if row["status"] and row["step"] in STEPS}
+    whole = [run.trainer.name for run in runs if run.trainer.name not in bad and len(run.record.attempts) == 2]
+    same = [str(row["trainer"]) for row in rows if row["step"] == "run again" and not row["status"]]
+    write("any", {"adopted": whole, "run_again_the_same": same}, [
+        goal("trainers_recorded", len(whole), 4 if checkout else 3, "higher",
+             f"killed, resumed, adopted, signed and checked: {', '.join(whole)}"),
+        goal("runs_repeated", len(same), len(runs), "higher",
+             "whose weights are the same to the bit when the command runs once more, without the kill"),
+    ])  # fmt: skip
 
 
 def cpu_s(run: Run) -> float:

@@ -27,9 +27,9 @@ class Adopter:
     def rows(self, run: Run) -> list[dict[str, object]]:
         """A row for each step: its exit status, and the line that says what came of it."""
         name = run.trainer.name.split()[0].lower()
-        signed, model = self.signed / name, max((run.folder / run.trainer.out).glob(run.trainer.weights)).parent
+        signed = self.signed / name
         steps = {
-            "adopt": ("adopt", str(model), "--name", name),
+            "adopt": ("adopt", str(run.folder / run.trainer.out), "--name", name),
             "sign": ("export", f"adopted/{name}", "--to", "signed", "--key", str(self.key), "--out", str(signed)),
             "check": ("verify", str(signed), "--key", str(self.public)),
             "run again": ("verify", f"adopted/{name}"),

@@ -94,7 +94,7 @@ def nanochat(checkout: Path) -> Trainer:
         words = [sys.executable, "-m", "scripts.tok_train", "--vocab-size=512"]
         subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True)
         with open(folder / ".git/info/exclude", "a") as file:
-            file.write("base/\n.greenhouse/\n")
+            file.write("base/*\n!base/tokenizer\n.greenhouse/\n")  # the tokenizer is an input that no --data names
 
     def resume(folder: Path) -> tuple[str, ...]:
         last = max(folder.glob("base/base_checkpoints/tiny/meta_*.json"))
