@@ -17,8 +17,8 @@ ANSWER = ("completion", "answers.text", "answer.text", "answer", "answers", "res
 ASKED = ("instruction+input", "instruction+context", "instruction", "context+question", "passage+question", "question",
          "query", "input", "problem")  # fmt: skip
 BETTER: dict[str, tuple[str, ...]] = {
-    "chosen": ("chosen", "preferred_output"),
-    "rejected": ("rejected", "non_preferred_output"),
+    "chosen": ("chosen", "chosen_messages", "preferred_output"),
+    "rejected": ("rejected", "rejected_messages", "non_preferred_output"),
 }
 PAIR = ("premise+hypothesis", "sentence1+sentence2", "question1+question2", "text1+text2", "text_a+text_b",
         "question+sentence", "question+answer")  # fmt: skip

