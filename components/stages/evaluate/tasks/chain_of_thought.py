@@ -174,7 +174,7 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
         beside: dict[str, Any] = {"headline": True, "taught": True}
         if way == "steps":
             beside |= {"counterpart": "accuracy/direct", "counterpart_title": "at once", "column": "sums"}
-        result.score(f"accuracy/{way}", f"{title}, exactly right", exact, exact_rule, note, **beside)
+        result.score(f"accuracy/{way}", f"{title}, right", exact, exact_rule, note, **beside)
         note = "format taught"
         if way == "steps":
             note += f"; after another sum's steps {_other(result, context):.3f}"
