@@ -144,16 +144,18 @@ def resampling(a: Snapshot) -> Any:
 
 def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> str:
     """Which of two is better, by how much, and what each has cost, in one line."""
-    sure = [row for row in rows if row.p_holm < 0.05]
-    better = sum(row.improvement > 0 for row in sure)
-    most = ""
+    from components.studies.noise_floor import same as is_same
+
+    unlike = [row for row in rows if not is_same(row)]
+    sure = [row for row in unlike if row.p_holm < 0.05]
+    better, most = sum(row.improvement > 0 for row in sure), ""
     if sure:
         (first,) = named([max(sure, key=lambda row: abs(row.improvement) / (row.error or 1.0))], a, b)
-        most = f": {first.name} {first.a:.3f} -> {first.b:.3f}, better by {_gain(first)}"
+        most = f" ({first.name} {first.a:.3f} -> {first.b:.3f}, better by {_gain(first)})"
     spent = {label: text.split()[0] if text[0].isdigit() else "unknown" for label, text in _energies(a, b).items()}
     energy = ", ".join(f"{label} {kwh}" for label, kwh in spent.items())
-    worse = len(sure) - better
-    return f"{VERDICT} in {better} and worse in {worse} of {len(rows)} scores, beyond chance{most}; kWh: {energy}"
+    counts = f"{better}, worse in {len(sure) - better}, of {len(unlike)} scores that differ, beyond chance"
+    return f"{VERDICT} in {counts}{most}; kWh: {energy}"
 
 
 def named(rows: list[Any], *states: Snapshot) -> list[Any]:
