@@ -16,22 +16,19 @@ from components import params as schema
 from components.core.errors import UserError
 from components.core.files import fingerprint, nested
 from components.core.plain_text import plain_name
-from components.params import Budget, ParamFiles, Params, Section, Source, layout
+from components.params import ParamFiles, Params, Section, layout
 from flows.system import paths
 from flows.system.params_file import preset_names, reaching, read_preset
 
 FIELDS = {
-    "sources": "ingest.sources",
     "vocabulary": "tokenize.vocab_size",
     "size": "pretrain.common.model.size",
     "width": "pretrain.common.model.width",
     "steps": "pretrain.common.steps",
     "matrix_lr": "pretrain.common.optimizer.matrix_lr",
-    "embedding_lr": "pretrain.common.optimizer.embedding_lr",
     "seed": "pretrain.common.seed",
     "task": "finetune.instruct.task",
     "device": "numerics.device",
-    "budget": "runtime.budget",
 }
 """Field -> file key. What both branches of pretraining share is shown as the causal one has it, and set for both."""
 
@@ -44,7 +41,7 @@ class PipelineForm(Section):
     """What people change most. Leave all as it is to bring the workspace up to date."""
 
     settings: list[Setting] = Field(default=[])
-    """Any key of params.yaml or defaults.yaml as key=value, such as dedup.threshold=0.8 (docs/guide.md)."""
+    """Any key as key=value, such as dedup.threshold=0.8 (docs/guide.md). Sources of text: the form stage-ingest."""
     preset: str = Field(default="", json_schema_extra={"enum": ["", *preset_names()]})
     """A preset of presets/ to take for this run; empty for none. Fields that you change win over it."""
     vocabulary: int = Field(default=_SHIPPED.tokenize.vocab_size, ge=300, le=200_000)
@@ -57,18 +54,12 @@ class PipelineForm(Section):
     """Pretraining steps of both models (pretrain.common.steps)."""
     matrix_lr: float = Field(default=_TRAINED.optimizer.matrix_lr, gt=0.0)
     """Peak learning rate of the matrices (pretrain.common.optimizer.matrix_lr)."""
-    embedding_lr: float = Field(default=_TRAINED.optimizer.embedding_lr, gt=0.0)
-    """Peak learning rate of embeddings and head (pretrain.common.optimizer.embedding_lr)."""
     seed: int = _TRAINED.seed
     """Seed of both pretrainings: initialisation, data order, masks (pretrain.common.seed)."""
     task: Literal["auto", "describe", "heading", "continue"] = _SHIPPED.finetune.instruct.task
     """Task of instruction tuning; auto takes the first that the corpus can feed (finetune.instruct.task)."""
     device: Literal["cpu", "cuda"] = _SHIPPED.numerics.device
     """Where tensors live (numerics.device)."""
-    budget: Budget = _SHIPPED.runtime.budget
-    """Limits on what this run may use, and the whole project; 0 for none (runtime.budget)."""
-    sources: list[Source] = Field(default=_SHIPPED.ingest.sources)
-    """Where text comes from; several at once. Names must differ."""
 
     @classmethod
     def filled(cls, params: Params) -> "PipelineForm":

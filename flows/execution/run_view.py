@@ -1,9 +1,12 @@
 """What people see of a run of the pipeline as a whole, in the terminal and on its page in Prefect."""
 
 import os
+import re
 from typing import Any
+from uuid import UUID
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
 
 from components.carbon.footprint import intensity
 from components.carbon.ledger import reader
@@ -43,8 +46,21 @@ def show(run: PipelineRun, states: dict[str, str]) -> None:
             create_markdown_artifact(text, key=key, description=key.replace("-", " ", 1))
 
 
+def brief(verdict: str) -> list[str]:
+    """What the head of a run's page in Prefect has room for: the score that differs most surely, and the energy."""
+    most = re.search(r"\((\S+) .*? by ([+-][\d.]+)", verdict)
+    spent = re.search(r"B ([\d.]+)$", verdict)
+    told = ["no score differs"]
+    if most:
+        told = [f"{'worse' if most[2].startswith('-') else 'better'}: {most[1]} {most[2]}"]
+    return [*told, *([f"{1000 * float(spent[1]):.3g} Wh"] if spent else [])]
+
+
 def show_comparison(run: PipelineRun, verdict: str, text: str) -> None:
     """How an experiment compares with the workspace, on its pages in Prefect and MLflow."""
+    with get_client(sync_client=True) as client:
+        tags = client.read_flow_run(UUID(run.flow_run)).tags
+        client.update_flow_run(UUID(run.flow_run), tags=[*brief(verdict), *tags])
     page = f"{verdict}\n\n```\n{text}```\n"
     create_markdown_artifact(page, key="against-workspace", description="Which is better, by how much, what it cost")
     try:
