@@ -126,7 +126,7 @@ def verify(one: Snapshot, stage: str) -> int:
     differing, outputs = _again(one, record), record.attempts[-1].outputs or {}
     model = [path for path in outputs if path.endswith(WEIGHTS) and Path(path).name in one.adopted["files"]]
     wrong = [path for path in model if path in differing]
-    difference = f"{wrong[0]}: other bytes than recorded" if wrong else ""
+    difference = f"{wrong[0]}: other bytes than recorded ({len(wrong)} of {len(model)} such files)" if wrong else ""
     record_verification(one, stage, difference, environment_record.present())
     print(f"differs: {difference}" if wrong else f"identical: {', '.join(model)}")
     if others := [path for path in differing if path not in wrong]:
