@@ -87,7 +87,7 @@ def compared(there: Any, here: Any, path: str = "") -> Iterator[Mismatch]:
         yield Mismatch(path, f"{path}: {here['not_known']}", differs=False)
     elif is_unknown(there) and path in LATER and here is not ABSENT:
         yield Mismatch(path, f"{path}: not in card.json; here {shown(here)}", is_adverse(here))
-    elif isinstance(there, dict) and isinstance(here, dict) and not is_unknown(there):
+    elif isinstance(there, dict) and isinstance(here, dict) and not (is_unknown(there) or is_unknown(here)):
         for key in dict.fromkeys([*there, *here]):
             yield from compared(there.get(key, ABSENT), here.get(key, ABSENT), f"{path}.{key}".lstrip("."))
     elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
@@ -121,5 +121,7 @@ def shown(value: Any) -> str:
     """A value on one line."""
     if isinstance(value, dict) and "verdict" in value:
         return f"{value['registered']} version {value['version']}: {value['verdict']}"
+    if is_unknown(value):
+        value = f"not known: {value['not_known']}"
     text = "nothing" if value is ABSENT else str(value)
     return text if len(text) <= 70 else f"{text[:67]}..."
