@@ -4,6 +4,7 @@
 """
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -41,7 +42,13 @@ def main() -> int:
 
 def of_trainers(folder: Path, checkout: Path | None) -> None:
     """Record, kill, resume and edit each trainer's run."""
-    runs = [record_killed_and_resumed(trainer, folder / trainer.name.split()[0]) for trainer in trainers(checkout)]
+    runs, words = [], {} if checkout else {"nanochat": NOT_TRIED}
+    for trainer in trainers(checkout):
+        try:
+            runs.append(record_killed_and_resumed(trainer, folder / trainer.name.split()[0]))
+            words[trainer.name] = f"{len(runs[-1].record.attempts)} tries"
+        except (AssertionError, subprocess.CalledProcessError) as error:
+            words[trainer.name] = f"not recorded: {error}"[:300]
     rows = [row for run in runs for row in look_for(run, folder / "scratch")]
     write_rows("any_edits", rows)
     write_rows("any_runs", [row for run in runs for row in run_rows(run)])
@@ -52,8 +59,7 @@ def of_trainers(folder: Path, checkout: Path | None) -> None:
     write(
         "any",
         {
-            "trainers": {run.trainer.name: f"{len(run.record.attempts)} tries" for run in runs}
-            | ({} if checkout else {"nanochat": NOT_TRIED}),
+            "trainers": words,
             "edits": {"n": len(edits), "found": sum(bool(row["said"]) for row in edits)},
             **({"cpu_off_cgroup": figure(off)} if off else {}),
             "energy_off_share": figure(shares),
