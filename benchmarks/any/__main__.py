@@ -25,6 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nanochat", type=Path, help="a checkout of nanochat, which is cloned")
     parser.add_argument("--only", choices=("trainers", "adopted", "costs"))
+    parser.add_argument("--trainer", default="", help="run these alone (`TRL`) into --folder, for a later call to take")
     parser.add_argument(
         "--folder", type=Path, help="where the repositories of the trainers are made; else a temporary one"
     )
@@ -32,7 +33,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.folder or Path(temporary)
         if chosen.only in (None, "trainers"):
-            of_trainers(folder, chosen.nanochat)
+            of_trainers(folder, chosen.nanochat, chosen.trainer)
         if chosen.only in (None, "adopted"):
             of_adopted(folder, Path(temporary), chosen.nanochat)
         if chosen.only in (None, "costs"):
@@ -40,15 +41,18 @@ def main() -> int:
     return 0
 
 
-def of_trainers(folder: Path, checkout: Path | None) -> None:
-    """Record, kill, resume and edit each trainer's run."""
+def of_trainers(folder: Path, checkout: Path | None, alone: str) -> None:
+    """Record, kill, resume and edit each trainer's run; with `alone` only record those that are named so."""
     runs, words = [], {} if checkout else {"nanochat": NOT_TRIED}
-    for trainer in trainers(checkout):
+    for trainer in [trainer for trainer in trainers(checkout) if trainer.name.startswith(alone)]:
         try:
             runs.append(record_killed_and_resumed(trainer, folder / trainer.name.split()[0]))
             words[trainer.name] = f"{len(runs[-1].record.attempts)} tries"
         except (AssertionError, subprocess.CalledProcessError) as error:
             words[trainer.name] = f"not recorded: {error}"[:300]
+    if alone:
+        print(words)
+        return
     rows = [row for run in runs for row in look_for(run, folder / "scratch")]
     write_rows("any_edits", rows)
     write_rows("any_runs", [row for run in runs for row in run_rows(run)])

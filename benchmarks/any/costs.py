@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from flows.system.paths import ROOT
 
@@ -21,6 +23,7 @@ print(time.process_time() - start)
 LOOK_UP = f"""
 import resource, sys, time
 import numpy as np
+import psutil
 from greenhouse_record.order import Order
 start = time.process_time()
 starts = np.load(sys.argv[1], mmap_mode="r")
@@ -29,20 +32,18 @@ print(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_m
 """
 
 
-def overhead(folder: Path, short_s: int = 10, long_s: int = 40) -> float:
-    """Cores that the recorder uses at one reading a second: its CPU seconds around a sleep, a long less a short one."""
-    return (_recorder_cpu_s(folder, long_s) - _recorder_cpu_s(folder, short_s)) / (long_s - short_s)
-
-
-def _recorder_cpu_s(folder: Path, seconds: int) -> float:
-    words = ["--data", str(folder), "--out", str(folder / "none"), "--state", str(folder / "state"), "--"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "greenhouse_record.command", *words, "sleep", str(seconds)],
-        env=ENVIRONMENT, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        _, _, used = os.wait4(process.pid, 0)
-        process.returncode = 0
-    return used.ru_utime + used.ru_stime
+def overhead(folder: Path, seconds: int = 40) -> float:
+    """Cores that the recorder's process uses at one reading a second, while its command sleeps."""
+    words = ["--data", sys.executable, "--out", str(folder / "none"), "--state", str(folder / "state"), "--"]
+    command = [sys.executable, "-m", "greenhouse_record.command", *words, "sleep", str(seconds + 10)]
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL) as process:
+        time.sleep(5)  # it has begun
+        used: list[float] = []
+        for wait_s in (seconds, 0):
+            times = psutil.Process(process.pid).cpu_times()
+            used.append(times.user + times.system)
+            time.sleep(wait_s)
+    return (used[1] - used[0]) / seconds
 
 
 def import_cpu_s() -> float:

@@ -1,6 +1,7 @@
 """A trainer under the recorder: killed once, resumed, and its CPU seconds counted by a cgroup beside the recorder."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -63,7 +64,11 @@ class Cgroup:
 
 
 def record_killed_and_resumed(trainer: Trainer, folder: Path) -> Run:
-    """Prepare, record, kill at the first checkpoint, resume to the end."""
+    """Prepare, record, kill at the first checkpoint, resume to the end. A run that lies there whole is taken."""
+    counted = folder / ".git" / "cgroup.json"
+    if counted.exists():
+        (path,) = (folder / ".greenhouse/records").glob("*.jsonl")
+        return Run(trainer, folder, read(path), json.loads(counted.read_text()))
     folder.mkdir(parents=True)
     trainer.prepare(folder)
     cgroup = Cgroup(f"greenhouse-any-{os.getpid()}")
@@ -78,7 +83,9 @@ def record_killed_and_resumed(trainer: Trainer, folder: Path) -> Run:
     assert recorder.wait() == 128 + signal.SIGKILL
     again = start(trainer, folder, cgroup.around(trainer.resume(folder)), "--resume", "auto")
     assert again.wait() == 0, f"{trainer.name}: see {folder}/.git/log.txt"
-    return Run(trainer, folder, read(path), cgroup.close())
+    cgroup_s = cgroup.close()
+    counted.write_text(json.dumps(cgroup_s))
+    return Run(trainer, folder, read(path), cgroup_s)
 
 
 def start(trainer: Trainer, folder: Path, command: list[str], *options: str) -> subprocess.Popen:
