@@ -33,7 +33,7 @@ def card(model: str = "", /, *, at: str = "workspace", json_: bool = False, sche
     from flows.tracking.model_origin import choose, collect
 
     one, stage = choose(model, at)
-    answers = collect(one, stage, f"models:/{model}" if model == one.name else "")
+    answers = collect(one, stage, f"models:/{model}" if model == one.name and not one.adopted else "")
     if json_:
         print(answers.model_dump_json(indent=2))
         return

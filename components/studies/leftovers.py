@@ -164,10 +164,10 @@ def transformers(folder: Path) -> Found | None:
     named = config.get("task_type") or "".join(config.get("architectures") or [])
     task = next((task for end, task in TASKS.items() if named.endswith(end)), "feature-extraction")
     tuned = at.name == "adapter_config.json"
-    trainer = "TRL" if "trl" in (head.get("tags") or []) or "num_tokens" in last else "transformers"
-    version = f" (transformers {config['transformers_version']})" if "transformers_version" in config else ""
+    version = f"transformers {config.get('transformers_version', 'of an unknown version')}"
+    is_trl = "trl" in (head.get("tags") or []) or "num_tokens" in last
     return Found(
-        f"{trainer}{version}", "PEFT" if tuned else "Transformers",
+        f"TRL ({version})" if is_trl else version, "PEFT" if tuned else "Transformers",
         'AutoPeftModel.from_pretrained("{}")' if tuned else f'pipeline("{task}", model="{{}}")',
         {name: path for name, path in files.items() if not FOR_RESUMING.fullmatch(name)},
         pipeline_tag=task, base=str(config.get("base_model_name_or_path") or head.get("base_model") or ""),

@@ -85,13 +85,15 @@ def test_what_was_changed_after_the_record_is_not_adopted(fresh_clone: PipelineC
 
 @pytest.mark.slow
 def test_of_a_run_that_nobody_recorded_the_rest_is_told(fresh_clone: PipelineClone, tmp_path: Path) -> None:
-    left = write(tmp_path / "out", hub())
+    left = write(tmp_path / "out", hub(**{"checkpoint-12/trainer_state.json": {"global_step": 12}}))
     shown = fresh_clone.run("greenhouse", "adopt", str(left), "--name", "left")
     assert "Not known: the order in which data was read: this trainer keeps no data order." in shown
     assert "missing: its command and data" in fresh_clone.run("greenhouse", "verify", "adopted/left", expect=2)
     assert "adopted already" in fresh_clone.run("greenhouse", "adopt", str(left), "--name", "left", expect=1)
     fresh_clone.run("greenhouse", "adopt", str(left), "--name", "twin")
     compared = fresh_clone.run("greenhouse", "compare", "adopted/left", "adopted/twin")
-    assert "A: eval_loss 2.5" in compared
+    assert "A: none" in compared
+    fresh_clone.run("greenhouse", "export", "adopted/left", "--to", "hub", "--out", str(tmp_path / "hub"))
+    assert "text-generation training: 12 steps |" in (tmp_path / "hub" / "README.md").read_text()
     card = fresh_clone.run("greenhouse", "card", "adopted/left", "--json")
     assert json.loads(card)["cost"]["not_known"] == "nobody recorded the run"
