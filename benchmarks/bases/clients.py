@@ -105,8 +105,8 @@ finally:
 }
 """Client -> its program."""
 DVC = {
-    "dvc exp run --temp": ["exp", "run", "--temp", "-n", "client-temp", "-S", "finetune.instruct.steps=3"],
-    "dvc queue": ["exp", "run", "--queue", "-n", "client-queue", "-S", "finetune.instruct.steps=4"],
+    "dvc exp run --temp": ["exp", "run", "--temp", "-n", "client-temp", "-S", "+finetune.instruct.steps=3"],
+    "dvc queue": ["exp", "run", "--queue", "-n", "client-queue", "-S", "+finetune.instruct.steps=4"],
     "dvc queue start": ["queue", "start"],
     "dvc exp diff": ["exp", "diff", "--json", "client-temp"],
 }
