@@ -134,7 +134,7 @@ class Servers(list[Child]):
             processes.stop(child.process)
             if child.name == "serve":  # what it ran is gone, and the servers that have its record still answer
                 with suppress(Exception):
-                    recovery.recover(serving=True)
+                    recovery.recover(serving=any(other.name == "prefect" for other in self))
 
     def start(self, child: Child) -> Child:
         child.start()
