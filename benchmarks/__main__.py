@@ -39,6 +39,10 @@ BENCHMARKS = {
         "fine-tuning beside trl and peft: 15 minutes; --only speed,checks,kill,labels",
         (PEERS, ("benchmarks.finetune",)),
     ),
+    "bases": Benchmark(
+        "bases of ten architectures, rows and readers: 40 minutes; --only tuned,exports,memory,speed",
+        (PEERS, ("benchmarks.bases",)),
+    ),
     "carbon": Benchmark(
         "the energy ledger beside codecarbon and carbontracker: 15 minutes", (PEERS, ("benchmarks.carbon",))
     ),

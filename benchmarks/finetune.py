@@ -35,11 +35,11 @@ Results = tuple[dict[str, Any], list[dict]]
 """Results and goals."""
 
 
-def run(contestant: str, steps: int) -> dict[str, Any]:
+def run(contestant: str, steps: int, base: Path = PLACE) -> dict[str, Any]:
     """Result of one job of finetune_contestants.py."""
     with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
         place = Path(temporary)
-        job = {"contestant": contestant, "steps": steps, "threads": THREADS, "place": str(PLACE)}
+        job = {"contestant": contestant, "steps": steps, "threads": THREADS, "place": str(base)}
         job |= {"work": str(place / "work"), "result": str(place / "result.json")}
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.finetune_contestants", json.dumps(job)]
         fixed = {"OMP_NUM_THREADS": str(THREADS), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}

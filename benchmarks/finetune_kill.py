@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from benchmarks import train_corpus
+from benchmarks.bases.tiny import ARCHITECTURES, CAUSAL
 from benchmarks.results import ROOT
 from components.core.files import sha256_bytes, sha256_file
 from components.corpus.corpus import CorpusWriter, Document
@@ -38,9 +40,24 @@ METHODS: dict[str, tuple[Branch, str, str, Any]] = {
     "dpo": ("prefer", "causal", "mix", Prefer(**FAST, base="causal", data="mix")),
 }
 """Method -> branch, base, data, parameters."""
+WAYS = {"full": 0, "lora": 4}
+"""Way of tuning -> rank."""
 KILL_AFTER = 8
 """Steps whose checkpoint is there when the process is killed."""
 PATIENCE_S = 300
+
+
+def base_methods() -> dict[str, tuple[Branch, str, str, Any]]:
+    """The same for the bases of benchmarks/bases, by name and way."""
+    found: dict[str, tuple[Branch, str, str, Any]] = {}
+    for kind, (way, rank) in product((*ARCHITECTURES, "minilm"), WAYS.items()):
+        base, given = f"bases/{kind}", FAST | {"base": f"bases/{kind}", "lora_rank": rank}
+        chats, classes = Instruct(**given), Classify(**given, task="work")
+        causal = kind in CAUSAL
+        found[f"{kind}-{way}"] = (
+            ("instruct", base, "chats.jsonl", chats) if causal else ("classify", base, "train", classes)
+        )
+    return found
 
 
 def prepare(place: Path) -> None:
@@ -80,7 +97,7 @@ def document(text: str, name: str, source: str = "shakespeare") -> Document:
 
 def tune(method: str, place: Path, target: Path) -> None:
     """The stage function on the work folder of `target`."""
-    branch, base, data, params = METHODS[method]
+    branch, base, data, params = (METHODS | base_methods())[method]
     finetune(branch=branch, base=place / base, train=place / data, heldout=place / "heldout", params=params,
              numerics=Numerics(), out=target / "out", reports=target / "reports", work=target / "work")  # fmt: skip
 

@@ -9,7 +9,7 @@ import httpx
 import torch
 
 from components.gguf import write_gguf
-from components.model.export import save
+from components.model.export import Network, save
 from components.model.transformer import Shape, Transformer
 from components.tokens.tokenizer import END, END_OF_TEXT
 
@@ -53,7 +53,7 @@ def llama_cpp(folder: Path, tokenizer_json: str) -> Iterator[Callable[[Sequence[
         yield lambda texts: ids(client, texts)
 
 
-def first_difference(client: httpx.Client, model: Transformer, prompt: list[int], num_tokens: int) -> float | None:
+def first_difference(client: httpx.Client, model: Network, prompt: list[int], num_tokens: int) -> float | None:
     """Where llama.cpp's greedy continuation of some ids leaves ours: the margin of our two best logits there.
 
     None if it does not, within `num_tokens` or until either ends.

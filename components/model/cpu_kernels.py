@@ -281,9 +281,9 @@ def linear_cross_entropy(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> 
     return total
 
 
-def logit_rows(weight_VD: Tensor) -> int:
-    """Rows of a chunk of logits under that head."""
-    return max(1, (LOGITS_CHUNK if weight_VD.device.type == "cpu" else DEVICE_CHUNK) // len(weight_VD))
+def logit_rows(vocab_size: int, device: str) -> int:
+    """Rows of a chunk of logits on a device of that type."""
+    return max(1, (LOGITS_CHUNK if device == "cpu" else DEVICE_CHUNK) // vocab_size)
 
 
 class _LinearCrossEntropy(Function):
@@ -294,7 +294,7 @@ class _LinearCrossEntropy(Function):
             trained = ctx.needs_input_grad[1]  # LoRA freezes the head
             dx_ND = torch.empty_like(x_ND)
             dweight_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if trained else None
-            rows = logit_rows(weight_VD)
+            rows = logit_rows(len(weight_VD), weight_VD.device.type)
             for start in range(0, len(x_ND), rows):
                 x, targets = x_ND[start : start + rows], targets_N[start : start + rows]
                 loss, dlogits = _loss_and_gradient(F.linear(x, weight_VD), targets)

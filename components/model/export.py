@@ -23,8 +23,10 @@ from torch import Tensor, nn
 
 from components.core.errors import UserError, clause
 from components.core.files import read_fields, read_json, write_json, write_text, written_whole
+from components.model import hub_model
+from components.model.hub_model import HubClassifier, HubModel
 from components.model.transformer import Shape, Transformer
-from components.tokens.hub_encoder import WHOLE_COPY, HubEncoder
+from components.tokens.hub_encoder import WHOLE_COPY, encoder_of
 from components.tokens.tokenizer import (
     ASSISTANT,
     CHAT,
@@ -38,12 +40,12 @@ from components.tokens.tokenizer import (
 )
 
 HEAD = "lm_head.weight"
+Network = Transformer | HubModel
+"""Our own network, or a module of `transformers` with the same interface."""
 SIZES = ("vocab_size", "depth", "width", "heads", "kv_heads", "head_dim", "feed_forward", "context")
 
 
-def save(
-    model: Transformer, tokenizer_json: str, folder: Path, facts: dict[str, Any], like: Path | None = None
-) -> None:
+def save(model: Network, tokenizer_json: str, folder: Path, facts: dict[str, Any], like: Path | None = None) -> None:
     """Write a model folder.
 
     Args:
@@ -55,12 +57,18 @@ def save(
         like: folder of a model made elsewhere, whose tokenizer and special tokens this one keeps.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_tensors(hub_tensors(model), folder / "model.safetensors")
-    write_json(folder / "config.json", config(model.shape))
+    if isinstance(model, HubModel):
+        model.module.save_pretrained(folder)
+        fields = read_json(folder / "config.json")
+        if theta := (fields.get("rope_parameters") or {}).get("rope_theta"):  # readers of transformers 4 know no other
+            write_json(folder / "config.json", fields | {"rope_theta": theta})
+    else:
+        save_tensors(hub_tensors(model), folder / "model.safetensors")
+        write_json(folder / "config.json", config(model.shape))
     write_text(folder / "tokenizer.json", tokenizer_json)
     write_json(folder / "tokenizer_config.json", tokenizer_config(model.shape))
     if like is not None:
-        _keep_tokens(like, folder)
+        _keep_tokens(like, folder, model)
     elif model.shape.causal:
         ids = {"bos_token_id": END_OF_TEXT, "eos_token_id": [END_OF_TEXT, END], "pad_token_id": PAD}
         write_json(folder / "generation_config.json", ids | {"max_length": model.shape.context})
@@ -69,25 +77,26 @@ def save(
     write_json(folder / "greenhouse.json", facts | ours)
 
 
-def _keep_tokens(like: Path, folder: Path) -> None:
+def _keep_tokens(like: Path, folder: Path, model: Network) -> None:
     """Give the model in `folder` the tokenizer and special tokens of `like`, and the template of its chats."""
     fields, theirs = read_json(folder / "config.json"), read_json(like / "config.json")
-    names = [name for name in (*fields, "mask_token_id") if name.endswith("_token_id")]
-    write_json(folder / "config.json", fields | {name: theirs.get(name) for name in names})
-    for name in ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"):
+    if isinstance(model, Transformer):
+        names = [name for name in (*fields, "mask_token_id") if name.endswith("_token_id")]
+        write_json(folder / "config.json", fields | {name: theirs.get(name) for name in names})
+    for name in ("special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt"):
         if (like / name).exists():
             write_text(folder / name, (like / name).read_text(encoding="utf-8"))
     kept = read_json(like / "tokenizer_config.json") if (like / "tokenizer_config.json").exists() else {}
-    if theirs["model_type"] == "qwen3":
-        encoder = HubEncoder(like)
+    if model.shape.causal and not isinstance(model, HubClassifier):
+        encoder = encoder_of(like)
         kept["chat_template"] = encoder.chat.template
         ids = {name: theirs.get(name) for name in ("bos_token_id", "pad_token_id")}
-        ends = {"eos_token_id": list(encoder.stops), "max_length": fields["max_position_embeddings"]}
+        ends = {"eos_token_id": list(encoder.stops), "max_length": model.shape.context}
         write_json(folder / "generation_config.json", ids | ends)
     write_json(folder / "tokenizer_config.json", kept)
 
 
-def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tokenizer, dict[str, Any]]:
+def load(folder: Path, device: str = "cpu") -> tuple[Network, tokenizers.Tokenizer, dict[str, Any]]:
     """Read a model folder that `save` or `transformers` wrote.
 
     Returns:
@@ -98,6 +107,8 @@ def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tok
     """
     shape, tokenizer = inspected(folder)
     facts = read_fields(folder / "greenhouse.json", WHOLE_COPY) if (folder / "greenhouse.json").exists() else {}
+    if not is_own(read_fields(folder / "config.json", WHOLE_COPY)):
+        return hub_model.load(folder, shape, device), tokenizer, facts
     model, tensors = Transformer(shape), dict[str, Tensor]()
     for path in weight_files(folder):
         tensors |= safetensors.torch.load_file(path)
@@ -123,12 +134,16 @@ def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
             with safetensors.safe_open(at, "pt") as file:
                 stored += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
         at = folder / "config.json"
-        shape = shape_of(fields, folder)
+        if is_own(fields):
+            shape = shape_of(fields, folder)
+            needed = shape.num_block_parameters + shape.vocab_size * shape.width
+        else:
+            shape, needed = hub_model.shape_of(fields, folder)
     except UserError:
         raise
     except Exception as error:  # `tokenizers` raises nothing narrower
         raise UserError(f"{folder}: {at.name} is damaged ({clause(error)}); {WHOLE_COPY}") from None
-    if (needed := shape.num_block_parameters + shape.vocab_size * shape.width) > stored:  # it may be any number
+    if needed > stored:  # it may be any number
         raise UserError(f"{folder}: is damaged (config.json is of {needed} weights or more, and there are {stored}); "
                         f"{WHOLE_COPY}")  # fmt: skip
     if "SequenceClassification" in str(fields.get("architectures")):
@@ -154,7 +169,8 @@ def weight_files(folder: Path) -> list[Path]:
         raise UserError(f"{folder}: {index.name} names no files of weights; {WHOLE_COPY}")
     names, present = sorted({*named.values()}), {path.name for path in folder.glob("*")}
     if missing := [name for name in names if name not in present]:
-        raise UserError(f"{folder}: no {missing[0]}, so this is no model folder; give one with safetensors")
+        pickled = " (weights in a pickle, such as pytorch_model.bin, are never read)" * any(folder.glob("*.bin"))
+        raise UserError(f"{folder}: no {missing[0]}, so this is no model folder; give one with safetensors{pickled}")
     return [folder / name for name in names]
 
 
@@ -241,25 +257,29 @@ def config(shape: Shape) -> dict[str, Any]:
     return fields | extra | {"architectures": ["EuroBertForMaskedLM"], "model_type": "eurobert"}
 
 
+def is_own(fields: dict[str, Any]) -> bool:
+    """Whether a config.json describes a form of our own network; all others `transformers` runs."""
+    rope, plain = _rope(fields), fields.get("hidden_act", "silu") == "silu" and "auto_map" not in fields
+    biased = fields.get("attention_bias") or fields.get("mlp_bias") or fields.get("use_sliding_window")
+    scaled = rope.get("rope_type", rope.get("type", "default")) != "default"
+    return fields.get("model_type") in ("qwen3", "eurobert") and plain and not (biased or scaled)
+
+
+def _rope(fields: dict[str, Any]) -> dict[str, Any]:
+    return fields.get("rope_parameters") or fields.get("rope_scaling") or {}
+
+
 def shape_of(fields: dict[str, Any], where: Path) -> Shape:
     """The shape a config.json describes.
 
     Raises:
-        UserError: it is neither a Qwen3 nor a EuroBERT, or uses an option that this network lacks.
+        UserError: it is no form of our network (`is_own`), or a size is none.
     """
     kind = fields.get("model_type")
-    if kind not in ("qwen3", "eurobert"):
-        raise UserError(f"{where}: config.json has model_type {kind!r}; only qwen3 (causal) and eurobert (masked) load")
-    rope = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
-    scaling, activation = rope.get("rope_type", rope.get("type", "default")), fields.get("hidden_act", "silu")
-    lacking = {
-        "biases": fields.get("attention_bias") or fields.get("mlp_bias"),
-        f"RoPE scaled by {scaling}": scaling != "default",
-        f"the activation {activation}": activation != "silu",
-        "sliding windows": fields.get("use_sliding_window"),
-    }
-    if wanted := [what for what, is_asked in lacking.items() if is_asked]:
-        raise UserError(f"{where}: config.json asks for {', '.join(wanted)}; only the plain block loads")
+    if not is_own(fields):
+        raise UserError(f"{where}: its architecture ({kind}) is not that of our own network (a plain Qwen3 or "
+                        "EuroBERT), for which alone this is; take a model that comes from models/pretrain")  # fmt: skip
+    rope = _rope(fields)
     heads, width = fields["num_attention_heads"], fields["hidden_size"]
     shape = Shape(
         vocab_size=fields["vocab_size"],

@@ -4,15 +4,14 @@ from collections.abc import Callable, Collection, Sequence
 
 import tokenizers
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from components.model.transformer import KeyValueCache, Transformer
+from components.model.export import Network
 from components.tokens.tokenizer import END, END_OF_TEXT
 
 
 def generate(
-    model: Transformer,
+    model: Network,
     tokenizer: tokenizers.Tokenizer,
     prompt: str | list[int],
     *,
@@ -59,7 +58,7 @@ def generate(
 
 @torch.inference_mode()
 def continued(
-    model: Transformer,
+    model: Network,
     rows: Sequence[Sequence[int]],
     max_tokens: int,
     pick: Callable[[Tensor], int],
@@ -72,10 +71,10 @@ def continued(
         ended: whether no more is wanted after these new ids.
     """
     made: list[list[int]] = [[] for _ in rows]
-    pending, cache = torch.tensor(rows), KeyValueCache(model.shape)
+    pending, cache, device = torch.tensor(rows), model.cache(), next(model.parameters()).device
     for _ in range(max_tokens):
-        hidden_BD = model.hidden(pending.to(model.embed_tokens.weight.device), cache=cache)[:, -1]
-        logprob_BV = F.linear(hidden_BD, model.head_weight).float().cpu().log_softmax(-1)
+        hidden_BD = model.hidden(pending.to(device), cache=cache)[:, -1]
+        logprob_BV = model.logits(hidden_BD).float().cpu().log_softmax(-1)
         pending = torch.tensor([[pick(logprob_V)] for logprob_V in logprob_BV])
         for ids, new in zip(made, pending.tolist(), strict=True):
             ids += new

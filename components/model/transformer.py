@@ -278,7 +278,19 @@ class Transformer(nn.Module):
 
     def forward(self, ids_BT: Tensor, documents_BT: Tensor | None = None, cache: KeyValueCache | None = None) -> Tensor:
         """Logits (B, T, V); arguments as of `hidden`."""
-        return F.linear(self.hidden(ids_BT, documents_BT, cache), self.head_weight)
+        return self.logits(self.hidden(ids_BT, documents_BT, cache))
+
+    def logits(self, state: Tensor) -> Tensor:
+        """Logits (..., V) of final states (..., D)."""
+        return F.linear(state, self.head_weight)
+
+    def cross_entropy(self, state_ND: Tensor, targets_N: Tensor) -> Tensor:
+        """Summed cross entropy in nats of the targets after final states."""
+        return cpu_kernels.linear_cross_entropy(state_ND, self.head_weight, targets_N)
+
+    def cache(self) -> KeyValueCache:
+        """An empty cache of keys and values, for generation."""
+        return KeyValueCache(self.shape)
 
     def positions(self, ids_BT: Tensor, documents_BT: Tensor | None, cache: KeyValueCache | None) -> Positions:
         """Angles and mask for a forward pass."""

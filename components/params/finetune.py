@@ -19,7 +19,7 @@ class Finetune(Section):
     columns: dict[str, str] = {}
     """Role -> column of your own rows, such as {text: review, label: sentiment}; empty: guessed by their names."""
     base: str = "models/pretrain/causal"
-    """Folder of the model that is tuned: the pipeline's own, or one of `transformers` (Qwen3, EuroBERT)."""
+    """Folder of the model that is tuned: the pipeline's own, or one of `transformers` (docs/guide.md)."""
     task: str = "auto"
     """Which task: `auto` takes the first that the corpus can feed, and says which it skipped and why."""
     steps: int = Field(default=100, ge=1)
@@ -55,7 +55,7 @@ class Classify(Finetune):
     """Classification with the masked model, such as which source a passage is from."""
 
     base: str = "models/pretrain/masked"
-    """Folder of the model that is tuned: the pipeline's own, or one of `transformers` (Qwen3, EuroBERT)."""
+    """Folder of the model that is tuned: the pipeline's own, or one of `transformers` (docs/guide.md)."""
     task: Literal["auto", "source", "work", "order"] = "auto"
     """Which task: `auto` takes the first that the corpus can feed, and says which it skipped and why."""
     max_pairs: int = Field(default=256, ge=10)

@@ -1,7 +1,8 @@
 """How a chat is written as tokens: what goes around each message, and the same as a Jinja template for `transformers`.
 
-Two formats: the one of the tokenizers made here, and ChatML, which Qwen's tokenizers have tokens for. Both templates
-begin with the token that training begins with, mark with `{% generation %}` what is learned, refuse an unknown role.
+The one of the tokenizers made here; ChatML, which Qwen's tokenizers have tokens for; its like without them. All
+templates begin with the token that training begins with, mark with `{% generation %}` what is learned, refuse an
+unknown role.
 """
 
 from dataclasses import dataclass
@@ -56,3 +57,6 @@ CHATML_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 """ChatML, as Qwen writes it; white space around a content goes, since it would merge with the line ends."""
+
+ENDED_TEMPLATE = CHATML_TEMPLATE.replace("<|im_start|>", "").replace("<|im_end|>", "{{ eos_token }}")
+"""The same for tokenizers without its tokens: each message ends with the end of a text."""

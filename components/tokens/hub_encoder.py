@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from components.core.errors import UserError, clause
 from components.core.files import read_fields
-from components.tokens.chat_format import CHATML_TEMPLATE, ChatFormat
+from components.tokens.chat_format import CHATML_TEMPLATE, ENDED_TEMPLATE, ChatFormat
 from components.tokens.tokenizer import SPECIAL_TOKENS, Encoder, byte_of_character
 
 IM_START, IM_END = "<|im_start|>", "<|im_end|>"
@@ -27,7 +27,7 @@ class HubEncoder:
         pad: the id that fills rows.
         mask: the id that hides a token, if the tokenizer has one.
         stops: ids that end an answer.
-        chat: ChatML, if the tokenizer has its tokens.
+        chat: ChatML, if the tokenizer has its tokens, else lines that end with its end of text.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,7 +41,8 @@ class HubEncoder:
         fields = read_fields(path, WHOLE_COPY) if path.exists() else {}
         self.pad = self._special(fields, "pad_token", "eos_token") or 0
         self.mask = self._special(fields, "mask_token")
-        ends = (self._special(fields, "eos_token"), self._tokenizer.token_to_id(IM_END))
+        self._path, self._eos = folder / "tokenizer.json", self._special(fields, "eos_token")
+        ends = (self._eos, self._tokenizer.token_to_id(IM_END))
         self.stops = tuple(sorted({id for id in ends if id is not None}))
         begin = self._special(fields, "bos_token")
         self._name, self._begin = folder.name, () if begin is None else (begin,)
@@ -61,17 +62,30 @@ class HubEncoder:
         """How chats are written.
 
         Raises:
-            UserError: the tokenizer lacks the tokens of ChatML.
+            UserError: the tokenizer lacks the tokens of ChatML, and an end of text or pieces that stand for themselves.
         """
         start, end = (self._tokenizer.token_to_id(token) for token in (IM_START, IM_END))
-        if start is None or end is None:
+        line, roles = tuple(self.encode("\n")), ("system", "user", "assistant")
+        if start is not None and end is not None:
+            around = {role: ((start, *self.encode(role), *line), (end, *line)) for role in roles}
+            return ChatFormat(self._begin, around, CHATML_TEMPLATE, strips=True)
+        if self._eos is None or not self._cuts_at_lines():
             raise UserError(
-                f"{self._name}: tokenizer.json has no {IM_START} and {IM_END}, by which a chat is written; take a base "
-                "whose tokenizer has them, as Qwen3's do"
+                f"{self._name}: tokenizer.json has no {IM_START} and {IM_END}, by which a chat is written, nor does it "
+                "cut lines alike alone and in a text that ends with its eos_token; take a base with a byte-level "
+                "tokenizer, as those of Llama 3, Qwen, SmolLM and GPT-2 are"
             )
-        line = tuple(self.encode("\n"))
-        around = {role: ((start, *self.encode(role), *line), (end, *line)) for role in ("system", "user", "assistant")}
-        return ChatFormat(self._begin, around, CHATML_TEMPLATE, strips=True)
+        around = {role: ((*self.encode(role), *line), (self._eos, *line)) for role in roles}
+        return ChatFormat(self._begin, around, ENDED_TEMPLATE, strips=True)
+
+    def _cuts_at_lines(self) -> bool:
+        """Whether the ids of a chat are those of its parts: what `transformers` encodes is the whole."""
+        whole = Tokenizer.from_file(str(self._path))  # it reads special tokens, as that of `transformers` does
+        lines, end = ["user", "\n", "Is it so?", "assistant", "\n", "1, yes."], whole.id_to_token(self._eos or 0)
+        text = f"user\nIs it so?{end}\nassistant\n1, yes.{end}\n"
+        parts = [self.encode(line) for line in lines]
+        ended = [*parts[0], *parts[1], *parts[2], self._eos, *parts[1], *parts[3], *parts[4], *parts[5], self._eos]
+        return whole.encode(text, add_special_tokens=False).ids == [*ended, *parts[1]]
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`, all of it taken as plain text."""

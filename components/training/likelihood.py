@@ -81,7 +81,7 @@ def score(
     """Scores of each row, in order.
 
     Args:
-        model: a `Transformer`.
+        model: a `Transformer`, or a `HubModel`.
         numerics: the type of matrix products; float32 if None.
         check: called before each batch.
     """
@@ -117,19 +117,19 @@ def _score_batch(
     documents = None if model.shape.causal or inside.all() else torch.from_numpy(inside.astype(np.int64)).to(device)
     with nullcontext() if numerics is None else autocast(numerics):
         state_ND = model.hidden(torch.from_numpy(shown).to(device), documents)[row_N, place_N]
-        return token_scores(state_ND, model.head_weight, target_N)
+        return token_scores(state_ND, model.logits, model.shape.vocab_size, target_N)
 
 
 def token_scores(
-    state_ND: "torch.Tensor", weight_VD: "torch.Tensor", target_N: "torch.Tensor"
+    state_ND: "torch.Tensor", logits_of: "Callable[[Any], torch.Tensor]", vocab_size: int, target_N: "torch.Tensor"
 ) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
     """Log-probability of each target, that of the likeliest token (both float64), and whether they are one: (N,)."""
     import torch
 
     found = []
-    size = max(1, MAX_LOGITS // len(weight_VD))
+    size = max(1, MAX_LOGITS // vocab_size)
     for state, target in zip(state_ND.split(size), target_N.split(size), strict=True):
-        logits = torch.nn.functional.linear(state, weight_VD).float()
+        logits = logits_of(state).float()
         norm, (top, choice) = torch.logsumexp(logits, dim=-1), logits.max(dim=-1)
         logp = logits.gather(-1, target[:, None])[:, 0] - norm
         found.append((logp.double(), (top - norm).double(), choice == target))

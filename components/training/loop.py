@@ -75,7 +75,7 @@ def train(
         evaluate: called with the number of steps done; what it returns is kept in the result. Must not use the global
             random state.
         write_model: writes a checkpoint's model folder, perhaps from a copy of the model and on another thread;
-            default: `export.save` for a Transformer (LoRA merged), else the bare tensors.
+            default: `export.save` for a Transformer (LoRA merged), else the trained tensors alone.
         group: the processes that share this training.
         until: end after this step, as the run of `config.steps` went through it; None for all steps.
         mirror: gets a copy of each checkpoint, and gives the newest back where `work` has none as new.
@@ -148,6 +148,7 @@ class Trainer:
         """One optimizer step, or a return to the newest checkpoint if the loss is bad."""
         number = self.next_batch()
         batch = self.batches(number)
+        torch.manual_seed(number * self.group.size + self.group.rank)  # dropout of a batch is the same after a kill
         loss, norm = self.gradients(batch)
         if self.is_bad(loss, norm):
             self.roll_back(number, loss)
@@ -270,7 +271,7 @@ class Trainer:
         self.writer.finish()
         if self.group.is_main:
             tensors = {f"optimizer/{name}": tensor for name, tensor in self.optimizers.state().items()}
-            if not self.model_is_plain:
+            if not (self.model_is_plain or self.model_is_bare):
                 trained = self.optimizers.names.items()
                 tensors |= {f"parameter/{name}": parameter.detach() for parameter, name in trained}
             for name in ("losses", "grad_norms"):
@@ -330,7 +331,10 @@ class Trainer:
         """Fill the trained parameters from a checkpoint."""
         with torch.no_grad():
             for parameter, name in self.optimizers.names.items():
-                saved = weights[export.hub_name(name)] if self.model_is_plain else tensors[f"parameter/{name}"]
+                if self.model_is_bare:
+                    saved = weights[name]
+                else:
+                    saved = weights[export.hub_name(name)] if self.model_is_plain else tensors[f"parameter/{name}"]
                 parameter.copy_(saved.to(parameter.device))
 
     @property
@@ -338,13 +342,21 @@ class Trainer:
         """Whether model.safetensors holds every parameter as it is."""
         return isinstance(self.model, Transformer) and not has_lora(self.model)
 
+    @property
+    def model_is_bare(self) -> bool:
+        """Whether it holds just the trained parameters, by the names that they have here."""
+        return not isinstance(self.model, Transformer)
+
     def default_writer(self, tokenizer_json: str) -> WriteModel:
-        """Writer of a checkpoint's model folder: `export.save` for a Transformer, else its bare tensors."""
+        """Writer of a checkpoint's model folder: `export.save` for a Transformer, else its trained tensors."""
 
         def write(model: nn.Module, step: int, folder: Path) -> None:
             if isinstance(model, Transformer):
                 export.save(model, tokenizer_json, folder, {"training": {"steps": step}})
             else:
-                export.save_tensors(dict(model.named_parameters()), folder / "model.safetensors")
+                trained: dict[str, Tensor] = {
+                    name: tensor for name, tensor in model.named_parameters() if tensor.requires_grad
+                }
+                export.save_tensors(trained, folder / "model.safetensors")
 
         return write

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.model.cpu_kernels import linear_cross_entropy
 from components.tokens.tokenizer import END_OF_TEXT, MASK, PAD, SPECIAL_TOKENS
 
 IGNORE = -100
@@ -73,7 +72,8 @@ def language_model_loss(model: Any, batch: Batch) -> Tensor:
     kept_N = batch.kept()
     if len(kept_N) < len(targets_N):
         hidden_ND, targets_N = hidden_ND[kept_N], targets_N[kept_N]
-    return linear_cross_entropy(hidden_ND, model.head_weight, targets_N)
+    loss: Tensor = model.cross_entropy(hidden_ND, targets_N)
+    return loss
 
 
 def causal(windows: np.ndarray, document_mask: bool = False) -> Batch:
@@ -132,7 +132,9 @@ def sft(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], context: int) -> B
     return Batch(torch.from_numpy(ids), torch.from_numpy(targets))
 
 
-def packed(chats: Sequence[tuple[Sequence[int], Sequence[bool]]], context: int, step: int) -> Batch:
+def packed(
+    chats: Sequence[tuple[Sequence[int], Sequence[bool]]], context: int, step: int, alone: bool = False
+) -> Batch:
     """The same for chats of several turns, several in a row of a batch; attention stays inside each.
 
     Longest first, each into the first row with room for it. A chat takes a position less than it has tokens: its last
@@ -142,13 +144,15 @@ def packed(chats: Sequence[tuple[Sequence[int], Sequence[bool]]], context: int, 
         chats: ids, and which of them are predicted; each of at most `context` + 1.
         context: longest row.
         step: rows are padded to a multiple of this, but not beyond `context`.
+        alone: one to a row, for a model that has no mask of documents.
     """
     rows: list[list[int]] = []
     room: list[int] = []
     sizes = [len(ids) - 1 for ids, _ in chats]
     assert max(sizes) <= context, (max(sizes), context)
     for chat in sorted(range(len(chats)), key=lambda index: (-sizes[index], index)):
-        row = next((row for row, left in enumerate(room) if left >= sizes[chat]), len(rows))
+        free = (row for row, left in enumerate(room) if left >= sizes[chat] and not alone)
+        row = next(free, len(rows))
         if row == len(rows):
             rows.append([])
             room.append(context)
@@ -165,7 +169,7 @@ def packed(chats: Sequence[tuple[Sequence[int], Sequence[bool]]], context: int, 
             ids[row, start:stop], documents[row, start:stop] = whole[:-1], number
             targets[row, start:stop][learned] = whole[1:][learned]
             start = stop
-    return Batch(torch.from_numpy(ids), torch.from_numpy(targets), torch.from_numpy(documents))
+    return Batch(torch.from_numpy(ids), torch.from_numpy(targets), None if alone else torch.from_numpy(documents))
 
 
 def document_numbers(ids_BT: Tensor) -> Tensor:

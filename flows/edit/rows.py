@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from components import params as schema
 from components.core.errors import UserError
+from components.core.files import write_json
 from components.core.plain_text import plain
 from components.finetuning_data.chat import encode
 from components.finetuning_data.columns import Columns, parsed, said
@@ -45,7 +46,7 @@ def rows(
 
     greenhouse edit rows PATH                       a json, jsonl, csv or parquet file, or a folder of them
     greenhouse edit rows OWNER/NAME@COMMIT          a data set of the Hugging Face hub, copied to downloads/
-    greenhouse edit rows PATH --base FOLDER         and start from a model of `transformers` (Qwen3, EuroBERT)
+    greenhouse edit rows PATH --base FOLDER         and start from a model of `transformers`, such as Llama or BERT
     greenhouse edit rows PATH --base OWNER/NAME@COMMIT   the same from the hub: safetensors alone, no code
     greenhouse edit rows PATH --columns text=review,label=sentiment     where the guess is wrong
     greenhouse edit rows PATH --dry-run             write nothing
@@ -74,7 +75,7 @@ def rows(
 def base(model: str, /, *, branch: Branch, dry_run: bool = False) -> None:
     """A model of your own to fine-tune, with the rows that the branch has.
 
-    greenhouse edit base FOLDER --branch instruct             a model of `transformers` (Qwen3, EuroBERT)
+    greenhouse edit base FOLDER --branch instruct             a model of `transformers`, such as Llama or BERT
     greenhouse edit base OWNER/NAME@COMMIT --branch classify  the same from the hub: safetensors alone, no code
 
     Its size and the memory that tuning takes are shown, then what changes in params.yaml. At a terminal it asks before
@@ -261,7 +262,7 @@ def described(folder: Path, branch: str) -> str:
     raise_if_retokenized(folder, facts)
     if branch != "classify":
         if not model.shape.causal:
-            raise UserError(f"{folder}: a masked model; {branch} takes a causal one (Qwen3ForCausalLM)")
+            raise UserError(f"{folder}: a masked model; {branch} takes a causal one, such as Llama, Qwen or GPT-2")
         _ = encoder_of(folder).chat
     count = model.num_parameters
     whole, adapted = human(count * BYTES_PER_PARAMETER), human(count * 4)
@@ -316,12 +317,15 @@ def fetched_base(base: str) -> Path:
 def _fetch_model(name: str, revision: str, target: Path) -> None:
     from huggingface_hub import snapshot_download
 
+    from components.stages.finetune.base_check import SOURCE
+
     partial = target.with_name(f"{target.name}.partial")  # what is there already is not fetched again
     try:
         snapshot_download(name, revision=revision, allow_patterns=list(MODEL_FILES), local_dir=str(partial))
     except Exception as error:  # whatever the network raises
         raise _unreachable(f"{name}@{revision}", error) from None
     shutil.rmtree(partial / ".cache", ignore_errors=True)
+    write_json(partial / SOURCE, {"name": name, "revision": revision})
     partial.rename(target)
 
 

@@ -117,7 +117,7 @@ def model_answers(
         file: files of the state the model is of; the corpus is read for its attributions.
         tunings: settings of that state.
     """
-    line, stages = lineage(model, tunings), stages_behind(model, tunings)
+    line, stages, facts = lineage(model, tunings), stages_behind(model, tunings), records.models[model]
     own_rows = [path.name for path, made_by in _read(line, tunings).items() if not made_by]
     unstated = NotKnown(not_known="account.licence is empty: the model's owner has not stated one", is_none=True)
     return ModelAnswers(
@@ -129,13 +129,13 @@ def model_answers(
         licence=account.licence or unstated,
         base="".join(line[-2:-1]),
         stages=stages,
-        facts=records.models[model],
+        facts=facts,
         data=data_answer(records, model, files_behind(file, stages), stages),
         cost=cost_answer(model, stages, cost, forecasts),
         quality=quality_answer(line[-2:], records, origin),
         rebuild=origin.rebuild,
         load=origin.load,
-        limits=[*MODEL_LIMITS, *_made_elsewhere(line, stages), *_passed_over(records.models[model]), *LIMITS],
+        limits=[*MODEL_LIMITS, *_made_elsewhere(line, stages, facts.finetuning), *_passed_over(facts), *LIMITS],
         own_rows=own_rows,
         example={} if own_rows else _example(file(f"reports/{model}/details/examples.json")),
     )
@@ -148,12 +148,17 @@ def _example(path: Path | None) -> dict[str, str]:
     return {"prompt": first["prompt"], "answer": first["after"]} if first else {}
 
 
-def _made_elsewhere(line: list[str], stages: list[str]) -> list[str]:
+def _made_elsewhere(line: list[str], stages: list[str], tuning: Mapping[str, Any]) -> list[str]:
     """What the answers can't cover: a first model that was not pretrained here."""
-    return [] if line[0] in MODELS else [
-        f"It comes from {line[0]}, which was made elsewhere: text, tokenizer and cost of that model are not recorded "
-        f"here; data and cost above are those of {', '.join(stages)} alone."
-    ]  # fmt: skip
+    if line[0] in MODELS:
+        return []
+    name, stated = tuning.get("base_name") or line[0], tuning.get("base_licence") or "none stated in its folder"
+    known = [f"revision {tuning['base_revision']}"] if tuning.get("base_revision") else []
+    said = ", ".join([*known, f"licence: {stated}"])
+    return [
+        f"It comes from {name} ({said}), which was made elsewhere: text, tokenizer and cost of that model are not "
+        f"recorded here; data and cost above are those of {', '.join(stages)} alone."
+    ]
 
 
 def _passed_over(facts: ModelFacts) -> list[str]:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from components.core.errors import UserError, clause
 from components.core.files import fingerprint, read_fields, sha256_bytes, sha256_file, write_json
 from components.model import export
+from components.model.export import Network
+from components.model.hub_model import HubClassifier, HubModel
 from components.model.lora import LoRALinear
-from components.model.transformer import Transformer
 from components.stages.finetune.base_check import raise_if_retokenized
 from components.tokens.hub_encoder import WHOLE_COPY
 
@@ -50,6 +51,11 @@ def save(
         facts: for greenhouse.json, such as the task.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "greenhouse.json", (facts or {}) | {"base": {"path": name} | hashes(base)})
+    if isinstance(model, HubModel):
+        kind = "classifier" if isinstance(model, HubClassifier) else "causal" if model.shape.causal else "masked"
+        model.save_adapter(folder, name, TASKS[kind])
+        return
     found = {name: module for name, module in model.named_modules() if isinstance(module, LoRALinear)}
     layer, head = next(iter(found.values())), head or {}
     tensors = {f"{PREFIX}{name}": tensor for name, tensor in head.items()}
@@ -72,7 +78,6 @@ def save(
         "modules_to_save": sorted({name.rpartition(".")[0] for name in head}) or None,
     }
     write_json(folder / CONFIG, fields)
-    write_json(folder / "greenhouse.json", (facts or {}) | {"base": {"path": name} | hashes(base)})
 
 
 def hashes(base: Path) -> dict[str, str]:
@@ -129,6 +134,9 @@ def merge(model: nn.Module, folder: Path) -> None:
         UserError: it is not whole, uses an option we lack, or has a tensor that does not fit.
     """
     fields = config(folder)
+    if isinstance(model, HubModel):
+        model.load_adapter(folder)
+        return
     if fields.get("peft_type") != "LORA" or (used := [name for name in PLAIN if fields.get(name)]):
         option = used[0] if fields.get("peft_type") == "LORA" else f"peft_type {fields.get('peft_type')}"
         raise UserError(f"{folder}: {CONFIG} has {option}; only plain LoRA of a language model can be merged")
@@ -153,7 +161,7 @@ def _fits(a_RD: Tensor, b_XR: Tensor, weight: Tensor) -> bool:
     return is_product and (len(b_XR), a_RD.shape[1]) == tuple(weight.shape)
 
 
-def load(folder: Path, device: str = "cpu") -> tuple[Transformer, tokenizers.Tokenizer, dict[str, Any]]:
+def load(folder: Path, device: str = "cpu") -> tuple[Network, tokenizers.Tokenizer, dict[str, Any]]:
     """`export.load` of a model folder, or of an adapter's, merged into its base; with the tokenizer it was made with.
 
     Raises:

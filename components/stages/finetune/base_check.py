@@ -7,19 +7,22 @@ shows is that the model predicts text, or hidden words of it, no better than a g
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from components.core.errors import UserError
-from components.core.files import sha256_bytes
+from components.core.files import read_fields, sha256_bytes
 from components.model import export
-from components.model.transformer import Transformer
+from components.model.export import Network
 from components.params import Numerics
-from components.tokens.hub_encoder import AnyEncoder
+from components.tokens.hub_encoder import WHOLE_COPY, AnyEncoder
 from components.training.likelihood import hidden_tokens, next_tokens, score
 
+SOURCE = "source.json"
+"""File beside a base from the hub, with its name and revision there."""
 MOST_TEXTS = 32
 """Texts that a base is doubted by."""
 HIDDEN = 7
@@ -43,7 +46,25 @@ def raise_if_retokenized(folder: Path, facts: dict[str, Any]) -> None:
             )
 
 
-def doubt(model: Transformer, base: Path, encoder: AnyEncoder, examples: Sequence[Any], numerics: Numerics) -> str:
+def origin_of(base: Path, facts: dict[str, Any]) -> dict[str, str]:
+    """What is known of a base made elsewhere: its name and revision on the hub, and the licence that its card states.
+
+    Args:
+        facts: its greenhouse.json, which has these of the base that it was tuned from itself.
+    """
+    known = {key: text for key, text in facts.get("finetuning", {}).items() if key.startswith("base_")}
+    if (base / SOURCE).exists():
+        fields = read_fields(base / SOURCE, WHOLE_COPY)
+        known |= {f"base_{key}": str(fields.get(key, "")) for key in ("name", "revision")}
+    if (base / "README.md").exists():
+        from huggingface_hub import ModelCard
+
+        with suppress(ValueError):  # no YAML at its top
+            known |= {"base_licence": str(ModelCard.load(base / "README.md").data.get("license") or "")}
+    return known
+
+
+def doubt(model: Network, base: Path, encoder: AnyEncoder, examples: Sequence[Any], numerics: Numerics) -> str:
     """A sentence if a base predicts the text of examples no better than a uniform guess; else nothing.
 
     A masked one predicts tokens hidden behind the mask token of its tokenizer; without such a token nothing is known.
@@ -53,7 +74,7 @@ def doubt(model: Transformer, base: Path, encoder: AnyEncoder, examples: Sequenc
     mask: int | None = getattr(encoder, "mask", None)
     if model.shape.causal:
         asked = [next_tokens(ids) for ids in rows if len(ids) > 1]
-    elif mask is None:
+    elif mask is None or getattr(model, "fresh", None):  # no head came with it
         return ""
     else:
         asked = [hidden_tokens(ids, range(HIDDEN // 2, len(ids), HIDDEN), mask) for ids in rows if len(ids) >= HIDDEN]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from components.core.files import read_json, write_json
 from components.instruction_pairs.examples import ProblemType
 from components.model import export
+from components.model.hub_model import HubClassifier
 from components.model.lora import merged
 from components.model.transformer import Shape, Transformer
 from components.tokens.tokenizer import PAD
@@ -71,8 +72,11 @@ class Classifier(nn.Module):
         return self.classifier(F.gelu(self.dense(mean_BD)))
 
 
+AnyClassifier = Classifier | HubClassifier
+
+
 def save_classifier(
-    model: Classifier,
+    model: AnyClassifier,
     labels: list[str],
     tokenizer_json: str,
     folder: Path,
@@ -81,6 +85,9 @@ def save_classifier(
     problem: ProblemType = "single_label_classification",
 ) -> None:
     """Write a model folder that `AutoModelForSequenceClassification` loads; `labels` in the order of the logits."""
+    if isinstance(model, HubClassifier):
+        export.save(model, tokenizer_json, folder, facts, like)
+        return
     export.save(model.backbone, tokenizer_json, folder, facts, like)
     tensors = {_hub_name(name): tensor for name, tensor in merged(model).items() if name != f"backbone.{export.HEAD}"}
     export.save_tensors(tensors, folder / "model.safetensors")

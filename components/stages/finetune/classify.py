@@ -18,7 +18,7 @@ from torch import Tensor
 
 from components.instruction_pairs.examples import Passage, ProblemType
 from components.params import Numerics
-from components.stages.finetune.classifier import Classifier
+from components.stages.finetune.classifier import AnyClassifier
 from components.stages.finetune.instruct import drawn
 from components.statistics import Estimate, cluster_table, jackknife_interval, ratio
 from components.tokens.hub_encoder import AnyEncoder
@@ -28,7 +28,7 @@ from components.training.likelihood import BATCH_TOKENS, batches
 from components.training.objectives import Batch
 
 
-def loss(model: Classifier, batch: Batch) -> Tensor:
+def loss(model: AnyClassifier, batch: Batch) -> Tensor:
     """Cross entropy of the class, or of whether each of K classes is one. Summed."""
     logits_BK, targets = model(batch.ids_BT).float(), batch.targets
     if targets.ndim == 2:
@@ -94,7 +94,7 @@ class PassageBatches:
 
 @torch.inference_mode()
 def predict(
-    model: Classifier,
+    model: AnyClassifier,
     ids: Sequence[Sequence[int]],
     numerics: Numerics,
     problem: ProblemType = "single_label_classification",

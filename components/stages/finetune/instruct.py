@@ -23,7 +23,7 @@ from components.finetuning_data.chat import encode
 from components.finetuning_data.rows import Message
 from components.instruction_pairs.examples import PromptPair
 from components.model.document_attention import BLOCK
-from components.model.transformer import Transformer
+from components.model.export import Network
 from components.params import Numerics
 from components.statistics import Estimate, ratio
 from components.tokens.hub_encoder import AnyEncoder
@@ -100,16 +100,18 @@ class PackedBatches:
 
     Attributes:
         chats: ids, and which of them are learned; each of at most `context` + 1.
+        alone: a row for each.
     """
 
     chats: Sequence[tuple[list[int], list[bool]]]
     batch: int
     context: int
     seed: int
+    alone: bool = False
 
     def __call__(self, number: int) -> Batch:
         chosen = [self.chats[index] for index in drawn(number, self.batch, len(self.chats), self.seed)]
-        return objectives.packed(chosen, self.context, BLOCK if self.context >= BLOCK else STEP)
+        return objectives.packed(chosen, self.context, BLOCK if self.context >= BLOCK else STEP, self.alone)
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def neighbours(number: int, batch: int, size: int, seed: int) -> list[int]:
     return [index % size for index in range(block * batch, (block + 1) * batch)]
 
 
-def answer_nats(model: Transformer, asked: Sequence[Ids], numerics: Numerics) -> np.ndarray:
+def answer_nats(model: Network, asked: Sequence[Ids], numerics: Numerics) -> np.ndarray:
     """Nats of each answer after its prompt: float64 (num_asked,)."""
     rows = [next_tokens([*prompt, *answer], len(answer)) for prompt, answer in asked]
     return np.array([-scores.total for scores in score(model, rows, numerics)])
@@ -199,7 +201,7 @@ class InstructionScores:
         return ratio(scores.tolist(), None, clusters, strata=strata, paired=paired)
 
 
-def judge(model: Transformer, pairs: Sequence[PromptPair], form: Format, numerics: Numerics) -> InstructionScores:
+def judge(model: Network, pairs: Sequence[PromptPair], form: Format, numerics: Numerics) -> InstructionScores:
     """Score held-out pairs: each answer after its own prompt and after those of its group of four."""
     count = len(pairs) - len(pairs) % CHOICES
     asked = [form(pairs[own], pairs[other].answer, end=False) for own, other in in_groups(count)]

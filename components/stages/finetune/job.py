@@ -20,7 +20,8 @@ from components.core.progress import Progress
 from components.core.report import Report
 from components.finetuning_data.rows import Preference, conversation
 from components.instruction_pairs.examples import Examples, Passage, PromptPair
-from components.model import export, generate, lora
+from components.model import export, generate, hub_model, lora
+from components.model.hub_model import HubModel
 from components.model.transformer import Transformer
 from components.params import Finetune, Numerics, Prefer
 from components.stages.finetune import (
@@ -33,7 +34,7 @@ from components.stages.finetune import (
     tfidf,
 )
 from components.stages.finetune import report as finetune_report
-from components.stages.finetune.base_check import doubt, raise_if_retokenized
+from components.stages.finetune.base_check import doubt, origin_of, raise_if_retokenized
 from components.stages.finetune.example_selection import select
 from components.stages.finetune.recommendation import Recommendation, recommend
 from components.stages.finetune.report import Judged
@@ -42,6 +43,7 @@ from components.stages.finetune.task_selection import Branch, Choice
 from components.tokens.hub_encoder import AnyEncoder, HubEncoder, encoder_of
 from components.training import data_parallel
 from components.training import numerics as floats
+from components.training.forecast import Forecast, forecast, refuse_beyond
 from components.training.loop import train as train_loop
 from components.training.objectives import language_model_loss
 from components.training.train_config import TrainResult
@@ -55,9 +57,13 @@ def opened(
 ) -> "Job":
     """The base and the examples, checked: what every process of a training begins with. Raises as `finetune` does."""
     numerics.raise_if_idle(f"finetune.{branch}", params.batch)
-    model, _, facts = export.load(base, floats.configure_torch(numerics))
+    device, settings = floats.configure_torch(numerics), settings_of(params, params.steps, f"finetune.{branch}")
+    export.inspected(base)
+    least = sum(path.stat().st_size for path in export.weight_files(base)) * (1 if params.lora_rank else 4)
+    refuse_beyond(Forecast(least, 0.0), settings, numerics)  # before weights are read that there is no room for
+    model, _, facts = export.load(base, device)
     raise_if_retokenized(base, facts)
-    if branch != "classify" and not model.shape.causal:
+    if branch != "classify" and (not model.shape.causal or getattr(model, "fresh", None)):
         raise UserError(
             f"finetune.{branch}: {base.name} holds no causal model; give the one that pretrain@causal wrote"
         )
@@ -73,7 +79,7 @@ def opened(
         total = len(choice.examples.train) + len(choice.examples.heldout)
         notes.append(f"{choice.cut:,} of {total:,} examples are cut to {context} tokens, and the base could read "
                      f"{model.shape.context}: raise finetune.{branch}.context.")  # fmt: skip
-    if isinstance(encoder, HubEncoder):
+    if isinstance(encoder, HubEncoder) or isinstance(model, HubModel):
         notes += filter(None, [doubt(model, base, encoder, choice.examples.heldout, numerics)])
     for note in notes:
         progress.log(note)
@@ -88,7 +94,7 @@ class Job:
 
     branch: Branch
     base: Path
-    model: Transformer
+    model: export.Network
     encoder: AnyEncoder
     tokenizer_json: str
     base_facts: dict[str, Any]
@@ -99,6 +105,7 @@ class Job:
     progress: Progress
     worker: list[str] = field(default_factory=list)
     """Arguments of Python for one more process of the same training."""
+    is_forecast: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -109,7 +116,10 @@ class Job:
         """Model, batches and objective of a branch: what every process of its training makes for itself."""
         train, params, pad = self.choice.examples.train, self.params, self.encoder.pad
         if self.branch == "classify":
-            return self._classifier(self.model), self._labelled(train), classify.loss
+            model = self._classifier(self.model)
+            if isinstance(model, HubModel):
+                self.model = model  # the language model leaves memory
+            return model, self._labelled(train), classify.loss
         if isinstance(params, Prefer):
             pairs = sorted((preferences.encoded(row, self.encoder) for row in train), key=len)
             with self.progress.phase("evaluate"):
@@ -119,7 +129,8 @@ class Job:
             return self.model, compared, preferences.DPOLoss(params.beta)
         self._add_lora(self.model)
         if self.choice.chats:
-            packed = instruct.PackedBatches(self.choice.chats, params.batch, self.context, params.seed)
+            alone = isinstance(self.model, HubModel) and not self.model.packs
+            packed = instruct.PackedBatches(self.choice.chats, params.batch, self.context, params.seed, alone)
             return self.model, packed, language_model_loss
         chat = instruct.Format(self.encoder, self.context, chat=True)
         own = instruct.by_length([chat(pair) for pair in train])
@@ -216,17 +227,25 @@ class Job:
         self.progress.log(f"TF-IDF of {' and '.join(settings.parts)}: {share:.3f} right in cross-validation")
 
         def trained(train: Sequence[Passage], tested: Sequence[Passage], number: int) -> np.ndarray:
-            tuned = self._classifier(export.load(self.base, str(self.device))[0])
+            fresh = self.model if isinstance(self.model, HubModel) else export.load(self.base, str(self.device))[0]
+            tuned = self._classifier(fresh)
             ids = classify.encoded(self.encoder, tested, self.context)
             return self._briefly(tuned, train, ids, work / f"fold-{number}")
 
         return simple, recommend(examples, settings, trained)
 
-    def _classifier(self, backbone: Transformer) -> classifier.Classifier:
+    def _classifier(self, backbone: export.Network) -> classifier.AnyClassifier:
         """A fresh head on a pretrained backbone, with adapters if they are asked for."""
-        model = self._with_head(backbone)
+        if isinstance(backbone, HubModel):
+            labels, problem = self.choice.examples.labels, self.choice.examples.problem
+            model = hub_model.load_classifier(
+                self.base, backbone.shape, self.encoder.pad, self.params.seed, labels, problem, str(self.device)
+            )
+            self._add_lora(model)
+            return model
+        headed = self._with_head(backbone)
         self._add_lora(backbone)
-        return model
+        return headed
 
     def _with_head(self, backbone: Transformer) -> classifier.Classifier:
         num_labels = len(self.choice.examples.labels)
@@ -240,13 +259,13 @@ class Job:
         return classify.PassageBatches(ids, targets, params.batch, params.seed, self.encoder.pad)
 
     def _briefly(
-        self, model: classifier.Classifier, train: Sequence[Passage], test_ids: list[list[int]], work: Path
+        self, model: classifier.AnyClassifier, train: Sequence[Passage], test_ids: list[list[int]], work: Path
     ) -> np.ndarray:
         """Train a model that is not kept; what it says of held-out passages."""
         self._train(model, self._labelled(train), classify.loss, None, work, Unseen(self.progress))
         return self._predicted(model.eval(), test_ids)
 
-    def _predicted(self, model: classifier.Classifier, test_ids: list[list[int]]) -> np.ndarray:
+    def _predicted(self, model: classifier.AnyClassifier, test_ids: list[list[int]]) -> np.ndarray:
         """Classes that a model predicts for held-out passages, as `classify.decided` has them."""
         problem = self.choice.examples.problem
         return classify.decided(classify.predict(model, test_ids, self.numerics, problem), problem)
@@ -259,12 +278,14 @@ class Job:
 
     @property
     def _is_foreign(self) -> bool:
-        """Whether the base has a tokenizer that was not made here."""
-        return isinstance(self.encoder, HubEncoder)
+        """Whether the base's tokenizer or network was not made here."""
+        return isinstance(self.encoder, HubEncoder) or isinstance(self.model, HubModel)
 
-    def _add_lora(self, model: Transformer) -> None:
+    def _add_lora(self, model: export.Network) -> None:
         own = self.params
-        if own.lora_rank:
+        if own.lora_rank and isinstance(model, HubModel):
+            model.add_lora(own.lora_rank, own.seed, own.lora_alpha, own.lora_targets)
+        elif own.lora_rank:
             lora.add_lora(model, own.lora_rank, own.seed, own.lora_alpha, own.lora_targets)
 
     def _merge_lora(self, model: Any, out: Path) -> None:
@@ -274,7 +295,10 @@ class Job:
         head = model.head() if isinstance(model, classifier.Classifier) else None
         task = {"name": self.choice.task.name, "branch": self.branch, "chat": self.branch != "classify"}
         adapter.save(model, self.base, self.params.base, out / "adapter", head, {"task": task})
-        lora.merge_lora(model)
+        if isinstance(model, HubModel):
+            model.merge_lora()
+        else:
+            lora.merge_lora(model)
 
     def _train(
         self, model: Any, batches: Any, objective: Any, evaluate: Any, work: Path, progress: Progress | None = None
@@ -287,6 +311,12 @@ class Job:
                 numerics=self.numerics, tokenizer_json=self.tokenizer_json, evaluate=evaluate, group=group,
             )  # fmt: skip
 
+        if self.worker and not self.is_forecast:  # in the stage's own process, before the first training
+            with self.progress.phase("evaluate"):
+                found = forecast(model, batches, objective, settings, self.numerics)
+            self.progress.log(f"forecast: {found} ({settings.steps})")
+            refuse_beyond(found, settings, self.numerics)
+            self.is_forecast = True
         with self.progress.phase("train"):
             if progress:  # a small one beside it
                 return run(data_parallel.SINGLE)
@@ -306,6 +336,7 @@ class Job:
         tuning["lora_rank"] = self.params.lora_rank
         if self._is_foreign:
             tuning |= {"base": self.base.name, "tokenizer_sha256": sha256_bytes(self.tokenizer_json.encode())}
+            tuning |= origin_of(self.base, self.base_facts)
         tuning |= {"rows": self.choice.rows} if self.choice.rows else {}
         tuning |= {"skipped_batches": result.skipped} if result.skipped else {}
         return self.base_facts | {"task": task, "finetuning": tuning}

@@ -185,20 +185,20 @@ class PreferenceBatches:
 def log_probabilities(model: Any, batch: PairBatch) -> Tensor:
     """Log-probability of each answer after its prompt, summed over its tokens: float32 (B, 2)."""
     ids_RT, targets_RT, kept_N = batch.ids_BT.flatten(0, 1), batch.targets.flatten(0, 1), batch.kept()
-    state_ND, head_VD = model.hidden(ids_RT).flatten(0, 1)[kept_N], model.head_weight
-    rows = logit_rows(head_VD)
+    state_ND = model.hidden(ids_RT).flatten(0, 1)[kept_N]
+    rows = logit_rows(model.shape.vocab_size, state_ND.device.type)
     pieces = list(zip(state_ND.split(rows), targets_RT.flatten()[kept_N].split(rows), strict=True))
     if len(pieces) == 1:
-        logp_N = _token_log_probabilities(*pieces[0], head_VD)
+        logp_N = _token_log_probabilities(model, *pieces[0])
     else:  # the logits of one piece at a time, made again for the backward pass
-        parts = [checkpoint(_token_log_probabilities, *piece, head_VD, use_reentrant=False) for piece in pieces]
+        parts = [checkpoint(_token_log_probabilities, model, *piece, use_reentrant=False) for piece in pieces]
         logp_N = torch.cat(cast(list[Tensor], parts))
     logp_RT = torch.zeros_like(targets_RT, dtype=logp_N.dtype).masked_scatter(targets_RT != IGNORE, logp_N)
     return logp_RT.sum(1).view(-1, 2)
 
 
-def _token_log_probabilities(state_ND: Tensor, targets_N: Tensor, head_VD: Tensor) -> Tensor:
-    return -F.cross_entropy(F.linear(state_ND, head_VD).float(), targets_N, reduction="none")
+def _token_log_probabilities(model: Any, state_ND: Tensor, targets_N: Tensor) -> Tensor:
+    return -F.cross_entropy(model.logits(state_ND).float(), targets_N, reduction="none")
 
 
 @dataclass(frozen=True)

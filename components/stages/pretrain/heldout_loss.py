@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.model.transformer import Transformer
+from components.model.export import Network
 from components.params import Numerics
 from components.tokens.shards import TokenShards
 from components.training import likelihood, objectives
@@ -42,7 +42,7 @@ class HeldoutEvaluator:
         count = min(count, last // self.context + 1)
         return [round(index * last / max(1, count - 1)) for index in range(count)]
 
-    def score(self, model: Transformer, windows: int, check: Callable[[], None] = lambda: None) -> dict[str, float]:
+    def score(self, model: Network, windows: int, check: Callable[[], None] = lambda: None) -> dict[str, float]:
         """Loss (nats per target), accuracy, and bits per byte over `windows` windows; `check` precedes each batch."""
         rows = [self.row(start, number) for number, start in enumerate(self.starts(windows))]
         scored = likelihood.score(model, rows, self.numerics, check)

@@ -5,13 +5,10 @@ bound counts what every way of computing a step holds at once: weights, gradient
 token of a forward pass what the backward pass needs of each block. Real steps were seen to hold up to twice of it.
 """
 
-from pathlib import Path
-
-import psutil
-
 from components.core.errors import UserError
 from components.model.shape import Shape
 from components.params import Numerics, Pretrain
+from components.training.device_memory import bytes_of, gigabytes
 
 FLOAT32 = 4
 """Bytes of a weight, a gradient, and each value of an optimizer's state."""
@@ -29,7 +26,7 @@ def refuse_what_cannot_fit(
     Raises:
         UserError: naming the setting to lower, and to what.
     """
-    limit = limit if limit is not None else _bytes_of(numerics.device)
+    limit = limit if limit is not None else bytes_of(numerics.device)
     share = limit // (numerics.processes if numerics.device == "cpu" else 1)
     state, sequence = state_bytes(params, shape), sequence_bytes(params, shape, numerics)
     own = -(-params.batch // numerics.processes)
@@ -37,15 +34,16 @@ def refuse_what_cannot_fit(
     if state + rows * sequence <= share:
         return
     most = (share - state) // sequence
-    has = f"{_gb(share)} on {numerics.device}" + (" for each process" if share < limit else "")
+    has = f"{gigabytes(share)} on {numerics.device}" + (" for each process" if share < limit else "")
     if most < 1:
         raise UserError(
-            f"{name}: its weights, their optimizer and one sequence take at least {_gb(state + sequence)} and there "
-            f"are {has}; set {name}.model.size or {name}.context lower"
+            f"{name}: its weights, their optimizer and one sequence take at least {gigabytes(state + sequence)} and "
+            f"there are {has}; set {name}.model.size or {name}.context lower"
         )
     raise UserError(
-        f"{name}: {rows} sequences of {params.context} tokens at once take at least {_gb(state + rows * sequence)} and "
-        f"there are {has}; set {name}.micro_batch to {most} or lower (gradients add up to the same step)"
+        f"{name}: {rows} sequences of {params.context} tokens at once take at least "
+        f"{gigabytes(state + rows * sequence)} and there are {has}; "
+        f"set {name}.micro_batch to {most} or lower (gradients add up to the same step)"
     )
 
 
@@ -62,19 +60,3 @@ def sequence_bytes(params: Pretrain, shape: Shape, numerics: Numerics) -> int:
     heads = 2 * (shape.heads + shape.kv_heads) * shape.head_dim
     token = 2 * FLOAT32 * shape.width + size * (2 * shape.width + heads + 3 * shape.feed_forward)
     return params.context * shape.depth * token
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.3g} GB"
-
-
-def _bytes_of(device: str) -> int:
-    """Memory of the device: of the machine, or of the container if that has less."""
-    if device == "cuda":
-        import torch
-
-        return int(torch.cuda.mem_get_info()[1])
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.exists() else ""
-    total = int(psutil.virtual_memory().total)
-    return min(total, int(text)) if text.isdigit() else total

@@ -217,6 +217,7 @@ def _digits(right: np.ndarray) -> str:
 def build(point: LabelPoint, study: LabelStudy, classes: int) -> Classifier:
     """The model of a point before its training."""
     model, _, _ = export.load(study.base(point.arm), study.place.numerics.device)
+    assert isinstance(model, Transformer)  # pretrained here
     if point.arm == "scratch":
         model = Transformer(model.shape).initialise(point.seed).to(study.place.numerics.device)
     if point.arm == "lora":
@@ -265,7 +266,7 @@ def loss(model: Classifier, batch: Batch) -> torch.Tensor:
     return nats - nats.detach()
 
 
-def held_out_bits(model: Transformer, study: LabelStudy) -> dict[str, Any]:
+def held_out_bits(model: export.Network, study: LabelStudy) -> dict[str, Any]:
     """Bits of each held-out document under a causal model, with the documents' bytes and works."""
     documents = sample(study.place.root / "data/ingest/heldout", study.params.heldout_kilobytes, 1)
     reader = LanguageModel.load(study.base("causal"), study.place.numerics.device)

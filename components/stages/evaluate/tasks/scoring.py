@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import tokenizers
     import torch
 
-    from components.model.transformer import Transformer
+    from components.model.export import Network
 
 
 @dataclass
 class LanguageModel:
     """A model with its tokenizer and context length, as the eval tasks use it."""
 
-    model: "Transformer"
+    model: "Network"
     tokenizer: "tokenizers.Tokenizer"
     context: int
 

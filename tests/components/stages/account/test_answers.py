@@ -177,14 +177,21 @@ def test_of_a_base_made_elsewhere_only_the_stages_behind_the_tuning_count(
 ) -> None:
     own = Instruct(base="/hub/Qwen3-0.6B", data=data)
     params = Params(finetune=FinetuneBranches(instruct=own))
-    account(root=tmp_path, ledger_folder=project(tmp_path), params=params)
+    ledger, origin = project(tmp_path), {"base_name": "Qwen/Qwen3-0.6B", "base_revision": "c0f", "base_licence": "mit"}
+    if behind:
+        facts = tmp_path / "models/finetune/instruct/greenhouse.json"
+        write_json(facts, read_json(facts) | {"finetuning": origin})
+    account(root=tmp_path, ledger_folder=ledger, params=params)
     answers = card(tmp_path, "finetune/instruct")
     assert (answers.base, answers.stages) == ("Qwen3-0.6B", [*behind, "finetune@instruct"])
     assert isinstance(answers.cost, CostAnswer)
     assert (answers.cost.stages, answers.cost.missing) == (answers.stages, [])
     assert isinstance(answers.quality, QualityAnswer)
     assert {score.model for score in answers.quality.scores} == {"finetune/instruct"}
-    assert "It comes from Qwen3-0.6B, which was made elsewhere: " in " ".join(answers.limits)
+    said = (
+        "Qwen/Qwen3-0.6B (revision c0f, licence: mit)" if behind else "Qwen3-0.6B (licence: none stated in its folder)"
+    )
+    assert f"It comes from {said}, which was made elsewhere: " in " ".join(answers.limits)
     assert answers.own_rows == ([] if behind else ["chats.jsonl"])
     text = (tmp_path / "reports/cards/finetune-instruct/README.md").read_text()
     limit = "\n* It was tuned on rows of chats.jsonl, whose licence and origin are not recorded here.\n"

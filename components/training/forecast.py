@@ -1,0 +1,96 @@
+"""Forecast of a training's memory and time before its first step, from two forward passes over a row or two.
+
+Autograd is asked what it keeps for the backward pass: what grows with the rows is scaled to a whole batch, which holds
+for every architecture. To it come weights, gradients, AdamW's two moments, and the logits of a chunk. On a CPU memory
+is that of the process (its resident set at the peak), on CUDA what tensors take of the device.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from components.core.errors import UserError
+from components.params import Numerics
+from components.training import numerics as floats
+from components.training.device_memory import bytes_of, gigabytes
+from components.training.objectives import Batch, Objective
+from components.training.train_config import TrainConfig
+
+SAMPLE = 64
+"""Batches that are looked at for the largest, and for the mean size."""
+PASSES = 3
+"""Passes forward that a step takes as long as: the backward pass is two."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Bytes at the peak, and seconds of all steps."""
+
+    memory: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{gigabytes(self.memory)} of memory at the peak, {self.seconds / 60:.2g} minutes for all steps"
+
+
+def forecast(
+    model: nn.Module, batches: Callable[[int], Batch], objective: Objective, config: TrainConfig, numerics: Numerics
+) -> Forecast:
+    """Forecast of one process; the model keeps its weights, and no gradient is left."""
+    sample = [batches(number) for number in range(min(config.steps, SAMPLE))]
+    largest = max(sample, key=lambda batch: batch.ids_BT.numel())
+    kept, seconds, tokens = list[int](), 0.0, 0
+    model.train()
+    for rows in (1, 2):
+        part = largest.slice(0, rows).to(numerics.device)
+        started = perf_counter()
+        kept.append(_kept(model, part, objective, numerics))
+        seconds, tokens = perf_counter() - started, part.ids_BT.numel()
+    rows = -(-len(largest.ids_BT) // numerics.processes)
+    growing = max(0, kept[1] - kept[0])
+    activations = kept[0] + (min(rows, config.micro_batch or rows) - 1) * growing
+    trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
+    total = sum(batch.ids_BT.numel() for batch in sample) / len(sample) * config.steps / numerics.processes
+    memory = _held(model, numerics.device) + 2 * trained + max(trained, activations)
+    return Forecast(memory, PASSES * seconds * total / tokens)
+
+
+def _kept(model: nn.Module, batch: Batch, objective: Objective, numerics: Numerics) -> int:
+    """Bytes that the backward pass of a batch needs beside the weights."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    found = dict[int, int]()
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            found[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), floats.autocast(numerics):
+        loss = objective(model, batch)
+    del loss
+    return sum(found.values())
+
+
+def _held(model: nn.Module, device: str) -> int:
+    """Bytes that are taken before the first step."""
+    if device == "cuda":
+        return int(torch.cuda.memory_allocated())
+    return int(psutil.Process().memory_info().rss)
+
+
+def refuse_beyond(found: Forecast, config: TrainConfig, numerics: Numerics, limit: int | None = None) -> None:
+    """Compare a forecast with the memory that there is.
+
+    Raises:
+        UserError: it is more.
+    """
+    limit = bytes_of(numerics.device) if limit is None else limit
+    needed = found.memory * (numerics.processes if numerics.device == "cpu" else 1)
+    if needed > limit:
+        raise UserError(f"{config.name}: training would take {gigabytes(needed)} of memory and there are "
+                        f"{gigabytes(limit)} on {numerics.device}; {config.smaller}")  # fmt: skip

@@ -1,0 +1,168 @@
+"""Bases that `transformers` runs: tuned in the same loop, resumed to the byte, and the same model in other tools."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from benchmarks.bases.tiny import CAUSAL, save_tiny
+from components.core.errors import UserError
+from components.core.files import read_json, write_json
+from components.finetuning_data.chat import encode
+from components.finetuning_data.rows import Message
+from components.model import export
+from components.model.generate import generate
+from components.params import Classify, Finetune, Instruct, Numerics
+from components.stages.finetune.settings import settings_of
+from components.tokens.hub_encoder import HubEncoder, encoder_of
+from components.training.forecast import Forecast, refuse_beyond
+from components.training.objectives import language_model_loss, packed
+from flows.chat import Sampling, open_chat
+from tests.components.stages.finetune.test_own_rows import place, run
+from tests.components.stages.finetune.test_stage import hashes
+from tests.progress_recorder import Recorder
+
+__all__ = ["place"]
+FAST: dict[str, Any] = {"steps": 9, "batch": 8, "context": 96, "checkpoint_every": 4, "learning_rate": 0.003}
+
+
+class Killed(Recorder):
+    """Progress of a process that ends at a step without saving anything."""
+
+    def raise_if_stopped(self) -> None:
+        super().raise_if_stopped()
+        if self.checks.get("train") == 6:
+            raise InterruptedError
+
+
+@pytest.fixture(scope="module")
+def bases(place: Path) -> Path:
+    """A folder of bases with the tokenizer of `place`."""
+    for kind in ("llama", "bert"):
+        save_tiny(kind, (place / "causal/tokenizer.json").read_text(), 500, place / "bases" / kind)
+    return place / "bases"
+
+
+@pytest.mark.parametrize(("kind", "rank"), [("llama", 0), ("llama", 4), ("bert", 0), ("bert", 4)])
+def test_a_base_is_tuned_resumed_to_the_byte_and_is_the_same_model_in_transformers_and_peft(
+    kind: str, rank: int, bases: Path, place: Path, tmp_path: Path
+) -> None:
+    causal, more = kind in CAUSAL, {"lora_rank": rank, "base": str(bases / kind)}
+    params: Finetune = Instruct(**FAST, **more) if causal else Classify(**FAST, **more)
+    branch, rows = ("instruct", "chats.jsonl") if causal else ("classify", "labels.csv")
+    with pytest.raises(InterruptedError):
+        run(place, tmp_path / "killed", branch, rows, params, bases / kind, Killed())
+    assert max(path.name for path in (tmp_path / "killed/work/checkpoints").iterdir()) == "step-000004"
+    told = Recorder()
+    report = run(place, tmp_path / "killed", branch, rows, params, bases / kind, told)
+    assert any("going on from step 4" in line for line in told.lines)
+    assert any(line.startswith("forecast: ") for line in told.lines)
+    assert report == run(place, tmp_path / "whole", branch, rows, params, bases / kind)
+    for part in ("out", "reports"):
+        assert hashes(tmp_path / "killed" / part) == hashes(tmp_path / "whole" / part)
+    out, ids = tmp_path / "whole/out", torch.arange(20, 60).view(2, 20)
+    auto = transformers.AutoModelForCausalLM if causal else transformers.AutoModelForSequenceClassification
+    theirs = auto.from_pretrained(out).eval()
+    assert not {path.suffix for path in out.rglob("*") if path.is_file()} - {".json", ".safetensors"}
+    with torch.no_grad():
+        if causal:
+            assert (theirs(ids).logits - export.load(out)[0](ids)).abs().max() < 1e-4
+        else:
+            assert theirs.config.id2label == {0: "Lima", 1: "Oslo"}
+        if rank:
+            from peft import PeftModel
+
+            fields = {} if causal else {"num_labels": 2, "pad_token_id": theirs.config.pad_token_id}
+            adapted = PeftModel.from_pretrained(auto.from_pretrained(bases / kind, **fields), out / "adapter").eval()
+            assert (theirs(ids).logits - adapted(ids).logits).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("kind", CAUSAL)
+@torch.no_grad()
+def test_chats_in_a_row_leave_each_other_alone(kind: str, place: Path, tmp_path: Path) -> None:
+    save_tiny(kind, (place / "causal/tokenizer.json").read_text(), 500, tmp_path)
+    model = export.load(tmp_path)[0]
+    assert isinstance(model, export.HubModel)
+    assert model.packs
+    chats = [(list(range(20 + n, 50 + n)), [False] * 9 + [True] * 21) for n in range(3)]
+    together = packed(chats, 96, 32)
+    assert len(together.ids_BT) == 1
+    alone = sum(float(language_model_loss(model, packed([chat], 96, 32))) for chat in chats)
+    for batch in (together, packed(chats, 96, 32, alone=True)):
+        assert float(language_model_loss(model, batch)) == pytest.approx(alone, rel=1e-4)
+
+
+def test_a_base_chats_as_transformers_generates(bases: Path, place: Path, tmp_path: Path) -> None:
+    model, tokenizer, _ = export.load(bases / "llama")
+    ids = list(range(30, 42))
+    _, made, _ = generate(model, tokenizer, ids, max_tokens=12, stop_ids=())
+    theirs: Any = transformers.AutoModelForCausalLM.from_pretrained(bases / "llama")
+    greedy = theirs.generate(torch.tensor([ids]), max_new_tokens=12, do_sample=False, eos_token_id=None)
+    assert greedy[0, 12:].tolist() == made
+    params = Instruct(**FAST | {"steps": 1}, lora_rank=2, base=str(bases / "llama"))
+    run(place, tmp_path, "instruct", "chats.jsonl", params, bases / "llama")
+    for folder in (tmp_path / "out", tmp_path / "out/adapter"):
+        conversation, said = open_chat(folder, Sampling(max_tokens=4))
+        assert "answers questions" in said
+        assert conversation.answer("Where?", lambda text: None).probabilities
+
+
+def test_a_tokenizer_without_tokens_of_a_chat_ends_messages_with_the_end_of_a_text(tmp_path: Path) -> None:
+    vocab = {character: id for id, character in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken("</s>", special=True)])
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")
+    fast.save_pretrained(tmp_path)
+    encoder = HubEncoder(tmp_path)
+    chat = [Message("user", " Is it? "), Message("assistant", "Yes.\n"), Message("user", "x")]
+    fast.chat_template = encoder.chat.template
+    asked = [{"role": message.role, "content": message.content} for message in chat]
+    theirs = fast.apply_chat_template(
+        asked, return_assistant_tokens_mask=True, return_dict=True, add_generation_prompt=True
+    )
+    ids, learned = encode(chat, encoder, ask=True)
+    assert (ids, learned) == (theirs["input_ids"], [bool(one) for one in theirs["assistant_masks"]])
+    assert encoder_of(tmp_path).chat.end == 256
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(UserError, match="nor does it cut lines alike alone and in a text"):
+        _ = HubEncoder(tmp_path).chat
+
+
+def test_a_base_that_cannot_be_used_is_refused_before_work(place: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    save_tiny("bert", (place / "masked/tokenizer.json").read_text(), 500, base)
+    fields, weights = read_json(base / "config.json"), base / "model.safetensors"
+    for change, says in (
+        ({"auto_map": {"AutoModel": "mine.Mine"}}, r"names code in the folder \(auto_map\), which is never run"),
+        ({"vocab_size": 400}, r"tokenizer\.json has the id 499 and the model embeds 400"),
+        ({"hidden_size": 64}, "damaged"),
+        ({"hidden_size": "wide"}, "builds no model from its config.json"),
+    ):
+        write_json(base / "config.json", fields | change)
+        with pytest.raises(UserError, match=says):
+            run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), base)
+    write_json(base / "config.json", fields)
+    with pytest.raises(UserError, match="holds no causal model"):
+        run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), base)
+    weights.rename(base / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"no model\.safetensors.*weights in a pickle.* are never read"):
+        run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), base)
+    config = settings_of(Classify(**FAST), 9, "finetune.classify")
+    with pytest.raises(UserError, match=r"would take 3 GB of memory and there are 2 GB on cpu; set finetune\.classify"):
+        refuse_beyond(Forecast(3 * 10**9, 1.0), config, Numerics(), limit=2 * 10**9)
+
+
+def test_what_is_known_of_a_base_goes_into_the_model(place: Path, tmp_path: Path) -> None:
+    base = save_tiny("bert", (place / "masked/tokenizer.json").read_text(), 500, tmp_path / "base")
+    write_json(base / "source.json", {"name": "them/bert", "revision": "c0ffee"})
+    (base / "README.md").write_text("---\nlicense: apache-2.0\n---\n# BERT\n")
+    run(place, tmp_path, "classify", "labels.csv", Classify(**FAST | {"steps": 1}), base)
+    facts = json.loads((tmp_path / "out/greenhouse.json").read_text())["finetuning"]
+    assert facts["base_name"] == "them/bert"
+    assert (facts["base_revision"], facts["base_licence"]) == ("c0ffee", "apache-2.0")
