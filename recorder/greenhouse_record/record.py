@@ -166,6 +166,8 @@ def read(path: Path) -> Record:
     Raises:
         UserError: there is none, or it was edited or damaged: a sentence that names the first such line.
     """
+    beside = path.with_suffix(".head")
+    head = beside.read_text(errors="replace").strip() if beside.exists() else FIRST  # first: a record may be growing
     try:
         *texts, torn = path.read_bytes().split(b"\n")
     except OSError as error:
@@ -180,10 +182,9 @@ def read(path: Path) -> Record:
             )
         lines.append(line)
         hashes.append(sha256(text + b"\n").hexdigest())
-    head = path.with_suffix(".head")
-    if head.exists() and head.read_text(errors="replace").strip() not in hashes:
+    if head not in hashes:
         raise UserError(
-            f"{path}: line {len(lines)} was edited, or lines after it were cut off: {head.name} names a line that is "
+            f"{path}: line {len(lines)} was edited, or lines after it were cut off: {beside.name} names a line that is "
             "not there; take the file from a copy"
         )
     try:
