@@ -56,7 +56,7 @@ def _run(recording: Recording) -> int:
         return 127
 
     def forward(number: int, _: Any) -> None:
-        process.send_signal(number)
+        os.kill(process.pid, number)  # not Popen's, which may reap it first
 
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, forward)
