@@ -56,7 +56,8 @@ def _run(recording: Recording) -> int:
         return 127
 
     def forward(number: int, _: Any) -> None:
-        os.kill(process.pid, number)  # not Popen's, which may reap it first
+        if process.returncode is None:  # Popen's own way to ask may reap it
+            os.kill(process.pid, number)
 
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, forward)

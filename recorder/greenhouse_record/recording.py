@@ -40,7 +40,7 @@ class Log:
     """A record that is open: what training code adds to it. Without a record it takes everything and keeps nothing."""
 
     def __init__(self, path: Path | None, attempt: int = 0) -> None:
-        self.path, self.attempt = path, attempt
+        self.path, self.attempt, self.trouble = path, attempt, ""
 
     def log(self, step: int, **figures: float) -> None:
         """Figures of a step, such as `loss`."""
@@ -52,7 +52,19 @@ class Log:
 
     def _add(self, line: dict[str, Any]) -> None:
         if self.path:
-            append(self.path, {"t": utc(time.time()), "attempt": self.attempt, **line})
+            self._write({"t": utc(time.time()), "attempt": self.attempt, **line})
+
+    def _write(self, line: dict[str, Any], durable: bool = False) -> bool:
+        """Append a line: whether that could be done. A full disk is said once: no training ends for it."""
+        assert self.path
+        try:
+            append(self.path, line, durable)
+            return True
+        except UserError as error:
+            if not self.trouble:
+                say(str(error))
+            self.trouble = str(error)
+            return False
 
 
 class Recording(Log):
@@ -86,7 +98,6 @@ class Recording(Log):
         self._pending: list[dict[str, Any]] = []
         self._writing, self._done = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._sample, name="record", daemon=True)
-        self.trouble = ""
 
     def _own_path(self) -> Path:
         """The record of this command with this output folder."""
@@ -193,19 +204,13 @@ class Recording(Log):
     def _read(self) -> None:
         self._write(self._meter.line())
 
-    def _write(self, line: dict[str, Any], durable: bool = False) -> None:
+    def _write(self, line: dict[str, Any], durable: bool = False) -> bool:
         """Append a line; what a full disk refuses waits for the next one."""
-        assert self.path
         with self._writing:
             self._pending.append(line)
-            try:
-                while self._pending:
-                    append(self.path, self._pending[0], durable)
-                    del self._pending[0]
-            except UserError as error:
-                if not self.trouble:
-                    say(str(error))
-                self.trouble = str(error)
+            while self._pending and super()._write(self._pending[0], durable):
+                del self._pending[0]
+            return not self._pending
 
 
 @contextlib.contextmanager
