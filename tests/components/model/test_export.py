@@ -1,6 +1,7 @@
 """Model folders: `transformers` loads them with identical logits, we load what it saves, damage is named."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,26 @@ def test_the_tokenizer_loads_with_its_special_tokens_and_chat_template(tokenizer
         [{"role": "user", "content": "ab"}], add_generation_prompt=True, tokenize=False
     )
     assert chat == "<|endoftext|><|user|>ab<|assistant|>"
+
+
+def test_readers_of_transformers_4_find_what_they_look_for_and_text_ends_at_the_context(
+    tokenizer_json: str, tmp_path: Path
+) -> None:
+    """4.57 took a RoPE of 10,000 in silence, and read no tokenizer whose `extra_special_tokens` is a list."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    ours = network()
+    ours.shape = replace(ours.shape, rope_theta=1e6)
+    export.save(ours, tokenizer_json, tmp_path, {})
+    assert json.loads((tmp_path / "config.json").read_text())["rope_theta"] == 1e6
+    assert AutoConfig.from_pretrained(tmp_path).rope_parameters["rope_theta"] == 1e6
+    named = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert set(named["additional_special_tokens"]) < set(SPECIAL_TOKENS)
+    assert "extra_special_tokens" not in named
+    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    model.generation_config.eos_token_id = None
+    assert model.generate(torch.tensor([[0, 9]]), do_sample=False).shape[1] == ours.shape.context
+    assert "transformers>=5.3," in (Path(export.__file__).parents[2] / "pyproject.toml").read_text(), "has EuroBERT"
 
 
 def test_saving_twice_gives_the_same_bytes_and_no_pickle(tokenizer_json: str, tmp_path: Path) -> None:
