@@ -17,9 +17,9 @@ from benchmarks.data_pii_set import Case, negatives, positives
 from benchmarks.results import ROOT, goal
 from components.params import Bias, Ingest
 from components.stages.bias.stage import filter_bias
+from components.stages.bias.stratified_rates import wilson
 from components.stages.filter.pii import KINDS, find
 from components.stages.ingest.stage import ingest
-from components.statistics import wilson
 
 LABELLED = ROOT / "tests/components/stages/filter/pii_labelled.jsonl"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-NUM_LINES = 13
+NUM_LINES = 15
 
 
 def excerpt() -> str:
-    """The scores of the table at the end of `make demo`, ten below a header, and its last two lines."""
+    """The scores of the table at the end of `make demo`: what its signs say, a header, ten rows, its last two lines."""
     lines = [line for line in (ROOT / "reports/summary.md").read_text().splitlines() if line.strip("` ")]
-    head = next(row for row, line in enumerate(lines) if "baseline" in line and "counterpart" in line)
+    head = next(row for row, line in enumerate(lines) if line.startswith("+ better"))
     return "\n".join(["```", *lines[head : head + NUM_LINES], "```"])
 
 
@@ -39,11 +39,16 @@ def _data(data: dict[str, Any]) -> str:
     removed = {row["rule"]: row["documents"] for row in data["removed"]}
     most = max(removed, key=lambda rule: removed[rule])
     groups = data["groups"] if isinstance(data["groups"], list) else []
-    lost = [f"{row['documents']} of {row['of']} that mention {row['rule']}" for row in groups if row["documents"]]
+    few = {True: ", too few to compare", False: ""}
+    lost = [
+        f"{row['documents']} of {row['of']} that mention {row['rule']}{few[row['too_few']]}"
+        for row in groups
+        if row["documents"]
+    ]
     who = f", {removed['toxic']} as toxic ({', '.join(lost)})" if lost else ""
     return (
         f"{data['documents']:,} documents under {len(licences)} licences, most under {licences[0]} and {licences[1]}; "
-        f"{sum(removed.values()):,} removed, {removed[most]} by `{most}`{who}"
+        f"{sum(removed.values()):,} removed, {removed[most]} by `{most}`{who}; bias audit: {data['audit']}"
     )
 
 

@@ -16,7 +16,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from benchmarks.results import ROOT, figure, goal, write
+from benchmarks.results import ROOT, figure, goal, inner_best, write
 from benchmarks.train_facts import facts
 from benchmarks.train_runs import NAMES, RATES, THREADS, prepare, run, steps_for
 from components.core.files import read_json, rounded
@@ -39,7 +39,7 @@ Runs = dict[str, list[dict[str, Any]]]
 
 def rates() -> dict[str, float]:
     """Learning rate by contestant, the best that was tried."""
-    return {name: row["rate"] for name, row in read_json(RATES)["contestants"].items()}
+    return {name: inner_best(name, row["tried"]) for name, row in read_json(RATES)["contestants"].items()}
 
 
 def contest(seeds: int, seconds: list[float], steps: int) -> dict[str, Runs]:

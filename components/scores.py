@@ -26,12 +26,18 @@ class Baseline:
         value: its score.
         gain: score minus baseline, paired; the other way round where lower is better; None where it was not measured.
         needs_model: whether it is a score of the same or another model, such as without steps or before tuning.
+        against: gains over every rule that was posed, this one among them; none where no claim is made.
+        ceiling: of an ability that some rule has whole, that rule and its score.
+        rules: how many rules without a network were posed.
     """
 
     name: str
     value: float
     gain: Estimate | None = None
     needs_model: bool = False
+    against: tuple[Estimate, ...] = ()
+    ceiling: tuple[str, float] | None = None
+    rules: int = 0
 
 
 class Score(BaseModel):
@@ -45,6 +51,9 @@ class Score(BaseModel):
         n: items it rests on.
         better: higher, lower, zero (closer to it) or half (closer to .5).
         baseline, baseline_name, baseline_needs_model: as in `Baseline`. gain, gain_low, gain_high: its gain.
+        against: gain, its standard error and degrees of freedom against every rule (verdicts.py).
+        ceiling, ceiling_name: of a row "has learned to ..." what a rule scores that has the ability whole; no claim is
+            made of such a row. rules: how many rules without a network it was held against.
         items: the scored items it is made of, `task/metric` or `task/metric/condition`, where the name does not say it.
         counterpart: name of the same score under the other condition; counterpart_title: that condition in words.
         headline: whether the table at the end of a run shows it. primary: whether it stands for a pretrained model.
@@ -73,6 +82,10 @@ class Score(BaseModel):
     gain: float | None = None
     gain_low: float | None = None
     gain_high: float | None = None
+    against: tuple[tuple[float, float, float], ...] = ()
+    ceiling: float | None = None
+    ceiling_name: str = ""
+    rules: int = 0
     items: str = ""
     counterpart: str = ""
     counterpart_title: str = ""
@@ -89,9 +102,13 @@ class Score(BaseModel):
         facts |= {part: getattr(estimate, part) for part in ("value", "low", "high", "variance", "n")}
         if baseline:
             facts |= {"baseline": baseline.value, "baseline_name": baseline.name}
-            facts["baseline_needs_model"] = baseline.needs_model
+            facts |= {"baseline_needs_model": baseline.needs_model, "rules": baseline.rules}
         if baseline and (gain := baseline.gain):
             facts |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
+            every = baseline.against or (() if baseline.ceiling else (gain,))
+            facts["against"] = [(one.value, one.error, one.freedom) for one in every if one.freedom]
+        if baseline and baseline.ceiling:
+            facts["ceiling_name"], facts["ceiling"] = baseline.ceiling
         return cls(name=name, title=title, **facts)
 
     @property
@@ -115,15 +132,11 @@ class Score(BaseModel):
         return self.is_tuned and self.baseline_needs_model and self.gain is not None
 
     @property
-    def above_baseline(self) -> bool:
-        """Whether it is above its baseline: by the interval of the paired gain, or else by its own."""
-        if self.baseline is None:
-            return False
-        if self.gain_low is not None:
-            return self.gain_low > 0.0
-        if self.better == "lower":
-            return self.high is not None and self.high < self.baseline
-        return self.low is not None and self.low > self.baseline
+    def beside(self) -> tuple[str, float | None]:
+        """The rule that stands beside it, and what that scores: one that has the ability whole, else the best."""
+        if self.ceiling is not None:
+            return self.ceiling_name, self.ceiling
+        return self.baseline_name, self.baseline
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON, without what is as its default says."""

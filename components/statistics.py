@@ -36,6 +36,7 @@ class Estimate:
         n: how many items it rests on.
         clusters: how many independent groups of items it rests on.
         variance: what the interval covers ("works"), or why there is none.
+        error, freedom: of a difference, its standard error over clusters and the error's degrees of freedom.
     """
 
     value: float
@@ -44,6 +45,8 @@ class Estimate:
     n: int
     clusters: int
     variance: str = "items"
+    error: float = 0.0
+    freedom: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -110,20 +113,16 @@ def ratio(
     unit = unit or ("works" if any(strata or ()) else "items" if len(table) == len(s) else "groups of items")
     if not paired and low is not None and low == high:  # such as scores at their ceiling: what varies was not seen
         return Estimate(value, None, None, len(s), len(table), f"no interval: all {len(table)} {unit} score alike")
-    return Estimate(value, low, high, len(s), len(table), variance_words(len(table), unit))
+    found = Estimate(value, low, high, len(s), len(table), variance_words(len(table), unit))
+    if not paired or low is None or high is None:
+        return found
+    freedom = Spread.of(table, _ratio_of_table, table[:, 1], stratum).freedom
+    return replace(found, error=(high - low) / 2 / critical_t(freedom, resampling.confidence), freedom=freedom)
 
 
 def variance_words(clusters: int, unit: str) -> str:
     """What an interval over so many clusters covers, or why there is none."""
     return unit if clusters >= MIN_CLUSTERS else f"no interval: {clusters} {unit}, at least {MIN_CLUSTERS} are needed"
-
-
-def wilson(hits: int, n: int, confidence: float) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (1927), which is sound near 0 and 1 too."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(hits, n).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def cluster_table(

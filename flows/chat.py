@@ -88,7 +88,7 @@ class Conversation:
         """Ids of a prompt, up to where the answer begins; bytes that are not UTF-8 become replacement characters."""
         prompt = prompt.encode(errors="surrogateescape").decode(errors="replace")
         if not self.instruct:
-            return list(self.tokenizer.encode(prompt, add_special_tokens=False).ids)
+            return list(self.encoder.encode(prompt))  # `<|end|>` in what is typed is text
         around = self.encoder.chat.around
         (before, after), (answer, _) = around["user"], around["assistant"]
         ids = self.encoder.encode(prompt.strip() if self.encoder.chat.strips else prompt)
@@ -163,7 +163,11 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Conversation, str]:
     tuned, plain = "answers questions like those it was tuned on", "continues your text; it was not tuned to answer"
     kind = tuned if instruct else plain
     description = f"{place}: {millions:.1f} million parameters, context {context} tokens. It is tiny: it {kind}."
-    if example := facts.get("task", {}).get("example") or own_example(folder):
+    if shown := facts.get("task", {}).get("shown"):
+        *right, other = ("\n  you> {prompt}\n  model> {answer}".format(**one) for one in shown)
+        description += f"\nIt was trained on questions of these forms, not on these, and is right:{''.join(right)}"
+        description += f"\nIt was not taught others:{other}"
+    elif example := facts.get("task", {}).get("example") or own_example(folder):
         description += f"\nIt was tuned on examples such as\n  you> {example['prompt']}\n  model> {example['answer']}"
     encoder = encoder_of(folder if (folder / "tokenizer.json").exists() else base_of(folder))
     return Conversation(model, tokenizer, instruct, sampling, encoder), description
@@ -189,7 +193,7 @@ def converse(chat: Conversation, least: float, probabilities: bool) -> None:
     last: Answer | None = None
     while True:
         try:
-            prompt = input("\nyou> ").strip()
+            prompt = asked()
         except EOFError:
             print()
             return
@@ -201,6 +205,15 @@ def converse(chat: Conversation, least: float, probabilities: bool) -> None:
         print("model> ", end="", flush=True)
         last = chat.answer(prompt, write)
         finish(last, least, probabilities, sys.stdout)
+
+
+def asked() -> str:
+    """What is typed: a line, and those after it as long as each ends in a backslash."""
+    lines = [input("\nyou> ")]
+    while lines[-1].endswith("\\"):
+        lines[-1] = lines[-1][:-1]
+        lines.append(input("...> "))
+    return "\n".join(lines).strip()
 
 
 def finish(answer: Answer, least: float, probabilities: bool, where: TextIO) -> None:
@@ -236,9 +249,10 @@ def chat(
     greenhouse chat --prompt "What is a list?"        one answer, for scripts
     greenhouse chat --model models/pretrain/causal    another model folder
 
-    The instruction-tuned model answers in the chat format, and begins with an example of what it was tuned on (of rows
-    of your own with a held-out one, from this checkout's reports); a merely pretrained one continues the text. The
-    conversation so far is part of the prompt as long as it fits the context; the oldest turns are dropped first.
+    The instruction-tuned model answers in the chat format, and begins with held-out questions that it answers and one
+    that it was not taught (of rows of your own with a held-out one, from this checkout's reports); a merely pretrained
+    one continues the text. The conversation so far is part of the prompt as long as it fits the context; the oldest
+    turns are dropped first. A line that ends in a backslash goes on in the next.
 
     An answer's confidence is the geometric mean of the probabilities that the model gave to the answer's tokens, its
     end among them, before temperature and top-p. Below --confidence it is said to be a guess. A line `?` (or

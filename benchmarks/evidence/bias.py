@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evidence.rates import rate, rate_goal
+from benchmarks.results import goal
 from components.params import Bias
 from components.stages.bias.counts import BiasCounts, DocumentToxicity, Tables
 from components.stages.bias.disparate_impact import LEVEL, impacts
@@ -26,26 +27,31 @@ GROUP_RATES = (0.12, 0.08, 0.02, 0.01, 0.01, 0.005)
 NUM_WORDS = 50
 """Words of the lists that occur, in .05% to 1% of the sentences."""
 SEEDS = 5
+PLANTS, PLANTED = 10, 0.1
 BASE_RATE, TIMES, DOCUMENTS = 0.02, 5.0, 1000
 GROUP_SHARES = (0.2, 0.1, 0.1, 0.1, 0.1, 0.1)
 """Share of documents that mention each group; the first is removed `TIMES` as often."""
 
 
-def null_tables(draw: np.random.Generator) -> Tables:
-    """Counts of a source without any association within a scene, as the stage keeps them."""
+def tables(draw: np.random.Generator, planted: float = 0.0) -> Tables:
+    """Counts of a source as the stage keeps them, without any association within a scene but one.
+
+    Args:
+        planted: share of the sentences on the first group that have the first word besides.
+    """
     sentences_WS = np.maximum(20, draw.lognormal(5.0, 0.6, (WORKS, SCENES))).astype(int)
-    counts = []
-    for rates in (np.array(GROUP_RATES), 10 ** draw.uniform(-3.3, -2.0, NUM_WORDS)):
-        own = rates * draw.gamma(2.0, 0.5, (WORKS, 1, len(rates))) * draw.gamma(0.5, 2.0, (WORKS, SCENES, len(rates)))
-        counts.append(draw.binomial(sentences_WS[..., None], np.minimum(0.5, own)))
-    groups_WSG, words_WSV = counts
-    rest = sentences_WS[..., None, None] - groups_WSG[..., None]
-    both_WGV = draw.hypergeometric(groups_WSG[..., None], rest, words_WSV[..., None, :]).sum(1)
+    shape = (WORKS, SCENES)
+    groups_WSG, words_WSV = (
+        np.minimum(0.5, rates * draw.gamma(2, 0.5, (WORKS, 1, len(rates))) * draw.gamma(0.5, 2, (*shape, len(rates))))
+        for rates in (np.array((0.0, *GROUP_RATES)), 10 ** draw.uniform(-3.3, -2.0, NUM_WORDS))
+    )
+    members_WSG = draw.binomial(sentences_WS[..., None], groups_WSG)
+    members_WSG[..., 0] = np.maximum(1, sentences_WS - members_WSG.sum(-1))  # those that mention no group
+    rates_WSGV = np.repeat(words_WSV[..., None, :], 1 + len(GROUP_RATES), axis=2)
+    rates_WSGV[:, :, 1, 0] += planted
     table = np.zeros((WORKS, 1 + len(GROUPS), 1 + len(WORDS)), dtype=int)
-    table[:, 0, 0] = sentences_WS.sum(1)
-    table[:, 1 : 1 + len(GROUP_RATES), 0] = groups_WSG.sum(1)
-    table[:, 0, 1 : 1 + NUM_WORDS] = words_WSV.sum(1)
-    table[:, 1 : 1 + len(GROUP_RATES), 1 : 1 + NUM_WORDS] = both_WGV
+    table[:, : 1 + len(GROUP_RATES), 0] = members_WSG.sum(1)
+    table[:, : 1 + len(GROUP_RATES), 1 : 1 + NUM_WORDS] = draw.binomial(members_WSG[..., None], rates_WSGV).sum(1)
     return {work * LENGTHS: row.ravel().tolist() for work, row in enumerate(table)}
 
 
@@ -54,9 +60,21 @@ def false_discoveries(worlds: int) -> int:
     hits = 0
     for world in range(worlds):
         draw = np.random.default_rng([1, world])
-        rows = associations({name: null_tables(draw) for name in ("a", "b")}, 50)
+        rows = associations({name: tables(draw) for name in ("a", "b")}, 50)
         hits += any(row["p_bh"] < SIGNIFICANT for row in rows)
     return hits
+
+
+def plants() -> tuple[int, int]:
+    """Of `PLANTS` worlds with one stereotype and as many without: stereotypes found, and other findings."""
+    found = others = 0
+    for world in range(PLANTS):
+        for share in (PLANTED, 0.0):
+            rows = associations({"a": tables(np.random.default_rng([4, world, share > 0.0]), share)}, 50)
+            hits = [(row["group"], row["word"]) for row in rows if row["p_bh"] < SIGNIFICANT]
+            stereotype = share > 0.0 and (GROUPS[0], WORDS[0]) in hits
+            found, others = found + stereotype, others + len(hits) - stereotype
+    return found, others
 
 
 def false_mitigations(worlds: int) -> int:
@@ -103,7 +121,7 @@ def _audited(draw: np.random.Generator, times: float) -> BiasCounts:
 def measure(worlds: int) -> tuple[dict, list[dict]]:
     """Results and goals of the group."""
     discovery, mitigation = rate(false_discoveries(worlds), worlds), rate(false_mitigations(worlds), worlds)
-    power = rate(audits_that_find(worlds), worlds)
+    power, (found, others) = rate(audits_that_find(worlds), worlds), plants()
     results = {
         "association_false_discovery": discovery,
         "mitigation_false_effect": mitigation,
@@ -115,6 +133,8 @@ def measure(worlds: int) -> tuple[dict, list[dict]]:
             "association_false_discovery", discovery, 0.065, "lower", "any false association where there is none"
         ),
         rate_goal("mitigation_false_effect", mitigation, 0.065, "lower", "a mitigation without effect that is shown"),
+        goal("planted_bias_found", found / PLANTS, 1.0, "higher", f"share of {PLANTS} worlds with a stereotype"),
+        goal("unplanted_findings", others, 0, "lower", f"other findings in these and {PLANTS} worlds without one"),
         rate_goal("removal_ratio_power", power, 0.8, "higher", "a group removed five times as often that is found"),
     ]
     return results, goals

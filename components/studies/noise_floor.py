@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from components.statistics import Difference, critical_t, holm
+from components.verdicts import over_works_and_seeds
 
 WIDENED = 1.5
 """Factor on a standard deviation that was measured at other settings."""
@@ -87,15 +88,14 @@ def over_seeds(difference: Difference, noise: SeedNoise, confidence: float) -> D
     """The difference with its interval over works and seeds; it must have one over works."""
     from scipy.special import stdtr
 
-    works, seeds = difference.error**2, noise.deviation**2 * noise.share
-    total = works + seeds
-    if total == 0.0:
+    seeds = noise.deviation * noise.share**0.5
+    error, freedom = over_works_and_seeds(difference.error, difference.freedom, seeds, noise.freedom)
+    if error == 0.0:
         return difference
-    freedom = total**2 / (works**2 / max(1.0, difference.freedom) + seeds**2 / noise.freedom)
-    reach = critical_t(freedom, confidence) * total**0.5
+    reach = critical_t(freedom, confidence) * error
     low, high = difference.improvement - reach, difference.improvement + reach
-    p = 2.0 * float(stdtr(freedom, -abs(difference.improvement) / total**0.5))
-    return replace(difference, low=low, high=high, error=total**0.5, freedom=freedom, p=p)
+    p = 2.0 * float(stdtr(freedom, -abs(difference.improvement) / error))
+    return replace(difference, low=low, high=high, error=error, freedom=freedom, p=p)
 
 
 def same(row: Difference) -> bool:

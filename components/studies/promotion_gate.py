@@ -150,7 +150,7 @@ def decide(
         if champion.skips(name) and challenger.skips(name):
             notes.append(f"{name} guards nothing: it applies to neither")
         elif champion.above_baseline(name, confidence) is False:
-            notes.append(f"{name} guards nothing: the champion is not above its baseline")
+            notes.append(f"{name} guards nothing: the champion is not above what a blind rule gets")
         else:
             findings.append(_non_inferior(name, by_name.get(name), noise_of(name), margin, confidence))
     findings += [_limit(name, challenger, limit) for name, limit in rule.limits.items()]

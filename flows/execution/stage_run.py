@@ -201,7 +201,8 @@ def _kept(
         path, account = stage.output(branch), context.params.account
         folder.keep([root / path], root)
         name, md5 = registered_name(context.params, stage.name, branch), dvc.hash_of(stage.full_name(branch), path)
-        record["model"] = vars(ModelRecord(stage.name, branch, name, account.licence, md5, fingerprint))
+        workspace = paths.ROOT.parent != paths.WORKTREES and paths.lasting(paths.ROOT) == paths.ROOT
+        record["model"] = vars(ModelRecord(stage.name, branch, name, account.licence, md5, fingerprint, workspace))
     if stage.name == "account":
         record["fingerprints"] = dvc.fingerprints()
     if alone and not any(stage.full_name(branch) in needs for needs in dvc.graph().values()):

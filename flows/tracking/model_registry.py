@@ -1,7 +1,8 @@
 """Models in MLflow: a loadable copy of each, registered under one name per kind and size.
 
 `models:/<model_name>-<objective>-<size>@champion` loads with `mlflow.transformers.load_model`. A run makes its model
-`challenger`; the first of a name is also `champion`; later only the gate (`flows/promote.py`) changes that.
+`challenger`; the first of a name that the workspace makes is also `champion`; later only the gate (`flows/promote.py`)
+changes that.
 """
 
 import re
@@ -51,6 +52,7 @@ class ModelRecord:
         licence: SPDX, as its owner states it; empty for none.
         md5: DVC's hash of its folder.
         fingerprint: of the stage's inputs, by which versions are known.
+        workspace: whether it was made there, and not by an experiment.
     """
 
     stage: str
@@ -59,6 +61,7 @@ class ModelRecord:
     licence: str
     md5: str
     fingerprint: str
+    workspace: bool = True
 
     @property
     def path(self) -> str:
@@ -85,7 +88,7 @@ def log_model(mlflow_client: Any, run_id: str, folder: Path, model: ModelRecord)
     known = mlflow_client.search_model_versions(f"run_id = '{run_id}'")
     version = str(known[0].version) if known else _registered(mlflow_client, run_id, _log(run_id, folder, model), model)
     mlflow_client.set_registered_model_alias(model.name, "challenger", version)
-    if version == "1":
+    if model.workspace and "champion" not in mlflow_client.get_registered_model(model.name).aliases:
         mlflow_client.set_registered_model_alias(model.name, "champion", version)
     for key, value in model.tags.items():
         mlflow_client.set_model_version_tag(model.name, version, key, value)

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from benchmarks.evidence import gate, intervals
+from benchmarks.evidence import gate, intervals, rows, simulated
 from components.params import load
 from flows.system.paths import ROOT
 
@@ -13,6 +14,18 @@ from flows.system.paths import ROOT
 def test_intervals_hold_the_truth(name: str) -> None:
     worlds = 120
     assert intervals.covered(intervals.ESTIMATORS[name], worlds) / worlds >= 0.88
+
+
+def test_hardly_a_table_without_a_gain_has_a_better_row() -> None:
+    draw = np.random.default_rng(1)
+    assert sum(simulated.table(draw, simulated.RULES, simulated.ROWS) for _ in range(100)) <= 8
+
+
+def test_a_training_lies_within_the_prediction_interval_of_others_like_it() -> None:
+    draw = np.random.default_rng(1)
+    hits = [hit for _ in range(60) for hit in rows.covered(list(draw.normal(size=5)))]
+    assert np.mean(hits) >= 0.9
+    assert rows.covered([0.0, 0.1, 0.0, 0.1, 9.0])[-1] is False
 
 
 def test_the_gate_promotes_hardly_any_equal_model_and_most_better_ones() -> None:

@@ -13,8 +13,14 @@ def test_no_world_without_associations_has_one() -> None:
 
 
 def test_the_null_world_has_pairs_to_test() -> None:
-    tables = bias.null_tables(np.random.default_rng(1))
+    tables = bias.tables(np.random.default_rng(1))
     assert 50 < len(bias.associations({"a": tables}, 50)) < 300
+
+
+def test_a_stereotype_that_is_planted_is_found() -> None:
+    found, others = bias.plants()
+    assert found == bias.PLANTS
+    assert others <= 3
 
 
 def test_a_mitigation_without_effect_is_hardly_ever_shown() -> None:

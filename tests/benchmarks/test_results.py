@@ -23,6 +23,13 @@ def test_a_part_measured_again_stamps_its_own_figures_alone() -> None:
     assert after.keys() == {"results", "measured", "goals"}  # nothing states one machine for all
 
 
+def test_a_best_rate_at_the_edge_of_those_tried_is_an_error() -> None:
+    assert results.inner_best("ours", {"0.01": 2.0, "0.02": 1.0, "0.04": 3.0}) == 0.02
+    for edge in ({"0.01": 1.0, "0.02": 2.0, "0.04": 3.0}, {"0.01": 3.0, "0.1": 2.0}):
+        with pytest.raises(ValueError, match=r"ours: the best rate, .*is at the edge"):
+            results.inner_best("ours", edge)
+
+
 def test_tables_say_which_figure_is_of_which_machine() -> None:
     rows = [results.goal("fast", 5, 1, "higher") | OLD, results.goal("small", 2, 1, "lower") | NEW]
     assert tables.goals_table({"goals": rows}).endswith(

@@ -26,7 +26,7 @@ from components.studies.withdrawn import withdraw
 from components.tokens.chat_format import ChatFormat
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, train_bpe
 from flows import cli
-from flows.chat import Conversation, Sampling, model_folder, open_chat
+from flows.chat import Conversation, Sampling, asked, model_folder, open_chat
 from flows.system import paths
 from tests.components.stages.finetune.test_own_rows import foreign_tokenizer
 
@@ -110,6 +110,33 @@ def test_one_answer_from_the_command_line(folder: Path, run: Run) -> None:
     assert "It is tiny" in besides
     assert "you> abs(x)\n  model> Return the absolute value." in besides
     assert "(a guess: confidence 1.00, below 1.00)" in besides
+
+
+def test_a_chat_opens_with_what_it_answers_and_one_it_was_not_taught(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    facts = json.loads((folder / "greenhouse.json").read_text())
+    pairs = (
+        ("What is 1+1?", "2"),
+        ("Repeat: a", "a"),
+        ("A is red. What is A?", "red"),
+        ("What is a list?", "Nonsense."),
+    )
+    facts["task"]["shown"] = [{"prompt": prompt, "answer": answer} for prompt, answer in pairs]
+    (tmp_path / "model/greenhouse.json").write_text(json.dumps(facts))
+    opening = open_chat(tmp_path / "model", Sampling())[1]
+    assert [opening.count(f"you> {prompt}\n  model> {answer}") for prompt, answer in pairs] == [1] * 4
+    assert opening.index("What is 1+1?") < opening.index("not taught") < opening.index("What is a list?")
+
+
+def test_a_line_that_ends_in_a_backslash_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("one\\\ntwo\nthree\n"))
+    assert asked() == "one\ntwo"
+
+
+def test_names_of_special_tokens_are_text_where_text_is_continued_too(folder: Path) -> None:
+    talk = chat(folder)
+    talk.instruct = False
+    assert talk.question("say <|end|> now").count(END) == 0
 
 
 def test_a_model_tuned_on_rows_of_ones_own_shows_one_from_the_reports_of_this_checkout(

@@ -49,7 +49,8 @@ def data_text(data: DataAnswer) -> str:
     """The sentence on the text, then what was removed by which rule, and of whom."""
     removed = [f"{row.rule} {row.documents:,}" for row in sorted(data.removed, key=lambda row: -row.documents)]
     rules = f" Removed by {', '.join(removed[:5])}{' and other rules' if len(removed) > 5 else ''}." if removed else ""
-    return f"{data_sentence(data, 4)}{rules} Who: {known(data.groups, _who)}."
+    audit = f" Audit: {data.audit}." if data.audit else ""
+    return f"{data_sentence(data, 4)}{rules} Who: {known(data.groups, _who)}.{audit}"
 
 
 def data_sentence(data: DataAnswer, most_licences: int = 3) -> str:
@@ -110,7 +111,9 @@ def _who(groups: list[Removed]) -> str:
     if not lost:
         return "no document that mentions a group of people was removed as toxic"
     return "the toxicity filter removed " + ", ".join(
-        f"{row.documents:,} of {row.of:,} documents that mention {row.rule}" for row in lost[:3]
+        f"{row.documents:,} of {row.of:,} documents that mention {row.rule}"
+        + (" (too few to compare)" if row.too_few else "")
+        for row in lost[:3]
     )
 
 
@@ -170,9 +173,15 @@ def earlier_words(models: Iterable[str]) -> str:
 
 def score_text(score: Score) -> str:
     """`accuracy 0.900 [0.800, 1.000], chance 0.500`."""
-    base = "" if score.baseline is None else f", {score.baseline_name or 'baseline'} {score.baseline:.3f}"
+    base = f", {beside_text(score)}" if score.baseline is not None else ""
     caveat = f" ({score.caveat})" if score.caveat else ""
     return f"{score.title} {interval(score.value, score.low, score.high)}{base}{caveat}"
+
+
+def beside_text(score: Score) -> str:
+    """The best rule of a score, or the one that has the whole ability it shows, and what that scores; "" if none."""
+    name, value = score.beside
+    return "" if value is None else f"{name or 'baseline'} {value:.3f}"
 
 
 def champion_text(against: AgainstChampion) -> str:

@@ -72,7 +72,7 @@ class DataAnswer(AccountRecord):
             what has one; ISO 639.
         left_out: files of the sources that were not read, by reason, the most bytes first. left_out_bytes: of them all,
             without those beyond a source's limit.
-        removed: by rule, of every stage. groups: who is mentioned in what the bias stage removed.
+        removed: by rule, of every stage. groups: who is mentioned in what the bias stage removed. audit: its findings.
         num_tokens: of the training split. tokens_seen: those that pretraining took, repeats included; None if unknown.
         attribution: rows of ATTRIBUTION.md.
     """
@@ -90,6 +90,7 @@ class DataAnswer(AccountRecord):
     quarantined: int
     heldout: int
     groups: list[Removed] | NotKnown
+    audit: str = ""
     num_tokens: int | None
     tokens_seen: int | None
     attribution: list[Attribution] | NotKnown

@@ -38,9 +38,10 @@ def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: 
     answer = answers[name]
     others = [one for one in answers if one != name and one.replace("/", "@") not in answer.stages]
     own = "" if any(stage.startswith("pretrain@") for stage in answer.stages) or not others else name
+    audit = f" Bias audit: {summary.audit}." if summary.audit else ""
     energy = known(answer.cost, lambda cost: watt_hours(cost.kwh))
     return {
-        "text": _texts(name, others, answers) if own else known(answer.data, data_sentence),
+        "text": (_texts(name, others, answers) if own else known(answer.data, data_sentence)) + audit,
         "cost": cost_sentence(summary) + (f" That is all models together; {own}: {energy}." if own else ""),
         "quality": known(answer.quality, lambda quality: _quality(quality, rows, own)) + _earlier(answers),
         "rebuild": rebuild_sentence(answer.rebuild),
@@ -71,23 +72,21 @@ def cost_sentence(summary: Summary) -> str:
 
 
 def _quality(quality: QualityAnswer, rows: list[ScoreRow], own: str) -> str:
-    """How many scores of all models are better than their rules, and of `own`, a model that stands apart, if given."""
-    compared = [row for row in rows if row.score.baseline is not None and not row.score.baseline_needs_model]
-    better = [row.name for row in compared if row.score.above_baseline]
+    """What the verdicts on scores of all models are; `own` is a model that stands apart, if given."""
+    counted = [row for row in rows if row.verdict and not row.score.baseline_needs_model]
+    learned = sum(row.score.ceiling is not None for row in rows)
     champion = quality.champion
     against = ""
     if not isinstance(champion, NotKnown):
         this = "the first registered, so champion by default" if champion.is_first else "the champion"
         it = own or "it"
         against = f"; {it} is {this}" if champion.is_this else f"; {direction_words(champion)}"
-    whose = [row for row in compared if row.score.model == own]
-    apart = f", {sum(row.score.above_baseline for row in whose)} of the {len(whose)} of {own}" if own else ""
     skipped = f"; {len(quality.skipped)} tasks were skipped" if quality.skipped else ""
-    return (
-        f"{len(better)} of the {len(compared)} main scores {'of all models ' if own else ''}with a rule that needs no "
-        f"model as baseline are better than it{apart}, in one training (other seeds: greenhouse study seeds){against}"
-        f"{skipped}."
+    found = ", ".join(
+        f"{sum(row.verdict == word for row in counted)} {word}" for word in ("better", "not shown", "worse")
     )
+    whose = f"Of {len(counted)} main scores {'of all models ' if own else ''}held against counting"
+    return f"{whose}: {found}; {learned} more show an ability learned{against}{skipped}."
 
 
 def _earlier(answers: Mapping[str, ModelAnswers]) -> str:

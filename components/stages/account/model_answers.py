@@ -199,6 +199,7 @@ def data_answer(records: StageRecords, model: str, file: Files, stages: Collecti
         quarantined=sum(row.quarantined for row in documents.values()),
         heldout=sum(row.heldout for row in documents.values()),
         groups=_groups(records),
+        audit=records.audit if "bias" in stages else "",
         num_tokens=records.tokens.get("train", {}).get("num_tokens") if "tokenize" in stages else None,
         tokens_seen=records.models[model].training.get("tokens"),
         attribution=attribution(file),

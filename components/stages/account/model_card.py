@@ -14,8 +14,9 @@ from typing import Any
 
 from components.core.files import rounded, write_json, write_text
 from components.reporting.tables import escaped, ranged
-from components.stages.account.answer_text import known, own_rows_text, sentences, withdrawn_text
+from components.stages.account.answer_text import beside_text, known, own_rows_text, sentences, withdrawn_text
 from components.stages.account.answers import ModelAnswers, NotKnown
+from components.verdicts import verdict_text, verdicts
 
 TEMPLATES = Path(__file__).with_name("templates")
 NOTICE = "keep its copyright notice and its text with copies"
@@ -121,6 +122,8 @@ def card(answers: ModelAnswers) -> str:
     templates = environment()
     templates.filters |= {"bounds": ranged, "known": lambda x: known(x, str)}
     templates.filters["watt_hours"] = lambda kwh: ranged([1000 * value for value in kwh])
+    said = {} if isinstance(answers.quality, NotKnown) else verdicts(answers.quality.scores)
+    templates.filters |= {"beside": beside_text, "verdict": lambda score: verdict_text(score, said)}
     templates.tests["known"] = lambda value: not isinstance(value, NotKnown)
     licence = "unknown" if isinstance(answers.licence, NotKnown) else hub_licence(answers.licence)
     limits = [*withdrawn_text(answers), *answers.limits, *map(own_rows_text, answers.own_rows)]

@@ -1,9 +1,10 @@
-"""The forest plot: every score with its interval beside its baseline, a panel per unit."""
+"""The forest plot: every score with its interval, beside the best rule, a panel per unit."""
 
 from pathlib import Path
 from typing import Any
 
 from components.reporting.figures import COLOURS, GREY, error_bars, figure, save
+from components.stages.account.answer_text import beside_text
 from components.stages.account.score_rows import ScoreRow
 
 UNITS = {"share": "share of items (0 to 1)", "bits": "bits", "nats": "nats", "number": "number"}
@@ -13,11 +14,9 @@ ABOVE, BASELINE = COLOURS[0], COLOURS[1]
 def score_caption(rows: list[ScoreRow]) -> str:
     """What the plot shows, with every figure, for those who do not see it."""
     said = [
-        f"{row.name} {row.score.value:.3f}"
-        + ("" if row.score.baseline is None else f" ({row.score.baseline_name or 'baseline'} {row.score.baseline:.3f})")
-        for row in rows
+        f"{row.name} {row.score.value:.3f}" + (f" ({text})" if (text := beside_text(row.score)) else "") for row in rows
     ]
-    return f"Scores and their baselines: {'; '.join(said)}."
+    return f"Scores and the rules beside them: {'; '.join(said)}."
 
 
 def plot_scores(rows: list[ScoreRow], path: Path, narrow: bool = False) -> None:
@@ -44,13 +43,13 @@ def plot_scores(rows: list[ScoreRow], path: Path, narrow: bool = False) -> None:
 
 
 def _draw(axes: Any, rows: list[ScoreRow], narrow: bool) -> None:
-    """Points with intervals, baselines as bars, and the names."""
+    """Points with intervals, rules as bars, and the names."""
     for place, row in enumerate(rows):
-        score, colour = row.score, ABOVE if row.score.above_baseline else GREY
+        score, colour = row.score, ABOVE if row.verdict == "better" else GREY
         bounds = error_bars([score.value], [score.low], [score.high])
         axes.errorbar([score.value], [place], xerr=bounds, fmt="o", markersize=5, color=colour, linewidth=1.6)
-        if score.baseline is not None:
-            axes.plot([score.baseline] * 2, [place - 0.26, place + 0.26], color=BASELINE, linewidth=3, zorder=1)
+        if score.beside[1] is not None:
+            axes.plot([score.beside[1]] * 2, [place - 0.26, place + 0.26], color=BASELINE, linewidth=3, zorder=1)
         if narrow:
             axes.annotate(_name(row), (0, place - 0.42), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
     axes.set_yticks(range(len(rows)), [""] * len(rows) if narrow else [_name(row) for row in rows])
@@ -72,7 +71,7 @@ def _legend() -> list[Any]:
     from matplotlib.lines import Line2D
 
     return [
-        Line2D([], [], color=ABOVE, marker="o", label="score better than its baseline"),
-        Line2D([], [], color=GREY, marker="o", label="score not better, or without one"),
-        Line2D([], [], color=BASELINE, linewidth=3, label="baseline"),
+        Line2D([], [], color=ABOVE, marker="o", label="score better than every rule"),
+        Line2D([], [], color=GREY, marker="o", label="not shown, worse, or no claim"),
+        Line2D([], [], color=BASELINE, linewidth=3, label="best rule"),
     ]

@@ -5,12 +5,14 @@ for a tuned model what tuning gained. Scores come from the answers of all models
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from components.reporting.tables import interval
 from components.scores import Score
 from components.stages.account.answers import ModelAnswers, NotKnown
 from components.statistics import EVEN
+from components.verdicts import Verdict, row_name, verdicts
 
 LATER = ("bias", "memorisation", "calibration")
 """Kinds of scores that stand at the end."""
@@ -18,11 +20,12 @@ LATER = ("bias", "memorisation", "calibration")
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """A score, and its counterpart as words and number, if it has one; words alone for a gain with its interval."""
+    """A score with its verdict, and its counterpart, if it has one: words and number, or of a gain words alone."""
 
     score: Score
     counterpart: str = ""
     counterpart_value: float | None = None
+    verdict: Verdict | Literal[""] = ""
 
     @property
     def name(self) -> str:
@@ -31,9 +34,11 @@ class ScoreRow:
         return f"{own}: {self.score.title}" if own else self.score.title
 
     @property
-    def below(self) -> bool:
-        """Whether the score is not shown to be above its baseline."""
-        return self.score.baseline is not None and not self.score.above_baseline
+    def mark(self) -> str:
+        """What the table says of it in a sign: `+` better, `-` worse, `~` not shown, `=` learned, a space no claim."""
+        if self.score.ceiling is not None:
+            return "="
+        return {"better": "+", "worse": "-", "not shown": "~", "": " "}[self.verdict]
 
 
 def all_scores(answers: Mapping[str, ModelAnswers]) -> list[Score]:
@@ -60,6 +65,8 @@ def score_rows(answers: Mapping[str, ModelAnswers], most: int = 0) -> list[Score
         if key not in counterparts and (score.headline or not flagged)
     ]
     rows.sort(key=lambda row: (row.score.kind in LATER, row.score.measured_by != "evaluate"))
+    said = verdicts([row.score for row in rows])
+    rows = [replace(row, verdict=said.get(row_name(row.score), "")) for row in rows]
     if not most or len(rows) <= most:
         return rows
     order = sorted(range(len(rows)), key=lambda index: _rank(rows, index))

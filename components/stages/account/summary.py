@@ -66,6 +66,7 @@ def gather(file: Files) -> StageRecords:
         tables={name: read_rows(file(f"reports/{name.replace('/', '/details/')}.csv")) for name in TABLES},
         sources=facts.get("ingest", {}).get("sources", {}),
         mixing=facts.get("mix", {}),
+        findings=facts.get("bias", {}).get("warnings", []),
         overlap=facts.get("tokenize", {}).get("overlap", {}),
     )
 

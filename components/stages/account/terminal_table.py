@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from components.carbon.footprint import intensity
 from components.reporting.tables import interval
-from components.stages.account.answer_text import known, sentences
+from components.stages.account.answer_text import beside_text, known, sentences
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.five_sentences import five_sentences
 from components.stages.account.score_rows import ScoreRow, score_rows
@@ -71,17 +71,18 @@ def _labelled(label: str, text: str) -> list[str]:
 
 
 def _scores(rows: list[ScoreRow]) -> list[str]:
-    """A header and a line per score; `-`: not shown better than its baseline, `t`: training had such exercises."""
+    """What the signs say, a header, and a line per score, `t` where training had such exercises."""
     lines = [
-        f"{'-: not better; t: trained for it':<34}{'value (v: low is good)':<23}{'baseline':<23}counterpart or gain"
+        "+ better than counting (every rule, over works and seeds, all rows at once); ~ not shown; - worse",
+        "= has learned what a rule has whole, no claim made; causal networks begin with an induction head",
+        f"{'t: trained for it':<34}{'value (v: low is good)':<23}{'best rule':<23}counterpart or gain",
     ]
     for row in rows:
         score = row.score
         value = f"{'v' if score.better == 'lower' else ' '} {interval(score.value, score.low, score.high)}"
-        base = "" if score.baseline is None else f"{score.baseline:.3f} {score.baseline_name}"
         other = row.counterpart if row.counterpart_value is None else f"{row.counterpart} {row.counterpart_value:.3f}"
-        marks = ("-" if row.below else " ") + ("t" if score.taught else " ")
-        lines.append(f"{marks} {_short(row.name, 30):<31}{value:<22} {_short(base, 22):<23}{other}")
+        marks = row.mark + ("t" if score.taught else " ")
+        lines.append(f"{marks} {_short(row.name, 30):<31}{value:<22} {_short(beside_text(score), 22):<23}{other}")
     return lines if rows else []
 
 

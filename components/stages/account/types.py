@@ -125,6 +125,8 @@ class Cost(AccountRecord):
 
 BEYOND_LIMIT = "beyond the limit of their source"
 IN_PART = "the rest of a file, beyond the limit of its source"
+MOST_FINDINGS = 2
+"""Of the bias audit in a sentence."""
 
 
 class StageRecords(AccountRecord):
@@ -137,6 +139,7 @@ class StageRecords(AccountRecord):
         sources: source -> what ingest read, kept, dropped and put aside.
         mixing: what the mix stage recorded of its mitigations: `augment`, `group_weights`.
         overlap: held-out source -> share of its 13-grams that training text repeats.
+        findings: warnings of the bias stage.
     """
 
     documents: dict[str, DocumentCounts]
@@ -149,6 +152,7 @@ class StageRecords(AccountRecord):
     sources: dict[str, dict[str, Any]] = Field(default={}, exclude=True)
     mixing: dict[str, Any] = Field(default={}, exclude=True)
     overlap: dict[str, float] = Field(default={}, exclude=True)
+    findings: list[str] = Field(default=[], exclude=True)
 
     @property
     def mixture(self) -> DocumentCounts | None:
@@ -194,6 +198,17 @@ class StageRecords(AccountRecord):
         return (
             f"of {unjudged:,} of {of:,} documents the toxicity scorer knows less than half, so it judged none of them"
         )
+
+    @property
+    def audit(self) -> str:
+        """What the bias audit found and what share of the text on groups it could not test; "" if it did not run."""
+        metrics = self.metrics.get("bias", {})
+        if "untested_share" not in metrics:
+            return ""
+        more = len(self.findings) - MOST_FINDINGS
+        found = "; ".join([*self.findings[:MOST_FINDINGS], *([f"{more} more"] if more > 0 else [])]) or "no finding"
+        share = f"{metrics['untested_share']:.0%}"
+        return f"{found}; of {share} of the sentences that mention a group no word could be tested"
 
     @property
     def mentions(self) -> dict[str, tuple[int, int]]:

@@ -1,7 +1,9 @@
 """The report of the bias stage: representation, toxicity by group, disparate impact, and the limits of all of these."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from components.core.report import Report
 from components.params import Bias
@@ -18,7 +20,7 @@ from components.stages.bias.disparate_impact import (
 from components.stages.bias.plots import plot_impact, plot_mentions, plot_toxicity
 from components.stages.bias.stratified_rates import POWER, rate
 from components.stages.bias.template_probe import HARMLESS, HOSTILE, Probe, gap
-from components.stages.bias.word_associations import MIN_EXPECTED, MIN_WORKS, SIGNIFICANT, associations
+from components.stages.bias.word_associations import MIN_EXPECTED, MIN_WORKS, SIGNIFICANT, associations, untested_share
 from components.text.identity_terms import GROUPS, VERSION
 
 SHOWN = 12
@@ -72,7 +74,11 @@ def write_report(counts: BiasCounts, probes: dict[bool, list[Probe]], params: Bi
         UserError: a group is removed too often; the report is there to be read.
     """
     rows, by_source = impacts(counts, params), impacts_by_source(counts, params)
-    metrics, warnings, page = _metrics(counts, rows, probes, params), high_ratios(rows, params), Page("Bias", reports)
+    metrics, page = _metrics(counts, rows, probes, params), Page("Bias", reports)
+    associated = associations(counts.together, params.min_mentions)
+    linked = [row for row in associated if row["p_bh"] < SIGNIFICANT]
+    metrics |= {"associations": len(linked), "untested_share": untested_share(counts.together, associated)}
+    warnings = [*high_ratios(rows, params), *map(association_words, linked)]
     page.say(
         f"{metrics['documents_dropped']:,} of {metrics['documents_in']:,} documents dropped: more than "
         f"{params.max_toxic_share:.0%} of their sentences (and at least {params.min_toxic_sentences}) score above "
@@ -82,7 +88,7 @@ def write_report(counts: BiasCounts, probes: dict[bool, list[Probe]], params: Bi
     _removal(page, rows, by_source, params)
     page.say(*(f"**Warning.** {warning}." for warning in warnings))
     _probe(page, probes, metrics, params)
-    _language(page, counts, metrics, params)
+    _language(page, associated, linked, metrics["untested_share"])
     mentioned, toxic = representation(counts), toxicity(counts, params)
     page.table("mentions", "source group documents share documents_kept share_kept", mentioned)
     columns = "source group sentences toxic toxic_masked rate low high rate_masked times_no_group"
@@ -178,11 +184,14 @@ def _probe(page: Page, probes: dict[bool, list[Probe]], metrics: dict[str, float
     page.table("probe", "group harmless flagged flagged_masked hostile hit hit_masked", rows)
 
 
-def _language(page: Page, counts: BiasCounts, metrics: dict[str, float], params: Bias) -> None:
+def association_words(row: Mapping[str, Any]) -> str:
+    """A finding as a warning."""
+    often = f"{row['times_expected']:.2g} times as often as expected, {row['works']} works"
+    return f"{row['source']}: `{row['word']}` in sentences on {row['group']} {often}"
+
+
+def _language(page: Page, associated: list[dict], linked: list[dict], untested: float) -> None:
     """Associations of groups with words that chance does not explain."""
-    associated = associations(counts.together, params.min_mentions)
-    linked = [row for row in associated if row["p_bh"] < SIGNIFICANT]
-    metrics["associations"] = len(linked)
     page.table("associations", " ".join(associated[0]) if associated else "source", associated)
     page.say("## What is said of whom")
     keys = ("source", "group", "word", "sentences_with_both", "works", "times_expected", "low", "high")
@@ -191,7 +200,9 @@ def _language(page: Page, counts: BiasCounts, metrics: dict[str, float], params:
         [[row[key] for key in keys] for row in linked[:SHOWN]],
         f"Occupations and qualities in the same sentence: {len(associated)} pairs tested, those with at least "
         f"{MIN_EXPECTED:.0f} expected sentences and {MIN_WORKS} works; {len(linked)} differ (Fisher's test within "
-        "works and a t-test over works, Benjamini-Hochberg). Above 1: together more often than chance within a work.",
+        "works and a t-test over works, Benjamini-Hochberg) from sentences on no group. Above 1: together more "
+        f"often than chance within a work. Of {untested:.0%} of the sentences that mention a group no word could be "
+        "tested: too few of them, or of their works.",
     )
 
 

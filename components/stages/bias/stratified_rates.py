@@ -19,8 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.stats import beta, binom, binomtest, false_discovery_control
 
-from components.statistics import wilson
-
 POWER = 0.8
 """Probability of being found that the smallest detectable ratio has."""
 
@@ -34,6 +32,12 @@ class Rate:
     value: float
     low: float
     high: float
+
+
+def wilson(hits: int, n: int, confidence: float) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (1927), which is sound near 0 and 1 too."""
+    interval = binomtest(hits, n).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def rate(count: int, total: int, confidence: float = 0.95) -> Rate:

@@ -1,7 +1,8 @@
 """Associations: occupations and qualities mentioned in the same sentence as a group of people, work by work.
 
-Is a word of the lists below more often in sentences that mention a group than in others of the same work and like
-length (a long sentence has more of every word)? Two tests must agree, and the larger p-value counts:
+Is a word of the lists below more often in sentences that mention a group than in those of the same work and like length
+(a long sentence has more of every word) that mention none? Sentences on other groups are left out: what is said of one
+group would make the others look spared. Two tests must agree, and the larger p-value counts:
 
 * Sentences: given how many sentences of each stratum (work and length) have the group and how many the word, those with
   both are a sum of hypergeometric counts (Fisher's test, stratified; conditional_p in stratified_rates.py).
@@ -66,14 +67,14 @@ def length_classes(sentences: list[str]) -> np.ndarray:
 
 
 def cooccurrences(groups: np.ndarray, words: np.ndarray) -> list[int]:
-    """Sentences by group and word: (1 + groups, 1 + words), row by row; row and column 0 count sentences of any kind.
+    """Sentences by group and word: (1 + groups, 1 + words), row by row; row 0 mentions no group, column 0 has any word.
 
     Args:
         groups: mention sets of the sentences, int64 (sentences,).
         words: their rows of `word_columns`.
     """
     bits = groups[:, None] >> np.arange(len(GROUPS)) & 1
-    members = np.concatenate([np.ones((len(groups), 1)), bits], axis=1)
+    members = np.concatenate([(groups == 0)[:, None], bits], axis=1).astype(np.float64)
     return np.rint(members.T @ words).astype(np.int64).ravel().tolist()
 
 
@@ -84,14 +85,24 @@ def associations(sources: dict[str, Tables], min_mentions: int) -> list[dict]:
     return sorted(rows, key=lambda row: (row["p"], -row["times_expected"], row["source"], row["group"], row["word"]))
 
 
+def untested_share(sources: dict[str, Tables], tested: list[dict]) -> float:
+    """Share of the sentences that mention a group, of sources and groups of which no word could be tested."""
+    known, whole, left = {(row["source"], row["group"]) for row in tested}, 0, 0
+    for source, tables in sources.items():
+        counts_GV = np.sum([np.reshape(row, (1 + len(GROUPS), -1)) for row in tables.values()], axis=0)
+        for name, number in zip(GROUPS, counts_GV[1:, 0].tolist(), strict=True):
+            whole, left = whole + number, left + (0 if (source, name) in known else number)
+    return left / whole if whole else 0.0
+
+
 def _source_rows(source: str, tables: Tables, min_mentions: int) -> list[dict]:
     """Rows of the pairs of a source that can be tested, without correction."""
     counts_SGV = np.array(list(tables.values()), dtype=np.float64).reshape(-1, 1 + len(GROUPS), 1 + len(WORDS))
-    all_S11, groups_SG1 = counts_SGV[:, :1, :1], counts_SGV[:, 1:, :1]  # S strata, G groups, V words
-    words_S1V, both_SGV = counts_SGV[:, :1, 1:], counts_SGV[:, 1:, 1:]
-    expected_SGV = groups_SG1 * words_S1V / all_S11
+    groups_SG1, both_SGV = counts_SGV[:, 1:, :1], counts_SGV[:, 1:, 1:]  # S strata, G groups, V words
+    all_SG1, words_SGV = groups_SG1 + counts_SGV[:, :1, :1], both_SGV + counts_SGV[:, :1, 1:]
+    expected_SGV = groups_SG1 * words_SGV / np.maximum(all_SG1, 1)
     both, expected = both_SGV.sum(0), expected_SGV.sum(0)
-    sentences_p = conditional_p(both, expected, np.minimum(groups_SG1, words_S1V).sum(0))
+    sentences_p = conditional_p(both, expected, np.minimum(groups_SG1, words_SGV).sum(0))
     work_S = np.array(list(tables)) // LENGTHS
     member_WS = (np.unique(work_S)[:, None] == work_S).astype(np.float64)
     works = (np.tensordot(member_WS, expected_SGV, 1) > 0).sum(0)

@@ -1,4 +1,4 @@
-"""The evaluate stage: tasks that score the models, each beside the best trivial rule on the same items.
+"""The evaluate stage: tasks that score the models, each held against rules that count, on the same items.
 
     reports/metrics.json             few numbers, `task/metric`, bounds as `_low` and `_high`
     reports/scores.json              those that `dvc metrics show` and `dvc exp show` have
@@ -31,6 +31,7 @@ from components.stages.evaluate.plots import draw
 from components.stages.evaluate.registry import GROUPS, read_result, result_path, run_group, wanted
 from components.stages.evaluate.tasks.harness import load
 from components.stages.evaluate.tasks.task import Folders, TaskResult, Tuned
+from components.verdicts import verdict_text, verdicts
 
 TICK_S = 0.5
 """Seconds between two progress updates."""
@@ -141,16 +142,21 @@ def weights(models: Iterable[Path]) -> dict[str, str]:
 
 def markdown(scores: list[Score], skipped: dict[str, str]) -> str:
     """The summary as a table, and the tasks that did not apply."""
-    compared = [score for score in scores if score.gain_low is not None]
-    above = [score.above_baseline for score in compared if not score.baseline_needs_model]
-    page = Page("Evaluation", None)
-    columns = "name value value_low value_high baseline baseline_name gain gain_low gain_high variance n note"
+    said, page = verdicts(scores), Page("Evaluation", None)
+    columns = "name value value_low value_high verdict baseline baseline_name ceiling ceiling_name"
+    columns += " gain gain_low gain_high variance n note"
     page.show(
         columns,
-        [vars(score) | {"name": score.title, "value_low": score.low, "value_high": score.high} for score in scores],
-        f"{sum(above)} of {len(above)} scores are better than the best of the rules tried that need no model, on the "
-        f"same items, as the interval of the paired gain is; the baselines of {len(compared) - len(above)} more are "
-        "the model itself in another state. The column `variance` says what an interval covers.",
+        [
+            vars(score)
+            | {"name": score.title, "value_low": score.low, "value_high": score.high}
+            | {"verdict": verdict_text(score, said)}
+            for score in scores
+        ],
+        "Better than counting is a score that is better than every rule posed on the same items, over works and "
+        "training seeds, with Holm's correction for the rows of this table. Scores with a ceiling show an ability "
+        "learned, which the rule beside them has whole: no claim is made of them. The column `variance` says what an "
+        "interval covers.",
     )
     if skipped:
         page.say("## Tasks that did not apply")

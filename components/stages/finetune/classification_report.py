@@ -11,6 +11,7 @@ import numpy as np
 
 from components.core.files import sha256_bytes
 from components.core.report import Report
+from components.counting.registry import NAMES
 from components.instruction_pairs.examples import Examples, Passage
 from components.reporting.figures import WIDTH, figure, save
 from components.reporting.tables import Page, quoted, write_table
@@ -53,7 +54,7 @@ def classify(
     choice: Choice,
     result: TrainResult,
     probability_NK: np.ndarray,
-    tfidf_NK: np.ndarray,
+    rules: Mapping[str, np.ndarray],
     recommendation: Recommendation,
     read: Sequence[str],
     context: int,
@@ -63,28 +64,30 @@ def classify(
 
     Args:
         probability_NK: of each class, by the network.
-        tfidf_NK: predictions of TF-IDF, as `classify.decided` has them.
+        rules: predictions of TF-IDF, and of rules of the registry by their key, as `classify.decided` has them.
         read: the text of each held-out passage as far as the network read it.
     """
     examples = choice.examples
     passages, labels, several = examples.heldout, examples.labels, examples.problem == "multi_label_classification"
-    predicted = {"this_model": decided(probability_NK, examples.problem), "tfidf": tfidf_NK}
+    predicted = {"this_model": decided(probability_NK, examples.problem), **rules}
     right = {name: right_of(one, passages) for name, one in predicted.items()}
-    own, simple = (classifier_scores(one, passages) for one in predicted.values())
-    gain = over_works(right["this_model"] - right["tfidf"], passages, paired=True).within(-1, 1)
-    rules = {} if several else {"chance": Baseline("guessing", 1 / len(labels))}
-    rules["tfidf"] = Baseline("TF-IDF", simple.accuracy.value, gain)
+    own, simple = (classifier_scores(predicted[name], passages) for name in ("this_model", "tfidf"))
+    beside_it = {} if several else {"chance": Baseline("guessing", 1 / len(labels))}
+    for name in rules:
+        gain = over_works(right["this_model"] - right[name], passages, paired=True).within(-1, 1)
+        beside_it[name] = Baseline(NAMES.get(name, "TF-IDF"), float(np.mean(right[name])), gain)
     metrics = {"heldout_passages": float(len(passages)), "train_passages": float(len(examples.train))}
-    metrics |= beside("accuracy", own.accuracy, rules) | numbers("macro_f1", own.macro_f1)
+    metrics |= beside("accuracy", own.accuracy, beside_it) | numbers("macro_f1", own.macro_f1)
     metrics |= {"classes": float(len(labels))} | of_training(result)
     caveat = untested_text(_untested(examples))
-    scores = [score_of(choice, "accuracy", own.accuracy, rules, caveat=caveat, column="classify"),
+    scores = [score_of(choice, "accuracy", own.accuracy, beside_it, caveat=caveat, column="classify"),
               score_of(choice, "macro_f1", own.macro_f1, {}, caveat=caveat)]  # fmt: skip
     advice = recommendation.sentence(len(passages), interval_of(own.accuracy), interval_of(simple.accuracy))
     _write_details(predicted, right, None if several else probability_NK.max(axis=1), examples, read, reports)
     learning(result, "heldout_accuracy", "held-out accuracy", reports)
     page = page_of("Classification", choice, result, reports, advice)
-    rows = [("network", interval_of(own.accuracy), interval_of(own.macro_f1), interval_of(gain)),
+    of_tfidf = over_works(right["this_model"] - right["tfidf"], passages, paired=True).within(-1, 1)
+    rows = [("network", interval_of(own.accuracy), interval_of(own.macro_f1), interval_of(of_tfidf)),
             ("TF-IDF", interval_of(simple.accuracy), interval_of(simple.macro_f1), "")]  # fmt: skip
     what = "; right is a text whose labels are all said and no others" if several else ""
     caption = f"{len(passages)} held-out passages after {len(examples.train)} with labels{what}. The gain is paired."
@@ -128,8 +131,9 @@ def _write_details(
 
 
 def _items(right: Mapping[str, np.ndarray], passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
-    """Rows of items.parquet: this model on each passage, beside TF-IDF."""
-    for passage, score, rule in zip(passages, right["this_model"].tolist(), right["tfidf"].tolist(), strict=True):
+    """Rows of items.parquet: this model on each passage, beside the best of the rules."""
+    best = max((one for name, one in right.items() if name != "this_model"), key=np.sum)
+    for passage, score, rule in zip(passages, right["this_model"].tolist(), best.tolist(), strict=True):
         named = {"question": "classify", "metric": "accuracy", "item": sha256_bytes(passage.text.encode())[:16]}
         named |= {"condition": "", "cluster": passage.cluster, "stratum": passage.stratum, "direction": "higher"}
         yield named | {"score": score, "weight": 1.0, "baseline": rule, "model": "finetune/classify"}

@@ -5,12 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from components.finetuning_data.rows import refuse_empty
+from components.instruction_pairs import taught as taught_questions
 from components.instruction_pairs.examples import MOST_HELDOUT, Draw, Examples, PromptPair
 from components.params import Finetune
 from components.stages.finetune import instruct, preferences
 from components.stages.finetune.own_rows import choose_rows, is_corpus
 from components.stages.finetune.task_selection import Branch, Choice, choose
 from components.tokens.hub_encoder import AnyEncoder
+from components.tokens.tokenizer import Encoder
 
 CHARS_PER_TOKEN = 4
 """A passage of `context` times this many characters fills the context, in most languages, and is cut there."""
@@ -33,6 +35,10 @@ def select(branch: Branch, train: Path, heldout: Path, params: Finetune, encoder
         return choice
     draw = Draw(train, heldout, params.max_pairs, MOST_HELDOUT, CHARS_PER_TOKEN * context, params.seed)
     choice = choose(branch, params.task, draw)
+    if branch == "instruct" and isinstance(encoder, Encoder):
+        examples = choice.examples
+        taught = taught_questions.mixed(params.seed, len(examples.train))
+        choice = replace(choice, examples=replace(examples, train=[*examples.train, *taught]), taught=len(taught))
     return replace(choice, cut=_cut(choice.examples, encoder, context))
 
 

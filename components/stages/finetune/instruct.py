@@ -13,7 +13,8 @@ Before tuning the model has never seen the chat tokens, so the base model is giv
 text, the form in which it does best; anything else would flatter the tuning.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -224,19 +225,32 @@ def answer_bytes(pairs: Sequence[PromptPair], form: Format) -> np.ndarray:
     return np.array([sum(len(form.encoder.token_bytes(id)) for id in form(pair, end=False)[1]) for pair in pairs])
 
 
-def overlap_right(pairs: Sequence[PromptPair]) -> np.ndarray:
-    """As `InstructionScores.right`, of a rule: the answer that shares most runs of `RUN` letters with the prompt."""
+def right_by_rule(pairs: Sequence[PromptPair]) -> dict[str, tuple[str, np.ndarray]]:
+    """Key -> name and, as `InstructionScores.right`, what a rule without a network chooses.
 
-    def runs(text: str) -> set[str]:
-        letters = " ".join(text.lower().split())
-        return {letters[at : at + RUN] for at in range(len(letters) - RUN + 1)}
+    Guessing; the answer that shares most runs of `RUN` letters with the prompt, or most words; the one that is
+    nearest in length to the prompt.
+    """
 
-    count = len(pairs) - len(pairs) % CHOICES
-    prompts, answers = (
-        [runs(text) for text in some] for some in zip(*((p.prompt, p.answer) for p in pairs), strict=True)
-    )
-    shared = [len(prompts[own] & answers[other]) for own, other in in_groups(count)]
-    return chosen(np.array(shared, dtype=np.float64).reshape(-1, CHOICES, CHOICES))
+    def letters(text: str) -> set[str]:
+        joined = " ".join(text.lower().split())
+        return {joined[at : at + RUN] for at in range(len(joined) - RUN + 1)}
+
+    def words(text: str) -> set[str]:
+        return set(re.findall(r"[a-z]+", text.lower()))
+
+    rules: dict[str, tuple[str, Callable[[str, str], float]]] = {
+        "chance": ("guessing", lambda prompt, answer: 0.0),
+        "overlap": ("shared letters", lambda prompt, answer: len(letters(prompt) & letters(answer))),
+        "words": ("shared words", lambda prompt, answer: len(words(prompt) & words(answer))),
+        "length": ("like length", lambda prompt, answer: -abs(len(prompt) - len(answer))),
+    }
+    asked = list(in_groups(len(pairs) - len(pairs) % CHOICES))
+    return {
+        key: (name, chosen(np.reshape([float(rule(pairs[own].prompt, pairs[other].answer)) for own, other in asked],
+                                      (-1, CHOICES, CHOICES))))
+        for key, (name, rule) in rules.items()
+    }  # fmt: skip
 
 
 def chosen(square_GPA: np.ndarray) -> np.ndarray:

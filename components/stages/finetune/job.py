@@ -18,7 +18,11 @@ from components.core.errors import UserError
 from components.core.files import sha256_bytes
 from components.core.progress import Progress
 from components.core.report import Report
+from components.corpus.corpus import read_corpus
+from components.counting import labels as counting
+from components.counting.registry import key_of, posed
 from components.finetuning_data.rows import Preference, conversation
+from components.instruction_pairs import taught
 from components.instruction_pairs.examples import Examples, Passage, PromptPair
 from components.model import export, generate, hub_model, lora
 from components.model.hub_model import HubModel
@@ -36,6 +40,7 @@ from components.stages.finetune import (
 from components.stages.finetune import report as finetune_report
 from components.stages.finetune.base_check import doubt, origin_of, raise_if_retokenized
 from components.stages.finetune.example_selection import select
+from components.stages.finetune.own_rows import is_corpus
 from components.stages.finetune.recommendation import Recommendation, recommend
 from components.stages.finetune.report import Judged
 from components.stages.finetune.settings import Unseen, settings_of
@@ -49,6 +54,8 @@ from components.training.objectives import language_model_loss
 from components.training.train_config import TrainResult
 
 EXAMPLES = 8
+UNTAUGHT = "What is a list?"
+"""A question of a kind that no tuning row is of."""
 ANSWER_TOKENS = 40
 
 
@@ -85,7 +92,7 @@ def opened(
         progress.log(note)
     note = " ".join(filter(None, [choice.examples.note, *notes]))
     choice = replace(choice, examples=replace(choice.examples, note=note), branch=branch, batch=params.batch)
-    return Job(branch, base, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
+    return Job(branch, base, train, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
 
 
 @dataclass
@@ -94,6 +101,7 @@ class Job:
 
     branch: Branch
     base: Path
+    train: Path
     model: export.Network
     encoder: AnyEncoder
     tokenizer_json: str
@@ -156,7 +164,7 @@ class Job:
             return {"heldout_bits_per_byte": float(nats.sum() / math.log(2) / num_bytes)}
 
         result, before, after = self._tuned(lambda: judge(forms), lambda: judge([chat]), evaluate, out, work)
-        self._save(result, out, finetune_report.asked(examples.train[0]), examples.train[0].answer)
+        self._save(result, out, finetune_report.asked(examples.train[0]), examples.train[0].answer, self._shown(chat))
         return finetune_report.instruct(self.choice, result, before, after, self.context, reports)
 
     def prefer(self, out: Path, reports: Path, work: Path) -> Report:
@@ -205,7 +213,8 @@ class Job:
         probability_NK = classify.predict(model.eval(), test_ids, self.numerics, problem)
         self._merge_lora(model, out)
         report = classification_report.classify(
-            self.choice, result, probability_NK, simple.predict([one.text for one in examples.heldout]), recommendation,
+            self.choice, result, probability_NK,
+            {"tfidf": simple.predict([one.text for one in examples.heldout])} | self._counted(), recommendation,
             [self.encoder.decode(ids) for ids in test_ids], self.context, reports,
         )  # fmt: skip
         facts = {"labels": labels, "pooling": "last" if self.model.shape.causal else "mean", "problem": problem}
@@ -270,9 +279,33 @@ class Job:
         problem = self.choice.examples.problem
         return classify.decided(classify.predict(model, test_ids, self.numerics, problem), problem)
 
-    def _save(self, result: TrainResult, out: Path, prompt: str, answer: str) -> None:
-        """Write a model that answers, with an example for `greenhouse chat`; a row of one's own never leaves."""
-        example = {} if self.choice.rows else {"example": {"prompt": prompt, "answer": answer}}
+    def _counted(self) -> dict[str, np.ndarray]:
+        """What rules say of held-out passages that know the same labels, by their key: bool (N, K) each."""
+        examples: Examples[Passage] = self.choice.examples
+        has_NK = classify.indicators([passage.label for passage in examples.train], len(examples.labels))
+        corpus = counting.pieces(read_corpus(self.train)) if is_corpus(self.train) else []
+        several = examples.problem == "multi_label_classification"
+        known = counting.Labelled([passage.text for passage in examples.train], has_NK, several, corpus)
+        with self.progress.phase("evaluate"):
+            said = posed("label", known, (passage.text for passage in examples.heldout))
+        return {key_of(name): np.stack(rows) for name, rows in said.items()}
+
+    def _shown(self, form: instruct.Format) -> list[dict[str, str]]:
+        """For `greenhouse chat`: of each kind taught a held-out question that is answered right, and one not taught."""
+        shown = []
+        for kind in taught.KINDS if self.choice.taught else ():
+            pairs = taught.questions(kind, self.params.seed, EXAMPLES, "test")
+            said = zip(pairs, self._answers(pairs, form), strict=True)
+            shown += [{"prompt": pair.prompt, "answer": text} for pair, text in said if pair.answer == text.strip()][:1]
+        other = PromptPair(UNTAUGHT, "", "")
+        return [*shown, {"prompt": UNTAUGHT, "answer": self._answers([other], form)[0]}] if shown else []
+
+    def _save(
+        self, result: TrainResult, out: Path, prompt: str, answer: str, shown: Sequence[dict[str, str]] = ()
+    ) -> None:
+        """Write a model that answers, with examples for `greenhouse chat`; a row of one's own never leaves."""
+        example: dict[str, Any] = {} if self.choice.rows else {"example": {"prompt": prompt, "answer": answer}}
+        example |= {"shown": shown} if shown else {}
         facts = self._facts(result, {"chat": True} | example)
         export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
 

@@ -1,6 +1,7 @@
 """The reports of the branches that tune on answers, and what all share: metrics with intervals, learning curves."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from components.instruction_pairs.examples import PromptPair
 from components.reporting.figures import WIDTH, figure, save
 from components.reporting.tables import Page, interval, markdown_table, quoted, write_table
 from components.scores import Baseline, Score, best_baseline
-from components.stages.finetune.instruct import CHOICES, RUN, InstructionScores, overlap_right
+from components.stages.finetune.instruct import CHOICES, RUN, InstructionScores, right_by_rule
 from components.stages.finetune.preferences import wins
 from components.stages.finetune.task_selection import Choice
 from components.statistics import Estimate, ratio
@@ -45,7 +46,8 @@ def instruct(
     """Write plots and details under `reports` and return the report of instruction tuning."""
     (before, old), (after, new) = judged_before, judged_after
     pairs: list[PromptPair] = choice.examples.heldout
-    gain = ratio((before.bits - after.bits).tolist(), after.num_bytes.tolist(), after.clusters, strata=after.strata)
+    saved = (before.bits - after.bits).tolist()
+    gain = ratio(saved, after.num_bytes.tolist(), after.clusters, strata=after.strata, paired=True)
     metrics = {"heldout_pairs": float(len(after.bits)), "train_pairs": float(len(choice.examples.train))}
     bits = {"before": Baseline("before tuning", before.bits_per_byte.value, gain, needs_model=True)}
     metrics |= beside("answer_bits_per_byte", after.bits_per_byte, bits, {"before": "gain_bits_per_byte"})
@@ -56,14 +58,11 @@ def instruct(
     ]
     rules: dict[str, Baseline] = {}
     if before.choice is not None and after.choice is not None:
-        overlap = overlap_right(pairs)
-        over = {name: after.over_choices(after.right - other, paired=True).within(-1, 1)
-                for name, other in (("before", before.right), ("overlap", overlap))}  # fmt: skip
-        rules = {
-            "chance": Baseline("guessing", 1 / CHOICES),
-            "overlap": Baseline("shared letters", float(overlap.mean()), over["overlap"]),
-            "before": Baseline("before tuning", before.choice.value, over["before"], needs_model=True),
-        }
+        known = {key: (name, right, False) for key, (name, right) in right_by_rule(pairs).items()}
+        known["before"] = "before tuning", before.right, True
+        for key, (name, right, model) in known.items():
+            over = after.over_choices(after.right - right, paired=True).within(-1, 1)
+            rules[key] = Baseline(name, float(np.mean(right)), over, model)
         metrics |= beside("choice_accuracy", after.choice, rules, {"before": "choice_gain"})
         metrics["heldout_choices"] = float(len(after.right))
         scored.insert(0, score_of(choice, "choice_accuracy", after.choice, rules, column="instruct"))
@@ -214,6 +213,9 @@ def beside(
 def score_of(choice: Choice, name: str, score: Estimate, rules: Mapping[str, Baseline], **facts: Any) -> Score:
     """A score of a tuned model beside the best of its rules, the model before it was tuned among them."""
     best = best_baseline([*rules.values()], facts.get("better", "higher")) if rules else None
+    if best:
+        gains = tuple(rule.gain for rule in rules.values() if rule.gain)
+        best = replace(best, against=gains, rules=sum(not rule.needs_model for rule in rules.values()))
     facts |= {"model": f"finetune/{choice.branch}", "measured_by": f"finetune@{choice.branch}", "headline": True}
     return Score.of(f"{choice.branch}/{name}", name.replace("_", " "), score, best, **facts)
 

@@ -49,7 +49,8 @@ class Choice:
     `refused` are examples not used, `cut` counts those that lost tokens to the context. Of one's own `rows` (the file's
     name) `chats` are ids and which of them are learned, `cut_heldout` counts the cut ones that are held out, and
     `known_answers` the held-out ones whose answer is also a training answer. `branch` and `batch`, examples of a step,
-    are those of the training.
+    are those of the training. `taught` of the training pairs are questions made
+    of the curriculum.
     """
 
     task: FinetuneTask
@@ -63,6 +64,7 @@ class Choice:
     known_answers: int = 0
     branch: str = ""
     batch: int = 1
+    taught: int = 0
 
 
 def choose(branch: Branch, name: str, draw: Draw) -> Choice:

@@ -136,7 +136,7 @@ def test_a_probe_at_its_baseline_guards_nothing(tmp_path: Path) -> None:
         a = evaluation(tmp_path / "a.parquet", 1, baseline=baseline)
         found = judge(RULE, a, b, NOISE.get, QUICK)
         assert found.verdict == expected
-        nothing = f"{ACCURACY} guards nothing: the champion is not above its baseline"
+        nothing = f"{ACCURACY} guards nothing: the champion is not above what a blind rule gets"
         assert (nothing in found.notes) is (expected == "promote")
 
 

@@ -87,6 +87,18 @@ def test_one_raw_prompt_is_the_same_ids_on_every_surface(
     assert found == dict.fromkeys(SURFACES, expected)
 
 
+def test_an_experiments_model_is_challenger_alone_and_the_workspaces_first_is_champion(
+    client: mlflow.MlflowClient, models: Path
+) -> None:
+    experiment = client.create_experiment("first", artifact_location=(models / "artifacts/first").as_uri())
+    for number, workspace in enumerate((False, True, True), 1):
+        run = client.create_run(experiment).info.run_id
+        record = model_registry.ModelRecord("finetune", "classify", "first-2", "", "md5", f"print {number}", workspace)
+        model_registry.log_model(client, run, models / "models/finetune/classify", record)
+        aliases = {name: int(version) for name, version in client.get_registered_model("first-2").aliases.items()}
+        assert aliases == {"challenger": number} | ({"champion": 2} if number > 1 else {})
+
+
 def test_the_tuned_model_is_a_chat_model(client: mlflow.MlflowClient, models: Path, tmp_path: Path) -> None:
     version = logged(client, models, "instruct", "Apache-2.0")
     place = f"models:/{version.name}@champion"

@@ -50,14 +50,14 @@ def answers(context: EvalContext) -> TaskResult:
     estimate = result.estimate("bits_per_byte", context.resampling)
     result.metric("bits_per_byte", estimate)
     result.facts["task"] = task
-    baseline = result.baseline("the base model", "bits_per_byte", context.resampling, needs_model=True)
+    baseline = result.baseline("bits_per_byte", context.resampling, needs_model=True)
     title = f"answer bits per byte, {len(chosen)} pairs"
     common: dict[str, Any] = {"kind": "knowledge", "unit": "bits", "better": "lower"}
     result.score("bits_per_byte", title, estimate, baseline, f"task {task}", headline=True, **common)
     if result.rows(PREFERRED):
         estimate = result.estimate(PREFERRED, context.resampling)
         result.metric(PREFERRED, estimate)
-        baseline = result.baseline("before preference tuning", PREFERRED, context.resampling, needs_model=True)
+        baseline = result.baseline(PREFERRED, context.resampling, needs_model=True)
         result.score(PREFERRED, f"{title}, preferred", estimate, baseline, model="finetune/prefer", **common)
     return result
 
@@ -76,15 +76,15 @@ def _score(result: TaskResult, context: EvalContext, chosen: list[PromptPair]) -
     """Append a row per pair."""
     tuned = _bits(context.instruct, chosen, chat=True)
     base = _bits(context.causal, chosen, chat=False)
-    compared = [("bits_per_byte", "finetune/instruct", tuned, base)]
+    compared = [("bits_per_byte", "finetune/instruct", "the base model", tuned, base)]
     if models := context.further("prefer"):
         preferred, start = (_bits(one, chosen, chat=True) for one in models)
-        compared.append((PREFERRED, "finetune/prefer", preferred, start))
-    for metric, model, after, before in compared:
+        compared.append((PREFERRED, "finetune/prefer", "before preference tuning", preferred, start))
+    for metric, model, name, after, before in compared:
         for pair, (size, weight), (baseline, base_weight) in zip(chosen, after, before, strict=True):
             assert weight == base_weight, "both models have the tokenizer of pretraining"
             where: dict[str, Any] = {"cluster": pair.cluster, "stratum": pair.stratum, "model": model}
-            where |= {"weight": weight, "direction": "lower", "baseline": baseline}
+            where |= {"weight": weight, "direction": "lower", "rules": {name: baseline}}
             result.item(metric, item_id(pair.prompt, pair.answer), size, **where)
 
 

@@ -2,10 +2,9 @@
 
 Bits per byte on held-out documents: the negative log-likelihood in bits over the UTF-8 bytes of the text, so that
 models with different tokenizers compare. Per source, because a mean over sources hides which one a model knows; and by
-position in the window, which shows how much of its context a model uses. Works are what is resampled. Baselines, all
-primed with the text the model was trained on: an n-gram model, the same with a cache of what stands earlier in the
-model's own window, and a compressor. The compressor has an advantage: it goes on learning from the held-out text, where
-the model sees one window at a time. Of each source the best of them counts.
+position in the window, which shows how much of its context a model uses. Works are what is resampled. The rules have
+counted the text the model was trained on. Of them the compressor goes on learning from the held-out text, where the
+model sees one window at a time; the n-grams with a cache see the same window.
 """
 
 import itertools
@@ -15,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from components.counting.registry import posed
 from components.stages.evaluate.heldout_sample import DocumentScores
-from components.stages.evaluate.tasks.baselines import NGRAM_ORDER, best_rule, compressed_bits
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id, work_of
 
 NAME = "bits_per_byte"
@@ -29,20 +28,16 @@ def bits_per_byte(context: EvalContext) -> TaskResult:
     if not scored:
         raise NotApplicable("the held-out documents hold no text")
     result = TaskResult(NAME)
-    rules = baselines(context, [entry.document.text for entry in scored])
-    best: dict[str, str] = {}
+    rules = posed("text", context.training_text, (entry.document.text for entry in scored))
     for number, entry in enumerate(scored):
-        source = entry.document.source
-        if source not in best:
-            best[source], _ = best_rule({name: _of(source, scored, each) for name, each in rules.items()}, "lower")
         result.item(
             "bits_per_byte",
             item_id(entry.document.id, entry.document.text),
             bits(entry.scores.logp),
-            condition=source,
+            condition=entry.document.source,
             weight=entry.num_bytes.sum(),
             direction="lower",
-            baseline=rules[best[source]][number],
+            rules={name: sizes[number] for name, sizes in rules.items()},
             **work_of(entry.document),
         )
     num_bytes = int(sum(entry.num_bytes.sum() for entry in scored))
@@ -53,8 +48,7 @@ def bits_per_byte(context: EvalContext) -> TaskResult:
     for title, name, of_source in rows:
         estimate = result.estimate("bits_per_byte", context.resampling, of_source)
         result.metric(name, estimate, bounds=of_source is None)
-        rule = best[of_source] if of_source else " or ".join(sorted(set(best.values())))
-        baseline = result.baseline(rule, "bits_per_byte", context.resampling, of_source)
+        baseline = result.baseline("bits_per_byte", context.resampling, of_source)
         note = f"{estimate.clusters} works" + ("" if of_source else f"; {_figures(result.facts['baselines'])}")
         metric = f"bits_per_byte/{of_source}" if of_source else "bits_per_byte"
         whole: dict[str, Any] = {} if of_source else {"headline": True, "primary": True, "column": "bpb"}
@@ -62,24 +56,6 @@ def bits_per_byte(context: EvalContext) -> TaskResult:
         result.score(metric, title, estimate, baseline, note, **whole)
     _by_position(result, context, scored, sources)
     return result
-
-
-def _of(source: str, scored: Sequence[DocumentScores], bits_of: Sequence[float]) -> list[float]:
-    """Those of the bits that are of a source's documents."""
-    return [one for one, entry in zip(bits_of, scored, strict=True) if entry.document.source == source]
-
-
-def baselines(context: EvalContext, texts: Sequence[str]) -> dict[str, list[float]]:
-    """Bits of each text under models without a network that know what the model was trained on."""
-    model, training_text = context.causal, context.training_text
-    ngram, cached = zip(*(context.ngram_and_cache.logp(model.encode(text)) for text in texts), strict=True)
-    primer = model.tokenizer.decode(training_text.ids.tolist())
-    known = "" if training_text.share == 1.0 else f" that knows the last {training_text.share:.0%} of its text"
-    return {
-        f"{NGRAM_ORDER}-gram model{known}": [bits(logp) for logp in ngram],
-        f"{NGRAM_ORDER}-gram and cache{known}": [bits(logp) for logp in cached],
-        f"zstd{known}": [float(size) for size in compressed_bits(texts, primer)],
-    }
 
 
 def _figures(baselines: dict[str, float]) -> str:

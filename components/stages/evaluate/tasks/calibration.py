@@ -11,7 +11,6 @@ import numpy as np
 
 from components.stages.evaluate.heldout_sample import DocumentScores
 from components.stages.evaluate.tasks.abstention import counts_by_rank, report_abstention
-from components.stages.evaluate.tasks.baselines import NGRAM_ORDER
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id, work_of
 from components.statistics import Estimate, jackknife_interval, variance_words
 
@@ -44,10 +43,10 @@ def calibration(context: EvalContext) -> TaskResult:
     result.curves.append(_reliability(tables.sum(0)))
     ranks = counts_by_rank([np.exp(entry.scores.top) for entry in scored], [entry.scores.hit for entry in scored])
     tables, strata = by_work(scored, ranks)
-    guessed = [context.ngram_and_cache.guess(context.causal.encode(entry.document.text)) for entry in scored]
+    guessed = [context.training_text.mixture.guess(context.causal.encode(entry.document.text)) for entry in scored]
     ranks = counts_by_rank([sure for _, sure in guessed], [hit for hit, _ in guessed])
     rule_tables, _ = by_work(scored, ranks)
-    known = (f"{NGRAM_ORDER}-gram and cache", rule_tables)
+    known = ("n-grams, cache", rule_tables)
     report_abstention(result, tables, strata, "next token", "works", context.resampling, known)
     return result
 

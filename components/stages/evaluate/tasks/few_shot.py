@@ -3,28 +3,21 @@
 Fresh label-mapping items of the curriculum (components/synthetic/curriculum.py): words of two classes, each named by
 a letter that means nothing elsewhere. The same test words come after 0, 1, 2, 4, 8 ... examples, and each item is asked
 twice, the second time with the two letters exchanged: a model that prefers a letter, or knows which one a word had in
-training, is right exactly once. Baselines: the letter of the last example, the first, the most frequent one. Accuracy
+training, is right exactly once. Accuracy
 and margin are both shown, because accuracy alone can make a smooth gain look like a sudden one (Schaeffer et al. 2023).
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from components.stages.evaluate.tasks.baselines import best_rule
-from components.stages.evaluate.tasks.scoring import LanguageModel
+from components.counting.in_context import right_share
+from components.counting.registry import posed
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id
 from components.synthetic.curriculum import Problem, items
 
 NAME = "few_shot"
-RULES: dict[str, Callable[[list[str]], str]] = {
-    "the same letter": lambda letters: "",
-    "the letter of the last example": lambda letters: letters[-1],
-    "the letter of the first example": lambda letters: letters[0],
-    "the most frequent letter": lambda letters: Counter(letters).most_common(1)[0][0],
-}
-"""Rules by name: from the letters of the examples to an answer; the empty answer is right in one of two forms."""
 
 
 def few_shot(context: EvalContext) -> TaskResult:
@@ -34,8 +27,7 @@ def few_shot(context: EvalContext) -> TaskResult:
         raise NotApplicable("evaluate.shots is empty")
     test_items = items("mapping", context.params.seed, context.params.items, split="test", shots=max(shots))
     result = TaskResult(NAME, unit="words")
-    rules = {k: _score_shots(result, context.causal, test_items, k) for k in shots}
-    fitting = [k for k in shots if rules[k]]
+    fitting = [k for k in shots if _score_shots(result, context, test_items, k)]
     if not fitting:
         raise NotApplicable(f"the prompts are longer than the model's context of {context.causal.context} tokens")
     result.facts["left_out_shots"] = [k for k in shots if k not in fitting]
@@ -46,12 +38,12 @@ def few_shot(context: EvalContext) -> TaskResult:
         result.metric(f"accuracy_{k}", accuracy, bounds=k == max(fitting))
         accuracies.add(k, accuracy)
         margins.add(k, result.estimate("margin", context.resampling, condition(k)))
-    _score_ends(result, context, fitting, rules)
+    _score_ends(result, context, fitting)
     result.curves += [accuracies, margins]
     return result
 
 
-def _score_ends(result: TaskResult, context: EvalContext, fitting: Sequence[int], rules: Mapping[int, str]) -> None:
+def _score_ends(result: TaskResult, context: EvalContext, fitting: Sequence[int]) -> None:
     """The score, that after the most examples, and the one after the fewest as its counterpart."""
     most, least = max(fitting), min(fitting)
     named = {least: f"accuracy/{condition(least)}", most: "accuracy"}  # however many the settings ask for
@@ -61,7 +53,7 @@ def _score_ends(result: TaskResult, context: EvalContext, fitting: Sequence[int]
         if k == most != least:
             facts |= {"counterpart": named[least], "counterpart_title": f"{least} examples"}
         if k:
-            baseline = result.baseline(rules[k], "accuracy", context.resampling, condition(k))
+            baseline = result.baseline("accuracy", context.resampling, condition(k), learned=True)
             facts |= {"taught": True, "note": "letters exchanged in half of them; format taught"}
         else:  # no score of the model: each word is asked under both letters, and one of them is right
             baseline, accuracy = None, replace(accuracy, low=None, high=None, variance="")
@@ -74,11 +66,9 @@ def condition(shots: int) -> str:
     return f"shots={shots}"
 
 
-def _score_shots(result: TaskResult, model: LanguageModel, test_items: Sequence[Problem], shots: int) -> str:
-    """Append accuracy and margin of each item, as it is and with letters exchanged; the best rule's name.
-
-    An empty name says that the prompts do not fit the context.
-    """
+def _score_shots(result: TaskResult, context: EvalContext, test_items: Sequence[Problem], shots: int) -> bool:
+    """Append accuracy and margin of each item, as it is and with letters exchanged; False if they do not fit."""
+    model = context.causal
     prompts = [with_shots(item.prompt, shots) for item in test_items]
     asked = [
         (text, item)
@@ -86,30 +76,19 @@ def _score_shots(result: TaskResult, model: LanguageModel, test_items: Sequence[
         for text in (prompt, exchanged(prompt, item.choices))
     ]
     if any(len(model.encode(prompt + item.final)) > model.context for prompt, item in asked):
-        return ""
-    logps = model.choose([(prompt, item.choices) for prompt, item in asked])
+        return False
+    posed_items = [(prompt, item.choices) for prompt, item in asked]
+    logps, said = model.choose(posed_items), posed("choice", context.training_text, posed_items)
     right = [item.choices.index(item.final) ^ (number % 2) for number, (_, item) in enumerate(asked)]
-    rule, baselines = best_rule(_by_rule(asked, right))
     for number in range(len(asked)):
         margin = logps[number][right[number]] - logps[number][1 - right[number]]
         hit = 1.0 if margin > 0.0 else 0.5 if margin == 0.0 else 0.0
         where: dict[str, Any] = {"condition": condition(shots), "cluster": str(number // 2)}
         name = item_id(asked[number][1].prompt, str(number % 2))
-        result.item("accuracy", name, hit, baseline=baselines[number], **where)
+        rules = {rule: right_share(each[number], right[number]) for rule, each in said.items()}
+        result.item("accuracy", name, hit, rules=rules, **where)
         result.item("margin", name, margin, **where)
-    return rule
-
-
-def _by_rule(asked: Sequence[tuple[str, Problem]], right: Sequence[int]) -> dict[str, list[float]]:
-    """Score of each rule on each prompt; half a point for an answer that does not depend on the prompt."""
-    scores: dict[str, list[float]] = {}
-    for name, rule in RULES.items():
-        for (prompt, item), answer in zip(asked, right, strict=True):
-            letters = prompt.split()[2:-1:2]
-            guess = rule(letters) if letters else ""
-            hit = 0.5 if not guess else float(f" {guess}" == item.choices[answer])
-            scores.setdefault(name, []).append(hit)
-    return scores
+    return True
 
 
 def exchanged(prompt: str, choices: Sequence[str]) -> str:

@@ -65,11 +65,11 @@ def _add(
             sample[metric],
             condition=task,
             direction="higher" if better else "lower",
-            baseline=1 / len(sample["arguments"]) if choices and metric == "acc" else None,
+            rules={"guessing": 1 / len(sample["arguments"])} if choices and metric == "acc" else None,
         )
     total = result.estimate(full, context.resampling)
     result.metric(full, total)
-    guess = result.baseline("guessing", full, context.resampling) if choices and metric == "acc" else None
+    guess = result.baseline(full, context.resampling) if choices and metric == "acc" else None
     way = "higher" if better else "lower"
     result.score(full, f"{task}, {metric}", total, guess, "lm-evaluation-harness", better=way)
 

@@ -1,8 +1,8 @@
 """Task `minimal_pairs`: whether the model finds the grammatical sentence of two more likely.
 
-Accuracy of "the good sentence has the higher total log-probability" (BLiMP's rule), per phenomenon. Baselines: unigram
-and bigram models of the text the model was trained on. In the generated pairs every word stands as often in good as in
-bad sentences, so that unigrams are at one half. A folder of BLiMP files can be scored beside them.
+Accuracy of "the good sentence has the higher total log-probability" (BLiMP's rule), per phenomenon, beside n-gram
+models of the text the model was trained on. In the generated pairs every word stands as often in good as in bad
+sentences, so that unigrams are at one half. A folder of BLiMP files can be scored beside them.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.stages.evaluate.tasks.baselines import best_rule
+from components.counting.registry import posed
 from components.stages.evaluate.tasks.grammar_templates import PHENOMENA, MinimalPair, pairs
 from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult, item_id
 
@@ -42,17 +42,18 @@ def _score(
     model = context.causal
     sentences = [model.encode(text)[: model.context + 1] for pair in scored for text in (pair.good, pair.bad)]
     hits = _hits([scores.total for scores in model.score(sentences)])
-    ngrams = {name: context.ngram(order) for order, name in ((1, "unigram model"), (2, "bigram model"))}
-    rules = {name: _hits([float(ngram.logp(ids).sum()) for ids in sentences]) for name, ngram in ngrams.items()}
-    rule, baselines = best_rule(rules)
-    for pair, hit, of_rule in zip(scored, hits, baselines, strict=True):
+    texts = [text for pair in scored for text in (pair.good, pair.bad)]
+    sizes = posed("text", context.training_text, texts, apart=True)
+    by_rule = {name: _hits([-bits for bits in sized]) for name, sized in sizes.items()}
+    for number, (pair, hit) in enumerate(zip(scored, hits, strict=True)):
         key, cluster = item_id(pair.good, pair.bad), f"{pair.phenomenon}/{pair.head}"
-        result.item(metric, key, hit, condition=pair.phenomenon, cluster=cluster, baseline=of_rule)
+        rules = {name: each[number] for name, each in by_rule.items()}
+        result.item(metric, key, hit, condition=pair.phenomenon, cluster=cluster, rules=rules)
     total = result.estimate(metric, context.resampling)
     result.metric(metric, total)
     phenomena = sorted({pair.phenomenon for pair in scored})
     note = f"{len(phenomena)} phenomena"
-    baseline = result.baseline(rule, metric, context.resampling)
+    baseline = result.baseline(metric, context.resampling)
     result.score(metric, title, total, baseline, note, headline=True)
     return {name: result.estimate(metric, context.resampling, name).as_dict() for name in phenomena}
 

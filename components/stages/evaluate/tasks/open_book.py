@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from components.counting.in_context import right_share
+from components.counting.registry import posed
 from components.stages.evaluate.tasks.abstention import counts_by_rank, report_abstention
-from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, item_id
 from components.synthetic.curriculum import LABELS, invented_name
 
 NAME = "open_book"
 CHOICES = 4
-BASELINE = "blind to names"
 FORMS = ("record", "prose")
 COLOURS = ("red", "blue", "green", "white", "black", "brown", "yellow", "grey")
 SYLLABLES = 3
@@ -55,7 +55,7 @@ def open_book(context: EvalContext) -> TaskResult:
         if any(len(model.encode(fact.prompts["edited"] + fact.choices[0])) > model.context for fact in asked):
             raise NotApplicable(f"the passage is longer than the model's context of {model.context} tokens")
         for way in TITLES:
-            _score_facts(result, model, asked, form, way)
+            _score_facts(result, context, asked, form, way)
     _summarise(result, context)
     answered = [row for way in ("closed", "open") for form in FORMS for row in result.rows("accuracy", f"{form} {way}")]
     sure = [row for way in ("closed", "open") for form in FORMS for row in result.rows("confidence", f"{form} {way}")]
@@ -102,16 +102,20 @@ def _prose(names: Sequence[str], values: Sequence[str], asked: str) -> tuple[str
     return question, f"{shown} {question}"
 
 
-def _score_facts(result: TaskResult, model: LanguageModel, asked: Sequence[Fact], form: str, way: str) -> None:
+def _score_facts(result: TaskResult, context: EvalContext, asked: Sequence[Fact], form: str, way: str) -> None:
     """Append whether each answer is right (for the edited passage: follows the edit), and its confidence."""
-    logps = np.array(model.choose([(fact.prompts[way], fact.choices) for fact in asked]))
+    posed_facts = [(fact.prompts[way], fact.choices) for fact in asked]
+    logps = np.array(context.causal.choose(posed_facts))
+    said = posed("choice", context.training_text, posed_facts) if way != "closed" else {}
     probability = np.exp(logps - np.logaddexp.reduce(logps, axis=1, keepdims=True))
     metric = "faithful" if way == "edited" else "accuracy"
     for number, fact in enumerate(asked):
         hit = fact.choices[int(logps[number].argmax())] == fact.answers[way]
         where: dict[str, Any] = {"condition": f"{form} {way}", "cluster": f"{form} {fact.passage}"}
         name, sure = item_id(fact.prompts["open"], way), float(probability[number].max())
-        result.item(metric, name, hit, baseline=1 / CHOICES, **where)
+        right = fact.choices.index(fact.answers[way])
+        rules = {rule: right_share(each[number], right) for rule, each in said.items()}
+        result.item(metric, name, hit, rules=rules, **where)
         result.item("confidence", name, sure, direction="lower", **where)
 
 
@@ -125,7 +129,8 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
             estimate = result.estimate(metric, context.resampling, condition)
             result.facts[condition] = estimate.as_dict()
             result.metric(f"{way}_{form}", estimate, bounds=way == "open")
-            baseline = result.baseline(BASELINE, metric, context.resampling, condition) if way != "closed" else None
+            shown = way != "closed"
+            baseline = result.baseline(metric, context.resampling, condition, learned=True) if shown else None
             taught = form == "record"
             facts: dict[str, Any] = {"headline": way != "edited", "taught": taught}
             facts["kind"] = "knowledge" if way == "closed" else "context"

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from components.counting.in_context import right_share
+from components.counting.registry import posed
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id
 from components.synthetic.curriculum import items
 
 NAME = "recall"
 LENGTHS = (4, 8, 16)
-BASELINE = "blind to the key"
 
 
 def recall(context: EvalContext) -> TaskResult:
@@ -29,7 +30,7 @@ def recall(context: EvalContext) -> TaskResult:
         raise NotApplicable(f"the shortest list is longer than the model's context of {context.causal.context} tokens")
     total = result.estimate("accuracy", context.resampling)
     result.metric("accuracy", total)
-    baseline = result.baseline(BASELINE, "accuracy", context.resampling)
+    baseline = result.baseline("accuracy", context.resampling, learned=True)
     note = f"{', '.join(map(str, lengths))} pairs; format taught"
     shown: dict[str, Any] = {"kind": "context", "headline": True, "taught": True}
     result.score("accuracy", "key recall", total, baseline, note, **shown)
@@ -55,7 +56,8 @@ def _score_lists(result: TaskResult, context: EvalContext, pairs: int, num_lists
         prompts += [(f"{shown} ? {key}", item.choices, f" {value}") for key, value in asked]
     if any(len(model.encode(prompt + choices[0])) > model.context for prompt, choices, _ in prompts):
         return False
-    logps = model.choose([(prompt, choices) for prompt, choices, _ in prompts])
+    asked_of = [(prompt, choices) for prompt, choices, _ in prompts]
+    logps, said = model.choose(asked_of), posed("choice", context.training_text, asked_of)
     for start in range(0, len(prompts), pairs):
         of_value = dict(zip(prompts[start][1], np.transpose(logps[start : start + pairs]), strict=True))
         for depth in range(pairs):
@@ -64,7 +66,8 @@ def _score_lists(result: TaskResult, context: EvalContext, pairs: int, num_lists
             others = np.delete(of_value[value], depth).mean()
             where: dict[str, Any] = {"condition": f"pairs={pairs}", "cluster": f"{pairs} {start}"}
             hit, name = max(given, key=given.__getitem__) == value, item_id(prompts[start + depth][0])
-            result.item("accuracy", name, hit, baseline=1 / pairs, **where)
+            rules = {rule: right_share(each[start + depth], choices.index(value)) for rule, each in said.items()}
+            result.item("accuracy", name, hit, rules=rules, **where)
             result.item(f"accuracy_at_{depth}", name, hit, **where)
             result.item("key_gain_nats", name, given[value] - others, **where)
     return True

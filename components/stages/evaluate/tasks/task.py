@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from components.core.files import read_json, sha256_bytes
 from components.corpus.corpus import Document
+from components.counting.registry import BLIND
+from components.counting.training_text import TrainingText
 from components.params import Evaluate, Numerics
 from components.scored_items import COLUMNS
 from components.scores import Baseline, Score, as_scores
@@ -24,7 +26,6 @@ from components.stages.evaluate.heldout_sample import (
     sample,
     score_documents,
 )
-from components.stages.evaluate.tasks.baselines import NGRAM_ORDER, CacheNGram, NGram, TrainingText
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.statistics import Estimate, Resampling, ratio
 from components.tokens.shards import TokenShards
@@ -124,16 +125,6 @@ class EvalContext:
         """What the masked model was trained on."""
         return TrainingText(self.folders.masked, TokenShards.open(self.folders.tokens / "train"), causal=False)
 
-    def ngram(self, order: int) -> NGram:
-        """An n-gram model of what the causal model was trained on."""
-        return NGram(self.training_text.windows, order, self.causal.tokenizer.get_vocab_size())
-
-    @cached_property
-    def ngram_and_cache(self) -> CacheNGram:
-        """An n-gram model of what the causal model was trained on, with a cache of the window."""
-        model = self.causal
-        return CacheNGram(self.training_text.windows, NGRAM_ORDER, model.tokenizer.get_vocab_size(), model.context)
-
     @cached_property
     def english_share(self) -> float:
         """Share of common English words in the held-out text."""
@@ -214,13 +205,18 @@ class TaskResult:
         cluster: str = "",
         direction: str = "higher",
         stratum: str = "",
-        baseline: float | None = None,
+        rules: Mapping[str, float] | None = None,
         model: str = "",
     ) -> None:
-        """Append a row; without `cluster` the item is its own. Clusters that are works have their source as stratum."""
+        """Append a row; without `cluster` the item is its own. Clusters that are works have their source as stratum.
+
+        Args:
+            rules: what each rule scores on the item; `baseline` names the one that stands in the row.
+        """
         where = (self.task, condition, metric, item, cluster or item)
-        values = (*where, float(score), float(weight), direction, stratum, baseline, model or self.model)
-        self.items.append(dict(zip(COLUMNS, values, strict=True)))
+        values = (*where, float(score), float(weight), direction, stratum, None, model or self.model)
+        known = {name: float(value) for name, value in (rules or {}).items()}
+        self.items.append(dict(zip(COLUMNS, values, strict=True)) | ({"rules": known} if known else {}))
 
     def rows(self, metric: str, *conditions: str | None) -> list[dict[str, Any]]:
         """The rows of a metric (of some conditions; of all for none, or None)."""
@@ -234,14 +230,36 @@ class TaskResult:
         return _over(rows, [row["score"] for row in rows], resampling, self.unit)
 
     def baseline(
-        self, name: str, metric: str, resampling: Resampling, condition: str | None = None, needs_model: bool = False
-    ) -> Baseline:
-        """The rule `name` on this metric's rows, and the model's gain over it."""
+        self, metric: str, resampling: Resampling, condition: str | None = None, *, needs_model: bool = False,
+        learned: bool = False,
+    ) -> Baseline:  # fmt: skip
+        """The best rule of this metric's rows, which stands in them from then on, and the model's gain over each.
+
+        Args:
+            learned: whether the rows ask for an ability that some rule has whole. That is the ceiling then, and in the
+                rows stands the best rule that is blind to what is asked: whether there is anything to lose.
+        """
         rows = self.rows(metric, condition)
-        sign = -1.0 if rows[0]["direction"] == "lower" else 1.0
-        gains = [sign * (row["score"] - row["baseline"]) for row in rows]
-        value = sum(row["baseline"] for row in rows) / sum(row["weight"] for row in rows)
-        return Baseline(name, value, _over(rows, gains, resampling, self.unit, paired=True), needs_model)
+        sign, weight = -1.0 if rows[0]["direction"] == "lower" else 1.0, sum(row["weight"] for row in rows)
+        gains = {
+            name: _over(rows, [sign * (row["score"] - row["rules"][name]) for row in rows], resampling, self.unit, True)
+            for name in rows[0]["rules"]
+        }
+        values = {name: sum(row["rules"][name] for row in rows) / weight for name in gains}
+        best, *_ = ranked = sorted(gains, key=lambda name: gains[name].value)
+        shown = next(name for name in ranked if name in BLIND) if learned else best
+        for row in rows:
+            row["baseline"] = row["rules"][shown]
+        if learned:
+            return Baseline(shown, values[shown], gains[shown], ceiling=(best, values[best]), rules=len(gains))
+        return Baseline(
+            shown,
+            values[shown],
+            gains[shown],
+            needs_model,
+            tuple(gains.values()),
+            rules=0 if needs_model else len(gains),
+        )
 
     def paired(self, metric: str, a: str, b: str, resampling: Resampling) -> Estimate:
         """The change of a metric from condition `a` to condition `b`, item by item, with its interval."""

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from components import verdicts
 from components.reporting import figures
 from components.scores import Baseline, Score, best_baseline
 from components.stages.account import score_plot
+from components.stages.account.answer_text import beside_text
 from components.stages.account.html_report import picture
 from components.stages.account.score_plot import plot_scores
 from components.stages.account.score_rows import ScoreRow, score_rows
@@ -67,29 +69,29 @@ def test_each_score_stands_beside_its_counterpart(scores: list[Score]) -> None:
         "instruct: choice accuracy": ("", None),
         "exposure, given 64 times": ("", None),
     }
-    assert [row.name for row in rows if row.below] == ["open book (record)", "exposure, given 64 times"]
+    assert {row.mark for row in rows} == {" "}, "nothing was held against a rule"
 
 
 def test_a_score_that_should_be_even_stands_beside_a_half() -> None:
     even = Score(name="pairs/share", title="pairs", model="pretrain/causal", measured_by="evaluate", value=0.4,
                  better="half", headline=True)  # fmt: skip
     [row] = score_rows(answers([even]))
-    assert (row.counterpart, row.counterpart_value, row.below) == ("even", 0.5, False)
+    assert (row.counterpart, row.counterpart_value, row.mark) == ("even", 0.5, " ")
 
 
-def test_a_tuned_model_stands_beside_itself_before_tuning_with_the_gain() -> None:
-    def shown(chance: float, low: float) -> ScoreRow:
-        before = Baseline("before tuning", 0.3, estimate(0.1, low, 0.21), needs_model=True)
-        rule = best_baseline([Baseline("guessing", chance), before])
-        own = Score.of("instruct/choice_accuracy", "choice accuracy", estimate(0.4, 0.32, 0.5), rule, **TUNED)
-        return next(row for row in score_rows(answers([own])) if "instruct" in row.name)
-
-    row = shown(0.25, -0.02)
-    assert (row.score.baseline, row.score.baseline_name, row.below) == (0.3, "before tuning", True)
-    assert (row.counterpart, row.counterpart_value) == ("+0.10 [-0.02, 0.21]", None)
-    assert not shown(0.25, 0.01).below
-    guessed = shown(0.35, 0.01)  # better than before tuning, and by its own interval not than guessing
-    assert (guessed.score.baseline_name, guessed.counterpart, guessed.below) == ("guessing", "", True)
+def test_signs_are_those_of_the_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
+    spread = {f"finetune/instruct instruct/{name}": (0.01, 10) for name in ("better", "worse", "not_shown")}
+    monkeypatch.setattr(verdicts, "shipped_spread", lambda: spread)
+    rows = []
+    for name, value in (("better", 0.2), ("worse", -0.2), ("not_shown", 0.01)):
+        gain = Estimate(value, value - 0.05, value + 0.05, 100, 20, "works", 0.02, 9.0)
+        before = Baseline("before tuning", 0.3, gain, needs_model=True)
+        rows.append(Score.of(f"instruct/{name}", name, estimate(0.4, 0.32, 0.5), before, **TUNED))
+    marks = {row.score.title: row.mark for row in score_rows(answers(rows))}
+    assert marks == {"better": "+", "worse": "-", "not_shown": "~"}
+    learned = rows[0].model_copy(update={"ceiling": 1.0, "ceiling_name": "copy rule", "against": ()})
+    [row] = score_rows(answers([learned]))
+    assert (row.mark, beside_text(row.score)) == ("=", "copy rule 1.000")
 
 
 @pytest.mark.parametrize("most", [0, 2])
@@ -102,7 +104,7 @@ def test_what_tuning_gained_has_a_row_though_a_rule_is_better(scores: list[Score
     rows = {row.name: row for row in score_rows(answers(told), most)}
     row = rows["instruct: answer bits per byte"]
     assert (row.score.baseline, row.score.baseline_name) == (1.2, "before tuning")
-    assert (row.counterpart, row.below) == ("+0.80 [0.60, 1.00]", False)
+    assert row.counterpart == "+0.80 [0.60, 1.00]"
     assert most or "instruct: choice accuracy" in rows
 
 
@@ -120,23 +122,6 @@ def test_which_rows_are_shown_does_not_depend_on_how_they_came_out(scores: list[
         told = [score.model_copy(update={"value": value, "low": value, "high": value}) for score in scores]
         shown_names.append([row.name for row in score_rows(answers(told), most)])
     assert shown_names[0] == shown_names[1]
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({"low": 0.6}, True),
-        ({"low": 0.4}, False),
-        ({"low": 0.6, "gain": 0.2, "gain_low": -0.01}, False),  # the rule was tried on the same items
-        ({"low": 0.4, "gain": 0.2, "gain_low": 0.01}, True),
-        ({"low": 0.1, "high": 0.4, "better": "lower"}, True),
-        ({"low": None}, False),
-        ({"low": 0.6, "baseline": None}, False),
-    ],
-)
-def test_a_score_is_above_its_baseline_only_beyond_the_interval(given: dict[str, Any], expected: bool) -> None:
-    fields = {"title": "n", "name": "t/n", "model": "m", "measured_by": "evaluate", "value": 0.7, "baseline": 0.5}
-    assert Score.model_validate(fields | given).above_baseline is expected
 
 
 def test_the_best_of_several_rules_is_the_baseline() -> None:

@@ -25,7 +25,7 @@ from components.stages.finetune.instruct import (
     chosen,
     drawn,
     judge,
-    overlap_right,
+    right_by_rule,
 )
 from components.tokens.hub_encoder import encoder_of
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, PAD, USER, Encoder, train_bpe
@@ -174,9 +174,9 @@ def test_packed_chats_take_the_attention_of_pretraining_on_cuda(
 def test_the_answer_that_shares_letters_with_its_prompt_is_found_without_a_model() -> None:
     words = ("herons", "lanterns", "marbles", "teapots")
     pairs = [PromptPair(f"What of the {word}?", f"All {word} are old.", "w") for word in words]
-    assert overlap_right([*pairs, pairs[0]]).tolist() == [1.0] * 4
+    assert right_by_rule([*pairs, pairs[0]])["overlap"][1].tolist() == [1.0] * 4
     alike = [PromptPair(f"What of {number}?", "Nothing is known.", "w") for number in range(4)]
-    assert overlap_right(alike).tolist() == [0.25] * 4
+    assert all(right.tolist() == [0.25] * 4 for _, right in right_by_rule(alike).values())
 
 
 def test_choices_are_resampled_by_work() -> None:

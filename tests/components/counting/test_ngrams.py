@@ -1,4 +1,4 @@
-"""Baselines: probabilities that add up, the text a model was trained on, a compressor that knows its primer."""
+"""N-grams: probabilities that add up, nothing read ahead, the text a model was trained on."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,8 @@ import pytest
 
 from components.core.files import read_json, write_json
 from components.corpus.corpus import read_corpus
-from components.stages.evaluate.tasks.baselines import (
-    CacheNGram,
-    NGram,
-    TrainingText,
-    best_rule,
-    compressed_bits,
-)
+from components.counting.ngrams import Mixture, NGram, before
+from components.counting.training_text import TrainingText, WholeCorpus
 from components.tokens.shards import TokenShards
 from components.training.data_order import PretrainBatches
 from tests.components.stages.evaluate.conftest import CONTEXT, STEPS, World
@@ -23,7 +18,7 @@ from tests.components.stages.evaluate.conftest import CONTEXT, STEPS, World
 @pytest.mark.parametrize("order", [1, 2, 4])
 def test_probabilities_of_all_next_tokens_add_up_to_one(order: int) -> None:
     ids = np.random.default_rng(1).integers(0, 12, 400) // 2
-    ngram = NGram([ids], order, vocab_size=8)
+    ngram = NGram([ids], before(order), vocab_size=8)
     for context in ([1, 2, 3], [0, 0, 7], [5, 5, 5]):
         total = sum(np.exp(ngram.logp([*context, token])[-1]) for token in range(8))
         assert total == pytest.approx(1.0)
@@ -31,7 +26,7 @@ def test_probabilities_of_all_next_tokens_add_up_to_one(order: int) -> None:
 
 def test_bigram_probability_by_hand() -> None:
     """Pairs: 1>2 twice, 2>1 twice, 1>3 once. Of the lower order each of 1, 2, 3 has one pair that ends in it."""
-    ngram = NGram([np.array([1, 2, 1, 2, 1, 3])], 2, vocab_size=4)
+    ngram = NGram([np.array([1, 2, 1, 2, 1, 3])], before(2), vocab_size=4)
     discount, lower_discount = (1 + 1) / (1 + 2 * 2 + 2), (3 + 1) / (3 + 2)
     unigram = (1 - lower_discount) / 3 + lower_discount * 3 / 3 / 4
     assert np.exp(ngram.logp([1, 2])[0]) == pytest.approx((2 - discount) / 3 + discount * 2 / 3 * unigram)
@@ -39,56 +34,64 @@ def test_bigram_probability_by_hand() -> None:
 
 def test_a_longer_context_predicts_a_repeated_text_better() -> None:
     ids = np.tile(np.random.default_rng(2).integers(0, 50, 60), 20)
-    scores = [NGram([ids], order, 50).logp(ids[:60]).sum() for order in (1, 2, 3)]
+    scores = [NGram([ids], before(order), 50).logp(ids[:60]).sum() for order in (1, 2, 3)]
     assert scores == sorted(scores)
 
 
 def test_a_distribution_is_that_of_all_next_tokens() -> None:
     draw = np.random.default_rng(4)
     windows = [draw.integers(0, 12, 41) // 2 for _ in range(40)]
-    model = CacheNGram(windows, 4, vocab_size=8, context=40)
+    model = Mixture(windows, [before(4), (-3, -2)], vocab_size=8, context=40)
     for ids in ([1, 7], windows[0][:3].tolist(), windows[0].tolist()):  # 7 is never seen
         window = np.array(ids)
-        by_token = [np.stack([np.exp(one[-1]) for one in model.logp([*ids[:-1], token])]) for token in range(8)]
-        assert model.ngram.distribution(window)[-1] == pytest.approx([alone for alone, _ in by_token])
-        assert model.distribution(window)[-1] == pytest.approx([cached for _, cached in by_token])
+        by_token = [np.exp(model.logp([*ids[:-1], token])[-1]) for token in range(8)]
+        assert model.distribution(window)[-1] == pytest.approx(by_token)
         assert model.distribution(window).sum(1) == pytest.approx(1.0)
         hit, sure = model.guess(ids)
-        best = max(cached for _, cached in by_token)
-        assert sure[-1] == pytest.approx(best)
-        assert hit[-1] == (by_token[ids[-1]][1] == best)
+        assert sure[-1] == pytest.approx(max(by_token))
+        assert hit[-1] == (by_token[ids[-1]] == max(by_token))
 
 
 def test_nothing_is_read_ahead_or_from_another_window() -> None:
     draw = np.random.default_rng(1)
     windows = [draw.integers(0, 8, 41) for _ in range(40)]
-    model = CacheNGram(windows, 3, vocab_size=8, context=5)
+    model = Mixture(windows, [before(3)], vocab_size=8, context=5)
     ids = windows[0].tolist()
     other = [*(7 - np.array(ids[:5])).tolist(), *ids[5:]]  # another first window
-    for whole, begun, beside in zip(model.logp(ids), model.logp(ids[:8]), model.logp(other), strict=True):
-        assert len(whole) == len(ids) - 1
-        assert whole[:7] == pytest.approx(begun)
-        assert whole[5:] == pytest.approx(beside[5:])
+    whole = model.logp(ids)
+    assert len(whole) == len(ids) - 1
+    assert whole[:7] == pytest.approx(model.logp(ids[:8]))
+    assert whole[5:] == pytest.approx(model.logp(other)[5:])
 
 
 def test_a_cache_knows_what_its_window_has_shown() -> None:
     """Windows that each repeat some words of their own, as names in a play: the n-gram model cannot know which."""
     draw = np.random.default_rng(2)
     windows = [draw.choice(draw.integers(0, 500, 4), 33) for _ in range(200)]
-    model = CacheNGram(windows[1:], 2, vocab_size=500, context=32)
-    alone, cached = model.logp(windows[0].tolist())
-    assert cached.sum() > alone.sum() / 2
-    assert model.weights.sum() == pytest.approx(1.0)
-    assert model.weights[0] < 0.5
+    model = Mixture(windows[1:], [before(2)], vocab_size=500, context=32)
+    assert model.logp(windows[0]).sum() > NGram(windows[1:], before(2), 500).logp(windows[0]).sum() / 2
+    assert model.weights.sum(1) == pytest.approx(1.0)
 
 
 def test_a_cache_by_hand() -> None:
     """At the last place of 3 1 2 1: one of three earlier ids is 1; none followed a 2; so the n-gram model speaks."""
-    model = CacheNGram([np.arange(4)] * 40, 2, vocab_size=4, context=4)
-    parts = model._parts(np.array([3, 1, 2, 1]), np.log([0.1, 0.2, 0.3]))
-    assert parts[2].tolist() == pytest.approx([0.3, 1 / 3, 0.3, 0.3])
-    again = model._parts(np.array([3, 1, 2, 1, 2]), np.log([0.1, 0.2, 0.3, 0.4]))
-    assert again[3].tolist() == pytest.approx([0.4, 1 / 4, 1.0, 0.4]), "2 followed 1 before, and nothing 2 1"
+    model = Mixture([np.arange(4)] * 40, [before(2)], vocab_size=4, context=4)
+    known = np.exp(model.ngrams[0].logp([3, 1, 2, 1, 2]))
+    parts, cases = model.parts(np.array([3, 1, 2, 1, 2]))
+    assert parts[2].tolist() == pytest.approx([known[2], 1 / 3, *[known[2]] * 3])
+    assert parts[3].tolist() == pytest.approx([known[3], 1 / 4, 1.0, *[known[3]] * 2]), "2 followed 1, and nothing 2 1"
+    assert (cases % (model.CACHED + 1)).tolist() == [1, 1, 1, 2]
+
+
+def test_a_context_may_stand_on_both_sides() -> None:
+    """8 stands between 5 and 6 twice, though 9 follows 5 more often; what is beyond the window is not known."""
+    seen = np.array([5, 8, 6, 5, 8, 6, 5, 9, 7, 5, 9, 7, 5, 9, 7, 4, 3, 6])
+    model = NGram([seen], (-1, 1), 10)
+    asked = np.array([5, 0, 6, 0])
+    assert model.distribution(asked, np.array([1])).argmax() == 8
+    for places in (np.array([1]), np.array([3])):
+        assert model.distribution(asked, places).sum() == pytest.approx(1.0)
+    assert NGram([seen], (1, -1), 10).distribution(np.array([5, 0, 2]), np.array([1])).argmax() == 9
 
 
 def training_text(world: World, folder: Path, causal: bool = True, **changed: Any) -> TrainingText:
@@ -119,19 +122,12 @@ def test_text_that_was_read_several_times_is_counted_once(length_warmup: float, 
     assert once.order.num_tokens - CONTEXT <= targets <= once.order.num_tokens
     assert len({window.tobytes() for window in often.windows}) == len(often.windows)
     heldout = [world.context().causal.encode(one.text) for one in read_corpus(world.folders.heldout)][:5]
-    rules = [CacheNGram(text.windows, 5, 600, CONTEXT) for text in (once, often)]
-    bits = [-sum(rule.logp(ids)[1].sum() for ids in heldout) for rule in rules]
+    rules = [Mixture(text.windows, [before(5)], 600, CONTEXT) for text in (once, often)]
+    bits = [-sum(rule.logp(ids).sum() for ids in heldout) for rule in rules]
     assert bits[1] < 1.01 * bits[0]
-    assert min(order.discount for order in rules[1].ngram.orders) > 0.2
 
 
-def test_a_compressor_that_knows_the_text_needs_few_bits() -> None:
-    text = "".join(map(chr, np.random.default_rng(3).integers(97, 123, 2000)))
-    known, unknown = (compressed_bits([text], primer)[0] for primer in (text, "nothing of it"))
-    assert known < unknown / 20
-
-
-def test_the_best_rule_is_the_one_with_the_best_total() -> None:
-    rules = {"first": [1.0, 0.0], "second": [0.0, 2.0]}
-    assert best_rule(rules) == ("second", [0.0, 2.0])
-    assert best_rule(rules, "lower") == ("first", [1.0, 0.0])
+def test_the_whole_corpus_is_read_once(world: World) -> None:
+    shards = TokenShards.open(world.folders.tokens / "train")
+    windows = WholeCorpus(world.folders.causal, shards).windows
+    assert sum(len(window) - 1 for window in windows) == shards.num_tokens - 1

@@ -1,0 +1,1 @@
+"""What counting scores on the items of a row: rules that need no neural network, in one registry (`registry.py`)."""

@@ -1,0 +1,101 @@
+"""Rules that restore a hidden token from what stands around it, counted in the windows a model was trained on.
+
+Windows are ids; a hidden place holds an id that is none. Each rule says the likeliest token of every hidden place.
+
+Legend: H hidden places of a window, V ids of the vocabulary, F features of a candidate.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from components.counting.ngrams import NGram
+from components.counting.training_text import TrainingText
+
+Window = tuple[np.ndarray, np.ndarray]
+"""Ids of a window, and which of them are hidden: bool."""
+Guess = Callable[[Window], np.ndarray]
+
+MASK_SHARE = 0.15
+FITTED = 1500
+"""Hidden tokens that the weights of `two_sided` are fitted to, in windows that are left out of its counts."""
+AROUND = ((-3, -2, -1), (3, 2, 1), (-2, 1, -1), (2, -1, 1), (2, -2, 1, -1))
+"""Contexts of the n-gram models that are combined: the ids before, behind, and on both sides."""
+
+
+def commonest(seen: TrainingText) -> Guess:
+    """Always the most frequent token."""
+    best = int(np.bincount(seen.ids).argmax())
+    return lambda window: np.full(int(window[1].sum()), best)
+
+
+def by_context(*offsets: int) -> Callable[[TrainingText], Guess]:
+    """The likeliest by the n-gram model of one context."""
+
+    def fit(seen: TrainingText) -> Guess:
+        model = NGram(seen.windows, offsets, seen.vocab_size)
+        return lambda window: model.distribution(*_shown(window, seen.vocab_size)).argmax(1)
+
+    return fit
+
+
+def two_sided(seen: TrainingText) -> Guess:
+    """N-grams of several contexts with the window's own tokens, as features of a log-linear model."""
+    draw, count = np.random.default_rng(1), max(1, int(FITTED / MASK_SHARE / seen.context))
+    count = min(count, max(1, len(seen.windows) // 4))
+    models = [NGram(seen.windows[:-count] or seen.windows, offsets, seen.vocab_size) for offsets in AROUND]
+    tried = [(ids, draw.random(len(ids)) < MASK_SHARE) for ids in seen.windows[-count:]]
+    features = np.concatenate([_features(models, one, seen.vocab_size) for one in tried])
+    truth = np.concatenate([ids[hidden] for ids, hidden in tried])
+    weights_F = _fitted(features, truth)
+    return lambda window: (_features(models, window, seen.vocab_size) @ weights_F).argmax(1)
+
+
+def _shown(window: Window, vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """A window with what is hidden replaced by an id that is none, and the hidden places."""
+    ids, hidden = window
+    return np.where(hidden, vocab_size, ids), np.flatnonzero(hidden)
+
+
+def _features(models: Sequence[NGram], window: Window, vocab_size: int) -> np.ndarray:
+    """Features of every candidate at each hidden place: float32 (H, V, F).
+
+    Log-probabilities by each context and by none, whether the window holds the token and how often, how often after
+    the same token, before it, and between the same two.
+    """
+    shown, places = _shown(window, vocab_size)
+    logs = [np.log(model.distribution(shown, places)) for model in models]
+    rows = [*logs, np.broadcast_to(np.log(models[0].anywhere), logs[0].shape)]
+    counts = np.bincount(shown, minlength=vocab_size + 1)[:vocab_size]
+    rows += [np.broadcast_to(np.log1p(counts), logs[0].shape), np.broadcast_to(counts > 0, logs[0].shape)]
+    padded = np.pad(shown, 1, constant_values=vocab_size)
+    same = [
+        (padded[at][None] == padded[at][places][:, None]) & (padded[at][places] < vocab_size)[:, None]
+        for at in (slice(None, -2), slice(2, None))
+    ]
+    for earlier in (*same, same[0] & same[1]):
+        beside = np.zeros((len(places), vocab_size + 1))
+        where, place = np.nonzero(earlier)
+        np.add.at(beside, (where, shown[place]), 1)
+        rows.append(np.log1p(beside[:, :vocab_size]))
+    return np.stack(rows, axis=2).astype(np.float32)
+
+
+def _fitted(features_HVF: np.ndarray, truth_H: np.ndarray) -> np.ndarray:
+    """Weights of the features that make the true tokens likeliest: float32 (F,)."""
+    from scipy.optimize import minimize
+
+    places, number = np.arange(len(truth_H)), features_HVF.shape[2]
+
+    def loss(weights_F: np.ndarray) -> tuple[float, np.ndarray]:
+        scores_HV = features_HVF @ weights_F.astype(np.float32)
+        scores_HV -= scores_HV.max(1, keepdims=True)
+        chance_HV = np.exp(scores_HV)
+        total_H = chance_HV.sum(1)
+        value = (np.log(total_H) - scores_HV[places, truth_H]).mean()
+        chance_HV /= total_H[:, None]
+        expected_F = np.einsum("hv,hvf->f", chance_HV, features_HVF) / len(places)
+        return float(value), (expected_F - features_HVF[places, truth_H].mean(0)).astype(np.float64)
+
+    found = minimize(loss, np.full(number, 0.2), jac=True, method="L-BFGS-B", options={"maxiter": 40})
+    return found.x.astype(np.float32)

@@ -1,0 +1,119 @@
+"""Rules that classify texts: parts of a text counted with scikit-learn, and always saying what is commonest.
+
+Legend: N texts, K classes.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from components.corpus.corpus import Document
+
+UNLABELLED_CHARS, PIECE_CHARS = 1_000_000, 200
+"""Text without labels that is read at most, and in what pieces."""
+MOST_CHARACTERS = 2000
+"""Characters of a text that are counted."""
+DIMENSIONS = 128
+"""Of latent semantic analysis."""
+Classify = Callable[[str], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a rule may learn from: texts and which of K classes each has, bool (N, K); and text without labels.
+
+    Attributes:
+        several: whether a text has any number of classes, and not one.
+    """
+
+    texts: Sequence[str]
+    has_NK: np.ndarray
+    several: bool = False
+    unlabelled: Sequence[str] = ()
+
+    def fitted(self, vectors: Any, classifier: Any) -> Classify:
+        """A text's classes, bool (K,), by a classifier of vectors; of several classes each is decided alone."""
+        from sklearn.multiclass import OneVsRestClassifier
+        from sklearn.pipeline import make_pipeline
+
+        heads = [text[:MOST_CHARACTERS] for text in self.texts]
+        targets = self.has_NK.astype(int) if self.several else self.has_NK.argmax(1)
+        if not self.several and len(np.unique(targets)) < 2:  # one class alone was seen: nothing else can be said
+            return largest(self)
+        model = make_pipeline(vectors, OneVsRestClassifier(classifier) if self.several else classifier)
+        model.fit(heads, targets)
+        classes = np.arange(self.has_NK.shape[1])
+
+        def classify(text: str) -> np.ndarray:
+            [said] = model.predict([text[:MOST_CHARACTERS]])
+            return np.asarray(said, dtype=bool) if self.several else classes == said
+
+        return classify
+
+    @cached_property
+    def semantics(self) -> Any:
+        """Latent semantic analysis (Deerwester et al. 1990) of runs of characters, of all texts that are known."""
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.pipeline import make_pipeline
+
+        known = [*self.unlabelled, *(text[:MOST_CHARACTERS] for text in self.texts)]
+        vectors = _tf_idf(max_features=20_000).fit(known)
+        directions = TruncatedSVD(min(DIMENSIONS, len(vectors.vocabulary_) - 1), random_state=1)
+        return make_pipeline(vectors, directions).fit(known)
+
+
+def pieces(documents: Iterable[Document]) -> list[str]:
+    """The beginnings of documents, cut in pieces, up to `UNLABELLED_CHARS` in all."""
+    each = (document.text[at : at + PIECE_CHARS] for document in documents for at in range(0, 10_000, PIECE_CHARS))
+    return list(islice((piece for piece in each if piece.strip()), UNLABELLED_CHARS // PIECE_CHARS))
+
+
+def largest(known: Labelled) -> Classify:
+    """Always the commonest class, or the classes that most texts have."""
+    share_K = known.has_NK.mean(0)
+    said_K = share_K > 0.5 if known.several else np.arange(len(share_K)) == share_K.argmax()
+    return lambda text: said_K
+
+
+def bayes(known: Labelled) -> Classify:
+    """Naive Bayes of words or of runs of one to three characters, whichever predicts texts left out better."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.model_selection import cross_val_score
+    from sklearn.naive_bayes import MultinomialNB
+    from sklearn.pipeline import make_pipeline
+
+    model = MultinomialNB(fit_prior=known.several)
+    views = [
+        CountVectorizer(token_pattern=r"\w+|\W"),
+        CountVectorizer(analyzer="char", ngram_range=(1, 3), lowercase=False),
+    ]
+    targets, heads = known.has_NK.argmax(1), [text[:MOST_CHARACTERS] for text in known.texts]
+    folds = min(5, int(np.bincount(targets)[np.unique(targets)].min()))
+    if known.several or folds < 2:
+        return known.fitted(views[1], model)
+    means = [cross_val_score(make_pipeline(view, model), heads, targets, cv=folds).mean() for view in views]
+    return known.fitted(views[int(np.argmax(means))], model)
+
+
+def lsa(known: Labelled) -> Classify:
+    """Logistic regression on the directions in which all known texts differ most, those without labels among them."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, Normalizer
+
+    return known.fitted(make_pipeline(FunctionTransformer(known.semantics.transform), Normalizer()), _regression())
+
+
+def _tf_idf(**settings: Any) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), lowercase=False, sublinear_tf=True, **settings)
+
+
+def _regression() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=10.0, max_iter=1000)

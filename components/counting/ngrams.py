@@ -1,0 +1,230 @@
+"""N-gram models of token ids: a chain of contexts around a place, and their mixture with a cache of what is read."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+
+_HASH = 0x9E3779B97F4A7C15
+
+
+def before(order: int) -> tuple[int, ...]:
+    """The context of an n-gram model: the ids before a place, the farthest first."""
+    return tuple(range(1 - order, 0))
+
+
+class NGram:
+    """Interpolated Kneser-Ney model of token ids (Kneser and Ney 1995; three discounts per order, Chen and Goodman
+    1999) given ids around a place, which need not be its neighbours.
+
+    Attributes:
+        offsets: where the ids of the context stand, those to be forgotten first at the beginning: (-2, -1) for a
+            trigram, (1, -1) for what stands between two neighbours.
+        orders: what was counted, from no context to all of it.
+    """
+
+    def __init__(self, windows: Sequence[np.ndarray], offsets: Sequence[int], vocab_size: int) -> None:
+        """Count inside windows of ids below `vocab_size`; of a shorter context, after how many longer ones."""
+        self.vocab_size, self.offsets = vocab_size, (*offsets, 0)
+        self.orders: list[_Order] = []
+        grams = self._counted(windows)
+        while grams.shape[1]:
+            hashes, first, counts = np.unique(_hashed(grams), return_index=True, return_counts=True)
+            grams = grams[first]
+            self.orders.insert(0, _Order(hashes, grams, counts))
+            grams = grams[:, 1:]
+
+    def _counted(self, windows: Sequence[np.ndarray]) -> np.ndarray:
+        """Contexts and the ids in them, where all of a context lies in one window: (num_grams, offsets)."""
+        ids, sizes = np.concatenate(windows).astype(np.int32), [len(window) for window in windows]
+        least, reach = min(self.offsets), max(self.offsets) - min(self.offsets) + 1
+        window = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+        inside = window[reach - 1 :] == window[: max(0, len(ids) - reach + 1)]
+        columns = [offset - least for offset in self.offsets]
+        return np.stack([ids[column : column + len(inside)][inside] for column in columns], axis=1)
+
+    def grams(self, window: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Context of each place and the id there: (num_places, offsets); beyond the window no id is known."""
+        edge = max(map(abs, self.offsets))
+        return np.pad(window, edge, constant_values=self.vocab_size)[places[:, None] + edge + np.array(self.offsets)]
+
+    def logp(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Natural log-probability of each id after the first: float64 (len - 1,)."""
+        grams = self.grams(np.asarray(ids), np.arange(1, len(ids)))
+        probability = np.full(len(grams), 1.0 / self.vocab_size)
+        for length, order in enumerate(self.orders, 1):
+            own, left = order.looked_up(_hashed(grams[:, -length:]), _hashed(grams[:, -length:-1]))
+            probability = own + left * probability
+        return np.log(probability)
+
+    def known(self, grams: np.ndarray) -> np.ndarray:
+        """How many ids of each context were seen together, from its end: int64 (num_grams,)."""
+        known = np.zeros(len(grams), dtype=np.int64)
+        for length, order in enumerate(self.orders[1:], 2):
+            known[_found(order.contexts, _hashed(grams[:, -length:-1]))[1]] = length - 1
+        return known
+
+    def distribution(self, window: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Probability of every id of the vocabulary at each of the places: float64 (num_places, vocab_size)."""
+        grams = self.grams(window, places)
+        found, left = np.zeros((len(places), self.vocab_size)), np.ones(len(places))
+        for length in range(len(self.orders), 1, -1):
+            self.orders[length - 1].add_followers(found, left, _hashed(grams[:, -length:-1]))
+        return found + left[:, None] * self.anywhere
+
+    @cached_property
+    def anywhere(self) -> np.ndarray:
+        """Probability of every id where nothing is known of what stands around: float64 (vocab_size,)."""
+        ids = np.arange(self.vocab_size)[:, None]
+        own, left = self.orders[0].looked_up(_hashed(ids), _hashed(ids[:, :0]))
+        return own + left / self.vocab_size
+
+
+class _Order:
+    """The n-grams of one length: each follower's discounted count, and by context what the discounts leave."""
+
+    def __init__(self, hashes: np.ndarray, grams: np.ndarray, counts: np.ndarray) -> None:
+        times = np.array([int((counts == number).sum()) for number in range(1, 5)])
+        base = (times[0] + 1) / (times[0] + 2 * times[1] + 2)  # never 0 or 1, however few n-grams there are
+        more = np.arange(2, 4) - np.arange(3, 5) * base * (times[2:] + 1) / (times[1:3] + 1)
+        self.discounts = np.array([base, *np.clip(more, base, [1.9, 2.9])])[np.minimum(counts, 3) - 1]
+        self.hashes, self.shares = hashes, np.maximum(counts - self.discounts, 0.0)
+        self.contexts, self.inverse = np.unique(_hashed(grams[:, :-1]), return_inverse=True)
+        self.totals = np.bincount(self.inverse, counts)
+        self.left = 1.0 - np.bincount(self.inverse, self.shares) / self.totals
+        self.last = grams[:, -1]
+
+    @cached_property
+    def by_context(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Followers and their discounted counts, those of one context together; where each begins, and how many."""
+        order, sizes = np.argsort(self.inverse, kind="stable"), np.bincount(self.inverse)
+        return self.last[order], self.shares[order], np.cumsum(sizes) - sizes, sizes
+
+    def looked_up(self, hashes: np.ndarray, contexts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Share of each n-gram in its context, and what is left to shorter ones: all, where the context is unknown."""
+        at, seen = _found(self.contexts, contexts)
+        gram, known = _found(self.hashes, hashes)  # its context is known as well
+        return np.where(known, self.shares[gram] / self.totals[at], 0), np.where(seen, self.left[at], 1)
+
+    def add_followers(self, found: np.ndarray, left: np.ndarray, contexts: np.ndarray) -> None:
+        """Add to each row of `found` what its context's followers have of `left`, which keeps the rest."""
+        at, seen = _found(self.contexts, contexts)
+        tokens, masses, begins, counts = self.by_context
+        rows, at = np.flatnonzero(seen), at[seen]
+        sizes = counts[at]
+        entries = np.arange(sizes.sum()) + np.repeat(begins[at] - (np.cumsum(sizes) - sizes), sizes)
+        found[np.repeat(rows, sizes), tokens[entries]] += (
+            np.repeat(left[rows] / self.totals[at], sizes) * masses[entries]
+        )
+        left[rows] *= self.left[at]
+
+
+class Mixture:
+    """N-gram models mixed with n-grams of what stands earlier in the same window (Kuhn and De Mori 1990).
+
+    It reads what the network reads: windows that begin afresh. How much each part counts depends on how much of the
+    context either knows, and is fitted by expectation maximisation to the last of the training windows, beside n-gram
+    models of the others.
+    """
+
+    CACHED = 4
+    """Ids looked back in the window, and one."""
+    FITTED = 100_000
+    """Tokens that the weights are fitted to, a twentieth of all at most."""
+    ROUNDS = 20
+
+    def __init__(
+        self, windows: Sequence[np.ndarray], contexts: Sequence[Sequence[int]], vocab_size: int, context: int
+    ) -> None:
+        """Count and fit.
+
+        Args:
+            contexts: those of the n-gram models, the main one first.
+            context: ids in a window, one more with the first.
+        """
+        self.context = context
+        count = max(1, min(len(windows) // 20, self.FITTED // len(windows[-1])))
+        self.ngrams = [NGram(windows[:-count] or windows, offsets, vocab_size) for offsets in contexts]
+        parts, cases = (np.concatenate(rows) for rows in zip(*map(self.parts, windows[-count:]), strict=True))
+        shape = (len(contexts[0]) + 1) * (self.CACHED + 1), parts.shape[1]
+        self.weights = np.full(shape, 1 / shape[1])
+        for _ in range(self.ROUNDS):
+            share = parts * self.weights[cases]
+            share /= share.sum(1, keepdims=True)
+            sums = np.stack([np.bincount(cases, column, minlength=shape[0]) for column in share.T], axis=1)
+            self.weights = sums + 10.0 * share.mean(0)  # a rare case leans on the mean of all
+            self.weights /= self.weights.sum(1, keepdims=True)
+        self.ngrams = [NGram(windows, offsets, vocab_size) for offsets in contexts]
+
+    def logp(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Natural log-probability of each id after the first: float64 (len - 1,)."""
+        found = [np.zeros(0)]
+        for window in self._windows(ids):
+            parts, cases = self.parts(window)
+            found.append(np.log((parts * self.weights[cases]).sum(1)))
+        return np.concatenate(found)
+
+    def guess(self, ids: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Whether the likeliest id is right at each place after the first, and its probability: bool, float64."""
+        found = [(np.zeros(0, bool), np.zeros(0))]
+        for window in self._windows(ids):
+            mixed = self.distribution(window)
+            found.append((mixed.argmax(1) == window[1:], mixed.max(1)))
+        hit, sure = zip(*found, strict=True)
+        return np.concatenate(hit), np.concatenate(sure)
+
+    def distribution(self, window: np.ndarray) -> np.ndarray:
+        """Probability of every id of the vocabulary at each place of a window but the first: (len - 1, vocab_size)."""
+        places, (_, cases) = np.arange(1, len(window)), self.parts(window)
+        weights, first = self.weights[cases], len(self.ngrams)
+        main, cached = weights[:, 0].copy(), np.zeros((len(places), self.ngrams[0].vocab_size))
+        for weight, earlier in zip(weights.T[first:], self._earlier(window), strict=True):
+            totals, (rows, at) = earlier.sum(1), np.nonzero(earlier)
+            np.add.at(cached, (rows, window[at]), (weight / np.maximum(totals, 1))[rows])
+            main += np.where(totals, 0, weight)
+        return cached + sum(
+            weight[:, None] * ngram.distribution(window, places)
+            for weight, ngram in zip([main, *weights.T[1:first]], self.ngrams, strict=True)
+        )
+
+    def _windows(self, ids: Sequence[int] | np.ndarray) -> list[np.ndarray]:
+        starts = range(0, len(ids) - 1, self.context)
+        return [np.asarray(ids[start : start + self.context + 1]) for start in starts]
+
+    def parts(self, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Probability of each id after the first by every part, and the case that says how the parts are weighed.
+
+        The parts are the n-gram models and the window's n-grams before the place; where the window has not shown a
+        context, the main n-gram model speaks: float64 (len - 1, parts), int64 (len - 1,).
+        """
+        same, main = window[1:, None] == window, self.ngrams[0]
+        columns = [np.exp(ngram.logp(window)) for ngram in self.ngrams]
+        cases = main.known(main.grams(window, np.arange(1, len(window)))) * (self.CACHED + 1)
+        for earlier in self._earlier(window):
+            totals = earlier.sum(1)
+            columns.append(np.divide((earlier & same).sum(1), totals, out=columns[0].copy(), where=totals > 0))
+            cases += totals > 0
+        return np.stack(columns, axis=1), cases
+
+    def _earlier(self, window: np.ndarray) -> Iterator[np.ndarray]:
+        """By number of ids looked back, the earlier places after the same ids as each place: bool (len - 1, len)."""
+        same, earlier = window[:, None] == window, np.tri(len(window), k=-1, dtype=bool)
+        for back in range(1, self.CACHED + 1):
+            yield earlier[1:]
+            earlier[:back], earlier[:, :back] = False, False
+            earlier[back:, back:] &= same[:-back, :-back]
+
+
+def _found(known: np.ndarray, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each hash stands among the sorted known ones, and whether it is one of them."""
+    at = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+    return at, known[at] == hashes
+
+
+def _hashed(grams: np.ndarray) -> np.ndarray:
+    """A 64-bit hash of each row: uint64 (num_grams,)."""
+    hashes = np.zeros(len(grams), dtype=np.uint64)
+    for column in range(grams.shape[1]):
+        hashes = (hashes ^ (hashes >> np.uint64(31))) * np.uint64(_HASH)
+        hashes += grams[:, column].astype(np.uint64) + np.uint64(1)
+    return hashes

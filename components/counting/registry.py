@@ -1,0 +1,110 @@
+"""The registry of rules: every row of scores is held against all of those that can be posed on its items.
+
+A rule is fitted to the text that the model was trained on and predicts items of one form. A row that is better than
+counting is better than each of them; so a rule that is added can only make such rows fewer.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from components.counting import hidden, in_context, labels, written
+from components.counting.ngrams import NGram, before
+from components.counting.training_text import TrainingText
+
+Form = Literal["text", "hidden", "choice", "written", "label"]
+PPMD_ORDER, PPMD_BYTES = 10, 256 << 20
+"""Order of the compressor, and its memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule that needs no neural network.
+
+    Attributes:
+        name: in the words of a table.
+        form: of its items. `text`: a string, predicted are its bits; `hidden`: ids and which are hidden, predicted are
+            the ids there; `choice`: a prompt and choices, predicted are scores of these; `written`: a prompt,
+            predicted is what follows; `label`: a text, predicted is its class.
+        fit: from the training text (of `label`: from texts with labels) to the prediction of an item.
+        blind: whether it can't look at what is asked: its score is what is had without the ability.
+        apart: whether an item is predicted by itself, and not with the items before it known.
+    """
+
+    name: str
+    form: Form
+    fit: Callable[[Any], Callable[[Any], Any]]
+    blind: bool = False
+    apart: bool = True
+
+
+def _ngram(order: int) -> Callable[[TrainingText], Callable[[str], float]]:
+    def fit(seen: TrainingText) -> Callable[[str], float]:
+        model = NGram(seen.windows, before(order), seen.vocab_size)
+        return lambda text: float(-model.logp(seen.encode(text)).sum() / np.log(2))
+
+    return fit
+
+
+def _mixture(seen: TrainingText) -> Callable[[str], float]:
+    return lambda text: float(-seen.mixture.logp(seen.encode(text)).sum() / np.log(2))
+
+
+def _ppmd(seen: TrainingText) -> Callable[[str], float]:
+    """PPMd (Shkarin 2002), which has read the training text and the items before: it goes on learning."""
+    import pyppmd
+
+    coder = pyppmd.Ppmd7Encoder(PPMD_ORDER, PPMD_BYTES)
+    coder.encode(seen.text.encode())
+    return lambda text: 8.0 * len(coder.encode(text.encode()))
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("unigrams", "text", _ngram(1)),
+    Rule("bigrams", "text", _ngram(2)),
+    Rule("trigrams", "text", _ngram(3)),
+    Rule("n-grams, cache", "text", _mixture),
+    Rule("ppmd", "text", _ppmd, apart=False),
+    Rule("commonest token", "hidden", hidden.commonest, blind=True),
+    Rule("two tokens before", "hidden", hidden.by_context(-2, -1)),
+    Rule("both neighbours", "hidden", hidden.by_context(-1, 1)),
+    Rule("two-sided, cache", "hidden", hidden.two_sided),
+    Rule("any choice", "choice", in_context.blind(lambda places: 0.0), blind=True),
+    Rule("first choice", "choice", in_context.blind(lambda places: -min(places, default=0)), blind=True),
+    Rule("last choice", "choice", in_context.blind(lambda places: max(places, default=0)), blind=True),
+    Rule("commonest choice", "choice", in_context.blind(len), blind=True),
+    Rule("copy rule", "choice", in_context.copied),
+    Rule("words alike", "choice", in_context.alike),
+    Rule("usual answer", "written", written.usual, blind=True),
+    Rule("digit by digit", "written", written.by_digit, blind=True),
+    Rule("copy rule", "written", written.continued),
+    Rule("character tree", "written", written.tree),
+    Rule("largest class", "label", labels.largest, blind=True),
+    Rule("naive Bayes", "label", labels.bayes),
+    Rule("LSA and regression", "label", labels.lsa),
+)
+"""All rules, in the order of reports."""
+BLIND = frozenset(rule.name for rule in RULES if rule.blind)
+
+
+NAMES = {re.sub(r"\W+", "_", rule.name.lower()): rule.name for rule in RULES}
+"""Key of a rule in metrics -> its name."""
+
+
+def key_of(name: str) -> str:
+    """The key of a rule's name."""
+    return next(key for key, known in NAMES.items() if known == name)
+
+
+def posed(form: Form, seen: Any, items: Iterable[Any], *, apart: bool = False, only: str = "") -> dict[str, list[Any]]:
+    """Rule -> its prediction of every item.
+
+    Args:
+        apart: of rules that predict each item by itself alone. only: of one rule, by its name.
+    """
+    asked = list(items)
+    rules = [rule for rule in RULES if rule.form == form and (rule.apart or not apart) and only in ("", rule.name)]
+    return {rule.name: list(map(rule.fit(seen), asked)) for rule in rules}

@@ -1,0 +1,80 @@
+"""Verdicts: of the rows of a table, which are better than what stands beside them, which worse, and which not shown.
+
+A row is better than counting if it is better than every rule that was posed on its items (an intersection-union test,
+Berger 1982: the largest p-value counts), over works and over training seeds, after Holm's correction for all rows of
+the table, and by a margin that its printed figures show. So a rule that is added can only make such rows fewer, and so
+can a row. Where nobody measured how a score moves with the seed, nothing is shown.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from components.core.files import read_json
+from components.scores import Score
+from components.statistics import critical_t, holm
+
+Verdict = Literal["better", "not shown", "worse"]
+LEVEL = 0.05
+"""Chance of one false "better" in a table, and of one false "worse"."""
+PRINTED = 3
+"""Decimals of printed scores: a bound that rounds to zero shows nothing."""
+
+
+@cache
+def shipped_spread() -> dict[str, tuple[float, int]]:
+    """Row -> standard deviation of its score over trainings with other seeds, and their number (`study seeds`)."""
+    known = read_json(Path(__file__).with_name("seed_spread.json"))
+    return {name: (row["sd"], row["trainings"]) for name, row in known.items()}
+
+
+def row_name(score: Score) -> str:
+    """The name of a score's row in the table of spreads: its model and its own."""
+    return f"{score.model} {score.name}"
+
+
+def verdicts(scores: Sequence[Score], spread: dict[str, tuple[float, int]] | None = None) -> dict[str, Verdict]:
+    """Row -> verdict, of the scores that are held against something; the others are rows without a claim."""
+    known = shipped_spread() if spread is None else spread
+    rows = {row_name(score): score for score in scores if score.against}
+    tails = {name: _tails(score, known.get(name)) for name, score in rows.items()}
+    better, worse = (dict(zip(tails, holm([tail[side] for tail in tails.values()]), strict=True)) for side in (0, 1))
+    return {
+        name: "better" if better[name] < LEVEL else "worse" if worse[name] < LEVEL else "not shown" for name in rows
+    }
+
+
+def verdict_text(score: Score, said: Mapping[str, Verdict]) -> str:
+    """The verdict on a score in words; of one without a claim, what it shows."""
+    return "has learned" if score.ceiling is not None else said.get(row_name(score), "")
+
+
+def _tails(score: Score, spread: tuple[float, int] | None) -> tuple[float, float]:
+    """p-values, two-sided, of being better than every rule and of being worse than the best."""
+    from scipy.special import stdtr
+
+    if spread is None:
+        return 1.0, 1.0
+    ways: list[tuple[float, float]] = []
+    for gain, works, of_works in score.against:
+        error, freedom = over_works_and_seeds(works, of_works, spread[0], spread[1] - 1)
+        shown = abs(gain) - critical_t(freedom, 1.0 - LEVEL) * error
+        p = 2.0 * float(stdtr(freedom, -abs(gain) / error)) if error else float(gain == 0.0)
+        ways.append((gain, p if round(shown, PRINTED) > 0.0 else 1.0))
+    lowest, p_worse = min(ways)
+    return max(p if gain > 0.0 else 1.0 for gain, p in ways), p_worse if lowest < 0.0 else 1.0
+
+
+def over_works_and_seeds(error: float, freedom: float, seeds: float, seeds_freedom: float) -> tuple[float, float]:
+    """Standard error of a difference over works and training seeds, with Satterthwaite's degrees of freedom.
+
+    Args:
+        error, freedom: over works.
+        seeds, seeds_freedom: standard deviation that seeds give the difference, and its degrees of freedom.
+    """
+    total = error**2 + seeds**2
+    if total == 0.0:
+        return 0.0, max(1.0, freedom)
+    parts = error**4 / max(1.0, freedom) + seeds**4 / max(1.0, seeds_freedom)
+    return total**0.5, total**2 / parts
