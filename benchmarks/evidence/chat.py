@@ -4,6 +4,7 @@ Sums are asked in either order. The answer counts if it ends in the right one; g
 """
 
 import re
+from typing import Any
 
 from benchmarks.results import goal
 from benchmarks.tables import ROOT
@@ -27,7 +28,7 @@ def asked(kind: str) -> list[PromptPair]:
 def measure(_: int) -> tuple[dict, list[dict], dict[str, list[dict]]]:
     """Share of right answers by kind, and every answer."""
     talk, _ = open_chat(ROOT / "models/finetune/instruct", Sampling(temperature=0.0))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for kind in KINDS:
         for one in asked(kind):
             talk.turns.clear()

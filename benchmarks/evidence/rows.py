@@ -6,6 +6,7 @@ the release, and `simulated` says how often such verdicts are false.
 """
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def answers(one: Snapshot) -> dict:
     return {model: collect(one, model.replace("/", "@")) for model in MODELS if model.replace("/", "@") in one.lock}
 
 
-def spreads(trainings: list[list[Score]]) -> dict[str, dict[str, float]]:
+def spreads(trainings: list[list[Score]]) -> dict[str, dict[str, Any]]:
     """Row -> standard deviation over the trainings, their number, and the value of each."""
     values: dict[str, list[float]] = {}
     for scores in trainings:
@@ -60,7 +61,8 @@ def covered(values: list[float]) -> list[bool]:
 
 def _row(row: ScoreRow) -> dict:
     """A row of the demo's table as it stands in the csv."""
-    score, (rule, value) = row.score, row.score.beside
+    score = row.score
+    rule, value = score.beside
     verdict = row.verdict if score.ceiling is None else "has learned"
     named = {"row": row_name(score), "value": score.value, "verdict": verdict}
     return named | {"best_rule": rule, "of_best_rule": value, "rules": score.rules}
@@ -76,12 +78,12 @@ def measure(_: int) -> tuple[dict, list[dict], dict[str, list[dict]]]:
     rows = score_rows(found[0])
     table = [_row(row) for row in rows if row.score.rules]
     better = sorted(row["row"] for row in table if row["verdict"] == "better" and row["row"] in AIMED)
-    hits = [hit for row in spread.values() if len(row["values"]) > 3 for hit in covered(row["values"])]  # type: ignore[arg-type]
+    hits = [hit for row in spread.values() if len(row["values"]) > 3 for hit in covered(row["values"])]
     raw = {"demo": table, "trainings": [
         {"row": name, "training": runs[number].name, "value": value}
-        for name, row in spread.items() for number, value in enumerate(row["values"])  # type: ignore[arg-type]
+        for name, row in spread.items() for number, value in enumerate(row["values"])
     ]}  # fmt: skip
-    results = {"demo_verdicts": dict(Counter(row["verdict"] for row in table)), "trainings": len(runs)}
+    results: dict[str, Any] = {"demo_verdicts": dict(Counter(row["verdict"] for row in table)), "trainings": len(runs)}
     goals = [
         goal("rules_per_row_min", min(row["rules"] for row in table), 4, "higher", "rules that a row is held against"),
         goal("demo_rows_better", len(better), 2, "higher", f"of four rows named: {', '.join(better) or 'none'}"),

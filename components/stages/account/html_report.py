@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.core.files import read_json
 from components.reporting.tables import Page, interval, ranged
+from components.stages.account.answer_text import beside_text
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.five_sentences import QUESTIONS, five_sentences
 from components.stages.account.model_card import environment
@@ -63,13 +64,12 @@ def _first(rows: Sequence[ScoreRow]) -> str:
     body = []
     for row in rows:
         score = row.score
-        base = "" if score.baseline is None else f"{score.baseline:.3f} {score.baseline_name}"
         other = row.counterpart if row.counterpart_value is None else f"{row.counterpart} {row.counterpart_value:.3f}"
         value = interval(score.value, score.low, score.high)
         low = " (low is good)" if score.better == "lower" else ""
-        beats = "" if score.baseline is None else "not shown" if row.below else "yes"
-        body.append([row.name + low, value, base, beats, other])
-    return _table("score value baseline better counterpart", body, "") if body else ""
+        verdict = row.verdict if score.ceiling is None else "has learned"
+        body.append([row.name + low, value, beside_text(score), verdict, other])
+    return _table("score value best_rule verdict counterpart", body, "") if body else ""
 
 
 def _samples(path: Path) -> list[dict[str, str]]:
