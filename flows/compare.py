@@ -10,7 +10,7 @@ from typing import Any
 from components import params as schema
 from components.core.errors import UserError
 from components.core.files import read_json
-from components.params import FURTHER, Evaluate
+from components.params import FURTHER
 from components.reporting.tables import interval, ranged
 from components.scores import Score, as_scores
 from components.stages.account.summary import MODELS, read_rows
@@ -135,11 +135,10 @@ def scored_apart(a: Snapshot, b: Snapshot, branch: str) -> bool:
 
 
 def resampling(a: Snapshot) -> Any:
-    """Bootstrap as the evaluation of A was set up."""
+    """Sign flips with the seed of A's evaluation."""
     from components.statistics import Resampling
 
-    own = Evaluate.model_validate(a.params().get("evaluate", {}))
-    return Resampling(own.bootstrap, seed=own.seed)
+    return Resampling(seed=a.params().get("evaluate", {}).get("seed", 1))
 
 
 def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> str:

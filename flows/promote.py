@@ -126,8 +126,7 @@ def _judged(champion: Snapshot, challenger: Snapshot, branch: str, rule: GateRul
     compared = seed_runs.Compared.of(champion, challenger, branch)
     heldout = seed_runs.heldout_of(champion)
     same = bool(heldout) and heldout == seed_runs.heldout_of(challenger)
-    own = params.evaluate
-    resampling = Resampling(own.bootstrap, seed=own.seed)
+    resampling = Resampling(seed=params.evaluate.seed)
     pair = [
         seed_runs.evaluation(snapshot, items, branch)
         for snapshot, items in ((champion, compared.items_a), (challenger, compared.items_b))

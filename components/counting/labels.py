@@ -17,6 +17,8 @@ UNLABELLED_CHARS, PIECE_CHARS = 1_000_000, 200
 """Text without labels that is read at most, and in what pieces."""
 MOST_CHARACTERS = 2000
 """Characters of a text that are counted."""
+FOLDS = 5
+"""Of cross-validation."""
 DIMENSIONS = 128
 """Of latent semantic analysis."""
 Classify = Callable[[str], np.ndarray]
@@ -35,24 +37,28 @@ class Labelled:
     several: bool = False
     unlabelled: Sequence[str] = ()
 
-    def fitted(self, vectors: Any, classifier: Any) -> Classify:
-        """A text's classes, bool (K,), by a classifier of vectors; of several classes each is decided alone."""
+    def best(self, views: Sequence[Any], classifier: Any) -> Classify:
+        """A text's classes, bool (K,), by a classifier of the view that predicts texts left out best.
+
+        Of several classes each is decided alone, by the first view.
+        """
+        from sklearn.model_selection import cross_val_score
         from sklearn.multiclass import OneVsRestClassifier
         from sklearn.pipeline import make_pipeline
 
-        heads = [text[:MOST_CHARACTERS] for text in self.texts]
-        targets = self.has_NK.astype(int) if self.several else self.has_NK.argmax(1)
-        if not self.several and len(np.unique(targets)) < 2:  # one class alone was seen: nothing else can be said
+        heads, one_N = [text[:MOST_CHARACTERS] for text in self.texts], self.has_NK.argmax(1)
+        sizes, model = np.unique(one_N, return_counts=True)[1], make_pipeline(views[0], classifier)
+        if self.several:
+            model = make_pipeline(views[0], OneVsRestClassifier(classifier)).fit(heads, self.has_NK.astype(int))
+            return lambda text: np.asarray(model.predict([text[:MOST_CHARACTERS]])[0], dtype=bool)
+        if len(sizes) < 2:  # one class alone was seen: nothing else can be said
             return largest(self)
-        model = make_pipeline(vectors, OneVsRestClassifier(classifier) if self.several else classifier)
-        model.fit(heads, targets)
-        classes = np.arange(self.has_NK.shape[1])
-
-        def classify(text: str) -> np.ndarray:
-            [said] = model.predict([text[:MOST_CHARACTERS]])
-            return np.asarray(said, dtype=bool) if self.several else classes == said
-
-        return classify
+        if (folds := min(FOLDS, int(sizes.min()))) > 1 < len(views):
+            models = [make_pipeline(view, classifier) for view in views]
+            means = [cross_val_score(one, heads, one_N, cv=folds).mean() for one in models]
+            model = models[int(np.argmax(means))]
+        model.fit(heads, one_N)
+        return lambda text: np.arange(self.has_NK.shape[1]) == model.predict([text[:MOST_CHARACTERS]])[0]
 
     @cached_property
     def semantics(self) -> Any:
@@ -82,29 +88,20 @@ def largest(known: Labelled) -> Classify:
 def bayes(known: Labelled) -> Classify:
     """Naive Bayes of words or of runs of one to three characters, whichever predicts texts left out better."""
     from sklearn.feature_extraction.text import CountVectorizer
-    from sklearn.model_selection import cross_val_score
     from sklearn.naive_bayes import MultinomialNB
-    from sklearn.pipeline import make_pipeline
 
-    model = MultinomialNB(fit_prior=known.several)
-    views = [
-        CountVectorizer(token_pattern=r"\w+|\W"),
-        CountVectorizer(analyzer="char", ngram_range=(1, 3), lowercase=False),
-    ]
-    targets, heads = known.has_NK.argmax(1), [text[:MOST_CHARACTERS] for text in known.texts]
-    folds = min(5, int(np.bincount(targets)[np.unique(targets)].min()))
-    if known.several or folds < 2:
-        return known.fitted(views[1], model)
-    means = [cross_val_score(make_pipeline(view, model), heads, targets, cv=folds).mean() for view in views]
-    return known.fitted(views[int(np.argmax(means))], model)
+    characters = CountVectorizer(analyzer="char", ngram_range=(1, 3), lowercase=False)
+    views = [characters, CountVectorizer(token_pattern=r"\w+|\W")]
+    return known.best(views, MultinomialNB(fit_prior=known.several))
 
 
 def lsa(known: Labelled) -> Classify:
     """Logistic regression on the directions in which all known texts differ most, those without labels among them."""
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, Normalizer
+    from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
-    return known.fitted(make_pipeline(FunctionTransformer(known.semantics.transform), Normalizer()), _regression())
+    directions = FunctionTransformer(known.semantics.transform)
+    return known.best([make_pipeline(directions, scale) for scale in (Normalizer(), StandardScaler())], _regression())
 
 
 def _tf_idf(**settings: Any) -> Any:

@@ -26,7 +26,5 @@ class Evaluate(Section):
     """Folder of BLiMP-style jsonl (`sentence_good`, `sentence_bad`) to score too; empty: the generated pairs alone."""
     tasks: list[Annotated[str, *TASK]] = []
     """Tasks of lm-evaluation-harness: YAML files below `filter.decontaminate.items`, or `name@<commit of its data>`."""
-    bootstrap: int = Field(default=2000, ge=100)
-    """Sign flips per test of a difference."""
     seed: int = 1
     """Seed of item generation and resampling."""

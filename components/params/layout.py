@@ -9,7 +9,7 @@ Keys are dotted (`dedup.threshold`). A file key names a place in the file, a key
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -67,7 +67,7 @@ SHARED = {
     TUNING: Shared(
         "All branches of `finetune`; a key written under one of them wins there.",
         {
-            "finetune.instruct": ("data", "base", "task"),
+            "finetune.instruct": ("data", "base", "task", "steps"),
             "finetune.classify": ("data", "base", "task", "max_pairs"),
             "finetune.prefer": ("data", "base", "learning_rate", "beta"),
         },
@@ -116,7 +116,11 @@ def _walk_shared(place: str, prefix: str, branches: Section) -> Iterator[tuple[s
     own = SHARED[place].branches
     first, excluded = next(iter(own.items()))
     for key, one in _walk(getattr(branches, first.rpartition(".")[2]), f"{place}."):
-        if key.removeprefix(f"{place}.") not in excluded:
+        leaf = key.removeprefix(f"{place}.")
+        if leaf in excluded and sum(leaf in mine for mine in own.values()) == 1 < len(own) - 1:  # the others share it
+            others = getattr(branches, next(name for name in own if leaf not in own[name]).rpartition(".")[2])
+            yield key, replace(one, value=getattr(others, leaf))
+        elif leaf not in excluded:
             yield key, one
     for name in type(branches).model_fields:
         mine = own.get(f"{prefix}.{name}", ())

@@ -94,7 +94,7 @@ class ScalingStudy(TrainingStudy[Cell, Scaling]):
         from components.stages.evaluate.tasks.task import EvalContext, Folders, NotApplicable
 
         model, own = self.folder(point) / "model", self.params
-        examined = Evaluate(items=own.items, shots=own.shots, bootstrap=100)
+        examined = Evaluate(items=own.items, shots=own.shots)
         folders = Folders(model, model, model, model, model, self.heldout, self.tokens)
         context = EvalContext(folders, examined, self.place.numerics)
         found: dict[str, Any] = {"loss": trained.metrics[LOSS[point.objective]]} | dict.fromkeys(ABILITIES)

@@ -66,9 +66,10 @@ def test_branches_of_finetuning_share_their_settings(files: Path) -> None:
         PARAMS.replace("  steps: 100 ", "  steps: 60 ").replace("  instruct: ", "  instruct:\n    batch: 4\n    # ")
     )
     tuned = schema.load(files).finetune
-    assert (tuned.instruct.steps, tuned.classify.steps, tuned.prefer.steps) == (60, 60, 60)
+    assert (tuned.classify.steps, tuned.prefer.steps) == (60, 60)
     assert (tuned.instruct.batch, tuned.classify.batch) == (4, 16)
-    assert (tuned.classify.max_pairs, tuned.prefer.learning_rate) == (256, 1e-4), "what a branch has of its own"
+    own = tuned.classify.max_pairs, tuned.prefer.learning_rate, tuned.instruct.steps
+    assert own == (256, 1e-4, 500), "what a branch has of its own"
 
 
 def test_a_file_cut_at_any_line_is_refused(files: Path) -> None:

@@ -77,7 +77,7 @@ class EvalContext:
     @property
     def resampling(self) -> Resampling:
         """Settings of the intervals."""
-        return Resampling(self.params.bootstrap, seed=self.params.seed)
+        return Resampling(seed=self.params.seed)
 
     @cached_property
     def causal(self) -> LanguageModel:

@@ -61,7 +61,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
             made.rename(folder)
     names = ("causal", "masked", "causal", "masked", "mix", "heldout", "tokens")
     folders = Folders(*(folder / name for name in names))
-    params = Evaluate(heldout_kilobytes=20, items=20, shots=[0, 1, 2], bootstrap=200)
+    params = Evaluate(heldout_kilobytes=20, items=20, shots=[0, 1, 2])
     return World(folders, params, Numerics(dtype="float32"))
 
 
