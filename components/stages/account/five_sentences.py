@@ -85,8 +85,10 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow], own: str) -> str:
     found = ", ".join(
         f"{sum(row.verdict == word for row in counted)} {word}" for word in ("better", "not shown", "worse")
     )
-    whose = f"Of {len(counted)} main scores {'of all models ' if own else ''}held against counting"
-    return f"{whose}: {found}; {learned} more show an ability learned{against}{skipped}."
+    whose = [row for row in counted if row.score.model == own]
+    apart = f", {sum(row.verdict == 'better' for row in whose)} better of the {len(whose)} of {own}" if own else ""
+    head = f"Of {len(counted)} main scores {'of all models ' if own else ''}held against counting"
+    return f"{head}: {found}{apart}; {learned} more show an ability learned{against}{skipped}."
 
 
 def _earlier(answers: Mapping[str, ModelAnswers]) -> str:

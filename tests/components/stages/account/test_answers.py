@@ -217,8 +217,8 @@ def test_a_model_of_a_base_made_elsewhere_is_told_apart_from_the_others_in_the_s
     energy = re.search(r"That is all models together; finetune/instruct: (\S+ Wh .*?)\. ", said)
     assert energy
     assert energy[1].count("(") == energy[1].count(")") == 1
-    assert "main scores of all models with a rule" in said
-    assert re.search(r"better than it, \d of the \d of finetune/instruct, in one training", said)
+    assert "main scores of all models held against counting" in said
+    assert re.search(r"worse, \d better of the \d of finetune/instruct; ", said)
 
 
 def test_a_page_fits_a_terminal(root: Path) -> None:
@@ -292,16 +292,18 @@ def test_a_licence_is_an_spdx_id() -> None:
         Account(licence="free for\nall: yes")
 
 
-def test_only_baselines_that_need_no_model_are_counted(root: Path) -> None:
+def test_what_tuning_gained_is_not_counted_as_better_than_counting(root: Path) -> None:
     champion = AgainstChampion(champion="x version 1", is_this=True, compared="2026-01-31", is_first=True)
     answers = {"finetune/instruct": with_champion(root, champion)}
     summary = Summary.model_validate_json((root / "reports/summary.json").read_text())
     rule = Score.model_validate(ROW)
     model = rule.model_copy(update={"baseline_name": "the base model", "baseline_needs_model": True})
-    said = five_sentences(summary, answers, [ScoreRow(rule), ScoreRow(model)])
+    learned = rule.model_copy(update={"ceiling": 1.0, "ceiling_name": "copy rule"})
+    rows = [ScoreRow(rule, verdict="better"), ScoreRow(rule, verdict="worse"), ScoreRow(model, verdict="better")]
+    said = five_sentences(summary, answers, [*rows, ScoreRow(learned)])
     assert list(said) == list(QUESTIONS)
     assert said["quality"].startswith(
-        "1 of the 1 main scores with a rule that needs no model as baseline are better than it"
+        "Of 2 main scores held against counting: 1 better, 0 not shown, 1 worse; 1 more show an ability learned"
     )
     assert "the first registered, so champion by default" in said["quality"]
 
