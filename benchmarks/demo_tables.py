@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-NUM_LINES = 15
+NUM_LINES = 14
 
 
 def excerpt() -> str:

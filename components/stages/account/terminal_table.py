@@ -73,9 +73,8 @@ def _labelled(label: str, text: str) -> list[str]:
 def _scores(rows: list[ScoreRow]) -> list[str]:
     """What the signs say, a header, and a line per score, `t` where training had such exercises."""
     lines = [
-        "+ better than counting (every rule, over works and seeds, all rows at once); ~ not shown; - worse",
-        "= has learned what a rule has whole, no claim made; causal networks begin with an induction head",
-        f"{'t: trained for it':<34}{'value (v: low is good)':<23}{'best rule':<23}counterpart or gain",
+        "+ better than counting; ~ not shown; - worse; = has learned what a rule has whole; t: trained for it",
+        f"{'':<34}{'value (v: low is good)':<23}{'best rule':<23}counterpart or gain",
     ]
     for row in rows:
         score = row.score

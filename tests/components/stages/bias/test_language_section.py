@@ -51,6 +51,8 @@ def planted() -> list[str]:
         *sentences(5, "The teacher and the women", PLAIN, 30),
         *sentences(6, "The teacher and the men", PLAIN, 30),
         *sentences(7, "The box and all the others", PLAIN, 200),
+        *sentences(8, "The nurse and all the others", PLAIN, 40),
+        *sentences(9, "The engineer and all the others", PLAIN, 100),
     ]
 
 
@@ -64,6 +66,7 @@ def test_associations_find_what_was_planted_with_its_sign() -> None:
     by_hand = 0.0
     for stratum in set(strata):
         own = [text for text, number in zip(texts, strata, strict=True) if number == stratum]
+        own = [text for text in own if "women" in text or "others" in text]  # what is said of men is left out
         by_hand += sum("women" in text for text in own) * sum("nurse" in text for text in own) / len(own)
     assert nurse["expected"] == pytest.approx(by_hand)
     assert nurse["times_expected"] == pytest.approx(60 / by_hand)
@@ -119,4 +122,4 @@ def test_a_judged_shard_comes_back_from_its_file(tmp_path: Path, monkeypatch: py
     (table,) = shard.together["docs"].values()
     counts = np.array(table).reshape(1 + len(GROUPS), 1 + len(WORDS))
     assert counts[1 + GROUPS.index("men"), 1 + WORDS.index("nurse")] == 1
-    assert counts[0, 0] == 2
+    assert (counts[0, 0], counts[1:, 0].sum()) == (0, 2), "none without a group"

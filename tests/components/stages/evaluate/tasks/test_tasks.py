@@ -169,7 +169,9 @@ def test_few_shot_asks_the_same_words_at_every_number_of_examples(world: World) 
     assert len(items_by_condition) == 3
     assert len({frozenset(names) for names in items_by_condition.values()}) == 1
     assert result.metrics["accuracy_0"] == pytest.approx(0.5)
-    assert {row["baseline"] for row in rows(result, "accuracy") if row["condition"] == "shots=0"} == {0.5}
+    (score,) = (score for score in result.scores if score.name == "few_shot/accuracy")
+    assert {row["baseline"] for row in rows(result, "accuracy") if row["condition"] == "shots=0"} == {None}
+    assert score.baseline_name in BLIND
     for row in rows(result, "accuracy"):
         (margin,) = (
             m for m in rows(result, "margin") if (m["item"], m["condition"]) == (row["item"], row["condition"])
@@ -199,7 +201,7 @@ def test_sums_are_posed_with_and_without_steps(world: World) -> None:
     assert ways["direct"] == ways["steps"] == ways["other steps"]
     scores = {score.name: score for score in result.scores}
     direct, steps = (scores[f"chain_of_thought/accuracy/{way}"] for way in ("direct", "steps"))
-    assert steps.ceiling_name == "character tree"
+    assert {direct.ceiling_name, steps.ceiling_name} <= {rule.name for rule in RULES if rule.form == "written"}
     assert direct.baseline_name in BLIND
     assert direct.rules == steps.rules == 4
     assert scores["chain_of_thought/accuracy/steps"].counterpart == "chain_of_thought/accuracy/direct"
@@ -224,7 +226,8 @@ def test_every_name_of_a_passage_is_asked_and_the_edit_changes_every_answer() ->
 def test_a_rule_blind_to_the_name_is_right_once_in_four(world: World) -> None:
     result = open_book(world.context(items=100))
     assert result.facts["record closed"]["low"] <= 0.25 <= result.facts["record closed"]["high"] + 0.05
-    assert {row["baseline"] for row in rows(result, "accuracy")} == {0.25, None}  # none: closed book
+    assert {row["baseline"] for row in rows(result, "accuracy") if "closed" in row["condition"]} == {None}
+    assert all(0.25 <= score.baseline < 0.45 for score in result.scores if score.name.endswith("open"))
     assert {score.ceiling for score in result.scores if score.name.endswith("open")} == {1.0}, "the copy rule"
 
 
