@@ -17,8 +17,9 @@ Window = tuple[np.ndarray, np.ndarray]
 Guess = Callable[[Window], np.ndarray]
 
 MASK_SHARE = 0.15
-FITTED = 1500
-"""Hidden tokens that the weights of `two_sided` are fitted to, in windows that are left out of its counts."""
+FITTED = 3_000_000
+"""Candidates, hidden tokens times vocabulary, that the weights of `two_sided` are fitted to, in windows that are left
+out of its counts: 130 MB of features."""
 AROUND = ((-3, -2, -1), (3, 2, 1), (-2, 1, -1), (2, -1, 1), (2, -2, 1, -1))
 """Contexts of the n-gram models that are combined: the ids before, behind, and on both sides."""
 
@@ -41,7 +42,7 @@ def by_context(*offsets: int) -> Callable[[TrainingText], Guess]:
 
 def two_sided(seen: TrainingText) -> Guess:
     """N-grams of several contexts with the window's own tokens, as features of a log-linear model."""
-    draw, count = np.random.default_rng(1), max(1, int(FITTED / MASK_SHARE / seen.context))
+    draw, count = np.random.default_rng(1), max(1, int(FITTED / seen.vocab_size / MASK_SHARE / seen.context))
     count = min(count, max(1, len(seen.windows) // 4))
     models = [NGram(seen.windows[:-count] or seen.windows, offsets, seen.vocab_size) for offsets in AROUND]
     tried = [(ids, draw.random(len(ids)) < MASK_SHARE) for ids in seen.windows[-count:]]
