@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from components.carbon.footprint import intensity
 from components.reporting.tables import interval
-from components.stages.account.answer_text import beside_text, known, sentences
+from components.stages.account.answer_text import known, sentences
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.five_sentences import five_sentences
 from components.stages.account.score_rows import ScoreRow, score_rows
@@ -42,7 +42,7 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
     rows = score_rows(answers, MOST_SCORES)
     if left_out := len(every) - len(rows):
         foot[0] = f"report      reports/report.html ({left_out} more scores); model cards: reports/cards/"
-    return _page([*head, "", *_scores(rows), *caveats, *foot])
+    return _page([*head, *_scores(rows), *caveats, *foot])
 
 
 def model_page(answers: ModelAnswers) -> str:
@@ -79,9 +79,11 @@ def _scores(rows: list[ScoreRow]) -> list[str]:
     for row in rows:
         score = row.score
         value = f"{'v' if score.better == 'lower' else ' '} {interval(score.value, score.low, score.high)}"
+        rule, of_rule = score.beside
+        base = "" if of_rule is None else f"{of_rule:.3f} {rule}"
         other = row.counterpart if row.counterpart_value is None else f"{row.counterpart} {row.counterpart_value:.3f}"
         marks = row.mark + ("t" if score.taught else " ")
-        lines.append(f"{marks} {_short(row.name, 30):<31}{value:<22} {_short(beside_text(score), 22):<23}{other}")
+        lines.append(f"{marks} {_short(row.name, 30):<31}{value:<22} {_short(base, 22):<23}{other}")
     return lines if rows else []
 
 
