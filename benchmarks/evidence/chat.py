@@ -27,7 +27,7 @@ def asked(kind: str) -> list[PromptPair]:
 
 def measure(_: int) -> tuple[dict, list[dict], dict[str, list[dict]]]:
     """Share of right answers by kind, and every answer."""
-    talk, _ = open_chat(ROOT / "models/finetune/instruct", Sampling(temperature=0.0))
+    talk = open_chat(ROOT / "models/finetune/instruct", Sampling(temperature=0.0))[0]
     rows: list[dict[str, Any]] = []
     for kind in KINDS:
         for one in asked(kind):

@@ -40,8 +40,9 @@ TREE_SUMS = 8000
 
 def context_of(base: Path) -> EvalContext:
     """The demo's models and texts."""
-    models = (base / "models" / name for name in MODELS)
-    folders = Folders(*models, base / "data/mix", base / "data/ingest/heldout", base / "data/tokenize")
+    causal, masked_one, instruct, classify = (base / "models" / name for name in MODELS)
+    data = base / "data/mix", base / "data/ingest/heldout", base / "data/tokenize"
+    folders = Folders(causal, masked_one, instruct, classify, *data)
     return EvalContext(folders, Evaluate(heldout_kilobytes=120.0, items=120, shots=[8]), Numerics())
 
 
