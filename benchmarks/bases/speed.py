@@ -10,7 +10,7 @@ from benchmarks.results import ROOT, figure, goal
 from benchmarks.train_corpus import CONTEXT, VOCABULARY
 from benchmarks.train_runs import CORPUS
 
-ROUNDS, STEPS = 3, 20
+ROUNDS, STEPS = 3, 12
 LLAMA = {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 10, "num_attention_heads": 6,
          "num_key_value_heads": 6, "max_position_embeddings": CONTEXT}  # fmt: skip
 PREPARE = (

@@ -17,11 +17,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from components.core.errors import UserError, clause
 from components.core.files import read_json, write_json
-from components.model.cpu_kernels import linear_cross_entropy, logit_rows
+from components.model.cpu_kernels import linear_cross_entropy
 from components.model.shape import Shape
 
 SAME = 1e-3
@@ -85,16 +84,9 @@ class HubModel(nn.Module):
         return logits_NV
 
     def cross_entropy(self, state_ND: Tensor, targets_N: Tensor) -> Tensor:
-        """Summed cross entropy in nats; logits are made for targets alone, and in chunks."""
+        """Summed cross entropy in nats; by a plain head in chunks of logits."""
         if self.plain_head:
             return linear_cross_entropy(state_ND, self.module.get_output_embeddings().weight, targets_N)
-        rows = logit_rows(self.shape.vocab_size, state_ND.device.type)
-        total = torch.zeros((), device=state_ND.device)
-        for state, target in zip(state_ND.split(rows), targets_N.split(rows), strict=True):
-            total = total + checkpoint(self._nats, state, target, use_reentrant=False)
-        return total
-
-    def _nats(self, state_ND: Tensor, targets_N: Tensor) -> Tensor:
         return F.cross_entropy(self.logits(state_ND).float(), targets_N, reduction="sum")
 
     def cache(self) -> Any:

@@ -75,7 +75,7 @@ def train(
         evaluate: called with the number of steps done; what it returns is kept in the result. Must not use the global
             random state.
         write_model: writes a checkpoint's model folder, perhaps from a copy of the model and on another thread;
-            default: `export.save` for a Transformer (LoRA merged), else the trained tensors alone.
+            default: `export.save` for a Transformer without adapters, else the trained tensors alone.
         group: the processes that share this training.
         until: end after this step, as the run of `config.steps` went through it; None for all steps.
         mirror: gets a copy of each checkpoint, and gives the newest back where `work` has none as new.
@@ -271,9 +271,6 @@ class Trainer:
         self.writer.finish()
         if self.group.is_main:
             tensors = {f"optimizer/{name}": tensor for name, tensor in self.optimizers.state().items()}
-            if not (self.model_is_plain or self.model_is_bare):
-                trained = self.optimizers.names.items()
-                tensors |= {f"parameter/{name}": parameter.detach() for parameter, name in trained}
             for name in ("losses", "grad_norms"):
                 tensors[name] = torch.tensor(getattr(self.result, name), dtype=torch.float64)
             state = {"evals": [*self.result.evals], "skipped": [*self.result.skipped]}
@@ -309,7 +306,7 @@ class Trainer:
             return False
         folder = checkpoint.folder_of(self.work, step)
         weights, tensors, state = checkpoint.read(folder)
-        self.load_parameters(weights, tensors)
+        self.load_parameters(weights)
         prefix = "optimizer/"
         optimizer_state = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
         self.optimizers.load_state(optimizer_state)
@@ -327,31 +324,23 @@ class Trainer:
             step = checkpoint.newest(self.work, self.progress.log)
         return step
 
-    def load_parameters(self, weights: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+    def load_parameters(self, weights: dict[str, Tensor]) -> None:
         """Fill the trained parameters from a checkpoint."""
         with torch.no_grad():
             for parameter, name in self.optimizers.names.items():
-                if self.model_is_bare:
-                    saved = weights[name]
-                else:
-                    saved = weights[export.hub_name(name)] if self.model_is_plain else tensors[f"parameter/{name}"]
-                parameter.copy_(saved.to(parameter.device))
+                parameter.copy_(weights[export.hub_name(name) if self.model_is_plain else name].to(parameter.device))
 
     @property
     def model_is_plain(self) -> bool:
-        """Whether model.safetensors holds every parameter as it is."""
+        """Whether a checkpoint has all parameters, named as in `transformers`; else it has the trained ones alone."""
         return isinstance(self.model, Transformer) and not has_lora(self.model)
 
-    @property
-    def model_is_bare(self) -> bool:
-        """Whether it holds just the trained parameters, by the names that they have here."""
-        return not isinstance(self.model, Transformer)
-
     def default_writer(self, tokenizer_json: str) -> WriteModel:
-        """Writer of a checkpoint's model folder: `export.save` for a Transformer, else its trained tensors."""
+        """Writer of a checkpoint's model folder; see `train`."""
 
         def write(model: nn.Module, step: int, folder: Path) -> None:
-            if isinstance(model, Transformer):
+            if self.model_is_plain:
+                assert isinstance(model, Transformer)
                 export.save(model, tokenizer_json, folder, {"training": {"steps": step}})
             else:
                 trained: dict[str, Tensor] = {

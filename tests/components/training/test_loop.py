@@ -238,8 +238,8 @@ def test_slow_checkpoints_are_written_during_training_with_the_same_bytes(
     assert steps == checkpoint.steps(tmp_path / "b") == [30, 25, 20, 15, 10, 5, 0]
     for folders in ((checkpoint.folder_of(tmp_path / name, step) for name in "ab") for step in steps):
         one, other = folders
-        assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
-        assert (one / "greenhouse.json").read_bytes() == (other / "greenhouse.json").read_bytes()
+        for name in {path.name for path in one.iterdir()} - {"trainer.safetensors", "files.json"}:
+            assert (one / name).read_bytes() == (other / name).read_bytes()
         (_, tensors, state), (_, same_tensors, same_state) = checkpoint.read(one), checkpoint.read(other)
         assert state == same_state
         assert tensors.keys() == same_tensors.keys()
