@@ -86,7 +86,7 @@ def log_model(mlflow_client: Any, run_id: str, folder: Path, model: ModelRecord)
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     known = mlflow_client.search_model_versions(f"run_id = '{run_id}'")
-    version = str(known[0].version) if known else _registered(mlflow_client, run_id, _log(run_id, folder, model), model)
+    version = str(known[0].version) if known else _registered(mlflow_client, run_id, folder, model)
     mlflow_client.set_registered_model_alias(model.name, "challenger", version)
     if model.workspace and "champion" not in mlflow_client.get_registered_model(model.name).aliases:
         mlflow_client.set_registered_model_alias(model.name, "champion", version)
@@ -94,14 +94,17 @@ def log_model(mlflow_client: Any, run_id: str, folder: Path, model: ModelRecord)
         mlflow_client.set_model_version_tag(model.name, version, key, value)
 
 
-def _registered(mlflow_client: Any, run_id: str, info: Any, model: ModelRecord) -> str:
-    """The version that a logged model becomes."""
+def _registered(mlflow_client: Any, run_id: str, folder: Path, model: ModelRecord) -> str:
+    """The version that a model becomes, logged with its licence and the simpler model beside it."""
     from mlflow.exceptions import MlflowException
 
+    info = _log(run_id, folder, model)
     with tempfile.TemporaryDirectory() as temporary:  # MLflow's own points at a repository of that name
         licence = Path(temporary, "LICENSE.txt")
         licence.write_text(licence_text(model.licence))
         mlflow_client.log_model_artifact(info.model_id, str(licence))
+    if (folder / "tfidf").exists():
+        mlflow_client.log_model_artifacts(info.model_id, str(folder / "tfidf"), "tfidf")
     try:
         mlflow_client.create_registered_model(model.name)
     except MlflowException as error:

@@ -1,6 +1,7 @@
 """Registered copies of models: loaded back with MLflow, with task, labels, example and licence."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import torch
 
 from benchmarks.bases.surfaces import SURFACES, ids_of
 from components.core.files import read_json, write_json
+from components.instruction_pairs.examples import Passage
 from components.model import export
 from components.params import FURTHER, Account, FinetuneBranches, Params, Prefer
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.model_answers import load_answer
 from components.stages.account.stage import account
 from components.stages.account.summary import MODELS
+from components.stages.finetune import tfidf
 from components.tokens.tokenizer import END_OF_TEXT, Encoder, train_bpe, with_beginning
 from flows.execution.stages import STAGES
 from flows.export import WRITERS_OF_TEXT
@@ -42,6 +45,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = read_json(classifier / "config.json") | {"id2label": labels}
     config |= {"architectures": ["EuroBertForSequenceClassification"], "label2id": {"python-docs": 0, "shakespeare": 1}}
     write_json(classifier / "config.json", config)
+    passages = [Passage(text, place, str(place)) for text, place in ((docs[0], 0), ("To be, or not to be", 1)) * 5]
+    settings = tfidf.Settings(("words",), 1.0)
+    simple = tfidf.train(passages, 2, "single_label_classification", settings)
+    simple.save(list(labels.values()), classifier / "tfidf")
     return root
 
 
@@ -122,11 +129,14 @@ def test_the_tuned_model_is_a_chat_model(client: mlflow.MlflowClient, models: Pa
 
 
 def test_the_classifier_answers_with_labels_and_gets_its_card(
-    client: mlflow.MlflowClient, models: Path, tmp_path: Path
+    client: mlflow.MlflowClient, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = logged(client, models, "classify", "")
     root = tmp_path / "greenhouse"
-    account(root=root, ledger_folder=project(root), params=Params())
+    ledger, facts = project(root), root / "models/finetune/classify/greenhouse.json"
+    task = read_json(facts).get("task", {}) | {"advice": "Use the network.", "problem": "single_label_classification"}
+    write_json(facts, read_json(facts) | {"task": task})
+    account(root=root, ledger_folder=ledger, params=Params())
     model_registry.describe_models(client, root / "reports/cards", {"finetune@classify": "print"})
     place = f"models:/{version.name}@champion"
     copy = Path(mlflow.artifacts.download_artifacts(place))
@@ -138,7 +148,15 @@ def test_the_classifier_answers_with_labels_and_gets_its_card(
     assert answer in ("python-docs", "shakespeare")
     described = client.get_model_version(version.name, version.version).description
     assert described
-    assert described.startswith("**data** 23 documents")
+    assert described.startswith("Use the network.\n\n**data** 23 documents")
+    card = (copy / "README.md").read_text()
+    assert card.partition("\n# ")[2].splitlines()[2] == "Use the network."
+    (lines,) = re.findall(r"TF-IDF, from .*?```python\n(.*?)```", card, re.DOTALL)
+    assert len(lines.splitlines()) == 10
+    monkeypatch.chdir(copy)
+    loaded: dict[str, Any] = {}
+    exec(lines, loaded)
+    assert loaded["classify"](["not to be", "torch Tensor"]) == ["shakespeare", "python-docs"]
 
 
 def test_a_version_names_a_line_that_loads_its_own_weights(
