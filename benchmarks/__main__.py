@@ -40,7 +40,7 @@ BENCHMARKS = {
         (PEERS, ("benchmarks.finetune",)),
     ),
     "bases": Benchmark(
-        "bases of ten architectures, rows and readers: 40 minutes; --only tuned,exports,memory,speed",
+        "bases of ten architectures, rows and readers: 50 minutes; --only tuned,exports,memory,rows_files,speed",
         (PEERS, ("benchmarks.bases",)),
     ),
     "carbon": Benchmark(

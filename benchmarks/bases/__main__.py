@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.results import ROOT, write
 
-PARTS = ("tuned", "exports", "memory", "surfaces", "clients", "speed")
+PARTS = ("tuned", "exports", "memory", "rows_files", "recommendation", "surfaces", "clients", "speed")
 """Modules, in the order that they are measured in; timings last."""
 
 

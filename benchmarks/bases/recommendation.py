@@ -124,6 +124,7 @@ def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:
     worst = max(row["regret"] for row in rows)
     high = max(row["regret_high"] for row in rows)
     results = {"recommendation": {"sets": len(rows), "least_aside": min(row["aside"] for row in rows),
+                                  "network_better": sum(row["network"] > row["tfidf"] for row in rows),
                                   "regret_max": worst, "regret_high_max": high}}  # fmt: skip
     says = f"upper bound of the largest: {high:.3f}; accuracy lost to the better of the two, five label sets"
     return results, [goal("recommendation_regret_max", worst, 0.01, "lower", says)], rows
