@@ -50,6 +50,8 @@ BENCHMARKS = {
         "forecasts of pretraining and what the runs then took: 23 minutes",
         (("benchmarks.carbon", "--only", "forecast"),),
     ),
+    "gpu": Benchmark("the GPU path on a pretended device, after `make demo`: 3 minutes", (("benchmarks.gpu",),)),
+    "gpu-check": Benchmark("for whoever has a GPU: 8 minutes at most", (("benchmarks.gpu.check",),)),
     "evidence": Benchmark("error rates of intervals, gate and tests in simulated worlds", (("benchmarks.evidence",),)),
     "overhead": Benchmark("what Prefect, DVC, MLflow and the meter add: under 10 minutes", (("benchmarks.overhead",),)),
     "pages": Benchmark(

@@ -54,7 +54,7 @@ def merged(old: dict, results: dict, goals: list[dict], stamped: stamp.Stamp) ->
 def write_rows(name: str, rows: Sequence[Mapping[str, object]]) -> None:
     """Write raw rows beside the results: benchmarks/results/<name>.csv."""
     with (ROOT / "benchmarks" / "results" / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
 

@@ -1,0 +1,108 @@
+"""One stage on the pretended GPU: `python -m benchmarks.gpu.stages CASE FOLDER`, prints its counts as JSON.
+
+Cases: pretrain causal, masked (whole, then stopped and resumed); finetune instruct, lora, classify, prefer on the
+models and data of a finished demo in the project's folder.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.gpu import pretend
+from benchmarks.results import ROOT
+from components import params as schema
+from components.core.errors import Stopped
+from components.core.files import sha256_file
+from components.core.progress import Progress
+from components.params import Numerics
+from components.stages.finetune.stage import finetune
+from components.stages.pretrain import stage as pretraining
+from tests.components.small_corpus import small, write_tokens
+
+NUMERICS = Numerics(device="cuda", compile=False, threads=1)
+STEPS = 4
+
+
+class StopsAt(Progress):
+    """Asks to stop once so many steps were reported; counts from the first report on what the steps after it cost."""
+
+    def __init__(self, step: int | None = None) -> None:
+        self.stop, self.step = step, 0
+
+    def log_metrics(self, step: int, metrics: dict[str, float]) -> None:
+        """Keep the step."""
+        self.step = step
+
+    def raise_if_stopped(self) -> None:
+        """Raise `Stopped` from that step on."""
+        if self.stop is not None and self.step >= self.stop:
+            raise Stopped("Stopped", "as asked")
+
+
+def pretrain(objective: Any, folder: Path) -> dict[str, Any]:
+    """Bytes of a whole run and of one that was stopped and resumed, and waits a step."""
+    tokens, bytes_of = write_tokens(folder / "tokenize"), {}
+    params = small(steps=STEPS, micro_batch=2, eval_every=100, checkpoint_every=2)
+    for name, stop in (("whole", None), ("resumed", 2)):
+        out, reports, work = (folder / name / part for part in ("out", "reports", "work"))
+        for progress in [StopsAt(stop)] if stop is None else [StopsAt(stop), StopsAt()]:
+            try:
+                arguments = {"tokens": tokens, "params": params, "numerics": NUMERICS, "out": out, "work": work}
+                pretraining.pretrain(objective=objective, reports=reports, progress=progress, **arguments)
+            except Stopped:
+                continue
+        bytes_of[name] = sha256_file(out / "model.safetensors")
+    return {
+        "resumed_bytes_equal": int(bytes_of["whole"] == bytes_of["resumed"]),
+        "waits_a_step": waits(objective, params, tokens, folder),
+    }
+
+
+def waits(objective: Any, params: Any, tokens: Path, folder: Path) -> float:
+    """Waits for the device of a step: those of a run with twice the steps less those of one, by the steps between."""
+    counted = []
+    for steps in (STEPS, 2 * STEPS):
+        more = params.model_copy(update={"steps": steps, "checkpoint_every": 1000, "eval_every": 1000})
+        inputs = pretraining.prepare(objective, tokens, more, NUMERICS)
+        model = pretraining.Transformer(inputs.shape).initialise(1)
+        before = pretend.MODE.total("wait")
+        pretraining.train_on(inputs, model, folder / f"waits-{steps}", Progress(), pretraining.data_parallel.SINGLE)
+        counted.append(pretend.MODE.total("wait") - before)
+    return (counted[1] - counted[0]) / STEPS
+
+
+def tune(case: str, folder: Path) -> dict[str, Any]:
+    """A few steps of a branch of fine-tuning on a finished demo."""
+    branch: Any = "instruct" if case == "lora" else case
+    params = getattr(schema.load(ROOT / "params.yaml").finetune, branch)
+    changes = {"steps": STEPS, "batch": 4} | ({"lora_rank": 4} if case == "lora" else {})
+    if branch == "prefer":
+        changes["base"], changes["data"] = "models/finetune/instruct", "data/mix/train"
+    params = params.model_copy(update=changes)
+    finetune(
+        branch=branch, base=ROOT / params.base, train=ROOT / "data/mix/train", heldout=ROOT / "data/ingest/heldout",
+        params=params, numerics=NUMERICS, out=folder / "out", reports=folder / "reports",
+        work=folder / "work", progress=Progress(),
+    )  # fmt: skip
+    return {}
+
+
+def main() -> None:
+    """Run the case; its counts, or the sentence of what was refused."""
+    case, folder = sys.argv[1], Path(sys.argv[2])
+    torch.set_num_threads(1)
+    pretend.install()
+    try:
+        found = pretrain(case, folder) if case in ("causal", "masked") else tune(case, folder)
+        found["mixed_devices"] = 0
+    except RuntimeError as error:
+        found = {"mixed_devices": 1, "error": str(error)}
+    found["unrepeatable"] = pretend.MODE.total("unrepeatable")
+    print(json.dumps({"case": case} | found))
+
+
+if __name__ == "__main__":
+    main()
