@@ -150,7 +150,7 @@ def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> str:
     better, most = sum(row.improvement > 0 for row in sure), ""
     if sure:
         (first,) = named([max(sure, key=lambda row: abs(row.improvement) / (row.error or 1.0))], a, b)
-        most = f" ({first.name} {first.a:.3f} -> {first.b:.3f}, better by {_gain(first)})"
+        most = f" ({first.name} {first.a:.3f} -> {first.b:.3f}, improvement {_gain(first)})"
     spent = {label: text.split()[0] if text[0].isdigit() else "unknown" for label, text in _energies(a, b).items()}
     energy = ", ".join(f"{label} {kwh}" for label, kwh in spent.items())
     counts = f"{better}, worse in {len(sure) - better}, of {len(unlike)} scores that differ, beyond chance"

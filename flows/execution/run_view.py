@@ -48,7 +48,7 @@ def show(run: PipelineRun, states: dict[str, str]) -> None:
 
 def brief(verdict: str) -> list[str]:
     """What the head of a run's page in Prefect has room for: the score that differs most surely, and the energy."""
-    most = re.search(r"\((\S+) .*? by ([+-][\d.]+)", verdict)
+    most = re.search(r"\((\S+) .*? improvement ([+-][\d.]+)", verdict)
     spent = re.search(r"B ([\d.]+)$", verdict)
     told = ["no score differs"]
     if most:
