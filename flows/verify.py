@@ -37,16 +37,13 @@ def rebuilding_place(recorded: Snapshot) -> Iterator[Path]:
     if recorded.kind == "workspace":
         refuse_untracked_sources()
     with git.worktree(f"verify-{os.getpid()}", (recorded.commit or "HEAD").removesuffix("+changes")) as root:
-        try:
-            bring(recorded, root)
-            (root / "dvc.lock").unlink(missing_ok=True)
-            dvc.run("cache", "dir", "--local", str(root / ".dvc" / "rebuilt"), root=root)
-            (root / ".greenhouse").mkdir()
-            paths.LEDGER.mkdir(parents=True, exist_ok=True)
-            (root / ".greenhouse" / "ledger").symlink_to(paths.LEDGER)
-            yield root
-        finally:
-            shutil.rmtree(root, ignore_errors=True)
+        bring(recorded, root)
+        (root / "dvc.lock").unlink(missing_ok=True)
+        dvc.run("cache", "dir", "--local", str(root / ".dvc" / "rebuilt"), root=root)
+        (root / ".greenhouse").mkdir()
+        paths.LEDGER.mkdir(parents=True, exist_ok=True)
+        (root / ".greenhouse" / "ledger").symlink_to(paths.LEDGER)
+        yield root
 
 
 def bring(recorded: Snapshot, root: Path) -> None:

@@ -1,6 +1,7 @@
 """Git commands in the checkout and its worktrees."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -72,6 +73,7 @@ def remove_worktree(root: Path) -> None:
     known_by = paths.lasting(paths.ROOT)  # a temporary clone by DVC knows none
     with suppress(UserError):  # git has no record of it
         output(["git", "worktree", "remove", "--force", str(root)], known_by)
+    shutil.rmtree(root, ignore_errors=True)  # of a removal that was killed git knows nothing any more
     with suppress(UserError):
         output(["git", "worktree", "prune"], known_by)
     _process_of(root).unlink(missing_ok=True)

@@ -32,6 +32,7 @@ def test_a_worktree_whose_process_is_gone_is_removed_and_no_other(
     monkeypatch.setattr(paths, "WORKTREES", tmp_path)
     for name, process in (("gone", ended), ("here", processes.process_tag()), ("cut", "")):
         (tmp_path / f"{name}.json").write_text("{" if name == "cut" else f'{{"process": "{process}"}}')
+    (tmp_path / "gone" / "docs").mkdir(parents=True)  # removal was killed: git knows nothing of it any more
     assert git.worktrees_in_use() == {"here"}
     git.remove_dead_worktrees()
     assert [path.stem for path in tmp_path.iterdir()] == ["here"]
