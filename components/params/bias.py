@@ -12,10 +12,10 @@ class Bias(Section):
     """`profanity-check` (offline default) or `transformers:<folder or hub id>@<revision>`."""
     sentence_threshold: Fraction = 0.7
     """Probability of toxicity above which a sentence counts as toxic."""
-    max_toxic_share: Fraction = 0.1
+    max_toxic_share: Fraction = 0.3
     """Documents with a larger share of toxic sentences are dropped (rule `toxic`); 1 drops none."""
-    min_toxic_sentences: int = Field(default=2, ge=1)
-    """Documents with fewer toxic sentences are kept whatever their share: one in a short text may be chance."""
+    min_toxic_sentences: int = Field(default=5, ge=1)
+    """Documents with fewer toxic sentences are kept whatever their share: a few in a medical text are its words."""
     mask_identity: bool = True
     """Hide words for identity groups from the scorer, so that mention alone is no reason to drop."""
     min_mentions: int = Field(default=50, ge=1)

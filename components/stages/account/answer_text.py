@@ -50,7 +50,8 @@ def data_text(data: DataAnswer) -> str:
     removed = [f"{row.rule} {row.documents:,}" for row in sorted(data.removed, key=lambda row: -row.documents)]
     rules = f" Removed by {', '.join(removed[:5])}{' and other rules' if len(removed) > 5 else ''}." if removed else ""
     audit = f" Audit: {data.audit}." if data.audit else ""
-    return f"{data_sentence(data, 4)}{rules} Who: {known(data.groups, _who)}.{audit}"
+    unjudged = f" ({data.unjudged})" if data.unjudged and not isinstance(data.groups, NotKnown) else ""
+    return f"{data_sentence(data, 4)}{rules} Who: {known(data.groups, _who)}{unjudged}.{audit}"
 
 
 def data_sentence(data: DataAnswer, most_licences: int = 3) -> str:

@@ -73,6 +73,7 @@ class DataAnswer(AccountRecord):
         left_out: files of the sources that were not read, by reason, the most bytes first. left_out_bytes: of them all,
             without those beyond a source's limit.
         removed: by rule, of every stage. groups: who is mentioned in what the bias stage removed. audit: its findings.
+        unjudged: of how many documents that is not known, for their language; empty if of none.
         num_tokens: of the training split. tokens_seen: those that pretraining took, repeats included; None if unknown.
         attribution: rows of ATTRIBUTION.md.
     """
@@ -91,6 +92,7 @@ class DataAnswer(AccountRecord):
     heldout: int
     groups: list[Removed] | NotKnown
     audit: str = ""
+    unjudged: str = ""
     num_tokens: int | None
     tokens_seen: int | None
     attribution: list[Attribution] | NotKnown

@@ -165,4 +165,5 @@ def _biases(records: StageRecords) -> list[str]:
         found.append(
             f"False-positive rates of the filter differ by at most {gap:.3f} between groups on a template probe."
         )
+    found += [f"Of these figures, {records.unjudged}."] if records.unjudged else []
     return found or ["Not measured yet."]

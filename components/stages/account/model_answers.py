@@ -200,6 +200,7 @@ def data_answer(records: StageRecords, model: str, file: Files, stages: Collecti
         heldout=sum(row.heldout for row in documents.values()),
         groups=_groups(records),
         audit=records.audit if "bias" in stages else "",
+        unjudged=records.unjudged,
         num_tokens=records.tokens.get("train", {}).get("num_tokens") if "tokenize" in stages else None,
         tokens_seen=records.models[model].training.get("tokens"),
         attribution=attribution(file),
@@ -215,7 +216,7 @@ def languages_of(rows: list[dict[str, str]]) -> list[str]:
 
 def _groups(records: StageRecords) -> list[Removed] | NotKnown:
     """Documents that mention a group of people, and how many of them the toxicity filter removed."""
-    if records.unjudged:
+    if records.mostly_unjudged:
         return NotKnown(not_known=records.unjudged)
     if not records.mentions:
         return NotKnown(not_known="the bias stage counted no mention of a group")

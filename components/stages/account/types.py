@@ -190,14 +190,16 @@ class StageRecords(AccountRecord):
 
     @property
     def unjudged(self) -> str:
-        """Why the toxicity filter says nothing of groups in this corpus; empty if it does."""
+        """Documents for which toxicity and mentions of groups are not judged, for both know English; empty if none."""
         metrics = self.metrics.get("bias", {})
         unjudged, of = (int(metrics.get(f"documents_{name}", 0)) for name in ("unjudged", "in"))
-        if 2 * unjudged <= of:
-            return ""
-        return (
-            f"of {unjudged:,} of {of:,} documents the toxicity scorer knows less than half, so it judged none of them"
-        )
+        return f"not judged: language: {unjudged:,} of {of:,} documents" if unjudged else ""
+
+    @property
+    def mostly_unjudged(self) -> bool:
+        """Whether more than half of the documents are not judged."""
+        metrics = self.metrics.get("bias", {})
+        return 2 * metrics.get("documents_unjudged", 0) > metrics.get("documents_in", 0)
 
     @property
     def audit(self) -> str:

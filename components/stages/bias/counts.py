@@ -27,7 +27,8 @@ class DocumentToxicity:
     Attributes:
         sentences: number of different sentences. scored: those that the scorer could judge.
         toxic: sentences above the threshold with identity masked. toxic_raw: the same as the text stands.
-        groups: bit set of the groups mentioned, none if the scorer knows too little of it.
+        groups: bit set of the groups mentioned in English sentences.
+        foreign: whether it is surely in another language than English.
         worst: the sentence with the highest masked score, if the document is dropped.
     """
 
@@ -37,12 +38,13 @@ class DocumentToxicity:
     toxic: int
     toxic_raw: int
     groups: int = 0
+    foreign: bool = False
     worst: str = ""
 
     @property
     def enough_scored(self) -> bool:
-        """Whether the scorer knows enough of the sentences for the document to be dropped or kept by them."""
-        return self.scored > 0 and self.scored >= MIN_SCORED_SHARE * self.sentences
+        """Whether it is English, by the scorer that knows its sentences, so that they may drop it; else: not judged."""
+        return not self.foreign and self.scored > 0 and self.scored >= MIN_SCORED_SHARE * self.sentences
 
 
 @dataclass

@@ -33,17 +33,19 @@ IMPACT = (
 
 
 def representation(counts: BiasCounts) -> list[dict]:
-    """Documents that mention each group, per source, all and of those kept."""
+    """Documents that mention each group, per source, all and of those kept; shares are of those judged."""
     columns = Columns(counts)
     rows = []
     for index, source in enumerate(columns.names):
-        here = columns.source == index
+        here = (columns.source == index) & columns.judged
+        unjudged = int(((columns.source == index) & ~columns.judged).sum())
         kept = here & ~columns.dropped
         for bit, group in enumerate(GROUPS):
             members = columns.groups >> bit & 1 == 1
             before, after = int((here & members).sum()), int((kept & members).sum())
-            shares = {"share": before / int(here.sum()), "share_kept": after / max(1, int(kept.sum()))}
-            rows.append({"source": source, "group": group, "documents": before, "documents_kept": after} | shares)
+            shares = {"share": before / max(1, int(here.sum())), "share_kept": after / max(1, int(kept.sum()))}
+            row = {"source": source, "group": group, "documents": before, "documents_kept": after} | shares
+            rows.append(row | {"not_judged_language": unjudged})
     return rows
 
 
@@ -83,14 +85,15 @@ def write_report(counts: BiasCounts, probes: dict[bool, list[Probe]], params: Bi
         f"{metrics['documents_dropped']:,} of {metrics['documents_in']:,} documents dropped: more than "
         f"{params.max_toxic_share:.0%} of their sentences (and at least {params.min_toxic_sentences}) score above "
         f"{params.sentence_threshold} with `{params.scorer}`, identity {'' if params.mask_identity else 'not '}masked. "
-        f"Without masking it would be {metrics['documents_dropped_unmasked']:,}.",
+        f"Without masking it would be {metrics['documents_dropped_unmasked']:,}.{not_judged(metrics)}",
     )
-    _removal(page, rows, by_source, params)
+    _removal(page, rows, by_source, metrics, params)
     page.say(*(f"**Warning.** {warning}." for warning in warnings))
     _probe(page, probes, metrics, params)
-    _language(page, associated, linked, metrics["untested_share"])
+    _language(page, associated, linked, metrics)
     mentioned, toxic = representation(counts), toxicity(counts, params)
-    page.table("mentions", "source group documents share documents_kept share_kept", mentioned)
+    columns = "source group documents share documents_kept share_kept not_judged_language"
+    page.table("mentions", columns, mentioned)
     columns = "source group sentences toxic toxic_masked rate low high rate_masked times_no_group"
     page.table("toxicity", columns, toxic)
     page.table("dropped_examples", " ".join(counts.examples[0]) if counts.examples else "reason", counts.examples)
@@ -137,7 +140,13 @@ def _hits(probes: list[Probe]) -> float:
     return sum(each.true_positives for each in probes) / sum(each.hostile for each in probes)
 
 
-def _removal(page: Page, rows: list[Impact], by_source: list[Impact], params: Bias) -> None:
+def not_judged(metrics: dict[str, float]) -> str:
+    """A sentence that follows figures which hold for English alone; empty if all documents were judged."""
+    unjudged, documents = metrics["documents_unjudged"], metrics["documents_in"]
+    return f" Not judged: language: {unjudged:,} of {documents:,} documents." if unjudged else ""
+
+
+def _removal(page: Page, rows: list[Impact], by_source: list[Impact], metrics: dict[str, float], params: Bias) -> None:
     """Tables of removal rates: all sources, and by source."""
     page.table("disparate_impact_by_source", f"source {IMPACT}", map(_impact_row, by_source))
     page.say("## Who is filtered")
@@ -148,7 +157,7 @@ def _removal(page: Page, rows: list[Impact], by_source: list[Impact], params: Bi
         f"like length that do not (exact 95% intervals; p corrected by Holm for {len(rows)} groups). The detectable "
         f"ratio is the smallest that {POWER:.0%} of such audits would find: below it "
         "nothing is shown, and nothing ruled out. "
-        f"{few} groups are in fewer than {params.min_mentions} judged documents and get no rate.",
+        f"{few} groups are in fewer than {params.min_mentions} judged documents and get no rate.{not_judged(metrics)}",
         "group documents removed removal_rate removal_ratio removal_ratio_low removal_ratio_high p_holm "
         "removal_ratio_unmasked detectable_ratio",
     )  # fmt: skip
@@ -190,7 +199,7 @@ def association_words(row: Mapping[str, Any]) -> str:
     return f"{row['source']}: `{row['word']}` in sentences on {row['group']} {often}"
 
 
-def _language(page: Page, associated: list[dict], linked: list[dict], untested: float) -> None:
+def _language(page: Page, associated: list[dict], linked: list[dict], metrics: dict[str, float]) -> None:
     """Associations of groups with words that chance does not explain."""
     page.table("associations", " ".join(associated[0]) if associated else "source", associated)
     page.say("## What is said of whom")
@@ -201,8 +210,8 @@ def _language(page: Page, associated: list[dict], linked: list[dict], untested: 
         f"Occupations and qualities in the same sentence: {len(associated)} pairs tested, those with at least "
         f"{MIN_EXPECTED:.0f} expected sentences and {MIN_WORKS} works; {len(linked)} differ (Fisher's test within "
         "works and a t-test over works, Benjamini-Hochberg) from sentences on no group. Above 1: together more "
-        f"often than chance within a work. Of {untested:.0%} of the sentences that mention a group no word could be "
-        "tested: too few of them, or of their works.",
+        f"often than chance within a work. Of {metrics['untested_share']:.0%} of the sentences that mention a group no word could be "
+        f"tested: too few of them, or of their works.{not_judged(metrics)}",
     )
 
 
@@ -211,8 +220,9 @@ LIMITS = """## What this cannot know
 * A lexicon (version {version}, English) finds mention, not identity, not authorship. It does not see names, irony, who
   speaks, or a word's older sense, and it counts a king in a chess manual as a man.
 * The scorer is a classifier with its own history. The default is a bag of words: it knows insults, not hostility, and a
-  sentence in a language it does not know gets no score ({unscored:.1%} of sentences here); documents of which it knows
-  less than half of the sentences are kept unjudged ({unjudged:,} here), and nothing is said of groups in them.
+  sentence in a language it does not know gets no score ({unscored:.1%} of sentences here). Documents surely not in
+  English, or of which it knows less than half of the sentences, are kept unjudged ({unjudged:,} here), and nothing is
+  said of groups in them.
 * Equal removal rates do not make a corpus fair: what was never written or collected is in none of these tables. A large
   ratio is a reason to read dropped_examples.csv, not a verdict; a ratio near 1 with few removals is not an acquittal.
 * Groups are compared one at a time; people belong to several."""

@@ -29,6 +29,7 @@ from components.stages.bias.template_probe import Probe, gap, probe
 from components.stages.bias.toxicity import scorer
 from components.stages.bias.word_associations import LENGTHS, cooccurrences, length_classes, word_columns
 from components.text.identity_terms import GROUPS, mentions_and_masked
+from components.text.language import surely_not_english
 from components.text.sentences import sentences_of
 
 BYTES_PER_WORKER = 3_000_000
@@ -189,6 +190,9 @@ class Sentences:
         if len(mentioning):
             masked[mentioning] = scorer_.score([masks[index][1] for index in mentioning])
         known = ~np.isnan(raw) & ~np.isnan(masked)
+        for index in mentioning:  # the lexicon is English: "man" is "one" in German, a command in a French manual
+            if not known[index] or surely_not_english(texts[index]):
+                groups[index] = 0
         raw, masked = np.nan_to_num(raw), np.nan_to_num(masked)
         above = params.sentence_threshold
         used = np.where(known, masked if params.mask_identity else raw, -1.0)
@@ -203,8 +207,9 @@ def _judged(document: Document, here: np.ndarray, scored: Sentences, params: Bia
         scored=int(scored.known[here].sum()),
         toxic=int(scored.toxic[here].sum()),
         toxic_raw=int(scored.toxic_raw[here].sum()),
+        foreign=surely_not_english(document.text),
     )
-    if judged.enough_scored:  # the lexicon is English, too
+    if judged.enough_scored:
         judged = replace(judged, groups=int(np.bitwise_or.reduce(scored.groups[here], initial=0)))
     if not drops(judged, params):
         return judged

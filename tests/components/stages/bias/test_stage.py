@@ -20,7 +20,7 @@ from components.stages.bias.stage import filter_bias, judge
 from components.text.sentences import sentences_of
 from tests.components.real_text import corpus, document, modules, places, tree
 
-PARAMS = Bias(min_mentions=20)
+PARAMS = Bias(min_mentions=20, max_toxic_share=0.1, min_toxic_sentences=2)
 KIND = [
     "She lives by the sea.",
     "We met the teacher at noon.",
@@ -150,7 +150,8 @@ from components.stages.bias.stage import filter_bias
 from components.params import Bias
 train, folder = map(Path, sys.argv[1:])
 folders = {name: folder / name for name in ("out", "reports", "work")}
-filter_bias(train=train, params=Bias(min_mentions=20), **folders)
+params = Bias(min_mentions=20, max_toxic_share=0.1, min_toxic_sentences=2)
+filter_bias(train=train, params=params, **folders)
 """
 
 
@@ -188,12 +189,47 @@ def test_a_text_of_which_the_scorer_knows_less_than_half_is_kept_unjudged() -> N
     faust = "Habe nun, ach! Philosophie, Juristerei und Medizin durchaus studiert, mit heissem Bemühn.\n"
     lines = [f"{number}: {faust}" for number in range(10)] + ["You are a stupid idiot.\n", "Shut up, you fool.\n"]
     english = [f"The letter of day {number} came by the evening train.\n" for number in range(10)]
-    shard = judge([document("faust", "".join([*lines, "Die Frau und the woman.\n"]))], Bias())
+    shard = judge([document("faust", "".join([*lines, "Die Frau und the woman.\n"]))], PARAMS)
     (foreign,) = shard.documents
     assert (foreign.groups, shard.sentences, shard.together) == (0, {}, {})
-    (known,) = judge([document("known", "".join(english + lines[-2:]))], Bias()).documents
+    (known,) = judge([document("known", "".join(english + lines[-2:]))], PARAMS).documents
     assert (foreign.scored, foreign.toxic, foreign.enough_scored, bool(foreign.worst)) == (3, 2, False, False)
     assert (known.scored, known.toxic, bool(known.worst)) == (12, 2, True)
+
+
+MEDICAL = [
+    "Infants suck at the nipple within the hour of birth.",
+    "Turn the cock of the catheter before the bag is changed.",
+    "The penis is examined for warts and for discharge.",
+    "A stool with blood or mucus is sent to the laboratory.",
+    "Itching of the anus at night suggests worms.",
+]
+
+
+def test_a_few_words_of_medicine_are_no_reason() -> None:
+    """By default a document goes at 30% and five sentences; at a tenth and two, half of a medical handbook went."""
+    page = " ".join(
+        [*MEDICAL, *(f"The nurse of ward {number} writes down what was given and when." for number in range(15))]
+    )
+    fight = " ".join(f"{rude[:-1]}, number {number}!" for rude in RUDE for number in range(2))
+    shard = judge([document("page", page), document("fight", fight + " ".join(KIND))], Bias())
+    assert [bool(each.worst) for each in shard.documents] == [False, True]
+    assert bool(judge([document("page", page)], PARAMS).documents[0].worst)
+
+
+def test_mentions_count_in_english_sentences_only(tmp_path: Path) -> None:
+    """German "man" is no man; a document surely in another language is not judged, and the report says of how many."""
+    german = "Man kann hier nicht wissen, ob man gewinnt. Das weiß man nie so genau, wenn man es versucht."
+    mixed = " ".join([f"The letter of day {number} came by the evening train." for number in range(12)])
+    french = "Le man que vous lisez décrit la commande man et ses options. Tapez man man pour en savoir plus."
+    documents = [document("mixed", f"{mixed} {german}"), document("de", german), document("fr", french)]
+    judged = judge(documents, PARAMS).documents
+    assert [each.groups for each in judged] == [0, 0, 0]
+    assert [each.enough_scored for each in judged] == [True, False, False]
+    report = run(corpus(tmp_path / "train", documents), tmp_path)
+    assert report.markdown.count("Not judged: language: 2 of 3 documents.") == 3
+    with (tmp_path / "reports/details/mentions.csv").open() as file:
+        assert {row["not_judged_language"] for row in csv.DictReader(file)} == {"2"}
 
 
 def test_few_toxic_sentences_are_no_reason() -> None:
