@@ -30,7 +30,7 @@ BANNERS = (
 
 
 def good(root: Path) -> dict[str, list[str]]:
-    """Texts of the default corpus: whole, by paragraph, by sentence; a sample of each, none below `min_chars`."""
+    """Texts of the default corpus: whole, by paragraph, by sentence; a sample of each, none below `min_bytes`."""
     (root / "opt_out.txt").touch()
     folders: dict[str, Any] = {name: root / name for name in ("out", "reports", "work")}
     for folder in folders.values():
@@ -41,7 +41,10 @@ def good(root: Path) -> dict[str, list[str]]:
     single = [" ".join(part.split()) for text in whole for part in sentences_of(text)]
     chance = random.Random(0)
     parts = {"documents": whole, "paragraphs": paragraphs, "sentences": single}
-    fit = {name: [text for text in texts if len(text.strip()) >= Ingest().min_chars] for name, texts in parts.items()}
+    fit = {
+        name: [text for text in texts if len(text.strip().encode()) >= Ingest().min_bytes]
+        for name, texts in parts.items()
+    }
     return {name: chance.sample(texts, min(PIECES, len(texts))) for name, texts in fit.items()}
 
 

@@ -52,7 +52,7 @@ SOURCES = {
 def ingested(path: Path) -> None:
     """Read a file as ingest and the look before it do."""
     try:
-        options = Options(min_chars=40, max_chars=1000)
+        options = Options(min_bytes=40, max_chars=1000)
         for found in readers.records_of(path, readers.format_of(path.name), options):
             entry = entry_of(found, path.name, "", Origin("", ""), options)
             (entry.document.location + entry.document.group + entry.reason).encode()

@@ -18,7 +18,7 @@ class FilterRules(Section):
     max_words: int | None = Field(default=None, ge=1)
     """Most words."""
     mean_word_length: tuple[float, float] | None = None
-    """Range of the mean word length in characters."""
+    """Range of the mean word length in characters, in scripts with spaces between words."""
     max_symbol_word_ratio: float | None = None
     """Most `#`, or ellipses, per word (Gopher)."""
     max_bullet_lines: float | None = None
@@ -26,9 +26,9 @@ class FilterRules(Section):
     max_ellipsis_lines: float | None = None
     """Largest share of lines that end with an ellipsis (Gopher)."""
     min_alpha_words: float | None = None
-    """Smallest share of words with a letter (Gopher)."""
+    """Smallest share of words among words and numbers (Gopher)."""
     min_stop_words: int | None = None
-    """Fewest of the/be/to/of/and/that/have/with (Gopher); English of 40 words or more only."""
+    """Fewest of the/be/to/of/and/that/have/with (Gopher); only asked of English of 100 words or more."""
     max_duplicate_lines: float | None = None
     """Largest share of lines that repeat an earlier one (Gopher)."""
     max_duplicate_line_chars: float | None = None
@@ -70,7 +70,7 @@ class FilterRules(Section):
     max_newlines_per_word: float | None = None
     """Most line breaks per word (FineWeb)."""
     max_boilerplate: float | None = None
-    """Largest share of characters in sentences of cookie banners and placeholder text."""
+    """Largest share of characters in cookie banners, offers, menus or placeholder text, in 11 languages."""
     max_mojibake: float | None = None
     """Largest share of characters that a wrong encoding made."""
     min_language_score: float | None = None

@@ -126,8 +126,8 @@ class Ingest(Section):
     """Share of each source's bytes held out: final parts of ten works or more, drawn by hash."""
     heldout_salt: str = "greenhouse"
     """Changes which works are held out."""
-    min_chars: int = Field(default=40, ge=1)
-    """Shorter texts are dropped (rule `too_short`)."""
+    min_bytes: int = Field(default=40, ge=1)
+    """Texts of fewer bytes (UTF-8) are dropped (rule `too_short`): 40 are 40 letters of English, 13 of Chinese."""
     max_chars: int = Field(default=2_000_000, ge=1000)
     """Longer texts are quarantined (reason `too_long`)."""
     max_quarantine: Fraction = 0.05

@@ -2,8 +2,9 @@
 
 Looked for are the held-out set and the items of evaluation sets in a folder. An item (a sentence, a question, an
 answer) that occurs word for word is enough to drop a document; of the held-out set, text of the same kind shares
-phrases, so a share of the document's n-grams is needed. 13 words is the length of GPT-3 (Brown et al. 2020,
-arXiv:2005.14165, appendix C). Words and hashes are those of `ngram_overlap`.
+phrases, so a share of the document's n-grams is needed, and only rare ones count: a run of words that `BOILERPLATE`
+training documents have (a footer, a licence) says nothing of where a document is from. 13 words is the length of GPT-3
+(Brown et al. 2020, arXiv:2005.14165, appendix C). Words and hashes are those of `ngram_overlap`.
 """
 
 import heapq
@@ -26,13 +27,21 @@ HELD_OUT = "held-out"
 """Name of the held-out set among the evaluation sets."""
 FEWEST_WORDS = 8
 """Shorter items are not looked for: they occur by chance."""
+BOILERPLATE = 5
+"""Training documents from which a held-out run of words is boilerplate, and no evidence."""
+_COMMON = np.uint16(65535)
+"""In the place of an evaluation set, for boilerplate."""
+LEAST_RUNS = 5
+"""Shared held-out runs below which a share of them says nothing: one sentence."""
+PASSAGE_CHARS = 300
+"""Of a passage of boilerplate that are listed."""
 LISTED = 1000
 """Documents that are listed, those that share most; all are counted."""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """What a document shares with an evaluation set: `shared` of its `total` runs of `ngram` words."""
+    """What a text shares with an evaluation set: `shared` of its `total` runs of `ngram` words, without boilerplate."""
 
     name: str
     ngram: int
@@ -46,7 +55,7 @@ class Hit:
 
     def drops(self, params: Decontaminate) -> bool:
         """Whether the document is dropped for it."""
-        return self.name != HELD_OUT or self.share > params.max_share
+        return self.name != HELD_OUT or (self.shared >= LEAST_RUNS and self.share > params.max_share)
 
     def reason(self) -> str:
         """For the dropped record."""
@@ -79,15 +88,40 @@ class ContaminationIndex:
             if not len(hashes):  # all held-out documents are shorter than a run of words
                 continue
             grams, documents = ngram_overlap.ngrams(scanned, length)
-            totals = np.bincount(documents, minlength=len(texts))
             place = np.minimum(np.searchsorted(hashes, grams), len(hashes) - 1)  # of the nearest hash looked for
             is_hit = hashes[place] == grams
+            is_common = is_hit & (sets[place] == _COMMON)
+            is_hit &= ~is_common
+            totals = np.bincount(documents[~is_common], minlength=len(texts))
             # Columns (document, evaluation set) of every hit; equal columns are counted.
             columns = np.stack([documents[is_hit], sets[place[is_hit]].astype(np.int64)])
             pairs, counts = np.unique(columns, axis=1, return_counts=True)
             for document, number, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
                 hits[document].append(Hit(self.names[number], length, count, int(totals[document])))
         return hits
+
+    def held_out_runs(self, texts: Sequence[str], ngram: int) -> np.ndarray:
+        """Of how many texts each hash looked for of that length is part, (num_hashes,) int64."""
+        hashes = self.by_length[ngram][0] if ngram in self.by_length else np.zeros(0, np.uint64)
+        if not texts or not len(hashes):
+            return np.zeros(len(hashes), np.int64)
+        grams, documents = ngram_overlap.ngrams(ngram_overlap.words(texts), ngram)
+        place = np.minimum(np.searchsorted(hashes, grams), len(hashes) - 1)
+        is_hit = hashes[place] == grams
+        once = np.unique(np.stack([documents[is_hit], place[is_hit]]), axis=1)[1]
+        return np.bincount(once, minlength=len(hashes))
+
+    def with_boilerplate(self, documents: np.ndarray, ngram: int) -> "ContaminationIndex":
+        """The index with frequent held-out runs known as boilerplate; evaluation sets' runs stay what they are.
+
+        Args:
+            documents: of how many training documents each run is part, see `held_out_runs`.
+        """
+        if ngram not in self.by_length:
+            return self
+        hashes, sets = self.by_length[ngram]
+        known = np.where((documents >= BOILERPLATE) & (sets == 0), _COMMON, sets)
+        return ContaminationIndex(self.names, self.by_length | {ngram: (hashes, known)})
 
     def save(self, path: Path) -> None:
         """Write it for the workers."""
@@ -104,6 +138,27 @@ class ContaminationIndex:
             lengths = [int(name.partition("-")[2]) for name in arrays.files if name.startswith("hashes-")]
             tables = {length: (arrays[f"hashes-{length}"], arrays[f"sets-{length}"]) for length in lengths}
             return cls(arrays["names"].tolist(), tables)
+
+
+def boilerplate_passages(
+    heldout: Path, index: ContaminationIndex, documents: np.ndarray, ngram: int
+) -> tuple[int, list[tuple]]:
+    """Number of held-out runs that are boilerplate; (passage, training documents with a run of it, held-out documents,
+    runs), the most frequent first.
+
+    Args:
+        index, documents: of `ContaminationIndex.with_boilerplate`.
+    """
+    hashes, sets = index.by_length.get(ngram, (np.zeros(0, np.uint64), np.zeros(0, np.uint16)))
+    hashes, documents = hashes[sets == _COMMON], documents[sets == _COMMON]
+    found: dict[str, list[int]] = {}
+    for document in read_corpus(heldout) if len(hashes) else ():
+        for passage, runs in ngram_overlap.passages(document.text, hashes, ngram):
+            row = found.setdefault(passage[:PASSAGE_CHARS], [0, 0, len(runs)])
+            row[0] = max(row[0], int(documents[np.searchsorted(hashes, runs)].max()))
+            row[1] += 1
+    rows = ((passage, *row) for passage, row in found.items())
+    return len(hashes), heapq.nsmallest(LISTED, rows, key=lambda row: (-row[1], -row[2], row[0]))
 
 
 def contamination_index(heldout: Path | None, items: Path | None, ngram: int) -> ContaminationIndex:

@@ -82,6 +82,26 @@ def ngrams(tokens: Words, n: int = NGRAM) -> tuple[np.ndarray, np.ndarray]:
     return mixed(total)[whole], tokens.document[:count][whole]
 
 
+def passages(text: str, wanted: np.ndarray, n: int = NGRAM) -> list[tuple[str, np.ndarray]]:
+    """Stretches of a text made of runs whose hash is wanted, runs that overlap joined, each with its runs' hashes.
+
+    Args:
+        wanted: sorted uint64 hashes of `ngrams`.
+    """
+    data = _separated([text.encode()])
+    starts, ends = _word_bounds(data)
+    runs, _ = ngrams(words([text]), n)
+    place = np.minimum(np.searchsorted(wanted, runs), len(wanted) - 1)
+    found = np.flatnonzero(wanted[place] == runs) if len(wanted) else np.zeros(0, np.int64)
+    if not len(found):
+        return []
+    content = text.encode()
+    return [
+        (" ".join(content[starts[part[0]] : ends[part[-1] + n - 1]].decode().split()), runs[part])
+        for part in np.split(found, np.flatnonzero(np.diff(found) > 1) + 1)
+    ]
+
+
 class Overlap:
     """The held-out n-grams, and which of them training text has repeated so far.
 

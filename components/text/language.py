@@ -5,6 +5,7 @@ is what makes it affordable (8 MB/s otherwise). Probabilities are rounded to 3 d
 arithmetic of other machines changes.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -15,7 +16,9 @@ NO_LANGUAGE = "zxx"
 UNSURE = "unsure"
 """In the place of a language whose probability is below `SURE`."""
 SURE = 0.5
-"""Probability from which a text counts as being in another language than English."""
+"""Probability from which a text counts as being in a language."""
+MEMBERS = {"ary": "ar", "arz": "ar", "wuu": "zh", "yue": "zh", "nn": "no"}
+"""Varieties that the model tells apart, by the language that ISO 639-3 counts them to: people name that."""
 
 
 @cache
@@ -35,13 +38,19 @@ def excerpt(text: str) -> str:
 
 def identify(text: str, wanted: Sequence[str] = ()) -> tuple[str, float, float]:
     """Most likely language (ISO 639-1), its probability, and the probability that it is one of `wanted` (1 if none)."""
-    language, probability = _identifier().classify(excerpt(text))
-    kept = 1.0
-    if wanted:
-        kept = sum(each for name, each in _identifier().rank(excerpt(text)) if name in wanted)
+    ranked = Counter[str]()
+    for name, each in _identifier().rank(excerpt(text)):
+        ranked[MEMBERS.get(name, name)] += each
+    (language, probability), kept = ranked.most_common(1)[0], sum(ranked[name] for name in wanted) if wanted else 1.0
     return language, round(float(probability), 3), round(float(kept), 3)
 
 
+def surely_not_english(text: str) -> bool:
+    """Whether a text is surely in another language: what holds for English alone says nothing of it."""
+    language, probability, _ = identify(text)
+    return language not in ("en", NO_LANGUAGE) and probability >= SURE
+
+
 def known_languages() -> list[str]:
-    """Codes the model knows."""
-    return sorted(set(_identifier().labels))
+    """Codes that `identify` gives."""
+    return sorted(set(_identifier().labels) - set(MEMBERS))

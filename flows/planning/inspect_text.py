@@ -288,7 +288,7 @@ def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, looke
 def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> Iterator[str]:
     """The beginnings of the records that ingest would keep; the faults of the others are counted."""
     target = min(TARGET_BYTES, ingest.max_chars // 3)
-    options = Options(text_field, target, ingest.min_chars, ingest.max_chars)
+    options = Options(text_field, target, ingest.min_bytes, ingest.max_chars)
     records, of_records = records_of(path, format_of(path.name), options), format_of(path.name) in OWN_RECORDS
     for record in islice(records, MOST_RECORDS):
         entry = entry_of(record, _named(path), "", Origin("", ""), options)
@@ -302,7 +302,7 @@ def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> 
 
 def _fault(rule: str, reason: str, of_text: bool, ingest: Ingest) -> Fault:
     """Why a record, or a text file that is bad as a whole, would not be read."""
-    details = {"unreadable": f": {reason}", "too_short": f": fewer than {ingest.min_chars} characters"}
+    details = {"unreadable": f": {reason}", "too_short": f": fewer than {ingest.min_bytes} bytes"}
     place = " in a text file" if of_text else ""
     return Fault(rule + details.get(rule, "") + place, of_text)
 

@@ -35,7 +35,7 @@ def digest(values: object) -> str:
 
 def entry(number: int, source: str = "wiki") -> RecordStatus:
     record = Record("A sentence of its own. " * (5 + number % 7), key=str(number), group=f"work {number % 40}")
-    return entry_of(record, "a/b.jsonl", "", Origin(source, "1"), Options(min_chars=1, max_chars=10_000))
+    return entry_of(record, "a/b.jsonl", "", Origin(source, "1"), Options(min_bytes=1, max_chars=10_000))
 
 
 def test_ids_of_documents() -> None:

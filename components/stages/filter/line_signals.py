@@ -19,7 +19,8 @@ def line_scores(scanned: Scan, hasher: Hasher, words: Words, num_chars: np.ndarr
     lines = find_lines(scanned)
     newlines = _per_document(lines.document, len(num_chars)) - 1
     return (
-        _bullets_and_ellipses(scanned, lines, len(num_chars))
+        {"num_lines": _per_document(lines.document[lines.full], len(num_chars))}
+        | _bullets_and_ellipses(scanned, lines, len(num_chars))
         | _repetition(scanned, hasher, lines, num_chars)
         | _shapes(scanned, hasher, lines, num_chars, newlines)
         | {"newlines_per_word": share(newlines, words.counts)}
@@ -53,6 +54,8 @@ def _repetition(scanned: Scan, hasher: Hasher, lines: Lines, num_chars: np.ndarr
     starts, ends, document = _paragraphs(scanned, lines, full)
     paragraphs_again, paragraph_chars = _repeated(hasher, starts, ends, document, count)
     return {
+        "repeated_lines": again,
+        "repeated_paragraphs": paragraphs_again,
         "duplicate_lines": share(again, pieces),
         "duplicate_line_chars": share(chars, num_chars),
         "duplicate_paragraphs": share(paragraphs_again, _per_document(document, count)),

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.stages.filter.array_counts import repeats, share, within
-from components.stages.filter.boilerplate import boilerplate, mojibake
+from components.stages.filter.boilerplate import mojibake
 from components.stages.filter.line_signals import line_scores
 from components.stages.filter.words import Words, find_words
 from components.text.codepoints import ALPHA, UNSPACED, Hasher, Scan, hash_word, mixed, scan, text_blocks
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-"""Gopher's list, in lower case as there."""
+"""Gopher's list; here also with a capital, and in capitals."""
 TOP_NGRAMS, DUPLICATE_NGRAMS = (2, 3, 4), (5, 6, 7, 8, 9, 10)
 
 Scores = dict[str, np.ndarray]
@@ -30,7 +30,7 @@ BLOCK_CHARS = 1 << 18
 
 
 def scores(texts: Sequence[str]) -> Scores:
-    """All scores of `texts` but the language's."""
+    """All scores of `texts` but the language's, and those that need it."""
     parts = [_scores(texts[start:end]) for start, end in text_blocks(texts, BLOCK_CHARS)] or [_scores([])]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -42,7 +42,7 @@ def _scores(texts: Sequence[str]) -> Scores:
     words = find_words(scanned, hasher)
     num_chars = np.diff(scanned.bounds) - 1
     return (
-        {"num_chars": num_chars, "boilerplate": boilerplate(texts), "mojibake": mojibake(texts)}
+        {"num_chars": num_chars, "mojibake": mojibake(texts)}
         | word_scores(scanned, words)
         | line_scores(scanned, hasher, words, num_chars)
         | ngram_scores(words, num_chars)
@@ -51,39 +51,39 @@ def _scores(texts: Sequence[str]) -> Scores:
 
 def word_scores(scanned: Scan, words: Words) -> Scores:
     """Counts and ratios of words: Gopher's quality rules."""
-    num_words = words.counts
+    num_words, spaced = words.counts, words.sums(words.spaced)
     is_letter = (scanned.kinds & ALPHA) != 0
     letters = np.flatnonzero(is_letter)
     unspaced = scanned.count(letters[(scanned.kinds[letters] & UNSPACED) != 0])
-    hashes = scanned.count(np.flatnonzero(scanned.codes == ord("#")))
     return {
         "num_words": num_words,
-        "mean_word_length": share(words.sums(words.ends - words.starts), num_words),
-        "alpha_words": share(words.sums(words.holding(is_letter)), num_words),
-        "symbols_per_word": share(np.maximum(hashes, _ellipses(scanned)), num_words),
+        "spaced_words": spaced,
+        "mean_word_length": share(words.sums((words.ends - words.starts) * words.spaced), spaced),
+        "num_tokens": num_words + words.numbers,
+        "alpha_words": share(num_words, num_words + words.numbers),
+        "symbols_per_word": share(np.maximum(*_symbols(scanned)), num_words),
         "stop_words": _stop_words(words),
         "unspaced_letters": share(unspaced, scanned.count(letters)),
     }
 
 
-def _ellipses(scanned: Scan) -> np.ndarray:
-    """How often `...` or the one-character ellipsis occurs in each text."""
-    codes = scanned.codes
-    dots = codes == ord(".")
-    begins = dots & ~np.concatenate([[False], dots[:-1]])
-    first = np.flatnonzero(begins)
-    # The newline behind each text is no dot, so every run of dots has a next character that is none.
-    after = np.flatnonzero(~dots)
-    length = after[np.searchsorted(after, first)] - first
-    threes = np.bincount(scanned.document_of(first), weights=length // 3, minlength=len(scanned.bounds) - 1)
-    return threes.astype(np.int64) + scanned.count(np.flatnonzero(codes == ord("…")))
+def _symbols(scanned: Scan) -> tuple[np.ndarray, np.ndarray]:
+    """How often `#`, and how often `...` or its one character, occurs in each text; a ruler of them is one."""
+    codes, runs = scanned.codes, dict[str, np.ndarray]()
+    for sign in "#.…":
+        # The newline behind each text is no sign, so every run has a next character that is none.
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], codes == ord(sign)]).astype(np.int8)))
+        first, length = edges[0::2], edges[1::2] - edges[0::2]
+        runs[sign] = first[length >= 3] if sign == "." else first
+    return scanned.count(runs["#"]), scanned.count(runs["."]) + scanned.count(runs["…"])
 
 
 def _stop_words(words: Words) -> np.ndarray:
     """How many different stop words each text has."""
     total = np.zeros(len(words.bounds) - 1, dtype=np.int64)
     for word in STOP_WORDS:
-        found = np.flatnonzero(words.hashes == hash_word(word))
+        forms = [hash_word(form) for form in (word, word.capitalize(), word.upper())]
+        found = np.flatnonzero(np.isin(words.hashes, forms))
         total += np.diff(np.searchsorted(found, words.bounds)) > 0
     return total
 

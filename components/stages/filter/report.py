@@ -13,12 +13,13 @@ from components.core.report import Report
 from components.corpus.corpus import Manifest, shard_paths
 from components.params import Filter
 from components.reporting.figures import COLOURS, WIDTH, figure, legend, save
-from components.reporting.tables import Page
+from components.reporting.tables import Page, quoted
+from components.similarity.decontaminate import BOILERPLATE
 from components.stages.filter.rule_counts import RuleCounts
 from components.stages.filter.rules import RULES, Columns, limits, limits_for
 from components.stages.filter.types import FilterCounts
 
-EXAMPLES = 3
+EXAMPLES, SHOWN = 3, 5
 EXAMPLES_FILE = "details/examples.md"
 PLOTTED = (
     "num_words", "mean_word_length", "alpha_words", "stop_words", "duplicate_lines", "top_2gram", "duplicate_10gram",
@@ -63,6 +64,13 @@ def build(
         f"Documents that share a run of {params.decontaminate.ngram} words with an evaluation set, or hold a shorter "
         "item of it, and how many of them were dropped.",
     )
+    page.table("boilerplate", "passage training_documents heldout_documents runs", total.boilerplate)
+    page.say(
+        f"{total.boilerplate_runs:,} held-out runs are in {BOILERPLATE} training documents or more: boilerplate, "
+        "no evidence that a document is held-out text. What stays in training is in tokenize's report, by work.",
+    )
+    most = [(quoted(row[0]), *row[1:3]) for row in total.boilerplate[:SHOWN]]
+    page.show("passage training_documents heldout_documents", most, "The most frequent of these passages.")
     write_text(reports / EXAMPLES_FILE, _examples(out / "dropped"))
     _plot_scores(out / "tags", counts, params, reports / "plots" / "scores.png")
     facts = {"rules": dropped.facts["rules"], "personal": dict(sorted(total.personal.items()))}
@@ -98,6 +106,7 @@ def _metrics(given: Manifest, kept: Manifest, dropped: Manifest, total: FilterCo
         "personal/documents": total.redacted,
         "personal/found": total.personal.total(),
         "contact/documents": total.contact_documents,
+        "contact/boilerplate_runs": total.boilerplate_runs,
     }
     return metrics | {f"dropped/{rule}": count for rule, count in dropped.facts["rules"].items()}
 

@@ -13,14 +13,19 @@ from pydantic import ValidationError
 from components.core.errors import UserError
 from components.params import Filter, FilterRules
 from components.params.filter import RuleSet
-from components.text.language import NO_LANGUAGE, SURE
+from components.text.language import SURE
 
 Limits = dict[str, Any]
 """Limits by the field of `FilterRules`; a rule that is not named is off."""
 Columns = dict[str, np.ndarray]
 """Scores by name, (num_documents,) each, `language` (str) among them."""
-PROSE_WORDS = 40
-"""Words of a text from which rules about prose apply: a sentence may lack every stop word, and repeats nothing."""
+Least = tuple[str, int]
+"""Name of a count and the lowest value from which a share of it says something: of one line, all or nothing ends in an
+ellipsis, and a sentence may lack every stop word."""
+PROSE: Least = ("num_words", 40)
+LINES: Least = ("num_lines", 10)
+REPEATED: Least = ("repeated_lines", 3)
+PARAGRAPHS: Least = ("repeated_paragraphs", 3)
 MOSTLY_UNSPACED = 0.5
 """Share of letters in scripts without spaces from which rules about words do not apply."""
 
@@ -32,38 +37,39 @@ class Rule:
     Attributes:
         name: field of `FilterRules`.
         score: name of the score.
-        scope: "all"; "spaced": scripts that put spaces between words; "english": not surely another language.
-        prose: it asks for what a text of several sentences has, so it is not asked of one under `PROSE_WORDS`.
+        least: the text has so much of what is counted, or the rule is not asked; every share has one.
+        scope: "all"; "spaced": scripts that put spaces between words; "english": surely English.
     """
 
     name: str
     score: str
+    least: Least = ("num_words", 0)
     scope: str = "all"
-    prose: bool = False
 
 
 RULES = (
     Rule("min_words", "num_words"),
     Rule("max_words", "num_words"),
-    Rule("mean_word_length", "mean_word_length", "spaced"),
-    Rule("max_symbol_word_ratio", "symbols_per_word"),
-    Rule("max_bullet_lines", "bullet_lines"),
-    Rule("max_ellipsis_lines", "ellipsis_lines"),
-    Rule("min_alpha_words", "alpha_words"),
-    Rule("min_stop_words", "stop_words", "english", prose=True),
-    Rule("max_duplicate_lines", "duplicate_lines"),
-    Rule("max_duplicate_line_chars", "duplicate_line_chars"),
-    Rule("max_duplicate_paragraphs", "duplicate_paragraphs"),
-    Rule("max_duplicate_paragraph_chars", "duplicate_paragraph_chars"),
-    *(Rule(f"max_top_{n}gram", f"top_{n}gram", "spaced", prose=True) for n in (2, 3, 4)),
-    *(Rule(f"max_duplicate_{n}gram", f"duplicate_{n}gram", "spaced") for n in range(5, 11)),
-    Rule("min_sentences", "sentences", "english"),
+    Rule("mean_word_length", "mean_word_length", ("spaced_words", 10), "spaced"),
+    Rule("max_symbol_word_ratio", "symbols_per_word", PROSE),
+    Rule("max_bullet_lines", "bullet_lines", LINES),
+    Rule("max_ellipsis_lines", "ellipsis_lines", LINES),
+    Rule("min_alpha_words", "alpha_words", ("num_tokens", 20)),
+    Rule("min_stop_words", "stop_words", ("num_words", 100), "english"),
+    Rule("max_duplicate_lines", "duplicate_lines", REPEATED),
+    Rule("max_duplicate_line_chars", "duplicate_line_chars", REPEATED),
+    Rule("max_duplicate_paragraphs", "duplicate_paragraphs", PARAGRAPHS),
+    Rule("max_duplicate_paragraph_chars", "duplicate_paragraph_chars", PARAGRAPHS),
+    *(Rule(f"max_top_{n}gram", f"top_{n}gram", PROSE, "spaced") for n in (2, 3, 4)),
+    *(Rule(f"max_duplicate_{n}gram", f"duplicate_{n}gram", PROSE, "spaced") for n in range(5, 10)),
+    Rule("max_duplicate_10gram", "duplicate_10gram", PROSE),
+    Rule("min_sentences", "sentences", scope="english"),
     Rule("max_lorem_ipsum", "lorem_ipsum"),
     Rule("max_curly_lines", "curly_lines"),
-    Rule("min_punctuated_lines", "punctuated_lines", "english"),
-    Rule("max_short_lines", "short_lines", "spaced"),
-    Rule("max_repeated_line_chars", "repeated_line_chars"),
-    Rule("max_newlines_per_word", "newlines_per_word", "spaced"),
+    Rule("min_punctuated_lines", "punctuated_lines", LINES, "english"),
+    Rule("max_short_lines", "short_lines", LINES, "spaced"),
+    Rule("max_repeated_line_chars", "repeated_line_chars", REPEATED),
+    Rule("max_newlines_per_word", "newlines_per_word", LINES, "spaced"),
     Rule("max_boilerplate", "boilerplate"),
     Rule("max_mojibake", "mojibake"),
     Rule("min_language_score", "language_kept"),
@@ -100,17 +106,17 @@ FINEWEB: Limits = {
 }
 RULE_SETS: dict[RuleSet, Limits] = {
     "loose": {
-        "min_words": 5,
+        "min_words": 4,
         "max_words": 200_000,
-        "mean_word_length": (2.5, 12.0),
+        "mean_word_length": (2.0, 20.0),
         "max_symbol_word_ratio": 0.3,
         "max_bullet_lines": 0.95,
         "max_ellipsis_lines": 0.5,
-        "min_alpha_words": 0.3,
+        "min_alpha_words": 0.2,
         "min_stop_words": 1,
         "max_duplicate_lines": 0.6,
         "max_top_2gram": 0.3,
-        "max_duplicate_10gram": 0.8,
+        "max_duplicate_10gram": 0.65,
         "max_boilerplate": 0.4,
         "max_mojibake": 0.01,
     },
@@ -153,8 +159,8 @@ def breaks(rule: Rule, rules: FilterRules, columns: Columns) -> np.ndarray:
     if allowed is None:
         return np.zeros(len(values), dtype=bool)
     broken = (values < allowed[0]) | (values > allowed[1])
-    asked = columns["num_words"] >= PROSE_WORDS if rule.prose else np.ones(len(values), dtype=bool)
-    return broken & asked & applies(rule.scope, columns)
+    count, least = rule.least
+    return broken & (columns[count] >= least) & applies(rule.scope, columns)
 
 
 def applies(scope: str, columns: Columns) -> np.ndarray:
@@ -164,8 +170,7 @@ def applies(scope: str, columns: Columns) -> np.ndarray:
         return np.ones(len(spaced), dtype=bool)
     if scope == "spaced":
         return spaced
-    other = (columns["language"] != "en") & (columns["language"] != NO_LANGUAGE)
-    return spaced & ~(other & (columns["language_score"] >= SURE))
+    return spaced & (columns["language"] == "en") & (columns["language_score"] >= SURE)
 
 
 def broken_rules(rules: FilterRules, columns: Columns) -> np.ndarray:

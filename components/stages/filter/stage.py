@@ -22,12 +22,13 @@ from components.core.errors import UserError
 from components.core.files import write_json, written_whole
 from components.core.progress import Progress
 from components.core.report import Report
-from components.core.workers import Workers, pool
+from components.core.workers import Pool, Workers, pool
 from components.corpus import shard_parts
 from components.corpus.corpus import Document, read_manifest, read_shard, reconcile, shard_paths
 from components.params import Decontaminate, Filter
-from components.similarity.decontaminate import RULE, ContaminationIndex, contamination_index
+from components.similarity.decontaminate import RULE, ContaminationIndex, boilerplate_passages, contamination_index
 from components.stages.filter import report as filter_report
+from components.stages.filter.boilerplate import boilerplate
 from components.stages.filter.pii import redact
 from components.stages.filter.quality import scores
 from components.stages.filter.rules import RULES, Columns, broken_rules, explain, limits_for
@@ -67,11 +68,10 @@ def filter_corpus(
     check(params, manifest.num_documents)
     shards = shard_paths(train)
     folders = [work / f"part-{number:05d}" for number in range(len(shards))]
-    index = contamination_index(heldout, items, params.decontaminate.ngram)
-    index.save(work / "contamination.npz")
     jobs = [ShardJob(*job, work / "contamination.npz") for job in zip(shards, folders, strict=True)]
     total = FilterCounts()
     with progress.phase("score"), pool(workers) as workers_pool:
+        total.boilerplate_runs, total.boilerplate = index_rare_runs(params, jobs, heldout, items, work, workers_pool)
         for counts in workers_pool.map(partial(filter_shard, params), jobs, filter_reads):
             total.add(counts)
             progress.update(total.documents, manifest.num_documents, "documents", f"{total.dropped} dropped")
@@ -151,11 +151,38 @@ def check_languages(params: Filter) -> None:
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One shard to filter: where it is, the folder its results go to, the index of evaluation text."""
+    """One shard to filter: where it is, the folder its results go to, the index of evaluation text that it uses."""
 
     shard: Path
     folder: Path
     index: Path
+
+
+def index_rare_runs(
+    params: Filter, jobs: list[ShardJob], heldout: Path | None, items: Path | None, work: Path, running: Pool
+) -> tuple[int, list[tuple]]:
+    """Write the index that `jobs` use: what training text must not hold, held-out runs only if they are rare in it.
+
+    Returns:
+        Number of held-out runs that are boilerplate, and passages of them.
+    """
+    ngram, everything = params.decontaminate.ngram, work / "everything.npz"
+    index = contamination_index(heldout, items, ngram)
+    index.save(everything)
+    documents = np.zeros(len(index.by_length.get(ngram, [[]])[0]), np.int64)
+    if heldout:
+        count = partial(count_runs, everything, ngram)
+        for some in running.map(count, [job.shard for job in jobs], lambda shard: [shard, everything]):
+            documents += some
+    index = index.with_boilerplate(documents, ngram)
+    index.save(work / "contamination.npz")
+    return boilerplate_passages(heldout, index, documents, ngram) if heldout else (0, [])
+
+
+def count_runs(index: Path, ngram: int, shard: Path) -> np.ndarray:
+    """Of how many documents of a shard each run of the index is part, (num_runs,) int64."""
+    texts = [document.text for document in read_shard(shard)]
+    return ContaminationIndex.load(index).held_out_runs(texts, ngram)
 
 
 def filter_shard(params: Filter, job: ShardJob) -> FilterCounts:
@@ -185,12 +212,17 @@ def filter_reads(job: ShardJob) -> list[Path] | None:
 
 
 def tag(documents: list[Document], wanted: list[str]) -> Columns:
-    """All scores of some documents, the language's included."""
+    """All scores of some documents, the language's included.
+
+    Args:
+        wanted: languages whose probability is asked.
+    """
     texts = [document.text for document in documents]
     columns: Columns = scores(texts)
     languages = [identify(text, wanted) for text in texts]
     for index, name in enumerate(("language", "language_score", "language_kept")):
         columns[name] = np.array([row[index] for row in languages])
+    columns["boilerplate"] = boilerplate(texts, columns["language"].tolist())
     return columns
 
 

@@ -16,6 +16,8 @@ class FilterCounts:
         redacted: documents in which something was found.
         contact_documents: that share a run of words with an evaluation set.
         contact_sets, contact_dropped: by evaluation set, documents that do, and that go for it.
+        boilerplate_runs: held-out runs of words that are no evidence, for many training documents have them.
+        boilerplate: passages of them (`decontaminate.boilerplate_passages`).
         contact: those that share most (`decontaminate.most_shared`), [set, source, location, shared, total, dropped?].
     """
 
@@ -27,6 +29,8 @@ class FilterCounts:
     contact_sets: Counter[str] = field(default_factory=Counter)
     contact_dropped: Counter[str] = field(default_factory=Counter)
     contact: list[list] = field(default_factory=list)
+    boilerplate_runs: int = 0
+    boilerplate: list[tuple] = field(default_factory=list)
 
     def count_contact(self, rows: list[list]) -> None:
         """Count the documents of a shard that share text with evaluation sets."""

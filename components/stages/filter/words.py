@@ -4,26 +4,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.text.codepoints import ALNUM, UNSPACED, WORD, Hasher, Scan
+from components.text.codepoints import ALNUM, ALPHA, UNSPACED, WORD, Hasher, Scan
 
 
 @dataclass
 class Words:
     """The words of a scan, in order.
 
-    A word is a run of letters, digits, `_` and combining marks (`\\w+`) with a letter or a digit in it; in a script
-    written without spaces it is one character. Punctuation is part of no word and none by itself.
+    A word is a run of letters, digits, `_` and combining marks (`\\w+`) with a letter in it; in a script written
+    without spaces it is one character. Punctuation, rulers and numbers are part of no word and none by themselves.
 
     Attributes:
         starts, ends: (num_words,) int64 positions.
         hashes: (num_words,) uint64.
         bounds: (num_texts + 1,) int64, the first word of each text.
+        numbers: (num_texts,) int64, runs with a digit and no letter.
+        spaced: (num_words,) bool, which are of a script with spaces between words.
     """
 
     starts: np.ndarray
     ends: np.ndarray
     hashes: np.ndarray
     bounds: np.ndarray
+    numbers: np.ndarray
+    spaced: np.ndarray
 
     @property
     def counts(self) -> np.ndarray:
@@ -36,10 +40,6 @@ class Words:
         np.cumsum(values, out=total[1:])
         return total[self.bounds[1:]] - total[self.bounds[:-1]]
 
-    def holding(self, flags: np.ndarray) -> np.ndarray:
-        """Which words hold a flagged character, (num_words,) bool; `flags` is (num_chars,) bool."""
-        return _any_inside(flags, self.starts, self.ends)
-
 
 def find_words(scanned: Scan, hasher: Hasher) -> Words:
     """All words of all texts."""
@@ -49,9 +49,11 @@ def find_words(scanned: Scan, hasher: Hasher) -> Words:
     border = (inside[1:] != inside[:-1]) | alone[1:] | alone[:-1]
     starts = np.flatnonzero(inside & np.concatenate([[True], border]))
     ends = np.flatnonzero(inside[:-1] & border) + 1
-    has_letter = _any_inside((scanned.kinds & ALNUM) != 0, starts, ends)
+    has_letter = _any_inside((scanned.kinds & ALPHA) != 0, starts, ends)
+    numbers = starts[~has_letter & _any_inside((scanned.kinds & ALNUM) != 0, starts, ends)]
     starts, ends = starts[has_letter], ends[has_letter]
-    return Words(starts, ends, hasher(starts, ends), np.searchsorted(starts, scanned.bounds))
+    bounds, spaced = np.searchsorted(starts, scanned.bounds), (scanned.kinds[starts] & UNSPACED) == 0
+    return Words(starts, ends, hasher(starts, ends), bounds, scanned.count(numbers), spaced)
 
 
 def _any_inside(flags: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -98,13 +98,13 @@ class Options:
     Attributes:
         text_field: field or column that holds the text.
         target_bytes: length of a passage of plain text.
-        min_chars, max_chars: a shorter text is dropped, a longer record is a bad one; the latter bounds memory.
+        min_bytes: a text of fewer is dropped. max_chars: a longer record is a bad one; this bounds memory.
         max_bytes: text bytes after which its source is full; 0 for no limit.
     """
 
     text_field: str = "text"
     target_bytes: int = TARGET_BYTES
-    min_chars: int = 0
+    min_bytes: int = 0
     max_chars: int = 2_000_000
     max_bytes: int = 0
 
@@ -217,8 +217,8 @@ def entry_of(found: Record | BadRecord, location: str, group: str, origin: Origi
     entry = RecordStatus(document, key=found.key, line=found.line, offset=found.offset, num_bytes=size)
     if defect := _defect_in(found.text, options.max_chars):
         return entry.as_quarantined(*defect)
-    if len(found.text) < options.min_chars:
-        return entry.as_dropped("too_short", f"{len(found.text)} characters, the limit is {options.min_chars}")
+    if size < options.min_bytes:
+        return entry.as_dropped("too_short", f"{size} bytes, the limit is {options.min_bytes}")
     return entry
 
 

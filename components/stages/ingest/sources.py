@@ -57,7 +57,7 @@ def listings(params: Ingest, root: Path) -> list[Listing]:
 
 def _listed(source: Packages | PackageTexts | Files | Hub, params: Ingest, root: Path) -> Listing:
     listing = Listing(source.name, int(source.max_megabytes * 1e6))
-    options = Options(min_chars=params.min_chars, max_chars=params.max_chars, max_bytes=listing.max_bytes)
+    options = Options(min_bytes=params.min_bytes, max_chars=params.max_chars, max_bytes=listing.max_bytes)
     if isinstance(source, Files):
         _files(source, params, replace(options, text_field=source.text_field), root, listing)
     elif isinstance(source, Hub):

@@ -168,7 +168,7 @@ def _raise_if_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -> None
     source_counts = ingest_pass.source_counts.values()
     if not any(counts.kept for counts in source_counts):
         came = "; ".join(f"{name}: {counts.summary()}" for name, counts in ingest_pass.source_counts.items())
-        raise UserError(f"no document is left to train on ({came}); see ingest.sources, min_chars and licences")
+        raise UserError(f"no document is left to train on ({came}); see ingest.sources, min_bytes and licences")
 
 
 def _too_many_bad(name: str, counts: SourceCounts, params: Ingest, work: Path) -> str:

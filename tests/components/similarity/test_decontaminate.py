@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,12 @@ from components.core.errors import UserError
 from components.core.report import Report
 from components.corpus.corpus import read_corpus, read_manifest
 from components.params import Decontaminate, Filter
-from components.similarity.decontaminate import FEWEST_WORDS, ContaminationIndex, contamination_index
+from components.similarity.decontaminate import (
+    BOILERPLATE,
+    FEWEST_WORDS,
+    ContaminationIndex,
+    contamination_index,
+)
 from components.stages.filter.stage import filter_corpus
 from tests.components.real_text import corpus, document, modules, places, tree
 
@@ -64,7 +70,9 @@ def test_documents_with_evaluation_text_are_dropped(folders: dict[str, Path], tm
 
 
 def test_every_drop_is_over_the_limit_recomputed_from_the_texts(folders: dict[str, Path], tmp_path: Path) -> None:
-    """Plain Python sets of words agree with the arrays: what stays shares at most `max_share` with held-out text."""
+    """Plain Python sets of words agree with the arrays: of the runs of what stays, those that many training documents
+    have left out, at most `max_share` are held-out text.
+    """
 
     def runs(text: str) -> list[tuple[str, ...]]:
         words = "".join(character if (character.isalnum() and character.isascii()) or character > "\x7f" else " "
@@ -73,10 +81,11 @@ def test_every_drop_is_over_the_limit_recomputed_from_the_texts(folders: dict[st
 
     run(folders, tmp_path, max_share=0.2)
     index = {gram for each in read_corpus(folders["heldout"]) for gram in runs(each.text)}
-    shares = {}
+    frequency = Counter(gram for each in read_corpus(folders["train"]) for gram in {*runs(each.text)} & index)
+    index, shares = {gram for gram in index if frequency[gram] < BOILERPLATE}, {}
     for part in ("train", "dropped"):
         for each in read_corpus(tmp_path / "out" / part):
-            grams = runs(each.text)
+            grams = [gram for gram in runs(each.text) if frequency[gram] < BOILERPLATE]
             shares[each.location] = (part, sum(gram in index for gram in grams) / max(1, len(grams)))
     assert all(share <= 0.21 for part, share in shares.values() if part == "train")
     assert shares["half-held-out"][0] == "dropped"
@@ -138,3 +147,38 @@ def test_those_that_share_most_are_listed_and_all_are_counted(
     shares = [int(row.split(",")[3]) / int(row.split(",")[4]) for row in all_[1:]]
     assert shares == sorted(shares, reverse=True)
     assert found.metrics["contact/documents"] > 3
+
+
+FOOTER = (
+    "To leave this list write to the address in the header of any mail; its archive, its rules and how to ask well are "
+    "on the page of the list, which everyone who writes here is asked to read before the first question. Be kind."
+)
+BODIES = ("The build fails on my machine since the last update of the compiler, see the log: {}.",
+          "Thanks, {} works for me now. Could somebody put that into the manual, please?",
+          "Has anyone measured how long {} takes with four workers instead of one?",
+          "I would rather not change {} this late; the release is due on Friday.",
+          "There is a patch for {} in the tracker, and it wants a review.",
+          "On Monday we talked about {} and agreed to leave it as it is.")  # fmt: skip
+
+
+def test_a_footer_that_many_mails_have_is_no_contamination(tmp_path: Path) -> None:
+    """Boilerplate is named with its passage and counted; an item of an evaluation set drops a mail at any frequency."""
+    mails = [document(f"mail/{at}", f"{text.format(f'part {at} of it')}\n\n{FOOTER}\n")
+             for at, text in enumerate(BODIES * 3)]  # fmt: skip
+    held = document("mail/held", f"{BODIES[0].format('a file that nobody has')}\n\n{FOOTER}\n")
+    quoting = [document(f"mail/asks-{at}", f"{BODIES[at].format(ITEM)}\n{ITEM}\n\n{FOOTER}\n") for at in range(6)]
+    copy = document("mail/copy", f"{held.text}\nSo do I.")
+    train = corpus(tmp_path / "train", [*mails, *quoting, copy])
+    (tmp_path / "items").mkdir()
+    (tmp_path / "items/asked.txt").write_text(ITEM)
+    given = {"train": train, "heldout": corpus(tmp_path / "heldout", [held]), "items": tmp_path / "items"}
+    report = run(given, tmp_path)
+    gone = {each.location for each in read_corpus(tmp_path / "out/dropped")}
+    assert gone == {each.location for each in quoting} | {"mail/copy"}
+    with (tmp_path / "reports/details/boilerplate.csv").open() as file:
+        (row, *_) = csv.DictReader(file)
+    assert row["passage"].endswith("before the first question. Be kind") or FOOTER.startswith(row["passage"])
+    assert int(row["training_documents"]) == len(mails) + len(quoting) + 1
+    runs = (len(FOOTER.split()) - 12) + (len(BODIES[0].split()) - 1 - 12)  # of the footer, and of a body before its {}
+    assert report.metrics["contact/boilerplate_runs"] == runs
+    assert f"{runs} held-out runs are in 5 training documents" in report.markdown

@@ -224,7 +224,7 @@ def test_files_lost_as_a_whole_are_named_before_bad_rows(tmp_path: Path) -> None
     rows = ['{"text": ""}'] * 30 + ['{"text": "ab"}'] * 20 + ['{"text": 3}'] * 10 + ["nonsense"] * 5
     (tmp_path / "rows.jsonl").write_text("\n".join(rows))
     not_read = look(str(tmp_path)).not_read
-    assert not_read.startswith("1 x invalid_utf8 in a text file; 30 x empty; 20 x too_short: fewer than 40 characters;")
+    assert not_read.startswith("1 x invalid_utf8 in a text file; 30 x empty; 20 x too_short: fewer than 40 bytes;")
     assert "; 2 more reasons" in not_read
 
 
@@ -259,7 +259,7 @@ def test_hub_ids_need_a_commit(params_yaml: Path, monkeypatch: pytest.MonkeyPatc
         (lambda folder: (folder / "a.txt").write_bytes(bytes(range(256)) * 800) and folder, r"none .* x invalid_utf8"),
         (
             lambda folder: (folder / "a.txt").write_text("Little text.") and folder,
-            r"none .*too_short: fewer than 40 characters",
+            r"none .*too_short: fewer than 40 bytes",
         ),
         (lambda folder: (folder / "a.md").write_text("x" * 60) and folder, "too little text, about 60 bytes"),
         (

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from components.params import Filter
 from components.stages.filter.quality import STOP_WORDS, scores
 from components.stages.filter.rules import RULES, broken_rules, limits_for
-from tests.components.real_text import modules
+from components.stages.filter.stage import tag
+from tests.components.real_text import document, modules
 
 ODD_TEXTS = [
     "",
@@ -42,7 +43,12 @@ def is_alone(character: str) -> bool:
 
 
 def plain_words(text: str) -> list[str]:
-    """Runs of characters in words, and each of those that stand alone, that have a letter or a digit."""
+    """Runs of characters in words, and each of those that stand alone, that have a letter."""
+    return [word for word in tokens(text) if any(map(str.isalpha, word))]
+
+
+def tokens(text: str) -> list[str]:
+    """The same, and those that have a digit."""
     spread = "".join(f" {each} " if is_alone(each) else each if in_word(each) else " " for each in text)
     return [word for word in spread.split() if any(map(str.isalnum, word))]
 
@@ -64,14 +70,19 @@ def plain_scores(text: str) -> dict[str, float]:
     pieces = re.split(r"\n+", text) if text else []
     paragraphs = [part for part in re.split(r"\n{2,}", text.strip()) if part]
     full = [line for line in text.split("\n") if line.strip()]
-    dots = sum(len(run) // 3 for run in re.findall(r"\.+", text)) + text.count("…")
+    dots, spaced = len(re.findall(r"\.{3,}|…+", text)), [word for word in words if not is_alone(word[0])]
     result: dict[str, float] = {
         "num_chars": len(text),
         "num_words": len(words),
-        "mean_word_length": ratio(characters(words), len(words)),
-        "alpha_words": ratio(sum(any(c.isalpha() for c in word) for word in words), len(words)),
-        "symbols_per_word": ratio(max(text.count("#"), dots), len(words)),
-        "stop_words": sum(word in words for word in STOP_WORDS),
+        "spaced_words": len(spaced),
+        "mean_word_length": ratio(characters(spaced), len(spaced)),
+        "num_tokens": len(tokens(text)),
+        "alpha_words": ratio(len(words), len(tokens(text))),
+        "symbols_per_word": ratio(max(len(re.findall("#+", text)), dots), len(words)),
+        "stop_words": sum(not {word, word.upper(), word.capitalize()}.isdisjoint(words) for word in STOP_WORDS),
+        "num_lines": len(full),
+        "repeated_lines": len(repeated(pieces)),
+        "repeated_paragraphs": len(repeated(paragraphs)),
         "bullet_lines": ratio(sum(line.lstrip().startswith(("•", "-")) for line in lines), len(lines)),
         "ellipsis_lines": ratio(sum(line.rstrip().endswith(("...", "…")) for line in lines), len(lines)),
         "duplicate_lines": ratio(len(repeated(pieces)), len(pieces)),
@@ -232,7 +243,7 @@ GERMAN = "Die Größe der Übung fällt später schöner aus, als die Gäste im 
 
 def broken_by_default(text: str) -> set[str]:
     """Default rules that a text breaks."""
-    columns = scores([text]) | {"language": np.array(["en"]), "language_score": np.ones(1), "language_kept": np.ones(1)}
+    columns = tag([document("one", text)], [])
     (row,) = broken_rules(limits_for(Filter(), ""), columns)
     return {rule.name for rule, is_broken in zip(RULES, row, strict=True) if is_broken}
 
@@ -242,6 +253,19 @@ def broken_by_default(text: str) -> set[str]:
     [
         (BANNER, "max_boilerplate"),
         ("Wir verwenden Cookies für Statistik. Cookies akzeptieren. Sie können Cookies ablehnen.", "max_boilerplate"),
+        ("Ce site utilise des cookies pour mesurer l'audience. Tout accepter. Tout refuser.", "max_boilerplate"),
+        ("本网站使用Cookie来改善您的浏览体验。继续浏览即表示您同意。隐私政策。全部接受", "max_boilerplate"),
+        ("Мы используем файлы cookie. Продолжая пользоваться сайтом, вы соглашаетесь. Принять все.", "max_boilerplate"),
+        ("نستخدم ملفات تعريف الارتباط لتحسين تجربتك. سياسة الخصوصية. قبول الكل", "max_boilerplate"),
+        ("हम कुकीज़ का उपयोग करते हैं। सभी स्वीकार करें। गोपनीयता नीति", "max_boilerplate"),
+        ("当サイトではクッキーを使用しています。プライバシーポリシー。すべて許可", "max_boilerplate"),
+        ("Startseite\nÜber uns\nProdukte\nWarenkorb\nKontakt\nImpressum\nDatenschutz", "max_boilerplate"),
+        ("首页 | 关于我们 | 产品中心 | 新闻中心 | 联系我们 | 网站地图", "max_boilerplate"),
+        ("Главная\nО компании\nКаталог\nДоставка и оплата\nКонтакты\nЛичный кабинет", "max_boilerplate"),
+        ("欢迎光临本店，欢迎光临本店。" * 60, "max_duplicate_10gram"),
+        ("अभी खरीदें और पैसे बचाएँ। " * 50, "max_top_2gram"),
+        ("اشتر الآن ووفر المال. " * 50, "max_top_2gram"),
+        ("真人娱乐城，注册送88元，首存100%返水！老虎机天天中奖，提款五分钟到账，" * 8, "max_duplicate_10gram"),
         (LOREM, "max_boilerplate"),
         (GERMAN.encode().decode("cp1252", "replace"), "max_mojibake"),
         (GERMAN.encode().decode("latin-1"), "max_mojibake"),
@@ -253,9 +277,42 @@ def test_what_nobody_wrote_to_be_read_goes_by_default(text: str, rule: str) -> N
     assert rule in broken_by_default(text)
 
 
+RULED = (
+    """Kernel driver bh1770
+====================
+
+Supported chips
+---------------
+
+- ROHM BH1770GLC
+- OSRAM SFH7770
+
+Description
+-----------
+
+The driver reads the light around the device and how near something is, and both may wake it.
+"""
+    + "=========  ====\nname       bits\n=========  ====\n" * 6
+)
+CHINESE_MARKUP = ".. _damon_usage:\n\n`sysfs 接口 <usage>`\n\n" + (
+    "- ``admin``: 写入 ``on`` 到 ``/sys/kernel/mm/damon/admin/kdamonds/0/state`` 文件, 用户可以 read() 得到 n。\n"
+) * 2  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        "This is one of those films that you leave before the end, and then you wonder what you might have missed...",
+        "- Having grown tired of the town, she took the first train to the sea and never wrote a single letter home.",
+        "- Какой журнал вы читаете?\n- Тот, что лежал на столе...",
+        "- Какой журнал вы читаете?\n- Тот, что лежал на столе.\n- А книгу?\n- И книгу тоже.",
+        "Любовь отважней ненависти. -- Грасиан",
+        "WE THE UNDERSIGNED ASK THE COUNCIL TO KEEP THE LIBRARY OPEN. " * 3,
+        RULED,
+        CHINESE_MARKUP,
+        "床前明月光，疑是地上霜。",
+        "Wir verwenden in diesem Kapitel Cookies, um eine Sitzung zu erkennen; das Protokoll lässt anderes zu.",
+        "En français « é» et «è» se lisent bien : l'année», l'été», la clé» sont mal composées, mais bien codées.",
         GERMAN,
         "Aristotelian metaphysics captivates readers everywhere.",
         "Napoleon conquered Italy in 1796 as a young general.",

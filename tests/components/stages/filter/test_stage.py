@@ -41,7 +41,8 @@ RUBBISH = {
     "numbers": "12 44 91 0.3 77 12.5 88 19 3 4 5 99 1003 44 2 17 55 62 81 90 33 21",
     "symbols": "=== ### ==== ## --- ### ==== ## === ##### | | | | ### a b c",
     "repeated": "buy now " * 60,
-    "long words": "aHR0cHM6Ly9leGFtcGxlLmNvbS9hYmNkZWY ZXhhbXBsZXRleHRlbmNvZGVk bm90aGluZ3RvcmVhZGhlcmU eW91d2lsbG5",
+    "long words": "aHR0cHM6Ly9leGFtcGxlLmNvbS9hYmNkZWY ZXhhbXBsZXRleHRlbmNvZGVk bm90aGluZ3RvcmVhZGhlcmU eW91d2lsbG5\n"
+    * 3,
     "too short": "Click here",
 }
 
@@ -178,7 +179,7 @@ def test_dry_run_leaves_nothing_and_counts_the_same(done: Path, tmp_path: Path, 
         shown = f"| {rule} | docs | {row['limit']} | {row['broken']} | {row['only_this']} | {len(given())} |"
         assert (shown in text) == (row["broken"] != "0")
     assert "## min_words\n" in text
-    assert "`too short`: num_words 2 < 5" in text
+    assert "`too short`: num_words 2 < 4" in text
     with (done / "reports/details/personal.csv").open() as file:
         finds = [f"| docs | {row['kind']} | {row['found']} |" for row in csv.DictReader(file)]
     assert finds
@@ -246,3 +247,18 @@ def test_language() -> None:
     codes = ["en", "de", "fr", "ru", "tr", "hi", "ar", "ja", "zh", "th", "ko", "fi"]
     assert [found[name][0] for name in ORDINARY] == codes
     assert min(probability for _, probability, _ in found.values()) >= SURE
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("他们讲上海闲话个辰光，伊拉勿会听勿懂。", "zh"),
+        ("下晏個阵雨落得好大，我哋冇帶遮，所以留喺屋企食飯。", "zh"),
+        ("هاد الشي ديال المغرب زوين بزاف، واش غادي تمشي معانا غدا؟", "ar"),
+        ("ايه اللي حصل امبارح ده؟ مش عارف والله", "ar"),
+    ],
+)
+def test_a_variety_is_read_as_its_language(tmp_path: Path, text: str, language: str) -> None:
+    assert identify(text)[:2] == (language, pytest.approx(1.0, abs=0.02))
+    run(tmp_path, [document("one", text)], Filter(limits={"min_language_score": 0.5}, languages=[language]))
+    assert read_manifest(tmp_path / "out/train").num_documents == 1
