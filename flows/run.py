@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 def run(
-    *settings: str, data: str = "", until: str = "", only: str = "", preset: str = "", dry_run: bool = False
+    *settings: str,
+    data: str = "",
+    until: str = "",
+    only: str = "",
+    preset: str = "",
+    dry_run: bool = False,
+    yes: bool = False,
 ) -> int:
     """Run what is stale of the pipeline: DVC's graph as a Prefect flow, one task per stage. It ends with a table.
 
@@ -43,6 +49,7 @@ def run(
         only: STAGE that runs alone, where it is stale.
         preset: name of a preset, whose values this run takes.
         dry_run: say what would run, and change nothing.
+        yes: go on where the filter would take much of a source.
     """
     if until and only:
         raise UserError("--until and --only name two ends: leave one of them out")
@@ -53,21 +60,21 @@ def run(
         print("\n\n".join(would_run(only, until, values)))
         return 0
     if data:
-        from flows.edit.text import text
+        from flows.edit.text import configure
 
-        text(data)
+        print(configure(data))
     if only:
         if values:
             raise UserError("--only runs a stage of the workspace, and other values make an experiment: leave one out")
         run_stage(only)
-    return run_pipeline(until, values)
+    return run_pipeline(until, values, yes)
 
 
-def run_pipeline(until: str, values: Sequence[str]) -> int:
+def run_pipeline(until: str, values: Sequence[str], yes: bool = False) -> int:
     """The pipeline flow; the exit status. A whole run of the workspace ends with the table."""
     started = time.perf_counter()
     print("pipeline: reading params.yaml, dvc.lock and the ledger", flush=True)  # what is imported next takes seconds
-    state = run_from_terminal(until, values)
+    state = run_from_terminal(until, values, yes)
     if state.is_completed() and not until and not values:
         show_summary()
     message = f": {state.message}" if state.message else ""
@@ -106,7 +113,7 @@ def form_of(values: Sequence[str]) -> "PipelineForm":
         raise UserError(f"{' '.join(values)}: write each as KEY=VALUE, with a key of params.yaml") from None
 
 
-def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
+def run_from_terminal(until: str, settings: Sequence[str] = (), yes: bool = False) -> "State":
     """The pipeline flow in this process, after checking what can be checked before anything starts."""
     from flows.execution import cli, start_meter
     from flows.execution.experiment import refuse_until
@@ -122,6 +129,10 @@ def run_from_terminal(until: str, settings: Sequence[str] = ()) -> "State":
     chosen = form.applied(schema.read(paths.ROOT / "params.yaml")) if form else own
     if until and form:
         refuse_until(until, chosen, own)
+    if any(isinstance(source, schema.Files) for source in chosen.ingest.sources):
+        from flows.planning import preview
+
+        preview.confirm(chosen, own, yes)
     if chosen.runtime.start_within_hours:
         from flows.planning.start_window import wait_for_start
 

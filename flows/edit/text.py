@@ -7,8 +7,8 @@ from components import params as schema
 from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import UserError
 from components.params import layout
-from flows.planning import step_cost
-from flows.planning.inspect_text import UNSPACED, OwnText, look
+from flows.planning import preview, step_cost
+from flows.planning.inspect_text import OwnText, look
 from flows.planning.steps import in_proportion
 from flows.system import params_file, paths
 from flows.system.disk import human
@@ -16,7 +16,7 @@ from flows.system.params_file import difference
 
 PARAMS = paths.ROOT / "params.yaml"
 PLANNED = (
-    *("ingest.sources", "ingest.watch", "mix.weights", "filter.per_source", "filter.limits"),
+    *("ingest.sources", "ingest.watch", "mix.weights", "mix.curriculum.share", "filter.per_source"),
     *("tokenize.vocab_size", "mix.canaries.per_count", "bias.min_mentions"),
     *(f"pretrain.{one}.{key}" for one in layout.BRANCHES for key in ("steps", "eval_every", "checkpoint_every")),
 )
@@ -30,6 +30,8 @@ MOST_EPOCHS = 8
 (Muennighoff et al. 2023, arXiv:2305.16264)."""
 VOCABULARY = ((0.3, 384, 1.9), (1.0, 768, 2.5), (4.0, 2048, 3.2), (1e9, 4096, 3.7))
 """Up to so many megabytes of text: tokens in the vocabulary, and about how many bytes one then stands for."""
+MOST_LANGUAGES = 4
+"""Times as many tokens at most, for each language wants its own, and Chinese characters are a few thousand."""
 PRETRAIN_S = 75.0
 """Seconds of the demo's five minutes in which both models are pretrained, side by side (docs/guide.md)."""
 MOST_STEPS = 3
@@ -51,7 +53,7 @@ def wanted(own: OwnText, before: schema.Params, measure: Measure) -> dict[str, C
     limits = [source.max_megabytes for source in before.ingest.sources]
     limit = sum(limits) if all(limits) else DATA_STAGES_MEGABYTES
     megabytes = min(limit, own.num_bytes / 1e6) if own.num_bytes else limit
-    return sources(own, limit) | languages(own, before) | sizes(megabytes, before, measure)
+    return sources(own, limit) | exercises(own, before) | sizes(megabytes, own.languages, before, measure)
 
 
 def sources(own: OwnText, limit: float) -> dict[str, Change]:
@@ -69,23 +71,22 @@ def sources(own: OwnText, limit: float) -> dict[str, Change]:
     }
 
 
-def languages(own: OwnText, before: schema.Params) -> dict[str, Change]:
-    """Rules of the filter that only make sense for English, or for languages with spaces between words."""
-    english, spaced = not set(own.languages) - {"en"}, not set(UNSPACED) & set(own.languages)
-    holds = {"min_stop_words": english, "mean_word_length": spaced, "min_words": spaced, "max_top_2gram": spaced}
-    why = f"the text is in {', '.join(own.languages) or 'an unknown language'}"
-    limits = {rule: value for rule, value in before.filter.limits.items() if holds.get(rule, True)}
-    return {"filter.limits": (limits | {rule: None for rule in holds if not holds[rule]}, why)}
+def exercises(own: OwnText, before: schema.Params) -> dict[str, Change]:
+    """The curriculum, which is in English: none for text without, unless a person asks for it."""
+    if not own.languages or "en" in own.languages:
+        return {"mix.curriculum.share": (before.mix.curriculum.share, "")}
+    return {"mix.curriculum.share": (0.0, "its exercises are in English, and the text has none; set it to have them")}
 
 
-def sizes(megabytes: float, before: schema.Params, measure: Measure) -> dict[str, Change]:
-    """Vocabulary, training steps and canaries for an amount of text.
+def sizes(megabytes: float, languages: tuple[str, ...], before: schema.Params, measure: Measure) -> dict[str, Change]:
+    """Vocabulary, training steps and canaries for an amount of text in some languages.
 
     Raises:
         UserError: a single training step would repeat the text too often.
     """
     vocabulary, bytes_per_token = next((size, ratio) for most, size, ratio in VOCABULARY if megabytes <= most)
-    vocabulary = min(vocabulary, before.tokenize.vocab_size)
+    times = min(MOST_LANGUAGES, len(languages) + 2 * bool({"zh", "ja"} & {*languages})) or 1
+    vocabulary = min(vocabulary, before.tokenize.vocab_size) * times
     tokens = megabytes * 1e6 / bytes_per_token
     if (epochs := before.pretrain.causal.batch * before.pretrain.causal.context / tokens) > MOST_EPOCHS:
         raise UserError(
@@ -93,7 +94,12 @@ def sizes(megabytes: float, before: schema.Params, measure: Measure) -> dict[str
             f"times, and more than {MOST_EPOCHS} bring little; give {megabytes * 1e6 * epochs / MOST_EPOCHS:.0f} bytes "
             "at least"
         )
-    changes: dict[str, Change] = {"tokenize.vocab_size": (vocabulary, f"for {megabytes:.2g} MB of text")}
+    changes: dict[str, Change] = {
+        "tokenize.vocab_size": (
+            vocabulary,
+            f"for {megabytes:.2g} MB of text in {', '.join(languages) or 'one language'}",
+        )
+    }
     tokenize = before.tokenize.model_copy(update={"vocab_size": vocabulary})
     rates = measure(before.model_copy(update={"tokenize": tokenize}))
     for branch in ("causal", "masked"):
@@ -206,3 +212,4 @@ def text(data: str, /) -> None:
         data: folder, file, or owner/name@commit.
     """
     print(configure(data))
+    preview.show(preview.losses(schema.load(PARAMS)))

@@ -20,7 +20,7 @@ from components.stages.ingest.hub import Dataset, raise_if_missing
 from components.stages.ingest.readers import NotText, field_lengths, format_of, records_of
 from components.stages.ingest.records import SURROGATE, TARGET_BYTES, Options, Origin, Skipped, entry_of
 from components.stages.ingest.sources import OWN_RECORDS, names_under, why_none
-from components.text.language import NO_LANGUAGE
+from components.text.language import NO_LANGUAGE, identify
 from components.text.opening import COMPRESSION, inner_suffix, open_bytes
 from flows.system import dvc, paths
 from flows.system.disk import human
@@ -42,8 +42,6 @@ MOST_FILES = 1000
 """Files that are looked at."""
 MOST_RECORDS = 1000
 """Records of a file that are looked at to find `SAMPLE_RECORDS` which ingest would keep."""
-UNSPACED = ("zh", "ja", "th", "lo", "km", "my", "bo", "dz")
-"""Languages written without spaces between words (ISO 639-1)."""
 ROWS = {
     "chat": "chats", "label": "texts with labels", "labels": "texts with labels",
     "preference": "preferences between answers",
@@ -309,8 +307,6 @@ def _fault(rule: str, reason: str, of_text: bool, ingest: Ingest) -> Fault:
 
 def _languages(texts: list[str]) -> tuple[str, ...]:
     """The languages of the texts; one in fewer than a tenth of them is as likely a mistake."""
-    import py3langid
-
-    votes = Counter(py3langid.classify(text)[0] for text in texts if len(text) >= 40)
+    votes = Counter(identify(text)[0] for text in texts if len(text.encode()) >= 40)
     known = [(language, count) for language, count in votes.most_common() if language != NO_LANGUAGE]
     return tuple(language for language, count in known if count * 10 >= votes.total())

@@ -15,6 +15,7 @@ from components.params import Filter
 from components.reporting.figures import COLOURS, WIDTH, figure, legend, save
 from components.reporting.tables import Page, quoted
 from components.similarity.decontaminate import BOILERPLATE
+from components.stages.filter.losses import losses_of
 from components.stages.filter.rule_counts import RuleCounts
 from components.stages.filter.rules import RULES, Columns, limits, limits_for
 from components.stages.filter.types import FilterCounts
@@ -43,6 +44,13 @@ def build(
         f"{metrics['personal/documents']:,} documents were replaced by the name of their kind.",
     )
     by_rule = _by_rule(out / "dropped")
+    documents = {name: source["num_documents"] for name, source in given.sources.items()}
+    warnings = [
+        f"filter: {losses.told('went')}; read details/examples.md"
+        for losses in losses_of(documents, by_rule)
+        if losses.much
+    ]
+    page.parts[1:1] = [f"**Much was removed.** {warning}." for warning in warnings]
     page.table("dropped", "source rule documents bytes", by_rule, "Documents dropped, by the first rule they broke.")
     rules = counts.rule_table(params)
     page.table("rules", "rule source limit broken only_this documents", rules)
@@ -73,7 +81,8 @@ def build(
     page.show("passage training_documents heldout_documents", most, "The most frequent of these passages.")
     write_text(reports / EXAMPLES_FILE, _examples(out / "dropped"))
     _plot_scores(out / "tags", counts, params, reports / "plots" / "scores.png")
-    facts = {"rules": dropped.facts["rules"], "personal": dict(sorted(total.personal.items()))}
+    personal_kinds = dict(sorted(total.personal.items()))
+    facts = {"rules": dropped.facts["rules"], "personal": personal_kinds, "warnings": warnings}
     return Report(metrics, page.markdown, facts)
 
 

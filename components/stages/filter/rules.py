@@ -50,7 +50,7 @@ class Rule:
 RULES = (
     Rule("min_words", "num_words"),
     Rule("max_words", "num_words"),
-    Rule("mean_word_length", "mean_word_length", ("spaced_words", 10), "spaced"),
+    Rule("mean_word_length", "mean_word_length", ("spaced_words", 3), "spaced"),
     Rule("max_symbol_word_ratio", "symbols_per_word", PROSE),
     Rule("max_bullet_lines", "bullet_lines", LINES),
     Rule("max_ellipsis_lines", "ellipsis_lines", LINES),
@@ -106,7 +106,7 @@ FINEWEB: Limits = {
 }
 RULE_SETS: dict[RuleSet, Limits] = {
     "loose": {
-        "min_words": 4,
+        "min_words": 3,
         "max_words": 200_000,
         "mean_word_length": (2.0, 20.0),
         "max_symbol_word_ratio": 0.3,

@@ -89,6 +89,8 @@ def filter_corpus(
     with progress.phase("report"):
         report = filter_report.build(manifest, kept, dropped, total, out, params, reports)
     report.write(reports)
+    for line in report.facts["warnings"]:
+        progress.log(line)
     return report
 
 

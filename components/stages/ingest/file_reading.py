@@ -10,7 +10,9 @@ that was read to its end. The run after a kill takes these and does not read tho
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from components.stages.ingest.readers import FORMATS, NotText, records_of
 from components.stages.ingest.records import BadRecord, Options, Origin, Record, RecordStatus, encoded, entry_of
 from components.stages.ingest.remote_files import fetched, is_remote
 
+MOST_STEPS = 20
+"""Of a large file, every so many-th record is in a sample at most: all before it are read."""
 PIECE_BYTES = 8_000_000
 """Text bytes of a piece."""
 
@@ -157,6 +161,20 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 def _bad(task: FileTask, reason: str) -> ReadResult:
     """A file that is bad as a whole: one bad record."""
     return ReadResult([[_entry(BadRecord("unreadable", reason), task)]])
+
+
+def first_documents(task: FileTask, num_bytes: int) -> list[Document]:
+    """An even sample of a local file's documents that ingest would keep, up to about so many bytes of text."""
+    found, size, step = list[Document](), 0, min(MOST_STEPS, max(1, task.size // num_bytes))
+    with suppress(NotText):
+        for record in islice(_records(task), None, None, step):
+            entry = _entry(record, task)
+            if not entry.rule:
+                found.append(entry.document)
+                size += entry.num_bytes
+            if size >= num_bytes:
+                break
+    return found
 
 
 def _entry(record: Record | BadRecord, task: FileTask) -> RecordStatus:

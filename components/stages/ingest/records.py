@@ -29,6 +29,10 @@ TARGET_BYTES = 20_000
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 
+_BREAK = re.compile(r"(?<!`)<(?:br|/?p)\s*/?>(?!`)", re.IGNORECASE)
+_INLINE = re.compile(r"(?<!`)</?(?:b|i|u|em|strong)>(?!`)", re.IGNORECASE)
+"""Tags that say how a text looks, of which a page is full and a text about tags is not."""
+
 
 class Skipped(NamedTuple):
     """A file that is not read, why, and its bytes as it lies on disk; 0 for what is no file."""
@@ -164,7 +168,15 @@ def record_of(
         return BadRecord.of(problem[0], label + problem[1], raw, line, offset)
     key, group = (_name(value.get(name)) for name in TAKEN[:2])
     licences = [_name(_licence(value.get(name))) for name in TAKEN[2:]]
-    return Record(value[text_field], part, line, offset, key, group, licences[0] or licences[1])
+    text = without_markup(value[text_field])
+    transforms = ("markup",) if text != value[text_field] else ()
+    return Record(text, part, line, offset, key, group, licences[0] or licences[1], transforms)
+
+
+def without_markup(text: str) -> str:
+    """The text of a field that was cut out of a web page, `<br />` as line breaks; none but what stands in backticks."""
+    plain = _BREAK.sub("\n", text)
+    return text if plain == text else _INLINE.sub("", plain)
 
 
 def _problem_of(value: Any, text_field: str) -> tuple[str, str] | None:

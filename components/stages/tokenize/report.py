@@ -9,10 +9,14 @@ from components.core.report import Report
 from components.reporting.figures import bars, chart
 from components.reporting.tables import Page
 from components.similarity.ngram_overlap import NGRAM
+from components.stages.tokenize.fertility import UNSURE
 from components.stages.tokenize.types import Encoded, OverlapCounts
 from components.text.language import SURE
 from components.tokens.tokenizer import SMALLEST_VOCABULARY, SPECIAL_TOKENS, Encoder
 
+LEAST_BYTES, MOST_TIMES = 2.0, 2.0
+"""Bytes a token below which a language is spelt in bytes; how many times the tokens a word of the one served best."""
+MOST_WORKS = 10
 COUNTED = "documents bytes tokens words bytes_per_token tokens_per_word"
 
 
@@ -38,6 +42,8 @@ def build(encoder: Encoder, trained: Encoded, held: Encoded, overlap: OverlapCou
         for name, *counts in encoded.languages.rows()
     ]
     page.table("languages", f"split language {COUNTED}", languages)
+    warnings = ill_served(_common([row for row in languages if row[0] == "train"]))
+    page.parts[1:1] = [f"**Warning.** {warning}." for warning in warnings]
     page.show(
         f"split language {COUNTED}", _common(languages),
         f"Languages of a sample of {sum(row[2] for row in languages)} documents, those of one in a hundred or more "
@@ -49,7 +55,23 @@ def build(encoder: Encoder, trained: Encoded, held: Encoded, overlap: OverlapCou
     page.table("vocabulary", "id bytes train heldout", _vocabulary(encoder, trained, held))
     _overlap(page, metrics, overlap, held)
     _draw(rows, trained, reports / "plots")
-    return Report(metrics, page.markdown, {"overlap_ngram": NGRAM, "overlap": shares})
+    return Report(metrics, page.markdown, {"overlap_ngram": NGRAM, "overlap": shares, "warnings": warnings})
+
+
+def ill_served(languages: list[tuple]) -> list[str]:
+    """A sentence for each language of the training text that the vocabulary spells in small pieces.
+
+    Args:
+        languages: (split, language, *COUNTED) of those with a share of the text.
+    """
+    rows = {name: (per_token, per_word) for _, name, *_, per_token, per_word in languages if name != UNSURE}
+    fewest = min((per_word for _, per_word in rows.values()), default=0.0)
+    return [
+        f"tokenize: text in {name} has {per_token:.2f} bytes a token and {per_word:.1f} tokens a word ({fewest:.1f} in "
+        "the one served best): a larger tokenize.vocab_size, or more text of it, would serve it better"
+        for name, (per_token, per_word) in rows.items()
+        if per_token < LEAST_BYTES or per_word > MOST_TIMES * fewest
+    ]
 
 
 def _counted(counts: list[int]) -> tuple:
@@ -73,13 +95,12 @@ def _vocabulary(encoder: Encoder, trained: Encoded, held: Encoded) -> list[tuple
     ]
 
 
-def _most_repeated(held: Encoded, overlap: OverlapCounts, most: int = 50) -> list[tuple]:
-    """The held-out documents with the largest share of n-grams in training, of those with any."""
-    total, repeated = overlap.total, overlap.repeated
-    share = repeated / np.maximum(1, total)
-    order = np.lexsort((np.arange(len(share)), -repeated, -share))[:most]
-    shown = order[repeated[order] > 0]
-    return [(held.document_names[i], int(total[i]), int(repeated[i]), float(share[i])) for i in shown]
+def _repeated_by_work(held: Encoded, overlap: OverlapCounts) -> list[tuple]:
+    """(work, n-grams, those in training, share) of the held-out works with any, the largest share first."""
+    works, of = np.unique(np.array(held.document_works, dtype=str), return_inverse=True)
+    total, repeated = (np.bincount(of, counts, len(works)).astype(int) for counts in (overlap.total, overlap.repeated))
+    rows = [(str(work), n, m, m / n) for work, n, m in zip(works, total.tolist(), repeated.tolist(), strict=True) if m]
+    return sorted(rows, key=lambda row: (-row[3], -row[2], row[0]))
 
 
 def _metrics(encoder: Encoder, trained: Encoded, held: Encoded, overlap: OverlapCounts) -> dict[str, float]:
@@ -112,17 +133,17 @@ def _common(languages: list[tuple]) -> list[tuple]:
 
 
 def _overlap(page: Page, metrics: dict[str, float], overlap: OverlapCounts, held: Encoded) -> None:
-    """How much held-out text the training text repeats, in all and by document."""
-    documents = _most_repeated(held, overlap)
-    page.table("overlap", "document ngrams repeated share", documents)
+    """How much held-out text the training text repeats, in all and by work."""
+    works = _repeated_by_work(held, overlap)
+    page.table("overlap", "work ngrams repeated share", works)
     share = metrics.get(f"heldout/overlap_{NGRAM}gram")
     if share is None:
         return page.say(f"No held-out document has {NGRAM} words, so its overlap with training cannot be measured.")
-    most = f" Most: {documents[0][0]} ({documents[0][3]:.0%})." if documents else ""
     page.say(
         f"{share:.2%} of the held-out {NGRAM}-grams of words also occur in the training text: quotations, boilerplate, "
-        f"other versions of a text that as a whole are no near-duplicates. Held-out scores profit by it.{most}",
+        "other versions of a text that as a whole are no near-duplicates. Held-out scores profit by it.",
     )
+    page.show("work ngrams repeated share", works[:MOST_WORKS], "The works of which most stays in training.")
 
 
 def _draw(rows: list[tuple], trained: Encoded, plots: Path) -> None:

@@ -73,6 +73,8 @@ def tokenize(
     overlap = OverlapCounts(*encoding.overlap.per_document())
     report = tokenize_report.build(encoding.encoder, trained, held, overlap, reports)
     report.write(reports)
+    for warning in report.facts["warnings"]:
+        progress.log(warning)
     return report
 
 
@@ -142,7 +144,7 @@ class _Encoding:
         return encoded
 
     def _shard(self, path: Path, writer: TokenWriter, encoded: Encoded, is_heldout: bool) -> None:
-        texts, names, locations, keys = _read(path, "text", "source", "location", "id")
+        texts, names, works, keys = _read(path, "text", "source", "group", "id")
         ids = list(self.encoder.encode_many(texts, self.threads))
         self._compare(texts, ids, path)
         sources = np.array([encoded.sources.index(name) for name in names], np.int64)
@@ -160,7 +162,7 @@ class _Encoding:
         encoded.token_counts += np.bincount(flat, minlength=self.encoder.vocab_size)
         if is_heldout:
             encoded.document_sources += sources.tolist()
-            encoded.document_names += [f"{name}: {location}" for name, location in zip(names, locations, strict=True)]
+            encoded.document_works += [f"{name}: {work}" for name, work in zip(names, works, strict=True)]
         encoded.example = encoded.example or next((text for text in texts if len(text) > 200), texts[0])[:400]
 
     def _compare(self, texts: list[str], ids: list[np.ndarray], path: Path) -> None:

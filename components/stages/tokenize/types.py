@@ -17,7 +17,7 @@ class Encoded:
         token_counts: int64 (vocab_size,), how often each token occurs.
         languages: the same counts per language, of a sample.
         document_sources: of every held-out document, index into `sources`.
-        document_names: of every held-out document, `source: location`.
+        document_works: of every held-out document, `source: work`.
         example: a sentence or so of the corpus.
     """
 
@@ -26,7 +26,7 @@ class Encoded:
     token_counts: np.ndarray
     languages: Languages
     document_sources: list[int] = field(default_factory=list)
-    document_names: list[str] = field(default_factory=list)
+    document_works: list[str] = field(default_factory=list)
     example: str = ""
 
 

@@ -22,6 +22,7 @@ from tests.components.carbon.planning.test_step_cost_table import RATES
 from tests.flows.pipeline_clone import PipelineClone
 
 GERMAN = "Die Würde des Menschen ist unantastbar. Sie zu achten und zu schützen ist Verpflichtung aller Gewalt. "
+ENGLISH = "All human beings are born free and equal in dignity and rights, and reason is what they are given. "
 JAPANESE = "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。"
 
 
@@ -160,26 +161,30 @@ def test_a_slow_machine_trains_fewer_steps_and_a_quick_one_more(params_yaml: Pat
 
 
 @pytest.mark.parametrize(
-    ("texts", "languages", "words_kept"),
+    ("texts", "languages", "share", "times"),
     [
-        ([GERMAN * 400], ("de",), True),
-        ([JAPANESE * 400], ("ja",), False),
-        ([GERMAN * 300] * 3 + [JAPANESE * 300], ("de", "ja"), False),
+        ([GERMAN * 400], ("de",), 0.0, 1),
+        ([JAPANESE * 400], ("ja",), 0.0, 3),
+        ([GERMAN * 300] * 3 + [JAPANESE * 300], ("de", "ja"), 0.0, 4),
+        ([ENGLISH * 600] * 3 + [GERMAN * 300], ("en", "de"), 0.25, 2),
     ],
 )
-def test_rules_for_english_are_off_for_other_languages(
-    params_yaml: Path, tmp_path: Path, texts: list[str], languages: tuple[str, ...], words_kept: bool
+def test_curriculum_and_vocabulary_follow_the_languages_and_the_rules_do_not(
+    params_yaml: Path, tmp_path: Path, texts: list[str], languages: tuple[str, ...], share: float, times: int
 ) -> None:
+    """Rules ask each document's language: switched off for a corpus, they kept spam of the others. English exercises
+    were a quarter of a corpus without English.
+    """
     path = tmp_path / "texts"
     path.mkdir()
     for number, text in enumerate(texts):
         (path / f"{number}.txt").write_text(text)
     assert look(str(path)).languages == languages
     configure(path)
-    limits = schema.load(params_yaml).filter.limits
-    assert "min_stop_words" in limits
-    assert ("mean_word_length" not in limits) is words_kept
-    assert set(limits.values()) == {None}
+    params, size = schema.load(params_yaml), sum(file.stat().st_size for file in path.iterdir()) / 1e6
+    assert params.filter.limits == {}
+    assert params.mix.curriculum.share == share
+    assert params.tokenize.vocab_size == times * next(size_ for most, size_, _ in subject.VOCABULARY if size <= most)
 
 
 def test_the_field_that_holds_the_text_is_found(tmp_path: Path) -> None:

@@ -149,6 +149,15 @@ def test_limits_per_source(tmp_path: Path) -> None:
     assert kept.sources["a"]["num_documents"] == 20
 
 
+def test_what_a_source_loses_much_of_comes_first(tmp_path: Path) -> None:
+    """A run without a person goes on; the first sentence of its report says what went, of which source."""
+    texts = [document(f"{source}/{at}", each.text, source) for source in "ab" for at, each in enumerate(modules()[:20])]
+    texts += [document(f"b/spam-{at}", RUBBISH["repeated"] + str(at), "b") for at in range(5)]
+    run(tmp_path, texts, Filter(rules="off", limits={"max_top_2gram": 0.3}))
+    first = (tmp_path / "reports/details/report.md").read_text().split("\n\n")[1]
+    assert first.startswith("**Much was removed.** filter: b: 20.0% went, 20.0% by max_top_2gram;")
+
+
 def test_wanted_languages(tmp_path: Path) -> None:
     documents = [document(name, text) for name, text in ORDINARY.items()]
     run(tmp_path, documents, Filter(limits={"min_language_score": 0.5}, languages=["de", "fr"]))
@@ -179,7 +188,7 @@ def test_dry_run_leaves_nothing_and_counts_the_same(done: Path, tmp_path: Path, 
         shown = f"| {rule} | docs | {row['limit']} | {row['broken']} | {row['only_this']} | {len(given())} |"
         assert (shown in text) == (row["broken"] != "0")
     assert "## min_words\n" in text
-    assert "`too short`: num_words 2 < 4" in text
+    assert "`too short`: num_words 2 < 3" in text
     with (done / "reports/details/personal.csv").open() as file:
         finds = [f"| docs | {row['kind']} | {row['found']} |" for row in csv.DictReader(file)]
     assert finds

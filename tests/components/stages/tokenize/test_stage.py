@@ -119,10 +119,25 @@ def test_overlap_finds_a_quotation(corpora: Path, tmp_path: Path) -> None:
     train = list(read_corpus(corpora / "train"))
     write(tmp_path / "heldout", heldout)
     write(tmp_path / "train", [*train, document("As they say:\n" + heldout[0].text, "others", "quotation")])
-    run(tmp_path, tmp_path / "made")
+    report = run(tmp_path, tmp_path / "made")
     table = (tmp_path / "made" / "reports" / "details" / "overlap.csv").read_text().splitlines()
-    assert table[1].startswith(f"{heldout[0].source}: {heldout[0].location},")
+    work = f"{heldout[0].source}: {heldout[0].group}"
+    assert table[1].startswith(f"{work},")
     assert float(table[1].rsplit(",", 1)[1]) == 1
+    assert f"| {work} |" in report.markdown
+
+
+def test_a_language_that_the_vocabulary_spells_in_bytes_is_named(corpora: Path, tmp_path: Path) -> None:
+    chinese = (
+        "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。白日依山尽，黄河入海流。欲穷千里目，更上一层楼。红豆生南国。"
+    )
+    train = [*read_corpus(corpora / "train"), *(document(f"{chinese}{at}", "others", f"zh-{at}") for at in range(2))]
+    write(tmp_path / "train", train)
+    write(tmp_path / "heldout", list(read_corpus(corpora / "heldout")))
+    report = run(tmp_path, tmp_path / "made")
+    (warning,) = report.facts["warnings"]
+    assert warning.startswith("tokenize: text in zh has 1.")
+    assert report.markdown.split("\n\n")[1] == f"**Warning.** {warning}."
 
 
 def test_wide_ids_for_a_large_vocabulary() -> None:

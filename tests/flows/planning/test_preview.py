@@ -1,0 +1,65 @@
+"""The preview of the filter: what a source would lose, before anything runs, and a stop until a person confirms."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from components import params as schema
+from components.core.errors import UserError
+from flows.planning import preview
+from flows.system import dvc, paths
+
+GOOD = "Letter {}: the committee met on day {} and put off what it had been asked to decide about the bridge of {}."
+SPAM = "欢迎光临本店，第{}次欢迎光临本店。" * 30
+
+
+def corpus(folder: Path, spam: int, good: int = 200) -> schema.Params:
+    """Parameters with two sources of files: letters, and mail with so much spam."""
+    (folder / "eval_sets").mkdir(parents=True)
+    letters = [[GOOD.format(at, at + 1, at + 2) for at in range(start, start + good)] for start in (0, 1000)]
+    texts = {"letters": letters[0], "mail": letters[1] + [SPAM.replace("{}", str(at)) for at in range(spam)]}
+    for name, rows in texts.items():
+        lines = "".join(json.dumps({"text": f"{text} {name}"}) + "\n" for text in rows)
+        (folder / f"{name}.jsonl").write_text(lines)
+    sources = [schema.Files(name=name, path=str(folder / f"{name}.jsonl")) for name in texts]
+    params = schema.Params()
+    ingest = params.ingest.model_copy(update={"sources": sources, "watch": str(folder)})
+    return params.model_copy(update={"ingest": ingest})
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "WORK", tmp_path / "work")
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "root")
+    monkeypatch.setattr(dvc, "stale", lambda: {"filter"})
+
+
+def test_a_source_that_would_lose_much_stops_until_confirmed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = corpus(tmp_path / "root", spam=50)
+    with pytest.raises(UserError, match=r"take much of mail by max_duplicate_10gram, see .* again with --yes"):
+        preview.confirm(params, params, confirmed=False)
+    shown = capsys.readouterr().out
+    assert "mail: 20.0% would go, 20.0% by max_duplicate_10gram" in shown
+    assert shown.count("欢迎光临本店") >= 3
+    assert "letters:" not in shown, "it loses nothing"
+    preview.confirm(params, params, confirmed=True)
+    assert not list((tmp_path / "work/filter/preview").iterdir())
+
+
+def test_a_little_is_no_reason_to_stop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = corpus(tmp_path / "root", spam=2)
+    preview.confirm(params, params, confirmed=False)
+    assert "mail: 1.0% would go" in capsys.readouterr().out
+
+
+def test_where_the_filter_does_not_run_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = corpus(tmp_path / "root", spam=50)
+    monkeypatch.setattr(dvc, "stale", lambda: {"pretrain@causal"})
+    preview.confirm(params, params, confirmed=False)
+    assert not (tmp_path / "work").exists()
+    loose = params.model_copy(update={"filter": params.filter.model_copy(update={"redact": []})})
+    with pytest.raises(UserError, match="take much of mail"):
+        preview.confirm(loose, params, confirmed=False)
