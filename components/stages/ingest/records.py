@@ -174,7 +174,7 @@ def record_of(
 
 
 def without_markup(text: str) -> str:
-    """The text of a field that was cut out of a web page, `<br />` as line breaks; none but what stands in backticks."""
+    """The text of a field that was cut out of a web page, `<br />` as line breaks; tags in backticks stay."""
     plain = _BREAK.sub("\n", text)
     return text if plain == text else _INLINE.sub("", plain)
 

@@ -466,7 +466,7 @@ def test_markup_of_a_page_in_a_field_is_cleaned_and_text_about_it_stays(tmp_path
     (tmp_path / "mine/rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "mine/page.txt").write_text(f"{review} {PROSE}" * 20)
     _, out = run_on_files(tmp_path / "mine", tmp_path)
-    first, second = (found := documents(out))["rows.jsonl#L1"], found["rows.jsonl#L2"]
+    first, second = [one for place, one in sorted(documents(out).items()) if place.startswith("rows")]
     assert first.text.startswith("A slow film, and I liked it.\n\nThe end is worth the wait.\nNine of ten.\n")
     assert (first.transforms, second.transforms) == (("markup",), ())
     assert second.text == rows[1]["text"]
