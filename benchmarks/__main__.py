@@ -69,6 +69,10 @@ BENCHMARKS = {
         "hostile files and inputs of 80 families and more, and secrets of the environment: 15 minutes; --only source",
         (("benchmarks.hostile",),),
     ),
+    "foreign": Benchmark(
+        "text of others in many scripts: what the filter loses, keeps and drops: 15 minutes; --only junk",
+        (("benchmarks.foreign",),),
+    ),
     "soak": Benchmark("an hour of `make up` with runs from the form, and the servers' memory", (("benchmarks.soak",),)),
     "proof": Benchmark(
         "signed models tampered with, intervals trained again, texts forgotten, commands killed: 70 minutes; "
