@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 PHRASES: dict[str, dict[str, list[str]]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-"""Kind ("banner", "spam") -> language (ISO 639-1) -> phrases in lower case, of banners stems."""
+"""Kind -> language (ISO 639-1; "" for all) -> phrases in lower case, of banners stems. A banner has a "cookie", too."""
 LEAST_PHRASES = {"placeholder": 2, "banner": 3, "spam": 3}
 LONGEST_BANNER, LONGEST_MENU = 1500, 4000
 """Characters."""
@@ -23,13 +23,6 @@ LEAST_ITEMS, LONGEST_ITEM, MOSTLY_ITEMS = 5, 30, 0.9
 LEAST_SIGNS = 3
 """Signs of a wrong encoding from which they are no chance."""
 
-COOKIES = ("cookie", "куки", "ملفات تعريف", "ملفات الارتباط", "كوكيز", "الكوكي", "कुकी", "曲奇", "クッキー")
-PLACEHOLDERS = (
-    "lorem ipsum", "dolor sit amet", "consectetur adipiscing", "sed do eiusmod", "incididunt ut labore",
-    "dolore magna aliqua", "ut enim ad minim", "quis nostrud", "ullamco laboris", "duis aute irure",
-    "in voluptate velit", "cillum dolore", "excepteur sint", "sunt in culpa", "deserunt mollit", "your text here",
-    "your text goes here", "your content here", "your content goes here", "your description here", "placeholder text",
-)  # fmt: skip
 _SENTENCE = re.compile(r"[^.!?。！？।\n]+[.!?。！？।\n]*")
 _ITEM = re.compile(r"[^\n|·•»›\t]+")
 _BARE = re.compile(r"[ \r*-]*[^\W\d_][\w'’ &\u0300-\u036f\u0900-\u0dff-]*")
@@ -55,16 +48,17 @@ def mojibake(texts: Sequence[str]) -> np.ndarray:
 @cache
 def _phrases(language: str) -> dict[str, list[str]]:
     """Kind -> phrases that are looked for in a text of this language."""
-    kinds = {kind: sorted({*PHRASES[kind]["en"], *PHRASES[kind].get(language, ())}) for kind in ("banner", "spam")}
-    return kinds | {"placeholder": list(PLACEHOLDERS)}
+    return {
+        kind: sorted({one for key in ("", "en", language) for one in of.get(key, ())}) for kind, of in PHRASES.items()
+    }
 
 
 def _share_of_boilerplate(text: str, language: str) -> float:
     lowered = text.lower()
-    kinds = dict(_phrases(language))
-    if len(text) > LONGEST_BANNER or not any(word in lowered for word in COOKIES):
-        del kinds["banner"]
-    shares = [_share_of_sentences(lowered, some, LEAST_PHRASES[kind]) for kind, some in kinds.items()]
+    phrases, least = _phrases(language), dict(LEAST_PHRASES)
+    if len(text) > LONGEST_BANNER or not any(word in lowered for word in phrases["cookie"]):
+        del least["banner"]
+    shares = [_share_of_sentences(lowered, phrases[kind], count) for kind, count in least.items()]
     return max(*shares, _share_of_menu(text)) / max(1, len(lowered))
 
 
