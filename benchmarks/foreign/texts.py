@@ -11,7 +11,7 @@ from benchmarks.foreign.packages import files
 
 MOST_BYTES = 20_000
 """Of a document that are read: ingest cuts longer ones."""
-ENTRIES = 20
+ENTRIES = 12
 """Entries of a dictionary in one document."""
 HEADING = re.compile(r"[.'](SH|SS|TH|B|I|BR|BI|IP|TP|PP|P|IR|RB|RI)\b\s*(.*)")
 ESCAPE = re.compile(r"\\f(?:\[[^\]]*\]|\(..|.)|\\&|\\[|^/,)]|\\s[-+]?\d")
@@ -79,7 +79,7 @@ def dictionary(name: str) -> Iterator[str]:
 
 
 def entries_about(kind: str) -> Iterator[str]:
-    """Documents of twenty entries each of the Collaborative International Dictionary that are about law, ..."""
+    """Documents of a dozen entries each of the Collaborative International Dictionary that are about law, ..."""
     found = [entry for entry in dictionary("gcide") if TAGS[kind].search(entry) and len(entry) < 3000]
     yield from ("\n\n".join(found[at : at + ENTRIES]) for at in range(0, len(found), ENTRIES))
 
