@@ -210,8 +210,8 @@ def _language(page: Page, associated: list[dict], linked: list[dict], metrics: d
         f"Occupations and qualities in the same sentence: {len(associated)} pairs tested, those with at least "
         f"{MIN_EXPECTED:.0f} expected sentences and {MIN_WORKS} works; {len(linked)} differ (Fisher's test within "
         "works and a t-test over works, Benjamini-Hochberg) from sentences on no group. Above 1: together more "
-        f"often than chance within a work. Of {metrics['untested_share']:.0%} of the sentences that mention a group no word could be "
-        f"tested: too few of them, or of their works.{not_judged(metrics)}",
+        f"often than chance within a work. Of {metrics['untested_share']:.0%} of the sentences that mention a group no "
+        f"word could be tested: too few of them, or of their works.{not_judged(metrics)}",
     )
 
 
