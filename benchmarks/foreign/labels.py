@@ -10,7 +10,7 @@ from collections import Counter
 
 from benchmarks.foreign.texts import path_of
 from benchmarks.results import goal
-from components.statistics import wilson
+from components.stages.bias.stratified_rates import wilson
 
 
 def measure() -> tuple[dict, list[dict]]:
