@@ -25,7 +25,7 @@ class Bytes(DataModule):
         text = b"".join(path.read_bytes() for path in sorted(Path("data").iterdir()))
         ids, context = torch.tensor(list(text)), CONFIG["context"]
         rows = [ids[start : start + context + 1] for start in range(0, len(ids) - context - 1, context)]
-        return DataLoader(rows, CONFIG["batch"])  # type: ignore[arg-type] - a list is a data set
+        return DataLoader(rows, CONFIG["batch"])  # type: ignore[arg-type]
 
     val_dataloader = train_dataloader
 

@@ -51,7 +51,7 @@ def main() -> None:
     sampler = Sampler(len(windows), CONFIG["seed"], first=step * batch, epochs=1000)
     with recorded(data="data", out=OUT) as run:
         run.note(order=sampler.facts())
-        for ids in DataLoader(windows, batch, sampler=sampler):  # type: ignore[arg-type] - a list is a data set
+        for ids in DataLoader(windows, batch, sampler=sampler):  # type: ignore[arg-type]
             loss = functional.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
             loss.backward()
             optimizer.step()
