@@ -24,19 +24,19 @@ UNREPEATABLE = {"histc", "kthvalue", "put_", "nll_loss2d_forward", "reflection_p
 class Pretended(torch.Tensor):
     """A tensor that says it is on cuda:0."""
 
-    inner: torch.Tensor
+    on_cpu: torch.Tensor
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor) -> "Pretended":
         made = torch.Tensor._make_wrapper_subclass(
             cls, inner.shape, strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype,
-            device="cuda:0", requires_grad=False,
+            device=torch.device("cuda:0"), requires_grad=False,
         )  # fmt: skip
-        made.inner = inner
+        made.on_cpu = inner
         return made
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         with MODE:
             return func(*args, **(kwargs or {}))
 
@@ -77,7 +77,7 @@ class PretendMode(TorchDispatchMode):
         theirs = [one for one in flat if isinstance(one, torch.Tensor) and not isinstance(one, Pretended)]
         self._refuse_mixed(name, args, ours, theirs)
         self._count(name, args, flat, ours, device, bool(kwargs.get("non_blocking")))
-        plain = tree_map(lambda one: one.inner if isinstance(one, Pretended) else one, (args, kwargs))
+        plain = tree_map(lambda one: one.on_cpu if isinstance(one, Pretended) else one, (args, kwargs))
         if device:
             plain[1]["device"] = torch.device("cpu")
         plain[1].pop("pin_memory", None)
@@ -88,7 +88,7 @@ class PretendMode(TorchDispatchMode):
             return result.clone()
         if name == "copy_" and not isinstance(args[0], Pretended):
             return args[0]
-        same = {id(one.inner): one for one in ours}  # in place and out=: the object that was given
+        same = {id(one.on_cpu): one for one in ours}  # in place and out=: the object that was given
 
         def wrapped(one: Any) -> Any:
             return same.get(id(one), one) if id(one) in same or not isinstance(one, torch.Tensor) else Pretended(one)

@@ -50,7 +50,13 @@ def pretrain(objective: Any, folder: Path) -> dict[str, Any]:
         out, reports, work = (folder / name / part for part in ("out", "reports", "work"))
         for progress in [StopsAt(stop)] if stop is None else [StopsAt(stop), StopsAt()]:
             try:
-                arguments = {"tokens": tokens, "params": params, "numerics": NUMERICS, "out": out, "work": work}
+                arguments: dict[str, Any] = {
+                    "tokens": tokens,
+                    "params": params,
+                    "numerics": NUMERICS,
+                    "out": out,
+                    "work": work,
+                }
                 pretraining.pretrain(objective=objective, reports=reports, progress=progress, **arguments)
             except Stopped:
                 continue
@@ -78,7 +84,7 @@ def tune(case: str, folder: Path) -> dict[str, Any]:
     """A few steps of a branch of fine-tuning on a finished demo."""
     branch: Any = "instruct" if case == "lora" else case
     params = getattr(schema.load(ROOT / "params.yaml").finetune, branch)
-    changes = {"steps": STEPS, "batch": 4} | ({"lora_rank": 4} if case == "lora" else {})
+    changes: dict[str, Any] = {"steps": STEPS, "batch": 4} | ({"lora_rank": 4} if case == "lora" else {})
     if branch == "prefer":
         changes["base"], changes["data"] = "models/finetune/instruct", "data/mix/train"
     params = params.model_copy(update=changes)

@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -58,7 +59,7 @@ def preview(documents: Sequence[Document], params: Filter, items: Path, work: Pa
     by_source = {source: Losses(source, count) for source, count in Counter(one.source for one in train).items()}
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as folder:
-        places = {name: Path(folder) / name for name in ("out", "reports", "work")}
+        places: dict[str, Any] = {name: Path(folder) / name for name in ("out", "reports", "work")}
         places["work"].mkdir()
         for name, some in (("train", train), ("heldout", held)):
             with CorpusWriter(Path(folder) / name) as writer:
