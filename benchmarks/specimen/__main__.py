@@ -155,7 +155,7 @@ def main() -> int:
             wrong = differences(KEPT, made)
             print(*(wrong or ["the specimen is as it was, but for its signature and what was measured"]), sep="\n")
             return int(bool(wrong))
-        for path in (KEPT / "signed", *KEPT.glob("*.*")):
+        for path in KEPT.iterdir():
             if path.name != "README.md":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         shutil.copytree(made, KEPT, dirs_exist_ok=True)
