@@ -71,7 +71,8 @@ def check_processes() -> None:
 
 
 def check_chat() -> None:
-    answer = run(sys.executable, "-m", "flows.cli", "chat", "--prompt", "What does numpy.mean do?", "--max-tokens", "24")
+    asked = ("--prompt", "What does numpy.mean do?", "--max-tokens", "24")
+    answer = run(sys.executable, "-m", "flows.cli", "chat", *asked)
     assert answer.strip(), "the model says nothing"
     print(answer)
 

@@ -5,12 +5,11 @@ a csv beside the results. One that is measured again alone leaves the others' fi
 """
 
 import argparse
-import csv
 import importlib
 import tempfile
 from pathlib import Path
 
-from benchmarks.results import ROOT, write
+from benchmarks.results import write, write_rows
 
 PARTS = ("tuned", "exports", "memory", "rows_files", "recommendation", "surfaces", "clients", "speed")
 """Modules, in the order that they are measured in; timings last."""
@@ -20,10 +19,7 @@ def measured(part: str, place: Path) -> None:
     """Measure a part, and write its figures and raw rows."""
     results, goals, rows = importlib.import_module(f"benchmarks.bases.{part}").measure(place)
     if rows:
-        with (ROOT / "benchmarks/results" / f"bases-{part}.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_rows(f"bases-{part}", rows)
     write("bases", results, goals)
 
 
