@@ -40,7 +40,7 @@ BENCHMARKS = {
         (PEERS, ("benchmarks.finetune",)),
     ),
     "bases": Benchmark(
-        "bases of ten architectures, rows and readers: 50 minutes; --only tuned,exports,memory,rows_files,speed",
+        "bases of ten architectures, rows and readers, after `make demo`: an hour or more; --only tuned",
         (PEERS, ("benchmarks.bases",)),
     ),
     "carbon": Benchmark(
@@ -51,7 +51,7 @@ BENCHMARKS = {
         (("benchmarks.carbon", "--only", "forecast"),),
     ),
     "gpu": Benchmark("the GPU path on a pretended device, after `make demo`: 3 minutes", (("benchmarks.gpu",),)),
-    "gpu-check": Benchmark("for whoever has a GPU: 8 minutes at most", (("benchmarks.gpu.check",),)),
+    "gpu-check": Benchmark("for whoever has a GPU; not run on one yet", (("benchmarks.gpu.check",),)),
     "evidence": Benchmark("error rates of intervals, gate and tests in simulated worlds", (("benchmarks.evidence",),)),
     "overhead": Benchmark("what Prefect, DVC, MLflow and the meter add: under 10 minutes", (("benchmarks.overhead",),)),
     "pages": Benchmark(

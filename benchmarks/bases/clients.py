@@ -114,14 +114,14 @@ DVC = {
 
 
 def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:
-    """How many clients did what they do by their own books; a row for each."""
+    """How many clients ended without an error; a row for each."""
     registered(CAUSAL, place)
     write_gguf(MODEL, place / "model.gguf", {})
     rows = [row(name, [PYTHON, "-c", program], place) for name, program in PROGRAMS.items()]
     rows += experiments(place)
     ok = [each["client"] for each in rows if each["ok"]]
     found = {"clients_ok": {"clients": ok, "failed": [each["client"] for each in rows if not each["ok"]]}}
-    return found, [goal("clients_ok", len(ok), len(rows), "higher", "clients of others, by their own books")], rows
+    return found, [goal("clients_ok", len(ok), len(rows), "higher", "programs that end without an error")], rows
 
 
 def row(client: str, command: list[str], place: Path) -> dict:

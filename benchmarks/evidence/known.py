@@ -1,7 +1,7 @@
 """Six figures of rules, known from elsewhere, made again by the registry on the demo that they were measured on.
 
-    git worktree add /tmp/base a0d21c9 && make -C /tmp/base demo
-    python -m benchmarks.evidence --only known --base /tmp/base
+    git worktree add ../base a0d21c9 && make -C ../base demo
+    python -m benchmarks.evidence --only known --base ../base
 
 Of two of the rules ours is the better one: a figure is reproduced if it is met to .01, or passed.
 """

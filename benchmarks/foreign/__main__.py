@@ -1,4 +1,4 @@
-"""Measure on text that its rules were not written on: `make bench NAME=foreign`, `--only lost`.
+"""Measure the filter on text of other people's packages: `make bench NAME=foreign`, `--only lost`.
 
 A part is a module of this folder with `measure()`, which returns results and goals; all write
 benchmarks/results/foreign.json. A part that is measured again alone leaves the others' figures as they are.

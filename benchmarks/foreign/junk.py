@@ -1,7 +1,8 @@
 """Cookie banners and menus of others, in seven languages, and how many of them the default rules drop.
 
 Banners are the strings of klaro and tarteaucitron in the order in which a page shows them, menus those of MediaWiki and
-DokuWiki. None was looked at when the phrases of the filter were written.
+DokuWiki. Who wrote the phrases of the filter had seen some strings of klaro and tarteaucitron: of banners this is no
+blind test.
 """
 
 import json
@@ -63,7 +64,8 @@ def measure() -> tuple[dict, list[dict]]:
         for name in names:
             some = [number for number, row in enumerate(rows) if row[at] == name]
             results[f"junk_removed_{name}"] = share(sum(number in gone for number in some), len(some))
-    return results, [goal("junk_removed", len(gone) / len(rows), 0.7, "higher", "banners and menus that are dropped")]
+    says = "banners and menus that are dropped; the author of the rules had seen some of the banners"
+    return results, [goal("junk_removed", len(gone) / len(rows), 0.7, "higher", says)]
 
 
 def _texts(language: str) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """Good documents that the filter and the bias stage drop: four languages, and text on medicine, law and groups.
 
-All of it was written to be read, so each that goes counts as lost, the upper bound of Wilson's interval against the
-goal. Machine tables among it count too.
+All of it was written to be read, so each that goes counts as lost; machine tables among it count too. Against the goal
+stands the upper bound of Wilson's interval for a language, and the share itself for a kind of text.
 """
 
 import random

@@ -1,7 +1,7 @@
 """What can be established of the GPU path without a GPU: `make bench NAME=gpu`, after `make demo`.
 
-Every stage that trains runs on a pretended device (pretend.py): a run that was stopped and resumed ends with the bytes
-of a whole one, no operation meets tensors of two devices, none lacks a deterministic kernel, and a step of pretraining
+Every stage that trains runs on a pretended device (pretend.py): no operation meets tensors of two devices, and none
+lacks a deterministic kernel. Pretraining that was stopped and resumed ends with the bytes of a whole run, and its step
 waits for the device once. What needs a compiler, a finished demo or ptxas is printed as not tried where it is missing.
 """
 

@@ -1,4 +1,4 @@
-"""What only a GPU can show, in eight minutes at most: `make bench NAME=gpu-check`, or `python -m benchmarks.gpu.check`.
+"""What only a GPU can show: `make bench NAME=gpu-check`, or `python -m benchmarks.gpu.check`. Not run on a GPU yet.
 
 On its own text (PyTorch's docstrings), with components alone, no server and no DVC: a resumed run's bytes with
 torch.compile, kills at random moments, a return after a bad loss, speed and share of the datasheet's peak at 124M

@@ -60,10 +60,12 @@ class Attempt:
 
     @property
     def number(self) -> int:
+        """From 1."""
         return self.start["attempt"]
 
     @property
     def outcome(self) -> str:
+        """As its `end` line has it; Killed without one."""
         return self.end["outcome"] if self.end else "Killed"
 
     @property

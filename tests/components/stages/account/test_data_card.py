@@ -98,7 +98,7 @@ def test_the_card_says_which_mitigations_the_mixture_has(root: Path) -> None:
         assert says in card
         assert ("Sampling weights" in card) == ("group_weights" in facts)
         assert ("gender" in card) == (facts["augment"] != "none")
-        assert "\n\n## The exam\n" in card
+        assert "\n\n## Held-out text\n" in card
 
 
 def test_without_any_stage_there_is_a_card_and_no_description(tmp_path: Path) -> None:
