@@ -60,6 +60,7 @@ def of_trainers(folder: Path, checkout: Path | None, alone: str) -> None:
     counted = [run for run in runs if run.cgroup_s is not None]
     off = [abs(cpu_s(run) / (run.cgroup_s or 1) - 1) for run in counted]
     shares = [abs(energy_share(run) - 1) for run in runs]
+    told = f"of {len(edits)}: {', '.join(run.trainer.name for run in runs)}"
     write(
         "any",
         {
@@ -69,10 +70,10 @@ def of_trainers(folder: Path, checkout: Path | None, alone: str) -> None:
             "energy_off_share": figure(shares),
         },
         [
-            goal("edits_found", sum(bool(row["said"]) for row in edits) / len(edits), 1.0, "higher"),
+            goal("edits_found", sum(bool(row["said"]) for row in edits) / len(edits), 1.0, "higher", told),
             goal("untouched_called_edited", sum(bool(row["said"]) for row in rows) - len(edits), 0, "lower"),
             *([goal("cpu_off_cgroup", max(off), 0.01, "lower")] if off else []),
-            goal("energy_off_share", max(shares), 0.01, "lower"),
+            goal("energy_off_share", max(shares), 0.01, "lower", "within the record itself: no second meter"),
         ],
     )
 
