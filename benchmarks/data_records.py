@@ -28,7 +28,7 @@ BREAKS: dict[str, Callable[[str, str], bytes]] = {
     "nul": lambda name, text: json.dumps({"id": name, "text": text + "\0"}).encode(),
     "too_long": lambda name, text: json.dumps({"id": name, "text": "long " * HUGE_CHARS}).encode(),
     "empty": lambda name, text: json.dumps({"id": name, "text": ""}).encode(),
-    "duplicate_id": lambda name, text: json.dumps({"id": "0-0", "text": text}).encode(),
+    "duplicate_id": lambda name, text: json.dumps({"id": f"{name[0]}-0", "text": text}).encode(),
 }
 
 

@@ -182,8 +182,9 @@ def _introduction(own: OwnText) -> str:
     language = f", {known} {', '.join(own.languages)}" if own.languages else ""
     little = "; that is very little, expect a model that repeats it" if own.num_bytes < 100_000 else ""
     lost = f"\nnot all of it is read: {own.not_read}" if own.not_read else ""
+    hint = f"\n{own.hint}" if own.hint else ""
     size = human(own.num_bytes)
-    return f"{own.place}: files to read: {own.files}, about {size} of text{language}{field}{little}{lost}"
+    return f"{own.place}: files to read: {own.files}, about {size} of text{language}{field}{little}{lost}{hint}"
 
 
 def _told(current: schema.Params, changes: dict[str, Change]) -> list[str]:
@@ -212,4 +213,4 @@ def text(data: str, /) -> None:
         data: folder, file, or owner/name@commit.
     """
     print(configure(data))
-    preview.show(preview.losses(schema.load(PARAMS)))
+    preview.show(schema.load(PARAMS))

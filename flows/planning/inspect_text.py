@@ -42,11 +42,10 @@ MOST_FILES = 1000
 """Files that are looked at."""
 MOST_RECORDS = 1000
 """Records of a file that are looked at to find `SAMPLE_RECORDS` which ingest would keep."""
-ROWS = {
-    "chat": "chats", "label": "texts with labels", "labels": "texts with labels",
-    "preference": "preferences between answers",
-}  # fmt: skip
+ROWS = {"chat": "chats", "preference": "preferences between answers"}
 """Kinds of rows that are refused."""
+LABELLED = ("label", "labels")
+"""Kinds of rows that may as well be text with a column beside it."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,7 @@ class OwnText:
         text_field: field that holds the text, for formats that have fields.
         languages: codes (ISO 639) of those that a tenth of the sample or more is in, the commonest first.
         not_read: what ingest would not read of the sample, and why; empty if it reads all.
+        hint: what else the files might be meant for; empty if nothing.
     """
 
     kind: str
@@ -72,6 +72,7 @@ class OwnText:
     text_field: str = "text"
     languages: tuple[str, ...] = ()
     not_read: str = ""
+    hint: str = ""
 
     @property
     def name(self) -> str:
@@ -117,8 +118,8 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
             f"{path}: {_why_none(path, files, known)}{left_out}; "
             "give txt, md, rst, org, html, json, jsonl, csv, tsv, parquet or warc, plain or .gz, .zst"
         )
-    _refuse_rows(path, readable)
-    sample, faults = _spread(readable, SAMPLE_FILES), Counter(Fault(one.reason) for one in skipped)
+    hint = _refuse_rows(path, readable)
+    sample, faults = _spread(readable, SAMPLE_FILES), Counter[Fault]()
     text_field, lacking = _text_field(path, readable, ingest, faults)
     readable = [one for one in readable if one not in lacking]
     looked = Looked(faults)
@@ -126,7 +127,8 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
     size = round(sum(_text_bytes(one) for one in readable))
     parts = [_without_field(lacking, text_field), _shown(faults)]
     not_read = "; ".join(part for part in parts if part) + looked.warning(ingest.max_quarantine)
-    return OwnText("files", str(path), "", size, len(known) - len(lacking), text_field, _languages(texts), not_read)
+    return OwnText("files", str(path), "", size, len(known) - len(lacking), text_field, _languages(texts), not_read,
+                   hint)  # fmt: skip
 
 
 class Fault(NamedTuple):
@@ -158,15 +160,25 @@ class Looked:
         )
 
 
-def _refuse_rows(path: Path, files: list[Path]) -> None:
-    """Chats, labels and preferences are for fine-tuning. Which of both was meant is not guessed."""
+def _refuse_rows(path: Path, files: list[Path]) -> str:
+    """Refuse chats and preferences, which are for fine-tuning; returns a hint if there are labels beside text.
+
+    Raises:
+        UserError: a file has chats or preferences; which use was meant is not guessed.
+    """
+    hint = ""
     for file in _spread([one for one in files if inner_suffix(one.name) in SUFFIXES], SAMPLE_FILES):
-        if (kind := kind_at(file)) in ROWS:
-            what, line = ROWS[kind], f"greenhouse edit rows {path}"
+        kind, line = kind_at(file), f"greenhouse edit rows {path}"
+        if kind in LABELLED:
+            hint = hint or (f"{_named(file)} has labels, which are not read: the text is pretrained on; `{line}` is "
+                            "for labelled rows")  # fmt: skip
+        if kind in ROWS:
+            what = ROWS[kind]
             raise UserError(
                 f"{path}: {file.name} has {what}, which a pretrained model is tuned on; type `{line}`, or give "
                 "rows with a text alone"
             )
+    return hint
 
 
 def _shown(faults: Counter[Fault]) -> str:

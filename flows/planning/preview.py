@@ -14,15 +14,17 @@ import pyarrow.parquet as pq
 
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
-from components.core.plain_text import plain
+from components.core.plain_text import plain, plain_name
 from components.corpus.corpus import CorpusWriter, Document, shard_paths
 from components.params import Files, Filter, Params
 from components.reporting.tables import quoted
 from components.stages.filter.losses import Losses
 from components.stages.filter.stage import filter_corpus
 from components.stages.ingest.file_reading import first_documents
+from components.stages.ingest.readers import NotText
+from components.stages.ingest.records import Skipped
 from components.stages.ingest.remote_files import is_remote
-from components.stages.ingest.sources import listings
+from components.stages.ingest.sources import Listing, listings
 from flows.system import dvc, paths
 
 FILES = 400
@@ -30,19 +32,43 @@ FILES = 400
 BYTES = 2_000_000
 """Text of a source that is looked at: some three seconds of the filter."""
 HELD_OUT, FEWEST, EXAMPLES = 16, 32, 3
-"""Of a sample, one document in so many is held out, if there are `FEWEST`; examples shown of a source."""
+"""Of a sample, one document in so many is held out, if there are `FEWEST`; examples shown of a source or a reason."""
+REASONS = 6
+"""Reasons shown for which files are not read."""
 ON = ("ingest", "dedup", "filter")
 """Stages of which one must run for the filter to."""
 
 
-def sample(params: Params, root: Path) -> list[Document]:
-    """Documents of the sources that are files of this machine."""
+def local_files(params: Params, root: Path) -> list[Listing]:
+    """The files of the sources that are of this machine."""
     local = [one for one in params.ingest.sources if isinstance(one, Files) and not is_remote(one.path)]
+    return listings(params.ingest.model_copy(update={"sources": local}), root)
+
+
+def left_out(listing: Listing) -> str:
+    """The files of a source that will not be read, by reason, with a few names; "" if there are none."""
+    by_reason: dict[str, list[str]] = {}
+    for one in listing.skipped:
+        by_reason.setdefault(one.reason, []).append(one.file)
+    lines = [f"{listing.name}: files that will not be read: {len(listing.skipped)}"]
+    for reason, names in sorted(by_reason.items(), key=lambda one: -len(one[1]))[:REASONS]:
+        more = ", ..." if len(names) > EXAMPLES else ""
+        lines.append(f"  {len(names)} x {reason}: {', '.join(names[:EXAMPLES])}{more}")
+    if len(by_reason) > REASONS:
+        lines.append(f"  {len(by_reason) - REASONS} more reasons")
+    return "\n".join(lines) if by_reason else ""
+
+
+def sample(local: list[Listing]) -> list[Document]:
+    """Some documents of the files; those of them that hold no text are listed as skipped."""
     found = list[Document]()
-    for listing in listings(params.ingest.model_copy(update={"sources": local}), root):
+    for listing in local:
         tasks = listing.tasks[:: max(1, len(listing.tasks) // FILES)]
         for task in tasks:
-            found += first_documents(task, BYTES // len(tasks))
+            try:
+                found += first_documents(task, BYTES // len(tasks))
+            except NotText as reason:
+                listing.skipped.append(Skipped(plain_name(task.location), plain_name(str(reason)), task.size))
     return found
 
 
@@ -77,17 +103,18 @@ def preview(documents: Sequence[Document], params: Filter, items: Path, work: Pa
     return [losses for losses in by_source.values() if losses.rules]
 
 
-def losses(params: Params, root: Path = paths.ROOT) -> list[Losses]:
-    """What each source of files would lose, those that lose nothing left out."""
-    documents = sample(params, root)
+def show(params: Params, root: Path = paths.ROOT) -> list[Losses]:
+    """Print which files will not be read, and what each source of files would lose, with examples; returns the latter,
+    sources that lose nothing left out."""
+    local = local_files(params, root)
+    documents = sample(local)
+    for line in filter(None, map(left_out, local)):
+        print(plain(line), flush=True)
     items = root / params.filter.decontaminate.items
-    return preview(documents, params.filter, items, paths.WORK / "filter" / "preview") if documents else []
-
-
-def show(found: list[Losses]) -> None:
-    """Print what each source would lose, with examples."""
+    found = preview(documents, params.filter, items, paths.WORK / "filter" / "preview") if documents else []
     for one in found:
         print(plain(f"filter, by a sample of {one.documents} documents: {one.told('would go')}"), flush=True)
+    return found
 
 
 def confirm(params: Params, own: Params, confirmed: bool) -> None:
@@ -102,8 +129,7 @@ def confirm(params: Params, own: Params, confirmed: bool) -> None:
     changed = params.ingest != own.ingest or params.filter != own.filter
     if not changed and not set(ON) & set(dvc.stale()):
         return
-    found = losses(params)
-    show(found)
+    found = show(params)
     if (much := [one for one in found if one.much]) and not confirmed:
         names = "; ".join(f"{one.source} by {', '.join(one.much)}" for one in much)
         raise UserError(

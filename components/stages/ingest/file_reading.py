@@ -10,7 +10,6 @@ that was read to its end. The run after a kill takes these and does not read tho
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -163,17 +162,35 @@ def _bad(task: FileTask, reason: str) -> ReadResult:
     return ReadResult([[_entry(BadRecord("unreadable", reason), task)]])
 
 
+def first_entries(task: FileTask, num_bytes: int) -> Iterator[RecordStatus]:
+    """The entries of about so many bytes at the beginning of a local file.
+
+    Raises:
+        NotText: the file as a whole holds no text.
+    """
+    size = 0
+    for record in _records(task):
+        entry = _entry(record, task)
+        yield entry
+        size += entry.num_bytes
+        if max(size, entry.offset) >= num_bytes:
+            return
+
+
 def first_documents(task: FileTask, num_bytes: int) -> list[Document]:
-    """An even sample of a local file's documents that ingest would keep, up to about so many bytes of text."""
+    """An even sample of a local file's documents that ingest would keep, up to about so many bytes of text.
+
+    Raises:
+        NotText: the file as a whole holds no text.
+    """
     found, size, step = list[Document](), 0, min(MOST_STEPS, max(1, task.size // num_bytes))
-    with suppress(NotText):
-        for record in islice(_records(task), None, None, step):
-            entry = _entry(record, task)
-            if not entry.rule:
-                found.append(entry.document)
-                size += entry.num_bytes
-            if size >= num_bytes:
-                break
+    for record in islice(_records(task), None, None, step):
+        entry = _entry(record, task)
+        if not entry.rule:
+            found.append(entry.document)
+            size += entry.num_bytes
+        if size >= num_bytes:
+            break
     return found
 
 

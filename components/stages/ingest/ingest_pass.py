@@ -6,6 +6,7 @@ policy, a source that is full. So the outcome is the same whatever the number of
 
 import functools
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from components.core.errors import UserError
@@ -14,13 +15,14 @@ from components.core.plain_text import plain_name
 from components.core.progress import Progress
 from components.core.workers import Pool, Workers, at_most
 from components.params import Ingest
-from components.stages.ingest.file_reading import ReadResult, local_inputs, read_file
+from components.stages.ingest.file_reading import FileTask, ReadResult, first_entries, local_inputs, read_file
 from components.stages.ingest.heldout_split import HeldoutSplit
 from components.stages.ingest.licences import UNKNOWN, Policy
 from components.stages.ingest.opt_out import load as load_opt_out
+from components.stages.ingest.readers import NotText
 from components.stages.ingest.records import RecordStatus, Skipped, encoded
 from components.stages.ingest.source_counts import SourceCounts
-from components.stages.ingest.sources import Listing, listings
+from components.stages.ingest.sources import Listing, listings, sampled
 
 RESUMED_BYTES = 100_000_000
 """With more to read than this, results are kept for a run after a kill; less is read again in seconds."""
@@ -50,19 +52,27 @@ class IngestPass:
         self.split = HeldoutSplit(params.heldout_fraction, params.heldout_salt)
         self.progress = progress
         self._spool = spool
-        self.keep = self._to_read() > RESUMED_BYTES
+        self._to_read = sum(listing.num_bytes for listing in self.listings)
+        self.keep = self._to_read > RESUMED_BYTES
         self._read = functools.partial(read_file, spool, root / params.opt_out, self.keep)
         self._inputs = functools.partial(local_inputs, root / params.opt_out)
-        self._files_done = self._bytes = 0
+        self._done = self._bytes = 0
 
     def workers(self, wanted: Workers) -> Workers:
         """Number of workers worth starting for the files to read."""
-        return wanted if self._to_read() > SMALL_BYTES else at_most(wanted, 1)
+        return wanted if self._to_read > SMALL_BYTES else at_most(wanted, 1)
 
-    def _to_read(self) -> int:
-        """Bytes of the files that will be read, at most the limits of their sources."""
-        sizes = [(listing.max_bytes, sum(task.size for task in listing.tasks)) for listing in self.listings]
-        return sum(min(limit or size, size) for limit, size in sizes)
+    def trial(self) -> dict[str, SourceCounts]:
+        """Counts of a sample of each source's local files, judged as in the pass, which counts them again."""
+        found = {listing.name: SourceCounts() for listing in self.listings}
+        for listing in self.listings:
+            counts = found[listing.name]
+            for task, num_bytes in sampled(listing):
+                keys: set[int] = set()
+                with suppress(NotText):
+                    for entry in first_entries(task, num_bytes):
+                        counts.count(entry if entry.rule else self._decided(entry, listing, counts, keys))
+        return found
 
     def entries(self, running: Pool) -> Iterator[RecordStatus]:
         """All entries, in order."""
@@ -73,25 +83,24 @@ class IngestPass:
     def _of_source(self, listing: Listing, running: Pool) -> Iterator[RecordStatus]:
         counts = self.source_counts[listing.name]
         counts.skipped = listing.skipped
-        keys: set[int] = set()
-        results = running.map(self._read, listing.tasks, self._inputs)
+        results, size = running.map(self._read, listing.tasks, self._inputs), 0
         for number, (task, result) in enumerate(zip(listing.tasks, results, strict=True), 1):
             if result.skipped:
                 listing.skipped.append(Skipped(plain_name(task.location), plain_name(result.skipped), task.size))
             else:
                 counts.files += 1
-            yield from self._of_file(result, listing, counts, keys)
+            yield from self._of_file(result, listing, counts)
             if result.in_part:
                 counts.in_part.append(plain_name(task.location))
-            self._progress(task.location)
+            size += task.size
+            self._progress(listing, counts, size, task)
             if listing.max_bytes and counts.kept_bytes >= listing.max_bytes:
                 counts.files_not_read = len(listing.tasks) - number
-                self._files_done += counts.files_not_read
-                return
+                break
+        self._done += listing.num_bytes
 
-    def _of_file(
-        self, result: ReadResult, listing: Listing, counts: SourceCounts, keys: set[int]
-    ) -> Iterator[RecordStatus]:
+    def _of_file(self, result: ReadResult, listing: Listing, counts: SourceCounts) -> Iterator[RecordStatus]:
+        keys: set[int] = set()  # of this file: two files may both number their rows from 0
         for entry in result.entries(self._spool):
             if not entry.rule:
                 entry = self._decided(entry, listing, counts, keys)
@@ -105,9 +114,7 @@ class IngestPass:
         if entry.key:
             key = int(sha256_bytes(encoded(entry.key))[:15], 16)  # a number: millions of them must fit
             if key in keys:
-                return entry.as_quarantined(
-                    "duplicate_id", f"another record of {listing.name} has the id {entry.key!r}"
-                )
+                return entry.as_quarantined("duplicate_id", f"another record of the file has the id {entry.key!r}")
             keys.add(key)
         licence = entry.document.licence
         if licence == UNKNOWN and self.policy.unknown == "refuse":
@@ -122,7 +129,14 @@ class IngestPass:
             return entry.as_dropped("over_limit", f"the source is full at {listing.max_bytes / 1e6:g} MB")
         return entry
 
-    def _progress(self, location: str) -> None:
-        self._files_done += 1
-        total = sum(len(listing.tasks) for listing in self.listings)
-        self.progress.update(self._files_done, total, "files", f"{self._bytes / 1e6:.1f} MB  {location}")
+    def _progress(self, listing: Listing, counts: SourceCounts, size: int, task: FileTask) -> None:
+        """Bytes read of those to read; a source with a limit is done when it is full, or when all its files are read.
+
+        Args:
+            size: bytes of the files of this source so far.
+        """
+        done = listing.num_bytes * size // max(1, listing.size)
+        if listing.max_bytes:
+            done = max(done, min(counts.kept_bytes, listing.num_bytes))
+        note = f"{self._bytes / 1e6:.1f} MB  {task.location}"
+        self.progress.update(self._done + done, self._to_read or None, "bytes", note)

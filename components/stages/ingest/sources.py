@@ -4,6 +4,7 @@ Files are read in the order of their names. A source with a size limit is read i
 instead: what fits is then a fixed, even sample of the whole, and reading stops early.
 """
 
+import functools
 import os
 import re
 from collections import Counter
@@ -18,7 +19,7 @@ from components.params import Files, Hub, Ingest, Packages, PackageTexts
 from components.stages.ingest import hub, pinned_packages, remote_files
 from components.stages.ingest.file_reading import FileTask
 from components.stages.ingest.licences import UNKNOWN, licence_param
-from components.stages.ingest.readers import format_of
+from components.stages.ingest.readers import FORMATS, format_of
 from components.stages.ingest.records import SURROGATE, TARGET_BYTES, Options, Origin, Skipped
 
 OWN_RECORDS = ("jsonl", "json", "csv", "parquet", "warc")
@@ -32,6 +33,9 @@ PASSAGES_OF_LARGE = 40
 
 SHORTEST_PASSAGE = 1000
 
+SAMPLE_SHARE, SAMPLE_BYTES, SAMPLE_LEAST = 1 / 16, 8e6, 50_000
+"""Of a source's bytes a sample has this share, and so many at most; so many of one file at least, or all of it."""
+
 
 @dataclass
 class Listing:
@@ -41,6 +45,32 @@ class Listing:
     max_bytes: int
     tasks: list[FileTask] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+
+    @functools.cached_property
+    def size(self) -> int:
+        """Bytes of the files to read."""
+        return sum(task.size for task in self.tasks)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that will be read of them, at most the limit."""
+        return min(self.max_bytes or self.size, self.size)
+
+
+def sampled(listing: Listing) -> Iterator[tuple[FileTask, int]]:
+    """Local files of a user's, evenly spread by bytes, and of each how many bytes of its beginning to look at.
+
+    Of large files that is `SAMPLE_SHARE`, of small ones every so many-th is looked at whole.
+    """
+    tasks = [task for task in listing.tasks if task.reader in FORMATS.values() and isinstance(task.path, Path)]
+    size, ready = sum(task.size for task in tasks), 0.0
+    share = min(SAMPLE_SHARE * listing.num_bytes, SAMPLE_BYTES) / max(1, size)
+    for task in tasks:
+        ready += task.size * share
+        if ready >= (task.size if task.reader in ("html", "json") else min(task.size, SAMPLE_LEAST)):
+            used = min(ready, task.size)
+            ready -= used
+            yield task, int(used)
 
 
 def listings(params: Ingest, root: Path) -> list[Listing]:

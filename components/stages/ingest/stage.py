@@ -25,6 +25,9 @@ from components.stages.ingest.records import RecordStatus
 from components.stages.ingest.report import report_of, samples
 from components.stages.ingest.source_counts import SourceCounts
 
+SURE_RECORDS, SURE_TIMES = 20, 2.0
+"""Bad records of a sample, and times the share that may be bad, from which on all of the source surely has too many."""
+
 
 def ingest(
     *,
@@ -48,6 +51,7 @@ def ingest(
         Stopped: `progress` asked to stop.
     """
     ingest_pass = IngestPass(params, root, work / "spool", progress)
+    raise_if_sample_unfit(ingest_pass, params, work)
     _clear(work, ingest_pass.keep)
     shard_bytes = int(params.shard_megabytes * 1e6)
     try:
@@ -171,17 +175,34 @@ def _raise_if_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -> None
         raise UserError(f"no document is left to train on ({came}); see ingest.sources, min_bytes and licences")
 
 
-def _too_many_bad(name: str, counts: SourceCounts, params: Ingest, work: Path) -> str:
+def raise_if_sample_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -> None:
+    """Stop before all is read where a sample leaves no doubt how that would end.
+
+    Raises:
+        UserError: a source surely has too many bad records, a text without a licence, or no text that would be kept.
+    """
+    found = ingest_pass.trial()
+    for name, counts in found.items():
+        if counts.quarantined.total() >= SURE_RECORDS and counts.quarantine_rate() > SURE_TIMES * params.max_quarantine:
+            raise UserError(_too_many_bad(name, counts, params, work, "of a sample of "))
+    if all(counts.documents_in >= SURE_RECORDS and not counts.kept for counts in found.values()):
+        came = "; ".join(f"{name}: {counts.summary()}" for name, counts in found.items())
+        raise UserError(f"by a sample no document is left to train on ({came}); see ingest.sources, min_bytes and "
+                        "licences")  # fmt: skip
+
+
+def _too_many_bad(name: str, counts: SourceCounts, params: Ingest, work: Path, of: str = "of ") -> str:
     bad, total = counts.quarantined.total(), counts.documents_in
     work.mkdir(parents=True, exist_ok=True)
     listing = work / "quarantine.jsonl"
     listing.write_text("".join(map(evidence_line, counts.bad_records)), encoding="utf-8")
     first = counts.bad_records[0]
     where = f"{first.document.location.split('#')[0]} line {first.line}" if first.line else first.document.location
+    rules = ", ".join(f"{count} {rule}" for rule, count in counts.quarantined.most_common())
     enough = math.ceil(100 * bad / total) / 100
     return (
-        f"ingest source {name}: {bad} of {total} records are bad ({bad / total:.0%}; ingest.max_quarantine allows "
-        f"{params.max_quarantine:.0%}), the first in {where}: {first.rule}, {first.reason}; fix them (list: "
+        f"ingest source {name}: {bad} {of}{total} records are bad ({bad / total:.0%}; ingest.max_quarantine allows "
+        f"{params.max_quarantine:.0%}): {rules}; the first in {where}: {first.rule}, {first.reason}; fix them (list: "
         f"{listing}), leave their files out with `pattern`, or add the line `max_quarantine: {enough:g}` below "
         "`ingest:` in params.yaml"
     )

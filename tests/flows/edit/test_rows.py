@@ -338,8 +338,6 @@ def test_text_for_pretraining_is_not_guessed_from_rows(chats: Path) -> None:
     with pytest.raises(UserError, match=r"chats\.jsonl has chats.*type `greenhouse edit rows .*chats\.jsonl`"):
         inspect_text.look(str(chats), schema.Ingest())
     for name, row, says in (
-        ("label", {"text": "a", "label": "b"}, "texts with labels"),
-        ("labels", {"text": "a", "labels": ["b"]}, "texts with labels"),
         ("preference", {"prompt": "a", "chosen": "b", "rejected": "c"}, "preferences between answers"),
     ):
         (rows := chats.with_name(f"{name}.jsonl")).write_text(json.dumps(row) + "\n")
@@ -348,6 +346,15 @@ def test_text_for_pretraining_is_not_guessed_from_rows(chats: Path) -> None:
     pages = [{"text": f"A page about the number {number}. " * 20, "score": number / 7} for number in range(40)]
     (scored := chats.with_name("corpus.jsonl")).write_text("".join(json.dumps(page) + "\n" for page in pages))
     assert inspect_text.look(str(scored), schema.Ingest()).text_field == "text"
+
+
+def test_a_column_of_labels_beside_text_is_a_hint(tmp_path: Path) -> None:
+    for name, label in (("label", "spam"), ("labels", ["spam", "mail"])):
+        (rows := tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": "A letter. " * 20, name: label}) + "\n")
+        own = inspect_text.look(str(rows), schema.Ingest())
+        assert (own.text_field, own.files, own.not_read) == ("text", 1, "")
+        assert f"{name}.jsonl has labels" in own.hint
+        assert f"`greenhouse edit rows {rows}` is for labelled rows" in own.hint
 
 
 def test_a_path_that_is_not_there_is_no_name_of_the_hub(tmp_path: Path) -> None:

@@ -52,6 +52,26 @@ def test_a_source_that_would_lose_much_stops_until_confirmed(
     assert not list((tmp_path / "work/filter/preview").iterdir())
 
 
+def test_files_that_will_not_be_read_are_named_by_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "root" / "mine"
+    params = corpus(tmp_path / "root", spam=0)
+    folder.mkdir()
+    (folder / "a.txt").write_text(GOOD * 9)
+    for number in range(5):
+        (folder / f"{number}.png").touch()
+    (folder / ".hidden.txt").touch()
+    (folder / "names.csv").write_text("name\nsomebody\n")
+    ingest = params.ingest.model_copy(update={"sources": [schema.Files(name="mine", path=str(folder))]})
+    params = params.model_copy(update={"ingest": ingest})
+    preview.confirm(params, params, confirmed=False)
+    assert capsys.readouterr().out.splitlines()[:4] == [
+        "mine: files that will not be read: 7",
+        "  5 x .png is no format that ingest reads: 0.png, 1.png, 2.png, ...",
+        "  1 x hidden: .hidden.txt",
+        "  1 x no column 'text' in the table (there are: name); set text_field: names.csv",
+    ]
+
+
 def test_a_little_is_no_reason_to_stop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     params = corpus(tmp_path / "root", spam=2)
     preview.confirm(params, params, confirmed=False)

@@ -3,7 +3,9 @@
 import gzip
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +13,8 @@ import pytest
 
 from components.core.errors import UserError
 from components.corpus.corpus import read_corpus, read_manifest
+from components.stages.ingest import file_reading
+from components.stages.ingest.records import BadRecord, Record, RecordStatus
 from tests.components.stages.ingest.ingest_run import run_on_files as run
 
 PROSE = "The quality of mercy is not strained. It droppeth as the gentle rain from heaven upon the place beneath. "
@@ -97,10 +101,64 @@ def test_the_rest_of_the_file_survives_and_the_books_balance(folder: Path, tmp_p
 
 def test_too_many_bad_records_stop_the_stage_and_name_the_first(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"13 of 27 records are bad \(48%; .*allows 5%\).*bad\.jsonl line 2: invalid_json"
+        UserError,
+        match=r"13 of 27 records are bad \(48%; .*allows 5%\): 4 wrong_type, .*bad\.jsonl line 2: invalid_json",
     ):
         run(folder, tmp_path, max_quarantine=0.05)
     assert (tmp_path / "run-work/quarantine.jsonl").read_text().count("\n") == 13
+
+
+def test_ids_are_of_their_file(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("letters", "mail"):
+        (mine / f"{name}.jsonl").write_bytes(b"".join(record(text=f"{PROSE} {name} {n}", id=n) for n in range(3)))
+    report, out = run(mine, tmp_path, max_quarantine=0.0)
+    assert report.metrics["documents/kept"] == 6
+    kept = {each.id: each.location for part in ("train", "heldout") for each in read_corpus(out / "data" / part)}
+    assert sorted(kept.values()) == [f"{name}.jsonl#id={n}" for name in ("letters", "mail") for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        (
+            lambda n: record(text=f"{PROSE} {n}", id=n % 9),
+            r"of a sample of \d+ records are bad \(.*: \d+ duplicate_id;",
+        ),
+        (lambda n: record(text=f"{PROSE} {n}")[: None if n % 4 else 40], r"of a sample of .*\d+ invalid_json"),
+        (lambda n: record(text=f"Short: {n}", url="x" * 99), "by a sample no document is left .* too_short"),
+    ],
+)
+def test_what_surely_fails_is_refused_before_a_tenth_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Callable[[int], bytes], complaint: str
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("a", "b"):
+        (mine / f"{name}.jsonl").write_bytes(b"".join(map(row, range(9000))))
+    (mine / "empty.jsonl").touch()
+    seen, size = dict[str, int](), sum(path.stat().st_size for path in mine.iterdir())
+    entry_of = file_reading.entry_of
+
+    def counted(found: Record | BadRecord, location: str, *others: Any) -> RecordStatus:
+        seen[location] = max(seen.get(location, 0), found.offset)
+        return entry_of(found, location, *others)
+
+    monkeypatch.setattr(file_reading, "entry_of", counted)
+    with pytest.raises(UserError, match=complaint):
+        run(mine, tmp_path, max_quarantine=0.05)
+    assert 0 < sum(seen.values()) < size / 10
+
+
+def test_a_few_bad_files_of_many_do_not_stop_it_before_all_is_read(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "rows.jsonl").write_bytes(b"".join(record(text=f"{PROSE} {n}") for n in range(20_000)))
+    for number in range(400):  # half of the files, and 2% of the records
+        (mine / f"{number:03}.txt").write_bytes(f"Maß {number} {PROSE}".encode("latin-1"))
+    report, _ = run(mine, tmp_path, max_quarantine=0.02)
+    assert report.metrics["documents/quarantined"] == 400
 
 
 def test_bad_utf8_in_plain_text_costs_its_passage_only(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from components.params import Files, Ingest, LicencePolicy
 from components.stages.ingest.licences import Policy, normalise
 from components.stages.ingest.stage import dry_run
 from tests.components.stages.ingest.ingest_run import hashes, run_ingest, run_on_files
+from tests.progress_recorder import Recorder
 
 DOCS = sorted(Path(numpy.__file__).parent.glob("ma/*.py"))
 PROSE = "It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want. "
@@ -265,6 +266,21 @@ def test_a_size_limit_stops_reading_and_counts_what_is_over(tmp_path: Path) -> N
     assert facts["files"] == 3
     assert read_manifest(out / "data/dropped").facts["rules"] == {"over_limit": facts["dropped"]["over_limit"]}
     assert facts["documents_in"] == facts["kept"] + facts["dropped"]["over_limit"]
+
+
+@pytest.mark.parametrize(("limit", "shares"), [(0.0, [0.9, 0.95, 1.0]), (0.05, [1.0]), (1.0, [0.9, 0.95, 1.0])])
+def test_progress_goes_by_bytes(tmp_path: Path, limit: float, shares: list[float]) -> None:
+    """A first file of nine tenths of the bytes was a third of the work."""
+    mine, progress = tmp_path / "mine", Recorder()
+    mine.mkdir()
+    for name, count in (("a", 900), ("b", 50), ("d", 50)):  # in the order of the names' hash too
+        lines = [json.dumps({"text": f"{n:03} {PROSE}"}) for n in range(count)]
+        (mine / f"{name}.jsonl").write_text("\n".join(lines))
+    run_on_files(mine, tmp_path, source={"max_megabytes": limit}, progress=progress)
+    ((total, unit),) = progress.totals
+    size = sum(path.stat().st_size for path in mine.iterdir())
+    assert (unit, total) == ("bytes", 50_000 if limit == 0.05 else size)
+    assert [round(done / total, 2) for done in progress.done] == shares
 
 
 @pytest.mark.parametrize(("limit", "is_whole"), [(0.03, False), (1, True)])
