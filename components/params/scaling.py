@@ -37,10 +37,6 @@ class Scaling(Section):
     """Optimizer and schedule, the same at every width."""
     bootstrap: int = Field(default=200, ge=20)
     """Bootstrap resamples per interval."""
-    items: int = Field(default=40, ge=20)
-    """Items per probe of minimal pairs and label mapping."""
-    shots: list[Annotated[int, Field(ge=0, le=22)]] = [0, 2, 4, 8]
-    """Example counts of label mapping; the most that fit the context are reported."""
 
     @model_validator(mode="after")
     def _range_is_one(self) -> "Scaling":

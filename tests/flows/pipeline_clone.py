@@ -28,7 +28,7 @@ REMOTE = ("dvc", "remote", "add", "--local", "--default", "--force", "team")
 
 SWEEP = (
     "vocab_size=400", "train_megabytes=1.0", "depth=1", "widths=[16,24,32,48]", "budgets=[1.0e+9,2.0e+9,4.0e+9]",
-    "steps=[2,200]", "checks=[2.0]", "seeds=2", "batch=4", "context=64", "bootstrap=20", "items=20",
+    "steps=[2,200]", "checks=[2.0]", "seeds=2", "batch=4", "context=64", "bootstrap=20",
 )  # fmt: skip
 """Settings of `greenhouse study scaling` at this size."""
 LOGIN = {"PREFECT_API_AUTH_STRING": "test:login"}

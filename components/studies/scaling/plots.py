@@ -1,4 +1,4 @@
-"""Pictures of a sweep: loss against size, data and compute with the fits, and abilities along the ladder."""
+"""Pictures of a sweep: loss against size, data and compute with the fits."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +12,6 @@ from components.studies.scaling.fits import Fits
 
 DPI = 90
 LOSS = {"causal": "held-out bits per byte", "masked": "held-out bits per hidden byte"}
-ABILITIES = {
-    "causal": (
-        ("minimal_pairs", "Minimal pairs", "accuracy", 0.5),
-        ("few_shot_margin", "Label mapping in context", "margin (nats)", 0.0),
-    ),
-    "masked": (("restored", "Hidden tokens restored", "accuracy", None),),
-}
-"""By objective: key of a result, title, label, chance."""
 
 
 def laws(fits: Fits, checks: Sequence[dict[str, Any]], path: Path) -> None:
@@ -81,19 +73,3 @@ def _compute(axes: Any, fits: Fits, checks: Sequence[dict[str, Any]]) -> None:
     axes.plot([], [], "D", color="C0", label="predicted")
     axes.plot([], [], "x", color="k", label="measured after")
     axes.set(title="Compute", xlabel="floating-point operations, C")
-
-
-def ladder(results: Sequence[dict[str, Any]], objective: str, path: Path) -> None:
-    """Abilities against loss: minimal pairs and label mapping, or restored tokens."""
-    rows = ABILITIES[objective]
-    drawing, grid = figure(4.5 * len(rows), 3.6, columns=len(rows))
-    for axes, (key, title, label, chance) in zip(grid, rows, strict=True):
-        for purpose, style in (("fit", "o"), ("check", "D")):
-            chosen = [one for one in results if one["purpose"] == purpose and one[key] is not None]
-            axes.plot([one["loss"] for one in chosen], [one[key] for one in chosen], style, markersize=4, label=purpose)
-        if chance is not None:
-            axes.axhline(chance, color="0.6", linestyle=":", label="chance")
-        axes.invert_xaxis()
-        axes.set(title=title, xlabel=LOSS[objective], ylabel=label)
-        axes.legend(fontsize=7)
-    save(drawing, path, dpi=DPI)

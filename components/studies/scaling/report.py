@@ -56,7 +56,6 @@ def write(
     write_json(folder / "scaling.json", rounded(facts))
     write_text(folder / "report.md", _markdown(fits, checks))
     plots.laws(fits, checks, folder / "scaling.png")
-    plots.ladder(results, fits.params.objective, folder / "ladder.png")
     return figures
 
 

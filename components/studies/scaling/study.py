@@ -1,21 +1,18 @@
 """The scaling study: cells of the sweep, the law fitted to them, and the larger runs that check what it predicted."""
 
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from components.core.files import read_json, write_json
 from components.core.progress import Progress
 from components.core.report import Report
-from components.params import Evaluate, Scaling, Tokenize
+from components.params import Scaling, Tokenize
 from components.studies.scaling import report
 from components.studies.scaling.fits import Fits
 from components.studies.scaling.sweep import Cell, check_cells, plan
 from components.studies.trainings import RunPoints, TrainingStudy, made_once, pretrained
 
-ABILITIES = ("minimal_pairs", "few_shot_margin", "few_shot_examples", "restored")
-"""Abilities of a finished model that are measured beside its loss."""
 LOSS = {"causal": "heldout/bits_per_byte", "masked": "heldout/bits_per_hidden_byte"}
 """Metric of a run that the law predicts."""
 
@@ -83,30 +80,5 @@ class ScalingStudy(TrainingStudy[Cell, Scaling]):
         )
 
     def examine(self, point: Cell, trained: Report) -> dict[str, Any]:
-        """The loss (bits per byte; masked: of hidden tokens), and the abilities; None for what cannot be asked.
-
-        Minimal-pair accuracy, and the margin of label mapping with the most examples that fit the context; masked: the
-        share of hidden tokens restored.
-        """
-        from components.stages.evaluate.tasks.few_shot import condition, few_shot
-        from components.stages.evaluate.tasks.masked import masked
-        from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs
-        from components.stages.evaluate.tasks.task import EvalContext, Folders, NotApplicable
-
-        model, own = self.folder(point) / "model", self.params
-        examined = Evaluate(items=own.items, shots=own.shots)
-        folders = Folders(model, model, model, model, model, self.heldout, self.tokens)
-        context = EvalContext(folders, examined, self.place.numerics)
-        found: dict[str, Any] = {"loss": trained.metrics[LOSS[point.objective]]} | dict.fromkeys(ABILITIES)
-        if point.objective == "masked":
-            with suppress(NotApplicable):  # the held-out documents are too short
-                found["restored"] = masked(context).metrics["accuracy"]
-            return found
-        with suppress(NotApplicable):  # the held-out text is in another language
-            found["minimal_pairs"] = minimal_pairs(context).metrics["accuracy"]
-        with suppress(NotApplicable):  # no prompt fits the context
-            result = few_shot(context)
-            most = max(set(own.shots) - set(result.facts["left_out_shots"]))
-            found["few_shot_margin"] = result.estimate("margin", context.resampling, condition(most)).value
-            found["few_shot_examples"] = float(most)
-        return found
+        """The loss (bits per byte; masked: of hidden tokens)."""
+        return {"loss": trained.metrics[LOSS[point.objective]]}
