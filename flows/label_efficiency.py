@@ -9,7 +9,7 @@ from flows.execution.stage import Study
 from flows.execution.study_run import carry_out, require
 from flows.system import dvc, paths
 
-INPUTS = ("models/pretrain/causal", "models/pretrain/masked", "data/bias/train", "data/tokenize", "data/ingest/heldout")
+INPUTS = ("models/pretrain/causal", "models/pretrain/masked", "data/bias/train", "data/ingest/heldout")
 REPORTS = paths.ROOT / "reports" / "label_efficiency"
 
 
@@ -29,7 +29,7 @@ def run_study(name: str, params: Params, settings: LabelEfficiency) -> Path:
             "pipeline's models: set its data to data/bias/train and its base to models/pretrain/masked"
         )
     chosen = {"label_efficiency": settings, "finetune.classify": own, "numerics": params.numerics}
-    made_from = [dvc.inputs(stage).hashes for stage in ("finetune@classify", "finetune@instruct", "tokenize")]
+    made_from = [dvc.inputs(stage).hashes for stage in ("finetune@classify", "finetune@instruct")]
     bases = [
         f"{base} {dvc.hash_of(f'pretrain@{base}', f'models/pretrain/{base}')[:8]}" for base in ("masked", "causal")
     ]

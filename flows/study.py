@@ -58,12 +58,11 @@ def labels(*settings: str) -> int:
     greenhouse study labels labels=[64,256] seeds=3
 
     On a task of `finetune.classify` drawn from the corpus (rows of your own are refused), trains `seeds` models on each
-    number of labels: the pretrained masked model, the same from random weights, the causal model, LoRA, and the causal
-    model with replay of its pretraining; TF-IDF stands beside them. Says how many times as many labels training
-    from scratch needs for the accuracy that pretraining reaches with 64, what tuning forgets (held-out bits per byte),
-    and what each point costs in joules. Reads what the pipeline made. Killed and started again, it reads finished
-    points back and goes on. About 10 minutes on two cores with the demo's models. Results: reports/label_efficiency/
-    and MLflow, a child run per point.
+    number of labels: the pretrained masked model, the same from random weights, the causal model, and LoRA; TF-IDF
+    stands beside them. Says how many times as many labels training from scratch needs for the accuracy that pretraining
+    reaches with 64, and what each point costs in joules. Reads what the pipeline made. Killed and started again, it
+    reads finished points back and goes on. Less than 10 minutes on two cores with the demo's models. Results:
+    reports/label_efficiency/ and MLflow, a child run per point.
 
     Args:
         settings: KEY=VALUE: settings of this run that differ from the shipped ones.

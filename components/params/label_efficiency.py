@@ -17,12 +17,8 @@ class LabelEfficiency(Section):
     """Trainings per point; they differ in the drawn labels, the head, their order, and random weights."""
     heldout_items: int = Field(default=1000, ge=10)
     """Most held-out examples judged."""
-    heldout_kilobytes: float = Field(default=60.0, gt=0.0)
-    """Held-out text per source in which forgetting is measured (10^3 bytes)."""
     lora_rank: int = Field(default=8, ge=1)
     """Rank of the LoRA arm."""
-    replay_share: float = Field(default=0.2, ge=0.0, le=0.5)
-    """Share of the steps that repeat pretraining, in the arm that is to forget less."""
 
     @field_validator("labels")
     @classmethod

@@ -80,8 +80,8 @@ def right_of(results: Sequence[Mapping[str, Any]], arm: str, labels: int, key: s
     return np.array([[int(digit) for digit in row] for row in rows], dtype=np.float64)
 
 
-def summary(results: Sequence[Mapping[str, Any]], clusters: Sequence[str], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Curves of all arms, TF-IDF, forgetting, joules and seconds; the factor of labels is `label_efficiency`."""
+def summary(results: Sequence[Mapping[str, Any]], clusters: Sequence[str]) -> dict[str, Any]:
+    """Curves of all arms, TF-IDF, joules and seconds; the factor of labels is `label_efficiency`."""
     labels = sorted({row["labels"] for row in results})
     arms = list(dict.fromkeys(row["arm"] for row in results))
     items = Items(np.ones(len(clusters)), clusters)
@@ -94,24 +94,12 @@ def summary(results: Sequence[Mapping[str, Any]], clusters: Sequence[str], befor
         f"{a} - {b}": [_point(hits[a][n] - hits[b][n], items, n, {}) for n in labels]
         for a, b in (("masked", "scratch"), ("masked", "tfidf"), ("masked", "causal"), ("masked", "lora"))
     }
-    works = Items(np.array(before["bytes"], dtype=np.float64), before["works"])
-    forgot = {
-        arm: [
-            _point(np.array([row["bits"] for row in rows]) - np.array(before["bits"]), works, n, {})
-            for n in labels
-            if (rows := [row for row in results if row["arm"] == arm and row["labels"] == n])
-        ]
-        for arm in arms
-        if any("bits" in row for row in results if row["arm"] == arm)
-    }
     return {
         "label_efficiency": needed["scratch"],
         "tfidf_needs": needed["tfidf"],
         "tfidf_at_most": max(row["value"] for row in curves["tfidf"]),
         "curves": curves,
         "differences": differences,
-        "bits_per_byte_before": sum(before["bits"]) / sum(before["bytes"]),
-        "forgetting": forgot,
     }
 
 

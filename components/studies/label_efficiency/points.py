@@ -4,7 +4,6 @@
     scratch    the same network and training from random weights
     lora       the pretrained masked model, only low-rank adapters and the head tuned
     causal     the pretrained causal model, all weights tuned
-    replay     the same, and a share of the steps repeats pretraining
 
 The task is that of finetune.classify, with its steps, batch and learning rate; where labels are more than its steps
 would see, every label is seen `EPOCHS` times. Each seed draws labels of its own, and a number of labels holds the
@@ -12,11 +11,10 @@ smaller ones. All points are judged on the same held-out examples. A causal mode
 here, as a masked model's is, so that the two differ in the model alone.
 """
 
-import json
 import math
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,8 +29,6 @@ from components.model import export
 from components.model.lora import add_lora
 from components.model.transformer import Transformer
 from components.params import Classify, LabelEfficiency
-from components.stages.evaluate.heldout_sample import sample, score_documents
-from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.finetune import classify, tfidf
 from components.stages.finetune.classifier import Classifier
 from components.stages.finetune.example_selection import CHARS_PER_TOKEN
@@ -40,21 +36,14 @@ from components.stages.finetune.settings import settings_of
 from components.stages.finetune.task_selection import choose
 from components.studies.label_efficiency import curves, report
 from components.studies.trainings import RunPoints, TrainingStudy
-from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import Encoder
-from components.training.data_order import pretrain_batches
 from components.training.loop import train
-from components.training.objectives import Batch, language_model_loss
 from greenhouse_record.metering.counters import cpu_model
 
-Arm = Literal["masked", "scratch", "lora", "causal", "replay"]
-ARMS: tuple[Arm, ...] = ("masked", "scratch", "lora", "causal", "replay")
-FORGETTING: tuple[Arm, ...] = ("causal", "replay")
-"""Arms whose bits per byte are measured after the training."""
+Arm = Literal["masked", "scratch", "lora", "causal"]
+ARMS: tuple[Arm, ...] = ("masked", "scratch", "lora", "causal")
 EPOCHS = 4
 """From scratch, 4,096 labels take three or four to be learned: with one, its accuracy is a tenth lower."""
-REPLAYED = 8
-"""Windows of text in a step that repeats pretraining."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +87,12 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
         """Draw the labels, train and judge all points, and tell."""
         task, results = self.draw(), run(points(self.params))
         heldout = self.passages(0)
-        found = curves.summary(results, [passage.cluster for passage in heldout], self.before())
+        found = curves.summary(results, [passage.cluster for passage in heldout])
         facts: dict[str, Any] = {
             "task": task,
             "items": len(heldout),
             "seeds": self.params.seeds,
             "epochs": EPOCHS,
-            "replay_share": self.params.replay_share,
-            "megabytes": {arm: peak_megabytes(arm, self) for arm in ARMS if arm != "replay"},
             "bases": list(self.bases),
             "processor": cpu_model(),
         }
@@ -124,7 +111,7 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
 
     def base(self, arm: Arm) -> Path:
         """Folder of the pretrained model an arm starts from, or whose shape it has."""
-        return self.place.root / "models/pretrain" / ("causal" if arm in FORGETTING else "masked")
+        return self.place.root / "models/pretrain" / ("causal" if arm == "causal" else "masked")
 
     def passages(self, seed: int) -> list[Passage]:
         """A seed's training passages, all of them; seed 0: the held-out ones."""
@@ -159,13 +146,6 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
         write_json(facts, task)
         return task
 
-    def before(self) -> dict[str, Any]:
-        """`held_out_bits` of the pretrained causal model, computed once."""
-        path = self.place.work / "before.json"
-        if not path.exists():
-            write_json(path, held_out_bits(export.load(self.base("causal"), self.place.numerics.device)[0], self))
-        return dict(read_json(path))
-
     def training(self, point: LabelPoint) -> list[Passage]:
         """The passages a point is trained on."""
         return classify.first_of_each(self.passages(point.seed), point.labels)
@@ -184,8 +164,7 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
     def examine(self, point: LabelPoint, trained: tuple[Classifier, int]) -> dict[str, Any]:
         """`right`, a digit per held-out passage, their share `accuracy`, and `steps`.
 
-        For the masked arm `tfidf`, as `right`, of TF-IDF on the same labels; for the causal arms `bits` per
-        held-out document afterwards.
+        For the masked arm `tfidf`, as `right`, of TF-IDF on the same labels.
         """
         model, steps = trained
         model.eval()
@@ -199,8 +178,6 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
             settings, _ = tfidf.choose(passages, classes, "single_label_classification")
             simple = tfidf.train(passages, classes, "single_label_classification", settings)
             found["tfidf"] = _digits(simple.predict([one.text for one in heldout]).argmax(axis=1) == truth)
-        if point.arm in FORGETTING:
-            found["bits"] = held_out_bits(model.backbone, self)["bits"]
         return found
 
     def _encoded(self, point: LabelPoint, passages: list[Passage]) -> list[list[int]]:
@@ -231,74 +208,8 @@ def tune(
     """Train in place; returns the steps."""
     params = study.classify
     steps = max(params.steps, math.ceil(EPOCHS * len(ids) / params.batch))
-    batches: Callable[[int], Batch] = classify.PassageBatches(ids, torch.tensor(truth), params.batch, point.seed)
-    if point.arm == "replay" and study.params.replay_share:
-        every = round(1 / study.params.replay_share)
-        batches, steps = with_replay(batches, every, point.seed, study), steps * every // (every - 1)
+    batches = classify.PassageBatches(ids, torch.tensor(truth), params.batch, point.seed)
     with tempfile.TemporaryDirectory(prefix="greenhouse-labels-") as work:
         settings = settings_of(params, steps, "label_efficiency", checkpoint_every=steps)
-        train(model, batches, loss, settings, Path(work), progress, numerics=study.place.numerics)
+        train(model, batches, classify.loss, settings, Path(work), progress, numerics=study.place.numerics)
     return steps
-
-
-def with_replay(batches: Callable[[int], Batch], every: int, seed: int, study: LabelStudy) -> Callable[[int], Batch]:
-    """The same batches in the same order, with one of the pretraining text after each `every - 1`."""
-    replayed = pretrain_batches(
-        TokenShards.open(study.place.root / "data/tokenize/train"), context=study.classify.context, batch=REPLAYED,
-        seed=seed, mask_rate=None, document_mask=False,
-    )  # fmt: skip
-
-    def batch(number: int) -> Batch:
-        row, place_in_row = divmod(number, every)
-        return replayed(row) if place_in_row == every - 1 else batches(row * (every - 1) + place_in_row)
-
-    return batch
-
-
-def loss(model: Classifier, batch: Batch) -> torch.Tensor:
-    """Of classes, or of the next tokens where the batch asks for them.
-
-    The latter's gradient comes with a value of zero: beside the small losses of classes the loop would take it for bad.
-    """
-    if batch.targets.ndim == 1:
-        return classify.loss(model, batch)
-    nats = language_model_loss(model.backbone, batch)
-    return nats - nats.detach()
-
-
-def held_out_bits(model: export.Network, study: LabelStudy) -> dict[str, Any]:
-    """Bits of each held-out document under a causal model, with the documents' bytes and works."""
-    documents = sample(study.place.root / "data/ingest/heldout", study.params.heldout_kilobytes, 1)
-    reader = LanguageModel.load(study.base("causal"), study.place.numerics.device)
-    reader.model = model.eval()
-    scored = score_documents(reader, documents)
-    return {
-        "bits": [float(-entry.scores.logp.sum() / math.log(2)) for entry in scored],
-        "bytes": [int(entry.num_bytes.sum()) for entry in scored],
-        "works": [entry.document.group for entry in scored],
-    }
-
-
-# -- memory ------------------------------------------------------------------------------------------------------------
-
-
-def peak_megabytes(arm: Arm, study: LabelStudy) -> float:
-    """Most megabytes (10^6 bytes) that tensors hold at once in a few steps: weights, gradients, optimizer state,
-    activations. What the process itself needs, hundreds of megabytes of libraries, is not in it."""
-    from torch.profiler import ProfilerActivity, profile
-
-    cuda = study.place.numerics.device == "cuda"
-    short = replace(study, classify=study.classify.model_copy(update={"steps": 2}))
-    point = LabelPoint(arm, max(study.params.labels[0], study.classify.batch), 1)
-    with profile(activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * cuda], profile_memory=True) as recorded:
-        short.train(point, Progress())
-    with tempfile.TemporaryDirectory(prefix="greenhouse-memory-") as folder:
-        trace = Path(folder) / "trace.json"
-        recorded.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text())["traceEvents"]
-    changes = [
-        event["args"]["Bytes"]
-        for event in events
-        if event.get("name") == "[memory]" and event["args"]["Device Type"] == int(cuda)
-    ]
-    return float(np.cumsum(changes).max()) / 1e6

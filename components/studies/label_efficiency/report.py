@@ -14,7 +14,6 @@ TITLES = {
     "tfidf": "TF-IDF",
     "causal": "pretrained (causal)",
     "lora": "pretrained, LoRA",
-    "replay": "causal with replay",
 }
 PANELS = (("masked", "scratch", "tfidf"), ("masked", "causal", "lora"))
 
@@ -24,11 +23,11 @@ def write(found: Mapping[str, Any], facts: Mapping[str, Any], folder: Path) -> N
 
     Args:
         found: what `curves.summary` returned.
-        facts: task, seeds, epochs, held-out items, megabytes by arm, hashes of the base models, processor.
+        facts: task, seeds, epochs, held-out items, hashes of the base models, processor.
     """
     write_json(folder / "label_efficiency.json", rounded({**found, **facts}))
     _accuracy(found["curves"], facts, folder / "plots" / "accuracy.png")
-    _price(found, facts, folder / "plots" / "price.png")
+    _price(found["curves"], folder / "plots" / "price.png")
     write_text(folder / "report.md", markdown(found, facts))
 
 
@@ -50,23 +49,18 @@ def markdown(found: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     page.show(f"accuracy_by_labels {' '.join(map(str, sizes))}", rows, "Accuracy by number of labels.")
     rows = [[name, *(_cell(row, "+.3f") for row in points)] for name, points in found["differences"].items()]
     page.show(f"difference {' '.join(map(str, sizes))}", rows, "Differences in accuracy, on the same labels and items.")
-    rows = [[TITLES[arm], *(_cell(row, "+.4f") for row in points)] for arm, points in found["forgetting"].items()]
+    rows = [[TITLES[arm], *(number(row["joules"]) for row in points)] for arm, points in _trained(curves)]
     caption = (
-        "Forgetting: held-out bits per byte of the causal model after tuning less before "
-        f"({found['bits_per_byte_before']:.3f}); with replay, one step in "
-        f"{round(1 / facts['replay_share']) if facts['replay_share'] else 'none'} repeats pretraining."
+        "Joules of a training by number of labels (estimated as the ledger does). "
+        f"Each label is seen {facts['epochs']} times or more."
     )
     page.show(f"arm {' '.join(map(str, sizes))}", rows, caption)
-    rows = [
-        [TITLES[arm], *(number(row["joules"]) for row in points), f"{facts['megabytes'][arm]:.1f}"]
-        for arm, points in curves.items() if arm in facts["megabytes"]
-    ]  # fmt: skip
-    caption = (
-        "Joules of a training by number of labels (estimated as the ledger does), and the most that its tensors "
-        f"hold at once, in MB. Each label is seen {facts['epochs']} times or more."
-    )
-    page.show(f"arm {' '.join(map(str, sizes))} megabytes", rows, caption)
     return page.markdown
+
+
+def _trained(curves: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The arms that are trained as networks, with their points."""
+    return [(arm, points) for arm, points in curves.items() if arm != "tfidf"]
 
 
 def _cell(row: Mapping[str, Any], form: str = ".3f") -> str:
@@ -107,21 +101,12 @@ def _accuracy(curves: Mapping[str, Any], facts: Mapping[str, Any], path: Path) -
     save(drawing, path, caption)
 
 
-def _price(found: Mapping[str, Any], facts: Mapping[str, Any], path: Path) -> None:
-    drawing, [left, right] = figure(WIDTH, 3.0, columns=2)
-    _lines(left, found["forgetting"], list(found["forgetting"]))
-    left.axhline(0.0, color="gray", linewidth=0.8)
-    left.set(title="Forgetting", ylabel="bits per byte, after less before")
-    arms = [arm for arm in found["curves"] if arm in facts["megabytes"]]
-    for arm in arms:
-        rows = found["curves"][arm]
+def _price(curves: Mapping[str, Any], path: Path) -> None:
+    drawing, [axes] = figure(WIDTH / 2, 3.0)
+    for arm, rows in _trained(curves):
         colour = f"C{list(TITLES).index(arm)}"
-        right.plot([r["labels"] for r in rows], [r["joules"] for r in rows], "o-", label=TITLES[arm], color=colour)
-    _label_axis(right, [row["labels"] for row in found["curves"][arms[0]]])
-    right.set(title="Energy of a training", ylabel="joules")
-    legend(left, right)
-    caption = (
-        "Left: how much worse the causal model predicts held-out text after tuning, with and without replay of "
-        "pretraining text; right: joules of one training."
-    )
-    save(drawing, path, caption)
+        axes.plot([r["labels"] for r in rows], [r["joules"] for r in rows], "o-", label=TITLES[arm], color=colour)
+    _label_axis(axes, [row["labels"] for row in curves["masked"]])
+    axes.set(title="Energy of a training", ylabel="joules")
+    legend(axes)
+    save(drawing, path, "Joules of one training by number of labels.")
