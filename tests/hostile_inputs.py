@@ -59,7 +59,7 @@ YAML = {
                              f"dedup: {{bands: {'9' * 5000}}}", "dedup: {bands: -1}", "dedup: {bands: 0x}",
                              "pretrain: {common: {steps: 1.5}}", "ingest: {max_chars: true}"],
     "params.yaml, texts": ["mix: {weights: {'\\0': 1}}", 'ingest: {heldout_salt: "\\ud800"}', "account: {title: [1]}",
-                           "ingest: {opt_out: ''}", "evaluate: {minimal_pairs: ../..}", "evaluate: {tasks: ['a@b']}"],
+                           "ingest: {opt_out: ''}", "evaluate: {tasks: [../..]}", "evaluate: {tasks: ['a@b']}"],
 }  # fmt: skip
 """Family -> texts that are put over params.yaml, as a preset or a form may."""
 

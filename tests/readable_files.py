@@ -17,7 +17,6 @@ from components.finetuning_data import formats
 from components.model import export
 from components.params import Ingest
 from components.similarity.decontaminate import contamination_index
-from components.stages.evaluate.tasks.minimal_pairs import read_pairs
 from components.stages.finetune import adapter
 from components.stages.ingest import opt_out, readers
 from components.stages.ingest.records import Options, Origin, entry_of
@@ -71,7 +70,6 @@ READERS: dict[str, Reader] = {
     **{f"sources/{name}": _of_source(name) for name in SOURCES},
     **dict.fromkeys(("rows-jsonl/a.jsonl", "rows-csv/a.csv", "rows-parquet/a.parquet"), formats.read),
     "items/a.jsonl": lambda folder: contamination_index(None, folder, 13),
-    "pairs/a.jsonl": lambda folder: read_pairs(folder / "a.jsonl", 10),
     "own/opt_out.txt": lambda folder: opt_out.load(folder / "opt_out.txt"),
     "own/owner.yaml": lambda folder: owner_fields(folder / "owner.yaml"),
     **dict.fromkeys(("own/params.yaml", "own/defaults.yaml"), lambda folder: schema.load(folder / "params.yaml")),
@@ -102,7 +100,7 @@ def readable(root: Path) -> Path:
     write(root / "tokens")
     files = {f"sources/{name}": data for name, data in SOURCES.items()} | {
         "rows-jsonl/a.jsonl": CHATS, "rows-csv/a.csv": f"text,label\n{PROSE},a\n".encode(),
-        "rows-parquet/a.parquet": TABLE, "items/a.jsonl": PAIRS, "pairs/a.jsonl": PAIRS,
+        "rows-parquet/a.parquet": TABLE, "items/a.jsonl": PAIRS,
         "own/opt_out.txt": b"# list\nsource: a\n" + record(passage=PROSE), "own/owner.yaml": b"provider: we\n",
         "ledger/h.jsonl": b"".join(record(**line) for line in LEDGER),
         "run/step-000001/files.json": b'{"files.json": "0"}', "signed/card.json": b'{"files": {}}',

@@ -22,8 +22,6 @@ class Evaluate(Section):
     """Items per probe and condition."""
     shots: list[Annotated[int, Field(ge=0, le=22)]] = [0, 1, 2, 4, 8]
     """Example counts of the few-shot curve."""
-    minimal_pairs: str = ""
-    """Folder of BLiMP-style jsonl (`sentence_good`, `sentence_bad`) to score too; empty: the generated pairs alone."""
     tasks: list[Annotated[str, *TASK]] = []
     """Tasks of lm-evaluation-harness: YAML files below `filter.decontaminate.items`, or `name@<commit of its data>`."""
     seed: int = 1

@@ -56,11 +56,10 @@ class Params(Section):
     @model_validator(mode="after")
     def _evaluation_sets_are_looked_for(self) -> "Params":
         items = self.filter.decontaminate.items
-        files = [("tasks", entry) for entry in self.evaluate.tasks if "@" not in entry]
-        for key, path in [("minimal_pairs", self.evaluate.minimal_pairs), *files]:
-            if path and not Path(os.path.normpath(path)).is_relative_to(items):
+        for path in [entry for entry in self.evaluate.tasks if "@" not in entry]:
+            if not Path(os.path.normpath(path)).is_relative_to(items):
                 raise ValueError(
-                    f"evaluate.{key} = {path} lies outside filter.decontaminate.items = {items}, so training text "
+                    f"evaluate.tasks = {path} lies outside filter.decontaminate.items = {items}, so training text "
                     "would not be cleared of it; move it there"
                 )
         return self

@@ -75,7 +75,7 @@ def named_inputs(params: Params) -> list[str]:
     tuning = [name for branch in tuned for name in (branch.data, branch.base) if not name.startswith(OUTPUTS)]
     named = [
         *(params.ingest.watch, params.ingest.opt_out, params.filter.decontaminate.items),
-        *(params.evaluate.minimal_pairs, params.runtime.grid.series, *sources),
+        *(params.runtime.grid.series, *sources),
         *tuning,
     ]
     return [name for name in named if name and not Path(name).is_absolute() and (paths.ROOT / name).exists()]

@@ -45,15 +45,10 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
     for branch in ("causal", "masked"):
         if f"pretrain@{branch}" in stages:
             _network(params, branch)
-    if "evaluate" in stages:
-        if params.evaluate.tasks:
-            from components.stages.evaluate.tasks.harness import known
+    if "evaluate" in stages and params.evaluate.tasks:
+        from components.stages.evaluate.tasks.harness import known
 
-            known(params.evaluate.tasks, root)
-        if params.evaluate.minimal_pairs:
-            from components.stages.evaluate.tasks.minimal_pairs import files_of_pairs
-
-            files_of_pairs(params.evaluate.minimal_pairs, root)
+        known(params.evaluate.tasks, root)
     if "account" in stages:
         from components.carbon.footprint import intensity
         from components.stages.ingest.licences import licence_param

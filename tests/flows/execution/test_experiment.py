@@ -46,7 +46,6 @@ NAMED = {
     "ingest.sources": ([{"kind": "files", "name": "own", "path": "notes/b.txt"}], "notes/b.txt"),
     "filter.decontaminate.items": ("sets", "sets/a.jsonl"),
     "finetune.instruct.data": ("rows.jsonl", "rows.jsonl"),
-    "evaluate.minimal_pairs": ("sets/pairs", "sets/pairs/a.jsonl"),
     "runtime.grid.series": ("reports/hours.csv", "reports/hours.csv"),  # reports/ is in .gitignore
 }
 """Key of params.yaml -> a value that names a file, and that file."""
@@ -64,7 +63,7 @@ def test_untracked_files_that_parameters_name_are_refused(clone: PipelineClone) 
     try:
         said = attempt(clone)
         assert said.startswith("refused: untracked"), said
-        assert ", ".join(files[:5]) + " and 2 more" in said
+        assert ", ".join(files[:5]) + " and 1 more" in said
         assert "`git add` them" in said
         clone.git("add", "--force", *files[:2])
         assert f": {', '.join(files[2:])};" in attempt(clone)  # five, and no more

@@ -90,7 +90,7 @@ def test_any_other_key_is_a_setting() -> None:
             "mix.weights={shakespeare: 2}",
             "filter.redact=[email]",
             "pretrain.masked.optimizer.grad_clip=2.0",
-            "evaluate.minimal_pairs=''",
+            "account.licence=''",
             "runtime.grid.pue=1.5",
         ]
     )

@@ -50,7 +50,6 @@ def opt_out(tmp_path: Path) -> None:
         ({"numerics": {"device": "cuda"}}, "pretrain@causal", "no CUDA device"),
         ({"numerics": {"compile": True}}, "pretrain@masked", "needs a C.. compiler"),
         ({"evaluate": {"tasks": ["eval_sets/no.yaml"]}}, "evaluate", "evaluate.tasks: eval_sets/no.yaml: no such file"),
-        ({"evaluate": {"minimal_pairs": "eval_sets/no"}}, "evaluate", "eval_sets/no: no .* file there"),
         ({"runtime": {"grid": {"zone": "ATLANTIS"}}}, "account", "runtime.grid.zone = 'ATLANTIS': not in"),
         ({"account": {"licence": "MINE"}}, "account", "account.licence = 'MINE' is no SPDX licence"),
     ],

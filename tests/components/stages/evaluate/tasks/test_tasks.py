@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.core.errors import UserError
 from components.core.files import read_json
 from components.counting.hidden import MASK_SHARE
 from components.counting.registry import BLIND, RULES
@@ -23,7 +22,7 @@ from components.stages.evaluate.tasks.few_shot import exchanged, few_shot, with_
 from components.stages.evaluate.tasks.grammar_templates import PHENOMENA, pairs
 from components.stages.evaluate.tasks.masked import masked, windows
 from components.stages.evaluate.tasks.memorisation import LEAST_CANARIES, _least, condition, memorisation, times_given
-from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs, read_pairs
+from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs
 from components.stages.evaluate.tasks.open_book import facts, open_book
 from components.stages.evaluate.tasks.pronoun_gap import (
     OCCUPATIONS,
@@ -289,27 +288,6 @@ def test_unigrams_are_at_one_half_on_minimal_pairs(world: World) -> None:
     assert len(rows(result, "accuracy")) > 150
     assert 0.3 < result.metrics["accuracy"] < 0.8
     assert result.scores[0].baseline >= 0.5 - 1e-9
-
-
-def test_a_folder_of_pairs_is_scored_too(world: World, tmp_path: Path) -> None:
-    lines = ['{"sentence_good": "These lists are new.", "sentence_bad": "These lists is new."}'] * 3
-    for name in ("first", "second"):
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    result = minimal_pairs(world.context(minimal_pairs=str(tmp_path)))
-    assert set(result.facts["blimp"]) == {"first", "second"}
-    assert result.metrics["blimp_accuracy"] in (0.0, 1.0)
-
-
-def test_a_damaged_line_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "bad.jsonl"
-    path.write_text('{"sentence_good": "a", "sentence_bad": "b"}\n{"sentence_good": 1}\n', encoding="utf-8")
-    with pytest.raises(UserError, match=r"bad\.jsonl line 2: needs .* sentence_good and sentence_bad"):
-        read_pairs(path, 10)
-
-
-def test_a_folder_without_pairs_is_refused(world: World, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"evaluate\.minimal_pairs = .*no \*\.jsonl file"):
-        minimal_pairs(world.context(minimal_pairs=str(tmp_path)))
 
 
 def test_the_pronoun_gap_is_relative_to_neutral_subjects(world: World) -> None:
