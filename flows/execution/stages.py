@@ -73,17 +73,10 @@ def filter_(context: StageContext, branch: str) -> Report:
 
 
 def filter_dry_run(params: Params) -> str:
-    """Rule by rule, what the limits would drop of the corpus that lies there, with examples; personal data."""
-    from components.stages.filter.stage import dry_run as would_drop
+    """What each source would lose, by a sample of the corpus that dedup left, with examples."""
+    from flows.planning import preview
 
-    return would_drop(
-        train=paths.ROOT / "data/dedup/train",
-        params=params.filter,
-        work=paths.WORK / "filter" / "dry-run",
-        workers=params.runtime.workers,
-        heldout=paths.ROOT / "data/ingest/heldout",
-        items=paths.ROOT / params.filter.decontaminate.items,
-    )
+    return preview.of_corpus(paths.ROOT / "data/dedup/train", params)
 
 
 def bias(context: StageContext, branch: str) -> Report:

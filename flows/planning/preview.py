@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
 from components.core.plain_text import plain, plain_name
-from components.corpus.corpus import CorpusWriter, Document, shard_paths
+from components.corpus.corpus import CorpusWriter, Document, read_manifest, read_shard, shard_paths
 from components.params import Files, Filter, Params
 from components.reporting.tables import quoted
 from components.stages.filter.losses import Losses
@@ -113,8 +113,28 @@ def show(params: Params, root: Path = paths.ROOT) -> list[Losses]:
     items = root / params.filter.decontaminate.items
     found = preview(documents, params.filter, items, paths.WORK / "filter" / "preview") if documents else []
     for one in found:
-        print(plain(f"filter, by a sample of {one.documents} documents: {one.told('would go')}"), flush=True)
+        print(told(one), flush=True)
     return found
+
+
+def told(losses: Losses) -> str:
+    """What a source would lose, with examples."""
+    return plain(f"filter, by a sample of {losses.documents} documents: {losses.told('would go')}")
+
+
+def of_corpus(train: Path, params: Params) -> str:
+    """What each source of a corpus would lose, as text.
+
+    Raises:
+        UserError: there is no corpus.
+    """
+    if not (train / "manifest.json").exists():
+        raise UserError(f"{train}: there is no corpus; run the stage that makes it first (dvc repro dedup)")
+    every = max(1, read_manifest(train).num_bytes // BYTES)
+    documents = [one for path in shard_paths(train) for one in read_shard(path)[::every]]
+    items = paths.ROOT / params.filter.decontaminate.items
+    found = preview(documents, params.filter, items, paths.WORK / "filter" / "dry-run")
+    return "\n".join(map(told, found)) or f"filter, by a sample of {len(documents)} documents: nothing would go"
 
 
 def confirm(params: Params, own: Params, confirmed: bool) -> None:

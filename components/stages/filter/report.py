@@ -21,7 +21,6 @@ from components.stages.filter.rules import RULES, Columns, limits, limits_for
 from components.stages.filter.types import FilterCounts
 
 EXAMPLES, SHOWN = 3, 5
-EXAMPLES_FILE = "details/examples.md"
 PLOTTED = (
     "num_words", "mean_word_length", "alpha_words", "stop_words", "duplicate_lines", "top_2gram", "duplicate_10gram",
     "symbols_per_word", "bullet_lines",
@@ -79,7 +78,7 @@ def build(
     )
     most = [(quoted(row[0]), *row[1:3]) for row in total.boilerplate[:SHOWN]]
     page.show("passage training_documents heldout_documents", most, "The most frequent of these passages.")
-    write_text(reports / EXAMPLES_FILE, _examples(out / "dropped"))
+    write_text(reports / "details/examples.md", _examples(out / "dropped"))
     _plot_scores(out / "tags", counts, params, reports / "plots" / "scores.png")
     personal_kinds = dict(sorted(total.personal.items()))
     facts = {"rules": dropped.facts["rules"], "personal": personal_kinds, "warnings": warnings}

@@ -4,10 +4,9 @@
     out/dropped/   documents dropped: rule, and a reason with value and limit
     out/tags/      the scores of every document (Parquet, one file per input shard), so that other limits can be tried
 
-One pass over the shards, each by itself. What other limits would do is shown by `dry_run`.
+One pass over the shards, each by itself.
 """
 
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -92,43 +91,6 @@ def filter_corpus(
     for line in report.facts["warnings"]:
         progress.log(line)
     return report
-
-
-def dry_run(
-    *,
-    train: Path,
-    params: Filter,
-    work: Path,
-    heldout: Path | None = None,
-    items: Path | None = None,
-    workers: Workers = 1,
-) -> str:
-    """Markdown text: the report of a run with these limits, and examples of what it drops. Nothing of the run stays.
-
-    Args:
-        train, heldout, items, workers: as of `filter_corpus`.
-        work: folder for what the run writes.
-
-    Raises:
-        UserError: as `filter_corpus`, or there is no corpus.
-    """
-    if not (train / "manifest.json").exists():
-        raise UserError(f"{train}: there is no corpus; run the stage that makes it first (dvc repro dedup)")
-    work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work) as folder:
-        out, reports, own = (Path(folder) / name for name in ("out", "reports", "work"))
-        own.mkdir()
-        report = filter_corpus(
-            train=train,
-            params=params,
-            out=out,
-            reports=reports,
-            work=own,
-            heldout=heldout,
-            items=items,
-            workers=workers,
-        )
-        return f"{report.markdown}\n{(reports / filter_report.EXAMPLES_FILE).read_text()}"
 
 
 def check(params: Filter, num_documents: int) -> None:

@@ -43,21 +43,21 @@ def main() -> int:
 def test_the_filter_says_what_it_would_drop_and_writes_nothing(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Also with values that are tried without being written."""
     before = {path: path.stat().st_mtime_ns for path in checkout.rglob("*")}
     assert main() == 0
     printed = capsys.readouterr().out
-    assert "2 of 3 documents were dropped" in printed
-    assert "| min_words | docs | 4 | 1 | 1 | 3 |" in printed
-    assert "## min_words\n\n`short`: num_words 2 < 4\n\n```text\nClick here\n```" in printed
-    assert "words are in held-out\n" in printed
-    assert "| docs | email | 1 |" in printed
+    assert "filter, by a sample of 3 documents: docs: 33.3% would go, 33.3% by min_words" in printed
+    assert "min_words: short: " in printed
+    assert cli.answer(["run", "--only", "filter", "--dry-run", "filter.limits={min_words: 1}"]) == 0
+    assert "nothing would go" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in checkout.rglob("*")} == before
 
 
-def test_values_are_tried_without_being_written(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.answer(["run", "--only", "filter", "--dry-run", "filter.limits={min_words: 7}"]) == 0
-    assert "| min_words | docs | 7 | 1 |" in capsys.readouterr().out
-    assert "min_words: 4" in (checkout / "params.yaml").read_text()
+def test_without_a_corpus_it_says_what_makes_it(checkout: Path) -> None:
+    (checkout / "data/dedup/train/manifest.json").unlink()
+    with pytest.raises(UserError, match=r"train: there is no corpus; run .*dedup"):
+        main()
 
 
 def test_a_bad_setting_ends_it_with_one_sentence(checkout: Path) -> None:

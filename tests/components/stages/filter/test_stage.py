@@ -18,7 +18,7 @@ from components.params import Filter
 from components.stages.filter.report import histograms, read_tags
 from components.stages.filter.rule_counts import RuleCounts
 from components.stages.filter.rules import RULES
-from components.stages.filter.stage import dry_run, filter_corpus
+from components.stages.filter.stage import filter_corpus
 from components.text.language import SURE, identify
 from tests.components.real_text import corpus, document, modules, tree
 
@@ -47,7 +47,7 @@ RUBBISH = {
 }
 
 
-def run(folder: Path, documents: list[Document], params: Filter | None = None, workers: int = 1) -> Path:
+def run(folder: Path, documents: list[Document], params: Filter | None = None, workers: int = 1, **texts: Path) -> Path:
     """Filter into `folder`/out."""
     train = corpus(folder / "train", documents, shard_bytes=150_000)
     (folder / "work").mkdir(exist_ok=True)
@@ -58,6 +58,7 @@ def run(folder: Path, documents: list[Document], params: Filter | None = None, w
         reports=folder / "reports",
         work=folder / "work",
         workers=workers,
+        **texts,
     )
     return folder / "out"
 
@@ -174,51 +175,33 @@ def test_nothing_left_is_refused(tmp_path: Path) -> None:
         run(tmp_path, list(modules()[:3]), Filter(limits={"min_words": 10**6, "max_words": None}))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_dry_run_leaves_nothing_and_counts_the_same(done: Path, tmp_path: Path, workers: int) -> None:
-    before = tree(done)
-    text = dry_run(train=done / "train", params=Filter(), work=tmp_path / "work", workers=workers)
-    assert tree(done) == before
-    assert not list((tmp_path / "work").iterdir())
-    total = sum(1 for _ in dropped(done / "out"))
-    assert text.startswith(f"# Filter\n\n{total} of {len(given())} documents were dropped")
+def test_the_report_shows_the_rules_that_were_broken_and_what_was_replaced(done: Path) -> None:
+    text = (done / "reports/details/report.md").read_text()
+    assert text.startswith(f"# Filter\n\n{len(dropped(done / 'out'))} of {len(given())} documents were dropped")
     with (done / "reports/details/rules.csv").open() as file:
-        broken = {row["rule"]: row for row in csv.DictReader(file)}
-    for rule, row in broken.items():
-        shown = f"| {rule} | docs | {row['limit']} | {row['broken']} | {row['only_this']} | {len(given())} |"
-        assert (shown in text) == (row["broken"] != "0")
-    assert "## min_words\n" in text
-    assert "`too short`: num_words 2 < 3" in text
+        for row in csv.DictReader(file):
+            shown = f"| {row['rule']} | docs | {row['limit']} | {row['broken']} | {row['only_this']} | {len(given())} |"
+            assert (shown in text) == (row["broken"] != "0")
     with (done / "reports/details/personal.csv").open() as file:
         finds = [f"| docs | {row['kind']} | {row['found']} |" for row in csv.DictReader(file)]
     assert finds
     assert all(line in text for line in finds)
+    assert "`too short`: num_words 2 < 3" in (done / "reports/details/examples.md").read_text()
 
 
-def test_dry_run_says_what_holds_evaluation_text(tmp_path: Path) -> None:
+def test_the_report_says_what_holds_evaluation_text(tmp_path: Path) -> None:
     held = modules()[5]
     (tmp_path / "eval_sets").mkdir()
     (tmp_path / "eval_sets/questions.txt").write_text("the quick brown fox jumps over the lazy dog tonight\n")
     item = document("item", modules()[0].text + "\nThe quick brown fox jumps over the lazy dog tonight.")
-    train = corpus(tmp_path / "train", [*modules()[1:5], document("copy", held.text), item])
-    heldout = corpus(tmp_path / "heldout", [held])
-    text = dry_run(
-        train=train,
-        params=Filter(rules="off"),
-        work=tmp_path / "work",
-        heldout=heldout,
-        items=tmp_path / "eval_sets",
-    )
+    texts = {"heldout": corpus(tmp_path / "heldout", [held]), "items": tmp_path / "eval_sets"}
+    run(tmp_path, [*modules()[1:5], document("copy", held.text), item], Filter(rules="off"), **texts)
+    text = (tmp_path / "reports/details/report.md").read_text()
     assert "\n2 of 6 documents were dropped" in text
     assert "| docs | contaminated | 2 |" in text
-    section = text.partition("## contaminated")[2]
+    section = (tmp_path / "reports/details/examples.md").read_text().partition("## contaminated")[2]
     assert re.search(r"`copy`: \d+ of \d+ runs of 13 words are in held-out\n", section)
     assert re.search(r"`item`: 1 of \d+ runs of 10 words are in questions.txt\n", section)
-
-
-def test_dry_run_of_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"train: there is no corpus; run .*dedup"):
-        dry_run(train=tmp_path / "train", params=Filter(), work=tmp_path / "work")
 
 
 def test_the_report_is_counted_in_bounded_memory_and_the_same_in_any_shards(done: Path, tmp_path: Path) -> None:
