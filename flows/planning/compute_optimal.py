@@ -18,7 +18,7 @@ from components.core.files import read_json
 from components.model.shape import derive_shape
 from components.params import Params, Scaling
 from components.studies.scaling import sweep
-from components.studies.scaling.compute_optimal import Price, cheapest, frontier, plot, served_flops
+from components.studies.scaling.compute_optimal import Price, cheapest, served_flops
 from components.studies.scaling.fits import Fits
 from components.studies.scaling.law import BudgetPlan, Candidate, best
 from flows.system import paths
@@ -29,7 +29,7 @@ REPORTS = paths.ROOT / "reports" / "scaling"
 def advice(
     params: Params, rate: Rates, now: datetime, flops: float = 0.0, served: float = 0.0, reports: Path = REPORTS
 ) -> str:
-    """What the law says, as text; the plot is written beside the law.
+    """What the law says, as text.
 
     Args:
         rate: of the causal model: what a floating-point operation takes.
@@ -46,10 +46,6 @@ def advice(
     price = Price(rate, Outlook(resolve(params.runtime.grid, paths.ROOT)), now)
     table = _Table(fits, price, served)
     own, candidates = present(params, fits), sweep.candidates(fits.params)
-    plot(
-        frontier(fits.law, own.flops, candidates), (own.flops, own.loss), lambda spent: price.grams(spent).mid,
-        fits, reports / "loss_per_gram.png",
-    )  # fmt: skip
     lines = [
         table.line("params.yaml", own),
         table.line("best for the same compute", best(fits.law, own.flops, candidates)),
@@ -63,7 +59,7 @@ def advice(
         lines += [table.line("the same loss", same), f"the same loss at {share:.0%} of the carbon{serving}"]
     lines.append("losses in bits per byte with 95 % intervals (bootstrap of the runs behind the law)")
     lines.append(f"grid: {' and '.join(price.outlook.sources)}")
-    return "\n".join([*lines, f"plot: {reports / 'loss_per_gram.png'}"])
+    return "\n".join(lines)
 
 
 def read_law(path: Path) -> Fits:

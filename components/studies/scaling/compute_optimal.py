@@ -9,22 +9,18 @@ arXiv:2401.00448).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from components.carbon.planning.grid_schedule import Outlook
 from components.carbon.planning.step_cost_table import Rates
 from components.carbon.spans import Bounds
-from components.reporting.figures import figure, save
-from components.studies.scaling.fits import Fits
-from components.studies.scaling.law import BudgetPlan, Candidate, Law, best
+from components.studies.scaling.law import BudgetPlan, Candidate, Law
 
 FORWARD = 1 / 3
 """Share of the forward pass in a training step: forward and backward are one and two parts (Kaplan et al. 2020)."""
 HALVINGS = 60
-SPAN, POINTS = 30.0, 25
 
 
 @dataclass(frozen=True)
@@ -81,29 +77,3 @@ def cheapest(law: Law, loss: float, served_tokens: float, candidates: Sequence[C
         if number < math.inf
     ]
     return min(plans, key=lambda plan: plan.flops + served_flops(plan, served_tokens), default=None)
-
-
-def frontier(law: Law, flops: float, candidates: Sequence[Candidate]) -> list[BudgetPlan]:
-    """The best of `POINTS` budgets from `flops` / `SPAN` to `flops` x `SPAN`."""
-    budgets = [flops * SPAN ** (2 * number / (POINTS - 1) - 1) for number in range(POINTS)]
-    return [best(law, budget, candidates) for budget in budgets]
-
-
-def plot(
-    plans: Sequence[BudgetPlan], here: tuple[float, float], grams: Callable[[float], float], fits: Fits, path: Path
-) -> None:
-    """Expected loss against grams: the frontier with its interval, and where params.yaml stands (`here`: FLOPs, loss).
-
-    Args:
-        grams: of so many FLOPs, mid.
-    """
-    drawing, [axes] = figure(7, 4)
-    spent = [grams(plan.flops) for plan in plans]
-    low, mid, high = zip(*(fits.loss(plan.candidate.size, plan.tokens) for plan in plans), strict=True)
-    axes.plot(spent, mid, label="best size and tokens")
-    axes.fill_between(spent, low, high, alpha=0.2, linewidth=0, label="95 %, bootstrap of the runs behind the law")
-    axes.plot(grams(here[0]), here[1], "o", color="black", label="params.yaml")
-    axes.set(xscale="log", xlabel="gCO2e of pretraining (mid)", ylabel="expected held-out loss (bits per byte)")
-    axes.set_title("Loss and grams, by the scaling law")
-    axes.legend(fontsize=8)
-    save(drawing, path)

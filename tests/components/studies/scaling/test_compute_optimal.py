@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,8 +14,6 @@ from components.params import Scaling
 from components.studies.scaling.compute_optimal import (
     Price,
     cheapest,
-    frontier,
-    plot,
     served_flops,
 )
 from components.studies.scaling.fits import Fits
@@ -94,16 +91,6 @@ def test_an_operation_costs_what_the_calibration_and_the_hours_say() -> None:
         assert price.grams(price.flops_for(grams)).mid == pytest.approx(grams)
     later = replace(price, now=NOW + timedelta(hours=1))
     assert later.grams(hour).mid == pytest.approx(9 * price.grams(hour).mid)
-
-
-def test_the_frontier_falls_with_every_gram(tmp_path: Path) -> None:
-    plans = frontier(LAW, 1e13, CANDIDATES)
-    assert plans[0].flops == pytest.approx(1e13 / 30)
-    assert plans[-1].flops == pytest.approx(3e14)
-    losses = [plan.loss for plan in plans]
-    assert losses == sorted(losses, reverse=True)
-    plot(plans, (1e13, 4.0), lambda flops: flops * 1e-13, FITS, tmp_path / "plot.png")
-    assert (tmp_path / "plot.png").stat().st_size > 5000
 
 
 def test_the_expected_loss_has_the_interval_of_the_resampled_laws() -> None:
