@@ -6,13 +6,13 @@ seeds and items share is counted twice, so intervals are rather too wide. They c
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from components.params.label_efficiency import REFERENCE
 from components.statistics import MIN_CLUSTERS, Estimate, Spread, cluster_table, critical_t, variance_words
+from components.verdicts import over_works_and_seeds
 
 STEPS_PER_DOUBLING = 8
 """Resolution of the search for the labels that another curve needs."""
@@ -20,33 +20,25 @@ CAP = 64.0
 """Largest factor reported: beyond 64 x 64 labels nothing is measured."""
 
 
-@dataclass(frozen=True)
-class Items:
-    """What the columns of a matrix (seeds, items) are: their weights, and the cluster of each."""
-
-    weights: np.ndarray
-    clusters: Sequence[str]
-
-
-def over_seeds_and_items(values_SI: np.ndarray, items: Items) -> Estimate:
-    """Mean of `values_SI` per unit of weight, with its interval over seeds and clusters of items."""
-    weight = float(items.weights.sum())
-    by_seed = values_SI.sum(axis=1) / weight
-    value = float(by_seed.mean())
-    table, _ = cluster_table([values_SI.mean(axis=0), items.weights], items.clusters)
+def over_seeds_and_items(values_SI: np.ndarray, clusters: Sequence[str]) -> Estimate:
+    """Mean of `values_SI`, with its interval over seeds and clusters of items."""
+    by_seed = values_SI.mean(axis=1)
+    value, seeds = float(by_seed.mean()), len(by_seed)
+    table, _ = cluster_table([values_SI.mean(axis=0), np.ones(len(clusters))], clusters)
     low, high = None, None
-    if min(len(table), len(by_seed)) >= MIN_CLUSTERS:
-        spread = Spread.of(table, lambda sums: sums[..., 0] / sums[..., 1], table[:, 1])
-        seeds, works = float(by_seed.var(ddof=1)) / len(by_seed), spread.error**2
-        if total := seeds + works:
-            freedom = total**2 / (seeds**2 / (len(by_seed) - 1) + works**2 / spread.freedom)
-            reach = critical_t(freedom, 0.95) * total**0.5
-            low, high = value - reach, value + reach
-    words = variance_words(min(len(table), len(by_seed)), "seeds and documents")
+    if min(len(table), seeds) >= MIN_CLUSTERS:
+        works = Spread.of(table, lambda sums: sums[..., 0] / sums[..., 1], table[:, 1])
+        of_seeds = float(by_seed.std(ddof=1)) / seeds**0.5
+        error, freedom = over_works_and_seeds(works.error, works.freedom, of_seeds, seeds - 1)
+        reach = critical_t(freedom, 0.95) * error
+        low, high = value - reach, value + reach
+    words = variance_words(min(len(table), seeds), "seeds and documents")
     return Estimate(value, low, high, values_SI.size, len(table), words)
 
 
-def labels_needed(goal_SI: np.ndarray, curve: Mapping[int, np.ndarray], items: Items) -> dict[str, float | None]:
+def labels_needed(
+    goal_SI: np.ndarray, curve: Mapping[int, np.ndarray], clusters: Sequence[str]
+) -> dict[str, float | None]:
     """Factor by which another way of training needs more labels than `REFERENCE` to reach the accuracy of `goal_SI`.
 
     The curve is interpolated between its points in the logarithm of the labels, seed by seed and item by item. `value`
@@ -64,13 +56,13 @@ def labels_needed(goal_SI: np.ndarray, curve: Mapping[int, np.ndarray], items: I
         after = min(max(1, int(np.searchsorted(sizes, labels * (1 + 1e-9)))), len(sizes) - 1)
         left, right = sizes[after - 1], sizes[after]
         share = float(np.clip(np.log(labels / left) / np.log(right / left), 0.0, 1.0))
-        gap = over_seeds_and_items((1 - share) * curve[left] + share * curve[right] - goal_SI, items)
+        gap = over_seeds_and_items((1 - share) * curve[left] + share * curve[right] - goal_SI, clusters)
         factor = min(last, float(labels) / REFERENCE)
         if value is None and gap.value >= 0:
             value = factor
         if low is None and (gap.value if gap.high is None else gap.high) >= 0:
             low = factor
-    bounded = min(len(goal_SI), len(set(items.clusters))) >= MIN_CLUSTERS
+    bounded = min(len(goal_SI), len(set(clusters))) >= MIN_CLUSTERS
     return {"value": value or last, "low": (low or last) if bounded else None, "reached": float(value is not None)}
 
 
@@ -84,14 +76,13 @@ def summary(results: Sequence[Mapping[str, Any]], clusters: Sequence[str]) -> di
     """Curves of all arms, TF-IDF, joules and seconds; the factor of labels is `label_efficiency`."""
     labels = sorted({row["labels"] for row in results})
     arms = list(dict.fromkeys(row["arm"] for row in results))
-    items = Items(np.ones(len(clusters)), clusters)
     hits = {arm: {n: right_of(results, arm, n) for n in labels} for arm in arms}
     hits["tfidf"] = {n: right_of(results, "masked", n, "tfidf") for n in labels}
-    curves = {arm: [_point(hits[arm][n], items, n, _used(results, arm, n)) for n in labels] for arm in hits}
+    curves = {arm: [_point(hits[arm][n], clusters, n, _used(results, arm, n)) for n in labels] for arm in hits}
     goal = hits["masked"][REFERENCE]
-    needed = {arm: labels_needed(goal, hits[arm], items) for arm in ("scratch", "tfidf")}
+    needed = {arm: labels_needed(goal, hits[arm], clusters) for arm in ("scratch", "tfidf")}
     differences = {
-        f"{a} - {b}": [_point(hits[a][n] - hits[b][n], items, n, {}) for n in labels]
+        f"{a} - {b}": [_point(hits[a][n] - hits[b][n], clusters, n, {}) for n in labels]
         for a, b in (("masked", "scratch"), ("masked", "tfidf"), ("masked", "causal"), ("masked", "lora"))
     }
     return {
@@ -103,8 +94,8 @@ def summary(results: Sequence[Mapping[str, Any]], clusters: Sequence[str]) -> di
     }
 
 
-def _point(values_SI: np.ndarray, items: Items, labels: int, more: dict[str, float]) -> dict[str, Any]:
-    found = over_seeds_and_items(values_SI, items)
+def _point(values_SI: np.ndarray, clusters: Sequence[str], labels: int, more: dict[str, float]) -> dict[str, Any]:
+    found = over_seeds_and_items(values_SI, clusters)
     return {"labels": labels, "value": found.value, "low": found.low, "high": found.high} | more
 
 

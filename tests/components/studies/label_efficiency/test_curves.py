@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from components.studies.label_efficiency.curves import CAP, Items, labels_needed, over_seeds_and_items, summary
+from components.studies.label_efficiency.curves import CAP, labels_needed, over_seeds_and_items, summary
 
 LABELS = (16, 64, 256, 1024, 4096)
 CLUSTERS = [str(item // 4) for item in range(200)]
-ITEMS = Items(np.ones(200), CLUSTERS)
 
 
 def hits(rng: np.random.Generator, accuracy: float, seeds: int = 5, sd: float = 0.02) -> np.ndarray:
@@ -20,11 +19,11 @@ def hits(rng: np.random.Generator, accuracy: float, seeds: int = 5, sd: float = 
 def test_the_factor_is_read_off_the_other_curve() -> None:
     rng = np.random.default_rng(1)
     exact = {labels: np.full((5, 200), 0.5 + 0.05 * index) for index, labels in enumerate(LABELS)}
-    assert labels_needed(np.full((5, 200), 0.6), exact, ITEMS)["value"] == pytest.approx(256 / 64, rel=0.05)
-    half = labels_needed(np.full((5, 200), 0.625), exact, ITEMS)
+    assert labels_needed(np.full((5, 200), 0.6), exact, CLUSTERS)["value"] == pytest.approx(256 / 64, rel=0.05)
+    half = labels_needed(np.full((5, 200), 0.625), exact, CLUSTERS)
     assert half["value"] == pytest.approx(512 / 64, rel=0.05)  # between two points in the logarithm
     curve = {labels: hits(rng, 0.5 + 0.05 * index) for index, labels in enumerate(LABELS)}
-    noisy = labels_needed(hits(rng, 0.6), curve, ITEMS)
+    noisy = labels_needed(hits(rng, 0.6), curve, CLUSTERS)
     assert noisy["low"] is not None
     assert noisy["value"] is not None
     assert noisy["low"] < noisy["value"]
@@ -33,15 +32,15 @@ def test_the_factor_is_read_off_the_other_curve() -> None:
 def test_a_curve_that_never_gets_there_is_capped() -> None:
     never = {labels: np.zeros((5, 200)) for labels in LABELS}
     never[4096] = hits(np.random.default_rng(1), 0.5)
-    assert labels_needed(np.ones((5, 200)), never, ITEMS) == {"value": CAP, "low": CAP, "reached": 0.0}
-    at_once = labels_needed(np.zeros((5, 200)), never, ITEMS)
+    assert labels_needed(np.ones((5, 200)), never, CLUSTERS) == {"value": CAP, "low": CAP, "reached": 0.0}
+    at_once = labels_needed(np.zeros((5, 200)), never, CLUSTERS)
     assert at_once == {"value": 0.25, "low": 0.25, "reached": 1.0}
 
 
 def test_few_seeds_have_no_interval() -> None:
     curve = {labels: np.ones((2, 200)) for labels in LABELS}
-    assert labels_needed(np.ones((2, 200)), curve, ITEMS)["low"] is None
-    assert over_seeds_and_items(np.ones((2, 200)), ITEMS).variance.startswith("no interval: 2 seeds")
+    assert labels_needed(np.ones((2, 200)), curve, CLUSTERS)["low"] is None
+    assert over_seeds_and_items(np.ones((2, 200)), CLUSTERS).variance.startswith("no interval: 2 seeds")
 
 
 def test_bounds_hold_in_simulations() -> None:
@@ -49,11 +48,11 @@ def test_bounds_hold_in_simulations() -> None:
     rng, held, below, worlds = np.random.default_rng(2), 0, 0, 200
     for _ in range(worlds):
         curve = {labels: hits(rng, 0.5 + 0.05 * index) for index, labels in enumerate(LABELS)}
-        found = over_seeds_and_items(curve[256], ITEMS)
+        found = over_seeds_and_items(curve[256], CLUSTERS)
         assert found.low is not None
         assert found.high is not None
         held += found.low <= 0.6 <= found.high
-        low = labels_needed(hits(rng, 0.6), curve, ITEMS)["low"]
+        low = labels_needed(hits(rng, 0.6), curve, CLUSTERS)["low"]
         below += low is not None and low > 4.0 * 1.05
     assert held >= 0.93 * worlds
     assert below <= 0.05 * worlds
