@@ -7,8 +7,6 @@ NOASSERTION, and the policy says what to do with it.
 
 import functools
 import re
-from importlib.metadata import Distribution
-from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
@@ -83,26 +81,6 @@ def licence_of_text(text: str) -> str:
     if "Permission is hereby granted, free of charge, to any person obtaining a copy" in flat:
         return "MIT"
     return "Apache-2.0" if re.search(r"Apache License,? Version 2\.0", flat[:600], re.IGNORECASE) else UNKNOWN
-
-
-def licence_of(distribution: Distribution) -> tuple[str, str]:
-    """SPDX licence of a distribution and where it was read: expression, free text, classifier, then licence files."""
-    about = distribution.metadata
-    stated = [
-        (f"METADATA {field}", text)
-        for field in ("License-Expression", "License", "Classifier")
-        for text in about.get_all(field, [])
-        if field != "Classifier" or text.startswith("License")
-    ]
-    for where, text in stated:
-        if (licence := normalise(text)) != UNKNOWN:
-            return licence, where
-    for file in sorted(distribution.files or [], key=str):
-        if ".dist-info/" in str(file) and "LICEN" in file.name.upper():
-            text = Path(str(distribution.locate_file(file))).read_text("utf-8", "replace")
-            if (licence := licence_of_text(text)) != UNKNOWN:
-                return licence, f"clauses of {file}"
-    return UNKNOWN, "nowhere in METADATA"
 
 
 def stated_licence(text: str) -> tuple[str, str]:
