@@ -138,6 +138,11 @@ class Score(BaseModel):
             return self.ceiling_name, self.ceiling
         return self.baseline_name, self.baseline
 
+    @property
+    def has_learned(self) -> bool:
+        """Whether it shows an ability that some rule has: it is surely above the best rule blind to what is asked."""
+        return self.ceiling is not None and (self.gain_low or 0.0) > 0.0
+
     def as_json(self) -> dict[str, Any]:
         """Plain JSON, without what is as its default says."""
         return self.model_dump(exclude_defaults=True)

@@ -46,9 +46,11 @@ def verdicts(scores: Sequence[Score], spread: dict[str, tuple[float, int]] | Non
     }
 
 
-def verdict_text(score: Score, said: Mapping[str, Verdict]) -> str:
-    """The verdict on a score in words; of one without a claim, what it shows."""
-    return "has learned" if score.ceiling is not None else said.get(row_name(score), "")
+def verdict_text(score: Score, said: Mapping[str, str]) -> str:
+    """The verdict on a score in words; of an ability that some rule has, whether it was learned."""
+    if score.ceiling is None:
+        return said.get(row_name(score), "")
+    return "has learned" if score.has_learned else "not shown"
 
 
 def _tails(score: Score, spread: tuple[float, int] | None) -> tuple[float, float]:

@@ -63,8 +63,7 @@ def _row(row: ScoreRow) -> dict:
     """A row of the demo's table as it stands in the csv."""
     score = row.score
     rule, value = score.beside
-    verdict = row.verdict if score.ceiling is None else "has learned"
-    named = {"row": row_name(score), "value": score.value, "verdict": verdict}
+    named = {"row": row_name(score), "value": score.value, "verdict": row.said}
     return named | {"best_rule": rule, "of_best_rule": value, "rules": score.rules}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from components.scores import Baseline, Score
 from components.statistics import Estimate
-from components.verdicts import row_name, shipped_spread, verdicts
+from components.verdicts import row_name, shipped_spread, verdict_text, verdicts
 
 KNOWN = {f"m row/{number}": (0.01, 10) for number in range(12)}
 
@@ -39,12 +39,13 @@ def test_nothing_is_shown_where_seeds_were_not_measured_or_the_printed_figure_hi
     assert verdicts([tiny], {"m row/1": (0.0, 10)}) == {"m row/1": "not shown"}
 
 
-def test_a_row_of_an_ability_learned_makes_no_claim() -> None:
-    gain = Estimate(0.4, 0.3, 0.5, 100, 10, "works", 0.05, 9.0)
+@pytest.mark.parametrize(("low", "said"), [(0.3, "has learned"), (0.0, "not shown"), (-0.1, "not shown")])
+def test_a_row_of_an_ability_makes_no_claim_but_that_it_was_learned(low: float, said: str) -> None:
+    gain = Estimate(0.4, low, 0.5, 100, 10, "works", 0.05, 9.0)
     learned = Score.of("row/1", "row", gain, Baseline("any choice", 0.5, gain, ceiling=("copy rule", 1.0), rules=6),
                        model="m", measured_by="evaluate")  # fmt: skip
     assert (learned.ceiling, learned.ceiling_name, learned.against) == (1.0, "copy rule", ())
-    assert verdicts([learned], KNOWN) == {}
+    assert (verdicts([learned], KNOWN), verdict_text(learned, {})) == ({}, said)
 
 
 def test_more_rows_need_more_evidence() -> None:

@@ -74,7 +74,8 @@ def cost_sentence(summary: Summary) -> str:
 def _quality(quality: QualityAnswer, rows: list[ScoreRow], own: str) -> str:
     """What the verdicts on scores of all models are; `own` is a model that stands apart, if given."""
     counted = [row for row in rows if row.verdict and not row.score.baseline_needs_model]
-    learned = sum(row.score.ceiling is not None for row in rows)
+    abilities = [row.score for row in rows if row.score.ceiling is not None]
+    learned = sum(score.has_learned for score in abilities)
     champion = quality.champion
     against = ""
     if not isinstance(champion, NotKnown):
@@ -88,7 +89,7 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow], own: str) -> str:
     whose = [row for row in counted if row.score.model == own]
     apart = f", {sum(row.verdict == 'better' for row in whose)} better of the {len(whose)} of {own}" if own else ""
     head = f"Of {len(counted)} main scores {'of all models ' if own else ''}held against counting"
-    return f"{head}: {found}{apart}; {learned} more show an ability learned{against}{skipped}."
+    return f"{head}: {found}{apart}; {learned} of {len(abilities)} more show an ability learned{against}{skipped}."
 
 
 def _earlier(answers: Mapping[str, ModelAnswers]) -> str:

@@ -67,8 +67,7 @@ def _first(rows: Sequence[ScoreRow]) -> str:
         other = row.counterpart if row.counterpart_value is None else f"{row.counterpart} {row.counterpart_value:.3f}"
         value = interval(score.value, score.low, score.high)
         low = " (low is good)" if score.better == "lower" else ""
-        verdict = row.verdict if score.ceiling is None else "has learned"
-        body.append([row.name + low, value, beside_text(score), verdict, other])
+        body.append([row.name + low, value, beside_text(score), row.said, other])
     return _table("score value best_rule verdict counterpart", body, "") if body else ""
 
 

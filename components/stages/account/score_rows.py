@@ -12,7 +12,7 @@ from components.reporting.tables import interval
 from components.scores import Score
 from components.stages.account.answers import ModelAnswers, NotKnown
 from components.statistics import EVEN
-from components.verdicts import Verdict, row_name, verdicts
+from components.verdicts import Verdict, row_name, verdict_text, verdicts
 
 LATER = ("bias", "memorisation", "calibration")
 """Kinds of scores that stand at the end."""
@@ -34,10 +34,15 @@ class ScoreRow:
         return f"{own}: {self.score.title}" if own else self.score.title
 
     @property
+    def said(self) -> str:
+        """What the report says of it in words."""
+        return verdict_text(self.score, {row_name(self.score): self.verdict})
+
+    @property
     def mark(self) -> str:
         """What the table says of it in a sign: `+` better, `-` worse, `~` not shown, `=` learned, a space no claim."""
         if self.score.ceiling is not None:
-            return "="
+            return "=" if self.score.has_learned else "~"
         return {"better": "+", "worse": "-", "not shown": "~", "": " "}[self.verdict]
 
 

@@ -298,12 +298,13 @@ def test_what_tuning_gained_is_not_counted_as_better_than_counting(root: Path) -
     summary = Summary.model_validate_json((root / "reports/summary.json").read_text())
     rule = Score.model_validate(ROW)
     model = rule.model_copy(update={"baseline_name": "the base model", "baseline_needs_model": True})
-    learned = rule.model_copy(update={"ceiling": 1.0, "ceiling_name": "copy rule"})
+    learned = rule.model_copy(update={"ceiling": 1.0, "ceiling_name": "copy rule", "gain_low": 0.1})
+    not_learned = learned.model_copy(update={"gain_low": -0.1})
     rows = [ScoreRow(rule, verdict="better"), ScoreRow(rule, verdict="worse"), ScoreRow(model, verdict="better")]
-    said = five_sentences(summary, answers, [*rows, ScoreRow(learned)])
+    said = five_sentences(summary, answers, [*rows, ScoreRow(learned), ScoreRow(not_learned)])
     assert list(said) == list(QUESTIONS)
     assert said["quality"].startswith(
-        "Of 2 main scores held against counting: 1 better, 0 not shown, 1 worse; 1 more show an ability learned"
+        "Of 2 main scores held against counting: 1 better, 0 not shown, 1 worse; 1 of 2 more show an ability learned"
     )
     assert "the first registered, so champion by default" in said["quality"]
 

@@ -91,7 +91,9 @@ def test_signs_are_those_of_the_verdicts(monkeypatch: pytest.MonkeyPatch) -> Non
     assert marks == {"better": "+", "worse": "-", "not_shown": "~"}
     learned = rows[0].model_copy(update={"ceiling": 1.0, "ceiling_name": "copy rule", "against": ()})
     [row] = score_rows(answers([learned]))
-    assert (row.mark, beside_text(row.score)) == ("=", "copy rule 1.000")
+    assert (row.mark, row.said, beside_text(row.score)) == ("=", "has learned", "copy rule 1.000")
+    [row] = score_rows(answers([learned.model_copy(update={"gain_low": -0.1})]))
+    assert (row.mark, row.said) == ("~", "not shown"), "no better than a rule that is blind to what is asked"
 
 
 @pytest.mark.parametrize("most", [0, 2])
