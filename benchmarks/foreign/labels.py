@@ -2,8 +2,8 @@
 
 Passages of manual pages, help, handbooks, sayings, dictionaries, catalogues of messages and other text files of a
 machine's packages were filtered by the default rules; ten removed ones of each rule that fired were taken first. A
-label says whether a person wrote the text to be read, `good` or `junk`; `reader` says who labelled: the author of the
-rules alone, so far.
+label says whether a person wrote the text to be read, `good` or `junk`; `reader` says who labelled: `second`, who did not
+write the rules.
 """
 
 import csv
@@ -33,9 +33,9 @@ def measure() -> tuple[dict, list[dict]]:
             wrong.total() / len(removed),
             0.05,
             "lower",
-            "good ones among removed documents, by labels of the author of the rules",
+            "good ones among removed documents, by a reader who did not write the rules",
         ),
-        goal("kept_junk", junk / len(kept), 0.1, "lower", "junk among kept documents, by the same labels"),
+        goal("kept_junk", junk / len(kept), 0.1, "lower", "junk among kept documents, by the same reader"),
     ]
 
 
