@@ -2,7 +2,7 @@
 
 Passages of manual pages, help, handbooks, sayings, dictionaries, catalogues of messages and other text files of a
 machine's packages were filtered by the default rules; ten removed ones of each rule that fired were taken first. A
-label says whether a person wrote the text to be read, `good` or `junk`; `reader` says who labelled: `second`, who did not
+label says whether a person wrote the text to be read, `good` or `junk`; `reader` says who labelled: `second` did not
 write the rules.
 """
 
