@@ -60,7 +60,7 @@ def of_trainers(folder: Path, checkout: Path | None, alone: str) -> None:
     counted = [run for run in runs if run.cgroup_s is not None]
     off = [abs(cpu_s(run) / (run.cgroup_s or 1) - 1) for run in counted]
     shares = [abs(energy_share(run) - 1) for run in runs]
-    told = f"of {len(edits)}: {', '.join(run.trainer.name for run in runs)}"
+    told = f"of {len(edits)}, with the head beside the record left: {', '.join(run.trainer.name for run in runs)}"
     write(
         "any",
         {

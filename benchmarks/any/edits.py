@@ -59,7 +59,7 @@ OF_FILES = {"one bit": flipped, "a byte more": longer, "a byte less": shorter, "
 
 
 def of_lines(change: Callable[[list[dict]], list[dict]], chained: bool) -> Edit:
-    """An edit of a record's lines; with `chained` the hashes are computed again, as one who knows the format would."""
+    """An edit of a record's lines; with `chained` the hashes are computed again, and the head beside it is left."""
 
     def edit(path: Path) -> None:
         previous, texts = FIRST, []

