@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from flows.system import processes
 from tests.flows.pipeline_clone import PipelineClone, make_clone
 from tests.flows.toy import BIN, DVC_YAML, PROGRAM
 from tests.shared_folder import shared
@@ -132,3 +135,12 @@ def toy_mlflow(toy_clone: PipelineClone, mlflow_pattern: Path) -> None:
     state = toy_clone.root / ".greenhouse"
     state.mkdir(mode=0o700, exist_ok=True)
     shutil.copy(mlflow_pattern, state / "mlflow.db")
+
+
+@pytest.fixture
+def ended() -> str:
+    """The tag of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    tag = processes.process_tag(process.pid)
+    process.communicate(b"\n")
+    return tag

@@ -3,8 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,15 +13,6 @@ from components.core.files import write_json
 from flows.system import environment, git, paths, processes
 from flows.tracking.mlflow_run import name_of
 from tests.flows.pipeline_clone import PipelineClone
-
-
-@pytest.fixture
-def ended() -> str:
-    """The tag of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    tag = processes.process_tag(process.pid)
-    process.communicate(b"\n")
-    return tag
 
 
 def test_a_worktree_whose_process_is_gone_is_removed_and_no_other(

@@ -79,16 +79,12 @@ def summary(results: Sequence[Mapping[str, Any]], clusters: Sequence[str]) -> di
     hits = {arm: {n: right_of(results, arm, n) for n in labels} for arm in arms}
     hits["tfidf"] = {n: right_of(results, "masked", n, "tfidf") for n in labels}
     curves = {arm: [_point(hits[arm][n], clusters, n, _used(results, arm, n)) for n in labels] for arm in hits}
-    goal = hits["masked"][REFERENCE]
-    needed = {arm: labels_needed(goal, hits[arm], clusters) for arm in ("scratch", "tfidf")}
     differences = {
         f"{a} - {b}": [_point(hits[a][n] - hits[b][n], clusters, n, {}) for n in labels]
         for a, b in (("masked", "scratch"), ("masked", "tfidf"), ("masked", "causal"), ("masked", "lora"))
     }
     return {
-        "label_efficiency": needed["scratch"],
-        "tfidf_needs": needed["tfidf"],
-        "tfidf_at_most": max(row["value"] for row in curves["tfidf"]),
+        "label_efficiency": labels_needed(hits["masked"][REFERENCE], hits["scratch"], clusters),
         "curves": curves,
         "differences": differences,
     }

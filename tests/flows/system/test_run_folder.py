@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,15 +15,6 @@ from flows.system.run_folder import EventReader, EventWriter, RunFolder, StageRe
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     return paths.RUNS
-
-
-@pytest.fixture
-def ended() -> str:
-    """The tag of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    tag = processes.process_tag(process.pid)
-    process.communicate(b"\n")
-    return tag
 
 
 def begun(name: str = "mix", run: str = "calm-otter") -> tuple[run_folder.StageFolder, EventWriter]:

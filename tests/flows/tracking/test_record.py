@@ -1,8 +1,6 @@
 """The record of a run, from its folder into MLflow: complete, once, whoever writes it and however often."""
 
 import json
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -39,15 +37,6 @@ def state(tmp_path: Path, mlflow_tables: None, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def client() -> mlflow.MlflowClient:
     return mlflow_run.client()
-
-
-@pytest.fixture
-def ended() -> str:
-    """The tag of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    tag = processes.process_tag(process.pid)
-    process.communicate(b"\n")
-    return tag
 
 
 def begun(kind: str = PIPELINE, process: str = "", stage: str = "mix") -> tuple[StageFolder, EventWriter]:

@@ -74,5 +74,5 @@ def test_summary_of_results() -> None:
     found = summary(results, CLUSTERS)
     assert found["curves"].keys() == {"masked", "scratch", "lora", "causal", "tfidf"}
     assert found["label_efficiency"]["value"] > 1
-    assert found["tfidf_at_most"] < 0.7
+    assert max(row["value"] for row in found["curves"]["tfidf"]) < 0.7
     assert found["curves"]["lora"][0]["joules"] == 3.0
