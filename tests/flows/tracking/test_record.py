@@ -139,14 +139,11 @@ def test_a_model_that_is_registered_already_gets_no_second_version(
 
     logged = []
 
-    def log(run_id: str, *_: object) -> Any:
+    def registered(client: mlflow.MlflowClient, run_id: str, folder: Path, model: model_registry.ModelRecord) -> str:
         logged.append(run_id)
-        return "info"
+        return _version(client, run_id, model.name)
 
-    monkeypatch.setattr(model_registry, "_log", log)
-    monkeypatch.setattr(
-        model_registry, "_registered", lambda client, run_id, info, model: _version(client, run_id, model.name)
-    )
+    monkeypatch.setattr(model_registry, "_registered", registered)
     folder, _ = begun(stage="pretrain@causal")
     model = {"stage": "pretrain", "branch": "causal", "name": "m", "licence": "", "md5": "1", "fingerprint": "print"}
     result = StageResult("Completed", "done", record=RESULT.record | {"model": model})
