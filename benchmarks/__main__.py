@@ -70,8 +70,8 @@ BENCHMARKS = {
         (("benchmarks.hostile",),),
     ),
     "foreign": Benchmark(
-        "text of others in many scripts: what the filter loses, keeps and drops: 15 minutes; --only junk",
-        (("benchmarks.foreign",),),
+        "text of others in many scripts: what the filter loses, keeps, drops and finds: 15 minutes; --only junk",
+        (PEERS, ("benchmarks.foreign",)),
     ),
     "soak": Benchmark("an hour of `make up` with runs from the form, and the servers' memory", (("benchmarks.soak",),)),
     "proof": Benchmark(

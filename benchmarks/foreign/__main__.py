@@ -9,7 +9,7 @@ import importlib
 
 from benchmarks.results import write
 
-PARTS = ("labels", "lost", "junk")
+PARTS = ("labels", "lost", "junk", "personal")
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ from components.params.section import Fraction, Section
 
 Kind = Literal["email", "phone", "ip", "card", "iban", "secret"]
 """Kinds of personal data."""
+Package = Literal["phonenumbers", "detect-secrets"]
+"""Packages of the extra `pii`, which find more telephone numbers and keys."""
 
 
 class FilterRules(Section):
@@ -111,8 +113,8 @@ class Filter(Section):
     """Limits that differ for a source: {source: {rule: value}}."""
     languages: list[str] = []
     """ISO 639-1 codes to keep when the limit `min_language_score` is set; empty keeps all."""
-    redact: list[Kind] = ["email", "phone", "ip", "card", "iban", "secret"]
-    """Kinds of personal data replaced by `<KIND>`."""
+    redact: list[Kind | Package] = ["email", "phone", "ip", "card", "iban", "secret"]
+    """Kinds of personal data replaced by `<KIND>`; `phonenumbers` and `detect-secrets` find more (extra `pii`)."""
     decontaminate: Decontaminate = Decontaminate()
     """What training text must not hold."""
 

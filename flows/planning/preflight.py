@@ -19,11 +19,15 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         root: the checkout that they run in.
 
     Raises:
-        UserError: a source, the opt-out list, rows, a base, a licence, a language, an evaluation set, a grid or the
-            device does not exist, or a network does not fit its settings or the memory.
+        UserError: a source, the opt-out list, rows, a base, a licence, a language, a package, an evaluation set, a grid
+            or the device does not exist, or a network does not fit its settings or the memory.
     """
     if "ingest" in stages:
         _sources(params.ingest, root)
+    if "filter" in stages:
+        from components.stages.filter.pii_packages import check_packages
+
+        check_packages(params.filter.redact)
     if "filter" in stages and params.filter.languages:
         from components.stages.filter.stage import check_languages
 

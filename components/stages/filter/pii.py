@@ -13,12 +13,15 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from components.stages.filter.lines import occurrences
-from components.stages.filter.pii_numbers import PersonalDataSpan, find_cards, find_ibans, find_phones
+from components.stages.filter.pii_numbers import WORDS, PersonalDataSpan, find_cards, find_ibans, find_phones
+from components.stages.filter.pii_packages import find_with_detect_secrets, find_with_phonenumbers
 
 KINDS = ("secret", "email", "iban", "card", "ip", "phone")
 """All kinds, in order of precedence where two overlap."""
+_PRECEDENCE = ("secret", "detect-secrets", "email", "iban", "card", "ip", "phone", "phonenumbers")
 
 
 # -- e-mail ------------------------------------------------------------------------------------------------------------
@@ -54,7 +57,7 @@ _MAYBE_V4 = re.compile(r"\.\d{1,3}\.\d")
 _V6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){3,7}(?![\w:])")
 _MAYBE_V6 = re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:")
 _VERSION_BEFORE = re.compile(
-    r"(?:\bv|version|release|section|chapter|firmware|driver|build|update|patch|revision|[<>=~]=|[<>~^])\s*$",
+    r"(?:\bv|version|release|section|chapter|firmware|driver|build|update|patch|revision|kernel|[<>=~]=|[<>~^])\s*$",
     re.IGNORECASE,
 )
 _SMALL = 32
@@ -86,48 +89,29 @@ def _if_public(match: re.Match[str]) -> Iterator[PersonalDataSpan]:
         address = ipaddress.ip_address(match[0])
     except ValueError:
         return
+    if address.is_multicast:
+        return
     if address.is_global or (address.version == 6 and "::" not in match[0] and not address.is_private):
         yield PersonalDataSpan(match.start(), match.end(), "ip")
 
 
 # -- keys and passwords ------------------------------------------------------------------------------------------------
 
-_KEY_FORMS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (mark, re.compile(pattern))
-    for mark, pattern in (
-        ("AKIA", r"\bAKIA[0-9A-Z]{16}\b"),
-        ("ASIA", r"\bASIA[0-9A-Z]{16}\b"),
-        ("gh", r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b"),
-        ("github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{60,255}\b"),
-        ("glpat-", r"\bglpat-[A-Za-z0-9_-]{20,}"),
-        ("_live_", r"\b[rs]k_live_[A-Za-z0-9]{16,}\b"),
-        ("xox", r"\bxox[abprs]-[A-Za-z0-9-]{20,}"),
-        ("AIza", r"\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
-        ("npm_", r"\bnpm_[A-Za-z0-9]{36}\b"),
-        ("SG.", r"\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}\b"),
-        (":AA", r"\b\d{8,10}:AA[A-Za-z0-9_-]{32,33}\b"),
-        ("hf_", r"\bhf_[A-Za-z]{30,40}\b"),
-        ("sk-", r"\bsk-(?:proj-|ant-)?[A-Za-z0-9_-]{32,}"),
-        ("eyJ", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
-        (
-            "PRIVATE KEY",
-            r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]{16,8000}?-----END [A-Z ]{0,20}PRIVATE KEY-----",
-        ),
-    )
-)
+_KEY_FORMS = {mark: re.compile(form) for mark, form in WORDS["keys"].items()}
+_PASSWORD_WORDS = [word for words in WORDS["secret"].values() for word in words]
 _VALUE = r"([A-Za-z0-9+/_\-!$%&*#=^~.]{12,128})"
 _ASSIGNED = re.compile(
     r"(?:(?:pass(?:word|wd|phrase)|secret|(?:api|access|account)[_-]?key|auth[_-]?token|token)[\w-]{0,20}[\"']?\s{0,3}[:=]"
-    rf"|bearer)\s{{0,3}}[\"']?{_VALUE}(?![A-Za-z0-9(\[])",
+    rf"|(?:{'|'.join(_PASSWORD_WORDS)})\s{{0,3}}[:=：]|bearer)\s{{0,3}}[\"']?{_VALUE}(?![A-Za-z0-9(\[])",
     re.IGNORECASE,
 )
-_ASSIGNED_MARKS = ("pass", "secret", "api", "access", "account", "auth", "token", "bearer")
+_ASSIGNED_MARKS = ("pass", "secret", "api", "access", "account", "auth", "token", "bearer", *_PASSWORD_WORDS)
 _IN_URL = re.compile(r"://[^\s/:@]{1,64}:([^\s/:@]{12,128})@")
 
 
 def find_secrets(text: str) -> Iterator[PersonalDataSpan]:
     """Keys in the published form of their issuer, and random values given to a password, secret, key or token."""
-    for mark, pattern in _KEY_FORMS:
+    for mark, pattern in _KEY_FORMS.items():
         if mark in text:
             yield from (PersonalDataSpan(match.start(), match.end(), "secret") for match in pattern.finditer(text))
     for pattern, places in ((_ASSIGNED, _marks(text)), (_IN_URL, occurrences(text, "://"))):
@@ -166,6 +150,7 @@ def _is_random(value: str) -> bool:
 
 _FINDERS: dict[str, Callable[[str], Iterator[PersonalDataSpan]]] = {
     "secret": find_secrets,
+    "detect-secrets": find_with_detect_secrets,
     "email": find_emails,
     "iban": find_ibans,
     "card": find_cards,
@@ -174,20 +159,26 @@ _FINDERS: dict[str, Callable[[str], Iterator[PersonalDataSpan]]] = {
 }
 
 
-def find(text: str, kinds: Iterable[str] = KINDS) -> list[PersonalDataSpan]:
-    """All personal data of these kinds, by place; where two overlap, the kind that comes first in KINDS stays."""
+def find(text: str, kinds: Iterable[str] = KINDS, language: str = "") -> list[PersonalDataSpan]:
+    """All personal data of these kinds, by place; where two overlap, the kind that comes first in `KINDS` stays.
+
+    Args:
+        kinds: and packages that look for more of a kind, as in `filter.redact`.
+        language: of the text (ISO 639-1), for the package that reads numbers as one of its countries writes them.
+    """
+    finders = _FINDERS | {"phonenumbers": partial(find_with_phonenumbers, language=language)}
     wanted, spans = set(kinds), list[PersonalDataSpan]()
-    for kind in KINDS:
+    for kind in _PRECEDENCE:
         if kind in wanted:
-            for found in _FINDERS[kind](text):
+            for found in finders[kind](text):
                 if all(found.end <= span.start or found.start >= span.end for span in spans):
                     spans.append(found)
     return sorted(spans)
 
 
-def redact(text: str, kinds: Iterable[str] = KINDS) -> tuple[str, Counter[str]]:
+def redact(text: str, kinds: Iterable[str] = KINDS, language: str = "") -> tuple[str, Counter[str]]:
     """The text with each find replaced by `<KIND>`, and how many of each kind there were."""
-    spans = find(text, kinds)
+    spans = find(text, kinds, language)
     pieces, done = [], 0
     for span in spans:
         pieces += [text[done : span.start], f"<{span.kind.upper()}>"]

@@ -1,9 +1,15 @@
 """Personal data made of digits: payment cards, bank accounts, telephone numbers."""
 
+import json
 import re
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
+
+WORDS: dict = json.loads(Path(__file__).with_name("pii.json").read_text(encoding="utf-8"))
+"""`phone`, `secret`: language -> words that come before one, or patterns of them; `keys`: what each published form of a
+key holds -> the form; `regions`: language -> the country whose telephone numbers are read (ISO 3166)."""
 
 
 class PersonalDataSpan(NamedTuple):
@@ -17,6 +23,8 @@ class PersonalDataSpan(NamedTuple):
 # -- payment cards (ISO/IEC 7812) --------------------------------------------------------------------------------------
 
 _CARD = re.compile(r"(?<![\w.,+-])\d{4}(?:[ -]?\d){8,15}(?![\w-]|[.,]\d)")
+_LEAST_WITH_DATE = 15
+"""Digits of a card after which more are tried as none of it."""
 _ISSUERS: tuple[tuple[re.Pattern[str], tuple[int, ...]], ...] = tuple(
     (re.compile(prefix), lengths)
     for prefix, lengths in (
@@ -36,11 +44,18 @@ _ISSUERS: tuple[tuple[re.Pattern[str], tuple[int, ...]], ...] = tuple(
 def find_cards(text: str) -> Iterator[PersonalDataSpan]:
     """Numbers with a known issuer's prefix and length, one kind of separator, and Luhn's check digit."""
     for match in _CARD.finditer(text):
-        digits = re.sub(r"[ -]", "", match[0])
-        if len(set(match[0]) & {" ", "-"}) <= 1 and len(set(digits)) > 1 and _is_issued(digits) and luhn(digits):
-            groups = re.split(r"[ -]", match[0])
-            if len(groups) == 1 or all(len(group) == 4 for group in groups[:-1]) or list(map(len, groups)) == [4, 6, 5]:
-                yield PersonalDataSpan(match.start(), match.end(), "card")
+        cuts = [match[0], match[0].rpartition(" ")[0]]  # the month of a date, or a code, may follow
+        for number in cuts if len(re.sub(r"\D", "", cuts[1])) >= _LEAST_WITH_DATE else cuts[:1]:
+            if _is_card(number):
+                yield PersonalDataSpan(match.start(), match.start() + len(number), "card")
+                break
+
+
+def _is_card(number: str) -> bool:
+    digits, groups = re.sub(r"[ -]", "", number), re.split(r"[ -]", number)
+    if len(set(number) & {" ", "-"}) > 1 or len(set(digits)) == 1 or not _is_issued(digits) or not luhn(digits):
+        return False
+    return len(groups) == 1 or all(len(group) == 4 for group in groups[:-1]) or list(map(len, groups)) == [4, 6, 5]
 
 
 def _is_issued(digits: str) -> bool:
@@ -58,7 +73,7 @@ def luhn(digits: str) -> bool:
 
 # -- bank accounts (ISO 13616) -----------------------------------------------------------------------------------------
 
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?=[ \u00a0-]?[A-Za-z0-9])")
 IBAN_LENGTHS = dict(
     pair.split(":")
     for pair in (  # noqa: SIM905 - a table reads better as one text
@@ -76,7 +91,7 @@ def find_ibans(text: str) -> Iterator[PersonalDataSpan]:
     """Accounts of their country's length, in one piece or in groups of one kind, with the right checksum."""
     for match in _IBAN.finditer(text):
         length = int(IBAN_LENGTHS.get(match[0][:2].upper(), 0))
-        mark = text[match.end()] if text[match.end()] in " -" else ""
+        mark = text[match.end()] if text[match.end()] in " \u00a0-" else ""
         end, taken = match.start(), list[str]()
         while len(taken) < length and end < len(text) and (text[end].isalnum() or text[end] == mark):
             if text[end] != mark:
@@ -102,18 +117,25 @@ _PHONE = re.compile(
     r"(?<![\w.%#$/@+-])(?:\+ ?|\()?(?:\(?\+ ?)?\d[\d ().\-/]{5,22}\d"
     r"(?:(?: ?x| ?ext\.? ?)\d{1,6})?(?![\w%]|[.,:/-]\d|\()"
 )
+_PHONE_WORDS = "|".join(word for words in WORDS["phone"].values() for word in words)
 _CALL = re.compile(
-    r"(?:\b(?:te?le?[fp]?|tél|phone|mobile|mobi(?:el|l)|mob|cell|fax|call|dial|ring|telef\w+|télé\w+|telephone|whatsapp|sms"
-    r"|hotline|handy|rufnummer|portable|m[óo]vil|cellulare|celular|telem[óo]vel|llame|bel|tfn|tlf|puh\w*|kom|cep)\b"
-    r"|手机|电话|電話|携帯|전화|휴대폰"
-    r"|\b(?:reach|text)\b[^.\n]{1,40}\b(?:at|on)\b)[^\d\n]{0,20}$",
+    rf"(?:(?:(?<!\w)|(?<=[\u0e00-\u9fff\uac00-\ud7a3]))(?:{_PHONE_WORDS})(?![a-zа-яà-ž])"
+    r"|\b(?:reach|text)\b[^.\n]{1,40}\b(?:at|on)\b)(?P<gap>[^\d\n]{0,20})$",
     re.IGNORECASE,
 )
 _NORTH_AMERICA = re.compile(
-    r"(?:\+?1[ .-]?|001[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[.-]\d{4}(?: ?x ?\d{1,6})?"
+    r"(?:\+?1[ .-]?|001[ .-])?(?:\([2-9]\d\d\) ?[2-9]\d\d[.-]|[2-9]\d\d([.-])[2-9]\d\d\1)\d{4}(?: ?x ?\d{1,6})?"
 )
 _WITH_TRUNK = re.compile(r"(?:\(0\d{1,4}\)|0[1-9]\d{1,4}) ?[/-]? ?\d{2,8}(?:[ -]\d{2,5}){0,4}|0[1-9](?:[ .-]\d\d){4}")
-_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}")
+_DAY, _MONTH, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:1[5-9]|20)\d\d"
+_DATE = re.compile(rf"(?<!\d)(?:{_YEAR}[-/.]{_MONTH}[-/.]{_DAY}|{_DAY}[-/.]{_DAY}[-/.]{_YEAR})(?!\d)")
+_POSTCODE = re.compile(r"\d{5}-\d{3,4}")
+_BEFORE_POSTCODE = re.compile(r"\b(?:[A-Z]{2}|Mass|CEP)[.,:]?[\s#*;/]{1,6}$")
+"""States of the USA (MA 02110-1301), and the word of Brazil."""
+_NO_COUNTRY = re.compile(r"0|21[04579]|259|28|384|388|42[2-9]|69[3-9]|80[1-79]|83|85[14789]|87[1-79]|89|978|99[079]")
+"""Calling codes that no country has (ITU-T E.164)."""
+_FEW_DIGITS = 8
+"""Without groups, no more are a telephone number only right after a word for one (not "ring buffer size 1048576")."""
 
 
 def find_phones(text: str) -> Iterator[PersonalDataSpan]:
@@ -123,12 +145,17 @@ def find_phones(text: str) -> Iterator[PersonalDataSpan]:
         digits = re.sub(r"\D", "", re.split(r" ?(?:x|ext)", number)[0])
         if not 7 <= len(digits) <= 15 or _DATE.search(number) or _is_sequence(number):
             continue
+        before = max(0, match.start() - 8), match.start()
+        if _POSTCODE.fullmatch(number) and _BEFORE_POSTCODE.search(text, *before):
+            continue
         if _is_international(number, digits) or _is_national(number, digits) or _is_called(text, match, digits):
             yield PersonalDataSpan(match.start(), match.end() - _open_brackets(number), "phone")
 
 
 def _is_international(number: str, digits: str) -> bool:
-    return number.lstrip("(").startswith("+") and digits[0] != "0" and len(digits) >= 8
+    if re.fullmatch(r"\+ \d+", number):  # a sum
+        return False
+    return number.lstrip("(").startswith("+") and not _NO_COUNTRY.match(digits) and len(digits) >= 8
 
 
 def _is_national(number: str, digits: str) -> bool:
@@ -140,11 +167,12 @@ def _is_national(number: str, digits: str) -> bool:
 def _is_called(text: str, match: re.Match[str], digits: str) -> bool:
     """A word nearby says so, and the digits are grouped as in no list of numbers."""
     groups = re.findall(r"\d+", match[0])
-    return (
-        len(groups) <= 6
-        and len(set(digits)) > 2
-        and bool(_CALL.search(text, max(0, match.start() - 60), match.start()))
-    )
+    if len(groups) > 6 or len(set(digits)) <= 2:
+        return False
+    called = _CALL.search(text, max(0, match.start() - 60), match.start())
+    if not called or len(groups) > 1 or len(digits) > _FEW_DIGITS:
+        return bool(called)
+    return ":" in called["gap"] or len(called["gap"]) <= 3
 
 
 def _is_sequence(number: str) -> bool:

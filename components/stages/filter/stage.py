@@ -29,6 +29,7 @@ from components.similarity.decontaminate import RULE, ContaminationIndex, boiler
 from components.stages.filter import report as filter_report
 from components.stages.filter.boilerplate import boilerplate
 from components.stages.filter.pii import redact
+from components.stages.filter.pii_packages import check_packages
 from components.stages.filter.quality import scores
 from components.stages.filter.rules import RULES, Columns, broken_rules, explain, limits_for
 from components.stages.filter.types import FilterCounts
@@ -97,10 +98,11 @@ def check(params: Filter, num_documents: int) -> None:
     """Check the settings against the corpus and the language model, before any work.
 
     Raises:
-        UserError: the corpus is empty, a language in params is unknown, or the limits leave no text.
+        UserError: the corpus is empty, a package or a language in params is unknown, or the limits leave no text.
     """
     if not num_documents:
         raise UserError("filter: the corpus has no documents; see reports/dedup for where they went")
+    check_packages(params.redact)
     check_languages(params)
     for source in ("", *params.per_source):
         limits_for(params, source)
@@ -161,7 +163,8 @@ def filter_shard(params: Filter, job: ShardJob) -> FilterCounts:
     contact = contaminated(documents, ContaminationIndex.load(job.index), params.decontaminate, reasons)
     counts = FilterCounts(documents=len(documents), dropped=len(reasons))
     counts.count_contact(contact)
-    redacted = [redacted_document(document, params, counts) for document in documents]
+    languages = columns["language"].tolist()
+    redacted = [redacted_document(*pair, params, counts) for pair in zip(documents, languages, strict=True)]
     shard_parts.write_split(kept, dropped, redacted, reasons)
     write_json(done, _COUNTS.dump_python(counts, mode="json"))
     return counts
@@ -225,9 +228,9 @@ def contaminated(
     return rows
 
 
-def redacted_document(document: Document, params: Filter, counts: FilterCounts) -> Document:
+def redacted_document(document: Document, language: str, params: Filter, counts: FilterCounts) -> Document:
     """The document without personal data; the finds are counted in `counts`."""
-    text, kinds = redact(document.text, params.redact)
+    text, kinds = redact(document.text, params.redact, language)
     if not kinds:
         return document
     counts.redacted += 1

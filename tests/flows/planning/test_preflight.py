@@ -34,6 +34,7 @@ def opt_out(tmp_path: Path) -> None:
         ({"ingest": {"licences": {"deny": ["MINE"]}}}, "ingest", "no SPDX licence"),
         ({"ingest": {"opt_out": "nope.txt"}}, "ingest", "ingest.opt_out: .*nope.txt: No such file"),
         ({"filter": {"languages": ["german"]}}, "filter", "'german' is no language"),
+        ({"filter": {"redact": ["phonenumbers"]}}, "filter", "phonenumbers needs the extra `pii`: pip install"),
         ({"finetune": ROWS}, "finetune@instruct", "rows.jsonl: no such file or folder"),
         ({"finetune": BASE}, "finetune@classify", "base = nobody/nothing: no such folder"),
         ({"finetune": {"instruct": {"base": "models/pretrain/masked"}}}, "finetune@instruct", "no causal model; give"),
@@ -59,6 +60,7 @@ def test_what_a_stage_would_refuse_is_refused_before_any_begins(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", no_compiler)
+    monkeypatch.setattr("components.stages.filter.pii_packages.find_spec", lambda name: None)
     params = parse(tree)
     raise_if_unfit(params, tmp_path, ["mix"])  # of stages that do not run nothing is asked
     with pytest.raises(UserError, match=complaint):

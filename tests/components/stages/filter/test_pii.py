@@ -77,10 +77,33 @@ def test_recall_and_precision_of_each_kind_on_a_set_drawn_anew() -> None:
         ("secret", "token: aBcD5eFgHiJk", "aBcD5eFgHiJk"),
         ("secret", "token: kqzvWhrmt8pxebJcwyd5gsunQA", "kqzvWhrmt8pxebJcwyd5gsunQA"),  # 9 changes in 25: .36
         ("ip", "at 2a00:14::200e", "2a00:14::200e"),
+        ("iban", "(NO93\u00a08601\u00a01117\u00a0947)", "NO93\u00a08601\u00a01117\u00a0947"),
+        ("card", "Visa 4111 1111 1111 1111 09/28", "4111 1111 1111 1111"),
+        ("card", "Visa 4111111111111111 09/28 cvv 123", "4111111111111111"),
+        ("card", "card 4111-1111-1111-1111 12/27", "4111-1111-1111-1111"),
+        ("card", "3782 822463 10005 09/28", "3782 822463 10005"),
+        ("phone", "+91-22-2778-9012", "+91-22-2778-9012"),
+        ("phone", "тел. 495 123-45-67", "495 123-45-67"),
+        ("phone", "هاتف: 02 2794 1234", "02 2794 1234"),
+        ("phone", "फ़ोन: 98765 43210", "98765 43210"),
+        ("phone", "Teléfono 91 123 45 67", "91 123 45 67"),
+        ("phone", "Cep: 532 123 45 67", "532 123 45 67"),
+        ("secret", "密码：kR7xQ2mZp9Lw4", "kR7xQ2mZp9Lw4"),
+        ("secret", "mot de passe : kR7xQ2mZp9Lw4", "kR7xQ2mZp9Lw4"),
+        ("secret", "use 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", "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"),
+        ("secret", "use hvs.CAESIJ4kP0x9Vt2mQ7wL5rB8", "hvs.CAESIJ4kP0x9Vt2mQ7wL5rB8"),
     ],
 )  # fmt: skip
 def test_spellings_that_were_missed(kind: str, text: str, value: str) -> None:
     assert [(span.kind, text[span.start : span.end]) for span in find(text)] == [(kind, value)]
+
+
+def test_packages_find_more_in_what_the_language_of_the_text_says() -> None:
+    text = "Клиника, улица Ленина 5, 8 (495) 123-45-67, MTA2NzU4MjQ5MTk3MzQ0NTY3OA.GhT3kQ.x7Zp2mVq9LwR4tY8nB1cD5fH6jK"
+    assert find(text, language="ru") == []
+    assert redact(text, [*KINDS, "phonenumbers"], "ru")[0].startswith("Клиника, улица Ленина 5, <PHONE>, MTA2")
+    assert redact(text, ["detect-secrets"], "ru")[0].endswith("123-45-67, <SECRET>")
+    assert find("user:password@host and token, https://a:password@b.org", ["detect-secrets"]) == []
 
 
 def test_four_numbers_after_the_word_version_are_one() -> None:
@@ -133,6 +156,12 @@ def test_only_the_kinds_asked_for() -> None:
         'token = "AutoTokenizer.from_pretrained7"',
         "+++@mail.org, a''@ b and '@mail.org",
         "1234:5678:1234:5678:1234:5678:1234:5678",
+        "Boston, MA 02110-1301, USA, or MA\n02110-1301, CEP 01310-100",
+        "# Boston, MA\n# 02110-1301",
+        "+2147483647, ring buffer size 1048576, freq * 40 + 10486188, DFARS 252.227-7013",
+        "2026-05-01 10.11.2025 +2026-05-01",
+        "kernel 6.12.118.200, 239.255.255.250",
+        "4111 1111 1111 1112 09",  # neither is a card
         "token: a1Ba2Bb1aB2b",  # few characters, each often
         "token: qwuyEFGHij78",  # three changes of class among twelve characters
     ],

@@ -127,6 +127,16 @@ def test_personal_data_is_replaced_and_named_in_provenance(done: Path) -> None:
         assert (each == originals[location]) == (not each.transforms)
 
 
+def test_a_package_reads_numbers_as_the_country_of_the_document_s_language(tmp_path: Path) -> None:
+    texts = {
+        "ru": "Пекарня Иванова, улица Ленина 5, 8 (495) 123-45-67, открыта каждый день.",
+        "en": "The bakery, 5 Lenin street, 8 (495) 123-45-67, is open every day of the week.",
+    }
+    out = run(tmp_path, [document(*one) for one in texts.items()], Filter(rules="off", redact=["phonenumbers"]))
+    kept = {each.location: each.text for each in read_corpus(out / "train")}
+    assert kept == texts | {"ru": texts["ru"].replace("8 (495) 123-45-67", "<PHONE>")}
+
+
 @pytest.mark.slow
 def test_workers_do_not_matter_and_resuming_gives_the_same(done: Path, tmp_path: Path) -> None:
     run(tmp_path, given(), workers=2)
