@@ -9,7 +9,7 @@ import importlib
 
 from benchmarks.results import write
 
-PARTS = ("labels", "lost", "junk", "personal")
+PARTS = ("labels", "lost", "junk", "personal", "late")
 
 
 def main() -> None:

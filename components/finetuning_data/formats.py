@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from components.text.csv_table import CsvTable
 from components.text.opening import OpenFile, inner_suffix
 
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".tab", ".parquet")
+FIRST_ROWS = 100
+"""Rows among which the first readable one is looked for, to tell what a file holds."""
 LONGEST_FIELD = 1 << 24
 """Characters of a csv's row."""
 NO_ROW = "a row must be an object, {...}; name a file that is one list .json"
@@ -173,7 +176,8 @@ def kind_at(path: Path) -> Kind | None:
     Columns are not guessed: a text to pretrain on may well have a category.
     """
     try:
-        row = next((value for _, value in _values(path, path.name) if isinstance(value, dict)), {})
+        first = islice(_values(path, path.name), FIRST_ROWS)
+        row = next((value for _, value in first if isinstance(value, dict)), {})
     except Exception:  # whatever a reader raises; ingest says it of the file
         return None
     return kind_of(row)

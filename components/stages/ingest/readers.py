@@ -41,8 +41,9 @@ WHOLE_FILE_BYTES = 50_000_000
 """Longest HTML page or JSON value that is read: both need the whole of it in memory."""
 
 
-FIRST_RECORDS = 20
-"""Records after which a side table is looked for, and by which the field with the text is guessed."""
+FIRST_RECORDS, FIRST_LINES = 20, 100
+"""Records after which a side table is looked for, and by which the field with the text is guessed; lines in which they
+are looked for."""
 
 
 def format_of(name: str) -> str:
@@ -214,7 +215,7 @@ def _first_rows(file: OpenFile, kind: str, max_chars: int) -> Iterator[dict]:
     elif kind == "parquet":
         yield from tabular.first_parquet_rows(file.file.raw, FIRST_RECORDS)
     elif kind == "jsonl":
-        lines = (_parsed(line) for line in iter(lambda: file.readline(6 * max_chars), b""))
+        lines = (_parsed(line) for line in islice(iter(lambda: file.readline(6 * max_chars), b""), FIRST_LINES))
         yield from islice((row for row in lines if isinstance(row, dict)), FIRST_RECORDS)
     else:
         value = _json_value(file.read(WHOLE_FILE_BYTES))

@@ -21,6 +21,7 @@ from components.stages.ingest.file_reading import FileTask
 from components.stages.ingest.licences import UNKNOWN, licence_param
 from components.stages.ingest.readers import FORMATS, format_of
 from components.stages.ingest.records import SURROGATE, TARGET_BYTES, Options, Origin, Skipped
+from components.text.opening import COMPRESSION
 
 OWN_RECORDS = ("jsonl", "json", "csv", "parquet", "warc")
 """Formats of many records, each a group of its own."""
@@ -34,7 +35,11 @@ PASSAGES_OF_LARGE = 40
 SHORTEST_PASSAGE = 1000
 
 SAMPLE_SHARE, SAMPLE_BYTES, SAMPLE_LEAST = 1 / 16, 8e6, 50_000
-"""Of a source's bytes a sample has this share, and so many at most; so many of one file at least, or all of it."""
+"""Of a source's records a sample has this share, and so many bytes at most; from a file of which that share is so many
+bytes only the beginning is taken."""
+
+UNPACKED = 4
+"""Bytes of text per byte of a packed file, roughly."""
 
 
 @dataclass
@@ -57,20 +62,26 @@ class Listing:
         return min(self.max_bytes or self.size, self.size)
 
 
-def sampled(listing: Listing) -> Iterator[tuple[FileTask, int]]:
-    """Local files of a user's, evenly spread by bytes, and of each how many bytes of its beginning to look at.
+def sampled(listing: Listing) -> list[tuple[FileTask, int]]:
+    """Local files of a user's, and of each how many bytes of its beginning to look at: the same share of all records.
 
-    Of large files that is `SAMPLE_SHARE`, of small ones every so many-th is looked at whole.
+    Of large files that share of the bytes, of small ones that share of the files, whole. A source with a large file of
+    JSON has none, since such a file is read whole or not at all.
     """
     tasks = [task for task in listing.tasks if task.reader in FORMATS.values() and isinstance(task.path, Path)]
-    size, ready = sum(task.size for task in tasks), 0.0
-    share = min(SAMPLE_SHARE * listing.num_bytes, SAMPLE_BYTES) / max(1, size)
-    for task in tasks:
-        ready += task.size * share
-        if ready >= (task.size if task.reader in ("html", "json") else min(task.size, SAMPLE_LEAST)):
-            used = min(ready, task.size)
-            ready -= used
-            yield task, int(used)
+    share = min(SAMPLE_SHARE * listing.num_bytes, SAMPLE_BYTES) / max(1, listing.size)
+    large = [task for task in tasks if task.size * share >= SAMPLE_LEAST]
+    if any(task.reader == "json" for task in large):
+        return []
+    small = [task for task in tasks if task.size * share < SAMPLE_LEAST]
+    small.sort(key=lambda task: sha256_bytes(task.location.encode()))  # names may have a period
+    beginnings = [(task, int(task.size * share * _unpacked(task))) for task in large if task.reader != "html"]
+    return beginnings + [(task, task.size * UNPACKED) for task in small[: round(len(small) * share)]]
+
+
+def _unpacked(task: FileTask) -> int:
+    """Bytes of text per byte of a file, roughly."""
+    return UNPACKED if task.reader == "parquet" or Path(task.path).suffix.lower() in COMPRESSION else 1
 
 
 def listings(params: Ingest, root: Path) -> list[Listing]:

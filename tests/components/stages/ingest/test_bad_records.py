@@ -155,8 +155,9 @@ def test_a_few_bad_files_of_many_do_not_stop_it_before_all_is_read(tmp_path: Pat
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "rows.jsonl").write_bytes(b"".join(record(text=f"{PROSE} {n}") for n in range(20_000)))
-    for number in range(400):  # half of the files, and 2% of the records
-        (mine / f"{number:03}.txt").write_bytes(f"Maß {number} {PROSE}".encode("latin-1"))
+    for number in range(400):  # most of the files, and 2% of the records
+        (mine / f"{number:03}.txt").write_bytes(f"Maß {number} {PROSE}".encode("latin-1") * (number % 2))
+        (mine / f"{number:03}.md").write_text(f"{number} {PROSE}")
     report, _ = run(mine, tmp_path, max_quarantine=0.02)
     assert report.metrics["documents/quarantined"] == 400
 

@@ -1,0 +1,203 @@
+"""Runs that fail late: odd folders, looked at and ingested as `greenhouse run --data` does.
+
+Late is a refusal after a tenth of the folder's bytes or more were read: as the readers took them, in the look and the
+stage, each time that a file is read. What the operating system reads ahead, 1 MB of a file, is not counted. The folders
+are made here, by who wrote the checks.
+"""
+
+import gzip
+import json
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.results import goal, write_rows
+from components.core.errors import UserError
+from components.params import Files, Ingest, LicencePolicy
+from components.stages.ingest.stage import ingest
+from components.text.opening import OpenFile
+from flows.planning.inspect_text import look
+
+FOLDER_BYTES, PIECE, FILES, TENTH = 24_000_000, 400, 4, 0.1
+Row = Callable[[int, str], bytes]
+"""Number and text of a row -> its line."""
+
+
+def texts() -> list[str]:
+    """Pieces of the files of numpy, some 24 MB, each with its own number."""
+    source = "".join(path.read_text("utf-8") for path in sorted(Path(numpy.__file__).parent.rglob("*.py")))
+    source = (source * (FOLDER_BYTES // len(source) + 1))[:FOLDER_BYTES]
+    return [f"{at}: {source[at : at + PIECE]}" for at in range(0, len(source), PIECE)]
+
+
+def line(**fields: object) -> bytes:
+    """A line of jsonl."""
+    return json.dumps(fields).encode() + b"\n"
+
+
+def rows(row: Row, suffix: str = ".jsonl", head: bytes = b"", packed: Callable[[bytes], bytes] = bytes) -> Any:
+    """A maker of a folder with `FILES` tables; rows are numbered from 0 in each."""
+
+    def make(folder: Path, pieces: list[str]) -> None:
+        for number in range(FILES):
+            lines = (row(at, text) for at, text in enumerate(pieces[number::FILES]))
+            (folder / f"{number}{suffix}").write_bytes(packed(head + b"".join(lines)))
+
+    return make
+
+
+def files(write: Callable[[Path, int, str], object], pieces_each: int = 4) -> Any:
+    """A maker of a folder with a small file for every few pieces."""
+
+    def make(folder: Path, pieces: list[str]) -> None:
+        for number, at in enumerate(range(0, len(pieces), pieces_each)):
+            path = folder / f"{number % 50:02}" / f"{number}.txt"
+            path.parent.mkdir(exist_ok=True)
+            write(path, number, "\n".join(pieces[at : at + pieces_each]))
+
+    return make
+
+
+def beside(**others: bytes) -> Any:
+    """A maker of a folder with good rows, and other files beside them (`_` in a name stands for a dot)."""
+
+    def make(folder: Path, pieces: list[str]) -> None:
+        rows(good)(folder, pieces)
+        for name, data in others.items():
+            (folder / name.replace("_", ".")).write_bytes(data)
+
+    return make
+
+
+def good(at: int, text: str) -> bytes:
+    """A row with nothing odd."""
+    return line(text=text)
+
+
+def broken(share: float) -> Row:
+    """Rows of which so many are cut off."""
+    chance = random.Random(3)
+    return lambda at, text: line(text=text)[:60] + b"\n" if chance.random() < share else line(text=text)
+
+
+def tables(folder: Path, pieces: list[str]) -> None:
+    """Parquet with ids from 0 in each."""
+    for number in range(FILES):
+        part = pieces[number::FILES]
+        pq.write_table(pa.table({"text": part, "id": range(len(part))}), folder / f"{number}.parquet")
+
+
+def csv_row(at: int, text: str) -> bytes:
+    """A row of CSV with an id and a label."""
+    quoted = text.replace('"', "'")
+    return f'{at},"{quoted}",{at % 3}\n'.encode()
+
+
+def second_half(at: int, text: str) -> bytes:
+    """Rows that are sound to the middle of a file."""
+    return good(at, text) if at < FOLDER_BYTES / PIECE / FILES / 2 else b"\xff" + good(at, text)
+
+
+UNSTATED = LicencePolicy(unknown="refuse")
+TABLES = {"names_csv": b"name,born\n" + b"somebody,1900\n" * 9000, "side_jsonl": line(name="a", born=1) * 9000}
+FOLDERS: dict[str, Any] = {
+    "ids from 0 in every jsonl": rows(lambda at, text: line(id=at, text=text)),
+    "ids from 0 in every csv": rows(csv_row, ".csv", b"id,text,other\n"),
+    "ids from 0 in every parquet": tables,
+    "one id for all rows": rows(lambda at, text: line(id="corpus", text=text)),
+    "ids that are topics": rows(lambda at, text: line(id=at % 20, text=text)),
+    "a label column": rows(lambda at, text: line(text=text, label=at % 3)),
+    "lists of labels": rows(lambda at, text: line(text=text, labels=["a", "b"][: at % 3])),
+    "a label column in csv": rows(csv_row, ".csv", b"nr,text,label\n"),
+    "text in another field": rows(lambda at, text: line(url=f"https://a.org/{at}", body=text)),
+    "chats": rows(lambda at, text: line(messages=[{"role": "user", "content": text}])),
+    "preferences": rows(lambda at, text: line(prompt=text[:50], chosen=text, rejected=text[:9])),
+    "numbers alone": rows(lambda at, text: line(x=at, y=at / 7, note=None)),
+    "texts of ten bytes": rows(lambda at, text: line(text=f"row {at}", url="https://a.org/" + "a" * 300)),
+    "empty texts": rows(lambda at, text: line(text="", url="https://a.org/" + "a" * 300)),
+    "texts that are lists": rows(lambda at, text: line(text=[text])),
+    "2% of the lines cut off": rows(broken(0.02)),
+    "8% of the lines cut off": rows(broken(0.08)),
+    "half of the lines cut off": rows(broken(0.5)),
+    "the second half of each file is no utf-8": rows(second_half),
+    "a csv named jsonl": rows(csv_row, ".jsonl", b"id,text,other\n"),
+    "packed": rows(good, ".jsonl.gz", packed=lambda data: gzip.compress(data, 1)),
+    "packed and cut off": rows(good, ".jsonl.gz", packed=lambda data: gzip.compress(data, 1)[:-5000]),
+    "packed in name only": rows(good, ".jsonl.gz"),
+    "no licence, which is refused": rows(good),
+    "latin-1 files": files(lambda path, _, text: path.write_bytes(f"Größe {text}".encode("latin-1", "replace"))),
+    "1% latin-1 files": files(
+        lambda path, number, text: path.write_bytes(("é" * (number % 100 == 0) + text).encode("latin-1", "replace"))
+    ),
+    "utf-16 files": files(lambda path, _, text: path.write_text(text, "utf-16")),
+    "3% of the files empty": files(lambda path, number, text: path.write_text(text if number % 33 else "")),
+    "half of the files empty": files(lambda path, number, text: path.write_text(text if number % 2 else "")),
+    "half of the files are links to nothing": files(
+        lambda path, number, text: path.write_text(text) if number % 2 else path.symlink_to("nowhere")
+    ),
+    "pictures named txt": files(lambda path, number, _: path.write_bytes(random.Random(number).randbytes(1600))),
+    "tables of another kind beside": beside(**TABLES),
+    "pictures and archives beside": beside(a_png=b"\x89PNG" * 9000, a_zip=b"PK\3\4" * 9000, a_pdf=b"%PDF" * 9000),
+    "settings and a broken json beside": beside(a_json=b'{"tab": 4}', b_json=b'{"text": ' * 9000),
+    "an empty table and an empty text beside": beside(a_csv=b"", a_txt=b"", b_csv=b"text\n"),
+}  # fmt: skip
+
+
+def measure() -> tuple[dict, list[dict]]:
+    """Folders by how their run ended, and the goal: none late."""
+    pieces = texts()
+    found = [{"folder": name} | tried(name, make, pieces) for name, make in FOLDERS.items()]
+    write_rows("foreign", found)
+    counts = Counter(str(row["ended"]) for row in found)
+    results = {"runs_failed_late": {"n": len(found), **counts}}
+    return results, [goal("runs_failed_late", counts["late"], 0, "lower")]
+
+
+def tried(name: str, make: Callable[[Path, list[str]], None], pieces: list[str]) -> dict[str, object]:
+    """How the run of a folder ends, the share of its bytes read by then, and what it says."""
+    with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
+        root = Path(temporary)
+        folder, out = root / "input", {part: root / part for part in ("out", "reports", "work")}
+        for path in (folder, *out.values()):
+            path.mkdir()
+        (root / "opt_out.txt").touch()
+        make(folder, pieces)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        said = ""
+        with counted() as taken:
+            try:
+                own = look(str(folder), Ingest())
+                licences = UNSTATED if "which is refused" in name else LicencePolicy()
+                source = Files(name="mine", path=str(folder), text_field=own.text_field)
+                ingest(root=root, params=Ingest(sources=[source], watch=str(folder), licences=licences), **out)
+            except UserError as error:
+                said = str(error).replace(temporary, "")
+        share = taken["bytes"] / size
+    ended = "finished" if not said else "late" if share >= TENTH else "refused"
+    return {"ended": ended, "bytes": size, "share_read": round(share, 4), "said": said[:300]}
+
+
+@contextmanager
+def counted() -> Iterator[Counter[str]]:
+    """Bytes that readers take of files while this is open."""
+    taken = Counter[str]()
+
+    def counting(method: Callable[..., bytes]) -> Callable[..., bytes]:
+        def call(*arguments: Any) -> bytes:
+            data = method(*arguments)
+            taken["bytes"] += len(data)
+            return data
+
+        return call
+
+    with patch.multiple(OpenFile, read=counting(OpenFile.read), readline=counting(OpenFile.readline)):
+        yield taken
