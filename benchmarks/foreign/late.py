@@ -166,7 +166,8 @@ def tried(name: str, make: Callable[[Path, list[str]], None], pieces: list[str])
     """How the run of a folder ends, the share of its bytes read by then, and what it says."""
     with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
         root = Path(temporary)
-        folder, out = root / "input", {part: root / part for part in ("out", "reports", "work")}
+        folder = root / "input"
+        out: dict[str, Any] = {part: root / part for part in ("out", "reports", "work")}
         for path in (folder, *out.values()):
             path.mkdir()
         (root / "opt_out.txt").touch()
