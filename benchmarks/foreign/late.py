@@ -156,7 +156,7 @@ def measure() -> tuple[dict, list[dict]]:
     """Folders by how their run ended, and the goal: none late."""
     pieces = texts()
     found = [{"folder": name} | tried(name, make, pieces) for name, make in FOLDERS.items()]
-    write_rows("foreign", found)
+    write_rows("foreign-late", found)
     counts = Counter(str(row["ended"]) for row in found)
     results = {"runs_failed_late": {"n": len(found), **counts}}
     return results, [goal("runs_failed_late", counts["late"], 0, "lower")]
