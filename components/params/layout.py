@@ -276,11 +276,12 @@ def effective(files: Mapping[str, Mapping[str, Any]]) -> Tree:
 
 
 def shared_places(key: str) -> list[str]:
-    """File keys that set a key of the schema or file, the one in the shared section last."""
+    """File keys that set a key of the schema or file, the one in the shared section last if the branch shares it."""
     for place, shared in SHARED.items():
-        for branch in shared.branches:
-            if key.startswith(f"{branch}."):
-                return [key, f"{place}.{key.removeprefix(f'{branch}.')}"]
+        for branch, mine in shared.branches.items():
+            leaf = key.removeprefix(f"{branch}.")
+            if leaf != key:
+                return [key] if leaf in mine else [key, f"{place}.{leaf}"]
     return [key]
 
 
@@ -288,7 +289,8 @@ def sharers(key: str) -> list[str]:
     """Keys of the schema that a file key in a shared section sets; none of another key."""
     for place, shared in SHARED.items():
         if key.startswith(f"{place}."):
-            return [f"{branch}.{key.removeprefix(f'{place}.')}" for branch in shared.branches]
+            leaf = key.removeprefix(f"{place}.")
+            return [f"{branch}.{leaf}" for branch, mine in shared.branches.items() if leaf not in mine]
     return []
 
 

@@ -15,6 +15,8 @@ def test_a_trainers_run_is_recorded_to_the_model_that_is_saved(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")  # else that of an earlier test
+    mlflow.set_experiment("theirs")
     monkeypatch.setattr("atexit.register", lambda function: function)
     (tmp_path / "data").write_text("some text")
     shape = {
@@ -37,6 +39,7 @@ def test_a_trainers_run_is_recorded_to_the_model_that_is_saved(tmp_path: Path, m
     assert [line["step"] for line in attempt.logs if "loss" in line] == [2, 4]
     assert changes(attempt.outputs or {}, tmp_path, tmp_path / "model") == []
     assert "model/model.safetensors" in (attempt.outputs or {})
-    (run,) = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_runs(["0"])
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    (run,) = client.search_runs([one.experiment_id for one in client.search_experiments()])
     assert run.data.tags["greenhouse_record"] == path.stem
     assert run.data.metrics["loss"] == attempt.logs[1]["loss"]

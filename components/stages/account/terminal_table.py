@@ -73,7 +73,7 @@ def _labelled(label: str, text: str) -> list[str]:
 def _scores(rows: list[ScoreRow]) -> list[str]:
     """What the signs say, a header, and a line per score, `t` where training had such exercises."""
     lines = [
-        "+ better than counting; ~ not shown; - worse; = has learned what a rule can do; t: trained for it",
+        "+ better than counting (or before tuning); ~ not shown; - worse; = learned, no claim; t: trained for",
         f"{'':<34}{'value (v: low is good)':<23}{'best rule':<23}counterpart or gain",
     ]
     for row in rows:

@@ -175,14 +175,13 @@ def test_a_checkout_that_dvc_refuses_is_a_sentence(clone: PipelineClone) -> None
 
 
 def test_a_worktree_that_git_refuses_is_a_sentence(clone: PipelineClone) -> None:
-    taken = clone.root / ".greenhouse" / "worktrees" / "calm-otter" / "file"
+    taken = clone.root / ".greenhouse" / "worktrees" / "calm-otter"
     taken.parent.mkdir(parents=True, exist_ok=True)
     taken.write_text("")
     try:
         said = attempt(clone)
     finally:
         taken.unlink()
-        taken.parent.rmdir()
     assert said.startswith("refused: git worktree add"), said
     assert "already exists" in said
 

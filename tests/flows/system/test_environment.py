@@ -12,8 +12,8 @@ from tests.flows.pipeline_clone import PipelineClone
 pytestmark = pytest.mark.pipeline
 
 METERED = """
-from greenhouse_record.metering.meter import Meter
 from flows.system import paths
+from greenhouse_record.metering.meter import Meter
 with Meter(paths.LEDGER, 1.0, {"stage": "dedup", "run": "calm-otter", "checkout": paths.ROOT.name}):
     sum(range(1_000_000))
 """
