@@ -19,6 +19,8 @@ from components.text.language import identify
 SEED = 20261201
 PEERS = {"phone": "phonenumbers", "secret": "detect-secrets", "email": "datatrove", "ip": "datatrove"}
 """Kind -> package that looks for it."""
+READ = "in documentation of packages right were 29 of 44 telephone numbers, 13 of 21 addresses, 118 of 120 e-mail"
+"""New finds of `ours` in 245 MB of random files of Debian and Python packages, read by the writer of the set."""
 Finds = list[tuple[str, int, int]]
 """(kind, start, end)."""
 
@@ -42,7 +44,7 @@ def measure() -> tuple[dict, list[dict]]:
         right, wrong = (sum(row[name] for row in some) for name in ("right", "wrong"))
         results[f"pii_precision_{tool}"] = share(right, right + wrong)
     for tool in ("ours", "both"):
-        says = "finds that are personal data; the look-alikes' writer knew the detectors"
+        says = f"finds that are personal data; the look-alikes' writer knew the detectors; {READ}"
         says += ", with the extra" if tool == "both" else ""
         goals.append(goal(f"pii_precision_{tool}", results[f"pii_precision_{tool}"]["share"], 0.9, "higher", says))
     return results, goals
