@@ -97,7 +97,7 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
             state = _run_stages(run)
             if is_experiment and state.is_completed():
                 experiment.save(root, name)
-                state = _saved(state, name, _compared(run))
+                state = _saved(state, name, _compared(run, name))
         return state
     except UserError as error:
         return Failed(message=str(error))
@@ -107,10 +107,10 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         return Failed(message=words)
 
 
-def _compared(run: PipelineRun) -> str:
+def _compared(run: PipelineRun, name: str) -> str:
     """Compare a saved experiment with the workspace, on its pages. Returns the verdict; "" if there is none."""
     try:
-        lines = list(compare.report(find("workspace"), find(run.name)))
+        lines = list(compare.report(find("workspace"), find(name)))
     except UserError as error:  # the experiment is saved all the same, and a workspace may have nothing yet
         print(f"not compared: {error}", flush=True)
         return ""
