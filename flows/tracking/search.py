@@ -30,13 +30,11 @@ from flows.tracking.snapshots import ObjectCache, Snapshot
 
 SHOWN = 5
 """Places inside a file that are named; files are named all."""
-SAMPLED = "data/bias/train"
-"""The corpus that fine-tuning draws examples from."""
-TRAINED_ON: dict[str, tuple[str, ...]] = {
-    "data/mix/train/": ("models/pretrain/", "models/checkpoints/", "models/finetune/"),
-    f"{SAMPLED}/": ("models/finetune/",),
-}
-"""Corpus -> models that may have been trained on any document of it."""
+MIXTURE = "data/mix/train/"
+PRETRAINED = ("models/pretrain/", "models/checkpoints/")
+"""Models that may have been trained on any document of the mixture."""
+CHECKED = "data/ingest/heldout/"
+"""What fine-tuning compares its rows with, and does not train on."""
 WEIGHTS = (".safetensors",)
 CACHE = "DVC's cache"
 SHARD = re.compile(r"data/(mix/train|ingest/heldout)/part-(\d+)\.parquet")
@@ -300,27 +298,40 @@ def tokens_of(bad: Collection[str], own: Collection[str]) -> set[str]:
 def models_of(lock: dict[str, dict[str, Any]], bad: Iterable[str], rows: Collection[str]) -> set[str]:
     """Models of a state that were, or may have been, trained on a document: outputs of stages by path.
 
+    A tuned one counts by what its own stage read, of whatever hash: a corpus that holds the document, or a model that
+    counts. One of another trainer, tuned on other rows, does not.
+
     Args:
         bad: its files that hold one. rows: hashes of rows of one's own that do.
     """
-    outs = {out["path"] for entry in lock.values() for out in entry.get("outs", [])}
-    kinds = {kind for path in bad for corpus, kinds in TRAINED_ON.items() if path.startswith(corpus) for kind in kinds}
-    return {out for out in outs if out.startswith(tuple(kinds))} | tuned_from(lock, rows)
-
-
-def tuned_from(lock: dict[str, dict[str, Any]], rows: Collection[str]) -> set[str]:
-    """Tuned models that read rows with one of these hashes, or a model tuned on such."""
     outs = {out["path"]: out.get("md5") for entry in lock.values() for out in entry.get("outs", [])}
-    tuned = set[str]()
+    read = [path for path in bad if path.startswith("data/") and not path.startswith(CHECKED)]
+    mixed = any(path.startswith(MIXTURE) for path in read)
+    models = {path for path in outs if mixed and path.startswith(PRETRAINED)}
+
+    def of_corpus(dep: dict[str, Any], held: set[str]) -> bool:
+        path = f"{shown(place_of(dep['path']))}/"
+        known = path.startswith(tuple(f"{one}/" for one in held)) or dep.get("md5") in {outs[one] for one in held}
+        return known or any(one.startswith(path) for one in read)
+
+    def of_rows(dep: dict[str, Any], held: set[str]) -> bool:  # another model may lie at the path by now
+        return dep.get("md5") in {*rows, *(outs[one] for one in held)}
+
+    return with_tuned(lock, models, of_corpus) | with_tuned(lock, set(), of_rows)
+
+
+def with_tuned(
+    lock: dict[str, dict[str, Any]], models: set[str], counts: Callable[[dict[str, Any], set[str]], bool]
+) -> set[str]:
+    """The models, and the tuned ones with a dependency that counts, beside those found so far."""
+    found = set(models)
     for _ in lock:  # a model tuned from a tuned one may stand before it
-        tuned |= {
+        found |= {
             f"models/{stage.replace('@', '/')}"
             for stage, entry in lock.items()
-            if stage.startswith("finetune@")
-            for dep in entry.get("deps", [])  # another model may lie at the path by now
-            if dep.get("md5") in rows or (dep["path"] in tuned and dep.get("md5") == outs.get(dep["path"]))
+            if stage.startswith("finetune@") and any(counts(dep, found) for dep in entry.get("deps", []))
         }
-    return tuned
+    return found
 
 
 def files_of(store: ObjectCache, state: Snapshot) -> Iterator[tuple[str, str]]:

@@ -304,7 +304,33 @@ def test_a_model_tuned_from_a_tuned_one_counts_and_one_tuned_from_another_model_
         "finetune@classify": stage("models/finetune/classify", ("rows.jsonl", "4")),
     }
     assert models_of(lock, [], {"5"}) == {INSTRUCT, "models/finetune/again"}
-    assert models_of(lock, ["data/bias/train/part-00000.parquet"], ()) == {
-        f"models/finetune/{one}" for one in ("again", "instruct", "prefer", "classify")
+
+
+def test_a_tuned_model_counts_by_what_its_own_stage_read_of_the_text() -> None:
+    """Models of a foreign base and own rows were listed as copies of any text of the mixture."""
+    read = {
+        "pretrain@causal": ["data/tokenize"],
+        "finetune@again": ["./models/finetune/instruct", "own.csv"],
+        "finetune@instruct": ["models/pretrain/causal", "own.csv"],
+        "finetune@from_checkpoint": ["models/checkpoints/causal/step-10", "own.csv"],
+        "finetune@copy": ["/elsewhere/causal", "own.csv"],
+        "finetune@sampled": ["/hub/base", "data/bias/train"],
+        "finetune@foreign": ["/hub/base", "own.csv"],
     }
-    assert models_of(lock, ["data/dedup/dropped/part-00000.parquet"], ()) == set()
+    lock = {
+        stage: {
+            "deps": [{"path": path, "md5": f"{path.removeprefix('/elsewhere/')}.dir"} for path in deps]
+            + [{"path": "data/ingest/heldout", "md5": "0.dir"}],
+            "outs": [{"path": f"models/{stage.replace('@', '/')}", "md5": f"{stage.partition('@')[2]}.dir"}],
+        }
+        for stage, deps in read.items()
+    }
+    lock["pretrain@causal"]["outs"].append({"path": "models/checkpoints/causal", "md5": "1.dir"})
+    base = {"models/pretrain/causal", "models/checkpoints/causal"}
+    tuned = {f"models/finetune/{one}" for one in ("again", "instruct", "from_checkpoint", "copy")}
+    sampled = {"models/finetune/sampled"}
+    for stage, models in {
+        "mix": base | tuned, "bias": sampled, "ingest/heldout": set(), "dedup/dropped": set()
+    }.items():  # fmt: skip
+        folder = stage if "/" in stage else f"{stage}/train"
+        assert models_of(lock, [f"data/{folder}/part-00000.parquet"], ()) == models
