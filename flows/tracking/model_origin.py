@@ -40,6 +40,7 @@ from components.studies.withdrawn import withdrawn
 from flows.system import environment, git, paths
 from flows.tracking import seed_runs, snapshots
 from flows.tracking.mlflow_run import client
+from flows.tracking.rebuild_commit import rebuild_commit
 from flows.tracking.snapshots import ObjectCache, Snapshot, find
 from flows.tracking.team_ledger import ledger_of
 
@@ -212,9 +213,12 @@ def _rebuild(one: Snapshot, model: str, command: str, experiment: str) -> Rebuil
     behind, md5 = stages_behind(model, tunings_of(one)), one.outputs().get(f"models/{model}")
     absent = [stage for stage in behind if stage not in one.lock or one.adopted]
     record = VERIFIED / f"{md5}.json"
+    commit: str | NotKnown = git.commit() if experiment and one.kind == "workspace" else one.commit
+    if one.kind == "workspace" and not experiment:
+        commit = rebuild_commit(one.lock, behind)
     unknown = NotKnown(not_known="nobody recorded one" if one.adopted else "no commit is recorded")
     return RebuildAnswer(
-        commit=(git.commit() if one.kind == "workspace" else one.commit) or unknown,
+        commit=commit or unknown,
         dvc_lock=NotKnown(not_known=f"dvc.lock has no {', '.join(absent)}")
         if absent
         else fingerprint([one.lock[stage] for stage in behind]),
