@@ -100,7 +100,10 @@ def state_of(root: Path) -> Snapshot:
     }
     lock = {stage: {"outs": [{"path": out, "md5": outs[out]} for out in named]} for stage, named in stages.items()}
     tuned = {
-        "deps": [{"path": "rows.jsonl", "md5": md5_file(root / "rows.jsonl")}],
+        "deps": [
+            {"path": "models/pretrain/causal", "md5": outs["models/pretrain/causal"]},
+            {"path": "rows.jsonl", "md5": md5_file(root / "rows.jsonl")},
+        ],
         "outs": [{"path": INSTRUCT, "md5": "2.dir"}],
     }
     into_cache(root, "2.dir", b"[]")
