@@ -74,7 +74,7 @@ def differences(commit: str, entries: Collection[dict[str, Any]], own: tuple[str
 
 @lru_cache(64)
 def _tree(commit: str, file: str) -> dict[str, Any]:
-    tree = {}
+    tree: Any = {}
     with suppress(yaml.YAMLError):
         tree = yaml.safe_load(git.answer("show", f"{commit}:{file}"))
     return tree if isinstance(tree, dict) else {}
