@@ -30,13 +30,22 @@ CHOICES, CHOSEN = "instruct/choice_accuracy", "reports/finetune/instruct/details
 def different(a: Snapshot, b: Snapshot) -> list[str]:
     """What differs in parameters, code, data and models, as lines of text."""
     params = [f"{key}: {old} -> {new}" for key, old, new in dvc.leaves("", a.params(), b.params())]
+    commands = [one.adopted.get("cmd", "") for one in (a, b)]
+    if all(commands) and commands[0] != commands[1]:
+        params.append(f"command: {commands[0]} -> {commands[1]}")
     sections = {"parameters": params, "code": _changed(a.code(), b.code())}
     for top in ("data", "models"):
-        before, after = (
-            {path: md5 for path, md5 in one.outputs().items() if path.startswith(f"{top}/")} for one in (a, b)
-        )
-        sections[top] = _changed(before, after)
+        sections[top] = _changed(_hashes(a, top), _hashes(b, top))
+    if unknown := [label for label, one in (("A", a), ("B", b)) if one.adopted and not one.adopted["recorded"]]:
+        sections["code"] = sections["data"] = [f"not known of {' and '.join(unknown)}: nobody recorded the run"]
     return [line for title, rows in sections.items() for line in _section(title, rows)]
+
+
+def _hashes(one: Snapshot, top: str) -> dict[str, str]:
+    """Path -> hash of a state's outputs below a folder; of a model of another trainer the data are those it read."""
+    if one.adopted and top == "data":
+        return {path: row["sha256"] for path, row in one.adopted["data"].items()}
+    return {path: md5 for path, md5 in one.outputs().items() if path.startswith(f"{top}/")}
 
 
 def _changed(a: dict[str, str], b: dict[str, str]) -> list[str]:

@@ -11,7 +11,7 @@ from components.scores import Score
 from components.stages.account.answers import ModelAnswers, NotKnown
 from components.stages.account.types import ModelFacts, StageRecords
 from components.studies.leftovers import DATA, Found
-from greenhouse_record.record import Record
+from greenhouse_record.record import Attempt, Record
 
 FACTS, RECORD = OURS = ("greenhouse.json", "record.jsonl")
 """What lies beside the files of its trainer."""
@@ -29,13 +29,16 @@ def facts_of(found: Found, record: Record | None) -> dict[str, Any]:
     figures = {name: value for name, value in found.figures.items() if value is not None} or {
         name: logged[name] for name in logged if name not in OF_RECORDER
     }
-    read = sorted({**start["data"], **start["files"]}.items())
+    read, git = sorted({**start["data"], **start["files"]}.items()), start.get("git", {})
+    code = {path: row["sha256"] for path, row in {**start["files"], **git.get("untracked", {})}.items()}
     tree = vars(found) | {
         "recorded": record is not None,
         "files": sorted(found.files),
         "figures": {name: value for name, value in figures.items() if isinstance(value, float) and isfinite(value)},
         "data": start["data"],
-        "commit": start.get("git", {}).get("commit") or "",
+        "commit": (git.get("commit") or "") + ("+changes" if last and uncommitted(last) else ""),
+        "code": {"commit": git.get("commit") or "", "changes": git.get("diff") or "none"} | code if last else {},
+        "lacking": "; ".join(lacking(record)) if record else "",
         "environment": _environment(record) if record else {},
         "cmd": " ".join(start["command"]),
         "deps": [{"path": path, "md5": row["sha256"]} for path, row in read],
@@ -49,6 +52,44 @@ def _environment(record: Record) -> dict[str, str]:
     made, (*_, cpu) = record.attempts[-1].start["environment"], *(host["cpu"] for host in record.hosts.values())
     packages = {name.lower(): version for name, version in made["packages"].items()}
     return packages | {"processor": cpu, "python": made["python"] or "not known"}
+
+
+def tries_of(record: Record) -> list[Attempt]:
+    """The try that began the model, and those that resumed it."""
+    begun = max(number for number, one in enumerate(record.attempts) if not (number and one.start["resumes"]))
+    return record.attempts[begun:]
+
+
+def uncommitted(one: Attempt) -> bool:
+    """Whether a try ran code that its commit does not hold: changed, or in no commit."""
+    git = one.start["git"]
+    new = [path for path in git.get("untracked", {}) if path in one.start["files"] or path.endswith(".py")]
+    return bool(git.get("diff") or (git["commit"] and new))
+
+
+def steady(tries: list[Attempt]) -> bool:
+    """Whether tries ran with the same code and data."""
+    first = tries[0].start
+    return all((one.start["git"], one.start["data"]) == (first["git"], first["data"]) for one in tries)
+
+
+def commands_differ(record: Record) -> str:
+    """The commands of the model's tries, if they are not the same; empty if they are."""
+    tried = dict.fromkeys((" ".join(one.start["command"]), one.start["cwd"]) for one in tries_of(record))
+    return "; then ".join(command for command, _ in tried) if len(tried) > 1 else ""
+
+
+def lacking(record: Record) -> list[str]:
+    """Why the recorded commit alone does not make the model again, a clause each; none if it does."""
+    tries, commands = tries_of(record), commands_differ(record)
+    parts = {
+        f"its tries had different commands, and no single one is known to make it ({commands})": commands,
+        "code or data changed between its tries": not steady(tries),
+        "code was not committed when it ran (greenhouse verify takes that from the folder of its run)": any(
+            map(uncommitted, tries)
+        ),
+    }
+    return [part for part, is_so in parts.items() if is_so]
 
 
 def strangers(files: dict[str, str], record: Record) -> list[str]:
@@ -83,6 +124,7 @@ def answered(answers: ModelAnswers, facts: dict[str, Any]) -> ModelAnswers:
         "title": f"{answers.model.removeprefix('adopted/')}, by {trainer}",
         "description": "A model of another trainer that Greenhouse answers for.",
         "base": facts["base"],
+        "rebuild": answers.rebuild.model_copy(update={"lacking": facts.get("lacking", "")}),
         "licence": facts["licence"] or NotKnown(not_known="no card that its trainer left states one"),
         "cost": answers.cost if facts["recorded"] else NotKnown(not_known=UNRECORDED),
         "data": NotKnown(not_known=why),

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import read_json, write_text
+from components.core.files import md5_file, read_json, sha256_file, write_text
 from components.studies import adoption
 from components.studies.leftovers import WEIGHTS
 from flows.system import paths
 from flows.system.processes import output
 from flows.tracking import environment_record
 from flows.tracking.model_origin import record_verification
-from flows.tracking.snapshots import Snapshot, files_of
+from flows.tracking.snapshots import ObjectCache, Snapshot, files_of
 from greenhouse_record.metering.meter import Meter
-from greenhouse_record.record import Attempt, Record, changes, read
+from greenhouse_record.record import Record, changes, read
 from greenhouse_record.recording import VARIABLE
 
 PLACES = paths.FINDINGS / "adopted"
@@ -44,6 +44,16 @@ def root_of(one: Snapshot) -> Path | None:
     return root if root and root.is_dir() else None
 
 
+def altered(one: Snapshot, record: Record | None) -> list[str]:
+    """Names of an adopted model's files that are not here as they were adopted, or not as its record names them."""
+    folder, kept = f"models/{one.name}", files_of(one)
+    listed, here = ObjectCache().files(one.outputs()[folder]), paths.ROOT / folder
+    files = {name: here / name if here.exists() else kept(f"{folder}/{name}") for name in listed}
+    sound = {name: path for name, path in files.items() if path and path.exists() and md5_file(path) == listed[name]}
+    hashes = {name: sha256_file(path) for name, path in sound.items()}
+    return sorted(files.keys() - sound.keys()) + (adoption.strangers(hashes, record) if record else [])
+
+
 def data_again(one: Snapshot) -> tuple[bool, str]:
     """Whether the data that the record names lie here and are the same, and that in words."""
     data, root = one.adopted["data"], root_of(one)
@@ -59,30 +69,25 @@ def data_again(one: Snapshot) -> tuple[bool, str]:
 
 def lacking(one: Snapshot, record: Record) -> list[str]:
     """What of the recipe is missing, a clause each; none if the run can be repeated here."""
-    root, tries = root_of(one), tries_of(record)
+    root, tries = root_of(one), adoption.tries_of(record)
     start, git = tries[0].start, tries[0].start["git"]
     if not root:
         return ["the folder it ran in is not on this machine; adopt it here, from its own folder"]
-    commit, files = git["commit"] or "", {**start["data"], **start["files"], **git.get("untracked", {})}
+    commit, files = git["commit"] or "", {**start["data"], **git.get("untracked", {})}
     known = commit and not subprocess.run(["git", "cat-file", "-e", commit], cwd=root, capture_output=True).returncode
-    steady = all((one.start["git"], one.start["data"]) == (git, start["data"]) for one in tries)
+    commands = adoption.commands_differ(record)
     inside = not any(os.path.isabs(path) for path in (record.out, start["cwd"]))
     whole = {
         "its code: it ran outside of a git repository, or before a first commit": commit,
         f"its code: the repository in {root} has no commit {commit[:9]}": known or not commit,
         f"its code: the changes beside commit {commit[:9]}": not git.get("diff") or _diff(root, git).exists(),
-        "code and data of one kind: they changed between its tries": steady,
+        "code and data of one kind: they changed between its tries": adoption.steady(tries),
+        f"one command: its tries had different ones ({commands})": not commands,
         f"a place of its own: it wrote to {record.out}, and a second run would too": inside,
         "a secret in its command, which no record keeps": "***" not in start["command"],
     }
     changed = [f"{path} is not as it was then" for path in changes(files, root)]
     return changed + [part for part, is_there in whole.items() if not is_there]
-
-
-def tries_of(record: Record) -> list[Attempt]:
-    """The try that began the model, and those that resumed it."""
-    begun = max(number for number, one in enumerate(record.attempts) if not (number and one.start["resumes"]))
-    return record.attempts[begun:]
 
 
 def _diff(root: Path, git: dict[str, Any]) -> Path:
@@ -101,7 +106,7 @@ def _worktree(root: Path, start: dict[str, Any]) -> Iterator[Path]:
             if git["diff"]:
                 output(["git", "apply", "--whitespace=nowarn", str(_diff(root, git))], place)
             for name in (*git["untracked"], *start["files"], *start["data"]):
-                if not (place / name).exists():
+                if not os.path.lexists(place / name):
                     (place / name).parent.mkdir(parents=True, exist_ok=True)
                     (place / name).symlink_to(root / name)
             yield place
@@ -110,20 +115,26 @@ def _worktree(root: Path, start: dict[str, Any]) -> Iterator[Path]:
 
 
 def verify(one: Snapshot, stage: str) -> int:
-    """Run the recorded command again, from its first try on, and compare what it leaves; prints what it finds.
+    """Hash the model's files, run the recorded command again, from its first try on, and compare; prints what it finds.
 
     Returns:
-        0 if all weights of the model are the same to the bit, 1 if one is not, 2 if a part of the recipe is missing.
+        0 if all weights of the model are the same to the bit, 1 if one is not, or a file of the model here is not as
+        recorded, 2 if a part of the recipe is missing.
 
     Raises:
         UserError: the record was edited, or the command failed.
     """
     record = record_of(one)
-    if missing := lacking(one, record) if record else [f"its command and data: {adoption.UNRECORDED}"]:
-        print(*(f"missing: {part}" for part in missing), "not run again: its recipe is not whole", sep="\n")
+    if wrong := altered(one, record):
+        print(f"differs: models/{one.name}/{wrong[0]}: not the recorded bytes ({len(wrong)} such files)")
+        return 1
+    if not (missing := lacking(one, record) if record else [f"its command and data: {adoption.UNRECORDED}"]):
+        assert record
+        missing, differing = _again(one, record, stage)
+    if missing or not record:
+        print(*(f"missing: {part}" for part in missing), "not made again: its recipe is not whole", sep="\n")
         return 2
-    assert record
-    differing, outputs = _again(one, record), record.attempts[-1].outputs or {}
+    outputs = record.attempts[-1].outputs or {}
     model = [path for path in outputs if path.endswith(WEIGHTS) and Path(path).name in one.adopted["files"]]
     wrong = [path for path in model if path in differing]
     difference = f"{wrong[0]}: other bytes than recorded ({len(wrong)} of {len(model)} such files)" if wrong else ""
@@ -134,18 +145,31 @@ def verify(one: Snapshot, stage: str) -> int:
     return int(bool(wrong))
 
 
-def _again(one: Snapshot, record: Record) -> list[str]:
-    """Paths of outputs that the command does not leave as recorded when it runs once more."""
-    root, start = root_of(one), tries_of(record)[0].start
+def _again(one: Snapshot, record: Record, stage: str) -> tuple[list[str], list[str]]:
+    """The command once more: what of the recipe turns out to be missing, and paths of outputs that differ."""
+    root, first = root_of(one), adoption.tries_of(record)[0]
     assert root
+    with _worktree(root, first.start) as place:
+        if changed := changes(first.start["files"], place):
+            return [f"{path} is not as it was then" for path in changed], []
+        done = _repeated(first.start, place)
+        if not done.returncode:
+            return [], changes(record.attempts[-1].outputs or {}, place)
+    log = paths.LOGS / f"verify-{one.name.replace('/', '-')}.log"
+    write_text(log, (done.stdout + done.stderr).decode(errors="replace"))
+    ended = f"its command now ended with status {done.returncode}"
+    if first.outcome == "Completed":
+        raise UserError(f"{one.name}: {ended}; the log is {log}")
+    tries = f"{ended}, and the try that began it ended as {first.outcome}; a resume made it"
+    record_verification(one, stage, tries, environment_record.present())
+    return [f"one run that makes it: {tries}; the log is {log}"], []
+
+
+def _repeated(start: dict[str, Any], place: Path) -> subprocess.CompletedProcess[bytes]:
+    """The command of a try in a place, metered."""
     labels = {"stage": "verify", "run": f"verify-{os.getpid()}", "checkout": f"verify-{os.getpid()}"}
-    with _worktree(root, start) as place, Meter(paths.LEDGER, 1.0, labels):
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    variables |= start["environment"]["variables"] | {VARIABLE: f"{place.parent / 'again.jsonl'}|1"}
+    with Meter(paths.LEDGER, 1.0, labels):
         print(f"running again: {' '.join(start['command'])}", flush=True)
-        variables = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        variables |= start["environment"]["variables"] | {VARIABLE: f"{place.parent / 'again.jsonl'}|1"}
-        done = subprocess.run(start["command"], cwd=place / start["cwd"], env=variables, capture_output=True)
-        if done.returncode:
-            log = paths.LOGS / f"verify-{one.name.replace('/', '-')}.log"
-            write_text(log, (done.stdout + done.stderr).decode(errors="replace"))
-            raise UserError(f"{one.name}: its command now ended with status {done.returncode}; the log is {log}")
-        return changes(record.attempts[-1].outputs or {}, place)
+        return subprocess.run(start["command"], cwd=place / start["cwd"], env=variables, capture_output=True)

@@ -66,7 +66,12 @@ class Snapshot:
         return {out["path"]: out["md5"] for entry in self.lock.values() for out in entry.get("outs", [])}
 
     def code(self) -> dict[str, str]:
-        """Path -> hash of every source file the stages depend on; of a folder where its files are unknown."""
+        """Path -> hash of every source file the stages depend on; of a folder where its files are unknown.
+
+        Of a model of another trainer: commit, changes beside it, and the files of code that its record names.
+        """
+        if self.adopted:
+            return self.adopted.get("code", {"commit": self.commit})
         deps = [dep for entry in self.lock.values() for dep in entry.get("deps", [])]
         return code_files.expanded({dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith(code_files.CODE)})
 

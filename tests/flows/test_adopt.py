@@ -9,19 +9,24 @@ from pathlib import Path
 import pytest
 
 import greenhouse_record
+from components.studies import adoption, leftovers
+from flows.compare import different
+from flows.tracking.snapshots import Snapshot
+from greenhouse_record.record import read
 from tests.components.studies.test_leftovers import hub, write
 from tests.flows.pipeline_clone import IDENTITY, PipelineClone
 from tests.flows.tracking.test_signed_folder import key_pair
 
 PROGRAM = f"""
 import os, pathlib, sys
+stops = "stop" in sys.argv
 sys.path.append({str(Path(greenhouse_record.__file__).parents[1])!r})
 out, rows = pathlib.Path("model"), pathlib.Path("data/rows.txt").read_bytes()
 out.mkdir(exist_ok=True)
 state = out / "state.pt"
 begun = state.exists()
 state.write_bytes(rows[:8])
-if os.environ.get("DIE") and not begun:
+if (stops or os.environ.get("DIE")) and not begun:
     sys.exit(9)
 from greenhouse_record.recording import recorded
 with recorded("data", "model") as run:
@@ -30,9 +35,9 @@ with recorded("data", "model") as run:
 """
 
 
-def record(root: Path, *more: str, **variables: str) -> int:
+def record(root: Path, *more: str, out: str = "model", args: tuple[str, ...] = (), **variables: str) -> int:
     """Exit status of the program in `root` under the recorder."""
-    words = ["--data", "data", "--out", "model", *more, "--", sys.executable, "train.py"]
+    words = ["--data", "data", "--out", out, *more, "--", sys.executable, "train.py", *args]
     code = [sys.executable, "-m", "greenhouse_record.command", *words]
     variables["PYTHONPATH"] = str(Path(greenhouse_record.__file__).parents[1])
     known = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}  # of other tests
@@ -42,13 +47,31 @@ def record(root: Path, *more: str, **variables: str) -> int:
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Path:
     """A repository with a trainer whose first try failed and whose second resumed it, both recorded."""
-    root = tmp_path / "theirs"
-    write(root, {"train.py": PROGRAM, "data/rows.txt": "to be or not to be", ".gitignore": "model\n.greenhouse\n"})
-    for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "x")):
-        subprocess.run(["git", *IDENTITY, *words], cwd=root, check=True)
+    root = begun(tmp_path / "theirs")
     assert record(root, DIE="1") == 9
     assert record(root, "--resume", "auto") == 0
     return root
+
+
+def begun(root: Path) -> Path:
+    """A repository with the trainer, committed; nothing has run."""
+    write(root, {"train.py": PROGRAM, "data/rows.txt": "to be or not to be", ".gitignore": "model\n.greenhouse\n"})
+    subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
+    return commit(root)
+
+
+def commit(root: Path) -> Path:
+    """The repository with all of it committed."""
+    for words in (("add", "--all"), ("commit", "--quiet", "--message", "x")):
+        subprocess.run(["git", *IDENTITY, *words], cwd=root, check=True)
+    return root
+
+
+def adopted(root: Path) -> Snapshot:
+    """What `greenhouse adopt` knows of the model in a repository."""
+    run = read(next(root.glob(".greenhouse/records/*.jsonl")))
+    facts = adoption.facts_of(leftovers.read(root / "model"), run)
+    return Snapshot("adopted/x", "adopted", {"adopted@x": {"outs": []}}, facts["commit"], adopted=facts)
 
 
 @pytest.mark.slow
@@ -64,11 +87,53 @@ def test_a_recorded_run_is_answered_for_signed_and_run_again(fresh_clone: Pipeli
     greenhouse("greenhouse", "export", "adopted/mine", "--to", "signed", "--key", str(key), "--out", str(signed))
     check = ("greenhouse", "verify", str(signed), "--key", f"{key}.pub")
     assert "a record of 2 tries" in greenhouse(*check)
+    (run_folder / "train.py").write_text(f"{PROGRAM}\nsys.exit(3)")
+    commit(run_folder)
+    assert "identical: model/state.pt" in greenhouse("greenhouse", "verify", "adopted/mine"), "HEAD there moved on"
+    weights = fresh_clone.root / "models/adopted/mine/weights.pt"
+    written = weights.read_bytes()
+    weights.unlink()
+    weights.write_bytes(bytes([written[0] ^ 1]) + written[1:])
+    assert "differs: models/adopted/mine/weights.pt" in greenhouse("greenhouse", "verify", "adopted/mine", expect=1)
+    weights.write_bytes(written)
     (run_folder / "data" / "rows.txt").write_text("to be, or not to be")
     assert "data/rows.txt is not as the record names it" in greenhouse(*check, expect=2)
     assert "missing: data/rows.txt is not as it was" in greenhouse("greenhouse", "verify", "adopted/mine", expect=2)
     greenhouse("greenhouse", "promote", "adopted/mine", "--withdraw", "mine=it quotes a customer")
     assert "it quotes a customer" in greenhouse(*check, expect=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("resumed", [(), ("stop",)])
+def test_a_run_that_only_a_resume_could_finish_is_no_whole_recipe(
+    fresh_clone: PipelineClone, tmp_path: Path, resumed: tuple[str, ...]
+) -> None:
+    root = begun(tmp_path / "theirs")
+    assert record(root, args=("stop",)) == 9
+    assert record(root, "--resume", "auto", args=resumed) == 0
+    shown = fresh_clone.run("greenhouse", "adopt", str(root / "model"), "--name", "mine")
+    told = fresh_clone.run("greenhouse", "verify", "adopted/mine", expect=2)
+    assert ("missing: one run that makes it: " if resumed else "missing: one command: ") in told
+    assert ("alone does not rebuild it: its tries had different" in " ".join(shown.split())) is not bool(resumed)
+
+
+@pytest.mark.slow
+def test_code_that_was_not_committed_is_told_and_compared(tmp_path: Path) -> None:
+    a, b = (begun(tmp_path / name) for name in "ab")
+    assert record(a) == 0
+    (b / "train.py").write_text(PROGRAM + "# changed\n")
+    (b / "data/rows.txt").write_text("to do or not to do")
+    assert record(b, args=("twice",)) == 0
+    one, other = adopted(a), adopted(b)
+    assert one.adopted["lacking"] == ""
+    assert other.commit.endswith("+changes")
+    assert "code was not committed" in other.adopted["lacking"]
+    told = "\n".join(different(one, other))
+    for part in ("train.py twice", "changes: none -> ", "train.py: ", "data/rows.txt: "):
+        assert part in told
+    assert different(one, one)[:3] == ["parameters: the same", "code: the same", "data: the same"]
+    nobody = Snapshot("adopted/y", "adopted", {}, adopted=adoption.facts_of(leftovers.read(a / "model"), None))
+    assert "    not known of B: nobody recorded the run" in different(one, nobody)
 
 
 @pytest.mark.slow

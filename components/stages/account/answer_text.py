@@ -231,6 +231,8 @@ def rebuild_sentence(rebuild: RebuildAnswer) -> str:
             f"DVC experiment {rebuild.experiment}, which keeps code and parameters (dvc.lock {lock}), rebuilds it by "
             f"{rebuild.command}; {verified}."
         )
+    if rebuild.lacking:
+        return f"Commit {commit} alone does not rebuild it: {rebuild.lacking}; {verified}."
     if commit.endswith("+changes"):
         return (
             f"Not from a commit: tracked files differed from {commit.removesuffix('+changes')} (dvc.lock {lock}); "

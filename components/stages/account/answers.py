@@ -4,9 +4,9 @@ Whatever shows a model (`greenhouse card`, the report's head, MLflow's descripti
 object. A fact that nobody recorded is `NotKnown` with the reason, never left out.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, computed_field
+from pydantic import Field, SerializerFunctionWrapHandler, computed_field, model_serializer
 
 from components.scores import Score
 from components.stages.account.types import AccountRecord, ModelFacts, Number, Triple
@@ -191,6 +191,7 @@ class RebuildAnswer(AccountRecord):
         commit: git commit; `+changes` if tracked files differed from it.
         dvc_lock: hash of the entries of dvc.lock for the stages behind the model. model: DVC's hash of its folder.
         experiment: the DVC experiment that keeps code and parameters, whatever the commit lacks; "" if none does.
+        lacking: of a model of another trainer, why its commit alone does not make it again; "" if it does.
     """
 
     commit: str | NotKnown
@@ -199,6 +200,12 @@ class RebuildAnswer(AccountRecord):
     verified: Verification | NotKnown
     command: str
     experiment: str = ""
+    lacking: str = ""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields, without a `lacking` that says nothing: folders that were signed before have none."""
+        return {name: value for name, value in written(self).items() if value or name != "lacking"}
 
 
 NEEDED = {

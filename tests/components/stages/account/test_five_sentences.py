@@ -4,7 +4,7 @@ from components.stages.account.answer_text import rebuild_sentence
 from components.stages.account.answers import NotKnown, RebuildAnswer
 
 
-def rebuilt_from(commit: str, experiment: str = "") -> str:
+def rebuilt_from(commit: str, experiment: str = "", lacking: str = "") -> str:
     not_done = NotKnown(not_known="nobody has rebuilt it")
     return rebuild_sentence(
         RebuildAnswer(
@@ -14,6 +14,7 @@ def rebuilt_from(commit: str, experiment: str = "") -> str:
             verified=not_done,
             command="greenhouse verify causal",
             experiment=experiment,
+            lacking=lacking,
         )
     )
 
@@ -24,6 +25,8 @@ def test_a_commit_rebuilds_a_model_unless_tracked_files_differed_from_it() -> No
     changed = rebuilt_from("a" * 40 + "+changes")
     assert changed.startswith("Not from a commit: tracked files differed from aaaaaaaaaa (dvc.lock bbbbbbbbbb);")
     assert "rebuilds it" not in changed
+    told = rebuilt_from("a" * 40 + "+changes", lacking="code was not committed")
+    assert told.startswith("Commit aaaaaaaaaa+changes alone does not rebuild it: code was not committed;")
 
 
 def test_an_experiment_rebuilds_a_model_though_its_worktree_differs_from_the_commit() -> None:
