@@ -128,6 +128,8 @@ def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
         if not (folder / name).exists():
             raise UserError(f"{folder}: no {name}, so this is no model folder; give one that a training stage wrote")
     fields, at, stored = read_fields(folder / "config.json", WHOLE_COPY), folder / "tokenizer.json", 0
+    if (of_tokens := folder / "tokenizer_config.json").exists():
+        hub_model.refuse_code(read_fields(of_tokens, WHOLE_COPY), folder, of_tokens.name)
     try:
         tokenizer = tokenizers.Tokenizer.from_file(str(at))
         for at in weight_files(folder):

@@ -260,14 +260,23 @@ def is_causal(fields: dict[str, Any], folder: Path) -> bool:
     from transformers.models.auto import modeling_auto as auto
 
     kind, named = str(fields.get("model_type")), str(fields.get("architectures"))
-    if "auto_map" in fields:
-        raise UserError(f"{folder}: config.json names code in the folder (auto_map), which is never run; take a base "
-                        "that `transformers` has the code of")  # fmt: skip
+    refuse_code(fields, folder, "config.json")
     causal, masked = auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind), auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES.get(kind)
     if fields.get("is_encoder_decoder") or not (causal or masked):
         raise UserError(f"{folder}: config.json has model_type {kind!r}, of which `transformers` has no causal and no "
                         "masked model; take a base such as llama, qwen2, gpt2, bert or modernbert")  # fmt: skip
     return masked is None or (causal is not None and str(causal) in named)
+
+
+def refuse_code(fields: dict[str, Any], folder: Path, name: str) -> None:
+    """Refuse a base whose file `name`, with these fields, names code of the folder.
+
+    Raises:
+        UserError: it does.
+    """
+    if "auto_map" in fields:
+        raise UserError(f"{folder}: {name} names code in the folder (auto_map), which is never run; take a base that "
+                        "`transformers` has the code of")  # fmt: skip
 
 
 def context_of(config: Any, skeleton: nn.Module) -> int:

@@ -153,6 +153,11 @@ def test_a_base_that_cannot_be_used_is_refused_before_work(place: Path, tmp_path
         with pytest.raises(UserError, match=says):
             run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), base)
     write_json(base / "config.json", fields)
+    tokens = read_json(base / "tokenizer_config.json")
+    write_json(base / "tokenizer_config.json", tokens | {"auto_map": {"AutoTokenizer": ["mine.Mine", None]}})
+    with pytest.raises(UserError, match=r"tokenizer_config\.json names code in the folder \(auto_map\), which is"):
+        run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), base)
+    write_json(base / "tokenizer_config.json", tokens)
     with pytest.raises(UserError, match="holds no causal model"):
         run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), base)
     weights.rename(base / "pytorch_model.bin")
