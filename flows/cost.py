@@ -1,8 +1,10 @@
 """`greenhouse cost`: what the project has cost, failed runs included."""
 
+import math
 from typing import Any
 
 from components import params as schema
+from components.core.errors import UserError
 from flows.system import paths
 
 
@@ -12,7 +14,12 @@ def project(since: str, rate: float = 0.0) -> str:
     Args:
         since: ISO date or time; "" for all.
         rate: price of a device-hour, in any currency: a GPU's, or the machine's where none was used; 0 leaves it out.
+
+    Raises:
+        UserError: the rate is no price, or `since` no date.
     """
+    if not 0 <= rate < math.inf:
+        raise UserError(f"--rate {rate:g}: no price; give a number of 0 or more, such as 2.5")
     from components.carbon.footprint import intensity
     from components.carbon.footprint.costs import LedgerCosts, project_total
     from components.carbon.ledger import reader

@@ -51,6 +51,12 @@ def test_a_rate_multiplies_the_device_hours(spent: Path) -> None:
     assert saved in plain  # took no device's time
 
 
+@pytest.mark.parametrize("rate", ["-3", "nan", "inf"])
+def test_a_rate_that_is_no_price_is_refused(spent: Path, rate: str) -> None:
+    with pytest.raises(UserError, match=rf"^--rate {rate}: no price; give a number of 0 or more"):
+        cli.answer(["cost", "--rate", rate])
+
+
 def test_nothing_was_spent_since_a_day_to_come(spent: Path) -> None:
     said = rows(cost.project("2999-01-01"))
     assert "dedup" not in said
