@@ -54,14 +54,15 @@ def altered(one: Snapshot, record: Record | None) -> list[str]:
     return sorted(files.keys() - sound.keys()) + (adoption.strangers(hashes, record) if record else [])
 
 
-def data_again(one: Snapshot) -> tuple[bool, str]:
-    """Whether the data that the record names lie here and are the same, and that in words."""
+def data_again(one: Snapshot) -> tuple[bool, str, list[str]]:
+    """Whether the data that the record names lie here and are the same, that in words, and the files that are not."""
     data, root = one.adopted["data"], root_of(one)
     if not data or not root:
-        return False, "its data are not on this machine" if data else "nothing was recorded of them"
+        return False, "its data are not on this machine" if data else "nothing was recorded of them", []
     if changed := changes(data, root):
-        return False, f"{changed[0]} is not as the record names it, nor are {len(changed) - 1} other files of data"
-    return True, f"{len(data)} files of data, hashed again as the record names them; licences are not in it"
+        words = f"{changed[0]} is not as the record names it, nor are {len(changed) - 1} other files of data"
+        return False, words, changed
+    return True, f"{len(data)} files of data, hashed again as the record names them; licences are not in it", []
 
 
 # -- the run again -----------------------------------------------------------------------------------------------------

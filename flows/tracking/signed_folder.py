@@ -14,7 +14,7 @@ from components.stages.account.model_answers import stages_behind
 from components.studies.adoption import UNRECORDED, strangers
 from components.studies.attestation.claims import PARTS, Claims, compared, is_part
 from components.studies.attestation.renderings import claims_in, differences
-from components.studies.attestation.verdict import NOTE, STATED, Finding, Scope, Verdict
+from components.studies.attestation.verdict import CHANGED, NOTE, STATED, Finding, Scope, Verdict
 from components.studies.withdrawn import FILE, withdrawals, withdrawn
 from flows.system import paths
 from flows.tracking import attestation
@@ -122,7 +122,9 @@ def _figures(one: Snapshot, claims: Claims) -> Iterator[Finding]:
     open_items = {one.item for one in other}
     known = {item: (bool(text), text or "nothing was recorded of them") for item, text in collected(again).items()}
     if one.adopted:
-        known["licences"] = data_again(one)
+        is_known, text, changed = data_again(one)
+        known["licences"] = is_known, text
+        yield from (Finding(CHANGED, "unknown", path) for path in changed)
     for item, (is_known, text) in known.items():
         if item not in open_items:
             yield Finding(item, "yes" if is_known else "unknown", text)
@@ -161,7 +163,9 @@ def conclusion(verdict: Verdict) -> str:
     if verdict.wrong:
         return f"differs in {len(verdict.wrong)} places"
     if verdict.open_items:
-        return f"nothing differs, and not established is: {', '.join(verdict.open_items)}"
+        more = f" and {len(verdict.changed) - 1} more" * (len(verdict.changed) > 1)
+        first = f"not as recorded is {verdict.changed[0]}{more}" if verdict.changed else "nothing differs"
+        return f"{first}, and not established is: {', '.join(verdict.open_items)}"
     if verdict.scope == "bytes":
         return f"signed by this key, and these bytes; {NOT_RECOMPUTED}"
     return "signed by this key, and established here as listed; what the signer states rests on the signer's word"

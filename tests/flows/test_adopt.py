@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import greenhouse_record
+from components.core.files import read_json, write_json
 from components.studies import adoption, leftovers
 from flows.compare import different
 from flows.tracking.snapshots import Snapshot
@@ -87,6 +88,9 @@ def test_a_recorded_run_is_answered_for_signed_and_run_again(fresh_clone: Pipeli
     greenhouse("greenhouse", "export", "adopted/mine", "--to", "signed", "--key", str(key), "--out", str(signed))
     check = ("greenhouse", "verify", str(signed), "--key", f"{key}.pub")
     assert "a record of 2 tries" in greenhouse(*check)
+    (verified,) = (fresh_clone.root / ".greenhouse/findings/verified").glob("*.json")
+    write_json(verified, read_json(verified) | {"at": "2026-01-01T10:05+00:00"})  # as one that was done again
+    assert "rebuild.verified: signed " in greenhouse(*check)
     (run_folder / "train.py").write_text(f"{PROGRAM}\nsys.exit(3)")
     commit(run_folder)
     assert "identical: model/state.pt" in greenhouse("greenhouse", "verify", "adopted/mine"), "HEAD there moved on"
@@ -97,7 +101,9 @@ def test_a_recorded_run_is_answered_for_signed_and_run_again(fresh_clone: Pipeli
     assert "differs: models/adopted/mine/weights.pt" in greenhouse("greenhouse", "verify", "adopted/mine", expect=1)
     weights.write_bytes(written)
     (run_folder / "data" / "rows.txt").write_text("to be, or not to be")
-    assert "data/rows.txt is not as the record names it" in greenhouse(*check, expect=2)
+    said = greenhouse(*check, expect=2)
+    assert "data/rows.txt is not as the record names it" in said
+    assert "not as recorded is data/rows.txt, and not established is: licences" in said.splitlines()[-1]
     assert "missing: data/rows.txt is not as it was" in greenhouse("greenhouse", "verify", "adopted/mine", expect=2)
     greenhouse("greenhouse", "promote", "adopted/mine", "--withdraw", "mine=it quotes a customer")
     assert "it quotes a customer" in greenhouse(*check, expect=1)

@@ -55,8 +55,9 @@ PARTS = {
 }  # fmt: skip
 """Item of a verdict -> parts of the claims; all others are parameters. What is stated rests on a ledger, on MLflow or
 on the owner's word, which the signer could have rewritten before."""
-LATER = ("rebuild.verified", "quality.champion", "verdict")
-"""What may become known after a model was signed; what then speaks against it is a difference."""
+LATER = {"rebuild.verified": "at", "quality.champion": "compared", "verdict": "champion"}
+"""What may become known, or be found again, after a model was signed -> the field that tells one time from another.
+Another time's is no recomputation of what the signer states; if it speaks against the model it is a difference."""
 FINDINGS = ("verdict", "result")
 NOT_AGAINST = ("promote", "inconclusive", "identical")
 """Verdicts of the gate and results of a rebuild that do not speak against a model."""
@@ -85,8 +86,9 @@ def compared(there: Any, here: Any, path: str = "") -> Iterator[Mismatch]:
         return
     if is_unknown(here) and (is_unknown(there) or not here["is_none"]):
         yield Mismatch(path, f"{path}: {here['not_known']}", differs=False)
-    elif is_unknown(there) and path in LATER and here is not ABSENT:
-        yield Mismatch(path, f"{path}: not in card.json; here {shown(here)}", is_adverse(here))
+    elif path in LATER and here is not ABSENT and is_later(there, here, LATER[path]):
+        signed = "not in card.json" if is_unknown(there) else f"signed {shown(there)}"
+        yield Mismatch(path, f"{path}: {signed}; here {shown(here)}", is_adverse(here) and not is_adverse(there))
     elif isinstance(there, dict) and isinstance(here, dict) and not (is_unknown(there) or is_unknown(here)):
         for key in dict.fromkeys([*there, *here]):
             yield from compared(there.get(key, ABSENT), here.get(key, ABSENT), f"{path}.{key}".lstrip("."))
@@ -110,6 +112,14 @@ def is_part(path: str, part: str) -> bool:
 def is_unknown(value: Any) -> bool:
     """Whether a node of a JSON tree is a dumped `NotKnown`."""
     return isinstance(value, dict) and set(value) == set(NotKnown.model_fields)
+
+
+def is_later(there: Any, here: Any, time: str) -> bool:
+    """Whether a part is of another time here than as signed, by its field `time`, and of the same registered model."""
+    if is_unknown(there) or not (isinstance(there, dict) and isinstance(here, dict) and time in here):
+        return is_unknown(there)
+    same = all(there.get(name) == here.get(name) for name in ("registered", "version"))
+    return same and bool(there.get(time) != here[time])
 
 
 def is_adverse(value: Any) -> bool:

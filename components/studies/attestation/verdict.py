@@ -22,9 +22,11 @@ ITEMS = {
 """What can be established, by recomputation alone -> in words."""
 SCOPES: dict[Scope, tuple[str, ...]] = {"all": tuple(ITEMS), "bytes": ("signature", "bytes")}
 STATED = "stated"
-"""Item of what only the signer says; a record here that says otherwise is a difference all the same."""
+"""Item of what only the signer says; a record here that says otherwise of the same time is a difference."""
 NOTE = "note"
 """Item of what could not be looked at besides, and decides nothing."""
+CHANGED = "changed"
+"""Item of a file here that is not as it was recorded: it decides nothing, and the last line names it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Finding:
     """What a check found of one item, in words.
 
     Attributes:
-        item: of `ITEMS`, `STATED` or `NOTE`. answer: right, wrong, or not to be told here.
+        item: of `ITEMS`, `STATED`, `NOTE` or `CHANGED`. answer: right, wrong, or not to be told here.
     """
 
     item: str
@@ -56,6 +58,11 @@ class Verdict:
     def wrong(self) -> list[str]:
         """What differs, whatever was asked."""
         return [finding.text for finding in self.findings if finding.answer == "no"]
+
+    @property
+    def changed(self) -> list[str]:
+        """Files here that are not as they were recorded."""
+        return [finding.text for finding in self.findings if finding.item == CHANGED]
 
     @property
     def open_items(self) -> list[str]:

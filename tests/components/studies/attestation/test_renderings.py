@@ -11,10 +11,10 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from benchmarks.proof.fields import without_source
+from benchmarks.proof.fields import changed, without_source
 from components.core.errors import UserError
 from components.core.files import folder_md5, md5_file, sha256_bytes
-from components.stages.account.answers import NotKnown
+from components.stages.account.answers import AgainstChampion, NotKnown
 from components.studies.attestation.claims import Claims, compared, item_of
 from components.studies.attestation.renderings import claims_in, differences, renderings, write_renderings
 from tests.components.made_claims import made_claims
@@ -105,6 +105,29 @@ def test_what_nobody_knows_there_or_here_is_no_difference(claims: dict[str, Any]
     )
     assert told(silent, failed)[0], "a rebuild that made other bytes may have been left out"
     assert told(claims, claims | {"verdict": claims["verdict"] | {"verdict": "refuse"}})[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "again", "worse"),
+    [(("rebuild", "verified"), {"at": "2026-01-01T10:05+00:00", "processor": "another"}, {"result": "differs: x"}),
+     (("quality", "champion"), {"compared": "2026-01-03T10:05+00:00", "changes": []}, {}),
+     (("verdict",), {"champion": "7", "reasons": ["sure"]}, {"verdict": "hold"})],
+)  # fmt: skip
+def test_what_is_found_again_at_another_time_is_stated_and_what_then_speaks_against_it_differs(
+    claims: dict[str, Any], path: tuple[str, ...], again: dict[str, Any], worse: dict[str, Any]
+) -> None:
+    champion = AgainstChampion(champion="x@champion", is_this=False, compared="2026-01-02T10:00+00:00")
+    there = changed(claims, ("quality", "champion"), champion.model_dump(mode="json"))
+    signed = there
+    for key in path:
+        signed = signed[key]
+    here, against = changed(there, path, signed | again), changed(there, path, signed | again | worse)
+    (row,) = compared(there, here)
+    assert (row.path, row.item, row.differs) == (".".join(path), "stated", False)
+    assert told(there, against)[0] if worse else told(there, against)[1]
+    assert not told(against, there)[0], "the signer stated what speaks against the model"
+    if path == ("verdict",):
+        assert told(changed(there, path, signed | {"registered": "x", "champion": "0"}), there)[0]
 
 
 def test_a_model_without_a_corpus_of_the_pipeline_has_documents_without_one(claims: dict[str, Any]) -> None:
