@@ -94,7 +94,7 @@ def rows_to_redo(documents: list[Any]) -> list[Any]:
     from components import params as schema
     from components.carbon.ledger import reader
     from components.carbon.planning.forecast import forecast, orchestration_forecast
-    from flows.plan import Row
+    from flows.plan import PlanRow
     from flows.planning import step_cost
     from flows.planning.stage_forecast import expected, settings_of, tokens_of
     from flows.system import dvc
@@ -109,10 +109,10 @@ def rows_to_redo(documents: list[Any]) -> list[Any]:
         known |= {
             name: forecast(team, name, "", settings_of(name, params), tokens_of(name, params)) for name in missing
         }
-    rows = [Row(name, "again", one) for name, one in known.items()]
+    rows = [PlanRow(name, "again", one) for name, one in known.items()]
     known_books = [books, *(reader.history(folder) for folder in sorted(team_ledger.PULLED.glob("*")))]
     around = next((one for each in known_books if (one := orchestration_forecast(each, len(rows)))), None)
-    return rows + ([Row(around.stage, "around the stages", around)] if around else [])
+    return rows + ([PlanRow(around.stage, "around the stages", around)] if around else [])
 
 
 def price(documents: list[Any]) -> str:

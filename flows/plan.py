@@ -27,7 +27,7 @@ WITHIN_HOURS = 24
 
 
 @dataclass(frozen=True)
-class Row:
+class PlanRow:
     """A stage that the next run will do; `expected` is None if nothing is known of it."""
 
     stage: str
@@ -35,7 +35,7 @@ class Row:
     expected: StageForecast | None
 
 
-def stale_rows(params: Params, books: reader.Ledger) -> list[Row]:
+def stale_rows(params: Params, books: reader.Ledger) -> list[PlanRow]:
     """The stages that are stale or follow one that is, in order, and what runs around them.
 
     Calibrates if one of them pretrains.
@@ -47,7 +47,7 @@ def stale_rows(params: Params, books: reader.Ledger) -> list[Row]:
     prints = dvc.fingerprints() if certain else {}
     rates = step_cost.measured(params) if any(name.startswith("pretrain@") for name in after) else {}
     rows = [
-        Row(
+        PlanRow(
             stage,
             next(iter(stale.get(stage, [])), f"follows {', '.join(sorted(set(stages[stage]) & after))}"),
             expected(books, stage, prints[stage] if stage in certain else "", params, rates),
@@ -56,13 +56,13 @@ def stale_rows(params: Params, books: reader.Ledger) -> list[Row]:
         if stage in after
     ]
     orchestration = orchestration_forecast(books, len(rows)) if rows else None
-    return rows + ([Row(ORCHESTRATION_NAME, "around the stages", orchestration)] if orchestration else [])
+    return rows + ([PlanRow(ORCHESTRATION_NAME, "around the stages", orchestration)] if orchestration else [])
 
 
 # -- as text -----------------------------------------------------------------------------------------------------------
 
 
-def render(rows: list[Row], grid: Intensity, now: datetime) -> str:
+def render(rows: list[PlanRow], grid: Intensity, now: datetime) -> str:
     """The plan as a table; grams are those of the hours from `now` (UTC) on, one stage after another."""
     if not rows:
         return "nothing is stale: the next run has nothing to do"
@@ -106,7 +106,7 @@ def _cell(value: Bounds, scale: float) -> str:
     return f"{value.mid * scale:.3g} ({value.low * scale:.3g}..{value.high * scale:.3g})"
 
 
-def budget_line(rows: list[Row], params: Params, now: datetime) -> str:
+def budget_line(rows: list[PlanRow], params: Params, now: datetime) -> str:
     """Whether what is known of the run fits what is left of the budgets, by the upper ends; "" without any budget."""
     from flows.planning.fit_budget import budget_left_now, has_limit, needed_now
 
@@ -120,7 +120,7 @@ def budget_line(rows: list[Row], params: Params, now: datetime) -> str:
     return f"budget: {budget_left} left, up to {needed} needed: {fits}"
 
 
-def start_line(rows: list[Row], grid: Intensity, now: datetime) -> str:
+def start_line(rows: list[PlanRow], grid: Intensity, now: datetime) -> str:
     """The cleanest start of the next day and what it saves; "" if none is known to be cleaner than now."""
     seconds = sum(row.expected.seconds.mid for row in rows if row.expected)
     outlook = Outlook(grid)

@@ -13,7 +13,7 @@ from components.core.files import write_json, write_text
 from components.params import GateRule, Params, Promotion
 from components.statistics import Resampling
 from components.studies import withdrawn as withdrawals
-from components.studies.promotion_gate import Verdict, judge
+from components.studies.promotion_gate import GateVerdict, judge
 from components.studies.withdrawn import withdrawn
 from flows.execution import cli
 from flows.execution.stage import Study
@@ -31,7 +31,7 @@ class Judgement:
     model: str
     champion: str
     challenger: str
-    verdict: Verdict
+    verdict: GateVerdict
     override: str = ""
     withdrawn: str = ""
 
@@ -108,19 +108,21 @@ def judge_model(
     if rule:
         verdict = _judged(find(f"{name}@champion"), challenger, branch, rule, params)
     else:
-        verdict = Verdict("inconclusive", [without_rule(branch)])
+        verdict = GateVerdict("inconclusive", [without_rule(branch)])
     why = withdrawn(paths.ROOT, versions[champions[0]].tags.get("dvc.md5"))
     judgement = Judgement(name, champions[0], version, verdict, override if verdict.verdict != "promote" else "", why)
     carry_out(mlflow, judgement)
     return judgement
 
 
-def _judged(champion: Snapshot, challenger: Snapshot, branch: str, rule: GateRule, params: Params) -> Verdict:
+def _judged(champion: Snapshot, challenger: Snapshot, branch: str, rule: GateRule, params: Params) -> GateVerdict:
     for side, snapshot in (("champion", champion), ("challenger", challenger)):
         if not seed_runs.has_items(snapshot, branch):
-            return Verdict("inconclusive", [f"the {side} was not scored item by item; run the pipeline there again"])
+            return GateVerdict(
+                "inconclusive", [f"the {side} was not scored item by item; run the pipeline there again"]
+            )
         if seed_runs.scores_another(snapshot, branch):
-            return Verdict(
+            return GateVerdict(
                 "inconclusive", [f"the {side}'s scores are of an earlier model; run the pipeline to its end"]
             )
     compared = seed_runs.Compared.of(champion, challenger, branch)

@@ -3,6 +3,9 @@
 `--dist loadgroup` of xdist 3.8 has no effect under pytest 9.2: it writes `item._nodeid`, which pytest no longer reads.
 """
 
+import os
+import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -50,3 +53,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """What takes long begins first, so that the processes end together."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: (-work(item.path), waits(item.path)))
+
+
+@pytest.fixture(autouse=True)
+def _no_store_of_an_earlier_test() -> Iterator[None]:
+    """MLflow keeps an address that it was told for the whole process; the environment's is left as it is."""
+    yield
+    if mlflow := sys.modules.get("mlflow"):
+        address = os.environ.get("MLFLOW_TRACKING_URI")
+        mlflow.set_tracking_uri(None)
+        if address:
+            os.environ["MLFLOW_TRACKING_URI"] = address

@@ -28,7 +28,7 @@ from components.text.opening import OpenFile
 from flows.planning.inspect_text import look
 
 FOLDER_BYTES, PIECE, FILES, TENTH = 24_000_000, 400, 4, 0.1
-Row = Callable[[int, str], bytes]
+RowWriter = Callable[[int, str], bytes]
 """Number and text of a row -> its line."""
 
 
@@ -44,7 +44,7 @@ def line(**fields: object) -> bytes:
     return json.dumps(fields).encode() + b"\n"
 
 
-def rows(row: Row, suffix: str = ".jsonl", head: bytes = b"", packed: Callable[[bytes], bytes] = bytes) -> Any:
+def rows(row: RowWriter, suffix: str = ".jsonl", head: bytes = b"", packed: Callable[[bytes], bytes] = bytes) -> Any:
     """A maker of a folder with `FILES` tables; rows are numbered from 0 in each."""
 
     def make(folder: Path, pieces: list[str]) -> None:
@@ -83,7 +83,7 @@ def good(at: int, text: str) -> bytes:
     return line(text=text)
 
 
-def broken(share: float) -> Row:
+def broken(share: float) -> RowWriter:
     """Rows of which so many are cut off."""
     chance = random.Random(3)
     return lambda at, text: line(text=text)[:60] + b"\n" if chance.random() < share else line(text=text)

@@ -25,7 +25,7 @@ Classify = Callable[[str], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledText:
     """What a rule may learn from: texts and which of K classes each has, bool (N, K); and text without labels.
 
     Attributes:
@@ -78,14 +78,14 @@ def pieces(documents: Iterable[Document]) -> list[str]:
     return list(islice((piece for piece in each if piece.strip()), UNLABELLED_CHARS // PIECE_CHARS))
 
 
-def largest(known: Labelled) -> Classify:
+def largest(known: LabelledText) -> Classify:
     """Always the commonest class, or the classes that most texts have."""
     share_K = known.has_NK.mean(0)
     said_K = share_K > 0.5 if known.several else np.arange(len(share_K)) == share_K.argmax()
     return lambda text: said_K
 
 
-def bayes(known: Labelled) -> Classify:
+def bayes(known: LabelledText) -> Classify:
     """Naive Bayes of words or of runs of one to three characters, whichever predicts texts left out better."""
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.naive_bayes import MultinomialNB
@@ -95,7 +95,7 @@ def bayes(known: Labelled) -> Classify:
     return known.best(views, MultinomialNB(fit_prior=known.several))
 
 
-def lsa(known: Labelled) -> Classify:
+def lsa(known: LabelledText) -> Classify:
     """Logistic regression on the directions in which all known texts differ most, those without labels among them."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler

@@ -36,7 +36,7 @@ class Part(NamedTuple):
     id: str = ""
 
 
-class Hit(NamedTuple):
+class NeedleHit(NamedTuple):
     """Words of a text that a part of a file has; `own`: among them are some that no document which stays has."""
 
     where: str
@@ -104,20 +104,20 @@ def parts_of_tokens(path: Path, dtype: str, tokenizer: Path) -> Iterator[Part]:
         yield Part("", codec.decode(some.tolist(), skip_special_tokens=False))
 
 
-def hits_in(parts: Iterable[Part], needles: Needles, named: Callable[[str], bool] | None = None) -> list[Hit]:
+def hits_in(parts: Iterable[Part], needles: Needles, named: Callable[[str], bool] | None = None) -> list[NeedleHit]:
     """Parts that hold runs of words, also in base64 inside them; of parts with one name the one that holds most.
 
     Args:
         named: whether a text counts though it has none, with 0 words.
     """
-    found: dict[str, Hit] = {}
+    found: dict[str, NeedleHit] = {}
     for some in _blocks(parts):
-        found |= {part.where: Hit(part.where, 0, True, part.id) for part in some if named and named(part.text)}
+        found |= {part.where: NeedleHit(part.where, 0, True, part.id) for part in some if named and named(part.text)}
         readings = [(part, text) for part in some for text in _readings(part.text)]
         words, own = needles.within([text for _, text in readings])
         for at in np.flatnonzero(words):
             part, num = readings[at][0], int(words[at])
-            before = found.get(part.where, Hit(part.where, 0, False, part.id))
+            before = found.get(part.where, NeedleHit(part.where, 0, False, part.id))
             found[part.where] = before._replace(words=max(before.words, num), own=before.own or bool(own[at]))
     return list(found.values())
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from components.core.files import rounded, write_text
 
-Row = Mapping[str, Any] | Sequence[Any]
+TableRow = Mapping[str, Any] | Sequence[Any]
 PERCENT = ("share", "rate")
 
 
@@ -87,7 +87,7 @@ class Page:
         """Append paragraphs; empty ones are left out."""
         self.parts += [paragraph for paragraph in paragraphs if paragraph]
 
-    def table(self, file: str, columns: str, rows: Iterable[Row], caption: str = "", show: str = "") -> None:
+    def table(self, file: str, columns: str, rows: Iterable[TableRow], caption: str = "", show: str = "") -> None:
         """Write `details/<file>.csv`, and with a caption show it.
 
         Args:
@@ -103,7 +103,7 @@ class Page:
             records = [dict(zip(names, _values(row, names), strict=True)) for row in listed]
             self.show(show or columns, records, caption)
 
-    def show(self, columns: str, rows: Iterable[Row], caption: str) -> None:
+    def show(self, columns: str, rows: Iterable[TableRow], caption: str) -> None:
         """Append a caption and a table, or the caption and "None." for a table without rows."""
         names, listed = columns.split(), list(rows)
         if not listed:
@@ -171,5 +171,5 @@ def _with_bounds(record: Mapping[str, Any], name: str, bounded: bool) -> str:
     return f"{value} [{low}, {high}]" if value and low and high else value
 
 
-def _values(row: Row, names: Sequence[str]) -> list[Any]:
+def _values(row: TableRow, names: Sequence[str]) -> list[Any]:
     return [row.get(name, "") for name in names] if isinstance(row, Mapping) else list(row)

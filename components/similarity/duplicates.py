@@ -47,7 +47,7 @@ def first_equal(exact: np.ndarray) -> np.ndarray:
 
 
 @dataclass
-class Search:
+class DuplicateSearch:
     """Finds the near-duplicates among documents given in rank order.
 
     Attributes:

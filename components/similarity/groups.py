@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from components.similarity.duplicates import Search
+from components.similarity.duplicates import DuplicateSearch
 from components.similarity.shingles import agreement, jaccard, shingle_sets, signatures
 from components.similarity.sketch import band_keys
 from components.text.packed_bytes import blocks
@@ -44,7 +44,7 @@ def similar_groups(texts: Sequence[str]) -> np.ndarray:
         of = [[together[offsets[one] : offsets[one + 1]] for one in pair] for pair in pairs]
         return np.array([jaccard(first, second) for first, second in of], dtype=np.float64)
 
-    search = Search(
+    search = DuplicateSearch(
         agree=lambda pairs: agreement(signed, pairs),
         places=BANDS * ROWS,
         sizes=counts,

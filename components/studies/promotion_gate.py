@@ -81,7 +81,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """The gate's answer.
 
     Attributes:
@@ -111,7 +111,7 @@ def judge(
     noise_of: NoiseOf,
     resampling: Resampling = DEFAULT,
     same_heldout: bool = True,
-) -> Verdict:
+) -> GateVerdict:
     """Compare two evaluations of one registered model.
 
     Args:
@@ -122,7 +122,7 @@ def judge(
         same_heldout: whether both were scored on the same held-out set; if not, nothing can be concluded.
     """
     if not same_heldout:
-        return Verdict(
+        return GateVerdict(
             "inconclusive", ["the two were examined on different held-out sets, so their scores do not compare"]
         )
     rule = rule.model_copy(update={"guards": {challenger.items_of(name): most for name, most in rule.guards.items()}})
@@ -141,7 +141,7 @@ def decide(
     noise_of: NoiseOf,
     differences: Sequence[Difference],
     confidence: float,
-) -> Verdict:
+) -> GateVerdict:
     """The verdict from differences already measured; pure arithmetic."""
     by_name = {row.name: row for row in differences}
     primary, primary_finding = _primary(rule.primary, by_name.get(rule.primary), noise_of(rule.primary), confidence)
@@ -163,7 +163,7 @@ def decide(
     reasons = [reason for found, reason in findings if found == verdict]
     if verdict == "promote":
         reasons = [reasons[0], f"none of {len(findings) - 1} guards and limits is broken"]
-    return Verdict(verdict, reasons, told, notes, list(differences))
+    return GateVerdict(verdict, reasons, told, notes, list(differences))
 
 
 def _told(name: str, works: Difference | None, over_both: Difference | None, confidence: float) -> str:

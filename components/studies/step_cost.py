@@ -164,12 +164,12 @@ def seconds_per_window(
     model: "Transformer", objective: str, params: Pretrain, numerics: Numerics, vocab_size: int
 ) -> float:
     """Seconds to score a held-out window."""
-    from components.training.likelihood import Row, score
+    from components.training.likelihood import TokenRow, score
     from components.training.objectives import IGNORE
 
     batch = batch_of(objective, params, vocab_size, 0, WINDOWS)
     windows = zip(batch.ids_BT.numpy(), batch.targets.numpy(), strict=True)
-    rows = [Row(ids, (asked := (targets != IGNORE).nonzero()[0]), targets[asked]) for ids, targets in windows]
+    rows = [TokenRow(ids, (asked := (targets != IGNORE).nonzero()[0]), targets[asked]) for ids, targets in windows]
     started_s = time.perf_counter()
     score(model, rows, numerics)
     return (time.perf_counter() - started_s) / WINDOWS

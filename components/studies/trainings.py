@@ -21,7 +21,7 @@ from components.core.report import Report
 from components.params import Numerics, Pretrain, Runtime, Section
 
 
-class Point(Protocol):
+class StudyPoint(Protocol):
     """One training of a study."""
 
     @property
@@ -33,7 +33,7 @@ class Point(Protocol):
         """What makes it differ from the others, as plain JSON: part of its result."""
 
 
-Trained = TypeVar("Trained", bound=Point)
+Trained = TypeVar("Trained", bound=StudyPoint)
 Settings = TypeVar("Settings", bound=Section)
 RunPoints = Callable[[Sequence[Any]], list[dict[str, Any]]]
 """Results of points, in their order."""

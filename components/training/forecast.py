@@ -27,7 +27,7 @@ PASSES = 3
 
 
 @dataclass(frozen=True)
-class Forecast:
+class TrainingForecast:
     """Bytes at the peak, and seconds of all steps."""
 
     memory: int
@@ -39,7 +39,7 @@ class Forecast:
 
 def forecast(
     model: nn.Module, batches: Callable[[int], Batch], objective: Objective, config: TrainConfig, numerics: Numerics
-) -> Forecast:
+) -> TrainingForecast:
     """Forecast of one process; the model keeps its weights, and no gradient is left."""
     sample = [batches(number) for number in range(min(config.steps, SAMPLE))]
     largest = max(sample, key=lambda batch: batch.ids_BT.numel())
@@ -56,7 +56,7 @@ def forecast(
     trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
     total = sum(batch.ids_BT.numel() for batch in sample) / len(sample) * config.steps / numerics.processes
     memory = _held(model, numerics.device) + 2 * trained + max(trained, activations)
-    return Forecast(memory, PASSES * seconds * total / tokens)
+    return TrainingForecast(memory, PASSES * seconds * total / tokens)
 
 
 def _kept(model: nn.Module, batch: Batch, objective: Objective, numerics: Numerics) -> int:
@@ -83,7 +83,7 @@ def _held(model: nn.Module, device: str) -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def refuse_beyond(found: Forecast, config: TrainConfig, numerics: Numerics, limit: int | None = None) -> None:
+def refuse_beyond(found: TrainingForecast, config: TrainConfig, numerics: Numerics, limit: int | None = None) -> None:
     """Compare a forecast with the memory that there is.
 
     Raises:

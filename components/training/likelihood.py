@@ -27,7 +27,7 @@ MAX_LOGITS = 24_000_000
 """Logits held at once (float32: 96 MB), which bounds memory for large vocabularies."""
 
 
-class Row(NamedTuple):
+class TokenRow(NamedTuple):
     """A text as the model is given it, and what is asked of it.
 
     Attributes:
@@ -61,22 +61,22 @@ class Scores:
         return float(self.logp.sum())
 
 
-def next_tokens(ids: Ids, count: int | None = None) -> Row:
+def next_tokens(ids: Ids, count: int | None = None) -> TokenRow:
     """The last `count` ids (all but the first if None), each asked for after those before it: for a causal model."""
     count = len(ids) - 1 if count is None else count
-    return Row(ids[:-1], range(len(ids) - 1 - count, len(ids) - 1), ids[len(ids) - count :])
+    return TokenRow(ids[:-1], range(len(ids) - 1 - count, len(ids) - 1), ids[len(ids) - count :])
 
 
-def hidden_tokens(ids: Ids, places: Ids, mask: int = MASK) -> Row:
+def hidden_tokens(ids: Ids, places: Ids, mask: int = MASK) -> TokenRow:
     """The ids at `places`, all hidden behind `mask`: for a masked model."""
     shown = np.array(ids)
     targets = shown[places]
     shown[places] = mask
-    return Row(shown, places, targets)
+    return TokenRow(shown, places, targets)
 
 
 def score(
-    model: Any, rows: Sequence[Row], numerics: Numerics | None = None, check: Callable[[], None] = lambda: None
+    model: Any, rows: Sequence[TokenRow], numerics: Numerics | None = None, check: Callable[[], None] = lambda: None
 ) -> list[Scores]:
     """Scores of each row, in order.
 
@@ -100,7 +100,7 @@ def score(
 
 
 def _score_batch(
-    model: Any, rows: Sequence[Row], device: "torch.device", numerics: Numerics | None
+    model: Any, rows: Sequence[TokenRow], device: "torch.device", numerics: Numerics | None
 ) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
     """`Scores`' arrays, (N,) over all rows, by one forward pass."""
     import torch

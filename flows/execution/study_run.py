@@ -22,7 +22,7 @@ from flows.tracking import mlflow_run
 from greenhouse_record.metering.meter import Meter
 
 if TYPE_CHECKING:
-    from components.studies.trainings import Point, TrainingStudy, Workplace
+    from components.studies.trainings import StudyPoint, TrainingStudy, Workplace
 
 Chosen = TypeVar("Chosen", bound=Section)
 
@@ -101,7 +101,7 @@ def carry_out(
 
 
 def train(
-    study: "TrainingStudy[Any, Any]", workers: int, record: StudyRecord, points: "Sequence[Point]"
+    study: "TrainingStudy[Any, Any]", workers: int, record: StudyRecord, points: "Sequence[StudyPoint]"
 ) -> list[dict[str, Any]]:
     """Results of all points, in their order; finished ones are read back."""
     known, results = {point.name for point in points if study.finished(point)}, []

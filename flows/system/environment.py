@@ -32,6 +32,7 @@ def environment() -> dict[str, str]:
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default a server that ended is asked for minutes
         "MLFLOW_LOGGING_LEVEL": "WARNING",  # a first run shows no lines about the tables of its database
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a stage; `up` prints the one that matters
         "DO_NOT_TRACK": "true",
         "DVC_NO_ANALYTICS": "1",
         "DVC_SITE_CACHE_DIR": str(DVC_CACHE),

@@ -171,7 +171,7 @@ def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -
     scored = run.data.metrics
     main = next((name for name in PRIMARY if name in scored), "")
     bounds = [scored.get(main + end) for end in ("", "_low", "_high")]
-    mlflow.set_tag(run_id, "primary", f"{main} {interval(*bounds)}" if main else "")
+    mlflow.set_tag(run_id, "primary", f"{interval(*bounds)} {main}" if main else "")
     mlflow.set_tag(run_id, "changed", "; ".join(changes)[:MAX_TAG])
     if before is None:
         first = "The first run of its kind."

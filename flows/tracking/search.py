@@ -20,7 +20,7 @@ from components.core.errors import UserError, clause
 from components.core.files import md5_of, read_json
 from components.finetuning_data.formats import texts
 from components.lineage.needles import Needles
-from components.lineage.readings import Hit, Part, hits_in, parts_of, parts_of_bytes, parts_of_tokens
+from components.lineage.readings import NeedleHit, Part, hits_in, parts_of, parts_of_bytes, parts_of_tokens
 from components.stages.finetune.own_rows import is_corpus
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
 from flows.system import environment, git, paths
@@ -55,7 +55,7 @@ class Place:
 
     owner: str
     path: str
-    hits: tuple[Hit, ...]
+    hits: tuple[NeedleHit, ...]
     md5: str = ""
 
     @property
@@ -99,7 +99,7 @@ class Search:
     unsearched: list[str] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
     models: set[str] = field(default_factory=set)
-    _known: dict[tuple[str, bool], list[Hit]] = field(default_factory=dict)
+    _known: dict[tuple[str, bool], list[NeedleHit]] = field(default_factory=dict)
 
     def everywhere(self) -> "Search":
         """All of it, anew; objects that were looked into before are not read again."""
@@ -113,7 +113,7 @@ class Search:
 
     def look(
         self, owner: str, path: str, parts: Iterable[Part], key: str = "", named: Callable[[str], bool] | None = None
-    ) -> list[Hit]:
+    ) -> list[NeedleHit]:
         """What a file holds; noted where it cannot be read.
 
         Args:
@@ -229,7 +229,7 @@ class Search:
                 except (UserError, pa.ArrowException) as error:
                     self.unsearched.append(f"git: {name}: {clause(error)}")
 
-        found = dict[str, list[Hit]]()
+        found = dict[str, list[NeedleHit]]()
         for hit in hits_in(parts(), self.needles):
             name, _, version = hit.where.rpartition(" of ")
             found.setdefault(name, []).append(hit._replace(where=version))
@@ -270,7 +270,7 @@ def parts_at(path: str, place: Path, at: Callable[[str], Path | None]) -> Iterat
     yield from parts_of_tokens(place, read_json(manifest)["dtype"], tokenizer)
 
 
-def is_of_another(hit: Hit, ids: Collection[str]) -> bool:
+def is_of_another(hit: NeedleHit, ids: Collection[str]) -> bool:
     """Whether words in a file that goes are in the row of a document that stays."""
     return bool(hit.id) and not hit.own and hit.id.split("-")[0] not in {name.split(" ")[0] for name in ids}
 

@@ -14,7 +14,7 @@ from components.stages.account.model_answers import stages_behind
 from components.studies.adoption import UNRECORDED, strangers
 from components.studies.attestation.claims import PARTS, Claims, compared, is_part
 from components.studies.attestation.renderings import claims_in, differences
-from components.studies.attestation.verdict import CHANGED, NOTE, STATED, Finding, Scope, Verdict
+from components.studies.attestation.verdict import CHANGED, NOTE, STATED, CheckVerdict, Finding, Scope
 from components.studies.withdrawn import FILE, withdrawals, withdrawn
 from flows.system import paths
 from flows.tracking import attestation
@@ -27,7 +27,7 @@ NOT_RECOMPUTED = "the figures were not recomputed"
 """First line of a check of the bytes alone."""
 
 
-def check(folder: Path, key: Path | None, scope: Scope = "all") -> Verdict:
+def check(folder: Path, key: Path | None, scope: Scope = "all") -> CheckVerdict:
     """What is established of a signed folder, what its signer states, and what is not established.
 
     Args:
@@ -42,7 +42,7 @@ def check(folder: Path, key: Path | None, scope: Scope = "all") -> Verdict:
         claims = claims_in(folder)
         wrong = differences(folder, claims)
     except Exception as error:  # claims of a stranger: whatever they make the code do, it is not what export writes
-        return Verdict([*findings, Finding("bytes", "no", clause(error))], scope)
+        return CheckVerdict([*findings, Finding("bytes", "no", clause(error))], scope)
     findings += [Finding("bytes", "no", line) for line in wrong]
     if not wrong:
         files = len(claims.files)
@@ -54,7 +54,7 @@ def check(folder: Path, key: Path | None, scope: Scope = "all") -> Verdict:
                 findings.append(finding)
         except Exception as error:  # a damaged record, a server that does not answer: open, and never taken as right
             findings.append(Finding("chain", "unknown", f"stopped by an error: {clause(error)}"))
-    return Verdict(findings, scope)
+    return CheckVerdict(findings, scope)
 
 
 def _standing(md5: str) -> Finding:
@@ -158,7 +158,7 @@ def report(folder: Path, key: Path | None, scope: Scope = "all") -> int:
     return verdict.status
 
 
-def conclusion(verdict: Verdict) -> str:
+def conclusion(verdict: CheckVerdict) -> str:
     """The last line, as a clause."""
     if verdict.wrong:
         return f"differs in {len(verdict.wrong)} places"

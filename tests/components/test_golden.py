@@ -11,7 +11,7 @@ import numpy as np
 
 from components.similarity.shingles import shingle_sets
 from components.stages.ingest.heldout_split import HeldoutSplit
-from components.stages.ingest.records import Options, Origin, Record, RecordStatus, entry_of
+from components.stages.ingest.records import Options, Origin, RawRecord, RecordStatus, entry_of
 from components.text.packed_bytes import pack
 from components.training.data_order import pretrain_batches
 from components.training.objectives import hidden_places
@@ -34,7 +34,7 @@ def digest(values: object) -> str:
 
 
 def entry(number: int, source: str = "wiki") -> RecordStatus:
-    record = Record("A sentence of its own. " * (5 + number % 7), key=str(number), group=f"work {number % 40}")
+    record = RawRecord("A sentence of its own. " * (5 + number % 7), key=str(number), group=f"work {number % 40}")
     return entry_of(record, "a/b.jsonl", "", Origin(source, "1"), Options(min_bytes=1, max_chars=10_000))
 
 

@@ -41,8 +41,7 @@ def record(root: Path, *more: str, out: str = "model", args: tuple[str, ...] = (
     words = ["--data", "data", "--out", out, *more, "--", sys.executable, "train.py", *args]
     code = [sys.executable, "-m", "greenhouse_record.command", *words]
     variables["PYTHONPATH"] = str(Path(greenhouse_record.__file__).parents[1])
-    known = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}  # of other tests
-    return subprocess.run(code, cwd=root, capture_output=True, env=known | variables).returncode
+    return subprocess.run(code, cwd=root, capture_output=True, env=os.environ | variables).returncode
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from components.carbon.planning.forecast import ORCHESTRATION_NAME, StageForecas
 from components.carbon.spans import Bounds
 from components.params import Budget, Grid, Params, ProjectBudget, Runtime, parse
 from flows import plan
-from flows.plan import Row, render
+from flows.plan import PlanRow, render
 from flows.planning import stage_forecast, step_cost
 from flows.system import dvc, paths
 from greenhouse_record.metering.meter import Meter
@@ -25,14 +25,14 @@ GRID = Intensity(Bounds(400.0, 500.0, 600.0), "a grid made up for this test")
 
 def test_the_table_has_reasons_grams_with_pue_and_stages_without_history() -> None:
     said = StageForecast("dedup", Bounds(7.0, 10.0, 14.0), Bounds(0.001, 0.002, 0.004), "3 runs of the same inputs")
-    rows = [Row("dedup", "key dedup.threshold: 0.7 -> 0.8", said), Row("filter", "follows dedup", None)]
+    rows = [PlanRow("dedup", "key dedup.threshold: 0.7 -> 0.8", said), PlanRow("filter", "follows dedup", None)]
     text = render(rows, replace(GRID, pue=Bounds(2.0, 2.0, 2.0)), NOW)
     assert "10 (7..14)" in text
     assert "2 (0.8..4.8)" in text  # grams: 0.002 kWh x 500 g/kWh x 2, from 0.001 x 400 x 2 to 0.004 x 600 x 2
     assert "key dedup.threshold: 0.7 -> 0.8; 3 runs of the same inputs" in text
     assert "follows dedup; no run here to go by" in text
     assert "without 1 with no run here to go by" in text
-    wide = [Row("pretrain@causal", "why", StageForecast("x", Bounds(12345, 67890, 98765.0), Bounds(0, 0, 0), ""))]
+    wide = [PlanRow("pretrain@causal", "why", StageForecast("x", Bounds(12345, 67890, 98765.0), Bounds(0, 0, 0), ""))]
     assert render(wide, GRID, NOW).splitlines()[1].split()[:3] == [
         "pretrain@causal",
         "6.79e+04",
@@ -48,7 +48,7 @@ def test_grams_are_those_of_the_hours_each_stage_would_run_in() -> None:
     )
     hour = Bounds(3000.0, 3600.0, 4000.0)
     kwh = Bounds(0.5, 1.0, 2.0)
-    rows = [Row(stage, "why", StageForecast(stage, hour, kwh, "")) for stage in ("dedup", "filter")]
+    rows = [PlanRow(stage, "why", StageForecast(stage, hour, kwh, "")) for stage in ("dedup", "filter")]
     lines = render(rows, grid, NOW).splitlines()
     assert "400 (200..800)" in lines[1]
     assert "40 (20..80)" in lines[2]
@@ -59,7 +59,7 @@ def test_grams_are_those_of_the_hours_each_stage_would_run_in() -> None:
 def test_the_plan_says_whether_it_fits_the_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(paths, "LEDGER", tmp_path)
     said = StageForecast("dedup", Bounds(7.0, 10.0, 36.0), Bounds(0.001, 0.002, 0.004), "")
-    rows = [Row("dedup", "why", said), Row("filter", "follows dedup", None)]
+    rows = [PlanRow("dedup", "why", said), PlanRow("filter", "follows dedup", None)]
     assert plan.budget_line(rows, Params(), NOW) == ""
     grid = Grid(grams_per_kwh=500.0, pue=1.0)
     enough = Params(runtime=Runtime(grid=grid, budget=Budget(kwh=0.005, project=ProjectBudget(hours=1.0))))

@@ -15,8 +15,6 @@ def test_a_trainers_run_is_recorded_to_the_model_that_is_saved(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")  # else that of an earlier test
-    mlflow.set_experiment("theirs")
     monkeypatch.setattr("atexit.register", lambda function: function)
     (tmp_path / "data").write_text("some text")
     shape = {

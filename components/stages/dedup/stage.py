@@ -23,7 +23,7 @@ from components.core.workers import Pool, Workers, pool, return_memory
 from components.corpus import shard_parts
 from components.corpus.corpus import read_shard, reconcile
 from components.params import Dedup
-from components.similarity.duplicates import BINS, Search, first_equal, ranking
+from components.similarity.duplicates import BINS, DuplicateSearch, first_equal, ranking
 from components.similarity.shingles import agreement
 from components.similarity.sketch import Sketches, SketchJob, similarities, sketch_name, sketch_reads, sketch_shard
 from components.stages.dedup import report as dedup_report
@@ -106,7 +106,7 @@ def find(index: DocumentIndex, sketches: Sketches, params: Dedup, workers_pool: 
     distinct = by_rank[canonical[by_rank] == by_rank]
     if not params.near:
         return DedupResult(canonical, similarity, exact, np.zeros(len(BINS) - 1, dtype=np.int64), index.num_heldout)
-    search = Search(
+    search = DuplicateSearch(
         agree=lambda pairs: agreement(sketches.agreement, distinct[pairs]),
         places=sketches.agreement.shape[1],
         sizes=sketches.size[distinct],

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.stages.filter.lines import Lines, ends_in_ellipsis, find_lines, is_any, occurrences
-from components.stages.filter.words import Words, find_words
+from components.stages.filter.words import WordCounts, find_words
 from components.text.codepoints import SPACE, TERMINAL, UNSPACED, WORD, Hasher, Scan, scan
 
 LINE_ENDS = ".?!\"'"
@@ -32,7 +32,7 @@ class LineFacts:
     sentences: np.ndarray
 
 
-def c4_scores(scanned: Scan, lines: Lines, words: Words, count: int) -> dict[str, np.ndarray]:
+def c4_scores(scanned: Scan, lines: Lines, words: WordCounts, count: int) -> dict[str, np.ndarray]:
     """Sentences, and lines with "lorem ipsum" and with a curly bracket, per text; see `quality.scores`."""
     starts, ends = _stretches(scanned)
     long = starts[ends - starts > MAX_WORD_CHARS]
@@ -54,7 +54,7 @@ def c4_scores(scanned: Scan, lines: Lines, words: Words, count: int) -> dict[str
     }
 
 
-def _facts(scanned: Scan, lines: Lines, words: Words) -> LineFacts:
+def _facts(scanned: Scan, lines: Lines, words: WordCounts) -> LineFacts:
     text = lowered(scanned.text)
 
     def has(*phrases: str) -> np.ndarray:
@@ -76,7 +76,7 @@ def _stretches(scanned: Scan) -> tuple[np.ndarray, np.ndarray]:
     return changes[0::2], changes[1::2]
 
 
-def _sentences(scanned: Scan, lines: Lines, words: Words) -> np.ndarray:
+def _sentences(scanned: Scan, lines: Lines, words: WordCounts) -> np.ndarray:
     """Sentences per line: one, and one more where a word follows a mark that ends sentences.
 
     A mark inside a word ends none: 3.14, numpy.array. Example, one line: `Yes. No!! Then`. The words Yes, No and Then

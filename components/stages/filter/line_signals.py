@@ -5,7 +5,7 @@ import numpy as np
 from components.stages.filter.array_counts import repeats, share, within
 from components.stages.filter.c4_signals import c4_scores
 from components.stages.filter.lines import Lines, ends_in_ellipsis, find_lines, is_any
-from components.stages.filter.words import Words
+from components.stages.filter.words import WordCounts
 from components.text.codepoints import TERMINAL, Hasher, Scan
 
 SHORT_LINE_CHARS = 30
@@ -14,7 +14,7 @@ BULLETS = "•-"
 """Characters that begin a bulleted line."""
 
 
-def line_scores(scanned: Scan, hasher: Hasher, words: Words, num_chars: np.ndarray) -> dict[str, np.ndarray]:
+def line_scores(scanned: Scan, hasher: Hasher, words: WordCounts, num_chars: np.ndarray) -> dict[str, np.ndarray]:
     """All scores that look at lines or paragraphs; see `quality.scores`."""
     lines = find_lines(scanned)
     newlines = _per_document(lines.document, len(num_chars)) - 1

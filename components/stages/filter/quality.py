@@ -14,7 +14,7 @@ import numpy as np
 from components.stages.filter.array_counts import repeats, share, within
 from components.stages.filter.boilerplate import mojibake
 from components.stages.filter.line_signals import line_scores
-from components.stages.filter.words import Words, find_words
+from components.stages.filter.words import WordCounts, find_words
 from components.text.codepoints import ALPHA, UNSPACED, Hasher, Scan, hash_word, mixed, scan, text_blocks
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
@@ -49,7 +49,7 @@ def _scores(texts: Sequence[str]) -> Scores:
     )
 
 
-def word_scores(scanned: Scan, words: Words) -> Scores:
+def word_scores(scanned: Scan, words: WordCounts) -> Scores:
     """Counts and ratios of words: Gopher's quality rules."""
     num_words, spaced = words.counts, words.sums(words.spaced)
     is_letter = (scanned.kinds & ALPHA) != 0
@@ -78,7 +78,7 @@ def _symbols(scanned: Scan) -> tuple[np.ndarray, np.ndarray]:
     return scanned.count(runs["#"]), scanned.count(runs["."]) + scanned.count(runs["…"])
 
 
-def _stop_words(words: Words) -> np.ndarray:
+def _stop_words(words: WordCounts) -> np.ndarray:
     """How many different stop words each text has."""
     total = np.zeros(len(words.bounds) - 1, dtype=np.int64)
     for word in STOP_WORDS:
@@ -88,7 +88,7 @@ def _stop_words(words: Words) -> np.ndarray:
     return total
 
 
-def ngram_scores(words: Words, num_chars: np.ndarray) -> Scores:
+def ngram_scores(words: WordCounts, num_chars: np.ndarray) -> Scores:
     """Shares of characters in the most frequent n-gram (n = 2 to 4) and in repeated n-grams (n = 5 to 10), by Gopher.
 
     A gram can only be repeated where the one word shorter is, so each n looks only where the last one found repeats.
@@ -135,7 +135,7 @@ def _top(
     return result
 
 
-def _first_gram(words: Words, lengths: np.ndarray, n: int) -> np.ndarray:
+def _first_gram(words: WordCounts, lengths: np.ndarray, n: int) -> np.ndarray:
     """Characters of each text's first n-gram, the most frequent one where none repeats; 0 if there is none."""
     first = words.bounds[:-1]
     whole = np.diff(words.bounds) >= n

@@ -31,7 +31,7 @@ MOSTLY_UNSPACED = 0.5
 
 
 @dataclass(frozen=True)
-class Rule:
+class FilterRule:
     """A rule: the field of `FilterRules` with its limit, the score it limits, and the texts it is meant for.
 
     Attributes:
@@ -48,31 +48,31 @@ class Rule:
 
 
 RULES = (
-    Rule("min_words", "num_words"),
-    Rule("max_words", "num_words"),
-    Rule("mean_word_length", "mean_word_length", ("spaced_words", 3), "spaced"),
-    Rule("max_symbol_word_ratio", "symbols_per_word", PROSE),
-    Rule("max_bullet_lines", "bullet_lines", LINES),
-    Rule("max_ellipsis_lines", "ellipsis_lines", LINES),
-    Rule("min_alpha_words", "alpha_words", ("num_tokens", 20)),
-    Rule("min_stop_words", "stop_words", ("num_words", 100), "english"),
-    Rule("max_duplicate_lines", "duplicate_lines", REPEATED),
-    Rule("max_duplicate_line_chars", "duplicate_line_chars", REPEATED),
-    Rule("max_duplicate_paragraphs", "duplicate_paragraphs", PARAGRAPHS),
-    Rule("max_duplicate_paragraph_chars", "duplicate_paragraph_chars", PARAGRAPHS),
-    *(Rule(f"max_top_{n}gram", f"top_{n}gram", PROSE, "spaced") for n in (2, 3, 4)),
-    *(Rule(f"max_duplicate_{n}gram", f"duplicate_{n}gram", PROSE, "spaced") for n in range(5, 10)),
-    Rule("max_duplicate_10gram", "duplicate_10gram", PROSE),
-    Rule("min_sentences", "sentences", scope="english"),
-    Rule("max_lorem_ipsum", "lorem_ipsum"),
-    Rule("max_curly_lines", "curly_lines"),
-    Rule("min_punctuated_lines", "punctuated_lines", LINES, "english"),
-    Rule("max_short_lines", "short_lines", LINES, "spaced"),
-    Rule("max_repeated_line_chars", "repeated_line_chars", REPEATED),
-    Rule("max_newlines_per_word", "newlines_per_word", LINES, "spaced"),
-    Rule("max_boilerplate", "boilerplate"),
-    Rule("max_mojibake", "mojibake"),
-    Rule("min_language_score", "language_kept"),
+    FilterRule("min_words", "num_words"),
+    FilterRule("max_words", "num_words"),
+    FilterRule("mean_word_length", "mean_word_length", ("spaced_words", 3), "spaced"),
+    FilterRule("max_symbol_word_ratio", "symbols_per_word", PROSE),
+    FilterRule("max_bullet_lines", "bullet_lines", LINES),
+    FilterRule("max_ellipsis_lines", "ellipsis_lines", LINES),
+    FilterRule("min_alpha_words", "alpha_words", ("num_tokens", 20)),
+    FilterRule("min_stop_words", "stop_words", ("num_words", 100), "english"),
+    FilterRule("max_duplicate_lines", "duplicate_lines", REPEATED),
+    FilterRule("max_duplicate_line_chars", "duplicate_line_chars", REPEATED),
+    FilterRule("max_duplicate_paragraphs", "duplicate_paragraphs", PARAGRAPHS),
+    FilterRule("max_duplicate_paragraph_chars", "duplicate_paragraph_chars", PARAGRAPHS),
+    *(FilterRule(f"max_top_{n}gram", f"top_{n}gram", PROSE, "spaced") for n in (2, 3, 4)),
+    *(FilterRule(f"max_duplicate_{n}gram", f"duplicate_{n}gram", PROSE, "spaced") for n in range(5, 10)),
+    FilterRule("max_duplicate_10gram", "duplicate_10gram", PROSE),
+    FilterRule("min_sentences", "sentences", scope="english"),
+    FilterRule("max_lorem_ipsum", "lorem_ipsum"),
+    FilterRule("max_curly_lines", "curly_lines"),
+    FilterRule("min_punctuated_lines", "punctuated_lines", LINES, "english"),
+    FilterRule("max_short_lines", "short_lines", LINES, "spaced"),
+    FilterRule("max_repeated_line_chars", "repeated_line_chars", REPEATED),
+    FilterRule("max_newlines_per_word", "newlines_per_word", LINES, "spaced"),
+    FilterRule("max_boilerplate", "boilerplate"),
+    FilterRule("max_mojibake", "mojibake"),
+    FilterRule("min_language_score", "language_kept"),
 )
 """All rules, in the order in which they are applied: the first one broken names the reason."""
 
@@ -142,7 +142,7 @@ def limits_for(params: Filter, source: str) -> FilterRules:
         raise UserError(f"filter.rules {params.rules} with filter.limits and those of {source}: {message}") from None
 
 
-def limits(rule: Rule, rules: FilterRules) -> tuple[float, float] | None:
+def limits(rule: FilterRule, rules: FilterRules) -> tuple[float, float] | None:
     """Lowest and highest value allowed; None if the rule is off."""
     value = getattr(rules, rule.name)
     if value is None:
@@ -152,7 +152,7 @@ def limits(rule: Rule, rules: FilterRules) -> tuple[float, float] | None:
     return (float(value), np.inf) if rule.name.startswith("min_") else (-np.inf, float(value))
 
 
-def breaks(rule: Rule, rules: FilterRules, columns: Columns) -> np.ndarray:
+def breaks(rule: FilterRule, rules: FilterRules, columns: Columns) -> np.ndarray:
     """Which documents break the rule, (num_documents,) bool."""
     values = columns[rule.score]
     allowed = limits(rule, rules)

@@ -8,7 +8,7 @@ from components.text.codepoints import ALNUM, ALPHA, UNSPACED, WORD, Hasher, Sca
 
 
 @dataclass
-class Words:
+class WordCounts:
     """The words of a scan, in order.
 
     A word is a run of letters, digits, `_` and combining marks (`\\w+`) with a letter in it; in a script written
@@ -41,7 +41,7 @@ class Words:
         return total[self.bounds[1:]] - total[self.bounds[:-1]]
 
 
-def find_words(scanned: Scan, hasher: Hasher) -> Words:
+def find_words(scanned: Scan, hasher: Hasher) -> WordCounts:
     """All words of all texts."""
     inside = np.concatenate([(scanned.kinds & WORD) != 0, [False]])  # a newline follows each text: the last is outside
     alone = np.concatenate([(scanned.kinds & UNSPACED) != 0, [False]])  # these are inside, too
@@ -53,7 +53,7 @@ def find_words(scanned: Scan, hasher: Hasher) -> Words:
     numbers = starts[~has_letter & _any_inside((scanned.kinds & ALNUM) != 0, starts, ends)]
     starts, ends = starts[has_letter], ends[has_letter]
     bounds, spaced = np.searchsorted(starts, scanned.bounds), (scanned.kinds[starts] & UNSPACED) == 0
-    return Words(starts, ends, hasher(starts, ends), bounds, scanned.count(numbers), spaced)
+    return WordCounts(starts, ends, hasher(starts, ends), bounds, scanned.count(numbers), spaced)
 
 
 def _any_inside(flags: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:

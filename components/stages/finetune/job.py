@@ -48,7 +48,7 @@ from components.stages.finetune.task_selection import Branch, Choice
 from components.tokens.hub_encoder import AnyEncoder, HubEncoder, encoder_of
 from components.training import data_parallel
 from components.training import numerics as floats
-from components.training.forecast import Forecast, forecast, refuse_beyond
+from components.training.forecast import TrainingForecast, forecast, refuse_beyond
 from components.training.loop import train as train_loop
 from components.training.objectives import language_model_loss
 from components.training.train_config import TrainResult
@@ -67,7 +67,7 @@ def opened(
     device, settings = floats.configure_torch(numerics), settings_of(params, params.steps, f"finetune.{branch}")
     export.inspected(base)
     least = sum(path.stat().st_size for path in export.weight_files(base)) * (1 if params.lora_rank else 4)
-    refuse_beyond(Forecast(least, 0.0), settings, numerics)  # before weights are read that there is no room for
+    refuse_beyond(TrainingForecast(least, 0.0), settings, numerics)  # before weights are read that there is no room for
     model, _, facts = export.load(base, device)
     raise_if_retokenized(base, facts)
     if branch != "classify" and (not model.shape.causal or getattr(model, "fresh", None)):
@@ -285,7 +285,7 @@ class Job:
         has_NK = classify.indicators([passage.label for passage in examples.train], len(examples.labels))
         corpus = counting.pieces(read_corpus(self.train)) if is_corpus(self.train) else []
         several = examples.problem == "multi_label_classification"
-        known = counting.Labelled([passage.text for passage in examples.train], has_NK, several, corpus)
+        known = counting.LabelledText([passage.text for passage in examples.train], has_NK, several, corpus)
         with self.progress.phase("evaluate"):
             said = posed("label", known, (passage.text for passage in examples.heldout))
         return {key_of(name): np.stack(rows) for name, rows in said.items()}

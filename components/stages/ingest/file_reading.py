@@ -21,7 +21,7 @@ from components.corpus.corpus import Document
 from components.stages.ingest import docstrings, hub, pinned_packages
 from components.stages.ingest.opt_out import load as load_opt_out
 from components.stages.ingest.readers import FORMATS, NotText, records_of
-from components.stages.ingest.records import BadRecord, Options, Origin, Record, RecordStatus, encoded, entry_of
+from components.stages.ingest.records import BadRecord, Options, Origin, RawRecord, RecordStatus, encoded, entry_of
 from components.stages.ingest.remote_files import fetched, is_remote
 
 MOST_STEPS = 20
@@ -194,11 +194,11 @@ def first_documents(task: FileTask, num_bytes: int) -> list[Document]:
     return found
 
 
-def _entry(record: Record | BadRecord, task: FileTask) -> RecordStatus:
+def _entry(record: RawRecord | BadRecord, task: FileTask) -> RecordStatus:
     return entry_of(record, task.location, task.group, task.origin, task.options)
 
 
-def _until_full(task: FileTask, result: ReadResult) -> Iterator[Record | BadRecord]:
+def _until_full(task: FileTask, result: ReadResult) -> Iterator[RawRecord | BadRecord]:
     """The records of a file until its source is full, which the result then says."""
     size, most = 0, task.options.max_bytes
     for record in _records(task):
@@ -206,17 +206,17 @@ def _until_full(task: FileTask, result: ReadResult) -> Iterator[Record | BadReco
             result.in_part = True
             return
         yield record
-        if isinstance(record, Record):
+        if isinstance(record, RawRecord):
             size += len(encoded(record.text))
 
 
-def _records(task: FileTask) -> Iterator[Record | BadRecord]:
+def _records(task: FileTask) -> Iterator[RawRecord | BadRecord]:
     if task.dataset is not None:
         yield from hub.records(task.dataset)
     elif task.reader == "module":
-        yield Record(docstrings.module_text(_pinned_bytes(task), docstrings.module_name(task.location)))
+        yield RawRecord(docstrings.module_text(_pinned_bytes(task), docstrings.module_name(task.location)))
     elif task.reader == "description":
-        yield Record(pinned_packages.description(_pinned_bytes(task)))
+        yield RawRecord(pinned_packages.description(_pinned_bytes(task)))
     else:
         if task.sha256:
             _pinned_bytes(task)

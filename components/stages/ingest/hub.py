@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError, clause
-from components.stages.ingest.records import BadRecord, Record, record_of
+from components.stages.ingest.records import BadRecord, RawRecord, record_of
 
 ANSWER_S = 5.0
 """Seconds in which a hub must answer whether it has a data set; later it is not checked."""
@@ -54,7 +54,7 @@ def raise_if_missing(dataset: Dataset) -> None:
         return
 
 
-def records(dataset: Dataset) -> Iterator[Record | BadRecord]:
+def records(dataset: Dataset) -> Iterator[RawRecord | BadRecord]:
     """The rows of a split, streamed: nothing is downloaded whole. No code from the hub is run.
 
     Raises:

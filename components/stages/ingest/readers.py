@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from components.core.errors import clause
 from components.stages.ingest import tabular
-from components.stages.ingest.records import HASHED_BYTES, BadRecord, Options, Record, record_of
+from components.stages.ingest.records import HASHED_BYTES, BadRecord, Options, RawRecord, record_of
 from components.stages.ingest.tabular import NotText
 from components.stages.ingest.text_splitting import SCENE, plain_text
 from components.stages.ingest.web_pages import main_text, warc_records
@@ -51,7 +51,7 @@ def format_of(name: str) -> str:
     return FORMATS.get(inner_suffix(name), "")
 
 
-def records_of(path: Path, format_name: str, options: Options) -> Iterator[Record | BadRecord]:
+def records_of(path: Path, format_name: str, options: Options) -> Iterator[RawRecord | BadRecord]:
     """Records of a file, and a bad record for each that cannot be read, the file itself among them.
 
     Args:
@@ -78,7 +78,7 @@ def records_of(path: Path, format_name: str, options: Options) -> Iterator[Recor
         file.close()
 
 
-def _from_utf16(record: Record | BadRecord) -> Record | BadRecord:
+def _from_utf16(record: RawRecord | BadRecord) -> RawRecord | BadRecord:
     """Name the change in a record of a file of a Windows program; its offsets are those of the same text in UTF-8."""
     if isinstance(record, BadRecord):
         return record
@@ -93,18 +93,18 @@ def _whole(file: OpenFile, what: str) -> bytes | BadRecord:
     return BadRecord.of("too_long", f"{what} over {WHOLE_FILE_BYTES} bytes", raw[:HASHED_BYTES])
 
 
-def _html(file: OpenFile, options: Options) -> Iterator[Record | BadRecord]:
+def _html(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord]:
     """The main text of a page."""
     raw = _whole(file, "an HTML page")
     if isinstance(raw, BadRecord):
         yield raw
     elif page := main_text(raw):
-        yield Record(page.text, transforms=page.transforms)
+        yield RawRecord(page.text, transforms=page.transforms)
     else:
         yield BadRecord.of("no_text", "no main text was found in the page", raw)
 
 
-def _jsonl(file: OpenFile, options: Options) -> Iterator[Record | BadRecord]:
+def _jsonl(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord]:
     """One JSON object per line; blank lines are none.
 
     Raises:
@@ -119,11 +119,11 @@ def _jsonl(file: OpenFile, options: Options) -> Iterator[Record | BadRecord]:
     yield from chain(first, records)
 
 
-def _lacks_field(record: Record | BadRecord) -> bool:
+def _lacks_field(record: RawRecord | BadRecord) -> bool:
     return isinstance(record, BadRecord) and record.rule == "missing_field"
 
 
-def _json_lines(file: OpenFile, options: Options) -> Iterator[Record | BadRecord]:
+def _json_lines(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord]:
     longest = 6 * options.max_chars + 65_536  # a character is at most six bytes of JSON, `\\u1234`
     number = 0
     while raw := file.readline(longest):
@@ -136,7 +136,7 @@ def _json_lines(file: OpenFile, options: Options) -> Iterator[Record | BadRecord
             yield _from_json(raw, number, start, options)
 
 
-def _from_json(raw: bytes, line: int, offset: int, options: Options) -> Record | BadRecord:
+def _from_json(raw: bytes, line: int, offset: int, options: Options) -> RawRecord | BadRecord:
     try:
         value = json.loads((raw.removeprefix(b"\xef\xbb\xbf") if line == 1 else raw).decode("utf-8", "strict"))
     except UnicodeDecodeError as error:
@@ -147,7 +147,7 @@ def _from_json(raw: bytes, line: int, offset: int, options: Options) -> Record |
     return record_of(value, options.text_field, str(line), line=line, offset=offset, raw=raw)
 
 
-def _json(file: OpenFile, options: Options) -> Iterator[Record | BadRecord]:
+def _json(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord]:
     """A JSON file: an object with text, or a list of them. One without any (settings, metadata) is left out, listed."""
     raw = _whole(file, "one JSON value")
     if isinstance(raw, BadRecord):
@@ -181,7 +181,7 @@ def _json_value(raw: bytes) -> Any:
         raise
 
 
-def _parquet(file: OpenFile, options: Options) -> Iterator[Record | BadRecord]:
+def _parquet(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord]:
     raw = file.file.raw
     if not raw.seekable():
         raise NotText("compressed Parquet cannot be read at random; unpack it (Parquet compresses inside)")
@@ -231,7 +231,7 @@ def _parsed(line: bytes) -> object:
         return None
 
 
-READERS: dict[str, Callable[[Any, Options], Iterator[Record | BadRecord]]] = {
+READERS: dict[str, Callable[[Any, Options], Iterator[RawRecord | BadRecord]]] = {
     "text": lambda file, options: plain_text(file, options.target_bytes),
     "play": lambda file, options: plain_text(file, options.target_bytes, SCENE),
     "html": _html,

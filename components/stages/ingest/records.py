@@ -43,7 +43,7 @@ class Skipped(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RawRecord:
     """Text of one record, as a reader found it.
 
     Attributes:
@@ -153,7 +153,7 @@ def record_of(
     line: int = 0,
     offset: int = 0,
     raw: bytes | None = None,
-) -> Record | BadRecord:
+) -> RawRecord | BadRecord:
     """The record of a JSON object or table row. `id`, `group` and `license` (or `licence`) are taken if present.
 
     Args:
@@ -170,7 +170,7 @@ def record_of(
     licences = [_name(_licence(value.get(name))) for name in TAKEN[2:]]
     text = without_markup(value[text_field])
     transforms = ("markup",) if text != value[text_field] else ()
-    return Record(text, part, line, offset, key, group, licences[0] or licences[1], transforms)
+    return RawRecord(text, part, line, offset, key, group, licences[0] or licences[1], transforms)
 
 
 def without_markup(text: str) -> str:
@@ -217,14 +217,14 @@ def _type(value: Any) -> str:
     return names.get(type(value), "an object" if isinstance(value, dict) else type(value).__name__)
 
 
-def entry_of(found: Record | BadRecord, location: str, group: str, origin: Origin, options: Options) -> RecordStatus:
+def entry_of(found: RawRecord | BadRecord, location: str, group: str, origin: Origin, options: Options) -> RecordStatus:
     """The entry of what a reader found in the file at `location`.
 
     Args:
         group: the group of all records of the file, or "" if each is its own.
     """
     if isinstance(found, BadRecord):
-        return _quarantined(found, _document(Record("", f"L{found.line}@{found.offset}"), location, group, origin))
+        return _quarantined(found, _document(RawRecord("", f"L{found.line}@{found.offset}"), location, group, origin))
     document, size = _document(found, location, group, origin), len(encoded(found.text))
     entry = RecordStatus(document, key=found.key, line=found.line, offset=found.offset, num_bytes=size)
     if defect := _defect_in(found.text, options.max_chars):
@@ -234,7 +234,7 @@ def entry_of(found: Record | BadRecord, location: str, group: str, origin: Origi
     return entry
 
 
-def _document(record: Record, location: str, group: str, origin: Origin) -> Document:
+def _document(record: RawRecord, location: str, group: str, origin: Origin) -> Document:
     part = f"id={record.key}" if record.key else record.part
     place = f"{location}#{part}" if part else location
     shown = plain_name(SURROGATE.sub("?", place.replace("\0", "?")))

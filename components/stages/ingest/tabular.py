@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.stages.ingest.records import HASHED_BYTES, TAKEN, BadRecord, Record, record_of
+from components.stages.ingest.records import HASHED_BYTES, TAKEN, BadRecord, RawRecord, record_of
 from components.text.csv_table import CsvTable
 from components.text.opening import OpenFile
 
@@ -33,7 +33,7 @@ def without_column(text_field: str, names: list[str]) -> NotText:
     return NotText(f"no column {text_field!r} in the table (there are: {shown}); set text_field")
 
 
-def csv_rows(file: OpenFile, text_field: str, max_chars: int) -> Iterator[Record | BadRecord]:
+def csv_rows(file: OpenFile, text_field: str, max_chars: int) -> Iterator[RawRecord | BadRecord]:
     """The rows of a CSV file with a header line.
 
     Raises:
@@ -75,7 +75,7 @@ def first_parquet_rows(file: Any, count: int) -> Iterator[dict[str, Any]]:
             yield {name: (value or b"").decode("utf-8", "replace") for name, value in zip(columns, values, strict=True)}
 
 
-def parquet_rows(file: Any, text_field: str, max_chars: int) -> Iterator[Record | BadRecord]:
+def parquet_rows(file: Any, text_field: str, max_chars: int) -> Iterator[RawRecord | BadRecord]:
     """The rows of a Parquet file, a few in memory at once. Text is decoded row by row: one bad byte costs one row.
 
     Args:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from components.stages.ingest.records import TARGET_BYTES, BadRecord, Record
+from components.stages.ingest.records import TARGET_BYTES, BadRecord, RawRecord
 from components.text.opening import OpenFile
 
 LONGEST = 1.5
@@ -131,7 +131,7 @@ def passages(
 
 def plain_text(
     file: OpenFile, target_bytes: int = TARGET_BYTES, heading: re.Pattern[bytes] | None = None
-) -> Iterator[Record | BadRecord]:
+) -> Iterator[RawRecord | BadRecord]:
     """The documents of a plain-text file in UTF-8; `part` is "" if it is only one. An empty file is an empty record."""
     books = GutenbergBooks()
     transforms = ("cut_at_scenes" if heading else "cut_at_paragraphs",)
@@ -146,10 +146,12 @@ def plain_text(
     if waiting is not None:
         yield _document(waiting, str(number + 1) if number else "", transforms if number else (), books.found)
     else:
-        yield Record("")
+        yield RawRecord("")
 
 
-def _document(run: list[LineBytes], part: str, transforms: tuple[str, ...], is_gutenberg: bool) -> Record | BadRecord:
+def _document(
+    run: list[LineBytes], part: str, transforms: tuple[str, ...], is_gutenberg: bool
+) -> RawRecord | BadRecord:
     raw, first = b"".join(line.raw for line in run), run[0]
     try:
         text = raw.decode("utf-8")
@@ -165,4 +167,4 @@ def _document(run: list[LineBytes], part: str, transforms: tuple[str, ...], is_g
         transforms = (*transforms, "strip_gutenberg")
     text = re.sub(r"^(?:[ \t]*\n)+", "", text).rstrip()
     text = text + "\n" if text else ""
-    return Record(text, part, first.number, first.offset, transforms=transforms)
+    return RawRecord(text, part, first.number, first.offset, transforms=transforms)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from components.core.errors import clause
-from components.stages.ingest.records import BadRecord, Record
+from components.stages.ingest.records import BadRecord, RawRecord
 from components.text.opening import OpenFile
 
 BEGIN = b"WARC/1."
@@ -84,7 +84,7 @@ def _codec(charset: str) -> str:
     return ""
 
 
-def warc_records(file: OpenFile) -> Iterator[Record | BadRecord]:
+def warc_records(file: OpenFile) -> Iterator[RawRecord | BadRecord]:
     """The pages of an unpacked archive, a record in memory at a time."""
     is_lost = False
     while line := file.readline(MOST_HEADER_BYTES):
@@ -98,7 +98,7 @@ def warc_records(file: OpenFile) -> Iterator[Record | BadRecord]:
             yield BadRecord.of("invalid_warc", "no WARC record begins here; passed over to the next", line, 0, offset)
 
 
-def _record(line: bytes, offset: int, file: OpenFile) -> Record | BadRecord | None:
+def _record(line: bytes, offset: int, file: OpenFile) -> RawRecord | BadRecord | None:
     """The page of the record that begins with a line, which is read to its end; None if it is no page."""
     lines, size = [line], len(line)
     while line.strip() and size < MOST_HEADER_BYTES:
@@ -128,7 +128,7 @@ def _length(header: bytes) -> int | None:
     return None
 
 
-def _page(raw: bytes, offset: int) -> Record | BadRecord | None:
+def _page(raw: bytes, offset: int) -> RawRecord | BadRecord | None:
     """The document of one whole record; None if it is no page."""
     from warcio.recordloader import ArcWarcRecordLoader
 
@@ -146,14 +146,14 @@ def _page(raw: bytes, offset: int) -> Record | BadRecord | None:
     group = _host(url)
     if kind in HTML:
         if page := main_text(content, charset):
-            return Record(page.text, "", 0, offset, url, group, transforms=page.transforms)
+            return RawRecord(page.text, "", 0, offset, url, group, transforms=page.transforms)
         return BadRecord.of("no_text", f"no main text was found in {url}", content, 0, offset)
     try:
-        return Record(content.decode("utf-8"), "", 0, offset, url, group)
+        return RawRecord(content.decode("utf-8"), "", 0, offset, url, group)
     except UnicodeDecodeError as error:
         if (codec := _codec(charset)) not in ("", "utf-8"):
             text = content.decode(codec, "replace")
-            return Record(text, "", 0, offset, url, group, "", ("from_declared_charset",))
+            return RawRecord(text, "", 0, offset, url, group, "", ("from_declared_charset",))
         return BadRecord.of("invalid_utf8", f"{url}: not UTF-8 at byte {error.start} of the page", content, 0, offset)
 
 

@@ -52,7 +52,7 @@ class HeldoutEvaluator:
         bits = "bits_per_byte" if self.mask_rate is None else "bits_per_hidden_byte"
         return result | {bits: nats / math.log(2) / max(1, int(self.token_bytes[targets].sum()))}
 
-    def row(self, start: int, number: int) -> likelihood.Row:
+    def row(self, start: int, number: int) -> likelihood.TokenRow:
         """The window at `start`, the one of this number."""
         if self.mask_rate is None:
             return likelihood.next_tokens(self.shards.window(start, self.context + 1))

@@ -43,7 +43,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckVerdict:
     """All that a check found, and what was asked of it."""
 
     findings: list[Finding]

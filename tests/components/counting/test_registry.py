@@ -8,7 +8,7 @@ import pytest
 
 from components.counting import registry
 from components.counting.in_context import right_share
-from components.counting.labels import Labelled
+from components.counting.labels import LabelledText
 from components.counting.registry import RULES, Rule, key_of, posed
 from components.synthetic.curriculum import is_right, items
 
@@ -70,14 +70,14 @@ def test_hidden_tokens_of_a_text_that_says_everything_twice() -> None:
 def test_labels_are_learned_from_parts_of_texts(several: bool) -> None:
     texts = [f"{'stop' if number % 2 else 'pots'} Number {number}." for number in range(60)]
     has_NK = np.eye(2, dtype=bool)[np.arange(60) % 2]
-    known = Labelled(texts[:40], has_NK[:40], several, [*texts, "other text"])
+    known = LabelledText(texts[:40], has_NK[:40], several, [*texts, "other text"])
     for name, rows in posed("label", known, texts[40:]).items():
         share = float((np.stack(rows) == has_NK[40:]).all(axis=1).mean())
         assert share >= 0.9 if name != "largest class" else share <= 0.5, (name, share)
 
 
 def test_one_class_alone_is_said_of_all() -> None:
-    known = Labelled(["a b", "a c"], np.array([[False, True]] * 2))
+    known = LabelledText(["a b", "a c"], np.array([[False, True]] * 2))
     assert all(row[0].tolist() == [False, True] for row in posed("label", known, ["a"]).values())
 
 

@@ -13,7 +13,7 @@ import pytest
 from components.core.errors import UserError
 from components.lineage import readings
 from components.lineage.needles import Needles
-from components.lineage.readings import Hit, hits_in, parts_of, parts_of_tokens
+from components.lineage.readings import NeedleHit, hits_in, parts_of, parts_of_tokens
 from components.tokens.tokenizer import train_bpe
 
 QUOTE = "copied the pages by candlelight and sold them to a captain of a foreign vessel"
@@ -111,8 +111,8 @@ def test_rows_of_a_table_are_named_by_their_place_and_id(tmp_path: Path) -> None
     rows = {"id": ["a", "b", "c"], "location": ["x.txt", "essay.txt", "z.txt"], "text": ["nothing", ESSAY, None]}
     pl.DataFrame(rows).write_parquet(tmp_path / "1f8b")  # as DVC's cache names it
     pl.DataFrame({"messages": [[{"content": ESSAY}]], "score": [0.5]}).write_parquet(tmp_path / "chats")
-    assert hits_in(parts_of(tmp_path / "1f8b"), needles(ESSAY)) == [Hit("essay.txt", 15, False, "b")]
-    assert hits_in(parts_of(tmp_path / "chats"), needles()) == [Hit("row 1", 15, True)]
+    assert hits_in(parts_of(tmp_path / "1f8b"), needles(ESSAY)) == [NeedleHit("essay.txt", 15, False, "b")]
+    assert hits_in(parts_of(tmp_path / "chats"), needles()) == [NeedleHit("row 1", 15, True)]
 
 
 def test_token_shards_are_decoded(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_token_shards_are_decoded(tmp_path: Path) -> None:
     ids = [0, *tokenizer.encode("Unlike this one.").ids, 0, *tokenizer.encode(QUOTE).ids, 0]
     np.array(ids, "<u2").tofile(tmp_path / "tokens-00000.bin")
     parts = list(parts_of_tokens(tmp_path / "tokens-00000.bin", "uint16", tmp_path / "tokenizer.json"))
-    assert hits_in(parts, needles()) == [Hit("", 15, True)]
+    assert hits_in(parts, needles()) == [NeedleHit("", 15, True)]
 
 
 def test_what_is_too_large_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from components.params.promote import RULES
 from components.scored_items import SCHEMA
 from components.statistics import Difference, Resampling
 from components.studies.noise_floor import SeedNoise
-from components.studies.promotion_gate import Evaluation, Verdict, decide, judge
+from components.studies.promotion_gate import Evaluation, GateVerdict, decide, judge
 
 DOCUMENTS, WORKS, PAIRS = 60, 12, 300
 QUICK = Resampling(resamples=50)
@@ -51,7 +51,7 @@ def _row(name: str, item: int, score: float, weight: float, direction: str, clus
     return row | {"score": float(score), "weight": float(weight), "direction": direction, "stratum": ""}
 
 
-def verdict(folder: Path, rule: GateRule = RULE, noise: dict[str, SeedNoise] = NOISE, **challenger: Any) -> Verdict:
+def verdict(folder: Path, rule: GateRule = RULE, noise: dict[str, SeedNoise] = NOISE, **challenger: Any) -> GateVerdict:
     """Verdict on a challenger against a champion of 2 bits per byte and 70% right."""
     a, b = evaluation(folder / "a.parquet", 1), evaluation(folder / "b.parquet", 2, **challenger)
     return judge(rule, a, b, noise.get, QUICK)

@@ -9,7 +9,7 @@ from components.carbon.footprint.intensity import Intensity, resolve
 from components.carbon.planning.forecast import StageForecast
 from components.carbon.spans import Bounds
 from components.params import Grid, Params, Runtime
-from flows.plan import Row, start_line
+from flows.plan import PlanRow, start_line
 from flows.planning import start_window
 
 NOW = datetime(2026, 3, 2, 17, 20, tzinfo=UTC)
@@ -54,7 +54,7 @@ def test_it_begins_at_once_where_no_cleaner_hour_comes_in_time(
 
 
 def test_the_plan_names_the_cleanest_start(runtime: Runtime) -> None:
-    rows = [Row("dedup", "why", StageForecast("dedup", Bounds(600.0, 900.0, 1200.0), Bounds(1.0, 1.0, 1.0), ""))]
+    rows = [PlanRow("dedup", "why", StageForecast("dedup", Bounds(600.0, 900.0, 1200.0), Bounds(1.0, 1.0, 1.0), ""))]
     line = start_line(rows, resolve(runtime.grid), NOW)
     assert line.startswith("cleanest start within 24 hours: 2026-03-02 19:00 UTC, ")
     assert start_line(rows, Intensity(Bounds(80.0, 100.0, 120.0), "mean"), NOW) == ""

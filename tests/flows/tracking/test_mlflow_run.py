@@ -81,7 +81,7 @@ def test_a_parent_run_begins_with_what_changed(tmp_path: Path, monkeypatch: pyte
     assert second.inputs
     assert [data.dataset.name for data in second.inputs.dataset_inputs] == ["data/mix"]
     assert second.data.tags["changed"] == "finetune.instruct.steps 100 -> 60"
-    assert second.data.tags["primary"] == "instruct 0.500 [0.400, 0.600]"
+    assert second.data.tags["primary"] == "0.500 [0.400, 0.600] instruct"
     assert {"figures.json", "report.html", "cards"} <= {file.path for file in client.list_artifacts(runs[1])}
     monkeypatch.setattr(snapshots, "client", lambda: client)
     assert snapshots.find("keen-wren").outputs() == {"data/mix": outs[0]["md5"]}

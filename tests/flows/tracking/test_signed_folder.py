@@ -16,7 +16,7 @@ from components.core.errors import UserError
 from components.core.files import folder_md5, md5_file, sha256_bytes, write_json
 from components.studies.attestation.claims import Claims
 from components.studies.attestation.renderings import write_renderings
-from components.studies.attestation.verdict import CHANGED, ITEMS, Finding, Verdict
+from components.studies.attestation.verdict import CHANGED, ITEMS, CheckVerdict, Finding
 from components.studies.withdrawn import withdraw
 from flows.system import paths
 from flows.tracking import attestation, signature, signed_folder
@@ -179,9 +179,9 @@ def test_a_rebuild_done_again_after_signing_is_no_difference(workplace: Workplac
 def test_the_last_line_names_a_file_that_is_not_as_recorded() -> None:
     changed = [Finding(CHANGED, "unknown", name) for name in ("a.txt", "b.txt", "c.txt")]
     whole = [Finding(item, "yes", item) for item in ITEMS if item != "licences"]
-    said = signed_folder.conclusion(Verdict([*whole, *changed[:1]]))
+    said = signed_folder.conclusion(CheckVerdict([*whole, *changed[:1]]))
     assert said == "not as recorded is a.txt, and not established is: licences"
-    assert "is a.txt and 2 more, and" in signed_folder.conclusion(Verdict([*whole, *changed]))
+    assert "is a.txt and 2 more, and" in signed_folder.conclusion(CheckVerdict([*whole, *changed]))
 
 
 def test_scores_and_licences_that_nobody_has_are_not_established(workplace: Workplace) -> None:

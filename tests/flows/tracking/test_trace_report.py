@@ -8,7 +8,7 @@ import pytest
 
 from components.lineage.documents import DocumentLocation, Query, Traced
 from components.lineage.needles import Needles
-from components.lineage.readings import Hit
+from components.lineage.readings import NeedleHit
 from components.tokens.shards import TokenWriter
 from flows.tracking import trace_report
 from flows.tracking.search import Place, Search
@@ -42,7 +42,7 @@ def test_rows_that_hold_the_text_are_told_beside_the_documents_and_are_in_the_js
 ) -> None:
     monkeypatch.setattr(trace_report, "near", lambda passage, view: [])
     query, own = Query("passage", "five words or more here"), Search(Needles())
-    own.found.append(Place("finetune.classify.data", "a.jsonl", (Hit("a.jsonl line 1", 0, True),)))
+    own.found.append(Place("finetune.classify.data", "a.jsonl", (NeedleHit("a.jsonl line 1", 0, True),)))
     told = list(trace_report.told(query, [], own))
     assert told[0].startswith("No document has this passage")
     assert told[-1].strip() == "finetune.classify.data: a.jsonl: what was asked for in a.jsonl line 1"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.tokens.tokenizer import END_OF_TEXT
-from components.training.likelihood import BATCH_TOKENS, Row, Scores, batches, next_tokens, score
+from components.training.likelihood import BATCH_TOKENS, Scores, TokenRow, batches, next_tokens, score
 
 if TYPE_CHECKING:
     import tokenizers
@@ -70,7 +70,7 @@ class LanguageModel:
         """
         return score(self.model, [self._answer(*prompt) for prompt in prompts])
 
-    def _answer(self, prompt: str, continuation: str) -> Row:
+    def _answer(self, prompt: str, continuation: str) -> TokenRow:
         ids, prompt_ids = self.encode(prompt + continuation), self.encode(prompt)
         same = next((i for i, (a, b) in enumerate(zip(ids, prompt_ids, strict=False)) if a != b), len(prompt_ids))
         return next_tokens(ids[-self.context - 1 :], len(ids) - min(same, len(ids) - 1))
@@ -89,12 +89,12 @@ class LanguageModel:
             logps.append(found[0].logp.tolist() if shared else [one.total for one in found])
         return logps
 
-    def _choices(self, prompt: str, choices: Sequence[str]) -> list[Row]:
+    def _choices(self, prompt: str, choices: Sequence[str]) -> list[TokenRow]:
         """A row for each choice; one for all of them if they differ in their last id only."""
         texts = [self.encode(prompt + choice)[-self.context - 1 :] for choice in choices]
         if len(choices) == 1 or len({tuple(ids[:-1]) for ids in texts}) > 1:
             return [self._answer(prompt, choice) for choice in choices]
-        return [Row(texts[0][:-1], [len(texts[0]) - 2] * len(texts), [ids[-1] for ids in texts])]
+        return [TokenRow(texts[0][:-1], [len(texts[0]) - 2] * len(texts), [ids[-1] for ids in texts])]
 
     def greedy(self, prompts: Sequence[str], max_tokens: int, stop: str) -> list[str]:
         """Greedy continuations of at most `max_tokens` tokens, each cut before `stop`.

@@ -206,6 +206,16 @@ def test_the_report_is_one_file_that_leads_nowhere(root: Path) -> None:
     assert 'href="http' not in page
 
 
+def test_every_fold_of_the_report_is_closed_and_says_what_is_in_it(root: Path) -> None:
+    page = (root / "reports/report.html").read_text()
+    assert page.count("<details>") == page.count("</details>") > 8
+    before = page.partition("Stage by stage")[0]
+    opened = before.count("<details>") - before.count("</details>")
+    assert opened == 0, "the stages lie in a fold of another name"
+    for title in ("All main scores", "What it was trained on", "What it cost"):
+        assert f"<details><summary>{title}" in page
+
+
 def test_a_study_that_was_made_is_in_the_report(tmp_path: Path) -> None:
     write_text(tmp_path / "label_efficiency" / "report.md", "# Labels\n\nFour times as many labels.\n")
     ((title, folder),) = _studies(tmp_path).items()

@@ -20,7 +20,7 @@ from components.model.generate import generate
 from components.params import Classify, Finetune, Instruct, Numerics
 from components.stages.finetune.settings import settings_of
 from components.tokens.hub_encoder import HubEncoder, encoder_of
-from components.training.forecast import Forecast, refuse_beyond
+from components.training.forecast import TrainingForecast, refuse_beyond
 from components.training.objectives import language_model_loss, packed
 from flows.chat import Sampling, open_chat
 from tests.components.stages.finetune.test_own_rows import place, run
@@ -165,7 +165,7 @@ def test_a_base_that_cannot_be_used_is_refused_before_work(place: Path, tmp_path
         run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), base)
     config = settings_of(Classify(**FAST), 9, "finetune.classify")
     with pytest.raises(UserError, match=r"would take 3 GB of memory and there are 2 GB on cpu; set finetune\.classify"):
-        refuse_beyond(Forecast(3 * 10**9, 1.0), config, Numerics(), limit=2 * 10**9)
+        refuse_beyond(TrainingForecast(3 * 10**9, 1.0), config, Numerics(), limit=2 * 10**9)
 
 
 def test_what_is_known_of_a_base_goes_into_the_model(place: Path, tmp_path: Path) -> None:

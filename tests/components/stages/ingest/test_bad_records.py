@@ -14,7 +14,7 @@ import pytest
 from components.core.errors import UserError
 from components.corpus.corpus import read_corpus, read_manifest
 from components.stages.ingest import file_reading
-from components.stages.ingest.records import BadRecord, Record, RecordStatus
+from components.stages.ingest.records import BadRecord, RawRecord, RecordStatus
 from tests.components.stages.ingest.ingest_run import run_on_files as run
 
 PROSE = "The quality of mercy is not strained. It droppeth as the gentle rain from heaven upon the place beneath. "
@@ -141,7 +141,7 @@ def test_what_surely_fails_is_refused_before_a_tenth_is_read(
     seen, size = dict[str, int](), sum(path.stat().st_size for path in mine.iterdir())
     entry_of = file_reading.entry_of
 
-    def counted(found: Record | BadRecord, location: str, *others: Any) -> RecordStatus:
+    def counted(found: RawRecord | BadRecord, location: str, *others: Any) -> RecordStatus:
         seen[location] = max(seen.get(location, 0), found.offset)
         return entry_of(found, location, *others)
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from components.studies.attestation.verdict import ITEMS, NOTE, SCOPES, STATED, Finding, Scope, Verdict
+from components.studies.attestation.verdict import ITEMS, NOTE, SCOPES, STATED, CheckVerdict, Finding, Scope
 
 STATUS = {"all": ITEMS, "bytes": ("signature", "bytes")}
 
@@ -13,7 +13,7 @@ STATUS = {"all": ITEMS, "bytes": ("signature", "bytes")}
 def test_every_combination_of_answers_has_the_status_of_an_allow_list(scope: Scope) -> None:
     for answers in itertools.product(("yes", "no", "unknown"), repeat=len(ITEMS)):
         known = dict(zip(ITEMS, answers, strict=True))
-        verdict = Verdict([Finding(item, answer, item) for item, answer in known.items()], scope)
+        verdict = CheckVerdict([Finding(item, answer, item) for item, answer in known.items()], scope)
         wanted = [known[item] for item in STATUS[scope]]
         status = 1 if "no" in answers else 0 if set(wanted) == {"yes"} else 2
         assert verdict.status == status, known
@@ -26,18 +26,20 @@ def test_every_combination_of_answers_has_the_status_of_an_allow_list(scope: Sco
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("gone", ITEMS)
 def test_an_item_that_nobody_looked_at_is_not_established(scope: Scope, gone: str) -> None:
-    verdict = Verdict([Finding(item, "yes", item) for item in ITEMS if item != gone], scope)
+    verdict = CheckVerdict([Finding(item, "yes", item) for item in ITEMS if item != gone], scope)
     assert verdict.status == (2 if gone in STATUS[scope] else 0)
-    assert Verdict([], scope).status == 2
+    assert CheckVerdict([], scope).status == 2
     if gone in STATUS[scope]:
         assert verdict.lists()["not established"] == [f"{ITEMS[gone]}: not looked at"]
 
 
 def test_the_worst_answer_on_an_item_counts_and_what_is_stated_or_noted_establishes_nothing() -> None:
     whole = [Finding(item, "yes", item) for item in ITEMS]
-    assert Verdict([*whole, Finding("chain", "unknown", "a listing is not here")]).status == 2
-    assert "chain" not in Verdict([*whole, Finding("chain", "unknown", "x")]).lists()["established by recomputation"]
-    assert Verdict([*whole, Finding("chain", "no", "another input")]).status == 1
-    assert Verdict([Finding(STATED, "yes", "energy")] * 9).status == 2
-    assert Verdict([*whole, Finding(STATED, "unknown", "energy"), Finding(NOTE, "unknown", "code")]).status == 0
-    assert Verdict([*whole, Finding(STATED, "no", "energy: signed 1, recomputed 2")]).status == 1
+    assert CheckVerdict([*whole, Finding("chain", "unknown", "a listing is not here")]).status == 2
+    assert (
+        "chain" not in CheckVerdict([*whole, Finding("chain", "unknown", "x")]).lists()["established by recomputation"]
+    )
+    assert CheckVerdict([*whole, Finding("chain", "no", "another input")]).status == 1
+    assert CheckVerdict([Finding(STATED, "yes", "energy")] * 9).status == 2
+    assert CheckVerdict([*whole, Finding(STATED, "unknown", "energy"), Finding(NOTE, "unknown", "code")]).status == 0
+    assert CheckVerdict([*whole, Finding(STATED, "no", "energy: signed 1, recomputed 2")]).status == 1
