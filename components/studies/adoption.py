@@ -17,6 +17,7 @@ FACTS, RECORD = OURS = ("greenhouse.json", "record.jsonl")
 """What lies beside the files of its trainer."""
 TRUST = "What a record says rests on whoever recorded: against a recorder who lies no record helps."
 UNRECORDED = "nobody recorded the run"
+UNSCORED = "its trainer left no score, and evaluate scores the models of this pipeline alone"
 OF_RECORDER = ("kind", "t", "previous", "attempt", "step")
 """Keys of a line of `run.log` that are no figures."""
 
@@ -128,6 +129,7 @@ def answered(answers: ModelAnswers, facts: dict[str, Any]) -> ModelAnswers:
         "licence": facts["licence"] or NotKnown(not_known="no card that its trainer left states one"),
         "cost": answers.cost if facts["recorded"] else NotKnown(not_known=UNRECORDED),
         "data": NotKnown(not_known=why),
+        "quality": NotKnown(not_known=UNSCORED) if isinstance(answers.quality, NotKnown) else answers.quality,
         "limits": [
             *(f"Not known: {what}: {reason}." for what, reason in unknown.items()),
             TRUST if facts["recorded"] else f"Command, cost and failed tries are not known: {UNRECORDED}.",

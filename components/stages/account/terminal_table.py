@@ -51,7 +51,8 @@ def model_page(answers: ModelAnswers) -> str:
     state = answers.state if answers.state == answers.kind else f"{answers.kind} {answers.state}"
     number = f"{facts.parameters / 1e6:.2f} M" if facts.parameters else "an unknown number of"
     size = f"{number} parameters, {facts.objective}, context {facts.shape.get('context', 'of unknown')} tokens"
-    head = [f"{answers.title} ({state})", size + (f", {facts.task['title']}" if facts.task.get("title") else "")]
+    head = [f"{answers.title} ({state})", *textwrap.wrap(facts.task.get("advice", ""), WIDTH)]
+    head.append(size + (f", {facts.task['title']}" if facts.task.get("title") else ""))
     for name in ("licence", "data", "cost", "quality", "rebuild"):
         head += _labelled(name, said[name])
     load = [f"    {line}" for line in (answers.load.first, *answers.load.lines) if line]

@@ -229,6 +229,14 @@ def test_a_page_fits_a_terminal(root: Path) -> None:
         assert {"data", "cost", "quality", "rebuild", "load"} <= {line.split(" ")[0] for line in lines}
 
 
+def test_a_classifiers_page_begins_with_what_to_use(root: Path) -> None:
+    answers = card(root, "finetune/classify")
+    said = "Use the TF-IDF model in `tfidf/`, not the network: " + "it was right more often, " * 6
+    task = answers.facts.task | {"advice": said}
+    answers = answers.model_copy(update={"facts": answers.facts.model_copy(update={"task": task})})
+    assert " ".join(terminal_table.model_page(answers).splitlines()[1:4]).startswith(said.strip())
+
+
 def with_scores(root: Path, number: int, cost: str) -> ModelAnswers:
     """A model of many scores, and a text on its cost."""
     answers = with_champion(root, AgainstChampion(champion="x version 1", is_this=True, compared="2026-01-31"))
