@@ -11,6 +11,8 @@ from pathlib import Path
 
 from benchmarks.proof.clone import IDENTITY, Clone, made
 from benchmarks.proof.leftovers import NUM_PASSAGES, kinds_of, left, passages_of, sought
+from components.carbon.planning.forecast import ORCHESTRATION_NAME
+from components.carbon.spans import Spans
 
 NUM_REMOVALS = 3
 SOURCES = ("texts/",)
@@ -27,18 +29,10 @@ print(json.dumps({{"kwh": [kwh.low, kwh.mid, kwh.high], "stages": stages}}))
 """
 SPENT = """
 import json
-from collections import Counter
+from benchmarks.proof.forget import spent
 from components.carbon.ledger import reader
-from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from flows.system import paths
-spent = Counter()
-for span in reader.history(paths.LEDGER):  # this clone's own; the energy of a span is that of all below it
-    if "stage" not in span.labels:
-        spent[ORCHESTRATION_NAME] += span.energy.mid_kwh
-    elif not span.is_phase:
-        spent[span.labels["stage"]] += span.energy.mid_kwh
-        spent[ORCHESTRATION_NAME] -= span.energy.mid_kwh
-print(json.dumps(spent))
+print(json.dumps(spent(reader.history(paths.LEDGER))))
 """
 TIMES_TRAINED_ON = """
 from components.lineage.documents import Query
@@ -55,6 +49,11 @@ print(json.dumps(find("workspace").outputs()))
 """
 RECORDS = ("reports/", "data/ingest/dropped", "data/ingest/quarantine")
 """Outputs that may say that something was removed."""
+
+
+def spent(spans: Spans) -> dict[str, float]:
+    """kWh of each stage and of what ran around them, by a ledger: the names that a price has."""
+    return {name: own.energy.mid_kwh for name, own in spans.by("stage", ORCHESTRATION_NAME).items()}
 
 
 def measure(clone: Clone, files: dict[str, bytes], preset: str, keep_every: int) -> dict:
@@ -101,9 +100,9 @@ def removal(fresh: Clone, remote: Path, name: str) -> dict:
     times = TIMES_TRAINED_ON.format(name=name, passages=[one.decode() for one in wanted.passages[:3]])
     before = left(fresh.root, wanted, SOURCES) + left(remote, wanted)
     assert kinds_of(before) == {"text", "tokens", "weights"}, f"before the removal only {kinds_of(before)} are found"
-    trained_on, spent = int(fresh.ask(times)), json.loads(fresh.ask(SPENT))
+    trained_on, earlier = int(fresh.ask(times)), json.loads(fresh.ask(SPENT))
     fresh.run("greenhouse", "forget", name, "--apply")
-    used = {stage: kwh - spent.get(stage, 0.0) for stage, kwh in json.loads(fresh.ask(SPENT)).items()}
+    used = {stage: kwh - earlier.get(stage, 0.0) for stage, kwh in json.loads(fresh.ask(SPENT)).items()}
     actual = sum(used.values())
     fresh.run("greenhouse", "forget", name, "--purge")
     return {
