@@ -224,6 +224,15 @@ def show(chosen: ServerPlan, form: str, clients: dict[str, str], key: str) -> No
     print(f"logs      {paths.LOGS}\nCtrl-C stops all of it.", flush=True)
 
 
+def stale_line() -> str:
+    """Sentence on the stages that ran and are stale now, such as after a new version; "" if there are none."""
+    stale = {stage: reasons for stage, reasons in dvc.stale().items() if reasons != ["never ran"]}
+    if not stale:
+        return ""
+    first, reasons = next(iter(stale.items()))
+    return f"stale     {', '.join(stale)} ({first}: {reasons[0]}); greenhouse plan --why says why of each"
+
+
 def serve_all() -> None:
     """Start everything, say where it is, and stay until told to stop."""
     chosen = plan(dict(os.environ))
@@ -238,6 +247,8 @@ def serve_all() -> None:
         threading.Thread(target=run_record.follow, name="record", daemon=True).start()
         ids = start_deployments(servers, chosen)
         show(chosen, form_address(chosen, ids["pipeline"]), clients, key)
+        if line := stale_line():
+            print(line, flush=True)
         while True:
             servers.check()
             time.sleep(0.5)

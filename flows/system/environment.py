@@ -14,6 +14,7 @@ from flows.system.login import CLIENT_VARIABLES
 from flows.system.mlflow_location import follow_checkout
 from flows.system.paths import CACHES, DVC_CACHE, DVC_CONFIG, SERVERS, STATE
 from flows.system.processes import alive
+from flows.system.upgrade import upgrade_databases
 
 
 def environment() -> dict[str, str]:
@@ -64,6 +65,7 @@ def apply_environment() -> None:
     os.environ.update(environment())
     private(STATE)
     follow_checkout(STATE)
+    upgrade_databases(STATE)
     for folder in (DVC_CACHE, DVC_CACHE / "repo", DVC_CONFIG):  # DVC would make the second one writable for everyone
         private(folder)
 
