@@ -3,9 +3,9 @@
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks import ROOT
+
 PEERS = ("pip", "install", "-q", "-c", "constraints.txt", "-e", ".[bench]")
 """Installs the tools that Greenhouse is compared with."""
 

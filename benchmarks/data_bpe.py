@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.data_corpus import Corpus, subset
 from benchmarks.data_encode import TRAIN_BYTES, VOCAB_SIZE
 from benchmarks.data_runs import WORKERS, Run, seconds, times
-from benchmarks.memory import PeakMemory
+from benchmarks.processes import PeakMemory
 from benchmarks.results import ROOT, figure
 from components.corpus.corpus import read_corpus
 from components.tokens.tokenizer import PATTERN, SPECIAL_TOKENS, byte_ranks, train_bpe

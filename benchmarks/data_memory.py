@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data_corpus import CACHE, Corpus, document
-from benchmarks.memory import PeakMemory
+from benchmarks.processes import PeakMemory
 from benchmarks.results import ROOT, figure, goal
 from components.core.files import read_json
 from components.corpus.corpus import Document, read_corpus, read_manifest

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.memory import PeakMemory
+from benchmarks.processes import PeakMemory
 from benchmarks.results import ROOT, figure
 
 WORKERS = 2

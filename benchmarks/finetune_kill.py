@@ -7,18 +7,16 @@ compares with a run that nobody disturbed.
 
 import json
 import os
-import signal
-import subprocess
 import sys
-import time
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from benchmarks import train_corpus
 from benchmarks.bases.tiny import ARCHITECTURES, CAUSAL
-from benchmarks.results import ROOT
-from components.core.files import sha256_bytes, sha256_file
+from benchmarks.kill_and_resume import Job, hashes, there
+from benchmarks.processes import of_module
+from components.core.files import sha256_bytes
 from components.corpus.corpus import CorpusWriter, Document
 from components.model import export
 from components.model.shape import derive_shape
@@ -44,7 +42,6 @@ WAYS = {"full": 0, "lora": 4}
 """Way of tuning -> rank."""
 KILL_AFTER = 8
 """Steps whose checkpoint is there when the process is killed."""
-PATIENCE_S = 300
 
 
 def base_methods() -> dict[str, tuple[Branch, str, str, Any]]:
@@ -102,31 +99,21 @@ def tune(method: str, place: Path, target: Path) -> None:
              numerics=Numerics(), out=target / "out", reports=target / "reports", work=target / "work")  # fmt: skip
 
 
-def started(method: str, place: Path, target: Path) -> subprocess.Popen:
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.finetune_kill", method, str(place), str(target)]
-    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
-
-
-def hashes(target: Path) -> dict[str, str]:
-    """File -> sha256 of what the stage wrote."""
-    files = [path for part in ("out", "reports") for path in sorted((target / part).rglob("*")) if path.is_file()]
-    return {path.relative_to(target).as_posix(): sha256_file(path) for path in files}
-
-
 def same_bytes(method: str, place: Path, target: Path) -> dict[str, Any]:
     """Whether a killed run ends as an undisturbed one, and the step it had reached when it was killed."""
-    whole, killed = target / "whole", target / "killed"
-    assert started(method, place, whole).wait() == 0, f"{method}: the undisturbed run failed"
-    process, checkpoints = started(method, place, killed), killed / "work" / "checkpoints"
-    deadline = time.monotonic() + PATIENCE_S
-    while not (checkpoints / f"step-{KILL_AFTER:06d}").exists() and process.poll() is None:
-        assert time.monotonic() < deadline, f"{method}: no checkpoint after {PATIENCE_S} s"
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, f"{method}: it had ended before it was killed"
-    reached = max(int(path.name.removeprefix("step-")) for path in checkpoints.glob("step-*"))
-    assert started(method, place, killed).wait() == 0, f"{method}: the second run failed"
-    return {"killed_at_step": reached, "files": len(hashes(whole)), "same": hashes(whole) == hashes(killed)}
+    variables = os.environ | {"OMP_NUM_THREADS": "1"}
+    whole, killed = (
+        Job(of_module("benchmarks.finetune_kill", method, place, target / name), target / name, env=variables)
+        for name in ("whole", "killed")
+    )
+    whole.run()
+    kill = killed.kill(there(killed.place, f"work/checkpoints/step-{KILL_AFTER:06d}"))
+    assert kill.in_time, f"{method}: it had ended before it was killed"
+    assert not kill.left, f"{method}: {kill.left} outlived the kill"
+    reached = max(int(path.name.removeprefix("step-")) for path in killed.place.glob("work/checkpoints/step-*"))
+    killed.run()
+    made = hashes(whole.place, "out", "reports")
+    return {"killed_at_step": reached, "files": len(made), "same": made == hashes(killed.place, "out", "reports")}
 
 
 if __name__ == "__main__":

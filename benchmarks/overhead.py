@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.memory import PeakMemory
+from benchmarks.processes import PeakMemory
 from benchmarks.results import ROOT, figure, goal, write
 from components.core.files import read_json
 

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import ROOT as ROOT
 from benchmarks import data_table, demo_tables, reference, stamp, train_table
 from benchmarks.__main__ import BENCHMARKS
 from components.core.files import read_json
 
-ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"(<!-- (?P<name>demo|answers) -->\n).*?(<!-- end -->)", re.DOTALL)
 MORE: dict[str, tuple[str, Callable[[dict], str]]] = {
     "data": ("What 1 TB would take, computed from these rates and not run:", data_table.terabyte),

@@ -7,11 +7,8 @@ parameters, the price of strict determinism, NVML's counter of energy beside the
 """
 
 import argparse
-import os
 import random
-import signal
-import subprocess
-import sys
+import shutil
 import tempfile
 import threading
 import time
@@ -21,7 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.results import ROOT, goal, write, write_rows
+from benchmarks.kill_and_resume import Job, after
+from benchmarks.processes import of_module
+from benchmarks.results import goal, write, write_rows
 from components.core.files import sha256_bytes
 from components.core.progress import Progress
 from components.model.shape import derive_shape
@@ -90,17 +89,6 @@ def trained(
     return sha256_bytes(weights), said
 
 
-def killed(work: Path, arguments: argparse.Namespace, seconds: float) -> None:
-    """Start the same training in a process, and kill it after some seconds."""
-    command = [sys.executable, "-m", "benchmarks.gpu.check", "--work", str(work), "--device", arguments.device]
-    process = subprocess.Popen([*command, "--size", str(arguments.size)], cwd=ROOT, stdout=subprocess.DEVNULL)
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 def power_beside_counter(work: Path, numerics: Numerics, size: int) -> float | None:
     """Joules of the counter over the integral of the power that the driver shows; None without NVML."""
     library, _ = nvml.open_nvml()
@@ -155,12 +143,13 @@ def main() -> None:
         ]
         said = trained(folder / "bad", numerics, size, bad=True)[1].lines
         rows += [{"check": "rollback", "right": any("is passed over" in line for line in said)}]
-        draw = random.Random(1)
+        options = ("--work", folder / "killed", "--device", arguments.device, "--size", size)
+        job, draw = Job(of_module("benchmarks.gpu.check", *options), folder / "killed"), random.Random(1)
         for number in range(arguments.kills):
-            killed(folder / "killed", arguments, draw.uniform(0.3, 1.0) * seconds)
+            job.kill(after(draw.uniform(0.3, 1.0) * seconds))
             if number % 4 == 3 or number == arguments.kills - 1:  # each folder is killed up to four times
                 rows.append({"check": "killed", "right": trained(folder / "killed", numerics, size)[0] == whole})
-                subprocess.run(["rm", "-rf", str(folder / "killed")], check=True)
+                shutil.rmtree(folder / "killed")
         strict = speed(folder / "strict", numerics, size)
         torch.use_deterministic_algorithms(False)
         floats.torch.use_deterministic_algorithms = lambda *_: None
