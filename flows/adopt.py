@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import sha256_file, write_json, write_text
+from components.core.files import md5_of, sha256_file, write_json, write_text
 from components.studies import adoption, leftovers
 from flows.system import dvc, paths
 from flows.tracking import snapshots
@@ -51,7 +51,7 @@ def take(folder: Path, record_file: Path | None, name: str) -> snapshots.Snapsho
     if not re.fullmatch(r"\w[\w.-]{0,63}", name):
         raise UserError(f"--name {name}: letters, digits, - and . only, 64 at most")
     target = paths.ROOT / snapshots.ADOPTED / name
-    if target.exists() or target.with_name(f"{name}.dvc").exists():
+    if target.with_name(f"{name}.dvc").exists():  # written last: a folder without one is what a kill left
         raise UserError(f"{target}: a model of that name was adopted already; give another --name")
     found = leftovers.read(folder)
     path = record_file or record_of(folder)
@@ -66,16 +66,16 @@ def take(folder: Path, record_file: Path | None, name: str) -> snapshots.Snapsho
     write_json(work / adoption.FACTS, facts)
     if path:
         shutil.copyfile(path, work / adoption.RECORD)
+    if record:
+        root = next((above for above in folder.parents if folder.is_relative_to(above / record.out)), None)
+        md5 = md5_of(work)
+        write_json(PLACES / f"{md5.removesuffix('.dir')}.json", {"root": str(root)})
+        enter(record, snapshots.of_facts(f"adopted/{name}", facts, md5))
+    shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(work, target)
     dvc.run("add", "--quiet", str(target.relative_to(paths.ROOT)))
-    one = snapshots.find(f"adopted/{name}")
-    if record and path:
-        root = next((above for above in folder.parents if folder.is_relative_to(above / record.out)), None)
-        md5 = one.outputs()[f"models/{one.name}"].removesuffix(".dir")
-        write_json(PLACES / f"{md5}.json", {"root": str(root)})
-        enter(record, one)
-    return one
+    return snapshots.find(f"adopted/{name}")
 
 
 def enter(record: Record, one: snapshots.Snapshot) -> None:

@@ -31,10 +31,14 @@ def card(model: str = "", /, *, at: str = "workspace", json_: bool = False, sche
     from components.stages.account.answer_text import withdrawn_text
     from components.stages.account.terminal_table import model_page
     from flows.tracking.model_origin import choose, collect
+    from flows.tracking.snapshots import other_bytes
 
     one, stage = choose(model, at)
     answers = collect(one, stage, f"models:/{model}" if model == one.name and not one.adopted else "")
     if json_:
         print(answers.model_dump_json(indent=2))
         return
-    print(*withdrawn_text(answers), model_page(answers), sep="\n", end="")
+    name = stage.replace("@", "/")
+    other = other_bytes(one, name) if one.kind in ("workspace", "adopted") else []
+    unlike = [f"models/{name}/{other[0]}: not the bytes that DVC recorded, of which this page tells"] if other else []
+    print(*unlike, *withdrawn_text(answers), model_page(answers), sep="\n", end="")

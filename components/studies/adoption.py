@@ -10,7 +10,7 @@ from typing import Any
 from components.scores import Score
 from components.stages.account.answers import ModelAnswers, NotKnown
 from components.stages.account.types import ModelFacts, StageRecords
-from components.studies.leftovers import DATA, Found
+from components.studies.leftovers import DATA, Found, dangers
 from greenhouse_record.record import Attempt, Record
 
 FACTS, RECORD = OURS = ("greenhouse.json", "record.jsonl")
@@ -34,6 +34,7 @@ def facts_of(found: Found, record: Record | None) -> dict[str, Any]:
     code = {path: row["sha256"] for path, row in {**start["files"], **git.get("untracked", {})}.items()}
     tree = vars(found) | {
         "recorded": record is not None,
+        "dangers": dangers(found.files),
         "files": sorted(found.files),
         "figures": {name: value for name, value in figures.items() if isinstance(value, float) and isfinite(value)},
         "data": start["data"],
@@ -131,6 +132,7 @@ def answered(answers: ModelAnswers, facts: dict[str, Any]) -> ModelAnswers:
         "data": NotKnown(not_known=why),
         "quality": NotKnown(not_known=UNSCORED) if isinstance(answers.quality, NotKnown) else answers.quality,
         "limits": [
+            *facts.get("dangers", ()),
             *(f"Not known: {what}: {reason}." for what, reason in unknown.items()),
             TRUST if facts["recorded"] else f"Command, cost and failed tries are not known: {UNRECORDED}.",
         ],

@@ -35,7 +35,8 @@ TASKS = {
 """End of an architecture's name, or PEFT's name of a task -> task, as the Hugging Face hub names it."""
 FIGURES = r"train_loss|eval_(loss|accuracy|f1|mean_token_accuracy)"
 """Those of the Trainer's log that are about the model."""
-WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".gguf")
+PICKLES = (".pt", ".pth", ".bin", ".ckpt")
+WEIGHTS = (".safetensors", *PICKLES, ".npz", ".gguf")
 FOR_RESUMING = re.compile(r"(optimizer|scheduler|rng_state|training_args|scaler).*")
 """Files of transformers that no model needs; all are pickles."""
 PICKLED = "the weights are a pickle, which is not opened"
@@ -96,6 +97,26 @@ def read(folder: Path) -> Found:
     )
     call = "# not known: no adapter knows its trainer"
     return Found("", "", call, files, pipeline_tag="other", parameters=size, not_known=unknown)
+
+
+def dangers(files: dict[str, Path]) -> list[str]:
+    """Sentences about what whoever loads these files of a model should know first."""
+    import torch
+
+    told = []
+    for name, path in files.items():
+        if path.suffix == ".json" and b'"auto_map"' in path.read_bytes():
+            told.append(
+                f"{name} names code of its own (auto_map), which runs where trust_remote_code is set."
+            )
+        if path.suffix in PICKLES:
+            told.append(f"{name} is a pickle: whoever opens it runs what it holds; open it with weights_only alone.")
+        if path.suffix == ".safetensors":
+            with safetensors.safe_open(path, "pt") as file:
+                bad = [key for key in file.keys() if not torch.isfinite(file.get_tensor(key)).all()]  # noqa: SIM118
+            if bad:
+                told.append(f"{name} has weights that are no finite numbers ({bad[0]}; {len(bad)} such tensors).")
+    return told
 
 
 def _newest(paths: Iterable[Path]) -> Path | None:

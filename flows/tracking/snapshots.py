@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from components.core.errors import UserError
-from components.core.files import fingerprint, nested, read_json
+from components.core.files import fingerprint, md5_file, nested, read_json
 from components.params import layout
 from flows.system import code_files, dvc, git, paths
 from flows.tracking.mlflow_run import NAME_TAG, UNMADE_TAG, client
@@ -132,16 +132,20 @@ def adopted() -> Iterator[Snapshot]:
 
 def _of_adopted(name: str) -> Snapshot:
     """From the .dvc file that git holds, and greenhouse.json in the folder whose hash it names."""
-    file, stage = paths.ROOT / f"models/{name}.dvc", name.replace("/", "@")
+    file = paths.ROOT / f"models/{name}.dvc"
     if not file.exists():
         raise UserError(f"{name}: no such model was adopted here; `greenhouse adopt FOLDER --name NAME` does that")
-    outs = [{"path": f"models/{name}", "md5": yaml.safe_load(file.read_text())["outs"][0]["md5"]}]
-    bare = Snapshot(name, "adopted", {stage: {"outs": outs}})
-    facts = files_of(bare)(f"models/{name}/greenhouse.json")
+    md5 = yaml.safe_load(file.read_text())["outs"][0]["md5"]
+    facts = files_of(of_facts(name, {}, md5))(f"models/{name}/greenhouse.json")
     assert facts is not None, name
-    known = read_json(facts)
-    step = {key: known[key] for key in ("cmd", "deps", "params")} | {"outs": outs}
-    return replace(bare, lock={stage: step}, commit=known["commit"], adopted=known)
+    return of_facts(name, read_json(facts), md5)
+
+
+def of_facts(name: str, facts: dict[str, Any], md5: str) -> Snapshot:
+    """The state of an adopted model with these facts (its greenhouse.json) and this hash of its folder."""
+    step = {key: facts[key] for key in ("cmd", "deps", "params") if key in facts}
+    step["outs"] = [{"path": f"models/{name}", "md5": md5}]
+    return Snapshot(name, "adopted", {name.replace("/", "@"): step}, facts.get("commit", ""), adopted=facts)
 
 
 def _of_commit(name: str, kind: str, commit: str) -> Snapshot:
@@ -285,3 +289,10 @@ def files_of(state: Snapshot, pull: bool = True) -> Callable[[str], Path | None]
             return None
 
     return file
+
+
+def other_bytes(state: Snapshot, model: str) -> list[str]:
+    """Names of files of a model here that are not the bytes which a state recorded; none if it is not here."""
+    md5, store, here = state.outputs().get(f"models/{model}", ""), ObjectCache(), paths.ROOT / "models" / model
+    listed = store.files(md5) if md5 and here.exists() and store.path(md5).exists() else {}
+    return sorted(name for name, md5 in listed.items() if not (here / name).is_file() or md5_file(here / name) != md5)

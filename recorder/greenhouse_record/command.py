@@ -48,20 +48,27 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(recording: Recording) -> int:
     """Run the command to its end; signals that ask this process to end go to it."""
     environment = {**os.environ, VARIABLE: f"{recording.path}|{recording.attempt}"}
+    process: subprocess.Popen | None = None
+    early: list[int] = []
+
+    def forward(number: int, _: Any = None) -> None:
+        if process is None:
+            early.append(number)
+        elif process.returncode is None:  # Popen's own way to ask may reap it
+            os.kill(process.pid, number)
+
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup's, which the command is to inherit
+            signal.signal(number, forward)
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches the command by itself: it decides how to end
     try:
         process = subprocess.Popen(recording.command, env=environment)
     except OSError as error:
         say(f"{recording.command[0]}: cannot be started ({error.strerror}); the try is recorded as failed")
         recording.end("Failed", 127)
         return 127
-
-    def forward(number: int, _: Any) -> None:
-        if process.returncode is None:  # Popen's own way to ask may reap it
-            os.kill(process.pid, number)
-
-    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
-        signal.signal(number, forward)
-    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches the command by itself: it decides how to end
+    while early:
+        forward(early.pop(0))
     recording.note(pid=process.pid, started=start_of(process.pid))
     code = _wait(process)
     recording.end("Completed" if code == 0 else "Killed" if code < 0 else "Failed", code)

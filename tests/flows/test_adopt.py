@@ -78,9 +78,11 @@ def adopted(root: Path) -> Snapshot:
 def test_a_recorded_run_is_answered_for_signed_and_run_again(fresh_clone: PipelineClone, run_folder: Path) -> None:
     greenhouse = fresh_clone.run
     key, signed = key_pair(run_folder.parent), run_folder.parent / "signed"
+    write(fresh_clone.root, {"models/adopted/mine/weights.pt": "as a kill before the end left it"})
     shown = greenhouse("greenhouse", "adopt", str(run_folder / "model"), "--name", "mine")
     assert "1 runs that failed" in shown
     assert "against a recorder who lies no record helps" in shown
+    assert "weights.pt is a pickle" in shown
     assert "loss 2.500" in greenhouse("greenhouse", "card", "adopted/mine")
     assert "adopted@mine" in greenhouse("greenhouse", "cost")
     assert "identical: model/state.pt, model/weights.pt" in greenhouse("greenhouse", "verify", "adopted/mine")
@@ -98,6 +100,7 @@ def test_a_recorded_run_is_answered_for_signed_and_run_again(fresh_clone: Pipeli
     weights.unlink()
     weights.write_bytes(bytes([written[0] ^ 1]) + written[1:])
     assert "differs: models/adopted/mine/weights.pt" in greenhouse("greenhouse", "verify", "adopted/mine", expect=1)
+    assert "weights.pt: not the bytes that DVC recorded" in greenhouse("greenhouse", "card", "adopted/mine")
     weights.write_bytes(written)
     (run_folder / "data" / "rows.txt").write_text("to be, or not to be")
     said = greenhouse(*check, expect=2)

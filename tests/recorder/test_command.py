@@ -160,6 +160,24 @@ def test_ctrl_c_and_terminate_reach_the_command(project: Path) -> None:
     assert record(project).attempts[0].outcome == "Killed"
 
 
+def test_a_signal_before_the_command_is_known_reaches_it(project: Path) -> None:
+    """It came between the start and the handler, and left a training that nobody recorded."""
+    script = """
+import os, signal, subprocess, sys
+from greenhouse_record import command
+class Slow(subprocess.Popen):
+    def __init__(self, *words, **more):
+        super().__init__(*words, **more)
+        if words[0][0] == "sleep":
+            os.kill(os.getpid(), signal.SIGTERM)
+command.subprocess.Popen = Slow
+sys.exit(command.main(sys.argv[1:]))
+"""
+    words = [sys.executable, "-c", script, *RECORD[3:], "--", "sleep", "60"]
+    assert subprocess.run(words, capture_output=True).returncode == 128 + signal.SIGTERM
+    assert record(project).attempts[0].outcome == "Killed"
+
+
 def run_on_a_disk_of(num_bytes: int) -> subprocess.CompletedProcess:
     """The recorder with a limit on the size of files: writes fail as on a full disk, with another reason."""
     script = (

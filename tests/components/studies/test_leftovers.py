@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from components.core.errors import UserError
-from components.studies.leftovers import DATA, ORDER, SETTINGS, read
+from components.studies.leftovers import DATA, ORDER, SETTINGS, dangers, read
 
 CARD = "---\nbase_model: org/base\nlicense: mit\ntags:\n- trl\n---\n"
 AXOLOTL = (
@@ -108,3 +108,11 @@ def test_of_an_unknown_trainer_nothing_is_guessed(tmp_path: Path) -> None:
 def test_what_is_damaged_is_said_in_a_sentence(tmp_path: Path, files: dict[str, object], says: str) -> None:
     with pytest.raises(UserError, match=says):
         read(write(tmp_path, files))
+
+
+def test_what_is_dangerous_to_load_is_told(tmp_path: Path) -> None:
+    left = read(write(tmp_path, hub(**{"config.json": CONFIG | {"auto_map": {"AutoModel": "x.Y"}}, "more.bin": "x"})))
+    save_file({"a": np.array([1, np.nan], np.float32)}, tmp_path / "model.safetensors")
+    told = "\n".join(dangers(left.files))
+    for part in ("config.json names code", "more.bin is a pickle", "no finite numbers (a; 1"):
+        assert part in told
