@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from flows.system.paths import ROOT
+from benchmarks import ROOT
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "recorder")}
 NUM_TOKENS, NUM_DOCUMENTS = 100_000_000_000, 100_000_000

@@ -10,8 +10,9 @@ from benchmarks.any.runs import Run
 from components.core.errors import UserError
 from greenhouse_record.record import FIRST, changes, read
 
-Edit = Callable[[Path], None]
-"""Changes a file in place."""
+Edit = Callable[[bytes], bytes | None]
+"""The bytes of a file as edited; None: the file is removed."""
+Lines = list[dict]
 
 
 def found(run: Run, folder: Path) -> str:
@@ -27,116 +28,93 @@ def found(run: Run, folder: Path) -> str:
     return ", ".join(wrong)
 
 
-# -- of files ----------------------------------------------------------------------------------------------------------
+OF_FILES: dict[str, Edit] = {
+    "one bit": lambda data: data[: (at := len(data) // 2)] + bytes([data[at] ^ 1]) + data[at + 1 :],
+    "a byte more": lambda data: data + b"\n",
+    "a byte less": lambda data: data[:-1],
+    "removed": lambda data: None,
+}
 
 
-def flipped(path: Path) -> None:
-    """One bit in the middle."""
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-def longer(path: Path) -> None:
-    """A byte at the end."""
-    path.write_bytes(path.read_bytes() + b"\n")
-
-
-def shorter(path: Path) -> None:
-    """A byte less at the end."""
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def gone(path: Path) -> None:
-    """The file removed."""
-    path.unlink()
-
-
-OF_FILES = {"one bit": flipped, "a byte more": longer, "a byte less": shorter, "removed": gone}
-
-
-# -- of the record -----------------------------------------------------------------------------------------------------
-
-
-def of_lines(change: Callable[[list[dict]], list[dict]], chained: bool) -> Edit:
+def of_lines(change: Callable[[Lines], Lines], chained: bool) -> Edit:
     """An edit of a record's lines; with `chained` the hashes are computed again, and the head beside it is left."""
 
-    def edit(path: Path) -> None:
+    def edit(data: bytes) -> bytes:
         previous, texts = FIRST, []
-        for line in change([json.loads(text) for text in path.read_bytes().splitlines()]):
+        for line in change([json.loads(text) for text in data.splitlines()]):
             line = line | {"previous": previous} if chained else line
             texts.append(json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
             previous = sha256(texts[-1]).hexdigest()
-        path.write_bytes(b"".join(texts))
+        return b"".join(texts)
 
     return edit
 
 
-def less_energy(kind: str) -> Callable[[list[dict]], list[dict]]:
-    """Half of the energy in the lines of a kind."""
-
-    def change(lines: list[dict]) -> list[dict]:
-        for line in lines:
-            if line["kind"] == kind == "end":
-                line["uj"] = [uj // 2 for uj in line["uj"]]
-            elif line["kind"] == kind:
-                for part in line["spans"].values():
-                    part["uj"] = {name: [uj // 2 for uj in bounds] for name, bounds in part["uj"].items()}
-        return lines
-
-    return change
+def halved(node: object) -> object:
+    """A JSON tree of energies with each number halved."""
+    if isinstance(node, dict):
+        return {name: halved(value) for name, value in node.items()}
+    return [halved(value) for value in node] if isinstance(node, list) else int(str(node)) // 2
 
 
-def without_try(number: int) -> Callable[[list[dict]], list[dict]]:
+def less_energy(kind: str) -> Callable[[Lines], Lines]:
+    """Half of the energy in the lines of a kind: `uj` of an end, and in `spans` of a reading."""
+
+    def of_line(line: dict) -> dict:
+        if line["kind"] != kind:
+            return line
+        if kind == "end":
+            return line | {"uj": halved(line["uj"])}
+        return line | {"spans": {id: part | {"uj": halved(part["uj"])} for id, part in line["spans"].items()}}
+
+    return lambda lines: list(map(of_line, lines))
+
+
+def without_try(number: int) -> Callable[[Lines], Lines]:
     """The lines of a try left out, its readings and machine too."""
 
-    def change(lines: list[dict]) -> list[dict]:
-        kept, current = [], 0
-        for position, line in enumerate(lines):
-            begins = line["kind"] == "host" and lines[position + 1]["kind"] == "start"
-            current += begins
-            if current != number:
-                kept.append(line)
-        return kept
+    def change(lines: Lines) -> Lines:
+        begins = [line["kind"] == "host" and after["kind"] == "start"
+                  for line, after in zip(lines, [*lines[1:], {"kind": ""}], strict=True)]  # fmt: skip
+        return [line for at, line in enumerate(lines) if sum(begins[: at + 1]) != number]
 
     return change
 
 
-OF_ENERGY = {
-    "readings halved": of_lines(less_energy("reading"), chained=False),
-    "readings halved, chained again": of_lines(less_energy("reading"), chained=True),
-    "totals halved": of_lines(less_energy("end"), chained=False),
-    "totals halved, chained again": of_lines(less_energy("end"), chained=True),
-}
-OF_RESUMES = {
-    "the failed try removed": of_lines(without_try(1), chained=False),
-    "the failed try removed, chained again": of_lines(without_try(1), chained=True),
-    "the resume cut off": of_lines(without_try(2), chained=False),
-    "the resume cut off, chained again": of_lines(without_try(2), chained=True),
-}
+def twice(name: str, change: Callable[[Lines], Lines]) -> dict[str, Edit]:
+    """An edit of the record as it is made, and with its chain made again."""
+    return {name: of_lines(change, chained=False), f"{name}, chained again": of_lines(change, chained=True)}
+
+
+OF_ENERGY = twice("readings halved", less_energy("reading")) | twice("totals halved", less_energy("end"))
+OF_RESUMES = twice("the failed try removed", without_try(1)) | twice("the resume cut off", without_try(2))
 
 
 def edits(run: Run) -> Iterator[tuple[str, str, str, Edit]]:
     """Kind, description, file (relative to the repository) and edit: twenty."""
-    folder, trainer = run.folder, run.trainer
+    folder, trainer, record = run.folder, run.trainer, run.record.path
     data = min((folder / trainer.data).iterdir())
     weights = max((folder / trainer.out).glob(trainer.weights))
-    record, config = run.record.path, folder / trainer.config
-    groups = (("data file", data, OF_FILES), ("config", config, OF_FILES), ("weights", weights, OF_FILES),
-              ("energy", record, OF_ENERGY), ("resume removed", record, OF_RESUMES))  # fmt: skip
+    groups = (("data file", data, OF_FILES), ("config", folder / trainer.config, OF_FILES),
+              ("weights", weights, OF_FILES), ("energy", record, OF_ENERGY),
+              ("resume removed", record, OF_RESUMES))  # fmt: skip
     for kind, path, changes_of in groups:
         for name, edit in changes_of.items():
             yield kind, name, str(path.relative_to(folder)), edit
 
 
 def look_for(run: Run, scratch: Path) -> list[dict[str, str]]:
-    """A row for each edit, each on a copy of the run, and one for the copy that nothing was done to."""
-    rows = []
-    for kind, name, file, edit in [("none", "untouched", "", lambda _: None), *edits(run)]:
-        shutil.rmtree(scratch, ignore_errors=True)
-        shutil.copytree(run.folder, scratch, symlinks=True)
-        edit(scratch / file)
-        said = found(run, scratch)
-        rows.append({"trainer": run.trainer.name, "kind": kind, "edit": name, "file": file, "said": said})
+    """A row for each edit of a copy of the run, and one for the copy before any was made."""
     shutil.rmtree(scratch, ignore_errors=True)
-    return rows
+    shutil.copytree(run.folder, scratch, symlinks=True)
+    rows = [{"kind": "none", "edit": "untouched", "file": "", "said": found(run, scratch)}]
+    for kind, name, file, edit in edits(run):
+        whole = (scratch / file).read_bytes()
+        if (data := edit(whole)) is None:
+            (scratch / file).unlink()
+        else:
+            (scratch / file).write_bytes(data)
+        rows.append({"kind": kind, "edit": name, "file": file, "said": found(run, scratch)})
+        (scratch / file).write_bytes(whole)
+    shutil.rmtree(scratch)
+    return [{"trainer": run.trainer.name} | row for row in rows]

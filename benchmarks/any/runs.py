@@ -1,22 +1,16 @@
-"""A trainer under the recorder: killed once, resumed, and its CPU seconds counted by a cgroup beside the recorder."""
+"""A trainer under the recorder: killed when its first checkpoint is whole, resumed to its end, in one record."""
 
-import contextlib
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import ROOT
 from benchmarks.any.trainers import ENVIRONMENT, Trainer
-from flows.system.paths import ROOT
+from benchmarks.kill_and_resume import Job, there
+from benchmarks.processes import Cgroup, of_module
+from benchmarks.proof.clone import DROPPED
 from greenhouse_record.record import Record, read
-
-CPUACCT = Path("/sys/fs/cgroup/cpuacct")
-UNIFIED = Path("/sys/fs/cgroup")
-KILL_WAIT_S = 900
 
 
 @dataclass
@@ -35,63 +29,61 @@ class Run:
     record: Record
     cgroup_s: float | None
 
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of all tries, by the record."""
+        return sum(attempt.cpu_s for attempt in self.record.attempts)
 
-class Cgroup:
-    """A cgroup for the training's processes alone: version 1's cpuacct, else version 2's, else none."""
+    @property
+    def energy_over_share(self) -> float:
+        """The processor's energy of the run over its share of the host's, by the CPU seconds of its cgroup."""
+        readings = [(attempt, line) for attempt in self.record.attempts for line in attempt.readings]
+        parts = [line["spans"].get(attempt.start["span"], {"uj": {}}) for attempt, line in readings]
+        ours = sum(part["uj"].get("cpu", (0, 0, 0))[1] for part in parts)
+        host_uj, busy_us = (sum(values) for values in zip(
+            *((line["host_uj"]["cpu"][1], line["busy_us"]) for _, line in readings), strict=True))  # fmt: skip
+        return ours / (host_uj * (self.cgroup_s or 0) * 1e6 / busy_us)
 
-    def __init__(self, name: str) -> None:
-        self.folder: Path | None = None
-        for root, figure in ((CPUACCT, "cpuacct.usage"), (UNIFIED, "cpu.stat")):
-            with contextlib.suppress(OSError):
-                (root / name).mkdir(exist_ok=True)
-                if (root / name / figure).exists():
-                    self.folder, self.figure = root / name, figure
-                    return
+    def rows(self) -> list[dict[str, object]]:
+        """A row for each try."""
+        return [
+            {
+                "trainer": self.trainer.name, "try": one.number, "outcome": one.outcome, "cpu_s": one.cpu_s,
+                "wall_s": (one.end or {}).get("wall_s"), "kwh": one.energy_uj[1] / 3.6e12,
+                "readings": len(one.readings), "logged": len(one.logs), "cgroup_s_of_all": self.cgroup_s,
+            }
+            for one in self.record.attempts
+        ]  # fmt: skip
 
-    def around(self, command: tuple[str, ...]) -> list[str]:
-        """The command, begun inside."""
-        if self.folder is None:
-            return list(command)
-        return ["sh", "-c", f'echo $$ > {self.folder}/cgroup.procs; exec "$@"', "sh", *command]
 
-    def close(self) -> float | None:
-        """CPU seconds of all that ran inside; removes it."""
-        if self.folder is None:
-            return None
-        text = (self.folder / self.figure).read_text().split()
-        self.folder.rmdir()
-        return int(text[0]) / 1e9 if self.figure == "cpuacct.usage" else int(text[text.index("usage_usec") + 1]) / 1e6
+def known(trainer: Trainer, folder: Path) -> Run:
+    """The run that lies there whole."""
+    (path,) = (folder / ".greenhouse/records").glob("*.jsonl")
+    return Run(trainer, folder, read(path), json.loads((folder / ".git/cgroup.json").read_text()))
 
 
 def record_killed_and_resumed(trainer: Trainer, folder: Path) -> Run:
-    """Prepare, record, kill at the first checkpoint, resume to the end. A run that lies there whole is taken."""
-    counted = folder / ".git" / "cgroup.json"
-    if counted.exists():
-        (path,) = (folder / ".greenhouse/records").glob("*.jsonl")
-        return Run(trainer, folder, read(path), json.loads(counted.read_text()))
+    """Prepare, record, kill the training, resume to the end. A run that lies there whole is taken."""
+    if (folder / ".git/cgroup.json").exists():
+        return known(trainer, folder)
     folder.mkdir(parents=True)
     trainer.prepare(folder)
-    cgroup = Cgroup(f"greenhouse-any-{os.getpid()}")
-    recorder = start(trainer, folder, cgroup.around(trainer.command))
-    deadline = time.monotonic() + KILL_WAIT_S
-    while not any((folder / trainer.out).glob(trainer.saved)):
-        assert recorder.poll() is None and time.monotonic() < deadline, f"{trainer.name}: see {folder}/.git/log.txt"  # noqa: PT018
-        time.sleep(0.1)
-    time.sleep(0.5)
-    (path,) = (folder / ".greenhouse/records").glob("*.jsonl")
-    os.kill(next(line["pid"] for line in read(path).attempts[0].notes if "pid" in line), signal.SIGKILL)
-    assert recorder.wait() == 128 + signal.SIGKILL
-    again = start(trainer, folder, cgroup.around(trainer.resume(folder)), "--resume", "auto")
-    assert again.wait() == 0, f"{trainer.name}: see {folder}/.git/log.txt"
-    cgroup_s = cgroup.close()
-    counted.write_text(json.dumps(cgroup_s))
-    return Run(trainer, folder, read(path), cgroup_s)
+    cgroup = Cgroup()
+
+    def training(_: int) -> int:
+        (path,) = (folder / ".greenhouse/records").glob("*.jsonl")
+        return next(line["pid"] for line in read(path).attempts[0].notes if "pid" in line)
+
+    first = job(trainer, folder, cgroup.around(trainer.command))
+    assert first.kill(there(folder / trainer.out, trainer.saved), alone=True, victim=training).in_time, first.said
+    job(trainer, folder, cgroup.around(trainer.resume(folder)), "--resume", "auto").run()
+    (folder / ".git/cgroup.json").write_text(json.dumps(cgroup.close()))
+    return known(trainer, folder)
 
 
-def start(trainer: Trainer, folder: Path, command: list[str], *options: str) -> subprocess.Popen:
+def job(trainer: Trainer, folder: Path, command: list[str], *options: str) -> Job:
     """The recorder around a command, in a trainer's repository."""
-    environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT / "recorder"),
-                   "NANOCHAT_BASE_DIR": str(folder / "base")}  # fmt: skip
-    words = [sys.executable, "-m", "greenhouse_record.command", "--data", trainer.data, "--out", trainer.out, *options]
-    with open(folder / ".git" / "log.txt", "a") as log:
-        return subprocess.Popen([*words, "--", *command], cwd=folder, env=environment, stdout=log, stderr=log)
+    words = of_module("greenhouse_record.command", "--data", trainer.data, "--out", trainer.out, *options)
+    env = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)} | ENVIRONMENT
+    env |= {"PYTHONPATH": f"{ROOT / 'recorder'}", "NANOCHAT_BASE_DIR": f"{folder / 'base'}"}
+    return Job([*words, "--", *command], folder, folder, env, folder / ".git/log.txt")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.system.paths import ROOT
+from benchmarks import ROOT
 
 SCRIPTS = Path(__file__).with_name("scripts")
 GIT = ("git", "-c", "user.name=bench", "-c", "user.email=bench@localhost")

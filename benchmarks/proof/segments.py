@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.proof.clone import Clone
+from components import params as schema
 from components.core.files import read_json, sha256_file, write_json
 from components.core.progress import Progress
 from components.model.export import save_tensors
@@ -23,13 +24,14 @@ from components.training import checkpoint
 INTERVALS, SAMPLED, WORLDS, REAL, LAST = 100, 27, 20_000, 3, 10
 
 
-def simulated(worlds: int = WORLDS, seed: int = 1) -> float:
+def simulated() -> float:
     """Share of worlds in which a sample meets a forged interval; none is the last, which is always trained again."""
-    draw, met = random.Random(seed), 0
-    for _ in range(worlds):
-        forged = set(draw.sample(range(INTERVALS - 1), math.ceil(FORGED * INTERVALS)))
-        met += bool(forged & set(draw.sample(range(INTERVALS - 1), SAMPLED - 1)))
-    return met / worlds
+    draw, others = random.Random(1), range(INTERVALS - 1)
+
+    def met() -> bool:
+        return bool({*draw.sample(others, math.ceil(FORGED * INTERVALS))} & {*draw.sample(others, SAMPLED - 1)})
+
+    return sum(met() for _ in range(WORLDS)) / WORLDS
 
 
 def forge(kept: Path, step: int, number: int = 0) -> None:
@@ -75,8 +77,9 @@ def rerun(clone: Clone, params: Params, kept: Path, pair: tuple[int, int]) -> st
     return Segments("causal", *given, *places, [pair], kept.parent / "work").rerun(*pair, Progress())
 
 
-def measure(clone: Clone, params: Params) -> dict:
+def measure(clone: Clone) -> dict:
     """`simulated`, `real` (share of `REAL` worlds), `last` (of `LAST`), `energy_fraction`, and what was printed."""
+    params = schema.load(clone.root / "params.yaml")
     said = clone.run("greenhouse", "verify", "causal", "--segments", str(SAMPLED))
     share = re.search(r"energy: .* (\d+)% of the", said)
     assert share, said

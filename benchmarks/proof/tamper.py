@@ -14,8 +14,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ BEYOND = (
     "what the owner says in free text (--owner)",
     "a forged result of verify on a machine that has no record of it",
 )
+MOST = 12
+"""Claims of one part that are changed one by one."""
 Facts = dict[str, Any]
 Edit = Callable[[Path], object]
 Rewrite = Callable[[Facts, Path], Facts]
@@ -75,27 +78,22 @@ def _of_git(folder: Path) -> None:
 
 
 UNSIGNED: dict[str, Edit] = {
-    "weights, a bit": flipped("model.safetensors"),
     "weights, cut short": lambda folder: os.truncate(folder / "model.safetensors", 1000),
-    "weights, gone": lambda folder: (folder / "model.safetensors").unlink(),
-    "tokenizer, a byte": flipped("tokenizer.json", 900),
     "config.json": edited("config.json", "rope_parameters", value={"rope_type": "default", "rope_theta": 5.0}),
-    "generation settings": edited("generation_config.json", "temperature", value=9.0),
-    "training facts": edited("greenhouse.json", "training", "steps", value=1),
-    "README, its text": flipped("README.md", 40),
-    "attributions": flipped("ATTRIBUTION.md", 40),
     "card, its licence": edited("card.json", "licence", value="MIT"),
-    "a pickle beside the weights": lambda folder: (folder / "pytorch_model.bin").write_bytes(b"\x80\x04."),
-    "card, energy": edited("card.json", "cost", "kwh", value=[0, 0, 0]),
-    "provenance, a parameter": edited("provenance.json", "predicate", "buildDefinition", "buildType", value="x"),
-    "bill of materials, a component": edited("bom.cdx.json", "components", value=[]),
-    "training content, a value": edited("training-content.json", "sources", value={}),
     "card, a score": edited("card.json", "quality", "scores", 0, "value", value=0.999),
-    "a file of claims gone": lambda folder: (folder / "provenance.json").unlink(),
-    "signature, gone": lambda folder: (folder / "model.sig").unlink(),
-    "signature, a byte": flipped("model.sig", 300),
+    "a pickle beside the weights": lambda folder: (folder / "pytorch_model.bin").write_bytes(b"\x80\x04."),
     "signature, of nothing": text("model.sig", lambda old: "{}"),
 }
+
+
+def each_file(folder: Path) -> Iterator[tuple[str, Edit]]:
+    """Every file of the folder with a byte changed, and gone."""
+    for name in sorted(path.name for path in folder.iterdir() if path.stat().st_size):
+        yield f"{name}, a byte", flipped(name, (folder / name).stat().st_size // 2)
+        yield f"{name}, gone", lambda copy, name=name: (copy / name).unlink()
+
+
 HIDDEN: dict[str, Edit] = {
     **{f"{name} again: {key}": doubled(name, key) for name, key in (
         ("provenance.json", "predicate"), ("card.json", "commit"), ("card.json", "md5"), ("bom.cdx.json", "metadata"),
@@ -140,6 +138,28 @@ def at(*path: str | int, value: Any) -> Rewrite:
     return rewrite
 
 
+def another(value: Any) -> Any:
+    """Another value of the same kind: of numbers larger ones, of words more, of lists and names the first less."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value * 7 + 1
+    if isinstance(value, str):
+        return f"{value} x"
+    if isinstance(value, list):
+        return list(map(another, value)) if value and isinstance(value[0], int | float) else value[1:]
+    return dict(list(value.items())[1:]) if value else value
+
+
+def each_claim(facts: Facts) -> Iterator[tuple[str, Rewrite]]:
+    """Every claim of up to two levels made another, and every one of the first score; of long parts the first few."""
+    for part, tree in facts.items():
+        for path in itertools.islice(((part, key) for key in tree), MOST) if isinstance(tree, dict) else [(part,)]:
+            yield " ".join(path), at(*path, value=another)
+    for key in facts["quality"]["scores"][0]:
+        yield f"first score {key}", at("quality", "scores", 0, key, value=another)
+
+
 def other_bytes(facts: Facts, folder: Path, name: str = "model.safetensors") -> Facts:
     """A file of the model is another, and its hashes in the claims and in dvc.lock follow."""
     flipped(name)(folder)
@@ -148,22 +168,9 @@ def other_bytes(facts: Facts, folder: Path, name: str = "model.safetensors") -> 
     return json.loads(text)
 
 
-def halved(values: list[float]) -> list[float]:
-    """Half of each."""
-    return [one / 2 for one in values]
-
-
-def _all_energy(facts: Facts, folder: Path) -> Facts:
-    """Every energy and carbon figure is half."""
-    cost = facts["cost"]
-    cost |= {name: halved(value) for name, value in cost.items() if name.endswith(("kwh", "grams"))}
-    return facts
-
-
 def _no_attempts(facts: Facts, folder: Path) -> Facts:
     """The run that failed was never there."""
-    facts["cost"] |= {"attempts": 0, "attempts_kwh": [0.0, 0.0, 0.0]}
-    return facts
+    return facts | {"cost": facts["cost"] | {"attempts": 0, "attempts_kwh": [0.0, 0.0, 0.0]}}
 
 
 def _without(*stages: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -182,43 +189,18 @@ RESIGNED: dict[str, Rewrite] = {
     "lock, emptied": at("lock", value={}),
     "lock, a command": at("lock", "mix", "cmd", value="true"),
     "lock, a stage more": at("lock", value=lambda old: old | {"certify": old["mix"]}),
-    "licence of the model": at("licence", value="MIT"),
     "licences of the text": at("data", "licences", value=lambda old: {"CC0-1.0": sum(old.values())}),
     "licence in the attributions": at("data", "attribution", 0, "licence", value="CC0-1.0"),
-    "an attribution gone": at("data", "attribution", value=lambda old: old[1:]),
-    "energy and carbon": _all_energy,
-    "carbon of its own stage": at("cost", "own_grams", value=halved),
     "a dropped run": _no_attempts,
-    "a score": at("quality", "scores", 0, "value", value=0.001),
-    "an interval": at("quality", "scores", 0, value=lambda old: old | {"low": old["value"], "high": old["value"]}),
-    "a score less": at("quality", "scores", value=lambda old: old[1:]),
     "a score more": at("quality", "scores", value=lambda old: [*old, old[0] | {"name": "mmlu", "value": 0.9}]),
-    "a baseline": at("quality", "scores", 0, "baseline", value=-1.0),
-    "items behind a score": at("quality", "scores", 0, "n", value=10**6),
-    "what was left out of evaluation": at("quality", "skipped", value=lambda old: old | {"mmlu": "not needed"}),
     "verdict of the gate": at("verdict", value=PROMOTED),
     "result of verify": at("rebuild", "verified", "result", value="identical"),
     "a rebuild that failed, withheld": at("rebuild", "verified", value=WITHHELD),
-    "commit": at("commit", value="0" * 40),
     "commit, control characters": at("commit", value="\x1b]0;certified\x07"),
-    "packages": at("environment", "torch", value="1.0"),
-    "documents removed": at("data", "removed", value=[]),
     "sources": at("data", "sources", value=lambda old: {"wikipedia": sum(old.values())}),
-    "generated documents": at("data", "generated", value=10**6),
-    "documents": at("data", "documents", value=10**9),
-    "documents put aside": at("data", "quarantined", value=77),
-    "held-out documents": at("data", "heldout", value=0),
-    "tokens seen": at("data", "tokens_seen", value=10**12),
     "days of retrieval": at("retrieved", value=["2020-01-01", "2020-01-02"]),
     "personal data": at("personal", value={"email": 10**6}),
-    "title": at("title", value="GPT-5: finetune/instruct"),
-    "description": at("description", value="Certified."),
-    "limits": at("limits", value=[]),
     "base": at("base", value="meta/llama"),
-    "stages": at("stages", value=lambda old: old[:1]),
-    "parameters": at("facts", "parameters", value=7 * 10**9),
-    "steps of training": at("facts", "training", "steps", value=10**6),
-    "how it is loaded": at("load", "call", value="__import__('os').getcwd()"),
     "a file outside": at("files", value=lambda old: old | {"../../etc/passwd": "ab" * 32}),
     "a file that is not there": at("files", value=lambda old: old | {"more.json": "ab" * 32}),
     "hash of the model": at("md5", value="ab" * 16 + ".dir"),
@@ -336,14 +318,21 @@ def kinds(folder: Path, key: Path, public: Path) -> dict[str, dict[str, list[Any
         change(copy)
         resign(copy, None, key)
 
-    def rewritten(rewrite: Rewrite) -> list[Any]:
-        return touched(lambda copy: resign(copy, rewrite(json.loads(json.dumps(facts)), copy), key))
+    def written(rewrite: Rewrite, copy: Path) -> None:
+        resign(copy, rewrite(deepcopy(facts), copy), key)
+
+    def rewritten(rewrites: Iterable[tuple[str, Rewrite]]) -> dict[str, list[Any]]:
+        rows = {}
+        for name, rewrite in rewrites:
+            with suppress(ValueError, KeyError):  # claims that no file can be made of
+                rows[name] = touched(partial(written, rewrite))
+        return rows
 
     facts, listed = read_json(folder / "card.json"), paths.ROOT / "withdrawn.json"
     found = {"untouched": {"": said(folder)}}
-    found["unsigned"] = {name: touched(change) for name, change in UNSIGNED.items()}
+    found["unsigned"] = {name: touched(change) for name, change in (*UNSIGNED.items(), *each_file(folder))}
     found["hidden"] = {name: touched(partial(again, change)) for name, change in HIDDEN.items()}
-    found["resigned"] = {name: rewritten(rewrite) for name, rewrite in RESIGNED.items()}
+    found["resigned"] = rewritten([*RESIGNED.items(), *each_claim(facts)])
     found["outside"] = {}
     for name, path in _outside(facts).items():
         with restored(path, None):
@@ -351,7 +340,7 @@ def kinds(folder: Path, key: Path, public: Path) -> dict[str, dict[str, list[Any
     for name, data in {"withdrawn": withdrawn_list(facts["md5"]), "the list of withdrawn, damaged": b"{"}.items():
         with restored(listed, data):
             found["outside"][name] = said(folder)
-    return found | {"fabricated": {name: rewritten(rewrite) for name, rewrite in fabricated()}}
+    return found | {"fabricated": rewritten(fabricated())}
 
 
 if __name__ == "__main__":

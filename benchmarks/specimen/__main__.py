@@ -20,8 +20,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from benchmarks.proof.__main__ import key_pair
-from benchmarks.proof.clone import Clone, kept_environment
+from benchmarks.proof.clone import Clone, kept_environment, key_pair
 from benchmarks.tables import ROOT
 from components.core.files import sha256_file
 

@@ -64,15 +64,21 @@ def tries_of(record: Record) -> list[Attempt]:
 
 def uncommitted(one: Attempt) -> bool:
     """Whether a try ran code that its commit does not hold: changed, or in no commit."""
-    git = one.start["git"]
-    new = [path for path in git.get("untracked", {}) if path in one.start["files"] or path.endswith(".py")]
-    return bool(git.get("diff") or (git["commit"] and new))
+    commit, changes, new = _code(one)
+    return bool(changes or (commit and new))
 
 
 def steady(tries: list[Attempt]) -> bool:
     """Whether tries ran with the same code and data."""
-    first = tries[0].start
-    return all((one.start["git"], one.start["data"]) == (first["git"], first["data"]) for one in tries)
+    return all((_code(one), one.start["data"]) == (_code(tries[0]), tries[0].start["data"]) for one in tries)
+
+
+def _code(one: Attempt) -> tuple[str | None, str | None, dict[str, Any]]:
+    """Commit, changes beside it, and code in no commit: other untracked files may be logs, which a try writes."""
+    git = one.start["git"]
+    new = {path: row for path, row in git.get("untracked", {}).items()
+           if path in one.start["files"] or path.endswith(".py")}  # fmt: skip
+    return git["commit"], git.get("diff"), new
 
 
 def commands_differ(record: Record) -> str:

@@ -106,9 +106,7 @@ def dangers(files: dict[str, Path]) -> list[str]:
     told = []
     for name, path in files.items():
         if path.suffix == ".json" and b'"auto_map"' in path.read_bytes():
-            told.append(
-                f"{name} names code of its own (auto_map), which runs where trust_remote_code is set."
-            )
+            told.append(f"{name} names code of its own (auto_map), which runs where trust_remote_code is set.")
         if path.suffix in PICKLES:
             told.append(f"{name} is a pickle: whoever opens it runs what it holds; open it with weights_only alone.")
         if path.suffix == ".safetensors":

@@ -27,6 +27,7 @@ out.mkdir(exist_ok=True)
 state = out / "state.pt"
 begun = state.exists()
 state.write_bytes(rows[:8])
+pathlib.Path("log.txt").write_text(str(begun))
 if (stops or os.environ.get("DIE")) and not begun:
     sys.exit(9)
 from greenhouse_record.recording import recorded
