@@ -56,8 +56,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
-def _no_store_of_an_earlier_test() -> Iterator[None]:
-    """MLflow keeps an address that it was told for the whole process; the environment's is left as it is."""
+def _no_store_of_an_earlier_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow keeps an address that it was told for the whole process; none is that of this checkout's own records."""
+    if "MLFLOW_TRACKING_URI" in os.environ:
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path_factory.getbasetemp()}/of-no-test.db"
     yield
     if mlflow := sys.modules.get("mlflow"):
         address = os.environ.get("MLFLOW_TRACKING_URI")

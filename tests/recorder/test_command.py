@@ -74,11 +74,11 @@ def test_a_run_is_recorded_with_its_code_data_and_outputs(project: Path) -> None
 
 def test_children_between_readings_and_orphans_count(project: Path) -> None:
     """The orphan's parent is gone when it dies; the readings, of 10 ms ticks, agree with rusage."""
-    orphan = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {BURN.format(0.5)!r}])"
+    burn = BURN.format(0.5) + "open('done', 'w')"
+    orphan = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {burn!r}])"
+    wait = "while not os.path.exists('done'): time.sleep(0.05)\ntime.sleep(1)\n"
     child = f"subprocess.run([sys.executable, '-c', {BURN.format(0.3)!r}])"
-    (project / "train.py").write_text(
-        f"{TRAIN}{child}\nsubprocess.run([sys.executable, '-c', {orphan!r}])\ntime.sleep(3)\n"
-    )
+    (project / "train.py").write_text(f"{TRAIN}{child}\nsubprocess.run([sys.executable, '-c', {orphan!r}])\n{wait}")
     run()
     (attempt,) = record(project).attempts
     span = attempt.start["span"]
