@@ -1,10 +1,15 @@
 """What README shows of the last `make demo` in this checkout: lines of its table, and the five answers."""
 
 import json
+import math
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
+
+from components.statistics import critical_t
+from components.verdicts import shipped_spread
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_LINES = 14
@@ -14,7 +19,25 @@ def excerpt() -> str:
     """The scores of the table at the end of `make demo`: what its signs say, a header, ten rows, its last two lines."""
     lines = [line for line in (ROOT / "reports/summary.md").read_text().splitlines() if line.strip("` ")]
     head = next(row for row, line in enumerate(lines) if line.startswith("+ better"))
-    return "\n".join(["```", *lines[head : head + NUM_LINES], "```"])
+    return "\n".join(["```", *lines[head : head + NUM_LINES], "```", "", another_training()])
+
+
+def another_training() -> str:
+    """Sentence with the 95% prediction interval of one more training, for each main score whose spread is known."""
+    scores = json.loads((ROOT / "reports/summary.json").read_text())["scores"]
+    known, ranges, least = shipped_spread(), [], math.inf
+    for score in scores:
+        sd, trainings = known.get(f"{score['model']} {score['name']}", (0.0, 0))
+        if "column" in score and trainings:
+            reach = critical_t(trainings - 1, 0.95) * sd * math.sqrt(1 + 1 / trainings)
+            most = math.inf if score["unit"] == "bits" else 1.0
+            low, high = score["value"] - reach, min(score["value"] + reach, most)
+            ranges.append(f"{score['column']} {low:.3f} to {high:.3f}")
+            least = min(least, trainings)
+    return textwrap.fill(
+        f"One more training with another seed or processor falls within, at 95%: {', '.join(ranges)} (from {least} "
+        "trainings).", 120,
+    )  # fmt: skip
 
 
 def answers() -> str:
