@@ -30,7 +30,7 @@ def another_training() -> str:
         sd, trainings = known.get(f"{score['model']} {score['name']}", (0.0, 0))
         if "column" in score and trainings:
             reach = critical_t(trainings - 1, 0.95) * sd * math.sqrt(1 + 1 / trainings)
-            most = math.inf if score["unit"] == "bits" else 1.0
+            most = math.inf if score.get("unit") == "bits" else 1.0
             low, high = score["value"] - reach, min(score["value"] + reach, most)
             ranges.append(f"{score['column']} {low:.3f} to {high:.3f}")
             least = min(least, trainings)
