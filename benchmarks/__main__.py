@@ -20,7 +20,7 @@ class Benchmark:
 
 BENCHMARKS = {
     "data": Benchmark(
-        "the data stages beside datatrove, rensa, datasketch, gigatoken: 20 minutes; --only dedup,filters",
+        "the data stages beside datatrove and tokenizers, and ten times the text: an hour; --only dedup,filters",
         (PEERS, ("benchmarks.data",)),
     ),
     "train": Benchmark("training beside transformers' Trainer and LitGPT: 35 minutes", (("benchmarks.train",),)),
@@ -28,28 +28,15 @@ BENCHMARKS = {
         "the sweep behind the scaling errors in train.json, after `make demo`: two hours",
         (("flows.cli", "study", "scaling", "--sweep", "benchmarks/scaling.yaml"), ("benchmarks.train", "--scaling")),
     ),
-    "eval": Benchmark(
-        "log-likelihoods beside lm-eval's HF backend, after `make demo`: 2 minutes", (("benchmarks.evaluate",),)
-    ),
-    "open": Benchmark(
-        "our models in llama.cpp, dedup on a Ray cluster, after `make demo`: 10 minutes",
-        (("benchmarks.open",),),
-    ),
     "finetune": Benchmark(
-        "fine-tuning beside trl and peft: 15 minutes; --only speed,checks,kill,labels",
+        "fine-tuning beside trl: 10 minutes; --only speed,kill,labels",
         (PEERS, ("benchmarks.finetune",)),
     ),
     "bases": Benchmark(
         "bases of ten architectures, rows and readers, after `make demo`: an hour or more; --only tuned",
         (PEERS, ("benchmarks.bases",)),
     ),
-    "carbon": Benchmark(
-        "the energy ledger beside codecarbon and carbontracker: 15 minutes", (PEERS, ("benchmarks.carbon",))
-    ),
-    "forecast": Benchmark(
-        "forecasts of pretraining and what the runs then took: 23 minutes",
-        (("benchmarks.carbon", "--only", "forecast"),),
-    ),
+    "carbon": Benchmark("forecasts of pretraining and what the runs then took: 23 minutes", (("benchmarks.carbon",),)),
     "gpu": Benchmark("the GPU path on a pretended device, after `make demo`: 3 minutes", (("benchmarks.gpu",),)),
     "gpu-check": Benchmark("for whoever has a GPU; not run on one yet", (("benchmarks.gpu.check",),)),
     "evidence": Benchmark("error rates of intervals, gate and tests in simulated worlds", (("benchmarks.evidence",),)),
@@ -65,15 +52,13 @@ BENCHMARKS = {
         "small changes to the modules that figures rest on, and whether tests notice: an hour, resumable; --only gate",
         (("benchmarks.mutants",),),
     ),
-    "hostile": Benchmark(
-        "hostile files and inputs of 80 families and more, and secrets of the environment: 15 minutes; --only source",
-        (("benchmarks.hostile",),),
+    "leaks": Benchmark(
+        "files that hold secrets of the environment after a small pipeline: 10 minutes", (("benchmarks.leaks",),)
     ),
     "foreign": Benchmark(
         "text of others in many scripts: what the filter loses, keeps, drops and finds: 15 minutes; --only junk",
         (PEERS, ("benchmarks.foreign",)),
     ),
-    "soak": Benchmark("an hour of `make up` with runs from the form, and the servers' memory", (("benchmarks.soak",),)),
     "proof": Benchmark(
         "signed models tampered with, intervals trained again, texts forgotten, commands killed: 70 minutes; "
         "--only tamper,segments,forget,planted,kills",

@@ -1,195 +1,130 @@
-"""The ledger beside codecarbon and carbontracker, on the same jobs in one run: `make bench NAME=carbon`.
+"""Forecasts of pretraining, each written before its run: how far off, and how often within their interval.
 
-    python -m benchmarks.carbon                     the meter, the budget and the peers: 15 minutes
-    python -m benchmarks.carbon --only forecast     forecasts written before, and what came of them: 23 minutes
+    make bench NAME=carbon, or python -m benchmarks.carbon [--runs 10] [--seconds 126]
 
-Each part writes its figures and goals into benchmarks/results/carbon.json and leaves the other's. Tools take turns, job
-by job. Run it on a quiet machine: `attributed_fraction` is the one busy stage's share of all that the machine did.
+Runs of at least two minutes, three sizes in turn, Shakespeare's works as text. Each is forecast as
+`greenhouse plan` does it: from a calibration of 20 steps, corrected by the runs before. Nothing else may run meanwhile.
 """
 
 import argparse
 import json
-import subprocess
-import sys
+import os
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
-from benchmarks.carbon_job import CPU_S, IDLE_S, INTERVAL_S
-from benchmarks.results import ROOT, figure, goal, write
-from components.carbon.ledger.reader import read
-from components.carbon.planning.budget import budget_check
-from components.core.errors import Stopped
-from components.params import Budget, Runtime
-from greenhouse_record.metering.meter import Meter
+from benchmarks import train_corpus
+from benchmarks.processes import of_module, output
+from benchmarks.results import figure, goal, write
+from components.carbon.ledger.reader import history
+from components.carbon.planning.forecast import calibrated, checked
+from components.carbon.planning.step_cost_table import Rates
+from components.carbon.spans import Bounds
+from components.params import ModelShape, Numerics, Pretrain
 
-PEERS = ("greenhouse", "codecarbon", "carbontracker")
-REPEATS = 5
-"""Of every figure."""
-KILL_AFTER_S = 6.0
-TOGETHER = ("busy", "children")
-"""Jobs that run at once, in one ledger, to be added up."""
-
-
-def run(tool: str, job: str, folder: Path) -> dict[str, float]:
-    """Figures that a job under a tool prints, run in a fresh process."""
-    folder.mkdir(parents=True)
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.carbon_job", tool, job, str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{tool} {job}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+RUNS, RUN_S = 10, 126.0
+SIZES = ((2, 192), (3, 256), (4, 256))
+"""Depth and width."""
+NUMERICS = Numerics(threads=1)
+STAGE = "pretrain@causal"
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
-def cpu_of(pid: int) -> float:
-    """CPU-seconds of a running process."""
-    import psutil
-
-    return sum(psutil.Process(pid).cpu_times()[:2])
-
-
-def cpu_s_lost_on_kill(tool: str, folder: Path) -> float:
-    """Seconds of CPU time that are in no file after kill -9; for a tool that left no figure, all of them."""
-    folder.mkdir(parents=True)
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.carbon_job", tool, "killed", str(folder)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout
-    while process.stdout.readline().strip() != "go":
-        pass
-    before = cpu_of(process.pid)
-    time.sleep(KILL_AFTER_S)
-    used = cpu_of(process.pid) - before
-    process.kill()
-    process.wait()
-    kept = read(folder / "ledger").cpu_s if tool == "greenhouse" else used if _figures(folder) else 0.0
-    return max(0.0, used - kept)
+def params_of(size: tuple[int, int], steps: int = 100) -> Pretrain:
+    """Pretraining of a size, with four evaluations and checkpoints on the way."""
+    depth, width = size
+    often = max(1, steps // 4)
+    model = ModelShape(size=depth, width=width)
+    return Pretrain(model=model, steps=steps, batch=8, context=256, eval_every=often, checkpoint_every=often)
 
 
-def _figures(folder: Path) -> bool:
-    """Whether a peer left a total of energy: codecarbon's CSV, carbontracker's line of what was used."""
-    texts = [path.read_text() for path in folder.rglob("*") if path.suffix in (".csv", ".log")]
-    return any("energy_consumed" in text or "Actual consumption" in text for text in texts)
+def calibration(size: tuple[int, int], ledger: Path) -> Rates:
+    """Rates of a size, from twenty steps in a process of its own."""
+    arguments = {
+        "objective": "causal", "params": params_of(size).model_dump(mode="json"),
+        "numerics": NUMERICS.model_dump(mode="json"), "vocab_size": train_corpus.VOCABULARY, "ledger": str(ledger),
+        "runtime": {"meter_interval_s": 1.0}, "run": "calibrate",
+    }  # fmt: skip
+    said = output(of_module("components.studies.step_cost", json.dumps(arguments)), env=ONE_THREAD)
+    return Rates(**json.loads(said.splitlines()[-1]))
 
 
-def compare_tools(folder: Path) -> dict[str, dict]:
-    """Figures of every tool on every job, `REPEATS` times."""
-    rounds: dict[str, list[dict]] = {tool: [] for tool in PEERS}
-    for number in range(REPEATS):
-        for tool in PEERS:
-            rounds[tool].append(_round(tool, folder / tool / f"{number}"))
-            print(tool, json.dumps(rounds[tool][-1]), flush=True)
-    return {tool: _figures_of(found) for tool, found in rounds.items()}
+def forecast_and_run(number: int, rates: Rates, size: tuple[int, int], folder: Path, run_s: float) -> None:
+    """Forecast a run of as many steps as the calibration says fit, then run it; both are in the ledger of `folder`."""
+    params = params_of(size)
+    params = params_of(size, rates.steps_in(params, run_s))
+    forecast = calibrated(history(folder / "ledger"), STAGE, rates.seconds(params), rates.kwh(params), "calibration")
+    arguments = {"params": params.model_dump(mode="json"), "forecast": forecast.line(), "number": number}
+    output(of_module("benchmarks.carbon", "--carry-out", json.dumps(arguments), folder), env=ONE_THREAD)
 
 
-def _round(tool: str, folder: Path) -> dict[str, Any]:
-    """Figures of one tool on each job, run once."""
-    jobs = {job: run(tool, job, folder / job) for job in ("start", "busy", "children", "idle")}
-    return jobs | {"lost_on_kill_s": cpu_s_lost_on_kill(tool, folder / "killed")}
+def holds(forecast: Bounds, value: float) -> bool:
+    """Whether an interval holds what the run then took."""
+    return forecast.low <= value <= forecast.high
 
 
-def _figures_of(rounds: list[dict]) -> dict[str, dict[str, float]]:
-    """n, median, min and max of each figure of a tool."""
-    # The same CPU time, in this process and in its children, must be the same energy.
-    per_s = figure([one["busy"]["cpu_kwh"] / one["busy"]["work_s"] for one in rounds])["median"]
-    found = {
-        "import_ms": [one["start"]["import_ms"] for one in rounds],
-        "start_ms": [one["start"]["start_ms"] for one in rounds],
-        "idle_core_fraction": [one["idle"]["work_s"] / IDLE_S for one in rounds],
-        "children_missed": [1 - one["children"]["cpu_kwh"] / one["children"]["work_s"] / per_s for one in rounds],
-        "lost_on_kill_s": [one["lost_on_kill_s"] for one in rounds],
-        "grams": [one["busy"]["grams"] for one in rounds],
-        "kwh": [one["busy"]["kwh"] for one in rounds],
-    }
-    if "cpu_s" in rounds[0]["children"]:
-        found["children_error"] = [abs(one["children"]["cpu_s"] / one["children"]["work_s"] - 1) for one in rounds]
-    return {name: figure(values) for name, values in found.items()}
-
-
-def attributed(folder: Path) -> float:
-    """One busy stage's share of the machine's busy time."""
-    run("greenhouse", "busy", folder)
-    alone = read(folder / "ledger")
-    return sum(span.cpu_us for span in alone) / alone.host_busy_us
-
-
-def together(folder: Path) -> None:
-    """Run two jobs at once, in one ledger."""
-    jobs = [[sys.executable, "-m", "benchmarks.carbon_job", "greenhouse", job, str(folder)] for job in TOGETHER]
-    for process in [subprocess.Popen(job, cwd=ROOT, stdout=subprocess.DEVNULL) for job in jobs]:
-        process.wait()
-
-
-def overshoot(folder: Path, step_s: float = 0.05) -> float:
-    """Steps by which a budget was passed: of energy used beyond it, in units of a step's."""
-    runtime = Runtime(budget=Budget(kwh=5.0 / 3.6e6))  # joules
-    with Meter(folder, INTERVAL_S, {"stage": "budget", "run": "r"}) as meter:
-        check, steps, stopped = budget_check(runtime, meter, folder, "r"), 0, False
-        while not stopped:
-            try:
-                check()
-            except Stopped:
-                stopped = True
-                continue
-            began = time.process_time()
-            while time.process_time() - began < step_s:
-                pass
-            steps += 1
-        used = meter.totals_now().mid_kwh
-    return max(0.0, used - runtime.budget.kwh) / (used / steps)
-
-
-def meter_part() -> tuple[dict, list[dict]]:
-    """Figures and goals of everything but forecasts."""
+def measure(runs: int, run_s: float) -> tuple[dict, list[dict]]:
+    """Figures and goals."""
     with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
         folder = Path(temporary)
-        tools = compare_tools(folder / "tools")
-        shares = [attributed(folder / "alone" / f"{number}") for number in range(REPEATS)]
-        for number in range(REPEATS):
-            together(folder / "together" / f"{number}")
-        over = [overshoot(folder / f"budget-{number}") for number in range(REPEATS)]
-        differences = [read(path).difference_uj() for path in sorted(folder.rglob("ledger"))]
-    kinds = {tool: row["grams"]["median"] for tool, row in tools.items()}
+        train_corpus.write(folder / "tokens")
+        rates = {size: calibration(size, folder / "ledger") for size in SIZES}
+        for number in range(runs):
+            size = SIZES[number % len(SIZES)]
+            forecast_and_run(number, rates[size], size, folder, run_s)
+            done = checked(history(folder / "ledger"))[-1]
+            print(f"run {number}: size {size}, forecast {done.forecast.seconds}, took {done.seconds:.1f} s", flush=True)
+        found = checked(history(folder / "ledger"))
+    errors = [abs(error) / 100 for one in found for error in one.errors_pct]
+    inside = [holds(one.forecast.seconds, one.seconds) and holds(one.forecast.kwh, one.kwh) for one in found]
+    narrow = [one for one in found if one.forecast.seconds.high <= 1.2 * one.forecast.seconds.mid]
     results = {
-        "tools": tools,
-        "job": f"{CPU_S:g} CPU-seconds of one busy core; France, yearly mean",
-        "grams_largest_over_smallest": max(kinds.values()) / min(kinds.values()),
-        "attributed_fraction": figure(shares),
-        "reconcile_error_uj": figure(differences),
-        "budget_overshoot_steps": figure(over),
-    }
-    return results, meter_goals(tools["greenhouse"], results)
+        "forecasts": [
+            {
+                "seconds": vars(one.forecast.seconds), "took_s": one.seconds, "kwh": vars(one.forecast.kwh),
+                "took_kwh": one.kwh, "errors_pct": one.errors_pct,
+            } for one in found
+        ],
+        "forecast_errors": figure(errors),
+        "forecast_intervals_within_20_percent": len(narrow) / len(found),
+    }  # fmt: skip
+    return results, [
+        goal("forecast_error", figure(errors)["median"], 0.10, "lower",
+             f"median of seconds and kWh, {len(found)} runs"),
+        goal("forecast_interval_coverage", sum(inside) / len(inside), 0.8, "higher", "runs within their 80 % interval"),
+    ]  # fmt: skip
 
 
-def meter_goals(ours: dict[str, dict[str, float]], results: dict) -> list[dict]:
-    """Medians for what a quiet machine shows, the worst for what must never happen."""
-    idle, lost = ours["idle_core_fraction"]["median"], ours["lost_on_kill_s"]["max"] / INTERVAL_S
-    children, share = ours["children_error"]["median"], results["attributed_fraction"]["median"]
-    off, over = results["reconcile_error_uj"], results["budget_overshoot_steps"]["max"]
-    worst = f"the worst of {REPEATS}"
-    return [
-        goal("overhead_core_fraction", idle, 0.01, "lower", "CPU of the meter, share of a core"),
-        goal("start_ms", ours["start_ms"]["median"], 50, "lower", "until it meters, milliseconds"),
-        goal("children_error", children, 0.05, "lower", "of 16 children of 0.5 s, CPU time missed"),
-        goal("intervals_lost_on_kill", lost, 1, "lower", f"by kill -9, {worst}"),
-        goal(
-            "reconcile_error_uj", off["max"], 0, "lower", f"host less all spans, microjoules, the worst of {off['n']}"
-        ),
-        goal("attributed_fraction", share, 0.95, "higher", "of the host's busy time, to the one busy stage"),
-        goal("budget_overshoot_steps", over, 1, "lower", f"beyond the budget, {worst}"),
-    ]
+def carry_out(arguments: dict, folder: Path) -> None:
+    """The process of a run: forecast into the ledger, then train."""
+    from greenhouse_record.metering.meter import Meter
+
+    run = f"run-{arguments['number']}"
+    labels = {"stage": STAGE, "run": run, "fingerprint": run}
+    with Meter(folder / "ledger", 1.0, labels) as meter:
+        meter.record("forecast", **arguments["forecast"])
+        from components.stages.pretrain.stage import pretrain
+
+        place = folder / run
+        params = Pretrain(**arguments["params"])
+        pretrain(objective="causal", tokens=folder / "tokens", params=params, numerics=NUMERICS, out=place / "out",
+                 reports=place / "reports", work=place / "work")  # fmt: skip
 
 
 def main() -> None:
-    """Measure a part, write benchmarks/results/carbon.json."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.carbon", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip # noqa: E501
-    parser.add_argument("--only", choices=("meter", "forecast"), default="meter", help="which part to run")
-    only = parser.parse_args().only
-    if only == "forecast":
-        from benchmarks.carbon_forecast import forecast_part as part
+    """Measure, write benchmarks/results/carbon.json; a trial of fewer or shorter runs is printed."""
+    parser = argparse.ArgumentParser("python -m benchmarks.carbon", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--seconds", type=float, default=RUN_S, help="a run is planned to take (default: %(default)s)")
+    parser.add_argument("--carry-out", nargs=2, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.carry_out:
+        return carry_out(json.loads(chosen.carry_out[0]), Path(chosen.carry_out[1]))
+    found = measure(chosen.runs, chosen.seconds)
+    if (chosen.runs, chosen.seconds) == (RUNS, RUN_S):
+        write("carbon", *found)
     else:
-        part = meter_part
-    write("carbon", *part())
+        print(*found, sep="\n")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ from contextlib import closing, suppress
 from dataclasses import asdict
 
 import numpy as np
-import psutil
 
 from benchmarks.chaos_faults import ABLE, FAULTS, OF_PIPELINES
 from benchmarks.chaos_world import FOLDER, PIPELINES, RARE, TARGETS, TOYS, Faulty, Target, Trial, World, product
@@ -139,7 +138,6 @@ def report(trials: list[Trial]) -> None:
         "seeds": sorted({trial.seed for trial in trials}),
         "commits": dict(Counter(trial.commit[:9] for trial in trials)),
         "pipelines": sum(trial.target in PIPELINES for trial in trials),
-        "processors_shared_by": psutil.getloadavg()[2],
     }  # fmt: skip
     p95 = float(np.quantile([trial.recover_s for trial in trials], 0.95))
     write("chaos", results, [
@@ -154,16 +152,11 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.chaos", description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", default="1,2,3", help="seeds, separated by commas (default: %(default)s)")
     parser.add_argument("--trials", type=int, default=70, help="trials of each seed (default: %(default)s)")
-    parser.add_argument("--begin", type=int, default=0, help="number of the first of each (default: %(default)s)")
     parser.add_argument("--only", default="", help="faults or targets whose names hold this")
     parser.add_argument("--list", action="store_true", help="list the trials and stop")
     parser.add_argument("--report", action="store_true", help="try nothing more: report what has been tried")
     arguments = parser.parse_args()
-    planned = [
-        (int(seed), number)
-        for seed in arguments.seeds.split(",")
-        for number in range(arguments.begin, arguments.trials)
-    ]
+    planned = [(int(seed), number) for seed in arguments.seeds.split(",") for number in range(arguments.trials)]
     planned = [one for one in planned if arguments.only in f"{drawn(*one).fault}, {drawn(*one).target}"]
     if arguments.list:
         for which in planned:

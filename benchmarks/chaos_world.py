@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import yaml
 
+from benchmarks.kill_and_resume import below, words_of
 from flows.system.paths import ROOT, STATE
 from tests.flows.pipeline_clone import LOGIN, SWEEP, PipelineClone, make_clone
 
@@ -211,7 +212,7 @@ class World:
 
     def tree(self, command: subprocess.Popen) -> list[psutil.Process]:
         """What a command has started and not yet seen end, itself excepted."""
-        return [one for one in _below(command.pid) if _words(one)]
+        return [one for one in below(command.pid) if words_of(one)]
 
     def ended(self, command: subprocess.Popen) -> Faulty:
         """Wait for the end of a command, and of all it started."""
@@ -221,8 +222,8 @@ class World:
             time.sleep(0.2)
         hung = command.poll() is None
         _, alive = psutil.wait_procs([*tree, *self.tree(command)], timeout=30)
-        alive = [one for one in alive if _words(one)]
-        left = [" ".join(_words(one)) for one in alive]
+        alive = [one for one in alive if words_of(one)]
+        left = [words_of(one) for one in alive]
         for one in [*alive, *([psutil.Process(command.pid)] if hung else [])]:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
@@ -235,15 +236,3 @@ class World:
         deadline = time.monotonic() + trial.moment * self.usual_s.get(trial.target, 30.0)
         while time.monotonic() < deadline and command.poll() is None:
             time.sleep(0.02)
-
-
-def _below(pid: int) -> list[psutil.Process]:
-    with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).children(recursive=True)
-    return []
-
-
-def _words(process: psutil.Process) -> list[str]:
-    with suppress(psutil.NoSuchProcess):
-        return process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
-    return []

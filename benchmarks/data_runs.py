@@ -1,4 +1,4 @@
-"""One contestant's run in a process of its own: its wall time and the peak memory of its process tree.
+"""One contestant's run in a process of its own: its wall time, its CPU seconds, the peak memory of its process tree.
 
     python -m benchmarks.data_runs MODULE:FUNCTION FOLDER ARGUMENTS...     the process that `timed` starts
 
@@ -17,17 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import PeakMemory
-from benchmarks.results import ROOT, figure
+from benchmarks import ROOT
+from benchmarks.processes import PeakMemory, children_cpu_s, of_module
+from benchmarks.results import figure
 
 WORKERS = 2
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: seconds of the work (not of the start of Python), peak memory, the value it returned."""
+    """A finished run: seconds of the work (not of the start of Python), CPU, peak memory, what it returned."""
 
     seconds: float
+    cpu_s: float
     peak_gb: float
     result: Any
 
@@ -38,9 +40,9 @@ def timed(contestant: str, *arguments: object) -> Run:
     Raises:
         RuntimeError: it failed.
     """
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as folder:
-        command = [sys.executable, "-m", "benchmarks.data_runs", contestant, folder, *map(str, arguments)]
+        command = of_module("benchmarks.data_runs", contestant, folder, *arguments)
         with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
             memory = PeakMemory(process.pid)
             output = process.stdout.read() if process.stdout else ""
@@ -48,17 +50,12 @@ def timed(contestant: str, *arguments: object) -> Run:
     if process.returncode:
         raise RuntimeError(f"{contestant} failed; see above")
     last = json.loads(output.strip().splitlines()[-1])
-    return Run(last["seconds"], memory.peak_bytes / 1e9, last["result"])
-
-
-def seconds(runs: Sequence[Run]) -> list[float]:
-    """Seconds of the work of each run."""
-    return [run.seconds for run in runs]
+    return Run(last["seconds"], last["cpu_s"], memory.peak_bytes / 1e9, last["result"])
 
 
 def times(runs: Sequence[Run]) -> dict:
     """Seconds of the work and peak memory of repeated runs."""
-    return {"seconds": figure(seconds(runs)), "peak_gb": figure([run.peak_gb for run in runs])}
+    return {"seconds": figure([run.seconds for run in runs]), "peak_gb": figure([run.peak_gb for run in runs])}
 
 
 def main(contestant: str, folder: str, *arguments: str) -> None:
@@ -68,7 +65,7 @@ def main(contestant: str, folder: str, *arguments: str) -> None:
     result = getattr(importlib.import_module(module), function)(Path(folder), *arguments)
     measured = isinstance(result, dict) and "seconds" in result
     taken_s = result["seconds"] if measured else time.perf_counter() - started
-    print(json.dumps({"seconds": taken_s, "result": result}))
+    print(json.dumps({"seconds": taken_s, "cpu_s": time.process_time() + children_cpu_s(), "result": result}))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Fine-tuning beside trl and peft: `make bench NAME=finetune`.
+"""Fine-tuning beside trl: `make bench NAME=finetune`.
 
-    python -m benchmarks.finetune [--only speed,checks,kill,labels] [--rounds 3] [--steps 60]
+    python -m benchmarks.finetune [--only speed,kill,labels] [--rounds 3] [--steps 60]
 
-    speed    tokens per second of ours and trl, all weights and LoRA, one after the other in every round
-    checks   logits that peft computes with our adapter; our DPO loss and trl's
+    speed    tokens per second of ours and trl, one after the other in every round
     kill     every method killed (SIGKILL) and started again: the same bytes
     labels   how many labels pretraining is worth, of the last `greenhouse study labels`
 
@@ -12,9 +11,7 @@ goes on where it was.
 """
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import finetune_kill, stamp
+from benchmarks.processes import TWO_THREADS, output, result_of
 from benchmarks.results import ROOT, figure, goal, write
 from benchmarks.train_runs import BENCH, CORPUS, THREADS
 from components.core.files import read_json
@@ -29,28 +27,30 @@ from components.core.files import read_json
 RESULTS = ROOT / "benchmarks" / "results" / "finetune.json"
 LABELS = ROOT / "reports" / "label_efficiency" / "label_efficiency.json"
 PLACE = BENCH / "finetune"
-CONTESTANTS = ("ours", "trl", "ours-lora", "peft")
+CONTESTANTS = ("ours", "trl")
 
 Results = tuple[dict[str, Any], list[dict]]
 """Results and goals."""
 
 
+def prepare(place: Path) -> None:
+    """The corpus, and what both sides start from; in a process of its own, since torch takes its threads once."""
+    code = (
+        "from benchmarks import finetune_contestants, train_corpus; from pathlib import Path; import sys; "
+        "corpus, place = map(Path, sys.argv[1:]); train_corpus.write(corpus); "
+        "finetune_contestants.prepare(corpus, place)"
+    )
+    output([sys.executable, "-c", code, str(CORPUS), str(place)])
+
+
 def run(contestant: str, steps: int, base: Path = PLACE) -> dict[str, Any]:
     """Result of one job of finetune_contestants.py."""
-    with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
-        place = Path(temporary)
-        job = {"contestant": contestant, "steps": steps, "threads": THREADS, "place": str(base)}
-        job |= {"work": str(place / "work"), "result": str(place / "result.json")}
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.finetune_contestants", json.dumps(job)]
-        fixed = {"OMP_NUM_THREADS": str(THREADS), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | fixed, capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"{contestant} failed:\n{done.stderr[-4000:]}")
-        return dict(read_json(place / "result.json"))
+    job = {"contestant": contestant, "steps": steps, "threads": THREADS, "place": str(base)}
+    return result_of("benchmarks.finetune_contestants", job, os.environ | TWO_THREADS)
 
 
 def speed(rounds: int, steps: int) -> Results:
-    """Tokens per second; each ratio is the median over rounds, of two runs that followed each other."""
+    """Tokens per second; the ratio is the median over rounds, of two runs that followed each other."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTESTANTS}
     for number in range(rounds):
         for name in CONTESTANTS:
@@ -62,25 +62,12 @@ def speed(rounds: int, steps: int) -> Results:
         name: {key: figure([one[key] for one in runs]) for key in ("tokens_per_s", "loss", "tokens_per_step")}
         for name, runs in found.items()
     }
-    goals = []
-    for title, own, peer in (
-        ("sft_tokens_per_s_vs_trl", "ours", "trl"),
-        ("lora_tokens_per_s_vs_peft", "ours-lora", "peft"),
-    ):
-        pairs = zip(found[own], found[peer], strict=True)
-        ratio = figure([one["tokens_per_s"] / other["tokens_per_s"] for one, other in pairs])
-        results[title] = ratio
-        goals.append(goal(title, ratio["median"], 1.5, "higher", "real tokens per second, times the peer's"))
-    return {"speed": results}, goals
-
-
-def checks() -> Results:
-    """Figures that must be the peers' own."""
-    found = {name: run(name, 20) for name in ("adapter", "dpo")}
-    return {"checks": found}, [
-        goal("lora_peft_logits_diff", found["adapter"]["difference"], 1e-4, "lower", "of our adapter in peft, float32"),
-        goal("dpo_loss_vs_trl_diff", found["dpo"]["difference"], 1e-4, "lower", "of one batch, float32"),
-    ]  # fmt: skip
+    pairs = zip(found["ours"], found["trl"], strict=True)
+    ratio = figure([one["tokens_per_s"] / other["tokens_per_s"] for one, other in pairs])
+    says = "real tokens per second, times the peer's"
+    return {"speed": results | {"sft_tokens_per_s_vs_trl": ratio}}, [
+        goal("sft_tokens_per_s_vs_trl", ratio["median"], 1.5, "higher", says)
+    ]
 
 
 def kill() -> Results:
@@ -115,15 +102,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     chosen = parser.parse_args()
     parts: dict[str, Callable[[], Results]] = {
-        "speed": lambda: speed(chosen.rounds, chosen.steps), "checks": checks, "kill": kill,
-        "labels": labels,
+        "speed": lambda: speed(chosen.rounds, chosen.steps), "kill": kill, "labels": labels,
     }  # fmt: skip
     if unknown := [name for name in chosen.only.split(",") if name and name not in parts]:
         parser.error(f"no part {unknown[0]!r}; there are {', '.join(parts)}")
-    prepare = "from benchmarks import finetune_contestants, train_corpus; from pathlib import Path; import sys; "
-    prepare += "corpus, place = map(Path, sys.argv[1:]); train_corpus.write(corpus); "
-    prepare += "finetune_contestants.prepare(corpus, place)"
-    subprocess.run([sys.executable, "-c", prepare, str(CORPUS), str(PLACE)], cwd=ROOT, check=True)
+    prepare(PLACE)
     measured = read_json(RESULTS).get("measured", {}) if RESULTS.exists() else {}
     for name, measure in parts.items():
         done = measured.get(name, {}).get("commit") == stamp.commit()

@@ -16,8 +16,8 @@ from benchmarks import train_corpus
 from benchmarks.bases.tiny import ARCHITECTURES, CAUSAL
 from benchmarks.kill_and_resume import Job, hashes, there
 from benchmarks.processes import of_module
-from components.core.files import sha256_bytes
-from components.corpus.corpus import CorpusWriter, Document
+from benchmarks.texts import document, plays
+from components.corpus.corpus import CorpusWriter
 from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
@@ -61,11 +61,10 @@ def prepare(place: Path) -> None:
     """Corpora of Shakespeare's works, curriculum in name, rows, and a base of each kind with random weights."""
     if (place / "masked").exists():
         return
-    texts = train_corpus.texts()
-    works = [document(text[20_000:80_000], name) for name, text in texts.items()]
+    works = [document(name, text[20_000:80_000], "shakespeare") for name, text in plays().items()]
     parts = {"heldout": [one for one in works if one.location.startswith(train_corpus.HELD_OUT)]}
     parts["train"] = [one for one in works if one not in parts["heldout"]][:6]
-    parts["mix"] = [document("", task, f"curriculum/{task}") for task in ("copy", "recall", "arithmetic")]
+    parts["mix"] = [document(task, "", f"curriculum/{task}") for task in ("copy", "recall", "arithmetic")]
     for name, documents in parts.items():
         with CorpusWriter(place / name) as writer:
             for one in documents:
@@ -84,12 +83,6 @@ def prepare(place: Path) -> None:
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def document(text: str, name: str, source: str = "shakespeare") -> Document:
-    """A document of a group of its own."""
-    key, digest = sha256_bytes(f"{source} {name}".encode())[:16], sha256_bytes(text.encode())
-    return Document(key, text, source, "1", name, name, "CC0-1.0", "bench", "", digest)
 
 
 def tune(method: str, place: Path, target: Path) -> None:

@@ -7,7 +7,6 @@ whole process tree, read every five seconds: a reading takes a tenth of a second
 demo, which keeps both cores busy, a sixth longer.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,28 +14,26 @@ import time
 from pathlib import Path
 
 from benchmarks.processes import PeakMemory
+from benchmarks.proof.clone import Clone, kept_environment
 from benchmarks.results import ROOT, figure, goal, write
 from components.core.files import read_json
 
 RUNS = 3
 
 
-def clone(folder: Path) -> Path:
+def cloned(root: Path) -> Clone:
     """A fresh clone of the committed code."""
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-    return folder
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(root)], check=True)
+    return Clone(root)
 
 
-def timed(command: list[str], root: Path, **more: str) -> tuple[float, float]:
+def timed(command: list[str], clone: Clone) -> tuple[float, float]:
     """Wall seconds and peak gigabytes of `python -m command` in a clone."""
-    dropped = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE")
-    kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])  # as in an activated environment
     started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", *command], cwd=root, env=kept | {"PYTHONPATH": str(root), **more})
+    process = subprocess.Popen([sys.executable, "-m", *command], cwd=clone.root, env=kept_environment(clone))
     memory = PeakMemory(process.pid, every_s=5.0)
     if process.wait():
-        sys.exit(f"{command} failed in {root}")
+        sys.exit(f"{command} failed in {clone.root}")
     return time.perf_counter() - started, memory.peak_bytes / 1e9
 
 
@@ -48,14 +45,14 @@ def function_seconds(root: Path) -> float:
 def main() -> None:
     """Measure, write benchmarks/results/overhead.json."""
     with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as temporary:
-        flow_root = clone(Path(temporary) / "flow")
-        demo_s, demo_gb = timed(["flows.cli", "run"], flow_root)
-        timings = read_json(next((flow_root / ".greenhouse/runs").glob("*/timings.json")))
-        noop_s = [timed(["flows.cli", "run"], flow_root)[0] for _ in range(RUNS)]
+        flow = cloned(Path(temporary) / "flow")
+        demo_s, demo_gb = timed(["flows.cli", "run"], flow)
+        timings = read_json(next((flow.root / ".greenhouse/runs").glob("*/timings.json")))
+        noop_s = [timed(["flows.cli", "run"], flow)[0] for _ in range(RUNS)]
 
-        repro_root = clone(Path(temporary) / "repro")
-        repro_s, _ = timed(["dvc", "repro"], repro_root)
-        repro_overhead_s = repro_s - function_seconds(repro_root)
+        repro = cloned(Path(temporary) / "repro")
+        repro_s, _ = timed(["dvc", "repro"], repro)
+        repro_overhead_s = repro_s - function_seconds(repro.root)
 
     # From the command's start to its end, server start included, not only from the flow's.
     flow_overhead_s = timings["orchestration_s"] + demo_s - timings["wall_s"]
@@ -70,16 +67,11 @@ def main() -> None:
     }
     goals = [
         goal("noop_flow_s", figure(noop_s)["median"], 20, "lower", "the flow with nothing to do, seconds"),
-        goal(
-            "orchestration_s",
-            max(flow_overhead_s, repro_overhead_s),
-            45,
-            "lower",
-            "what Prefect, DVC, MLflow and the meter add, seconds (worse of flow and `dvc repro`)",
-        ),
+        goal("orchestration_s", max(flow_overhead_s, repro_overhead_s), 45, "lower",
+             "what Prefect, DVC, MLflow and the meter add, seconds (worse of flow and `dvc repro`)"),
         goal("demo_pipeline_s", demo_s, 300, "lower", "the demo, from nothing, seconds"),
         goal("demo_peak_gb", demo_gb, 4, "lower", "its peak memory, GB"),
-    ]
+    ]  # fmt: skip
     write("overhead", results, goals)
 
 

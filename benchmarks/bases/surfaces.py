@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.llama_cpp import ids as llama_cpp_ids
 from benchmarks.llama_cpp import server
-from benchmarks.open import texts
 from benchmarks.results import ROOT, goal
+from benchmarks.texts import spaced
 from components.gguf import write_gguf
 from components.model import export, generate
 
@@ -25,7 +25,7 @@ def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:
     """How many surfaces give a prompt the ids that our own generation gives it; a row per prompt and surface."""
     rows = []
     name = registered(ROOT / "models/pretrain/causal", place)
-    for prompt in texts(ROOT / "data/ingest/heldout", PROMPTS):
+    for prompt in spaced(ROOT / "data/ingest/heldout", PROMPTS):
         found = ids_of(ROOT / "models/pretrain/causal", name, prompt[:CHARACTERS], place)
         rows += [
             {"surface": surface, "ids": len(ids), "equal": ids == found["generate"]} for surface, ids in found.items()

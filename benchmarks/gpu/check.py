@@ -77,13 +77,8 @@ def trained(
         total = language_model_loss(model, batch)
         return total * float("nan") if next(passes) == 2 * BAD and bad else total
 
-    settings = TrainConfig(
-        steps=steps,
-        optimizer=Optimizer(),
-        micro_batch=BATCH // 2,
-        checkpoint_every=4,
-        flops_per_token=shape.flops_per_token,
-    )
+    settings = TrainConfig(steps=steps, optimizer=Optimizer(), micro_batch=BATCH // 2, checkpoint_every=4,
+                           flops_per_token=shape.flops_per_token)  # fmt: skip
     loop.train(model, batches, loss, settings, work, said, numerics=numerics, until=until)
     weights = b"".join(one.detach().cpu().numpy().tobytes() for one in model.parameters())
     return sha256_bytes(weights), said
@@ -168,11 +163,8 @@ def main() -> None:
         goal("gpu_check_determinism_price", loose[0] / strict[0] - 1, 0.15, "lower"),
     ]
     write_rows("gpu-check", rows)
-    write(
-        "gpu-check",
-        {"gpu_check_tokens_per_s": {"n": SPEED_STEPS, "median": strict[0]}, "nvml_over_power": ratio},
-        goals,
-    )
+    results = {"gpu_check_tokens_per_s": {"n": SPEED_STEPS, "median": strict[0]}, "nvml_over_power": ratio}
+    write("gpu-check", results, goals)
 
 
 if __name__ == "__main__":

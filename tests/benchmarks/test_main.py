@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as entry
-from benchmarks import data_split
 from benchmarks.data_runs import timed
 
 
@@ -47,15 +46,13 @@ def test_options_go_to_the_last_module_and_a_failure_ends_it(monkeypatch: pytest
 
 
 def test_a_contestant_is_run_by_module_and_function(tmp_path: Path) -> None:
-    from benchmarks.data_corpus import document, write
+    from benchmarks.data_corpus import Corpus, write
+    from benchmarks.texts import document
 
     texts = ["One sentence that is long enough to be read. " * 20, "Another sentence, which is also long enough. " * 20]
-    corpus = write([document(f"{number}", text, "made") for number, text in enumerate(texts)], tmp_path / "corpus")
-    run = timed("benchmarks.data_filters:ours", corpus)
+    corpus = Corpus(tmp_path / "corpus", tmp_path / "jsonl")
+    write([document(f"{number}", text, "made") for number, text in enumerate(texts)], corpus)
+    run = timed("benchmarks.data_filters:ours", corpus.folder)
     assert len(run.result) == len(texts)
     assert run.seconds > 0
     assert run.peak_gb > 0
-
-
-def test_the_version_of_the_split_is_of_files_that_exist() -> None:
-    assert len(data_split.version()) == 8

