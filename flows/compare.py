@@ -1,15 +1,17 @@
 """`greenhouse compare`: two states of the pipeline side by side."""
 
+import html
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from components import params as schema
 from components.core.errors import UserError
-from components.core.files import read_json
+from components.core.files import read_json, write_text
 from components.params import FURTHER
 from components.reporting.tables import interval, ranged
 from components.scores import Score, as_scores
@@ -349,11 +351,23 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
     yield from energy_lines(a, b)
 
 
-def compare(a: str, b: str = "workspace", /) -> None:
+def as_page(lines: list[str]) -> str:
+    """The comparison as one HTML file, with the verdict as its heading; it leads nowhere and needs nothing."""
+    heading = next((line for line in lines if line.startswith(VERDICT)), lines[0])
+    body = html.escape("\n".join(line for line in lines if line != heading).strip())
+    style = "body{font:16px sans-serif;margin:2em auto;max-width:70em;padding:0 1em}pre{overflow-x:auto}"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>Comparison of two models</title><style>{style}</style><h1>{html.escape(heading)}</h1><pre>{body}</pre>"
+    )
+
+
+def compare(a: str, b: str = "workspace", /, *, page: Path | None = None) -> None:
     """Two states of the pipeline side by side: what differs, what that did to each metric, and what each has cost.
 
     greenhouse compare workspace my-experiment
     greenhouse compare greenhouse-causal-2@champion
+    greenhouse compare HEAD~1 --page changes.html             a page for someone without the project
 
     A and B are `workspace`, a git revision, a DVC experiment, a pipeline run of MLflow, or a registered model's alias.
     Scores are compared item by item on the items both answered, with the interval of the difference; scores on
@@ -363,8 +377,16 @@ def compare(a: str, b: str = "workspace", /) -> None:
     Args:
         a: the state before.
         b: the state after; `workspace` if it is left out.
+        page: an HTML file to write it to as well.
     """
     if not a or not b:
         raise UserError("name two states: greenhouse compare workspace NAME, such as a git revision or an experiment")
+    lines = list[str]()
     for line in report(find(a), find(b)):
         print(line, flush=True)
+        lines.append(line)
+    if page:
+        try:
+            write_text(page, as_page(lines))
+        except OSError as error:
+            raise UserError(f"{page}: cannot be written ({error.strerror}); name a file in a folder of yours") from None

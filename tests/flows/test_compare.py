@@ -1,5 +1,6 @@
 """`greenhouse compare`: what differs, what that did, and no scores across different held-out sets."""
 
+import html
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,9 @@ pytestmark = [pytest.mark.pipeline]
 
 def test_two_states_side_by_side(toy_clone: PipelineClone) -> None:
     change_seed(toy_clone, 3)
-    said = toy_clone.run("greenhouse", "compare", "first", "workspace")
+    said = toy_clone.run("greenhouse", "compare", "first", "workspace", "--page", "changes.html")
+    page = html.unescape((toy_clone.root / "changes.html").read_text())
+    assert all(line in page for line in said.splitlines()), "the whole of it"
     assert "pretrain.causal.seed: 1 -> 3" in said
     assert "code: the same" in said
     assert "data: the same" in said
