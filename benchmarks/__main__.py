@@ -23,7 +23,9 @@ BENCHMARKS = {
         "the data stages beside datatrove and tokenizers, and ten times the text: an hour; --only dedup,filters",
         (PEERS, ("benchmarks.data",)),
     ),
-    "train": Benchmark("training beside transformers' Trainer and LitGPT: 35 minutes", (("benchmarks.train",),)),
+    "train": Benchmark(
+        "training beside LitGPT and nanochat: 45 minutes; --nanochat CHECKOUT", (("benchmarks.train",),)
+    ),
     "scaling": Benchmark(
         "the sweep behind the scaling errors in train.json, after `make demo`: two hours",
         (("flows.cli", "study", "scaling", "--sweep", "benchmarks/scaling.yaml"), ("benchmarks.train", "--scaling")),

@@ -1,29 +1,31 @@
-"""Training beside transformers' Trainer and LitGPT, at equal time: `make bench NAME=train`.
+"""Training beside LitGPT and nanochat, at equal time: `make bench NAME=train`.
 
-    python -m benchmarks.train [--seeds 3] [--seconds 60 150] [--steps 75]
+    python -m benchmarks.train [--seeds 3] [--seconds 60 150] [--steps 75] [--nanochat CHECKOUT]
     python -m benchmarks.train --scaling      only put the errors of a later `greenhouse study scaling` into the results
 
 Every contestant: `--steps` steps (equal tokens; also tells how fast it is), then as many as fit each time limit,
 compile included. Further seeds repeat the longest limit alone. Ours also runs at fractions of the limits, so that the
 time in which it reaches a peer's loss can be read off: a schedule ends with its run, so a shorter time is another run.
-Learning rates are those of train_rates.json, for each contestant the best of three. Scaling errors are those of the
-last `greenhouse study scaling`.
+nanochat computes in bfloat16 or float32, whichever is faster here; its own loss after 344 steps is to be reached too.
+Learning rates are those of train_rates.json, for each contestant the best of those tried. Scaling errors are those of
+the last `greenhouse study scaling`.
 """
 
 import argparse
 import math
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.results import ROOT, figure, goal, inner_best, write
-from benchmarks.train_runs import NAMES, RATES, THREADS, prepare, run, steps_for
+from benchmarks.train_runs import NANOCHAT, PEERS, RATES, THREADS, prepare, run, steps_for
 from components.core.files import read_json, rounded
 
-PEERS = ("trainer", "litgpt")
 FRACTIONS = (0.1, 0.2, 1 / 3)
 """Of the longest limit: further runs of ours. The last asks what a goal does: a peer's loss in a third of its time."""
 FIGURES = ("bits_per_byte", "seconds", "tokens", "tokens_per_s", "peak_mb", "compile_s")
+OWN_STEPS = "344 steps"
 RESULTS = ROOT / "benchmarks" / "results" / "train.json"
 SCALING = ROOT / "reports" / "scaling" / "scaling.json"
 SCALING_GOALS = {
@@ -41,20 +43,25 @@ def rates() -> dict[str, float]:
     return {name: inner_best(name, row["tried"]) for name, row in read_json(RATES)["contestants"].items()}
 
 
-def contest(seeds: int, seconds: list[float], steps: int) -> dict[str, Runs]:
-    """Runs of all contestants. The longest limit comes last for each contestant, so that all are equally warm."""
-    rate, found = rates(), {name: {} for name in NAMES}  # type: dict[str, float], dict[str, Runs]
-    probes = {}
-    for name in NAMES:
+def contest(names: list[str], seeds: int, seconds: list[float], steps: int) -> dict[str, Runs]:
+    """Runs of these contestants. The longest limit comes last for each, so that all are equally warm."""
+    rate, found = rates(), {name: {} for name in names}  # type: dict[str, float], dict[str, Runs]
+    probes, dtype = {}, dict.fromkeys(names, "bfloat16")
+    for name in names:
         probes[name] = run(name, steps, rate[name])
+        if name == "nanochat":
+            slower = run(name, steps, rate[name], dtype="float32")
+            if slower["tokens_per_s"] > probes[name]["tokens_per_s"]:
+                probes[name], dtype[name] = slower, "float32"
+            found[name][OWN_STEPS] = [run(name, 344, rate[name], seed, dtype[name]) for seed in (1, 2)]
         found[name]["equal tokens"] = [probes[name]]
         limits = sorted(seconds) if name != "ours" else sorted({*seconds, *(f * max(seconds) for f in FRACTIONS)})
         for limit in limits:
-            found[name][f"{limit:g} s"] = [run(name, steps_for(limit, probes[name]), rate[name])]
+            found[name][f"{limit:g} s"] = [run(name, steps_for(limit, probes[name]), rate[name], 1, dtype[name])]
     for seed in range(2, seeds + 1):
-        for name in NAMES:
-            label = f"{max(seconds):g} s"
-            found[name][label].append(run(name, steps_for(max(seconds), probes[name]), rate[name], seed))
+        for name in names:
+            more = run(name, steps_for(max(seconds), probes[name]), rate[name], seed, dtype[name])
+            found[name][f"{max(seconds):g} s"].append(more)
     return found
 
 
@@ -78,11 +85,18 @@ def last(runs: Runs, longest: str, name: str) -> float:
 
 def goals(found: dict[str, Runs], longest: str) -> list[dict]:
     """The goals, with their values."""
-    value = {name: {key: last(found[name], longest, key) for key in FIGURES} for name in NAMES}
-    fastest = max(value[name]["tokens_per_s"] for name in PEERS)
-    best = min(PEERS, key=lambda name: value[name]["bits_per_byte"])
+    value = {name: {key: last(runs, longest, key) for key in FIGURES} for name, runs in found.items()}
+    peers = [name for name in PEERS if name in found]
+    fastest = max(value[name]["tokens_per_s"] for name in peers)
+    best = min(peers, key=lambda name: value[name]["bits_per_byte"])
     seconds = time_to(value[best]["bits_per_byte"], found["ours"])
+    own = [
+        goal("time_to_nanochat_loss", row["seconds"] / time_to(row["bits_per_byte"], found["ours"]), 2, "higher",
+             f"until nanochat's loss after {OWN_STEPS}, times as fast, the worse of two seeds")
+        for row in found.get("nanochat", {}).get(OWN_STEPS, [])
+    ]  # fmt: skip
     return [
+        *sorted(own, key=lambda row: row["value"])[:1],
         goal("tokens_per_s_vs_best_peer", value["ours"]["tokens_per_s"] / fastest, 1.3, "higher",
              "tokens per second, times the faster peer's"),
         goal("time_to_best_peer_loss", value[best]["seconds"] / seconds, 3, "higher",
@@ -115,12 +129,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="runs of the longest limit (default: 3)")
     parser.add_argument("--seconds", type=float, nargs="+", default=[60.0, 150.0], help="time limits (default: 60 150)")
     parser.add_argument("--steps", type=int, default=75, help="steps of the runs at equal tokens (default: 75)")
+    parser.add_argument("--nanochat", type=Path, help="a checkout; without one it is not tried")
     parser.add_argument("--scaling", action="store_true", help="only renew the scaling errors in the results")
     arguments = parser.parse_args()
     if arguments.scaling:
         return renew_scaling()
     prepare()
-    found = contest(arguments.seeds, arguments.seconds, arguments.steps)
+    names = ["litgpt", "ours"]
+    if arguments.nanochat:
+        NANOCHAT.unlink(missing_ok=True)
+        NANOCHAT.symlink_to(arguments.nanochat.resolve())
+        names.insert(1, "nanochat")
+    else:
+        print("not tried: nanochat (--nanochat CHECKOUT)")
+    found = contest(names, arguments.seeds, arguments.seconds, arguments.steps)
     results = {
         name: {label: {key: figure([row[key] for row in rows]) for key in FIGURES} for label, rows in runs.items()}
         for name, runs in found.items()

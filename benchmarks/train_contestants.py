@@ -1,8 +1,8 @@
 """One training run of one contestant, in a process of its own: `python -m benchmarks.train_contestants JOB`.
 
     ours      components/training/loop.py: Muon and AdamW, linear schedule, bf16
-    trainer   transformers' Trainer with Qwen3 of the same shape: AdamW, cosine, bf16
     litgpt    LitGPT's pretrain with the same shape: AdamW, cosine, bf16-mixed, torch.compile
+    nanochat  nanochat's network and optimizer, of the same depth, width and heads: Muon and AdamW, torch.compile
 
 JOB is JSON: contestant, steps, rate, seed, threads, corpus and work (folders), result (file). The clock starts at the
 first batch, imports and construction excluded; a compile falls into the first step and counts.
@@ -116,38 +116,33 @@ def ours(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
 # -- peers -------------------------------------------------------------------------------------------------------------
 
 
-def trainer(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
-    """transformers' Trainer."""
-    from transformers import Qwen3Config, Qwen3ForCausalLM, Trainer, TrainerCallback, TrainingArguments
+def nanochat(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
+    """nanochat's network, optimizer and schedules, driven as its base_train does, compiled.
 
-    class Ticking(TrainerCallback):
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            clock.tick()
+    `rate` is that of the matrices (.02 there); the others keep their ratio to it. Its weight decay, whose rule is for
+    runs of a billion tokens, is none.
+    """
+    from nanochat.gpt import GPT, GPTConfig
 
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            clock.tick()
-
-    class Rows(torch.utils.data.Dataset):
-        def __len__(self) -> int:
-            return job.steps * BATCH
-
-        def __getitem__(self, index: int) -> dict[str, Tensor]:
-            ids = window(index)[:-1]  # the model shifts labels itself
-            return {"input_ids": ids, "labels": ids}
-
-    from components.model.export import config
-
-    window = windows_in_order(job)
+    own, window, times = shape(), windows_in_order(job), job.rate / 0.02
     torch.manual_seed(job.seed)
-    model = Qwen3ForCausalLM(Qwen3Config(**config(shape())))
-    arguments = TrainingArguments(
-        output_dir=str(job.work), use_cpu=True, bf16=True, max_steps=job.steps, per_device_train_batch_size=BATCH,
-        learning_rate=job.rate, weight_decay=0.1, adam_beta2=0.95, lr_scheduler_type="cosine",
-        warmup_steps=round(WARMUP * job.steps), report_to=[], save_strategy="no", logging_strategy="no", seed=job.seed,
-        disable_tqdm=True,
-    )  # fmt: skip
-    Trainer(model=model, args=arguments, train_dataset=Rows(), callbacks=[Ticking()]).train()
-    return lambda ids: model.eval()(ids).logits
+    model = GPT(GPTConfig(CONTEXT, VOCABULARY, own.depth, own.heads, own.kv_heads, own.width, window_pattern="L"))
+    model.init_weights()
+    optimizer = model.setup_optimizer(0.008 * times, 0.3 * times, job.rate, scalar_lr=0.5 * times)
+    compiled, warm, down = torch.compile(model, dynamic=False), 40, round(0.65 * job.steps)
+    clock.tick()
+    for step in range(job.steps):
+        ids = torch.stack([window(step * BATCH + row) for row in range(BATCH)])
+        compiled(ids[:, :-1], ids[:, 1:]).backward()
+        left = min(1.0, (job.steps - step) / down)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * min((step + 1) / warm, left + (1 - left) * 0.05)
+            if group["kind"] == "muon":
+                group["momentum"] = min(0.85 + 0.12 * step / 400, 0.97 * left + 0.9 * (1 - left))
+        optimizer.step()
+        model.zero_grad(set_to_none=True)
+        clock.tick()
+    return model.eval()
 
 
 def litgpt(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
@@ -206,7 +201,7 @@ def litgpt(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
     return getattr(compiled, "_orig_mod", compiled).eval()
 
 
-CONTESTANTS = {"ours": ours, "trainer": trainer, "litgpt": litgpt}
+CONTESTANTS = {"ours": ours, "litgpt": litgpt, "nanochat": nanochat}
 
 
 def main(raw: str) -> None:

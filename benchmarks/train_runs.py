@@ -19,8 +19,10 @@ LITGPT = ("litgpt==0.5.13", "lightning==2.6.6", "lightning-utilities==0.15.3", "
           "jsonargparse==4.41.0", "typeshed-client==2.15.0")  # fmt: skip
 BENCH = ROOT / ".greenhouse" / "bench"
 CORPUS = BENCH / "shakespeare"
+NANOCHAT = BENCH / "nanochat"
+"""A checkout, or a link to one."""
 RATES = ROOT / "benchmarks" / "train_rates.json"
-NAMES = ("trainer", "litgpt", "ours")
+PEERS = ("litgpt", "nanochat")
 
 
 def prepare() -> None:
@@ -36,16 +38,16 @@ def prepare() -> None:
         aside.rename(target)
 
 
-def environment(contestant: str = "") -> dict[str, str]:
+def environment(contestant: str = "", dtype: str = "bfloat16") -> dict[str, str]:
     """Environment variables of a contestant's process."""
-    paths = [str(ROOT)] + ([str(BENCH / "litgpt-packages")] if contestant == "litgpt" else [])
-    return os.environ | TWO_THREADS | {"PYTHONPATH": os.pathsep.join(paths)}
+    paths = [ROOT, *{"litgpt": [BENCH / "litgpt-packages"], "nanochat": [NANOCHAT]}.get(contestant, [])]
+    return os.environ | TWO_THREADS | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "NANOCHAT_DTYPE": dtype}
 
 
-def run(contestant: str, steps: int, rate: float, seed: int = 1) -> dict[str, Any]:
-    """Figures of one training run (train_contestants.py)."""
+def run(contestant: str, steps: int, rate: float, seed: int = 1, dtype: str = "bfloat16") -> dict[str, Any]:
+    """Figures of one training run (train_contestants.py); `dtype` is nanochat's."""
     job = {"contestant": contestant, "steps": steps, "rate": rate, "seed": seed, "threads": THREADS}
-    found = result_of("benchmarks.train_contestants", job | {"corpus": str(CORPUS)}, environment(contestant))
+    found = result_of("benchmarks.train_contestants", job | {"corpus": str(CORPUS)}, environment(contestant, dtype))
     print(
         f"{contestant:>8} rate {rate:<6g} seed {seed}: {found['steps']} steps in {found['seconds']:.1f} s "
         f"(first steps {found['compile_s']:.1f} s more), {found['tokens_per_s'] / 1e3:.2f}k tokens/s, "

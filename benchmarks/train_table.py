@@ -3,6 +3,7 @@
 TITLES = {
     "ours": "Greenhouse",
     "litgpt": "LitGPT (bf16, compiled)",
+    "nanochat": "nanochat (compiled)",
     "trainer": "transformers Trainer (bf16)",
 }
 
@@ -10,12 +11,10 @@ TITLES = {
 def table(found: dict) -> str:
     """A row per contestant; columns are its speed and what it reached in each kind of run."""
     contestants = found["results"]["contestants"]
-    labels = sorted(
-        {label for label in contestants["trainer"] if label.endswith(" s")}, key=lambda one: float(one[:-2])
-    )
+    labels = sorted({label for label in contestants["litgpt"] if label.endswith(" s")}, key=lambda one: float(one[:-2]))
     head = ["trained by", "rate", "tokens/s", "peak MB", "first steps", *(f"after {label}" for label in labels)]
     rows = [[*head, "equal tokens"], ["---", *["--:"] * len(head)]]
-    for name in TITLES:
+    for name in (name for name in TITLES if name in contestants):
         runs, longest = contestants[name], contestants[name][labels[-1]]
         value = {key: row["median"] for key, row in longest.items()}
         losses = [f"{runs[label]['bits_per_byte']['median']:.3f}" for label in [*labels, "equal tokens"]]

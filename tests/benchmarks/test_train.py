@@ -25,7 +25,7 @@ def test_time_to_a_loss_lies_between_the_runs_around_it() -> None:
 def test_goals_compare_with_the_better_peer() -> None:
     found = {
         "ours": runs((15, 2.6), (30, 2.4), (150, 2.0), speed=1300),
-        "trainer": runs((150, 2.5), speed=900),
+        "nanochat": runs((150, 2.5), speed=900),
         "litgpt": runs((150, 2.4), speed=1000),
     }
     rows = train.goals(found, "150 s")
