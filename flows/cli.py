@@ -62,6 +62,7 @@ BELOW = {
     "study": {
         "scaling": ("flows.study:scaling", "A sweep of small models, a scaling law, and larger runs that check it."),
         "seeds": ("flows.study:seeds", "Trainings with other seeds: how far a seed alone moves each score."),
+        "data": ("flows.study:data", "Which settings of the data make a better model, over works and seeds."),
         "labels": ("flows.study:labels", "How many labels pretraining saves."),
         "mitigate": ("flows.study:mitigate", "Whether counterfactual augmentation changes what models say."),
     },

@@ -39,17 +39,25 @@ def reseeded(params: Params, number: int) -> Params:
 
 def run_study(name: str, params: Params, settings: Seeds) -> Path:
     """Train again with other seeds of pretraining, fine-tuning and mixing, and measure how far the scores move."""
-    own, names = schema.load(paths.ROOT / "params.yaml"), []
-    made_of = fingerprint([own.model_dump(mode="json", exclude=BESIDE), code_hashes()])[:8]
-    for number in range(1, settings.runs + 1):
-        names.append(f"seeds-{made_of}-{number}")
-        _train(names[-1], reseeded(own, number))
-    snapshots = [find(run) for run in names]
+    own = schema.load(paths.ROOT / "params.yaml")
+    snapshots = [trained(own, number) for number in range(1, settings.runs + 1)]
     workspace = find("workspace")
     if seed_runs.has_items(workspace, "causal"):
         snapshots.insert(0, workspace)
     write_text(REPORTS / "report.md", markdown(snapshots))
     return REPORTS
+
+
+def trained(params: Params, number: int) -> Snapshot:
+    """Training `number` of these parameters: an experiment, run now unless it is finished.
+
+    Raises:
+        UserError: it did not end well.
+    """
+    made_of = fingerprint([params.model_dump(mode="json", exclude=BESIDE), code_hashes()])[:8]
+    name = f"seeds-{made_of}-{number}"
+    _train(name, reseeded(params, number))
+    return find(name)
 
 
 def _train(name: str, params: Params) -> None:

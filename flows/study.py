@@ -51,6 +51,25 @@ def seeds(*settings: str) -> int:
     return _run("seeds", settings)
 
 
+def data(*, arm: list[str], seeds: int = 3) -> int:
+    """Which settings of the data make a better model: each arm beside the settings as they are, with K seeds.
+
+    greenhouse study data --arm filter.rules=gopher --arm dedup.near=false
+    greenhouse study data --arm "mix.weights={shakespeare: 0.5}" --seeds 5
+
+    An arm and a seed is an experiment (`dvc exp show`), one after the other: as many steps and tokens, the same
+    held-out text, the whole graph. Before the first it says the smallest gain that so many seeds can show. Killed and
+    started again, it reads finished ones back; those of `study seeds` count as the control's. At the end one table:
+    each arm's gain with its interval over works and seeds, whether it is shown after Holm's correction over the table,
+    and what its trainings took in device-hours and Wh. Results: reports/data_choices/report.md.
+
+    Args:
+        arm: KEY=VALUE of dedup, filter, bias, mix or tokenize; once for each arm.
+        seeds: K: trainings of each arm, and of the control.
+    """
+    return _run("data_choices", (), {"arms": arm, "seeds": seeds})
+
+
 def labels(*settings: str) -> int:
     """What pretraining is worth, in labels: accuracy against the number of labels, with the models just made.
 

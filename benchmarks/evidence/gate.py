@@ -7,7 +7,9 @@ as far moved by seeds as those of the demo (three seeds). Equal models are judge
 a false promotion.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -91,17 +93,22 @@ def item_rows(
     }  # fmt: skip
 
 
-def noisy_runs(draw: np.random.Generator, gain: float, runs: int) -> tuple[list[Rows], dict[str, list[Scores]]]:
-    """Rows of models A and B, each the mean over runs with other seeds, and each run's score."""
+def noisy_runs(
+    draw: np.random.Generator, gains: Sequence[float], runs: int
+) -> tuple[list[Rows], dict[str, list[Scores]]]:
+    """Rows of models a, b, ... with these true gains over the first, each the mean over runs with other seeds.
+
+    Also the score of each run.
+    """
     works = [str(work) for work in range(WORKS) for _ in range(DOCUMENTS)]
     hardness = np.repeat(draw.normal(2.2, 0.3, WORKS), DOCUMENTS)
-    taste = np.repeat(draw.normal(0.0, WORK_SD, WORKS), DOCUMENTS)
+    tastes = [0.0, *(np.repeat(draw.normal(0.0, WORK_SD, WORKS), DOCUMENTS) for _ in gains[1:])]
     sizes = np.repeat(draw.lognormal(8.0, 0.3, WORKS), DOCUMENTS)
     rows: list[Rows] = []
     scores: dict[str, list[Scores]] = {}
-    for name, better in (("a", 0.0), ("b", gain + taste)):
+    for name, gain, taste in zip(ascii_lowercase, gains, tastes, strict=False):
         own = draw.normal(0.0, DOCUMENT_SD, (runs, len(works))) + draw.normal(0.0, SEED_SD, (runs, 1))
-        rates = hardness - better + own
+        rates = hardness - gain - taste + own
         rows.append(item_rows(rates.mean(0), sizes, works))
         scores[name] = [{RULE.primary: float((rate * sizes).sum() / sizes.sum())} for rate in rates]
     return rows, scores
@@ -131,7 +138,7 @@ def verdict(draw: np.random.Generator, gain: float, runs: int, others: int = 0, 
         others: further runs of the champion's settings, from which the noise floor is known; 0 takes it from the sides.
         guarded: whether the shipped guards stand.
     """
-    measured = {RULE.primary: noisy_runs(draw, gain, runs)}
+    measured = {RULE.primary: noisy_runs(draw, (0.0, gain), runs)}
     measured |= {name: noisy_probe(draw, name, runs) for name in RULE.guards if guarded}
     scores: dict[str, list[Scores]] = {
         side: [{name: made[side][run][name] for name, (_, made) in measured.items()} for run in range(runs)]

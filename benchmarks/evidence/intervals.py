@@ -104,7 +104,7 @@ def macro_f1_of_works(draw: np.random.Generator) -> tuple[Bounds, float]:
 
 def works_and_seeds(draw: np.random.Generator) -> tuple[Bounds, float]:
     """The gate's interval: three runs a side, seed noise from these runs."""
-    rows, scores = noisy_runs(draw, gain=0.03, runs=3)
+    rows, scores = noisy_runs(draw, (0.0, 0.03), runs=3)
     row = difference("bits", rows[0], rows[1], QUICK)
     noise = seed_noise(RULE.primary, Side("a", scores["a"]), Side("b", scores["b"]), scores)
     assert row is not None

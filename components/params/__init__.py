@@ -28,7 +28,7 @@ from components.params.mitigate import Mitigate
 from components.params.mix import Canaries, Curriculum, Mix
 from components.params.numerics import Numerics
 from components.params.pretrain import ModelShape, Optimizer, Pretrain, PretrainBranches
-from components.params.promote import GateRule, Promote, Promotion, Seeds
+from components.params.promote import DataChoices, GateRule, Promote, Promotion, Seeds
 from components.params.root import Params, explain, parse
 from components.params.runtime import Budget, Grid, ProjectBudget, Runtime
 from components.params.scaling import Scaling
@@ -45,6 +45,7 @@ __all__ = [
     "Canaries",
     "Classify",
     "Curriculum",
+    "DataChoices",
     "Decontaminate",
     "Dedup",
     "Evaluate",

@@ -83,3 +83,12 @@ class Seeds(Section):
 
     runs: int = Field(default=3, ge=1, le=50)
     """Trainings with other seeds, beside the workspace's own."""
+
+
+class DataChoices(Section):
+    """Train with other settings of the data, each with several seeds, and say which settings make better models."""
+
+    arms: list[str] = []
+    """Choices, KEY=VALUE each: a key of dedup, filter, bias, mix or tokenize."""
+    seeds: int = Field(default=3, ge=2, le=50)
+    """Trainings of each arm, and of the settings as they are."""

@@ -18,7 +18,7 @@ def test_intervals_hold_the_truth(name: str) -> None:
 
 def test_hardly_a_table_without_a_gain_has_a_better_row() -> None:
     draw = np.random.default_rng(1)
-    assert sum(simulated.table(draw, simulated.RULES, simulated.ROWS) for _ in range(100)) <= 8
+    assert sum(simulated.rows_table(draw) for _ in range(100)) <= 8
 
 
 def test_a_training_lies_within_the_prediction_interval_of_others_like_it() -> None:

@@ -85,7 +85,7 @@ def test_root_help_imports_no_module_of_a_verb() -> None:
         ("chat hello", "chat: hello: no argument of it takes that;"),
         ("export instruct --to onnx", 'export: invalid value "onnx" for --to, choose from: "hub", "gguf", "signed";'),
         ("compare", 'compare: command "compare" parameter A requires an argument;'),
-        ("study noise", 'study: unknown command "noise", available commands: scaling, seeds, labels, mitigate;'),
+        ("study noise", 'study: unknown command "noise", available commands: scaling, seeds, data, labels, mitigate;'),
     ],
 )
 def test_words_that_no_verb_takes_are_one_sentence(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ COVERED = {
     ),
     "greenhouse study mitigate": "flows/test_mitigate.py::test_the_trial",
     "greenhouse study seeds": "flows/test_seeds.py::test_trainings_are_experiments_and_their_spread_is_the_noise_floor",
+    "greenhouse study data": "flows/test_data_choices.py::test_an_arm_that_differs_in_seeds_alone_gains_nothing",
     "greenhouse promote": "flows/test_promote.py::test_the_better_model_is_promoted_and_the_equal_one_is_not",
     "greenhouse run --data ~/my-texts": (
         "flows/edit/test_text.py::test_a_file_changed_added_or_deleted_makes_ingest_stale"

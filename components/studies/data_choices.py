@@ -1,0 +1,77 @@
+"""Data choices: which settings of the data make a better model, over works and training seeds, beside one control.
+
+Every arm is trained as often as the control, on as many tokens, and scored on the same held-out text. A gain is the
+paired difference of two means over trainings. Its interval covers the works and the seeds of both sides
+(noise_floor.py): two arms that differ in seeds alone share no training, so both sides' seeds count. Holm's correction
+is over all rows of the table.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from components.statistics import DEFAULT, Difference, Resampling, Rows, critical_t, difference
+from components.studies.noise_floor import POWER, Scores, Side, all_over_seeds, seed_noise
+from components.verdicts import LEVEL, PRINTED, Verdict
+
+CONTROL = "as params.yaml says"
+"""Name of the arm that the others are held against."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The trainings of one choice.
+
+    Attributes:
+        name: as it was asked for.
+        rows: metric -> its items, each the mean over the trainings.
+        scores: of each training.
+    """
+
+    name: str
+    rows: Mapping[str, Rows]
+    scores: Sequence[Scores]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What an arm gains over the control in one metric, and what that shows."""
+
+    arm: str
+    metric: str
+    row: Difference
+    verdict: Verdict
+
+
+def gains(control: Arm, arms: Sequence[Arm], metrics: Sequence[str], resampling: Resampling = DEFAULT) -> list[Gain]:
+    """The gain of every arm in every metric, over works and seeds, corrected for all of them."""
+    found, noises = [], {}
+    for arm in arms:
+        for metric in metrics:
+            row = difference(metric, control.rows[metric], arm.rows[metric], resampling)
+            assert row is not None, metric
+            sides = Side(CONTROL, control.scores), Side(arm.name, arm.scores)
+            key = f"{arm.name}\n{metric}"
+            noises[key] = seed_noise(metric, *sides, {CONTROL: control.scores, arm.name: arm.scores})
+            found.append(replace(row, name=key))
+    rows, _ = all_over_seeds(found, noises.get, resampling.confidence)
+    return [Gain(*row.name.split("\n"), row, _verdict(row)) for row in rows]
+
+
+def _verdict(row: Difference) -> Verdict:
+    """What a difference shows: nothing by a margin below the printed rounding, or without an interval."""
+    if row.low is None or row.high is None or row.p_holm >= LEVEL:
+        return "not shown"
+    sides: tuple[tuple[Literal["better", "worse"], float], ...] = (("better", row.low), ("worse", -row.high))
+    return next((name for name, margin in sides if round(margin, PRINTED) > 0.0), "not shown")
+
+
+def least_gain(deviation: float, seeds: int, rows: int, confidence: float = DEFAULT.confidence) -> float:
+    """The smallest true gain that so many seeds a side show in `POWER` of cases, if all works agree.
+
+    Args:
+        deviation: of the score over seeds.
+        rows: of the table: the first of Holm's steps divides the level by them.
+    """
+    freedom, first = 2.0 * (seeds - 1), 1.0 - (1.0 - confidence) / rows
+    return (critical_t(freedom, first) + critical_t(freedom, 2.0 * POWER - 1.0)) * deviation * (2.0 / seeds) ** 0.5

@@ -1,0 +1,43 @@
+"""`greenhouse study data`: what is no choice of data is refused before anything runs; arms are experiments."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from components.core.errors import UserError
+from flows import cli, data_choices
+from tests.flows.pipeline_clone import PipelineClone
+
+
+@pytest.mark.parametrize(
+    ("arm", "says"),
+    [
+        ("pretrain.common.steps=9", "no choice of data; give a key of dedup, filter"),
+        ("dedup.nar=false", "did you mean dedup.near"),
+    ],
+)
+def test_an_arm_that_is_no_choice_of_data_is_refused(arm: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        data_choices._chosen(arm)
+
+
+def test_it_says_what_so_many_seeds_can_show() -> None:
+    assert "5 seeds a side can show a gain of 0.0" in data_choices.expectation(5, 2)
+
+
+def test_arms_are_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.answer(["study", "data"]) == 2
+    assert "--arm" in capsys.readouterr().err
+
+
+@pytest.mark.long
+@pytest.mark.pipeline
+def test_an_arm_that_differs_in_seeds_alone_gains_nothing(toy_clone: PipelineClone, databases: Path) -> None:
+    shutil.copytree(databases, toy_clone.root / ".greenhouse", dirs_exist_ok=True)
+    words = ("greenhouse", "study", "data", "--arm", "mix.seed=2", "--seeds", "2")
+    with toy_clone.prefect():
+        said, again = toy_clone.run(*words), toy_clone.run(*words)
+    (row,) = [line for line in said.splitlines() if line.startswith("| mix.seed=2")]
+    assert "better" not in row
+    assert again.count("finished before, read back") == 4
