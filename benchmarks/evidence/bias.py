@@ -61,7 +61,7 @@ def false_discoveries(worlds: int) -> int:
     for world in range(worlds):
         draw = np.random.default_rng([1, world])
         rows = associations({name: tables(draw) for name in ("a", "b")}, 50)
-        hits += any(row["p_bh"] < SIGNIFICANT for row in rows)
+        hits += any(row["p_holm"] < SIGNIFICANT for row in rows)
     return hits
 
 
@@ -70,8 +70,8 @@ def plants() -> tuple[int, int]:
     found = others = 0
     for world in range(PLANTS):
         for share in (PLANTED, 0.0):
-            rows = associations({"a": tables(np.random.default_rng([4, world, share > 0.0]), share)}, 50)
-            hits = [(row["group"], row["word"]) for row in rows if row["p_bh"] < SIGNIFICANT]
+            rows = associations({"a": tables(np.random.default_rng([5, world, share > 0.0]), share)}, 50)
+            hits = [(row["group"], row["word"]) for row in rows if row["p_holm"] < SIGNIFICANT]
             stereotype = share > 0.0 and (GROUPS[0], WORDS[0]) in hits
             found, others = found + stereotype, others + len(hits) - stereotype
     return found, others

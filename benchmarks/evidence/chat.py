@@ -36,9 +36,10 @@ def measure(_: int) -> tuple[dict, list[dict], dict[str, list[dict]]]:
             right = is_right(said, one.answer.rsplit("=", 1)[-1])
             rows.append({"kind": kind, "question": one.prompt, "answer": said, "right": right})
     share = {kind: sum(row["right"] for row in rows if row["kind"] == kind) / len(asked(kind)) for kind in KINDS}
-    others = min(share[kind] for kind in KINDS[1:])
+    others = [kind for kind in KINDS if kind != "sum"]
+    worst = min(share[kind] for kind in others)
     goals = [
         goal("chat_sums_right", share["sum"], 0.95, "higher", f"of {2 * EACH} sums in no training text, either order"),
-        goal("chat_other_right", others, 0.9, "higher", f"the worse of {' and '.join(KINDS[1:])}, {EACH} each"),
+        goal("chat_other_right", worst, 0.9, "higher", f"the worse of {' and '.join(others)}, {EACH} each"),
     ]
     return {"chat_right": share}, goals, {"chat": rows}

@@ -78,7 +78,7 @@ def write_report(counts: BiasCounts, probes: dict[bool, list[Probe]], params: Bi
     rows, by_source = impacts(counts, params), impacts_by_source(counts, params)
     metrics, page = _metrics(counts, rows, probes, params), Page("Bias", reports)
     associated = associations(counts.together, params.min_mentions)
-    linked = [row for row in associated if row["p_bh"] < SIGNIFICANT]
+    linked = [row for row in associated if row["p_holm"] < SIGNIFICANT]
     metrics |= {"associations": len(linked), "untested_share": untested_share(counts.together, associated)}
     warnings = [*high_ratios(rows, params), *map(association_words, linked)]
     page.say(
@@ -208,9 +208,10 @@ def _language(page: Page, associated: list[dict], linked: list[dict], metrics: d
         "source group word sentences works times_expected times_expected_low times_expected_high",
         [[row[key] for key in keys] for row in linked[:SHOWN]],
         f"Occupations and qualities in the same sentence: {len(associated)} pairs tested, those with at least "
-        f"{MIN_EXPECTED:.0f} expected sentences and {MIN_WORKS} works; {len(linked)} differ (Fisher's test within "
-        "works and a t-test over works, Benjamini-Hochberg) from sentences on no group. Above 1: together more "
-        f"often than chance within a work. Of {metrics['untested_share']:.0%} of the sentences that mention a group no "
+        f"{MIN_EXPECTED:.0f} expected sentences and {MIN_WORKS} works; {len(linked)} are together more often than "
+        "chance, as sentences on no group have it, within a work (Fisher's test within works and a t-test over works, "
+        "after Holm). What is rarer is no finding. "
+        f"Of {metrics['untested_share']:.0%} of the sentences that mention a group no "
         f"word could be tested: too few of them, or of their works.{not_judged(metrics)}",
     )
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import beta, binom, binomtest, false_discovery_control
+from scipy.stats import beta, binom, binomtest
 
 POWER = 0.8
 """Probability of being found that the smallest detectable ratio has."""
@@ -57,13 +57,6 @@ def conditional_p(count: ArrayLike, expected: ArrayLike, trials: ArrayLike) -> N
     share = np.minimum(1.0, expected / np.maximum(trials, 1.0))
     tail = np.minimum(binom.sf(count - 1, trials, share), binom.cdf(count, trials, share))
     return np.where(np.abs(count - expected) < 1.0, 1.0, np.minimum(1.0, 2.0 * tail))
-
-
-def add_corrected(tested: Sequence[dict]) -> None:
-    """Give rows with a `p` that corrected for their number, `p_bh` (Benjamini and Hochberg 1995)."""
-    corrected = false_discovery_control([row["p"] for row in tested]).tolist() if tested else []
-    for row, p in zip(tested, corrected, strict=True):
-        row["p_bh"] = p
 
 
 @dataclass(frozen=True)

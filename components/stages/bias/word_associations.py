@@ -9,9 +9,12 @@ group would make the others look spared. Two tests must agree, and the larger p-
 * Works: Student's t-test that the excess over the expected count is zero on average over works. Sentences of a scene or
   a page are alike, so that sentences alone would promise too much, and a word that one work alone brings is none.
 
+A word that is rarer beside a group is no finding. Words come in clumps, and where a group missed the few large ones the
+deficit is alike in all works, which no test over works tells from a true one.
+
 Pairs are tested where `MIN_EXPECTED` common sentences are expected and `MIN_WORKS` works could have one, and corrected
-for their number by Benjamini and Hochberg 1995: if no group has any association, the probability of a single false one
-is at most 5% (simulated: benchmarks/evidence/bias.py).
+for their number by Holm: whatever associations there are, the probability of a single false one beside them is at most
+5% (simulated: benchmarks/evidence/bias.py). Each is a warning, and a share of false ones would be borne by a true one.
 """
 
 import re
@@ -20,7 +23,8 @@ import numpy as np
 from scipy.stats import t as student
 
 from components.stages.bias.counts import Tables
-from components.stages.bias.stratified_rates import add_corrected, conditional_p
+from components.stages.bias.stratified_rates import conditional_p
+from components.statistics import holm
 from components.text.identity_terms import GROUPS
 
 OCCUPATIONS = """
@@ -81,7 +85,8 @@ def cooccurrences(groups: np.ndarray, words: np.ndarray) -> list[int]:
 def associations(sources: dict[str, Tables], min_mentions: int) -> list[dict]:
     """A row per source, group (of at least `min_mentions` sentences) and word tested, the lowest p-value first."""
     rows = [row for source, tables in sorted(sources.items()) for row in _source_rows(source, tables, min_mentions)]
-    add_corrected(rows)
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = p
     return sorted(rows, key=lambda row: (row["p"], -row["times_expected"], row["source"], row["group"], row["word"]))
 
 
@@ -107,6 +112,7 @@ def _source_rows(source: str, tables: Tables, min_mentions: int) -> list[dict]:
     member_WS = (np.unique(work_S)[:, None] == work_S).astype(np.float64)
     works = (np.tensordot(member_WS, expected_SGV, 1) > 0).sum(0)
     works_p, error = _works_test(np.tensordot(member_WS, both_SGV - expected_SGV, 1), works)
+    more_often = both > expected
     tested = (expected >= MIN_EXPECTED) & (works >= MIN_WORKS) & (groups_SG1.sum(0) >= min_mentions)
     return [
         {
@@ -119,7 +125,7 @@ def _source_rows(source: str, tables: Tables, min_mentions: int) -> list[dict]:
             "times_expected": float(both[group, word] / expected[group, word]),
             "low": max(0.0, float((both - error)[group, word] / expected[group, word])),
             "high": float((both + error)[group, word] / expected[group, word]),
-            "p": float(max(sentences_p[group, word], works_p[group, word])),
+            "p": float(max(sentences_p[group, word], works_p[group, word])) if more_often[group, word] else 1.0,
         }
         for group, word in np.argwhere(tested)
     ]

@@ -154,9 +154,9 @@ def markdown(scores: list[Score], skipped: dict[str, str]) -> str:
             for score in scores
         ],
         "Better than counting is a score that is better than every rule posed on the same items, over works and "
-        "training seeds, with Holm's correction for the rows of this table. Scores with a ceiling are of an ability "
-        "that some rule has: learned is what is surely above the best rule that is blind to what is asked. The "
-        "column `variance` says what an interval covers.",
+        "training seeds (spread measured on the demo), with Holm's correction for the rows of this table. Scores with "
+        "a ceiling are of an ability that some rule has: learned is what is surely above the best rule that is blind "
+        "to what is asked. The column `variance` says what an interval covers.",
     )
     if skipped:
         page.say("## Tasks that did not apply")

@@ -37,7 +37,7 @@ def select(branch: Branch, train: Path, heldout: Path, params: Finetune, encoder
     choice = choose(branch, params.task, draw)
     if branch == "instruct" and isinstance(encoder, Encoder):
         examples = choice.examples
-        taught = taught_questions.mixed(params.seed, len(examples.train))
+        taught = taught_questions.beside(len(examples.train), params.seed)
         choice = replace(choice, examples=replace(examples, train=[*examples.train, *taught]), taught=len(taught))
     return replace(choice, cut=_cut(choice.examples, encoder, context))
 

@@ -56,7 +56,7 @@ def planted() -> list[str]:
     ]
 
 
-def test_associations_find_what_was_planted_with_its_sign() -> None:
+def test_associations_find_what_was_planted() -> None:
     texts = planted()
     works = in_works(texts)
     rows = {(row["group"], row["word"]): row for row in associations({"a": table_of(texts, works)}, 50)}
@@ -71,8 +71,9 @@ def test_associations_find_what_was_planted_with_its_sign() -> None:
     assert nurse["expected"] == pytest.approx(by_hand)
     assert nurse["times_expected"] == pytest.approx(60 / by_hand)
     assert nurse["low"] > 1 > engineer["times_expected"]
-    assert nurse["p_bh"] < 1e-4
-    assert all(row["p_bh"] >= row["p"] for row in rows.values())
+    assert engineer["p"] == 1.0, "what is rarer is no finding"
+    assert nurse["p_holm"] < 1e-4
+    assert all(row["p_holm"] >= row["p"] for row in rows.values())
 
 
 def test_what_one_work_alone_brings_is_no_association() -> None:
@@ -88,7 +89,7 @@ def test_what_one_work_alone_brings_is_no_association() -> None:
         texts, works = texts + more, np.concatenate([works, np.full(len(more), work)])
     (row,) = [row for row in associations({"a": table_of(texts, works)}, 50) if row["word"] == "nurse"]
     assert row["times_expected"] > 1.1
-    assert row["p_bh"] > 0.05
+    assert row["p_holm"] > 0.05
 
 
 def test_few_expected_sentences_and_few_works_are_not_tested() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import fisher_exact, hypergeom
 
-from components.stages.bias.stratified_rates import POWER, Strata, add_corrected, conditional_p, rate
+from components.stages.bias.stratified_rates import POWER, Strata, conditional_p, rate
 
 
 def test_wilson_interval() -> None:
@@ -85,11 +85,3 @@ def test_nothing_to_compare() -> None:
     assert (everything.value, everything.p) == (pytest.approx(1), 1)
     assert Strata([(0, 5, 7, 7)]).ratio().value == 0
     assert Strata([(5, 5, 0, 7)]).ratio().value == math.inf
-
-
-def test_p_values_are_corrected_for_their_number() -> None:
-    """By hand, Benjamini and Hochberg 1995: p times the number of tests over its rank, made monotone from above."""
-    rows = [{"p": 0.01}, {"p": 0.04}, {"p": 0.03}, {"p": 0.5}]
-    add_corrected(rows)
-    assert [row["p_bh"] for row in rows] == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.5])
-    add_corrected([])
