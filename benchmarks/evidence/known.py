@@ -3,11 +3,14 @@
     git worktree add ../base a0d21c9 && make -C ../base demo
     python -m benchmarks.evidence --only known --base ../base
 
-Of two of the rules ours is the better one: a figure is reproduced if it is met to .01, or passed.
+A figure is reproduced if it is met to .01, or passed. Two are passed. The known masked rule mixes counts of three
+contexts with a cache of the window, its few parameters chosen on training windows. With the same contexts ours, whose
+log-linear weights are fitted, restores .430 by how often the window holds a token, .470 by what stood beside it there
+too; as registered, with longer contexts, .485.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,6 +39,8 @@ MODELS = ("pretrain/causal", "pretrain/masked", "finetune/instruct", "finetune/c
 TOLERANCE = 0.01
 TREE_SUMS = 8000
 """That the known tree learned from, made by the curriculum."""
+DESCRIBED = ((-2, -1), (2, 1), (-1, 1))
+"""Contexts that the known two-sided rule is described with; the registry's has longer ones too."""
 
 
 def context_of(base: Path) -> EvalContext:
@@ -51,10 +56,10 @@ def fit(name: str) -> Callable[[Any], Callable[[Any], Any]]:
     return next(rule.fit for rule in registry.RULES if rule.name == name)
 
 
-def hidden_right(context: EvalContext) -> float:
-    """Hidden tokens that the two-sided rule restores."""
+def hidden_right(context: EvalContext, around: Sequence[tuple[int, ...]] = hidden.AROUND) -> float:
+    """Hidden tokens that the two-sided rule restores, of these contexts."""
     windows = masked.windows(context.masked, context.heldout, context.params.seed)
-    rule = hidden.two_sided(context.masked_training_text)
+    rule = hidden.two_sided(context.masked_training_text, around)
     hits = np.concatenate([rule((one.ids, one.hidden)) == one.ids[one.hidden] for one in windows])
     return float(hits.mean())
 
@@ -89,7 +94,7 @@ def measure(base: Path) -> tuple[dict, list[dict], dict[str, list[dict]]]:
     """The six figures beside the known ones, with the processor's seconds for each."""
     context = context_of(base)
     ways: tuple[Callable[[], float], ...] = (
-        lambda: hidden_right(context),
+        lambda: hidden_right(context, DESCRIBED),
         lambda: right_of(recall.recall(context), "copy rule"),
         lambda: right_of(few_shot.few_shot(context), "words alike"),
         lambda: tree_right(context),

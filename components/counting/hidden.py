@@ -40,11 +40,11 @@ def by_context(*offsets: int) -> Callable[[TrainingText], Guess]:
     return fit
 
 
-def two_sided(seen: TrainingText) -> Guess:
+def two_sided(seen: TrainingText, around: Sequence[tuple[int, ...]] = AROUND) -> Guess:
     """N-grams of several contexts with the window's own tokens, as features of a log-linear model."""
     draw, count = np.random.default_rng(1), max(1, int(FITTED / seen.vocab_size / MASK_SHARE / seen.context))
     count = min(count, max(1, len(seen.windows) // 4))
-    models = [NGram(seen.windows[:-count] or seen.windows, offsets, seen.vocab_size) for offsets in AROUND]
+    models = [NGram(seen.windows[:-count] or seen.windows, offsets, seen.vocab_size) for offsets in around]
     tried = [(ids, draw.random(len(ids)) < MASK_SHARE) for ids in seen.windows[-count:]]
     features = np.concatenate([_features(models, one, seen.vocab_size) for one in tried])
     truth = np.concatenate([ids[hidden] for ids, hidden in tried])
