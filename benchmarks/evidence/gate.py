@@ -102,7 +102,8 @@ def noisy_runs(
     """
     works = [str(work) for work in range(WORKS) for _ in range(DOCUMENTS)]
     hardness = np.repeat(draw.normal(2.2, 0.3, WORKS), DOCUMENTS)
-    tastes = [0.0, *(np.repeat(draw.normal(0.0, WORK_SD, WORKS), DOCUMENTS) for _ in gains[1:])]
+    none = np.zeros(len(works))
+    tastes = [none, *(np.repeat(draw.normal(0.0, WORK_SD, WORKS), DOCUMENTS) for _ in gains[1:])]
     sizes = np.repeat(draw.lognormal(8.0, 0.3, WORKS), DOCUMENTS)
     rows: list[Rows] = []
     scores: dict[str, list[Scores]] = {}
