@@ -55,7 +55,8 @@ def gains(control: Arm, arms: Sequence[Arm], metrics: Sequence[str], resampling:
             noises[key] = seed_noise(metric, *sides, {CONTROL: control.scores, arm.name: arm.scores})
             found.append(replace(row, name=key))
     rows, _ = all_over_seeds(found, noises.get, resampling.confidence)
-    return [Gain(*row.name.split("\n"), row, _verdict(row)) for row in rows]
+    asked = ((arm.name, metric) for arm in arms for metric in metrics)
+    return [Gain(arm, metric, row, _verdict(row)) for (arm, metric), row in zip(asked, rows, strict=True)]
 
 
 def _verdict(row: Difference) -> Verdict:
