@@ -17,6 +17,7 @@ from prefect.states import Cancelled, Completed, Failed, State
 
 from components import params as schema
 from components.core.errors import Stopped, UserError
+from components.core.plain_text import without_quotations
 from components.params import Params, Section
 from flows.execution.form import refuse_stale_form
 from flows.execution.stage import Stage, Study
@@ -83,7 +84,8 @@ def study_form(study: Study) -> Flow[Any, State]:
             return Cancelled(name=stop.name, message=f"{study.name}: {stop}")
         report = folder / "report.md"
         key = folder.name.replace("_", "-")  # Prefect takes no other
-        create_markdown_artifact(report.read_text(encoding="utf-8"), key=key, description=study.title)
+        page = without_quotations(report.read_text(encoding="utf-8"))
+        create_markdown_artifact(page, key=key, description=study.title)
         return Completed(message=f"{study.name}: done; see {report.relative_to(paths.ROOT)}")
 
     return _flow(study.name, run, (study.run.__doc__ or "") + OF_STUDY)

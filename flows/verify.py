@@ -188,17 +188,15 @@ def verify_segments(model: str, at: str, number: int) -> bool:
         others = secrets.SystemRandom().sample(intervals[:-1], min(number, len(intervals)) - 1)
         chosen = [*sorted(others), intervals[-1]]
         wanted = {f"step-{step:06d}" for pair in [*chosen, (steps[0], steps[0])] for step in pair}
-        bring_files(recorded, kept, root / "kept", lambda name: name.split("/")[0] in wanted)
-        bring_files(recorded, "data/tokenize", root / "tokens", lambda name: True)
-        bring_files(recorded, f"models/{goal.replace('@', '/')}", root / "model", lambda name: True)
-        reports = f"reports/{goal.replace('@', '/')}"
-        bring_files(recorded, f"{reports}/details", root / "figures" / "details", lambda name: True)
-        bring_files(recorded, f"{reports}/metrics.json", root / "figures" / "metrics.json", lambda name: True)
+        model, reports, aside = (f"{kind}/{goal.replace('@', '/')}" for kind in ("models", "reports", "aside"))
+        bring_files(recorded, kept, root / aside / kept, lambda name: name.split("/")[0] in wanted)
+        for path in ("data/tokenize", model, f"{reports}/details", f"{reports}/metrics.json"):
+            bring_files(recorded, path, root / aside / path, lambda name: True)
         arguments = {
             "objective": branch, "params": params.model_dump(mode="json"), "chosen": chosen,
-            "numerics": settings.numerics.model_dump(mode="json"), "tokens": str(root / "tokens"),
-            "kept": str(root / "kept"), "model": str(root / "model" / "model.safetensors"), "work": str(root / "work"),
-            "reports": str(root / "figures"),
+            "numerics": settings.numerics.model_dump(mode="json"), "tokens": str(root / aside / "data/tokenize"),
+            "kept": str(root / aside / kept), "model": str(root / aside / model / "model.safetensors"),
+            "work": str(root / "work"), "reports": str(root / aside / reports),
         }  # fmt: skip
         told = f"{len(chosen)} of {len(intervals)} intervals, the last among them"
         print(f"{goal} as recorded by {recorded.name}: {told}", flush=True)

@@ -3,17 +3,24 @@
 A terminal obeys those, and a page hides them.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from greenhouse_record.errors import plain
 
-__all__ = ["plain", "plain_name", "strings_in"]
+__all__ = ["plain", "plain_name", "strings_in", "without_quotations"]
+_QUOTED = re.compile(r"`[^`\n]{40,}`")
 
 
 def plain_name(text: str) -> str:
     """The same of a name, which has one line."""
     return plain(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def without_quotations(page: str) -> str:
+    """A page in Markdown without long quotations, for where it can't be found and deleted again: Prefect's database."""
+    return _QUOTED.sub("`...`", page)
 
 
 def strings_in(value: Any) -> Iterator[str]:

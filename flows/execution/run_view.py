@@ -12,6 +12,7 @@ from components.carbon.footprint import intensity
 from components.carbon.ledger import reader
 from components.carbon.planning.forecast import total
 from components.core.errors import UserError
+from components.core.plain_text import without_quotations
 from flows.execution.pipeline_run import PipelineRun
 from flows.planning import step_cost
 from flows.planning.stage_forecast import Spent, expected
@@ -43,7 +44,7 @@ def show(run: PipelineRun, states: dict[str, str]) -> None:
     for key, path in ({"summary": reports / "summary.md"} | pages).items():
         if path.exists():  # a card begins with metadata for the hub, between two lines of dashes
             text = path.read_text(encoding="utf-8").split("\n---\n", 1)[-1]
-            create_markdown_artifact(text, key=key, description=key.replace("-", " ", 1))
+            create_markdown_artifact(without_quotations(text), key=key, description=key.replace("-", " ", 1))
 
 
 def brief(verdict: str) -> list[str]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
+from components.core.plain_text import without_quotations
 from flows.system.run_folder import EventReader, LineReader, StageFolder
 from flows.tracking.progress import Screen, progress_line
 
@@ -82,6 +83,6 @@ class StageView:
         """The stage is over: no bar any more, and its report in Prefect if it completed and wrote one."""
         self._screen.end(self.name)
         if outcome == "Completed" and report.exists():
-            text = report.read_text(encoding="utf-8")
+            text = without_quotations(report.read_text(encoding="utf-8"))
             with self._harmless():
                 create_markdown_artifact(text, key=self._key, description=f"Report of {self.name}")

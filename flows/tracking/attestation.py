@@ -18,6 +18,7 @@ from components.studies.attestation.claims import Claims, GateVerdict
 from components.studies.attestation.training_content import OWNER
 from flows.system import paths
 from flows.tracking import environment_record, snapshots
+from flows.tracking.mlflow_run import client
 from flows.tracking.model_exposure import states
 from flows.tracking.model_origin import collect, gathered, load_of
 from flows.tracking.snapshots import ObjectCache, Snapshot
@@ -78,41 +79,31 @@ def _retrieved(file: Files) -> list[str]:
     return [first, last] if first else []
 
 
-def _mlflow() -> Any:
-    from flows.tracking.mlflow_run import client
-
-    return client()
-
-
 def _commit(stage: str, fingerprint: str) -> str | NotKnown:
     """That of the newest completed run in MLflow that made the stage's output from these inputs."""
-    runs = environment_record.runs_of(_mlflow(), stage, fingerprint)[:1]
-    commits = [run.data.tags["git.commit"] for run in runs if "git.commit" in run.data.tags]
-    return commits[0] if commits else NotKnown(not_known="no run of MLflow here has made this model")
+    runs = environment_record.runs_of(client(), stage, fingerprint)[:1]
+    commit = runs[0].data.tags.get("git.commit") if runs else ""
+    return commit or NotKnown(not_known="no run of MLflow here has made this model")
 
 
 def _environment(stage: str, fingerprint: str) -> dict[str, str] | NotKnown:
-    found = environment_record.recorded(_mlflow(), stage, fingerprint)
+    found = environment_record.recorded(client(), stage, fingerprint)
     return found or NotKnown(not_known="no run of MLflow says where this model was made")
 
 
 def versions_of(fingerprint: str) -> list[Any]:
     """Registered versions that were made from inputs of this fingerprint, the newest first."""
-    found = _mlflow().search_model_versions(f"tags.fingerprint = '{fingerprint}'")
+    found = client().search_model_versions(f"tags.fingerprint = '{fingerprint}'")
     return sorted(found, key=lambda version: -int(version.version))
 
 
 def _verdict(fingerprint: str) -> GateVerdict | NotKnown:
     rows = versions_of(fingerprint)
     for row in rows:
-        if "gate.verdict" in row.tags:
-            return GateVerdict(
-                registered=row.name,
-                version=str(row.version),
-                verdict=row.tags["gate.verdict"],
-                champion=row.tags.get("gate.champion", ""),
-                reasons=row.tags.get("gate.reasons", "").split("\n"),
-            )
+        if verdict := row.tags.get("gate.verdict"):
+            champion, reasons = (row.tags.get(f"gate.{name}", "") for name in ("champion", "reasons"))
+            facts = {"registered": row.name, "version": str(row.version), "verdict": verdict, "champion": champion}
+            return GateVerdict(**facts, reasons=reasons.split("\n"))
     why = "the gate was not asked about this model" if rows else "no version of this model is registered here"
     return NotKnown(not_known=why, is_none=bool(rows))
 
@@ -164,9 +155,6 @@ def with_its_files(one: Snapshot) -> Snapshot:
     return one
 
 
-HASHED = " (the files here were hashed)"
-
-
 def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> tuple[int, list[str], list[str]]:
     """Hash every output in `lock` again: as it lies here (if `here`), and in DVC's cache, filled from the remote.
 
@@ -177,24 +165,20 @@ def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> tuple[int, list[str
     wrong, unreached = list[str](), list[str]()
     for out in (out for entry in lock.values() for out in entry.get("outs", [])):
         path, md5 = out["path"], out["md5"]
-        place = paths.ROOT / path
-        if here and place.exists():
-            files = md5s_below(place)
-            count += len(files)
-            if files.get("", folder_md5(files)) != md5:
-                wrong.append(f"{path}: its files here are not those of dvc.lock")
+        files = md5s_below(paths.ROOT / path) if here and (paths.ROOT / path).exists() else {}
+        if files and files.get("", folder_md5(files)) != md5:
+            wrong.append(f"{path}: its files here are not those of dvc.lock")
         try:
-            objects = store.files(md5)
+            objects, gone = store.files(md5), list[str]()
         except UserError as error:
-            unreached.append(f"{path}: {error}{HASHED * (here and place.exists())}")
-            continue
-        if md5.endswith(".dir") and folder_md5(objects) != md5:
+            objects, gone = {}, [str(error)]
+        if objects and md5.endswith(".dir") and folder_md5(objects) != md5:
             wrong.append(f"{path}: DVC's listing of it does not have the hash {md5}")
-        bad, gone, good = _objects(store, path, objects)
-        wrong, count = wrong + bad, count + good
+        bad, absent, good = _objects(store, path, objects)
+        wrong, gone, count = wrong + bad, gone + absent, count + len(files) + good
         if gone:
             more = f" and {len(gone) - 1} more" * (len(gone) > 1)
-            unreached.append(f"{path}: {gone[0]}{more}{HASHED * (here and place.exists())}")
+            unreached.append(f"{path}: {gone[0]}{more}{' (the files here were hashed)' * bool(files)}")
     return count, wrong, unreached
 
 
@@ -251,7 +235,7 @@ def mlflow_copies(fingerprint: str, md5: str, files: dict[str, str]) -> tuple[in
     """Compare the copies of a model in MLflow with its files; how many agree, what is wrong, what was not reached."""
     from flows.tracking.garbage import local_folder
 
-    mlflow, good = _mlflow(), 0
+    mlflow, good = client(), 0
     wrong, unreached = list[str](), list[str]()
     for version in versions_of(fingerprint):
         name = f"{version.name} version {version.version}"

@@ -208,7 +208,7 @@ class Search:
     # -- MLflow and git ------------------------------------------------------------------------------------------------
 
     def artifacts(self) -> None:
-        """Files of runs in MLflow, on this machine."""
+        """Files of runs in MLflow, and the databases of MLflow and Prefect, on this machine."""
         folder, address = paths.STATE / "mlartifacts", os.environ["MLFLOW_TRACKING_URI"]
         own = f"sqlite:///{paths.STATE / 'mlflow.db'}", environment.running_servers().get("MLFLOW_TRACKING_URI")
         if address not in own:
@@ -217,6 +217,9 @@ class Search:
             name = str(path.relative_to(folder))
             if hits := self.look("MLflow", name, parts_of(path)):
                 self.found.append(Place("MLflow", name, tuple(hits)))
+        for path in (paths.STATE / "prefect" / "prefect.db", paths.STATE / "mlflow.db"):
+            if path.exists() and (hits := self.look("database", shown(path), parts_of(path))):
+                self.found.append(Place("database", shown(path), tuple(hits)))
 
     def history(self) -> None:
         """Every version of every file that git keeps, with the messages of commits."""

@@ -57,7 +57,7 @@ def _run(recording: Recording) -> int:
         elif process.returncode is None:  # Popen's own way to ask may reap it
             os.kill(process.pid, number)
 
-    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+    for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup's, which the command is to inherit
             signal.signal(number, forward)
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches the command by itself: it decides how to end
@@ -77,8 +77,6 @@ def _run(recording: Recording) -> int:
 
 def _wait(process: subprocess.Popen) -> int:
     """Exit status of the command; orphans below it that end meanwhile are reaped, so that their time counts."""
-    if not hasattr(os, "waitpid") or sys.platform != "linux":
-        return process.wait()
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == process.pid:

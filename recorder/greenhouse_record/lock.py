@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import fcntl
 import os
 import threading
 import time
@@ -22,8 +22,7 @@ def _fresh_lock() -> None:
     _threads = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_fresh_lock)  # the thread that held it does not exist in the child
+os.register_at_fork(after_in_child=_fresh_lock)  # the thread that held it does not exist in the child
 
 
 @contextlib.contextmanager
@@ -52,16 +51,7 @@ def _wait(handle: int, path: Path) -> None:
 
 def _try(handle: int) -> bool:
     try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
-            return False
-        raise
+    except (BlockingIOError, PermissionError):  # EAGAIN, EACCES: another process holds it
+        return False

@@ -13,6 +13,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import resource
 import secrets
 import sys
 import threading
@@ -179,8 +180,7 @@ class Recording(Log):
         """Write what was used and what lies in the output folder. A full disk is said; it ends nothing."""
         self._done.set()
         self._thread.join(timeout=5.0)
-        used, wall_s = _children_cpu_s(self._meter.itself), time.monotonic() - self._started
-        cpu_s = self._meter.cpu_s if used is None or self._used is None else used - self._used
+        cpu_s, wall_s = _children_cpu_s(self._meter.itself) - self._used, time.monotonic() - self._started
         self._read()
         files: Files = {}
         try:
@@ -260,12 +260,8 @@ def _still_running(record: Record) -> int | None:
     return next((line["pid"] for line in processes if lives(line["pid"], line["started"])), None)
 
 
-def _children_cpu_s(itself: bool) -> float | None:
-    """CPU seconds of all children that were waited for (with `itself`, and of this process); None on Windows."""
-    try:
-        import resource
-    except ImportError:
-        return None
+def _children_cpu_s(itself: bool) -> float:
+    """CPU seconds of all children that were waited for; with `itself`, and of this process."""
     who = [resource.RUSAGE_CHILDREN] + [resource.RUSAGE_SELF] * itself
     return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, who))
 

@@ -57,11 +57,6 @@ class TreeMeter:
         """Microjoules so far: low, mid, high."""
         return self._state.spans[self.id].uj
 
-    @property
-    def cpu_s(self) -> float:
-        """CPU seconds so far, by the readings."""
-        return self._state.spans[self.id].cpu_us / 1e6
-
     def host_line(self, time: str) -> dict[str, Any]:
         """`host` line: the machine, its GPUs, and the watts that its energies rest on."""
         watts = {name: constants.rows()[name] for name in WATTS}

@@ -21,8 +21,7 @@ from typing import Any, NamedTuple, Protocol
 
 from greenhouse_record.metering import nvml, rapl
 
-TICK_US = 1_000_000 // (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100)
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+TICK_US, PAGE_BYTES = 1_000_000 // os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 
 
 class Process(NamedTuple):
@@ -183,14 +182,8 @@ def _quota_threads() -> int:
 def _memory_bytes() -> int:
     """Memory of the machine, or what the container may use."""
     limit = _text("/sys/fs/cgroup/memory.max")
-    total = os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES if hasattr(os, "sysconf") else _psutil_memory()
+    total = os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES
     return min(total, int(limit)) if limit.isdigit() else total
-
-
-def _psutil_memory() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().total)
 
 
 def host_busy_us() -> int | None:

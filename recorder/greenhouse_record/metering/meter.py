@@ -21,7 +21,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -129,18 +129,13 @@ class Meter:
     def record(self, kind: str, **facts: Any) -> None:
         """Put a line of another kind (a forecast) about this span into the ledger."""
         stage = self.labels.get("stage", "")
-        try:
-            with self._writer.transaction() as (_, lines):
-                lines.append({"kind": kind, "span": self.id, "t": utc(time.time()), "stage": stage} | facts)
-        except (OSError, UserError) as error:
-            self._complain(error)
+        with self._going_on(), self._writer.transaction() as (_, lines):
+            lines.append({"kind": kind, "span": self.id, "t": utc(time.time()), "stage": stage} | facts)
 
     def totals_now(self, whole_run: bool = False) -> Totals:
         """`totals`, after a reading; as of the last one if none can be taken."""
-        try:
+        with self._going_on():
             self.read()
-        except (OSError, UserError) as error:
-            self._complain(error)
         return self.totals(whole_run)
 
     def read(self) -> None:
@@ -180,14 +175,8 @@ class Meter:
         return span.id
 
     def _close(self, id: str, outcome: str, labels: Mapping[str, str] | None = None, edge: bool = False) -> None:
-        """Close a span. A full disk here must not take the stage's result with it: the next reading closes the span."""
-        try:
-            self._close_now(id, outcome, labels, edge)
-        except (OSError, UserError) as error:
-            self._complain(error)
-
-    def _close_now(self, id: str, outcome: str, labels: Mapping[str, str] | None, edge: bool) -> None:
-        with self._writer.transaction() as (state, lines):
+        """Close a span; where that fails the next reading does."""
+        with self._going_on(), self._writer.transaction() as (state, lines):
             if not (edge and self._fresh(state)):
                 self._account(state, lines, self._counters.read())
             if id in state.spans:
@@ -218,17 +207,12 @@ class Meter:
 
     def _sample_until_done(self) -> None:
         """Wake when the last reading is an interval old, whoever took it; read if it still is."""
-        self._sample(self._warm_up)
+        with self._going_on(self.interval_us / 1e6):
+            self._warm_up()
         while not self._done.wait(max(0.0, self._at_us + self.interval_us - self._counters.now_us()) / 1e6):
-            self._sample(self._sample_if_due)
+            with self._going_on(self.interval_us / 1e6):
+                self._sample_if_due()
             self._sync()  # without the lock: a busy disk takes seconds, and the counters go on
-
-    def _sample(self, take: Callable[[], None]) -> None:
-        try:
-            take()
-        except (OSError, ValueError, UserError) as error:  # a full disk must not end the stage; counters integrate
-            self._complain(error)
-            self._done.wait(self.interval_us / 1e6)
 
     def _warm_up(self) -> None:
         """Add slow counters, and read them at once: what a counter counts is known from its first reading on."""
@@ -248,12 +232,17 @@ class Meter:
                 self._account(state, lines, self._counters.read())
             self._at_us = state.at_us
 
-    def _complain(self, error: Exception) -> None:
-        """Say the first error on the terminal."""
-        trouble = f"{type(error).__name__}: {error}"
-        if not self.trouble:
-            print(f"ledger: no reading could be written ({trouble}); it will be made up for", file=sys.stderr)
-        self.trouble = trouble
+    @contextlib.contextmanager
+    def _going_on(self, wait_s: float = 0.0) -> Iterator[None]:
+        """Within, no error ends the stage, such as of a full disk: the first is said, and the counters integrate."""
+        try:
+            yield
+        except (OSError, ValueError, UserError) as error:
+            trouble = f"{type(error).__name__}: {error}"
+            if not self.trouble:
+                print(f"ledger: no reading could be written ({trouble}); it will be made up for", file=sys.stderr)
+            self.trouble = trouble
+            self._done.wait(wait_s)
 
 
 def _parent_span(state: MeterState, reading: Reading | None, own: str) -> str:

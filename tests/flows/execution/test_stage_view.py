@@ -107,6 +107,6 @@ def test_the_report_of_a_stage_that_completed_is_shown(
     outcome: str, shown: bool, artifacts: list[tuple], tmp_path: Path
 ) -> None:
     folder, _ = begun("pretrain@causal")
-    (tmp_path / "report.md").write_text("the report")
+    (tmp_path / "report.md").write_text(f"the report: `{'a forgotten text ' * 3}`")
     StageView(folder, Screen(), known=True).end(tmp_path / "report.md", outcome)
-    assert artifacts == ([("report", "pretrain-causal", "the report")] if shown else [])
+    assert artifacts == ([("report", "pretrain-causal", "the report: `...`")] if shown else [])
