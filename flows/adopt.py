@@ -8,9 +8,11 @@ from typing import Any
 
 from components.core.errors import UserError
 from components.core.files import md5_of, sha256_file, write_json, write_text
+from components.stages.account.terminal_table import model_page
 from components.studies import adoption, leftovers
 from flows.system import dvc, paths
 from flows.tracking import snapshots
+from flows.tracking.model_origin import collect
 from flows.tracking.recorded_run import PLACES
 from greenhouse_record.record import Record, read
 
@@ -108,9 +110,6 @@ def adopt(folder: Path, /, *, record: Path | None = None, name: str = "") -> Non
         record: what greenhouse-record wrote; default: the one in `.greenhouse/records` above the folder that names it.
         name: of the model here; default: the folder's.
     """
-    from components.stages.account.terminal_table import model_page
-    from flows.tracking.model_origin import collect
-
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the one that the trainer wrote the model to")
     folder = folder.resolve()

@@ -3,6 +3,11 @@
 import json
 
 from components.core.errors import UserError
+from components.stages.account.answer_text import withdrawn_text
+from components.stages.account.answers import ModelAnswers
+from components.stages.account.terminal_table import model_page
+from flows.tracking.model_origin import choose, collect
+from flows.tracking.snapshots import other_bytes
 
 
 def card(model: str = "", /, *, at: str = "workspace", json_: bool = False, schema: bool = False) -> None:
@@ -22,17 +27,10 @@ def card(model: str = "", /, *, at: str = "workspace", json_: bool = False, sche
         schema: the JSON schema of --json.
     """
     if schema:
-        from components.stages.account.answers import ModelAnswers
-
         print(json.dumps(ModelAnswers.model_json_schema(), indent=2))
         return
     if not model:
         raise UserError("name a model: causal, masked, instruct, prefer, classify, or a registered name@alias")
-    from components.stages.account.answer_text import withdrawn_text
-    from components.stages.account.terminal_table import model_page
-    from flows.tracking.model_origin import choose, collect
-    from flows.tracking.snapshots import other_bytes
-
     one, stage = choose(model, at)
     answers = collect(one, stage, f"models:/{model}" if model == one.name and not one.adopted else "")
     if json_:

@@ -4,6 +4,9 @@ import math
 from typing import Any
 
 from components import params as schema
+from components.carbon.footprint import intensity
+from components.carbon.footprint.costs import LedgerCosts, project_total
+from components.carbon.ledger import reader
 from components.core.errors import UserError
 from flows.system import paths
 
@@ -20,10 +23,6 @@ def project(since: str, rate: float = 0.0) -> str:
     """
     if not 0 <= rate < math.inf:
         raise UserError(f"--rate {rate:g}: no price; give a number of 0 or more, such as 2.5")
-    from components.carbon.footprint import intensity
-    from components.carbon.footprint.costs import LedgerCosts, project_total
-    from components.carbon.ledger import reader
-
     grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
     ledger_costs = LedgerCosts(reader.read(paths.LEDGER), grid, intensity.resolve(grid, paths.ROOT))
     total = project_total(ledger_costs, since)

@@ -10,10 +10,28 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from components import params as schema
+from components.carbon.footprint.intensity import resolve
+from components.carbon.ledger import reader
+from components.carbon.planning.forecast import forecast, orchestration_forecast
 from components.core.errors import UserError
 from components.core.files import write_text
-from flows.system import paths, processes
+from components.lineage.documents import Query, query_of
+from components.stages.ingest.opt_out import RULE as OPTED_OUT
+from components.studies.withdrawn import withdraw
+from flows.clean import agreed, carry_out, idle_work_folders, of_paths, refuse_while_running
+from flows.plan import PlanRow, render
+from flows.planning import step_cost
+from flows.planning.stage_forecast import expected, settings_of, tokens_of
+from flows.system import dvc, paths, processes
 from flows.system.command import whole
+from flows.tracking import forgetting, forgotten, team_ledger
+from flows.tracking.forgetting import entries, in_remote, quoting, stages_to_redo, with_duplicates
+from flows.tracking.forgotten import recorded
+from flows.tracking.model_exposure import states, workspace_view
+from flows.tracking.search import CACHE, files_of
+from flows.tracking.snapshots import ObjectCache, Snapshot
+from flows.tracking.trace_report import answers, search_for
 
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
 LIMITED = "{}: cut at max_megabytes, so other text takes its place, and the held-out set may change with it"
@@ -31,11 +49,6 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
     Raises:
         UserError: nothing was ingested, or the query names nothing.
     """
-    from components.lineage.documents import query_of
-    from flows.tracking.forgotten import recorded
-    from flows.tracking.model_exposure import states, workspace_view
-    from flows.tracking.trace_report import answers, search_for
-
     if not text.strip():
         raise UserError("an empty query; name an id, a location, a source, a licence, or some words of the text")
     fetch_corpora()
@@ -69,11 +82,6 @@ def fetch_corpora() -> None:
     Raises:
         UserError: neither has all of the corpora.
     """
-    from flows.system import dvc
-    from flows.tracking.forgetting import in_remote
-    from flows.tracking.search import files_of
-    from flows.tracking.snapshots import ObjectCache, Snapshot
-
     if dvc.lock() and not all((paths.ROOT / out).exists() for out in ("data/ingest/train", "data/mix")):
         print("fetching the recorded outputs from the DVC remote ...", flush=True)
         store, state = ObjectCache(), Snapshot("workspace", "workspace", dvc.lock())
@@ -91,16 +99,6 @@ def fetch_corpora() -> None:
 
 def rows_to_redo(documents: list[Any]) -> list[Any]:
     """The stages that have to run again, and what runs around them, each with its forecast."""
-    from components import params as schema
-    from components.carbon.ledger import reader
-    from components.carbon.planning.forecast import forecast, orchestration_forecast
-    from flows.plan import PlanRow
-    from flows.planning import step_cost
-    from flows.planning.stage_forecast import expected, settings_of, tokens_of
-    from flows.system import dvc
-    from flows.tracking import team_ledger
-    from flows.tracking.forgetting import stages_to_redo
-
     params, books = schema.load(paths.ROOT / "params.yaml"), reader.history(paths.LEDGER)
     rates, names = step_cost.known(params), stages_to_redo(documents, dvc.lock())
     known = {name: expected(books, name, "", params, rates) for name in names}
@@ -117,10 +115,6 @@ def rows_to_redo(documents: list[Any]) -> list[Any]:
 
 def price(documents: list[Any]) -> str:
     """Seconds, energy and grams of the removal, stage by stage and in all."""
-    from components import params as schema
-    from components.carbon.footprint.intensity import resolve
-    from flows.plan import render
-
     grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
     rows = rows_to_redo(documents)
     unknown = "\nNo record here of such a run; `greenhouse sync pull` fetches those that others pushed"
@@ -131,10 +125,6 @@ def price(documents: list[Any]) -> str:
 def searched(text: str, query: Any, found: list[Any], most_others: int) -> Any:
     """The search for the documents, for what an earlier removal by this query recorded, and for copies that dedup
     dropped."""
-    from flows.tracking import forgetting
-    from flows.tracking.forgotten import recorded
-    from flows.tracking.trace_report import search_for
-
     known, ids = recorded(text), forgetting.with_duplicates(found)
     needles = forgetting.needles_of(found, ids, known.needles.salt, most_others).joined(known.needles)
     return search_for(query, needles, ids | known.ids).everywhere()
@@ -142,9 +132,6 @@ def searched(text: str, query: Any, found: list[Any], most_others: int) -> Any:
 
 def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> str:
     """Everything that is known before anything changes."""
-    from components.stages.ingest.opt_out import RULE as OPTED_OUT
-    from flows.tracking import forgetting
-
     documents = [match.document for match in found]
     named = query.value if query.kind != "passage" else "..."
     lines = [f"{len(documents)} document{'s' * (len(documents) != 1)} for {query.kind} {named}:"]
@@ -177,8 +164,6 @@ def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> st
 
 def copies_lines(search: Any) -> list[str]:
     """What --purge can delete once the documents are taken out."""
-    from flows.tracking import forgetting
-
     objects = {copy.md5 for copy in search.copies}
     there, _, why = forgetting.in_remote(objects)
     remote = f"what the remote has is not known ({why})" if why else f"{len(there)} of them in the remote"
@@ -191,16 +176,12 @@ def copies_lines(search: Any) -> list[str]:
 
 def limited_sources() -> list[str]:
     """Names of the sources of params.yaml that stop at an amount of text."""
-    from components import params as schema
-
     sources = schema.load(paths.ROOT / "params.yaml").ingest.sources
     return [source.name for source in sources if getattr(source, "max_megabytes", 0)]
 
 
 def agreed_to(found: list[Any]) -> bool:
     """Whether the user wants so many documents gone: the beginning of a location may name more than was meant."""
-    from flows.clean import agreed
-
     print(f"{len(found)} documents are to be left out from now on, such as")
     print("".join(f"    {match.document.facts['location']}\n" for match in found[:10]), end="")
     return agreed("apply")
@@ -208,8 +189,6 @@ def agreed_to(found: list[Any]) -> bool:
 
 def opt_out_file() -> Path:
     """The list that params.yaml names."""
-    from components import params as schema
-
     return paths.ROOT / schema.load(paths.ROOT / "params.yaml").ingest.opt_out
 
 
@@ -219,11 +198,6 @@ def leave_out(text: str, entries: list[str], search: Any) -> None:
     Raises:
         UserError: the pipeline did not complete; the list keeps the entries, and it can be run again.
     """
-    from components.studies.withdrawn import withdraw
-    from flows.system import dvc
-    from flows.tracking import forgetting, forgotten
-    from flows.tracking.search import CACHE
-
     known = forgotten.record(text, search)
     if not all((paths.ROOT / out).exists() for out in dvc.outputs()):
         dvc.run("checkout", "--allow-missing")
@@ -271,9 +245,6 @@ def make_again() -> None:
 
 def delete_copies(text: str) -> int:
     """List every copy that can be deleted and what cannot be reached, ask, delete. The exit status."""
-    from flows.clean import carry_out, idle_work_folders, of_paths, refuse_while_running
-    from flows.tracking import forgotten
-
     refuse_while_running()
     items, said = forgotten.to_purge(text)
     items += of_paths(idle_work_folders())
@@ -309,8 +280,6 @@ def forget(
         raise UserError("--apply and --purge go one after the other; leave --purge out until the first is done")
     if purge:
         return delete_copies(query)
-    from flows.tracking.forgetting import entries, with_duplicates
-
     asked, named = look(query, again=apply)
     found = named + (quoting_too(named, common_above) if quoting else [])
     if apply and len(found) > 1 and not agreed_to(found):
@@ -326,9 +295,5 @@ def forget(
 
 def quoting_too(found: list[Any], most_others: int) -> list[Any]:
     """The documents that have some words of these."""
-    from components.lineage.documents import Query
-    from flows.tracking.forgetting import quoting, with_duplicates
-    from flows.tracking.trace_report import answers
-
     more = quoting(found, with_duplicates(found), most_others)
     return [match for id in more for match in answers(Query("id", id.split("-")[0]), whole=True)]

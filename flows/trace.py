@@ -1,6 +1,7 @@
 """`greenhouse trace`: which documents hold a text, and which models saw it."""
 
 from components.core.plain_text import plain
+from flows.tracking.trace_report import report
 
 
 def trace(text: str, /, *, json: bool = False) -> int:
@@ -20,8 +21,6 @@ def trace(text: str, /, *, json: bool = False) -> int:
         text: passage, id, sha256 or location.
         json: all of it as JSON.
     """
-    from flows.tracking.trace_report import report
-
     told, found = report(text, json)
     print(plain(told))
     return 0 if found else 2

@@ -14,13 +14,18 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from components import params as schema
 from components.core.errors import UserError
 from components.core.files import md5_file
-from flows.system import dvc, environment, git, paths, processes
+from flows.execution.experiment import refuse_untracked_sources
+from flows.system import dvc, environment, git, params_file, paths, processes
 from flows.system.command import whole
-from flows.tracking import environment_record, recovery
-from flows.tracking.model_origin import choose, record_verification
+from flows.tracking import environment_record, recorded_run, recovery
+from flows.tracking.mlflow_run import client
+from flows.tracking.model_origin import choose, gathered, record_verification
+from flows.tracking.signed_folder import report
 from flows.tracking.snapshots import ObjectCache, Snapshot
+from greenhouse_record.metering.meter import Meter
 
 HASHED = ("data/", "models/")
 """Outputs that are compared; reports follow from them."""
@@ -32,8 +37,6 @@ HASHED = ("data/", "models/")
 @contextmanager
 def rebuilding_place(recorded: Snapshot) -> Iterator[Path]:
     """A worktree of the recorded commit (the workspace: with its uncommitted changes), an empty cache, no dvc.lock."""
-    from flows.execution.experiment import refuse_untracked_sources
-
     if recorded.kind == "workspace":
         refuse_untracked_sources()
     with git.worktree(f"verify-{os.getpid()}", (recorded.commit or "HEAD").removesuffix("+changes")) as root:
@@ -51,9 +54,6 @@ def bring(recorded: Snapshot, root: Path) -> None:
     if recorded.kind == "workspace":
         git.copy_changes(root)
     else:
-        from components import params as schema
-        from flows.system import params_file
-
         if not (root / schema.DEFAULTS).exists():
             raise UserError(
                 f"{recorded.name}: its commit is older than {schema.DEFAULTS}, so its parameters cannot be set; "
@@ -122,8 +122,6 @@ def _first_file(path: str, old: str, new: str, root: Path) -> str:
 
 def then_and_here(recorded: Snapshot, stage: str) -> list[str]:
     """What may explain a difference in `stage`: what is not as it was when the recorded bytes were made."""
-    from flows.tracking.mlflow_run import client
-
     then, here = (
         environment_record.recorded(client(), stage, recorded.fingerprints()[stage]),
         environment_record.present(),
@@ -164,9 +162,6 @@ def verify_segments(model: str, at: str, number: int) -> bool:
     Raises:
         UserError: not a pretrained model, no checkpoints were kept, or their bytes are gone.
     """
-    from components import params as schema
-    from greenhouse_record.metering.meter import Meter
-
     recorded, goal = choose(model, at)
     kept = goal.replace("pretrain@", "models/checkpoints/")
     if kept not in recorded.outputs():
@@ -237,7 +232,6 @@ def bring_files(recorded: Snapshot, path: str, folder: Path, wanted: Callable[[s
 def report_segments(recorded: Snapshot, goal: str, found: dict[str, str], intervals: int, used_kwh: float) -> bool:
     """Print what the intervals came to; whether all are the same."""
     from components.studies.segments import chances
-    from flows.tracking.model_origin import gathered
 
     for interval, difference in found.items():
         if difference:
@@ -297,8 +291,6 @@ def verify(
     if (folder := Path(model)).is_dir():
         if at != "workspace" or segments is not None:
             raise UserError(f"{model}: a folder, which is checked as it lies there; leave --at and --segments out")
-        from flows.tracking.signed_folder import report
-
         return report(folder, key, scope)
     if key is not None or scope != "all":
         raise UserError(f"--key and --scope go with a signed folder, and {model} is none; leave them out")
@@ -306,8 +298,6 @@ def verify(
         raise UserError("--segments takes 1 or more; without it everything is rebuilt")
     one, stage = choose(model, at)
     if one.adopted:
-        from flows.tracking import recorded_run
-
         return recorded_run.verify(one, stage)
     recovery.recover_records()
     same = rebuilt_alike(model, at) if segments is None else verify_segments(model, at, segments)

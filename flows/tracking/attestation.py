@@ -18,6 +18,7 @@ from components.studies.attestation.claims import Claims, GateVerdict
 from components.studies.attestation.training_content import OWNER
 from flows.system import paths
 from flows.tracking import environment_record, snapshots
+from flows.tracking.garbage import local_folder
 from flows.tracking.mlflow_run import client
 from flows.tracking.model_exposure import states
 from flows.tracking.model_origin import collect, gathered, load_of
@@ -233,8 +234,6 @@ def _parts(deps: set[str], outs: dict[str, str]) -> dict[str, str]:
 
 def mlflow_copies(fingerprint: str, md5: str, files: dict[str, str]) -> tuple[int, list[str], list[str]]:
     """Compare the copies of a model in MLflow with its files; how many agree, what is wrong, what was not reached."""
-    from flows.tracking.garbage import local_folder
-
     mlflow, good = client(), 0
     wrong, unreached = list[str](), list[str]()
     for version in versions_of(fingerprint):

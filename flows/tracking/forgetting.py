@@ -14,7 +14,8 @@ from components.lineage.needles import MOST_OTHERS, Needles
 from components.lineage.readings import parts_of
 from flows.system import dvc
 from flows.system.disk import Removable
-from flows.tracking import snapshots
+from flows.tracking import garbage, snapshots
+from flows.tracking.mlflow_run import client
 from flows.tracking.model_exposure import Seen, workspace_view
 from flows.tracking.search import Search, files_of, is_of_another
 from flows.tracking.snapshots import ObjectCache
@@ -124,15 +125,11 @@ def in_remote(hashes: set[str]) -> tuple[set[str], Callable[[str], None] | None,
 
 def versions_of(models: Collection[str]) -> list[Any]:
     """Registered versions of models with these hashes, which MLflow keeps a copy of."""
-    from flows.tracking.mlflow_run import client
-
     return [row for row in client().search_model_versions("") if row.tags.get("dvc.md5") in models]
 
 
 def mark(versions: list[Any], text: str) -> list[str]:
     """Tag the versions, and name the aliases that point at them."""
-    from flows.tracking.mlflow_run import client
-
     mlflow, aliases = client(), []
     for row in versions:
         mlflow.set_model_version_tag(row.name, row.version, "forget.saw", text)
@@ -145,9 +142,6 @@ def mark(versions: list[Any], text: str) -> list[str]:
 
 def model_item(row: Any) -> Removable:
     """A registered version with its copy in MLflow."""
-    from flows.tracking import garbage
-    from flows.tracking.mlflow_run import client
-
     mlflow = client()
     return garbage.model_item(mlflow, mlflow.get_logged_model(row.source.rpartition("/")[2]), row)
 

@@ -17,6 +17,7 @@ from flows.system import paths
 from flows.system.disk import Removable, is_own, removable
 from flows.tracking import snapshots
 from flows.tracking.forgetting import experiments_with, in_remote, model_item, versions_of
+from flows.tracking.garbage import experiment_item
 from flows.tracking.model_exposure import workspace_view
 from flows.tracking.search import Search, files_of, rows_of
 from flows.tracking.snapshots import ObjectCache
@@ -85,8 +86,6 @@ def to_purge(text: str) -> tuple[list[Removable], str]:
     Raises:
         UserError: they were not taken out yet.
     """
-    from flows.tracking.garbage import experiment_item
-
     known, store = recorded(text), ObjectCache()
     if not known.ids:
         raise UserError(NOTHING)

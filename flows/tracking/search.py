@@ -21,7 +21,6 @@ from components.core.files import md5_of, read_json
 from components.finetuning_data.formats import texts
 from components.lineage.needles import Needles
 from components.lineage.readings import NeedleHit, Part, hits_in, parts_of, parts_of_bytes, parts_of_tokens
-from components.stages.finetune.own_rows import is_corpus
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
 from flows.system import environment, git, paths
 from flows.tracking import snapshots
@@ -182,6 +181,8 @@ class Search:
 
     def own_files(self, known: Iterable[Snapshot] = ()) -> None:
         """Rows that params.yaml names and those that models of states were tuned on; evaluation items."""
+        from components.stages.finetune.own_rows import is_corpus  # which imports torch
+
         params, tuned = schema.load(paths.ROOT / "params.yaml"), dict[tuple[Path, str], list[str]]()
         hashed = cache(md5_of)
         for branch, one in params.finetune.stages().items():

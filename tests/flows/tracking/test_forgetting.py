@@ -10,7 +10,7 @@ from components.core.errors import UserError
 from components.lineage.documents import Query, Traced
 from flows.system import paths
 from flows.system.disk import remove_path
-from flows.tracking import forgetting, mlflow_run, snapshots
+from flows.tracking import forgetting, snapshots
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import TraceMatch
 
@@ -84,7 +84,7 @@ def test_versions_that_saw_a_text_and_the_aliases_that_point_at_them_are_marked(
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setattr(mlflow_run, "client", lambda: client)
+    monkeypatch.setattr(forgetting, "client", lambda: client)
     client.create_registered_model("greenhouse-causal-2")
     saw, later = (client.create_model_version("greenhouse-causal-2", str(tmp_path)) for _ in range(2))
     client.set_registered_model_alias("greenhouse-causal-2", "champion", saw.version)

@@ -217,7 +217,10 @@ def test_what_lies_in_dvcs_cache_alone_and_in_git_is_found(root: Path) -> None:
     subprocess.run(["git", "add", "-f", "rows.jsonl"], cwd=root, check=True)
     identity = ("-c", "user.name=a", "-c", "user.email=a@b")
     subprocess.run(["git", *identity, "commit", "--quiet", "-m", f"She {QUOTE}"], cwd=root, check=True)
+    (root / "state/prefect").mkdir()
+    (root / "state/prefect/prefect.db").write_bytes(b"SQLite format 3\0" + LETTER.encode())
     one = searched({ID}, ESSAY)
+    assert [place.path for place in one.found if place.owner == "database"] == ["state/prefect/prefect.db"]
     found = [place.line() for place in one.found if place.owner == "DVC's cache"]
     assert found == [f"DVC's cache: {'ab' * 16}: 9 words"]
     assert "ab" * 16 not in {copy.md5 for copy in one.copies}, "DVC keeps data of the owner there too"
