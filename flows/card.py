@@ -7,7 +7,7 @@ from components.stages.account.answer_text import withdrawn_text
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.terminal_table import model_page
 from flows.tracking.model_origin import choose, collect
-from flows.tracking.snapshots import other_bytes
+from flows.tracking.snapshots import has_other_bytes
 
 
 def card(model: str = "", /, *, at: str = "workspace", json_: bool = False, schema: bool = False) -> None:
@@ -36,7 +36,7 @@ def card(model: str = "", /, *, at: str = "workspace", json_: bool = False, sche
     if json_:
         print(answers.model_dump_json(indent=2))
         return
-    name = stage.replace("@", "/")
-    other = other_bytes(one, name) if one.kind in ("workspace", "adopted") else []
-    unlike = [f"models/{name}/{other[0]}: not the bytes that DVC recorded, of which this page tells"] if other else []
-    print(*unlike, *withdrawn_text(answers), model_page(answers), sep="\n", end="")
+    told, name = [*withdrawn_text(answers)], stage.replace("@", "/")
+    if one.kind in ("workspace", "adopted") and has_other_bytes(one, name):
+        told.append(f"models/{name}: not the bytes that DVC recorded and this page tells of; `dvc checkout` has them")
+    print(*told, model_page(answers), sep="\n", end="")

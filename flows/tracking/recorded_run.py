@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import read_json, sha256_file, write_text
+from components.core.files import md5_file, read_json, sha256_file, write_text
 from components.studies import adoption
 from components.studies.leftovers import WEIGHTS
 from flows.system import paths
 from flows.system.processes import output
 from flows.tracking import environment_record
 from flows.tracking.model_origin import record_verification
-from flows.tracking.snapshots import ObjectCache, Snapshot, files_of, other_bytes
+from flows.tracking.snapshots import ObjectCache, Snapshot, files_of
 from greenhouse_record.metering.meter import Meter
 from greenhouse_record.record import Record, changes, read
 from greenhouse_record.recording import VARIABLE
@@ -46,11 +46,12 @@ def root_of(one: Snapshot) -> Path | None:
 
 def altered(one: Snapshot, record: Record | None) -> list[str]:
     """Names of an adopted model's files that are not here as they were adopted, or not as its record names them."""
-    folder, kept, other = f"models/{one.name}", files_of(one), other_bytes(one, one.name)
-    names, here = ObjectCache().files(one.outputs()[folder]).keys() - other, paths.ROOT / folder
-    files = {name: here / name if here.exists() else kept(f"{folder}/{name}") for name in sorted(names)}
-    hashes = {name: sha256_file(path) for name, path in files.items() if path}
-    return other + (adoption.strangers(hashes, record) if record else [])
+    folder, kept = f"models/{one.name}", files_of(one)
+    listed, here = ObjectCache().files(one.outputs()[folder]), paths.ROOT / folder
+    files = {name: here / name if here.exists() else kept(f"{folder}/{name}") for name in listed}
+    sound = {name: path for name, path in files.items() if path and path.exists() and md5_file(path) == listed[name]}
+    hashes = {name: sha256_file(path) for name, path in sound.items()}
+    return sorted(files.keys() - sound.keys()) + (adoption.strangers(hashes, record) if record else [])
 
 
 def data_again(one: Snapshot) -> tuple[bool, str, list[str]]:

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from components.core.errors import UserError
-from components.core.files import fingerprint, md5_file, nested, read_json
+from components.core.files import fingerprint, md5_of, nested, read_json
 from components.params import layout
 from flows.system import code_files, dvc, git, paths
 from flows.tracking.mlflow_run import NAME_TAG, UNMADE_TAG, client
@@ -291,8 +291,7 @@ def files_of(state: Snapshot, pull: bool = True) -> Callable[[str], Path | None]
     return file
 
 
-def other_bytes(state: Snapshot, model: str) -> list[str]:
-    """Names of files of a model here that are not the bytes which a state recorded; none if it is not here."""
-    md5, store, here = state.outputs().get(f"models/{model}", ""), ObjectCache(), paths.ROOT / "models" / model
-    listed = store.files(md5) if md5 and here.exists() and store.path(md5).exists() else {}
-    return sorted(name for name, md5 in listed.items() if not (here / name).is_file() or md5_file(here / name) != md5)
+def has_other_bytes(state: Snapshot, model: str) -> bool:
+    """Whether a model's folder in this checkout is not the one that a state recorded; false where none lies here."""
+    md5, here = state.outputs().get(f"models/{model}"), paths.ROOT / "models" / model
+    return bool(md5) and here.exists() and md5_of(here) != md5

@@ -102,7 +102,7 @@ def test_a_recorded_run_is_answered_for_signed_and_run_again(fresh_clone: Pipeli
     weights.unlink()
     weights.write_bytes(bytes([written[0] ^ 1]) + written[1:])
     assert "differs: models/adopted/mine/weights.pt" in greenhouse("greenhouse", "verify", "adopted/mine", expect=1)
-    assert "weights.pt: not the bytes that DVC recorded" in greenhouse("greenhouse", "card", "adopted/mine")
+    assert "adopted/mine: not the bytes that DVC recorded" in greenhouse("greenhouse", "card", "adopted/mine")
     weights.write_bytes(written)
     (run_folder / "data" / "rows.txt").write_text("to be, or not to be")
     said = greenhouse(*check, expect=2)
