@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
-from greenhouse_record.metering import constants, nvml
+from greenhouse_record.metering import nvml
 from greenhouse_record.metering.attribution import MeterState, OpenSpan, reading_line, remember
 from greenhouse_record.metering.counters import Reading, SystemCounters, start_of
-from greenhouse_record.metering.meter import WATTS
+from greenhouse_record.metering.meter import host_line
 
 PR_SET_CHILD_SUBREAPER = 36
 """Of prctl(2)."""
@@ -59,9 +59,7 @@ class TreeMeter:
 
     def host_line(self, time: str) -> dict[str, Any]:
         """`host` line: the machine, its GPUs, and the watts that its energies rest on."""
-        watts = {name: constants.rows()[name] for name in WATTS}
-        facts = {"host": self.host.file_stem, "watts": watts, "gpus": nvml.device_names(self._counters.nvml)}
-        return {"kind": "host", "t": time, **facts, **asdict(self.host)}
+        return {**host_line(self.host, time), "gpus": nvml.device_names(self._counters.nvml)}
 
     def _read(self) -> Reading:
         """A reading without the GPUs that the command cannot see, and without the recorder's own CPU time."""

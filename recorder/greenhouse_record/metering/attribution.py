@@ -104,15 +104,9 @@ class MeterState:
 
     @classmethod
     def from_json(cls, raw: dict) -> MeterState:
-        return cls(
-            book=raw.get("book", ""),
-            seq=raw["seq"],
-            at_us=raw["at_us"],
-            busy_us=raw["busy_us"],
-            energy_uj=raw["energy_uj"],
-            seen={int(pid): SeenProcess(*(row[key] for key in SEEN_KEYS)) for pid, row in raw["seen"].items()},
-            spans={id: OpenSpan(*(row[key] for key in SPAN_KEYS)) for id, row in raw["spans"].items()},
-        )
+        seen = {int(pid): SeenProcess(*(row[key] for key in SEEN_KEYS)) for pid, row in raw["seen"].items()}
+        spans = {id: OpenSpan(*(row[key] for key in SPAN_KEYS)) for id, row in raw["spans"].items()}
+        return cls(**{**raw, "seen": seen, "spans": spans})
 
     def alive(self, span: OpenSpan, reading: Reading) -> bool:
         """Whether the process that opened the span still runs."""

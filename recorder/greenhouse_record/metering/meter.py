@@ -31,7 +31,7 @@ from greenhouse_record.errors import UserError
 from greenhouse_record.metering import constants
 from greenhouse_record.metering.attribution import MeterState, OpenSpan, reading_line, remember
 from greenhouse_record.metering.constants import Bounds
-from greenhouse_record.metering.counters import Counters, Reading, SystemCounters, start_of, utc
+from greenhouse_record.metering.counters import Counters, Host, Reading, SystemCounters, start_of, utc
 from greenhouse_record.metering.ledger_writer import LedgerWriter
 
 WATTS = ("cpu_busy_w_per_thread", "cpu_idle_w_per_thread", "memory_w_per_gb")
@@ -152,7 +152,7 @@ class Meter:
     def _open(self, name: str, labels: dict[str, str], edge: bool = False) -> str:
         with self._writer.transaction() as (state, lines):
             if state.seq == 0 and not state.spans:
-                lines.append(self._host_line())
+                lines.append(host_line(self._counters.host, utc(time.time())))
             reading = None if edge and self._fresh(state) else self._counters.read()
             if reading:
                 self._account(state, lines, reading)
@@ -194,15 +194,6 @@ class Meter:
     def _fresh(self, state: MeterState) -> bool:
         return self._counters.now_us() - state.at_us < EDGE_S * 1e6
 
-    def _host_line(self) -> dict:
-        host = self._counters.host
-        return {
-            "kind": "host",
-            "t": utc(time.time()),
-            "host": host.file_stem,
-            "watts": {name: constants.rows()[name] for name in WATTS},
-        } | asdict(host)
-
     # -- the sampler ---------------------------------------------------------------------------------------------------
 
     def _sample_until_done(self) -> None:
@@ -243,6 +234,12 @@ class Meter:
                 print(f"ledger: no reading could be written ({trouble}); it will be made up for", file=sys.stderr)
             self.trouble = trouble
             self._done.wait(wait_s)
+
+
+def host_line(host: Host, at: str) -> dict[str, Any]:
+    """Ledger line of a machine, with the watts that its energies rest on."""
+    watts = {name: constants.rows()[name] for name in WATTS}
+    return {"kind": "host", "t": at, "host": host.file_stem, "watts": watts, **asdict(host)}
 
 
 def _parent_span(state: MeterState, reading: Reading | None, own: str) -> str:
