@@ -53,6 +53,11 @@ def flipped(name: str, at: int = -1) -> Edit:
     return tamper
 
 
+def gone(name: str, folder: Path) -> None:
+    """A file is not there."""
+    (folder / name).unlink()
+
+
 def edited(name: str, *path: str | int, value: Any) -> Edit:
     """A value of a JSON file is another."""
     return lambda folder: write_json(folder / name, changed(read_json(folder / name), path, value))
@@ -91,7 +96,7 @@ def each_file(folder: Path) -> Iterator[tuple[str, Edit]]:
     """Every file of the folder with a byte changed, and gone."""
     for name in sorted(path.name for path in folder.iterdir() if path.stat().st_size):
         yield f"{name}, a byte", flipped(name, (folder / name).stat().st_size // 2)
-        yield f"{name}, gone", lambda copy, name=name: (copy / name).unlink()
+        yield f"{name}, gone", partial(gone, name)
 
 
 HIDDEN: dict[str, Edit] = {
@@ -115,7 +120,7 @@ HIDDEN: dict[str, Edit] = {
     "provenance, built otherwise": edited("provenance.json", "predicate", "buildDefinition", "buildType", value="x"),
     "bill of materials, emptied": edited("bom.cdx.json", "components", value=[]),
     "training content, emptied": edited("training-content.json", "sources", value={}),
-    "card: gone": lambda folder: (folder / "card.json").unlink(),
+    "card: gone": partial(gone, "card.json"),
     "an empty folder": lambda folder: (folder / "certificates").mkdir(),
     "a file beside": lambda folder: (folder / "modeling_evil.py").write_text("import os"),
     "a file of git": _of_git,

@@ -143,7 +143,7 @@ def _of_adopted(name: str) -> Snapshot:
 
 def of_facts(name: str, facts: dict[str, Any], md5: str) -> Snapshot:
     """The state of an adopted model with these facts (its greenhouse.json) and this hash of its folder."""
-    step = {key: facts[key] for key in ("cmd", "deps", "params") if key in facts}
+    step: dict[str, Any] = {key: facts[key] for key in ("cmd", "deps", "params") if key in facts}
     step["outs"] = [{"path": f"models/{name}", "md5": md5}]
     return Snapshot(name, "adopted", {name.replace("/", "@"): step}, facts.get("commit", ""), adopted=facts)
 
