@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as entry
-from benchmarks.data_runs import timed
 
 
 def test_every_benchmark_runs_modules_that_exist() -> None:
@@ -19,12 +18,6 @@ def test_an_unknown_name_is_one_sentence_with_all_names(capsys: pytest.CaptureFi
     assert entry.main(["trian"]) == 2
     said = capsys.readouterr().err
     assert said == f"No benchmark is named 'trian'; there are {', '.join(entry.BENCHMARKS)}.\n"
-
-
-def test_no_name_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
-    assert entry.main([]) == 0
-    listed = capsys.readouterr().out
-    assert all(f"  {name} " in listed for name in entry.BENCHMARKS)
 
 
 def test_options_go_to_the_last_module_and_a_failure_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,16 +36,3 @@ def test_options_go_to_the_last_module_and_a_failure_ends_it(monkeypatch: pytest
     ran.clear()
     assert entry.main(["data"]) == 3
     assert ran == [list(entry.PEERS)]
-
-
-def test_a_contestant_is_run_by_module_and_function(tmp_path: Path) -> None:
-    from benchmarks.data_corpus import Corpus, write
-    from benchmarks.texts import document
-
-    texts = ["One sentence that is long enough to be read. " * 20, "Another sentence, which is also long enough. " * 20]
-    corpus = Corpus(tmp_path / "corpus", tmp_path / "jsonl")
-    write([document(f"{number}", text, "made") for number, text in enumerate(texts)], corpus)
-    run = timed("benchmarks.data_filters:ours", corpus.folder)
-    assert len(run.result) == len(texts)
-    assert run.seconds > 0
-    assert run.peak_gb > 0

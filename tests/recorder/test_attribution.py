@@ -1,12 +1,14 @@
 """Attribution: exact to the microjoule whatever processes do, and right about who used it."""
 
+import json
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenhouse_record.metering import constants
-from greenhouse_record.metering.attribution import SHARED, MeterState, OpenSpan, _share, reading_line, remember
+from greenhouse_record.metering.attribution import SHARED, MeterState, OpenSpan, reading_line, remember
 from greenhouse_record.metering.counters import Process, Reading
 from tests.components.carbon.world import HOST, World
 
@@ -45,6 +47,14 @@ def happen(world: World, event: tuple[str, int, int]) -> None:
         world.sample()
 
 
+def with_a_stage(name: str = "stage") -> tuple[World, int]:
+    """A machine with a span of a process, and that process."""
+    world = World()
+    stage = world.fork(2)
+    world.open(stage, name)
+    return world, stage
+
+
 def assert_reconciles(line: dict) -> None:
     for name, host in line["host_uj"].items():
         rest = line["unattributed_uj"][name]
@@ -77,19 +87,11 @@ def test_spans_and_unattributed_are_the_host_exactly(events: list, rapl: bool) -
     assert [line["seq"] for line in world.lines] == list(range(1, len(world.lines) + 1))
 
 
-def test_a_remainder_is_nobodys_loss() -> None:
-    used = {"a": 5, "b": 5, "c": 5}
-    _share(used, 11, ["a", "b", "c"])
-    assert used == {"a": 10, "b": 8, "c": 8}
-
-
 @settings(max_examples=300)
 @given(EVENTS)
 def test_what_is_reaped_within_the_tree_is_counted_once(events: list) -> None:
     """No process outlives its parent here: then the span has every microsecond of its tree, no more and no less."""
-    world = World()
-    stage = world.fork(2)
-    world.open(stage, "stage")
+    world, stage = with_a_stage()
     for kind, which, amount in events:
         leaf = [pid for pid in world.tasks if pid > stage and pid not in {one.parent for one in world.tasks.values()}]
         if kind in ("end", "zombie"):
@@ -101,23 +103,8 @@ def test_what_is_reaped_within_the_tree_is_counted_once(events: list) -> None:
     assert world.cpu_us("stage") == world.tree_us(stage)
 
 
-def test_children_that_no_reading_saw_are_counted() -> None:
-    world = World()
-    stage = world.fork(2)
-    world.open(stage, "stage")
-    for _ in range(8):
-        child = world.fork(stage)
-        world.burn(child, 500_000)
-        world.end(child)
-    world.pass_time(1_000_000)
-    world.sample()
-    assert world.cpu_us("stage") == 8 * 500_000
-
-
 def test_a_stage_inside_a_pipeline_is_not_the_pipelines() -> None:
-    world = World()
-    pipeline = world.fork(2)
-    world.open(pipeline, "pipeline")
+    world, pipeline = with_a_stage("pipeline")
     dvc = world.fork(pipeline)
     stage = world.fork(dvc)
     world.open(stage, "stage", "pipeline")
@@ -139,9 +126,7 @@ def test_a_stage_inside_a_pipeline_is_not_the_pipelines() -> None:
 
 
 def test_the_last_moments_of_a_killed_stage_are_its_own() -> None:
-    world = World()
-    pipeline = world.fork(2)
-    world.open(pipeline, "pipeline")
+    world, pipeline = with_a_stage("pipeline")
     stage = world.fork(pipeline)
     world.open(stage, "stage", "pipeline")
     world.burn(stage, 100_000)
@@ -157,9 +142,7 @@ def test_the_last_moments_of_a_killed_stage_are_its_own() -> None:
 
 
 def test_a_worker_that_outlives_its_pool_stays_with_the_stage() -> None:
-    world = World()
-    stage = world.fork(2)
-    world.open(stage, "stage")
+    world, stage = with_a_stage()
     pool = world.fork(stage)
     worker = world.fork(pool)
     world.sample()
@@ -188,46 +171,33 @@ def test_two_stages_at_once_share_the_idle_power_and_nothing_counts_twice() -> N
     assert line["unattributed_uj"]["cpu"][1] == round(200_000 * (3.5 - 0.74))
 
 
-def test_one_busy_stage_gets_its_cpu_even_when_the_counters_tick_apart() -> None:
-    """/proc/stat lags by 5 ms at one reading and catches up at the next: nothing is lost, nothing exceeds the host."""
-    world = World()
-    stage = world.fork(2)
-    world.open(stage, "stage")
-    for lag in (5_000, -5_000) * 10:
-        world.burn(stage, 1_000_000)
-        world.busy_us -= lag
-        world.pass_time(1_000_000)
-        world.sample()
-        assert_reconciles(world.lines[-1])
-    assert world.cpu_us("stage") == world.tree_us(stage)
-    assert sum(line["busy_us"] for line in world.lines) == world.tree_us(stage)
-
-
-def test_a_host_counter_that_falls_behind_takes_nothing_from_the_spans() -> None:
+@pytest.mark.parametrize(("lags_us", "host_us"), [([5_000, -5_000] * 10, 4_300_000), ([25_000] * 5, 1_175_000)])
+def test_a_host_counter_that_lags_or_falls_behind_takes_nothing_from_the_spans(lags_us: list, host_us: int) -> None:
     """Ticks see less than the kernel's clock of each process; the gap was carried over, and lost when a span ended."""
-    world = World()
-    stage = world.fork(2)
-    world.open(stage, "stage")
+    world, stage = with_a_stage()
     began_us = world.busy_us
-    for _ in range(5):
+    for lag_us in lags_us:
         world.burn(stage, 200_000)
-        world.busy_us -= 25_000
+        world.busy_us -= lag_us
         world.pass_time(200_000)
         world.sample()
         assert_reconciles(world.lines[-1])
-    assert world.cpu_us("stage") == 1_000_000
+    assert world.cpu_us("stage") == world.tree_us(stage) == 200_000 * len(lags_us)
     world.burn(2, 300_000)  # others' time is the host's again once its counter has caught up
     world.pass_time(300_000)
     world.sample()
-    assert sum(line["busy_us"] for line in world.lines) == world.busy_us - began_us == 1_175_000
+    assert sum(line["busy_us"] for line in world.lines) == world.busy_us - began_us == host_us
 
 
 def test_a_state_file_of_an_older_version_is_read() -> None:
     world = World()
     world.open(world.fork(2), "a")
-    older = world.state.to_json()
+    older = json.loads(json.dumps(world.state.to_json()))
     older["spans"]["a"]["pending_us"] = 7
     assert MeterState.from_json(older) == world.state
+    assert {tuple(fields) for fields in older["seen"].values()} == {
+        ("start", "parent", "own_us", "reaped_us", "domain")
+    }
 
 
 def test_nobody_metering_means_no_line_and_a_new_start() -> None:
@@ -260,49 +230,35 @@ def test_a_clock_that_went_back_starts_anew() -> None:
 
 
 def test_a_hidden_host_counter_is_said() -> None:
-    world = World()
-    stage = world.fork(2)
-    world.open(stage, "stage")
+    world, stage = with_a_stage()
     world.burn(stage, 40_000)
     world.pass_time(50_000)
     line = reading_line(world.state, replace(world.reading(), busy_us=None), HOST)
-    assert line is not None
     assert line["counter"] == "processes"
     assert line["busy_us"] == 40_000
 
 
-def two_stages_and_a_gpu() -> tuple[World, list[int]]:
-    """Spans `a` and `b` in a process each, a second into the first interval; the GPU's counter stood at 1,000."""
+@pytest.mark.parametrize(
+    ("pids", "shares", "source"),
+    [
+        ([4], {"b": 8000}, "measured:nvml"),
+        ([99999], {"a": 4000, "b": 4000}, "measured:nvml" + SHARED),  # they are hidden
+        (None, {"a": 4000, "b": 4000}, "measured:nvml" + SHARED),  # the device does not name them
+    ],
+)
+def test_a_gpu_goes_to_the_process_on_it_or_to_the_leaves_equally(
+    pids: list[int] | None, shares: dict[str, int], source: str
+) -> None:
     world = World()
-    stages = [world.fork(2), world.fork(2)]
-    world.open(stages[0], "a")
-    world.open(stages[1], "b")
+    world.open(world.fork(2), "a")
+    world.open(world.fork(2), "b")
     world.state.energy_uj = {"nvml:0": 1000}
     world.pass_time(1_000_000)
-    return world, stages
-
-
-def test_a_gpu_goes_to_the_process_on_it_and_to_the_leaves_where_pids_are_hidden() -> None:
-    world, stages = two_stages_and_a_gpu()
-    seen = replace(world.reading(), energy_uj={"nvml:0": 9000}, gpu_pids={"nvml:0": [stages[1]]})
-    line = reading_line(world.state, seen, HOST)
-    assert line is not None
-    assert line["source"]["gpu0"] == "measured:nvml"
-    assert line["spans"]["b"]["uj"]["gpu0"] == [8000] * 3
-    assert "gpu0" not in line["spans"]["a"]["uj"]
-    world.pass_time(1_000_000)
-    hidden = replace(world.reading(), energy_uj={"nvml:0": 9100}, gpu_pids={"nvml:0": [99999]})
-    line = reading_line(world.state, hidden, HOST)
-    assert line is not None
-    assert line["spans"]["a"]["uj"]["gpu0"] == [50] * 3
-
-
-def test_a_gpu_that_does_not_name_its_processes_is_divided_equally_as_its_source_says() -> None:
-    world, _ = two_stages_and_a_gpu()
-    line = reading_line(world.state, replace(world.reading(), energy_uj={"nvml:0": 9000}), HOST)
-    assert line is not None
-    assert line["source"]["gpu0"] == "measured:nvml" + SHARED
-    assert [line["spans"][name]["uj"]["gpu0"] for name in "ab"] == [[4000] * 3] * 2
+    more = {} if pids is None else {"gpu_pids": {"nvml:0": pids}}
+    line = reading_line(world.state, replace(world.reading(), energy_uj={"nvml:0": 9000}, **more), HOST)
+    assert line["source"]["gpu0"] == source
+    used = {name: part["uj"]["gpu0"] for name, part in line["spans"].items() if "gpu0" in part["uj"]}
+    assert used == {name: [uj] * 3 for name, uj in shares.items()}
     assert line["unattributed_uj"]["gpu0"] == [0] * 3
 
 
@@ -315,7 +271,6 @@ def test_a_counter_that_one_reading_lacks_goes_on_from_its_last_known_value() ->
     world.open(world.fork(2), "stage")
     world.pass_time(300_000)
     line = reading_line(world.state, replace(world.reading(), energy_uj={"nvml:0": 9000}), HOST)
-    assert line is not None
     assert line["host_uj"]["gpu0"] == (8000,) * 3
 
 
@@ -329,40 +284,27 @@ def test_what_a_gpu_used_while_nobody_metered_is_nobodys() -> None:
     world.pass_time(1_000_000)
     for counted, used in ((5_000_000, None), (5_000_700, (700,) * 3)):
         line = reading_line(world.state, replace(world.reading(), energy_uj={"nvml:0": counted}), HOST)
-        assert line is not None
         assert line["host_uj"].get("gpu0") == used
         world.pass_time(1_000_000)
 
 
-def test_state_survives_json() -> None:
-    import json
-
-    world = World(rapl=True)
-    world.open(world.fork(2), "a")
-    assert MeterState.from_json(json.loads(json.dumps(world.state.to_json()))) == world.state
-
-
 def test_a_busy_thread_idles_once() -> None:
     """The worked example: two threads, one of them busy for 10 s."""
-    world = World()
-    stage = world.fork(2)
-    world.open(stage, "stage")
+    world, stage = with_a_stage()
     world.burn(stage, 10_000_000)
     world.pass_time(10_000_000)
     line = reading_line(world.state, world.reading(), replace(HOST, usable_threads=2))
-    assert line
     assert line["host_uj"]["idle"][1] == 14_800_000
     assert line["host_uj"]["cpu"][1] == 27_600_000
+    per_gb_w = constants.bounds("memory_w_per_gb").as_list()
+    assert list(line["host_uj"]["memory"]) == [round(80_000_000 * watts) for watts in per_gb_w]
     busy = reading_line(world.state, world.reading(), HOST)
-    assert busy
     assert busy["host_uj"]["cpu"] == (0, 0, 0)
 
 
 def test_what_waits_for_a_stage_keeps_its_memory_for_it() -> None:
     """Prefect and DVC (two processes) are resident while stage `a` runs: 30 of the 50 MB in use are the stage's."""
-    world = World()
-    pipeline = world.fork(2)
-    world.open(pipeline, "pipeline")
+    world, pipeline = with_a_stage("pipeline")
     stage = world.fork(world.fork(pipeline))
     world.open(stage, "a", "pipeline")
     world.pass_time(1_000_000)
@@ -396,7 +338,6 @@ def test_the_worked_example_of_the_module() -> None:
     remember(state, reading(0, before, 50_000_000, 0))
     after = {10: Process(1, 1, 2_500_000, 1_300_000, 0)}
     line = reading_line(state, reading(1_000_000, after, 51_000_000, 8_000_000), HOST)
-    assert line
     assert {name: span["uj"]["cpu"] for name, span in line["spans"].items()} == {
         "stage": [4_000_000] * 3,
         "probe": [2_400_000] * 3,
@@ -404,57 +345,11 @@ def test_the_worked_example_of_the_module() -> None:
     assert line["unattributed_uj"]["cpu"] == [1_600_000] * 3
 
 
-def test_the_state_file_keeps_the_names_of_its_fields() -> None:
-    world = World()
-    world.open(world.fork(2), "stage")
-    seen = world.state.to_json()["seen"]
-    assert {tuple(fields) for fields in seen.values()} == {("start", "parent", "own_us", "reaped_us", "domain")}
-
-
-def test_what_a_child_reaped_before_it_ended_is_counted_once() -> None:
-    """Process 4 ends, then its parent 3, whose counter of reaped children holds 4's whole life; 2 reaps both."""
-    world = World()
-    stage = world.fork(2)
-    world.open(stage, "stage")
-    child = world.fork(stage)
-    grandchild = world.fork(child)
-    world.burn(grandchild, 400_000)
-    world.pass_time(1_000_000)
-    world.sample()
-    world.burn(grandchild, 100_000)
-    world.end(grandchild)
-    world.end(child)
-    world.pass_time(1_000_000)
-    world.sample()
-    assert [line["spans"]["stage"]["cpu_us"] for line in world.lines] == [400_000, 100_000]
-
-
-def test_memory_draws_its_watts_per_gigabyte() -> None:
-    world = World()
-    world.open(world.fork(2), "stage")
-    world.pass_time(1_000_000)
-    world.sample()
-    per_gb_w = constants.bounds("memory_w_per_gb").as_list()
-    assert list(world.lines[-1]["host_uj"]["memory"]) == [round(8_000_000 * watts) for watts in per_gb_w]
-
-
 def test_a_span_that_only_used_a_gpu_has_used_no_processor() -> None:
-    world = World()
-    pipeline = world.fork(2)
-    world.open(pipeline, "pipeline")
+    world, pipeline = with_a_stage("pipeline")
     world.open(world.fork(pipeline), "a", "pipeline")
     counters = {"energy_uj": {"nvml:0": 5_000_000}, "gpu_pids": {"nvml:0": [pipeline]}}
     remember(world.state, replace(world.reading(), **counters))
     world.pass_time(1_000_000)
     line = reading_line(world.state, replace(world.reading(), **counters | {"energy_uj": {"nvml:0": 5_000_300}}), HOST)
-    assert line
     assert line["spans"]["pipeline"] == {"cpu_us": 0, "uj": {"gpu0": [300] * 3}}
-
-
-def test_a_new_state_and_a_new_span_have_used_nothing() -> None:
-    new = MeterState().to_json()
-    assert {name: value for name, value in new.items() if name != "book"} == {
-        "seq": 0, "at_us": 0, "busy_us": 0, "energy_uj": {}, "seen": {}, "spans": {},
-    }  # fmt: skip
-    span = OpenSpan("a", "", "a", {}, 1, 2, 3)
-    assert (span.cpu_us, span.ended_cpu_us, span.uj, span.ended_uj) == (0, 0, [0] * 3, [0] * 3)

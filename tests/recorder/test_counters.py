@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil  # noqa: F401 - before the platform is another
 import pytest
 
-from greenhouse_record.metering.counters import SystemCounters, lives, start_of, utc
+from greenhouse_record.metering.counters import SystemCounters, lives, start_of
 from tests.recorder.test_rapl import MACHINES, build
 
 
@@ -25,14 +25,9 @@ def test_a_reading_has_the_zones_and_this_process(tmp_path: Path) -> None:
     assert counters.read().at_us > reading.at_us
 
 
-def test_utc() -> None:
-    assert utc(0.0425) == "1970-01-01T00:00:00.042Z"
-
-
 @pytest.mark.parametrize("platform", [sys.platform, "other"])
 def test_a_process_lives_until_it_ends(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
     with subprocess.Popen([sys.executable, "-c", "print(); input()"], stdin=-1, stdout=-1) as process:
-        assert process.stdout
         process.stdout.readline()
         monkeypatch.setattr("greenhouse_record.metering.counters.sys.platform", platform)
         start = start_of(process.pid)

@@ -58,7 +58,6 @@ def cpu_of(pid: int) -> float:
 
 def test_kill_9_loses_at_most_one_interval(tmp_path: Path) -> None:
     process = start(tmp_path, 'Meter(folder, 0.25, {"stage": "dedup"}).__enter__()\nprint("go", flush=True)\nburn(60)')
-    assert process.stdout
     process.stdout.readline()
     before = cpu_of(process.pid)
     time.sleep(2.0)
@@ -73,41 +72,6 @@ def test_kill_9_loses_at_most_one_interval(tmp_path: Path) -> None:
     with Meter(tmp_path, 0.25, {"stage": "dedup"}):  # the next one closes what the killed one left open
         pass
     assert sorted(one.outcome for one in read(tmp_path)) == ["Completed", "Killed"]
-
-
-def test_eight_short_lived_children_are_counted(tmp_path: Path) -> None:
-    """codecarbon 3.3 counts one percent of these."""
-    output = run(
-        tmp_path,
-        f"""
-        import subprocess
-        with Meter(folder, 1.0, {{"stage": "tokenize"}}):
-            children = [subprocess.Popen([sys.executable, "-c", {BURN.format(seconds=0.3)!r}]) for _ in range(8)]
-            [child.wait() for child in children]
-        print(sum(os.times()[2:4]))
-        """,
-    )
-    truth = float(output)
-    assert truth > 8 * 0.3
-    assert only(read(tmp_path), "tokenize").cpu_us / 1e6 == pytest.approx(truth, rel=0.05)
-
-
-def test_two_stages_at_once_never_count_twice(tmp_path: Path) -> None:
-    body = """
-    with Meter(folder, 0.2, {{"stage": "{name}"}}):
-        start = os.times()
-        burn({seconds})
-        end = os.times()
-    print(sum(end[:2]) - sum(start[:2]))
-    """
-    stages = {"a": 1.2, "b": 0.8}
-    processes = [start(tmp_path, body.format(name=name, seconds=seconds)) for name, seconds in stages.items()]
-    truth = [float(process.communicate(timeout=60)[0]) for process in processes]
-    ledger = read(tmp_path)
-    assert ledger.difference_uj() == 0
-    assert sum(span.cpu_us for span in ledger) <= ledger.host_busy_us
-    for name, seconds in zip(stages, truth, strict=True):
-        assert only(ledger, name).cpu_us / 1e6 == pytest.approx(seconds, abs=0.12)
 
 
 def test_four_stages_at_once_and_two_clones_sum_to_one_host(tmp_path: Path) -> None:
@@ -125,7 +89,6 @@ def test_four_stages_at_once_and_two_clones_sum_to_one_host(tmp_path: Path) -> N
     processes = [start(tmp_path / clone, body) for clone in ("mine", "theirs") for _ in range(2)]
     assert [process.stdout.readline() for process in processes if process.stdout] == ["ready\n"] * 4
     for process in processes:  # all have imported what they need: they begin together
-        assert process.stdin
         process.stdin.write("go\n")
         process.stdin.flush()
     truth = sum(float(process.communicate(timeout=60)[0]) for process in processes)
@@ -141,7 +104,6 @@ def test_another_process_takes_over_within_an_interval(tmp_path: Path) -> None:
     body = 'Meter(folder, 0.3, {"stage": sys.argv[0] or "x"}).__enter__()\nprint("go", flush=True)\ntime.sleep(60)'
     processes = {process.pid: process for process in (start(tmp_path, body) for _ in range(2))}
     for process in processes.values():
-        assert process.stdout
         process.stdout.readline()
     time.sleep(0.7)
     process = processes.pop(next(iter(processes)))
@@ -185,28 +147,6 @@ def test_a_busy_stage_gets_what_it_used_through_phases_and_children(tmp_path: Pa
     whole = ledger.inside(only(ledger, "bias"))
     assert len(whole) == 3
     assert whole.energy == ledger.energy
-
-
-def test_a_stage_under_a_pipeline_in_another_process(tmp_path: Path) -> None:
-    child = PREAMBLE + 'with Meter(folder, 0.2, {"stage": "mix"}):\n    burn(0.4)\n'
-    run(
-        tmp_path,
-        f"""
-        import subprocess
-        with Meter(folder, 0.2, {{"run": "calm-otter"}}) as meter:
-            subprocess.run([sys.executable, "-c", {child!r}, str(folder)], check=True)
-            meter.read()
-            whole, own = meter.totals(), 0
-            assert whole.cpu_s >= 0.4, whole
-        """,
-    )
-    ledger = read(tmp_path)
-    stage, pipeline = only(ledger, "mix"), only(ledger, "calm-otter")
-    assert stage.parent == pipeline.id
-    assert stage.labels["run"] == "calm-otter"
-    assert stage.cpu_us / 1e6 == pytest.approx(0.4, abs=0.06)
-    assert pipeline.stage == "orchestration"
-    assert ledger.difference_uj() == 0
 
 
 def test_outcomes(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +12,7 @@ import pynvml
 import pytest
 
 from greenhouse_record.metering import nvml
-from greenhouse_record.metering.attribution import reading_line, remember
 from greenhouse_record.tree_meter import TreeMeter
-from tests.components.carbon.world import HOST, World
 
 RECORDED = json.loads(Path(__file__).with_name("machines.json").read_bytes())["nvml"]
 
@@ -49,33 +46,15 @@ def test_recorded_counters_keep_all_their_digits() -> None:
     assert pids == {name: [42] for name in energy}
 
 
-@pytest.mark.parametrize("state", ["idle", "busy"])
-def test_a_recorded_minute_is_what_nvidia_smi_showed(state: str) -> None:
-    """pyJoules took the millijoules for microjoules: 0.28 W."""
-    facts, begin = RECORDED["titan rtx"], 4_294_000_000
-    world = World()
-    world.open(world.fork(2), "stage")
-    remember(world.state, replace(world.reading(), energy_uj=nvml.read_nvml(driver([begin]))[0]))
-    world.pass_time(facts["seconds"] * 1_000_000)
-    after = nvml.read_nvml(driver([begin + facts[f"{state}_mj"]]))[0]
-    line = reading_line(world.state, replace(world.reading(), energy_uj=after), HOST)
-    assert line is not None
-    assert line["host_uj"]["gpu0"][1] / (facts["seconds"] * 1e6) == pytest.approx(facts[f"{state}_w"], rel=0.03)
-    assert line["source"]["gpu0"].startswith("measured:nvml")
-
-
 def test_a_card_without_a_counter_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(nvml, "DEVICE", str(tmp_path))
     old = driver([5, None], [42])
     assert nvml.read_nvml(old) == ({"nvml:0": 5000}, {"nvml:0": [42]})
+    assert nvml.read_nvml(driver([5])) == ({"nvml:0": 5000}, {"nvml:0": []}), "it names no processes"
     monkeypatch.setitem(sys.modules, "pynvml", old)
     assert nvml.open_nvml() == (old, "GPU 1 has no energy counter: its energy is not counted")
     monkeypatch.setitem(sys.modules, "pynvml", driver([5]))
     assert nvml.open_nvml()[1] == ""
-
-
-def test_energy_is_kept_where_nvml_names_no_processes() -> None:
-    assert nvml.read_nvml(driver([5])) == ({"nvml:0": 5000}, {"nvml:0": []})
 
 
 def test_a_driver_that_is_lost_in_the_middle_fails_no_reading() -> None:

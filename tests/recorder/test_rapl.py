@@ -39,14 +39,6 @@ def build(folder: Path, machine: dict[str, Any], mode: dict[str, str] | None = N
     return flat
 
 
-def pass_a_second(flat: Path, machine: dict[str, Any]) -> None:
-    """Every counter of the machine grows by what it was seen to draw."""
-    for zone, watts in machine["watts"].items():
-        path = flat / zone / "energy_uj"
-        path.chmod(0o644)
-        path.write_text(f"{int(path.read_text()) + round(watts * 1e6)}\n")
-
-
 @contextlib.contextmanager
 def as_a_user() -> Iterator[None]:
     """Without root's right to read everything."""
@@ -83,27 +75,8 @@ def test_of_a_real_machine_each_joule_is_read_once(tmp_path: Path, machine: str,
     assert rapl.read(found) == {
         name: facts["zones"][zone.path.parent.name][1] for name, zone in found.items()
     }  # fmt: skip
-
-
-def test_the_laptop_draws_what_its_package_draws_not_the_sum_of_its_zones(tmp_path: Path) -> None:
-    facts = MACHINES["rapl"]["core ultra 7, psys and the mmio copy"]
-    flat = build(tmp_path, facts)
-    found = rapl.zones(flat, facts["cpu"])
-    before = rapl.read(found)
-    pass_a_second(flat, facts)
-    used = sum(rapl.read(found).values()) - sum(before.values())
-    assert used == 3_930_000
-    assert used < 0.3 * 1e6 * sum(facts["watts"].values())
-
-
-def test_the_threadripper_draws_68_watts_and_a_xeon_of_two_dies_both_of_them(tmp_path: Path) -> None:
-    facts = MACHINES["rapl"]["threadripper 1950X, both dies show the socket"]
-    flat = build(tmp_path, facts)
-    found = rapl.zones(flat, facts["cpu"])
-    before = sum(rapl.read(found).values())
-    pass_a_second(flat, facts)
-    assert sum(rapl.read(found).values()) - before == 68_000_000
-    assert len(rapl.zones(flat, "Intel(R) Xeon(R) Platinum 9282")) == 2  # Intel's dies have a counter each
+    if machine.startswith("threadripper"):
+        assert len(rapl.zones(tmp_path / "class/powercap", "Intel(R) Xeon(R) Platinum 9282")) == 2  # a counter each
 
 
 def test_an_interface_alone_is_read_and_its_copy_is_the_spare(tmp_path: Path) -> None:
@@ -148,17 +121,14 @@ def test_half_of_the_sockets_is_no_measurement(tmp_path: Path) -> None:
     assert rapl.zones(flat, facts["cpu"]) == {}
 
 
-def test_a_recorded_counter_that_wraps_between_two_readings() -> None:
+def test_a_counter_that_wraps_between_two_readings_and_one_that_was_reset() -> None:
     facts = MACHINES["wrap"]
     before, after = (round(units * facts["uj_per_unit"]) for units in facts["units"])
     grown = rapl.counted(before, after, facts["max_energy_range_uj"], facts["seconds"] * 1_000_000)
     units = 2**32 - facts["units"][0] + facts["units"][1]
     assert grown == pytest.approx(units * facts["uj_per_unit"], abs=facts["uj_per_unit"])
     assert 1 < grown / 60e6 < 3  # watts
-
-
-def test_a_counter_that_was_reset_is_no_wrap() -> None:
-    """A sleep to RAM sets it to zero: 62 kJ in a second would be 62 kW."""
+    # A sleep to RAM sets it to zero: 62 kJ in a second would be 62 kW.
     assert rapl.counted(200_000_000_000, 5_000_000, 262_143_328_850, 1_000_000) == 5_000_000
     assert rapl.counted(262_143_000_000, 5_000_000, 262_143_328_850, 1_000_000) == 5_328_850
     assert rapl.counted(262_143_328_000, 100_000, 262_143_328_850, 200) == 100_850  # two readings in quick succession

@@ -55,6 +55,12 @@ def test_a_job_sees_only_what_was_sent_and_its_files_come_back(
     for path, name in wrote:
         exchange.fetch(name, path)
     assert (target / "twice.txt").read_text() == "abab"
+    with pytest.raises(UserError, match=r"runtime\.work_path: .* cannot be read"):
+        exchange.fetch("0" * 32, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+    other = Exchange.under(str(tmp_path / "shared"))
+    exchange.remove()
+    assert [path.name for path in (tmp_path / "shared").iterdir()] == [Path(other.address).name], "each run has its own"
 
 
 def test_an_error_names_the_drivers_path(exchange: Exchange, nodes_disk: Path) -> None:
@@ -89,19 +95,7 @@ def test_what_might_hide_a_path_does_not_travel(value: object) -> None:
         moved(value, Path("/node"))
 
 
-def test_a_run_has_a_folder_of_its_own_and_removes_it(exchange: Exchange, tmp_path: Path) -> None:
-    other = Exchange.under(str(tmp_path / "shared"))
-    exchange.remove()
-    assert [path.name for path in (tmp_path / "shared").iterdir()] == [Path(other.address).name]
-
-
 @pytest.mark.parametrize("path", ["nosuchstore://bucket/prefix", "/proc/no/such"])
 def test_a_work_path_that_cannot_be_used_is_refused(path: str) -> None:
     with pytest.raises(UserError, match=r"runtime\.work_path: .* cannot be written"):
         Exchange.under(path)
-
-
-def test_a_file_that_is_not_there_is_named(exchange: Exchange, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"runtime\.work_path: .* cannot be read"):
-        exchange.fetch("0" * 32, tmp_path / "copy")
-    assert not (tmp_path / "copy").exists()

@@ -109,18 +109,6 @@ class LosesANode(Recorder):
 
 
 @pytest.mark.long
-def test_the_bytes_are_those_of_the_local_pool_though_a_node_is_lost(
-    given: Path, expected: dict[str, bytes], nodes: Nodes, tmp_path: Path
-) -> None:
-    progress = LosesANode(nodes, "sketch")
-    engine = Cluster(2, nodes.address)
-    with engine.pool():  # stays connected from stage to stage, so that the nodes' workers need not start again
-        found = run_stages(given, tmp_path, engine, progress, FilesSource(path="text"))
-    assert not progress.phases, "no node was lost midway"
-    assert found == expected
-
-
-@pytest.mark.long
 def test_inputs_and_the_shuffle_may_be_in_a_store(
     given: Path, expected: dict[str, bytes], nodes: Nodes, store: str, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from components.counting import registry
 from components.counting.in_context import right_share
 from components.counting.labels import LabelledText
-from components.counting.registry import RULES, Rule, key_of, posed
+from components.counting.registry import RULES, key_of, posed
 from components.synthetic.curriculum import is_right, items
 
 SUMS = "\n".join(item.text for steps in (0, 1) for item in items("arithmetic", 1, 3000, digits=2, steps=steps))
@@ -79,9 +79,3 @@ def test_labels_are_learned_from_parts_of_texts(several: bool) -> None:
 def test_one_class_alone_is_said_of_all() -> None:
     known = LabelledText(["a b", "a c"], np.array([[False, True]] * 2))
     assert all(row[0].tolist() == [False, True] for row in posed("label", known, ["a"]).values())
-
-
-def test_a_rule_that_is_added_is_posed(monkeypatch: pytest.MonkeyPatch) -> None:
-    added = Rule("always one", "choice", lambda seen: lambda asked: [1.0, 0.0])
-    monkeypatch.setattr(registry, "RULES", (*RULES, added))
-    assert posed("choice", seen(""), [("a ?", ("x", "y"))])["always one"] == [[1.0, 0.0]]

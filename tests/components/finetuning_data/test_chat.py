@@ -44,6 +44,8 @@ def test_transformers_gives_the_same_ids_and_mask(folder: Path) -> None:
         assert [int(one) for one in learned] == theirs["assistant_masks"]
     assert ids[0] == END_OF_TEXT
     assert ids[-1] == ASSISTANT
+    assert encode([Message("user", "<|end|>")], encoder)[0][1:2] == [USER]
+    assert END not in encode([Message("user", "<|end|>")], encoder)[0]
 
 
 def test_answers_of_the_prompt_and_of_weight_0_are_read_and_not_learned(folder: Path) -> None:
@@ -63,20 +65,3 @@ def test_answers_of_the_prompt_and_of_weight_0_are_read_and_not_learned(folder: 
         assert (pair.prompt, pair.answer) == ("fix", "4")
     first = parsed({"messages": [*turns, fix, right | {"weight": 0}]}, "chat", "line 1")
     assert (last_pair(first, "").prompt, last_pair(first, "").answer) == ("2+2?", "WRONG 5")
-
-
-def test_what_is_learned_is_each_answer_with_its_end(folder: Path) -> None:
-    encoder = Encoder(export.tokenizer_text(folder))
-    ids, learned = encode([Message(*turn) for turn in CHAT], encoder)
-    taught = [id for id, is_learned in zip(ids, learned, strict=True) if is_learned]
-    assert taught == [*encoder.encode("12\n"), END, *encoder.encode("Yes, é 漢."), END]
-    assert encode([Message("user", "<|end|>")], encoder)[0][1:2] == [USER]
-    assert END not in encode([Message("user", "<|end|>")], encoder)[0]
-
-
-def test_the_template_refuses_an_unknown_role(folder: Path) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    with pytest.raises(Exception, match="unknown role tool"):
-        tokenizer.apply_chat_template([{"role": "tool", "content": "x"}], tokenize=False)

@@ -94,8 +94,10 @@ def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
     ]
     table = pa.Table.from_arrays([pa.array(["a"])] * 3, names=["instruction", "output", "output"])
     pq.write_table(table, tmp_path / "rows.parquet")
-    with pytest.raises(UserError, match=r"rows\.parquet: it names output twice; rename one of the columns"):
-        read(tmp_path / "rows.parquet")
+    (tmp_path / "rows.csv").write_text("text,output,output\na,b,c\n")
+    for name in ("rows.parquet", "rows.csv"):
+        with pytest.raises(UserError, match=rf"{name}: it names output twice; rename one of the columns"):
+            read(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -113,56 +115,16 @@ def test_a_table_is_read_as_ingest_reads_it(name: str, delimiter: str, encoding:
 
 
 def test_a_bad_row_of_a_table_costs_no_other(tmp_path: Path) -> None:
-    lines = [b"text,label", b'"open,x', b"one,y", b"t\xe9,x", "\ufffd,z".encode()]
+    lines = [b"text,label", b'"open,x', b"one,y", b"t\xe9,x", "\ufffd,z".encode(), b"text,label"]
     (tmp_path / "a.csv").write_bytes(b"\n".join(lines) + b"\n")
     found = read(tmp_path / "a.csv")
     assert [(row.where, row.label) for row in found.rows if isinstance(row, Labelled)] == [
         ("a.csv line 3", "y"), ("a.csv line 5", "z")
     ]  # fmt: skip
     assert [(one.where, one.reason) for one in found.refused] == [
-        ("a.csv line 2", "not CSV"), ("a.csv line 4", "not UTF-8")
+        ("a.csv line 2", "not CSV"), ("a.csv line 4", "not UTF-8"), ("a.csv line 6", "repeats the header")
     ]  # fmt: skip
     assert found.refused[1].detail == "save the file as UTF-8"
-    (tmp_path / "latin.jsonl").write_bytes('{"text": "où", "label": "x"}'.encode("latin-1"))
-    with pytest.raises(UserError, match=r"not UTF-8, first latin\.jsonl line 1 \(.*; save the file as UTF-8\)"):
-        read(tmp_path / "latin.jsonl")
-    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"text,label\n" + b"one,y\n" * 100)[:30])
-    with pytest.raises(UserError, match="cannot be read to its end"):
-        read(tmp_path / "b.csv.gz")
-
-
-def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
-    for name in ("b", "a"):
-        (tmp_path / f"{name}.csv").write_text(f"text,label\n{name},x\n")
-    (tmp_path / ".cache").mkdir()
-    (tmp_path / ".cache" / "c.csv").write_text("text,label\nc,x\n")
-    assert [row.where for row in read(tmp_path).rows] == ["a.csv line 2", "b.csv line 2"]
-
-
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        ("{", "not JSON"),
-        ("[1]", "no JSON object"),
-        ('{"prompt": "half a pair, \\ud800", "completion": "b"}', "not UTF-8"),
-        ({"prompt": "a"}, "missing field"),
-        ({"prompt": "a", "completion": 3}, "completion is a number"),
-        ({"prompt": "a", "completion": None}, "missing field"),
-        ({"prompt": "a", "completion": " "}, "empty answer"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "unknown role"),
-        ({"messages": [{"role": "user", "content": None}]}, "message without text"),
-        ({"messages": TURNS[:2]}, "no answer"),
-        ({"messages": TURNS[2:3]}, "no question"),
-        ({"messages": []}, "no messages"),
-        ({"messages": [TURNS[1], {"role": "assistant", "content": "x", "weight": 0}]}, "nothing to learn"),
-        ({"messages": [TURNS[1], {"role": "assistant", "content": "x", "weight": "0"}]}, "weight is neither 0 nor 1"),
-        ({"prompt": "a", "completion": [{"role": "user", "content": "x"}]}, "no answer"),
-    ],
-)
-def test_a_row_that_cannot_be_used_is_refused_with_its_line(row: Any, reason: str, tmp_path: Path) -> None:
-    found = read(jsonl(tmp_path, {"messages": TURNS}, row))
-    assert [(one.where, one.reason) for one in found.refused] == [("rows.jsonl line 2", reason)]
-    assert len(found.rows) == 1
 
 
 def test_the_parts_of_a_message_are_its_text_and_others_have_a_reason_of_their_own(tmp_path: Path) -> None:
@@ -187,16 +149,6 @@ def test_the_parts_of_a_message_are_its_text_and_others_have_a_reason_of_their_o
     assert found.refused[0].detail == "messages, message 1: 'image_url'; give parts of the type 'text'"
 
 
-def test_what_is_wrong_is_said_of_the_row_itself(tmp_path: Path) -> None:
-    """Not of a line 2 of line 1, and not of messages where a class was meant."""
-    found = read(jsonl(tmp_path, {"prompt": "a", "completion": "b"}, '{"prompt": "x", "completion":', '{"a": b}',
-                       {"prompt": "a", "completion": 7}))  # fmt: skip
-    assert [one.detail for one in found.refused] == [
-        "Expecting value after 29 characters", "Expecting value after 5 characters",
-        '7; write it as a text, "7", or a class as `text` and `label`',
-    ]  # fmt: skip
-
-
 def test_a_row_of_another_kind_is_refused_and_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
     both = {"text": "a", "label": "x", "score": 1, "id": 7}
     found = read(jsonl(tmp_path, both, {"text": "b", "labels": ["y"]}, {"text": "c"}, {"messages": TURNS}))
@@ -206,95 +158,101 @@ def test_a_row_of_another_kind_is_refused_and_columns_that_are_not_used_are_name
     assert found.refused[0].detail == "it is of kind labels, and the first was of kind label; give one kind"
 
 
-def test_a_csv_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("text,label,text\na,b,c\n")
-    with pytest.raises(UserError, match=r"a\.csv: it names text twice; rename one of the columns"):
-        read(tmp_path / "a.csv")
+PREFERENCE, LABEL = {"prompt": "q", "chosen": "a", "rejected": "b"}, {"text": "a", "label": 1}
+REFUSED: dict[str, tuple[dict[str, Any], list[tuple[str, Any]]]] = {
+    "chat": ({"messages": TURNS}, [
+        ("not JSON", "{"),
+        ("no JSON object", "[1]"),
+        ("not UTF-8", '{"prompt": "half a pair, \\ud800", "completion": "b"}'),
+        ("missing field", {"prompt": "a"}),
+        ("completion is a number", {"prompt": "a", "completion": 3}),
+        ("missing field", {"prompt": "a", "completion": None}),
+        ("empty answer", {"prompt": "a", "completion": " "}),
+        ("empty prompt", {"prompt": "", "completion": "b"}),
+        ("empty prompt", {"messages": [*TURNS[1:3], {"role": "user", "content": " "}, TURNS[4]]}),
+        ("unknown role", {"messages": [{"role": "tool", "content": "x"}]}),
+        ("message without text", {"messages": [{"role": "user", "content": None}]}),
+        ("no answer", {"messages": TURNS[:2]}),
+        ("no question", {"messages": TURNS[2:3]}),
+        ("no messages", {"messages": []}),
+        ("nothing to learn", {"messages": [TURNS[1], {"role": "assistant", "content": "x", "weight": 0}]}),
+        ("weight is neither 0 nor 1", {"messages": [TURNS[1], {"role": "assistant", "content": "x", "weight": "0"}]}),
+        ("no answer", {"prompt": "a", "completion": [{"role": "user", "content": "x"}]}),
+    ]),
+    "label": (LABEL, [
+        *(("label missing", LABEL | {"label": label}) for label in (None, "", " ", float("nan"), "nan", "NaN")),
+        ("empty text", LABEL | {"text": " "}),
+        *(("label is no name", LABEL | {"label": label}) for label in (0.5, "a\x1b[31m", "x" * 101)),
+    ]),
+    "labels": ({"text": "a", "labels": ["x", 1]}, [
+        ("label twice", {"text": "a", "labels": [0, 1, 0]}),
+        *(("labels are no list", {"text": "a", "labels": labels}) for labels in (1, "x")),
+        ("label is no name", {"text": "a", "labels": [["x"]]}),
+        ("missing field", {"text": "a", "labels": None}),
+    ]),
+    "preference": (PREFERENCE, [
+        ("chosen equals rejected", PREFERENCE | {"rejected": " a\n"}),
+        ("empty answer", PREFERENCE | {"chosen": ""}),
+        ("missing field", PREFERENCE | {"prompt": None}),
+        ("empty prompt", PREFERENCE | {"prompt": " "}),
+    ]),
+}  # fmt: skip
+"""Kind -> a good row, and why others cannot be used."""
 
 
-def test_a_header_that_comes_again_is_no_row(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("text,label\na,x\ntext,label\nb,y\n")
-    found = read(tmp_path / "a.csv")
-    assert [(one.where, one.reason) for one in found.refused] == [("a.csv line 3", "repeats the header")]
-    assert len(found.rows) == 2
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_row_that_cannot_be_used_is_refused_with_its_line(kind: str, tmp_path: Path) -> None:
+    good, bad = REFUSED[kind]
+    found = read(jsonl(tmp_path, good, *(row for _, row in bad)))
+    assert [(one.where, one.reason) for one in found.refused] == [
+        (f"rows.jsonl line {number}", reason) for number, (reason, _) in enumerate(bad, 2)
+    ]
+    assert (found.kind, len(found.rows)) == (kind, 1)
 
 
-def test_labels_and_preferences_are_checked(tmp_path: Path) -> None:
-    good = {"text": "a", "label": 1}
-    bad = ({"text": "a", "label": None}, {"text": "a", "label": ""}, {"text": " ", "label": 1},
-           {"text": "a", "label": 0.5})  # fmt: skip
-    found = read(jsonl(tmp_path, good, *bad))
-    assert count_reasons(found.refused) == {"label missing": 2, "empty text": 1, "label is no name": 1}
-    for missing in (float("nan"), "nan", "NaN", " "):
-        assert count_reasons(read(jsonl(tmp_path, good, {"text": "a", "label": missing})).refused) == {
-            "label missing": 1
-        }
-    assert found.refused[3].detail.startswith("0.5 (float); a class has a whole number or a text as name")
+def test_labels_are_names(tmp_path: Path) -> None:
     whole = (("1", 1.0), ("-2", "-2.0"), ("1.00", "1.00"), ("v1.0", "v1.0"))  # of a column with gaps, and other names
     for name, label in (("true", True), ("false", "false"), *whole):
         assert read(jsonl(tmp_path, {"text": "a", "label": label})).rows == [Labelled("a", name, "rows.jsonl line 1")]
-    several = ({"text": "a", "labels": ["x", 1]}, {"text": "a", "labels": [0, 1, 0]},
-               {"text": "a", "labels": []}, {"text": "a", "labels": '["y"]'},
-               {"text": "a", "labels": 1}, {"text": "a", "labels": "x"}, {"text": "a", "labels": [["x"]]},
-               {"text": "a", "labels": None})  # fmt: skip
+    several = [{"text": "a", "labels": labels} for labels in (["x", 1], [], '["y"]')]
     found = read(jsonl(tmp_path, *several))
     assert [row.label for row in found.rows if isinstance(row, Labelled)] == [("1", "x"), (), ("y",)]
-    assert count_reasons(found.refused) == {
-        "labels are no list": 2, "label twice": 1, "label is no name": 1, "missing field": 1,
-    }  # fmt: skip
-    for name in ("a\x1b[31m", "x" * 101):
-        found = read(jsonl(tmp_path, {"text": "a", "label": name}, {"text": "a", "label": "b"}))
-        assert count_reasons(found.refused) == {"label is no name": 1}
-    good = {"prompt": "q", "chosen": "a", "rejected": "b"}
-    same, empty, none = good | {"rejected": " a\n"}, good | {"chosen": ""}, good | {"prompt": None}
-    found = read(jsonl(tmp_path, good, same, empty, none, good | {"prompt": " "}))
-    assert [one.reason for one in found.refused] == [
-        "chosen equals rejected", "empty answer", "missing field", "empty prompt",
-    ]  # fmt: skip
 
 
-def test_a_chat_with_an_empty_prompt_is_refused(tmp_path: Path) -> None:
-    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    blank = {"messages": [*turns, {"role": "user", "content": " "}, turns[1]]}
-    found = read(jsonl(tmp_path, {"messages": turns}, {"prompt": "", "completion": "b"}, blank))
-    assert [(one.where, one.reason) for one in found.refused] == [
-        ("rows.jsonl line 2", "empty prompt"), ("rows.jsonl line 3", "empty prompt"),
-    ]  # fmt: skip
-    assert len(found.rows) == 1
-
-
-def test_nothing_left_is_refused_with_counts_and_the_first_row(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"2 x empty answer, first rows\.jsonl line 1"):
-        read(jsonl(tmp_path, *[{"prompt": "a", "completion": ""}] * 2))
-    with pytest.raises(UserError, match=r"columns satz, art; say which they are, such as --columns text=COLUMN,label"):
-        read(jsonl(tmp_path, {"satz": "a", "art": "b"}))
-    for whole in ('[{"text": "a", "label": "b"}]', '[\n {"text": "a",\n "label": "b"}\n]'):
-        (tmp_path / "list.jsonl").write_text(whole)
-        with pytest.raises(UserError, match=r"first list\.jsonl line 1 \(.* name a file that is one list \.json"):
-            read(tmp_path / "list.jsonl")
-    (tmp_path / "latin.jsonl").write_bytes('{"text": "où", "label": "a"}'.encode("latin-1"))
-    with pytest.raises(UserError, match=r"1 x not UTF-8, first latin\.jsonl line 1 \(.*0xf9"):
-        read(tmp_path / "latin.jsonl")
-    with pytest.raises(UserError, match="nothing of that name"):
-        read(tmp_path / "missing.jsonl")
-    (tmp_path / "empty").mkdir()
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.jsonl", b'{"prompt": "a", "completion": ""}\n' * 2, r"2 x empty answer, first a\.jsonl line 1"),
+        ("a.jsonl", b'{"satz": "a", "art": "b"}', "columns satz, art; say which they are, such as --columns text="),
+        (
+            "a.jsonl",
+            b'[{"text": "a", "label": "b"}]',
+            r"first a\.jsonl line 1 \(.* name a file that is one list",
+        ),
+        ("a.jsonl", b'[\n {"text": "a",\n "label": "b"}\n]', "name a file that is one list"),
+        (
+            "a.jsonl",
+            b'{"text": "o\xf9", "label": "a"}',
+            r"1 x not UTF-8, first a\.jsonl line 1 \(.*0xf9.*; save the",
+        ),
+        ("missing", None, "nothing of that name"),
+        ("a.json", b'[{"text": "a"', r"a\.json: not JSON"),
+        ("a.json", b"3", r"a\.json: its JSON is not of rows"),
+        ("a.json", b'{"data": [{"paragraphs": [{"context": "a"}]}]}', r"a\.json: its JSON is not of rows"),
+        ("a.jsonl.gz", gzip.compress(b""), "it is empty; give a file with rows"),
+        ("a.csv.gz", gzip.compress(b"text,label\n" + b"one,y\n" * 100)[:30], "cannot be read to its end"),
+        ("a.csv", b"text,label\n", r"a\.csv: it has no row, or none below a header; is it text"),
+        ("a.csv", b"\x89PNG\0\x01" * 9, r"a\.csv: it has no row, or none below a header; is it text"),
+        ("a.jsonl", '{"text"'.encode("utf-16")[:-1], r"cannot be read to its end .*; write it again"),
+        ("a.parquet", b"PAR1", "no whole parquet file"),
+    ],
+)
+def test_nothing_left_is_refused_with_counts_and_the_first_row(
+    name: str, content: bytes | None, says: str, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match="nothing to read"):
-        read(tmp_path / "empty")
-    for broken, said in (('[{"text": "a"', "not JSON"), ("3", "its JSON is not of rows"),
-                         ('{"data": [{"paragraphs": [{"context": "a"}]}]}', "its JSON is not of rows")):  # fmt: skip
-        (tmp_path / "rows.json").write_text(broken)
-        with pytest.raises(UserError, match=rf"rows\.json: {said}"):
-            read(tmp_path / "rows.json")
-    (tmp_path / "empty.jsonl.gz").write_bytes(gzip.compress(b""))
-    with pytest.raises(UserError, match=r"it is empty; give a file with rows"):
-        read(tmp_path / "empty.jsonl.gz")
-    for name, content in (("header.csv", b"text,label\n"), ("picture.csv", b"\x89PNG\0\x01" * 9)):
+        read(tmp_path)
+    if content is not None:
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UserError, match=rf"{name}: it has no row, or none below a header; is it text"):
-            read(tmp_path / name)
-    (tmp_path / "half.jsonl").write_bytes('{"text"'.encode("utf-16")[:-1])
-    with pytest.raises(UserError, match=r"cannot be read to its end .*; write it again"):
-        read(tmp_path / "half.jsonl")
-    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
-    with pytest.raises(UserError, match="no whole parquet file"):
-        read(tmp_path / "broken.parquet")
+    with pytest.raises(UserError, match=says):
+        read(tmp_path / name)

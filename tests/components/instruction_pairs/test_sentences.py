@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.instruction_pairs.sentences import cut_near, first_sentence, is_sentence
+from components.instruction_pairs.sentences import cut_near, first_sentence
 
 
 @pytest.mark.parametrize(
@@ -20,13 +20,6 @@ from components.instruction_pairs.sentences import cut_near, first_sentence, is_
 )
 def test_first_sentence(paragraph: str, expected: str) -> None:
     assert first_sentence(paragraph) == expected
-
-
-def test_what_is_no_sentence() -> None:
-    assert is_sentence("Return the sum of the elements.")
-    assert is_sentence("吾輩は猫である。名前はまだ無い。")
-    for text in ("Deprecated.", "x = y + 1; z = [1, 2, 3]; w = {4: 5}", "too long " * 40, "oneword-and-nothing-else."):
-        assert not is_sentence(text)
 
 
 def test_cuts_fall_at_the_best_border_in_reach() -> None:

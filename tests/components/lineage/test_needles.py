@@ -6,15 +6,13 @@ import html
 import json
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
 from components.core.errors import UserError
 from components.lineage import readings
 from components.lineage.needles import Needles
-from components.lineage.readings import NeedleHit, hits_in, parts_of, parts_of_tokens
-from components.tokens.tokenizer import train_bpe
+from components.lineage.readings import NeedleHit, hits_in, parts_of
 
 QUOTE = "copied the pages by candlelight and sold them to a captain of a foreign vessel"
 LICENCE = "Permission is hereby granted, free of charge, to any person obtaining a copy of this software."
@@ -115,25 +113,9 @@ def test_rows_of_a_table_are_named_by_their_place_and_id(tmp_path: Path) -> None
     assert hits_in(parts_of(tmp_path / "chats"), needles()) == [NeedleHit("row 1", 15, True)]
 
 
-def test_token_shards_are_decoded(tmp_path: Path) -> None:
-    tokenizer = train_bpe([TEXT, ESSAY] * 20, 300)
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
-    ids = [0, *tokenizer.encode("Unlike this one.").ids, 0, *tokenizer.encode(QUOTE).ids, 0]
-    np.array(ids, "<u2").tofile(tmp_path / "tokens-00000.bin")
-    parts = list(parts_of_tokens(tmp_path / "tokens-00000.bin", "uint16", tmp_path / "tokenizer.json"))
-    assert hits_in(parts, needles()) == [NeedleHit("", 15, True)]
-
-
 def test_what_is_too_large_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readings, "MOST_BYTES", 1000)
     for name, data in (("plain", b"x" * 1001), ("packed", gzip.compress(b"x" * 1001))):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(UserError, match="larger than"):
             list(parts_of(tmp_path / name))
-
-
-def test_nothing_looked_for_is_nothing_found(tmp_path: Path) -> None:
-    (tmp_path / "empty").touch()
-    (tmp_path / "report.md").write_text(TEXT)
-    assert [hits_in(parts_of(tmp_path / name), Needles()) for name in ("empty", "report.md")] == [[], []]
-    assert words_in("", needles()) == (0, 0)

@@ -41,18 +41,6 @@ def test_in_compiled_blocks_too_and_other_documents_are_not_compiled_again(monke
     assert 0 < compiled == graphs["unique_graphs"]
 
 
-@pytest.mark.parametrize("causal", [True, False])
-def test_blocks_of_two_documents_are_passed_over_and_those_inside_one_need_no_mask(causal: bool) -> None:
-    mask = document_attention.block_mask(documents(), causal)
-    border, inside = mask.kv_num_blocks[:, 0].tolist(), mask.full_kv_num_blocks[:, 0].tolist()
-    if causal:  # the first window: blocks 0 and 1 lie in one document, 2 holds three, 3 is one
-        assert (border[0], inside[0]) == ([1, 1, 3, 1], [0, 1, 0, 0])
-        assert (border[1], inside[1]) == ([1, 1, 1, 4], [0, 1, 2, 0])
-    else:
-        assert (border[0], inside[0]) == ([1, 1, 3, 0], [2, 2, 0, 1])
-        assert (border[1], inside[1]) == ([1, 1, 1, 4], [3, 3, 3, 0])
-
-
 def test_it_is_taken_in_training_on_cuda_for_whole_blocks_and_common_heads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not document_attention.fits(documents(), 64)  # these lie on a CPU
     monkeypatch.setattr(document_attention, "on_gpu", lambda _: True)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from components.model import induction_heads
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer, captured_attention
 from components.params import ModelShape
@@ -55,19 +54,3 @@ def test_masked_heads_look_at_the_neighbours_and_where_else_the_same_ones_stood(
         assert (elsewhere == at_T - LENGTH).float().mean() > 0.5
     others = [head for head in range(beside.shape[1]) if head not in first]
     assert all((beside[:, others].argmax(-1) == at_T + side).float().mean() < 0.1 for side in sides if others)
-
-
-def test_it_says_nothing_yet() -> None:
-    """The second head's output matrix is zero like that of every other: what to do with the place found is learned."""
-    first, second = (layer.self_attn.o_proj.weight for layer in fresh().layers)
-    channels = fresh().shape.head_dim
-    assert first[:, :channels].any()
-    assert not first[:, channels:].any()
-    assert not second.any()
-
-
-def test_networks_of_one_layer_have_none() -> None:
-    for model in (fresh(causal=False, size=1), fresh(size=1)):
-        assert not induction_heads.fit(model.shape)
-        assert not any(layer.self_attn.o_proj.weight.any() for layer in model.layers)
-        assert float(model.embed_tokens.weight.detach().std()) == pytest.approx(0.02, rel=0.05)

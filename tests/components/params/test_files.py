@@ -10,7 +10,6 @@ from ruamel.yaml import YAML
 from components import params as schema
 from components.core.errors import UserError
 from components.params import document, layout
-from components.params import files as params_files
 from components.params.mix import IDENTITY_GROUPS
 from components.text.identity_terms import GROUPS
 
@@ -18,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[3]
 MOST_KEYS, MOST_SHOWN = 130, 40
 PARAMS, DEFAULTS = document.params_text(), document.defaults_text()
 SIZE, CAUSAL = "      size: 2 ", "  causal: {}  # Next-token prediction."
-SHIPPED = schema.Params().model_dump(mode="json")
 
 
 @pytest.fixture
@@ -45,20 +43,6 @@ def test_params_yaml_is_short_and_every_key_is_documented() -> None:
     defaults = layout.leaves(yaml.safe_load(DEFAULTS))
     assert {key for key in defaults if not key.startswith("ingest.source_defaults")} == keys.keys()
     assert not [key for key, one in layout.file_keys().items() if not one.description]
-
-
-def test_every_key_of_the_schema_stands_in_a_file() -> None:
-    for text in (DEFAULTS, PARAMS):
-        tree = layout.resolved(layout.overlaid(layout.default_tree(), yaml.safe_load(text)))
-        assert schema.parse(tree) == schema.Params()
-
-
-def test_a_size_derives_what_is_left_empty(files: Path) -> None:
-    files.write_text(PARAMS.replace(SIZE, "      size: 8 ").replace(CAUSAL, "  causal: {steps: 7}  #"))
-    pretrain = schema.load(files).pretrain
-    assert (pretrain.masked.model.width, pretrain.masked.batch, pretrain.masked.steps) == (512, 32, 14_400)
-    assert pretrain.masked.optimizer.embedding_lr == pytest.approx(0.01)
-    assert (pretrain.causal.batch, pretrain.causal.steps) == (32, 7)
 
 
 def test_branches_of_finetuning_share_their_settings(files: Path) -> None:
@@ -93,21 +77,35 @@ def test_a_float_is_read_back_by_every_reader(value: float) -> None:
     assert [document.number(one) for one in (2.5e11, 1e12)] == ["2.5e+11", "1.0e+12"]
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "{}\n", "null\n"])
-def test_an_empty_file_is_refused_in_one_sentence(files: Path, text: str) -> None:
-    files.write_text(text)
-    with pytest.raises(UserError, match=r"params\.yaml: ingest\.sources is missing \(and \d+ more\): the file is cut"):
+EMPTY = r"params\.yaml: ingest\.sources is missing \(and \d+ more\): the file is cut"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", EMPTY),
+        ("# nothing\n", EMPTY),
+        ("{}\n", EMPTY),
+        ("null\n", EMPTY),
+        ("- 1\n", "holds a list"),
+        ("dedup: [\n", "line 2: not valid YAML"),
+        (None, "no such file; put it back"),
+    ],
+)
+def test_a_file_that_is_empty_or_no_mapping_is_refused_in_one_sentence(
+    files: Path, text: str | None, says: str
+) -> None:
+    files.unlink()
+    if text is not None:
+        files.write_text(text)
+    with pytest.raises(UserError, match=says):
         schema.load(files)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        (
-            "  threshold: 0.7 ",
-            "  # ",
-            ["params.yaml: dedup.threshold is missing", "add `dedup.threshold: 0.7`", "greenhouse edit"],
-        ),
+        ("  threshold: 0.7 ", "  # ", ["params.yaml: dedup.threshold is missing", "add `dedup.threshold: 0.7`"]),
         ("  threshold: 0.7 ", "  treshold: 0.7 ", ["dedup.treshold", "unknown key"]),
         ("  near: true ", "  bands: many\n  near: true ", ["params.yaml: dedup.bands = 'many'", "integer"]),
         ("    steps: ", "    steps: many ", ["params.yaml: pretrain.common.steps = 'many'", "integer"]),
@@ -118,16 +116,12 @@ def test_an_empty_file_is_refused_in_one_sentence(files: Path, text: str) -> Non
         (
             CAUSAL,
             "  causal: {optimizer: {schedule: wsd, warmup: 0.9}}",
-            ["pretrain.causal.optimizer", "warmup 0.9 and decay 0.6"],
+            ["causal.optimizer", "warmup 0.9 and decay"],
         ),
         ("  rules: loose ", "  rules: strict ", ["filter.rules = 'strict'", "'gopher'"]),
         ("  limits: {}", "  limits: {min_words: -5}", ["filter.limits.min_words = -5"]),
         ("  limits: {}", "  limits: {min_wordz: 5}", ["filter.limits.min_wordz", "unknown key"]),
-        (
-            "  limits: {}",
-            "  limits: {min_words: 5, max_words: 4}",
-            ["filter.limits", "min_words 5 is more than max_words 4"],
-        ),
+        ("  limits: {}", "  limits: {min_words: 5, max_words: 4}", ["filter.limits", "min_words 5 is more than max"]),
         ("    name: python-docs", "    nam: python-docs", ["ingest.sources.0", "unknown key"]),
     ],
 )
@@ -152,16 +146,6 @@ def test_an_edited_defaults_yaml_is_refused(files: Path) -> None:
         schema.load(files)
 
 
-@pytest.mark.parametrize(("text", "says"), [("- 1\n", "holds a list"), ("dedup: [\n", "line 2: not valid YAML")])
-def test_what_is_no_mapping_is_refused(files: Path, text: str, says: str) -> None:
-    files.write_text(text)
-    with pytest.raises(UserError, match=says):
-        schema.load(files)
-    files.unlink()
-    with pytest.raises(UserError, match="no such file; put it back"):
-        schema.load(files)
-
-
 def test_a_key_that_stands_twice_is_refused_with_both_lines(files: Path) -> None:
     shipped = {"    context: 256 ": "pretrain.common.context", "    name: python-docs": "ingest.sources.0.name"}
     for old, twice in shipped.items():
@@ -172,11 +156,6 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines(files: Path) -> None
         assert str(error.value) == (
             f"{files} line {at + 1}: {twice} stands on line {at} already; remove one of the two"
         )
-
-
-def test_a_merge_may_bring_in_a_key_again(tmp_path: Path) -> None:
-    text = "a:\n  one: &one {k: 1, l: 2}\n  two: &two\n    <<: *one\n    k: 3\nb: {<<: *two, l: 4}\nc: *two\n"
-    assert params_files.parse_tree(text, tmp_path, "") == yaml.safe_load(text)
 
 
 def test_an_advanced_key_written_in_params_yaml_wins(files: Path) -> None:
@@ -198,19 +177,6 @@ def test_a_mapping_that_a_user_fills_is_replaced_whole(files: Path) -> None:
     read = schema.read(files)
     assert read.overlaid({"mix": {"weights": {"python-docs": 3.0}}}).params().mix.weights == {"python-docs": 3.0}
     assert read.overlaid({"mix": {"weights": {}}}).params().mix.weights == {}
-
-
-def test_effective_values_of_a_stage_are_what_the_schema_has() -> None:
-    own, defaults = yaml.safe_load(PARAMS), yaml.safe_load(DEFAULTS)
-    read = {
-        "params.yaml": {key: layout.value_at(own, key) for key in ("pretrain.common", "pretrain.masked", "numerics")},
-        "defaults.yaml": {
-            key: layout.value_at(defaults, key) for key in ("pretrain.common", "pretrain.masked", "numerics")
-        },
-    }
-    assert layout.effective(read) == {"numerics": SHIPPED["numerics"], "pretrain.masked": SHIPPED["pretrain"]["masked"]}
-    read = {"defaults.yaml": {"ingest": defaults["ingest"]}, "params.yaml": {"ingest": own["ingest"]}}
-    assert layout.effective(read) == {"ingest": SHIPPED["ingest"]}
 
 
 def test_the_groups_that_mix_weighs_are_those_of_the_lexicon() -> None:

@@ -3,12 +3,7 @@
 import csv
 from pathlib import Path
 
-from components.reporting.tables import Page, as_written, escaped, markdown_table, write_table
-
-
-def test_a_table_is_its_header_and_rows_with_rounded_floats(tmp_path: Path) -> None:
-    write_table(tmp_path / "details" / "rules.csv", ("rule", "share"), [("a,b", 1 / 3), ("née", 2)])
-    assert (tmp_path / "details" / "rules.csv").read_text("utf-8") == 'rule,share\n"a,b",0.333333\nnée,2\n'
+from components.reporting.tables import Page, as_written, escaped, write_table
 
 
 def test_no_name_is_a_formula_of_a_spreadsheet_or_markup_of_a_page(tmp_path: Path) -> None:
@@ -36,19 +31,3 @@ def test_a_page_writes_its_table_and_shows_it_in_the_units_of_its_columns(tmp_pa
         "# Title\n\nA caption.\n\n| source | documents | num MB | share | score |\n|---|---:|---:|---:|---|\n"
         "| a\\|b |  | 2.5 | 12.5% | 0.25 [0.1, 0.4] |\n| c | 1,234 |  |  |  |\n"
     )
-
-
-def test_a_table_without_rows_says_none_and_a_page_without_folder_writes_nothing() -> None:
-    page = Page("Title", None)
-    page.table("rows", "a b", [], "Things.")
-    assert page.markdown == "# Title\n\nThings. None.\n"
-
-
-def test_a_markdown_table_aligns_its_columns_and_fills_short_rows() -> None:
-    rows = [("a", 1, "x"), ("b", 2)]
-    assert markdown_table(("name", "n"), rows, "lrl") == "| name | n | |\n|---|---:|---|\n| a | 1 | x |\n| b | 2 | |"
-    assert markdown_table(("name", "n"), [], "lr") == "| name | n |\n|---|---:|"
-
-
-def test_a_markdown_table_without_alignment() -> None:
-    assert markdown_table(("name", "n"), [("a", None)]) == "| name | n |\n| --- | --- |\n| a | None |"

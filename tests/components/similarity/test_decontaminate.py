@@ -18,7 +18,7 @@ from components.similarity.decontaminate import (
     contamination_index,
 )
 from components.stages.filter.stage import filter_corpus
-from tests.components.real_text import corpus, document, modules, places, tree
+from tests.components.real_text import corpus, document, modules, places
 
 ITEM = "the quick brown fox jumps over the lazy dog tonight"
 LONG_ITEM = "in the beginning there was a very small model that nobody had trained on any text at all"
@@ -94,14 +94,6 @@ def test_every_drop_is_over_the_limit_recomputed_from_the_texts(folders: dict[st
     assert kept_all.metrics["contact/documents"] >= sum(share > 0 for _, share in shares.values()) - 2
 
 
-@pytest.mark.slow
-def test_workers_change_no_byte(folders: dict[str, Path], tmp_path: Path) -> None:
-    run(folders, tmp_path / "a")
-    run(folders, tmp_path / "b", workers=2)
-    for name in ("out", "reports"):
-        assert tree(tmp_path / "a" / name) == tree(tmp_path / "b" / name)
-
-
 def test_the_exam_is_read_from_a_folder(folders: dict[str, Path], tmp_path: Path) -> None:
     index = contamination_index(None, folders["items"], 13)
     assert index.names == ["held-out", "pairs/one.jsonl", "questions.txt"]
@@ -111,42 +103,10 @@ def test_the_exam_is_read_from_a_folder(folders: dict[str, Path], tmp_path: Path
     assert again.hits([ITEM, "nothing"]) == index.hits([ITEM, "nothing"])
     assert index.hits([f"so {ITEM}, he said"])[0][0].name == "pairs/one.jsonl"
     assert contamination_index(None, None, 13).hits(["any text"]) == [[]]
+    short = corpus(tmp_path / "heldout", [document("short", "only five words are here"), document("none", "...")])
+    assert contamination_index(short, None, 13).hits(["only five words are here", LONG_ITEM, ""]) == [[], [], []]
     with pytest.raises(UserError, match=r"filter\.decontaminate\.items: .*nosuch is not there; correct it"):
         contamination_index(None, tmp_path / "nosuch", 13)
-
-
-def test_a_broken_line_is_named(tmp_path: Path) -> None:
-    (tmp_path / "bad.jsonl").write_text('{"a": "b"}\n{"a": \n')
-    with pytest.raises(UserError, match=r"bad\.jsonl line 2: not JSON"):
-        contamination_index(None, tmp_path, 13)
-
-
-def test_held_out_documents_shorter_than_a_run_are_no_exam(tmp_path: Path) -> None:
-    heldout = corpus(tmp_path / "heldout", [document("short", "only five words are here"), document("none", "...")])
-    index = contamination_index(heldout, None, 13)
-    assert index.hits(["only five words are here", LONG_ITEM, ""]) == [[], [], []]
-    train = corpus(tmp_path / "train", list(modules("scipy", 3)))
-    report = run({"train": train, "heldout": heldout}, tmp_path)
-    assert report.metrics["contact/documents"] == 0
-
-
-def test_those_that_share_most_are_listed_and_all_are_counted(
-    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is held of documents that share evaluation text does not grow with them."""
-    everything = run(folders, tmp_path / "all")
-    monkeypatch.setattr("components.similarity.decontaminate.LISTED", 3)
-    found = run(folders, tmp_path / "few")
-    assert found.metrics == everything.metrics
-    assert found.markdown == everything.markdown
-    few, all_ = (
-        (tmp_path / name / "reports/details/contamination.csv").read_text().splitlines() for name in ("few", "all")
-    )
-    assert len(all_) > 5
-    assert few == all_[:4]
-    shares = [int(row.split(",")[3]) / int(row.split(",")[4]) for row in all_[1:]]
-    assert shares == sorted(shares, reverse=True)
-    assert found.metrics["contact/documents"] > 3
 
 
 FOOTER = (

@@ -16,12 +16,6 @@ def test_near_copies_share_a_group_and_others_do_not() -> None:
     assert len({*found}) == 53  # texts without words are like none
 
 
-def test_what_is_like_a_like_text_is_in_the_group() -> None:
-    chain = [" ".join(WORDS[start : start + 40]) for start in range(0, 12, 2)]
-    assert len(set(similar_groups(chain).tolist())) == 1
-    assert len(set(similar_groups([chain[0], chain[-1]]).tolist())) == 2
-
-
 def test_what_texts_of_one_form_fill_in_decides() -> None:
     """Every row of a template shares most of its words with every other, and is no copy of it."""
     form = "Translate the following English sentence to French, keep its tone and do not add anything else:"

@@ -72,17 +72,6 @@ def test_an_adapter_reads_what_its_trainer_left_and_says_what_it_did_not(tmp_pat
     assert "training_args.bin" not in found.files
 
 
-def test_parameters_are_counted_where_no_pickle_holds_them(tmp_path: Path) -> None:
-    assert read(write(tmp_path / "a", hub())).parameters == 10
-    assert read(write(tmp_path / "b", LEFT["LitGPT"])).parameters == 0
-
-
-def test_axolotl_names_its_data_sets_and_settings(tmp_path: Path) -> None:
-    found = read(write(tmp_path, LEFT["axolotl 0.9.1"]))
-    assert "rows.jsonl" in found.not_known[DATA]
-    assert found.config["learning_rate"] == 0.1
-
-
 def test_an_adapter_of_peft_is_loaded_with_its_base(tmp_path: Path) -> None:
     config = {"base_model_name_or_path": "org/base", "task_type": "SEQ_CLS"}
     found = read(write(tmp_path, {"adapter_config.json": config, "adapter_model.safetensors": None}))

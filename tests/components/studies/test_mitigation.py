@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.carbon.ledger.reader import read
-from components.core.errors import Stopped
 from components.corpus.corpus import read_corpus
-from components.params import Budget, Mitigate, Mix, ModelShape, Numerics, ProjectBudget, Runtime, Tokenize
+from components.params import Mitigate, Mix, ModelShape, Numerics, Tokenize
 from components.stages.tokenize.stage import tokenize
 from components.studies import mitigation as trial
 from components.studies.trainings import Workplace
@@ -53,17 +51,6 @@ def test_the_arms_differ_in_their_text_alone(made: trial.MitigationTrial) -> Non
     assert all(path.stat().st_mtime_ns == then for path, then in written.items()), "made once"
     other = TokenShards.open(made.tokens(trial.TrialRun("random", 2)) / "train")
     assert other.manifest.num_tokens != counts["random"], "each seed has its own draw"
-
-
-def test_a_projects_budget_that_is_spent_lets_no_model_begin(made: trial.MitigationTrial, tmp_path: Path) -> None:
-    runtime = Runtime(budget=Budget(project=ProjectBudget(hours=1e-9)))
-    place = replace(made.place, work=tmp_path / "spent", ledger=tmp_path / "ledger", runtime=runtime)
-    spent = replace(made, place=place)
-    with pytest.raises(Stopped, match=r"runtime\.budget\.project: .* run again to go on"):
-        spent.result(trial.TrialRun("none", 1))
-    (span,) = read(tmp_path / "ledger")
-    assert (span.stage, span.outcome) == ("mitigate", "BudgetReached")
-    assert spent.finished(trial.TrialRun("none", 1)) is None
 
 
 @pytest.mark.slow

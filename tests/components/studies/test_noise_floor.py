@@ -20,50 +20,33 @@ RUNS = [{"bits": 2.0}, {"bits": 2.1}, {"bits": 2.2}]
 WORKS = Difference("bits", "lower", 2.1, 2.0, 0.1, 0.08, 0.12, 0.001, 0.001, 40, 10, 0, 0, 0.01, 9.0)
 
 
-def test_noise_of_own_settings_falls_with_the_runs_of_each_side() -> None:
-    noise = seed_noise("bits", Side("x", RUNS), Side("x", RUNS[:1]), {"x": RUNS})
-    assert noise is not None
-    assert (noise.deviation, noise.freedom) == pytest.approx((0.1, 2.0))
-    assert noise.share == pytest.approx(1 / 3 + 1)
-    assert "of both sides" in noise.note
-
-
-def test_noise_of_other_settings_is_borrowed_and_widened() -> None:
-    sides = Side("x", RUNS[:1]), Side("y", RUNS[:1])
-    one, none = seed_noise("bits", *sides, {"x": RUNS}), seed_noise("bits", *sides, {"z": RUNS})
-    assert one is not None
-    assert none is not None
-    assert one.share == pytest.approx(1 + WIDENED**2)
-    assert none.share == pytest.approx(2 * WIDENED**2)
-    assert "borrowed" in one.note
-    assert "borrowed from other settings" in none.note
-
-
-def test_without_two_runs_of_one_setting_there_is_no_noise_floor() -> None:
-    sides = Side("x", RUNS), Side("y", RUNS)
-    assert seed_noise("bits", *sides, {}) is None
-    assert seed_noise("bits", *sides, {"x": RUNS[:1], "y": RUNS[:1]}) is None
-    assert seed_noise("other", *sides, {"x": RUNS}) is None
+@pytest.mark.parametrize(
+    ("one", "other", "known", "share", "note"),
+    [
+        (Side("x", RUNS), Side("x", RUNS[:1]), {"x": RUNS}, 1 / 3 + 1, "of both sides"),
+        (Side("x", RUNS[:1]), Side("y", RUNS[:1]), {"x": RUNS}, 1 + WIDENED**2, "borrowed"),
+        (Side("x", RUNS[:1]), Side("y", RUNS[:1]), {"z": RUNS}, 2 * WIDENED**2, "borrowed from other settings"),
+    ],
+)
+def test_noise_falls_with_the_runs_of_own_settings_and_is_borrowed_and_widened_from_others(
+    one: Side, other: Side, known: dict, share: float, note: str
+) -> None:
+    noise = seed_noise("bits", one, other, known)
+    assert (noise.deviation, noise.freedom, noise.share) == pytest.approx((0.1, 2.0, share))
+    assert note in noise.note
+    for few in ({}, {"x": RUNS[:1], "y": RUNS[:1]}):
+        assert seed_noise("bits", one, other, few) is None, "no two runs of one setting"
+    assert seed_noise("other", one, other, known) is None
 
 
 def test_seeds_widen_the_interval_over_works() -> None:
     noise = seed_noise("bits", Side("x", RUNS[:1]), Side("x", RUNS[:1]), {"x": RUNS})
-    assert noise is not None
     row = over_seeds(WORKS, noise, 0.95)
     assert row.error == pytest.approx((0.01**2 + 2 * 0.1**2) ** 0.5)
     assert 2.0 <= row.freedom <= 2.1  # the seeds' own: they are nearly all of it
-    assert row.low is not None
     assert row.low < 0.0 < WORKS.low  # type: ignore[operator]
     least, likely = detectable(row, 0.95)
     assert row.improvement < least < likely
-
-
-def test_metrics_without_noise_are_named() -> None:
-    noise = seed_noise("bits", Side("x", RUNS), Side("x", RUNS), {"x": RUNS})
-    rows, without = all_over_seeds([WORKS, WORKS], lambda name: noise, 0.95)
-    assert not without
-    assert rows[0].p_holm == pytest.approx(2 * rows[0].p)
-    assert all_over_seeds([WORKS], lambda name: None, 0.95)[1] == ["bits"]
 
 
 def test_what_is_the_same_because_the_model_is_needs_no_correction() -> None:

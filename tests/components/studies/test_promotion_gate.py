@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from components.params import GateRule
 from components.params.promote import RULES
-from components.scored_items import SCHEMA
+from components.scored_items import write_items
 from components.statistics import Difference, Resampling
 from components.studies.noise_floor import SeedNoise
 from components.studies.promotion_gate import Evaluation, GateVerdict, decide, judge
@@ -38,14 +36,15 @@ def evaluation(
     rate = exam.normal(0.0, 0.3, DOCUMENTS) + bits + luck.normal(0.0, 0.01, DOCUMENTS)
     ease = exam.normal(0.0, 0.8, PAIRS)
     hits = ease + luck.normal(0.0, 0.03, PAIRS) < np.quantile(ease, accuracy)
-    rows = [_row(BITS, n, rate[n] * size[n], size[n], "lower", cluster=n % WORKS) for n in range(DOCUMENTS)]
-    probe = [_row(ACCURACY, n, float(hits[n]), 1.0, "higher", cluster=n) for n in range(PAIRS) if pairs]
+    rows = [item_row(BITS, n, rate[n] * size[n], size[n], "lower", cluster=n % WORKS) for n in range(DOCUMENTS)]
+    probe = [item_row(ACCURACY, n, float(hits[n]), 1.0, "higher", cluster=n) for n in range(PAIRS) if pairs]
     rows += [row | {"baseline": baseline} for row in probe]
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
+    write_items(rows, path)
     return Evaluation([path], facts, METRICS)
 
 
-def _row(name: str, item: int, score: float, weight: float, direction: str, cluster: int) -> dict:
+def item_row(name: str, item: int, score: float, weight: float, direction: str, cluster: int) -> dict:
+    """A row of the table of scored items."""
     question, metric = name.split("/")
     row = {"question": question, "condition": "", "metric": metric, "item": str(item), "cluster": str(cluster)}
     return row | {"score": float(score), "weight": float(weight), "direction": direction, "stratum": ""}
@@ -57,30 +56,47 @@ def verdict(folder: Path, rule: GateRule = RULE, noise: dict[str, SeedNoise] = N
     return judge(rule, a, b, noise.get, QUICK)
 
 
-def test_a_gain_over_works_and_seeds_is_promoted_and_what_could_be_found_comes_first(tmp_path: Path) -> None:
-    found = verdict(tmp_path, bits=1.9)
-    assert found.verdict == "promote"
-    lines = found.lines()
-    assert lines[0].startswith(f"smallest gain in {BITS} that can be told from none: 0.0")
-    assert lines[1] == "verdict: promote"
-    assert "over works and seeds" in lines[2]
-    assert "from 4 runs" in lines[-1]
+@pytest.mark.parametrize(
+    ("challenger", "rule", "noise", "expected", "reasons"),
+    [
+        ({"bits": 1.9}, RULE, NOISE, "promote", [f"^{BITS} .* over works and seeds", "^none of 2 guards and limits"]),
+        ({}, RULE, NOISE, "inconclusive", [BITS]),
+        ({"bits": 1.96}, RULE, NOISE, "promote", [BITS, "none of 2 guards"]),
+        ({"bits": 1.96}, RULE, NOISE | {BITS: replace(NOISE[BITS], deviation=0.02)}, "inconclusive", [BITS]),
+        ({"bits": 1.5}, RULE, {}, "inconclusive", ["run `greenhouse study seeds`", "seed noise not measured"]),
+        ({"bits": 2.1}, RULE, NOISE, "hold", [f"^{BITS} "]),
+        ({"bits": 1.9, "accuracy": 0.55}, RULE, NOISE, "hold", [f"^{ACCURACY} .* worse than the margin of 0.05"]),
+        ({"bits": 1.5, "pairs": False}, RULE, NOISE, "inconclusive", [f"{ACCURACY} is guarded, but"]),
+        ({"bits": 1.9}, GateRule(primary=BITS, guards={ACCURACY: 1e-6}), NOISE, "inconclusive",
+         [rf"^{ACCURACY} 0\..* may be worse than the margin of 1e-06"]),
+        ({"bits": 1.5}, RULE.model_copy(update={"primary": "recall/nats"}), NOISE, "inconclusive",
+         ["^recall/nats: the two share no scored item: other held-out examples, another task, or not evaluated"]),
+    ],
+)  # fmt: skip
+def test_a_verdict_names_what_it_rests_on_and_nothing_else(
+    challenger: dict, rule: GateRule, noise: dict, expected: str, reasons: list[str], tmp_path: Path
+) -> None:
+    found = verdict(tmp_path, rule, noise, **challenger)
+    assert (found.verdict, len(found.reasons)) == (expected, len(reasons)), found.reasons
+    assert all(re.search(says, reason) for says, reason in zip(reasons, found.reasons, strict=True)), found.reasons
+    if expected == "promote":
+        lines = found.lines()
+        assert lines[0].startswith(f"smallest gain in {BITS} that can be told from none: 0.0")
+        assert lines[1] == "verdict: promote"
+        assert "from 4 runs" in lines[-1]
 
 
-def test_equal_models_are_inconclusive(tmp_path: Path) -> None:
-    assert verdict(tmp_path).verdict == "inconclusive"
-
-
-def test_a_gain_that_another_seed_could_bring_is_inconclusive(tmp_path: Path) -> None:
-    assert verdict(tmp_path, bits=1.96).verdict == "promote"
-    lucky = NOISE | {BITS: replace(NOISE[BITS], deviation=0.02)}
-    assert verdict(tmp_path, bits=1.96, noise=lucky).verdict == "inconclusive"
-
-
-def test_without_a_noise_floor_nothing_is_promoted(tmp_path: Path) -> None:
-    found = verdict(tmp_path, bits=1.5, noise={})
-    assert found.verdict == "inconclusive"
-    assert "run `greenhouse study seeds`" in found.reasons[0]
+def test_limits_held_out_sets_and_several_runs_of_a_side(tmp_path: Path) -> None:
+    a, b, c = (evaluation(tmp_path / f"{n}.parquet", n, bits=2.0 if n == 1 else 1.5) for n in (1, 2, 3))
+    for other, same, expected, says in (
+        (replace(b, metrics={}), True, "inconclusive", "calibration/ece"),
+        (replace(b, metrics={"calibration/ece": 0.4}), True, "hold", "calibration/ece is 0.4000, the limit is 0.15"),
+        (b, False, "inconclusive", "different held-out sets"),
+        (Evaluation([*b.items, *c.items], {}, METRICS), True, "promote", BITS),
+    ):
+        found = judge(RULE, a, other, NOISE.get, QUICK, same_heldout=same)
+        assert found.verdict == expected
+        assert says in found.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -102,34 +118,6 @@ def test_without_a_noise_floor_the_gain_over_works_is_said_all_the_same(tmp_path
     assert says in reason
 
 
-@pytest.mark.parametrize("challenger", [{"bits": 2.1}, {"bits": 1.9, "accuracy": 0.55}])
-def test_a_planted_regression_is_held(tmp_path: Path, challenger: dict[str, float]) -> None:
-    assert verdict(tmp_path, **challenger).verdict == "hold"
-
-
-def test_a_missing_guard_is_inconclusive(tmp_path: Path) -> None:
-    found = verdict(tmp_path, bits=1.5, pairs=False)
-    assert found.verdict == "inconclusive"
-    assert f"{ACCURACY} is guarded, but" in found.reasons[0]
-
-
-def test_items_are_read_once_however_many_guards_ask_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reads: list[Path] = []
-    read = pq.read_table
-    monkeypatch.setattr(pq, "read_table", lambda path: reads.append(path) or read(path))
-    rule = RULE.model_copy(update={"guards": {ACCURACY: 0.05, f"{ACCURACY}/": 0.05, f"{BITS}/": 0.1}})
-    assert verdict(tmp_path, rule, bits=1.9, noise=NOISE | dict.fromkeys(rule.guards, NOISE[ACCURACY])).lines()
-    assert sorted(path.name for path in reads) == ["a.parquet", "b.parquet"]
-
-
-def test_a_missing_limit_is_inconclusive_and_a_broken_one_holds(tmp_path: Path) -> None:
-    a, b = evaluation(tmp_path / "a.parquet", 1), evaluation(tmp_path / "b.parquet", 2, bits=1.5)
-    assert judge(RULE, a, replace(b, metrics={}), NOISE.get, QUICK).verdict == "inconclusive"
-    found = judge(RULE, a, replace(b, metrics={"calibration/ece": 0.4}), NOISE.get, QUICK)
-    assert found.verdict == "hold"
-    assert "calibration/ece is 0.4000, the limit is 0.15" in found.reasons[0]
-
-
 def test_a_probe_at_its_baseline_guards_nothing(tmp_path: Path) -> None:
     b = evaluation(tmp_path / "b.parquet", 2, bits=1.9, accuracy=0.55)
     for baseline, expected in ((0.5, "hold"), (0.72, "promote")):
@@ -146,12 +134,12 @@ def test_a_guard_of_one_condition_is_not_diluted_by_others_at_chance(tmp_path: P
     sides = []
     for name, open_share, bits in (("a", 1.0, 2.0), ("b", 0.75, 1.5)):
         shares = {"record open": open_share, "record closed": 0.25, "prose open": 0.25, "prose closed": 0.25}
-        rows = [_row(BITS, n, (bits + n / 100) * 1000, 1000, "lower", cluster=n) for n in range(WORKS)]
+        rows = [item_row(BITS, n, (bits + n / 100) * 1000, 1000, "lower", cluster=n) for n in range(WORKS)]
         for condition, share in shares.items():
             for n in range(120):
-                row = _row("open_book/accuracy", n, float(n % 4 < 4 * share), 1.0, "higher", cluster=n)
+                row = item_row("open_book/accuracy", n, float(n % 4 < 4 * share), 1.0, "higher", cluster=n)
                 rows.append(row | {"condition": condition, "baseline": 0.25})
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), tmp_path / name)
+        write_items(rows, tmp_path / name)
         sides.append(Evaluation([tmp_path / name]))
     noise = dict.fromkeys((BITS, guard, "open_book/accuracy"), NOISE[ACCURACY])
     pooled, own = (
@@ -175,49 +163,6 @@ def test_a_task_that_applies_to_neither_guards_nothing(tmp_path: Path) -> None:
         found = judge(RULE, one, other, NOISE.get, QUICK)
         assert found.verdict == "inconclusive"
         assert found.reasons == [f"{ACCURACY} is guarded, but one of the two was not evaluated on it"]
-
-
-def test_a_verdict_names_what_it_rests_on_and_nothing_else(tmp_path: Path) -> None:
-    promoted, held = verdict(tmp_path, bits=1.9), verdict(tmp_path, bits=1.9, accuracy=0.55)
-    assert len(promoted.reasons) == 2
-    assert promoted.reasons[0].startswith(BITS)
-    assert promoted.reasons[1] == "none of 2 guards and limits is broken"
-    assert [reason.split()[0] for reason in held.reasons] == [ACCURACY]
-    assert "worse than the margin of 0.05" in held.reasons[0]
-
-
-def test_a_primary_metric_that_was_not_evaluated_is_inconclusive(tmp_path: Path) -> None:
-    found = verdict(tmp_path, replace_rule(primary="recall/nats"), bits=1.5)
-    assert found.verdict == "inconclusive"
-    assert found.reasons == [
-        "recall/nats: the two share no scored item: other held-out examples, another task, or not evaluated"
-        " (of models tuned on rows of one's own only classifiers are)"
-    ]
-    assert not found.lines()[0].startswith("smallest gain")
-
-
-def replace_rule(**fields: Any) -> GateRule:
-    return RULE.model_copy(update=fields)
-
-
-def test_several_runs_of_a_side_are_averaged(tmp_path: Path) -> None:
-    runs = [evaluation(tmp_path / f"{seed}.parquet", seed, bits=1.9).items[0] for seed in (2, 3, 4)]
-    found = judge(RULE, evaluation(tmp_path / "a.parquet", 1), Evaluation(runs, {}, METRICS), NOISE.get, QUICK)
-    assert found.verdict == "promote"
-
-
-def test_another_heldout_set_is_inconclusive(tmp_path: Path) -> None:
-    a, b = evaluation(tmp_path / "a.parquet", 1), evaluation(tmp_path / "b.parquet", 2, bits=1.5)
-    found = judge(RULE, a, b, NOISE.get, QUICK, same_heldout=False)
-    assert found.verdict == "inconclusive"
-    assert "different held-out sets" in found.reasons[0]
-
-
-def test_a_guard_that_may_be_worse_than_its_margin_is_inconclusive_and_says_so(tmp_path: Path) -> None:
-    found = verdict(tmp_path, GateRule(primary=BITS, guards={ACCURACY: 1e-6}), bits=1.9)
-    assert found.verdict == "inconclusive"
-    assert f"{ACCURACY} 0." in found.reasons[0]
-    assert "may be worse than the margin of 1e-06" in found.reasons[0]
 
 
 @pytest.mark.parametrize(("loss", "expected"), [(0.25, "promote"), (0.26, "hold")])

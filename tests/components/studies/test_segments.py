@@ -40,13 +40,6 @@ def segments(run: Path, work: Path, *chosen: tuple[int, int]) -> dict[str, str]:
     return made.differences(Progress())
 
 
-def test_kept_are_the_named_steps_and_the_last_with_their_hashes(run: Path) -> None:
-    index = read_json(run / "kept" / "index.json")
-    assert list(index) == ["step-000000", "step-000004", "step-000008", "step-000010"]
-    for name, files in index.items():
-        assert {file: sha256_file(run / "kept" / name / file) for file in files} == files
-
-
 def test_every_interval_is_the_same_to_the_bit(run: Path, tmp_path: Path) -> None:
     found = segments(run, tmp_path, (0, 4), (4, 8), (8, 10))
     assert found == dict.fromkeys(("0", "0-4", "4-8", "8-10", "end", "figures"), "")
@@ -124,14 +117,6 @@ def test_recorded_losses_that_were_halved_are_named(run: Path, tmp_path: Path, n
     assert bool(found["8-10"]) == (name != "metrics.json")
 
 
-def test_nothing_is_kept_by_default(tmp_path: Path) -> None:
-    work = tmp_path / "work"
-    checkpoint.save(work, 0, 2, lambda folder: None, {"x": torch.zeros(1)}, {})
-    checkpoint.publish(work, tmp_path / "kept", 0)
-    assert read_json(tmp_path / "kept" / "index.json") == {}
-    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["index.json"]
-
-
 @pytest.mark.parametrize(("intervals", "sampled"), [(100, 27), (20, 5), (7, 7), (8, 1), (1, 1)])
 def test_the_probability_is_that_of_a_draw_without_replacement(intervals: int, sampled: int) -> None:
     """The last interval is always drawn, so whoever knows that forges others."""
@@ -140,8 +125,3 @@ def test_the_probability_is_that_of_a_draw_without_replacement(intervals: int, s
         for draw in range(sampled - 1):
             missed *= max(0, intervals - 1 - bad - draw) / (intervals - 1 - draw)
         assert chance == pytest.approx(1 - missed)
-
-
-def test_one_forged_interval_is_not_met_as_surely_as_a_tenth() -> None:
-    one, tenth = chances(100, 27)
-    assert (round(one, 2), round(tenth, 2)) == (0.26, 0.96)

@@ -16,10 +16,9 @@ SMALL = Pretrain(model=ModelShape(size=1, width=64), steps=5, batch=4, context=3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", ["causal", "masked"])
-def test_twenty_steps_tell_what_a_run_takes(objective: str, tmp_path: Path) -> None:
+def test_twenty_steps_tell_what_a_run_takes(tmp_path: Path) -> None:
     arguments = {
-        "objective": objective, "params": SMALL.model_dump(mode="json"), "numerics": Numerics().model_dump(mode="json"),
+        "objective": "masked", "params": SMALL.model_dump(mode="json"), "numerics": Numerics().model_dump(mode="json"),
         "vocab_size": 300, "ledger": str(tmp_path), "runtime": {"meter_interval_s": 0.5}, "run": "calibrate-1",
     }  # fmt: skip
     command = [sys.executable, "-m", "components.studies.step_cost", json.dumps(arguments)]

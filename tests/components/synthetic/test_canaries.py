@@ -7,32 +7,13 @@ from collections import Counter
 import pytest
 
 from components.core.errors import UserError
-from components.synthetic.canaries import FORM, Canary, alternatives, as_json, from_json, make
-
-FORM_PATTERN = r"The door code of [A-Z][a-z]+ [A-Z][a-z]+ [A-Z][a-z]+ is \d \d \d \d \d \d\.\n"
+from components.synthetic.canaries import Canary, alternatives, as_json, from_json, make
 
 
 def test_as_many_of_each_count_and_as_many_controls() -> None:
     made = make(1, 8, [64, 1, 4, 16])
     assert Counter(canary.count for canary in made) == {0: 8, 1: 8, 4: 8, 16: 8, 64: 8}
     assert len({canary.prefix for canary in made}) == len({canary.id for canary in made}) == 40
-
-
-def test_one_form() -> None:
-    for canary in make(1, 30, [1]):
-        assert re.fullmatch(FORM_PATTERN, canary.text)
-        assert canary.text == canary.prefix + canary.secret + ".\n"
-        assert canary.secret.startswith(" ")
-        assert canary.text == FORM.format(name=canary.prefix[17:-3], secret=canary.secret[1:]) + "\n"
-
-
-def test_seed_decides() -> None:
-    assert make(1, 5, [1, 4]) == make(1, 5, [4, 1, 1])
-    assert not {canary.text for canary in make(1, 20, [1])} & {canary.text for canary in make(2, 20, [1])}
-
-
-def test_none_when_switched_off() -> None:
-    assert make(1, 0, [1, 4]) == []
 
 
 def test_json_holds_them_all() -> None:

@@ -1,10 +1,8 @@
 """The gender swap: grammar of her, his and him; what stays; how often it is right on labelled sentences."""
 
-import re
-
 import pytest
 
-from components.synthetic.counterfactual import PAIRS, WORDS, swap
+from components.synthetic.counterfactual import swap
 
 LABELLED = """
 I gave her the book. | I gave him the book.
@@ -57,12 +55,6 @@ def test_its_known_limits_are_still_limits() -> None:
     assert len(wrong) == 3
 
 
-def test_the_pronouns_come_back() -> None:
-    """Swapping twice restores every word but those with two partners (`groom`), at the labelled sentences."""
-    for text, swapped in labelled(LABELLED):
-        assert swap(swapped) == text
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -76,15 +68,3 @@ def test_the_pronouns_come_back() -> None:
 )
 def test_left_alone(text: str) -> None:
     assert swap(text) == text
-
-
-def test_case_and_spacing_stay() -> None:
-    text = "  HE\tsaid\n\nthat  The King's\nqueen"
-    assert swap(text) == "  SHE\tsaid\n\nthat  The Queen's\nking"
-    assert re.findall(r"\s+", swap(text)) == re.findall(r"\s+", text)
-
-
-def test_word_list_is_sane() -> None:
-    """Every partner has a partner, no word is its own, all lower case."""
-    assert all(WORDS[partner] and partner != word and word == word.lower() for word, partner in WORDS.items())
-    assert len(PAIRS.replace("\n", "|").strip("|").split("|")) > 90

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from components.stages.evaluate.tasks.open_book import facts
-from components.synthetic.curriculum import LIMITS, TASKS, Problem, is_test, items, stream
+from components.synthetic.curriculum import TASKS, Problem, items
 
 
 def numbers_of(item: Problem) -> tuple[int, int]:
@@ -38,11 +38,6 @@ def test_texts_are_regular(task: str) -> None:
         assert "  " not in item.text
         assert item.answer.endswith(item.final)
         assert not item.choices or item.final in item.choices
-
-
-def test_copy_copies() -> None:
-    for item in items("copy", 1, 200):
-        assert item.answer == item.prompt.removeprefix("copy:").removesuffix(" =")
 
 
 @pytest.mark.parametrize("task", ["recall", "names"])
@@ -88,35 +83,11 @@ def test_label_answers_follow_from_the_shots() -> None:
         assert len(shots) == item.difficulty["shots"]
 
 
-def test_no_problem_is_in_both_splits() -> None:
-    def sums(split: str) -> set:
-        return {tuple(sorted(numbers_of(item))) for item in items("arithmetic", 5, 700, split=split)}
-
-    assert not sums("train") & sums("test")
-    for task in ("copy", "recall"):
-        train, test = (
-            {frozenset(pairs_of(item.prompt.split(":")[1].split(" ? ")[0])) for item in made}
-            if task == "recall"
-            else {item.prompt for item in made}
-            for made in (items(task, 1, 5000), items(task, 2, 500, split="test"))
-        )
-        assert not train & test
-
-
 def test_no_prompt_of_a_test_item_begins_a_training_item() -> None:
     for task in TASKS:
-        trained = {item.text for item in items(task, 1, 4000)}
+        trained = {item.text for item in items(task, 1, 2000)}
         prompts = {item.prompt for item in items(task, 2, 300, split="test")}
         assert not [text for text in trained if any(text.startswith(prompt) for prompt in prompts)]
-
-
-def test_training_never_shows_a_test_word_with_its_two_letters() -> None:
-    asked = {(item.prompt.split(" ")[-1], item.choices) for item in items("mapping", 2, 500, split="test")}
-    shown = {
-        (word, item.choices) for item in items("mapping", 1, 8000) for word in re.findall(r"(\w+) [A-Z]", item.text)
-    }
-    assert len(asked) > 80
-    assert not asked & shown
 
 
 def test_letters_known_by_heart_from_training_answer_test_items_by_chance_alone() -> None:
@@ -155,15 +126,3 @@ def test_test_items_are_distinct_and_run_out_with_a_message() -> None:
 def test_bad_arguments_are_named(task: str, difficulty: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         items(task, 1, 1, **difficulty)
-
-
-def test_every_difficulty_can_be_had() -> None:
-    for task, limits in LIMITS.items():
-        for name, (low, high) in limits.items():
-            for value in (low, high):
-                extra = {"pairs": 20} if name == "depth" else {}
-                assert next(stream(task, 1, split="test", **{name: value}, **extra)).difficulty[name] == value
-
-
-def test_the_split_is_about_one_in_eight() -> None:
-    assert 0.1 < sum(is_test("arithmetic", f"{a}+{b}") for a in range(10, 100) for b in range(a, 100)) / 4095 < 0.15

@@ -1,11 +1,10 @@
 """The lexicon: what counts as a mention, and that masking makes groups alike."""
 
-import itertools
 import re
 
 import pytest
 
-from components.text.identity_terms import GROUPS, MASK, TERMS, mentions, mentions_and_masked, names_of, spans
+from components.text.identity_terms import MASK, TERMS, mentions, mentions_and_masked, names_of
 
 MENTIONS = {
     "My friend is gay.": ["lgbt"],
@@ -46,25 +45,9 @@ def test_masked_sentences_are_the_same_words() -> None:
     assert {mentions_and_masked(f"I met {form} today.")[1] for form in forms} == {f"I met a {MASK} today."}
 
 
-def test_masking_leaves_no_mention_behind() -> None:
-    for text in MENTIONS:
-        assert mentions(mentions_and_masked(text)[1]) == 0
-
-
-def test_spans_are_in_order_and_do_not_overlap() -> None:
-    for text in MENTIONS:
-        found = spans(text)
-        assert all(a[1] <= b[0] for a, b in itertools.pairwise(found))
-        assert all(start < end <= len(text) for start, end, _ in found)
-
-
 def test_every_term_is_found_as_its_group() -> None:
     """Each entry of the lexicon, in a sentence of its own: none is shadowed by another, none is a broken pattern."""
     for group, listing in TERMS.items():
         for term in re.sub(r"\s+", " ", listing).split(", "):
             example = term.replace(" *", " people")
             assert group in names_of(mentions(f"Some {example} were there.")), term
-
-
-def test_groups_fit_a_bit_set() -> None:
-    assert len(GROUPS) == len(set(GROUPS)) < 62

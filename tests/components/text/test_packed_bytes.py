@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from components.similarity.shingles import jaccard, shingle_sets, signatures
 from components.similarity.sketch import exact_hash, exact_hashes
 from components.text.codepoints import mixed
-from components.text.packed_bytes import blocks, hashes, lines_and_paragraphs, pack, words
-from tests.components.stages.dedup.test_stage import plain_jaccard, plain_words
+from components.text.packed_bytes import lines_and_paragraphs, pack
+from tests.components.stages.dedup.test_stage import plain_jaccard
 
 TEXTS = st.lists(st.text(st.sampled_from("ab_é9 .\n漢字の’Ñ́ไทย😀-İ\u2003\x1c\t"), max_size=60), min_size=1, max_size=6)
 
@@ -19,21 +19,6 @@ TEXTS = st.lists(st.text(st.sampled_from("ab_é9 .\n漢字の’Ñ́ไทย�
 def encoded(texts: list[str]) -> list[bytes]:
     """As UTF-8."""
     return [text.encode() for text in texts]
-
-
-@given(TEXTS)
-def test_words_are_those_of_the_rule(texts: list[str]) -> None:
-    block = pack(encoded(texts))
-    data = block.data.tobytes()
-    found = [data[a:b].decode() for a, b in zip(*words(block), strict=True)]
-    assert found == [word for text in texts for word in plain_words(text)]
-
-
-@given(st.text(st.characters(max_codepoint=127), max_size=80))
-def test_ascii_words_are_those_of_re(text: str) -> None:
-    block = pack([text.encode()])
-    data = block.data.tobytes().decode()
-    assert [data[a:b] for a, b in zip(*words(block), strict=True)] == re.findall(r"\w+", text.lower())
 
 
 @given(TEXTS)
@@ -51,30 +36,9 @@ def test_lines_and_paragraphs(texts: list[str]) -> None:
                 assert (first == second) == (one == other)
 
 
-def test_a_hash_depends_on_the_stretch_alone() -> None:
-    text = "".join(chr(97 + number * number % 26) for number in range(300))
-    for length in range(1, 200, 7):
-        alone = pack([text[:length].encode()])
-        inside = pack([("xyz " + text[:length] + text[:40]).encode()])
-        first = hashes(alone.data, np.array([0]), np.array([length]))
-        second = hashes(inside.data, np.array([4]), np.array([4 + length]))
-        assert first == second
-    starts = np.zeros(250, dtype=np.int64)
-    assert len(set(hashes(pack([b"a" * 300]).data, starts, np.arange(1, 251)).tolist())) == 250
-
-
 @given(TEXTS)
 def test_equal_but_for_white_space(texts: list[str]) -> None:
     assert exact_hashes(encoded(texts)) == [exact_hash(text) for text in texts]
-
-
-def test_blocks_hold_all_texts_in_order() -> None:
-    texts = [b"word " * (number % 50_000) for number in range(0, 200_000, 9973)]
-    parts = list(blocks(texts))
-    assert len(parts) > 3
-    assert [block.first for block in parts] == np.cumsum([0, *(len(block.bounds) - 1 for block in parts)])[:-1].tolist()
-    sizes = [int(size) for block in parts for size in np.diff(block.bounds) - 1]
-    assert sizes == [len(text) for text in texts]
 
 
 @given(TEXTS)
@@ -100,13 +64,3 @@ def test_signatures_estimate_the_similarity() -> None:
         error = np.sqrt(true * (1 - true) / filled)
         assert abs(np.mean(estimates) - true) < 4 * error / np.sqrt(40)
         assert np.std(estimates) < 1.5 * error
-
-
-def test_signatures_do_not_depend_on_neighbours() -> None:
-    sets = [mixed(np.arange(size, dtype=np.uint64) + np.uint64(size)) for size in (1, 3, 70_000, 9)]
-    for each in sets:
-        each.sort()
-    offsets = np.cumsum([0, *map(len, sets)])
-    signed = signatures(np.concatenate(sets), offsets, count=112)
-    for each, row in zip(sets, signed, strict=True):
-        assert (signatures(each, np.array([0, len(each)]), count=112)[0] == row).all()

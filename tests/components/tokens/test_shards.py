@@ -1,6 +1,7 @@
 """Token shards: one index over all shards, and nothing damaged is read."""
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -60,37 +61,31 @@ def test_ids_are_as_wide_as_the_vocabulary_needs(tmp_path: Path, vocab_size: int
     ).tobytes()
 
 
-def test_a_cut_file_is_refused(tmp_path: Path) -> None:
-    write(tmp_path)
-    path = tmp_path / "tokens-00001.bin"
-    path.write_bytes(path.read_bytes()[:-2])
-    with pytest.raises(UserError, match=r"tokens-00001.bin: its sha256"):
-        TokenShards.open(tmp_path)
-
-
-def test_a_changed_file_is_refused(tmp_path: Path) -> None:
-    write(tmp_path)
-    path = tmp_path / "tokens-00002.bin"
-    data = bytearray(path.read_bytes())
-    data[5] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(UserError, match=r"tokens-00002.bin: its sha256"):
-        TokenShards.open(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["tokens-00000.bin", "documents-00001.npy", "sources-00002.npy"])
-def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
-    write(tmp_path)
-    (tmp_path / name).unlink()
-    with pytest.raises(UserError, match=f"{name}: is missing"):
-        TokenShards.open(tmp_path)
-
-
-def test_no_manifest_and_no_tokens(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("tokens-00001.bin", lambda data: data[:-2], "its sha256"),
+        ("tokens-00002.bin", lambda data: data[:5] + bytes([data[5] ^ 1]) + data[6:], "its sha256"),
+        ("tokens-00000.bin", None, "is missing"),
+        ("documents-00001.npy", None, "is missing"),
+        ("sources-00002.npy", None, "is missing"),
+    ],
+)
+def test_a_file_that_was_cut_or_changed_or_is_missing_is_named(
+    tmp_path: Path, name: str, change: Callable[[bytes], bytes] | None, says: str
+) -> None:
     with pytest.raises(UserError, match="no finished token shards"):
         TokenShards.open(tmp_path)
     TokenWriter(tmp_path, 300, "", []).close()
     with pytest.raises(UserError, match="holds no tokens"):
+        TokenShards.open(tmp_path)
+    write(tmp_path)
+    path = tmp_path / name
+    data = path.read_bytes()
+    path.unlink()
+    if change:
+        path.write_bytes(change(data))
+    with pytest.raises(UserError, match=f"{name}: {says}"):
         TokenShards.open(tmp_path)
 
 

@@ -50,6 +50,7 @@ def test_a_damaged_one_is_skipped_with_a_message(tmp_path: Path) -> None:
 
 
 def test_one_that_was_being_written_when_killed_does_not_count(tmp_path: Path) -> None:
+    assert checkpoint.newest(tmp_path / "absent", print) is None
     save(tmp_path, 4)
     write_text(tmp_path / ".step-000008" / "model.safetensors", "half")
     assert checkpoint.newest(tmp_path, print) == 4
@@ -74,10 +75,6 @@ def test_all_is_on_disk_before_the_rename_and_the_rename_before_an_older_one_goe
     whole, renamed = ["files.json", "model.safetensors", "trainer.safetensors"], ["step-000004", "step-000008"]
     assert seen == [(".step-000008", [".step-000008", "step-000004"], whole), (tmp_path.name, renamed, renamed)]
     assert checkpoint.steps(tmp_path) == [8]
-
-
-def test_an_empty_work_folder_has_none(tmp_path: Path) -> None:
-    assert checkpoint.newest(tmp_path / "absent", print) is None
 
 
 def test_equal_checkpoints_are_equal_bytes(tmp_path: Path) -> None:

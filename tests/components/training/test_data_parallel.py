@@ -8,21 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from components.core.errors import UserError
 from components.model import export
 from components.params import Numerics, Optimizer
 from components.stages.pretrain.stage import pretrain
 from components.training import data_parallel
-from components.training.objectives import Batch
 from tests.components.small_corpus import small, write_tokens
-
-
-def test_parts_cover_a_batch_once() -> None:
-    ids = torch.arange(7)[:, None]
-    parts = [data_parallel.ProcessGroup(rank, 3).slice_of(Batch(ids, ids)) for rank in range(3)]
-    assert torch.cat([part.ids_BT for part in parts]).flatten().tolist() == list(range(7))
 
 
 def test_a_worker_lost_while_it_starts_is_found_at_once(tmp_path: Path) -> None:
@@ -35,16 +27,17 @@ def test_a_worker_lost_while_it_starts_is_found_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - started < 30
 
 
-WAITS = """
+PROGRAM = """
 import os, sys, time
 from datetime import timedelta
 from pathlib import Path
 import torch
 from components.params import Numerics
 from components.training import data_parallel
-data_parallel.TIMEOUT, data_parallel.CALL_S = timedelta(seconds=4), 1.0
+data_parallel.{limits}
 with data_parallel.process_group(Numerics(processes=2), Path(sys.argv[1]), ["-c", sys.argv[2], *sys.argv[1:]]) as group:
-    group.on_main(lambda: time.sleep(8))
+"""
+WAITS = """    group.on_main(lambda: time.sleep(8))
     rank = torch.tensor([float(group.rank)])
     group.all_reduce([rank])
     if group.is_main:
@@ -52,25 +45,21 @@ with data_parallel.process_group(Numerics(processes=2), Path(sys.argv[1]), ["-c"
 """
 
 
+def of_two_processes(limits: str, body: str, folder: Path) -> subprocess.CompletedProcess:
+    """What a program says that both run."""
+    root = str(Path(data_parallel.__file__).parents[2])
+    program = PROGRAM.format(limits=limits) + body
+    command = [sys.executable, "-c", program, str(folder / "work"), program]
+    return subprocess.run(command, env=os.environ | {"PYTHONPATH": root}, capture_output=True, text=True)
+
+
 @pytest.mark.long
 def test_what_one_process_does_alone_may_take_longer_than_the_others_would_wait(tmp_path: Path) -> None:
-    root = str(Path(data_parallel.__file__).parents[2])
-    done = subprocess.run(
-        [sys.executable, "-c", WAITS, str(tmp_path / "work"), WAITS], env=os.environ | {"PYTHONPATH": root},
-        capture_output=True, text=True,
-    )  # fmt: skip
+    done = of_two_processes("TIMEOUT, data_parallel.CALL_S = timedelta(seconds=4), 1.0", WAITS, tmp_path)
     assert done.stdout == "1.0\n", done.stderr
 
 
-HANGS = """
-import os, sys, time
-from pathlib import Path
-import torch
-from components.params import Numerics
-from components.training import data_parallel
-data_parallel.GRACE_S = 1.0
-with data_parallel.process_group(Numerics(processes=2), Path(sys.argv[1]), ["-c", sys.argv[2], *sys.argv[1:]]) as group:
-    if group.rank and os.fork():  # the child holds the connections, so that the exchange never fails
+HANGS = """    if group.rank and os.fork():  # the child holds the connections, so that the exchange never fails
         os._exit(3)
     if group.rank:
         time.sleep(8)
@@ -81,12 +70,8 @@ with data_parallel.process_group(Numerics(processes=2), Path(sys.argv[1]), ["-c"
 
 def test_an_exchange_that_never_fails_is_ended_when_a_worker_is_lost(tmp_path: Path) -> None:
     """As over NCCL, which waits for minutes and then aborts without a word."""
-    root = str(Path(data_parallel.__file__).parents[2])
     started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", HANGS, str(tmp_path / "work"), HANGS], env=os.environ | {"PYTHONPATH": root},
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    done = of_two_processes("GRACE_S = 1.0", HANGS, tmp_path)
     assert done.returncode == 1
     assert "training process 1 of 2 ended (status 3); run it again" in done.stderr.splitlines()[-1]
     assert time.monotonic() - started < 60

@@ -1,14 +1,12 @@
 """Scores are those of one token at a time, whatever shares the batch."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
 
 from components.model.transformer import Transformer
 from components.training import likelihood
-from components.training.likelihood import batches, hidden_tokens, next_tokens, score
+from components.training.likelihood import hidden_tokens, next_tokens, score
 from tests.components.model.test_transformer import network
 
 MASK = 2
@@ -49,14 +47,3 @@ def test_few_logits_at_once_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(likelihood, "MAX_LOGITS", 3 * model.shape.vocab_size)
     for one, other in zip(whole, score(model, rows), strict=True):
         assert one.logp == pytest.approx(other.logp, abs=1e-5)
-
-
-def test_batches_hold_every_index_once_and_stay_small() -> None:
-    lengths = list(np.random.default_rng(0).integers(2, 200, 500))
-    found = list(batches(lengths, 1000))
-    assert sorted(index for batch in found for index in batch) == list(range(500))
-    assert all(len(batch) * max(lengths[i] for i in batch) <= 1000 for batch in found)
-    longest = [max(lengths[i] for i in batch) for batch in found]
-    assert all(a >= b for a, b in pairwise(longest))
-    assert list(batches([2000, 10, 0], 1000)) == [[0], [1, 2]]
-    assert list(batches([1] * 5, 4)) == [[0, 1, 2, 3], [4]]

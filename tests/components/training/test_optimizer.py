@@ -4,8 +4,6 @@ import pytest
 import torch
 
 from components.params import Optimizer
-from components.params.finetune import FinetuneBranches
-from components.stages.finetune.settings import settings_of
 from components.training import optimizer
 from tests.components.model.test_transformer import network
 
@@ -22,11 +20,6 @@ def test_matrices_of_the_blocks_have_their_own_rate_under_both_optimizers(name: 
         is_matrix = "layers." in parameter_name and parameter.ndim == 2
         decay = 0.1 if is_matrix or (name == "adamw" and parameter.ndim == 2) else 0.0
         assert found[id(parameter)] == (0.02 if is_matrix else 0.01, decay), parameter_name
-
-
-def test_all_weights_of_a_base_are_tuned_at_one_rate() -> None:
-    rates = settings_of(FinetuneBranches().classify, 10, "finetune.classify").optimizer
-    assert rates.matrix_lr == rates.embedding_lr == FinetuneBranches().classify.learning_rate
 
 
 def test_all_loaded_state_lies_on_its_parameters_device() -> None:

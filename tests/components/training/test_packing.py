@@ -6,7 +6,7 @@ import torch
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import ModelShape
-from components.training.objectives import IGNORE, language_model_loss, packed
+from components.training.objectives import IGNORE, packed
 
 LENGTHS = (30, 5, 17, 64, 9, 33)
 
@@ -41,9 +41,3 @@ def test_a_packed_chat_has_the_logits_it_has_alone(model: Transformer) -> None:
     assert sorted(order.tolist()) == sorted(
         id for ids, learned in chats() for id, is_learned in zip(ids[1:], learned[1:], strict=True) if is_learned
     )
-
-
-def test_the_loss_of_a_packed_batch_is_that_of_its_chats(model: Transformer) -> None:
-    whole = language_model_loss(model, packed(chats(), 64, 32))
-    parts = sum(language_model_loss(model, packed([chat], 64, 1)) for chat in chats())
-    assert torch.allclose(whole, torch.as_tensor(parts), rtol=1e-5)

@@ -45,17 +45,8 @@ def test_all_that_is_promised_is_shown(tmp_path: Path, monkeypatch: pytest.Monke
     assert {"heldout_loss", "heldout_bits_per_byte"} <= last.keys()
 
 
-def test_what_means_nothing_is_left_out(tmp_path: Path) -> None:
-    recorder = seen(tmp_path, metered=False, objective="masked")
-    assert not {"joules_per_token", "bits_per_byte"} & recorder.rows[10].keys()
-    assert "mJ" not in recorder.notes[-1]
-
-
-def test_the_peak_is_that_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_peak_is_that_of_all_processes_and_a_gpus_its_datasheets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numerics, "measured_flops", lambda device, dtype: 1e12)
     assert [numerics.peak_flops(Numerics(processes=count)) for count in (1, 8)] == [1e12, 8e12]
-
-
-def test_a_gpus_peak_is_its_datasheets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100 80GB HBM3")
     assert numerics.peak_flops(Numerics(device="cuda", processes=2)) == 2 * 989e12

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components.carbon.footprint.costs import LedgerCosts, device_hours, made, outcomes, project_total
-from components.carbon.footprint.embodied import machine
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import Energy, Ledger, Span, Spans
 from components.core.errors import UserError
@@ -67,11 +66,6 @@ def test_a_verification_is_not_what_made_a_model() -> None:
         assert (found.run.id, [attempt.id for attempt in found.attempts]) == ("1", ["0"])
 
 
-def test_attempts_before_an_earlier_success_belong_to_that_one() -> None:
-    ledger = Ledger([span(0, "Killed", **DEDUP), span(1, "Completed", **DEDUP), span(2, "Completed", **DEDUP)])
-    assert made(ledger, ["dedup"], {}, "main")["dedup"].attempts == []
-
-
 def test_cost_has_pue_and_the_machine() -> None:
     spans = [span(0, "Completed", 2.0, **DEDUP)]
     cost = ledger_costs(spans, pue=1.5).cost(Ledger(spans))
@@ -87,13 +81,6 @@ def test_device_hours_are_those_of_the_gpus_or_of_the_machine_and_add_up() -> No
     assert device_hours(Spans([two_gpus])) == 1.0
     assert device_hours(Spans([plain, two_gpus])) == 1.5
     assert project_total(ledger_costs([plain, two_gpus]))["by_stage"]["dedup"]["device_hours"] == 1.5
-
-
-def test_the_source_of_the_embodied_carbon_names_the_gpus_that_are_in_it() -> None:
-    without, with_gpus = machine("server", 3600.0, 64), machine("server", 3600.0, 64, gpus=2)
-    assert with_gpus.grams.mid > without.grams.mid
-    assert "2 GPU of 150 kg each over 4 years" in with_gpus.source
-    assert "GPU" not in without.source
 
 
 def test_the_projects_total_has_everything_and_phases_end_as_their_process_did() -> None:

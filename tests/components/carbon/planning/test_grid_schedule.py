@@ -41,11 +41,6 @@ def test_the_outlook_has_bounds_of_what_it_rests_on() -> None:
     assert unknown.sources == ["the mean of a country"]
 
 
-def test_years_of_work_are_priced_as_four_weeks() -> None:
-    outlook = Outlook(series([100.0, 300.0] * 84, NOW.replace(minute=0) - timedelta(days=7)))
-    assert outlook.per_kwh(NOW.replace(minute=0), 1e12).mid == pytest.approx(200.0)
-
-
 def test_work_starts_where_all_of_its_hours_are_cleanest() -> None:
     """17:00 to 22:00; a single clean hour does for short work, for long work the two in a row do."""
     outlook = Outlook(series([400.0, 50.0, 400.0, 90.0, 90.0, 400.0], NOW.replace(minute=0)))

@@ -138,13 +138,6 @@ def test_a_model_without_a_corpus_of_the_pipeline_has_documents_without_one(clai
     assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(json.dumps(made_of(alone, "bom.cdx.json"))) is None
 
 
-def test_the_training_content_says_not_known_rather_than_nothing(claims: dict[str, Any]) -> None:
-    summary = made_of(claims, "training-content.json")
-    assert summary["model"]["provider"] == {"value": "we", "from": "owner's file"}
-    assert summary["sources"]["user_data"]["value"].startswith("not known")
-    assert summary["sources"]["data_sets_of_packages_and_hubs"]["value"]["numpy"]["share"] > 0
-
-
 def test_rows_that_the_model_was_tuned_on_are_among_its_data(claims: dict[str, Any]) -> None:
     rows = {"path": "/home/a/chats.jsonl", "md5": "7", "size": 70}
     params = {"params.yaml": {"finetune.instruct": {"data": rows["path"]}}}

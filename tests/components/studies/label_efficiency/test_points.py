@@ -61,23 +61,6 @@ def elsewhere(made: study.LabelStudy, folder: str) -> study.LabelStudy:
     return replace(made, place=replace(made.place, work=made.place.work.with_name(folder)))
 
 
-def test_a_point_is_trained_once_and_the_same_again(made: study.LabelStudy) -> None:
-    made.draw()
-    point = study.LabelPoint("masked", 16, 1)
-    first = made.result(point)
-    assert first["steps"] == 4
-    assert set(first["right"]) <= {"0", "1"}
-    assert len(first["right"]) == len(made.passages(0)) == len(first["tfidf"])
-    file = made.folder(point) / "result.json"
-    written = file.stat().st_mtime_ns
-    assert made.result(point) == first
-    assert file.stat().st_mtime_ns == written
-    again = elsewhere(made, "again")
-    again.draw()
-    same = again.result(point)
-    assert (same["right"], same["tfidf"]) == (first["right"], first["tfidf"])
-
-
 def test_all_arms_and_the_report(made: study.LabelStudy, tmp_path: Path) -> None:
     headline = made.carry_out(lambda points: [made.result(point) for point in points], tmp_path)
     assert {name for name in headline if "masked" in name} == {f"accuracy/masked_{n}" for n in PARAMS.labels}

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,14 +54,6 @@ def test_tokens_that_reach_a_loss_are_the_laws() -> None:
     assert TRUE.tokens_to(1e6, 1.2 + 60.0 / 1e6**0.35) == math.inf
 
 
-def test_the_slopes_of_the_descent_are_those_of_its_residuals() -> None:
-    logs = scaling_law._Logs.of(flat(points()))
-    at, step = logs.free(TRUE) + 0.1, 1e-6
-    for number, slope in enumerate(logs.slopes(at).T):
-        aside = np.eye(6)[number] * step
-        assert (logs.residuals(at + aside) - logs.residuals(at - aside)) / (2 * step) == pytest.approx(slope, abs=1e-7)
-
-
 def test_one_outlier_does_not_bend_the_law() -> None:
     rows = flat(points())
     worst = rows[5]
@@ -89,22 +80,6 @@ def test_bootstrap_covers_the_truth_and_widens_with_noise() -> None:
     assert again[0] == again[1]
 
 
-def test_the_unknowns_of_the_descent_are_the_law() -> None:
-    logs = scaling_law._Logs.of(flat(points()))
-    assert logs.law(logs.free(TRUE)).as_dict() == pytest.approx(TRUE.as_dict())
-    assert abs(logs.residuals(logs.free(TRUE))).max() < 1e-12
-
-
-def test_a_descent_from_the_law_itself_stays_there_and_one_from_out_of_bounds_comes_back() -> None:
-    logs = scaling_law._Logs.of(flat(points()))
-    cost, free = scaling_law._descend(logs, logs.free(TRUE))
-    assert cost < 1e-20
-    assert free == pytest.approx(logs.free(TRUE), abs=1e-9)
-    for exponent in (0.0, 5.0):
-        start = logs.free(TRUE) * [1, 1, 0, 1, 0, 1] + [0, 0, exponent, 0, exponent, 0]
-        assert scaling_law._descend(logs, start)[1] == pytest.approx(logs.free(TRUE), abs=1e-3)
-
-
 def test_other_luck_may_have_a_floor_where_the_fit_has_none() -> None:
     """Descents that began at a floor of 0 stayed there, and its interval was 0 to 0."""
     rows = flat(points(Law(1e-6, 10.0, 0.11, 8.0, 0.08, 2.5), noise=0.004))
@@ -116,15 +91,6 @@ def test_other_luck_may_have_a_floor_where_the_fit_has_none() -> None:
 def test_a_power_law_may_be_steeper_than_the_last_exponent_tried() -> None:
     budgets = {flops: [Point(1.0, 1.0, flops, flops**-4.0)] for flops in (1.0, 2.0, 4.0)}
     assert scaling_law.power_law(budgets).exponent == pytest.approx(3.0, abs=0.01)
-
-
-def test_every_bootstrap_sample_has_three_sizes_and_three_numbers_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    samples: list[Sequence[Point]] = []
-    monkeypatch.setattr(scaling_law, "fit", lambda chosen, starts: samples.append(chosen) or TRUE)
-    rows = [Point(size, tokens, 1.0, 2.0) for size, tokens in zip((1, 2, 3, 3, 3, 3), (3, 3, 3, 1, 1, 2), strict=True)]
-    assert len(scaling_law.resampled(rows, TRUE, 50, seed=1)) == 50
-    assert min(len({point.size for point in chosen}) for chosen in samples) == 3
-    assert min(len({point.tokens for point in chosen}) for chosen in samples) == 3
 
 
 def test_a_best_size_may_lie_between_the_last_two_that_were_run() -> None:
@@ -142,6 +108,7 @@ def test_parabolas_find_the_best_size_and_its_exponent() -> None:
         ratio = (TRUE.size_exponent / TRUE.token_exponent) ** (1 / TRUE.power) * TRUE.size_scale / TRUE.token_scale
         exact = (ratio * (one.flops / 6) ** TRUE.token_exponent) ** (1 / (TRUE.size_exponent + TRUE.token_exponent))
         assert one.size == pytest.approx(exact, rel=0.25)
+    assert scaling_law.optimum_exponent(minima[:2]) == (None, "2 budgets are fewer than 3")
     exponent, reason = scaling_law.optimum_exponent(minima)
     assert reason == ""
     assert exponent == pytest.approx(TRUE.optimum_exponent, abs=0.08)
@@ -155,11 +122,6 @@ def test_a_minimum_at_an_edge_gives_no_exponent(sizes: Sequence[float], which: s
     assert exponent is None
     assert f"the {which} size that was run is the best" in reason
     assert f"{BUDGETS[0]:.3g} FLOPs" in reason
-
-
-def test_too_few_budgets_give_no_exponent() -> None:
-    minima = [scaling_law.minimum(row) for row in list(points().values())[:2]]
-    assert scaling_law.optimum_exponent(minima) == (None, "2 budgets are fewer than 3")
 
 
 def frontier(exponent: float, floor: float = 1.5) -> dict[float, list[Point]]:
@@ -188,16 +150,6 @@ def test_the_rival_averages_seeds_and_has_no_floor_from_two_budgets() -> None:
     two = dict(list(frontier(0.24, floor=0.0).items())[:2])
     assert scaling_law.power_law(two).floor == 0.0
     assert scaling_law.power_law(two).exponent == pytest.approx(0.24, rel=1e-3)
-
-
-def test_a_budgets_best_loss_follows_the_luck_of_one_run_by_half() -> None:
-    """The rival went through the lowest run of each budget, and so its errors followed one run's luck."""
-    bowl = [Point(math.exp(at), 1.0, 1.0, 2.0 + 0.1 * (at - 2) ** 2) for at in (0.0, 1.0, 2.0, 3.0, 4.0)]
-    assert scaling_law._best_loss(bowl) == pytest.approx(2.0)
-    lucky = [replace(one, loss=one.loss - 0.02 * (number == 2)) for number, one in enumerate(bowl)]
-    assert 1.99 < scaling_law._best_loss(lucky) < 1.995
-    assert scaling_law._best_loss(bowl[:3]) == pytest.approx(2.0), "the largest size is the best: no lowest point"
-    assert scaling_law._best_loss(bowl[1:3]) == pytest.approx(2.0), "two sizes have no parabola"
 
 
 def test_the_best_plan_spends_the_budget_and_no_other_is_better() -> None:
