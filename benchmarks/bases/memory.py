@@ -3,23 +3,24 @@
 import json
 import re
 import resource
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks import finetune_kill
 from benchmarks.bases.tiny import save_tiny
-from benchmarks.results import ROOT, goal
+from benchmarks.processes import of_module, output
+from benchmarks.results import goal
 from components.core.progress import Progress
 from components.params import Instruct, Numerics
 from components.stages.finetune.stage import finetune
 
 SIZES: dict[str, dict[str, Any]] = {
-    "3 M": {"hidden_size": 192, "num_hidden_layers": 6}, "20 M": {"hidden_size": 384, "num_hidden_layers": 12},
+    "3 M": {"hidden_size": 192, "num_hidden_layers": 6},
+    "20 M": {"hidden_size": 192, "num_hidden_layers": 12, "vocab_size": 32_000},
     "60 M": {"hidden_size": 640, "num_hidden_layers": 12},
 }  # fmt: skip
-"""Llamas by name; the vocabulary is 600."""
+"""Llamas by name; the vocabulary is 600, or what a real base of the size has."""
 STEPS = 4
 
 
@@ -36,9 +37,9 @@ class Told(Progress):
 def tuned(size: str, place: Path) -> None:
     """In a process of its own: tune a llama of that size, and print what was forecast and taken."""
     base, target, told = place / f"bases/{size}", place / f"memory {size}", Told()
-    fields = SIZES[size] | {"intermediate_size": 3 * SIZES[size]["hidden_size"]}
+    fields = {"vocab_size": 600} | SIZES[size] | {"intermediate_size": 3 * SIZES[size]["hidden_size"]}
     heads = {"num_attention_heads": SIZES[size]["hidden_size"] // 64, "num_key_value_heads": 1}
-    save_tiny("llama", (place / "causal/tokenizer.json").read_text(), 600, base, **fields | heads)
+    save_tiny("llama", (place / "causal/tokenizer.json").read_text(), folder=base, **fields | heads)
     folders = {name: target / name for name in ("out", "reports", "work")}
     params = Instruct(steps=STEPS, batch=16, context=96, checkpoint_every=2, base=str(base))
     finetune(branch="instruct", base=base, train=place / "chats.jsonl", heldout=place / "heldout", params=params,
@@ -53,9 +54,8 @@ def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:
     finetune_kill.prepare(place)
     rows = []
     for size in SIZES:
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.bases.memory", size, str(place)]
-        done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        printed = output(of_module("benchmarks.bases.memory", size, place))
+        rows.append(json.loads(printed.splitlines()[-1]))
         print(rows[-1], flush=True)
     worst = max(row["error"] for row in rows)
     says = f"of the peak of the whole process, the worst of {', '.join(SIZES)} parameters"

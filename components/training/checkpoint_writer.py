@@ -1,8 +1,9 @@
 """Writer of checkpoints: at once, or on a thread while training goes on, where writing would cost over 1% of the time.
 
 Where the last checkpoint took more than `MAX_SHARE` of the time since the one before, the next is written from a copy
-in memory by a thread. The files are the same either way. At most one write is pending: whoever needs the newest
-checkpoint (the next save, a rollback, the end) waits for it in `finish`, which raises the error of a write that failed.
+in memory by a thread, if there is room. The files are the same either way. At most one write is pending: whoever needs
+the newest checkpoint (the next save, a rollback, the end) waits for it in `finish`, which raises the error of a write
+that failed.
 """
 
 from collections.abc import Callable

@@ -1,5 +1,6 @@
 """Memory of the device that trains."""
 
+import sys
 from pathlib import Path
 
 import psutil
@@ -11,10 +12,18 @@ def bytes_of(device: str) -> int:
         import torch
 
         return int(torch.cuda.mem_get_info()[1])
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.exists() else ""
-    total = int(psutil.virtual_memory().total)
-    return min(total, int(text)) if text.isdigit() else total
+    return min(int(psutil.virtual_memory().total), _of_container("max", sys.maxsize))
+
+
+def free() -> int:
+    """Memory of the machine, or of the container if that has less, that nobody uses."""
+    return min(int(psutil.virtual_memory().available), _of_container("max", sys.maxsize) - _of_container("current", 0))
+
+
+def _of_container(what: str, otherwise: int) -> int:
+    path = Path(f"/sys/fs/cgroup/memory.{what}")
+    text = path.read_text().strip() if path.exists() else ""
+    return int(text) if text.isdigit() else otherwise
 
 
 def gigabytes(size: float) -> str:

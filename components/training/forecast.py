@@ -1,19 +1,22 @@
 """Forecast of a training's memory and time before its first step, from two forward passes over a row or two.
 
 Autograd is asked what it keeps for the backward pass: what grows with the rows is scaled to a whole batch, which holds
-for every architecture. To it come weights, gradients, AdamW's two moments, and the logits of a chunk. On a CPU memory
-is that of the process (its resident set at the peak), on CUDA what tensors take of the device.
+for every architecture. To it come weights, gradients, AdamW's two moments, the logits of a chunk, and the libraries of
+the report. Gradients come as what the backward pass needs goes, but both are added: a process keeps what it freed. On a
+CPU memory is that of the process (its resident set at the peak), on CUDA what tensors take of the device.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 import psutil
 import torch
 from torch import Tensor, nn
 
 from components.core.errors import UserError
+from components.model.cpu_kernels import logit_rows
 from components.params import Numerics
 from components.training import numerics as floats
 from components.training.device_memory import bytes_of, gigabytes
@@ -24,6 +27,8 @@ SAMPLE = 64
 """Batches that are looked at for the largest, and for the mean size."""
 PASSES = 3
 """Passes forward that a step takes as long as: the backward pass is two."""
+REPORT = 40_000_000
+"""Bytes of the libraries that draw a report: 20 to 35 MB were measured."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class TrainingForecast:
 
 
 def forecast(
-    model: nn.Module, batches: Callable[[int], Batch], objective: Objective, config: TrainConfig, numerics: Numerics
+    model: Any, batches: Callable[[int], Batch], objective: Objective, config: TrainConfig, numerics: Numerics
 ) -> TrainingForecast:
     """Forecast of one process; the model keeps its weights, and no gradient is left."""
     sample = [batches(number) for number in range(min(config.steps, SAMPLE))]
@@ -51,11 +56,13 @@ def forecast(
         kept.append(_kept(model, part, objective, numerics))
         seconds, tokens = perf_counter() - started, part.ids_BT.numel()
     rows = -(-len(largest.ids_BT) // numerics.processes)
-    growing = max(0, kept[1] - kept[0])
-    activations = kept[0] + (min(rows, config.micro_batch or rows) - 1) * growing
+    rows = min(rows, config.micro_batch or rows)
+    activations = kept[0] + (rows - 1) * max(0, kept[1] - kept[0])
+    vocab_size = model.shape.vocab_size
+    logits = 2 * vocab_size * min(logit_rows(vocab_size, numerics.device), rows * largest.ids_BT.shape[1])
     trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
     total = sum(batch.ids_BT.numel() for batch in sample) / len(sample) * config.steps / numerics.processes
-    memory = _held(model, numerics.device) + 2 * trained + max(trained, activations)
+    memory = _held(model, numerics.device) + 3 * trained + activations + logits + REPORT
     return TrainingForecast(memory, PASSES * seconds * total / tokens)
 
 

@@ -28,7 +28,7 @@ from components.model import export
 from components.model.lora import has_lora
 from components.model.transformer import Transformer
 from components.params import Numerics
-from components.training import checkpoint, lr_schedule, optimizer
+from components.training import checkpoint, device_memory, lr_schedule, optimizer
 from components.training import numerics as floats
 from components.training.checkpoint_writer import CheckpointWriter
 from components.training.data_parallel import SINGLE, ProcessGroup
@@ -198,7 +198,8 @@ class Trainer:
         times = [self.config.checkpoint_every, *([self.config.keep_every] if self.config.keep_every else [])]
         saved = done or any(self.step % every == 0 for every in times) or self.is_best()
         if saved:
-            self.save(asynchronous=(self.writer.slow or self.mirror is not None) and not done)
+            beside = (self.writer.slow or self.mirror is not None) and not done
+            self.save(asynchronous=beside and self.has_room())
         if self.train_progress:
             self.train_progress.show(self.result, batch, rate)
         self.end_if_asked(saved)
@@ -289,6 +290,11 @@ class Trainer:
 
             self.writer.write(write, asynchronous)
         self.group.barrier()
+
+    def has_room(self) -> bool:
+        """Whether memory has room for a copy of all state."""
+        state = [*self.optimizers.state().values(), *self.model.parameters()]
+        return sum(tensor.nbytes for tensor in state) < device_memory.free()
 
     def retain(self) -> Callable[[int], bool]:
         """Predicate of the old checkpoints to keep: every `keep_every` steps, and the best on held-out text."""

@@ -21,7 +21,7 @@ from components.model.transformer import Transformer
 from components.params import Finetune, ModelShape, Numerics, Optimizer, Prefer
 from components.params.finetune import Classify, Instruct
 from components.stages.finetune.settings import settings_of
-from components.training import checkpoint, checkpoint_writer, loop, objectives
+from components.training import checkpoint, checkpoint_writer, device_memory, forecast, loop, objectives
 from components.training.objectives import Batch, language_model_loss
 from components.training.train_config import TrainConfig
 from tests.progress_recorder import Recorder, stops_at
@@ -186,6 +186,17 @@ def test_too_many_bad_batches_end_the_run_with_what_to_do(settings: TrainConfig,
         loop.train(network(), batches, poisoned(5, 7), replace(settings, max_rollbacks=1), tmp_path, numerics=NUMERICS)
 
 
+def test_a_forecast_counts_weights_three_times_beside_what_the_backward_pass_of_a_batch_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forecast, "_held", lambda *_: 0)
+    model = network()
+    needed = forecast._kept(model, batches(0), language_model_loss, NUMERICS)
+    needed += 3 * sum(parameter.nbytes for parameter in model.parameters()) + forecast.REPORT
+    found = forecast.forecast(model, batches, language_model_loss, SETTINGS, NUMERICS)
+    assert needed <= found.memory < needed + 100_000
+
+
 def test_nothing_is_a_spike_in_fine_tuning() -> None:
     """Rows of a rare class have a high loss, and are what is to be learned."""
     spikes = {kind: settings_of(kind(), 12, "finetune").spike_nats for kind in (Classify, Instruct, Prefer)}
@@ -209,8 +220,9 @@ def slow_disk(monkeypatch: pytest.MonkeyPatch, slow: bool) -> list[str]:
 def test_slow_checkpoints_are_written_during_training_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def trained(work: Path, slow: bool) -> tuple[list[str], Any]:
+    def trained(work: Path, slow: bool, free: int = 10**9) -> tuple[list[str], Any]:
         with monkeypatch.context() as patch:
+            patch.setattr(device_memory, "free", lambda: free)
             by = slow_disk(patch, slow)
             evaluate: Callable[[int], dict[str, float]] = lambda step: {"loss": 1.0 / step}  # noqa: E731
             settings = replace(SETTINGS, steps=30, keep=9)
@@ -219,7 +231,7 @@ def test_slow_checkpoints_are_written_during_training_with_the_same_bytes(
 
     at_once, expected = trained(tmp_path / "a", slow=False)
     beside, result = trained(tmp_path / "b", slow=True)
-    assert at_once == ["MainThread"] * 7
+    assert at_once == trained(tmp_path / "c", slow=True, free=1000)[0] == ["MainThread"] * 7
     assert beside == ["MainThread"] * 2 + ["checkpoint"] * 4 + ["MainThread"]  # not the first two, nor the last
     assert result == expected
     steps = checkpoint.steps(tmp_path / "a")
