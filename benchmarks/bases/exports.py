@@ -1,6 +1,7 @@
 """Logits of tuned models in three versions of `transformers`, beside those of the loop's own interface, in float32.
 
-Each version is installed into a folder of its own, with what it asks for; PyTorch is the one that is here.
+Beside the bases' they are those of our own network, causal and masked, with random weights. Each version is installed
+into a folder of its own, with what it asks for; PyTorch is the one that is here.
 """
 
 import json
@@ -14,8 +15,7 @@ import safetensors.torch
 import torch
 
 from benchmarks.bases import tuned
-from benchmarks.bases.tiny import ARCHITECTURES, CAUSAL
-from benchmarks.finetune_kill import WAYS
+from benchmarks.processes import output
 from benchmarks.results import goal
 from components.core.files import read_json
 from components.model import export, hub_model
@@ -27,8 +27,8 @@ PROBE = """
 import json, sys, torch, safetensors.torch, transformers
 found = {}
 for name in sys.argv[2:]:
-    folder = sys.argv[1] + "/tuned/" + name
-    kept = safetensors.torch.load_file(sys.argv[1] + "/logits/" + name)
+    folder = sys.argv[1] + "/" + name
+    kept = safetensors.torch.load_file(sys.argv[1] + "/logits/" + name.replace("/", "-"))
     try:
         kind = json.load(open(folder + "/config.json"))["architectures"][0]
         if not hasattr(transformers, kind):
@@ -47,8 +47,8 @@ print(json.dumps({"version": transformers.__version__, "found": found}))
 @torch.no_grad()
 def own_logits(place: Path, name: str) -> None:
     """Write ids, logits of the loop's interface, and for classifiers the mask: one row of two is shorter."""
-    folder, ids_BT = place / "tuned" / name, torch.arange(20, 68).view(2, 24)
-    if name.rpartition("-")[0] in CAUSAL:
+    folder, ids_BT = place / name, torch.arange(20, 68).view(2, 24)
+    if "SequenceClassification" not in str(read_json(folder / "config.json")["architectures"]):
         kept = {"ids": ids_BT, "logits": export.load(folder)[0](ids_BT)}
     else:
         fields = read_json(folder / "config.json")
@@ -58,7 +58,9 @@ def own_logits(place: Path, name: str) -> None:
         ids_BT[1, 15:] = model.pad
         kept = {"ids": ids_BT, "mask": (ids_BT != model.pad).long(), "logits": model.eval()(ids_BT)}
     (place / "logits").mkdir(exist_ok=True)
-    safetensors.torch.save_file({key: tensor.contiguous() for key, tensor in kept.items()}, place / "logits" / name)
+    safetensors.torch.save_file(
+        {key: tensor.contiguous() for key, tensor in kept.items()}, place / "logits" / name.replace("/", "-")
+    )
 
 
 def probed(place: Path, version: str, names: list[str]) -> dict[str, Any]:
@@ -68,15 +70,14 @@ def probed(place: Path, version: str, names: list[str]) -> dict[str, Any]:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", target, wanted], check=True)
     env = os.environ | {"PYTHONPATH": str(target), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-W", "ignore", "-c", PROBE, str(place), *names]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, cwd=place)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return dict(json.loads(output(command, place, env).splitlines()[-1]))
 
 
 def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:
     """Results, goals and raw rows."""
     if not (place / "tuned").exists():
         tuned.measure(place)
-    names = [f"{kind}-{way}" for kind in ARCHITECTURES for way in WAYS if (place / "tuned" / f"{kind}-{way}").exists()]
+    names = ["causal", "masked", *sorted(path.relative_to(place).as_posix() for path in (place / "tuned").iterdir())]
     for name in names:
         own_logits(place, name)
     rows = []
@@ -87,7 +88,7 @@ def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:
     known = [row["difference"] for row in rows if row["difference"] != UNKNOWN or row["asked"] in REQUIRED]
     worst = max(value if isinstance(value, float) else float("inf") for value in known)
     versions = ", ".join(sorted({row["transformers"] for row in rows}))
-    says = f"of {len(names)} tuned models in transformers {versions} (4.57 of those it knows)"
+    says = f"of {len(names)} models in transformers {versions} (4.57 of those it knows)"
     return (
         {"exports": {"models": len(names), "worst": worst}},
         [goal("export_logits_max_diff", worst, 1e-4, "lower", says)],

@@ -8,9 +8,12 @@ import torch
 from components.core.files import read_json, write_json, write_text
 from components.tokens.tokenizer import END_OF_TEXT, MASK, PAD, SPECIAL_TOKENS
 
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 64}  # fmt: skip
+"""Rotary positions of a real llama."""
 ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "llama": {"num_key_value_heads": 1},
-    "qwen2": {"num_key_value_heads": 1, "tie_word_embeddings": True},
+    "llama": {"num_key_value_heads": 1, "rope_parameters": LLAMA3},
+    "qwen2": {"num_key_value_heads": 1, "tie_word_embeddings": True, "rope_theta": 1e6},
     "qwen3": {"num_key_value_heads": 1, "head_dim": 16, "attention_bias": True},  # without biases our own network's
     "gpt2": {},
     "smollm3": {"num_key_value_heads": 1, "no_rope_layer_interval": 2},

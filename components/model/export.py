@@ -59,9 +59,7 @@ def save(model: Network, tokenizer_json: str, folder: Path, facts: dict[str, Any
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, HubModel):
         model.module.save_pretrained(folder)
-        fields = read_json(folder / "config.json")
-        if theta := (fields.get("rope_parameters") or {}).get("rope_theta"):  # readers of transformers 4 know no other
-            write_json(folder / "config.json", fields | {"rope_theta": theta})
+        _keep_rope(like, folder)
     else:
         save_tensors(hub_tensors(model), folder / "model.safetensors")
         write_json(folder / "config.json", config(model.shape))
@@ -75,6 +73,17 @@ def save(model: Network, tokenizer_json: str, folder: Path, facts: dict[str, Any
     objective = "causal" if model.shape.causal else "masked"
     ours = {"objective": objective, "shape": asdict(model.shape), "num_parameters": model.num_parameters}
     write_json(folder / "greenhouse.json", facts | ours)
+
+
+def _keep_rope(like: Path | None, folder: Path) -> None:
+    """Give the model in `folder` its rotary positions also in the keys that readers of transformers 4 know alone."""
+    fields, theirs = read_json(folder / "config.json"), read_json(like / "config.json") if like else {}
+    kept = {name: one for name, one in theirs.items() if "rope" in name or "rotary" in name}
+    rope = dict(fields.get("rope_parameters") or {})
+    if theta := rope.pop("rope_theta", None):
+        scaled = rope.get("rope_type", "default") != "default"
+        kept |= {"rope_theta": theta, "rope_scaling": rope if scaled else None}
+    write_json(folder / "config.json", kept | fields)
 
 
 def _keep_tokens(like: Path, folder: Path, model: Network) -> None:

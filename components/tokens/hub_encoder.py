@@ -7,6 +7,7 @@ code.
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -93,10 +94,18 @@ class HubEncoder:
 
     def passage(self, text: str, context: int) -> list[int]:
         """Ids of a text to classify, at most `context`, with what the tokenizer puts around a text."""
+        return list(self._cut(text, context).ids)
+
+    def read(self, text: str, context: int) -> str:
+        """The part of a text that `passage` gives the ids of."""
+        found = self._cut(text, context)
+        return text[: max(end for _, end in found.offsets)] if found.overflowing else text
+
+    def _cut(self, text: str, context: int) -> Any:
         self._tokenizer.enable_truncation(context)
-        ids = list(self._tokenizer.encode(text).ids)
+        found = self._tokenizer.encode(text)
         self._tokenizer.no_truncation()
-        return ids
+        return found
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of `ids`, special tokens by name."""

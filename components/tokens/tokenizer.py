@@ -156,6 +156,10 @@ class Encoder:
         """Ids of a text to classify, at most `context`, with what a causal model's texts begin with."""
         return [*self._begin, *self.encode(text)][:context]
 
+    def read(self, text: str, context: int) -> str:
+        """The part of a text that `passage` gives the ids of."""
+        return self.decode(self.passage(text, context)[len(self._begin) :])
+
     def encode_many(self, texts: Iterable[str], threads: int = 1) -> Iterator[np.ndarray]:
         """`encode_array` of each text, in order.
 

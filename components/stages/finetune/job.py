@@ -215,7 +215,7 @@ class Job:
         report = classification_report.classify(
             self.choice, result, probability_NK,
             {"tfidf": simple.predict([one.text for one in examples.heldout])} | self._counted(), recommendation,
-            [self.encoder.decode(ids) for ids in test_ids], self.context, reports,
+            [self.encoder.read(one.text, self.context) for one in examples.heldout], self.context, reports,
         )  # fmt: skip
         facts = {"labels": labels, "pooling": "last" if self.model.shape.causal else "mean", "problem": problem}
         classifier.save_classifier(

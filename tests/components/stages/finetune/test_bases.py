@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from benchmarks.bases.tiny import CAUSAL, save_tiny
 from components.core.errors import UserError
@@ -75,6 +75,8 @@ def test_a_base_is_tuned_resumed_to_the_byte_and_is_the_same_model_in_transforme
     assert not {path.suffix for path in out.rglob("*") if path.is_file()} - {".json", ".safetensors"}
     with torch.no_grad():
         if causal:
+            config = read_json(out / "config.json")  # as readers of transformers 4 look for it
+            assert (config["rope_theta"], config["rope_scaling"]["factor"]) == (5e5, 8.0)
             assert (theirs(ids).logits - export.load(out)[0](ids)).abs().max() < 1e-4
         else:
             assert theirs.config.id2label == {0: "Lima", 1: "Oslo"}
@@ -137,6 +139,18 @@ def test_a_tokenizer_without_tokens_of_a_chat_ends_messages_with_the_end_of_a_te
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(UserError, match="nor does it cut lines alike alone and in a text"):
         _ = HubEncoder(tmp_path).chat
+
+
+def test_what_a_base_reads_of_a_text_is_shown_as_it_was_written(tmp_path: Path) -> None:
+    """A tokenizer of BERT's kind decodes to small letters, with a space before each sign."""
+    words = ["[UNK]", "[CLS]", "[SEP]", "hello", ",", "world", "!", "it", "is", "late"]
+    tokenizer = Tokenizer(models.WordPiece({word: id for id, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    encoder, text = HubEncoder(tmp_path), "  Hello, Wörld!  It\nis LATE. "
+    cut = {context: encoder.read(text, context) for context in (2, 5, 6, 8, 20)}
+    assert cut == {2: "", 5: "  Hello, Wörld", 6: "  Hello, Wörld!", 8: "  Hello, Wörld!  It\nis", 20: text}
 
 
 def test_a_base_that_cannot_be_used_is_refused_before_work(place: Path, tmp_path: Path) -> None:
