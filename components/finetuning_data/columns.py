@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from components.core.errors import UserError
-from components.finetuning_data.rows import ROLES, UnusableRow, kind_of
+from components.finetuning_data.rows import ROLES, UnusableRow, kind_of, listed
 
 Columns = dict[str, str]
 """Role -> column."""
@@ -61,7 +61,7 @@ def columns_of(row: dict[str, Any], given: Columns | None = None) -> Columns:
     names = [name for key, value in row.items() for name in _names(key, value)]
     filled = [name for name in names if value_of(row, name) not in (None, "", [])]
     found = given or _guess(tuple(filled)) or _guess(tuple(names))
-    if "label" in found and str(value_of(row, found["label"])).startswith(("[]", '["', "['")):
+    if "label" in found and listed(value_of(row, found["label"])) is not None:
         found = {"labels" if role == "label" else role: column for role, column in found.items()}
     return found
 

@@ -33,6 +33,8 @@ from components.text.opening import OpenFile, inner_suffix
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".tab", ".parquet")
 FIRST_ROWS = 100
 """Rows among which the first readable one is looked for, to tell what a file holds."""
+LONGEST_NAME = 40
+"""Characters of a column that a message shows."""
 LONGEST_FIELD = 1 << 24
 """Characters of a csv's row."""
 NO_ROW = "a row must be an object, {...}; name a file that is one list .json"
@@ -98,16 +100,21 @@ def read(path: Path, given: Columns | None = None) -> Rows:
             raise UserError(f"{path}: it has no row, or none below a header; is it text? Give a file with rows")
         if not columns:
             refuse_empty(path, rows, refused)
-        raise UserError(f"{path}: columns {', '.join(list(columns)[:12])}; say which they are, such as --columns "
+        raise UserError(f"{path}: columns {_shown(columns)}; say which they are, such as --columns "
                         "text=COLUMN,label=COLUMN (or prompt and completion, messages, labels, or prompt, chosen and "
                         "rejected)")  # fmt: skip
     if lacking := [column for column in (given or {}).values() if not used_by({"": column}) & columns.keys()]:
-        raise UserError(
-            f"{path}: it has no column {lacking[0]}, but {', '.join(list(columns)[:12])}; correct --columns"
-        )
+        raise UserError(f"{path}: it has no column {lacking[0]}, but {_shown(columns)}; correct --columns")
     refuse_empty(path, rows, refused)
     left = tuple(name for name in columns if unused[name])
     return Rows(kind, rows, refused, left, heldout, apart if heldout else (), first)
+
+
+def _shown(columns: Iterable[str]) -> str:
+    """Columns in a message; where one is a sentence, the table has no header."""
+    names = list(columns)
+    names_or_row = " (is its first line a header?)" if max(map(len, names), default=0) > LONGEST_NAME else ""
+    return ", ".join(f"{name:.{LONGEST_NAME}}" for name in names[:12]) + names_or_row
 
 
 def _row(value: dict[str, Any], mapping: Columns, first: Columns, where: str) -> Row:
@@ -283,7 +290,14 @@ def _csv(file: OpenFile, name: str) -> Iterator[tuple[str, dict[str, Any] | Refu
         where = f"{name} line {row.line}"
         if row.problem:
             reason, detail = row.problem
-            yield where, Refused(where, REASONS[reason], AS_UTF8 if reason == "invalid_utf8" else detail)
+            yield (
+                where,
+                Refused(
+                    where,
+                    REASONS[reason],
+                    f"{AS_UTF8}; Excel calls it CSV UTF-8" if reason == "invalid_utf8" else detail,
+                ),
+            )
         elif list(row.values) == list(table.names):
             yield where, Refused(where, "repeats the header", "as where tables were joined")
         elif row.values:

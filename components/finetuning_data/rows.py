@@ -5,7 +5,7 @@
                                  with `weight` 0 is not learned
     prompt, completion           one question and its answer (texts, or lists of messages)
     text, label                  for a classifier: the one class of a text
-    text, labels                 all classes of a text, a list that may be empty (in a csv, as JSON)
+    text, labels                 all classes of a text, a list that may be empty (in a csv, as JSON or as red;round)
     prompt, chosen, rejected     two answers, the better one first; without `prompt`, what both begin with
 
 These are roles; columns.py says which columns of a table have them. The names are those of trl.
@@ -13,8 +13,10 @@ These are roles; columns.py says which columns of a table have them. The names a
 
 import json
 import re
+from ast import literal_eval
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -41,6 +43,8 @@ ROLES = ("messages", "prompt", "completion", "text", "label", "labels", "chosen"
 SPEAKING = ("system", "user", "assistant")
 SPEAKERS = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant"}
 """Who speaks in ShareGPT's chats -> role."""
+JOINED = re.compile(r"\s*[;|]\s*")
+"""What stands between the names of several classes in a text."""
 LONGEST_LABEL = 100
 """Characters of the name of a class."""
 
@@ -222,9 +226,9 @@ def _name(label: Any) -> str:
 
 
 def _labels(row: dict[str, Any], where: str) -> Labelled:
-    text, labels = _text(row), _listed(_field(row, "labels"))
+    text, labels = _text(row), several(_field(row, "labels"))
     if labels is None:
-        raise UnusableRow("labels are no list", 'such as ["red", "round"]')
+        raise UnusableRow("labels are no list", 'such as ["red", "round"] or red;round')
     names = sorted(map(_name, labels))
     if len(set(names)) < len(names):
         raise UnusableRow("label twice", "give the names of a text's classes, not 0 or 1 for each class")
@@ -265,14 +269,18 @@ def _field(row: dict[str, Any], name: str) -> Any:
     return row[name]
 
 
-def _listed(value: Any) -> list[Any] | None:
-    """A list, which a csv has as JSON; None for anything else."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
+def listed(value: Any) -> list[Any] | None:
+    """A list, which a csv has as JSON, or as Python writes it; None for anything else."""
+    for reader in (json.loads, literal_eval) if str(value).lstrip().startswith("[") else ():
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            value = reader(value) if isinstance(value, str) else value
     return value if isinstance(value, list) else None
+
+
+def several(value: Any) -> list[Any] | None:
+    """The classes of a text: a list, or names with `;` or `|` between them; None for anything else."""
+    found = listed(value)
+    return [name for name in JOINED.split(value) if name] if found is None and isinstance(value, str) else found
 
 
 def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
@@ -283,7 +291,7 @@ def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
         raise UnusableRow(
             f"{name} is a number", f'{value}; write it as a text, "{value}", or a class as `text` and `label`'
         )
-    value = [value] if role and isinstance(value, dict) else _listed(value)
+    value = [value] if role and isinstance(value, dict) else listed(value)
     if not value:
         raise UnusableRow("no messages", f"{name} must be {'a text or ' if role else ''}a list of messages")
     found = []

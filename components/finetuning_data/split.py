@@ -25,6 +25,7 @@ from components.core.errors import UserError
 from components.core.files import sha256_bytes
 from components.finetuning_data.formats import Rows
 from components.finetuning_data.rows import (
+    JOINED,
     Chat,
     Labelled,
     Preference,
@@ -308,9 +309,15 @@ def classes_of(row: Row) -> tuple[str, ...]:
     return (label,) if isinstance(label, str) else label
 
 
-def alike_line(names: Iterable[str]) -> str:
-    """Names the first classes that differ in case alone, often one class written in two ways; nothing if none do."""
+def doubts(names: Iterable[str]) -> list[str]:
+    """Sentences, without their ends, on names of classes that a person may not have meant so; empty if there are none.
+
+    Names that differ in case alone are often one class; one that is others joined, the classes of a text with several.
+    """
     different = set(names)
     spelt = Counter(name.casefold() for name in different)
     alike = sorted(name for name in different if spelt[name.casefold()] > 1)
-    return f"classes that differ in case alone: {', '.join(map(repr, alike[:6]))}" if alike else ""
+    joined = sorted(name for name in different if different > {*JOINED.split(name)} != {name})
+    found = [f"classes that differ in case alone: {', '.join(map(repr, alike[:6]))}"] if alike else []
+    more = "is others joined: --columns with labels=COLUMN, and not label, gives a text several classes"
+    return found + [f"the class {name!r} {more}" for name in joined[:1]]

@@ -44,6 +44,8 @@ class CsvTable:
         self._lines = _Lines(file, 4 * max_chars + 65_536)
         csv.field_size_limit(2**31 - 1)  # rows are bounded by bytes
         header = next(self._lines, "").removeprefix("\ufeff")
+        if re.fullmatch("sep=.\r?\n", header):  # Excel's own mark; the header is below it
+            header = next(self._lines, "")
         for more in islice(self._lines, MOST_HEADER_LINES if header.count('"') % 2 else 0):
             header += more
             if header.count('"') % 2 == 0:

@@ -15,7 +15,7 @@ from components.finetuning_data.columns import Columns, parsed, said
 from components.finetuning_data.coverage import known_line, num_known, seen_line
 from components.finetuning_data.formats import Rows, read
 from components.finetuning_data.rows import BRANCH, Chat, Kind, Labelled, Preference, reason_lines
-from components.finetuning_data.split import Split, alike_line, classes_of, split
+from components.finetuning_data.split import Split, classes_of, doubts, split
 from components.params import FURTHER, Branch, Finetune
 from flows.system import params_file, paths
 from flows.system.disk import human
@@ -201,8 +201,8 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
     kept = {name for row in (*parts.train, *parts.heldout) for name in classes_of(row)}
     if lost := sorted({name for row in (*examples.rows, *examples.heldout) for name in classes_of(row)} - kept):
         lines.append(f"  no row is left of {', '.join(lost[:20])}")
-    if examples.unused:
-        lines.append(f"  columns that are not used: {', '.join(examples.unused[:20])}")
+    if unused := [name for name in examples.unused if name]:
+        lines.append(f"  columns that are not used: {', '.join(unused[:20])}")
     if usable.lengths:
         middle = usable.lengths[len(usable.lengths) // 2]
         lines.append(f"  tokens per row: median {middle}, longest {usable.lengths[-1]}")
@@ -216,7 +216,7 @@ def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[st
         lines.append("  classes: " + ", ".join(f"{name} {labels.count(name)}" for name in sorted(set(labels))[:20]))
         if missing := sorted({name for name in labels if name.casefold() in MISSING}):
             lines.append(f"  {', '.join(missing)}: if that means that the label is missing, leave these rows out")
-        lines += [f"  {line}" for line in (alike_line(labels),) if line]
+        lines += [f"  {line}" for line in doubts(labels)]
         if untested := sorted(set(labels) - {name for row in parts.heldout for name in classes_of(row)}):
             lines.append(f"  no held-out row is of {', '.join(untested[:20])}: what the score says is not of them")
     refused = {one.where for one in usable.refused}

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from components.finetuning_data.chat import encode
+from components.finetuning_data.columns import said
 from components.finetuning_data.coverage import num_known
 from components.finetuning_data.formats import read
 from components.finetuning_data.rows import Chat, Kind, Message, Refused, raise_if_other_kind, refuse_empty
-from components.finetuning_data.split import Split, alike_line, classes_of, split
+from components.finetuning_data.split import Split, classes_of, doubts, split
 from components.instruction_pairs.examples import Examples, Passage, ProblemType, PromptPair
 from components.params import Finetune
 from components.stages.finetune import preferences
@@ -44,7 +45,9 @@ def choose_rows(branch: Branch, path: Path, heldout: Path, encoder: AnyEncoder, 
     rows = split(examples, path, heldout, params.max_pairs, params.seed)
     choice = choice_of(branch, path, examples.kind, rows, encoder, params.context)
     refuse_empty(path, choice.examples.train and choice.examples.heldout, choice.refused)
-    return choice
+    joined = said({role: column for role, column in examples.columns.items() if "+" in column})
+    more = f" ({joined}, with a blank line between)" if joined else ""
+    return replace(choice, task=replace(choice.task, title=choice.task.title + more))
 
 
 def choice_of(branch: Branch, path: Path, kind: Kind, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
@@ -118,7 +121,6 @@ def _note(rows: Split) -> str:
     learned, tested = ({name for row in some for name in classes_of(row)} for some in (rows.train, rows.heldout))
     names = ", ".join(map(repr, sorted(learned - tested)[:5])) + (", ..." if len(learned - tested) > 5 else "")
     untested = f" No held-out row is of the classes {names}: no score here is about them." if learned - tested else ""
-    alike = alike_line(learned)
-    one = f" {alike[0].upper()}{alike[1:]}." if alike else ""
+    one = "".join(f" {line[0].upper()}{line[1:]}." for line in doubts(learned))
     given = f" {rows.given[0].upper()}{rows.given[1:]}." if rows.given else ""
     return f"Similar rows are all on one side of the split.{given}{beyond}{untested}{one}"

@@ -12,6 +12,7 @@ from components.text.csv_table import CsvTable
     ("data", "names", "row"),
     [
         (b"\xef\xbb\xbf text, label\n1, 2\n", ["text", "label"], ["1", " 2"]),
+        (b"\xef\xbb\xbfsep=;\r\na;b\r\n1,5;2\r\n", ["a", "b"], ["1,5", "2"]),
         (b'id,"text\n(English)"\n1,hello\n', ["id", "text (English)"], ["1", "hello"]),
         (b"id|body\n58|Holmes, who wrote; it\n", ["id", "body"], ["58", "Holmes, who wrote; it"]),
     ],

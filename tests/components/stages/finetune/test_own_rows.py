@@ -16,7 +16,7 @@ from components.core.errors import UserError
 from components.core.files import read_json
 from components.core.progress import Progress
 from components.core.report import Report
-from components.corpus.corpus import read_corpus
+from components.corpus.corpus import CorpusWriter, read_corpus
 from components.finetuning_data.chat import encode
 from components.finetuning_data.rows import Labelled, Message, Preference, Row
 from components.finetuning_data.split import Split
@@ -374,6 +374,22 @@ def test_a_held_out_preference_keeps_its_line_and_a_class_without_held_out_rows_
     note = own_rows.choice_of("classify", Path("rows"), "label", split, encoder, 64).examples.note
     assert "No held-out row is of the classes 'b', 'c': no score here is about them." in note
     assert "case" not in note
-    rows = [Labelled(f"text {n}", ("Red", "red", "Straße", "blue")[n % 4], str(n)) for n in range(9)]
+    rows = [
+        Labelled(f"text {n}", ("Red", "red", "Straße", "blue", "red|blue", "blue;x")[n % 6], str(n)) for n in range(9)
+    ]
     note = own_rows.choice_of("classify", Path("rows"), "label", Split(rows, rows[:1], ["9"], []), encoder, 64)
-    assert note.examples.note.endswith(" Classes that differ in case alone: 'Red', 'red'.")
+    assert note.examples.note.endswith(
+        " Classes that differ in case alone: 'Red', 'red'. The class 'red|blue' is others joined: --columns with "
+        "labels=COLUMN, and not label, gives a text several classes."
+    )
+
+
+def test_columns_that_make_one_text_are_named_where_the_task_is(tmp_path: Path) -> None:
+    """Who uses the model has to join new texts alike."""
+    rows = [f"{n} birds,{n * n} fish,{'yes' if n % 2 else 'no'}" for n in range(40)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["premise,hypothesis,label", *rows]))
+    with CorpusWriter(tmp_path / "heldout"):
+        pass
+    encoder = Encoder(train_bpe([], 263).to_str())
+    choice = own_rows.choose_rows("classify", tmp_path / "pairs.csv", tmp_path / "heldout", encoder, Classify(**FAST))
+    assert choice.task.title.endswith("a text (text = premise + hypothesis, with a blank line between)")
