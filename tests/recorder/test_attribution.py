@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenhouse_record.metering import constants
-from greenhouse_record.metering.attribution import SHARED, MeterState, OpenSpan, reading_line, remember
-from greenhouse_record.metering.counters import Process, Reading
+from greenhouse_record.metering.attribution import SHARED, MeterState, reading_line, remember
 from tests.components.carbon.world import HOST, World
 
 EVENTS = st.lists(
@@ -323,26 +322,6 @@ def test_what_waits_for_a_stage_keeps_its_memory_for_it() -> None:
     world.pass_time(1_000_000)
     world.sample()
     assert world.lines[-1]["spans"]["pipeline"]["uj"]["memory"]
-
-
-def test_the_worked_example_of_the_module() -> None:
-    def reading(at_us: int, processes: dict[int, Process], busy_us: int, uj: int) -> Reading:
-        return Reading(at_us, "2026-01-01T00:00:00.000Z", busy_us, processes, {"rapl:package-0": uj})
-
-    state = MeterState()
-    state.spans = {
-        "stage": OpenSpan("stage", "", "stage", {}, 10, 1, 0),
-        "probe": OpenSpan("probe", "stage", "probe", {}, 11, 2, 0),
-    }
-    before = {10: Process(1, 1, 2_000_000, 0, 0), 11: Process(2, 10, 1_000_000, 0, 0)}
-    remember(state, reading(0, before, 50_000_000, 0))
-    after = {10: Process(1, 1, 2_500_000, 1_300_000, 0)}
-    line = reading_line(state, reading(1_000_000, after, 51_000_000, 8_000_000), HOST)
-    assert {name: span["uj"]["cpu"] for name, span in line["spans"].items()} == {
-        "stage": [4_000_000] * 3,
-        "probe": [2_400_000] * 3,
-    }
-    assert line["unattributed_uj"]["cpu"] == [1_600_000] * 3
 
 
 def test_a_span_that_only_used_a_gpu_has_used_no_processor() -> None:

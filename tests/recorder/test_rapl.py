@@ -12,7 +12,7 @@ import pytest
 
 from greenhouse_record.metering import rapl
 from greenhouse_record.metering.counters import SystemCounters
-from tests.components.carbon.world import WRAP_UJ, World
+from tests.components.carbon.world import World
 
 MACHINES = json.loads(Path(__file__).with_name("machines.json").read_bytes())
 NOBODY = 65534
@@ -134,19 +134,6 @@ def test_a_counter_that_wraps_between_two_readings_and_one_that_was_reset() -> N
     assert rapl.counted(262_143_328_000, 100_000, 262_143_328_850, 200) == 100_850  # two readings in quick succession
     assert rapl.counted(9, 4, None, 1_000_000) == 4  # a GPU's: the driver was loaded anew
     assert rapl.counted(9, 4, 0, 1_000_000) == 4  # a range of 0, as old kernels show
-
-
-def test_rapl_that_wraps_is_measured_and_has_no_spread() -> None:
-    world = World(rapl=True, rapl_uj=WRAP_UJ - 1000)
-    stage = world.fork(2)
-    world.open(stage, "stage")
-    world.burn(stage, 1_000_000)
-    world.pass_time(1_000_000)
-    world.sample()
-    line = world.lines[-1]
-    assert line["host_uj"]["cpu"] == (12_000_000,) * 3
-    assert line["spans"]["stage"]["uj"]["cpu"] == [12_000_000] * 3
-    assert line["source"] == {"cpu": "measured:rapl", "memory": "measured:rapl"}
 
 
 def test_what_an_estimate_stood_in_for_is_not_measured_once_more() -> None:

@@ -4,6 +4,7 @@ Written as a dictionary: cyclonedx-python-lib has no model card. https://cyclone
 """
 
 import uuid
+from functools import cache
 from typing import Any
 
 from components.scores import Score
@@ -53,6 +54,7 @@ def bom(claims: Claims) -> dict[str, Any]:
     }
 
 
+@cache
 def stated(licence: str) -> dict[str, Any]:
     """A licence as its source states it: an SPDX id, an expression of several, or words that are neither."""
     from license_expression import get_spdx_licensing

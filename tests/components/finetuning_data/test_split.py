@@ -174,15 +174,6 @@ def test_rows_that_are_all_alike_are_refused() -> None:
             split(rows, Path("rows"), None, 1000, seed=1)
 
 
-def test_classes_of_one_row_are_trained_on() -> None:
-    rows: list[Row] = [Labelled(chat(number).text, "ab"[number % 2], str(number)) for number in range(60)]
-    rows += [Labelled(chat(number).text, f"rare {number}", str(number)) for number in range(60, 90)]
-    made = split(examples(rows, "label"), Path("rows"), None, 1000, seed=3)
-    assert {row.where for row in rows[60:]} <= {row.where for row in made.train}
-    assert len(made.heldout) == 9
-    assert not made.refused
-
-
 def test_a_class_that_max_pairs_cuts_off_is_not_asked_about() -> None:
     rows: list[Row] = [Labelled(chat(number).text, ("a", f"c{number % 12}"), str(number)) for number in range(120)]
     made = split(examples(rows, "labels"), Path("rows"), None, 10, seed=3)

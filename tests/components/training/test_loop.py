@@ -15,7 +15,6 @@ from torch import Tensor
 
 from components.core.errors import Stopped, UserError
 from components.core.progress import Progress
-from components.model.lora import add_lora
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import Finetune, ModelShape, Numerics, Optimizer, Prefer
@@ -94,22 +93,6 @@ def test_checkpoints_are_kept_by_the_policy(tmp_path: Path) -> None:
     assert checkpoint.steps(tmp_path / "between") == [20, 18, 8]  # the best is saved though its time had not come
     run(tmp_path / "every", settings=replace(settings, keep_every=10), evaluate=evaluate)
     assert checkpoint.steps(tmp_path / "every") == [20, 18, 10, 0]
-
-
-def test_adapters_alone_resume_too(tmp_path: Path) -> None:
-    adamw = replace(SETTINGS, optimizer=Optimizer(name="adamw", matrix_lr=0.01))
-
-    def fresh() -> Any:
-        return add_lora(network(), 4, 1)
-
-    straight, _ = run(tmp_path / "a", fresh(), settings=adamw)
-    with pytest.raises(Stopped):
-        run(tmp_path / "b", fresh(), stops_at(6), adamw)
-    resumed, _ = run(tmp_path / "b", fresh(), settings=adamw)
-    assert same(weights(straight), weights(resumed))
-    start = dict(fresh().named_parameters())
-    moved = {name for name, parameter in straight.named_parameters() if not torch.equal(parameter, start[name])}
-    assert moved == {name for name in start if "lora_" in name}
 
 
 def test_micro_batches_add_up_to_the_batch(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.carbon.ledger.merge import counted_us
-from components.carbon.ledger.reader import Energy, Ledger, history, read
+from components.carbon.ledger.reader import Energy, history, read
 from greenhouse_record.metering.attribution import OpenSpan
 from greenhouse_record.metering.counters import Reading, read_stat
 from tests.components.carbon.world import HOST, World
@@ -161,22 +161,6 @@ def test_history_bears_an_end_whose_start_was_lost(tmp_path: Path) -> None:
     write(tmp_path / "team/other.jsonl", [start | {"span": "b"}, end | {"span": "b"}])  # of another machine
     (span,) = history(tmp_path)
     assert (span.id, span.energy) == ("a", Energy(1, 2, 3))
-
-
-def test_groups_and_elapsed_time(tmp_path: Path) -> None:
-    world = World()
-    first, second = world.fork(2), world.fork(2)
-    world.open(first, "a")
-    world.open(second, "b")
-    world.burn(first, 100_000)
-    world.pass_time(2_000_000)
-    world.sample()
-    write(tmp_path / "box.jsonl", lines_of(world, {"a": {"stage": "dedup", "run": "r"}, "b": {"run": "r"}}))
-    ledger = read(tmp_path)
-    assert set(ledger.by("stage")) == {"dedup", "orchestration"}
-    assert ledger.select(run="r").energy == ledger.energy
-    assert ledger.share_s == pytest.approx(2.0)
-    assert isinstance(ledger, Ledger)
 
 
 def start_of(span: str) -> dict:
