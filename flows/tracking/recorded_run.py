@@ -1,4 +1,4 @@
-"""The recorded run behind an adopted model: its record, its data, and the run again in a clean worktree."""
+"""The recorded run behind an adopted model: its record, its data, and the run again in a clean clone."""
 
 import os
 import subprocess
@@ -96,23 +96,24 @@ def _diff(root: Path, git: dict[str, Any]) -> Path:
 
 
 @contextmanager
-def _worktree(root: Path, start: dict[str, Any]) -> Iterator[Path]:
-    """A clean worktree of the recorded commit with its changes; untracked files and data are links to those there."""
+def _clone(root: Path, start: dict[str, Any]) -> Iterator[Path]:
+    """A clone at the recorded commit with its changes; untracked files and data are links to those there.
+
+    A worktree would leave its name in the repository of somebody else if this process is killed.
+    """
     git = start["git"]
     paths.WORK.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=paths.WORK) as folder:
         place = Path(folder) / root.name
-        output(["git", "worktree", "add", "--quiet", "--detach", str(place), git["commit"]], root)
-        try:
-            if git["diff"]:
-                output(["git", "apply", "--whitespace=nowarn", str(_diff(root, git))], place)
-            for name in (*git["untracked"], *start["files"], *start["data"]):
-                if not os.path.lexists(place / name):
-                    (place / name).parent.mkdir(parents=True, exist_ok=True)
-                    (place / name).symlink_to(root / name)
-            yield place
-        finally:
-            output(["git", "worktree", "remove", "--force", str(place)], root)
+        output(["git", "clone", "--quiet", "--shared", "--no-checkout", str(root), str(place)], root)
+        output(["git", "checkout", "--quiet", "--detach", git["commit"]], place)
+        if git["diff"]:
+            output(["git", "apply", "--whitespace=nowarn", str(_diff(root, git))], place)
+        for name in (*git["untracked"], *start["files"], *start["data"]):
+            if not os.path.lexists(place / name):
+                (place / name).parent.mkdir(parents=True, exist_ok=True)
+                (place / name).symlink_to(root / name)
+        yield place
 
 
 def verify(one: Snapshot, stage: str) -> int:
@@ -150,7 +151,7 @@ def _again(one: Snapshot, record: Record, stage: str) -> tuple[list[str], list[s
     """The command once more: what of the recipe turns out to be missing, and paths of outputs that differ."""
     root, first = root_of(one), adoption.tries_of(record)[0]
     assert root
-    with _worktree(root, first.start) as place:
+    with _clone(root, first.start) as place:
         if changed := changes(first.start["files"], place):
             return [f"{path} is not as it was then" for path in changed], []
         done = _repeated(first.start, place)
