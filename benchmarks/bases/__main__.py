@@ -11,7 +11,8 @@ from pathlib import Path
 
 from benchmarks.results import write, write_rows
 
-PARTS = ("tuned", "exports", "memory", "rows_files", "recommendation", "surfaces", "clients", "speed")
+PARTS = ("tuned", "exports", "memory", "rows_files", "recommendation", "few_labels", "surfaces", "clients",
+         "speed")  # fmt: skip
 """Modules, in the order that they are measured in; timings last."""
 
 
