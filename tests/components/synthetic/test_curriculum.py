@@ -120,6 +120,10 @@ def test_test_items_are_distinct_and_run_out_with_a_message() -> None:
         ("copy", {"pairs": 3}, "no difficulty 'pairs'"),
         ("copy", {"length": 21}, "length = 21, allowed 2 to 20"),
         ("recall", {"pairs": 3, "depth": 3}, "depth = 3 needs more pairs"),
+        ("recall", {"pairs": 20, "depth": 20}, "depth = 20, allowed 0 to 19"),
+        ("names", {"pairs": 21}, "pairs = 21, allowed 2 to 20"),
+        ("arithmetic", {"digits": 7}, "digits = 7, allowed 1 to 6"),
+        ("mapping", {"shots": 23, "split": "test"}, "shots = 23, allowed 0 to 22"),
         ("mapping", {"shots": 11}, "shots = 11, allowed 0 to 10"),
     ],
 )
