@@ -60,7 +60,6 @@ EQUIVALENT: dict[str, str] = {
     "ledger: _shares: True -> False": _STRICT,
     "ledger: _shares: stems.count(path.stem) > 1 -> stems.count(path.stem) >= 1": "one meter writes a file, so that its"
     " readings do not overlap: they count whole either way",
-    "statistics: paired_difference: True -> False": _STRICT,
     "statistics: of: 4000000 -> 4000001": "the size of a block, after which the same blocks are joined",
     "statistics: holm: 0.0 -> 1.0": "every entry of the list is set",
     "scaling law: minimum: True -> False": "pairs come apart into lists of equal length",
