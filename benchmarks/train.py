@@ -46,7 +46,8 @@ def rates() -> dict[str, float]:
 def contest(names: list[str], seeds: int, seconds: list[float], steps: int) -> dict[str, Runs]:
     """Runs of these contestants. The longest limit comes last for each, so that all are equally warm."""
     rate, found = rates(), {name: {} for name in names}  # type: dict[str, float], dict[str, Runs]
-    probes, dtype = {}, dict.fromkeys(names, "bfloat16")
+    probes: dict[str, dict[str, Any]] = {}
+    dtype = dict.fromkeys(names, "bfloat16")
     for name in names:
         probes[name] = run(name, steps, rate[name])
         if name == "nanochat":
