@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.bases import BEFORE
 from benchmarks.bases.surfaces import registered
-from benchmarks.processes import output
 from benchmarks.results import ROOT, goal
 from components.gguf import write_gguf
 
@@ -133,8 +133,8 @@ def row(client: str, command: list[str], place: Path) -> tuple[dict, str]:
     """Run a client; whether it ended well, and its last line if it did not. And all that it printed."""
     began = time.perf_counter()
     quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": ""}
-    quiet["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # DVC's commands begin with `python`
-    done = subprocess.run(command, cwd=place, env=os.environ | quiet, capture_output=True, text=True)
+    quiet["PATH"] = f"{Path(sys.executable).parent}:{BEFORE['PATH']}"  # DVC's commands begin with `python`
+    done = subprocess.run(command, cwd=place, env=BEFORE | quiet, capture_output=True, text=True)
     ok, took = done.returncode == 0, round(time.perf_counter() - began, 1)
     said = "" if ok else (done.stderr.strip() or done.stdout.strip() or "-").splitlines()[-1][:200]
     return {"client": client, "ok": ok, "seconds": took, "said": said}, done.stdout
@@ -162,7 +162,7 @@ def ended_queue(clone: Path) -> str:
     """DVC's status of its queue, once nothing in it runs or waits."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        status = output([sys.executable, "-m", "dvc", "queue", "status"], clone)
+        status = row("", [sys.executable, "-m", "dvc", "queue", "status"], clone)[1]
         if not ("Running" in status or "Queued" in status):
             return status
         time.sleep(2)
