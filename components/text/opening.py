@@ -50,6 +50,14 @@ class OpenFile:
         self.offset += len(data)
         return data
 
+    def skip(self, num_bytes: int) -> bool:
+        """Go on at a line so many bytes further. Returns whether it did: what is unpacked or recoded has no places."""
+        if not self.file.seekable():
+            return False
+        self.offset = self.file.seek(num_bytes, io.SEEK_CUR)
+        self.readline(BLOCK_BYTES)
+        return True
+
     def close(self) -> None:
         """Close the file."""
         self.file.close()

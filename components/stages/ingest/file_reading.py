@@ -23,9 +23,12 @@ from components.stages.ingest.opt_out import load as load_opt_out
 from components.stages.ingest.readers import FORMATS, NotText, records_of
 from components.stages.ingest.records import BadRecord, Options, Origin, RawRecord, RecordStatus, encoded, entry_of
 from components.stages.ingest.remote_files import fetched, is_remote
+from components.text.opening import COMPRESSION
 
 MOST_STEPS = 20
 """Of a large file, every so many-th record is in a sample at most: all before it are read."""
+PIECES = 16
+"""Places of a large file of lines from which a sample is taken."""
 PIECE_BYTES = 8_000_000
 """Text bytes of a piece."""
 
@@ -163,17 +166,20 @@ def _bad(task: FileTask, reason: str) -> ReadResult:
 
 
 def first_entries(task: FileTask, num_bytes: int) -> Iterator[RecordStatus]:
-    """The entries of about so many bytes at the beginning of a local file.
+    """The entries of about so many bytes of a local file: of jsonl in pieces over all of it, else of its beginning.
 
     Raises:
         NotText: the file as a whole holds no text.
     """
-    size = 0
+    size, in_pieces = 0, task.reader == "jsonl" and Path(task.path).suffix.lower() not in COMPRESSION
+    if in_pieces:
+        left_out = max(0, task.size - num_bytes) // PIECES
+        task = replace(task, options=replace(task.options, piece_bytes=num_bytes // PIECES, skip_bytes=left_out))
     for record in _records(task):
         entry = _entry(record, task)
         yield entry
         size += entry.num_bytes
-        if max(size, entry.offset) >= num_bytes:
+        if size >= num_bytes or (not in_pieces and entry.offset >= num_bytes):
             return
 
 

@@ -125,7 +125,7 @@ def _lacks_field(record: RawRecord | BadRecord) -> bool:
 
 def _json_lines(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord]:
     longest = 6 * options.max_chars + 65_536  # a character is at most six bytes of JSON, `\\u1234`
-    number = 0
+    number, piece, jumped = 0, options.piece_bytes, False
     while raw := file.readline(longest):
         number, start = number + 1, file.offset - len(raw)
         if len(raw) >= longest and not raw.endswith(b"\n"):
@@ -133,7 +133,10 @@ def _json_lines(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRec
                 pass
             yield BadRecord.of("too_long", f"a line over {longest} bytes", raw[:HASHED_BYTES], number, start)
         elif raw.strip():
-            yield _from_json(raw, number, start, options)
+            yield _from_json(raw, 0 if jumped else number, start, options)
+        if options.skip_bytes and file.offset >= piece:
+            jumped = file.skip(options.skip_bytes)
+            piece = file.offset + options.piece_bytes
 
 
 def _from_json(raw: bytes, line: int, offset: int, options: Options) -> RawRecord | BadRecord:
@@ -144,7 +147,8 @@ def _from_json(raw: bytes, line: int, offset: int, options: Options) -> RawRecor
         return BadRecord.of("invalid_utf8", f"{place} is not UTF-8", raw, line, offset)
     except (ValueError, RecursionError) as error:
         return BadRecord.of("invalid_json", f"not JSON: {clause(error)}", raw, line, offset)
-    return record_of(value, options.text_field, str(line), line=line, offset=offset, raw=raw)
+    part = str(line) if line else f"byte {offset}"
+    return record_of(value, options.text_field, part, line=line, offset=offset, raw=raw)
 
 
 def _json(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord]:

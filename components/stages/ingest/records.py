@@ -104,6 +104,7 @@ class Options:
         target_bytes: length of a passage of plain text.
         min_bytes: a text of fewer is dropped. max_chars: a longer record is a bad one; this bounds memory.
         max_bytes: text bytes after which its source is full; 0 for no limit.
+        piece_bytes, skip_bytes: of jsonl, what is read before so much is left out, again and again; 0 to read all.
     """
 
     text_field: str = "text"
@@ -111,6 +112,8 @@ class Options:
     min_bytes: int = 0
     max_chars: int = 2_000_000
     max_bytes: int = 0
+    piece_bytes: int = 0
+    skip_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +227,8 @@ def entry_of(found: RawRecord | BadRecord, location: str, group: str, origin: Or
         group: the group of all records of the file, or "" if each is its own.
     """
     if isinstance(found, BadRecord):
-        return _quarantined(found, _document(RawRecord("", f"L{found.line}@{found.offset}"), location, group, origin))
+        part = f"L{found.line or '?'}@{found.offset}"  # who looks at pieces of a file counts no lines
+        return _quarantined(found, _document(RawRecord("", part), location, group, origin))
     document, size = _document(found, location, group, origin), len(encoded(found.text))
     entry = RecordStatus(document, key=found.key, line=found.line, offset=found.offset, num_bytes=size)
     if defect := _defect_in(found.text, options.max_chars):

@@ -35,8 +35,8 @@ PASSAGES_OF_LARGE = 40
 SHORTEST_PASSAGE = 1000
 
 SAMPLE_SHARE, SAMPLE_BYTES, SAMPLE_LEAST = 1 / 16, 8e6, 50_000
-"""Of a source's records a sample has this share, and so many bytes at most; from a file of which that share is so many
-bytes only the beginning is taken."""
+"""Of a source's records a sample has this share, and so many bytes at most; a file of which that share is so many
+bytes is not looked at whole."""
 
 UNPACKED = 4
 """Bytes of text per byte of a packed file, roughly."""
@@ -63,7 +63,7 @@ class Listing:
 
 
 def sampled(listing: Listing) -> list[tuple[FileTask, int]]:
-    """Local files of a user's, and of each how many bytes of its beginning to look at: the same share of all records.
+    """Local files of a user's, and of each how many bytes to look at: the same share of all records.
 
     Of large files that share of the bytes, of small ones that share of the files, whole. A source with a large file of
     JSON has none, since such a file is read whole or not at all.

@@ -25,8 +25,9 @@ from components.stages.ingest.records import RecordStatus
 from components.stages.ingest.report import report_of, samples
 from components.stages.ingest.source_counts import SourceCounts
 
-SURE_RECORDS, SURE_TIMES = 20, 2.0
-"""Bad records of a sample, and times the share that may be bad, from which on all of the source surely has too many."""
+SURE_RECORDS, SURE_ERRORS = 20, 3.0
+"""Bad records of a sample, and standard errors of their share above what may be bad, from which the source surely has
+too many."""
 
 
 def ingest(
@@ -183,7 +184,9 @@ def raise_if_sample_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -
     """
     found = ingest_pass.trial()
     for name, counts in found.items():
-        if counts.quarantined.total() >= SURE_RECORDS and counts.quarantine_rate() > SURE_TIMES * params.max_quarantine:
+        rate = counts.quarantine_rate()
+        least = rate - SURE_ERRORS * math.sqrt(rate * (1 - rate) / max(1, counts.documents_in))
+        if counts.quarantined.total() >= SURE_RECORDS and least > params.max_quarantine:
             raise UserError(_too_many_bad(name, counts, params, work, "of a sample of "))
     if all(counts.documents_in >= SURE_RECORDS and not counts.kept for counts in found.values()):
         came = "; ".join(f"{name}: {counts.summary()}" for name, counts in found.items())
