@@ -20,8 +20,9 @@ LONGEST_BANNER, LONGEST_MENU = 1500, 4000
 """Characters."""
 LEAST_ITEMS, LONGEST_ITEM, MOSTLY_ITEMS = 5, 30, 0.9
 """Different items of a menu at least, characters of one, and share of the lines that are such."""
-LEAST_SIGNS = 3
-"""Signs of a wrong encoding from which they are no chance."""
+LEAST_SIGNS, MOSTLY_WRONG = 3, 0.5
+"""Signs of a wrong encoding from which they are no chance, and their share of what is beyond ASCII: a text with other
+letters shows some of another encoding, and is not in it."""
 
 _SENTENCE = re.compile(r"[^.!?。！？।\n]+[.!?。！？।\n]*")
 _ITEM = re.compile(r"[^\n|·•»›\t]+")
@@ -82,4 +83,6 @@ def _share_of_wrong(text: str) -> float:
     if text.isascii():
         return 0.0
     wrong = [len(match[0]) for match in _MOJIBAKE.finditer(text)]
-    return sum(wrong) / len(text) if len(wrong) >= LEAST_SIGNS else 0.0
+    beyond_ascii = len(text) - len(text.encode("ascii", "ignore"))
+    mostly = len(wrong) >= LEAST_SIGNS and sum(wrong) >= MOSTLY_WRONG * beyond_ascii
+    return sum(wrong) / len(text) if mostly else 0.0

@@ -21,7 +21,7 @@ def line_scores(scanned: Scan, hasher: Hasher, words: WordCounts, num_chars: np.
     return (
         {"num_lines": _per_document(lines.document[lines.full], len(num_chars))}
         | _bullets_and_ellipses(scanned, lines, len(num_chars))
-        | _repetition(scanned, hasher, lines, num_chars)
+        | _repetition(scanned, hasher, lines, words, num_chars)
         | _shapes(scanned, hasher, lines, num_chars, newlines)
         | {"newlines_per_word": share(newlines, words.counts)}
         | c4_scores(scanned, lines, words, len(num_chars))
@@ -42,15 +42,20 @@ def _bullets_and_ellipses(scanned: Scan, lines: Lines, count: int) -> dict[str, 
     }
 
 
-def _repetition(scanned: Scan, hasher: Hasher, lines: Lines, num_chars: np.ndarray) -> dict[str, np.ndarray]:
-    """Gopher: the text cut at runs of newlines (which leaves an empty piece where it begins or ends with one)."""
+def _repetition(
+    scanned: Scan, hasher: Hasher, lines: Lines, words: WordCounts, num_chars: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Gopher: the text cut at runs of newlines (which leaves an empty piece where it begins or ends with one).
+
+    A line without a word repeats nothing: brackets, rulers, and edges of a drawing are no text.
+    """
     count = len(num_chars)
     full = lines.ends > lines.starts  # lines with characters, be they white space
     begins_empty = scanned.codes[scanned.bounds[:-1]] == 0x0A
     ends_empty = (scanned.codes[scanned.bounds[1:] - 2] == 0x0A) & (num_chars > 0)
     pieces = _per_document(lines.document[full], count) + (begins_empty & (num_chars > 0)) + ends_empty
-    again, chars = _repeated(hasher, lines.starts[full], lines.ends[full], lines.document[full], count)
-    again = again + (begins_empty & ends_empty)  # the second empty piece repeats the first
+    worded = lines.within(words.starts) > 0
+    again, chars = _repeated(hasher, lines.starts[worded], lines.ends[worded], lines.document[worded], count)
     starts, ends, document = _paragraphs(scanned, lines, full)
     paragraphs_again, paragraph_chars = _repeated(hasher, starts, ends, document, count)
     return {

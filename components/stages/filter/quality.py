@@ -3,8 +3,8 @@
 Sources: Rae et al. 2021 (Gopher, arXiv:2112.11446, table A1), Raffel et al. 2020 (C4, JMLR 21/140), Penedo et al. 2024
 (FineWeb, arXiv:2406.17557); where they leave room, a score is what datatrove 0.10 computes, whose decisions the field
 compares with, but for what a word is: `words.Words` says it, datatrove takes spaCy's tokens, punctuation marks among
-them. Each score is per document; limits are applied elsewhere (`rules`), so that one pass serves any limits. All shares
-are 0 for a document without the thing counted.
+them; and lines without a word repeat nothing. Each score is per document; limits are applied elsewhere (`rules`), so
+that one pass serves any limits. All shares are 0 for a document without the thing counted.
 """
 
 from collections.abc import Sequence

@@ -50,7 +50,7 @@ class FilterRule:
 RULES = (
     FilterRule("min_words", "num_words"),
     FilterRule("max_words", "num_words"),
-    FilterRule("mean_word_length", "mean_word_length", ("spaced_words", 3), "spaced"),
+    FilterRule("mean_word_length", "mean_word_length", ("spaced_words", 20), "spaced"),
     FilterRule("max_symbol_word_ratio", "symbols_per_word", PROSE),
     FilterRule("max_bullet_lines", "bullet_lines", LINES),
     FilterRule("max_ellipsis_lines", "ellipsis_lines", LINES),
@@ -106,16 +106,14 @@ FINEWEB: Limits = {
 }
 RULE_SETS: dict[RuleSet, Limits] = {
     "loose": {
-        "min_words": 3,
+        "min_words": 2,
         "max_words": 200_000,
         "mean_word_length": (2.0, 20.0),
-        "max_symbol_word_ratio": 0.3,
+        "max_symbol_word_ratio": 0.6,
         "max_bullet_lines": 0.95,
         "max_ellipsis_lines": 0.5,
         "min_alpha_words": 0.2,
-        "min_stop_words": 1,
         "max_duplicate_lines": 0.6,
-        "max_top_2gram": 0.3,
         "max_duplicate_10gram": 0.65,
         "max_boilerplate": 0.4,
         "max_mojibake": 0.01,
