@@ -27,10 +27,10 @@ def unpacked() -> list[Path]:
 
 def _archive(name: str, pin: dict[str, str]) -> Path | None:
     """The package's file, fetched if it is not here; None if it cannot be had."""
-    npm = name.startswith("npm:")
-    pattern = f"{name.removeprefix('npm:')}-{pin['version']}.tgz" if npm else f"{name}_*.deb"
+    npm, plain = name.startswith("npm:"), name.removeprefix("npm:")
+    pattern = f"{plain.lstrip('@').replace('/', '-')}-{pin['version']}.tgz" if npm else f"{name}_*.deb"
     if not list(FOLDER.glob(pattern)):
-        whole = f"{name.removeprefix('npm:')}@{pin['version']}" if npm else f"{name}={pin['version']}"
+        whole = f"{plain}@{pin['version']}" if npm else f"{name}={pin['version']}"
         subprocess.run(["npm", "pack", whole] if npm else ["apt-get", "download", whole], cwd=FOLDER, check=False)
     return next((path for path in FOLDER.glob(pattern) if sha256_file(path) == pin["sha256"]), None)
 

@@ -2,12 +2,16 @@
 
 import gzip
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from lxml import html
 
 from benchmarks.foreign.packages import files
+from components.corpus.corpus import Document
+from components.params import Filter
+from components.stages.filter.stage import decide, tag
 
 MOST_BYTES = 20_000
 """Of a document that are read: ingest cuts longer ones."""
@@ -98,3 +102,15 @@ def by_language() -> dict[str, list[str]]:
 def path_of(name: str) -> Path:
     """A file beside this module."""
     return Path(__file__).parent / name
+
+
+def documents_of(texts: Sequence[str]) -> list[Document]:
+    """Texts as documents of one source."""
+    fields: dict[str, Any] = dict.fromkeys(Document.__slots__[2:-1], "a")
+    return [Document(str(number), text, **fields) for number, text in enumerate(texts)]
+
+
+def verdicts(texts: Sequence[str]) -> dict[int, str]:
+    """Number of each text that the default rules of the filter drop -> the rule."""
+    gone = decide(Filter(), ["a"] * len(texts), tag(documents_of(texts), []))
+    return {number: rule for number, (rule, _) in gone.items()}

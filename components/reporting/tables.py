@@ -95,7 +95,7 @@ class Page:
             caption: a sentence; empty for a table that only the file has.
             show: the columns shown, if not all.
         """
-        names, listed = columns.split(), list(rows)
+        names, listed = columns.split(), list(rows) if caption else rows  # a table of the file alone may be long
         if self.reports is not None:
             cells = ([_blank(value) for value in _values(row, names)] for row in listed)
             write_table(self.reports / "details" / f"{file}.csv", names, cells)

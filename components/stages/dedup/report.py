@@ -2,6 +2,7 @@
 
 import difflib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,7 @@ def build(index: DocumentIndex, sketches: Sketches, result: DedupResult, params:
         f"{params.threshold} of {params.ngram}-grams of words.",
     )
     page.table("rules", "source rule documents bytes", _counts(index, sketches, result), "Documents by rule.")
-    page.table("clusters", "kept kept_location heldout removed smallest_jaccard removed_ids removed_locations",
-               _clusters(index, result))  # fmt: skip
+    page.table("removed", "removed removed_location kept kept_location heldout jaccard", _pairs(index, result))
     page.table("boilerplate", "kind count bytes text", [
         (kind, row["count"], row["bytes"], row["text"][:300]) for kind in lines for row in lines[kind].top
     ])  # fmt: skip
@@ -62,18 +62,13 @@ def _counts(index: DocumentIndex, sketches: Sketches, result: DedupResult) -> li
     return [(*key, documents[key], num_bytes[key]) for key in sorted(documents)]
 
 
-def _clusters(index: DocumentIndex, result: DedupResult) -> list[tuple]:
-    """One row per document that stays for others, the largest first."""
-    members: dict[int, list[int]] = {}
-    for number in np.flatnonzero(result.removed).tolist():
-        members.setdefault(int(result.canonical[number]), []).append(number)
-    rows = []
-    for stays, gone in sorted(members.items(), key=lambda item: (-len(item[1]), index.ids[item[0]])):
-        smallest = f"{min(result.similarity[number] for number in gone):.4f}"
-        ids, places = (" ".join(column[number] for number in gone[:50]) for column in (index.ids, index.locations))
-        held = str(stays < result.num_heldout).lower()
-        rows.append((index.ids[stays], index.locations[stays], held, len(gone), smallest, ids, places))
-    return rows
+def _pairs(index: DocumentIndex, result: DedupResult) -> Iterator[tuple]:
+    """One row per removed document with the one that stays for it, in the order of the latter."""
+    gone = np.flatnonzero(result.removed)
+    for number in gone[np.argsort(result.canonical[gone], kind="stable")].tolist():
+        stays = int(result.canonical[number])
+        names = (each for one in (number, stays) for each in (index.ids[one], index.locations[one]))
+        yield *names, str(stays < result.num_heldout).lower(), f"{result.similarity[number]:.4f}"
 
 
 def _metrics(

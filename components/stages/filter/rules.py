@@ -110,7 +110,6 @@ RULE_SETS: dict[RuleSet, Limits] = {
         "max_words": 200_000,
         "mean_word_length": (2.0, 20.0),
         "max_symbol_word_ratio": 0.6,
-        "max_bullet_lines": 0.95,
         "max_ellipsis_lines": 0.5,
         "min_alpha_words": 0.2,
         "max_duplicate_lines": 0.6,

@@ -1,8 +1,10 @@
-"""The report of dedup: its clusters, examples and repeated lines, recounted from the texts by plain Python."""
+"""The report of dedup: its pairs, examples and repeated lines, recounted from the texts by plain Python."""
 
 import csv
+import itertools
 import re
 from collections import Counter
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -39,21 +41,21 @@ def named(row: dict) -> str:
     return found[1]
 
 
-def test_clusters_are_the_reasons_sorted_by_size(done: tuple) -> None:
+def test_one_file_names_the_document_kept_for_each_removed_one(done: tuple) -> None:
     folder, heldout, _ = done
-    went: dict[str, list[dict]] = {}
-    for row in dropped(folder / "out"):
-        went.setdefault(named(row), []).append(row)
-    rows = table(folder, "clusters.csv")
-    assert {row["kept"]: set(row["removed_ids"].split()) for row in rows} == {
-        name: {row["id"] for row in gone} for name, gone in went.items()
+    held = {each.id for each in heldout}
+    rows = table(folder, "removed.csv")
+    assert {(row["removed"], row["kept"], row["heldout"], float(row["jaccard"])) for row in rows} == {
+        (
+            row["id"],
+            name := named(row),
+            str(name in held).lower(),
+            float(re.findall(r"Jaccard ([\d.]+)", row["reason"])[0]),
+        )
+        for row in dropped(folder / "out")
     }
-    sizes = [int(row["removed"]) for row in rows]
-    assert sizes == sorted(sizes, reverse=True)
-    for row in rows:
-        assert (row["heldout"] == "true") == (row["kept"] in {each.id for each in heldout})
-        stated = [float(re.findall(r"Jaccard ([\d.]+)", gone["reason"])[0]) for gone in went[row["kept"]]]
-        assert float(row["smallest_jaccard"]) == min(stated)
+    assert len(rows) == len({row["removed"] for row in rows})
+    assert len(list(itertools.groupby(rows, key=itemgetter("kept")))) == len({row["kept"] for row in rows})
 
 
 def test_examples_show_what_differs_and_the_least_similar_pair(done: tuple) -> None:
