@@ -50,7 +50,7 @@ class FilterRule:
 RULES = (
     FilterRule("min_words", "num_words"),
     FilterRule("max_words", "num_words"),
-    FilterRule("mean_word_length", "mean_word_length", ("spaced_words", 20), "spaced"),
+    FilterRule("mean_word_length", "mean_word_length", ("spaced_words", 12), "spaced"),
     FilterRule("max_symbol_word_ratio", "symbols_per_word", PROSE),
     FilterRule("max_bullet_lines", "bullet_lines", LINES),
     FilterRule("max_ellipsis_lines", "ellipsis_lines", LINES),
