@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import zstandard
@@ -81,7 +82,7 @@ def main() -> None:
         folder = Path(name)
         clone, (key, _) = make_clone(folder), key_pair(folder)
         (folder / "tmp").mkdir()
-        secrets = {name: IN_ADDRESSES.get(name, "{}").format(value) for name, value in values.items()}
+        secrets: dict[str, Any] = {name: IN_ADDRESSES.get(name, "{}").format(value) for name, value in values.items()}
         secrets |= LOCAL | {"TMPDIR": str(folder / "tmp")}
         said = [clone.run("greenhouse", *words, **secrets) for words in (
             ("run",),
