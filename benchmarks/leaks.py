@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import zstandard
 
-from benchmarks.proof.__main__ import key_pair
+from benchmarks.proof.clone import key_pair
 from benchmarks.results import goal, write
 from components.core.files import sha256_bytes
 from tests.flows.pipeline_clone import make_clone

@@ -14,17 +14,11 @@ import time
 from pathlib import Path
 
 from benchmarks.processes import PeakMemory
-from benchmarks.proof.clone import Clone, kept_environment
-from benchmarks.results import ROOT, figure, goal, write
+from benchmarks.proof.clone import Clone, cloned, kept_environment
+from benchmarks.results import figure, goal, write
 from components.core.files import read_json
 
 RUNS = 3
-
-
-def cloned(root: Path) -> Clone:
-    """A fresh clone of the committed code."""
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(root)], check=True)
-    return Clone(root)
 
 
 def timed(command: list[str], clone: Clone) -> tuple[float, float]:

