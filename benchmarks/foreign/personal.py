@@ -19,6 +19,7 @@ from components.text.language import identify
 SEED = 20261201
 PEERS = {"phone": "phonenumbers", "secret": "detect-secrets", "email": "datatrove", "ip": "datatrove"}
 """Kind -> package that looks for it."""
+KNOWN = "on a set whose writer knew the detectors"
 READ = "in documentation of packages right were 29 of 44 telephone numbers, 13 of 21 addresses, 118 of 120 e-mail"
 """New finds of `ours` in 245 MB of random files of Debian and Python packages, read by the writer of the set."""
 Finds = list[tuple[str, int, int]]
@@ -37,14 +38,14 @@ def measure() -> tuple[dict, list[dict]]:
         results[f"pii_recall_{kind}"] = shares
         if kind in PEERS:
             best, mine = shares[PEERS[kind]]["share"], shares["both"]["share"]
-            says = f"found with the extra, of {shares['both']['n']}; the goal is what {PEERS[kind]} finds"
+            says = f"found with the extra, of {shares['both']['n']}, {KNOWN}; the goal is what {PEERS[kind]} finds"
             goals.append(goal(f"pii_recall_{kind}", mine, best, "higher", says))
     for tool in ("ours", "both", *sorted(set(PEERS.values()))):
         some = [row for row in rows if row["tool"] == tool]
         right, wrong = (sum(row[name] for row in some) for name in ("right", "wrong"))
         results[f"pii_precision_{tool}"] = share(right, right + wrong)
     for tool in ("ours", "both"):
-        says = f"finds that are personal data; the look-alikes' writer knew the detectors; {READ}"
+        says = f"finds that are personal data, {KNOWN}; {READ}"
         says += ", with the extra" if tool == "both" else ""
         goals.append(goal(f"pii_precision_{tool}", results[f"pii_precision_{tool}"]["share"], 0.9, "higher", says))
     return results, goals
