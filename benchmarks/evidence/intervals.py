@@ -5,6 +5,7 @@ right (skewness 1), sizes within a factor of two. Items of a work share its rate
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def names(works: int) -> list[str]:
 
 
 def bits_per_byte(draw: np.random.Generator, sources: int = 1) -> tuple[Bounds, float]:
-    """Bits over bytes of ten works per source."""
+    """Bits over bytes of ten works per source, the sources being strata."""
     works = WORKS * sources
     source = np.repeat(np.arange(sources), WORKS)
     rates = np.repeat(2.0 + 0.5 * source + 0.3 * skewed(draw, works), ITEMS) + 0.1 * draw.normal(size=works * ITEMS)
@@ -41,11 +42,6 @@ def bits_per_byte(draw: np.random.Generator, sources: int = 1) -> tuple[Bounds, 
     strata = [str(name) for name in np.repeat(source, ITEMS)]
     estimate = ratio(list(rates * sizes), list(sizes), names(works), QUICK, strata)
     return (estimate.low, estimate.high), 2.0 + 0.25 * (sources - 1)
-
-
-def two_sources(draw: np.random.Generator) -> tuple[Bounds, float]:
-    """The same with two sources as strata."""
-    return bits_per_byte(draw, sources=2)
 
 
 def share(mean: float) -> World:
@@ -115,7 +111,7 @@ def works_and_seeds(draw: np.random.Generator) -> tuple[Bounds, float]:
 
 ESTIMATORS: dict[str, World] = {
     "bits per byte": bits_per_byte,
-    "bits per byte, two sources": two_sources,
+    "bits per byte, two sources": partial(bits_per_byte, sources=2),
     **{f"share of {mean:g}": share(mean) for mean in (0.05, 0.25, 0.5, 0.9)},
     "share of ten independent items": independent,
     "paired bits per byte": paired_bits,
