@@ -57,11 +57,8 @@ def test_energy_is_stacked_by_component_with_the_bounds_of_the_sum(drawn: dict[s
     bars = [(bar.get_x(), bar.get_width()) for group in axes.containers[:2] for bar in group]
     flat = [number for bar in bars for number in bar]
     assert flat == pytest.approx([0, 2, 0, 20, 0, 100, 2, 1, 20, 0, 100, 0])  # Wh: cpu, then memory on top
-    assert [text.get_text() for text in axes.get_yticklabels()] == [
-        "dedup",
-        "pretrain@causal",
-        cost_plots.ORCHESTRATION_NAME,
-    ]
+    names = ["dedup", "pretrain@causal", cost_plots.ORCHESTRATION_NAME]
+    assert [text.get_text() for text in axes.get_yticklabels()] == names
     assert [text.get_text() for text in axes.texts] == ["3", "20", "100"]
     labels = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert labels == ["cpu (estimated)", "memory (assumed)"]
@@ -82,12 +79,8 @@ def test_loss_stands_over_the_grams_spent_until_then(drawn: dict[str, Any], tmp_
     assert line.get_label() == "causal: 30 g in all (10 to 60)"
     assert list(line.get_xdata()) == pytest.approx([15.0, 30.0])
     assert list(line.get_ydata()) == [4.0, 3.0]
-
-
-def test_a_plot_of_nothing_is_not_left_from_the_run_before(tmp_path: Path) -> None:
-    (tmp_path / "loss_per_gram.png").write_bytes(b"old")
     cost_plots.plot_loss_per_gram(NO_COST, tmp_path)
-    assert not (tmp_path / "loss_per_gram.png").exists()
+    assert not (tmp_path / "loss_per_gram.png").exists(), "left from the run before"
 
 
 def test_forecasts_stand_beside_what_came_of_them_by_stage(drawn: dict[str, Any], tmp_path: Path) -> None:
@@ -100,7 +93,6 @@ def test_forecasts_stand_beside_what_came_of_them_by_stage(drawn: dict[str, Any]
     cost_plots.plot_forecasts(rows, tmp_path / "forecast.png")
     figure = drawn["forecast.png"]
     shown = picture(tmp_path / "forecast.png")
-    assert shown is not None
     assert "1 of 3 took as long as theirs says" in shown.caption
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["forecast = actual", "dedup", "evaluate"]

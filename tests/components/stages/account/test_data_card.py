@@ -49,17 +49,12 @@ def test_the_description_validates_and_loads(root: Path) -> None:
         assert [row[f"{part}/licence"].decode() for row in records] == [document.licence for document in documents]
 
 
-def test_every_shard_has_its_hash(root: Path) -> None:
+def test_every_shard_has_its_hash_and_the_responsible_ai_fields_are_facts(root: Path) -> None:
     described = json.loads((root / "data/croissant.json").read_text())
     shards = {entry["contentUrl"]: entry["sha256"] for entry in described["distribution"] if "sha256" in entry}
     assert shards
-    for url, sha256 in shards.items():
-        assert sha256_file(root / "data" / url) == sha256
+    assert all(sha256_file(root / "data" / url) == sha256 for url, sha256 in shards.items())
     assert str(root) not in json.dumps(described)
-
-
-def test_the_responsible_ai_fields_are_facts(root: Path) -> None:
-    described = json.loads((root / "data/croissant.json").read_text())
     assert described["rai:dataCollectionMissingData"].startswith("1 records could not be read")
     assert "women: mentioned by 8 documents, 3 of them dropped by the toxicity filter." in described["rai:dataBiases"]
     assert "7 email" in str(described["rai:personalSensitiveInformation"])
@@ -85,12 +80,10 @@ def test_the_card_counts_by_source_licence_rule_and_group(root: Path) -> None:
 
 def test_the_card_says_which_mitigations_the_mixture_has(root: Path) -> None:
     folder = root / "reports/mix"
+    weighted = {"augment": "random", "group_weights": {"women": 1.5, "old": 2.0}}
     for facts, says in (
         ({"augment": "none"}, ""),
-        (
-            {"augment": "random", "group_weights": {"women": 1.5, "old": 2.0}},
-            "source's: old 2.0, women 1.5.\n\nUnchanged",
-        ),
+        (weighted, "source's: old 2.0, women 1.5.\n\nUnchanged"),
         ({"augment": "counterfactual"}, "a copy with the gender swapped."),
     ):
         Report({"documents_in": 3}, "", facts).write(folder)
@@ -112,11 +105,8 @@ def test_where_nobody_was_judged_the_card_says_so(tmp_path: Path) -> None:
     """An empty table of groups read as if nobody had been removed."""
     data(tmp_path)
     reports(tmp_path)
-    Report({"probe_gap": 0.0, "probe_gap_unmasked": 0.1, "documents_unjudged": 9, "documents_in": 10}).write(
-        tmp_path / "reports/bias"
-    )
-    file = checkout_files(tmp_path)
-    write_data_card(tmp_path, gather(file), "zh", tmp_path / "data.md")
-    card = (tmp_path / "data.md").read_text()
+    metrics = {"probe_gap": 0.0, "probe_gap_unmasked": 0.1, "documents_unjudged": 9, "documents_in": 10}
+    Report(metrics).write(tmp_path / "reports/bias")
+    card = data_card(gather(checkout_files(tmp_path)), "zh")
     assert "**Nothing is known of who is filtered here**: not judged: language: 9 of 10 documents." in card
     assert "flags harmless English template sentences" in card

@@ -5,18 +5,10 @@ from components.stages.account.answers import NotKnown, RebuildAnswer
 
 
 def rebuilt_from(commit: str, experiment: str = "", lacking: str = "") -> str:
-    not_done = NotKnown(not_known="nobody has rebuilt it")
-    return rebuild_sentence(
-        RebuildAnswer(
-            commit=commit,
-            dvc_lock="b" * 32,
-            model="c" * 32,
-            verified=not_done,
-            command="greenhouse verify causal",
-            experiment=experiment,
-            lacking=lacking,
-        )
-    )
+    fields = {"dvc_lock": "b" * 32, "model": "c" * 32, "command": "greenhouse verify causal"}
+    verified = NotKnown(not_known="nobody has rebuilt it")
+    answer = RebuildAnswer(commit=commit, verified=verified, experiment=experiment, lacking=lacking, **fields)
+    return rebuild_sentence(answer)
 
 
 def test_a_commit_rebuilds_a_model_unless_tracked_files_differed_from_it() -> None:

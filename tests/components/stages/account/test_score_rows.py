@@ -150,7 +150,6 @@ def test_the_forest_plot_draws_every_score_and_baseline(
     points = [float(group.lines[0].get_xdata()[0]) for axes in (share, bits) for group in axes.containers]
     assert sorted(points) == sorted(score.value for score in scores)
     shown = picture(tmp_path / "scores.png")
-    assert shown is not None
     assert all(f"{score.title} {score.value:.3f}" in shown.caption for score in scores)
     plot_scores([], tmp_path / "scores.png")
     assert not (tmp_path / "scores.png").exists()

@@ -19,16 +19,16 @@ from components.stages.bias.word_associations import (
     cooccurrences,
     length_classes,
     word_columns,
-)
+)  # fmt: skip
 from components.text.identity_terms import GROUPS, mentions
 from tests.components.real_text import corpus, document
 
 PLAIN = ["stood at the door", "came by train", "read the letter", "opened the box"]
 
 
-def sentences(seed: int, people: str, ends: list[str], count: int) -> list[str]:
+def sentences(seed: int, people: str, count: int) -> list[str]:
     draw = random.Random(seed)
-    return [f"{people} {draw.choice(ends)} on day {draw.randrange(10**6)}" for _ in range(count)]
+    return [f"{people} {draw.choice(PLAIN)} on day {draw.randrange(10**6)}" for _ in range(count)]
 
 
 def in_works(texts: list[str], number: int = 10) -> np.ndarray:
@@ -43,17 +43,12 @@ def table_of(texts: list[str], works: np.ndarray) -> Tables:
 
 
 def planted() -> list[str]:
-    return [
-        *sentences(1, "The nurse and the women", PLAIN, 60),
-        *sentences(2, "The engineer and the men", PLAIN, 60),
-        *sentences(3, "The nurse and the men", PLAIN, 10),
-        *sentences(4, "The engineer and the women", PLAIN, 10),
-        *sentences(5, "The teacher and the women", PLAIN, 30),
-        *sentences(6, "The teacher and the men", PLAIN, 30),
-        *sentences(7, "The box and all the others", PLAIN, 200),
-        *sentences(8, "The nurse and all the others", PLAIN, 40),
-        *sentences(9, "The engineer and all the others", PLAIN, 100),
-    ]
+    counts = {
+        "nurse and the women": 60, "engineer and the men": 60, "nurse and the men": 10, "engineer and the women": 10,
+        "teacher and the women": 30, "teacher and the men": 30, "box and all the others": 200,
+        "nurse and all the others": 40, "engineer and all the others": 100,
+    }  # fmt: skip
+    return [one for seed, (who, count) in enumerate(counts.items(), 1) for one in sentences(seed, f"The {who}", count)]
 
 
 def test_associations_find_what_was_planted() -> None:
@@ -79,13 +74,13 @@ def test_associations_find_what_was_planted() -> None:
 def test_what_one_work_alone_brings_is_no_association() -> None:
     """All nurses are women, in one work of ten; in the others the two are apart as chance has it."""
     texts = [
-        *sentences(1, "The nurse and the women", PLAIN, 60),
-        *sentences(7, "The box and all the others", PLAIN, 60),
+        *sentences(1, "The nurse and the women", 60),
+        *sentences(7, "The box and all the others", 60),
     ]
     works = np.zeros(len(texts), dtype=int)
     for work in range(1, 10):
         more = [text for who in ("The nurse", "The women", "The nurse and the women", "The box and the other")
-                for text in sentences(work, who, PLAIN, 15)]  # fmt: skip
+                for text in sentences(work, who, 15)]  # fmt: skip
         texts, works = texts + more, np.concatenate([works, np.full(len(more), work)])
     (row,) = [row for row in associations({"a": table_of(texts, works)}, 50) if row["word"] == "nurse"]
     assert row["times_expected"] > 1.1
@@ -94,7 +89,7 @@ def test_what_one_work_alone_brings_is_no_association() -> None:
 
 def test_few_expected_sentences_and_few_works_are_not_tested() -> None:
     """One sentence with both, where .05 are expected, had p = 1.7e-8 by Woolf's z."""
-    texts = [*sentences(1, "The women", PLAIN, 60), *sentences(2, "The box", PLAIN, 400), "The women and the nurse"]
+    texts = [*sentences(1, "The women", 60), *sentences(2, "The box", 400), "The women and the nurse"]
     assert associations({"a": table_of(texts, in_works(texts))}, 50) == []
     texts = planted()
     assert associations({"a": table_of(texts, in_works(texts, 4))}, 50) == []

@@ -1,13 +1,8 @@
 """The bias stage: drops hostility, not mention; its audit sees a biased filter; same bytes whatever happens."""
 
 import csv
-import io
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,15 +13,11 @@ from components.corpus.corpus import Document, read_corpus, read_manifest
 from components.params import Bias
 from components.stages.bias.stage import filter_bias, judge
 from components.text.sentences import sentences_of
+from tests.components.killed import killed_when
 from tests.components.real_text import corpus, document, modules, places, tree
 
 PARAMS = Bias(min_mentions=20, max_toxic_share=0.1, min_toxic_sentences=2)
-KIND = [
-    "She lives by the sea.",
-    "We met the teacher at noon.",
-    "They sold bread and honey.",
-    "The hall was full of music.",
-]
+KIND = ["She lives by the sea.", "We met the teacher at noon.", "They sold bread.", "The hall was full of music."]
 GAY = ["My friend is gay.", "You are gay.", "They are gay.", "We are gay."]
 RUDE = ["You are a stupid idiot!", "Shut up, you moron.", "What an ugly piece of trash.", "Go to hell, bastard."]
 GERMAN = "Die Frau liest das Buch. Die Katze schläft auf dem Sofa. Die Kinder spielen draußen. Die Sonne scheint."
@@ -59,16 +50,26 @@ def dropped(folder: Path) -> set[str]:
 
 def impact(folder: Path) -> dict[str, dict[str, str]]:
     """disparate_impact.csv by group."""
-    text = (folder / "reports" / "details" / "disparate_impact.csv").read_text()
-    return {row["group"]: row for row in csv.DictReader(io.StringIO(text))}
+    with (folder / "reports" / "details" / "disparate_impact.csv").open() as file:
+        return {row["group"]: row for row in csv.DictReader(file)}
 
 
-def test_drops_hostility_and_not_mention(train: Path, tmp_path: Path) -> None:
-    report = run(train, tmp_path)
-    assert dropped(tmp_path) == {f"letter-{number}" for number in range(120, 140)}
-    assert read_manifest(tmp_path / "out" / "dropped").facts["rules"] == {"toxic": 20}
-    assert report.metrics["documents_kept"] == read_manifest(tmp_path / "out" / "train").num_documents
+@pytest.fixture(scope="module")
+def done(train: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    """The stage with the settings that ship, but for its limits."""
+    folder = tmp_path_factory.mktemp("bias")
+    return folder, run(train, folder)
+
+
+def test_drops_hostility_and_not_mention(done: tuple[Path, Report]) -> None:
+    folder, report = done
+    assert dropped(folder) == {f"letter-{number}" for number in range(120, 140)}
+    assert read_manifest(folder / "out" / "dropped").facts["rules"] == {"toxic": 20}
+    assert report.metrics["documents_kept"] == read_manifest(folder / "out" / "train").num_documents
     assert report.metrics["probe_gap"] <= 0.05
+    kept = {each.location: each.text for each in read_corpus(folder / "out" / "train")}
+    assert kept["ja"] == "彼女は本を読む。彼は眠る。"
+    assert sum(name.startswith("brief") for name in kept) == 5
 
 
 def test_where_nothing_is_removed_no_ratio_is_reported(train: Path, tmp_path: Path) -> None:
@@ -76,13 +77,6 @@ def test_where_nothing_is_removed_no_ratio_is_reported(train: Path, tmp_path: Pa
     assert report.metrics["documents_dropped"] == 0
     assert not any(row["removal_ratio"] for row in impact(tmp_path).values())
     assert "removal_ratio_max" not in report.metrics, "it said 1"
-
-
-def test_other_languages_are_kept(train: Path, tmp_path: Path) -> None:
-    run(train, tmp_path)
-    kept = {each.location: each.text for each in read_corpus(tmp_path / "out" / "train")}
-    assert kept["ja"] == "彼女は本を読む。彼は眠る。"
-    assert sum(name.startswith("brief") for name in kept) == 5
 
 
 UNMASKED = PARAMS.model_copy(update={"mask_identity": False, "max_probe_gap": 1.0})
@@ -96,16 +90,12 @@ def test_the_audit_shows_what_an_unmasked_filter_does(train: Path, tmp_path: Pat
     assert float(row["removal_ratio_low"]) > 2
     assert float(row["p_holm"]) < 0.001
     assert report.metrics["removal_ratio_max"] == pytest.approx(float(row["removal_ratio"]), rel=1e-5)
-    within = list(
-        csv.DictReader(io.StringIO((tmp_path / "reports/details/disparate_impact_by_source.csv").read_text()))
-    )
-    assert {(row["source"], row["group"]) for row in within} >= {("letters", "lgbt")}
+    with (tmp_path / "reports/details/disparate_impact_by_source.csv").open() as file:
+        assert ("letters", "lgbt") in {(row["source"], row["group"]) for row in csv.DictReader(file)}
 
 
 def test_a_filter_that_removes_a_group_stops_the_stage_and_leaves_the_report(train: Path, tmp_path: Path) -> None:
-    associated = (
-        r"mention lgbt in source letters \d+\.\d times .* above bias\.max_removal_ratio = 2\.0.*set bias\.mask_identity"
-    )
+    associated = r"mention lgbt in source letters \d+\.\d times .* above bias\.max_removal_ratio = 2\.0.*mask_identity"
     with pytest.raises(UserError, match=associated) as error:
         run(train, tmp_path, UNMASKED)
     named = tmp_path / "reports" / "details" / "dropped_examples.csv"
@@ -113,33 +103,45 @@ def test_a_filter_that_removes_a_group_stops_the_stage_and_leaves_the_report(tra
     assert "gay" in named.read_text()
 
 
-def test_masked_and_unmasked_side_by_side(train: Path, tmp_path: Path) -> None:
+def test_masked_and_unmasked_side_by_side(done: tuple[Path, Report]) -> None:
     """The report of the masked filter says what masking prevented."""
-    report = run(train, tmp_path)
-    row = impact(tmp_path)["lgbt"]
+    folder, report = done
+    row = impact(folder)["lgbt"]
     assert float(row["removal_ratio"]) <= 1
     assert float(row["removal_ratio_unmasked"]) > 2
     assert report.metrics["documents_dropped_unmasked"] > report.metrics["documents_dropped"]
     assert not [line for line in report.facts["warnings"] if "removed" in line]
     assert len(report.facts["warnings"]) == report.metrics["associations"], "what is said of whom is told too"
+    names = set(tree(folder / "reports"))
+    tables = {"mentions", "toxicity", "disparate_impact", "probe", "dropped_examples"}
+    assert names >= {f"details/{name}.csv" for name in tables}
+    assert names >= {f"plots/{name}.png" for name in ("removal_ratio", "mentions", "toxicity")}
+    assert "What this cannot know" in report.markdown
+    assert "stupid idiot" in (folder / "reports" / "details" / "dropped_examples.csv").read_text()
 
 
 def test_a_scorer_with_a_gap_stops_the_stage(train: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"flags 8% of harmless sentences about lgbt and 0% .* over bias\.max_probe_gap"
-    ):
+    says = r"flags 8% of harmless sentences about lgbt and 0% .* over bias\.max_probe_gap"
+    with pytest.raises(UserError, match=says):
         run(train, tmp_path, PARAMS.model_copy(update={"mask_identity": False}))
     assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.slow
-def test_workers_and_repetition_change_no_byte(train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_and_a_kill_change_no_byte(
+    train: Path, done: tuple[Path, Report], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL as soon as one shard is judged; the next run reads that and finishes, with two workers."""
     monkeypatch.setattr("components.stages.bias.stage.BYTES_PER_WORKER", 1000)
-    for name, workers in (("a", 1), ("b", 2), ("c", 1)):
-        run(train, tmp_path / name, PARAMS, workers)
-    a, b, c = ({k: v for k, v in tree(tmp_path / name).items() if not k.startswith("work")} for name in "abc")
-    assert a == b == c
-    assert str(tmp_path).encode() not in b"".join(a.values())
+    places(tmp_path)
+    killed_when(lambda: list((tmp_path / "work").glob("judged-*.json")), KILLED, train, tmp_path)
+    assert list((tmp_path / "work").glob("judged-*.json"))
+    for name in ("out", "reports"):  # the caller hands over empty staging folders
+        shutil.rmtree(tmp_path / name)
+    run(train, tmp_path, PARAMS, 2)
+    for name in ("out", "reports"):
+        assert (found := tree(tmp_path / name)) == tree(done[0] / name)
+        assert str(done[0]).encode() not in b"".join(found.values())
     assert read_manifest(train).shards[3:], "the corpus has several shards"
 
 
@@ -155,33 +157,14 @@ filter_bias(train=train, params=params, **folders)
 """
 
 
-@pytest.mark.slow
-def test_killed_and_run_again_gives_the_same_bytes(train: Path, tmp_path: Path) -> None:
-    """SIGKILL as soon as one shard is judged; the next run reads that and finishes."""
-    folder = tmp_path / "killed"
-    for name in ("out", "reports", "work"):
-        (folder / name).mkdir(parents=True)
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(train), str(folder)])
-    deadline = time.monotonic() + 60
-    while not list((folder / "work").glob("judged-*.json")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert list((folder / "work").glob("judged-*.json"))
-    for name in ("out", "reports"):  # the caller hands over empty staging folders
-        shutil.rmtree(folder / name)
-    run(train, folder)
-    run(train, tmp_path / "whole")
-    for name in ("out", "reports"):
-        assert tree(folder / name) == tree(tmp_path / "whole" / name)
-
-
 def test_a_sentence_counts_once_per_document() -> None:
     """A speaker called BASTARD in a play, against as many different insults."""
     play = document("play", "BASTARD. I come from France. " + "\n\n".join(f"BASTARD.\n\n{kind}" for kind in KIND * 3))
     fight = document("fight", " ".join(RUDE + KIND))
     judged = judge([play, fight], PARAMS).documents
     assert (judged[0].toxic, judged[1].toxic) == (1, 4)
+    few = judge([document("one", RUDE[0]), document("two", " ".join(RUDE[:2]))], PARAMS)
+    assert [bool(each.worst) for each in few.documents] == [False, True]
 
 
 def test_a_text_of_which_the_scorer_knows_less_than_half_is_kept_unjudged() -> None:
@@ -208,9 +191,7 @@ MEDICAL = [
 
 def test_a_few_words_of_medicine_are_no_reason() -> None:
     """By default a document goes at 30% and five sentences; at a tenth and two, half of a medical handbook went."""
-    page = " ".join(
-        [*MEDICAL, *(f"The nurse of ward {number} writes down what was given and when." for number in range(15))]
-    )
+    page = " ".join([*MEDICAL, *(f"The nurse of ward {number} writes down what was given." for number in range(15))])
     fight = " ".join(f"{rude[:-1]}, number {number}!" for rude in RUDE for number in range(2))
     shard = judge([document("page", page), document("fight", fight + " ".join(KIND))], Bias())
     assert [bool(each.worst) for each in shard.documents] == [False, True]
@@ -232,20 +213,9 @@ def test_mentions_count_in_english_sentences_only(tmp_path: Path) -> None:
         assert {row["not_judged_language"] for row in csv.DictReader(file)} == {"2"}
 
 
-def test_few_toxic_sentences_are_no_reason() -> None:
-    shard = judge([document("one", RUDE[0]), document("two", " ".join(RUDE[:2]))], PARAMS)
-    assert [bool(each.worst) for each in shard.documents] == [False, True]
-
-
 def test_sentences() -> None:
-    assert sentences_of('He said "No." Then\nleft?  Yes!\n\nA title\n\n終わり。次') == [
-        'He said "No',
-        "Then\nleft",
-        "Yes",
-        "A title",
-        "終わり",
-        "次",
-    ]
+    parts = ['He said "No', "Then\nleft", "Yes", "A title", "終わり", "次"]
+    assert sentences_of('He said "No." Then\nleft?  Yes!\n\nA title\n\n終わり。次') == parts
     assert all(len(part) <= 601 for part in sentences_of("word " * 1000 + "x" * 2000))
     assert "".join(sentences_of("x" * 2000)) == "x" * 2000
     assert sentences_of(" \n\n ") == []
@@ -254,13 +224,3 @@ def test_sentences() -> None:
 def test_empty_corpus(tmp_path: Path) -> None:
     report = run(corpus(tmp_path / "train", []), tmp_path)
     assert report.metrics["documents_in"] == 0
-
-
-def test_report_has_what_a_person_wants(train: Path, tmp_path: Path) -> None:
-    report = run(train, tmp_path)
-    names = set(tree(tmp_path / "reports"))
-    tables = {"mentions", "toxicity", "disparate_impact", "probe", "dropped_examples"}
-    assert names >= {f"details/{name}.csv" for name in tables}
-    assert names >= {f"plots/{name}.png" for name in ("removal_ratio", "mentions", "toxicity")}
-    assert "What this cannot know" in report.markdown
-    assert "stupid idiot" in (tmp_path / "reports" / "details" / "dropped_examples.csv").read_text()

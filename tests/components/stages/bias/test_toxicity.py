@@ -2,28 +2,22 @@
 
 import importlib
 import importlib.util
-import json
 import math
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from components.core.errors import UserError
+from components.core.files import read_json, write_json
 from components.stages.bias import toxicity
 from components.stages.bias.toxicity import ProfanityCheck, ToxicityClassifier, scorer
 from components.text.sentences import sentences_of
 from tests.components.real_text import modules
 
-SENTENCES = [
-    "You are a stupid idiot.",
-    "My friend is gay.",
-    "The sum of all elements.",
-    "kill a child process",
-    "!!",
-    "",
-]
+SENTENCES = ["You are a stupid idiot.", "My friend is gay.", "The sum of elements.", "kill a child process", "!!", ""]
 
 
 def test_scores_are_those_of_the_package() -> None:
@@ -41,9 +35,6 @@ def test_a_language_it_does_not_know_gets_no_score() -> None:
     assert math.isnan(ProfanityCheck().score([german])[0])
     assert ProfanityCheck(min_known_words=0).score([german])[0] > 0.2, "`die` alone is an English insult to it"
     assert np.isnan(ProfanityCheck().score(["彼女は本を読む。", "Она читает книгу о войне.", "1 + 3", ""])).all()
-
-
-def test_nothing_to_score() -> None:
     assert ProfanityCheck().score([]).shape == (0,)
 
 
@@ -61,15 +52,17 @@ def test_another_pickle_is_never_opened(tmp_path: Path, monkeypatch: pytest.Monk
         ProfanityCheck()
 
 
-def test_unknown_scorer() -> None:
-    with pytest.raises(UserError, match=r"bias\.scorer = 'perspective': unknown scorer; use `profanity-check` or"):
-        scorer("perspective")
-
-
-def test_a_hub_model_needs_its_commit() -> None:
-    for address in ("owner/name", "owner/name@main"):
-        with pytest.raises(UserError, match="a hub model needs its commit"):
-            scorer(f"transformers:{address}")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("perspective", r"bias\.scorer = 'perspective': unknown scorer; use `profanity-check` or"),
+        ("transformers:owner/name", "a hub model needs its commit"),
+        ("transformers:owner/name@main", "a hub model needs its commit"),
+    ],
+)
+def test_a_scorer_that_is_none_or_not_pinned_is_refused(name: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        scorer(name)
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +80,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fast.save_pretrained(folder)
     torch.manual_seed(1)
     config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
-        id2label={0: "harmless", 1: "toxic"},
-        label2id={"harmless": 0, "toxic": 1},
-    )
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=64, id2label={0: "harmless", 1: "toxic"}, label2id={"harmless": 0, "toxic": 1},
+    )  # fmt: skip
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
 
@@ -127,24 +114,19 @@ def test_a_model_without_safetensors_is_refused(tiny: Path, tmp_path: Path) -> N
     import torch
     from safetensors.torch import load_file
 
-    for path in tiny.iterdir():
-        if path.suffix == ".json":
-            (tmp_path / path.name).write_bytes(path.read_bytes())
-    torch.save(load_file(tiny / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
     with pytest.raises(UserError, match="cannot be loaded as a safetensors classifier"):
         scorer(f"transformers:{tmp_path}")
 
 
 def test_code_of_a_model_is_not_run(tiny: Path, tmp_path: Path) -> None:
     """A configuration that asks for the repository's own code."""
-    for path in tiny.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    config = json.loads((tmp_path / "config.json").read_text())
-    config |= {
-        "model_type": "own",
-        "auto_map": {"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Model"},
-    }
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    code = {"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Model"}
+    config = read_json(tmp_path / "config.json") | {"model_type": "own", "auto_map": code}
+    write_json(tmp_path / "config.json", config)
     (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     with pytest.raises(UserError, match="cannot be loaded"):
         scorer(f"transformers:{tmp_path}")

@@ -12,7 +12,7 @@ import pytest
 from components.core.files import read_json
 from components.corpus.corpus import Document
 from tests.components.real_text import document
-from tests.components.stages.dedup.test_stage import dropped, plain_jaccard, planted, run
+from tests.components.stages.dedup.test_stage import dropped, named, plain_jaccard, planted, run, stated_jaccard
 
 LICENCE = "Redistribution and use in source and binary forms, with or without modification, are permitted."
 HEADER = "Parameters of the function, in the order in which they come:\nNONE of them is ever looked at by anybody"
@@ -34,25 +34,12 @@ def table(folder: Path, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def named(row: dict) -> str:
-    """Id of the document that a dropped one went for."""
-    found = re.search(r"(?:kept|held-out) ([0-9a-f]{16})", row["reason"])
-    assert found is not None
-    return found[1]
-
-
 def test_one_file_names_the_document_kept_for_each_removed_one(done: tuple) -> None:
     folder, heldout, _ = done
-    held = {each.id for each in heldout}
-    rows = table(folder, "removed.csv")
-    assert {(row["removed"], row["kept"], row["heldout"], float(row["jaccard"])) for row in rows} == {
-        (
-            row["id"],
-            name := named(row),
-            str(name in held).lower(),
-            float(re.findall(r"Jaccard ([\d.]+)", row["reason"])[0]),
-        )
-        for row in dropped(folder / "out")
+    held, rows = {each.id for each in heldout}, table(folder, "removed.csv")
+    found = {(row["removed"], row["kept"], row["heldout"] == "true", float(row["jaccard"])) for row in rows}
+    assert found == {
+        (row["id"], named(row), named(row) in held, stated_jaccard(row)) for row in dropped(folder / "out")
     }
     assert len(rows) == len({row["removed"] for row in rows})
     assert len(list(itertools.groupby(rows, key=itemgetter("kept")))) == len({row["kept"] for row in rows})
@@ -63,15 +50,13 @@ def test_examples_show_what_differs_and_the_least_similar_pair(done: tuple) -> N
     text = (folder / "reports/details/examples.md").read_text()
     texts = {each.id: each.text for each in [*heldout, *train]}
     near = [row for row in dropped(folder / "out") if row["rule"].endswith("near_duplicate")]
-    smallest = min(float(re.findall(r"Jaccard ([\d.]+)", row["reason"])[0]) for row in near)
-    assert f"## Jaccard {smallest:.3f}" in text
+    assert f"## Jaccard {min(map(stated_jaccard, near)):.3f}" in text
     sections = text.split("\n## ")[1:]
     assert len(sections) > 6
     for section in sections:
         stays, went = re.findall(r"\(([0-9a-f]{16})\)", section)[:2]
-        similarity = re.match(r"Jaccard ([\d.]+)", section)
-        assert similarity is not None
-        assert float(similarity[1]) == pytest.approx(plain_jaccard(texts[stays], texts[went]), abs=6e-4)
+        similarity = re.findall(r"^Jaccard ([\d.]+)", section)[0]
+        assert float(similarity) == pytest.approx(plain_jaccard(texts[stays], texts[went]), abs=6e-4)
         changes = section.partition("```diff\n")[2].partition("\n```")[0].splitlines()
         assert changes
         for line in changes:

@@ -1,11 +1,6 @@
 """The stage: the same bytes whatever the workers and whenever it was killed, and reports that say what they must."""
 
-import os
 import pickle
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,7 +9,6 @@ import pytest
 from components.core.errors import Stopped, UserError
 from components.core.files import read_json
 from components.core.report import Report, flat
-from components.corpus.corpus import read_manifest
 from components.params import Evaluate
 from components.params.promote import RULES
 from components.scored_items import COLUMNS
@@ -22,6 +16,7 @@ from components.scores import as_scores
 from components.stages.evaluate.registry import GROUPS, TASKS, result_path, wanted
 from components.stages.evaluate.stage import evaluate
 from components.statistics import paired_difference
+from tests.components.killed import killed_when
 from tests.components.real_text import tree
 from tests.components.stages.evaluate.conftest import World
 from tests.progress_recorder import Recorder
@@ -46,10 +41,12 @@ def test_every_task_has_a_result_or_a_reason(evaluated: tuple[Report, Path]) -> 
     assert not answered & set(report.facts["skipped"])
     assert flat(read_json(reports / "metrics.json")).keys() == report.metrics.keys()
     assert len(report.metrics) <= 95
-    assert list(read_json(reports / "scores.json")) == [
-        "book", "bpb", "mlm", "sums"
-    ]  # fmt: skip
+    assert list(read_json(reports / "scores.json")) == ["book", "bpb", "mlm", "sums"]
     assert {name.split("/")[1] for name in report.facts["models"]} >= {"causal", "masked"}
+    facts = read_json(reports / "details" / "facts.json")
+    assert len(facts["heldout_sha256"]) == 16
+    for name, content in tree(reports).items():
+        assert str(reports.parents[0]).encode() not in content, name
 
 
 def test_scores_have_bounds_around_their_value(evaluated: tuple[Report, Path]) -> None:
@@ -77,17 +74,14 @@ def test_names_of_scores_are_of_tasks_and_what_they_refer_to_is_there(evaluated:
     assert {score.counterpart for score in scores} - {""} <= names
     assert {items[score.items] for score in scores if score.items} == {"pretrain/causal"}
     assert all(items.get(score.name, score.model) == score.model for score in scores)
-    for branch, model in (
-        ("causal", "pretrain/causal"),
-        ("masked", "pretrain/masked"),
-        ("instruct", "finetune/instruct"),
-    ):
+    judged = {"causal": "pretrain/causal", "masked": "pretrain/masked", "instruct": "finetune/instruct"}
+    for branch, model in judged.items():
         assert {items[RULES[branch].primary]} == {model}
         assert RULES[branch].guards.keys() <= names | items.keys()
     assert set(RULES["causal"].limits) <= report.metrics.keys()
 
 
-def test_items_are_unique_and_rebuild_a_metric(evaluated: tuple[Report, Path]) -> None:
+def test_items_are_unique_rebuild_a_metric_and_differ_not_from_themselves(evaluated: tuple[Report, Path]) -> None:
     report, reports = evaluated
     rows = pq.read_table(reports / "details" / "items.parquet").to_pylist()
     keys = {(row["question"], row["condition"], row["metric"], row["item"]) for row in rows}
@@ -96,10 +90,7 @@ def test_items_are_unique_and_rebuild_a_metric(evaluated: tuple[Report, Path]) -
     mine = [row for row in rows if (row["question"], row["metric"]) == ("bits_per_byte", "bits_per_byte")]
     value = sum(row["score"] for row in mine) / sum(row["weight"] for row in mine)
     assert value == pytest.approx(report.metrics["bits_per_byte/all"])
-
-
-def test_a_model_does_not_differ_from_itself(evaluated: tuple[Report, Path]) -> None:
-    items = evaluated[1] / "details" / "items.parquet"
+    items = reports / "details" / "items.parquet"
     found = paired_difference(items, items)
     assert len(found) > 15
     assert all(one.improvement == 0.0 and one.p_holm == 1.0 for one in found)
@@ -108,14 +99,8 @@ def test_a_model_does_not_differ_from_itself(evaluated: tuple[Report, Path]) -> 
 def test_each_plot_has_its_table(evaluated: tuple[Report, Path]) -> None:
     plots, curves = evaluated[1] / "plots", evaluated[1] / "details" / "curves"
     assert {path.stem for path in plots.iterdir()} == {path.stem for path in curves.iterdir()}
-    assert {"few_shot", "recall", "reliability", "calibration_risk_coverage", "memorisation"} <= {
-        path.stem for path in plots.glob("*.png")
-    }
-
-
-def test_no_output_holds_a_path_of_this_machine(evaluated: tuple[Report, Path]) -> None:
-    for name, content in tree(evaluated[1]).items():
-        assert str(evaluated[1].parents[1]).encode() not in content, name
+    drawn = {path.stem for path in plots.glob("*.png")}
+    assert {"few_shot", "recall", "reliability", "calibration_risk_coverage", "memorisation"} <= drawn
 
 
 SCRIPT = """
@@ -132,20 +117,15 @@ def test_killed_and_stopped_it_runs_only_what_is_missing_and_workers_change_no_b
 ) -> None:
     arguments = world.stage(tmp_path / "reports", tmp_path / "work")
     (tmp_path / "arguments").write_bytes(pickle.dumps(arguments))
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "arguments"), str(workers)]
-    process = subprocess.Popen(command, cwd=Path.cwd(), stderr=subprocess.DEVNULL)
-    while not (done := list((tmp_path / "work").rglob("*.json"))) and process.poll() is None:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    work = tmp_path / "work"
+    killed_when(lambda: list(work.rglob("*.json")), SCRIPT, tmp_path / "arguments", workers)
+    done = list(work.rglob("*.json"))
     assert 0 < len(done) < len(ASKED)
     kept = {path: path.stat().st_mtime_ns for path in done}
-    most = len(list((tmp_path / "work").rglob("*.json"))) + 2
+    stops = Recorder(lambda seen: bool(seen.done) and seen.done[-1] >= len(done) + 2)
     with pytest.raises(Stopped):
-        evaluate(
-            **arguments, workers=workers, progress=Recorder(lambda seen: bool(seen.done) and seen.done[-1] >= most)
-        )
-    assert not tree(tmp_path / "reports") if (tmp_path / "reports").exists() else True
+        evaluate(**arguments, workers=workers, progress=stops)
+    assert not tree(tmp_path / "reports")
     progress = Recorder()
     evaluate(**arguments, workers=workers, progress=progress)
     assert {path: path.stat().st_mtime_ns for path in done} == kept
@@ -160,9 +140,3 @@ def test_a_missing_model_is_named(world: World, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere: no config\.json"):
         evaluate(**arguments)
     assert result_path(tmp_path / "work", "bits_per_byte").exists()
-
-
-def test_the_held_out_set_is_named_by_its_shards(world: World, evaluated: tuple[Report, Path]) -> None:
-    found = read_json(evaluated[1] / "details" / "facts.json")["heldout_sha256"]
-    assert len(found) == 16
-    assert read_manifest(world.folders.heldout).shards

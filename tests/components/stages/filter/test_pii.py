@@ -9,7 +9,6 @@ import pytest
 
 from components.stages.filter import pii
 from components.stages.filter.pii import KINDS, PersonalDataSpan, find, redact
-from components.stages.filter.pii_numbers import luhn
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "pii_labelled.jsonl").read_text("utf-8").splitlines()]
 
@@ -30,22 +29,14 @@ def measured() -> tuple[Counter[str], Counter[str], list[str]]:
     return found, right, wrong
 
 
-def test_the_labelled_set_is_large_enough() -> None:
-    kinds = Counter(case["kind"] for case in CASES)
-    assert all(kinds[kind] >= 80 for kind in KINDS)
-    assert len(CASES) - kinds[""] >= 500
-    assert kinds[""] >= 500
-
-
 def test_recall_and_precision() -> None:
+    """On values by `faker` in sentences, and lines of packages that look alike: a set older than the detectors."""
     found, right, wrong = measured()
     kinds = Counter(case["kind"] for case in CASES)
     recall = {kind: found[kind] / kinds[kind] for kind in KINDS}
-    precision = right.total() / (right.total() + len(wrong))
-    print({"recall": recall, "precision": precision, "wrong": wrong})
-    assert sum(found[kind] for kind in KINDS) / (len(CASES) - kinds[""]) >= 0.95
-    assert min(recall.values()) >= 0.9
-    assert precision >= 0.95
+    assert sum(found[kind] for kind in KINDS) / (len(CASES) - kinds[""]) >= 0.95, recall
+    assert min(recall.values()) >= 0.9, recall
+    assert right.total() / (right.total() + len(wrong)) >= 0.95, wrong
 
 
 @pytest.mark.parametrize(
@@ -66,6 +57,7 @@ def test_recall_and_precision() -> None:
         ("secret", "token: aBcD5eFgHiJk", "aBcD5eFgHiJk"),
         ("secret", "token: kqzvWhrmt8pxebJcwyd5gsunQA", "kqzvWhrmt8pxebJcwyd5gsunQA"),  # 9 changes in 25: .36
         ("ip", "at 2a00:14::200e", "2a00:14::200e"),
+        ("ip", "address 91.189.91.38", "91.189.91.38"),
         ("iban", "(NO93\u00a08601\u00a01117\u00a0947)", "NO93\u00a08601\u00a01117\u00a0947"),
         ("card", "Visa 4111 1111 1111 1111 09/28", "4111 1111 1111 1111"),
         ("card", "Visa 4111111111111111 09/28 cvv 123", "4111111111111111"),
@@ -95,11 +87,6 @@ def test_packages_find_more_in_what_the_language_of_the_text_says() -> None:
     assert find("user:password@host and token, https://a:password@b.org", ["detect-secrets"]) == []
 
 
-def test_four_numbers_after_the_word_version_are_one() -> None:
-    assert [span.kind for span in find("address 91.189.91.38")] == ["ip"]
-    assert find("version 91.189.91.38") == find("v91.189.91.38") == []
-
-
 def test_overlapping_finds_are_one_of_the_kind_that_comes_first() -> None:
     text = "password=4111111111111111aB"
     assert [span.kind for span in find("token: 4111-1111-1111-1111")] == ["card"]
@@ -120,9 +107,6 @@ def test_redaction_names_the_kind_and_keeps_the_rest() -> None:
     assert text == "Ask <EMAIL> or call <PHONE>, card <CARD>."
     assert counts == {"email": 1, "phone": 1, "card": 1}
     assert redact(text) == (text, Counter())
-
-
-def test_only_the_kinds_asked_for() -> None:
     assert redact("ann@mail.org, 93.184.216.34", ["ip"])[0] == "ann@mail.org, <IP>"
 
 
@@ -130,7 +114,8 @@ def test_only_the_kinds_asked_for() -> None:
     "text",
     [
         "Qt 5.15.2.100, firmware 12.55.150.60",
-        "numpy 1.26.4, or version 10.20.30.40, or >= 100.2.3.4",
+        "numpy 1.26.4, or version 10.20.30.40, or >= 100.2.3.4, version 91.189.91.38",
+        "v91.189.91.38",
         "listen on 127.0.0.1, 192.168.1.20 or 0.0.0.0",
         "git clone git@github.com:owner/project.git",
         "@pytest.mark.parametrize and A @ B.T",
@@ -157,11 +142,6 @@ def test_only_the_kinds_asked_for() -> None:
 )
 def test_what_only_looks_alike_is_left_alone(text: str) -> None:
     assert find(text) == []
-
-
-def test_luhn() -> None:
-    assert luhn("79927398713")
-    assert not any(luhn(f"7992739871{digit}") for digit in "012456789")
 
 
 def test_long_digits_do_not_take_for_ever() -> None:

@@ -1,10 +1,8 @@
 """Scores from arrays, against the rules written in plain Python."""
 
 import re
-import unicodedata
 from collections import Counter
 
-import numpy as np
 import pytest
 import regex
 from hypothesis import given, settings
@@ -14,6 +12,7 @@ from components.params import Filter
 from components.stages.filter.quality import STOP_WORDS, scores
 from components.stages.filter.rules import RULES, broken_rules, limits_for
 from components.stages.filter.stage import tag
+from tests.components.plain_words import in_word, is_alone, plain_words, runs
 from tests.components.real_text import document, modules
 
 ODD_TEXTS = [
@@ -32,27 +31,6 @@ ODD_TEXTS = [
 ]
 
 
-def in_word(character: str) -> bool:
-    """Letters, digits, `_` and combining marks."""
-    return character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M"
-
-
-def is_alone(character: str) -> bool:
-    """Those of the scripts without spaces that these texts have."""
-    return in_word(character) and ("\u2e80" <= character <= "\u312f" or "\u31a0" <= character <= "\u9fff")
-
-
-def plain_words(text: str) -> list[str]:
-    """Runs of characters in words, and each of those that stand alone, that have a letter."""
-    return [word for word in tokens(text) if any(map(str.isalpha, word))]
-
-
-def tokens(text: str) -> list[str]:
-    """The same, and those that have a digit."""
-    spread = "".join(f" {each} " if is_alone(each) else each if in_word(each) else " " for each in text)
-    return [word for word in spread.split() if any(map(str.isalnum, word))]
-
-
 def repeated(pieces: list[str]) -> list[str]:
     """Those that occurred before."""
     return [piece for at, piece in enumerate(pieces) if piece in pieces[:at]]
@@ -65,7 +43,7 @@ def characters(pieces: list[str]) -> int:
 
 def plain_scores(text: str) -> dict[str, float]:
     """The documented definitions, one by one, as datatrove computes them."""
-    words = plain_words(text)
+    words, tokens = plain_words(text), [word for word in runs(text) if any(map(str.isalnum, word))]
     lines = text.split("\n")[: -1 if text.endswith("\n") or not text else None]
     pieces = re.split(r"\n+", text) if text else []
     paragraphs = [part for part in re.split(r"\n{2,}", text.strip()) if part]
@@ -77,8 +55,8 @@ def plain_scores(text: str) -> dict[str, float]:
         "num_words": len(words),
         "spaced_words": len(spaced),
         "mean_word_length": ratio(characters(spaced), len(spaced)),
-        "num_tokens": len(tokens(text)),
-        "alpha_words": ratio(len(words), len(tokens(text))),
+        "num_tokens": len(tokens),
+        "alpha_words": ratio(len(words), len(tokens)),
         "symbols_per_word": ratio(max(len(re.findall("#+", text)), dots), len(words)),
         "stop_words": sum(not {word, word.upper(), word.capitalize()}.isdisjoint(words) for word in STOP_WORDS),
         "num_lines": len(full),
@@ -160,12 +138,8 @@ def compare(texts: list[str]) -> None:
             assert found[name][at] == pytest.approx(value, abs=1e-12), (name, text[:200])
 
 
-def test_odd_texts() -> None:
-    compare(ODD_TEXTS)
-
-
-def test_real_texts() -> None:
-    compare([document.text for document in modules()[:60]])
+def test_odd_and_real_texts() -> None:
+    compare([*ODD_TEXTS, *(document.text for document in modules()[:60])])
 
 
 @settings(max_examples=60)
@@ -175,38 +149,12 @@ def test_any_texts(texts: list[str]) -> None:
 
 
 LINE_PARTS = [
-    "Words ",
-    "of ",
-    "a line",
-    ". ",
-    "! ",
-    "? ",
-    '"',
-    "'",
-    "...",
-    "…",
-    ".",
-    ",",
-    " ",
-    "\n",
-    "(",
-    "漢字。",
-    "é",
-]
+    "Words ", "of ", "a line", ". ", "! ", "? ", '"', "'", "...", "…", ".", ",", " ", "\n", "(", "漢字。", "é"
+]  # fmt: skip
 C4_PARTS = [
-    "Lorem  ",
-    "lorem ",
-    "Lorem ipsum ",
-    "JavaScript ",
-    "{",
-    "}",
-    "use cookies ",
-    "Terms of use",
-    "[",
-    "]",
-    "[1]",
-]
-C4_PARTS += ["[12]", "[]", "[edit]", "[citation needed]", "[note]", "x" * 1000, "x" * 1001]
+    "Lorem  ", "lorem ", "Lorem ipsum ", "JavaScript ", "{", "}", "use cookies ", "Terms of use", "[", "]", "[1]",
+    "[12]", "[]", "[edit]", "[citation needed]", "[note]", "x" * 1000, "x" * 1001,
+]  # fmt: skip
 
 
 @settings(max_examples=300)
@@ -216,20 +164,6 @@ def test_c4_on_any_lines(texts: list[str]) -> None:
     for at, text in enumerate(texts):
         for name, value in plain_c4(text).items():
             assert found[name][at] == value, (name, text)
-
-
-def test_a_document_scores_the_same_in_any_company() -> None:
-    texts = [document.text for document in modules()[:30]]
-    together, reversed_ = scores(texts), scores(texts[::-1])
-    for name, values in together.items():
-        assert np.array_equal(values, reversed_[name][::-1]), name
-
-
-def test_c4_looks_only_at_lines_that_read_like_text() -> None:
-    text = "This is a sentence. And another one!\nheading { x }\nToo short.\nIt uses cookies, see.\nA line with { in."
-    found = scores([text, "Prose without brackets, but no end"])
-    assert found["sentences"].tolist() == [3, 0]
-    assert found["curly_lines"].tolist() == [1, 0]
 
 
 def test_scripts_without_spaces_are_seen() -> None:

@@ -1,27 +1,12 @@
 """Words of texts: by examples, and against their definition character by character."""
 
-import unicodedata
-
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.stages.filter.words import find_words
-from components.text.codepoints import UNSPACED_RANGES, Hasher, hash_word, scan
-
-EXAMPLES = {
-    "Don't stop, e.g. at 3.14!": "Don t stop e g at",
-    "state-of-the-art (or so)": "state of the art or so",
-    "snake_case_ __init__ _ __": "snake_case_ __init__",
-    "... -- *** ((( ### $ % = + ~ «» “” — …": "",
-    "a\N{COMBINING ACUTE ACCENT}b \N{COMBINING ACUTE ACCENT} ❤\N{VARIATION SELECTOR-16}": "a\u0301b",
-    "numpy.linalg https://example.org/a?b=c": "numpy linalg https example org a b c",
-    "naïve Größe समिति की x² ½": "naïve Größe समिति की x²",
-    "大規模 model2です。": "大 規 模 model2 で す",
-    "": "",
-    "one\n\n\ttwo": "one two",
-}
+from components.text.codepoints import Hasher, hash_word, scan
+from tests.components.plain_words import plain_words
 
 
 def words(*texts: str) -> list[list[str]]:
@@ -35,25 +20,10 @@ def words(*texts: str) -> list[list[str]]:
     return [shown[first:last] for first, last in zip(found.bounds[:-1], found.bounds[1:], strict=True)]
 
 
-@pytest.mark.parametrize("text", EXAMPLES)
-def test_words_are_runs_of_word_characters_and_punctuation_is_none(text: str) -> None:
-    assert words(text) == [EXAMPLES[text].split()]
-
-
-def plain(text: str) -> list[str]:
-    """The same, character by character."""
-    spread = ""
-    for each in text:
-        inside = each.isalnum() or each == "_" or unicodedata.category(each)[0] == "M"
-        alone = any(first <= ord(each) <= last for first, last in UNSPACED_RANGES)
-        spread += (f" {each} " if alone else each) if inside else " "
-    return [word for word in spread.split(" ") if any(map(str.isalpha, word))]
-
-
 @settings(max_examples=300)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("aB1_ .\n'é漢"), max_size=40)))
 def test_words_of_any_texts(texts: list[str]) -> None:
-    assert words(*texts) == [plain(text) for text in texts]
+    assert words(*texts) == [plain_words(text) for text in texts]
 
 
 def test_sums_numbers_and_scripts() -> None:

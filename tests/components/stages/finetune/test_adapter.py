@@ -49,6 +49,10 @@ def test_peft_computes_the_same_logits(causal: bool, settings: dict, tokenizer_j
 
     model, ids = tuned(causal, **settings), some_ids(2, 40)
     folder = written(model, tmp_path, tokenizer_json)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    others = set() if settings else {"gate_proj", "up_proj", "down_proj"}
+    assert set(config["target_modules"]) == {"q_proj", "k_proj", "v_proj", "o_proj"} | others
+    assert config["lora_alpha"] == settings.get("alpha", 8)
     kind = transformers.AutoModelForCausalLM if causal else transformers.AutoModelForMaskedLM
     theirs = PeftModel.from_pretrained(kind.from_pretrained(tmp_path / "base"), folder).eval()
     assert sum("lora_" in name for name, _ in theirs.named_parameters()) == sum(

@@ -23,8 +23,8 @@ from components.tokens.hub_encoder import HubEncoder, encoder_of
 from components.training.forecast import TrainingForecast, refuse_beyond
 from components.training.objectives import language_model_loss, packed
 from flows.chat import Sampling, open_chat
+from tests.components.real_text import tree
 from tests.components.stages.finetune.test_own_rows import place, run
-from tests.components.stages.finetune.test_stage import hashes
 from tests.progress_recorder import Recorder
 
 __all__ = ["place"]
@@ -68,7 +68,7 @@ def test_a_base_is_tuned_resumed_to_the_byte_and_is_the_same_model_in_transforme
     assert any(line.startswith("forecast: ") for line in told.lines)
     assert report == run(place, tmp_path / "whole", branch, rows, params, bases / kind)
     for part in ("out", "reports"):
-        assert hashes(tmp_path / "killed" / part) == hashes(tmp_path / "whole" / part)
+        assert tree(tmp_path / "killed" / part) == tree(tmp_path / "whole" / part)
     out, ids = tmp_path / "whole/out", torch.arange(20, 60).view(2, 20)
     auto = transformers.AutoModelForCausalLM if causal else transformers.AutoModelForSequenceClassification
     theirs = auto.from_pretrained(out).eval()
@@ -159,7 +159,6 @@ def test_a_base_that_cannot_be_used_is_refused_before_work(place: Path, tmp_path
     fields, weights = read_json(base / "config.json"), base / "model.safetensors"
     for change, says in (
         ({"auto_map": {"AutoModel": "mine.Mine"}}, r"names code in the folder \(auto_map\), which is never run"),
-        ({"vocab_size": 400}, r"tokenizer\.json has the id 499 and the model embeds 400"),
         ({"hidden_size": 64}, "damaged"),
         ({"hidden_size": "wide"}, "builds no model from its config.json"),
     ):
@@ -172,8 +171,6 @@ def test_a_base_that_cannot_be_used_is_refused_before_work(place: Path, tmp_path
     with pytest.raises(UserError, match=r"tokenizer_config\.json names code in the folder \(auto_map\), which is"):
         run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), base)
     write_json(base / "tokenizer_config.json", tokens)
-    with pytest.raises(UserError, match="holds no causal model"):
-        run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), base)
     weights.rename(base / "pytorch_model.bin")
     with pytest.raises(UserError, match=r"no model\.safetensors.*weights in a pickle.* are never read"):
         run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), base)

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from tokenizers import Tokenizer
 
 from components.core.files import read_json
 from components.model import export
@@ -54,30 +52,11 @@ def test_transformers_computes_the_same_logits(tied: bool, causal: bool, tmp_pat
     ids_BT = padded_ids()
     logits = theirs.eval()(ids_BT, attention_mask=(ids_BT != PAD).long()).logits
     torch.testing.assert_close(ours(ids_BT), logits, atol=2e-5, rtol=1e-5)
-
-
-def test_pipeline_reads_the_folder(tmp_path: Path) -> None:
-    from transformers import pipeline
-
-    save_classifier(model(), LABELS, TOKENIZER, tmp_path, {})
-    found = pipeline("text-classification", str(tmp_path))("def one(x): return x", top_k=None)
-    assert {row["label"] for row in found} == set(LABELS)
-
-
-@torch.inference_mode()
-def test_what_is_saved_loads(tmp_path: Path) -> None:
-    ours = model()
-    save_classifier(ours, LABELS, TOKENIZER, tmp_path, {"task": {"name": "source"}})
-    fields = read_json(tmp_path / "config.json")
-    assert [fields["id2label"][str(index)] for index in range(len(LABELS))] == LABELS
-    assert Tokenizer.from_file(str(tmp_path / "tokenizer.json")).get_vocab_size() == 400
-    saved = load_file(tmp_path / "model.safetensors")
-    parameters = {name: parameter for name, parameter in ours.named_parameters() if name != f"backbone.{export.HEAD}"}
-    assert len(saved) == len(parameters)
-    for name, parameter in parameters.items():
-        torch.testing.assert_close(saved[name.replace("backbone.", "model.", 1)], parameter, atol=0, rtol=0)
+    assert list(theirs.config.id2label.values()) == LABELS
     facts = read_json(tmp_path / "greenhouse.json")
-    assert facts["num_parameters"] == sum(parameter.numel() for parameter in ours.parameters())
+    parameters = dict(ours.named_parameters())
+    parameters.pop(f"backbone.{export.HEAD}", None)  # it predicts words
+    assert facts["num_parameters"] == sum(parameter.numel() for parameter in parameters.values())
     assert facts["task"] == {"name": "source"}
 
 
@@ -92,36 +71,12 @@ def test_a_causal_model_can_have_the_head_over_the_mean() -> None:
     torch.testing.assert_close(made(ids_BT)[1:2], pooled, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("causal", [True, False])
-@torch.inference_mode()
-def test_padding_changes_nothing(causal: bool) -> None:
-    ours, ids_BT = model(causal=causal), padded_ids()
-    torch.testing.assert_close(ours(ids_BT)[1:2], ours(ids_BT[1:2, :12]), atol=1e-5, rtol=1e-5)
-
-
-@torch.inference_mode()
-def test_adapters_are_merged_when_saved(tmp_path: Path) -> None:
-    from transformers import AutoModelForSequenceClassification
-
-    ours = model()
-    add_lora(ours.backbone, rank=4, seed=1)
-    for name, parameter in ours.named_parameters():
-        if "lora_b" in name:
-            parameter += 0.05
-    save_classifier(ours, LABELS, TOKENIZER, tmp_path, {})
-    theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
-    ids_BT = padded_ids()
-    logits = theirs(ids_BT, attention_mask=(ids_BT != PAD).long()).logits
-    torch.testing.assert_close(logits, ours(ids_BT), atol=2e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("causal", [True, False])
 @torch.no_grad()
-def test_peft_loads_the_adapter_with_its_head(causal: bool, tmp_path: Path) -> None:
+def test_peft_loads_the_adapter_of_a_causal_model_with_its_head(tmp_path: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification
 
-    ours, ids_BT = model(causal=causal), padded_ids()
+    ours, ids_BT = model(causal=True), padded_ids()
     export.save(ours.backbone, TOKENIZER, tmp_path / "base", {})
     add_lora(ours.backbone, rank=4, seed=1)
     for name, parameter in ours.named_parameters():

@@ -1,6 +1,5 @@
 """Instruction pairs as ids, batches, and the two measures."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,7 @@ from components.finetuning_data.chat import encode
 from components.finetuning_data.rows import Message
 from components.instruction_pairs.examples import PromptPair
 from components.model import document_attention
-from components.model.shape import derive_shape
-from components.model.transformer import Transformer
-from components.params import ModelShape, Numerics
+from components.params import Numerics
 from components.stages.finetune.instruct import (
     CHOICES,
     Format,
@@ -23,39 +20,20 @@ from components.stages.finetune.instruct import (
     answer_nats,
     by_length,
     chosen,
-    drawn,
-    judge,
     right_by_rule,
-)
+)  # fmt: skip
 from components.tokens.hub_encoder import encoder_of
-from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, PAD, USER, Encoder, train_bpe
+from components.tokens.tokenizer import ASSISTANT, END, PAD, Encoder, train_bpe
 from components.training.objectives import IGNORE
+from tests.components.model.test_transformer import network
 from tests.components.stages.finetune.test_own_rows import foreign_tokenizer
 
 EXACT = Numerics(dtype="float32")
-ENCODER = Encoder(train_bpe([Path(torch.functional.__file__).read_text()], 400).to_str())
+ENCODER = Encoder(train_bpe([Path(torch.functional.__file__).read_text()], 300).to_str())
 PAIRS = [
     PromptPair(f"What is {number} times {number}?", f"It is {number * number}, I think.", str(number // 3))
     for number in range(22)
 ]
-
-
-@pytest.fixture(scope="module")
-def model() -> Transformer:
-    made = Transformer(derive_shape(ModelShape(size=2, width=64, heads=2), 400, 64, causal=True)).initialise(1)
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2))
-    return made.eval()
-
-
-def test_format() -> None:
-    prompt, answer = Format(ENCODER, 64, chat=True)(PromptPair("Why?", "So.", ""))
-    assert prompt == [END_OF_TEXT, USER, *ENCODER.encode("Why?"), ASSISTANT]
-    assert answer == [*ENCODER.encode("So."), END]
-    prompt, answer = Format(ENCODER, 64, chat=False)(PromptPair("Why?", "So.", ""))
-    assert ENCODER.decode(prompt[1:]) == "Why?\n"
-    assert ENCODER.decode(answer) == "So."
 
 
 def test_an_answer_is_cut_only_where_the_pair_is_too_long() -> None:
@@ -106,21 +84,8 @@ def test_loss_is_on_the_answer_alone() -> None:
         assert set(ids[start + len(answer) :]) <= {PAD, END}
 
 
-def test_every_epoch_shows_every_pair() -> None:
-    form = Format(ENCODER, 64, chat=True)
-    pairs = by_length([form(pair) for pair in PAIRS])
-    batches = PairBatches(pairs, 4, 64, seed=1)
-    for epoch in range(3):
-        seen = [tuple(ids) for number in range(6) for ids in batches(epoch * 6 + number).ids_BT.tolist()]
-        assert len({tuple(token for token in ids if token != PAD) for ids in seen}) == len(PAIRS)
-    assert torch.equal(batches(5).ids_BT, PairBatches(pairs, 4, 64, seed=1)(5).ids_BT)
-    assert [drawn(number, 4, 22, seed=1) for number in range(9)] != [
-        drawn(number, 4, 22, seed=2) for number in range(9)
-    ]
-
-
-def test_answer_nats_are_the_models_log_probabilities(model: Transformer) -> None:
-    form = Format(ENCODER, 64, chat=True)
+def test_answer_nats_are_the_models_log_probabilities() -> None:
+    model, form = network(), Format(ENCODER, 64, chat=True)
     asked = [form(pair, end=False) for pair in PAIRS]
     found = answer_nats(model, asked, EXACT)
     for (prompt, answer), nats in zip(asked, found, strict=True):
@@ -139,33 +104,12 @@ def test_choice_ignores_how_likely_an_answer_is_by_itself() -> None:
     assert chosen(-right + habit).sum() == 0
 
 
-def test_choice_is_at_chance_without_knowledge() -> None:
-    square = np.random.default_rng(0).normal(size=(5000, CHOICES, CHOICES))
-    assert chosen(square).mean() == pytest.approx(0.25, abs=0.01)
-
-
-def test_judge_counts_bytes_and_leftovers(model: Transformer) -> None:
-    judged = judge(model, PAIRS, Format(ENCODER, 64, chat=True), EXACT)
-    assert len(judged.bits) == len(PAIRS) == 22
-    assert len(judged.right) == 20
-    assert judged.num_bytes.tolist() == [len(pair.answer.encode()) for pair in PAIRS]
-    form = Format(ENCODER, 64, chat=True)
-    nats = answer_nats(model, [form(pair, end=False) for pair in PAIRS], EXACT)
-    np.testing.assert_allclose(judged.bits, nats / math.log(2), rtol=1e-4)
-    estimate = judged.bits_per_byte
-    assert estimate.value == pytest.approx(judged.bits.sum() / judged.num_bytes.sum())
-    assert estimate.low is not None
-    assert estimate.low < estimate.value < (estimate.high or 0)
-    assert judge(model, PAIRS[:3], form, EXACT).choice is None
-
-
 @pytest.mark.parametrize(("context", "by_blocks"), [(256, True), (64, False)])
 def test_packed_chats_take_the_attention_of_pretraining_on_cuda(
     context: int, by_blocks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chats = [(list(range(10, 10 + size)), [False] * 3 + [True] * (size - 3)) for size in (9, 17, 33, 60)]
     batch = PackedBatches(chats, batch=7, context=context, seed=1)(0)
-    assert batch.documents_BT is not None
     assert not document_attention.fits(batch.documents_BT, 32), "on a CPU"
     monkeypatch.setattr(document_attention, "on_gpu", lambda tensor: True)
     assert document_attention.fits(batch.documents_BT, 32) == by_blocks
@@ -184,5 +128,4 @@ def test_choices_are_resampled_by_work() -> None:
     works = ["a", "a", "b", "b", "a", "a", "b", "b", "c"]
     scores = InstructionScores(np.ones(9), np.ones(9), right, works, ["one source"] * 9)
     found = scores.choice
-    assert found is not None
     assert (found.value, found.clusters) == (0.5, 2)

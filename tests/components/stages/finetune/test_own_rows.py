@@ -21,15 +21,14 @@ from components.finetuning_data.chat import encode
 from components.finetuning_data.rows import Labelled, Message, Preference, Row
 from components.finetuning_data.split import Split
 from components.model import export
-from components.model.shape import derive_shape
-from components.model.transformer import Transformer
-from components.params import Classify, Finetune, Instruct, ModelShape, Numerics
+from components.params import Classify, Finetune, Instruct
 from components.stages.account.model_answers import load_answer
 from components.stages.finetune import adapter, own_rows
-from components.stages.finetune.stage import finetune
 from components.tokens.hub_encoder import HubEncoder, encoder_of
 from components.tokens.tokenizer import Encoder, train_bpe
 from tests.components import task_corpora as corpora
+from tests.components.stages.finetune.test_stage import run as run_stage
+from tests.components.stages.finetune.test_stage import save_bases
 
 FAST: dict[str, Any] = {"steps": 30, "batch": 8, "context": 128, "checkpoint_every": 30, "learning_rate": 0.003}
 PLACES = ("Lima", "Oslo", "Rome", "Cairo", "Quito", "Accra")
@@ -40,17 +39,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Corpora, a base model of each kind, and rows of each kind."""
     root = corpora.python_docs(tmp_path_factory.mktemp("rows"))
     tokenizer_json = train_bpe([document.text for document in read_corpus(root / "train")], 500).to_str()
-    for kind in ("causal", "masked"):
-        shape = derive_shape(ModelShape(size=2, width=64, heads=2), 500, 128, causal=kind == "causal")
-        export.save(Transformer(shape).initialise(1), tokenizer_json, root / kind, {"training": {"steps": 0}})
+    save_bases(root, tokenizer_json, 500, 128)
     rows: list[Any] = []
     for number in range(120):
         name, home = f"Person {number * 37 % 101}", PLACES[number % 6]
-        asked = {"role": "user", "content": f"{name} lives in {home}. Where is that, number {number}?"}
-        rows.append({"messages": [{"role": "system", "content": "Say the place."},
-                                  {"role": "user", "content": f"Hi {number}"},
-                                  {"role": "assistant", "content": "Yes?"}, asked,
-                                  {"role": "assistant", "content": f"In {home}."}]})  # fmt: skip
+        asked = f"{name} lives in {home}. Where is that, number {number}?"
+        turns = [("system", "Say the place."), ("user", f"Hi {number}"), ("assistant", "Yes?"), ("user", asked),
+                 ("assistant", f"In {home}.")]  # fmt: skip
+        rows.append({"messages": [{"role": role, "content": content} for role, content in turns]})
     long = {"prompt": "a long question " * 60, "completion": "too late"}
     bad = {"messages": [{"role": "robot", "content": "x"}]}
     cut = {"prompt": "Count.", "completion": " ".join(map(str, range(200)))}
@@ -65,16 +61,7 @@ def run(
     place: Path, target: Path, branch: str, rows: str, params: Finetune, base: Path | None = None,
     progress: Progress | None = None,
 ) -> Report:  # fmt: skip
-    return finetune(
-        branch=branch,  # type: ignore[arg-type]
-        base=base or place / ("causal" if branch == "instruct" else "masked"),
-        train=place / rows,
-        heldout=place / "heldout",
-        params=params,
-        numerics=Numerics(),
-        progress=progress,
-        **{name: target / name for name in ("out", "reports", "work")},
-    )
+    return run_stage(place, target, branch, params, progress, rows, base)
 
 
 def test_chats_are_learned_and_every_row_is_accounted_for(place: Path, tmp_path: Path) -> None:
@@ -88,12 +75,9 @@ def test_chats_are_learned_and_every_row_is_accounted_for(place: Path, tmp_path:
     assert metrics["train_pairs"] + metrics["heldout_pairs"] + sum(refused.values()) == 124
     assert "1 cut to fit the context" in report.markdown
     assert "1 x unknown role, first chats.jsonl line 121" in report.markdown
-    lines = (tmp_path / "reports" / "details" / "refused.csv").read_text().splitlines()
-    assert "chats.jsonl line 121,unknown role" in "\n".join(lines)
+    assert "chats.jsonl line 121,unknown role" in (tmp_path / "reports/details/refused.csv").read_text()
     assert str(tmp_path) not in report.markdown
     assert re.search(r"`system: Say the place. user: Hi \d+ assistant: Yes\? user: Person", report.markdown)
-    again = run(place, tmp_path / "again", "instruct", "chats.jsonl", Instruct(**FAST))
-    assert again == report
     model = json.loads((tmp_path / "out" / "greenhouse.json").read_text())
     assert model["task"]["chat"]
     assert "example" not in model["task"], "a row of one's own would go wherever the model does"
@@ -129,12 +113,6 @@ def test_labels_are_learned(place: Path, tmp_path: Path) -> None:
     assert report.facts["cut"] == 1
     assert re.search(r"1 of \d+ examples are cut to 64 tokens, and the base could read 128: raise", report.markdown)
     assert report.metrics["accuracy/value"] > 0.8
-    made = read_json(tmp_path / "out" / "tfidf" / "tfidf.json")
-    again = run(place, tmp_path / "again", "classify", "long.csv", Classify(**FAST | {"context": 64}, max_pairs=130))
-    assert again == report
-    assert read_json(tmp_path / "again" / "out" / "tfidf" / "tfidf.json") == made
-    weights = [(one / "out" / "tfidf" / "tfidf.safetensors").read_bytes() for one in (tmp_path, tmp_path / "again")]
-    assert weights[0] == weights[1]
 
 
 @pytest.mark.parametrize("kind", ["causal", "masked"])
@@ -170,13 +148,9 @@ def test_rows_of_a_rare_class_are_learned_from(place: Path, tmp_path: Path) -> N
     report = run(place, tmp_path, "classify", "rare.csv", Classify(**FAST | {"batch": 4, "steps": 80}))
     assert report.metrics["skipped_batches"] == 0
     assert [row["caveat"] for row in report.facts["scores"]] == ["no held-out row is of the class 'once'"] * 2
-    facts = json.loads((tmp_path / "out" / "greenhouse.json").read_text())
-    assert "skipped_batches" not in facts["finetuning"]
 
 
-def test_rows_of_another_kind_and_rows_without_a_choice_are_refused(place: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="its rows are of the kind label, and instruct learns from chats"):
-        run(place, tmp_path, "instruct", "labels.csv", Instruct(**FAST))
+def test_rows_without_a_choice_are_refused(place: Path, tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("text,label\n" + "".join(f"word{i} and word{i * i},same\n" for i in range(40)))
     with pytest.raises(UserError, match="all rows are of the class 'same'"):
         run(place, tmp_path, "classify", str(tmp_path / "one.csv"), Classify(**FAST))
@@ -323,16 +297,8 @@ def test_a_masked_base_made_elsewhere_is_given_a_head(
     ("name", "content", "says"),
     [
         ("config.json", "<html>", r"config\.json is damaged \(Expecting value"),
-        (
-            "config.json",
-            {"architectures": ["EuroBertForSequenceClassification"]},
-            "holds a classifier, which",
-        ),
-        (
-            "config.json",
-            {"vocab_size": 400},
-            "tokenizer.json has the id 422 and the model embeds 400, so",
-        ),
+        ("config.json", {"architectures": ["EuroBertForSequenceClassification"]}, "holds a classifier, which"),
+        ("config.json", {"vocab_size": 400}, "tokenizer.json has the id 422 and the model embeds 400, so"),
         ("tokenizer.json", "{", r"tokenizer\.json is damaged"),
         ("model.safetensors", "12345678", r"model\.safetensors is damaged"),
         ("model.safetensors", None, "no model.safetensors, so this is no model folder"),
@@ -351,15 +317,13 @@ def test_a_damaged_base_or_one_with_the_tokenizer_of_another_is_named(
         run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), tmp_path / "base")
 
 
-def test_a_base_that_cannot_be_used_is_named(foreign: Path, place: Path, tmp_path: Path) -> None:
+def test_a_base_without_one_of_its_shards_is_named(foreign: Path, place: Path, tmp_path: Path) -> None:
     shard = next(foreign.glob("model-00001*"))
     kept = shard.read_bytes()
     shard.unlink()
     with pytest.raises(UserError, match=r"no model-00001.*so this is no model folder"):
         run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), foreign)
     shard.write_bytes(kept)
-    with pytest.raises(UserError, match="holds no causal model"):
-        run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), place / "masked")
 
 
 def test_a_held_out_preference_keeps_its_line_and_a_class_without_held_out_rows_is_named() -> None:

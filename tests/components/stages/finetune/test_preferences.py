@@ -15,11 +15,10 @@ from components.model import cpu_kernels
 from components.params import Numerics, Prefer
 from components.stages.finetune import preferences
 from components.stages.finetune.own_rows import choose_rows
-from components.stages.finetune.preferences import DPOLoss, EncodedPair, PreferenceBatches, batch_of, right_and_wrong
+from components.stages.finetune.preferences import DPOLoss, EncodedPair, batch_of, right_and_wrong
 from components.stages.finetune.task_selection import Choice, FinetuneTask
 from components.synthetic import curriculum
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
-from components.training.objectives import IGNORE
 from tests.components.model.test_transformer import network
 
 PAIRS = [
@@ -70,21 +69,6 @@ def test_the_loss_is_that_of_the_paper() -> None:
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
-def test_batches_hold_pairs_and_are_cut_between_them() -> None:
-    reference_N2 = torch.arange(6.0).view(3, 2)
-    batch = PreferenceBatches(PAIRS, reference_N2, batch=2, seed=1)(0)
-    assert batch.ids_BT.shape == (2, 2, 32)
-    assert batch.num_targets == 2
-    part = batch.slice(1, 2).to("cpu")
-    assert torch.equal(part.ids_BT, batch.ids_BT[1:])
-    assert part.reference_B2 is not None
-    for row, (ids, targets) in enumerate(zip(part.ids_BT[0], part.targets[0], strict=True)):
-        pair = PAIRS[int(part.reference_B2[0, 0]) // 2]
-        learned = targets[targets != IGNORE].tolist()
-        assert learned == (pair.rejected if row else pair.chosen)
-        assert ids.tolist()[: len(pair.prompt)] == pair.prompt
-
-
 def test_pairs_are_chats_and_those_that_do_not_fit_are_named() -> None:
     encoder = Encoder(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str())
     rows = [Preference((Message("user", "Why?"),), "So.", "No " * 60, "a line 1"),
@@ -110,22 +94,18 @@ def test_rows_of_another_kind_or_without_an_answer_are_refused(tmp_path: Path) -
         file.write_text("".join(json.dumps(row) + "\n" for row in found))
         return choose_rows("prefer", file, tmp_path / "heldout", encoder, params)
 
-    with pytest.raises(UserError, match="of the kind chat, and prefer learns from prompt, chosen and rejected"):
-        rows(completion="c")
-    with pytest.raises(UserError, match="40 x empty answer"):
-        rows(chosen="c", rejected="")
-    with pytest.raises(UserError, match="x longer than the context"):
-        rows(chosen="c " * 400, rejected="d")
+    for fields, says in (
+        ({"completion": "c"}, "of the kind chat, and prefer learns from prompt, chosen and rejected"),
+        ({"chosen": "c", "rejected": ""}, "40 x empty answer"),
+        ({"chosen": "c " * 400, "rejected": "d"}, "x longer than the context"),
+    ):
+        with pytest.raises(UserError, match=says):
+            rows(**fields)
+    with pytest.raises(UserError, match=r"holds no curriculum .* raise mix.curriculum.share"):
+        preferences.curriculum_pairs(tmp_path / "heldout", params)
     examples = rows(chosen="c", rejected="d").examples
     assert len(examples.train) + len(examples.heldout) == 40
     assert examples.heldout
-
-
-def test_a_corpus_without_curriculum_is_refused(tmp_path: Path) -> None:
-    with CorpusWriter(tmp_path / "mix"):
-        pass
-    with pytest.raises(UserError, match=r"holds no curriculum .* raise mix.curriculum.share"):
-        preferences.curriculum_pairs(tmp_path / "mix", Prefer(data="x", base="y"))
 
 
 def test_the_logits_of_one_piece_at_a_time_give_the_same_loss_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:

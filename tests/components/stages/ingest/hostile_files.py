@@ -173,6 +173,7 @@ PACKED: list[tuple[str, Callable[[], bytes], int, set[str]]] = [
     ("short.jsonl.gz", lambda: gzip.compress(LINES + NOISE)[:-1500], 40, {"invalid_utf8", "unreadable"}),
     ("short.jsonl.zst", lambda: cut_zst(), 40, UNREAD),
     ("members.jsonl.gz", lambda: gzip.compress(LINES) + gzip.compress(record(text=PROSE + "last")), 41, KEPT),
+    ("padded.jsonl.gz", lambda: gzip.compress(LINES) + b"\0" * 20, 40, UNREAD),
     ("tail.jsonl.gz", lambda: gzip.compress(LINES) + b"rest of a download", 40, UNREAD),
     ("not.txt.gz", lambda: PROSE.encode(), 0, UNREAD),
     ("not.txt.zst", lambda: PROSE.encode(), 0, UNREAD),

@@ -1,10 +1,11 @@
 """Run the ingest stage for a test, the way the flow does: empty folders for data and reports, one for work."""
 
-import hashlib
+import json
 from pathlib import Path
 
 from components.core.progress import Progress
 from components.core.report import Report
+from components.corpus.corpus import Document, read_corpus
 from components.params import Files, Ingest
 from components.stages.ingest.stage import ingest
 
@@ -43,7 +44,16 @@ def run_on_files(
     return run_ingest(settings, tmp_path, name, workers, progress)
 
 
-def hashes(folder: Path) -> dict[str, str]:
-    """The sha256 of every file under a folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+def documents(out: Path) -> dict[str, Document]:
+    """All kept documents by location."""
+    return {one.location: one for part in ("train", "heldout") for one in read_corpus(out / "data" / part)}
+
+
+def quarantined(out: Path) -> list[dict]:
+    """Evidence of the bad records, in order."""
+    return [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
+
+
+def lines_of(*texts: str, **fields: object) -> str:
+    """JSON lines of texts."""
+    return "".join(json.dumps({"text": text} | fields) + "\n" for text in texts)

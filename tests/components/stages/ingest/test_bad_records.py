@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -10,18 +9,14 @@ from unittest.mock import Mock
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from components.core.errors import UserError
 from components.corpus.corpus import read_corpus, read_manifest
 from components.stages.ingest import file_reading
+from tests.components.stages.ingest.hostile_files import PROSE, record
+from tests.components.stages.ingest.ingest_run import documents, quarantined
 from tests.components.stages.ingest.ingest_run import run_on_files as run
-
-PROSE = "The quality of mercy is not strained. It droppeth as the gentle rain from heaven upon the place beneath. "
-
-
-def record(**fields: object) -> bytes:
-    return json.dumps(fields).encode() + b"\n"
-
 
 # line, what is wrong with it, the rule it breaks ("" for a good one; blank lines are no records)
 LINES: list[tuple[bytes, str]] = [
@@ -56,9 +51,11 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def test_each_bad_record_is_quarantined_with_its_place_reason_and_hash(folder: Path, tmp_path: Path) -> None:
-    _, out = run(folder, tmp_path)
-    evidence = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
+def test_each_bad_record_is_quarantined_with_place_reason_and_hash_and_the_rest_survives(
+    folder: Path, tmp_path: Path
+) -> None:
+    report, out = run(folder, tmp_path)
+    evidence = quarantined(out)
     expected = [(number, rule) for number, (_, rule) in enumerate(LINES, 1) if rule not in ("", "blank", "too_short")]
     assert [(item["line"], item["rule"]) for item in evidence] == expected
     raw_file = (folder / "bad.jsonl").read_bytes()
@@ -70,27 +67,12 @@ def test_each_bad_record_is_quarantined_with_its_place_reason_and_hash(folder: P
         if item["rule"] in ("invalid_json", "invalid_utf8", "wrong_type", "missing_field"):
             assert item["num_bytes"] == len(line)
             assert item["sha256"] == hashlib.sha256(line).hexdigest()
-    columns = ["text", "rule"]
-    rows = [
-        row
-        for path in (out / "data/quarantine").glob("*.parquet")
-        for row in pq.read_table(path, columns=columns).to_pylist()
-    ]
-    assert [(row["text"], row["rule"]) for row in rows] == [("", rule) for _, rule in expected], (
-        "bytes lie in the source"
-    )
+    rows = pq.read_table(sorted((out / "data/quarantine").glob("*.parquet"))).to_pylist()
+    assert [(row["text"], row["rule"]) for row in rows] == [("", rule) for _, rule in expected]
     assert set(evidence[0]) == {"source", "file", "line", "byte_offset", "num_bytes", "sha256", "rule", "reason"}
 
-
-def test_the_rest_of_the_file_survives_and_the_books_balance(folder: Path, tmp_path: Path) -> None:
-    report, out = run(folder, tmp_path)
-    kept = {
-        document.text.removeprefix(PROSE)
-        for part in ("train", "heldout")
-        for document in read_corpus(out / "data" / part)
-        if document.location.startswith("bad.jsonl")
-    }
-    assert kept == {"one", "two", "last"}
+    kept = {place: one.text.removeprefix(PROSE) for place, one in documents(out).items()}
+    assert {text for place, text in kept.items() if place.startswith("bad")} == {"one", "two", "last"}
     metrics = report.metrics
     assert metrics["documents/in"] == 10 + sum(rule != "blank" for _, rule in LINES)
     assert metrics["documents/in"] == sum(metrics[f"documents/{fate}"] for fate in ("kept", "dropped", "quarantined"))
@@ -107,27 +89,13 @@ def test_too_many_bad_records_stop_the_stage_and_name_the_first(folder: Path, tm
     assert (tmp_path / "run-work/quarantine.jsonl").read_text().count("\n") == 13
 
 
-def test_ids_are_of_their_file(tmp_path: Path) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    for name in ("letters", "mail"):
-        (mine / f"{name}.jsonl").write_bytes(b"".join(record(text=f"{PROSE} {name} {n}", id=n) for n in range(3)))
-    report, out = run(mine, tmp_path, max_quarantine=0.0)
-    assert report.metrics["documents/kept"] == 6
-    kept = {each.id: each.location for part in ("train", "heldout") for each in read_corpus(out / "data" / part)}
-    assert sorted(kept.values()) == [f"{name}.jsonl#id={n}" for name in ("letters", "mail") for n in range(3)]
-
-
 ROWS = 9000
 
 
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
-        (
-            lambda n: record(text=f"{PROSE} {n}", id=n % 9),
-            r"of a sample of \d+ records are bad \(.*: \d+ duplicate_id;",
-        ),
+        (lambda n: record(text=f"{PROSE} {n}", id=n % 9), r"of a sample of \d+ records are bad \(.* duplicate_id;"),
         (lambda n: record(text=f"{PROSE} {n}")[: None if n % 4 else 40], r"of a sample of .*\d+ invalid_json"),
         (lambda n: record(text=f"{PROSE} {n}")[: None if n % 12 else 40], r"of a sample of .*: \d+ invalid_json"),
         (
@@ -138,10 +106,8 @@ ROWS = 9000
     ],
 )
 def test_what_surely_fails_is_refused_before_a_tenth_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Callable[[int], bytes], complaint: str
+    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Callable[[int], bytes], complaint: str
 ) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
     for name in ("a", "b"):
         (mine / f"{name}.jsonl").write_bytes(b"".join(map(row, range(ROWS))))
     (mine / "empty.jsonl").touch()
@@ -152,9 +118,7 @@ def test_what_surely_fails_is_refused_before_a_tenth_is_read(
     assert 0 < judged.call_count < 2 * ROWS / 10
 
 
-def test_a_few_bad_files_of_many_do_not_stop_it_before_all_is_read(tmp_path: Path) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
+def test_a_few_bad_files_of_many_do_not_stop_it_before_all_is_read(mine: Path, tmp_path: Path) -> None:
     (mine / "rows.jsonl").write_bytes(b"".join(record(text=f"{PROSE} {n}") for n in range(20_000)))
     for number in range(400):  # most of the files, and 2% of the records
         (mine / f"{number:03}.txt").write_bytes(f"Maß {number} {PROSE}".encode("latin-1") * (number % 2))
@@ -163,62 +127,34 @@ def test_a_few_bad_files_of_many_do_not_stop_it_before_all_is_read(tmp_path: Pat
     assert report.metrics["documents/quarantined"] == 400
 
 
-def test_bad_utf8_in_plain_text_costs_its_passage_only(tmp_path: Path) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
+@pytest.mark.parametrize(("mark", "chars"), [(b"", 2000), (b"\xef\xbb\xbf", 20_000)])
+def test_bad_utf8_in_plain_text_costs_its_passage_only(mark: bytes, chars: int, mine: Path, tmp_path: Path) -> None:
     paragraph = (PROSE * 20 + "\n\n").encode()
-    book = paragraph * 30 + b"caf\xe9\n\n" + paragraph * 30
+    book = mark + paragraph * 30 + b"caf\xe9\n\n" + paragraph * 30
     (mine / "book.txt").write_bytes(book)
-    report, out = run(mine, tmp_path)
-    (item,) = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
+    report, out = run(mine, tmp_path, max_chars=chars)
+    (item,) = quarantined(out)
     evidence = book[item["byte_offset"] :][: item["num_bytes"]]
     assert hashlib.sha256(evidence).hexdigest() == item["sha256"]
     assert b"caf\xe9" in evidence
     assert item["rule"] == "invalid_utf8"
-    assert f"byte 0xe9 at offset {len(paragraph) * 30 + 3}" in item["reason"]
-    assert report.metrics["documents/kept"] >= 30
+    assert f"byte 0xe9 at offset {book.index(0xE9)}" in item["reason"]
+    assert report.metrics["documents/kept"] >= 60_000 // chars
 
 
-def test_the_bytes_of_a_bad_passage_with_a_byte_order_mark_are_found_by_its_evidence(tmp_path: Path) -> None:
-    book = b"\xef\xbb\xbf" + PROSE.encode() + b"caf\xe9\n"
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "book.txt").write_bytes(book)
-    (tmp_path / "mine" / "good.txt").write_text(PROSE * 40)
-    _, out = run(tmp_path / "mine", tmp_path, max_chars=20_000)
-    item = json.loads((out / "data/quarantine/records.jsonl").read_text())
-    assert (item["byte_offset"], item["num_bytes"]) == (0, len(book))
-    assert hashlib.sha256(book).hexdigest() == item["sha256"]
-    assert f"at offset {book.index(0xE9)} " in item["reason"]
-
-
-@pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_a_truncated_archive_keeps_what_came_before(tmp_path: Path, suffix: str) -> None:
-    import zstandard
-
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    random_like = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(40_000)]
-    plain = b"".join(record(text=f"{PROSE} {words}") for words in random_like)
-    packed = gzip.compress(plain, 1) if suffix == ".gz" else zstandard.compress(plain, 1)
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstandard.compress)])
+def test_a_truncated_archive_keeps_what_came_before(
+    mine: Path, tmp_path: Path, suffix: str, pack: Callable[[bytes, int], bytes]
+) -> None:
+    words = (hashlib.sha256(str(n).encode()).hexdigest() for n in range(40_000))
+    packed = pack(b"".join(record(text=f"{PROSE} {word}") for word in words), 1)
     (mine / f"cut.jsonl{suffix}").write_bytes(packed[: len(packed) * 2 // 3])
     report, out = run(mine, tmp_path)
-    rules = [json.loads(line)["rule"] for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
-    assert rules == ["unreadable"]
+    assert [line["rule"] for line in quarantined(out)] == ["unreadable"]
     assert report.metrics["documents/kept"] > 10_000
 
 
-@pytest.mark.parametrize("rest", [b"garbage", b"\0" * 20])
-def test_what_follows_an_archive_adds_no_bytes(tmp_path: Path, rest: bytes) -> None:
-    plain = b"".join(record(text=f"{PROSE} {n}") for n in range(50))
-    (tmp_path / "padded.jsonl.gz").write_bytes(gzip.compress(plain) + rest)
-    _, out = run(tmp_path / "padded.jsonl.gz", tmp_path)
-    found = [each.text for part in ("train", "heldout") for each in read_corpus(out / "data" / part)]
-    assert {f"{PROSE} {n}" for n in range(49)} <= set(found) <= {f"{PROSE} {n}" for n in range(50)}
-
-
-def test_a_bad_row_of_csv_costs_that_row_only(tmp_path: Path) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
+def test_a_bad_row_of_csv_costs_that_row_only(mine: Path, tmp_path: Path) -> None:
     rows = [
         b"id,text\n",
         b'1,"' + PROSE.encode() + b' one, with a comma\nand a second line"\n',
@@ -230,59 +166,44 @@ def test_a_bad_row_of_csv_costs_that_row_only(tmp_path: Path) -> None:
     ]
     (mine / "table.csv").write_bytes(b"".join(rows))
     report, out = run(mine, tmp_path)
-    evidence = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
-    assert [(item["line"], item["rule"]) for item in evidence] == [
-        (4, "invalid_csv"),
-        (5, "invalid_csv"),
-        (6, "invalid_utf8"),
-        (8, "duplicate_id"),
-    ]
+    evidence = quarantined(out)
+    rules = {4: "invalid_csv", 5: "invalid_csv", 6: "invalid_utf8", 8: "duplicate_id"}
+    assert [(item["line"], item["rule"]) for item in evidence] == list(rules.items())
     assert evidence[1]["byte_offset"] == sum(map(len, rows[:3]))
     assert report.metrics["documents/kept"] == 2
 
 
-def test_a_bad_row_of_parquet_costs_that_row_only(tmp_path: Path) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
+def test_a_bad_row_of_parquet_costs_that_row_only(mine: Path, tmp_path: Path) -> None:
     texts = [f"{PROSE} {n}".encode() for n in range(200)]
     texts[70] = b"caf\xe9 " + PROSE.encode()
     column = pa.array(texts, pa.binary()).view(pa.string())
     column = pa.concat_arrays([column, pa.array([None, PROSE], pa.string())])
     pq.write_table(pa.table({"text": column}), mine / "table.parquet")
     report, out = run(mine, tmp_path)
-    evidence = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
-    assert [(item["rule"], item["reason"].split(":")[0]) for item in evidence] == [
-        ("invalid_utf8", "row 71"),
-        ("wrong_type", "row 201"),
-    ]
+    evidence = quarantined(out)
+    places = {item["reason"].split(":")[0]: item["rule"] for item in evidence}
+    assert places == {"row 71": "invalid_utf8", "row 201": "wrong_type"}
     assert report.metrics["documents/kept"] == 200
 
 
-def test_ids_of_a_table_need_be_no_text(tmp_path: Path) -> None:
+def test_ids_of_a_table_need_be_no_text(mine: Path, tmp_path: Path) -> None:
     """UUIDs of 16 bytes, and whole numbers that pandas made floats since one is missing; lists are no ids."""
-    mine = tmp_path / "mine"
-    mine.mkdir()
     texts = [f"{PROSE} {n}" for n in range(4)]
     uuids = pa.array([bytes([200, n % 3] * 8) for n in range(4)], pa.binary(16))
     for name, ids in (("uuid", uuids), ("float", pa.array([1.0, None, 3.0, 1.0])), ("list", pa.array([[1]] * 4))):
         pq.write_table(pa.table({"text": [f"{name} {text}" for text in texts], "id": ids}), mine / f"{name}.parquet")
     _, out = run(mine, tmp_path)
-    evidence = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
-    assert [(item["file"], item["rule"]) for item in evidence] == [
-        ("float.parquet", "duplicate_id"),
-        ("uuid.parquet", "duplicate_id"),
-    ]
+    found = [(item["file"], item["rule"]) for item in quarantined(out)]
+    assert found == [("float.parquet", "duplicate_id"), ("uuid.parquet", "duplicate_id")]
 
 
-def test_ids_that_differ_late_or_in_odd_characters_are_different(tmp_path: Path) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
+def test_ids_that_differ_late_or_in_odd_characters_are_different(mine: Path, tmp_path: Path) -> None:
     odd = ["x" * 600 + "one", "x" * 600 + "two", "a\0b", "a?b", "a\ud800b", "a\udfffb"]
     lines = [record(text=f"{PROSE} {number}", id=name) for number, name in enumerate([*odd, odd[0], odd[4]])]
     (mine / "ids.jsonl").write_bytes(b"".join(lines))
     _, out = run(mine, tmp_path)
     assert read_manifest(out / "data/quarantine").facts["rules"] == {"duplicate_id": 2}
-    kept = [each for part in ("train", "heldout") for each in read_corpus(out / "data" / part)]
+    kept = [one for part in ("train", "heldout") for one in read_corpus(out / "data" / part)]
     assert len(kept) == len({each.id for each in kept}) == len(odd)
     plain = next(each for each in kept if each.text.endswith(" 3"))
     assert plain.id == hashlib.sha256(b"files\nids.jsonl#id=a?b").hexdigest()[:16]

@@ -1,15 +1,15 @@
 """Held-out parts of works: many works, near the fraction in bytes, stable when text comes, one edition of each."""
 
 import hashlib
+from collections import Counter, defaultdict
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.corpus.corpus import Document
-from components.stages.ingest.heldout_split import MAX_SHARE, HeldoutSplit, Side, _filled, cut_document
+from components.stages.ingest.heldout_split import MAX_SHARE, HeldoutSplit, Side, cut_document
 
 PARAGRAPH = "One line of a paragraph.\nAnother line of it.\n\n"
 
@@ -32,10 +32,10 @@ def split(documents: list[Document], fraction: float = 0.06, salt: str = "salt")
 
 def heldout_of(documents: list[Document], **options: float) -> dict[str, int]:
     """Bytes held out by work."""
-    sizes: dict[str, int] = {}
+    sizes = Counter[str]()
     for side, piece in split(documents, **options):
         if side == "heldout":
-            sizes[piece.group] = sizes.get(piece.group, 0) + len(piece.text)
+            sizes[piece.group] += len(piece.text)
     return sizes
 
 
@@ -53,9 +53,9 @@ def test_ten_works_or_all_and_bytes_near_the_fraction(works: list[int], fraction
     if total > 400_000:  # parts are then longer than `MIN_PART_BYTES` even for ten works of a fraction of 0.025
         assert sum(held.values()) >= 0.6 * fraction * total
         assert len(held) >= min(10, len(works), 1 + total // (4 * max(works) * size))
-    sides: dict[str, list[str]] = {}
+    sides: dict[str, list[str]] = defaultdict(list)
     for side, piece in split(documents, fraction):
-        sides.setdefault(piece.group, []).append(side)
+        sides[piece.group].append(side)
     for order in sides.values():
         assert order == sorted(order, reverse=True), "a part that is not the last, or not contiguous"
 
@@ -120,28 +120,22 @@ def held_works(sides: dict[str, Side]) -> set[str]:
 
 def test_the_salt_and_the_name_alone_decide_which_works() -> None:
     works = [doc(f"work {work}", number, 1000) for work in range(200) for number in range(20)]
+    in_turns = sorted(works, key=lambda document: int(document.location.split("#")[1]))
+    assert heldout_of(in_turns) == heldout_of(works)
     assert set(heldout_of(works)) == set(heldout_of(works[::-1]))
     assert set(heldout_of(works)) != {piece.group for side, piece in split(works, salt="other") if side == "heldout"}
 
 
 def test_one_edition_of_a_work_is_held_out_and_the_same_part_of_others_is_dropped() -> None:
-    plays = [
-        doc(f"play {play}", number, 1000, file=f"play {play}, edition {edition}")
-        for play in range(40)
-        for edition in (1, 2)
-        for number in range(50)
-    ]
+    plays = [doc(f"play {play}", number, 1000, file=f"play {play}, edition {edition}")
+             for play in range(40) for edition in (1, 2) for number in range(50)]  # fmt: skip
     pieces = split(plays)
     for play in {piece.group for side, piece in pieces if side == "heldout"}:
-        numbers = {
-            (edition, wanted): [
-                int(piece.location.split("#")[1])
-                for side, piece in pieces
-                if side == wanted and piece.location.startswith(f"{play}, edition {edition}#")
-            ]
-            for edition in (1, 2)
-            for wanted in ("heldout", "other_edition", "train")
-        }
+        numbers: dict[tuple[int, Side], list[int]] = defaultdict(list)
+        for side, piece in pieces:
+            if piece.group == play:
+                edition, number = piece.location.removeprefix(f"{play}, edition ").split("#")
+                numbers[int(edition), side].append(int(number))
         assert numbers[1, "heldout"]
         assert not numbers[2, "heldout"] + numbers[1, "other_edition"]
         assert min(numbers[2, "other_edition"]) <= min(numbers[1, "heldout"])
@@ -150,8 +144,7 @@ def test_one_edition_of_a_work_is_held_out_and_the_same_part_of_others_is_droppe
 
 def test_a_long_document_is_cut_before_a_heading() -> None:
     text = "".join(f"def f{number}()\n    First line.\n\n    Second.\n\n" for number in range(500))
-    record = doc("work")
-    record = record.__class__(**{name: getattr(record, name) for name in record.__slots__} | {"text": text})
+    record = replace(doc("work"), text=text)
     (first, head), (second, tail) = split([record])
     assert (first, second) == ("train", "heldout")
     assert tail.text.startswith("def f")
@@ -170,21 +163,12 @@ def test_a_cut_is_sought_half_way_to_the_end_at_most(text: str, wanted: int, pie
     assert (cut and (cut[0].text, cut[1].text)) == pieces
 
 
-def test_works_whose_documents_come_in_turns_give_the_same_parts() -> None:
-    documents = [doc(f"work {work}", number, 1000) for work in range(12) for number in range(10)]
-    in_turns = sorted(documents, key=lambda document: int(document.location.split("#")[1]))
-    assert heldout_of(in_turns) == heldout_of(documents)
-
-
 def test_a_document_of_which_half_is_held_out_is_held_out() -> None:
     """Ten works give 1,500 of their 10,000 bytes: the cut lies in the middle of a ninth document too short to cut."""
     documents = [doc(f"work {work}", number, 1000) for work in range(10) for number in range(10)]
     assert set(heldout_of(documents, fraction=0.15).values()) == {2000}
     assert set(heldout_of(documents, fraction=0.14).values()) == {1000}
-
-
-def test_a_later_document_is_cut_at_its_own_place() -> None:
-    """The same cut, 8,500 bytes into the work, is 3,500 bytes into its second document."""
+    # The same cut, 8,500 bytes into the work, is 3,500 bytes into the second of two documents.
     documents = [doc(f"work {work}", number, 5000) for work in range(10) for number in range(2)]
     held = heldout_of(documents, fraction=0.15)
     assert len(held) == 10
@@ -231,9 +215,3 @@ def test_where_most_works_are_small_a_few_large_ones_give_more_and_not_every_sma
     assert len(held) >= 10
     assert sum(name.startswith("small") for name in held) < small
     assert max(held.values()) < 500_000
-
-
-def test_parts_that_fill_up_by_hand() -> None:
-    assert _filled(np.array([30, 1000, 30, 2000, 50]), wanted=300, fewest=3).tolist() == [30, 240, 30, 0, 0]
-    assert _filled(np.array([30, 30, 1000, 2000, 50]), wanted=800, fewest=4).tolist() == [30, 30, 370, 370, 0]
-    assert _filled(np.array([30, 30, 50, 2000]), wanted=200, fewest=2).tolist() == [30, 30, 50, 90]

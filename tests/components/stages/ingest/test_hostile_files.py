@@ -9,13 +9,12 @@ import pytest
 
 from components.core.errors import UserError
 from components.core.plain_text import plain_name
-from components.corpus.corpus import read_corpus
 from components.params import Ingest
 from components.stages.ingest.readers import records_of
 from components.stages.ingest.records import SURROGATE, BadRecord, Options
 from flows.planning import inspect_text
 from tests.components.stages.ingest.hostile_files import HOSTILE, LINES, MOST_CHARS, PROSE, TREE, record, warc
-from tests.components.stages.ingest.ingest_run import run_on_files
+from tests.components.stages.ingest.ingest_run import documents, run_on_files
 
 UNLISTED = {"its name is not UTF-8", "hidden"}
 """Reasons for which a file is not opened."""
@@ -49,8 +48,7 @@ def test_each_costs_itself_only_and_is_listed_with_a_reason(
     finished: Path, name: str, kept: int, reasons: set[str]
 ) -> None:
     shown = plain_name(name.replace("\udce9", "?"))
-    documents = [one for part in ("train", "heldout") for one in read_corpus(finished / "data" / part)]
-    found = [one for one in documents if one.location.split("#")[0] == shown]
+    found = [place for place in documents(finished) if place.split("#")[0] == shown]
     listed = {row["rule"] for row in table(finished, "quarantine") if row["file"] == shown}
     listed |= {row["reason"] for row in table(finished, "skipped") if row["file"] == shown}
     if "kept" in reasons:
@@ -85,10 +83,8 @@ def test_the_look_before_a_run_goes_on_and_names_what_is_not_read(hostile: Path,
 
 
 @pytest.mark.parametrize("name", [name for name, _, _, why in HOSTILE if why.isdisjoint(UNLISTED)])
-def test_the_look_at_each_alone_agrees_with_ingest(hostile: Path, tmp_path: Path, name: str) -> None:
+def test_the_look_at_each_alone_agrees_with_ingest(hostile: Path, mine: Path, tmp_path: Path, name: str) -> None:
     """It says that nothing would be kept, or plans a run: no traceback."""
-    mine = tmp_path / "mine"
-    mine.mkdir()
     (mine / name).symlink_to(mine / f"0{name}")
     (mine / f"0{name}").write_bytes((hostile / name).read_bytes())
     kept, why = next((count, why) for other, _, count, why in HOSTILE if other == name)
@@ -123,10 +119,8 @@ def test_a_page_that_unpacks_to_any_length_is_cut_off(tmp_path: Path, monkeypatc
 
 
 def test_a_file_that_changes_while_it_is_read_is_bad_as_a_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
     (mine / "good.jsonl").write_bytes(LINES)
     (mine / "log.txt").write_text(PROSE)
     from components.stages.ingest import file_reading

@@ -12,7 +12,7 @@ import pytest
 from components.core.errors import UserError
 from components.corpus.corpus import read_corpus
 from components.params import Hub, Ingest, parse
-from tests.components.stages.ingest.ingest_run import run_ingest
+from tests.components.stages.ingest.ingest_run import documents, lines_of, run_ingest
 
 
 @pytest.fixture(autouse=True)
@@ -31,45 +31,38 @@ def descriptions() -> list[str]:
     return list(dict.fromkeys(paragraphs))[:60]
 
 
-def test_a_local_data_set_in_hub_layout(tmp_path: Path) -> None:
-    folder = tmp_path / "mine"
-    (folder / "data").mkdir(parents=True)
+def test_a_local_data_set_in_hub_layout(mine: Path, tmp_path: Path) -> None:
+    (mine / "data").mkdir()
     texts = descriptions()
     half = len(texts) // 2
     for number, part in enumerate((texts[:half], texts[half:])):
         table = pa.table({"body": part, "other": list(range(len(part)))})
-        pq.write_table(table, folder / "data" / f"train-{number:05d}-of-00002.parquet")
+        pq.write_table(table, mine / "data" / f"train-{number:05d}-of-00002.parquet")
     source = Hub(dataset="mine", text_field="body", licence="mit", retrieved="2024-02-29")
     report, out = run_ingest(Ingest(sources=[source], watch="mine", max_quarantine=0.5), tmp_path)
-    found = [document for part in ("train", "heldout") for document in read_corpus(out / "data" / part)]
-    assert {document.text for document in found} == set(texts)
-    assert {document.licence for document in found} == {"MIT"}
-    assert {document.retrieved for document in found} == {"2024-02-29"}, "the pin's day"
-    assert {document.location for document in found} == {f"train#{n}" for n in range(1, len(texts) + 1)}
+    found = documents(out)
+    assert {one.text for one in found.values()} == set(texts)
+    facts = {(one.licence, one.retrieved) for one in found.values()}
+    assert facts == {("MIT", "2024-02-29")}, "the pin's day"
+    assert set(found) == {f"train#{n}" for n in range(1, len(texts) + 1)}
     assert report.metrics["documents/heldout"] >= 1
 
 
-def test_without_a_day_there_is_none_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "train.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in descriptions()))
+def test_without_a_day_there_is_none_and_a_wrong_one_is_refused(mine: Path, tmp_path: Path) -> None:
+    (mine / "train.jsonl").write_text(lines_of(*descriptions()))
     _, out = run_ingest(Ingest(sources=[Hub(dataset="mine")], watch="mine", max_quarantine=0.5), tmp_path)
     assert {document.retrieved for document in read_corpus(out / "data" / "train")} == {""}, "never the clock's"
-    for day, says in (
-        ("2023-02-29", "day is out of range"),
-        ("20230201", "YYYY-MM-DD"),
-        (date(2023, 2, 1), "quotes: '2"),
-    ):
+    wrong = {"2023-02-29": "day is out of range", "20230201": "YYYY-MM-DD", date(2023, 2, 1): "quotes: '2"}
+    for day, says in wrong.items():
         for source in ({"kind": "hub", "dataset": "mine"}, {"kind": "files", "path": "mine"}):
             with pytest.raises(UserError, match=rf"ingest\.sources\.0\..*retrieved = .*: .*{says}"):
                 parse({"ingest": {"sources": [source | {"retrieved": day}], "watch": "mine"}})
 
 
-def test_bad_rows_and_the_limit(tmp_path: Path) -> None:
-    folder = tmp_path / "mine"
-    folder.mkdir()
+def test_bad_rows_and_the_limit(mine: Path, tmp_path: Path) -> None:
     rows = [{"text": text} for text in descriptions()]
     rows.insert(3, {"text": None})
-    (folder / "train.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (mine / "train.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     settings = Ingest(sources=[Hub(dataset="mine", max_megabytes=0.003)], watch="mine", max_quarantine=0.5)
     report, _ = run_ingest(settings, tmp_path)
     facts = report.facts["sources"]["hub"]
@@ -78,22 +71,16 @@ def test_bad_rows_and_the_limit(tmp_path: Path) -> None:
     assert facts["documents_in"] < len(rows)
 
 
-def test_a_hub_id_needs_a_commit(tmp_path: Path) -> None:
-    for revision in ("", "main"):
-        with pytest.raises(UserError, match=r"'owner/name' needs `revision`, the 40 hex digits"):
-            run_ingest(Ingest(sources=[Hub(dataset="owner/name", revision=revision)]), tmp_path, f"r{revision}")
-
-
-def test_no_network_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"data set owner/name@aaaaaaaa, split train, after 0 rows: .*hub can be reached"
-    ):
-        run_ingest(Ingest(sources=[Hub(dataset="owner/name", revision="a" * 40)]), tmp_path)
-
-
-def test_a_wrong_split_is_explained(tmp_path: Path) -> None:
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    (folder / "train.jsonl").write_text(json.dumps({"text": "x" * 100}))
-    with pytest.raises(UserError, match=r"data set the local folder, split nope.*check config, split"):
-        run_ingest(Ingest(sources=[Hub(dataset="mine", split="nope")], watch="mine"), tmp_path)
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({}, r"'owner/name' needs `revision`, the 40 hex digits"),
+        ({"revision": "main"}, r"'owner/name' needs `revision`, the 40 hex digits"),
+        ({"revision": "a" * 40}, r"data set owner/name@aaaaaaaa, split train, after 0 rows: .*hub can be reached"),
+        ({"dataset": "mine", "split": "nope"}, r"data set the local folder, split nope.*check config, split"),
+    ],
+)
+def test_what_cannot_be_read_is_explained(fields: dict, says: str, mine: Path, tmp_path: Path) -> None:
+    (mine / "train.jsonl").write_text(lines_of("x" * 100))
+    with pytest.raises(UserError, match=says):
+        run_ingest(Ingest(sources=[Hub(**{"dataset": "owner/name"} | fields)], watch="mine"), tmp_path)

@@ -10,19 +10,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.core.errors import UserError
-from components.corpus.corpus import read_corpus
 from components.stages.ingest.opt_out import load
 from components.text.passage_match import Passages, words
-from tests.components.stages.ingest.ingest_run import hashes, run_on_files
+from tests.components.stages.ingest.ingest_run import documents, run_on_files
 
 DOCS = sorted(Path(numpy.__file__).parent.glob("ma/*.py"))
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(mine: Path) -> Path:
     """Real text: one file in three paragraphs, and a jsonl of 12 passages of another."""
-    mine = tmp_path / "mine"
-    (mine / "essays").mkdir(parents=True)
+    (mine / "essays").mkdir()
     text = DOCS[0].read_text()
     for number in range(3):
         (mine / "essays" / f"e{number}.txt").write_text(text[number * 600 : number * 600 + 600])
@@ -46,9 +44,7 @@ def lost(out: Path) -> dict[str, str]:
 
 def test_every_kind_is_honoured_and_counted(folder: Path, tmp_path: Path) -> None:
     _, before = run_on_files(folder, tmp_path, "before")
-    whole = {
-        document.location: document for part in ("train", "heldout") for document in read_corpus(before / "data" / part)
-    }
+    whole = documents(before)
     passage = " ".join(whole["rows.jsonl#id=r5"].text.split()[20:32]).upper()
     entries = [
         "# a comment, then a blank line",
@@ -69,8 +65,7 @@ def test_every_kind_is_honoured_and_counted(folder: Path, tmp_path: Path) -> Non
         **{f"essays/e{n}.txt": "opt_out.txt line 6 (location)" for n in range(3)},
         "rows.jsonl#id=r5": "opt_out.txt line 7 (passage)",
     }
-    after = {document.location for part in ("train", "heldout") for document in read_corpus(out / "data" / part)}
-    assert after == set(whole) - set(lost(out))
+    assert set(documents(out)) == set(whole) - set(lost(out))
     assert report.facts["sources"]["files"]["dropped"] == {"opted_out": 7}
     rows = list(csv.reader((out / "reports" / "details" / "opted_out.csv").open()))
     assert [int(row[2]) for row in rows[1:]] == [1, 1, 1, 3, 1, 0]
@@ -93,16 +88,6 @@ def test_of_a_bad_record_that_is_opted_out_nothing_is_kept_either(folder: Path, 
             kept = json.dumps(pq.read_table(path).to_pylist()).encode()
         assert b"Mr Smith" not in kept
         assert base64.b64encode(b"a personal letter")[:-4] not in kept
-
-
-def test_workers_change_no_byte(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.stages.ingest.ingest_pass.SMALL_BYTES", 0)
-    passage = " ".join(DOCS[1].read_text()[1900:2600].split()[1:-1])
-    (tmp_path / "opt_out.txt").write_text(f"passage: {passage}\nlocation: essays/e1.txt\n")
-    _, one = run_on_files(folder, tmp_path, "one", workers=1)
-    _, two = run_on_files(folder, tmp_path, "two", workers=2)
-    assert hashes(one) == hashes(two)
-    assert len(lost(one)) >= 2
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,7 @@
 
 import gzip
 import io
-import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import fsspec
@@ -18,9 +13,17 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from components.core.errors import UserError
-from components.corpus.corpus import read_corpus, read_manifest
+from components.corpus.corpus import read_manifest
 from components.params import Files, Ingest
-from tests.components.stages.ingest.ingest_run import hashes, run_ingest, run_on_files
+from tests.components.killed import killed_when
+from tests.components.real_text import tree
+from tests.components.stages.ingest.ingest_run import (
+    documents,
+    lines_of,
+    quarantined,
+    run_ingest,
+    run_on_files,
+)
 
 DOCS = sorted(Path(numpy.__file__).parent.glob("ma/*.py"))
 TEXT = "\n\n".join(path.read_text() for path in DOCS)
@@ -29,11 +32,6 @@ LINES = [line for line in TEXT.splitlines() if len(line) > 60]
 
 def remote(address: str, revision: str = "", **more: str) -> Ingest:
     return Ingest(sources=[Files(path=address, revision=revision, **more)], max_quarantine=1.0)
-
-
-def kept(out: Path) -> dict[str, str]:
-    parts = ("train", "heldout")
-    return {document.location: document.text for part in parts for document in read_corpus(out / "data" / part)}
 
 
 # -- fsspec ------------------------------------------------------------------------------------------------------------
@@ -45,9 +43,7 @@ def bucket() -> str:
     system = fsspec.filesystem("memory")
     system.store.clear()
     system.pipe("/bucket/a.txt", TEXT[:900].encode())
-    system.pipe(
-        "/bucket/b.jsonl.gz", gzip.compress("\n".join(json.dumps({"text": line}) for line in LINES[:20]).encode())
-    )
+    system.pipe("/bucket/b.jsonl.gz", gzip.compress(lines_of(*LINES[:20]).encode()))
     system.pipe("/bucket/deep/c.md.zst", zstandard.compress(TEXT[2000:2900].encode()))
     system.pipe("/bucket/picture.png", b"\x89PNG")
     return "memory://bucket"
@@ -61,14 +57,14 @@ def revision_of(address: str, tmp_path: Path) -> str:
 
 def test_a_bucket_is_read_like_a_folder(bucket: str, tmp_path: Path) -> None:
     report, out = run_ingest(remote(bucket, revision_of(bucket, tmp_path)), tmp_path)
-    found = kept(out)
+    found = documents(out)
     assert {name.split("#")[0] for name in found} == {"a.txt", "b.jsonl.gz", "deep/c.md.zst"}
-    assert found["b.jsonl.gz#3"] == LINES[2]
+    assert found["b.jsonl.gz#3"].text == LINES[2]
     assert report.facts["sources"]["files"]["files_skipped"] == {".png is no format that ingest reads": 1}
     local = tmp_path / "local"
     fsspec.filesystem("memory").get("/bucket/", str(local), recursive=True)
     _, same = run_on_files(local, tmp_path, "local-run", max_chars=2_000_000)
-    assert hashes(out / "data") == hashes(same / "data")
+    assert tree(out / "data") == tree(same / "data")
     assert not list((tmp_path / "run-work").rglob("*.txt")), "copies are removed"
 
 
@@ -80,10 +76,10 @@ def test_what_changed_there_is_refused(bucket: str, tmp_path: Path) -> None:
 
 
 def test_a_file_address_and_one_that_is_nowhere(tmp_path: Path) -> None:
-    (tmp_path / "one.jsonl").write_text("\n".join(json.dumps({"text": line}) for line in LINES[:30]))
+    (tmp_path / "one.jsonl").write_text(lines_of(*LINES[:30]))
     address = f"file://{tmp_path}/one.jsonl"
     _, out = run_ingest(remote(address, revision_of(address, tmp_path)), tmp_path)
-    assert len(kept(out)) == 30
+    assert len(documents(out)) == 30
     assert str(tmp_path).encode() not in b"".join(path.read_bytes() for path in out.rglob("*.json"))
     with pytest.raises(UserError, match=r"nothing at memory://nowhere matches"):
         run_ingest(remote("memory://nowhere"), tmp_path, "nowhere")
@@ -115,21 +111,19 @@ def archive(gzipped: bool) -> bytes:
 
 
 @pytest.mark.parametrize("gzipped", [True, False])
-def test_pages_of_an_archive(gzipped: bool, tmp_path: Path) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
+def test_pages_of_an_archive(gzipped: bool, mine: Path, tmp_path: Path) -> None:
     name = "crawl.warc.gz" if gzipped else "crawl.warc"
     (mine / name).write_bytes(archive(gzipped))
     report, out = run_on_files(mine, tmp_path)
-    documents = [document for part in ("train", "heldout") for document in read_corpus(out / "data" / part)]
-    assert {document.location: document.group for document in documents} == {
+    found = documents(out)
+    assert {place: one.group for place, one in found.items()} == {
         f"{name}#id=https://a.example/1": "a.example",
         f"{name}#id=https://c.example/2": "c.example",
         f"{name}#id=https://b.example/plain": "b.example",
     }
-    first = next(document for document in documents if document.location.endswith("/1"))
-    assert " ".join(LINES[0].split()) in first.text
-    assert "Menu" not in first.text
+    first = found[f"{name}#id=https://a.example/1"].text
+    assert " ".join(LINES[0].split()) in first
+    assert "Menu" not in first
     assert report.facts["sources"]["files"]["quarantined"] == {"no_text": 1}
 
 
@@ -145,9 +139,9 @@ def test_the_encoding_that_a_server_names_is_the_page_s(tmp_path: Path) -> None:
         )
     (tmp_path / "crawl.warc").write_bytes(stream.getvalue())
     _, out = run_on_files(tmp_path / "crawl.warc", tmp_path)
-    documents = [document for part in ("train", "heldout") for document in read_corpus(out / "data" / part)]
-    assert [document.text for document in documents] == [text.strip() + "\n"] * 2
-    assert all("from_declared_charset" in document.transforms for document in documents)
+    found = list(documents(out).values())
+    assert [one.text for one in found] == [text.strip() + "\n"] * 2
+    assert all("from_declared_charset" in one.transforms for one in found)
 
 
 def test_an_archive_s_url_can_be_opted_out(tmp_path: Path) -> None:
@@ -155,7 +149,7 @@ def test_an_archive_s_url_can_be_opted_out(tmp_path: Path) -> None:
     (tmp_path / "opt_out.txt").write_text("location: https://a.example/\nlocation: https://b.example/nothing\n")
     report, out = run_on_files(tmp_path / "crawl.warc", tmp_path)
     assert report.facts["sources"]["files"]["dropped"] == {"opted_out": 1}
-    assert not any("a.example" in name for name in kept(out))
+    assert not any("a.example" in name for name in documents(out))
 
 
 def test_a_broken_archive_loses_only_what_is_broken(tmp_path: Path) -> None:
@@ -164,10 +158,9 @@ def test_a_broken_archive_loses_only_what_is_broken(tmp_path: Path) -> None:
     damaged = whole[: starts[1]] + b"garbage\r\nmore of it\r\n" + whole[starts[1] : starts[5] - 90]
     (tmp_path / "crawl.warc").write_bytes(damaged)
     report, out = run_on_files(tmp_path / "crawl.warc", tmp_path)
-    assert set(kept(out)) == {"crawl.warc#id=https://a.example/1", "crawl.warc#id=https://c.example/2"}
+    assert set(documents(out)) == {"crawl.warc#id=https://a.example/1", "crawl.warc#id=https://c.example/2"}
     assert report.facts["sources"]["files"]["quarantined"] == {"invalid_warc": 1, "unreadable": 1}
-    lines = [json.loads(line) for line in (out / "data/quarantine/records.jsonl").read_text().splitlines()]
-    assert [line["byte_offset"] for line in lines] == [starts[1], starts[4] + 21]
+    assert [line["byte_offset"] for line in quarantined(out)] == [starts[1], starts[4] + 21]
 
 
 # -- resuming ----------------------------------------------------------------------------------------------------------
@@ -186,28 +179,23 @@ ingest(root=out.parent, params=settings, out=out / "data", reports=out / "report
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_goes_on_and_gives_the_same_bytes(
+    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SIGKILL when some files are read; they are then emptied, and the next run does not miss them."""
-    folder = tmp_path / "mine"
-    folder.mkdir()
     for number in range(40):
-        lines = (json.dumps({"text": f"{number} {line}"}) for line in LINES[:700])
-        (folder / f"f{number:02}.jsonl").write_text("\n".join(lines))
+        (mine / f"f{number:02}.jsonl").write_text(lines_of(*(f"{number} {line}" for line in LINES[:700])))
     monkeypatch.setattr("components.stages.ingest.ingest_pass.RESUMED_BYTES", 0)
-    settings = Ingest(sources=[Files(path=str(folder))], watch=str(folder))
+    settings = Ingest(sources=[Files(path=str(mine))], watch=str(mine))
     _, whole = run_ingest(settings, tmp_path, "whole")
     (tmp_path / "first" / "data").mkdir(parents=True)
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder), str(tmp_path / "first")])
-    spool, deadline = tmp_path / "kept-work" / "spool", time.monotonic() + 60
-    while len(list(spool.glob("*.json"))) < 5 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    spool = tmp_path / "kept-work" / "spool"
+    killed_when(lambda: len(list(spool.glob("*.json"))) >= 5, KILLED, mine, tmp_path / "first")
     done = len(list(spool.glob("*.json")))
     assert 5 <= done < 40
     for number in range(done):
-        os.truncate(folder / f"f{number:02}.jsonl", 0)
+        os.truncate(mine / f"f{number:02}.jsonl", 0)
     _, resumed = run_ingest(settings, tmp_path, "kept")
-    assert hashes(resumed) == hashes(whole)
+    assert tree(resumed) == tree(whole)
     assert read_manifest(resumed / "data/train").num_documents > 40 * 600
     assert not spool.exists()

@@ -1,39 +1,23 @@
 """The tokenize stage: shards hold every byte of the corpora, a second run changes none, bad input is explained."""
 
 import csv
-import hashlib
 import json
 from pathlib import Path
 
 import networkx
-import numpy as np
 import pytest
 
 from components.core.errors import UserError
-from components.core.files import read_json, sha256_file
+from components.core.files import read_json
 from components.core.report import Report
-from components.corpus.corpus import CorpusWriter, Document, read_corpus, read_manifest
+from components.corpus.corpus import read_corpus, read_manifest
 from components.params import Tokenize
 from components.stages.tokenize.stage import even_sample, tokenize
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import Encoder, reference
-from tests.components.real_text import places
+from tests.components.real_text import corpus, document, places, tree
 
 PARAMS = Tokenize(vocab_size=600, train_megabytes=0.3)
-
-
-def document(text: str, source: str, location: str) -> Document:
-    name = hashlib.sha256(f"{source}\0{location}".encode()).hexdigest()[:16]
-    return Document(
-        name, text, source, "1", location, location, "MIT", "test", "", hashlib.sha256(text.encode()).hexdigest()
-    )
-
-
-def write(folder: Path, documents: list[Document]) -> Path:
-    with CorpusWriter(folder, shard_bytes=150_000) as writer:
-        for one in documents:
-            writer.add(one)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +27,18 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = Path(networkx.__file__).parent
     paths = sorted(root.glob("algorithms/**/*.py"))[:80]
     documents = [
-        document(path.read_text(), "graphs" if index % 3 else "others", path.relative_to(root).as_posix())
+        document(path.relative_to(root).as_posix(), path.read_text(), "graphs" if index % 3 else "others")
         for index, path in enumerate(paths)
     ]
-    special = document("<|endoftext|><|pad|> 名前はまだ無い \U0001f600 \x00 " * 5, "others", "special")
-    write(folder / "train", [*documents[8:], special])
-    write(folder / "heldout", documents[:8])
+    special = document("special", "<|endoftext|><|pad|> 名前はまだ無い \U0001f600 \x00 " * 5, "others")
+    corpus(folder / "train", [*documents[8:], special], 150_000)
+    corpus(folder / "heldout", documents[:8])
     return folder
 
 
 def run(corpora: Path, target: Path, params: Tokenize = PARAMS) -> Report:
     where = {"train": corpora / "train", "heldout": corpora / "heldout"} | places(target)
     return tokenize(params=params, **where)
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    return {p.relative_to(folder).as_posix(): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +68,7 @@ def test_a_second_run_changes_no_byte(corpora: Path, made: tuple[Path, Report], 
     report = run(corpora, tmp_path / "again")
     assert report == made[1]
     for folder in ("out", "reports"):
-        assert hashes(tmp_path / "again" / folder) == hashes(made[0] / folder)
+        assert tree(tmp_path / "again" / folder) == tree(made[0] / folder)
 
 
 def test_the_report_adds_up(corpora: Path, made: tuple[Path, Report]) -> None:
@@ -105,20 +85,18 @@ def test_the_report_adds_up(corpora: Path, made: tuple[Path, Report]) -> None:
     assert sum(int(row["tokens"]) for row in languages) == report.metrics["heldout/tokens"]
     assert languages[0]["language"] == "en"
     assert "| heldout | en |" in report.markdown
-    lines = (folder / "reports" / "details" / "sources.csv").read_text().splitlines()
-    assert len(lines) == 5
+    assert len((folder / "reports" / "details" / "sources.csv").read_text().splitlines()) == 5
     assert len((folder / "reports" / "details" / "vocabulary.csv").read_text().splitlines()) >= 601
     assert (folder / "reports" / "plots" / "tokenizer.png").stat().st_size > 5000
     assert read_json(folder / "reports" / "metrics.json")["vocab_size"] == 600
-    assert "heldout" in report.markdown
     assert str(folder) not in json.dumps([report.markdown, report.facts])
 
 
 def test_overlap_finds_a_quotation(corpora: Path, tmp_path: Path) -> None:
     heldout = list(read_corpus(corpora / "heldout"))
-    train = list(read_corpus(corpora / "train"))
-    write(tmp_path / "heldout", heldout)
-    write(tmp_path / "train", [*train, document("As they say:\n" + heldout[0].text, "others", "quotation")])
+    quoted = document("quotation", "As they say:\n" + heldout[0].text, "others")
+    corpus(tmp_path / "heldout", heldout)
+    corpus(tmp_path / "train", [*read_corpus(corpora / "train"), quoted])
     report = run(tmp_path, tmp_path / "made")
     table = (tmp_path / "made" / "reports" / "details" / "overlap.csv").read_text().splitlines()
     work = f"{heldout[0].source}: {heldout[0].group}"
@@ -131,20 +109,14 @@ def test_a_language_that_the_vocabulary_spells_in_bytes_is_named(corpora: Path, 
     chinese = (
         "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。白日依山尽，黄河入海流。欲穷千里目，更上一层楼。红豆生南国。"
     )
-    train = [*read_corpus(corpora / "train"), *(document(f"{chinese}{at}", "others", f"zh-{at}") for at in range(2))]
-    write(tmp_path / "train", train)
-    write(tmp_path / "heldout", list(read_corpus(corpora / "heldout")))
+    more = (document(f"zh-{at}", f"{chinese}{at}", "others") for at in range(2))
+    corpus(tmp_path / "train", [*read_corpus(corpora / "train"), *more])
+    corpus(tmp_path / "heldout", read_corpus(corpora / "heldout"))
     report = run(tmp_path, tmp_path / "made")
     warnings = report.facts["warnings"]
     (warning,) = [one for one in warnings if one.startswith("tokenize: text in zh has 0.99 bytes a token")]
     assert not any("text in en" in one for one in warnings)
     assert f"**Warning.** {warning}." in report.markdown.split("\n\n")[1 : 1 + len(warnings)]
-
-
-def test_wide_ids_for_a_large_vocabulary() -> None:
-    from components.tokens.shards import UINT16_VOCABULARY
-
-    assert UINT16_VOCABULARY - 1 <= np.iinfo(np.uint16).max < UINT16_VOCABULARY
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 1.0])
@@ -164,8 +136,8 @@ def test_other_languages_and_a_single_document(tmp_path: Path, language: str) ->
         "de": "Es war einmal ein König, der hatte eine Tochter; die Bäume wuchsen über die Dächer.\n" * 300,
         "one_file": Path(networkx.__file__).read_text() * 3,
     }[language]
-    write(tmp_path / "train", [document(text, "files", "a.txt")])
-    write(tmp_path / "heldout", [document(text[:500], "files", "b.txt")])
+    corpus(tmp_path / "train", [document("a.txt", text, "files")])
+    corpus(tmp_path / "heldout", [document("b.txt", text[:500], "files")])
     report = run(tmp_path, tmp_path / "made", Tokenize(vocab_size=300))
     assert report.metrics["heldout/bytes_per_token"] >= 1
     encoder = Encoder((tmp_path / "made" / "out" / "tokenizer.json").read_text())
@@ -173,13 +145,10 @@ def test_other_languages_and_a_single_document(tmp_path: Path, language: str) ->
     assert encoder.decode(shards.window(1, len(shards) - 1)) == text
 
 
-def test_a_small_corpus_says_what_to_set(corpora: Path, tmp_path: Path) -> None:
+def test_a_small_corpus_says_what_to_set_and_an_empty_one_is_refused(corpora: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"tokenize.vocab_size = 150000: .* set tokenize.vocab_size to at most \d+"):
-        run(corpora, tmp_path / "made", Tokenize(vocab_size=150_000))
-
-
-def test_an_empty_corpus_is_refused(corpora: Path, tmp_path: Path) -> None:
-    write(tmp_path / "train", list(read_corpus(corpora / "train"))[:3])
-    write(tmp_path / "heldout", [])
+        run(corpora, tmp_path / "small", Tokenize(vocab_size=150_000))
+    corpus(tmp_path / "train", list(read_corpus(corpora / "train"))[:3])
+    corpus(tmp_path / "heldout", [])
     with pytest.raises(UserError, match="no held-out documents"):
         run(tmp_path, tmp_path / "made")

@@ -32,7 +32,6 @@ def test_a_model_tuned_on_preferences_is_scored_beside_the_one_it_started_from(w
     assert {row["model"] for row in tuned} == {"finetune/instruct"}
     assert {row["model"] for row in preferred} == {"finetune/prefer"}
     gain = answers(further(world, "prefer", instruct, base)).scores[1].gain
-    assert gain is not None
     assert gain > 0.1
     elsewhere = untrained(world, tmp_path / "elsewhere", {"finetuning": {"base": "Qwen3-0.6B"}})
     assert len(answers(further(world, "prefer", elsewhere, base)).scores) == 1

@@ -49,13 +49,6 @@ def test_scores_are_those_of_a_token_by_token_loop(model: LanguageModel) -> None
         assert np.array_equal(scores.hit, np.isclose(scores.top, scores.logp, rtol=0, atol=0))
 
 
-def test_the_order_of_the_sequences_does_not_matter(model: LanguageModel) -> None:
-    sequences = [model.encode("word " * n) for n in (1, 30, 7, 30, 2)]
-    forward = model.score(sequences)
-    for one, other in zip(forward, reversed(model.score(sequences[::-1])), strict=True):
-        assert one.logp == pytest.approx(other.logp, abs=1e-5)
-
-
 def test_choices_by_one_pass_and_by_whole_continuations_agree(model: LanguageModel) -> None:
     prompt, choices = RECALL
     assert len(model._choices(prompt, choices)) == 1

@@ -4,25 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from components.stages.evaluate.tasks.sentence_pairs import (
-    PHRASES,
-    STEREOTYPES,
-    sentence_pairs,
-    shared_logps,
-)
+from components.stages.evaluate.tasks.sentence_pairs import PHRASES, STEREOTYPES, sentence_pairs, shared_logps
 from components.text.identity_terms import GROUPS, mentions
 from components.tokens.tokenizer import MASK
 from tests.components.stages.evaluate.conftest import World
 
 LEXICON = {
-    "gender": ["women"],
-    "age": ["old"],
-    "religion": ["muslim", "jewish"],
-    "origin": ["migrant"],
-    "colour": ["black"],
-    "disability": ["disability"],
-    "orientation": ["lgbt"],
-}
+    "gender": ["women"], "age": ["old"], "religion": ["muslim", "jewish"], "origin": ["migrant"], "colour": ["black"],
+    "disability": ["disability"], "orientation": ["lgbt"],
+}  # fmt: skip
 
 
 def test_kinds_of_groups_are_those_of_the_lexicon() -> None:
@@ -50,24 +40,6 @@ def test_only_shared_tokens_count(world: World) -> None:
                     logits = model.model(torch.tensor([shown]))[0, -1 if model is context.causal else place]
                     by_hand += float(logits.float().log_softmax(-1)[ids[place]])
             assert total == pytest.approx(by_hand, rel=1e-4)
-
-
-def test_a_model_that_was_taught_a_stereotype_prefers_it(world: World) -> None:
-    """A few steps towards the stereotyped sentences and away from the others: all of their pairs are preferred."""
-    model = world.context().causal
-    pairs = [(PHRASES["gender"][0], ending) for ending in STEREOTYPES["gender"]]
-    optimizer = torch.optim.AdamW(model.model.parameters(), lr=3e-3)
-    for _ in range(10):
-        loss = torch.zeros(())
-        for names, ending in pairs:
-            for sign, name in zip((1.0, -0.2), names, strict=True):
-                ids = torch.tensor([model.encode(f"{name} {ending}")])
-                loss = loss + sign * torch.nn.functional.cross_entropy(model.model(ids[:, :-1])[0], ids[0, 1:])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    taught = shared_logps(model, pairs)
-    assert (taught[:, 0] > taught[:, 1]).all()
 
 
 def test_report_has_every_kind_and_both_models(world: World) -> None:

@@ -1,0 +1,24 @@
+"""Words of texts by their documented definition, character by character: nothing of the implementation is used."""
+
+import unicodedata
+
+
+def in_word(character: str) -> bool:
+    """Letters, digits, `_` and combining marks."""
+    return character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M"
+
+
+def is_alone(character: str) -> bool:
+    """Those of scripts without spaces: each is a word."""
+    code = ord(character)
+    return in_word(character) and (0x0E00 <= code <= 0x0FFF or 0x2E80 <= code <= 0x312F or 0x31A0 <= code <= 0x9FFF)
+
+
+def runs(text: str) -> list[str]:
+    """Runs of characters in words, and each of those that stand alone."""
+    return "".join(f" {each} " if is_alone(each) else each if in_word(each) else " " for each in text).split()
+
+
+def plain_words(text: str) -> list[str]:
+    """Those that have a letter."""
+    return [word for word in runs(text) if any(map(str.isalpha, word))]
