@@ -1,6 +1,8 @@
-"""Words of texts by their documented definition, character by character: nothing of the implementation is used."""
+"""Words of texts by their documented definition, character by character: of the implementation only its ranges."""
 
 import unicodedata
+
+from components.text.codepoints import UNSPACED_RANGES
 
 
 def in_word(character: str) -> bool:
@@ -10,8 +12,7 @@ def in_word(character: str) -> bool:
 
 def is_alone(character: str) -> bool:
     """Those of scripts without spaces: each is a word."""
-    code = ord(character)
-    return in_word(character) and (0x0E00 <= code <= 0x0FFF or 0x2E80 <= code <= 0x312F or 0x31A0 <= code <= 0x9FFF)
+    return in_word(character) and any(first <= ord(character) <= last for first, last in UNSPACED_RANGES)
 
 
 def runs(text: str) -> list[str]:

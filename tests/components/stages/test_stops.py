@@ -1,5 +1,6 @@
 """A data stage that is to stop does so between two pieces of work, and the next run makes the same bytes."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,34 +12,22 @@ from components.params import Files, Ingest, Mix, Tokenize
 from components.stages.ingest.stage import ingest
 from components.stages.mix.stage import mix
 from components.stages.tokenize.stage import tokenize
-from tests.components.real_text import corpus, modules, tree
+from tests.components.real_text import corpus, modules, places, tree
 from tests.progress_recorder import Recorder, stops_at
 
 
 def run_ingest(place: Path, source: Path, progress: Progress) -> None:
     (place / "opt_out.txt").touch()
     settings = Ingest(sources=[Files(path=str(source))], opt_out="opt_out.txt", watch=str(source), max_quarantine=1.0)
-    ingest(root=place, params=settings, progress=progress, **folders(place))
+    ingest(root=place, params=settings, progress=progress, **places(place))
 
 
 def run_mix(place: Path, source: Path, progress: Progress) -> None:
-    mix(train=source, params=Mix(augment="counterfactual"), progress=progress, **folders(place))
+    mix(train=source, params=Mix(augment="counterfactual"), progress=progress, **places(place))
 
 
 def run_tokenize(place: Path, source: Path, progress: Progress) -> None:
-    tokenize(train=source, heldout=source, params=Tokenize(vocab_size=400), progress=progress, **folders(place))
-
-
-def folders(place: Path) -> dict[str, Path]:
-    """As a flow gives them: staging folders empty, work as the last run left it."""
-    import shutil
-
-    for name in ("out", "reports"):
-        shutil.rmtree(place / name, ignore_errors=True)
-    found = {name: place / name for name in ("out", "reports", "work")}
-    for folder in found.values():
-        folder.mkdir(parents=True, exist_ok=True)
-    return found
+    tokenize(train=source, heldout=source, params=Tokenize(vocab_size=400), progress=progress, **places(place))
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +47,9 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("run", [run_ingest, run_mix, run_tokenize])
 def test_it_looks_often_and_a_stopped_run_made_anew_has_the_same_bytes(
-    run: Callable[[Path, Path, Progress], None],
-    files: Path,
-    train: Path,
-    tmp_path: Path,
+    run: Callable[[Path, Path, Progress], None], files: Path, train: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> None:  # fmt: skip
     monkeypatch.setattr("components.core.progress.CHECK_EVERY", 10)
     source = files if run is run_ingest else train
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -78,5 +64,7 @@ def test_it_looks_often_and_a_stopped_run_made_anew_has_the_same_bytes(
     for limit in (0, undisturbed.num_checks // 2, undisturbed.num_checks - 1):
         with pytest.raises(Stopped):
             run(stopped, source, stops_at(limit + 1))
+        for name in ("out", "reports"):  # as a flow gives them: empty; work as the last run left it
+            shutil.rmtree(stopped / name)
     run(stopped, source, Progress())
     assert tree(stopped / "out") == tree(whole / "out")

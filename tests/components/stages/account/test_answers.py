@@ -22,7 +22,7 @@ from components.stages.account.answers import (
     Change,
     ModelAnswers,
     NotKnown,
-)  # fmt: skip
+)
 from components.stages.account.five_sentences import QUESTIONS, five_sentences
 from components.stages.account.model_answers import lineage, model_answers, stages_behind, unknown_origin
 from components.stages.account.score_rows import ScoreRow

@@ -19,7 +19,7 @@ from components.stages.bias.word_associations import (
     cooccurrences,
     length_classes,
     word_columns,
-)  # fmt: skip
+)
 from components.text.identity_terms import GROUPS, mentions
 from tests.components.real_text import corpus, document
 

@@ -21,7 +21,7 @@ from components.stages.finetune.classify import (
     loss,
     targets_of,
     truth_of,
-)  # fmt: skip
+)
 from components.tokens.tokenizer import Encoder, train_bpe
 from components.training.objectives import Batch
 

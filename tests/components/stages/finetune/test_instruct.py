@@ -20,8 +20,10 @@ from components.stages.finetune.instruct import (
     answer_nats,
     by_length,
     chosen,
+    drawn,
+    neighbours,
     right_by_rule,
-)  # fmt: skip
+)
 from components.tokens.hub_encoder import encoder_of
 from components.tokens.tokenizer import ASSISTANT, END, PAD, Encoder, train_bpe
 from components.training.objectives import IGNORE
@@ -38,7 +40,7 @@ PAIRS = [
 
 def test_an_answer_is_cut_only_where_the_pair_is_too_long() -> None:
     """Half of the context is what a long answer keeps at least, not what it may have."""
-    answer = "a long answer " * 6
+    answer = "a long answer " * 5
     ids = ENCODER.encode(answer)
     assert 20 < len(ids) < 55
     form = Format(ENCODER, 64, chat=True)
@@ -129,3 +131,11 @@ def test_choices_are_resampled_by_work() -> None:
     scores = InstructionScores(np.ones(9), np.ones(9), right, works, ["one source"] * 9)
     found = scores.choice
     assert (found.value, found.clusters) == (0.5, 2)
+
+
+def test_every_epoch_draws_every_example_in_an_order_of_its_seed() -> None:
+    one, other = ([int(place) for number in range(11) for place in drawn(number, 4, 22, seed)] for seed in (1, 2))
+    assert sorted(one[:22]) == sorted(one[22:]) == sorted(other[:22]) == list(range(22))
+    assert one[:22] != one[22:]
+    assert one != other
+    assert {place for number in range(6, 12) for place in neighbours(number, 4, 22, 1)} == set(range(22))

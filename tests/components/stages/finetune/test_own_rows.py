@@ -13,7 +13,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from components.core.errors import UserError
-from components.core.files import read_json
+from components.core.files import read_json, sha256_bytes
 from components.core.progress import Progress
 from components.core.report import Report
 from components.corpus.corpus import CorpusWriter, read_corpus
@@ -21,6 +21,7 @@ from components.finetuning_data.chat import encode
 from components.finetuning_data.rows import Labelled, Message, Preference, Row
 from components.finetuning_data.split import Split
 from components.model import export
+from components.model.export import tokenizer_text
 from components.params import Classify, Finetune, Instruct
 from components.stages.account.model_answers import load_answer
 from components.stages.finetune import adapter, own_rows
@@ -204,9 +205,15 @@ def test_a_base_made_elsewhere_is_tuned_and_loads_in_transformers(foreign: Path,
 
     report = run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), foreign)
     assert report.metrics["gain_bits_per_byte/low"] > 0.3
-    tuned = tmp_path / "out"
+    doubted = "predicts the held-out text no better than a uniform guess"
+    assert f"{foreign.name} {doubted} (6." in report.markdown  # random weights
+    tuned, bare = tmp_path / "out", shutil.copytree(tmp_path / "out", tmp_path / "bare")
+    (bare / "greenhouse.json").unlink()
+    again = run(place, tmp_path / "more", "instruct", "chats.jsonl", Instruct(**FAST | {"steps": 1}), bare)
+    assert doubted not in again.markdown
     known = read_json(tuned / "greenhouse.json")["finetuning"]
     assert (known["base"], known["rows"]) == (foreign.name, "chats.jsonl")
+    assert known["tokenizer_sha256"] == sha256_bytes(tokenizer_text(tuned).encode())
     tokenizer, encoder = AutoTokenizer.from_pretrained(tuned), encoder_of(tuned)
     assert isinstance(encoder, HubEncoder)
     chat = [("system", "Be brief."), ("user", " Where,\nand when? é"), ("assistant", "In Oslo. \n"), ("user", "Sure?"),

@@ -146,12 +146,12 @@ def test_bad_utf8_in_plain_text_costs_its_passage_only(mark: bytes, chars: int, 
 def test_a_truncated_archive_keeps_what_came_before(
     mine: Path, tmp_path: Path, suffix: str, pack: Callable[[bytes, int], bytes]
 ) -> None:
-    words = (hashlib.sha256(str(n).encode()).hexdigest() for n in range(40_000))
+    words = (hashlib.sha256(str(n).encode()).hexdigest() for n in range(15_000))
     packed = pack(b"".join(record(text=f"{PROSE} {word}") for word in words), 1)
     (mine / f"cut.jsonl{suffix}").write_bytes(packed[: len(packed) * 2 // 3])
     report, out = run(mine, tmp_path)
     assert [line["rule"] for line in quarantined(out)] == ["unreadable"]
-    assert report.metrics["documents/kept"] > 10_000
+    assert report.metrics["documents/kept"] > 7_500
 
 
 def test_a_bad_row_of_csv_costs_that_row_only(mine: Path, tmp_path: Path) -> None:

@@ -20,11 +20,12 @@ from components.stages.bias.stage import judge
 from components.stages.mix.group_weights import document_mentions, weight_of
 from components.stages.mix.stage import mix, swapped_sizes
 from components.synthetic import canaries, counterfactual
-from components.synthetic.curriculum import TASKS, items
+from components.synthetic.curriculum import items
 from components.text.identity_terms import GROUPS
 from tests.components.real_text import corpus, document, modules, places, tree
 
 PLAIN = Mix(curriculum=Curriculum(share=0), canaries=Canaries(per_count=0))
+TASKS = ("copy", "recall", "mapping", "arithmetic")
 PEOPLE = ("he saw her father", "the king gave his queen a book", "she knew him well", "nothing of the kind is said")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -122,18 +123,15 @@ def test_bad_tasks_are_one_sentence(tmp_path: Path, config: dict, reason: str, m
 
 
 def test_what_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+    from lm_eval.tasks import TaskManager
+
     with pytest.raises(UserError, match="no such file"):
         load([str(tmp_path / "no.yaml")])
+    monkeypatch.setattr("lm_eval.tasks.TaskManager", cache(TaskManager))  # reading its index takes seconds
     with pytest.raises(UserError, match="lm_eval has no task nothing"):
         load([f"nothing@{'0' * 40}"])
-    monkeypatch.setitem(sys.modules, "lm_eval.tasks", None)
-    with pytest.raises(UserError, match=r"pip install -c constraints.txt -e '\.\[lm-eval\]'"):
-        load([str(tmp_path / "no.yaml")])
-
-
-def test_a_name_carries_the_commit_of_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
+    # The name of a task carries the commit of its data.
     asked: list[dict] = []
 
     def reach(path: str, name: str | None = None, **options: object) -> None:
@@ -144,3 +142,6 @@ def test_a_name_carries_the_commit_of_its_data(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(UserError, match="blimp_causative: no network here"):
         load([f"blimp_causative@{'a' * 40}"])
     assert asked == [{"path": "nyu-mll/blimp", "name": "causative", "revision": "a" * 40}]
+    monkeypatch.setitem(sys.modules, "lm_eval.tasks", None)
+    with pytest.raises(UserError, match=r"pip install -c constraints.txt -e '\.\[lm-eval\]'"):
+        load([str(tmp_path / "no.yaml")])

@@ -13,7 +13,6 @@ from components.counting.registry import BLIND, RULES
 from components.stages.evaluate.heldout_sample import sample
 from components.stages.evaluate.tasks import memorisation as memorisation_task
 from components.stages.evaluate.tasks.abstention import auroc, counts_by_rank, report_abstention, risk_at
-from components.stages.evaluate.tasks.answers import answers
 from components.stages.evaluate.tasks.bits_per_byte import bits_per_byte
 from components.stages.evaluate.tasks.calibration import calibration
 from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought
@@ -30,7 +29,7 @@ from components.stages.evaluate.tasks.pronoun_gap import (
     TEMPLATES,
     correlation,
     pronoun_gap,
-)  # fmt: skip
+)
 from components.stages.evaluate.tasks.recall import recall
 from components.stages.evaluate.tasks.sentence_pairs import sentence_pairs
 from components.stages.evaluate.tasks.task import NotApplicable, TaskResult
@@ -378,10 +377,3 @@ def french(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_english_tasks_do_not_apply_to_another_language(french: World, task: object) -> None:
     with pytest.raises(NotApplicable, match="does not read as English"):
         task(french.context())  # type: ignore[operator]
-
-
-def test_answers_are_drawn_as_fine_tuning_draws_them(world: World) -> None:
-    result = answers(world.context())
-    assert result.facts["task"] == "continue"
-    assert 0 < len(result.items) <= 20
-    assert 1.0 < result.metrics["bits_per_byte"] < 9.0
