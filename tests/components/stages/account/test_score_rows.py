@@ -7,7 +7,7 @@ import pytest
 
 from components import verdicts
 from components.reporting import figures
-from components.scores import Baseline, Score, best_baseline
+from components.scores import Baseline, Score
 from components.stages.account import score_plot
 from components.stages.account.answer_text import beside_text
 from components.stages.account.html_report import picture
@@ -124,13 +124,6 @@ def test_which_rows_are_shown_does_not_depend_on_how_they_came_out(scores: list[
         told = [score.model_copy(update={"value": value, "low": value, "high": value}) for score in scores]
         shown_names.append([row.name for row in score_rows(answers(told), most)])
     assert shown_names[0] == shown_names[1]
-
-
-def test_the_best_of_several_rules_is_the_baseline() -> None:
-    rules = [Baseline("guessing", 0.5), Baseline("largest class", 0.5), Baseline("naive Bayes", 0.77)]
-    assert best_baseline(rules).name == "naive Bayes"
-    assert best_baseline(rules[:2]).name == "guessing"
-    assert best_baseline(rules, "lower").name == "guessing"
 
 
 def test_the_forest_plot_draws_every_score_and_baseline(

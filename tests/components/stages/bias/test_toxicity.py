@@ -12,7 +12,6 @@ import pytest
 
 from components.core.errors import UserError
 from components.core.files import read_json, write_json
-from components.stages.bias import toxicity
 from components.stages.bias.toxicity import ProfanityCheck, ToxicityClassifier, scorer
 from components.text.sentences import sentences_of
 from tests.components.real_text import modules
@@ -131,8 +130,3 @@ def test_code_of_a_model_is_not_run(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be loaded"):
         scorer(f"transformers:{tmp_path}")
     assert not (tmp_path / "ran").exists()
-
-
-def test_known_pickles_are_those_of_the_pinned_package() -> None:
-    assert toxicity.PICKLES.keys() == {"vectorizer.joblib", "model.joblib"}
-    assert "alt-profanity-check==1.9.1\n" in Path("constraints.txt").read_text()

@@ -9,16 +9,14 @@ import torch.nn.functional as F
 
 from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter
-from components.finetuning_data.rows import Message, Preference
-from components.instruction_pairs.examples import Examples
 from components.model import cpu_kernels
 from components.params import Numerics, Prefer
 from components.stages.finetune import preferences
 from components.stages.finetune.own_rows import choose_rows
 from components.stages.finetune.preferences import DPOLoss, EncodedPair, batch_of, right_and_wrong
-from components.stages.finetune.task_selection import Choice, FinetuneTask
+from components.stages.finetune.task_selection import Choice
 from components.synthetic import curriculum
-from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
+from components.tokens.tokenizer import Encoder, train_bpe
 from tests.components.model.test_transformer import network
 
 PAIRS = [
@@ -67,19 +65,6 @@ def test_the_loss_is_that_of_the_paper() -> None:
     gradients = [torch.autograd.grad(loss, list(policy.parameters())) for loss in (ours, total)]
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
-
-
-def test_pairs_are_chats_and_those_that_do_not_fit_are_named() -> None:
-    encoder = Encoder(train_bpe([Path(curriculum.__file__).read_text()], 400).to_str())
-    rows = [Preference((Message("user", "Why?"),), "So.", "No " * 60, "a line 1"),
-            Preference((Message("user", "Why?"),), "So.", "No", "a line 2")]  # fmt: skip
-    choice = Choice(FinetuneTask("rows", "rows"), Examples(rows, rows[1:]), [])
-    fitting = preferences.that_fit(choice, encoder, 40)
-    assert fitting.examples == Examples(rows[1:], rows[1:])
-    assert [(one.where, one.reason) for one in fitting.refused] == [("a line 1", "longer than the context")]
-    pair = preferences.encoded(rows[1], encoder)
-    assert pair.prompt == [END_OF_TEXT, USER, *encoder.encode("Why?"), ASSISTANT]
-    assert pair.chosen == [*encoder.encode("So."), END]
 
 
 def test_rows_of_another_kind_or_without_an_answer_are_refused(tmp_path: Path) -> None:

@@ -68,14 +68,6 @@ def test_long_works_give_a_part_and_short_ones_all() -> None:
     assert len(heldout_of(short)) == 120
 
 
-def test_works_that_give_a_part_are_counted() -> None:
-    for size, num_cut in ((100_000, 10), (1000, 0)):
-        heldout = HeldoutSplit(0.06, "salt")
-        for work in range(30):
-            heldout.observe(doc(f"work {work}"), size)
-        assert (heldout.works("source").num_cut, heldout.works("source").num_heldout) == (num_cut, 10 if num_cut else 7)
-
-
 @pytest.mark.parametrize(("works", "held"), [(1, 0), (40, 10)])
 def test_a_document_without_a_place_to_cut_is_held_out_whole_or_is_all_there_is(works: int, held: int) -> None:
     documents = [replace(doc(f"work {work}"), text="x" * 50_000) for work in range(works)]

@@ -18,7 +18,7 @@ from components.corpus.corpus import Document, read_corpus, read_manifest
 from components.params import Bias, Canaries, Curriculum, Mix
 from components.stages.bias.stage import judge
 from components.stages.mix.group_weights import document_mentions, weight_of
-from components.stages.mix.stage import mix, swapped_sizes
+from components.stages.mix.stage import mix
 from components.synthetic import canaries, counterfactual
 from components.synthetic.curriculum import items
 from components.text.identity_terms import GROUPS
@@ -155,11 +155,6 @@ def test_seed_changes_order_and_sample_but_no_share(train: Path, tmp_path: Path)
     one, two = ([each.id for each in read_corpus(tmp_path / str(seed) / "out" / "train")] for seed in (1, 2))
     assert one != two
     assert sorted(one) == sorted(two) == sorted(each.id for each in read_corpus(train))
-
-
-def test_swapped_sizes_are_bytes(tmp_path: Path) -> None:
-    folder = corpus(tmp_path / "c", [document("a", "Él saw him in São Paulo"), document("b", "el hombre")])
-    assert swapped_sizes(folder / "part-00000.parquet") == [len("Él saw her in São Paulo".encode()), 0]
 
 
 def test_bad_weights_are_refused(train: Path, tmp_path: Path) -> None:

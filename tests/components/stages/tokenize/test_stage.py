@@ -129,22 +129,6 @@ def test_the_sample_is_even(corpora: Path, share: float) -> None:
         assert "".join(pieces) == "".join(one.text for one in read_corpus(corpora / "train"))
 
 
-@pytest.mark.parametrize("language", ["ja", "de", "one_file"])
-def test_other_languages_and_a_single_document(tmp_path: Path, language: str) -> None:
-    text = {
-        "ja": "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。\n" * 300,
-        "de": "Es war einmal ein König, der hatte eine Tochter; die Bäume wuchsen über die Dächer.\n" * 300,
-        "one_file": Path(networkx.__file__).read_text() * 3,
-    }[language]
-    corpus(tmp_path / "train", [document("a.txt", text, "files")])
-    corpus(tmp_path / "heldout", [document("b.txt", text[:500], "files")])
-    report = run(tmp_path, tmp_path / "made", Tokenize(vocab_size=300))
-    assert report.metrics["heldout/bytes_per_token"] >= 1
-    encoder = Encoder((tmp_path / "made" / "out" / "tokenizer.json").read_text())
-    shards = TokenShards.open(tmp_path / "made" / "out" / "train")
-    assert encoder.decode(shards.window(1, len(shards) - 1)) == text
-
-
 def test_a_small_corpus_says_what_to_set_and_an_empty_one_is_refused(corpora: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"tokenize.vocab_size = 150000: .* set tokenize.vocab_size to at most \d+"):
         run(corpora, tmp_path / "small", Tokenize(vocab_size=150_000))

@@ -242,13 +242,6 @@ def test_each_word_stands_as_often_in_good_as_in_bad_sentences(phenomenon: str) 
     assert len({pair.good for pair in made}) == len(made) >= 40
 
 
-def test_unigrams_are_at_one_half_on_minimal_pairs(world: World) -> None:
-    result = minimal_pairs(world.context())
-    assert len(rows(result, "accuracy")) > 150
-    assert 0.3 < result.metrics["accuracy"] < 0.8
-    assert result.scores[0].baseline >= 0.5 - 1e-9
-
-
 def test_the_pronoun_gap_is_relative_to_neutral_subjects(world: World) -> None:
     result = pronoun_gap(world.context())
     assert len(result.items) == len(OCCUPATIONS) * len(TEMPLATES)
