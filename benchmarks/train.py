@@ -20,12 +20,14 @@ from typing import Any
 
 from benchmarks.results import ROOT, figure, goal, inner_best, write
 from benchmarks.train_runs import NANOCHAT, PEERS, RATES, THREADS, prepare, run, steps_for
-from components.core.files import read_json, rounded
+from components.core.files import read_json, rounded, write_json
 
 FRACTIONS = (0.1, 0.2, 1 / 3)
 """Of the longest limit: further runs of ours. The last asks what a goal does: a peer's loss in a third of its time."""
 FIGURES = ("bits_per_byte", "seconds", "tokens", "tokens_per_s", "peak_mb", "compile_s")
 OWN_STEPS = "344 steps"
+TRIED, TRIED_STEPS = (0.007, 0.014, 0.028, 0.056), 90
+"""Rates for a peer without one: nanochat's own rule would give .0018 for batches as small as these."""
 RESULTS = ROOT / "benchmarks" / "results" / "train.json"
 SCALING = ROOT / "reports" / "scaling" / "scaling.json"
 SCALING_GOALS = {
@@ -38,14 +40,20 @@ Runs = dict[str, list[dict[str, Any]]]
 """Label (`60 s`, `equal tokens`) to the runs of a contestant, one per seed."""
 
 
-def rates() -> dict[str, float]:
-    """Learning rate by contestant, the best that was tried."""
-    return {name: inner_best(name, row["tried"]) for name, row in read_json(RATES)["contestants"].items()}
+def rates(names: list[str]) -> dict[str, float]:
+    """Learning rate by contestant, the best that was tried; where none was, some are, and kept in train_rates.json."""
+    kept = read_json(RATES)
+    for name in names:
+        if name not in kept["contestants"]:
+            tried = {f"{rate:g}": run(name, TRIED_STEPS, rate)["bits_per_byte"] for rate in TRIED}
+            kept["contestants"][name] = {"rate": inner_best(name, tried), "steps": TRIED_STEPS, "tried": tried}
+            write_json(RATES, rounded(kept))
+    return {name: inner_best(name, row["tried"]) for name, row in kept["contestants"].items()}
 
 
 def contest(names: list[str], seeds: int, seconds: list[float], steps: int) -> dict[str, Runs]:
     """Runs of these contestants. The longest limit comes last for each, so that all are equally warm."""
-    rate, found = rates(), {name: {} for name in names}  # type: dict[str, float], dict[str, Runs]
+    rate, found = rates(names), {name: {} for name in names}  # type: dict[str, float], dict[str, Runs]
     probes: dict[str, dict[str, Any]] = {}
     dtype = dict.fromkeys(names, "bfloat16")
     for name in names:
@@ -148,7 +156,12 @@ def main() -> None:
         name: {label: {key: figure([row[key] for row in rows]) for key in FIGURES} for label, rows in runs.items()}
         for name, runs in found.items()
     }
-    settings = {"rates": rates(), "seeds": arguments.seeds, "threads": THREADS, "tuned_s": read_json(RATES)["seconds"]}
+    settings = {
+        "rates": rates(names),
+        "seeds": arguments.seeds,
+        "threads": THREADS,
+        "tuned_s": read_json(RATES)["seconds"],
+    }
     longest = f"{max(arguments.seconds):g} s"
     write("train", {"contestants": results, "settings": settings}, goals(found, longest))
     renew_scaling()
