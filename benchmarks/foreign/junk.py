@@ -63,8 +63,10 @@ def _strings(pattern: str, line: str) -> dict[str, str]:
     strings: dict[str, str] = {}
     for path in files(pattern):
         text = path.read_text()
-        nested = {".yml": yaml.safe_load, ".json": json.loads}.get(path.suffix)
-        found = _flat(nested(text)) if nested else re.findall(line, text, re.MULTILINE)
+        if line:
+            found = re.findall(line, text, re.MULTILINE)
+        else:
+            found = list(_flat(json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)))
         strings |= {key.removeprefix("theme."): value for key, value in found}
     return strings
 

@@ -10,6 +10,7 @@ said of the first 1,500 characters whether a person who trains a language model 
 
 import csv
 from collections import Counter
+from typing import Any
 
 from benchmarks.foreign.texts import path_of
 from benchmarks.results import goal
@@ -23,7 +24,7 @@ def measure() -> tuple[dict, list[dict]]:
     removed, kept = ([row for row in rows if row["what"] == what] for what in ("removed", "kept"))
     others = [row for row in removed if ".svg" not in row["source"]]
     rules = Counter((row["rule"], row["label"]) for row in removed)
-    results = {
+    results: dict[str, Any] = {
         "wrong_removals": _labelled(removed, "good"),
         "wrong_removals_without_svg": _labelled(others, "good"),
         "wrong_removals_by_rule": {
