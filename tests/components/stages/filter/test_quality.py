@@ -188,6 +188,7 @@ def broken_by_default(text: str) -> set[str]:
     [
         (BANNER, "max_boilerplate"),
         ("Wir verwenden Cookies für Statistik. Cookies akzeptieren. Sie können Cookies ablehnen.", "max_boilerplate"),
+        ("Dienste, die wir nutzen. Passen Sie Einstellungen an. Alle akzeptieren. Ich lehne ab.", "max_boilerplate"),
         ("Ce site utilise des cookies pour mesurer l'audience. Tout accepter. Tout refuser.", "max_boilerplate"),
         ("本网站使用Cookie来改善您的浏览体验。继续浏览即表示您同意。隐私政策。全部接受", "max_boilerplate"),
         ("Мы используем файлы cookie. Продолжая пользоваться сайтом, вы соглашаетесь. Принять все.", "max_boilerplate"),
