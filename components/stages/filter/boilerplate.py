@@ -1,8 +1,8 @@
 """Shares of a text that nobody wrote to be read: banners, offers and menus of web pages, placeholder text, mojibake.
 
 Phrases are data by language (boilerplate.json). One alone is no evidence, since people write about cookies and prices:
-sentences count from `LEAST_PHRASES` different ones of a kind; a banner is short, and names cookies or accepts all. A menu is known
-by its form in any script: nothing but short items without punctuation.
+sentences count from `LEAST_PHRASES` different ones of a kind; a banner is short, and names cookies or accepts all.
+A menu is known by its form in any script: nothing but short items without punctuation.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 PHRASES: dict[str, dict[str, list[str]]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-"""Kind -> language (ISO 639-1; "" for all) -> phrases in lower case, of banners stems. A banner has one of "cookie", too."""
+"""Kind -> language (ISO 639-1; "" for all) -> phrases in lower case, of banners stems. A banner has a "cookie", too."""
 LEAST_PHRASES = {"placeholder": 2, "banner": 3, "spam": 3}
 LONGEST_BANNER, LONGEST_MENU = 1500, 4000
 """Characters."""
