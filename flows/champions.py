@@ -16,9 +16,17 @@ from typing import Any
 from components import params as schema
 from components.core.errors import UserError
 from components.params import Params
+from components.stages.account.answers import AgainstChampion, Change, NotKnown
+from components.stages.account.summary import MODELS
+from flows.compare import differences, same_heldout
 from flows.system import paths, processes
 from flows.system.command import run_command
 from flows.system.run_folder import own_run
+from flows.tracking.mlflow_run import client
+from flows.tracking.model_origin import EVALUATION, record_comparison, registered_alias, today
+from flows.tracking.model_registry import registered_name
+from flows.tracking.seed_runs import scores_another
+from flows.tracking.snapshots import find
 
 RECORD_S = 60.0
 """Longest wait for whoever records the models of this `dvc repro`, which may be the first of their names."""
@@ -35,14 +43,8 @@ def compare_in(root: Path) -> None:
 
 def compare(params: Params) -> None:
     """Keep how the models of the workspace compare with their champions, for every card of this evaluation."""
-    from components.stages.account.summary import MODELS
-    from flows.tracking.mlflow_run import client
-
     client()  # before its other modules: MLflow is imported by one thread at a time
     from mlflow.exceptions import MlflowException
-
-    from flows.tracking.model_origin import EVALUATION, record_comparison
-    from flows.tracking.snapshots import find
 
     now = find("workspace") if (paths.ROOT / "dvc.lock").exists() else None
     if now is None or EVALUATION not in now.outputs():
@@ -55,13 +57,6 @@ def compare(params: Params) -> None:
 
 def against_champion(now: Any, model: str, params: Params) -> Any:
     """How a model of the workspace compares with the registered champion of its name."""
-    from components.stages.account.answers import AgainstChampion, Change, NotKnown
-    from flows.compare import differences, same_heldout
-    from flows.tracking.model_origin import registered_alias, today
-    from flows.tracking.model_registry import registered_name
-    from flows.tracking.seed_runs import scores_another
-    from flows.tracking.snapshots import find
-
     name = registered_name(params, *model.split("/"))
     version = registered_alias(name, "champion")
     if version is None:
@@ -97,7 +92,7 @@ def main() -> None:
     deadline = time.monotonic() + RECORD_S
     while not all(stage.recorded for stage in own_run().stages() if stage.ended) and time.monotonic() < deadline:
         time.sleep(0.2)
-    compare(schema.load(paths.ROOT / "params.yaml"))
+    compare(schema.load(paths.PARAMS))
 
 
 if __name__ == "__main__":

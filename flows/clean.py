@@ -10,6 +10,7 @@ from flows.system import environment, git, paths
 from flows.system.disk import Removable, human, removable
 from flows.system.run_folder import open_runs
 from flows.system.work_folder import in_use
+from flows.tracking import garbage
 
 LEFTOVERS = ("build", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
 SOURCES = ("components", "flows", "recorder", "tests", "benchmarks", ".ci")
@@ -126,9 +127,7 @@ def leftover_items() -> list[Removable]:
 
 def use() -> None:
     """Print what each way of cleaning would free."""
-    from flows.tracking.garbage import unused
-
-    ways = {"--leftovers": leftover_items(), "--unused": unused()[0], "--all": everything(False)}
+    ways = {"--leftovers": leftover_items(), "--unused": garbage.unused()[0], "--all": everything(False)}
     for flag, items in ways.items():
         freed = human(sum(item.num_bytes for item in items))
         print(f"{freed:>10}  {SHORT[flag]}: `greenhouse clean {flag}`")
@@ -170,7 +169,5 @@ def clean(*, leftovers: bool = False, unused: bool = False, all: bool = False, l
     if all:
         kept = f"Kept: the energy ledger, {shown(paths.LEDGER)} (--ledger removes it)."
         return carry_out(everything(ledger), ["The energy ledger goes too." if ledger else kept], "purge")
-    from flows.tracking import garbage
-
     items, notes = garbage.unused()
     return carry_out(items, notes, "yes")

@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from components import params as schema
+from components.carbon.footprint import intensity
+from components.carbon.footprint.costs import LedgerCosts
+from components.carbon.ledger.reader import Spans
 from components.core.errors import UserError
 from components.core.files import read_json, write_text
 from components.params import FURTHER
 from components.reporting.tables import interval, ranged
 from components.scores import Score, as_scores
 from components.stages.account.summary import MODELS, read_rows
+from components.statistics import Resampling, difference, paired_difference
+from components.studies.noise_floor import all_over_seeds
+from components.studies.noise_floor import same as is_same
 from flows.system import dvc, paths
 from flows.tracking import seed_runs
 from flows.tracking.snapshots import Snapshot, files_of, find
@@ -74,9 +80,6 @@ def same_heldout(a: Snapshot, b: Snapshot) -> bool:
 
 def differences(a: Snapshot, b: Snapshot) -> tuple[list[Any], list[str]]:
     """The paired difference of every metric on the items both answered, and those without the noise of seeds."""
-    from components.statistics import difference, paired_difference
-    from components.studies.noise_floor import all_over_seeds
-
     branches = [branch for branch in seed_runs.STAGES if scored_apart(a, b, branch)]
     compared = {branch: seed_runs.Compared.of(a, b, branch) for branch in branches}
     rows = [
@@ -147,15 +150,11 @@ def scored_apart(a: Snapshot, b: Snapshot, branch: str) -> bool:
 
 def resampling(a: Snapshot) -> Any:
     """Sign flips with the seed of A's evaluation."""
-    from components.statistics import Resampling
-
     return Resampling(seed=a.params().get("evaluate", {}).get("seed", 1))
 
 
 def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> str:
     """Which of two is better, by how much, and what each has cost, in one line."""
-    from components.studies.noise_floor import same as is_same
-
     unlike = [row for row in rows if not is_same(row)]
     sure = [row for row in unlike if row.p_holm < 0.05]
     better, most = sum(row.improvement > 0 for row in sure), ""
@@ -178,8 +177,6 @@ def named(rows: list[Any], *states: Snapshot) -> list[Any]:
 
 def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
     """The verdict, the table of scores, and what its intervals cover."""
-    from components.studies.noise_floor import same as is_same
-
     rows, without = differences(a, b)
     if not rows:
         before, after = (one.outputs().get(f"{seed_runs.EVALUATE}/details") for one in (a, b))
@@ -247,8 +244,6 @@ def score_table(rows: list[Any], confidence: float) -> list[str]:
 
     Of metrics that are the same on every item, the numbers by kind of model: their names would bury what differs.
     """
-    from components.studies.noise_floor import same as is_same
-
     same, unlike = ([row for row in rows if is_same(row) == equal] for equal in (True, False))
     width = max((len(row.name) for row in unlike), default=6)
     head = f"{'metric':<{width}}  {'A':>9}  {'B':>9}  B better by [{confidence:.0%} interval]"
@@ -297,17 +292,14 @@ def energy_lines(a: Snapshot, b: Snapshot) -> list[str]:
 
 
 def _energies(a: Snapshot, b: Snapshot) -> dict[str, str]:
-    from components.carbon.footprint import intensity
-    from components.carbon.footprint.costs import LedgerCosts
 
-    grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
+    grid = schema.load(paths.PARAMS).runtime.grid
     ledger = ledger_of({*a.fingerprints().items(), *b.fingerprints().items()})
     ledger_costs = LedgerCosts(ledger, grid, intensity.resolve(grid, paths.ROOT))
     return {label: _energy(ledger_costs, one) for label, one in (("A", a), ("B", b))}
 
 
 def _energy(ledger_costs: Any, one: Snapshot) -> str:
-    from components.carbon.ledger.reader import Spans
 
     wanted = one.fingerprints()
     made = [span for span in ledger_costs.ledger if wanted.get(span.stage) == span.labels.get("fingerprint", "")]

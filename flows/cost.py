@@ -23,7 +23,7 @@ def project(since: str, rate: float = 0.0) -> str:
     """
     if not 0 <= rate < math.inf:
         raise UserError(f"--rate {rate:g}: no price; give a number of 0 or more, such as 2.5")
-    grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
+    grid = schema.load(paths.PARAMS).runtime.grid
     ledger_costs = LedgerCosts(reader.read(paths.LEDGER), grid, intensity.resolve(grid, paths.ROOT))
     total = project_total(ledger_costs, since)
     head = f"{'':<24} {'processes':>9} {'device-hours':>12} {'CPU-hours':>10} {'Wh':>24} {'gCO2e':>26}"

@@ -49,7 +49,7 @@ def _chosen(entry: str) -> Params:
 
     if entry.partition(".")[0] not in SECTIONS:
         raise UserError(f"--arm {entry}: no choice of data; give a key of {', '.join(SECTIONS)}, as KEY=VALUE")
-    return form_of([entry]).applied(schema.read(paths.ROOT / "params.yaml"))
+    return form_of([entry]).applied(schema.read(paths.PARAMS))
 
 
 def expectation(seeds: int, arms: int) -> str:

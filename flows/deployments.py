@@ -79,7 +79,7 @@ def follow() -> None:
     while True:
         time.sleep(FOLLOW_S)
         try:
-            if _refill(schema.load(paths.ROOT / "params.yaml")):
+            if _refill(schema.load(paths.PARAMS)):
                 print("serve: params.yaml changed, forms refilled", flush=True)
         except UserError as error:
             print(f"serve: {error}; the forms keep their values", flush=True)
@@ -103,7 +103,7 @@ def _refill(params: Params) -> bool:
 def main() -> None:
     """Serve until stopped. With `--alone` nobody else serves this Prefect: runs that never began are closed."""
     alone = sys.argv[1:] == ["--alone"]
-    params = schema.load(paths.ROOT / "params.yaml")
+    params = schema.load(paths.PARAMS)
     recovery.recover(serving=alone)  # a run that a kill left open would hold its deployment's only slot
     logging.getLogger("prefect").setLevel(logging.WARNING)
     if alone:

@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from components.core.errors import UserError
-from components.core.files import move, write_json, write_text
+from components.core.files import move, read_json, write_json, write_text
 from components.params import FURTHER
+from components.stages.account.model_card import write_card
+from components.stages.account.summary import without_own_row
+from components.studies.attestation.renderings import differences, write_renderings
 from components.studies.withdrawn import withdrawn
 from flows.system import dvc, paths
 from flows.system.work_folder import sole_writer
+from flows.tracking.attestation import claims_of, owner_fields, with_its_files
+from flows.tracking.model_origin import choose, collect, files_of, names_of
+from flows.tracking.signature import signing
 
 WRITERS_OF_TEXT = ("pretrain@causal", "finetune@instruct", *(f"finetune@{name}" for name in FURTHER))
 """Stages whose models llama.cpp runs."""
@@ -18,8 +24,6 @@ WRITERS_OF_TEXT = ("pretrain@causal", "finetune@instruct", *(f"finetune@{name}" 
 
 def copy_model(one: Any, model: str, folder: Path) -> None:
     """Copy the files of a model, as a state has them, to `folder`."""
-    from flows.tracking.model_origin import files_of, names_of
-
     file = files_of(one)
     for name in names_of(one, model):
         target = folder / name
@@ -78,8 +82,6 @@ def metadata(answers: Any) -> dict[str, str]:
 
 def write_folder(one: Any, model: str, answers: Any, folder: Path) -> None:
     """Copy a model to a new folder, without a row of one's own, with README.md, ATTRIBUTION.md and card.json."""
-    from components.stages.account.model_card import write_card
-
     copy_model(one, model, folder)
     leave_own_row_out(folder / "greenhouse.json", "")
     write_card(answers, folder)
@@ -88,9 +90,6 @@ def write_folder(one: Any, model: str, answers: Any, folder: Path) -> None:
 
 def leave_own_row_out(path: Path, exact: str) -> None:
     """Take an example from rows of one's own out of a copy's facts; of the model `exact`, if named, refuse it."""
-    from components.core.files import read_json
-    from components.stages.account.summary import without_own_row
-
     facts = read_json(path)
     if (kept := without_own_row(facts)) == facts:
         return
@@ -166,11 +165,6 @@ def write_signed(model: str, at: str, key: Path, owner: Path | None, folder: Pat
     Raises:
         UserError: no such model, a folder that exists, a key that cannot sign, a part of the extra that is missing.
     """
-    from components.studies.attestation.renderings import differences, write_renderings
-    from flows.tracking.attestation import claims_of, owner_fields, with_its_files
-    from flows.tracking.model_origin import choose, names_of
-    from flows.tracking.signature import signing
-
     sign = signing(key)
     raise_if_not_writable(folder)
     one, stage = choose(model, at)
@@ -225,8 +219,6 @@ def write(model: str, at: str, form: str, out: str, repository: str) -> None:
     Raises:
         UserError: no such model, llama.cpp cannot run it, the target exists, or nothing can be written there.
     """
-    from flows.tracking.model_origin import choose, collect
-
     if repository:
         check_push(repository)
     one, stage = choose(model, at)

@@ -99,7 +99,7 @@ def fetch_corpora() -> None:
 
 def rows_to_redo(documents: list[Any]) -> list[Any]:
     """The stages that have to run again, and what runs around them, each with its forecast."""
-    params, books = schema.load(paths.ROOT / "params.yaml"), reader.history(paths.LEDGER)
+    params, books = schema.load(paths.PARAMS), reader.history(paths.LEDGER)
     rates, names = step_cost.known(params), stages_to_redo(documents, dvc.lock())
     known = {name: expected(books, name, "", params, rates) for name in names}
     if missing := [name for name in names if known[name] is None]:  # a fresh clone has the team's records at best
@@ -115,7 +115,7 @@ def rows_to_redo(documents: list[Any]) -> list[Any]:
 
 def price(documents: list[Any]) -> str:
     """Seconds, energy and grams of the removal, stage by stage and in all."""
-    grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
+    grid = schema.load(paths.PARAMS).runtime.grid
     rows = rows_to_redo(documents)
     unknown = "\nNo record here of such a run; `greenhouse sync pull` fetches those that others pushed"
     told = render(rows, resolve(grid, paths.ROOT), datetime.now(UTC))
@@ -147,7 +147,8 @@ def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> st
         lines.append(ALREADY.format(opt_out_file().name))
     else:
         touched = {one.facts["source"] for one in documents}
-        lines += [LIMITED.format(name) for name in limited_sources() if name in touched]
+        sources = [one for one in schema.load(paths.PARAMS).ingest.sources if getattr(one, "max_megabytes", 0)]
+        lines += [LIMITED.format(one.name) for one in sources if one.name in touched]
     saw = forgetting.models_that_saw(found)
     lines += ["", "models that were pretrained on them:"] * bool(saw)
     lines += [f"    {name}: {count} documents, each token {mean:.2f} times" for name, (count, mean) in saw.items()]
@@ -174,12 +175,6 @@ def copies_lines(search: Any) -> list[str]:
     return lines + [f"    {forgetting.model_item(row).what}" for row in forgetting.versions_of(search.models)]
 
 
-def limited_sources() -> list[str]:
-    """Names of the sources of params.yaml that stop at an amount of text."""
-    sources = schema.load(paths.ROOT / "params.yaml").ingest.sources
-    return [source.name for source in sources if getattr(source, "max_megabytes", 0)]
-
-
 def agreed_to(found: list[Any]) -> bool:
     """Whether the user wants so many documents gone: the beginning of a location may name more than was meant."""
     print(f"{len(found)} documents are to be left out from now on, such as")
@@ -189,7 +184,7 @@ def agreed_to(found: list[Any]) -> bool:
 
 def opt_out_file() -> Path:
     """The list that params.yaml names."""
-    return paths.ROOT / schema.load(paths.ROOT / "params.yaml").ingest.opt_out
+    return paths.ROOT / schema.load(paths.PARAMS).ingest.opt_out
 
 
 def leave_out(text: str, entries: list[str], search: Any) -> None:

@@ -55,7 +55,7 @@ def stage_form(stage: Stage) -> Flow[Any, State]:
 def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
     """The pipeline up to a stage, with its section of the parameters."""
     try:
-        own = schema.load(paths.ROOT / "params.yaml")
+        own = schema.load(paths.PARAMS)
         chosen = own if section is None else own.model_copy(update={stage.name: section})
         if stage.name == "finetune" and branch not in ("", "all"):
             chosen.finetune.raise_if_off(branch)
@@ -75,7 +75,7 @@ def study_form(study: Study) -> Flow[Any, State]:
     def run(params: section | None = None, params_hash: str = "") -> State:
         recovery.tag_flow_run(str(flow_run.id))
         try:
-            own = schema.load(paths.ROOT / "params.yaml")
+            own = schema.load(paths.PARAMS)
             refuse_stale_form(params_hash, own)
             folder = study.run(str(flow_run.name), own, params or study.section())
         except UserError as error:

@@ -75,7 +75,7 @@ def pipeline(params: PipelineForm | None = None, params_hash: str = "", until: s
             dvc.require_stage(until, f"until = {until}")
         chosen = chosen_params(params, params_hash)
         if until and chosen:
-            experiment.refuse_until(until, chosen, schema.load(paths.ROOT / "params.yaml"))
+            experiment.refuse_until(until, chosen, schema.load(paths.PARAMS))
     except UserError as error:
         return Failed(message=str(error))
     return run_pipeline(chosen, params_hash, [until] if until else [])
@@ -87,7 +87,7 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
     try:
         check_run_name(name)
         recovery.tag_flow_run(flow_run_id)
-        own = schema.load(paths.ROOT / "params.yaml")
+        own = schema.load(paths.PARAMS)
         refuse_stale_form(form_hash, own)
         chosen = params or own
         is_experiment = chosen.identity() != own.identity()

@@ -17,7 +17,8 @@ from components.carbon.spans import Bounds
 from components.core.errors import UserError
 from components.params import Params
 from flows.planning import step_cost
-from flows.planning.fit_budget import fit_to_budget
+from flows.planning.compute_optimal import advice, read_law
+from flows.planning.fit_budget import budget_left_now, fit_to_budget, has_limit, needed_now
 from flows.planning.stage_forecast import expected
 from flows.planning.staleness import accepted, explain
 from flows.system import dvc, paths
@@ -79,7 +80,7 @@ def render(rows: list[PlanRow], grid: Intensity, now: datetime) -> str:
         start += timedelta(seconds=seconds.mid)
     if known:
         seconds, kwh = sum_of(known)
-        unknown = f"without {len(rows) - len(known)} with no run here to go by" * (len(known) < len(rows))
+        unknown = f"without {len(rows) - len(known)} with no run here to go by" if len(known) < len(rows) else ""
         lines.append(_line("all of these", seconds, kwh, kwh * outlook.per_kwh(now, seconds.mid), unknown))
         lines += EXPLAINED
         lines.append(f"grid: {' and '.join(outlook.sources)}; PUE {grid.pue.mid:g}, {grid.pue_source}")
@@ -108,8 +109,6 @@ def _cell(value: Bounds, scale: float) -> str:
 
 def budget_line(rows: list[PlanRow], params: Params, now: datetime) -> str:
     """Whether what is known of the run fits what is left of the budgets, by the upper ends; "" without any budget."""
-    from flows.planning.fit_budget import budget_left_now, has_limit, needed_now
-
     known = [row.expected for row in rows if row.expected]
     if not has_limit(params) or not known:
         return ""
@@ -177,7 +176,7 @@ def plan(
         raise UserError("--flops and --served go with --best")
     if reason and not accept:
         raise UserError("--reason goes with --accept STAGE")
-    params = schema.load(paths.ROOT / "params.yaml")  # DVC would take an unknown key for one that was taken out
+    params = schema.load(paths.PARAMS)  # DVC would take an unknown key for one that was taken out
     if why:
         print("\n".join(explain()))
     elif accept:
@@ -192,8 +191,6 @@ def plan(
 
 def best_size(params: Params, flops: float, served: float) -> str:
     """What the scaling law advises."""
-    from flows.planning.compute_optimal import advice, read_law
-
     read_law(paths.ROOT / "reports/scaling/scaling.json")  # or says so before it measures
     return advice(params, step_cost.required(params)["causal"], datetime.now(UTC), flops, served)
 

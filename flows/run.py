@@ -8,15 +8,21 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from components import params as schema
-from components.core.errors import STOPPED_EXIT, UserError
+from components.core.errors import UserError
 from components.core.plain_text import plain
 from components.params import layout
+from flows.edit.text import configure
+from flows.execution import cli, start_meter
+from flows.execution.experiment import refuse_until
+from flows.execution.form import PipelineForm, params_hash
+from flows.execution.pipeline_run import stop_runs
+from flows.execution.stages import STAGES, refresh
+from flows.planning import preview
+from flows.planning.start_window import wait_for_start
 from flows.system import dvc, params_file, paths
 
 if TYPE_CHECKING:
     from prefect.states import State
-
-    from flows.execution.form import PipelineForm
 
 
 def run(
@@ -60,8 +66,6 @@ def run(
         print("\n\n".join(would_run(only, until, values)))
         return 0
     if data:
-        from flows.edit.text import configure
-
         print(configure(data))
     if only:
         if values:
@@ -79,14 +83,12 @@ def run_pipeline(until: str, values: Sequence[str], yes: bool = False) -> int:
         show_summary()
     message = f": {state.message}" if state.message else ""
     print(f"\npipeline: {state.name} after {time.perf_counter() - started:.0f} s{message}", flush=True)
-    return 0 if state.name in ("Completed", "Cached") else 1 if state.is_failed() else STOPPED_EXIT
+    return cli.exit_status(state)
 
 
 def show_summary() -> None:
     """Write summary, report and cards anew from what is there now, and print the table."""
-    from flows.execution.stages import refresh
-
-    print("\n" + refresh(schema.load(paths.ROOT / "params.yaml")).markdown.replace("```", "").strip())
+    print("\n" + refresh(schema.load(paths.PARAMS)).markdown.replace("```", "").strip())
 
 
 def preset_settings(preset: str, settings: Sequence[str]) -> Iterator[str]:
@@ -105,8 +107,6 @@ def form_of(values: Sequence[str]) -> "PipelineForm":
     """
     from pydantic import ValidationError
 
-    from flows.execution.form import PipelineForm
-
     try:
         return PipelineForm(settings=list(values))
     except ValidationError:
@@ -115,27 +115,18 @@ def form_of(values: Sequence[str]) -> "PipelineForm":
 
 def run_from_terminal(until: str, settings: Sequence[str] = (), yes: bool = False) -> "State":
     """The pipeline flow in this process, after checking what can be checked before anything starts."""
-    from flows.execution import cli, start_meter
-    from flows.execution.experiment import refuse_until
-    from flows.execution.form import params_hash
-    from flows.execution.pipeline_run import stop_runs
-
-    own = schema.load(paths.ROOT / "params.yaml")
+    own = schema.load(paths.PARAMS)
     if until in (f"finetune@{branch}" for branch in schema.FURTHER):
         own.finetune.raise_if_off(until.partition("@")[2])
     if until:
         dvc.require_stage(until, f"--until {until}")
     form = form_of(settings) if settings else None
-    chosen = form.applied(schema.read(paths.ROOT / "params.yaml")) if form else own
+    chosen = form.applied(schema.read(paths.PARAMS)) if form else own
     if until and form:
         refuse_until(until, chosen, own)
     if any(isinstance(source, schema.Files) for source in chosen.ingest.sources):
-        from flows.planning import preview
-
         preview.confirm(chosen, own, yes)
     if chosen.runtime.start_within_hours:
-        from flows.planning.start_window import wait_for_start
-
         wait_for_start(chosen)
     # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
     logging.getLogger("prefect.task_runs").propagate = False
@@ -156,7 +147,7 @@ def run_stage(name: str) -> None:
     Raises:
         UserError: no such stage, it is off, or what it reads is not there.
     """
-    own = schema.load(paths.ROOT / "params.yaml")
+    own = schema.load(paths.PARAMS)
     stage, _, branch = name.partition("@")
     if stage == "finetune" and branch:
         own.finetune.raise_if_off(branch)
@@ -195,8 +186,6 @@ def would_run(only: str, until: str, values: Sequence[str]) -> Iterator[str]:
 
 def has_dry_run(name: str) -> bool:
     """Whether a stage can say what it would do; one of the user's own cannot."""
-    from flows.execution.stages import STAGES
-
     return name in STAGES and STAGES[name].dry_run is not None
 
 
@@ -206,12 +195,10 @@ def dry_run_of(name: str, values: Sequence[str]) -> str:
     Raises:
         UserError: it has no dry run, or a value is wrong.
     """
-    from flows.execution.stages import STAGES
-
     if not has_dry_run(name):
         can = " and ".join(one for one in STAGES if has_dry_run(one))
         raise UserError(f"{name} has no dry run, {can} have one; `greenhouse plan --why` says whether it would run")
-    params = form_of(values).applied(schema.read(paths.ROOT / "params.yaml"))
+    params = form_of(values).applied(schema.read(paths.PARAMS))
     show = STAGES[name].dry_run
     assert show
     return plain(show(params))

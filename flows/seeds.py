@@ -39,7 +39,7 @@ def reseeded(params: Params, number: int) -> Params:
 
 def run_study(name: str, params: Params, settings: Seeds) -> Path:
     """Train again with other seeds of pretraining, fine-tuning and mixing, and measure how far the scores move."""
-    own = schema.load(paths.ROOT / "params.yaml")
+    own = schema.load(paths.PARAMS)
     snapshots = [trained(own, number) for number in range(1, settings.runs + 1)]
     workspace = find("workspace")
     if seed_runs.has_items(workspace, "causal"):

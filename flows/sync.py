@@ -4,6 +4,8 @@ import subprocess
 from typing import Literal
 
 from components.core.errors import UserError
+from flows.system import dvc, paths
+from flows.tracking import team_ledger
 
 
 def sync(direction: Literal["push", "pull"], /) -> None:
@@ -17,9 +19,6 @@ def sync(direction: Literal["push", "pull"], /) -> None:
     Args:
         direction: push or pull.
     """
-    from flows.system import dvc, paths
-    from flows.tracking import team_ledger
-
     # The ledger first: what is wrong with the remote is one sentence there.
     files = team_ledger.push() if direction == "push" else team_ledger.pull()
     whose = "of this clone pushed" if direction == "push" else "of other clones pulled"

@@ -30,7 +30,6 @@ from greenhouse_record.metering.meter import Meter
 HASHED = ("data/", "models/")
 """Outputs that are compared; reports follow from them."""
 
-
 # -- rebuilding --------------------------------------------------------------------------------------------------------
 
 

@@ -165,6 +165,11 @@ def files_of(path: Path) -> list[Path]:
     return found
 
 
+def is_corpus(path: Path) -> bool:
+    """Whether this is a corpus that examples are drawn from, and not rows."""
+    return (path / "manifest.json").exists()
+
+
 def texts(path: Path) -> Iterator[tuple[str, str]]:
     """Where each readable row stands, and all text in it, whatever its columns: for a search.
 

@@ -6,8 +6,6 @@ from components.params import document, layout
 from flows.system import params_file, paths
 from flows.system.params_file import difference
 
-PARAMS = paths.ROOT / "params.yaml"
-
 
 def preset(name: str, /) -> None:
     """The keys that a preset names, written into params.yaml. `greenhouse run --preset NAME` only tries them.
@@ -40,13 +38,13 @@ def with_preset(name: str) -> tuple[str, str]:
     Raises:
         UserError: no such preset, or params.yaml is not valid, before or after.
     """
-    text = PARAMS.read_text() if PARAMS.exists() else ""
+    text = paths.PARAMS.read_text() if paths.PARAMS.exists() else ""
     if name == "default":
         return text, document.params_text()
-    files = schema.read(PARAMS, text)
+    files = schema.read(paths.PARAMS, text)
     files.params()
     over = params_file.reaching(layout.leaves(params_file.read_preset(name)), files.own)
-    schema.read(PARAMS, new := params_file.edited(text, over)).params()
+    schema.read(paths.PARAMS, new := params_file.edited(text, over)).params()
     return text, new
 
 
@@ -56,12 +54,12 @@ def apply_preset(name: str) -> str:
     if old == new:
         return f"params.yaml is as the preset {name} has it; nothing changed"
     done = f"params.yaml has the preset {name}; `greenhouse plan --why` says what becomes stale"
-    return params_file.offer(PARAMS, old, new, done)
+    return params_file.offer(paths.PARAMS, old, new, done)
 
 
 def rewrite_defaults() -> str:
     """Write defaults.yaml from the schema. Returns what changed."""
-    path = PARAMS.with_name(schema.DEFAULTS)
+    path = paths.PARAMS.with_name(schema.DEFAULTS)
     old, new = path.read_text() if path.exists() else "", document.defaults_text()
     write_text(path, new)
     return "\n".join(difference(old, new, path.name)) or f"{path.name} is as the schema has it; nothing changed"

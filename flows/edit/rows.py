@@ -21,7 +21,6 @@ from flows.system import params_file, paths
 from flows.system.disk import human
 from flows.system.hub_name import pinned
 
-PARAMS, DOWNLOADS = paths.ROOT / "params.yaml", paths.ROOT / "downloads"
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
 PASSES, MOST_STEPS = 3, 1000  # times through the rows, and steps at most, that are proposed
 HEAD_STEPS, HEAD_PASSES = 100, 20
@@ -100,7 +99,7 @@ def wanted(
         UserError: one of them cannot be used.
     """
     path = fetched_rows(data, split_name)
-    examples, params = read(path, columns), schema.load(PARAMS)
+    examples, params = read(path, columns), schema.load(paths.PARAMS)
     fits = BRANCH[examples.kind]
     if branch not in (None, fits):
         raise UserError(f"{data}: its rows are for {fits} (kind {examples.kind}), not for {branch}; leave --branch out")
@@ -130,15 +129,15 @@ def wanted(
 
 def apply(values: dict[str, Any], dry_run: bool) -> str:
     """Show what changes in params.yaml, ask where there is somebody to ask, write. Returns how it ended."""
-    old = PARAMS.read_text(encoding="utf-8")
-    files = schema.read(PARAMS, old)
+    old = paths.PARAMS.read_text(encoding="utf-8")
+    files = schema.read(paths.PARAMS, old)
     where = "params.yaml for these rows"
     new = params_file.rewritten(files, old, params_file.changed(files.params(), values, where))
     if new == old:
         return "params.yaml has these values already; nothing changed"
     branches = sorted({key.split(".")[1] for key in values})
     tune = ", ".join(f"tune with `greenhouse run --until finetune@{one}`" for one in branches)
-    return params_file.offer(PARAMS, old, new, f"written; {tune}", dry_run)
+    return params_file.offer(paths.PARAMS, old, new, f"written; {tune}", dry_run)
 
 
 # -- what there is -----------------------------------------------------------------------------------------------------
@@ -285,7 +284,7 @@ def fetched_rows(data: str, split_name: str) -> Path:
     if os.path.exists(path):
         return path.resolve()
     name, revision = pinned(data, "datasets/")
-    target = DOWNLOADS / f"{name.replace('/', '--')}@{revision[:8]}-{split_name}.parquet"
+    target = paths.ROOT / "downloads" / f"{name.replace('/', '--')}@{revision[:8]}-{split_name}.parquet"
     if not target.exists():
         from datasets import load_dataset  # seconds of import, needed only here
 
@@ -308,7 +307,7 @@ def fetched_base(base: str) -> Path:
     path = Path(os.path.expanduser(base))
     if not os.path.exists(path):
         name, revision = pinned(base, "")
-        path = DOWNLOADS / f"{name.replace('/', '--')}@{revision[:8]}"
+        path = paths.ROOT / "downloads" / f"{name.replace('/', '--')}@{revision[:8]}"
         if not path.exists():
             _fetch_model(name, revision, path)
     return path.resolve()

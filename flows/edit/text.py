@@ -14,7 +14,6 @@ from flows.system import params_file, paths
 from flows.system.disk import human
 from flows.system.params_file import difference
 
-PARAMS = paths.ROOT / "params.yaml"
 PLANNED = (
     *("ingest.sources", "ingest.watch", "mix.weights", "mix.curriculum.share", "filter.per_source"),
     *("tokenize.vocab_size", "mix.canaries.per_count", "bias.min_mentions"),
@@ -113,7 +112,7 @@ def sizes(megabytes: float, languages: tuple[str, ...], before: schema.Params, m
         why = f"about {steps / per_epoch * (1 - before.mix.curriculum.share):.2g} times through the text; {limit}"
         for key, value in in_proportion(shipped, steps).items():
             changes[f"pretrain.{branch}.{key}"] = value, why if key == "steps" else "in proportion"
-    few = 8 if megabytes >= 2 else 3 if megabytes >= 0.3 else 1
+    few = next((number for least, number in ((2, 8), (0.3, 3)) if megabytes >= least), 1)
     changes["mix.canaries.per_count"] = (min(few, before.mix.canaries.per_count), "so that canaries stay a small share")
     mentions = before.bias.min_mentions
     return changes | {
@@ -133,7 +132,7 @@ def configure(data: str, measure: Measure = step_cost.required) -> str:
     Raises:
         UserError: the text cannot be used, or params.yaml is not valid.
     """
-    text, files = PARAMS.read_text(encoding="utf-8"), schema.read(PARAMS)
+    text, files = paths.PARAMS.read_text(encoding="utf-8"), schema.read(paths.PARAMS)
     current = files.params()
     own = look(data, current.ingest)
     if _same(own, current):
@@ -141,17 +140,17 @@ def configure(data: str, measure: Measure = step_cost.required) -> str:
     changes = wanted(own, before_own_text(current), measure)
     values = {key: value for key, (value, _) in changes.items()}
     new = params_file.rewritten(files, text, params_file.changed(current, values, "params.yaml for this text"))
-    back = params_file.replace(PARAMS, new)
+    back = params_file.replace(paths.PARAMS, new)
     return "\n".join([_introduction(own), *_told(current, changes), "", *difference(text, new), back])
 
 
 def before_own_text(current: schema.Params) -> schema.Params:
     """What to plan from: where another text was named before, what follows from the text is as it was before that."""
-    kept = params_file.before(PARAMS)
+    kept = params_file.before(paths.PARAMS)
     if not kept.exists():
         return current
     try:
-        first = schema.read(PARAMS, kept.read_text(encoding="utf-8")).params()
+        first = schema.read(paths.PARAMS, kept.read_text(encoding="utf-8")).params()
     except (UserError, UnicodeDecodeError):  # what was not valid was put right since, by a preset
         return current
     if first.ingest.sources == current.ingest.sources:
@@ -213,4 +212,4 @@ def text(data: str, /) -> None:
         data: folder, file, or owner/name@commit.
     """
     print(configure(data))
-    preview.show(schema.load(PARAMS))
+    preview.show(schema.load(paths.PARAMS))

@@ -96,4 +96,11 @@ def run(flow: Any, report: Path, stop: Stop = _nothing_runs, **parameters: Any) 
         print("\n" + report.read_text(encoding="utf-8"))
     message = (state.message or "").removeprefix(f"{flow.name}: ")  # which Prefect's page needs
     print(f"{flow.name}: {state.name} after {time.perf_counter() - started:.0f} s: {message}")
-    return 0 if done else 1 if state.is_failed() else STOPPED_EXIT
+    return exit_status(state)
+
+
+def exit_status(state: Any) -> int:
+    """Of a command whose flow ended so."""
+    if state.is_completed():
+        return 0
+    return 1 if state.is_failed() else STOPPED_EXIT

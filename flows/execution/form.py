@@ -154,6 +154,6 @@ def chosen_params(form: PipelineForm | None, form_hash: str) -> Params | None:
     """
     if form is None:
         return None
-    files = schema.read(paths.ROOT / "params.yaml")
+    files = schema.read(paths.PARAMS)
     refuse_stale_form(form_hash, files.params())
     return form.applied(files)

@@ -98,7 +98,7 @@ def perform(stage: Stage, branch: str, folder: StageFolder, alone: bool) -> Stag
 
 
 def _perform(stage: Stage, branch: str, name: str, folder: StageFolder, alone: bool) -> StageResult:
-    params = schema.load(paths.ROOT / "params.yaml")
+    params = schema.load(paths.PARAMS)
     if runtime := os.environ.get("GREENHOUSE_RUNTIME"):  # a run may carry its own neutral settings
         params = params.model_copy(update={"runtime": Runtime.model_validate_json(runtime)})
     inputs = dvc.inputs(name, intact=True)

@@ -45,7 +45,7 @@ def lead(name: str) -> int:
 
 def train_along(name: str, branch: str) -> None:
     """As another process, take part in the training when the first one begins it; judge and write nothing."""
-    store, params = _store(), schema.load(paths.ROOT / "params.yaml")
+    store, params = _store(), schema.load(paths.PARAMS)
     try:
         while not store.check([name]):  # the first asks DVC, and may wait for its turn or for clean energy
             time.sleep(0.5)

@@ -62,7 +62,7 @@ def fit_to_budget(params: Params) -> str:
         section = getattr(params.pretrain, branch)
         changes |= {f"pretrain.{branch}.{key}": value for key, value in in_proportion(section, count).items()}
         lines.append(f"pretrain.{branch}: {count:,} steps, {count * section.batch * section.context:,} tokens")
-    path = paths.ROOT / "params.yaml"
+    path = paths.PARAMS
     text = path.read_text()
     files = schema.read(path, text)
     new = params_file.rewritten(files, text, params_file.changed(files.params(), changes, "params.yaml"))

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from components.carbon.planning.step_cost_table import DISTURBED, Rates, key
@@ -19,13 +20,12 @@ from components.core.files import read_json, write_json
 from components.params import Params
 from flows.system import paths, processes
 
-FOLDER = paths.FINDINGS / "calibration"
 BRANCHES = ("causal", "masked")
 
 
 def known(params: Params) -> dict[str, Rates]:
     """Branch -> rates, for those that have been measured for these parameters on this machine."""
-    records = {branch: FOLDER / f"{_key(branch, params)}.json" for branch in BRANCHES}
+    records = {branch: file_of(branch, params) for branch in BRANCHES}
     return {branch: _rates(read_json(path)) for branch, path in records.items() if path.exists()}
 
 
@@ -48,7 +48,7 @@ def measured(params: Params, say: Callable[[str], None] = print) -> dict[str, Ra
         rates |= {branch: _rates(_answer(branch, process)) for branch, process in started.items()}
     disturbed = [branch for branch in missing if rates[branch].waited >= DISTURBED]
     for branch in set(missing) - set(disturbed):
-        write_json(FOLDER / f"{_key(branch, params)}.json", asdict(rates[branch]))
+        write_json(file_of(branch, params), asdict(rates[branch]))
     took_s = time.perf_counter() - began_s
     say(f"calibration: {took_s:.0f} s; " + "; ".join(_told(branch, rates[branch]) for branch in missing))
     if disturbed:
@@ -76,9 +76,11 @@ def required(params: Params, say: Callable[[str], None] = print) -> dict[str, Ra
     return rates
 
 
-def _key(branch: str, params: Params) -> str:
+def file_of(branch: str, params: Params) -> Path:
+    """Where the rates of a branch are kept."""
     beside = params.runtime.parallel_stages > 1
-    return key(branch, getattr(params.pretrain, branch), params.numerics, params.tokenize.vocab_size, beside)
+    name = key(branch, getattr(params.pretrain, branch), params.numerics, params.tokenize.vocab_size, beside)
+    return paths.FINDINGS / "calibration" / f"{name}.json"
 
 
 def _start(branch: str, params: Params) -> subprocess.Popen:

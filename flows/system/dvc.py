@@ -356,7 +356,9 @@ def _changed_files(entry: dict, path: str, what: str, root: Path) -> list[str]:
 
 def _change(old: str | None, new: str | None) -> str:
     """What became of a file, by its hashes; DVC itself calls a dependency that is new to a stage modified."""
-    return "modified" if old and new else "deleted" if old else "added"
+    if not old:
+        return "added"
+    return "modified" if new else "deleted"
 
 
 def _changed_keys(entry: dict, path: str, sections: list[str], root: Path) -> list[str]:

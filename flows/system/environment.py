@@ -10,9 +10,9 @@ import stat
 import sys
 from pathlib import Path
 
+from flows.system import paths
 from flows.system.login import CLIENT_VARIABLES
 from flows.system.mlflow_location import follow_checkout
-from flows.system.paths import CACHES, DVC_CACHE, DVC_CONFIG, SERVERS, STATE
 from flows.system.processes import alive
 from flows.system.upgrade import upgrade_databases
 
@@ -20,15 +20,15 @@ from flows.system.upgrade import upgrade_databases
 def environment() -> dict[str, str]:
     """`os.environ` with our settings added; what a user or a team has set is kept."""
     own = {
-        "GREENHOUSE_STATE": str(STATE),
+        "GREENHOUSE_STATE": str(paths.STATE),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        "PREFECT_HOME": str(STATE / "prefect"),
+        "PREFECT_HOME": str(paths.STATE / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_CLI_PROMPT": "false",
         "PREFECT_RUNNER_POLL_FREQUENCY": "2",  # seconds; by default a click or a cancel may wait for ten
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{STATE / 'mlflow.db'}",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{paths.STATE / 'mlflow.db'}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default a server that ended is asked for minutes
         "MLFLOW_LOGGING_LEVEL": "WARNING",  # a first run shows no lines about the tables of its database
@@ -36,13 +36,13 @@ def environment() -> dict[str, str]:
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a stage; `up` prints the one that matters
         "DO_NOT_TRACK": "true",
         "DVC_NO_ANALYTICS": "1",
-        "DVC_SITE_CACHE_DIR": str(DVC_CACHE),
-        "DVC_GLOBAL_CONFIG_DIR": str(DVC_CONFIG),
-        "DVC_SYSTEM_CONFIG_DIR": str(DVC_CONFIG),
-        "HF_HOME": str(CACHES / "huggingface"),
+        "DVC_SITE_CACHE_DIR": str(paths.DVC_CACHE),
+        "DVC_GLOBAL_CONFIG_DIR": str(paths.DVC_CONFIG),
+        "DVC_SYSTEM_CONFIG_DIR": str(paths.DVC_CONFIG),
+        "HF_HOME": str(paths.CACHES / "huggingface"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        "MPLCONFIGDIR": str(CACHES / "matplotlib"),
-        "TORCHINDUCTOR_CACHE_DIR": str(CACHES / "inductor"),
+        "MPLCONFIGDIR": str(paths.CACHES / "matplotlib"),
+        "TORCHINDUCTOR_CACHE_DIR": str(paths.CACHES / "inductor"),
         "TOKENIZERS_PARALLELISM": "false",
         # `dvc exp save` commits; a first run needs no git identity.
         "GIT_AUTHOR_NAME": "greenhouse", "GIT_AUTHOR_EMAIL": "greenhouse@localhost",
@@ -63,10 +63,11 @@ def _logins(running: dict[str, str], settings: dict[str, str]) -> dict[str, str]
 def apply_environment() -> None:
     """Put `environment()` into this process; call before Prefect, MLflow or DVC are imported."""
     os.environ.update(environment())
-    private(STATE)
-    follow_checkout(STATE)
-    upgrade_databases(STATE)
-    for folder in (DVC_CACHE, DVC_CACHE / "repo", DVC_CONFIG):  # DVC would make the second one writable for everyone
+    private(paths.STATE)
+    follow_checkout(paths.STATE)
+    upgrade_databases(paths.STATE)
+    # DVC would make the second one writable for everyone.
+    for folder in (paths.DVC_CACHE, paths.DVC_CACHE / "repo", paths.DVC_CONFIG):
         private(folder)
 
 
@@ -91,10 +92,10 @@ def private(folder: Path) -> None:
 
 def mlflow_address() -> str:
     """MLflow's address for a line of Python that is run in the checkout: its own database, or the server of a team."""
-    uri, own = os.environ["MLFLOW_TRACKING_URI"], f"sqlite:///{STATE / 'mlflow.db'}"
+    uri, own = os.environ["MLFLOW_TRACKING_URI"], f"sqlite:///{paths.STATE / 'mlflow.db'}"
     if uri not in (own, running_servers().get("MLFLOW_TRACKING_URI")):
         return uri
-    return "sqlite:///.greenhouse/mlflow.db" if STATE.name == ".greenhouse" else own
+    return "sqlite:///.greenhouse/mlflow.db" if paths.STATE.name == ".greenhouse" else own
 
 
 def running_servers() -> dict[str, str]:
@@ -103,8 +104,8 @@ def running_servers() -> dict[str, str]:
     In a copied checkout the record is that of the original, whose servers write there.
     """
     try:
-        record = json.loads(SERVERS.read_text())
-        if record["state"] != str(STATE) or not alive(int(record["pid"]), str(record["started"])):
+        record = json.loads(paths.SERVERS.read_text())
+        if record["state"] != str(paths.STATE) or not alive(int(record["pid"]), str(record["started"])):
             return {}
     except FileNotFoundError:
         return {}

@@ -13,6 +13,7 @@ from pathlib import Path
 from components.core.errors import UserError, clause
 
 ROOT = Path(__file__).resolve().parents[2]
+PARAMS = ROOT / "params.yaml"
 EXPERIMENT = "greenhouse"
 
 

@@ -22,6 +22,7 @@ from flows.tracking.garbage import local_folder
 from flows.tracking.mlflow_run import client
 from flows.tracking.model_exposure import states
 from flows.tracking.model_origin import collect, gathered, load_of
+from flows.tracking.rebuild_commit import hash_in
 from flows.tracking.snapshots import ObjectCache, Snapshot
 
 # -- collecting --------------------------------------------------------------------------------------------------------
@@ -224,11 +225,9 @@ def _parts(deps: set[str], outs: dict[str, str]) -> dict[str, str]:
     store, found = ObjectCache(), dict[str, str]()
     for dep in deps:
         out = next(out for out in outs if dep.startswith(f"{out}/"))
-        if outs[out].endswith(".dir") and store.path(outs[out]).exists():
-            listed, name = store.files(outs[out]), dep.removeprefix(f"{out}/")
-            below = {path.removeprefix(f"{name}/"): md5 for path, md5 in listed.items() if path.startswith(f"{name}/")}
-            if name in listed or below:
-                found[dep] = listed.get(name) or folder_md5(below)
+        here = outs[out].endswith(".dir") and store.path(outs[out]).exists()
+        if here and (md5 := hash_in(dep.removeprefix(f"{out}/"), store.files(outs[out]))):
+            found[dep] = md5
     return found
 
 

@@ -17,9 +17,10 @@ import yaml
 from filelock import FileLock
 
 from components.reporting.tables import interval
+from flows.system import paths
 from flows.system.mlflow_location import ARTIFACTS
 from flows.system.mlflow_server import require_mlflow
-from flows.system.paths import EXPERIMENT, STATE
+from flows.system.paths import EXPERIMENT
 from flows.system.run_folder import PIPELINE, REPRO, RunFolder
 from flows.tracking.mlflow_view import store_view
 from flows.tracking.run_files import report_files
@@ -63,18 +64,18 @@ def client() -> Any:
             _ANSWERED.add(uri)
 
     # The first client of all makes the tables; a pipeline and its first stage begin at the same time.
-    with FileLock(STATE / "mlflow.lock"):
+    with FileLock(paths.STATE / "mlflow.lock"):
         return MlflowClient()
 
 
 def experiment_id(mlflow: Any) -> str:
     """The experiment of this project, made on first use with an absolute place for artifacts."""
-    with FileLock(STATE / "mlflow.lock"):
+    with FileLock(paths.STATE / "mlflow.lock"):
         found = mlflow.get_experiment_by_name(EXPERIMENT)
         if found:
             return found.experiment_id
         local = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:///")
-        place = (STATE / ARTIFACTS).as_uri() if local else None
+        place = (paths.STATE / ARTIFACTS).as_uri() if local else None
         return mlflow.create_experiment(EXPERIMENT, artifact_location=place)
 
 

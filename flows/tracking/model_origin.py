@@ -45,9 +45,6 @@ from flows.tracking.snapshots import ObjectCache, Snapshot, find
 from flows.tracking.team_ledger import ledger_of
 
 EVALUATION = "reports/evaluate/details"
-VERIFIED, COMPARED = paths.FINDINGS / "verified", paths.FINDINGS / "compared"
-"""Records of `greenhouse verify` by the model's hash, and of comparisons with the champion by the evaluation's and, in
-it, the model's."""
 
 
 def target(model: str, stages: list[str], made: Collection[str] = ()) -> str:
@@ -159,7 +156,7 @@ def gathered(one: Snapshot, stage: str) -> Gathered:
     records = adoption.records_of(model, one.adopted) if one.adopted else gather(file)
     if model not in records.models:
         raise UserError(f"{one.name}: no models/{model} there; run the pipeline first")
-    grid = schema.load(paths.ROOT / "params.yaml").runtime.grid
+    grid = schema.load(paths.PARAMS).runtime.grid
     fingerprints, here = one.fingerprints(), one.kind == "workspace"
     behind = stages_behind(model, tunings_of(one))
     ledger = ledger_of({(name, fingerprints[name]) for name in behind if name in fingerprints})
@@ -175,7 +172,7 @@ def gathered(one: Snapshot, stage: str) -> Gathered:
 def origin(one: Snapshot, model: str, where: str = "") -> ModelOrigin:
     """What git, DVC and earlier commands recorded of a model."""
     name = one.name if "@" in one.name else model.replace("/", "@")
-    experiment = own_experiment() if one.kind == "workspace" else one.name if one.kind == "experiment" else ""
+    experiment = {"workspace": own_experiment(), "experiment": one.name}.get(one.kind, "")
     at = experiment or ("" if one.kind in ("workspace", "adopted") or "@" in one.name else one.name)
     copy = f"greenhouse export {name}{f' --at {at}' if at else ''} --to hub --out model"
     elsewhere = not where and (bool(experiment) or one.kind not in ("workspace", "adopted"))
@@ -212,7 +209,7 @@ def own_experiment() -> str:
 def _rebuild(one: Snapshot, model: str, command: str, experiment: str) -> RebuildAnswer:
     behind, md5 = stages_behind(model, tunings_of(one)), one.outputs().get(f"models/{model}")
     absent = [stage for stage in behind if stage not in one.lock or one.adopted]
-    record = VERIFIED / f"{md5}.json"
+    record = paths.FINDINGS / "verified" / f"{md5}.json"
     commit: str | NotKnown = git.commit() if experiment and one.kind == "workspace" else one.commit
     if one.kind == "workspace" and not experiment:
         commit = rebuild_commit(one.lock, behind)
@@ -236,7 +233,7 @@ def record_verification(one: Snapshot, stage: str, difference: str, environment:
     result = f"differs: {difference}" if difference else "identical"
     facts = {"result": result, "at": today(), "processor": environment["processor"]}
     md5 = one.outputs()[f"models/{stage.replace('@', '/')}"]
-    write_json(VERIFIED / f"{md5}.json", environment | facts)
+    write_json(paths.FINDINGS / "verified" / f"{md5}.json", environment | facts)
 
 
 def today() -> str:
@@ -265,7 +262,7 @@ def _champion(one: Snapshot, model: str) -> AgainstChampion | NotKnown:
         return NotKnown(not_known="models of other trainers have none")
     if one.name.endswith("@champion"):
         return AgainstChampion(champion=one.name, is_this=True, compared=today())
-    record = COMPARED / f"{one.outputs().get(EVALUATION)}.json"
+    record = paths.FINDINGS / "compared" / f"{one.outputs().get(EVALUATION)}.json"
     found: dict[str, Any] = read_json(record) if record.exists() else {}
     own = one.outputs().get(f"models/{model}")
     if model not in found or found[model].get("of") != own:  # an evaluation outlives the models it was of
@@ -278,4 +275,4 @@ def record_comparison(one: Snapshot, found: dict[str, AgainstChampion | NotKnown
     """Keep how the models of a state, named by their hashes, compare with their champions."""
     outputs = one.outputs()
     rows = {name: row.model_dump() | {"of": outputs.get(f"models/{name}")} for name, row in found.items()}
-    write_json(COMPARED / f"{outputs[EVALUATION]}.json", rows)
+    write_json(paths.FINDINGS / "compared" / f"{outputs[EVALUATION]}.json", rows)

@@ -66,7 +66,7 @@ def differences(commit: str, entries: Collection[dict[str, Any]], own: tuple[str
         found += [key for key, *_ in dvc.leaves("", layout.effective(then), layout.effective(now))]
     for entry in entries:
         for dep in entry.get("deps", []):
-            present = _hash(dep["path"], files)
+            present = hash_in(dep["path"], files)
             if present != dep["md5"] and (present or dep["path"].startswith(CODE)):
                 found.append(dep["path"])
     return list(dict.fromkeys(found))
@@ -95,7 +95,7 @@ def files_at(commit: str, below: tuple[str, ...]) -> dict[str, str]:
         return {name: hashlib.md5(file.read(), usedforsecurity=False).hexdigest() for name, file in members if file}
 
 
-def _hash(path: str, files: Mapping[str, str]) -> str:
-    """DVC's hash of a file or folder of a commit; "" if it has none there."""
+def hash_in(path: str, files: Mapping[str, str]) -> str:
+    """DVC's hash of a file or folder by the hashes of all files of a commit or an output; "" if it is not there."""
     below = {name[len(path) + 1 :]: md5 for name, md5 in files.items() if name.startswith(f"{path}/")}
     return files.get(path) or (folder_md5(below) if below else "")

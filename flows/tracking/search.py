@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from components import params as schema
 from components.core.errors import UserError, clause
 from components.core.files import md5_of, read_json
-from components.finetuning_data.formats import texts
+from components.finetuning_data.formats import is_corpus, texts
 from components.lineage.needles import Needles
 from components.lineage.readings import NeedleHit, Part, hits_in, parts_of, parts_of_bytes, parts_of_tokens
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
@@ -181,9 +181,7 @@ class Search:
 
     def own_files(self, known: Iterable[Snapshot] = ()) -> None:
         """Rows that params.yaml names and those that models of states were tuned on; evaluation items."""
-        from components.stages.finetune.own_rows import is_corpus  # which imports torch
-
-        params, tuned = schema.load(paths.ROOT / "params.yaml"), dict[tuple[Path, str], list[str]]()
+        params, tuned = schema.load(paths.PARAMS), dict[tuple[Path, str], list[str]]()
         hashed = cache(md5_of)
         for branch, one in params.finetune.stages().items():
             if (place := place_of(one.data)).exists() and not is_corpus(place):

@@ -163,7 +163,7 @@ def conclusion(verdict: CheckVerdict) -> str:
     if verdict.wrong:
         return f"differs in {len(verdict.wrong)} places"
     if verdict.open_items:
-        more = f" and {len(verdict.changed) - 1} more" * (len(verdict.changed) > 1)
+        more = f" and {len(verdict.changed) - 1} more" if len(verdict.changed) > 1 else ""
         first = f"not as recorded is {verdict.changed[0]}{more}" if verdict.changed else "nothing differs"
         return f"{first}, and not established is: {', '.join(verdict.open_items)}"
     if verdict.scope == "bytes":

@@ -4,18 +4,68 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from flows.system import processes
-from tests.flows.pipeline_clone import PipelineClone, make_clone
+from flows import cli
+from flows.system import paths, processes
+from flows.tracking.snapshots import ObjectCache
+from tests.flows.pipeline_clone import PipelineClone, make_clone, write_params
 from tests.flows.toy import BIN, DVC_YAML, PROGRAM
 from tests.shared_folder import shared
 
 OUTPUTS = "finished-outputs.json"
+BOTH_DATABASES = """
+import flows
+from flows.system.prefect_server import prefect_server
+with prefect_server():
+    import mlflow
+    mlflow.MlflowClient().search_experiments()
+"""
+
+
+@pytest.fixture
+def checkout_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
+    """Moves the checkout of this process to a folder: its root, and `.greenhouse` in it with all that lies there."""
+
+    def move(root: Path) -> Path:
+        own = {name: value for name, value in vars(paths).items() if isinstance(value, Path)}
+        for name, value in own.items():
+            for old, new in ((own["STATE"], root / ".greenhouse"), (own["ROOT"], root)):
+                if value.is_relative_to(old):
+                    monkeypatch.setattr(paths, name, new / value.relative_to(old))
+                    break
+        return root
+
+    return move
+
+
+@pytest.fixture
+def checkout(checkout_at: Callable[[Path], Path], tmp_path: Path) -> Path:
+    """`tmp_path` as the checkout of this process, with the parameter files as they ship."""
+    write_params(tmp_path)
+    return checkout_at(tmp_path)
+
+
+@pytest.fixture
+def greenhouse(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a verb in this process; what it prints."""
+
+    def verb(*words: object) -> str:
+        assert cli.answer([*map(str, words)]) == 0
+        return capsys.readouterr().out
+
+    return verb
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """DVC's cache in a folder of its own, without a remote; `put` fills it."""
+    monkeypatch.setattr(ObjectCache, "__post_init__", lambda self: setattr(self, "folder", tmp_path / "md5"))
+    monkeypatch.setattr(ObjectCache, "pull", lambda self, hashes: None)
+    return tmp_path / "md5"
 
 
 @pytest.fixture
@@ -38,23 +88,11 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with shared(tmp_path_factory, "databases") as state:
         if not state.exists():
             clone = make_clone(tmp_path_factory.mktemp("migrated"))
-            clone.ask("import mlflow\nmlflow.MlflowClient().search_experiments()")
+            clone.run_code(BOTH_DATABASES)
             state.mkdir(mode=0o700)
             shutil.copy(clone.root / ".greenhouse" / "mlflow.db", state)
             shutil.copytree(clone.root / ".greenhouse" / "prefect", state / "prefect")
     return state
-
-
-@pytest.fixture
-def prefect_harness(databases: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Prefect's own server for tests, over a database whose tables are made already: they take it ten seconds."""
-    from prefect.testing import utilities
-
-    folder = tempfile.mkdtemp()  # the harness removes it at the end of the process
-    shutil.copy(databases / "prefect" / "prefect.db", Path(folder, "prefect-test.db"))
-    monkeypatch.setattr(utilities, "mkdtemp", lambda: folder)
-    with utilities.prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 @pytest.fixture(scope="session")

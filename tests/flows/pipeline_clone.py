@@ -6,7 +6,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import psutil
 import yaml
 
 from components import params as schema
-from components.params import layout
+from components.params import document, layout
 from flows.system import params_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,17 +120,6 @@ class PipelineClone:
         experiment = client.get_experiment_by_name("greenhouse")
         return list(client.search_runs([experiment.experiment_id], query, max_results=1000))
 
-    def ask(self, code: str) -> str:
-        """What a few lines of Python print inside the clone, with a Prefect client `client` at hand."""
-        head = (
-            "import flows\n"
-            "from flows.system.prefect_server import prefect_server\n"
-            "with prefect_server():\n"
-            "    from prefect.client.orchestration import get_client\n"
-            "    with get_client(sync_client=True) as client:\n"
-        )
-        return self.run_code(head + "\n".join("        " + line for line in code.strip().splitlines()))
-
     def git(self, *arguments: str) -> str:
         done = subprocess.run(["git", *IDENTITY, *arguments], cwd=self.root, capture_output=True, text=True, check=True)
         return done.stdout
@@ -153,13 +143,12 @@ class PipelineClone:
             yield
 
     @contextmanager
-    def without(self, path: str, aside: Path, cached_only: bool = False) -> Iterator[None]:
-        """Within: an output's file is neither in the workspace (unless `cached_only`) nor in DVC's cache."""
+    def without(self, path: str, aside: Path) -> Iterator[None]:
+        """Within: an output's file is neither in the workspace nor in DVC's cache."""
         file = self.root / path
         md5 = hashlib.md5(file.read_bytes()).hexdigest()
-        places = [file] * (not cached_only)
-        places += self.root.rglob(f"files/md5/{md5[:2]}/{md5[2:]}")
-        assert len(places) > (not cached_only)
+        places = [file, *self.root.rglob(f"files/md5/{md5[:2]}/{md5[2:]}")]
+        assert len(places) > 1
         aside.mkdir()
         for number, place in enumerate(places):
             place.rename(aside / str(number))
@@ -186,6 +175,21 @@ class PipelineClone:
         """Path -> DVC hash of every out in dvc.lock."""
         stages = yaml.safe_load((self.root / "dvc.lock").read_text())["stages"]
         return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+
+
+def write_params(root: Path, values: dict[str, Any] | None = None) -> Path:
+    """The parameter files as they ship, but for some values; the path of params.yaml."""
+    (root / "defaults.yaml").write_text(document.defaults_text())
+    (root / "params.yaml").write_text(params_file.edited(document.params_text(), values or {}))
+    return root / "params.yaml"
+
+
+def until(condition: Callable[[], object], seconds: float = 240) -> bool:
+    """Whether it came true within these seconds."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return bool(found)
 
 
 def is_running(pid: int) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from flows.compare import different
 from flows.tracking.snapshots import Snapshot
 from greenhouse_record.record import read
 from tests.components.studies.test_leftovers import hub, write
-from tests.flows.pipeline_clone import IDENTITY, PipelineClone
+from tests.flows.pipeline_clone import IDENTITY, PipelineClone, make_clone
 from tests.flows.tracking.test_signed_folder import key_pair
 
 PROGRAM = f"""
@@ -46,13 +47,25 @@ def record(root: Path, *more: str, out: str = "model", args: tuple[str, ...] = (
     return subprocess.run(code, cwd=root, capture_output=True, env=known | variables).returncode
 
 
-@pytest.fixture
-def run_folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def recorded_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with a trainer whose first try failed and whose second resumed it, both recorded."""
-    root = begun(tmp_path / "theirs")
+    root = begun(tmp_path_factory.mktemp("recorded") / "theirs")
     assert record(root, DIE="1") == 9
     assert record(root, "--resume", "auto") == 0
     return root
+
+
+@pytest.fixture
+def run_folder(recorded_run: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(recorded_run, tmp_path / recorded_run.name)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> PipelineClone:
+    """A clone in which nothing has run, for tests that adopt models of unlike names."""
+    return make_clone(tmp_path_factory.mktemp("adopting"))
 
 
 def begun(root: Path) -> Path:
@@ -116,13 +129,13 @@ def test_a_recorded_run_is_answered_for_signed_and_run_again(fresh_clone: Pipeli
 @pytest.mark.slow
 @pytest.mark.parametrize("resumed", [(), ("stop",)])
 def test_a_run_that_only_a_resume_could_finish_is_no_whole_recipe(
-    fresh_clone: PipelineClone, tmp_path: Path, resumed: tuple[str, ...]
+    clone: PipelineClone, tmp_path: Path, resumed: tuple[str, ...]
 ) -> None:
-    root = begun(tmp_path / "theirs")
+    root, name = begun(tmp_path / "theirs"), f"resumed{''.join(resumed)}"
     assert record(root, args=("stop",)) == 9
     assert record(root, "--resume", "auto", args=resumed) == 0
-    shown = fresh_clone.run("greenhouse", "adopt", str(root / "model"), "--name", "mine")
-    told = fresh_clone.run("greenhouse", "verify", "adopted/mine", expect=2)
+    shown = clone.run("greenhouse", "adopt", str(root / "model"), "--name", name)
+    told = clone.run("greenhouse", "verify", f"adopted/{name}", expect=2)
     assert ("missing: one run that makes it: " if resumed else "missing: one command: ") in told
     assert ("alone does not rebuild it: its tries had different" in " ".join(shown.split())) is not bool(resumed)
 
@@ -147,29 +160,29 @@ def test_code_that_was_not_committed_is_told_and_compared(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_what_was_changed_after_the_record_is_not_adopted(fresh_clone: PipelineClone, run_folder: Path) -> None:
+def test_what_was_changed_after_the_record_is_not_adopted(clone: PipelineClone, run_folder: Path) -> None:
     adopt = ("greenhouse", "adopt", str(run_folder / "model"))
     weights, path = run_folder / "model/weights.pt", next(run_folder.glob(".greenhouse/records/*.jsonl"))
     lines, written = path.read_bytes().splitlines(keepends=True), weights.read_bytes()
     weights.write_bytes(b"better")
-    assert "weights.pt: not as model-" in fresh_clone.run(*adopt, expect=1)
+    assert "weights.pt: not as model-" in clone.run(*adopt, expect=1)
     weights.write_bytes(written)
     path.write_bytes(b"".join(line.replace(b'"outcome":"Failed"', b'"outcome":"Completed"') for line in lines))
-    assert "was edited" in fresh_clone.run(*adopt, expect=1)
-    assert not (fresh_clone.root / "models").exists()
+    assert "was edited" in clone.run(*adopt, expect=1)
+    assert not (clone.root / "models/adopted/model").exists()
 
 
 @pytest.mark.slow
-def test_of_a_run_that_nobody_recorded_the_rest_is_told(fresh_clone: PipelineClone, tmp_path: Path) -> None:
+def test_of_a_run_that_nobody_recorded_the_rest_is_told(clone: PipelineClone, tmp_path: Path) -> None:
     left = write(tmp_path / "out", hub(**{"checkpoint-12/trainer_state.json": {"global_step": 12}}))
-    shown = fresh_clone.run("greenhouse", "adopt", str(left), "--name", "left")
+    shown = clone.run("greenhouse", "adopt", str(left), "--name", "left")
     assert "Not known: the order in which data was read: this trainer keeps no data order." in shown
-    assert "missing: its command and data" in fresh_clone.run("greenhouse", "verify", "adopted/left", expect=2)
-    assert "adopted already" in fresh_clone.run("greenhouse", "adopt", str(left), "--name", "left", expect=1)
-    fresh_clone.run("greenhouse", "adopt", str(left), "--name", "twin")
-    compared = fresh_clone.run("greenhouse", "compare", "adopted/left", "adopted/twin")
+    assert "missing: its command and data" in clone.run("greenhouse", "verify", "adopted/left", expect=2)
+    assert "adopted already" in clone.run("greenhouse", "adopt", str(left), "--name", "left", expect=1)
+    clone.run("greenhouse", "adopt", str(left), "--name", "twin")
+    compared = clone.run("greenhouse", "compare", "adopted/left", "adopted/twin")
     assert "A: none" in compared
-    fresh_clone.run("greenhouse", "export", "adopted/left", "--to", "hub", "--out", str(tmp_path / "hub"))
+    clone.run("greenhouse", "export", "adopted/left", "--to", "hub", "--out", str(tmp_path / "hub"))
     assert "text-generation training: 12 steps |" in (tmp_path / "hub" / "README.md").read_text()
-    card = fresh_clone.run("greenhouse", "card", "adopted/left", "--json")
+    card = clone.run("greenhouse", "card", "adopted/left", "--json")
     assert json.loads(card)["cost"]["not_known"] == "nobody recorded the run"

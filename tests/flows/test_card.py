@@ -1,7 +1,7 @@
 """`greenhouse card`: the page, the JSON with its schema; bad input in one sentence."""
 
-import hashlib
 import json
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,41 +13,29 @@ from dvc.repo import Repo
 from components.core.errors import UserError
 from components.stages.account.answers import AgainstChampion, ModelAnswers, NotKnown, QualityAnswer, Verification
 from components.studies.withdrawn import withdraw
-from flows import cli, export
+from flows import export
 from flows.system import paths
 from flows.tracking import model_origin, snapshots
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from tests.components.finished_project import project
+from tests.flows.object_cache import listing, put
+from tests.flows.pipeline_clone import write_params
 
 MD5 = "0123456789abcdef0123456789abcdef"
 LOCK = {"finetune@instruct": {"outs": [{"path": "models/finetune/instruct", "md5": f"{MD5}.dir"}]}}
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workspace(tmp_path: Path, checkout_at: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished project as the workspace."""
-    root = tmp_path / "greenhouse"
-    project(root)
-    (root / "params.yaml").write_bytes((paths.ROOT / "params.yaml").read_bytes())
-    (root / "defaults.yaml").write_bytes((paths.ROOT / "defaults.yaml").read_bytes())
-    monkeypatch.setattr(paths, "ROOT", root)
-    monkeypatch.setattr(paths, "LEDGER", root / ".greenhouse/ledger")
-    monkeypatch.setattr(model_origin, "VERIFIED", tmp_path / "verified")
-    monkeypatch.setattr(model_origin, "COMPARED", tmp_path / "compared")
+    project(tmp_path / "greenhouse")
+    write_params(tmp_path / "greenhouse")
     monkeypatch.setattr(model_origin, "find", lambda name, whole=True: Snapshot(name, "workspace", LOCK, "abc"))
-    return root
+    return checkout_at(tmp_path / "greenhouse")
 
 
-def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What the command prints."""
-    assert cli.answer(["card", *arguments]) == 0
-    return capsys.readouterr().out
-
-
-def test_a_page_for_a_person(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shown = printed(monkeypatch, capsys, "instruct")
+def test_a_page_for_a_person(workspace: Path, greenhouse: Callable[..., str]) -> None:
+    shown = greenhouse("card", "instruct")
     for text in ("23 documents", "BSD-3-Clause 23", "Wh", "choice accuracy 0.500 [0.400, 0.600]", " 0.250 ",
                  "nobody has rebuilt these bytes", 'model="models/finetune/instruct"'):  # fmt: skip
         assert text in " ".join(shown.split()), text
@@ -56,11 +44,9 @@ def test_a_page_for_a_person(
     assert "not the bytes" not in printed(monkeypatch, capsys, "instruct")
 
 
-def test_the_json_follows_its_schema(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    answers = json.loads(printed(monkeypatch, capsys, "finetune/classify", "--json"))
-    schema = json.loads(printed(monkeypatch, capsys, "--schema"))
+def test_the_json_follows_its_schema(workspace: Path, greenhouse: Callable[..., str]) -> None:
+    answers = json.loads(greenhouse("card", "finetune/classify", "--json"))
+    schema = json.loads(greenhouse("card", "--schema"))
     jsonschema.validate(answers, schema)
     assert ModelAnswers.model_validate(answers).facts.pipeline_tag == "text-classification"
     with pytest.raises(jsonschema.ValidationError):
@@ -97,36 +83,25 @@ def test_the_stages_behind_a_model_are_those_of_the_state_it_is_of(workspace: Pa
 
 def evaluated(cache: Path, scored: str) -> Snapshot:
     """The workspace's state, whose evaluation scored an instruct model with these weights; it has `here`."""
-
-    def put(value: Any) -> str:
-        data = json.dumps(value).encode()
-        name = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        (cache / name[:2]).mkdir(parents=True, exist_ok=True)
-        (cache / name[:2] / name[2:]).write_bytes(data)
-        (cache / name[:2] / f"{name[2:]}.dir").write_bytes(data)
-        return name
-
-    facts = put({"models": {"pretrain/causal": "causal", "finetune/instruct": scored}})
+    facts = put(cache, {"models": {"pretrain/causal": "causal", "finetune/instruct": scored}})
     outs = {
-        "evaluate": ("reports/evaluate/details", put([{"relpath": "facts.json", "md5": facts}])),
-        "finetune@instruct": ("models/finetune/instruct", put([{"relpath": "model.safetensors", "md5": "here"}])),
-        "pretrain@causal": ("models/pretrain/causal", put([{"relpath": "model.safetensors", "md5": "causal"}])),
+        "evaluate": ("reports/evaluate/details", {"facts.json": facts}),
+        "finetune@instruct": ("models/finetune/instruct", {"model.safetensors": "here"}),
+        "pretrain@causal": ("models/pretrain/causal", {"model.safetensors": "causal"}),
     }
-    lock = {stage: {"outs": [{"path": path, "md5": f"{md5}.dir"}]} for stage, (path, md5) in outs.items()}
+    lock = {stage: {"outs": [{"path": path, "md5": listing(cache, files)}]} for stage, (path, files) in outs.items()}
     return Snapshot("workspace", "workspace", lock, "abc")
 
 
 def test_scores_and_champion_of_an_earlier_model_are_not_said_of_this_one(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    workspace: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, greenhouse: Callable[..., str]
 ) -> None:
     """Only the model was made anew, as by `--until finetune@instruct`: the evaluation is of the one before it."""
-    monkeypatch.setattr(ObjectCache, "__post_init__", lambda self: setattr(self, "folder", tmp_path / "md5"))
-    monkeypatch.setattr(ObjectCache, "pull", lambda self, hashes: None)
     facts = workspace / "reports/evaluate/details/facts.json"
     row = {"name": "answers/bits_per_byte", "title": "bits of answers", "value": 0.7, "low": 0.6, "high": 0.8, "n": 9}
     row |= {"model": "finetune/instruct", "measured_by": "evaluate"}
     facts.write_text(json.dumps(json.loads(facts.read_text()) | {"scores": [row]}))
-    before, now = evaluated(tmp_path / "md5", "here"), evaluated(tmp_path / "md5", "another")
+    before, now = evaluated(cache, "here"), evaluated(cache, "another")
     assert model_origin.origin(before, "finetune/instruct").scored_earlier == []
     other = AgainstChampion(champion="greenhouse-instruct-2 version 1", is_this=True, compared="2026-01-31")
     model_origin.record_comparison(before, {"finetune/instruct": other})
@@ -139,7 +114,7 @@ def test_scores_and_champion_of_an_earlier_model_are_not_said_of_this_one(
     retuned = {"outs": [{"path": "models/finetune/instruct", "md5": now.outputs()["models/pretrain/causal"]}]}
     tuned = Snapshot("workspace", "workspace", now.lock | {"finetune@instruct": retuned}, "abc")
     monkeypatch.setattr(model_origin, "find", lambda name, whole=True: tuned)
-    said = " ".join(printed(monkeypatch, capsys, "instruct").split())
+    said = " ".join(greenhouse("card", "instruct").split())
     assert "bits of answers" not in said
     assert "greenhouse-instruct-2" not in said
     assert "Evaluate has not scored finetune/instruct as it is now" in said
@@ -170,6 +145,9 @@ def test_a_missing_object_and_a_remote_that_is_gone_are_one_sentence(
         config["core"]["remote"] = "team"
     with pytest.raises(UserError, match=wanted.replace("nor in a remote", "and DVC remote team: nothing is at")):
         model_origin.collect(one, "finetune@instruct")
+    (tmp_path / "unplugged" / "files" / "md5").mkdir(parents=True)
+    with pytest.raises(UserError, match=wanted):
+        model_origin.collect(one, "finetune@instruct")
 
 
 def test_in_the_worktree_of_an_experiment_the_rebuild_is_of_the_experiment(
@@ -184,11 +162,9 @@ def test_in_the_worktree_of_an_experiment_the_rebuild_is_of_the_experiment(
     assert rebuild.command == "greenhouse verify finetune@instruct --at greenhouse"
 
 
-def test_a_withdrawn_model_says_so_on_its_page(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_withdrawn_model_says_so_on_its_page(workspace: Path, greenhouse: Callable[..., str]) -> None:
     withdraw(workspace, [f"{MD5}.dir"], "it saw a forgotten document", date(2026, 12, 1))
-    said = " ".join(printed(monkeypatch, capsys, "instruct").split())
+    said = " ".join(greenhouse("card", "instruct").split())
     assert said.startswith("Do not use it: withdrawn on 2026-12-01: it saw a forgotten document (withdrawn.json).")
     with pytest.raises(UserError, match=r"finetune/instruct of .*: withdrawn on 2026-12-01: it saw a forgotten"):
         export.export("instruct", to="hub")

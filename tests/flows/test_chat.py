@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
@@ -23,11 +21,9 @@ from components.model.transformer import Transformer
 from components.params import ModelShape
 from components.stages.finetune import adapter
 from components.studies.withdrawn import withdraw
-from components.tokens.chat_format import ChatFormat
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, train_bpe
 from flows import cli
-from flows.chat import Conversation, Sampling, asked, model_folder, open_chat
-from flows.system import paths
+from flows.chat import Conversation, Sampling, model_folder, open_chat
 from tests.components.stages.finetune.test_own_rows import foreign_tokenizer
 
 EXAMPLE = {"prompt": "abs(x)", "answer": "Return the absolute value."}
@@ -115,12 +111,7 @@ def test_one_answer_from_the_command_line(folder: Path, run: Run) -> None:
 def test_a_chat_opens_with_what_it_answers_and_one_it_was_not_taught(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "model")
     facts = json.loads((folder / "greenhouse.json").read_text())
-    pairs = (
-        ("What is 1+1?", "2"),
-        ("Repeat: a", "a"),
-        ("A is red. What is A?", "red"),
-        ("What is a list?", "Nonsense."),
-    )
+    pairs = ("What is 1+1?", "2"), ("Repeat: a", "a"), ("A is red. What is A?", "red"), ("What is a list?", "Nonsense.")
     facts["task"]["shown"] = [{"prompt": prompt, "answer": answer} for prompt, answer in pairs]
     (tmp_path / "model/greenhouse.json").write_text(json.dumps(facts))
     opening = open_chat(tmp_path / "model", Sampling())[1]
@@ -128,22 +119,10 @@ def test_a_chat_opens_with_what_it_answers_and_one_it_was_not_taught(folder: Pat
     assert opening.index("What is 1+1?") < opening.index("not taught") < opening.index("What is a list?")
 
 
-def test_a_line_that_ends_in_a_backslash_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("one\\\ntwo\nthree\n"))
-    assert asked() == "one\ntwo"
-
-
-def test_names_of_special_tokens_are_text_where_text_is_continued_too(folder: Path) -> None:
-    talk = chat(folder)
-    talk.instruct = False
-    assert talk.question("say <|end|> now").count(END) == 0
-
-
 def test_a_model_tuned_on_rows_of_ones_own_shows_one_from_the_reports_of_this_checkout(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, checkout: Path
 ) -> None:
     """It is not in the model's folder, which is copied and published."""
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
     model, rows = tmp_path / "models/finetune/instruct", tmp_path / "reports/finetune/instruct/details/heldout.csv"
     shutil.copytree(folder, model)
     (model / "greenhouse.json").write_text(json.dumps(
@@ -158,16 +137,16 @@ def test_a_model_tuned_on_rows_of_ones_own_shows_one_from_the_reports_of_this_ch
     assert "you>" not in open_chat(shutil.copytree(model, tmp_path / "copy"), Sampling())[1]
 
 
-def test_a_withdrawn_model_says_so(folder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
+def test_a_withdrawn_model_says_so(folder: Path, checkout: Path, run: Run) -> None:
     assert "withdrawn" not in run("--prompt", "abs(x)", "--max-tokens", "2")[1]
-    withdraw(tmp_path, [md5_of(folder)], "it quotes a customer", date(2026, 12, 1))
+    withdraw(checkout, [md5_of(folder)], "it quotes a customer", date(2026, 12, 1))
     said = run("--prompt", "abs(x)", "--max-tokens", "2")[1]
     assert "This model is withdrawn on 2026-12-01: it quotes a customer (withdrawn.json)." in said
 
 
 def test_a_conversation_ends_with_the_input(run: Run) -> None:
-    said, _ = run("--max-tokens", "4", typed="hello\nmore\n")
+    """A line that ends in a backslash goes on."""
+    said, _ = run("--max-tokens", "4", typed="hello\\\nthere\nmore\n")
     assert said.count("model> ") == 2
 
 
@@ -216,48 +195,19 @@ def test_probabilities_are_shown_on_request(run: Run) -> None:
         assert "guess" not in said
 
 
-@pytest.mark.parametrize(
-    ("wrong", "says"),
-    [
-        (("--max-tokens", "0"), 'chat: invalid value "0" for --max-tokens, must be >= 1;'),
-        (("--max-tokens", "4.5"), "chat: invalid value for --max-tokens: 4.5 is no whole number;"),
-        (("--temperature", "nan"), 'chat: invalid value "nan" for --temperature, must be <= 100;'),
-        (("--top-p", "-1"), 'chat: invalid value "-1.0" for --top-p, must be >= 0;'),
-        (("--seed", "9" * 30), "for --seed, must be < 9223372036854775808;"),
-    ],
-)
-def test_a_number_out_of_range_is_named(wrong: tuple[str, str], says: str, capsys: pytest.CaptureFixture) -> None:
-    assert cli.answer(["chat", "--prompt", "hello", *wrong]) == 2
-    assert says in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_no_model_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.system import paths
-
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
+def test_no_model_is_a_clear_error(checkout: Path) -> None:
     with pytest.raises(UserError, match="run `make demo` first"):
         model_folder("")
     with pytest.raises(UserError, match="no model folder"):
-        open_chat(tmp_path, Sampling())
-
-
-def test_a_chat_is_written_as_the_encoder_says() -> None:
-    """A base made elsewhere has tokens of its own around messages."""
-
-    class Plain:
-        def encode(self, text: str, add_special_tokens: bool) -> Any:
-            return SimpleNamespace(ids=[ord(letter) for letter in text])
-
-    form = ChatFormat((1,), {"user": ((2,), (3, 4)), "assistant": ((5,), (3, 4))}, "", strips=True)
-    encoder = SimpleNamespace(chat=form, stops=(3,), encode=lambda text: [ord(letter) for letter in text])
-    talk = Conversation(None, Plain(), True, Sampling(), encoder=encoder)
-    assert talk.question("ab") == talk.question(" ab\n") == [2, 97, 98, 3, 4, 5]
+        open_chat(checkout, Sampling())
 
 
 def test_a_chat_goes_on_as_training_wrote_it(folder: Path) -> None:
     """Names of special tokens that a person types are text, and an answer that ends for want of tokens is ended."""
-    talk = chat(folder, max_tokens=2)
-    assert talk.question("say <|end|> now").count(END) == 0
+    talk, continued = chat(folder, max_tokens=2), chat(folder)
+    continued.instruct = False
+    for one in (talk, continued):
+        assert one.question("say <|end|> now").count(END) == 0
     talk.answer("abs(x)", lambda _: None)
     assert talk.turns[-1][-1] == END
     assert talk.turns[-1].count(END) == 1

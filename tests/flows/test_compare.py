@@ -100,22 +100,6 @@ def test_what_is_the_same_on_every_item_is_one_line() -> None:
     assert score_table(same[:1], 0.95) == ["the same on every item: 1 metric (causal 1)"]
 
 
-def test_a_model_that_differs_and_has_no_score_in_common_is_named() -> None:
-    def state(name: str, instruct: str) -> Snapshot:
-        made = {"pretrain@causal": "models/pretrain/causal", "finetune@instruct": "models/finetune/instruct"}
-        return Snapshot(name, "revision", {
-            stage: {"outs": [{"path": path, "md5": instruct if "instruct" in path else name}]}
-            for stage, path in made.items()
-        })  # fmt: skip
-
-    a, b = state("a", "one"), state("b", "two")
-    bits = SimpleNamespace(name="bits_per_byte/bits", model="pretrain/causal")
-    answers = SimpleNamespace(name="answers/bits", model="finetune/instruct")
-    assert [line.split(":")[0] for line in scored_by_themselves(a, b, [bits])] == ["instruct"]
-    assert not list(scored_by_themselves(a, b, [bits, answers]))
-    assert not list(scored_by_themselves(a, state("b", "one"), [bits]))
-
-
 def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the stage writes it, bounds and baselines beside the value."""
 
@@ -137,6 +121,9 @@ def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypa
     assert list(compare.scores(state("a", 0.25), state("b", 0.5, "data/rows/mine"))) == [
         "scores: both have the same evaluation", line
     ]  # fmt: skip
+    answers: Any = SimpleNamespace(name="answers/bits", model="finetune/instruct")
+    assert not list(scored_by_themselves(state("a", 0.25), state("b", 0.5), [answers])), "a score in common"
+    assert not list(scored_by_themselves(state("a", 0.25), state("a", 0.25), [])), "the same model"
 
 
 @pytest.mark.parametrize("base", ["models/finetune/instruct", None])
@@ -179,7 +166,7 @@ def test_the_choices_of_a_tuned_model_are_paired_beside_its_answers(
     monkeypatch.setattr(snapshots, "ObjectCache", lambda: store)
     monkeypatch.setattr(compare, "scored_apart", lambda a, b, branch: branch == "instruct")
     monkeypatch.setattr(compare.seed_runs.Compared, "of", lambda a, b, branch: sides)
-    monkeypatch.setattr("components.statistics.paired_difference", lambda *_, **__: [answers])
+    monkeypatch.setattr("flows.compare.paired_difference", lambda *_, **__: [answers])
     told = list(compare.scores(state("a", 0.5), state("b", 0.75)))
     paired = [line for line in told if line.startswith("instruct/choice_accuracy")]
     alone = [line for line in told if line.startswith("instruct, by their own held-out rows, without an interval: ")]

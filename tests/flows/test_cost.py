@@ -12,16 +12,10 @@ from tests.components.finished_project import ledger
 
 
 @pytest.fixture
-def spent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout whose ledger has a run of two stages."""
-    root = tmp_path / "greenhouse"
-    root.mkdir()
-    for name in ("params.yaml", "defaults.yaml"):
-        shutil.copy(paths.ROOT / name, root)
-    monkeypatch.setattr(paths, "ROOT", root)
-    monkeypatch.setattr(paths, "LEDGER", root / "ledger")
-    ledger(root / "ledger", root, {"dedup": 0.05, "filter": 0.05})
-    return root
+def spent(checkout: Path) -> Path:
+    """The ledger of a checkout, with a run of two stages."""
+    ledger(paths.LEDGER, checkout, {"dedup": 0.05, "filter": 0.05})
+    return paths.LEDGER
 
 
 def rows(text: str) -> dict[str, list[str]]:
@@ -71,5 +65,5 @@ def test_a_date_that_is_none_is_refused(spent: Path) -> None:
 
 
 def test_a_ledger_that_is_gone_is_an_empty_one(spent: Path) -> None:
-    shutil.rmtree(spent / "ledger")
+    shutil.rmtree(spent)
     assert "hosts: none" in cost.project("")

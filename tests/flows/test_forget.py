@@ -19,27 +19,15 @@ from tests.flows.pipeline_clone import REMOTE, PipelineClone, cloned
 pytestmark = [pytest.mark.pipeline]
 
 
-@pytest.fixture(scope="module")
-def trained_on(finished_clone: PipelineClone) -> str:
-    """The id of a document."""
-    return next(iter(read_corpus(finished_clone.root / "data/bias/train"))).id
-
-
-@pytest.fixture(scope="module")
-def dry_run(finished_clone: PipelineClone, trained_on: str) -> str:
-    """What is said of it where every file is there."""
-    return finished_clone.run("greenhouse", "forget", trained_on)
-
-
 def test_a_dry_run_names_models_price_and_copies_and_changes_nothing(
-    finished_clone: PipelineClone, finished_outputs: Callable[[], dict[str, str]], dry_run: str
+    finished_clone: PipelineClone, finished_outputs: Callable[[], dict[str, str]]
 ) -> None:
-    said = dry_run
+    trained_on = next(iter(read_corpus(finished_clone.root / "data/bias/train"))).id
+    said = finished_clone.run("greenhouse", "forget", trained_on)
     assert all(word in said for word in ("causal", "masked", " Wh ", "nothing has changed"))
     # A shard that a stage left as it was is one object under two paths.
-    assert all(
-        f"workspace: data/{stage}/train/part-0000" in said for stage in ("ingest", "dedup", "filter", "bias", "mix")
-    )
+    for stage in ("ingest", "dedup", "filter", "bias", "mix"):
+        assert f"workspace: data/{stage}/train/part-0000" in said
     assert "cut at max_megabytes, so other text takes its place" in said
     assert finished_clone.outputs() == finished_outputs()
     assert "up to date" in finished_clone.run("dvc", "status")
@@ -53,11 +41,12 @@ def test_what_names_nothing_is_one_sentence(finished_clone: PipelineClone) -> No
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize(("text", "says"), [("", "an empty query"), ("curriculum/copy", "text that mix generates")])
-def test_what_no_removal_can_take_out_is_refused(finished_clone: PipelineClone, text: str, says: str) -> None:
+def test_what_no_removal_can_take_out_is_refused(finished_clone: PipelineClone) -> None:
+    with pytest.raises(UserError, match="an empty query"):
+        forget.look(" ")
     before = (finished_clone.root / "opt_out.txt").read_text()
-    said = finished_clone.run("greenhouse", "forget", text, "--apply", expect=1)
-    assert says in said
+    said = finished_clone.run("greenhouse", "forget", "curriculum/copy", "--apply", expect=1)
+    assert "text that mix generates" in said
     assert "Traceback" not in said
     assert (finished_clone.root / "opt_out.txt").read_text() == before
 
@@ -83,26 +72,6 @@ def test_a_clone_whose_objects_were_purged_says_so(fresh_clone: PipelineClone, t
         "forget: 1 objects of dvc.lock are in neither DVC's cache nor a remote, such as data/ingest/train"
     )
     assert "purged after a removal; take a newer dvc.lock" in said
-
-
-@pytest.mark.long
-def test_a_copy_that_nobody_can_look_into_is_named(
-    finished_clone: PipelineClone, trained_on: str, dry_run: str, tmp_path: Path
-) -> None:
-    shard, report = "data/mix/train/part-00000.parquet", "reports/mix/details/report.md"
-    with (
-        finished_clone.without(shard, tmp_path / "kept", cached_only=True),
-        finished_clone.without(report, tmp_path / "also kept"),
-    ):
-        said = finished_clone.run("greenhouse", "forget", trained_on)
-    copies, still = (
-        [line for line in text.partition("\nnot searched:")[0].splitlines() if line.startswith("    workspace: ")]
-        for text in (dry_run, said)
-    )
-    assert f"    workspace: {shard}" in copies
-    assert still == copies, "it lies here still"
-    assert "workspace: 1 files are in neither DVC's cache nor a remote, where one could look into them, such as" in said
-    assert "such as reports/mix/details/report.md" in said
 
 
 @pytest.mark.long

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-import venv
+import sys
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -19,30 +19,24 @@ from flows.system.paths import ROOT
 
 def make(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        ["make", *arguments],
-        cwd=folder,
-        env=os.environ | more,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
+        ["make", *arguments], cwd=folder, env=os.environ | more,
+        capture_output=True, text=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def bare_clone(above: Path) -> Path:
+    """What `make setup` needs of a clone, in a folder with a space in its name, and no environment."""
+    folder = above / "a clone"
+    (folder / "flows").mkdir(parents=True)
+    modules = (f"flows/{name}.py" for name in ("__init__", "install", "trace"))
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", *modules):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
 
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """What `make setup` needs of a clone, in a folder with a space in its name, and no environment."""
-    folder = tmp_path / "a clone"
-    (folder / "flows").mkdir(parents=True)
-    for name in (
-        "Makefile",
-        "pyproject.toml",
-        "constraints.txt",
-        "flows/__init__.py",
-        "flows/install.py",
-        "flows/trace.py",
-    ):
-        shutil.copy(ROOT / name, folder / name)
-    return folder
+    return bare_clone(tmp_path)
 
 
 def fake_python(folder: Path, version: str) -> str:
@@ -62,31 +56,36 @@ def test_help_shows_every_target() -> None:
     assert max(map(len, shown.splitlines())) <= 120
 
 
-@pytest.mark.parametrize("version", ["3.10.14", "3.14.0", "2.7.18"])
-def test_a_wrong_python_is_named(bare: Path, tmp_path: Path, version: str) -> None:
-    python = fake_python(tmp_path, version)
+@pytest.mark.parametrize(
+    ("version", "says"),
+    [
+        ("3.10.14", "needs Python 3.11, 3.12 or 3.13; {python} is 3.10.14"),
+        ("3.14.0", "needs Python 3.11, 3.12 or 3.13; {python} is 3.14.0"),
+        ("none", "no python3 found"),
+        ("own", "no git repository; clone the project with git"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_installed(
+    bare: Path, tmp_path: Path, version: str, says: str
+) -> None:
+    python = {"none": "no-such-python", "own": sys.executable}.get(version) or fake_python(tmp_path, version)
     done = make(bare, "setup", PYTHON=python)
     assert done.returncode != 0
-    assert f"needs Python 3.11, 3.12 or 3.13; {python} is {version}" in done.stderr
+    assert says.format(python=python) in done.stderr
     assert not (bare / ".venv").exists()
 
 
-def test_no_python_at_all(bare: Path) -> None:
-    done = make(bare, "setup", PYTHON="no-such-python")
-    assert "no python3 found" in done.stderr
-
-
-def test_no_git_repository_is_said_before_anything_is_installed(bare: Path) -> None:
-    done = make(bare, "setup")
-    assert done.returncode != 0
-    assert "no git repository; clone the project with git" in done.stderr
-    assert not (bare / ".venv").exists()
-
-
-def test_a_failing_pip_shows_its_error_and_the_log(bare: Path) -> None:
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess]:
+    """A clone whose installation ended when its environment had nothing but pip, and what was said."""
+    bare = bare_clone(tmp_path_factory.mktemp("failed"))
     subprocess.run(["git", "init", "--quiet"], cwd=bare, check=True)
     (bare / "constraints.txt").write_text("numpy==0.0.1\n")
-    done = make(bare, "setup", PIP_NO_INDEX="1", PIP_FIND_LINKS="/nonexistent")
+    return bare, make(bare, "setup", PIP_NO_INDEX="1", PIP_FIND_LINKS="/nonexistent")
+
+
+def test_a_failing_pip_shows_its_error_and_the_log(failed: tuple[Path, subprocess.CompletedProcess]) -> None:
+    bare, done = failed
     assert done.returncode != 0
     assert "Measured: " in done.stdout
     assert "error: " in done.stderr
@@ -144,22 +143,16 @@ def test_a_changed_pin_installs_again(monkeypatch: pytest.MonkeyPatch, tmp_path:
 # -- torch's build -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with nothing but pip."""
-    folder = tmp_path_factory.mktemp("environment") / ".venv"
-    venv.create(folder, with_pip=True)
-    return folder
-
-
 @pytest.fixture
-def driverless(monkeypatch: pytest.MonkeyPatch, environment: Path, tmp_path: Path) -> Path:
+def driverless(
+    monkeypatch: pytest.MonkeyPatch, failed: tuple[Path, subprocess.CompletedProcess], tmp_path: Path
+) -> Path:
     """A Linux machine without an NVIDIA driver, an environment of its own, and no setting of pip."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setattr(install, "has_nvidia_driver", lambda: False)
-    monkeypatch.setattr(install, "PYTHON", environment / "bin/python")
+    monkeypatch.setattr(install, "PYTHON", failed[0] / ".venv/bin/python")
     monkeypatch.setattr(install, "LOG", tmp_path / "install.log")
     return tmp_path
 

@@ -3,8 +3,6 @@
 And a stage that waits for a longer one holds no place: what could run meanwhile does.
 """
 
-import json
-
 import pytest
 
 from tests.flows.pipeline_clone import PipelineClone
@@ -37,34 +35,19 @@ time.sleep(0.5)  # so that the others see this one, too
 Path(f"{name}.txt").write_text(str(most))
 """
 
-RUN = """
-import json, os
-from pathlib import Path
-from flows.system import paths
-from components import params as schema
-from flows.execution import cli
-from flows.execution.form import PipelineForm
-from flows.pipeline import pipeline
-
-own, seen = schema.load(paths.ROOT / "params.yaml").runtime.parallel_stages, {}
-with cli.with_prefect():
-    for parallel in (1, 3):
-        os.environ["TOGETHER"] = str(parallel)
-        state = pipeline(PipelineForm(settings=[f"runtime.parallel_stages={parallel}"]), return_state=True)
-        made = [Path(f"{name}.txt") for name in ("first", "second", "third")]
-        seen[parallel] = max(int(path.read_text()) for path in made) if state.is_completed() else str(state)
-        for path in [*made, Path("dvc.lock")]:
-            path.unlink()
-print(json.dumps([own, seen]))
-"""
-
 
 @pytest.mark.long
 def test_a_runs_own_value_decides_how_many_stages_run_at_once(migrated_clone: PipelineClone) -> None:
     (migrated_clone.root / "dvc.yaml").write_text(DVC_YAML)
     (migrated_clone.root / "components" / "meet.py").write_text(PROGRAM)
-    shown = migrated_clone.run_code(RUN)
-    assert json.loads(shown.splitlines()[-1]) == [2, {"1": 1, "3": 3}], shown
+    made = [migrated_clone.root / f"{name}.txt" for name in ("first", "second", "third")]
+    with migrated_clone.prefect():
+        for parallel in ("1", "3"):  # params.yaml has 2
+            more = {"TOGETHER": parallel}
+            shown = migrated_clone.run("greenhouse", "run", f"runtime.parallel_stages={parallel}", **more)
+            assert max(path.read_text() for path in made) == parallel, shown
+            for path in [*made, migrated_clone.root / "dvc.lock"]:
+                path.unlink()
 
 
 BRANCHES = """

@@ -203,18 +203,6 @@ def test_preferences_are_learned_and_judged_once_they_have_a_base(finished_clone
     assert "finetune@instruct" not in why
 
 
-def test_bad_params_are_refused_before_anything_starts(finished_clone: PipelineClone) -> None:
-    """One sentence of those that tests/components/params/test_files.py has, as a person sees it."""
-    clone = finished_clone
-    original = (clone.root / "params.yaml").read_text()
-    clone.edit("params.yaml", "threshold: 0.7 ", "threshold: 7 ")
-    try:
-        last = clone.run("greenhouse", "run", expect=1).strip().splitlines()[-1]
-        assert all(word in last for word in ("dedup.threshold", "7", "less than or equal to 1")), last
-    finally:
-        (clone.root / "params.yaml").write_text(original)
-
-
 def test_accept_keeps_an_output_on_the_record(finished_clone: PipelineClone) -> None:
     clone = finished_clone
     original = (clone.root / "components/stages/mix/stage.py").read_text()

@@ -33,11 +33,9 @@ def test_the_table_has_reasons_grams_with_pue_and_stages_without_history() -> No
     assert "follows dedup; no run here to go by" in text
     assert "without 1 with no run here to go by" in text
     wide = [PlanRow("pretrain@causal", "why", StageForecast("x", Bounds(12345, 67890, 98765.0), Bounds(0, 0, 0), ""))]
-    assert render(wide, GRID, NOW).splitlines()[1].split()[:3] == [
-        "pretrain@causal",
-        "6.79e+04",
-        "(1.23e+04..9.88e+04)",
-    ]
+    assert render(wide, GRID, NOW).splitlines()[1].split()[:3] == (
+        ["pretrain@causal", "6.79e+04", "(1.23e+04..9.88e+04)"]
+    )
     assert "made up for this test" in text
 
 
@@ -56,8 +54,7 @@ def test_grams_are_those_of_the_hours_each_stage_would_run_in() -> None:
     assert lines[-1] == "grid: csv; PUE 1, of the machine alone"
 
 
-def test_the_plan_says_whether_it_fits_the_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(paths, "LEDGER", tmp_path)
+def test_the_plan_says_whether_it_fits_the_budget(checkout: Path) -> None:
     said = StageForecast("dedup", Bounds(7.0, 10.0, 36.0), Bounds(0.001, 0.002, 0.004), "")
     rows = [PlanRow("dedup", "why", said), PlanRow("filter", "follows dedup", None)]
     assert plan.budget_line(rows, Params(), NOW) == ""
@@ -148,36 +145,15 @@ def test_finetuning_is_forecast_in_proportion_to_steps_batch_and_context() -> No
     assert stage_forecast.tokens_of("finetune@instruct", quick) == 3 * 2 * 16
 
 
-def test_a_stage_says_before_what_is_compared_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "LEDGER", tmp_path)
+def test_a_stage_says_before_what_is_compared_after(checkout: Path) -> None:
     errors = []
     for _ in range(2):
-        with Meter(tmp_path, 1.0, {"stage": "mix", "run": "r", "fingerprint": "f"}) as meter:
+        with Meter(paths.LEDGER, 1.0, {"stage": "mix", "run": "r", "fingerprint": "f"}) as meter:
             said = stage_forecast.record_forecast(meter, "mix", "f", Params())
             sum(range(3_000_000))
             totals = meter.totals_now()
         errors.append(stage_forecast.errors([stage_forecast.spent(said, 0.5, totals.mid_kwh)]))
     assert errors[0] == {}  # nothing was known yet
     assert set(errors[1]) == {"forecast_error_pct/seconds", "forecast_error_pct/kwh"}
-    assert [line["basis"] for line in history(tmp_path).forecasts] == ["1 run of the stage, other inputs too"]
-    assert read(tmp_path).difference_uj() == 0
-
-
-def test_the_total_leaves_out_stages_without_a_forecast() -> None:
-    parts = [
-        stage_forecast.Spent(90.0, 0.9, 100.0, 1.0),
-        stage_forecast.Spent(130.0, 1.0, 100.0, 1.0),
-        stage_forecast.Spent(0, 0, 500.0, 9.0),
-    ]
-    assert stage_forecast.errors(parts, "total_") == {
-        "forecast_error_pct/total_seconds": pytest.approx(10.0),
-        "forecast_error_pct/total_kwh": pytest.approx(-5.0),
-    }
-
-
-def test_settings_are_the_stages_own_section() -> None:
-    ours, other = Params(), parse({"pretrain": {"causal": {"steps": 7}}})
-    changed = [name for name in ("mix", "pretrain@causal", "pretrain@masked", "finetune@classify", "count")
-               if stage_forecast.settings_of(name, ours) != stage_forecast.settings_of(name, other)]  # fmt: skip
-    assert changed == ["pretrain@causal"]
-    assert stage_forecast.settings_of("count", ours) == ""
+    assert [line["basis"] for line in history(paths.LEDGER).forecasts] == ["1 run of the stage, other inputs too"]
+    assert read(paths.LEDGER).difference_uj() == 0

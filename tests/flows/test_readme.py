@@ -20,12 +20,12 @@ COVERED = {
     "greenhouse verify causal": "flows/test_verify.py::test_identical_then_the_first_difference",
     "greenhouse verify instruct": "flows/test_verify.py::test_identical_then_the_first_difference",
     "greenhouse study scaling": "flows/test_scaling.py::test_a_killed_sweep_goes_on_and_checks_what_it_predicted",
-    "greenhouse study labels": "flows/test_label_efficiency.py::test_the_study",
+    "greenhouse study labels": "flows/test_studies.py::test_a_study_is_recorded_point_by_point_and_read_back",
     "greenhouse edit rows rows.jsonl": "flows/edit/test_rows.py::test_rows_are_shown_and_written",
     "greenhouse export instruct --to signed --key KEY --out FOLDER": (
         "flows/tracking/test_signed_folder.py::test_a_folder_is_made_checked_and_found_out"
     ),
-    "greenhouse study mitigate": "flows/test_mitigate.py::test_the_trial",
+    "greenhouse study mitigate": "flows/test_studies.py::test_a_study_is_recorded_point_by_point_and_read_back",
     "greenhouse study seeds": "flows/test_seeds.py::test_trainings_are_experiments_and_their_spread_is_the_noise_floor",
     "greenhouse study data": "flows/test_data_choices.py::test_an_arm_that_differs_in_seeds_alone_gains_nothing",
     "greenhouse promote": "flows/test_promote.py::test_the_better_model_is_promoted_and_the_equal_one_is_not",

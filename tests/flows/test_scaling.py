@@ -3,11 +3,10 @@
 import json
 import os
 import signal
-import time
 
 import pytest
 
-from tests.flows.pipeline_clone import SWEEP, PipelineClone
+from tests.flows.pipeline_clone import SWEEP, PipelineClone, until
 
 
 @pytest.mark.pipeline
@@ -15,9 +14,7 @@ from tests.flows.pipeline_clone import SWEEP, PipelineClone
 def test_a_killed_sweep_goes_on_and_checks_what_it_predicted(finished_clone: PipelineClone) -> None:
     sweep = finished_clone.start("greenhouse", "study", "scaling", *SWEEP)
     cells = finished_clone.root / ".greenhouse" / "work" / "scaling"
-    deadline = time.monotonic() + 120
-    while len(list(cells.glob("*/points/*/result.json"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: len(list(cells.glob("*/points/*/result.json"))) > 2)
     os.kill(sweep.pid, signal.SIGKILL)
     sweep.communicate()
     done = {path.parent.name for path in cells.glob("*/points/*/result.json")}
@@ -44,8 +41,3 @@ def children(clone: PipelineClone) -> set[str]:
     parents = clone.mlflow_runs("tags.kind = 'scaling' and attributes.status = 'FINISHED'")
     runs = clone.mlflow_runs(f"tags.mlflow.parentRunId = '{parents[0].info.run_id}'")
     return {run.info.run_name for run in runs}
-
-
-def test_without_data_it_says_what_to_run_first(fresh_clone: PipelineClone, finished_clone: PipelineClone) -> None:
-    fresh_clone.api = finished_clone.api
-    assert "data/mix is not there; run `make demo`" in fresh_clone.run("greenhouse", "study", "scaling", expect=1)

@@ -16,11 +16,8 @@ from tests.flows.toy import change_seed
 
 def test_only_seeds_differ() -> None:
     own, other = Params().model_dump(), reseeded(Params(), 2).model_dump()
-    for section, branches in (
-        ("pretrain", ("causal", "masked")),
-        ("finetune", ("instruct", "classify")),
-        ("mix", ("",)),
-    ):
+    seeded = {"pretrain": ("causal", "masked"), "finetune": ("instruct", "classify"), "mix": ("",)}
+    for section, branches in seeded.items():
         for branch in branches:
             a, b = (tree[section][branch] if branch else tree[section] for tree in (own, other))
             assert a.pop("seed") != b.pop("seed")

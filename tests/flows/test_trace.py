@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from flows.system import params_file
 from tests.flows.pipeline_clone import PipelineClone
 
 pytestmark = [pytest.mark.pipeline]
@@ -46,25 +45,3 @@ def test_a_text_leads_to_the_models_that_saw_it(finished_clone: PipelineClone) -
 def test_nothing_found_says_so(finished_clone: PipelineClone) -> None:
     said = finished_clone.run("greenhouse", "trace", "words that were written by nobody anywhere at any time", expect=2)
     assert "No document has this passage" in said
-    assert "fewer than 5 words" in finished_clone.run("greenhouse", "trace", "too short", expect=1)
-
-
-def test_a_text_in_rows_of_ones_own_is_found_there(finished_clone: PipelineClone) -> None:
-    row = {"text": "Nobody but this row has a sentence about seven lilac herons.", "label": "a"}
-    rows = finished_clone.root / "rows.jsonl"
-    rows.write_text(json.dumps(row) + "\n")
-    params = (finished_clone.root / "params.yaml").read_text()
-    changed = params_file.edited(params, {"finetune.classify.data": "rows.jsonl"})
-    try:
-        with finished_clone.edited("params.yaml", (params, changed)):
-            said = finished_clone.run("greenhouse", "trace", "a sentence about seven lilac herons")
-    finally:
-        rows.unlink()
-    assert "No document has this passage" in said
-    assert "finetune.classify.data: rows.jsonl: what was asked for in rows.jsonl line 1" in said
-
-
-def test_help_teaches(finished_clone: PipelineClone) -> None:
-    said = finished_clone.run("greenhouse", "trace", "--help")
-    assert "opt-out list" in said
-    assert "passage: five words or more" in said

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from components.core.files import read_json
 from flows import up
 from flows.system import paths
 from flows.system.prefect_server import free_port
-from tests.flows.pipeline_clone import is_running
+from tests.flows.pipeline_clone import is_running, until
 
 OUTSIDE = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE", "PREFECT_API_AUTH_STRING",
            "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")  # fmt: skip
@@ -52,9 +51,8 @@ def variables(state: Path, **more: str) -> dict[str, str]:
     return kept | {"GREENHOUSE_STATE": str(state), **more}
 
 
-def test_what_was_run_is_closed_while_the_servers_still_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_was_run_is_closed_while_the_servers_still_answer(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
-    monkeypatch.setattr(paths, "SERVERS", tmp_path / "servers.json")
     monkeypatch.setattr(up, "on_signals", lambda handler: None)
     monkeypatch.setattr(up.processes, "stop", lambda process: done.append(f"stop {process}"))
     monkeypatch.setattr(up.recovery, "recover", lambda serving: done.append(f"close {serving}"))
@@ -89,14 +87,9 @@ def servers(state: Path, **more: str) -> Iterator[tuple[subprocess.Popen, dict[s
         process.wait()
 
 
-def gone(processes: list[psutil.Process], seconds: float) -> bool:
-    """Whether all of them ended within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not any(is_running(p.pid) for p in processes):
-            return True
-        time.sleep(0.1)
-    return False
+def gone(processes: list[psutil.Process]) -> bool:
+    """Whether all of them ended within a minute."""
+    return until(lambda: not any(is_running(p.pid) for p in processes), 60)
 
 
 @pytest.mark.pipeline
@@ -137,12 +130,12 @@ def test_up_serves_guards_and_stops(tmp_path: Path) -> None:
         ], asked.stderr  # fmt: skip
         assert_secret(key, state, tree)
         assert addresses_seen_elsewhere(state) == (prefect, mlflow)
-        again = run_up(state, PREFECT_PORT=str(free_port()))
+        again = run_verb("up", state, PREFECT_PORT=str(free_port()))
         assert again.returncode == 1
         assert "run already" in again.stderr
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
-        assert gone(tree, 60)
+        assert gone(tree)
         assert not (state / "servers.json").exists()
 
 
@@ -185,11 +178,8 @@ def assert_secret(key: str, state: Path, tree: list[psutil.Process]) -> None:
 @pytest.mark.pipeline
 @pytest.mark.long
 def test_the_login_of_the_user_is_needed_and_killing_up_leaves_nothing(tmp_path: Path) -> None:
-    login = {
-        "PREFECT_SERVER_API_AUTH_STRING": "me:secret",
-        "MLFLOW_TRACKING_USERNAME": "me",
-        "MLFLOW_TRACKING_PASSWORD": "secret",
-    }
+    login = {"PREFECT_SERVER_API_AUTH_STRING": "me:secret"}
+    login |= {"MLFLOW_TRACKING_USERNAME": "me", "MLFLOW_TRACKING_PASSWORD": "secret"}
     with servers(tmp_path / ".greenhouse", **login) as (process, addresses):
         prefect, mlflow = addresses["PREFECT_API_URL"], addresses["MLFLOW_TRACKING_URI"]
         asked = {f"{prefect}/flows/filter": {}, f"{mlflow}/api/2.0/mlflow/experiments/search": {"max_results": 5}}
@@ -215,7 +205,7 @@ def test_the_login_of_the_user_is_needed_and_killing_up_leaves_nothing(tmp_path:
         tree = process_tree(process)
         process.kill()
         process.wait()
-        assert gone(tree, 60)
+        assert gone(tree)
     assert not {prefect, mlflow} & set(addresses_seen_elsewhere(tmp_path / ".greenhouse"))
 
 
@@ -234,32 +224,21 @@ def addresses_seen_elsewhere(state: Path) -> tuple[str, str]:
     return prefect, mlflow
 
 
-def run_up(state: Path, **more: str) -> subprocess.CompletedProcess:
-    return run_verb("up", state, **more)
-
-
 def run_verb(verb: str, state: Path, **more: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "flows.cli", verb],
-        cwd=paths.ROOT,
-        env=variables(state, **more),
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-m", "flows.cli", verb]
+    return subprocess.run(command, cwd=paths.ROOT, env=variables(state, **more), capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("variable", ["PREFECT_PORT", "MLFLOW_PORT"])
-def test_a_taken_port_is_an_error_before_anything_starts(tmp_path: Path, variable: str) -> None:
+def test_a_taken_port_is_an_error_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        other = {"PREFECT_PORT": str(free_port()), "MLFLOW_PORT": str(free_port()), variable: str(port)}
-        done = run_up(tmp_path / ".greenhouse", **other)
-    assert done.returncode == 1
+        ports = {"PREFECT_PORT": str(free_port()), "MLFLOW_PORT": str(port)}
+        done = run_verb("up", tmp_path / ".greenhouse", **ports)
+    assert (done.returncode, done.stdout) == (1, "")
     assert f"port {port} is taken" in done.stderr
-    assert f"{variable}=" in done.stderr
-    assert done.stdout == ""
+    assert "MLFLOW_PORT=" in done.stderr
     state = tmp_path / ".greenhouse"  # its private folders are made by every command
     assert not (state / "logs").exists()
     assert not (state / "servers.json").exists()
@@ -272,9 +251,8 @@ def test_a_port_must_be_one(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         up.port_from("PREFECT_PORT", 4200)
 
 
-def test_servers_of_a_team_are_used_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_servers_of_a_team_are_used_not_started(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_PORT", str(free_port()))
-    monkeypatch.setattr(paths, "SERVERS", Path("/nonexistent"))
     team = {"PREFECT_API_URL": "https://prefect.team/api", "MLFLOW_TRACKING_URI": "https://mlflow.team"}
     chosen = up.plan(team)
     assert (chosen.prefect_port, chosen.mlflow_port) == (0, 0)
@@ -284,8 +262,7 @@ def test_servers_of_a_team_are_used_not_started(monkeypatch: pytest.MonkeyPatch)
     assert database.mlflow_url == f"http://127.0.0.1:{database.mlflow_port}"
 
 
-def test_both_servers_cannot_have_one_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "SERVERS", Path("/nonexistent"))
+def test_both_servers_cannot_have_one_port(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     port = str(free_port())
     monkeypatch.setenv("PREFECT_PORT", port)
     monkeypatch.setenv("MLFLOW_PORT", port)
@@ -315,10 +292,8 @@ def test_the_address_of_the_form_is_the_newer_page_of_our_own_server() -> None:
     assert up.form_address(team, "abc") == "https://prefect.team/deployments/deployment/abc/run"
 
 
-def test_a_server_that_was_killed_is_not_explained_by_its_last_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(paths, "LOGS", tmp_path)
+def test_a_server_that_was_killed_is_not_explained_by_its_last_line(checkout: Path) -> None:
+    paths.LOGS.mkdir(parents=True)
     said = []
     for code in ("print('ready', flush=True); import os; os.kill(os.getpid(), 9)", "raise SystemExit('no memory')"):
         child = up.Child("serve", [])
@@ -328,7 +303,7 @@ def test_a_server_that_was_killed_is_not_explained_by_its_last_line(
         with pytest.raises(UserError) as raised:
             up.Servers([child]).check()
         said.append(str(raised.value))
-    where = f"the whole log is {tmp_path / 'serve.log'}"
+    where = f"the whole log is {paths.LOGS / 'serve.log'}"
     assert said == [
         f"serve was killed (signal 9); start again; {where}",
         f"serve ended (status 1): no memory; {where}",

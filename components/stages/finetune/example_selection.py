@@ -4,12 +4,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from components.finetuning_data.formats import is_corpus
 from components.finetuning_data.rows import refuse_empty
 from components.instruction_pairs import taught as taught_questions
 from components.instruction_pairs.examples import MOST_HELDOUT, Draw, Examples, PromptPair
 from components.params import Finetune
 from components.stages.finetune import instruct, preferences
-from components.stages.finetune.own_rows import choose_rows, is_corpus
+from components.stages.finetune.own_rows import choose_rows
 from components.stages.finetune.task_selection import Branch, Choice, choose
 from components.tokens.hub_encoder import AnyEncoder
 from components.tokens.tokenizer import Encoder

@@ -21,6 +21,7 @@ from components.core.report import Report
 from components.corpus.corpus import read_corpus
 from components.counting import labels as counting
 from components.counting.registry import key_of, posed
+from components.finetuning_data.formats import is_corpus
 from components.finetuning_data.rows import Preference, conversation
 from components.instruction_pairs import taught
 from components.instruction_pairs.examples import Examples, Passage, PromptPair
@@ -40,7 +41,6 @@ from components.stages.finetune import (
 from components.stages.finetune import report as finetune_report
 from components.stages.finetune.base_check import doubt, origin_of, raise_if_retokenized
 from components.stages.finetune.example_selection import select
-from components.stages.finetune.own_rows import is_corpus
 from components.stages.finetune.recommendation import Recommendation, recommend
 from components.stages.finetune.report import Judged
 from components.stages.finetune.settings import Unseen, settings_of

@@ -29,11 +29,6 @@ TITLES = {
 }  # fmt: skip
 
 
-def is_corpus(path: Path) -> bool:
-    """Whether this is a corpus that examples are drawn from, and not rows."""
-    return (path / "manifest.json").exists()
-
-
 def choose_rows(branch: Branch, path: Path, heldout: Path, encoder: AnyEncoder, params: Finetune) -> Choice:
     """Read, split and encode rows.
 

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +14,33 @@ from safetensors.torch import load_file, save_file
 
 from components import params as schema
 from components.core.errors import UserError
+from components.core.files import write_json
 from components.corpus.corpus import CorpusWriter
 from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
-from components.params import ModelShape, Numerics, document
+from components.params import ModelShape, Numerics
 from components.stages.finetune.stage import finetune
 from components.tokens.tokenizer import train_bpe
-from flows import cli
 from flows.edit import rows as subject
 from flows.planning import inspect_text
-from flows.system import dvc, params_file
+from flows.system import dvc, params_file, paths
 from flows.system.paths import ROOT
 
 COMMIT = "0123456789" * 4
 
 
 @pytest.fixture
-def params_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def params_yaml(checkout: Path) -> Path:
     """A params.yaml of our own, as shipped."""
-    (path := tmp_path / "params.yaml").write_text(document.params_text())
-    path.with_name("defaults.yaml").write_text(document.defaults_text())
-    monkeypatch.setattr(subject, "PARAMS", path)
-    monkeypatch.setattr(subject, "DOWNLOADS", tmp_path / "downloads")
-    return path
+    return paths.PARAMS
+
+
+def small_base(folder: Path, text: str, causal: bool = True) -> Path:
+    """A model of 64 positions."""
+    shape = derive_shape(ModelShape(size=1, width=32, heads=2), 300, 64, causal)
+    export.save(Transformer(shape).initialise(1), train_bpe([text], 300).to_str(), folder, {})
+    return folder
 
 
 @pytest.fixture
@@ -47,72 +51,41 @@ def chats(tmp_path: Path) -> Path:
     return path
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
-    assert cli.answer(["edit", "rows", *map(str, arguments)]) == 0
-
-
-def test_rows_are_shown_and_written(
-    params_yaml: Path, chats: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
+def test_rows_are_shown_and_written(params_yaml: Path, chats: Path, greenhouse: Callable[..., str]) -> None:
     before = params_yaml.read_text()
-    run(monkeypatch, chats, "--dry-run")
+    shown = greenhouse("edit", "rows", chats, "--dry-run")
     assert params_yaml.read_text() == before
-    shown = capsys.readouterr().out
+    assert not params_file.before(params_yaml).exists()
     assert "54 rows to train on, 6 held out (kind chat)" in shown
     assert "  columns: prompt = prompt, completion = completion (--columns prompt=... changes them)\n" in shown
     assert "left out: 1 x missing field, first chats.jsonl line 61 (completion)" in shown
     assert "rows are used as they are, personal data included, and a model may repeat it" in shown
     assert "user: What comes after" in shown
     assert f"+    data: {chats}" in shown
-    run(monkeypatch, chats)
-    assert "written; tune with `greenhouse run --until finetune@instruct`" in capsys.readouterr().out
+    said = greenhouse("edit", "rows", chats)
+    assert "written; tune with `greenhouse run --until finetune@instruct`" in said
+    assert "; `mv params.yaml.before params.yaml` goes back" in said
+    assert params_file.before(params_yaml).read_text() == before
     tuned = schema.load(params_yaml).finetune.instruct
     assert (tuned.data, tuned.max_pairs, tuned.steps) == (str(chats), 54, 10)
     assert (tuned.base, schema.load(params_yaml).finetune.classify) == (
         "models/pretrain/causal", schema.Params().finetune.classify
     )  # fmt: skip
-    run(monkeypatch, chats)
-    assert "nothing changed" in capsys.readouterr().out
+    assert "nothing changed" in greenhouse("edit", "rows", chats)
 
 
 def test_columns_are_named_once_and_forgotten_with_the_next_rows(
-    params_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    params_yaml: Path, tmp_path: Path, greenhouse: Callable[..., str]
 ) -> None:
     lines = [f"a text of number {n},{'ab'[n % 2]},{'xyz'[n % 3]}" for n in range(60)]
     (tmp_path / "rows.csv").write_text("\n".join(["summary,label,genre", *lines]))
-    run(monkeypatch, tmp_path / "rows.csv", "--columns", "text=summary,label=genre")
-    assert "  columns: text = summary, label = genre (" in capsys.readouterr().out
+    said = greenhouse("edit", "rows", tmp_path / "rows.csv", "--columns", "text=summary,label=genre")
+    assert "  columns: text = summary, label = genre (" in said
     assert schema.load(params_yaml).finetune.classify.columns == {"text": "summary", "label": "genre"}
     assert not schema.load(params_yaml).finetune.instruct.columns
     (tmp_path / "rows.csv").write_text("\n".join(["review,label,genre", *lines]))
-    run(monkeypatch, tmp_path / "rows.csv")
+    greenhouse("edit", "rows", tmp_path / "rows.csv")
     assert schema.load(params_yaml).finetune.classify.columns == {}
-
-
-def test_classes_that_may_mean_that_there_is_none_are_named(
-    params_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    lines = [f"a text of number {n},{('None', 'N/A', 'age')[n % 3]}" for n in range(60)]
-    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines]))
-    run(monkeypatch, tmp_path / "rows.csv", "--dry-run")
-    assert "  N/A, None: if that means that the label is missing, leave these rows out\n" in capsys.readouterr().out
-
-
-def test_params_yaml_as_it_was_before_the_first_rows_is_kept(
-    params_yaml: Path, chats: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    before = params_yaml.read_bytes()
-    run(monkeypatch, chats, "--dry-run")
-    assert not params_file.before(params_yaml).exists()
-    other = chats.with_name("others.jsonl")
-    other.write_text("".join(chats.read_text().splitlines(keepends=True)[:40]))
-    run(monkeypatch, chats)
-    run(monkeypatch, other)
-    assert schema.load(params_yaml).finetune.instruct.data == str(other)
-    assert params_file.before(params_yaml).read_bytes() == before
-    said = capsys.readouterr().out
-    assert "; `mv params.yaml.before params.yaml` goes back" in said
-    assert "before the first of these edits" in said
 
 
 def test_what_a_score_or_a_training_leaves_out_is_said(
@@ -141,14 +114,12 @@ def test_what_a_score_or_a_training_leaves_out_is_said(
     (128, "raise pretrain.common.context, which means pretraining again"),
 ])  # fmt: skip
 def test_the_remedy_for_rows_that_are_cut_makes_room(
-    context: int, remedy: str, params_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
-) -> None:  # fmt: skip
+    context: int, remedy: str, params_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     """Where base and branch had the same context it named the base's alone, which changes nothing."""
     rows = [{"prompt": f"And {n}?", "completion": f"one {n} " * 60} for n in range(40)]
     (tmp_path / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     base = small_base(tmp_path / "models" / "base", json.dumps(dir(json)) * 3)
-    monkeypatch.setattr(subject.paths, "ROOT", tmp_path)
     mine = params_file.changed(schema.load(params_yaml), {"finetune.instruct.context": context}, "test")
     params_file.write(params_yaml, mine)
     subject.wanted(str(tmp_path / "long.jsonl"), None, str(base), "train")
@@ -172,18 +143,21 @@ def test_rows_go_to_the_branch_that_learns_from_them(
     )
     subject.wanted(str(tmp_path / "rare.csv"), None, None, "train")
     assert "no held-out row is of rare: what the score says is not of them" in capsys.readouterr().out
-    spelt = [f"one{i} two{i},{('no', 'No', 'yes')[i % 3]}" for i in range(60)]
-    (tmp_path / "spelt.csv").write_text("\n".join(["text,label", *spelt]))
-    subject.wanted(str(tmp_path / "spelt.csv"), None, None, "train")
-    assert "  classes that differ in case alone: 'No', 'no'\n" in capsys.readouterr().out
+    for classes, says in (
+        (("no", "No", "yes"), "  classes that differ in case alone: 'No', 'no'\n"),
+        (("None", "N/A", "age"), "  N/A, None: if that means that the label is missing, leave these rows out\n"),
+    ):
+        lines = [f"one{i} two{i},{classes[i % 3]}" for i in range(60)]
+        (tmp_path / "classes.csv").write_text("\n".join(["text,label", *lines]))
+        subject.wanted(str(tmp_path / "classes.csv"), None, None, "train")
+        assert says in capsys.readouterr().out
     rows = [{"text": f"one{i} two{i}", "labels": ["even"] * (i % 2 == 0)} for i in range(40)]
     (tmp_path / "several.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert "finetune.classify.data" in subject.wanted(str(tmp_path / "several.jsonl"), None, None, "train")
     assert "classes: even " in capsys.readouterr().out
     (tmp_path / "scores.csv").write_text("text,score\n" + "".join(f"one{i} two{i},{i / 2}\n" for i in range(40)))
-    with pytest.raises(
-        UserError, match=r"columns text, score; say which they are, such as --columns text=COLUMN,label=C"
-    ):
+    says = r"columns text, score; say which they are, such as --columns text=COLUMN,label=C"
+    with pytest.raises(UserError, match=says):
         subject.wanted(str(tmp_path / "scores.csv"), None, None, "train")
     with pytest.raises(UserError, match=r"its rows are for instruct \(kind chat\), not for classify"):
         subject.wanted(str(chats), "classify", None, "train")
@@ -212,10 +186,8 @@ def test_changed_rows_make_their_branch_stale(params_yaml: Path, chats: Path, tm
 
 def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path, tmp_path: Path,
                                                   capsys: pytest.CaptureFixture) -> None:  # fmt: skip
-    tokenizer_json = train_bpe([json.dumps(dir(json)) * 3, chats.read_text()], 300).to_str()
     for causal in (True, False):
-        shape = derive_shape(ModelShape(size=1, width=32, heads=2), 300, 64, causal)
-        export.save(Transformer(shape).initialise(1), tokenizer_json, tmp_path / f"model-{causal}", {})
+        small_base(tmp_path / f"model-{causal}", json.dumps(dir(json)) * 3 + chats.read_text(), causal)
     found = subject.wanted(str(chats), None, str(tmp_path / "model-True"), "train")
     assert found["finetune.instruct.base"] == str(tmp_path / "model-True")
     shown = capsys.readouterr().out
@@ -223,11 +195,8 @@ def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path
     assert "tokens per row: median" in shown
     long = [{"prompt": f"{number} a long question " * 200, "completion": f"{number}"} for number in range(40)]
     chats.write_text("".join(json.dumps(row) + "\n" for row in long))
-    with pytest.raises(
-        UserError,
-        match=r"within the context of 64 positions of the base \(finetune\.instruct\.context is "
-        r"256\); take a base with more positions",
-    ):
+    says = r"context of 64 positions of the base \(finetune\.instruct\.context is 256\); take a base with more pos"
+    with pytest.raises(UserError, match=says):
         subject.wanted(str(chats), None, str(tmp_path / "model-True"), "train")
     with chats.open("a") as file:
         file.writelines(json.dumps({"prompt": f"Which {i}?", "completion": "x" * i}) + "\n" for i in range(1, 21))
@@ -235,26 +204,17 @@ def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path
     shown = capsys.readouterr().out
     assert re.search(r"left out: \d+ x nothing to learn, first chats\.jsonl line \d+ \(the first answer begins", shown)
     assert "max_pairs counts rows before the context of" in shown
-    (tmp_path / "adapter").mkdir()
-    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
-    with pytest.raises(UserError, match="an adapter, no model; give its base"):
-        subject.wanted(str(chats), None, str(tmp_path / "adapter"), "train")
-    (tmp_path / "model-True" / "greenhouse.json").write_text(json.dumps({"training": {"tokenizer_sha256": "0" * 64}}))
-    with pytest.raises(UserError, match="so the tokenizer belongs to another base"):
-        subject.wanted(str(chats), None, str(tmp_path / "model-True"), "train")
-    with pytest.raises(UserError, match="a masked model; instruct takes a causal one"):
-        subject.wanted(str(chats), None, str(tmp_path / "model-False"), "train")
-    with pytest.raises(UserError, match=r"no config\.json, so this is no model folder"):
-        subject.wanted(str(chats), None, str(tmp_path), "train")
-    with pytest.raises(UserError, match=r"no config\.json"):  # of a variable that is not set
-        subject.wanted(str(chats), None, "", "train")
-
-
-def small_base(folder: Path, text: str) -> Path:
-    """A causal model of 64 positions."""
-    shape = derive_shape(ModelShape(size=1, width=32, heads=2), 300, 64, True)
-    export.save(Transformer(shape).initialise(1), train_bpe([text], 300).to_str(), folder, {})
-    return folder
+    write_json(tmp_path / "adapter" / "adapter_config.json", {})
+    write_json(tmp_path / "model-True" / "greenhouse.json", {"training": {"tokenizer_sha256": "0" * 64}})
+    for folder, says in {
+        tmp_path / "adapter": "an adapter, no model; give its base",
+        tmp_path / "model-True": "so the tokenizer belongs to another base",
+        tmp_path / "model-False": "a masked model; instruct takes a causal one",
+        tmp_path: r"no config\.json, so this is no model folder",
+        "": r"no config\.json",  # of a variable that is not set
+    }.items():
+        with pytest.raises(UserError, match=says):
+            subject.wanted(str(chats), None, str(folder), "train")
 
 
 @pytest.mark.parametrize("branch", ["instruct", "prefer"])
@@ -284,10 +244,7 @@ def test_counts_are_those_of_the_stage(branch: Any, params_yaml: Path, tmp_path:
     trained = next(int(value) for name, value in report.metrics.items() if name.startswith("train_p"))
     assert f"{trained} rows to train on, " in printed
     assert most == trained + 1
-    assert (
-        f"max_pairs counts rows before the context of 64 positions of the base (finetune.{branch}.context is "
-        in printed
-    )
+    assert f"before the context of 64 positions of the base (finetune.{branch}.context is " in printed
     assert "leaves 1 of them out" in printed
 
 
@@ -308,6 +265,8 @@ def test_the_hub_is_read_at_a_commit_alone(params_yaml: Path, tmp_path: Path, mo
         subject.fetched_rows("owner/rows", "train")
     with pytest.raises(UserError, match="name the commit"):
         subject.fetched_base("owner/model@main")
+    with pytest.raises(UserError, match="no such file or folder, and no hub id"):
+        subject.fetched_rows(str(tmp_path / "nowhere"), "train")
     asked: list[Any] = []
 
     def load(name: str, **options: Any) -> datasets.Dataset:
@@ -337,12 +296,12 @@ def test_the_hub_is_read_at_a_commit_alone(params_yaml: Path, tmp_path: Path, mo
 def test_text_for_pretraining_is_not_guessed_from_rows(chats: Path) -> None:
     with pytest.raises(UserError, match=r"chats\.jsonl has chats.*type `greenhouse edit rows .*chats\.jsonl`"):
         inspect_text.look(str(chats), schema.Ingest())
-    for name, row, says in (
-        ("preference", {"prompt": "a", "chosen": "b", "rejected": "c"}, "preferences between answers"),
+    rows = chats.with_name("preference.jsonl")
+    rows.write_text(json.dumps({"prompt": "a", "chosen": "b", "rejected": "c"}) + "\n")
+    with pytest.raises(
+        UserError, match=r"preference\.jsonl has preferences between answers.*`greenhouse edit rows .*pre"
     ):
-        (rows := chats.with_name(f"{name}.jsonl")).write_text(json.dumps(row) + "\n")
-        with pytest.raises(UserError, match=rf"{name}\.jsonl has {says}.*`greenhouse edit rows .*{name}"):
-            inspect_text.look(str(rows), schema.Ingest())
+        inspect_text.look(str(rows), schema.Ingest())
     pages = [{"text": f"A page about the number {number}. " * 20, "score": number / 7} for number in range(40)]
     (scored := chats.with_name("corpus.jsonl")).write_text("".join(json.dumps(page) + "\n" for page in pages))
     assert inspect_text.look(str(scored), schema.Ingest()).text_field == "text"
@@ -355,8 +314,3 @@ def test_a_column_of_labels_beside_text_is_a_hint(tmp_path: Path) -> None:
         assert (own.text_field, own.files, own.not_read) == ("text", 1, "")
         assert f"{name}.jsonl has labels" in own.hint
         assert f"`greenhouse edit rows {rows}` is for labelled rows" in own.hint
-
-
-def test_a_path_that_is_not_there_is_no_name_of_the_hub(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file or folder, and no hub id"):
-        subject.fetched_rows(str(tmp_path / "nowhere"), "train")

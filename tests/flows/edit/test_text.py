@@ -3,7 +3,7 @@
 import gzip
 import json
 import os
-import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +12,13 @@ import pytest
 from components import params as schema
 from components.core.errors import UserError
 from components.params import document
-from flows import cli
 from flows.edit import preset
 from flows.edit import text as subject
 from flows.planning import inspect_text
-from flows.system import params_file
+from flows.system import params_file, paths
 from flows.system.paths import ROOT
 from tests.components.carbon.planning.test_step_cost_table import RATES
-from tests.flows.pipeline_clone import PipelineClone
+from tests.flows.pipeline_clone import PipelineClone, write_params
 
 GERMAN = "Die Würde des Menschen ist unantastbar. Sie zu achten und zu schützen ist Verpflichtung aller Gewalt. "
 ENGLISH = "All human beings are born free and equal in dignity and rights, and reason is what they are given. "
@@ -34,13 +33,9 @@ def look(data: str) -> inspect_text.OwnText:
 @pytest.fixture
 def params_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A params.yaml of our own, as shipped."""
-    path = tmp_path / "checkout" / "params.yaml"
-    path.parent.mkdir()
-    path.write_text(document.params_text())
-    path.with_name("defaults.yaml").write_text(document.defaults_text())
-    for module in (subject, preset):
-        monkeypatch.setattr(module, "PARAMS", path)
-    return path
+    (tmp_path / "checkout").mkdir()
+    monkeypatch.setattr(paths, "PARAMS", write_params(tmp_path / "checkout"))
+    return paths.PARAMS
 
 
 @pytest.fixture
@@ -48,13 +43,10 @@ def english(tmp_path: Path) -> Path:
     """5 MB of English prose in a few text files, from the documentation of installed packages."""
     import numpy
 
-    words = "\n\n".join(
-        value.__doc__ for value in (getattr(numpy, name) for name in dir(numpy)) if isinstance(value.__doc__, str)
-    )
-    folder = tmp_path / "My texts (2026)"
-    folder.mkdir()
-    while sum(path.stat().st_size for path in folder.iterdir()) < 5_000_000:
-        (folder / f"{len(list(folder.iterdir()))}.txt").write_text(words)
+    words = "\n\n".join(text for value in vars(numpy).values() if isinstance(text := value.__doc__, str))
+    (folder := tmp_path / "My texts (2026)").mkdir()
+    for number in range(5_000_000 // len(words.encode()) + 1):
+        (folder / f"{number}.txt").write_text(words)
     return folder
 
 
@@ -62,11 +54,6 @@ def configure(data: object, step_s: float = 0.19) -> str:
     """On a machine where a training step takes so long: the real calibration is tested in test_rates.py."""
     rates = replace(RATES, step_s=step_s)
     return subject.configure(str(data), lambda params: {"causal": rates, "masked": rates})
-
-
-def test_yaml_is_given_back_byte_for_byte() -> None:
-    for path in [ROOT / "params.yaml", ROOT / "defaults.yaml"]:
-        assert params_file.edited(path.read_text(), {}) == path.read_text()
 
 
 def test_a_folder_of_text(params_yaml: Path, english: Path) -> None:
@@ -88,10 +75,8 @@ def test_again_changes_nothing_and_the_first_params_yaml_is_kept(
     params_yaml: Path, english: Path, tmp_path: Path
 ) -> None:
     params_yaml.write_bytes(before := params_yaml.read_bytes() + b"# mine\r\n")
-    said = configure(english)
-    assert said.endswith(
-        "params.yaml as it was is in params.yaml.before; `mv params.yaml.before params.yaml` goes back"
-    )
+    back = "params.yaml as it was is in params.yaml.before; `mv params.yaml.before params.yaml` goes back"
+    assert configure(english).endswith(back)
     configured = params_yaml.read_text()
     assert "nothing changed" in configure(english)
     assert params_yaml.read_text() == configured
@@ -207,14 +192,6 @@ def test_the_field_that_holds_the_text_is_found(tmp_path: Path) -> None:
         look(str(tmp_path / "hashes.csv"))
 
 
-def test_one_odd_table_among_many_files_does_not_choose_the_field(tmp_path: Path) -> None:
-    for number in range(60):
-        (tmp_path / f"{number:02}.txt").write_text(GERMAN * 3)
-    (tmp_path / "00-odd.csv").write_text(f"nr~body~lang\n1~{GERMAN * 9}~de\n")
-    (tmp_path / "33-usual.jsonl").write_text(json.dumps({"text": GERMAN}) + "\n")
-    assert look(str(tmp_path)).text_field == "text"
-
-
 def test_many_bad_records_in_the_sample_are_said_before_anything_runs(tmp_path: Path) -> None:
     rows = [f'{number},"{GERMAN}"\n'.encode("latin-1" if number % 2 else "utf-8") for number in range(40)]
     (tmp_path / "mixed.csv").write_bytes(b"id,text\n" + b"".join(rows))
@@ -256,28 +233,21 @@ def test_hub_ids_need_a_commit(params_yaml: Path, monkeypatch: pytest.MonkeyPatc
         (lambda folder: (folder / "a.bin").write_bytes(b"\0") and folder, r"1 files \(\.bin\)"),
         (lambda folder: (folder / "a.txt").touch() or folder, "the file is empty"),
         (lambda folder: (folder / "a.jsonl.gz").write_bytes(gzip.compress(b"")) and folder, "the file is empty"),
-        (
-            lambda folder: (folder / "a.json").write_text('{"text": "a"}\n' * 2) and folder,
-            r"a\.json cannot be read \(more than one value; if each is on a line, name the file \.jsonl\); correct",
-        ),
+        (lambda folder: (folder / "a.json").write_text('{"text": "a"}\n' * 2) and folder,
+         r"a\.json cannot be read \(more than one value; if each is on a line, name the file \.jsonl\); correct"),
         (lambda folder: (folder / ".a.txt").write_text(GERMAN) and folder, "a folder without files"),
         (lambda folder: (folder / "a.txt").write_bytes(bytes(range(256)) * 800) and folder, r"none .* x invalid_utf8"),
-        (
-            lambda folder: (folder / "a.txt").write_text("Little text.") and folder,
-            r"none .*too_short: fewer than 40 bytes",
-        ),
+        (lambda folder: (folder / "a.txt").write_text("Little text.") and folder, r"none .*too_short: fewer than 40"),
         (lambda folder: (folder / "a.md").write_text("x" * 60) and folder, "too little text, about 60 bytes"),
-        (
-            lambda folder: Path(os.fsdecode(bytes(folder) + b"/b\xff.txt")).write_text(GERMAN) and folder,
-            r"1 names are not UTF-8, and DVC, .*: rename .*b.udcff\.txt",
-        ),
+        (lambda folder: Path(os.fsdecode(bytes(folder) + b"/b\xff.txt")).write_text(GERMAN) and folder,
+         r"1 names are not UTF-8, and DVC, .*: rename .*b.udcff\.txt"),
         (lambda _: ROOT, "a folder of its own"),
         (lambda _: ROOT / ".git", "a folder of its own"),
         (lambda _: ROOT / "docs", "part of the project"),
         (lambda _: ROOT / "components" / "stages", "part of the project"),
         (lambda _: ROOT / "README.md", "part of the project"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_used_is_refused_before_anything_changes(
     params_yaml: Path, tmp_path: Path, make: object, complaint: str
 ) -> None:
@@ -288,16 +258,6 @@ def test_what_cannot_be_used_is_refused_before_anything_changes(
         subject.configure(str(make(folder)), lambda _: pytest.fail("calibrated"))  # type: ignore[operator]
     assert params_yaml.read_text() == before
     assert not params_file.before(params_yaml).exists()
-
-
-def test_a_small_text_is_planned_within_the_documented_times(params_yaml: Path, tmp_path: Path) -> None:
-    path = tmp_path / "notes.md"
-    for size in (6, 10, 40):
-        path.write_text(GERMAN * size)
-        times = [float(number) for number in re.findall(r"\(about ([0-9.]+) times through the text", configure(path))]
-        assert len(times) == 2
-        assert max(times) <= subject.MOST_EPOCHS
-        params_file.before(params_yaml).rename(params_yaml)
 
 
 def test_a_table_without_the_field_of_the_text_is_named_and_not_planned_with(tmp_path: Path) -> None:
@@ -325,14 +285,13 @@ def test_files_beyond_the_sample_are_looked_at_until_one_can_be_used(tmp_path: P
 
 
 def test_a_preset_is_shown_and_changes_only_the_keys_it_names(
-    params_yaml: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    params_yaml: Path, greenhouse: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = params_file.edited(params_yaml.read_text(), {"dedup.threshold": 0.9, "pretrain.common.steps": 7})
     mine = params_file.edited(mine, {"pretrain.masked.steps": 324, "pretrain.masked.eval_every": 9})  # by `edit text`
     params_yaml.write_text(mine)
     monkeypatch.setattr(params_file, "PRESETS", ROOT / "tests")
-    assert cli.answer(["edit", "preset", "small"]) == 0
-    said = capsys.readouterr().out
+    said = greenhouse("edit", "preset", "small")
     assert "-    steps: 7  # Optimizer steps." in said
     assert "+    steps: 12  # Optimizer steps." in said
     assert "+  shard_megabytes: 0.25  # Text per shard (10^6 bytes); bounds memory." in said
@@ -393,11 +352,8 @@ def test_defaults_yaml_is_written_from_the_schema(params_yaml: Path) -> None:
 @pytest.mark.long
 def test_a_file_changed_added_or_deleted_makes_ingest_stale(migrated_clone: PipelineClone, english: Path) -> None:
     """What `greenhouse run --data folder` writes, in a clone, up to ingest."""
-    params = migrated_clone.root / "params.yaml"
     source = {"kind": "files", "name": "own", "path": str(english)}
-    params.write_text(
-        params_file.edited(params.read_text(), {"ingest.sources": [source], "ingest.watch": str(english)})
-    )
+    migrated_clone.set(ingest__sources=[source], ingest__watch=str(english))
     migrated_clone.run("greenhouse", "run", "--until", "ingest")
     lock = (migrated_clone.root / "dvc.lock").read_text()
     stale = migrated_clone.run_code(CHANGES.format(folder=str(english)))

@@ -2,20 +2,15 @@
 
 import importlib
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from prefect.states import Cancelled, Completed, Failed, State
 
 from components.core.errors import Stopped
-from components.params import Params, Tokenize
-from flows import forms, pipeline
-from flows.execution import cli, experiment
+from components.params import Params
+from flows import forms
 from flows.forms import STUDIES
-from flows.system.run_folder import StageResult
 from tests.flows.pipeline_clone import PipelineClone
 
 
@@ -30,43 +25,6 @@ def test_a_sweep_and_a_trial_stop_by_that_name_too(name: str, monkeypatch: pytes
     state = forms.study_form(replace(study, run=spent)).fn()
     assert (state.name, state.is_cancelled()) == ("BudgetReached", True)
     assert "runtime.budget.project: all of 1 kWh is used" in state.message
-
-
-@pytest.mark.parametrize(("state", "status"), [
-    (Completed(), 0), (Cancelled(name="BudgetReached", message="spent"), 75), (Failed(message="wrong"), 1),
-])  # fmt: skip
-def test_the_exit_status_of_a_flow_in_a_terminal(
-    state: State, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def flow(return_state: bool) -> State:
-        return state
-
-    flow.name = "sweep"  # type: ignore[attr-defined]
-    monkeypatch.setattr(cli, "with_prefect", nullcontext)
-    (tmp_path / "report.md").write_text("the report")
-    assert cli.run(flow, tmp_path / "report.md") == status
-    said = capsys.readouterr().out
-    assert ("the report" in said) == (status == 0)
-    assert f"sweep: {state.name} after" in said
-
-
-@pytest.mark.parametrize(("name", "saved"), [("BudgetReached", False), ("Completed", True)])
-def test_an_experiment_that_stopped_is_not_saved(name: str, saved: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DVC refused, for outputs that were not made yet, and so the run was `Failed`."""
-    result, names = StageResult(name, "1 g is spent"), list[str]()
-    run = SimpleNamespace(stopped=result if result.stopped else None)
-    for module, attribute, fake in (
-        (pipeline, "flow_run", SimpleNamespace(name="calm-otter", id="f")),
-        (pipeline, "PipelineRun", lambda *_: run),
-        (pipeline, "_run_stages", lambda run: result.state),
-        (pipeline.recovery, "tag_flow_run", lambda id: None),
-        (pipeline.schema, "load", lambda path: Params()),
-        (experiment, "worktree", lambda name, params: nullcontext(Path())),
-        (experiment, "save", lambda root, name: names.append(name)),
-    ):
-        monkeypatch.setattr(module, attribute, fake)
-    state = pipeline.run_pipeline(Params(tokenize=Tokenize(vocab_size=500)), "", [])
-    assert (state.name, names) == (name, ["calm-otter"] * saved)
 
 
 @pytest.mark.long

@@ -1,45 +1,69 @@
-"""A flow run from a terminal: how its end is told."""
+"""A flow run from a terminal: how its end is told, and the exit status."""
 
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed, State
 
 from components.params import parse
 from flows import pipeline
 from flows.execution import cli
+from flows.system.run_folder import StageResult
 
 
-class NoVersion:
-    """A flow that fails at once, as `promote` does without a registered model."""
+@pytest.mark.parametrize(
+    ("state", "status", "says"),
+    [
+        (Completed(), 0, "\nthe report\nsweep: Completed after 0 s: \n"),
+        (Cancelled(name="BudgetReached", message="spent"), 75, "sweep: BudgetReached after 0 s: spent\n"),
+        (Failed(message="sweep: no such version"), 1, "sweep: Failed after 0 s: no such version\n"),
+    ],
+)
+def test_the_end_of_a_flow_in_a_terminal(
+    state: State, status: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A failure names its flow once."""
 
-    name = "promote"
+    def flow(return_state: bool) -> State:
+        return state
 
-    def __call__(self, **_: Any) -> Any:
-        """The state as a study's flow returns it."""
-        return Failed(message="promote: no such version")
-
-
-def test_a_failure_names_its_flow_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    flow.name = "sweep"  # type: ignore[attr-defined]
     monkeypatch.setattr(cli, "with_prefect", lambda stop: nullcontext())
-    assert cli.run(NoVersion(), Path("report.md")) == 1
-    assert capsys.readouterr().out == "promote: Failed after 0 s: no such version\n"
+    (tmp_path / "report.md").write_text("the report")
+    assert cli.run(flow, tmp_path / "report.md") == status
+    assert capsys.readouterr().out == says
 
 
-def test_an_experiment_ends_with_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Who started it from a form saw an empty message: the way on stood in a log alone."""
-    monkeypatch.setattr(pipeline, "flow_run", SimpleNamespace(name="calm-otter", id="1"))
-    monkeypatch.setattr(pipeline.recovery, "tag_flow_run", lambda run: None)
-    monkeypatch.setattr(pipeline.experiment, "worktree", lambda name, params: nullcontext(tmp_path))
-    monkeypatch.setattr(pipeline.experiment, "save", lambda root, name: None)
-    monkeypatch.setattr(pipeline, "PipelineRun", lambda *_: SimpleNamespace(stopped=None))
-    monkeypatch.setattr(pipeline, "RUNS", {})
-    way = "saved as DVC experiment calm-otter: `greenhouse compare workspace calm-otter`, `dvc exp apply calm-otter`"
-    for name, before, after in (("Completed", "", way), ("Cached", "nothing to do", f"nothing to do; {way}")):
-        end = Completed(name=name, message=before)
-        monkeypatch.setattr(pipeline, "_run_stages", lambda run, end=end: end)
-        state = pipeline.run_pipeline(parse({"evaluate": {"heldout_kilobytes": 11}}), "", [])
-        assert (state.name, state.message) == (name, after)
+WAY = "saved as DVC experiment calm-otter: `greenhouse compare workspace calm-otter`, `dvc exp apply calm-otter`"
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("Completed", "", WAY),
+        ("Cached", "nothing to do", f"nothing to do; {WAY}"),
+        ("BudgetReached", "1 g is spent", "1 g is spent"),
+    ],
+)
+def test_an_experiment_ends_with_how_to_go_on_and_is_saved_unless_it_stopped(
+    name: str, before: str, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way on stood in a log alone; DVC refused one that stopped, for outputs that were not made yet."""
+    result, saved = StageResult(name, before), list[str]()
+    run = SimpleNamespace(stopped=result if result.stopped else None)
+    for module, attribute, fake in (
+        (pipeline, "flow_run", SimpleNamespace(name="calm-otter", id="1")),
+        (pipeline, "PipelineRun", lambda *_: run),
+        (pipeline, "RUNS", {}),
+        (pipeline, "_run_stages", lambda run: result.state),
+        (pipeline.recovery, "tag_flow_run", lambda id: None),
+        (pipeline.experiment, "worktree", lambda name, params: nullcontext(Path())),
+        (pipeline.experiment, "save", lambda root, name: saved.append(name)),
+    ):
+        monkeypatch.setattr(module, attribute, fake)
+    state = pipeline.run_pipeline(parse({"evaluate": {"heldout_kilobytes": 11}}), "", [])
+    assert (state.name, state.message) == (name, after)
+    assert saved == ["calm-otter"] * (after != before)

@@ -50,11 +50,7 @@ def test_left_as_it_is_it_changes_nothing() -> None:
     assert applied() == OWN
     mine = FILES.overlaid({"pretrain": {"causal": {"steps": 7}}, "mix": {"weights": {"shakespeare": 2.0}}})
     assert applied(mine) == mine.params()
-
-
-def test_a_field_that_is_not_sent_is_as_in_the_file() -> None:
-    mine = FILES.overlaid({"tokenize": {"vocab_size": 512}})
-    assert PipelineForm.model_validate({"settings": []}).applied(mine) == mine.params()
+    assert PipelineForm.model_validate({"settings": []}).applied(mine) == mine.params(), "a field that is not sent"
 
 
 def test_fields_are_the_keys_they_name() -> None:
@@ -83,17 +79,9 @@ def test_a_preset_holds_but_for_what_is_changed() -> None:
 
 
 def test_any_other_key_is_a_setting() -> None:
-    params = applied(
-        settings=[
-            "dedup.threshold=0.8",
-            "dedup.bands = 16",
-            "mix.weights={shakespeare: 2}",
-            "filter.redact=[email]",
-            "pretrain.masked.optimizer.grad_clip=2.0",
-            "account.licence=''",
-            "runtime.grid.pue=1.5",
-        ]
-    )
+    settings = ["dedup.threshold=0.8", "dedup.bands = 16", "mix.weights={shakespeare: 2}", "filter.redact=[email]"]
+    settings += ["pretrain.masked.optimizer.grad_clip=2.0", "account.licence=''", "runtime.grid.pue=1.5"]
+    params = applied(settings=settings)
     assert (params.dedup.threshold, params.dedup.bands) == (0.8, 16)
     assert params.mix.weights == {"shakespeare": 2.0}
     assert params.filter.redact == ["email"]
@@ -138,21 +126,13 @@ def test_the_same_value_twice_and_another_for_one_branch_are_no_contradiction() 
     assert params.runtime.budget.hours == 3.0
 
 
-def test_in_a_terminal_a_setting_that_is_none_is_refused_before_anything_starts(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_in_a_terminal_it_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An experiment that should end early ran to its end, and nobody said that `until` was not heeded."""
+    monkeypatch.setattr(run.dvc, "require_stage", lambda *_: None)
     monkeypatch.setattr(run.dvc, "graph", dict)
     monkeypatch.setattr(cli, "with_prefect", lambda *_: pytest.fail("started"))
     with pytest.raises(UserError, match=r"no such key; did you mean pretrain\.common\.seed\?"):
         run.run_from_terminal("", ["pretrain.causal.sed=5"])
-
-
-def test_an_experiment_that_should_end_early_is_refused_before_anything_starts(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It ran to its end, and nobody said that `until` was not heeded."""
-    monkeypatch.setattr(run.dvc, "require_stage", lambda *_: None)
-    monkeypatch.setattr(cli, "with_prefect", lambda *_: pytest.fail("started"))
     with pytest.raises(UserError, match="until mix: changed values make an experiment, which always runs to the end"):
         run.run_from_terminal("mix", ["mix.seed=5"])
     form = PipelineForm(settings=["mix.seed=5"])
@@ -161,18 +141,15 @@ def test_an_experiment_that_should_end_early_is_refused_before_anything_starts(
     assert str(refused.message).startswith("until mix: changed values")
 
 
-def test_a_stage_that_does_not_exist_is_refused_before_anything_runs() -> None:
-    """From Prefect's form it meant the whole pipeline."""
-    state = flow_of_pipeline.fn(until="nosuch")
-    assert state.is_failed()
-    assert str(state.message).startswith("until = nosuch: no such stage; there are ingest, dedup")
-
-
-def test_a_branch_that_is_off_is_refused() -> None:
-    """From Prefect's form it completed: nothing to do."""
-    state = form_of("finetune").fn(branch="prefer")  # type: ignore[union-attr]
-    assert state.is_failed()
-    assert str(state.message).startswith("finetune@prefer is off: params.yaml switches it on by finetune.prefer.base")
+def test_a_stage_that_does_not_exist_or_is_off_is_refused_before_anything_runs() -> None:
+    """From Prefect's form the one meant the whole pipeline, and the other completed: nothing to do."""
+    off = "finetune@prefer is off: params.yaml switches it on by finetune.prefer.base"
+    for state, says in (
+        (flow_of_pipeline.fn(until="nosuch"), "until = nosuch: no such stage; there are ingest, dedup"),
+        (form_of("finetune").fn(branch="prefer"), off),  # type: ignore[union-attr]
+    ):
+        assert state.is_failed()
+        assert str(state.message).startswith(says)
 
 
 def test_a_runs_log_has_tracebacks_of_mistakes_alone() -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from tests.flows.pipeline_clone import PipelineClone, is_running
+from tests.flows.pipeline_clone import PipelineClone, is_running, until
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -21,13 +21,7 @@ TOGETHER = [["pretrain@causal", "pretrain@masked"], ["finetune@instruct", "finet
 """Stages that the pipeline runs at the same time."""
 ALONE = [[stage] for stage in (*DATA, *TOGETHER[0], *TOGETHER[1], "evaluate")]
 ONE_CORE = ("taskset", "--cpu-list", "0") if sys.platform == "linux" else ()
-PIPELINE, REPRO = (
-    (
-        "greenhouse",
-        "run",
-    ),
-    ("dvc", "repro"),
-)
+PIPELINE, REPRO = ("greenhouse", "run"), ("dvc", "repro")
 NO_SERVER = {"PREFECT_API_URL": ""}
 
 
@@ -51,10 +45,12 @@ def kill_in_the_middle(clone: PipelineClone, stages: list[str], delay_s: float, 
     command, prefix, more = (PIPELINE, (), {}) if by_pipeline else ((*REPRO, *stages), ONE_CORE, NO_SERVER)
     parent = clone.start(*command, prefix=prefix, PYTHONUNBUFFERED="1", **more)  # nothing said is lost with a process
     found: dict[str, psutil.Process] = {}
-    deadline = time.monotonic() + 240
-    while len(found) < len(stages) and time.monotonic() < deadline and parent.poll() is None:
-        time.sleep(0.02)
-        found |= {stage: one for stage in stages for one in at_work(clone, parent, stage)}
+
+    def all_at_work() -> bool:
+        found.update({stage: one for stage in stages for one in at_work(clone, parent, stage)})
+        return len(found) == len(stages) or parent.poll() is not None
+
+    until(all_at_work)
     assert len(found) == len(stages), f"{stages}: {parent.stdout.read() if parent.poll() is not None else 'not seen'}"
     time.sleep(delay_s)
     busy = [is_running(one.pid) for one in found.values()]
@@ -69,21 +65,15 @@ def kill_in_the_middle(clone: PipelineClone, stages: list[str], delay_s: float, 
 
 def task_states(clone: PipelineClone) -> set[str]:
     """States of the task runs, when the server has recorded the last ones: it gets them as events, a moment later."""
-    deadline, states = time.monotonic() + 60, {"Running"}
-    while "Running" in states and time.monotonic() < deadline:
-        time.sleep(0.2)
-        states = {state for (state,) in clone.prefect_rows("select state_name from task_run")}
-    return states
+    states = "select state_name from task_run"
+    until(lambda: ("Running",) not in clone.prefect_rows(states), 60)
+    return {state for (state,) in clone.prefect_rows(states)}
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("kills", "by_pipeline"),
-    [
-        ([["filter"], TOGETHER[0], ["evaluate"]], [TOGETHER[0], ["evaluate"]]),
-        (ALONE, ALONE),
-        (ALONE, []),
-    ],
+    [([["filter"], TOGETHER[0], ["evaluate"]], [TOGETHER[0], ["evaluate"]]), (ALONE, ALONE), (ALONE, [])],
     ids=["one of each kind", "all under the pipeline", "all under dvc"],
 )
 def test_one_seeded_kill_per_stage(
@@ -137,9 +127,5 @@ def test_a_stage_whose_dvc_died_before_it_could_ask_ends_too(fresh_clone: Pipeli
         [sys.executable, "-c", DVC_THAT_DIES], cwd=fresh_clone.root, env=fresh_clone.environment(DVC_STAGE="ingest"),
         capture_output=True, text=True, check=True, start_new_session=True,
     )  # fmt: skip
-    pid = int(dead.stdout)
-    deadline = time.monotonic() + 60
-    while is_running(pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not is_running(pid)
+    assert until(lambda: not is_running(int(dead.stdout)), 60)
     assert not (fresh_clone.root / ".greenhouse/work").exists(), "it began to work"

@@ -21,7 +21,7 @@ from flows.tracking import mlflow_run
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with two stages in a temporary folder."""
-    for name in ("STATE", "LEDGER", "RUNS"):
+    for name in ("STATE", "LEDGER", "RUNS"):  # not ROOT: the runs are experiments
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
     monkeypatch.setattr(dvc, "graph", lambda root: {"mix": [], "evaluate": ["mix"]})
     monkeypatch.setattr(dvc, "stale", lambda root: {"mix": ["never ran"]})
@@ -49,11 +49,8 @@ def test_the_parent_gets_the_error_of_all_that_was_forecast_and_completed(checko
 def test_only_a_run_that_accounted_has_the_summarys_figures_and_each_has_its_own_cost(checkout: Path) -> None:
     """A run that was stopped finds the summary of the run before it."""
     write_json(checkout / "reports" / "summary.json", {"headline": {"ability/recall": 7.0}})
-    for outcomes, told in (
-        ({"mix": "Completed"}, False),
-        ({"account": "Failed"}, False),
-        ({"account": "Completed"}, True),
-    ):
+    ends = ({"mix": "Completed"}, False), ({"account": "Failed"}, False), ({"account": "Completed"}, True)
+    for outcomes, told in ends:
         with pipeline_run.PipelineRun("calm-otter", checkout, Params(), []) as this:
             this.results |= {stage: StageResult(name, "") for stage, name in outcomes.items()}
         end = ending()
@@ -193,12 +190,3 @@ def test_a_file_in_the_way_of_its_end_does_not_leave_the_run_open(
         (RunFolder("calm-otter").path / "timings.json").mkdir()
     assert "the end of the run is not kept: [Errno 21] Is a directory" in capsys.readouterr().out
     assert this.closed.is_set()
-
-
-def test_a_run_that_did_not_wait_says_nothing_of_waiting(checkout: Path) -> None:
-    with pipeline_run.PipelineRun("calm-otter", checkout, Params(), []):
-        pass
-    assert ending()["status"] == "FINISHED"
-    assert not [name for name in ending()["figures"] if name.startswith(("delayed_start", "forecast_error"))]
-    (span,) = read(paths.LEDGER)
-    assert not [name for name in span.labels if name.startswith("delayed_start")]

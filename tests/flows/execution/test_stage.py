@@ -9,12 +9,11 @@ import pytest
 
 from components.core.errors import Stopped, UserError
 from components.core.report import Report
-from components.params import FURTHER, Mix, document
+from components.params import FURTHER, Mix
 from flows.execution import stage_run
 from flows.execution.stage import Stage, StageContext
 from flows.execution.stage_run import attempt, fresh
 from flows.run import run_from_terminal, run_stage
-from flows.system import paths
 from flows.system.run_folder import StageResult
 from flows.system.work_folder import sole_writer
 from flows.tracking.progress import StageProgress
@@ -55,18 +54,10 @@ def test_a_finished_stage_is_moved_into_place(context: StageContext) -> None:
 @pytest.mark.parametrize(
     ("error", "name", "sentence"),
     [
-        (UserError("a.txt: line 3 is no JSON; correct it"), "Failed", "toy: a.txt: line 3 is no JSON; correct it"),
-        (
-            MemoryError(),
-            "Failed",
-            "toy: out of memory; lower the batch of the stage, or runtime.workers, in params.yaml",
-        ),
-        (Stopped("BudgetReached", "toy: 1 g is spent"), "BudgetReached", "toy: 1 g is spent"),
-        (
-            ZeroDivisionError("by zero"),
-            "Failed",
-            "toy: ZeroDivisionError: by zero (a mistake in Greenhouse; see the log)",
-        ),
+        (UserError("a.txt: line 3 is no JSON; correct it"), "Failed", "a.txt: line 3 is no JSON; correct it"),
+        (MemoryError(), "Failed", "out of memory; lower the batch of the stage, or runtime.workers, in params.yaml"),
+        (Stopped("BudgetReached", "toy: 1 g is spent"), "BudgetReached", "1 g is spent"),
+        (ZeroDivisionError("by zero"), "Failed", "ZeroDivisionError: by zero (a mistake in Greenhouse; see the log)"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
@@ -74,13 +65,11 @@ def test_every_other_end_has_its_sentence_and_leaves_nothing_in_place(
     context: StageContext, error: BaseException, name: str, sentence: str
 ) -> None:
     outcome = ended(context, raising(error))
-    assert (outcome.name, outcome.message) == (name, sentence)
+    assert (outcome.name, outcome.message) == (name, f"toy: {sentence}")
+    assert outcome.exit_status == (75 if name == "BudgetReached" else 1)
+    assert ("Traceback" in (context.root / "toy.log").read_text()) == isinstance(error, ZeroDivisionError)
     assert not (context.root / "data").exists()
     assert context.work.exists()
-
-
-def test_a_stop_on_purpose_has_an_exit_status_of_its_own(context: StageContext) -> None:
-    assert ended(context, raising(Stopped("BudgetReached", "1 g is spent"))).exit_status == 75
 
 
 def test_a_disk_that_fills_is_named_and_what_was_there_stays(context: StageContext) -> None:
@@ -99,11 +88,6 @@ def test_a_disk_that_fills_is_named_and_what_was_there_stays(context: StageConte
     assert (context.root / "data/toy/file").read_text() == "of the run before"
 
 
-def test_the_log_of_a_mistake_has_the_traceback(context: StageContext) -> None:
-    ended(context, raising(ZeroDivisionError("by zero")))
-    assert "Traceback" in (context.root / "toy.log").read_text()
-
-
 def test_two_processes_never_work_in_one_folder(tmp_path: Path) -> None:
     with sole_writer(tmp_path), pytest.raises(UserError, match="works here"), sole_writer(tmp_path):
         pass
@@ -111,20 +95,12 @@ def test_two_processes_never_work_in_one_folder(tmp_path: Path) -> None:
         pass
 
 
-def test_a_branch_that_is_off_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    (tmp_path / "params.yaml").write_text(document.params_text())
-    (tmp_path / "defaults.yaml").write_text(document.defaults_text())
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
+def test_a_branch_that_is_off_is_one_sentence(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "execvpe", lambda *_: pytest.fail("DVC was asked"))
     for branch in FURTHER:
-        with pytest.raises(
-            UserError, match=rf"finetune@{branch} is off: params.yaml switches it on by finetune.{branch}"
-        ):
-            run_stage(f"finetune@{branch}")
-        with pytest.raises(UserError, match=f"finetune@{branch} is off"):
-            run_from_terminal(f"finetune@{branch}")
+        for run in (run_stage, run_from_terminal):
+            with pytest.raises(UserError, match=f"finetune@{branch} is off: params.yaml switches it on by finetune"):
+                run(f"finetune@{branch}")
 
 
 SPENT = {"forecast_s": 8.0, "forecast_kwh": 0.002, "seconds": 10.0, "kwh": 0.002}

@@ -75,8 +75,10 @@ def test_the_same_loss_for_less_and_the_best_for_each_budget(swept: Path) -> Non
     assert 0 < int(share.split("at ")[1].split("%")[0]) <= 100
 
 
-def test_what_is_served_counts(swept: Path) -> None:
-    lines = advice(params(), RATES, NOW, served=1e12, reports=swept).splitlines()
+def test_what_is_served_counts_and_a_project_that_is_spent_is_said(swept: Path) -> None:
+    spent = params(project=ProjectBudget(hours=0.1))
+    lines = advice(spent, RATES, NOW, served=1e12, reports=swept).splitlines()
+    assert "0 h left of the project's budget: nothing is left" in lines
     (share,) = [line for line in lines if line.startswith("the same loss at ")]
     assert share.endswith("of the carbon of training and serving 1e+12 tokens")
     assert all(", serving " in line for line in lines[:3])
@@ -95,8 +97,3 @@ def test_limits_are_the_runs_and_what_is_left_of_the_projects(books: Ledger) -> 
     assert price.kwh(found["56 g"]) == pytest.approx(1.0)
     assert price.kwh(found["0.997 kWh left of the project's budget"]) == pytest.approx(1.0 - 0.01 / 3.6)
     assert found["0 h left of the project's budget"] == 0.0
-
-
-def test_a_project_that_is_spent_is_said(swept: Path) -> None:
-    said = advice(params(project=ProjectBudget(hours=0.1)), RATES, NOW, reports=swept)
-    assert "0 h left of the project's budget: nothing is left" in said

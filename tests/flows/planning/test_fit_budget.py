@@ -15,10 +15,11 @@ from components.carbon.planning.budget import Amounts
 from components.carbon.planning.forecast import ORCHESTRATION_NAME, StageForecast
 from components.carbon.spans import Bounds
 from components.core.errors import UserError
-from components.params import Budget, Grid, Params, ProjectBudget, Runtime, document
+from components.params import Budget, Grid, Params, ProjectBudget, Runtime
 from flows.planning import fit_budget
 from tests.components.carbon.planning.test_forecast import pipeline, span
 from tests.components.carbon.planning.test_step_cost_table import RATES
+from tests.flows.pipeline_clone import write_params
 
 NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 FOUND = {"causal": RATES, "masked": replace(RATES, step_s=0.3)}
@@ -67,25 +68,8 @@ def test_no_budget_and_one_that_is_too_small_are_refused() -> None:
         fitted(params(hours=0.01))
 
 
-def test_grams_are_those_of_the_users_series(tmp_path: Path) -> None:
-    """An hour at 100 g/kWh and then one at 900: what fits depends on how long it takes."""
-    (tmp_path / "grid.csv").write_text("time,g_per_kwh\n2026-03-02T17:00,100\n2026-03-02T18:00,900\n")
-    grid = Grid(zone="FRA", pue=1.0, series=str(tmp_path / "grid.csv"))
-    budget_left, outlook = fit_budget.budget_left_now(
-        Params(runtime=Runtime(budget=Budget(grams=200.0), grid=grid)), Ledger([])
-    )
-    assert budget_left.contains(fit_budget.needed_now(outlook, NOW, 3600.0, 1.9))
-    assert not budget_left.contains(fit_budget.needed_now(outlook, NOW, 7200.0, 1.9))
-    assert budget_left.contains(fit_budget.needed_now(outlook, NOW, 7200.0, 0.39))
-
-
-def test_params_yaml_is_edited_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "params.yaml"
-    text, defaults = document.params_text(), document.defaults_text()
-    path.with_name("defaults.yaml").write_text(defaults)
-    path.write_text(text.replace("    hours: 0.0  # Wall", "    hours: 0.03  # Wall"))
-    monkeypatch.setattr(fit_budget.paths, "ROOT", path.parent)
-    monkeypatch.setattr(fit_budget.paths, "LEDGER", tmp_path / "ledger")
+def test_params_yaml_is_edited_in_place(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_params(checkout, {"runtime.budget.hours": 0.03})
     monkeypatch.setattr(fit_budget.step_cost, "required", lambda params: FOUND)
     before = schema.load(path)
     said = fit_budget.fit_to_budget(before)
@@ -98,7 +82,7 @@ def test_params_yaml_is_edited_in_place(tmp_path: Path, monkeypatch: pytest.Monk
     assert ORCHESTRATION_NAME in said
     found = []
     for spans in ([], pipeline(0, 6)):
-        path.write_text(text.replace("    hours: 0.0  # Wall", "    hours: 0.2  # Wall"))
+        write_params(checkout, {"runtime.budget.hours": 0.2})
         monkeypatch.setattr(fit_budget.reader, "history", lambda folder, spans=spans: Ledger(spans))
         fit_budget.fit_to_budget(schema.load(path))
         found.append(schema.load(path).pretrain.causal.steps)

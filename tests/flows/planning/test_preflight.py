@@ -41,11 +41,7 @@ def opt_out(tmp_path: Path) -> None:
         ({"finetune": {"classify": {"base": "rows"}}}, "finetune@classify", "base: .*rows: no config.json"),
         ({"pretrain": {"causal": {"model": {"width": 101}}}}, "pretrain@causal", "set model.width to a multiple of 2"),
         ({"pretrain": {"masked": {"model": {"heads": 3}}}}, "pretrain@masked", "set model.width to a multiple of 6"),
-        (
-            {"pretrain": {"causal": {"context": 10**9}}},
-            "pretrain@causal",
-            "its weights, their optimizer and one sequence",
-        ),
+        ({"pretrain": {"causal": {"context": 10**9}}}, "pretrain@causal", "its weights, their optimizer and one seq"),
         ({"numerics": {"processes": 100}}, "pretrain@masked", "100 is more than pretrain.masked.batch"),
         ({"numerics": {"processes": 100}}, "finetune@classify", "100 is more than finetune.classify.batch"),
         ({"numerics": {"device": "cuda"}}, "pretrain@causal", "no CUDA device"),
@@ -121,8 +117,5 @@ def test_a_data_set_that_the_hub_does_not_have_is_refused_unless_it_is_cached_or
 
 
 def test_the_parameters_that_ship_pass(tmp_path: Path) -> None:
-    raise_if_unfit(
-        parse({}),
-        tmp_path,
-        ["ingest", "filter", "pretrain@causal", "finetune@instruct", "finetune@classify", "account"],
-    )
+    stages = ["ingest", "filter", "pretrain@causal", "finetune@instruct", "finetune@classify", "account"]
+    raise_if_unfit(parse({}), tmp_path, stages)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,8 @@ def corpus(folder: Path, spam: int, good: int = 200) -> schema.Params:
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "WORK", tmp_path / "work")
-    monkeypatch.setattr(paths, "ROOT", tmp_path / "root")
+def here(tmp_path: Path, checkout_at: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout_at(tmp_path / "root")
     monkeypatch.setattr(dvc, "stale", lambda: {"filter"})
 
 
@@ -49,7 +49,7 @@ def test_a_source_that_would_lose_much_stops_until_confirmed(
     assert shown.count("欢迎光临本店") >= 3
     assert "letters:" not in shown, "it loses nothing"
     preview.confirm(params, params, confirmed=True)
-    assert not list((tmp_path / "work/filter/preview").iterdir())
+    assert not list((paths.WORK / "filter/preview").iterdir())
 
 
 def test_files_that_will_not_be_read_are_named_by_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,7 +82,7 @@ def test_where_the_filter_does_not_run_nothing_is_read(tmp_path: Path, monkeypat
     params = corpus(tmp_path / "root", spam=50)
     monkeypatch.setattr(dvc, "stale", lambda: {"pretrain@causal"})
     preview.confirm(params, params, confirmed=False)
-    assert not (tmp_path / "work").exists()
+    assert not paths.WORK.exists()
     loose = params.model_copy(update={"filter": params.filter.model_copy(update={"redact": []})})
     with pytest.raises(UserError, match="take much of mail"):
         preview.confirm(loose, params, confirmed=False)

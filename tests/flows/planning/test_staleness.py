@@ -28,8 +28,3 @@ def test_a_missing_output_is_explained_at_the_stage_that_makes_it(toy_clone: Pip
     shown = toy_clone.run("greenhouse", "plan", "--why")
     assert paragraph(shown, "ingest") == "output data/ingest/train: deleted"
     assert paragraph(shown, "pretrain@causal") == "what is before it changed"
-
-
-def test_a_key_that_there_is_not_is_refused_by_name(toy_clone: PipelineClone) -> None:
-    toy_clone.edit("params.yaml", "\ndedup:", "\ndedop:")
-    assert "dedop" in toy_clone.run("greenhouse", "plan", "--why", expect=1)

@@ -12,14 +12,14 @@ from components.core.files import write_json
 from flows.planning import step_cost
 from flows.system import paths
 from tests.components.carbon.planning.test_step_cost_table import RATES
+from tests.flows.pipeline_clone import ROOT
 
 
 @pytest.fixture
-def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Params:
+def params(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Params:
     """tests/small.yaml, with an empty ledger and no calibrations."""
-    monkeypatch.setattr(paths, "LEDGER", tmp_path / "ledger")
-    monkeypatch.setattr(step_cost, "FOLDER", tmp_path / "calibration")
-    return schema.load(paths.ROOT / "params.yaml", paths.ROOT / "tests" / "small.yaml")
+    monkeypatch.setattr(paths, "ROOT", ROOT)  # whose code is measured
+    return schema.load(ROOT / "params.yaml", ROOT / "tests" / "small.yaml")
 
 
 @pytest.mark.slow
@@ -33,7 +33,7 @@ def test_it_is_measured_once_says_so_and_is_not_measured_again(params: schema.Pa
     assert set(step_cost.known(params)) == quiet  # one that was disturbed is told, and not kept
     assert ("not kept" in said[-1]) == (len(quiet) < 2)
     for branch, one in found.items():
-        write_json(step_cost.FOLDER / f"{step_cost._key(branch, params)}.json", vars(one))
+        write_json(step_cost.file_of(branch, params), vars(one))
     said.clear()
     assert step_cost.measured(params, said.append) == found
     assert said == []

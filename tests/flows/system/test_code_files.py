@@ -12,9 +12,8 @@ DVC_YAML = "stages:\n  one:\n    cmd: 'true'\n    deps: [components/core]\n"
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A DVC repository with one stage that depends on a folder, run once and recorded."""
-    monkeypatch.setattr(paths, "STATE", tmp_path / "state")
     root = tmp_path / "project"
     (root / "components/core").mkdir(parents=True)
     for name in ("files", "errors"):

@@ -1,25 +1,15 @@
 """Flipped bytes and cut files: named in a sentence by whoever opens them first, never trained on, no traceback."""
 
-import json
 import os
-import random
-from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 
 import pytest
 import yaml
 from dvc.repo import Repo
 
-from components.carbon.ledger import reader
-from components.carbon.planning.forecast import checked
 from components.core.errors import UserError
-from components.corpus.corpus import CorpusWriter, Document, read_corpus, read_manifest, shard_paths
-from components.params import files as params_files
-from components.training import checkpoint
+from components.corpus.corpus import CorpusWriter, Document, read_corpus, shard_paths
 from flows.system import dvc
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def flip(path: Path, bit: int) -> None:
@@ -70,32 +60,14 @@ def test_a_flipped_byte_in_the_cache_is_named_when_it_was_restored(project: Path
         dvc.raise_if_damaged(["one"], project)
 
 
-def test_a_cut_dvc_lock_is_a_sentence(project: Path) -> None:
-    lock, reads = project / "dvc.lock", (dvc.lock, dvc.stale, dvc.graph, lambda root: dvc.inputs("two", root))
-    whole = lock.read_bytes()
-    for cut, read in product((0, 7, 30, 95), reads):
-        lock.write_bytes(whole[:cut])
-        try:
-            read(project)
-        except UserError as error:
-            assert "dvc.lock" in str(error)  # noqa: PT017 - an empty one may pass for none
-            assert "\n" not in str(error)  # noqa: PT017
-
-
-def test_a_dvc_lock_that_was_cut_between_a_path_and_its_hash_is_a_sentence(project: Path) -> None:
+def test_a_dvc_lock_without_a_hash_or_damaged_by_hand_is_a_sentence_with_advice(project: Path) -> None:
     lock = project / "dvc.lock"
-    stages = yaml.safe_load(lock.read_text())
+    whole, stages = lock.read_text(), yaml.safe_load(lock.read_text())
     del stages["stages"]["two"]["outs"][-1]["md5"]
-    lock.write_text(yaml.safe_dump(stages, sort_keys=False))
-    with pytest.raises(UserError, match=r"dvc\.lock is damaged: take it from git"):
-        dvc.stale(project)
-
-
-def test_a_dvc_lock_that_a_hand_damaged_is_a_sentence_with_advice(project: Path) -> None:
-    lock = project / "dvc.lock"
-    lock.write_text(lock.read_text().replace("stages:", "stagez:"))
-    with pytest.raises(UserError, match=r"validation failed.*dvc\.lock is damaged: take it from git"):
-        dvc.stale(project)
+    for text in (yaml.safe_dump(stages, sort_keys=False), whole.replace("stages:", "stagez:")):
+        lock.write_text(text)
+        with pytest.raises(UserError, match=r"dvc\.lock is damaged: take it from git"):
+            dvc.stale(project)
 
 
 def test_a_list_of_readers_that_a_killed_dvc_left_half_written_stops_nothing(project: Path) -> None:
@@ -125,45 +97,6 @@ def test_a_flipped_byte_of_a_shard_is_named_and_not_read(tmp_path: Path) -> None
         shard_paths(folder)
 
 
-def cut_at(number: int) -> Callable[[bytes], bytes]:
-    return lambda data: data[: len(data) * number // 8]
-
-
-def flipped(number: int) -> Callable[[bytes], bytes]:
-    def change(data: bytes) -> bytes:
-        place = random.Random(number).randrange(8 * len(data))
-        return data[: place // 8] + bytes([data[place // 8] ^ 1 << place % 8]) + data[place // 8 + 1 :]
-
-    return change
-
-
-DAMAGE = [*(cut_at(number) for number in range(8)), *(flipped(number) for number in range(60))]
-
-
-def sentence(call: Callable[[], object]) -> None:
-    """It works, or ends in one sentence for the user."""
-    try:
-        call()
-    except UserError as error:
-        assert len(str(error).splitlines()) == 1  # noqa: PT017
-
-
-def test_a_damaged_manifest_is_a_sentence(tmp_path: Path) -> None:
-    path = corpus(tmp_path / "train") / "manifest.json"
-    whole = path.read_bytes()
-    for change in DAMAGE:
-        path.write_bytes(change(whole))
-        sentence(lambda: shard_paths(read_manifest(path.parent) and path.parent))
-
-
-def test_a_damaged_params_yaml_is_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "defaults.yaml").write_bytes((ROOT / "defaults.yaml").read_bytes())
-    path, whole = tmp_path / "params.yaml", (ROOT / "params.yaml").read_bytes()
-    for change in DAMAGE:
-        path.write_bytes(change(whole))
-        sentence(lambda: params_files.load(path))
-
-
 LEDGER = [
     {"kind": "host", "host": "h", "t": "2026-01-01T00:00:00+00:00"},
     {"kind": "start", "span": "1", "parent": "", "name": "a", "labels": {"stage": "a"}, "t": "2026-01-01T00:00:01Z"},
@@ -173,28 +106,3 @@ LEDGER = [
     {"kind": "forecast", "span": "1", "t": "2026-01-01T00:00:03+00:00", "stage": "a", "seconds": [1.0, 2.0, 3.0],
      "kwh": [0.1, 0.2, 0.3], "basis": "b"},
 ]  # fmt: skip
-
-
-def test_a_damaged_line_of_the_ledger_costs_that_line(tmp_path: Path) -> None:
-    path = tmp_path / "h.jsonl"
-    lines = [json.dumps(line, separators=(",", ":")).encode() for line in LEDGER]
-    path.write_bytes(b"\n".join(lines) + b"\n")
-    assert len(reader.read(tmp_path).spans) == 1
-    for change in [*DAMAGE, *(flipped(number) for number in range(60, 500))]:
-        path.write_bytes(change(b"\n".join(lines) + b"\n"))
-        reader.read(tmp_path)
-        checked(reader.history(tmp_path))
-
-
-def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
-    for number in (1, 2):
-        folder = checkpoint.folder_of(tmp_path, number)
-        folder.mkdir()
-        (folder / "model.safetensors").write_bytes(b"weights")
-        digest = checkpoint.sha256_file(folder / "model.safetensors")
-        (folder / "files.json").write_text(json.dumps({"model.safetensors": digest}))
-    path, said = checkpoint.folder_of(tmp_path, 2) / "files.json", list[str]()
-    whole = path.read_bytes()
-    for change in DAMAGE:
-        path.write_bytes(change(whole))
-        assert checkpoint.newest(tmp_path, said.append) == (2 if path.read_bytes() == whole else 1), path.read_bytes()

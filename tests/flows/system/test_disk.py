@@ -1,6 +1,7 @@
 """What is deleted is the checkout's own, whatever links lead out of it."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,12 @@ from flows.system.disk import human, removable, remove_path
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def checkout(tmp_path: Path, checkout_at: Callable[[Path], Path]) -> Path:
     """A checkout with its state folder, beside a folder of another one."""
-    root = tmp_path / "checkout"
+    root = checkout_at(tmp_path / "checkout")
     (root / ".greenhouse" / "mlartifacts").mkdir(parents=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "weights").write_bytes(b"12345")
-    monkeypatch.setattr(paths, "ROOT", root)
-    monkeypatch.setattr(paths, "STATE", root / ".greenhouse")
     return root
 
 
@@ -49,6 +48,10 @@ def test_a_state_folder_with_a_place_of_its_own_is_the_checkouts(
     assert (item.what, item.num_bytes) == ("weights", 5)
     item.remove()
     assert not (checkout.parent / "other" / "weights").exists()
+
+
+def test_what_is_gone_already_is_no_error(checkout: Path) -> None:
+    remove_path(checkout / "removed by another")
 
 
 def test_a_link_goes_and_what_it_leads_to_stays_as_it_is(checkout: Path) -> None:

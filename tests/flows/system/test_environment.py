@@ -55,11 +55,8 @@ def test_a_state_folder_has_any_name_and_nothing_of_others_in_it(fresh_clone: Pi
     shared.mkdir(mode=0o755)
     (shared / "letter").touch()
     file.touch()
-    for named, said in (
-        (shared, "a folder with other things in it"),
-        (file, "Not a directory"),
-        ("/proc/x", "/proc/x"),
-    ):
+    refused = {shared: "a folder with other things in it", file: "Not a directory", "/proc/x": "/proc/x"}
+    for named, said in refused.items():
         shown = fresh_clone.run("greenhouse", "cost", "--help", expect=1, GREENHOUSE_STATE=str(named))
         assert shown.count("\n") == 1, shown
         assert said in shown

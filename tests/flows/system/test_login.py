@@ -1,7 +1,9 @@
 """Logins of servers that are started here: made where the user set none, and told to no other server."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,28 +52,30 @@ def test_that_of_the_user_is_kept_and_not_told_as_made(name: str, monkeypatch: p
     assert login.prefect_login() == "me:secret"
 
 
-def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`make up` runs in this process."""
+@pytest.fixture
+def record(checkout: Path) -> dict[str, Any]:
+    """`make up` runs in this process, and has recorded itself so."""
     me = os.getpid()
-    monkeypatch.setattr(environment, "SERVERS", folder / "servers.json")
-    record = {"pid": me, "started": processes.start_of(me), "state": str(paths.STATE)}
-    write_json(folder / "servers.json", record | ADDRESSES | MADE)
+    record = {"pid": me, "started": processes.start_of(me), "state": str(paths.STATE)} | ADDRESSES | MADE
+    write_json(paths.SERVERS, record)
+    return record
 
 
 def test_commands_take_addresses_and_logins_of_the_servers_that_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    record: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorded(tmp_path, monkeypatch)
+    """Not of those that are gone, nor of the checkout that this one is a copy of, nor of a damaged record."""
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "of:another")
     assert environment.environment().items() >= (ADDRESSES | MADE).items()
-    gone = {"pid": os.getpid(), "started": "never", "state": str(paths.STATE)}
-    write_json(tmp_path / "servers.json", gone | ADDRESSES | MADE)
-    assert environment.environment()["PREFECT_API_AUTH_STRING"] == "of:another"
-    assert "MLFLOW_TRACKING_PASSWORD" not in environment.environment()
+    others = record | {"started": "never"}, record | {"state": "/original/.greenhouse"}, {"pid": "x", "started": 3}
+    for text in (*map(json.dumps, others), "", "{", "[]", "{}", '{"pid": 1}'):
+        paths.SERVERS.write_text(text)
+        assert environment.running_servers() == {}
+        assert environment.environment()["PREFECT_API_AUTH_STRING"] == "of:another"
+        assert "MLFLOW_TRACKING_PASSWORD" not in environment.environment()
 
 
-def test_no_other_server_is_told_the_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded(tmp_path, monkeypatch)
+def test_no_other_server_is_told_the_login(record: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "https://prefect.team/api")
     settings = environment.environment()
     assert settings["PREFECT_API_URL"] == "https://prefect.team/api"

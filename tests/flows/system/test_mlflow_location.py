@@ -81,9 +81,8 @@ def test_every_address_is_of_the_checkout_that_reads_it(state: Path, folder: str
 
 
 def test_places_that_a_person_chose_stay(state: Path) -> None:
-    for number, place in enumerate(
-        ["s3://team/mlartifacts", "file:///team/mlartifacts", f"{state.as_uri()}x/mlartifacts"]
-    ):
+    chosen = ["s3://team/mlartifacts", "file:///team/mlartifacts", f"{state.as_uri()}x/mlartifacts"]
+    for number, place in enumerate(chosen):
         record(f"own-{number}", place)
     before = addresses(state)
     copy = state.parents[1] / "copy"
@@ -108,9 +107,7 @@ def test_a_database_that_cannot_be_corrected_is_not_worked_with(state: Path, mon
     monkeypatch.setattr("flows.system.mlflow_location.WAIT_S", 0.1)
     with closing(sqlite3.connect(state / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(
-            SystemExit, match=r"mlflow\.db: its addresses cannot be read or corrected \(database is lock"
-        ):
+        with pytest.raises(SystemExit, match=r"mlflow\.db: its addresses cannot be read or corrected \(database is l"):
             follow_checkout(state)
 
 

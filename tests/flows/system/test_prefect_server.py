@@ -106,8 +106,8 @@ def test_what_fails_while_one_starts_ends_it(monkeypatch: pytest.MonkeyPatch, tm
     assert "PREFECT_API_URL" not in os.environ
 
 
-def test_one_that_is_away_is_refused(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{subject.free_port()}/api")
+def test_one_that_is_away_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "healthy", lambda url, seconds, real=subject.healthy: real(url, 0.3))
     with pytest.raises(UserError, match="does not answer; start that server, or unset the variable"):
         subject.require_prefect("http://127.0.0.1:9/api")
 

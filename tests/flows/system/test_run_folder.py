@@ -12,8 +12,7 @@ from flows.system.run_folder import EventReader, EventWriter, RunFolder, StageRe
 
 
 @pytest.fixture(autouse=True)
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+def runs(checkout: Path) -> Path:
     return paths.RUNS
 
 
@@ -106,15 +105,6 @@ def test_a_stage_has_ended_when_it_left_its_result_or_its_process_is_gone(ended:
     assert [stage.name for stage in RunFolder("calm-otter").stages()] == ["dedup", "mix"]  # as they began
 
 
-@pytest.mark.parametrize("text", ["", "{", "\0" * 40, "[]", "{}", '{"process": 7}', "\xff"])
-def test_a_run_whose_record_is_damaged_is_not_alive(runs: Path, text: str) -> None:
-    RunFolder("calm-otter").open("pipeline")
-    assert RunFolder("calm-otter").alive
-    (runs / "calm-otter" / "run.json").write_bytes(text.encode("latin-1"))
-    assert not RunFolder("calm-otter").alive
-    assert RunFolder("calm-otter").facts() == {}
-
-
 def test_runs_stay_open_until_they_have_their_mark(ended: str) -> None:
     for name, process in (("gone", ended), ("here", "")):
         RunFolder(name).open("pipeline", process)
@@ -124,15 +114,6 @@ def test_runs_stay_open_until_they_have_their_mark(ended: str) -> None:
     RunFolder("gone").open("pipeline")  # a name that came again: another run
     (paths.RUNS / "opening").mkdir()  # between its folder and its first file: closed, it would never be recorded
     assert [run.name for run in open_runs()] == ["gone", "here"]
-
-
-def test_one_process_at_a_time_records_a_run() -> None:
-    run = RunFolder("calm-otter")
-    run.open("pipeline")
-    with run.sole_recorder() as first, run.sole_recorder() as second:
-        assert (first, second) == (True, False)
-    with run.sole_recorder() as again:
-        assert again
 
 
 def test_what_is_kept_outlives_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,19 +134,6 @@ def test_what_is_kept_outlives_the_checkout(tmp_path: Path, monkeypatch: pytest.
     assert (folder.kept / "params.yaml").read_text() == "a: 1"
     folder.mark_recorded()
     assert not folder.kept.exists()
-
-
-def test_the_end_of_a_run_is_there_with_its_files_until_it_is_recorded(tmp_path: Path) -> None:
-    run = RunFolder("calm-otter")
-    run.open("pipeline")
-    assert run.ending() == {}
-    (tmp_path / "params.yaml").write_text("a: 1")
-    run.end("FINISHED", [tmp_path / "params.yaml"], tmp_path, metrics={"loss": 1.0})
-    end = run.ending()
-    assert (end["status"], end["metrics"], end["files"]) == ("FINISHED", {"loss": 1.0}, ["params.yaml"])
-    assert (run.kept / "params.yaml").read_text() == "a: 1"
-    run.close()
-    assert not run.kept.exists()
 
 
 def test_a_run_of_plain_dvc_is_named_after_the_process_above(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,11 +20,8 @@ def test_differences_are_named_one_by_one() -> None:
     then = {"processor": "old", "torch": "2.12.0", "numpy": "2.4.0", "gone": "1"}
     here = {"processor": "new", "torch": "2.12.0", "numpy": "2.4.1"}
     assert differences(then, then) == []
-    assert differences(then, here) == [
-        "processor: old then, new here",
-        "numpy: 2.4.0 then, 2.4.1 here",
-        "gone: 1 then, none here",
-    ]
+    told = ["processor: old then, new here", "numpy: 2.4.0 then, 2.4.1 here", "gone: 1 then, none here"]
+    assert differences(then, here) == told
 
 
 @pytest.mark.usefixtures("mlflow_tables")

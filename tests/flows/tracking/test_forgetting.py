@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from components.core.errors import UserError
 from components.lineage.documents import Query, Traced
-from flows.system import paths
-from flows.system.disk import remove_path
 from flows.tracking import forgetting, snapshots
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import TraceMatch
+from tests.flows.object_cache import listing
 
 
 def test_documents_that_quote_are_listed_by_id_beside_what_was_asked_for() -> None:
@@ -24,25 +22,16 @@ def test_documents_that_quote_are_listed_by_id_beside_what_was_asked_for() -> No
 
 
 def test_an_experiment_goes_though_the_workspace_has_all_its_objects(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    locks = {"saw": "11.dir", "never": "22.dir"}
-    for listed, file in (("11.dir", "bad"), ("22.dir", "good")):
-        (tmp_path / listed[:2]).mkdir()
-        (tmp_path / listed[:2] / listed[2:]).write_text(json.dumps([{"relpath": "part-00000.parquet", "md5": file}]))
+    locks = {name: listing(cache, {"part-0": file}) for name, file in (("saw", "bad"), ("never", "good"))}
 
     def state(name: str) -> Snapshot:
         return Snapshot(name, "experiment", {"mix": {"outs": [{"path": "data/mix", "md5": locks[name]}]}})
 
-    monkeypatch.setattr(ObjectCache, "__post_init__", lambda self: setattr(self, "folder", tmp_path))
     monkeypatch.setattr(snapshots, "experiments", lambda: dict.fromkeys(locks, "commit"))
     monkeypatch.setattr(snapshots, "find", state)
     assert forgetting.experiments_with({"bad"}) == ["saw"]
-
-
-def test_what_is_gone_already_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "STATE", tmp_path)
-    remove_path(tmp_path / "removed by another")
 
 
 def test_what_was_purged_from_the_remote_is_no_error_of_dvc(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -60,21 +49,6 @@ def test_what_was_purged_from_the_remote_is_no_error_of_dvc(tmp_path: Path, capl
     store.pull({folder, "0" * 32})  # from now on DVC believes that the remote has what a folder lists
     assert store.files(folder) == {"purged.parquet": "0" * 32}
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
-
-
-def test_a_remote_that_is_gone_is_not_called_one_without_the_object(tmp_path: Path) -> None:
-    from dvc.repo import Repo
-
-    with Repo.init(str(tmp_path), no_scm=True) as repo, repo.config.edit() as config:
-        config["remote"]["far"] = {"url": str(tmp_path / "remote")}
-        config["core"]["remote"] = "far"
-    with pytest.raises(
-        UserError, match=r"not in DVC's cache \(.*\), and DVC remote far: nothing is at .*remote.*; `dvc pull`"
-    ):
-        ObjectCache(tmp_path).fetched("0" * 32)
-    (tmp_path / "remote" / "files" / "md5").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"not in DVC's cache \(.*\), nor in a remote; `dvc pull`"):
-        ObjectCache(tmp_path).fetched("0" * 32)
 
 
 @pytest.mark.usefixtures("mlflow_tables")

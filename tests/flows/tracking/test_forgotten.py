@@ -3,11 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from components.core.errors import UserError
 from components.lineage.needles import Needles
-from flows.system import paths
 from flows.tracking import forgotten
 from flows.tracking.forgotten import record, recorded
 from flows.tracking.search import Copy, Search
@@ -17,8 +14,7 @@ def search(salt: int, ids: set[str], runs: list[int], *copies: Copy) -> Search:
     return Search(Needles(salt, np.array(runs, np.uint64)), ids, copies=list(copies), models={"1.dir"})
 
 
-def test_a_second_removal_by_a_query_adds_to_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
+def test_a_second_removal_by_a_query_adds_to_the_record(checkout: Path) -> None:
     assert recorded("a query").ids == set()
     record("a query", search(7, {"a" * 16}, [3, 9], Copy("1", "a", "workspace")))
     record("a query ", search(7, {"b" * 16}, [4], Copy("1", "a", "x"), Copy("2", "b", "x")))
@@ -28,14 +24,4 @@ def test_a_second_removal_by_a_query_adds_to_the_record(tmp_path: Path, monkeypa
     assert known.ids == {"a" * 16, "b" * 16}
     assert known.objects == {"1": "a of workspace", "2": "b of x"}, "an object may be of another state by now"
     assert (known.models, known.needles.salt, known.needles.own.tolist()) == ({"1.dir"}, 7, [3, 4, 9])
-    assert "a query" not in (tmp_path / forgotten.FILE).read_text()
-
-
-def test_a_purge_of_what_was_never_taken_out_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    with pytest.raises(UserError, match="nothing was taken out by this query"):
-        forgotten.to_purge("a query")
-    record("a query", search(7, {"a" * 16}, []))
-    monkeypatch.setattr(forgotten, "still_held", lambda ids: sorted(ids))
-    with pytest.raises(UserError, match="the workspace still has it"):
-        forgotten.to_purge("a query")
+    assert "a query" not in (checkout / forgotten.FILE).read_text()

@@ -1,11 +1,11 @@
 """What `gc` removes of MLflow's models."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from flows.system import paths
 from flows.tracking.garbage import model_item
 
 VERSION = SimpleNamespace(name="greenhouse-causal-2", version="3")
@@ -26,10 +26,9 @@ class Client:
 
 @pytest.mark.parametrize("place", ["checkout", "elsewhere"])
 def test_a_copy_of_a_model_goes_where_it_is_the_checkouts_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    tmp_path: Path, checkout_at: Callable[[Path], Path], place: str
 ) -> None:
-    monkeypatch.setattr(paths, "ROOT", tmp_path / "checkout")
-    monkeypatch.setattr(paths, "STATE", tmp_path / "checkout" / ".greenhouse")
+    checkout_at(tmp_path / "checkout")
     folder = tmp_path / place / ".greenhouse" / "mlartifacts" / "a model"
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"12345")

@@ -48,7 +48,7 @@ def test_the_account_is_kept_with_its_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("mlflow_tables")
-def test_a_parent_run_begins_with_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parent_run_begins_with_what_changed(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "greenhouse"
     from components.stages.account.stage import account as write_books
     from flows.tracking import mlflow_run, snapshots
@@ -57,8 +57,6 @@ def test_a_parent_run_begins_with_what_changed(tmp_path: Path, monkeypatch: pyte
     write_books(root=root, ledger_folder=project(root), params=Params())
     outs = [{"path": "data/mix", "md5": "0123456789abcdef0123456789abcdef.dir"}]
     (root / "dvc.lock").write_text(json.dumps({"stages": {"mix": {"outs": outs}}}))
-    monkeypatch.setattr(mlflow_run, "STATE", tmp_path)
-    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     client, runs = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db"), []
     for name, steps, seed in (("calm-otter", 100, 1), ("keen-wren", 60, 1), ("seeds-2", 90, 2), ("wry-newt", 80, 1)):

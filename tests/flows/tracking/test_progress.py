@@ -1,5 +1,6 @@
 """What a running stage says of itself."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,52 +24,41 @@ def reported(clock: list[float], progress: StageProgress, *reports: tuple[float,
         progress.update(done, total, "step")
 
 
-def test_time_left_is_told_at_the_pace_of_the_work_itself(
-    clock: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize(
+    ("expected_s", "training_s", "reports", "told"),
+    [
+        # Twenty seconds to start, and a run that goes on from step 50 of 100, two steps a second; then other work of
+        # the same stage, at its own pace.
+        (0, 0, [(20, 50, 100), (24, 58, 100), (45, 100, 100), (60, 0, 10), (70, 5, 10)],
+         ["20 s", "21+ s left", "45 s", "60 s", "10+ s left"]),
+        # What earlier runs took counts after the work at hand; the last work is slower than any of them.
+        (90, 0, [(10, 0, 100), (20, 50, 100), (30, 100, 100), (80, 1, 2), (90, 1, 100), (100, 2, 100)],
+         ["80 s left", "70 s left", "60 s left of the stage", "10 s left", "90 s", "980 s left"]),
+        # Of 600 seconds 500 were for the training, as on longer rows; it takes 60, and 100 are for the rest, among
+        # it the training of random weights, for comparison.
+        (600, 500, [(5, 1, 1), (10, "train"), (10, 0, 100), (40, 50, 100), (70, 100, 100),
+                    (70, "train"), (80, 0, 10), (90, 5, 10), (100, 10, 10)],
+         ["595 s left of the stage", "590 s left", "120 s left", "90 s left of the stage", "80 s left", "70 s left",
+          "60 s left of the stage"]),
+    ],
+    ids=["nothing is known", "earlier runs", "a forecast of the training"],
+)  # fmt: skip
+def test_time_left(
+    expected_s: float, training_s: float, reports: list[Any], told: list[str],
+    clock: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     progress = StageProgress("toy", tmp_path / "log")
-    # Twenty seconds to start, and a run that goes on from step 50 of 100, two steps a second.
-    reported(clock, progress, (20, 50, 100), (24, 58, 100), (45, 100, 100))
-    # Other work of the same stage: its own pace.
-    reported(clock, progress, (60, 0, 10), (70, 5, 10))
-    said = [line.split("step, ")[1] for line in capsys.readouterr().out.splitlines()]
-    assert said == ["20 s", "21+ s left", "45 s", "60 s", "10+ s left"]
-    assert (tmp_path / "log").read_text().count("+ s left") == 2
-
-
-def test_time_left_counts_what_earlier_runs_took_after_the_work_at_hand(
-    clock: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    progress = StageProgress("toy", tmp_path / "log")
-    progress.expected_s = 90.0
-    reported(clock, progress, (10, 0, 100), (20, 50, 100), (30, 100, 100), (80, 1, 2), (90, 1, 100), (100, 2, 100))
-    shown = [line.split("step, ")[1] for line in capsys.readouterr().out.splitlines()]
-    # The last work is slower than any earlier run: its own pace counts.
-    assert shown == ["80 s left", "70 s left", "60 s left of the stage", "10 s left", "90 s", "980 s left"]
-
-
-def test_a_training_that_is_faster_than_its_forecast_is_believed(
-    clock: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Of 600 seconds 500 were for the training, as on longer rows; it takes 60, and 100 are for the rest."""
-    progress = StageProgress("toy", tmp_path / "log")
-    progress.expected_s, progress.training_s = 600.0, 500.0
-    reported(clock, progress, (5, 1, 1))
-    clock[0] = 1010.0
-    with progress.phase("train"):
-        reported(clock, progress, (10, 0, 100), (40, 50, 100), (70, 100, 100))
-    with progress.phase("train"):  # of random weights, for comparison: it is among the rest
-        reported(clock, progress, (80, 0, 10), (90, 5, 10), (100, 10, 10))
-    shown = [line.split("step, ")[1] for line in capsys.readouterr().out.splitlines()]
-    assert shown == [
-        "595 s left of the stage",
-        "590 s left",
-        "120 s left",
-        "90 s left of the stage",
-        "80 s left",
-        "70 s left",
-        "60 s left of the stage",
-    ]
+    progress.expected_s, progress.training_s = expected_s, training_s
+    with ExitStack() as phases:
+        for at, *report in reports:
+            clock[0] = 1000.0 + at
+            if report == ["train"]:
+                phases.close()
+                phases.enter_context(progress.phase("train"))
+            else:
+                progress.update(*report, "step")
+    assert [line.split("step, ")[1] for line in capsys.readouterr().out.splitlines()] == told
+    assert (tmp_path / "log").read_text().count(" left") == sum(" left" in line for line in told)
 
 
 def test_a_progress_line_fits_80_columns_and_its_log_has_all_of_it(
@@ -125,11 +115,6 @@ def test_without_a_terminal_a_line_of_progress_comes_every_few_seconds_and_at_th
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[3] for line in lines] == ["0/400", "160/400", "320/400", "400/400"]
     assert not any("\x1b" in line for line in lines)
-
-
-def test_the_energy_it_passes_on_is_the_meters(tmp_path: Path) -> None:
-    assert StageProgress("toy", tmp_path / "log", joules=lambda: 7.5).joules() == 7.5
-    assert StageProgress("toy", tmp_path / "log").joules() is None
 
 
 def test_reports_in_quick_succession_are_not_all_shown(

@@ -1,6 +1,5 @@
 """Which commit rebuilds a model: by what dvc.lock recorded of its stages, whatever lies in the workspace."""
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,40 +7,38 @@ import pytest
 import yaml
 
 from components.core.files import md5_file, md5_of
-from components.params import document, layout
+from components.params import layout
 from components.stages.account.answers import NotKnown
-from flows.system import params_file, paths
+from flows.system import params_file
 from flows.tracking import model_origin
 from flows.tracking.rebuild_commit import rebuild_commit
 from flows.tracking.snapshots import Snapshot
+from tests.flows.pipeline_clone import PipelineClone
 
 STAGE = "finetune@instruct"
 FOREIGN = {"finetune.instruct.base": "/hub/base", "finetune.instruct.data": "own.csv"}
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(checkout: Path, tmp_path: Path) -> Path:
     """A checkout with one commit of parameters and code."""
     (tmp_path / "components/core").mkdir(parents=True)
     for name in ("core/files.py", "core/report.py", "scores.py"):
         (tmp_path / "components" / name).write_text(f"# {name}\n")
-    (tmp_path / "params.yaml").write_text(document.params_text())
-    (tmp_path / "defaults.yaml").write_text(document.defaults_text())
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    git(tmp_path, "init", "--quiet")
+    PipelineClone(tmp_path).git("init", "--quiet")
     committed(tmp_path)
     return tmp_path
 
 
-def git(root: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
-    return subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
-
-
 def committed(root: Path) -> str:
-    git(root, "add", "-A")
-    git(root, "commit", "--quiet", "--allow-empty", "-m", "A state")
-    return git(root, "rev-parse", "HEAD").strip()
+    repository = PipelineClone(root)
+    repository.git("add", "-A")
+    repository.git("commit", "--quiet", "--allow-empty", "-m", "A state")
+    return head(root)
+
+
+def head(root: Path) -> str:
+    return PipelineClone(root).git("rev-parse", "HEAD").strip()
 
 
 def edit(root: Path, values: dict[str, Any]) -> None:
@@ -69,7 +66,7 @@ def reason(answer: str | NotKnown) -> str:
 
 
 def test_what_the_workspace_has_by_now_changes_no_answer(root: Path) -> None:
-    first, lock = git(root, "rev-parse", "HEAD").strip(), run_of(root)
+    first, lock = head(root), run_of(root)
     assert rebuild_commit(lock, [STAGE]) == first
     edit(root, {"finetune.instruct.base": "/hub/other", "dedup.threshold": 0.9})
     (root / "components/scores.py").write_text("# another\n")
@@ -84,7 +81,7 @@ def test_a_commit_that_names_neither_base_nor_rows_rebuilds_no_model_of_them(roo
     edit(root, FOREIGN)
     lock = run_of(root)
     (root / "params.yaml").write_text(before)
-    one = Snapshot("workspace", "workspace", lock, git(root, "rev-parse", "HEAD").strip())
+    one = Snapshot("workspace", "workspace", lock, head(root))
     said = reason(model_origin.origin(one, "finetune/instruct").rebuild.commit)
     assert "these differ: finetune.instruct." in said
     assert all(key in said for key in FOREIGN)

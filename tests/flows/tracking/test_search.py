@@ -2,7 +2,6 @@
 
 import base64
 import json
-import subprocess
 from hashlib import md5
 from pathlib import Path
 
@@ -16,14 +15,15 @@ from components.core.files import folder_md5, md5_file, write_json
 from components.corpus.corpus import Document
 from components.lineage.documents import Query
 from components.lineage.needles import Needles
-from components.params import document
 from components.tokens.tokenizer import train_bpe
-from flows.system import params_file, paths
+from flows.system import paths
 from flows.tracking import forgetting, forgotten, search, snapshots
 from flows.tracking.search import Search, models_of
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import search_for
 from tests.components.real_text import corpus
+from tests.flows.object_cache import put
+from tests.flows.pipeline_clone import PipelineClone, write_params
 
 QUOTE = "copied the pages by candlelight and sold them to a captain of a foreign vessel"
 LETTER = f"Ebenezer Thistlewood kept the harbour ledgers in a locked oak cabinet. His daughter {QUOTE}."
@@ -38,13 +38,10 @@ def a_document(name: str, text: str) -> Document:
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(checkout: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout whose workspace trained on a letter, an essay that quotes it, and rows that quote it too."""
-    texts = [
-        a_document("letter.txt", LETTER),
-        a_document("essay.txt", ESSAY),
-        a_document("other.txt", "Unlike them. " * 9),
-    ]
+    written = {"letter.txt": LETTER, "essay.txt": ESSAY, "other.txt": "Unlike them. " * 9}
+    texts = [a_document(name, text) for name, text in written.items()]
     for stage in ("ingest", "mix"):
         corpus(tmp_path / f"data/{stage}/train", texts)
     packed = base64.b64encode(f"{{\ud800 {LETTER}".encode("utf-8", "surrogatepass")).decode()
@@ -63,20 +60,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "eval_sets").mkdir()
     (tmp_path / "eval_sets/items.txt").write_text(f"Write to {ADDRESS}.\n")
-    values = {"finetune.instruct.data": "rows.jsonl"}
-    (tmp_path / "params.yaml").write_text(params_file.edited(document.params_text(), values))
-    (tmp_path / "defaults.yaml").write_text(document.defaults_text())
-    (tmp_path / "state/mlartifacts/1").mkdir(parents=True)
-    (tmp_path / "state/mlartifacts/1/examples.md").write_text("> kept the harbour ledgers in a locked oak cabinet\n")
-    (tmp_path / ".dvc-cache").mkdir()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/state/mlflow.db")
-    for name in ("ROOT", "STATE"):
-        monkeypatch.setattr(paths, name, tmp_path / ("" if name == "ROOT" else "state"))
-    monkeypatch.setattr(ObjectCache, "__post_init__", lambda self: setattr(self, "folder", tmp_path / ".dvc-cache"))
-    monkeypatch.setattr(ObjectCache, "pull", lambda self, hashes: None)
+    write_params(tmp_path, {"finetune.instruct.data": "rows.jsonl"})
+    (kept := paths.STATE / "mlartifacts/1").mkdir(parents=True)
+    (kept / "examples.md").write_text("> kept the harbour ledgers in a locked oak cabinet\n")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.STATE}/mlflow.db")
     monkeypatch.setattr(search, "states", lambda: iter([state_of(tmp_path)]))
     monkeypatch.setattr(snapshots, "committed", lambda: iter(()))
-    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    PipelineClone(tmp_path).git("init", "--quiet")
     return tmp_path
 
 
@@ -88,10 +78,8 @@ def state_of(root: Path) -> Snapshot:
         hashes = {name: md5_file(path) for name, path in files.items()}
         outs[out] = folder_md5(hashes)
         for name, path in files.items():
-            into_cache(root, hashes[name], path.read_bytes())
-        into_cache(
-            root, outs[out], json.dumps([{"relpath": name, "md5": one} for name, one in hashes.items()]).encode()
-        )
+            put(root / "md5", path.read_bytes(), name=hashes[name])
+        put(root / "md5", [{"relpath": name, "md5": one} for name, one in hashes.items()], name=outs[out])
     stages = {
         "ingest": ["data/ingest/train", "data/ingest/quarantine"],
         "mix": ["data/mix"],
@@ -106,14 +94,8 @@ def state_of(root: Path) -> Snapshot:
         ],
         "outs": [{"path": INSTRUCT, "md5": "2.dir"}],
     }
-    into_cache(root, "2.dir", b"[]")
+    put(root / "md5", [], name="2.dir")
     return Snapshot("workspace", "workspace", lock | {"finetune@instruct": tuned})
-
-
-def into_cache(root: Path, name: str, data: bytes) -> None:
-    place = root / ".dvc-cache" / name[:2] / name[2:]
-    place.parent.mkdir(exist_ok=True)
-    place.write_bytes(data)
 
 
 def searched(ids: set[str], *others: str) -> Search:
@@ -189,7 +171,7 @@ def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monk
     for path in ("data/ingest/quarantine/records.jsonl", "data/tokenize/train/tokens-00000.bin"):
         (root / path).write_bytes(b"")
     (root / "models/pretrain/causal/model.safetensors").write_bytes(b"others")
-    into_cache(root, stays, (root / "eval_sets/items.txt").read_bytes())
+    put(root / "md5", (root / "eval_sets/items.txt").read_bytes())
     monkeypatch.setattr(forgotten, "workspace_view", lambda path: root / path if (root / path).exists() else None)
     monkeypatch.setattr(forgotten, "in_remote", lambda hashes: (set(), None, "DVC remote far: nothing is at far"))
     monkeypatch.setattr(forgotten, "versions_of", lambda models: [])
@@ -201,9 +183,9 @@ def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monk
     assert "MLflow: 1/examples.md" in {item.what for item in items}
     for item in items:
         item.remove()
-    cached = {path.parent.name + path.name for path in (root / ".dvc-cache").glob("??/*")}
+    cached = {path.parent.name + path.name for path in (root / "md5").glob("??/*")}
     assert (gone in cached, stays in cached) == (False, True)
-    assert not (root / "state/mlartifacts/1/examples.md").exists()
+    assert not (paths.STATE / "mlartifacts/1/examples.md").exists()
     assert "workspace: data/mix/train/part-00000.parquet: 15 words in essay.txt" in said
     assert "DVC remote far: nothing is at far" in said
     corpus(root / "data/bias/train", [a_document("letter.txt", LETTER)])
@@ -213,14 +195,13 @@ def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monk
 
 def test_what_lies_in_dvcs_cache_alone_and_in_git_is_found(root: Path) -> None:
     old = json.dumps({"raw": "RWJlbmV6ZXIgVGhpc3RsZXdvb2Qga2VwdCB0aGUgaGFyYm91ciBsZWRnZXJzIGluIGEgbG9ja2Vk"}).encode()
-    into_cache(root, "ab" * 16, old)
-    subprocess.run(["git", "add", "-f", "rows.jsonl"], cwd=root, check=True)
-    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
-    subprocess.run(["git", *identity, "commit", "--quiet", "-m", f"She {QUOTE}"], cwd=root, check=True)
-    (root / "state/prefect").mkdir()
-    (root / "state/prefect/prefect.db").write_bytes(b"SQLite format 3\0" + LETTER.encode())
+    put(root / "md5", old, name="ab" * 16)
+    PipelineClone(root).git("add", "-f", "rows.jsonl")
+    PipelineClone(root).git("commit", "--quiet", "-m", f"She {QUOTE}")
+    (paths.STATE / "prefect").mkdir(parents=True)
+    (paths.STATE / "prefect/prefect.db").write_bytes(b"SQLite format 3\0" + LETTER.encode())
     one = searched({ID}, ESSAY)
-    assert [place.path for place in one.found if place.owner == "database"] == ["state/prefect/prefect.db"]
+    assert [place.path for place in one.found if place.owner == "database"] == [".greenhouse/prefect/prefect.db"]
     found = [place.line() for place in one.found if place.owner == "DVC's cache"]
     assert found == [f"DVC's cache: {'ab' * 16}: 9 words"]
     assert "ab" * 16 not in {copy.md5 for copy in one.copies}, "DVC keeps data of the owner there too"
@@ -233,21 +214,23 @@ def test_a_text_too_short_for_runs_goes_by_its_id_with_its_tokens(root: Path) ->
     assert {copy.path for copy in one.copies} == CACHED | {"models/pretrain/causal/model.safetensors"}
 
 
-def test_what_cannot_be_looked_into_is_said(root: Path) -> None:
+def test_what_cannot_be_looked_into_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state, name = state_of(root), "data/mix/train/manifest.json"
     (root / name).unlink()
     digest = dict(search.files_of(ObjectCache(), state))[name]
-    (root / ".dvc-cache" / digest[:2] / digest[2:]).unlink()
+    (root / "md5" / digest[:2] / digest[2:]).unlink()
     known = [state, Snapshot("run-a", "run", {"finetune@instruct": tuned_on("gone.jsonl", "7")})]
+    for copy in (root / "md5").glob(f"*/{md5_file(root / 'data/mix/train/part-00000.parquet')[2:]}"):
+        copy.unlink()
+    monkeypatch.setattr(search, "states", lambda: iter([state]))
+    assert {copy.path for copy in searched({ID}).copies} >= CACHED, "one lies in the workspace still"
     one = Search(Needles(7))
     one.own_files(known)
     one.of_states(known)
     said = one.sentence()
     assert "rows of finetune@instruct of run-a: gone.jsonl: it is gone, or not what it was" in said
-    assert (
-        f"workspace: 1 files are in neither DVC's cache nor a remote, where one could look into them, such as {name}"
-        in said
-    )
+    assert "workspace: 1 files are in neither DVC's cache nor a remote, where one could look into them" in said
+    assert f"such as {name}" in said
 
 
 def tuned_on(path: str, digest: str) -> dict:
@@ -260,7 +243,7 @@ def tuned_on(path: str, digest: str) -> dict:
 
 
 def test_rows_that_models_were_tuned_on_are_searched_though_params_yaml_is_put_back(root: Path) -> None:
-    (root / "params.yaml").write_text(document.params_text())
+    write_params(root)
     digest = md5_file(root / "rows.jsonl")
     states = [
         Snapshot(name, "run", {"finetune@instruct": tuned_on(path, digest)})

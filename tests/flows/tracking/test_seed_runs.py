@@ -1,7 +1,5 @@
 """Runs that differ in seeds alone: a classifier is judged on the items of its own stage."""
 
-import hashlib
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -14,27 +12,14 @@ from components.scored_items import write_items
 from components.statistics import paired_difference
 from components.studies.noise_floor import all_over_seeds
 from flows import compare, promote
+from flows.system import paths
 from flows.tracking import seed_runs
 from flows.tracking.snapshots import ObjectCache, Snapshot
+from tests.flows.object_cache import listing, put
+
+pytestmark = pytest.mark.usefixtures("checkout")
 
 RULE = GateRule(primary="classify/accuracy")
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """DVC's cache in a folder of its own, without a remote, and a state folder beside it."""
-    monkeypatch.setattr(ObjectCache, "__post_init__", lambda self: object.__setattr__(self, "folder", tmp_path / "md5"))
-    monkeypatch.setattr(ObjectCache, "pull", lambda self, hashes: None)
-    monkeypatch.setattr(seed_runs.paths, "FINDINGS", tmp_path)
-    return tmp_path / "md5"
-
-
-def put(cache: Path, data: bytes, suffix: str = "") -> str:
-    """Hash of an object put into the cache."""
-    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest() + suffix
-    (cache / md5[:2]).mkdir(parents=True, exist_ok=True)
-    (cache / md5[:2] / md5[2:]).write_bytes(data)
-    return md5
 
 
 def tuned(cache: Path, name: str, accuracy: float, seed: int, steps: int = 100, rows: str = "") -> Snapshot:
@@ -48,11 +33,10 @@ def tuned(cache: Path, name: str, accuracy: float, seed: int, steps: int = 100, 
     ]  # fmt: skip
     write_items(items, cache.parent / "items.parquet")
     assert pq.read_table(cache.parent / "items.parquet").num_rows == 200
-    files = {"items.parquet": (cache.parent / "items.parquet").read_bytes(), "facts.json": b'{"task": "rows"}'}
-    listed = [{"relpath": path, "md5": put(cache, data)} for path, data in files.items()]
+    files = {"items.parquet": (cache.parent / "items.parquet").read_bytes(), "facts.json": {"task": "rows"}}
     place = "reports/finetune/classify"
-    outs = {f"{place}/details": put(cache, json.dumps(listed).encode(), ".dir"),
-            f"{place}/metrics.json": put(cache, b'{"accuracy": 0.9}')}  # fmt: skip
+    outs = {f"{place}/details": listing(cache, {path: put(cache, data) for path, data in files.items()}),
+            f"{place}/metrics.json": put(cache, {"accuracy": 0.9})}  # fmt: skip
     lock: dict[str, Any] = {"finetune@classify": {
         "params": {"params.yaml": {"finetune.classify": {"steps": steps, "seed": seed}}},
         "deps": [{"path": "own.csv", "md5": rows}] if rows else [],
@@ -73,7 +57,7 @@ def test_a_better_classifier_is_promoted_and_an_equal_one_is_not(cache: Path) ->
         found = promote._judged(champion[0], challenger[0], "classify", RULE, Params())
         assert found.verdict == expected, found.lines()
         assert found.differences[0].name == RULE.primary
-        for record in (cache.parent / "noise").iterdir():
+        for record in (paths.FINDINGS / "noise").iterdir():
             record.unlink()
 
 
@@ -110,27 +94,22 @@ def test_a_model_that_is_the_same_on_both_sides_differs_in_nothing(cache: Path) 
     assert not without
 
 
-def test_settings_of_another_model_are_not_this_ones() -> None:
-    def state(steps: int, items: int) -> Snapshot:
-        params = {"finetune.instruct": {"steps": steps}, "evaluate": {"items": items}}
-        return Snapshot("x", "revision", {"pretrain@causal": {}, "evaluate": {"params": {"params.yaml": params}}})
-
-    assert seed_runs.settings_of(state(60, 9), "causal") == seed_runs.settings_of(state(100, 9), "causal")
-    assert seed_runs.settings_of(state(60, 9), "causal") != seed_runs.settings_of(state(60, 8), "causal")
-
-
-def test_other_code_and_other_items_are_other_settings() -> None:
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [({"seed": 2}, True), ({"tuned": 100}, True), ({"code": "new"}, False), ({"asked": 2}, False)],
+    ids=["another seed", "settings of another model", "other code", "other items"],
+)
+def test_runs_of_the_same_settings_differ_in_seeds_alone(change: dict[str, Any], same: bool) -> None:
     """Runs of old code would be averaged into a challenger, and the noise of seeds would be that of changes."""
 
-    def state(code: str, seed: int, asked: int) -> Snapshot:
-        params = {"pretrain.common": {"seed": seed}, "evaluate": {"seed": asked}}
-        made = {"params": {"params.yaml": params}, "deps": [{"path": "components/model", "md5": code}]}
-        return Snapshot("x", "revision", {"pretrain@causal": made, "evaluate": made})
+    def settings(code: str = "old", seed: int = 1, asked: int = 1, tuned: int = 60) -> str:
+        made = {"params": {"params.yaml": {"pretrain.common": {"seed": seed}}}}
+        asks = {"params": {"params.yaml": {"evaluate": {"seed": asked}, "finetune.instruct": {"steps": tuned}}}}
+        deps = {"deps": [{"path": "components/model", "md5": code}]}
+        one = Snapshot("x", "revision", {"pretrain@causal": made | deps, "evaluate": asks | deps})
+        return seed_runs.settings_of(one, "causal")
 
-    first = seed_runs.settings_of(state("old", 1, 1), "causal")
-    assert first == seed_runs.settings_of(state("old", 2, 1), "causal")
-    assert first != seed_runs.settings_of(state("new", 1, 1), "causal")
-    assert first != seed_runs.settings_of(state("old", 1, 2), "causal")
+    assert (settings() == settings(**change)) is same
 
 
 def test_two_seeds_of_the_same_settings_are_compared_run_by_run(cache: Path) -> None:
@@ -161,7 +140,7 @@ def test_a_stale_stage_does_not_hide_what_another_ran_with() -> None:
 
 def test_a_classifier_that_was_not_scored_item_by_item_is_a_sentence(cache: Path) -> None:
     new = tuned(cache, "new", 0.7, 1)
-    outs = [{"path": "reports/finetune/classify/details", "md5": put(cache, b"[]", ".dir")}]
+    outs = [{"path": "reports/finetune/classify/details", "md5": listing(cache, {})}]
     old = Snapshot("old", "revision", new.lock | {"finetune@classify": {"outs": outs}})
     assert not seed_runs.has_items(old, "classify")
     found = promote._judged(old, new, "classify", RULE, Params())
@@ -173,11 +152,9 @@ def test_a_classifier_that_was_not_scored_item_by_item_is_a_sentence(cache: Path
 
 def evaluated(cache: Path, scored: str, has: str) -> Snapshot:
     """A state whose evaluation names the MD5 of the weights it scored, and its causal model's weights."""
-    files = {"items.parquet": b"", "facts.json": json.dumps({"models": {"pretrain/causal": scored}}).encode()}
-    details = json.dumps([{"relpath": name, "md5": put(cache, data)} for name, data in files.items()]).encode()
-    weights = json.dumps([{"relpath": "model.safetensors", "md5": has}]).encode()
-    outs = {"reports/evaluate/details": details, "models/pretrain/causal": weights}
-    listed = [{"path": path, "md5": put(cache, data, ".dir")} for path, data in outs.items()]
+    details = {"items.parquet": put(cache, b""), "facts.json": put(cache, {"models": {"pretrain/causal": scored}})}
+    outs = {"reports/evaluate/details": details, "models/pretrain/causal": {"model.safetensors": has}}
+    listed = [{"path": path, "md5": listing(cache, files)} for path, files in outs.items()]
     return Snapshot("x", "revision", {"pretrain@causal": {"outs": listed[1:]}, "evaluate": {"outs": listed[:1]}})
 
 
@@ -194,16 +171,15 @@ def test_scores_of_an_earlier_model_are_no_evidence_of_this_one(cache: Path) -> 
 
 def test_an_evaluation_is_of_no_model_that_it_does_not_name(cache: Path) -> None:
     one = evaluated(cache, "a" * 32, "a" * 32)
-    weights = put(cache, json.dumps([{"relpath": "model.safetensors", "md5": "c" * 32}]).encode(), ".dir")
+    weights = listing(cache, {"model.safetensors": "c" * 32})
     later = {"finetune@prefer": {"outs": [{"path": "models/finetune/prefer", "md5": weights}]}}
     assert seed_runs.scores_another(Snapshot("x", "revision", one.lock | later), "prefer")
 
 
 def test_a_classifier_is_scored_by_the_stage_that_made_it(cache: Path) -> None:
     """The facts of that stage name no weights; a fresh run said that its classifier was scored as it was before."""
-    facts = json.dumps([{"relpath": "facts.json", "md5": put(cache, b'{"task": "source"}')}]).encode()
-    weights = json.dumps([{"relpath": "model.safetensors", "md5": "c" * 32}]).encode()
+    facts, weights = {"facts.json": put(cache, {"task": "source"})}, {"model.safetensors": "c" * 32}
     outs = {"models/finetune/classify": weights, "reports/finetune/classify/details": facts}
-    listed = [{"path": path, "md5": put(cache, data, ".dir")} for path, data in outs.items()]
+    listed = [{"path": path, "md5": listing(cache, files)} for path, files in outs.items()]
     made = Snapshot("x", "revision", {"finetune@classify": {"outs": listed}})
     assert not seed_runs.scores_another(made, "classify")
