@@ -34,14 +34,14 @@ def workspace(tmp_path: Path, checkout_at: Callable[[Path], Path], monkeypatch: 
     return checkout_at(tmp_path / "greenhouse")
 
 
-def test_a_page_for_a_person(workspace: Path, greenhouse: Callable[..., str]) -> None:
+def test_a_page_for_a_person(workspace: Path, greenhouse: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     shown = greenhouse("card", "instruct")
     for text in ("23 documents", "BSD-3-Clause 23", "Wh", "choice accuracy 0.500 [0.400, 0.600]", " 0.250 ",
                  "nobody has rebuilt these bytes", 'model="models/finetune/instruct"'):  # fmt: skip
         assert text in " ".join(shown.split()), text
     assert shown.startswith("models/finetune/instruct: not the bytes that DVC recorded")
     monkeypatch.setattr("flows.tracking.snapshots.md5_of", lambda place: f"{MD5}.dir")
-    assert "not the bytes" not in printed(monkeypatch, capsys, "instruct")
+    assert "not the bytes" not in greenhouse("card", "instruct")
 
 
 def test_the_json_follows_its_schema(workspace: Path, greenhouse: Callable[..., str]) -> None:
