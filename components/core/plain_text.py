@@ -10,7 +10,8 @@ from typing import Any
 from greenhouse_record.errors import plain
 
 __all__ = ["plain", "plain_name", "strings_in", "without_quotations"]
-_QUOTED = re.compile(r"`[^`\n]{40,}`")
+_QUOTED = re.compile(r"`(?!greenhouse |dvc )[^`\n]{40,}`")
+"""Long text in back quotes that is no command of ours."""
 
 
 def plain_name(text: str) -> str:
