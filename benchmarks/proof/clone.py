@@ -53,9 +53,10 @@ def kept_environment(clone: Clone) -> dict[str, str]:
 
 
 def key_pair(folder: Path) -> tuple[Path, Path]:
-    """A pair as the help of `greenhouse export` says to make one."""
+    """A pair as the help of `greenhouse export` says to make one; made once."""
     key, public = folder / "KEY", folder / "KEY.pub"
-    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
+    if not key.exists():
+        subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
     subprocess.run(["openssl", "ec", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
     return key, public
 
