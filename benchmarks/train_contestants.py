@@ -133,7 +133,7 @@ def nanochat(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
     clock.tick()
     for step in range(job.steps):
         ids = torch.stack([window(step * BATCH + row) for row in range(BATCH)])
-        compiled(ids[:, :-1], ids[:, 1:]).backward()
+        compiled(ids[:, :-1], ids[:, 1:].contiguous()).backward()
         left = min(1.0, (job.steps - step) / down)
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * min((step + 1) / warm, left + (1 - left) * 0.05)
