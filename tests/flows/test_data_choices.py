@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.core.errors import UserError
-from flows import cli, data_choices
+from flows import data_choices
 from tests.flows.pipeline_clone import PipelineClone
 
 
@@ -20,15 +20,6 @@ from tests.flows.pipeline_clone import PipelineClone
 def test_an_arm_that_is_no_choice_of_data_is_refused(arm: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         data_choices._chosen(arm)
-
-
-def test_it_says_what_so_many_seeds_can_show() -> None:
-    assert "5 seeds a side can show a gain of 0.0" in data_choices.expectation(5, 2)
-
-
-def test_arms_are_needed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.answer(["study", "data"]) == 2
-    assert "--arm" in capsys.readouterr().err
 
 
 @pytest.mark.long
