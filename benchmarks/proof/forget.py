@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from benchmarks.proof.clone import Clone, cloned, made
-from benchmarks.proof.leftovers import kinds_of, left, own_runs, sought
+from benchmarks.proof.leftovers import OWN_RUN, kinds_of, left, own_runs, runs_of, sought
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.carbon.spans import Spans
 
@@ -88,8 +88,9 @@ def removal(fresh: Clone, remote: Path, name: str) -> dict:
     price, stages = json.loads(fresh.ask(PRICE.format(name=name)))  # fetches what the clone does not have yet
     fresh.run("dvc", "checkout", "--allow-missing")
     wanted = sought(fresh.root, name)
-    passages = [" ".join(run) for run in sorted(wanted.runs)[:3]]
-    times = TIMES_TRAINED_ON.format(name=name, passages=passages)
+    lines = (fresh.root / "texts" / name).read_text(errors="replace").splitlines()
+    passages = [line for line in lines if (runs := runs_of(line, OWN_RUN)) and runs <= wanted.runs]
+    times = TIMES_TRAINED_ON.format(name=name, passages=passages[:3])
     before = left(fresh.root, wanted, SOURCES) + left(remote, wanted)
     assert kinds_of(before) == {"text", "tokens", "weights"}, f"before the removal only {kinds_of(before)} are found"
     trained_on, earlier = int(fresh.ask(times)), json.loads(fresh.ask(SPENT))
