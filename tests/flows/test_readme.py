@@ -1,4 +1,4 @@
-"""Every command line of README, as written, in a clean process; long ones are run by the tests that are named here."""
+"""Every command line of README and docs, as written, in a clean process; long ones by the tests that are named here."""
 
 import json
 import os
@@ -15,38 +15,93 @@ from flows import cli
 from tests.flows.pipeline_clone import LOGIN, ROOT, PipelineClone
 
 README = (ROOT / "README.md").read_text("utf-8")
+DOCS = {path.stem: path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+GENERATED = ("reference", "results")
 COVERED = {
-    "make up": "flows/test_up.py::test_up_serves_guards_and_stops",
-    "greenhouse verify causal": "flows/test_verify.py::test_identical_then_the_first_difference",
-    "greenhouse verify instruct": "flows/test_verify.py::test_identical_then_the_first_difference",
-    "greenhouse study scaling": "flows/test_scaling.py::test_a_killed_sweep_goes_on_and_checks_what_it_predicted",
-    "greenhouse study labels": "flows/test_studies.py::test_a_study_is_recorded_point_by_point_and_read_back",
-    "greenhouse edit rows rows.jsonl": "flows/edit/test_rows.py::test_rows_are_shown_and_written",
-    "greenhouse export instruct --to signed --key KEY --out FOLDER": (
-        "flows/tracking/test_signed_folder.py::test_a_folder_is_made_checked_and_found_out"
-    ),
-    "greenhouse study mitigate": "flows/test_studies.py::test_a_study_is_recorded_point_by_point_and_read_back",
-    "greenhouse study seeds": "flows/test_seeds.py::test_trainings_are_experiments_and_their_spread_is_the_noise_floor",
-    "greenhouse study data": "flows/test_data_choices.py::test_an_arm_that_differs_in_seeds_alone_gains_nothing",
-    "greenhouse promote": "flows/test_promote.py::test_the_better_model_is_promoted_and_the_equal_one_is_not",
-    "greenhouse run --data ~/my-texts": (
-        "flows/edit/test_text.py::test_a_file_changed_added_or_deleted_makes_ingest_stale"
-    ),
-    "greenhouse run --data owner/name@<commit>": "flows/edit/test_text.py::test_hub_ids_need_a_commit",
-    "make test": "test_scheduling.py::test_a_file_stays_in_one_process_and_so_do_all_files_that_share_one",
-    "greenhouse sync push": "flows/test_sync.py::test_a_fresh_clone_compares_what_another_made",
-    "greenhouse sync pull": "flows/test_sync.py::test_a_fresh_clone_compares_what_another_made",
+    line: test
+    for test, lines in {
+        "flows/test_up.py::test_up_serves_guards_and_stops": ("make up",),
+        "flows/test_verify.py::test_identical_then_the_first_difference": (
+            "greenhouse verify causal",
+            "greenhouse verify instruct",
+            "greenhouse verify pretrain@causal --at v1.0",
+        ),
+        "flows/test_scaling.py::test_a_killed_sweep_goes_on_and_checks_what_it_predicted": (
+            "greenhouse study scaling",
+        ),
+        "flows/test_studies.py::test_a_study_is_recorded_point_by_point_and_read_back": (
+            "greenhouse study labels",
+            "greenhouse study mitigate",
+        ),
+        "flows/edit/test_rows.py::test_rows_are_shown_and_written": ("greenhouse edit rows rows.jsonl",),
+        "flows/tracking/test_signed_folder.py::test_a_folder_is_made_checked_and_found_out": (
+            "greenhouse export instruct --to signed --key KEY --out FOLDER",
+            "greenhouse verify FOLDER --key KEY.pub",
+        ),
+        "flows/test_seeds.py::test_trainings_are_experiments_and_their_spread_is_the_noise_floor": (
+            "greenhouse study seeds",
+        ),
+        "flows/test_data_choices.py::test_an_arm_that_differs_in_seeds_alone_gains_nothing": ("greenhouse study data",),
+        "flows/test_promote.py::test_the_better_model_is_promoted_and_the_equal_one_is_not": ("greenhouse promote",),
+        "flows/edit/test_text.py::test_a_file_changed_added_or_deleted_makes_ingest_stale": (
+            "greenhouse run --data ~/my-texts",
+            "greenhouse run --data ~/texts",
+        ),
+        "flows/edit/test_text.py::test_hub_ids_need_a_commit": ("greenhouse run --data owner/name@<commit>",),
+        "flows/test_readme.py::test_lines_that_are_not_run_here_are_in_tests_that_exist": ("make test",),
+        "flows/test_sync.py::test_a_fresh_clone_compares_what_another_made": (
+            "greenhouse sync push",
+            "greenhouse sync pull",
+            "dvc remote add --default team s3://bucket/greenhouse",
+            'git add .dvc/config && git commit -m "DVC remote"',
+            'git add dvc.lock params.yaml && git commit -m "what I changed"',
+            "git clone URL greenhouse && cd greenhouse && make setup",
+            "greenhouse compare HEAD~1 workspace",
+        ),
+        "components/studies/test_segments.py::test_a_forged_checkpoint_is_named": (
+            "greenhouse verify causal --segments 27",
+        ),
+        "flows/test_trace.py::test_a_text_leads_to_the_models_that_saw_it": ("greenhouse trace b7384cd0377f08ca",),
+        "flows/test_forget.py::test_a_dry_run_names_models_price_and_copies_and_changes_nothing": (
+            'greenhouse forget "QUERY"',
+        ),
+        "flows/test_forget.py::test_from_a_fresh_clone_a_text_goes_with_all_its_copies": (
+            'greenhouse forget "QUERY" --apply',
+            'greenhouse forget "QUERY" --purge',
+        ),
+        "flows/test_adopt.py::test_a_recorded_run_is_answered_for_signed_and_run_again": (
+            "greenhouse adopt ~/run/model --name mine",
+            "greenhouse verify adopted/mine",
+            "greenhouse adopt FOLDER",
+        ),
+        "flows/edit/test_text.py::test_a_folder_of_text": (
+            "greenhouse run --data notes.md",
+            "greenhouse edit text ~/texts",
+        ),
+        "flows/edit/test_rows.py::test_a_base_is_described_before_it_is_written": (
+            "greenhouse edit rows chats.jsonl --base ~/Qwen3-0.6B --dry-run",
+        ),
+        "flows/edit/test_rows.py::test_the_hub_is_read_at_a_commit_alone": (
+            "greenhouse edit base owner/name@<commit> --branch instruct",
+        ),
+    }.items()
+    for line in lines
 }
 """Line -> the test that runs the command: it takes minutes, removes what others need, or wants a network."""
 COMMAND = re.compile(r"(git|greenhouse|make|python -m|dvc|prefect|mlflow|\.) [\w./]")
 
 
 def command_lines() -> list[str]:
-    """Commands of README in its order: lines of code blocks, and words between backticks."""
-    without_tables = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
-    blocks = re.findall(r"^    (\S.*)$", without_tables, re.MULTILINE)
+    """Commands of README in its order, lines of code blocks and words between backticks; then code blocks of docs."""
     quoted = re.findall(r"`([^`\n]+)`", README)
-    return list(dict.fromkeys(line for line in [*blocks, *quoted] if COMMAND.match(line)))
+    docs = [line for name, page in DOCS.items() if name not in GENERATED for line in code_lines(page)]
+    lines = [re.split(r"   +|  +#", line)[0] for line in (*code_lines(README), *quoted, *docs)]
+    return list(dict.fromkeys(line for line in lines if COMMAND.match(line)))
+
+
+def code_lines(page: str) -> list[str]:
+    """Indented lines of a page, without its fenced blocks."""
+    return re.findall(r"^    (\S.*)$", re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
 
 
 def test_lines_that_are_not_run_here_are_in_tests_that_exist() -> None:
@@ -86,14 +141,15 @@ def as_installed(finished_clone: PipelineClone) -> PipelineClone:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_every_line_runs_as_written(as_installed: PipelineClone, tmp_path: Path) -> None:
-    """In the order of README; `NAME` is the experiment that its first experiment made."""
+    """In the order of the pages; `NAME` is the experiment that README's first experiment made."""
     clone, name = as_installed, "NAME"
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PREFECT_API_URL": clone.api, **LOGIN}
     (tmp_path / ".gitconfig").write_text("[user]\nname = test\nemail = test@localhost\n")  # `dvc exp apply` asks for it
     said, before = dict[str, str](), clone.outputs()
     with clone.edited("params.yaml"):
         for line in (line for line in command_lines() if line not in COVERED):
-            command = line.replace("NAME", name).replace("<this repository>", str(clone.root))
+            command = line.replace("NAME", name).replace("my-experiment", name)
+            command = command.replace("<this repository>", str(clone.root))
             done = subprocess.run(
                 ["bash", "-c", f". {clone.root}/.venv/bin/activate; {command}"],
                 cwd=tmp_path if line.startswith("git clone") else clone.root, env=environment, text=True,
