@@ -93,10 +93,11 @@ CONTENT = f"Ebenezer said: {QUOTE} & left.\nIt was \u00e9t\u00e9."
         ("facts.json", json.dumps({"a": [CONTENT.replace("pages by", "pages\nby")]}).encode()),
         ("records.jsonl", b"{}\n" + json.dumps({"raw": base64.b64encode(CONTENT.encode()).decode()}).encode()),
         ("url.json", json.dumps(base64.urlsafe_b64encode(CONTENT.encode()).decode().rstrip("=")).encode()),
-        ("packed", gzip.compress(CONTENT.encode())),
+        ("packed", gzip.compress(CONTENT.encode(), mtime=0)),
         ("database", b"SQLite\0\xff\xfe" + CONTENT.encode() + b"\0\0"),
         ("late.txt", b"word " * 300_000 + CONTENT.encode()),
     ],
+    ids=lambda part: part if isinstance(part, str) else "",
 )
 def test_words_are_found_in_files_of_any_format(name: str, data: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
