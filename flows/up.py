@@ -226,7 +226,9 @@ def show(chosen: ServerPlan, form: str, clients: dict[str, str], key: str) -> No
 
 def stale_line() -> str:
     """Sentence on the stages that ran and are stale now, such as after a new version; "" if there are none."""
-    stale = {stage: reasons for stage, reasons in dvc.stale().items() if reasons != ["never ran"]}
+    stale = {}
+    with suppress(UserError):  # a run is at work on the same files
+        stale = {stage: reasons for stage, reasons in dvc.stale().items() if reasons != ["never ran"]}
     if not stale:
         return ""
     first, reasons = next(iter(stale.items()))

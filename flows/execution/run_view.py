@@ -47,21 +47,21 @@ def show(run: PipelineRun, states: dict[str, str]) -> None:
             create_markdown_artifact(without_quotations(text), key=key, description=key.replace("-", " ", 1))
 
 
-def brief(verdict: str) -> list[str]:
-    """What the head of a run's page in Prefect has room for: the score that differs most surely, and the energy."""
+def brief(verdict: str, run_kwh: float) -> list[str]:
+    """What the head of a run's page in Prefect has room for: the score that differs most surely, and its energy."""
     most = re.search(r"\((\S+) .*? improvement ([+-][\d.]+)", verdict)
-    spent = re.search(r"B ([\d.]+)$", verdict)
-    told = ["no score differs"]
+    told = "no score differs beyond chance" if "scores that differ" in verdict else "no score differs"
     if most:
-        told = [f"{'worse' if most[2].startswith('-') else 'better'}: {most[1]} {most[2]}"]
-    return [*told, *([f"{1000 * float(spent[1]):.3g} Wh"] if spent else [])]
+        told = f"{'worse' if most[2].startswith('-') else 'better'}: {most[1]} {most[2]}"
+    return [told, f"its stages: {1000 * run_kwh:.3g} Wh"]
 
 
 def show_comparison(run: PipelineRun, verdict: str, text: str) -> None:
     """How an experiment compares with the workspace, on its pages in Prefect and MLflow."""
     with get_client(sync_client=True) as client:
         tags = client.read_flow_run(UUID(run.flow_run)).tags
-        client.update_flow_run(UUID(run.flow_run), tags=[*brief(verdict), *tags])
+        spent = sum(Spent(**result.spent).kwh for result in run.results.values() if result and result.spent)
+        client.update_flow_run(UUID(run.flow_run), tags=[*brief(verdict, spent), *tags])
     page = f"{verdict}\n\n```\n{text}```\n"
     create_markdown_artifact(page, key="against-workspace", description="Which is better, by how much, what it cost")
     try:

@@ -48,7 +48,7 @@ def rebuild_commit(lock: Mapping[str, dict[str, Any]], stages: Collection[str]) 
     more = f" and {len(at_head) - SHOWN} more" if len(at_head) > SHOWN else ""
     return NotKnown(
         not_known=f"neither {head[:10]} nor the last commits before it have what dvc.lock recorded of its run; at "
-        f"{head[:10]} these differ: {', '.join(at_head[:SHOWN])}{more}"
+        f"{head[:10]} these differ: {', '.join(at_head[:SHOWN])}{more} (commit them with dvc.lock)"
     )
 
 

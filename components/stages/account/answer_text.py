@@ -213,9 +213,9 @@ def direction_words(against: AgainstChampion) -> str:
 def rebuild_text(rebuild: RebuildAnswer) -> str:
     """The sentence, then the whole hashes and where the model was last rebuilt, or why these are not known."""
     facts = [("commit", rebuild.commit), ("dvc.lock", rebuild.dvc_lock), ("model", rebuild.model)]
-    hashes = ", ".join(f"{name} {known(value, str)}" for name, value in facts)
+    hashes = ", ".join(f"{name} {value}" for name, value in facts if not isinstance(value, NotKnown))
     last = known(rebuild.verified, lambda last: f"{last.at} on {last.processor}, {last.result}")
-    return f"{rebuild_sentence(rebuild)} In full: {hashes}; last rebuilt: {last}."
+    return f"{rebuild_sentence(rebuild)} In full: {hashes or 'no hash is known'}; last rebuilt: {last}."
 
 
 def rebuild_sentence(rebuild: RebuildAnswer) -> str:

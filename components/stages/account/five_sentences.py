@@ -26,12 +26,13 @@ QUESTIONS = {
     "load": "Can it be loaded?",
 }
 ORDER = ("finetune/instruct", *FURTHER_MODELS, "pretrain/causal", "finetune/classify", "pretrain/masked")
-"""The model that stands for a run: the first of these that there is."""
+"""The model that stands for a run: the first of these tuned on rows of one's own, else the first there is."""
 
 
 def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: list[ScoreRow]) -> dict[str, str]:
     """Question (a key of `QUESTIONS`) -> one sentence; a question that cannot be answered says why."""
-    name = next((name for name in ORDER if name in answers), None)
+    there = [name for name in ORDER if name in answers]
+    name = next((name for name in there if answers[name].facts.finetuning.get("rows")), next(iter(there), None))
     if name is None:
         unknown = "Not known: no model has been trained here yet."
         return dict.fromkeys(QUESTIONS, unknown) | {"cost": cost_sentence(summary)}
@@ -45,8 +46,14 @@ def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: 
         "cost": cost_sentence(summary) + (f" That is all models together; {own}: {energy}." if own else ""),
         "quality": known(answer.quality, lambda quality: _quality(quality, rows, own)) + _earlier(answers),
         "rebuild": rebuild_sentence(answer.rebuild),
-        "load": f"with {answer.load.tool}: {answer.load.call}.",
+        "load": f"{_which(answer)}with {answer.load.tool}: {answer.load.call}.",
     }
+
+
+def _which(answer: ModelAnswers) -> str:
+    """Which of a classifier's two models to use, before how the network is loaded; "" of other models."""
+    advice = answer.facts.task.get("advice", "").partition(":")[0]
+    return f"{advice}. The network: " if advice else ""
 
 
 def _texts(name: str, others: list[str], answers: Mapping[str, ModelAnswers]) -> str:

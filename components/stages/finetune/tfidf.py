@@ -65,11 +65,12 @@ class Tfidf:
 
     def save(self, labels: Sequence[str], folder: Path) -> None:
         """Write the two files."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         folder.mkdir(parents=True)
         tensors = {name: one.idf_.astype(np.float32) for name, one in self.vectorizers.items()}
-        save_file(tensors | {"coef": self.coef_KV, "intercept": self.intercept_K}, folder / "tfidf.safetensors")
+        tensors |= {"coef": self.coef_KV, "intercept": self.intercept_K}
+        (folder / "tfidf.safetensors").write_bytes(save(tensors))  # `save_file` makes it the owner's alone
         settings = {name: {key: PARTS[name][key] for key in PARTS[name] if key != "max_features"}
                     for name in self.vectorizers}  # fmt: skip
         terms = {name: one.get_feature_names_out().tolist() for name, one in self.vectorizers.items()}

@@ -201,6 +201,23 @@ def test_a_classifiers_page_begins_with_what_to_use(root: Path) -> None:
     assert " ".join(terminal_table.model_page(answers).splitlines()[1:4]).startswith(said.strip())
 
 
+def test_the_model_tuned_on_own_rows_stands_for_a_run_and_what_to_use_is_said(root: Path) -> None:
+    summary = Summary.model_validate_json((root / "reports/summary.json").read_text())
+    answers = {name: card(root, name) for name in ("finetune/instruct", "finetune/classify")}
+    assert "instruct" in five_sentences(summary, answers, [])["load"]
+    facts = answers["finetune/classify"].facts
+    more = {
+        "finetuning": facts.finetuning | {"rows": "own.csv"},
+        "task": facts.task | {"advice": "Use that, not this: x"},
+    }
+    answers["finetune/classify"] = answers["finetune/classify"].model_copy(
+        update={"facts": facts.model_copy(update=more)}
+    )
+    load = five_sentences(summary, answers, [])["load"]
+    assert load.startswith("Use that, not this. The network: with ")
+    assert "classify" in load
+
+
 def with_scores(root: Path, number: int, cost: str) -> ModelAnswers:
     """A model of many scores, and a text on its cost."""
     answers = with_champion(root, FIRST)
