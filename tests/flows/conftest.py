@@ -90,7 +90,8 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
             clone = make_clone(tmp_path_factory.mktemp("migrated"))
             clone.run_code(BOTH_DATABASES)
             state.mkdir(mode=0o700)
-            shutil.copy(clone.root / ".greenhouse" / "mlflow.db", state)
+            for name in ("mlflow.db", "versions.json"):
+                shutil.copy(clone.root / ".greenhouse" / name, state)
             shutil.copytree(clone.root / ".greenhouse" / "prefect", state / "prefect")
     return state
 
