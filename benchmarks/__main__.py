@@ -43,9 +43,7 @@ BENCHMARKS = {
     "gpu-check": Benchmark("for whoever has a GPU; not run on one yet", (("benchmarks.gpu.check",),)),
     "evidence": Benchmark("error rates of intervals, gate and tests in simulated worlds", (("benchmarks.evidence",),)),
     "overhead": Benchmark("what Prefect, DVC, MLflow and the meter add: under 10 minutes", (("benchmarks.overhead",),)),
-    "pages": Benchmark(
-        "the report in headless Chromium, after `make demo`: a minute; --docs", (("benchmarks.pages",),)
-    ),
+    "pages": Benchmark("the report in headless Chromium, after `make demo`: a minute", (("benchmarks.pages",),)),
     "chaos": Benchmark(
         "faults at random moments of a small pipeline, and what survives: a minute a trial, resumable; --trials 5",
         (("benchmarks.chaos",),),

@@ -32,12 +32,10 @@ def another_training() -> str:
             reach = critical_t(trainings - 1, 0.95) * sd * math.sqrt(1 + 1 / trainings)
             most = math.inf if score.get("unit") == "bits" else 1.0
             low, high = score["value"] - reach, min(score["value"] + reach, most)
-            ranges.append(f"{score['column']} {low:.3f} to {high:.3f}")
+            ranges.append(f"{score['column']} {low:.3f}..{high:.3f}")
             least = min(least, trainings)
-    return textwrap.fill(
-        f"One more training with another seed or processor falls within, at 95%: {', '.join(ranges)} (from {least} "
-        "trainings).", 120,
-    )  # fmt: skip
+    told = f"One more training, with another seed (95%, from {least} trainings): {', '.join(ranges)}."
+    return textwrap.fill(told, 120)
 
 
 def answers() -> str:

@@ -1,10 +1,9 @@
-"""The report in a browser: `make bench NAME=pages`, after `make demo`; `--docs` also renews the pictures of the docs.
+"""The report in a browser: `make bench NAME=pages`, after `make demo`.
 
 reports/report.html is rendered in headless Chromium as on a telephone and on a screen, with every stage's section open.
 The page is shown in a frame of that size, since a window cannot be as narrow; a script beside the frame measures it.
 """
 
-import argparse
 import json
 import re
 import shutil
@@ -19,6 +18,8 @@ from benchmarks.results import ROOT, figure, goal, write
 
 REPORT = ROOT / "reports" / "report.html"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PICTURES = ("report.png", "scores.png")
+"""Of README, in docs/images."""
 SCREENS = {"telephone": (390, 844), "screen": (1280, 800)}
 OUTER = """<!doctype html><body><iframe style="border:0; width:{width}px; height:{height}px" srcdoc="{page}"></iframe>
 <script>
@@ -61,9 +62,15 @@ def measure(chromium: str, html: str, size: tuple[int, int]) -> dict[str, Any]:
     return measured
 
 
-def renew_pictures(chromium: str) -> None:
-    """Take docs/images/report.png, the head of the report, and copy the forest plot beside it."""
-    images = ROOT / "docs" / "images"
+def renew_pictures() -> None:
+    """Take docs/images/report.png, the head of the report, and copy the forest plot beside it.
+
+    Raises:
+        SystemExit: there is no Chromium, or no report.
+    """
+    chromium, images = browser(), ROOT / "docs" / "images"
+    if chromium is None or not REPORT.exists():
+        sys.exit(f"{REPORT}: make demo first, with one of {', '.join(BROWSERS)} on PATH")
     run(chromium, REPORT, (1080, 760), f"--screenshot={images / 'report.png'}")
     shutil.copyfile(REPORT.with_name("scores.png"), images / "scores.png")
     print(f"taken: {images}/report.png, {images}/scores.png")
@@ -71,17 +78,12 @@ def renew_pictures(chromium: str) -> None:
 
 def main() -> None:
     """Measure, write benchmarks/results/pages.json."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks pages", description=__doc__)
-    parser.add_argument("--docs", action="store_true", help="renew docs/images/report.png and scores.png")
-    arguments = parser.parse_args()
     chromium = browser()
     if chromium is None:
         print(f"not tried: none of {', '.join(BROWSERS)} is on PATH; install Chromium, then run this again")
         return
     if not REPORT.exists():
         sys.exit(f"{REPORT}: there is no report to look at; run make demo first")
-    if arguments.docs:
-        renew_pictures(chromium)
     html = REPORT.read_text(encoding="utf-8")
     found = {name: measure(chromium, html, size) for name, size in SCREENS.items()}
     answers = min(row["answers"] for row in found.values())

@@ -1,10 +1,11 @@
 """Generated text of docs/ and README.md: `python -m benchmarks.tables`; a benchmark calls it when it ends.
 
 docs/results.md is made of benchmarks/results/*.json and benchmarks/archive/, docs/reference.md of the program itself
-(benchmarks/reference.py). With `--demo` README's `<!-- demo -->` and `<!-- answers -->` are filled from the last
-`make demo` in this checkout.
+(benchmarks/reference.py). With `--demo` README's `<!-- demo -->` and `<!-- answers -->` are filled, and its pictures
+of the report taken, from the last `make demo` in this checkout; docs/images/demo.json says of which commit they are.
 """
 
+import hashlib
 import re
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from pathlib import Path
 from benchmarks import ROOT as ROOT
 from benchmarks import data_table, demo_tables, reference, stamp, train_table
 from benchmarks.__main__ import BENCHMARKS
-from components.core.files import read_json
+from components.core.files import read_json, write_json
 
 BLOCK = re.compile(r"(<!-- (?P<name>demo|answers) -->\n).*?(<!-- end -->)", re.DOTALL)
 MORE: dict[str, tuple[str, Callable[[dict], str]]] = {
@@ -78,12 +79,28 @@ def generated(demo: bool = False) -> dict[Path, str]:
     return pages | ({readme: filled(readme.read_text("utf-8"))} if demo else {})
 
 
+def shown_of_the_demo() -> dict[str, str]:
+    """Part of README or picture -> its sha256, of all that `--demo` makes."""
+    from benchmarks.pages import PICTURES
+
+    readme = (ROOT / "README.md").read_text("utf-8")
+    parts = {match["name"]: match[0].encode() for match in BLOCK.finditer(readme)}
+    parts |= {name: (ROOT / "docs" / "images" / name).read_bytes() for name in PICTURES}
+    return {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
+
+
 def main(demo: bool = False) -> None:
     """Write what differs."""
     for path, text in generated(demo).items():
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
             print(f"written: {path.relative_to(ROOT)}")
+    if demo:
+        from benchmarks.pages import renew_pictures
+
+        renew_pictures()
+        made = {**stamp.now(), "sha256": shown_of_the_demo()}
+        write_json(ROOT / "docs" / "images" / "demo.json", made)
 
 
 if __name__ == "__main__":

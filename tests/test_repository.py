@@ -1,6 +1,8 @@
 """Rules of the project that a linter does not know: layers, module docstrings, names, pinned packages."""
 
 import ast
+import html
+import json
 import re
 import sys
 import tomllib
@@ -88,6 +90,21 @@ def test_generated_pages_and_tables_are_fresh() -> None:
 
     for page, text in tables.generated().items():
         assert page.read_text("utf-8") == text, f"{name_of(page)}: run python -m benchmarks.tables"
+
+
+def test_readme_shows_one_run_of_the_demo() -> None:
+    from benchmarks import tables
+
+    made = json.loads((ROOT / "docs" / "images" / "demo.json").read_text())
+    assert tables.shown_of_the_demo() == made["sha256"], "make demo, then python -m benchmarks.tables --demo"
+    picture = html.unescape((ROOT / "docs" / "images" / "demo.svg").read_text("utf-8"))
+    table = re.search("```\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert table
+    figures = set(re.findall(r"\d\.\d{3}", table[1]))
+    assert len(figures) > 20
+    assert figures <= set(re.findall(r"\d\.\d{3}", picture)), (
+        "python -m benchmarks.cast docs/images/demo.svg greenhouse run"
+    )
 
 
 def test_pages_by_hand_stay_short() -> None:
