@@ -86,6 +86,7 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
     name, flow_run_id = str(flow_run.name), str(flow_run.id)
     try:
         check_run_name(name)
+        print(f"pipeline: run {name}", flush=True)  # by which `cost`, `compare` and the pages know it
         recovery.tag_flow_run(flow_run_id)
         own = schema.load(paths.PARAMS)
         refuse_stale_form(form_hash, own)

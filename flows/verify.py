@@ -144,7 +144,9 @@ def rebuilt_alike(model: str, at: str) -> bool:
         rebuild(root, stages)
         difference = first_difference(recorded, dvc.lock(root), stages, root)
     record_verification(recorded, goal, difference, environment_record.present())
-    print(f"differs: {difference}" if difference else "identical")
+    outs = [out["path"] for stage in stages for out in recorded.lock[stage].get("outs", [])]
+    compared = sum(path.startswith(("data/", "models/")) for path in outs)
+    print(f"differs: {difference}" if difference else f"identical: {compared} outputs of {len(stages)} stages")
     if difference:
         for line in then_and_here(recorded, difference.split(":")[0]):
             print(f"    {line}")

@@ -197,11 +197,11 @@ class Seen:
         copies = f" in {self.copies} copies" if self.copies > 1 else ""
         head = f"{self.branch} ({self.model}): {self.tokens} {what}{copies}"
         if not self.most:
-            return f"{head}, never trained on ({self.epochs:.2f} epochs in all)"
+            return f"{head}, never trained on (the run read its text {self.epochs:.2f} times)"
         never = f", {self.untouched:.0%} of them never" if self.untouched else ""
         return (
             f"{head}, each trained on {self.mean:.2f} times on average ({self.least} to {self.most}{never}; "
-            f"{self.epochs:.2f} epochs in all)"
+            f"the run read its text {self.epochs:.2f} times)"
         )
 
 

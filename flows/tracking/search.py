@@ -44,6 +44,10 @@ BEYOND = (
 )
 
 
+EDITION = 100
+"""Words in common from which a document that stays may be another edition."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A file that holds words of a text.
@@ -68,6 +72,8 @@ class Place:
         words = [f"{hit.words} words" if hit.words else "what was asked for" for hit in most[:SHOWN]]
         told = [f"{num} in {hit.where}" if hit.where else num for num, hit in zip(words, most, strict=False)]
         more = f" and {len(most) - SHOWN} parts more" if len(most) > SHOWN else ""
+        if most and most[0].words >= EDITION and not self.is_copy:
+            more += " (perhaps another edition of it: --quoting takes it along)"
         return f"{self.owner}: {self.path}: {', '.join(told)}{more}"
 
 

@@ -4,7 +4,7 @@ A figure is a triple low, mid, high. Attempts that failed, were stopped or kille
 its cost and shown apart; what DVC took from its cache cost nothing now and shows what it cost when it was made.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -134,7 +134,7 @@ def project_total(ledger_costs: LedgerCosts, since: str = "") -> dict:
     keys: dict[str, Callable[[Span], str]] = {
         "by_outcome": lambda span: outcome[span.id],
         "by_stage": lambda span: span.stage,
-        "by_experiment": lambda span: run if (run := span.labels.get("run", "")) in experiment_runs else WORKSPACE,
+        "by_experiment": lambda span: _made_for(span, experiment_runs),
     }
 
     def billed(group: Spans) -> dict:
@@ -155,6 +155,13 @@ def project_total(ledger_costs: LedgerCosts, since: str = "") -> dict:
         },
         "hosts": sorted(ledger.hosts),
     }
+
+
+def _made_for(span: Span, experiment_runs: Collection[str]) -> str:
+    """Name of the experiment a span is of, `verify` of one that rebuilt a model to check it, else the workspace's."""
+    if span.labels.get("checkout", "").startswith("verify-"):
+        return "verify"
+    return run if (run := span.labels.get("run", "")) in experiment_runs else WORKSPACE
 
 
 def moment(since: str) -> datetime:

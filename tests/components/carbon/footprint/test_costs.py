@@ -131,10 +131,12 @@ def test_an_experiment_has_what_its_stages_and_its_pipeline_cost() -> None:
         span(1, "Completed", 1.0, run="calm-otter"),
         span(2, "Killed", 2.0, stage="dedup", run="calm-otter", checkout="calm-otter"),
         span(3, "Completed", 0.5, parent="2", stage="dedup", run="calm-otter", checkout="calm-otter", phase="read"),
+        span(4, "Completed", 0.25, stage="dedup", checkout="verify-12"),
     ]
     rows = project_total(ledger_costs(spans))["by_experiment"]
-    assert {name: row["kwh"][1] for name, row in rows.items()} == pytest.approx({"calm-otter": 3.5, "workspace": 4.0})
-    assert {name: row["runs"] for name, row in rows.items()} == {"calm-otter": 2, "workspace": 1}
+    kwh = {"calm-otter": 3.5, "verify": 0.25, "workspace": 4.0}
+    assert {name: row["kwh"][1] for name, row in rows.items()} == pytest.approx(kwh)
+    assert {name: row["runs"] for name, row in rows.items()} == {"calm-otter": 2, "verify": 1, "workspace": 1}
 
 
 def test_what_the_cache_saved_is_what_the_stages_cost_when_they_were_made() -> None:
