@@ -6,20 +6,15 @@ The page is shown in a frame of that size, since a window cannot be as narrow; a
 
 import json
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import ROOT, figure, goal, write
+from benchmarks.browser import BROWSERS, REPORT, browser, run
+from benchmarks.results import figure, goal, write
 
-REPORT = ROOT / "reports" / "report.html"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-PICTURES = ("report.png", "scores.png")
-"""Of README, in docs/images."""
 SCREENS = {"telephone": (390, 844), "screen": (1280, 800)}
 OUTER = """<!doctype html><body><iframe style="border:0; width:{width}px; height:{height}px" srcdoc="{page}"></iframe>
 <script>
@@ -37,18 +32,6 @@ document.querySelector("iframe").onload = event => {{
 </script>"""
 
 
-def browser() -> str | None:
-    """The first Chromium there is on PATH."""
-    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
-
-
-def run(chromium: str, page: Path, size: tuple[int, int], *options: str) -> str:
-    """Standard output of a headless Chromium that shows a page in a window of this size."""
-    window = f"--window-size={size[0]},{size[1]}"
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", window, *options]
-    return subprocess.run([*command, page.as_uri()], capture_output=True, text=True, check=True, timeout=120).stdout
-
-
 def measure(chromium: str, html: str, size: tuple[int, int]) -> dict[str, Any]:
     """Figures of a page in a frame: width, sideways scroll (pixels), answers in view, images, those without text."""
     with tempfile.TemporaryDirectory(prefix="greenhouse-pages-") as temporary:
@@ -60,20 +43,6 @@ def measure(chromium: str, html: str, size: tuple[int, int]) -> dict[str, Any]:
     measured: dict[str, Any] = json.loads(unescape(found[1]))
     assert measured["width"] == size[0], f"the frame is {measured['width']} pixels wide and not {size[0]}"
     return measured
-
-
-def renew_pictures() -> None:
-    """Take docs/images/report.png, the head of the report, and copy the forest plot beside it.
-
-    Raises:
-        SystemExit: there is no Chromium, or no report.
-    """
-    chromium, images = browser(), ROOT / "docs" / "images"
-    if chromium is None or not REPORT.exists():
-        sys.exit(f"{REPORT}: make demo first, with one of {', '.join(BROWSERS)} on PATH")
-    run(chromium, REPORT, (1080, 760), f"--screenshot={images / 'report.png'}")
-    shutil.copyfile(REPORT.with_name("scores.png"), images / "scores.png")
-    print(f"taken: {images}/report.png, {images}/scores.png")
 
 
 def main() -> None:

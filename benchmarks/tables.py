@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import ROOT as ROOT
-from benchmarks import data_table, demo_tables, reference, stamp, train_table
+from benchmarks import browser, data_table, demo_tables, reference, stamp, train_table
 from benchmarks.__main__ import BENCHMARKS
 from components.core.files import read_json, write_json
 
@@ -81,11 +81,9 @@ def generated(demo: bool = False) -> dict[Path, str]:
 
 def shown_of_the_demo() -> dict[str, str]:
     """Part of README or picture -> its sha256, of all that `--demo` makes."""
-    from benchmarks.pages import PICTURES
-
     readme = (ROOT / "README.md").read_text("utf-8")
     parts = {match["name"]: match[0].encode() for match in BLOCK.finditer(readme)}
-    parts |= {name: (ROOT / "docs" / "images" / name).read_bytes() for name in PICTURES}
+    parts |= {name: (ROOT / "docs" / "images" / name).read_bytes() for name in browser.PICTURES}
     return {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
 
 
@@ -96,9 +94,7 @@ def main(demo: bool = False) -> None:
             path.write_text(text, "utf-8")
             print(f"written: {path.relative_to(ROOT)}")
     if demo:
-        from benchmarks.pages import renew_pictures
-
-        renew_pictures()
+        browser.renew_pictures()
         made = {**stamp.now(), "sha256": shown_of_the_demo()}
         write_json(ROOT / "docs" / "images" / "demo.json", made)
 
