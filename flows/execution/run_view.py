@@ -60,7 +60,7 @@ def show_comparison(run: PipelineRun, verdict: str, text: str) -> None:
     """How an experiment compares with the workspace, on its pages in Prefect and MLflow."""
     with get_client(sync_client=True) as client:
         tags = client.read_flow_run(UUID(run.flow_run)).tags
-        spent = sum(Spent(**result.spent).kwh for result in run.results.values() if result and result.spent)
+        spent = sum([Spent(**result.spent).kwh for result in run.results.values() if result.spent], 0.0)
         client.update_flow_run(UUID(run.flow_run), tags=[*brief(verdict, spent), *tags])
     page = f"{verdict}\n\n```\n{text}```\n"
     create_markdown_artifact(page, key="against-workspace", description="Which is better, by how much, what it cost")
