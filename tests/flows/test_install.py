@@ -10,6 +10,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
@@ -147,13 +148,14 @@ def test_a_changed_pin_installs_again(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def driverless(
     monkeypatch: pytest.MonkeyPatch, failed: tuple[Path, subprocess.CompletedProcess], tmp_path: Path
 ) -> Path:
-    """A Linux machine without an NVIDIA driver, an environment of its own, and no setting of pip."""
+    """A Linux machine with room on its disk, without an NVIDIA driver; an environment of its own, no setting of pip."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setattr(install, "has_nvidia_driver", lambda: False)
     monkeypatch.setattr(install, "PYTHON", failed[0] / ".venv/bin/python")
     monkeypatch.setattr(install, "LOG", tmp_path / "install.log")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100e9))
     return tmp_path
 
 
