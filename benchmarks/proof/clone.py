@@ -1,8 +1,10 @@
 """A clone of the committed code that trains on text files of its own, for benchmarks that tamper with it."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 from benchmarks import ROOT
 from benchmarks.processes import of_module, output
 from components import params as schema
+from components.core.files import read_json, write_json
 from components.params import layout
 from flows.system import params_file
 
@@ -45,6 +48,13 @@ class Clone:
         subprocess.run(["git", *IDENTITY, *words], cwd=self.root, check=True)
 
 
+def once(path: Path, make: Callable[[], Any]) -> Any:
+    """What `make` finds, kept in a file: a benchmark that was stopped goes on after it."""
+    if not path.exists():
+        write_json(path, make())
+    return read_json(path)
+
+
 def kept_environment(clone: Clone) -> dict[str, str]:
     """This process's environment, without what would point at another checkout; questions are answered with yes."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
@@ -70,7 +80,8 @@ def texts() -> dict[str, bytes]:
 
 
 def cloned(root: Path, source: Path = ROOT) -> Clone:
-    """A clone of what is committed in a checkout."""
+    """A clone of what is committed in a checkout; one that was there before goes."""
+    shutil.rmtree(root, ignore_errors=True)
     subprocess.run(["git", "clone", "--quiet", str(source), str(root)], check=True)
     return Clone(root)
 

@@ -6,9 +6,10 @@ and a DVC remote. Each is priced by the dry run, taken out, and purged from clon
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
-from benchmarks.proof.clone import Clone, cloned, made
+from benchmarks.proof.clone import Clone, cloned, made, once
 from benchmarks.proof.leftovers import OWN_RUN, kinds_of, left, own_runs, runs_of, sought
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.carbon.spans import Spans
@@ -58,29 +59,37 @@ def measure(clone: Clone, files: dict[str, bytes], preset: str, keep_every: int)
         a row per removal (price and actual energy in kWh, most times a model was trained on it before and after, what
         was found before and is left), `bytes_equal` (share of the outputs), and those that differ.
     """
-    fresh, remote = shared(clone)
-    names = forgettable(clone, files)
-    removals = [removal(fresh, remote, name) for name in names]
-    kept = {one: text for one, text in files.items() if one not in names}
-    never = made(clone.root.parent / "never", kept, preset, keep_every)
-    never.run("greenhouse", "run")
+    parent = clone.root.parent
+    fresh, remote, never = Clone(parent / "fresh"), parent / "remote", Clone(parent / "never")
+    names = once(parent / "shared.json", lambda: shared(clone, fresh, remote, files))
+    removals = [once(parent / f"{name}.json", partial(removal, fresh, remote, name)) for name in names]
+
+    def run_without() -> str:
+        kept = {one: text for one, text in files.items() if one not in names}
+        made(never.root, kept, preset, keep_every)
+        return never.run("greenhouse", "run")
+
+    once(parent / "never.json", run_without)
     ours, theirs = (json.loads(one.ask(OUTPUTS)) for one in (fresh, never))
     compared = [path for path in ours if not path.startswith(RECORDS)]
     other = [path for path in compared if ours[path] != theirs.get(path)]
     return {"removals": removals, "bytes_equal": 1 - len(other) / len(compared), "differ": other}
 
 
-def shared(clone: Clone) -> tuple[Clone, Path]:
-    """What a clone made, pushed to a DVC remote; and a fresh clone that knows the remote and has the sources."""
-    remote = clone.root.parent / "remote"
-    clone.run("dvc", "remote", "add", "--default", "team", str(remote))
+def shared(clone: Clone, fresh: Clone, remote: Path, files: dict[str, bytes]) -> list[str]:
+    """What a clone made, pushed to a DVC remote, and a fresh clone that knows it and has the sources.
+
+    Returns:
+        names of the files to be forgotten.
+    """
+    clone.run("dvc", "remote", "add", "--force", "--default", "team", str(remote))
     clone.run("dvc", "push")
     clone.run("greenhouse", "sync", "push")
     clone.git("add", "--force", "dvc.lock")
-    clone.git("commit", "--quiet", "--all", "--message", "made")
-    fresh = cloned(clone.root.parent / "fresh", clone.root)
+    clone.git("commit", "--quiet", "--all", "--allow-empty", "--message", "made")
+    cloned(fresh.root, clone.root)
     shutil.copytree(clone.root / "texts", fresh.root / "texts")
-    return fresh, remote
+    return forgettable(clone, files)
 
 
 def removal(fresh: Clone, remote: Path, name: str) -> dict:

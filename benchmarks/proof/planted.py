@@ -11,7 +11,7 @@ import random
 import re
 from pathlib import Path
 
-from benchmarks.proof.clone import Clone, made
+from benchmarks.proof.clone import Clone, made, once
 from benchmarks.proof.leftovers import places_with, runs_of, words_of
 from components.core.files import md5_file
 
@@ -86,19 +86,25 @@ def measure(parent: Path, files: dict[str, bytes], preset: str, every: int) -> t
     texts, chance = texts_of(vocabulary), random.Random(47)
     others = [chance.choice(vocabulary) for _ in range(NUM_DOCUMENTS * NUM_WORDS)]
     wanted = {run for words in texts for run in runs_of(" ".join(words))}
-    clone = made(parent / "planted", files | files_of(texts, others), preset, every, SETTINGS, besides(texts))
-    clone.run("greenhouse", "run")
-    remote = parent / "planted-remote"
-    clone.run("dvc", "remote", "add", "--local", "--default", "team", str(remote))
-    clone.run("dvc", "push")
-    (kept := clone.root / ".greenhouse/mlartifacts/examples.md").parent.mkdir(exist_ok=True)
-    kept.write_text(quotes_of(texts, 0)[-1])
-    before = places_with(clone.root, wanted) | places_with(remote, wanted)
-    said = clone.run("greenhouse", "forget", QUERY, "--apply") + clone.run("greenhouse", "forget", QUERY, "--purge")
+    clone, remote = Clone(parent / "planted"), parent / "planted-remote"
+
+    def plant() -> int:
+        """The number of places with their words."""
+        made(clone.root, files | files_of(texts, others), preset, every, SETTINGS, besides(texts))
+        clone.run("greenhouse", "run")
+        clone.run("dvc", "remote", "add", "--local", "--default", "team", str(remote))
+        clone.run("dvc", "push")
+        (kept := clone.root / ".greenhouse/mlartifacts/examples.md").parent.mkdir(exist_ok=True)
+        kept.write_text(quotes_of(texts, 0)[-1])
+        return len(places_with(clone.root, wanted) | places_with(remote, wanted))
+
+    before = once(parent / "planted.json", plant)
+    said = once(parent / "planted-applied.json", lambda: clone.run("greenhouse", "forget", QUERY, "--apply"))
+    said += once(parent / "planted-purged.json", lambda: clone.run("greenhouse", "forget", QUERY, "--purge"))
     left = places_with(clone.root, wanted, SOURCES) | places_with(remote, wanted)
     missed = not_named(clone, left, said)
     rows = [{"place": place, "named": place not in missed} for place in sorted(left)]
-    return {"documents": NUM_DOCUMENTS, "places_before": len(before), "places_left": len(left)}, rows
+    return {"documents": NUM_DOCUMENTS, "places_before": before, "places_left": len(left)}, rows
 
 
 def not_named(clone: Clone, left: dict[str, tuple[str, str]], said: str) -> list[str]:
