@@ -298,7 +298,7 @@ def resign(folder: Path, facts: Facts | None, key: Path) -> None:
 
 
 def kinds(folder: Path, key: Path, public: Path) -> dict[str, dict[str, list[Any]]]:
-    """Group -> kind -> exit status of the check, and what it said first."""
+    """Group -> kind -> exit status of the check, and what it said first; what was judged before a stop is kept."""
     from flows.system import paths
     from flows.tracking.signed_folder import check, conclusion
 
@@ -326,26 +326,33 @@ def kinds(folder: Path, key: Path, public: Path) -> dict[str, dict[str, list[Any
             raise ValueError("an empty list has none to leave out")
         resign(copy, made, key)
 
-    def rewritten(rewrites: Iterable[tuple[str, Rewrite]]) -> dict[str, list[Any]]:
-        rows = {}
-        for name, rewrite in rewrites:
-            with suppress(ValueError, KeyError):  # claims that no file can be made of
-                rows[name] = touched(partial(written, rewrite))
-        return rows
+    def rewritten(rewrite: Rewrite) -> list[Any]:
+        with suppress(ValueError, KeyError):  # claims that no file can be made of
+            return touched(partial(written, rewrite))
+        return []
+
+    def outside(path: Path, data: bytes | None) -> list[Any]:
+        with restored(path, data):
+            return said(folder)
+
+    def judge(group: str, rows: Iterable[tuple[str, Any]], way: Callable[[Any], list[Any]]) -> None:
+        for name, change in rows:
+            if name not in found.setdefault(group, {}):
+                found[group][name] = way(change)
+                write_json(kept, found)
 
     facts, listed = read_json(folder / "card.json"), paths.ROOT / "withdrawn.json"
-    found = {"untouched": {"": said(folder)}}
-    found["unsigned"] = {name: touched(change) for name, change in (*UNSIGNED.items(), *each_file(folder))}
-    found["hidden"] = {name: touched(partial(again, change)) for name, change in HIDDEN.items()}
-    found["resigned"] = rewritten([*RESIGNED.items(), *each_claim(facts)])
-    found["outside"] = {}
-    for name, path in _outside(facts).items():
-        with restored(path, None):
-            found["outside"][name] = said(folder)
-    for name, data in {"withdrawn": withdrawn_list(facts["md5"]), "the list of withdrawn, damaged": b"{"}.items():
-        with restored(listed, data):
-            found["outside"][name] = said(folder)
-    return found | {"fabricated": rewritten(fabricated())}
+    kept = folder.with_name("judged.json")
+    found: dict[str, dict[str, list[Any]]] = read_json(kept) if kept.exists() else {}
+    lists = {"withdrawn": withdrawn_list(facts["md5"]), "the list of withdrawn, damaged": b"{"}
+    beside = [(name, (path, None)) for name, path in _outside(facts).items()]
+    judge("untouched", [("", folder)], said)
+    judge("unsigned", (*UNSIGNED.items(), *each_file(folder)), touched)
+    judge("hidden", HIDDEN.items(), lambda change: touched(partial(again, change)))
+    judge("resigned", (*RESIGNED.items(), *each_claim(facts)), rewritten)
+    judge("outside", [*beside, *((name, (listed, data)) for name, data in lists.items())], lambda one: outside(*one))
+    judge("fabricated", fabricated(), rewritten)
+    return {group: {name: row for name, row in rows.items() if row} for group, rows in found.items()}
 
 
 if __name__ == "__main__":
