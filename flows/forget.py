@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,7 +36,11 @@ from flows.tracking.trace_report import answers, search_for
 
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
 LIMITED = "{}: cut at max_megabytes, so other text takes its place, and the held-out set may change with it"
-PURGED = "Old states whose objects go can no longer be checked out, compared or verified. Besides these,"
+PURGED = "\nOld states whose objects go can no longer be checked out, compared or verified. What stays of it:\n"
+COPIES = "copies of them that dedup dropped, which would come in their place, so they go too: {}"
+EDITIONS = "another edition may stay, with other spelling or notes; --quoting takes these documents along:"
+SHOWN = 10
+"""Documents that are listed."""
 WEIGHTS = "    (weights: of models whose corpus or rows hold it, whether or not training came to it)"
 ALREADY = "on {} already: what was made since has none of it; the rest is of older states, whose copies --purge deletes"
 
@@ -130,17 +135,34 @@ def searched(text: str, query: Any, found: list[Any], most_others: int) -> Any:
     return search_for(query, needles, ids | known.ids).everywhere()
 
 
+def documents_lines(query: Any, found: list[Any]) -> list[str]:
+    """The documents that are taken out, each with the reason if the query does not name it."""
+    named = query.value if query.kind != "passage" else "..."
+    facts = [match.document.facts for match in found]
+    lines = [f"documents for {query.kind} {named}: {len(facts)}"]
+    lines += [f"    {one['id']} {one['source']}: {one['location']}" for one in facts[:SHOWN]]
+    if len(facts) > SHOWN:
+        lines.append(f"    and {len(facts) - SHOWN} more")
+    if dropped := forgetting.dropped_for(found):
+        lines.append(
+            f"copies of them that dedup dropped, and that would come in their place, so they go too: {len(dropped)}"
+        )
+        lines += [f"    {row['id']} {row['location']}: {row['reason']}" for row in dropped[:SHOWN]]
+    if any((place.stage, place.part) == ("ingest", "heldout") for one in found for place in one.document.locations):
+        lines.append(HELD_OUT)
+    return lines
+
+
+def edition_lines(search: Any) -> list[str]:
+    """Documents that stay and may be another edition, with what to do."""
+    found = search.editions()
+    return [EDITIONS, *(f"    {line}" for line in found)] if found else []
+
+
 def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> str:
     """Everything that is known before anything changes."""
     documents = [match.document for match in found]
-    named = query.value if query.kind != "passage" else "..."
-    lines = [f"{len(documents)} document{'s' * (len(documents) != 1)} for {query.kind} {named}:"]
-    lines += [f"    {one.facts['id']} {one.facts['source']}: {one.facts['location']}" for one in documents[:10]]
-    lines += [f"    and {len(documents) - 10} more"] * (len(documents) > 10)
-    if more := forgetting.with_duplicates(found) - forgetting.names_of(found):
-        lines.append(f"    and {len(more)} that dedup dropped as copies of them: they would come back, so they go too")
-    if any((place.stage, place.part) == ("ingest", "heldout") for one in documents for place in one.locations):
-        lines.append(HELD_OUT)
+    lines = documents_lines(query, found) + edition_lines(search)
     listed = opt_out_file().read_text("utf-8").splitlines()
     out = all(any(place.rule == OPTED_OUT for place in one.locations) for one in documents)
     if already := out or set(entries) <= set(listed):
@@ -149,18 +171,14 @@ def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> st
         touched = {one.facts["source"] for one in documents}
         sources = [one for one in schema.load(paths.PARAMS).ingest.sources if getattr(one, "max_megabytes", 0)]
         lines += [LIMITED.format(one.name) for one in sources if one.name in touched]
-    saw = forgetting.models_that_saw(found)
-    lines += ["", "models that were pretrained on them:"] * bool(saw)
-    lines += [f"    {name}: {count} documents, each token {mean:.2f} times" for name, (count, mean) in saw.items()]
-    lines += ["", *([] if already else ["price of their removal:", price(documents), ""])]
-    lines += copies_lines(search)
-    if (exports := paths.ROOT / "exports").exists():
-        lines.append(
-            f"    exports/: {len(list(exports.iterdir()))} models made by `greenhouse export`, which only you can judge"
-        )
-    lines += ["the sources themselves, which only you can change:"]
+    if saw := forgetting.models_that_saw(found):
+        lines += ["", "models that were pretrained on them:"]
+        lines += [f"    {name}: {count} documents, each token {mean:.2f} times" for name, (count, mean) in saw.items()]
+    if not already:
+        lines += ["", "price of their removal:", price(documents)]
+    lines += ["", *copies_lines(search), "", "the sources themselves, which only you can change:"]
     lines += [f"    {place}" for place in forgetting.sources_of(documents)]
-    return "\n".join([*lines, "words that stay, with other documents or in files of your own:", search.sentence()])
+    return "\n".join([*lines, "", "words that stay, with other documents or in files of your own:", search.sentence()])
 
 
 def copies_lines(search: Any) -> list[str]:
@@ -169,17 +187,15 @@ def copies_lines(search: Any) -> list[str]:
     there, _, why = forgetting.in_remote(objects)
     remote = f"what the remote has is not known ({why})" if why else f"{len(there)} of them in the remote"
     lines = [f"copies: {len(objects)} objects of DVC, as {len(search.copies)} files of these states; {remote}"]
-    lines += [f"    {copy.state}: {copy.path}{' (remote too)' * (copy.md5 in there)}" for copy in search.copies]
-    lines += [WEIGHTS] * any(copy.path.startswith("models/") for copy in search.copies)
+    outputs = Counter(copy.output for copy in search.copies)
+    lines += [f"    {output} ({number} files)" for output, number in outputs.items()]
+    if any(output.startswith("models/") for output in outputs):
+        lines.append(WEIGHTS)
     lines += [f"    DVC experiment {name}" for name in forgetting.experiments_with(objects)]
-    return lines + [f"    {forgetting.model_item(row).what}" for row in forgetting.versions_of(search.models)]
-
-
-def agreed_to(found: list[Any]) -> bool:
-    """Whether the user wants so many documents gone: the beginning of a location may name more than was meant."""
-    print(f"{len(found)} documents are to be left out from now on, such as")
-    print("".join(f"    {match.document.facts['location']}\n" for match in found[:10]), end="")
-    return agreed("apply")
+    lines += [f"    {forgetting.model_item(row).what}" for row in forgetting.versions_of(search.models)]
+    if (exports := paths.ROOT / "exports").exists():
+        lines.append(f"    exports/: {len(list(exports.iterdir()))} models of `greenhouse export`: yours to judge")
+    return lines
 
 
 def opt_out_file() -> Path:
@@ -213,6 +229,7 @@ def leave_out(text: str, entries: list[str], search: Any) -> None:
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")
     search.everywhere()
     search.found = [one for one in search.found if one.owner != CACHE or one.md5 not in known.objects]
+    print("\n".join(edition_lines(search)))
     print(search.sentence(f"{one.state}: {one.path}" for one in search.copies if one.state == "workspace"))
     print(f"up to {len(known.objects)} objects of old states hold it in DVC's cache and remote: --purge deletes them")
     files = f"{opt_out_file().name}, {forgotten.FILE}, withdrawn.json and dvc.lock"
@@ -277,7 +294,9 @@ def forget(
         return delete_copies(query)
     asked, named = look(query, again=apply)
     found = named + (quoting_too(named, common_above) if quoting else [])
-    if apply and len(found) > 1 and not agreed_to(found):
+    if apply:
+        print("\n".join(["These are left out from now on:", *documents_lines(asked, found)]))
+    if apply and len(found) > 1 and not agreed("apply"):
         return 1
     search, lines = searched(query, asked, found, common_above), entries(asked, named, with_duplicates(found))
     if apply:

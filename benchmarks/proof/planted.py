@@ -24,7 +24,8 @@ QUERY = "planted/"
 SOURCES = ("texts/",)
 ITEMS = "eval_sets"
 SETTINGS = {"finetune.instruct.data": "rows.jsonl", "ingest.max_quarantine": 1.0}
-NAMED = re.compile(r"^    ([^:\n]+): ([^:\n]+)(?:: |$)", re.MULTILINE)
+NAMED = re.compile(r"^ {4,8}([^:\n]+): ([^:\n]+)$", re.MULTILINE)
+"""Lines `owner: path, path` of the answers."""
 
 
 def prose(words: list[str]) -> str:
@@ -109,7 +110,7 @@ def measure(parent: Path, files: dict[str, bytes], preset: str, every: int) -> t
 
 def not_named(clone: Clone, left: dict[str, tuple[str, str]], said: str) -> list[str]:
     """Places that are neither named nor, by their MD5, the same bytes as one that is."""
-    found = NAMED.findall(said)
+    found = [(owner, path) for owner, files in NAMED.findall(said) for path in files.split(", ")]
     places = {"git": "git:", "MLflow": ".greenhouse/mlartifacts/"}
     named = {f"{places.get(owner, '')}{path}" for owner, path in found}
     named |= {path for owner, path in found if owner == "git"}  # as it lies in the checkout

@@ -4,6 +4,7 @@ And the digests behind them: outputs of a chain of stages hashed again, links be
 """
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from components.stages.account.model_answers import files_behind, verify_command
 from components.stages.account.summary import Files
 from components.studies.attestation.claims import Claims, GateVerdict
 from components.studies.attestation.training_content import OWNER
+from components.studies.attestation.verdict import NOTE, Finding
 from flows.system import paths
 from flows.tracking import environment_record, snapshots
 from flows.tracking.garbage import local_folder
@@ -157,67 +159,52 @@ def with_its_files(one: Snapshot) -> Snapshot:
     return one
 
 
-def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> tuple[int, list[str], list[str]]:
-    """Hash every output in `lock` again: as it lies here (if `here`), and in DVC's cache, filled from the remote.
-
-    Returns:
-        the number of files whose bytes were hashed; what is wrong; what could not be reached.
-    """
+def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> Iterator[Finding]:
+    """Hash every output in `lock` again: as it lies here (if `here`), and in DVC's cache, filled from the remote."""
     store, count = ObjectCache(), 0
-    wrong, unreached = list[str](), list[str]()
     for out in (out for entry in lock.values() for out in entry.get("outs", [])):
         path, md5 = out["path"], out["md5"]
         files = md5s_below(paths.ROOT / path) if here and (paths.ROOT / path).exists() else {}
+        count += len(files)
         if files and files.get("", folder_md5(files)) != md5:
-            wrong.append(f"{path}: its files here are not those of dvc.lock")
+            yield Finding("hashed", "no", f"{path}: its files here are not those of dvc.lock")
         try:
             objects, gone = store.files(md5), list[str]()
         except UserError as error:
             objects, gone = {}, [str(error)]
         if objects and md5.endswith(".dir") and folder_md5(objects) != md5:
-            wrong.append(f"{path}: DVC's listing of it does not have the hash {md5}")
-        bad, absent, good = _objects(store, path, objects)
-        wrong, gone, count = wrong + bad, gone + absent, count + len(files) + good
+            yield Finding("hashed", "no", f"{path}: DVC's listing of it does not have the hash {md5}")
+        store.pull(objects.values())
+        for name, wanted in objects.items():
+            file, found = f"{path}/{name}".rstrip("/"), store.path(wanted)
+            if not found.exists():
+                gone.append(f"{file}: {store.absent(wanted)}")
+                continue
+            count += 1
+            if md5_file(found) != wanted:
+                yield Finding("hashed", "no", f"{file}: the object {wanted} in DVC's cache has other bytes")
         if gone:
-            more = f" and {len(gone) - 1} more" * (len(gone) > 1)
-            unreached.append(f"{path}: {gone[0]}{more}{' (the files here were hashed)' * bool(files)}")
-    return count, wrong, unreached
+            where = "; the files here were hashed" if files else ""
+            yield Finding(NOTE, "unknown", f"{path}: {len(gone)} files of it in no cache, such as {gone[0]}{where}")
+    if count:
+        yield Finding("hashed", "yes", f"{count} files hashed again by that dvc.lock")
 
 
-def _objects(store: ObjectCache, path: str, objects: dict[str, str]) -> tuple[list[str], list[str], int]:
-    """Objects of DVC's cache that are not what their name says, that nobody has, and the number of good ones."""
-    bad, gone, good = list[str](), list[str](), 0
-    store.pull(objects.values())
-    for name, md5 in objects.items():
-        if not (found := store.path(md5)).exists():
-            gone.append(f"{name}: {store.absent(md5)}" if name else store.absent(md5))
-            continue
-        good += 1
-        if md5_file(found) != md5:
-            bad.append(f"{f'{path}/{name}'.rstrip('/')}: the object {md5} in DVC's cache has other bytes")
-    return bad, gone, good
-
-
-def chain(lock: dict[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """Links between the stages in `lock`: inputs that are not what the stage before made, and those not to be told.
+def chain(lock: dict[str, dict[str, Any]]) -> Iterator[Finding]:
+    """Links between the stages in `lock` that are broken, or that cannot be told.
 
     Args:
         lock: entries of dvc.lock of a model's stages.
     """
     outs = {out["path"]: out["md5"] for entry in lock.values() for out in entry.get("outs", [])}
-    inside = {path for path in _deps(lock) if any(path.startswith(f"{out}/") for out in outs)}
-    parts = _parts(inside, outs)
-    broken = [
-        f"dvc.lock: {stage} was run on another {dep['path']} than the stage before made"
-        for stage, entry in lock.items()
-        for dep in entry.get("deps", [])
-        if dep["md5"] != (outs | parts).get(dep["path"], dep["md5"])
-    ]
-    return broken, [f"the listing of the output that {path} is a part of" for path in sorted(inside - parts.keys())]
-
-
-def _deps(lock: dict[str, dict[str, Any]]) -> set[str]:
-    return {dep["path"] for entry in lock.values() for dep in entry.get("deps", [])}
+    deps = [(stage, dep["path"], dep["md5"]) for stage, entry in lock.items() for dep in entry.get("deps", [])]
+    inside = {path for _, path, _ in deps if any(path.startswith(f"{out}/") for out in outs)}
+    made = outs | _parts(inside, outs)
+    for stage, path, md5 in deps:
+        if md5 != made.get(path, md5):
+            yield Finding("chain", "no", f"dvc.lock: {stage} was run on another {path} than the stage before made")
+    for path in sorted(inside - made.keys()):
+        yield Finding("chain", "unknown", f"the listing of the output that {path} is a part of")
 
 
 def _parts(deps: set[str], outs: dict[str, str]) -> dict[str, str]:
@@ -231,20 +218,17 @@ def _parts(deps: set[str], outs: dict[str, str]) -> dict[str, str]:
     return found
 
 
-def mlflow_copies(fingerprint: str, md5: str, files: dict[str, str]) -> tuple[int, list[str], list[str]]:
-    """Compare the copies of a model in MLflow with its files; how many agree, what is wrong, what was not reached."""
-    mlflow, good = client(), 0
-    wrong, unreached = list[str](), list[str]()
+def mlflow_copies(fingerprint: str, md5: str, files: dict[str, str]) -> Iterator[Finding]:
+    """The copies of a model in MLflow, compared with its files."""
     for version in versions_of(fingerprint):
         name = f"{version.name} version {version.version}"
         if version.tags.get("dvc.md5", md5) != md5:
-            wrong.append(f"MLflow: {name} names the bytes {version.tags['dvc.md5']}")
-        folder = local_folder(mlflow.get_logged_model(version.source.rpartition("/")[2]).artifact_location)
+            yield Finding("hashed", "no", f"MLflow: {name} names the bytes {version.tags['dvc.md5']}")
+        folder = local_folder(client().get_logged_model(version.source.rpartition("/")[2]).artifact_location)
         copy = min(folder.rglob("model.safetensors"), default=None)
         if copy is None:
-            unreached.append(f"MLflow: the copy of {name} is not on this machine")
+            yield Finding(NOTE, "unknown", f"MLflow: the copy of {name} is not on this machine")
         elif sha256_file(copy) != files.get("model.safetensors"):
-            wrong.append(f"MLflow: the copy of {name} has other weights")
+            yield Finding("hashed", "no", f"MLflow: the copy of {name} has other weights")
         else:
-            good += 1
-    return good, wrong, unreached
+            yield Finding("bytes", "yes", f"MLflow: the copy of {name} has these weights")

@@ -25,13 +25,18 @@ from flows.tracking.trace_report import TraceMatch
 
 
 def with_duplicates(found: list[TraceMatch], view: View = workspace_view) -> set[str]:
-    """Names of the documents, and ids of those that dedup dropped because one of them stays: they would come back."""
-    ids = names_of(found)
+    """Names of the documents, and ids of those that dedup dropped because one of them stays."""
+    return names_of(found) | {row["id"].split("-")[0] for row in dropped_for(found, view)}
+
+
+def dropped_for(found: list[TraceMatch], view: View = workspace_view) -> list[dict[str, str]]:
+    """Id, location and reason of each document that dedup dropped because one of these stays: it would come back."""
     kept = {one.document.facts["id"] for one in found if any(at.stage == "dedup" for at in one.document.locations)}
-    for _, _, path in shards(view, "dedup", "dropped"):
-        table = pq.read_table(path, columns=["id", "reason"]).to_pylist()
-        ids |= {row["id"].split("-")[0] for row in table if kept & set(re.findall(r"\b[0-9a-f]{16}\b", row["reason"]))}
-    return ids
+    tables = (
+        pq.read_table(path, columns=["id", "location", "reason"]) for _, _, path in shards(view, "dedup", "dropped")
+    )
+    rows = (row for table in tables for row in table.to_pylist())
+    return [row for row in rows if kept & set(re.findall(r"\b[0-9a-f]{16}\b", row["reason"]))]
 
 
 def names_of(found: Iterable[TraceMatch]) -> set[str]:

@@ -19,7 +19,7 @@ from flows.tracking import snapshots
 from flows.tracking.forgetting import experiments_with, in_remote, model_item, versions_of
 from flows.tracking.garbage import experiment_item
 from flows.tracking.model_exposure import workspace_view
-from flows.tracking.search import Search, files_of, rows_of
+from flows.tracking.search import CACHE, Search, files_of, rows_of
 from flows.tracking.snapshots import ObjectCache
 
 FILE = "forgotten.json"
@@ -31,7 +31,8 @@ class Removal:
 
     Attributes:
         ids: names of documents; none if nothing was removed.
-        objects: hash of each object of DVC that held them -> what it was. models: hashes of models trained on such.
+        objects: hash of each object of DVC that held them -> its output and state.
+        models: hashes of models trained on such.
     """
 
     needles: Needles
@@ -62,7 +63,7 @@ def record(text: str, search: Search) -> Removal:
     """Keep what a removal concerns, beside what an earlier one by this query recorded."""
     known, removal = _all(), recorded(text)
     known["salt"] = f"{search.needles.salt:016x}"
-    objects = {copy.md5: f"{copy.path} of {copy.state}" for copy in search.copies} | removal.objects
+    objects = {copy.md5: copy.output for copy in search.copies} | removal.objects
     ids, models = removal.ids | set(search.ids), removal.models | search.models
     removal = Removal(removal.needles.joined(search.needles), ids, objects, models)
     row = {"ids": sorted(ids), "objects": objects, "models": sorted(models), "runs": removal.needles.as_json()}
@@ -80,6 +81,16 @@ def still_held(ids: set[str]) -> list[str]:
     return list(dict.fromkeys(row for name, path in places for row in rows_of(path, name, ids)))
 
 
+def together(what: str, parts: list[Removable]) -> Removable:
+    """Several things that are removed one after the other, as one line of a list."""
+
+    def remove() -> None:
+        for one in parts:
+            one.remove()
+
+    return Removable(f"{what} ({len(parts)} files)", sum(one.num_bytes for one in parts), remove)
+
+
 def to_purge(text: str) -> tuple[list[Removable], str]:
     """What old states still hold of documents that were taken out, and what was searched and cannot be reached.
 
@@ -93,12 +104,15 @@ def to_purge(text: str) -> tuple[list[Removable], str]:
         raise UserError(STILL_THERE)
     search = Search(known.needles, known.ids).everywhere()
     here = {md5 for _, md5 in files_of(store, snapshots.find("workspace"))}
-    copies = {copy.md5: f"{copy.path} of {copy.state}" for copy in search.copies} | known.objects
-    objects = {md5: what for md5, what in copies.items() if md5 not in here}
+    copies = {copy.md5: copy.output for copy in search.copies} | known.objects
+    objects = {md5: output for md5, output in copies.items() if md5 not in here}
     there, remove, why = in_remote(set(objects))
-    cached = {md5: what for md5, what in objects.items() if store.path(md5).exists()}
-    items = [removable(f"DVC's cache: {what}", store.path(md5)) for md5, what in cached.items() if is_own(store.folder)]
-    items += [Removable(f"DVC's remote: {objects[md5]}", 0, partial(remove, md5)) for md5 in sorted(there) if remove]
+    cached = [md5 for md5 in objects if store.path(md5).exists()]
+    items = list[Removable]()
+    for output in dict.fromkeys(objects.values()):
+        own = [removable("", store.path(md5)) for md5 in cached if objects[md5] == output and is_own(store.folder)]
+        far = [Removable("", 0, partial(remove, md5)) for md5 in sorted(there) if objects[md5] == output and remove]
+        items += [together(f"{place}: {output}", some) for place, some in ((CACHE, own), ("DVC's remote", far)) if some]
     items += map(experiment_item, experiments_with(objects))
     items += map(model_item, versions_of(known.models | search.models))
     quoted = [one.path for one in search.found if one.owner == "MLflow" and one.is_copy]

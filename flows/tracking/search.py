@@ -42,8 +42,6 @@ BEYOND = (
     "clones, caches and backups of others; other remotes, and what a remote has of states that are not known here",
     "exports and signed folders; statistics learnt from the text: tokenizers, scores, logs, the energy ledger",
 )
-
-
 EDITION = 100
 """Words in common from which a document that stays may be another edition."""
 
@@ -66,15 +64,17 @@ class Place:
         """Whether no document that stays has these words."""
         return any(hit.own for hit in self.hits)
 
-    def line(self) -> str:
-        """For a person."""
+    def told(self) -> str:
+        """Its words and where in it they stand, for a person."""
         most = sorted(self.hits, key=lambda hit: -hit.words)
         words = [f"{hit.words} words" if hit.words else "what was asked for" for hit in most[:SHOWN]]
         told = [f"{num} in {hit.where}" if hit.where else num for num, hit in zip(words, most, strict=False)]
         more = f" and {len(most) - SHOWN} parts more" if len(most) > SHOWN else ""
-        if most and most[0].words >= EDITION and not self.is_copy:
-            more += " (perhaps another edition of it: --quoting takes it along)"
-        return f"{self.owner}: {self.path}: {', '.join(told)}{more}"
+        return f"{', '.join(told)}{more}"
+
+    def line(self) -> str:
+        """For a person."""
+        return f"{self.owner}: {self.path}: {self.told()}"
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ class Copy:
     md5: str
     path: str
     state: str
+
+    @property
+    def output(self) -> str:
+        """The output of a stage that it is of, and the state."""
+        return f"{'/'.join(self.path.split('/')[:3])} of {self.state}"
 
 
 @dataclass
@@ -245,19 +250,33 @@ class Search:
 
     # -- the answer ----------------------------------------------------------------------------------------------------
 
+    def editions(self) -> list[str]:
+        """Documents that stay and have so many words of it that they may be another edition, the likeliest first."""
+        words = dict[str, int]()
+        for hit in (hit for place in self.found if not place.is_copy for hit in place.hits if hit.id):
+            words[hit.where] = max(hit.words, words.get(hit.where, 0))
+        long = sorted((name for name in words if words[name] >= EDITION), key=lambda name: -words[name])
+        return [f"{name}: {words[name]:,} words of it, in runs of six or more" for name in long]
+
     def sentence(self, more: Iterable[str] = ()) -> str:
-        """What was searched, found and not searched.
+        """What was searched, found and not searched; files with the same words together, those with most first.
 
         Args:
             more: places besides those with words that stay.
         """
-        found = [*more, *(one.line() for one in self.found)]
+        alike = dict[str, dict[str, list[str]]]()
+        for one in sorted(self.found, key=lambda one: -max((hit.words for hit in one.hits), default=0)):
+            alike.setdefault(one.told(), {}).setdefault(one.owner, []).append(one.path)
+        found = [f"\n    {line}" for line in more]
+        for told, owners in alike.items():
+            rows = (f"\n        {owner}: {', '.join(files)}" for owner, files in owners.items())
+            found.append(f"\n    {told}:{''.join(rows)}")
         common, left = self.needles.num_common, self.needles.num_left
         said = f"; {common:,} runs that more documents have are common, and were not looked for" if common else ""
         said += f"; of its many runs {left:,} were not looked for" if left else ""
-        places = [f"\n    {line}" for line in found] or [" none of them"]
         missing = [f"\n    {line}" for line in (*dict.fromkeys(self.unsearched), *BEYOND)]
-        return f"searched {self.num_places:,} places{said}; found in:{''.join(places)}\nnot searched:{''.join(missing)}"
+        places = "".join(found) or " none of them"
+        return f"searched {self.num_places:,} places{said}; found in:{places}\nnot searched:{''.join(missing)}"
 
 
 # -- what holds what ---------------------------------------------------------------------------------------------------

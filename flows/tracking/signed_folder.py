@@ -14,7 +14,7 @@ from components.stages.account.model_answers import stages_behind
 from components.studies.adoption import UNRECORDED, strangers
 from components.studies.attestation.claims import PARTS, Claims, compared, is_part
 from components.studies.attestation.renderings import claims_in, differences
-from components.studies.attestation.verdict import CHANGED, NOTE, STATED, CheckVerdict, Finding, Scope
+from components.studies.attestation.verdict import CHANGED, STATED, CheckVerdict, Finding, Scope
 from components.studies.withdrawn import FILE, withdrawals, withdrawn
 from flows.system import paths
 from flows.tracking import attestation
@@ -79,26 +79,21 @@ def recomputed(claims: Claims) -> Iterator[Finding]:
     bases = {out["md5"]: out["path"] for entry in lock.values() for out in entry.get("outs", [])}
     gone = {path: withdrawn(paths.ROOT, md5) for md5, path in bases.items() if md5 != claims.md5}
     yield from (Finding("standing", "no", f"{path}, behind the model, is {why}") for path, why in gone.items() if why)
-    count, wrong, away = attestation.rehashed(lock, is_here)
-    copies, unlike, elsewhere = attestation.mlflow_copies(
-        one.fingerprints()[claims.model.replace("/", "@")], claims.md5, claims.files
-    )
-    yield from (Finding("hashed", "no", line) for line in wrong + unlike)
-    if count > 0:
-        in_mlflow = f", {copies} copies in MLflow" if copies else ""
-        yield Finding("hashed", "yes", f"{count} files hashed again by that dvc.lock{in_mlflow}")
-    yield from (Finding(NOTE, "unknown", line) for line in away + elsewhere)
+    yield from attestation.rehashed(lock, is_here)
+    fingerprint = one.fingerprints()[claims.model.replace("/", "@")]
+    yield from attestation.mlflow_copies(fingerprint, claims.md5, claims.files)
     yield from _figures(one, claims)
 
 
 def _chain(one: Snapshot, behind: list[str], lock: dict) -> Iterator[Finding]:
     """Whether every stage behind the model is recorded, and was run on what the stage before made."""
-    broken, untold = attestation.chain(lock)
-    absent = [f"no stage {name} in dvc.lock of {one.name}" for name in behind if name not in lock]
-    yield from (Finding("chain", "no", line) for line in broken)
-    yield from (Finding("chain", "unknown", line) for line in absent + untold)
-    if behind and not (broken or absent or untold):
-        yield Finding("chain", "yes", f"{len(behind)} stages in dvc.lock of {one.name}, which records this model")
+    absent = [name for name in behind if name not in lock]
+    found = [Finding("chain", "unknown", f"no stage {name} in dvc.lock of {one.name}") for name in absent]
+    found += attestation.chain(lock)
+    if behind and not found:
+        text = f"{len(behind)} stages in dvc.lock of {one.name}, which records this model"
+        found = [Finding("chain", "yes", text)]
+    yield from found
 
 
 def _recorded(one: Snapshot, claims: Claims) -> Finding:

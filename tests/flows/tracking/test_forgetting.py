@@ -1,12 +1,14 @@
 """Experiments, registered models and remotes of a removal."""
 
 import json
+from dataclasses import replace
 from hashlib import md5
 from pathlib import Path
 
 import pytest
 
-from components.lineage.documents import Query, Traced
+from components.corpus.corpus import CorpusWriter, Document
+from components.lineage.documents import DocumentLocation, Query, Traced
 from flows.tracking import forgetting, snapshots
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import TraceMatch
@@ -19,6 +21,20 @@ def test_documents_that_quote_are_listed_by_id_beside_what_was_asked_for() -> No
     ids, along = {"a" * 16, "b" * 16}, f"id: {'b' * 16}"
     assert forgetting.entries(Query("location", "letter.txt"), found, ids) == ["location: letter.txt", along]
     assert forgetting.entries(Query("passage", "five words"), found, ids) == [f"sha256: {'c' * 64}", along]
+
+
+def test_copies_that_dedup_dropped_go_too_and_say_why(tmp_path: Path) -> None:
+    """One document was asked for, and two went, without a word."""
+    stays, copied = "a" * 16, "b" * 16
+    why = f"Jaccard 0.9 of word n-grams with kept {stays} (letter.txt)"
+    text = Document(copied, "", "mine", "1", "copy.txt", "", "MIT", "", "", "c" * 64, ())
+    with CorpusWriter(tmp_path / "data/dedup/dropped", dropped=True) as writer:
+        writer.add(text, "near_duplicate", why)
+        writer.add(replace(text, id="d" * 16), "near_duplicate", f"Jaccard 0.9 with kept {'e' * 16} (other.txt)")
+    at = DocumentLocation("dedup", "train", 0, "part-00000.parquet", 0, stays)
+    (found,) = [TraceMatch(Traced({"id": stays}, [at]), [], Snapshot("a", "workspace", {}), lambda path: None)]
+    rows = forgetting.dropped_for([found], lambda path: tmp_path / path)
+    assert rows == [{"id": copied, "location": "copy.txt", "reason": why}]
 
 
 def test_an_experiment_goes_though_the_workspace_has_all_its_objects(

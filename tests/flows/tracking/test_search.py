@@ -140,8 +140,9 @@ def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path) -> Non
     again = Search(known.needles, known.ids).everywhere()
     said = again.sentence()
     assert said.startswith(f"searched {again.num_places} places; found in:\n    ")
-    assert "15 words in rows.jsonl line 2" in said
-    assert "\n    workspace: data/mix/train/part-00000.parquet: 15 words in essay.txt" in said
+    assert "\n    15 words in rows.jsonl line 2:\n        finetune.instruct.data: rows.jsonl" in said
+    files = [f"data/{stage}/train/part-00000.parquet" for stage in ("ingest", "mix")]
+    assert f"\n    15 words in essay.txt:\n        workspace: {', '.join(files)}" in said
     assert "not searched:\n    clones, caches and backups of others" in said
     assert "no model" not in said
 
@@ -178,15 +179,17 @@ def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monk
     monkeypatch.setattr(snapshots, "experiments", dict)
     monkeypatch.setattr(snapshots, "find", lambda name: state_of(root))
     items, said = forgotten.to_purge("a query")
-    assert sum(item.what.startswith("DVC's cache: data/") for item in items) == 3
-    assert sum("model.safetensors of workspace" in item.what for item in items) == 1
-    assert "MLflow: 1/examples.md" in {item.what for item in items}
+    folders = ("data/ingest/quarantine", "data/tokenize/train", "models/pretrain/causal")
+    deleted = {item.what: item.num_bytes for item in items}
+    assert deleted["DVC's cache: data/ingest/train of workspace (1 files)"] > 0, "mix has the same object"
+    assert {f"DVC's cache: {folder} of workspace (1 files)" for folder in folders} < deleted.keys()
+    assert "MLflow: 1/examples.md" in deleted
     for item in items:
         item.remove()
     cached = {path.parent.name + path.name for path in (root / "md5").glob("??/*")}
     assert (gone in cached, stays in cached) == (False, True)
     assert not (paths.STATE / "mlartifacts/1/examples.md").exists()
-    assert "workspace: data/mix/train/part-00000.parquet: 15 words in essay.txt" in said
+    assert "15 words in essay.txt:\n        workspace: data/ingest/train/part-00000.parquet, data/mix/" in said
     assert "DVC remote far: nothing is at far" in said
     corpus(root / "data/bias/train", [a_document("letter.txt", LETTER)])
     with pytest.raises(UserError, match="the workspace still has it"):
@@ -268,6 +271,15 @@ def test_a_passage_or_an_address_is_found_in_rows_and_items_that_are_no_document
     one = search_for(Query("id", "0" * 16), Needles())
     one.own_files()
     assert one.found == []
+
+
+def test_another_edition_of_the_text_is_named_as_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stood at the end of a line about a file, as a hint among a hundred others."""
+    monkeypatch.setattr(search, "EDITION", 15)
+    one = searched({ID}, ESSAY)
+    assert one.editions() == ["essay.txt: 15 words of it, in runs of six or more"], "rows are no documents"
+    monkeypatch.setattr(search, "EDITION", 16)
+    assert one.editions() == []
 
 
 def test_documents_that_quote_can_be_taken_along(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

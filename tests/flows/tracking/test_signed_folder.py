@@ -16,6 +16,7 @@ from components.core.errors import UserError
 from components.core.files import folder_md5, md5_file, sha256_bytes, write_json
 from components.studies.attestation.claims import Claims
 from components.studies.attestation.renderings import write_renderings
+from components.studies.attestation.verdict import NOTE, Finding
 from components.studies.withdrawn import withdraw
 from flows.system import paths
 from flows.tracking import attestation, signature, signed_folder
@@ -60,8 +61,8 @@ class Workplace:
         monkeypatch.setattr(paths, "ROOT", root)
         monkeypatch.setattr(attestation, "states", lambda: iter([self.state]))
         monkeypatch.setattr(attestation.snapshots, "committed", lambda: iter([]))
-        self.answers(with_its_files=self.state, rehashed=(9, [], []), mlflow_copies=(0, [], []), chain=([], []))
-        self.answers(claims_of=self.claims)
+        self.answers(rehashed=[Finding("hashed", "yes", "9 files")], mlflow_copies=[], chain=[])
+        self.answers(with_its_files=self.state, claims_of=self.claims)
         monkeypatch.setattr(signed_folder, "names_of", lambda one, model: list(files))
         self.sign(self.claims)
 
@@ -116,8 +117,8 @@ def test_all_is_established_and_the_upstream_client_takes_the_signature(
 @pytest.mark.parametrize(
     ("found", "item"),
     [
-        ({"rehashed": (0, [], ["data/mix: in no cache"])}, "hashed"),
-        ({"chain": ([], ["a listing"])}, "chain"),
+        ({"rehashed": [Finding(NOTE, "unknown", "data/mix: in no cache")]}, "hashed"),
+        ({"chain": [Finding("chain", "unknown", "a listing")]}, "chain"),
         ({"with_its_files": Snapshot("workspace", "workspace", {STAGE: {}})}, "chain"),
         ({"claims_of": UserError("models/finetune/instruct: not in this state")}, "scores"),
         ({"claims_of": KeyError("x")}, "licences"),
