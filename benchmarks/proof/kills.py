@@ -5,6 +5,7 @@ ends by itself, and it is started again. The end is all that it made or said; wh
 end, folders of work, worktrees and processes.
 """
 
+import itertools
 import json
 import random
 import shutil
@@ -29,14 +30,16 @@ class Command:
 
     Attributes:
         words: of the command line. end: what it made in a clone; what it says is compared where it makes nothing.
-        makes: a folder beside the clone that it makes. changes: whether the clone is another afterwards.
+        makes: a folder beside the clone that it makes. begins: the clone's state before it, and leaves: after it, if
+            another command begins with that.
     """
 
     name: str
     words: tuple[str, ...]
     end: Callable[[Clone], object] = lambda clone: None
     makes: Path | None = None
-    changes: bool = False
+    begins: str = "made"
+    leaves: str = ""
 
 
 def commands(folder: Path, key: Path, public: Path, query: str) -> list[Command]:
@@ -50,8 +53,8 @@ def commands(folder: Path, key: Path, public: Path, query: str) -> list[Command]
         Command("export --to signed", signed, lambda clone: hashes(folder, but=("model.sig",)), makes=folder),
         Command("verify FOLDER", ("verify", str(folder), "--key", str(public))),
         Command("verify --segments", ("verify", "causal", "--segments", "3")),
-        Command("forget --apply", ("forget", query, "--apply"), _applied, changes=True),
-        Command("forget --purge", ("forget", query, "--purge"), _purged, changes=True),
+        Command("forget --apply", ("forget", query, "--apply"), _applied, leaves="applied"),
+        Command("forget --purge", ("forget", query, "--purge"), _purged, begins="applied"),
     ]
 
 
@@ -86,42 +89,53 @@ def measure(clone: Clone, folder: Path, keys: tuple[Path, Path], query: str) -> 
     Args:
         clone: one that has run. folder: one to be signed. query: names a document that was trained on.
     """
-    dice, kept = random.Random(46), clone.root.with_name("kills.json")
-    known: dict[str, dict] = read_json(kept) if kept.exists() else {}
-    write_json(kept, known)
-    for command in commands(folder, *keys, query):
-        moments = [dice.random() for _ in range(NUM_KILLS)]
-        whole = clone.root.with_name(f"before {command.name}")
-        job = Job(clone.words("greenhouse", *command.words), clone.root, clone.root, kept_environment(clone),
-                  clone.root.with_name("said.txt"))  # fmt: skip
+    dice, kept = random.Random(46), clone.root.with_name("kept")
+    if not (kept / "made").exists():
+        _copy(clone.root, kept / "made")
+    known: dict[str, dict] = read_json(kept / "kills.json") if (kept / "kills.json").exists() else {}
+    every = commands(folder, *keys, query)
+    moments = {command.name: [dice.random() for _ in range(NUM_KILLS)] for command in every}
+    for command in every:
         if command.name not in known:
-            if command.changes and not whole.exists():
-                _copy(clone.root, whole)
-            undo(clone, command, whole)
-            usual_s = job.run()
-            usual = {"usual_s": usual_s, "usual": sorted(left_over(clone)), "rows": []}
-            known[command.name] = usual | {"end": end_of(clone, command, job)}
-        row = known[command.name]
-        for number in range(len(row["rows"]), NUM_KILLS):
-            moment_s = row["usual_s"] * moments[number]
-            undo(clone, command, whole)
-            while not (kill := job.kill(after(moment_s), alone=True)).in_time:
-                moment_s *= 0.8  # it was quicker than before
-                undo(clone, command, whole)
-            same, said = again(clone, command, job, row["end"])
-            more = [*sorted(left_over(clone) - set(row["usual"])), *(f"process: {line}" for line in kill.left)]
-            row["rows"].append({
-                "command": command.name, "number": number, "moment_s": round(moment_s, 2),
-                "of_s": round(row["usual_s"], 2), "same_end": same, "left": "; ".join(more), "said": said,
-            })  # fmt: skip
-            write_json(kept, known)
-            print(row["rows"][-1], flush=True)
+            undo(clone, command)
+            usual_s = job_of(clone, command).run()
+            if command.leaves:
+                _copy(clone.root, kept / command.leaves)
+            usual = {"usual_s": usual_s, "usual": sorted(left_over(clone)), "end": end_of(clone, command), "rows": []}
+            write_json(kept / "kills.json", known | {command.name: usual})
+            known[command.name] = usual
+    for number, command in itertools.product(range(NUM_KILLS), every):  # each is killed once, then each again
+        rows = known[command.name]["rows"]
+        if number == len(rows):
+            row = killed(clone, command, moments[command.name][number], known[command.name])
+            rows.append({"command": command.name, "number": number} | row)
+            write_json(kept / "kills.json", known)
+            print(rows[-1], flush=True)
     return [one for row in known.values() for one in row["rows"]]
 
 
-def end_of(clone: Clone, command: Command, job: Job) -> object:
+def job_of(clone: Clone, command: Command) -> Job:
+    """The command in the clone."""
+    words, said = clone.words("greenhouse", *command.words), clone.root.parent / "kept" / "said.txt"
+    return Job(words, clone.root, clone.root, kept_environment(clone), said)
+
+
+def killed(clone: Clone, command: Command, moment: float, known: dict) -> dict:
+    """One kill: when it was, whether the command started again comes to the same end, and what is left over."""
+    moment_s, job = known["usual_s"] * moment, job_of(clone, command)
+    undo(clone, command)
+    while not (kill := job.kill(after(moment_s), alone=True)).in_time:
+        moment_s *= 0.8  # it was quicker than before
+        undo(clone, command)
+    same, said = again(clone, command, job, known["end"])
+    more = [*sorted(left_over(clone) - set(known["usual"])), *(f"process: {line}" for line in kill.left)]
+    times = {"moment_s": round(moment_s, 2), "of_s": round(known["usual_s"], 2)}
+    return times | {"same_end": same, "left": "; ".join(more), "said": said}
+
+
+def end_of(clone: Clone, command: Command) -> object:
     """What a command came to."""
-    return command.end(clone) or job.said.read_text().strip().splitlines()[-1]
+    return command.end(clone) or job_of(clone, command).said.read_text().strip().splitlines()[-1]
 
 
 def again(clone: Clone, command: Command, job: Job, end: object) -> tuple[bool, str]:
@@ -133,19 +147,19 @@ def again(clone: Clone, command: Command, job: Job, end: object) -> tuple[bool, 
     try:
         if not said:
             job.run()
-        return end_of(clone, command, job) == end, said
+        return end_of(clone, command) == end, said
     except AssertionError as error:
         return False, str(error)
 
 
-def undo(clone: Clone, command: Command, whole: Path) -> None:
+def undo(clone: Clone, command: Command) -> None:
     """All is as before the command."""
     if command.makes:
         shutil.rmtree(command.makes, ignore_errors=True)
-    if command.changes:
-        shutil.rmtree(clone.root)
-        _copy(whole, clone.root)
+    _copy(clone.root.parent / "kept" / command.begins, clone.root)
 
 
 def _copy(source: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(exist_ok=True)
     subprocess.run(["cp", "-a", str(source), str(target)], check=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,13 +153,14 @@ def test_rows_that_the_model_was_tuned_on_are_among_its_data(claims: dict[str, A
 @pytest.fixture
 def folder(claims: dict[str, Any], tmp_path: Path) -> Path:
     """A folder with a file of a model and the files of claims about it."""
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (folder := tmp_path / "folder").mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
     files = {"model.safetensors": sha256_bytes(b"weights")}
-    md5 = folder_md5({name: md5_file(tmp_path / name) for name in files})
-    write_renderings(Claims.model_validate(claims | {"files": files, "md5": md5}), tmp_path)
-    (tmp_path / "model.sig").touch()
-    assert differences(tmp_path, claims_in(tmp_path)) == []
-    return tmp_path
+    md5 = folder_md5({name: md5_file(folder / name) for name in files})
+    write_renderings(Claims.model_validate(claims | {"files": files, "md5": md5}), folder)
+    (folder / "model.sig").touch()
+    assert differences(folder, claims_in(folder)) == []
+    return folder
 
 
 def test_no_second_value_hides_in_a_file_of_claims(folder: Path) -> None:
@@ -174,41 +174,40 @@ def test_no_second_value_hides_in_a_file_of_claims(folder: Path) -> None:
     text = (folder / "card.json").read_text()
     for other in (
         text.replace("{", '{"commit": "evil",', 1), text.replace("{", '{"certified": true,', 1), f"\ufeff{text}",
-        f"{text} ", text.replace('"kwh": [', '"kwh": [0.0,', 1), text[:-2], "", "[]", "[" * 100_000,
+        f"{text} ", " " * 5_000_001, text.replace('"kwh": [', '"kwh": [0.0,', 1), text[:-2], "", "[]", "[" * 100_000,
     ):  # fmt: skip
         (folder / "card.json").write_text(other)
         with pytest.raises(Exception, match=r"card\.json: .*; get a whole copy|values to unpack"):
             differences(folder, claims_in(folder))
 
 
-def test_a_file_of_claims_is_measured_before_it_is_read(folder: Path) -> None:
-    (folder / "README.md").write_bytes(b" " * 5_000_001)
-    assert differences(folder, claims_in(folder)) == ["README.md: 5000001 bytes, and no more than 5000000 are read"]
-    (folder / "card.json").write_bytes(b" " * 5_000_001)
-    with pytest.raises(UserError, match="5000001 bytes, and no more than 5000000 are read"):
-        claims_in(folder)
+def _linked(target: str) -> Callable[[Path], object]:
+    def change(path: Path) -> None:
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+
+    return change
 
 
-def test_everything_in_the_folder_is_named_by_the_claims(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("evil", Path.mkdir, "nothing that card.json names"), (".git", Path.mkdir, "nothing that card.json names"),
+        ("pytorch_model.bin", Path.touch, "nothing that card.json names"),
+        ("pipe", os.mkfifo, "nothing that card.json names"),
+        ("link", _linked("README.md"), "nothing that card.json names"),
+        ("README.md", _linked("ATTRIBUTION.md"), "missing, or no regular file"),
+        ("model.safetensors", lambda path: os.link(path, path.parents[1] / "w"), "has another name (a hard link)"),
+        ("model.safetensors", lambda path: path.write_bytes(b"Weights"), "not the file that card.json names"),
+        ("README.md", lambda path: path.write_bytes(b" " * 5_000_001), "5000001 bytes, and no more than 5000000 are"),
+    ],
+)  # fmt: skip
+def test_each_file_of_the_folder_is_the_one_that_the_claims_make_or_name(
+    folder: Path, name: str, change: Callable[[Path], object], says: str
 ) -> None:
-    other = tmp_path_factory.mktemp("other") / "README.md"
-    shutil.copyfile(folder / "README.md", other)
-    changes: list[tuple[str, Callable[[Path], object]]] = [
-        ("evil", Path.mkdir), ("pytorch_model.bin", Path.touch), ("link", lambda path: path.symlink_to(other)),
-        ("pipe", os.mkfifo), (".git", Path.mkdir),
-    ]  # fmt: skip
-    for name, change in changes:
-        change(folder / name)
-        assert differences(folder, claims_in(folder)) == [f"{name}: nothing that card.json names"]
-        (folder / name).rmdir() if (folder / name).is_dir() else (folder / name).unlink()
-    os.link(folder / "model.safetensors", other.parent / "weights")
+    change(folder / name)
     (line,) = differences(folder, claims_in(folder))
-    assert line.startswith("model.safetensors: has another name (a hard link)")
-    (other.parent / "weights").unlink()
-    (folder / "README.md").unlink()
-    (folder / "README.md").symlink_to(other)
-    assert differences(folder, claims_in(folder)) == ["README.md: missing, or no regular file"]
+    assert line.startswith(f"{name}: {says}")
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "absent.json", "README.md", "model.sig"])
@@ -216,14 +215,8 @@ def test_the_claims_name_files_of_the_model_in_the_folder_alone(folder: Path, na
     claims = claims_in(folder)
     claims.files[name] = "ab" * 32
     assert [line for line in differences(folder, claims) if name in line]
-
-
-def test_the_model_is_the_one_that_the_claims_name(folder: Path) -> None:
-    claims = claims_in(folder)
-    wrong = differences(folder, claims.model_copy(update={"md5": "3.dir"}))
-    assert wrong[-1].startswith("card.json: names the model 3.dir, and these files are ")
-    (folder / "model.safetensors").write_bytes(b"Weights")
-    assert differences(folder, claims) == ["model.safetensors: not the file that card.json names"]
+    (wrong,) = differences(folder, claims_in(folder).model_copy(update={"md5": "3.dir"}))
+    assert wrong.startswith("card.json: names the model 3.dir, and these files are ")
 
 
 def test_what_a_check_would_not_read_is_not_written(claims: dict[str, Any], tmp_path: Path) -> None:
