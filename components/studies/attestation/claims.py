@@ -84,7 +84,11 @@ def compared(there: Any, here: Any, path: str = "") -> Iterator[Mismatch]:
     """
     if is_unknown(here) and there == here:
         return
-    if is_unknown(here) and (is_unknown(there) or not here["is_none"]):
+    if is_unknown(here) and is_unknown(there):
+        # Why nobody knows a thing depends on place and time. That there is none has one reason, and so has each reason.
+        differs = (there["is_none"] and here["is_none"]) or there["not_known"] == here["not_known"]
+        yield Mismatch(path, f"{path}: signed {shown(there)}; here {shown(here)}", differs)
+    elif is_unknown(here) and not here["is_none"]:
         yield Mismatch(path, f"{path}: {here['not_known']}", differs=False)
     elif path in LATER and here is not ABSENT and is_later(there, here, LATER[path]):
         signed = "not in card.json" if is_unknown(there) else f"signed {shown(there)}"
