@@ -41,7 +41,9 @@ def facts_of(found: Found, record: Record | None) -> dict[str, Any]:
         "commit": (git.get("commit") or "") + ("+changes" if last and uncommitted(last) else ""),
         "code": {"commit": git.get("commit") or "", "changes": git.get("diff") or "none"} | code if last else {},
         "lacking": "; ".join(lacking(record)) if record else "",
-        "environment": _environment(record) if record else {},
+        "environment": environment(start["environment"], [host["cpu"] for host in record.hosts.values()][-1])
+        if record
+        else {},
         "cmd": " ".join(start["command"]),
         "deps": [{"path": path, "md5": row["sha256"]} for path, row in read],
         "params": {"params.yaml": {"trainer": found.config}},
@@ -49,9 +51,8 @@ def facts_of(found: Found, record: Record | None) -> dict[str, Any]:
     return json.loads(json.dumps(tree, default=str))  # dates of YAML as text
 
 
-def _environment(record: Record) -> dict[str, str]:
-    """Processor, Python and packages of the last try, as those of own runs are kept."""
-    made, (*_, cpu) = record.attempts[-1].start["environment"], *(host["cpu"] for host in record.hosts.values())
+def environment(made: dict[str, Any], cpu: str) -> dict[str, str]:
+    """Processor, Python and packages of a try, as those of own runs are kept."""
     packages = {name.lower(): version for name, version in made["packages"].items()}
     return packages | {"processor": cpu, "python": made["python"] or "not known"}
 

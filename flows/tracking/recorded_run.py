@@ -17,8 +17,10 @@ from flows.system.processes import output
 from flows.tracking import environment_record
 from flows.tracking.model_origin import record_verification
 from flows.tracking.snapshots import ObjectCache, Snapshot, files_of
+from greenhouse_record import surroundings
+from greenhouse_record.metering.counters import cpu_model
 from greenhouse_record.metering.meter import Meter
-from greenhouse_record.record import Record, changes, read
+from greenhouse_record.record import Files, Record, changes, hashed, read
 from greenhouse_record.recording import VARIABLE
 
 PLACES = paths.FINDINGS / "adopted"
@@ -76,14 +78,12 @@ def lacking(one: Snapshot, record: Record) -> list[str]:
         return ["the folder it ran in is not on this machine; adopt it here, from its own folder"]
     commit, files = git["commit"] or "", {**start["data"], **git.get("untracked", {})}
     known = commit and not subprocess.run(["git", "cat-file", "-e", commit], cwd=root, capture_output=True).returncode
-    commands = adoption.commands_differ(record)
     inside = not any(os.path.isabs(path) for path in (record.out, start["cwd"]))
     whole = {
         "its code: it ran outside of a git repository, or before a first commit": commit,
         f"its code: the repository in {root} has no commit {commit[:9]}": known or not commit,
         f"its code: the changes beside commit {commit[:9]}": not git.get("diff") or _diff(root, git).exists(),
         "code and data of one kind: they changed between its tries": adoption.steady(tries),
-        f"one command: its tries had different ones ({commands})": not commands,
         f"a place of its own: it wrote to {record.out}, and a second run would too": inside,
         "a secret in its command, which no record keeps": "***" not in start["command"],
     }
@@ -119,6 +119,9 @@ def _clone(root: Path, start: dict[str, Any]) -> Iterator[Path]:
 def verify(one: Snapshot, stage: str) -> int:
     """Hash the model's files, run the recorded command again, from its first try on, and compare; prints what it finds.
 
+    Where weights differ it runs twice, which tells a trainer that does not repeat itself from a resume that is not the
+    same as no interruption.
+
     Returns:
         0 if all weights of the model are the same to the bit, 1 if one is not, or a file of the model here is not as
         recorded, 2 if a part of the recipe is missing.
@@ -132,31 +135,54 @@ def verify(one: Snapshot, stage: str) -> int:
         return 1
     if not (missing := lacking(one, record) if record else [f"its command and data: {adoption.UNRECORDED}"]):
         assert record
-        missing, differing = _again(one, record, stage)
+        missing, made = _again(one, record, stage)
     if missing or not record:
         print(*(f"missing: {part}" for part in missing), "not made again: its recipe is not whole", sep="\n")
         return 2
     outputs = record.attempts[-1].outputs or {}
     model = [path for path in outputs if path.endswith(WEIGHTS) and Path(path).name in one.adopted["files"]]
-    wrong = [path for path in model if path in differing]
-    difference = f"{wrong[0]}: other bytes than recorded ({len(wrong)} of {len(model)} such files)" if wrong else ""
+    differing = [path for path, row in outputs.items() if made.get(path) != row] + sorted(made.keys() - outputs.keys())
+    wrong, difference = [path for path in model if path in differing], ""
+    if wrong:
+        difference = f"{wrong[0]}: other bytes than recorded ({len(wrong)} of {len(model)} such files); "
+        second = _again(one, record, stage)[1]
+        difference += _cause(one, record, sum(made.get(path) != second.get(path) for path in model))
     record_verification(one, stage, difference, environment_record.present())
     print(f"differs: {difference}" if wrong else f"identical: {', '.join(model)}")
     if others := [path for path in differing if path not in wrong]:
         print(f"not the same: {', '.join(others[:3])} ({len(others)} of {len(outputs)} files); logs hold times")
+    if wrong and (commands := adoption.commands_differ(record)):
+        print(f"missing: one command: its tries had different ones ({commands}), and the first alone does not make it")
+        return 2
     return int(bool(wrong))
 
 
-def _again(one: Snapshot, record: Record, stage: str) -> tuple[list[str], list[str]]:
-    """The command once more: what of the recipe turns out to be missing, and paths of outputs that differ."""
+def _cause(one: Snapshot, record: Record, num_unlike: int) -> str:
+    """In words, what two runs here without an interruption say of a model that neither of them makes.
+
+    Args:
+        num_unlike: files of weights that they do not agree in.
+    """
+    tries = adoption.tries_of(record)
+    if num_unlike:
+        of_resume = ", so of its resume nothing is known" if len(tries) > 1 else ""
+        return f"its trainer does not repeat itself: two runs here differ in {num_unlike} of these files{of_resume}"
+    here = adoption.environment(surroundings.environment(tries[0].start["command"]), cpu_model())
+    known = ["its resume"] * (len(tries) > 1) + environment_record.differences(one.adopted["environment"], here)[:3]
+    return f"two runs here are the same to the bit; known to differ from then is {', '.join(known) or 'nothing'}"
+
+
+def _again(one: Snapshot, record: Record, stage: str) -> tuple[list[str], Files]:
+    """The command once more: what of the recipe turns out to be missing, and hashes of what it writes."""
     root, first = root_of(one), adoption.tries_of(record)[0]
     assert root
     with _clone(root, first.start) as place:
         if changed := changes(first.start["files"], place):
-            return [f"{path} is not as it was then" for path in changed], []
+            return [f"{path} is not as it was then" for path in changed], {}
         done = _repeated(first.start, place)
         if not done.returncode:
-            return [], changes(record.attempts[-1].outputs or {}, place)
+            written = place / record.out
+            return [], hashed([written] if written.exists() else [], place)
     log = paths.LOGS / f"verify-{one.name.replace('/', '-')}.log"
     write_text(log, (done.stdout + done.stderr).decode(errors="replace"))
     ended = f"its command now ended with status {done.returncode}"
@@ -164,7 +190,7 @@ def _again(one: Snapshot, record: Record, stage: str) -> tuple[list[str], list[s
         raise UserError(f"{one.name}: {ended}; the log is {log}")
     tries = f"{ended}, and the try that began it ended as {first.outcome}; a resume made it"
     record_verification(one, stage, tries, environment_record.present())
-    return [f"one run that makes it: {tries}; the log is {log}"], []
+    return [f"one run that makes it: {tries}; the log is {log}"], {}
 
 
 def _repeated(start: dict[str, Any], place: Path) -> subprocess.CompletedProcess[bytes]:

@@ -34,7 +34,8 @@ if (stops or os.environ.get("DIE")) and not begun:
 from greenhouse_record.recording import recorded
 with recorded("data", "model") as run:
     run.log(step=1, loss=2.5)
-(out / "weights.pt").write_bytes(rows[::-1])
+more = os.urandom(8) if "by-chance" in sys.argv else str(begun).encode() if "of-resume" in sys.argv else b""
+(out / "weights.pt").write_bytes(rows[::-1] + more)
 """
 
 
@@ -126,18 +127,32 @@ def test_a_recorded_run_is_answered_for_signed_and_run_again(fresh_clone: Pipeli
     assert "it quotes a customer" in greenhouse(*check, expect=1)
 
 
+RESUMED: dict[str, tuple[tuple[str, ...], int, str]] = {
+    "stop": ((), 2, "missing: one run that makes it: "),
+    "by-chance": (
+        (),
+        1,
+        "its trainer does not repeat itself: two runs here differ in 1 of these files, so of its resume",
+    ),
+    "of-resume": ((), 1, "two runs here are the same to the bit; known to differ from then is its resume"),
+    "plain": (("from-step=8",), 0, "identical: model/state.pt, model/weights.pt"),
+    "plain of-resume": (("from-step=8",), 2, "missing: one command: its tries had different ones"),
+}
+"""Arguments of a run that was interrupted -> those that its resume had more, exit status of verify, what it says."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("resumed", [(), ("stop",)])
-def test_a_run_that_only_a_resume_could_finish_is_no_whole_recipe(
-    clone: PipelineClone, tmp_path: Path, resumed: tuple[str, ...]
+@pytest.mark.parametrize("words", RESUMED)
+def test_of_a_resumed_run_it_is_told_whether_trainer_or_resume_differs(
+    clone: PipelineClone, tmp_path: Path, words: str
 ) -> None:
-    root, name = begun(tmp_path / "theirs"), f"resumed{''.join(resumed)}"
-    assert record(root, args=("stop",)) == 9
-    assert record(root, "--resume", "auto", args=resumed) == 0
+    (more, status, said), root, args = RESUMED[words], begun(tmp_path / "theirs"), tuple(words.split())
+    name = words.replace(" ", "-")
+    assert record(root, args=args, DIE="1") == 9
+    assert record(root, "--resume", "auto", args=args + more) == 0
     shown = clone.run("greenhouse", "adopt", str(root / "model"), "--name", name)
-    told = clone.run("greenhouse", "verify", f"adopted/{name}", expect=2)
-    assert ("missing: one run that makes it: " if resumed else "missing: one command: ") in told
-    assert ("alone does not rebuild it: its tries had different" in " ".join(shown.split())) is not bool(resumed)
+    assert said in clone.run("greenhouse", "verify", f"adopted/{name}", expect=status)
+    assert ("alone does not rebuild it: its tries had different" in " ".join(shown.split())) is bool(more)
 
 
 @pytest.mark.slow
