@@ -82,12 +82,14 @@ def of_adopted(all_of_them: list[Trainer], folder: Path, place: Path) -> None:
     write_rows("any_adopted", rows)
     bad = {row["trainer"] for row in rows if row["status"] and row["step"] in adopted.STEPS}
     whole = [run.trainer.name for run in runs if run.trainer.name not in bad and len(run.record.attempts) == 2]
-    same = [str(row["trainer"]) for row in rows if row["step"] == "run again" and not row["status"]]
-    write("any", {"adopted": whole, "run_again_the_same": same}, [
+    again = {str(row["trainer"]): str(row["said"]) for row in rows if row["step"] == "run again"}
+    told = {name: [one for one, said in again.items() if part in said] for name, part in adopted.OF_RUN_AGAIN.items()}
+    says = "; ".join(f"{name}: {', '.join(those)}" for name, those in told.items() if those)
+    write("any", {"adopted": whole, "run_again": told}, [
         goal("trainers_recorded", len(whole), len(all_of_them), "higher",
              f"killed, resumed, adopted, signed and checked: {', '.join(whole)}"),
-        goal("runs_repeated", len(same), len(runs), "higher",
-             "whose weights are the same to the bit when the command runs once more, without the kill"),
+        goal("repeats_explained", sum(map(len, told.values())), len(runs), "higher",
+             f"run again without the kill, and again where weights differ: {says}"),
     ])  # fmt: skip
 
 

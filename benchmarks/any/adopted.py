@@ -9,6 +9,12 @@ from benchmarks.proof.clone import Clone, cloned, key_pair
 
 STEPS = ("adopt", "sign", "check")
 """What a run must pass to be counted; the run again is counted by itself."""
+OF_RUN_AGAIN = {
+    "the same bytes": "identical: ",
+    "the resume's differ": "known to differ from then is its resume",
+    "the trainer's own differ": "its trainer does not repeat itself",
+}
+"""What a run again shows -> what `greenhouse verify` says then."""
 TOLD = ("identical", "differs", "missing", "not the same")
 
 

@@ -1,15 +1,17 @@
-"""What clients of others do with our models, in an environment of their own: after `make demo`.
+"""What clients of others do with our models, in a clean environment: after `make demo`.
 
-Each client is a program that knows transformers, peft, trl, llama.cpp, MLflow or DVC. It is run by $CLIENTS_PYTHON
-(default: the Python that runs this), with a folder to write in, and has to end without an error and without a module of
-this project.
+Each client is a program that knows transformers, peft, trl, llama.cpp, MLflow or DVC. It runs in an environment that
+has what the registered model's own requirements.txt asks for, the clients, and nothing of this project but its PyTorch,
+with a folder to write in, and has to end without an error. What cannot be installed here is not tried, with the reason.
+DVC's own are those of this checkout's environment.
 """
 
 import json
-import os
+import re
 import subprocess
 import sys
 import time
+import venv
 from pathlib import Path
 
 from benchmarks.bases import BEFORE
@@ -17,7 +19,9 @@ from benchmarks.bases.surfaces import registered
 from benchmarks.results import ROOT, goal
 from components.gguf import write_gguf
 
-PYTHON = os.environ.get("CLIENTS_PYTHON", sys.executable)
+ASKED = ("transformers", "peft", "trl", "xllamacpp", "httpx")
+"""Beside what requirements.txt names: the newest that go with it."""
+TORCH = ("torch", "torchgen", "functorch", "torch-*.dist-info")
 MODEL, CAUSAL = ROOT / "models/finetune/instruct", ROOT / "models/pretrain/causal"
 CHAT = [{"role": "user", "content": "Return the public file."}, {"role": "assistant", "content": "The file."}]
 TRAINED = "assert all(math.isfinite(row['loss']) for row in trainer.state.log_history if 'loss' in row)"
@@ -122,18 +126,47 @@ def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:
     """How many clients ended without an error; a row for each."""
     registered(CAUSAL, place)
     write_gguf(MODEL, place / "model.gguf", {})
-    rows = [row(name, [PYTHON, "-c", program + ALONE], place)[0] for name, program in PROGRAMS.items()]
+    python, lacking = clean(place)
+    rows = []
+    for name, program in PROGRAMS.items():
+        if lack := [why for package, why in lacking.items() if re.search(rf"(from|import|,) {package}\b", program)]:
+            rows.append({"client": name, "ok": None, "seconds": 0.0, "said": f"not tried: {lack[0]}"})
+        else:
+            rows.append(row(name, [str(python), "-c", program + ALONE], place)[0])
+        print(rows[-1], flush=True)
     rows += experiments(place)
-    ok = [each["client"] for each in rows if each["ok"]]
-    found = {"clients_ok": {"clients": ok, "failed": [each["client"] for each in rows if not each["ok"]]}}
-    return found, [goal("clients_ok", len(ok), len(rows), "higher", "programs that end without an error")], rows
+    ok, failed, untried = ([each["client"] for each in rows if each["ok"] is state] for state in (True, False, None))
+    found = {"clients_ok": {"clients": ok, "failed": failed, "not_tried": untried}}
+    says = f"programs that end without an error: {', '.join(ok)}" + "".join(f"; {one} not tried" for one in untried)
+    return found, [goal("clients_ok", len(ok), len(ok) + len(failed), "higher", says)], rows
+
+
+def clean(place: Path) -> tuple[Path, dict[str, str]]:
+    """The Python of an environment of its own, and of each package that cannot be installed there, why."""
+    needed = next((place / "mlartifacts").rglob("requirements.txt"))
+    site = place / f"clean/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    venv.create(place / "clean", with_pip=True)
+    for pattern in TORCH:
+        for path in Path(sys.modules["torch"].__path__[0]).parent.glob(pattern):
+            (site / path.name).symlink_to(path)
+    python, lacking = place / "clean/bin/python", dict[str, str]()
+    pip = [python, "-m", "pip", "install", "-q", "-r", needed, "mlflow"]
+    subprocess.run(pip, check=True)
+    for package in ASKED:
+        done = subprocess.run([*pip, package], capture_output=True, text=True)
+        if done.returncode:
+            lacking[package] = done.stderr.strip().splitlines()[-1][:200]
+    return python, lacking
 
 
 def row(client: str, command: list[str], place: Path) -> tuple[dict, str]:
     """Run a client; whether it ended well, and its last line if it did not. And all that it printed."""
     began = time.perf_counter()
     quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": ""}
-    quiet["PATH"] = f"{Path(sys.executable).parent}:{BEFORE['PATH']}"  # DVC's commands begin with `python`
+    scripts = f"{ROOT / '.venv/bin'}:{Path(sys.executable).parent}"
+    quiet["PATH"] = (
+        f"{scripts}:{BEFORE['PATH']}"  # a stage begins with `python`; DVC's queue starts a worker named `dvc`
+    )
     done = subprocess.run(command, cwd=place, env=BEFORE | quiet, capture_output=True, text=True)
     ok, took = done.returncode == 0, round(time.perf_counter() - began, 1)
     said = "" if ok else (done.stderr.strip() or done.stdout.strip() or "-").splitlines()[-1][:200]
@@ -155,6 +188,7 @@ def experiments(place: Path) -> list[dict]:
             scores = json.loads(printed or "{}").get("metrics", {})
             found["ok"] &= any("finetune/instruct" in path and change for path, change in scores.items())
         rows.append(found)
+        print(found, flush=True)
     return rows
 
 

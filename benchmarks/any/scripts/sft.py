@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datasets import Dataset
 from tokenizers import ByteLevelBPETokenizer
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 from trl import SFTConfig, SFTTrainer
 
 from greenhouse_record.callback import RecordCallback
@@ -20,6 +20,7 @@ def main() -> None:
     bpe = ByteLevelBPETokenizer()
     bpe.train_from_iterator(rows, vocab_size=512, special_tokens=["<end>"], show_progress=False)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, eos_token="<end>", pad_token="<end>")
+    set_seed(CONFIG["seed"])  # the Trainer does so too, but after the weights are drawn
     shape = LlamaConfig(vocab_size=512, hidden_size=CONFIG["width"], intermediate_size=4 * CONFIG["width"],
                         num_hidden_layers=2, num_attention_heads=4)  # fmt: skip
     arguments = SFTConfig(
