@@ -68,8 +68,9 @@ class Conversation:
 
     Attributes:
         instruct: whether the model knows the chat format; without it each turn simply continues the text.
-        turns: ids of each finished turn, question and answer.
         encoder: has the tokens around messages (`chat`), and those that end an answer (`stops`).
+        turns: ids of each finished turn, question and answer.
+        alone: whether each question is asked without those before, as in training: of a model taught questions.
     """
 
     model: Any
@@ -78,6 +79,7 @@ class Conversation:
     sampling: Sampling
     encoder: Any
     turns: list[list[int]] = field(default_factory=list)
+    alone: bool = False
 
     @property
     def room(self) -> int:
@@ -96,7 +98,7 @@ class Conversation:
 
     def context(self, question: list[int]) -> list[int]:
         """The prompt with as many of the latest turns before it as fit."""
-        while self.turns and 1 + sum(map(len, self.turns)) + len(question) > self.room:
+        while self.turns and (self.alone or 1 + sum(map(len, self.turns)) + len(question) > self.room):
             self.turns.pop(0)
         return [*self.encoder.chat.begin, *(token for turn in self.turns for token in turn), *question]
 
@@ -163,14 +165,16 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Conversation, str]:
     tuned, plain = "answers questions like those it was tuned on", "continues your text; it was not tuned to answer"
     kind = tuned if instruct else plain
     description = f"{place}: {millions:.1f} million parameters, context {context} tokens. It is tiny: it {kind}."
-    if shown := facts.get("task", {}).get("shown"):
+    task = facts.get("task", {})
+    if shown := task.get("shown"):
         *right, other = ("\n  you> {prompt}\n  model> {answer}".format(**one) for one in shown)
         description += f"\nIt was trained on questions of these forms, not on these, and is right:{''.join(right)}"
+        description += f"\nEach is answered by itself; it knows {task['range']}." if "range" in task else ""
         description += f"\nIt was not taught others:{other}"
-    elif example := facts.get("task", {}).get("example") or own_example(folder):
+    elif example := task.get("example") or own_example(folder):
         description += f"\nIt was tuned on examples such as\n  you> {example['prompt']}\n  model> {example['answer']}"
     encoder = encoder_of(folder if (folder / "tokenizer.json").exists() else base_of(folder))
-    return Conversation(model, tokenizer, instruct, sampling, encoder), description
+    return Conversation(model, tokenizer, instruct, sampling, encoder, alone=bool(shown)), description
 
 
 def own_example(folder: Path) -> dict[str, str]:
@@ -252,7 +256,8 @@ def chat(
     The instruction-tuned model answers in the chat format, and begins with held-out questions that it answers and one
     that it was not taught (of rows of your own with a held-out one, from this checkout's reports); a merely pretrained
     one continues the text. The conversation so far is part of the prompt as long as it fits the context; the oldest
-    turns are dropped first. A line that ends in a backslash goes on in the next.
+    turns are dropped first, and all of them where single questions were taught. A line that ends in a backslash goes on
+    in the next.
 
     An answer's confidence is the geometric mean of the probabilities that the model gave to the answer's tokens, its
     end among them, before temperature and top-p. Below --confidence it is said to be a guess. A line `?` (or

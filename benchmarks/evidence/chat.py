@@ -1,45 +1,63 @@
 """What the demo's chat model answers to questions of the kinds it was taught, none of which stands in training text.
 
-Sums are asked in either order. The answer counts if it ends in the right one; greedy, from the exported bytes.
+Held-out sums, in either order; and a hundred questions a kind in questions.csv, written from the first screen of
+`greenhouse chat` alone, before anything of the rows that it is trained on was read. `within` says which of these are
+within what that screen says it knows. The wordings of training were widened after the first measurement (.40 of the
+sums, .69 of the comparisons, .33 of the copies). The answer counts if it ends in the right one; greedy, from the
+exported bytes.
 """
 
+import csv
 import re
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from benchmarks.results import goal
 from benchmarks.tables import ROOT
-from components.instruction_pairs.examples import PromptPair
 from components.instruction_pairs.taught import KINDS, questions
 from components.synthetic.curriculum import is_right
 from flows.chat import Sampling, open_chat
 
 SEED, EACH = 99, 100
-"""Of the questions; other seeds were used while the rows were made."""
+"""Of the held-out sums; other seeds were used while the rows were made."""
+TWO_DIGITS = re.compile(r"(\d\d)\+(\d\d)")
+"""Sums of one digit stand in the steps of others."""
 
 
-def asked(kind: str) -> list[PromptPair]:
-    """Questions of a kind, sums once more with their numbers exchanged."""
-    pairs = questions(kind, SEED, EACH, "test")
-    if kind != "sum":
-        return pairs
-    return [*pairs, *(PromptPair(re.sub(r"(\d+)\+(\d+)", r"\2+\1", one.prompt), one.answer, kind) for one in pairs)]
+def asked() -> list[dict[str, Any]]:
+    """Every question with its answer, its kind, and who asks."""
+    drawn = (one for one in questions("sum", SEED, 3 * EACH, "test") if TWO_DIGITS.search(one.prompt))
+    sums = [{"prompt": one.prompt, "answer": one.answer.rsplit("=", 1)[-1]} for one in islice(drawn, EACH)]
+    sums += [one | {"prompt": TWO_DIGITS.sub(r"\2+\1", one["prompt"])} for one in sums]
+    with open(Path(__file__).with_name("questions.csv"), newline="", encoding="utf-8") as file:
+        visitors = list(csv.DictReader(file))
+    return [{"by": "held out", "kind": "sum", "within": "yes"} | one for one in sums] + [
+        {"by": "visitor", "prompt": one.pop("question")} | one for one in visitors
+    ]
 
 
 def measure(_: int) -> tuple[dict, list[dict], dict[str, list[dict]]]:
     """Share of right answers by kind, and every answer."""
     talk = open_chat(ROOT / "models/finetune/instruct", Sampling(temperature=0.0))[0]
-    rows: list[dict[str, Any]] = []
-    for kind in KINDS:
-        for one in asked(kind):
-            talk.turns.clear()
-            said = talk.answer(one.prompt, lambda text: None).text
-            right = is_right(said, one.answer.rsplit("=", 1)[-1])
-            rows.append({"kind": kind, "question": one.prompt, "answer": said, "right": right})
-    share = {kind: sum(row["right"] for row in rows if row["kind"] == kind) / len(asked(kind)) for kind in KINDS}
-    others = [kind for kind in KINDS if kind != "sum"]
-    worst = min(share[kind] for kind in others)
+    rows = asked()
+    for row in rows:
+        row["said"] = talk.answer(row["prompt"], lambda text: None).text
+        row["right"] = is_right(row["said"], row["answer"])
+
+    def share(**of: str) -> float:
+        hits = [row["right"] for row in rows if of.items() <= row.items()]
+        return sum(hits) / len(hits)
+
+    visitor = {kind: share(by="visitor", kind=kind) for kind in KINDS}
+    inside = {kind: share(by="visitor", kind=kind, within="yes") for kind in KINDS}
+    words = ", ".join(f"{kind} {visitor[kind]:.2f}, {inside[kind]:.2f}" for kind in KINDS)
+    held_out = f"of {2 * EACH} sums in no training text, either order"
     goals = [
-        goal("chat_sums_right", share["sum"], 0.95, "higher", f"of {2 * EACH} sums in no training text, either order"),
-        goal("chat_other_right", worst, 0.9, "higher", f"the worse of {' and '.join(others)}, {EACH} each"),
-    ]
-    return {"chat_right": share}, goals, {"chat": rows}
+        goal("chat_sums_right", share(by="held out"), 0.95, "higher", held_out),
+        goal(
+            "chat_other_right", min(visitor["larger"], visitor["copy"]), 0.9, "higher",
+            f"{EACH} questions a kind by one who had not seen the rows, and those within what the screen says: {words}",
+        ),
+    ]  # fmt: skip
+    return {"chat_visitors": visitor, "chat_visitors_within": inside}, goals, {"chat": rows}

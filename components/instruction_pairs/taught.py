@@ -8,33 +8,45 @@ A chat tuned on documentation alone answers nothing that a person can check at a
 was trained on this form; that says nothing of other questions. What stands in a problem kept for tests is in no
 training text: neither a sum nor a comparison of the same two numbers, in either order.
 
-A sum is said again before its steps, so that the answer goes on as pretraining's text does. Twice as many questions as
-pairs of text, most of them sums: one in ten was wrong with as many, each in a sum of two digits that was seldom seen.
-Questions on a passage (which name, which colour goes with what) stayed at .8, so they are not taught.
+Half of them are asked as above, the others in words that visitors used: taught the first form alone, the model wrote
+nonsense after a space more or a question mark less. A sum is said again before its steps, so that the answer goes on as
+pretraining's text does. Four times as many questions as pairs of text. Questions on a passage (which name, which colour
+goes with what) stayed at .8, words that were to be repeated at .3: neither is taught.
 """
 
 import random
 from collections.abc import Iterator
 from itertools import islice
+from string import ascii_letters, ascii_lowercase, digits
 
 from components.instruction_pairs.examples import PromptPair
-from components.synthetic.curriculum import Problem, Split, is_test, stream
+from components.synthetic.curriculum import Split, is_test, scratchpad
 
-KINDS = {"sum": 0.6, "larger": 0.2, "copy": 0.2}
+KINDS = {"sum": 0.4, "larger": 0.3, "copy": 0.3}
 """Kind -> its share of the questions."""
-PER_PAIR = 2
+FORMS = {
+    "sum": (("What is ", "what is ", ""), ("{}+{}", "{} + {}", "{} plus {}"), ("?", "", "=")),
+    "larger": (
+        ("Which is ", "which is ", "Which number is "),
+        ("larger", "bigger"),
+        (", ", ": ", " "),
+        ("{} or {}",),
+        ("?", ""),
+    ),
+    "copy": (("Repeat", "repeat", "Please repeat", "Say"), (": ", " "), ("{}",)),
+}
+"""Kind -> the parts of a question: the first ones of all, or any."""
+RANGE = "numbers below 100 to add, below 1,000 to compare, up to six letters or numbers to repeat, and no words"
+"""What of these is taught, for `greenhouse chat`."""
+PER_PAIR = 4
 """Questions for each pair of text."""
-LONGEST_COPY = 8
+LONGEST_COPY = 6
 
 
 def questions(kind: str, seed: int, n: int, split: Split = "train") -> list[PromptPair]:
     """`n` questions of a kind with their answers; the same arguments give the same ones."""
-    if kind == "larger":
-        return list(islice(_larger(seed, split), n))
-    if kind == "copy":
-        short = (one for one in stream("copy", seed, split=split) if one.difficulty["length"] <= LONGEST_COPY)
-        return [PromptPair(f"Repeat:{one.final}", one.final.strip(), "copy") for one in islice(short, n)]
-    return [_sum(one) for one in islice(stream("arithmetic", seed, split=split, digits=2, steps=1), n)]
+    draw = random.Random(f"greenhouse {kind} questions {split} {seed}")
+    return list(islice(_asked(kind, draw, split), n))
 
 
 def beside(pairs: int, seed: int) -> list[PromptPair]:
@@ -42,18 +54,38 @@ def beside(pairs: int, seed: int) -> list[PromptPair]:
     return [one for kind, share in KINDS.items() for one in questions(kind, seed, round(PER_PAIR * share * pairs))]
 
 
-def _sum(one: Problem) -> PromptPair:
-    asked = one.prompt.split()[1]
-    return PromptPair(f"What is {asked.rstrip(';')}?", f"{asked}{one.answer}", "sum")
-
-
-def _larger(seed: int, split: Split) -> Iterator[PromptPair]:
-    """Two numbers of two digits, split as the sums are."""
-    draw = random.Random(f"greenhouse larger questions {split} {seed}")
-    seen: set[tuple[int, int]] = set()
+def _asked(kind: str, draw: random.Random, split: Split) -> Iterator[PromptPair]:
+    """Questions whose problem is of the split; of a test each once."""
+    seen = set[str]()
     while True:
-        low, high = sorted(pair := draw.sample(range(10, 100), 2))
-        if is_test("arithmetic", f"{low}+{high}") != (split == "test") or (split == "test" and (low, high) in seen):
+        problem, asked, answer = {"sum": _sum, "larger": _larger, "copy": _copy}[kind](draw)
+        usual = split == "test" or draw.random() < 0.5
+        form = "".join(part[0] if usual else draw.choice(part) for part in FORMS[kind])
+        if is_test("copy" if kind == "copy" else "arithmetic", problem) != (split == "test") or problem in seen:
             continue
-        seen.add((low, high))
-        yield PromptPair(f"Which is larger, {pair[0]} or {pair[1]}?", str(high), "larger")
+        if split == "test":
+            seen.add(problem)
+        yield PromptPair(form.format(*asked), answer, kind)
+
+
+Made = tuple[str, tuple[object, ...], str]
+"""The problem, which the split hashes, what is asked about, and the answer."""
+
+
+def _sum(draw: random.Random) -> Made:
+    a, b = (draw.randint(0, 9) if draw.random() < 0.3 else draw.randint(10, 99) for _ in range(2))
+    return f"{min(a, b)}+{max(a, b)}", (a, b), f"{a}+{b}; {scratchpad(a, b)}= {a + b}"
+
+
+def _larger(draw: random.Random) -> Made:
+    a, b = (draw.randrange(10 ** draw.choice((1, 2, 2, 2, 3))) for _ in range(2))
+    b += a == b
+    return f"{min(a, b)}+{max(a, b)}", (a, b), str(max(a, b))
+
+
+def _copy(draw: random.Random) -> Made:
+    letters = draw.choice((ascii_lowercase, ascii_lowercase, ascii_letters, digits))
+    longest = draw.choice((1, 1, 3)) if letters == digits else 1
+    words = ["".join(draw.choices(letters, k=draw.randint(1, longest))) for _ in range(draw.randint(1, LONGEST_COPY))]
+    text = " ".join(words)
+    return f" {text}", (text,), text  # the curriculum's own copies are hashed with the space before them

@@ -47,7 +47,7 @@ class Finetune(Section):
 class Instruct(Finetune):
     """Instruction tuning of the causal model on real pairs, such as name and signature -> first sentence."""
 
-    steps: int = Field(default=1300, ge=1)
+    steps: int = Field(default=2000, ge=1)
     """Optimizer steps."""
     task: Literal["auto", "describe", "heading", "continue"] = "auto"
     """Which task: `auto` takes the first that the corpus can feed, and says which it skipped and why."""

@@ -305,7 +305,7 @@ class Job:
     ) -> None:
         """Write a model that answers, with examples for `greenhouse chat`; a row of one's own never leaves."""
         example: dict[str, Any] = {} if self.choice.rows else {"example": {"prompt": prompt, "answer": answer}}
-        example |= {"shown": shown} if shown else {}
+        example |= {"shown": shown, "range": taught.RANGE} if shown else {}
         facts = self._facts(result, {"chat": True} | example)
         export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
 
