@@ -2,9 +2,11 @@
 
 A mapping is role -> column, such as {text: review, label: sentiment}; the roles are the names that rows.py explains. A
 column may lie inside another (`answers.text`), and several are joined by `+` to one text, with a blank line between
-them (`premise+hypothesis`). A guess is by name alone, in any case of letters: the first of `FORMS` that is all there.
+them (`premise+hypothesis`). A guess is by name alone, in any case of letters: the first of `FORMS` that is all there,
+by whole names or else by last words, each of one column alone (`Customer Review`).
 """
 
+from collections import Counter
 from functools import lru_cache
 from typing import Any
 
@@ -74,14 +76,17 @@ def _names(key: str, value: Any) -> list[str]:
 
 @lru_cache(maxsize=1000)
 def _guess(names: tuple[str, ...]) -> Columns:
-    known = {name.strip().casefold().replace(" ", "_"): name for name in reversed(names)}
-    for form in FORMS:
-        found = {
-            role: next((one for one in accepted if known.keys() >= set(one.split("+"))), "")
-            for role, accepted in form.items()
-        }
-        if all(found.values()):
-            return {role: "+".join(known[part] for part in column.split("+")) for role, column in found.items()}
+    whole = {name.strip().casefold().replace(" ", "_"): name for name in reversed(names)}
+    ends = Counter(name.rpartition("_")[2] for name in whole)
+    by_end = {end: name for known, name in whole.items() if ends[end := known.rpartition("_")[2]] == 1}
+    for known in (whole, by_end | whole):
+        for form in FORMS:
+            found = {
+                role: next((one for one in accepted if known.keys() >= set(one.split("+"))), "")
+                for role, accepted in form.items()
+            }
+            if all(found.values()):
+                return {role: "+".join(known[part] for part in column.split("+")) for role, column in found.items()}
     return {}
 
 

@@ -318,6 +318,7 @@ def doubts(names: Iterable[str]) -> list[str]:
     spelt = Counter(name.casefold() for name in different)
     alike = sorted(name for name in different if spelt[name.casefold()] > 1)
     joined = sorted(name for name in different if different > {*JOINED.split(name)} != {name})
-    found = [f"classes that differ in case alone: {', '.join(map(repr, alike[:6]))}"] if alike else []
+    found = [f"classes that differ in case alone: {', '.join(map(repr, alike[:6]))}; if two mean one, write them alike "
+             "in the file, for as they are they count against each other"] if alike else []  # fmt: skip
     more = "is others joined: --columns with labels=COLUMN, and not label, gives a text several classes"
     return found + [f"the class {name!r} {more}" for name in joined[:1]]

@@ -43,7 +43,7 @@ from components.stages.finetune.base_check import doubt, origin_of, raise_if_ret
 from components.stages.finetune.example_selection import select
 from components.stages.finetune.recommendation import Recommendation, recommend
 from components.stages.finetune.report import Judged
-from components.stages.finetune.settings import Unseen, settings_of
+from components.stages.finetune.settings import Part, settings_of
 from components.stages.finetune.task_selection import Branch, Choice
 from components.tokens.hub_encoder import AnyEncoder, HubEncoder, encoder_of
 from components.training import data_parallel
@@ -88,9 +88,10 @@ def opened(
                      f"{model.shape.context}: raise finetune.{branch}.context.")  # fmt: skip
     if isinstance(encoder, HubEncoder) or isinstance(model, HubModel):
         notes += filter(None, [doubt(model, base, encoder, choice.examples.heldout, numerics)])
+    notes = list(filter(None, [choice.examples.note, *notes]))
     for note in notes:
         progress.log(note)
-    note = " ".join(filter(None, [choice.examples.note, *notes]))
+    note = " ".join(notes)
     choice = replace(choice, examples=replace(choice.examples, note=note), branch=branch, batch=params.batch)
     return Job(branch, base, train, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
 
@@ -239,7 +240,9 @@ class Job:
             fresh = self.model if isinstance(self.model, HubModel) else export.load(self.base, str(self.device))[0]
             tuned = self._classifier(fresh)
             ids = classify.encoded(self.encoder, tested, self.context)
-            return self._briefly(tuned, train, ids, work / f"fold-{number}")
+            part = Part(self.progress, f"cross-validation {number} of at most {tfidf.FOLDS}")
+            self._train(tuned, self._labelled(train), classify.loss, None, work / f"fold-{number}", part)
+            return self._predicted(tuned.eval(), ids)
 
         return simple, recommend(examples, settings, trained)
 
@@ -266,13 +269,6 @@ class Job:
         ids = classify.encoded(self.encoder, passages, self.context)
         targets = classify.targets_of(passages, examples.problem, len(examples.labels))
         return classify.PassageBatches(ids, targets, params.batch, params.seed, self.encoder.pad)
-
-    def _briefly(
-        self, model: classifier.AnyClassifier, train: Sequence[Passage], test_ids: list[list[int]], work: Path
-    ) -> np.ndarray:
-        """Train a model that is not kept; what it says of held-out passages."""
-        self._train(model, self._labelled(train), classify.loss, None, work, Unseen(self.progress))
-        return self._predicted(model.eval(), test_ids)
 
     def _predicted(self, model: classifier.AnyClassifier, test_ids: list[list[int]]) -> np.ndarray:
         """Classes that a model predicts for held-out passages, as `classify.decided` has them."""
@@ -347,10 +343,13 @@ class Job:
         if self.worker and not self.is_forecast:  # in the stage's own process, before the first training
             with self.progress.phase("evaluate"):
                 found = forecast(model, batches, objective, settings, self.numerics)
-            self.progress.log(f"forecast: {found} ({settings.steps})")
+            every = f"forecast: {found} ({settings.steps})"
+            if self.branch == "classify":
+                every += f"; {(1 + tfidf.FOLDS) * found.seconds / 60:.2g} at most with its cross-validation before"
+            self.progress.log(every)
             refuse_beyond(found, settings, self.numerics)
             self.is_forecast = True
-        with self.progress.phase("train"):
+        with self.progress.phase("cross-validate" if progress else "train"):
             if progress:  # a small one beside it
                 return run(data_parallel.SINGLE)
             return data_parallel.train_together(run, self.numerics, work, self.worker)[0]

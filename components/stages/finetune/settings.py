@@ -31,8 +31,12 @@ def settings_of(params: Finetune, steps: int, name: str, checkpoint_every: int =
     )
 
 
-class Unseen(Progress):
-    """Progress of a training beside the stage's own: it shows nothing, and stops with the stage."""
+class Part(Progress):
+    """Progress of a training beside the stage's own: without its metrics, with a name, and it stops with the stage."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, name: str) -> None:
+        self.progress, self.name = progress, name
         self.raise_if_stopped = progress.raise_if_stopped  # type: ignore[method-assign]
+
+    def update(self, done: int, total: int | None, unit: str, note: str = "") -> None:
+        self.progress.update(done, total, unit, f"{self.name}: {note}")

@@ -144,7 +144,7 @@ def test_rows_go_to_the_branch_that_learns_from_them(
     subject.wanted(str(tmp_path / "rare.csv"), None, None, "train")
     assert "no held-out row is of rare: what the score says is not of them" in capsys.readouterr().out
     for classes, says in (
-        (("no", "No", "yes"), "  classes that differ in case alone: 'No', 'no'\n"),
+        (("no", "No", "yes"), "  classes that differ in case alone: 'No', 'no'; if two mean one, write them alike"),
         (("None", "N/A", "age"), "  N/A, None: if that means that the label is missing, leave these rows out\n"),
     ):
         lines = [f"one{i} two{i},{classes[i % 3]}" for i in range(60)]

@@ -65,8 +65,13 @@ def test_a_base_is_tuned_resumed_to_the_byte_and_is_the_same_model_in_transforme
     told = Recorder()
     report = run(place, tmp_path / "killed", branch, rows, params, bases / kind, told)
     assert any("going on from step 4" in line for line in told.lines)
-    assert any(line.startswith("forecast: ") for line in told.lines)
-    assert report == run(place, tmp_path / "whole", branch, rows, params, bases / kind)
+    told = Recorder()
+    assert report == run(place, tmp_path / "whole", branch, rows, params, bases / kind, told)
+    (forecast,) = (line for line in told.lines if line.startswith("forecast: "))
+    assert forecast.endswith("at most with its cross-validation before") is not causal
+    assert any(note.startswith("cross-validation 2 of at most 5: loss") for note in told.notes) is not causal
+    assert ("cross-validate" in told.checks) is not causal
+    assert any(line.startswith("Similar rows are all on one side") for line in told.lines), "notes come before training"
     for part in ("out", "reports"):
         assert tree(tmp_path / "killed" / part) == tree(tmp_path / "whole" / part)
     out, ids = tmp_path / "whole/out", torch.arange(20, 60).view(2, 20)

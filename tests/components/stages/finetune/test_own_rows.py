@@ -350,7 +350,8 @@ def test_a_held_out_preference_keeps_its_line_and_a_class_without_held_out_rows_
     ]
     note = own_rows.choice_of("classify", Path("rows"), "label", Split(rows, rows[:1], ["9"], []), encoder, 64)
     assert note.examples.note.endswith(
-        " Classes that differ in case alone: 'Red', 'red'. The class 'red|blue' is others joined: --columns with "
+        " Classes that differ in case alone: 'Red', 'red'; if two mean one, write them alike in the file, for as they "
+        "are they count against each other. The class 'red|blue' is others joined: --columns with "
         "labels=COLUMN, and not label, gives a text several classes."
     )
 
