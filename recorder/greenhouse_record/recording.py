@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import math
 import os
 import resource
 import secrets
@@ -33,6 +34,8 @@ VARIABLE = "GREENHOUSE_RECORD"
 """Names the open record to processes inside: its file and the number of the try."""
 LOG_KEYS = {"kind", "t", "attempt", "step", "previous"}
 """Of a log line: all others are figures."""
+LEAST_INTERVAL_S = 0.01
+"""Seconds between two readings, of which each costs some milliseconds."""
 LONGEST_SHARE = 0.001
 """Share of a run's time that may pass between two readings: a day's run has a few thousand, not 86,400."""
 
@@ -94,6 +97,8 @@ class Recording(Log):
         surroundings.raise_if_bad(self.command, self.data)
         found = self._found(resume)
         super().__init__(found.path if found else self._own_path(), len(found.attempts) + 1 if found else 1)
+        if not LEAST_INTERVAL_S <= interval_s < math.inf:
+            raise UserError(f"--interval {interval_s:g}: give seconds between readings, {LEAST_INTERVAL_S} or more")
         self.interval_s, self.before = interval_s, found
         self._meter = TreeMeter(secrets.token_hex(6), itself)
         self._pending: list[dict[str, Any]] = []
@@ -111,7 +116,8 @@ class Recording(Log):
         written = self.out.is_file() or (self.out.is_dir() and any(self.out.iterdir()))
         if written and not resume:
             raise UserError(
-                f"{self.out}: exists; add --resume auto to go on with the run that wrote it, or name another --out"
+                f"{self.out}: exists; add --resume auto (in Python resume='auto') to go on with the run that wrote "
+                "it, or name another --out"
             )
         paths = sorted(self.records.glob("*.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True)
         if resume == "auto":
@@ -157,8 +163,9 @@ class Recording(Log):
         append(self.path, start, durable=True)
         self._started, self._used = time.monotonic(), _children_cpu_s(self._meter.itself)
         self._thread.start()
-        if self._meter.lacking:
-            say(self._meter.lacking)
+        unread = "" if self.data else "no --data: which data it reads is not recorded"
+        for lacking in filter(None, (self._meter.lacking, unread)):
+            say(lacking)
 
     def _close_last(self) -> dict[str, Any] | None:
         """Close a try whose recorder was killed; which try left the output that is there, and what differs from it."""
@@ -267,8 +274,13 @@ def _children_cpu_s(itself: bool) -> float:
 
 
 def tell_mlflow(recording: Recording) -> None:
-    """Log the try to MLflow where MLFLOW_TRACKING_URI is set and the package is there; a failure is said."""
-    if not os.environ.get("MLFLOW_TRACKING_URI") or not importlib.util.find_spec("mlflow"):
+    """Log the try to MLflow where MLFLOW_TRACKING_URI is set and the package is there; what hinders it is said."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        return
+    if not importlib.util.find_spec("mlflow"):
+        say(
+            "MLFLOW_TRACKING_URI is set, but mlflow is not installed beside this recorder; the record alone has the run"
+        )
         return
     import mlflow
 

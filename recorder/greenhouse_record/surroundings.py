@@ -113,7 +113,7 @@ def raise_if_bad(command: Sequence[str], data: Sequence[Path]) -> None:
         UserError: no such command, or data that is missing.
     """
     if not command:
-        raise UserError("greenhouse-record: no command to record; put it after --, as in: -- python train.py")
+        raise UserError("no command to record; put it after --, as in: -- python train.py")
     if not shutil.which(command[0]):
         raise UserError(f"{command[0]}: no such command; check its spelling, or activate the environment that has it")
     for place in data:

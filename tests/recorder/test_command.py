@@ -1,5 +1,6 @@
 """greenhouse-record around real processes: what it meters, what it refuses, and what it keeps when something dies."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -136,12 +137,13 @@ def wait_for(done: Callable[[], bool]) -> None:
         (["--", "trian"], "trian: no such command"),
         ([], "no command to record"),
         (["--resume", "nosuch", "--", "true"], "nosuch.jsonl: this record cannot be read"),
+        (["--interval", "0", "--", "true"], "--interval 0: give seconds between readings"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(project: Path, words: list[str], sentence: str) -> None:
     said = run(*(words or ["--"]), code=1)
     assert sentence in said
-    assert said.count("\n") == 1
+    assert (said.count("\n"), said.count("greenhouse-record: ")) == (1, 1)
     assert not list(project.glob(".greenhouse/records/*.jsonl"))
 
 
@@ -221,6 +223,18 @@ def test_from_python_and_inside_a_recorded_command(project: Path) -> None:
     run("--resume", "auto", "--", sys.executable, "train.py")
     assert record(project).attempts[2].logs[0]["step"] == 7
     assert len(record(project).attempts) == 3
+
+
+def test_what_is_not_recorded_is_said(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///here.db")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with recorded(data=[], out="model"):
+        pass
+    said = capsys.readouterr().err
+    assert "greenhouse-record: no --data: which data it reads is not recorded\n" in said
+    assert "mlflow is not installed beside this recorder; the record alone has the run\n" in said
 
 
 def test_other_ranks_keep_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
