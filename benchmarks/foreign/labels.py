@@ -33,13 +33,21 @@ def measure() -> tuple[dict, list[dict]]:
         },
     }
     for sample in sorted({row["sample"] for row in kept}):
-        name = "kept_junk" if sample == "by kind" else "kept_junk_by_text"
+        name = "kept_junk" if sample == "by document" else f"kept_junk_{sample.replace(' ', '_')}"
         results[name] = _labelled([row for row in kept if row["sample"] == sample], "junk")
     says = "by a reader who had seen neither rules nor verdicts"
     wrong, junk = results["wrong_removals"]["share"], results["kept_junk"]["share"]
+    by_kind = results["kept_junk_by_kind"]["share"]
     return results, [
         goal("wrong_removals", wrong, 0.05, "lower", f"good ones among removed documents, {says}"),
-        goal("kept_junk", junk, 0.1, "lower", f"junk among kept documents, three quarters files of machines, {says}"),
+        goal(
+            "kept_junk",
+            junk,
+            0.1,
+            "lower",
+            f"junk among kept documents of twenty packages of manuals and help, "
+            f"{says}; of passages by kind of file, three quarters files of machines, {by_kind:.2f}",
+        ),
     ]
 
 
