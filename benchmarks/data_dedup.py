@@ -20,11 +20,11 @@ def ours(work: Path, corpus: str) -> dict[str, int]:
     """Numbers of documents, removed and verified, by the stage's own search; writing the corpus is left out."""
     with CorpusWriter(work / "heldout"):
         pass
-    index = DocumentIndex.open(work / "heldout", Path(corpus))
+    index = DocumentIndex.open(work / "heldout", Path(corpus), work)
     with pool(WORKERS) as workers_pool:
         sketches = Sketches.read(sketch(index, Dedup(), work, workers_pool, Progress()))
         found = find(index, sketches, Dedup(), workers_pool)
-    return {"documents": len(index.ids), "removed": int(found.removed.sum()), "verified": int(found.histogram.sum())}
+    return {"documents": len(index), "removed": int(found.removed.sum()), "verified": int(found.histogram.sum())}
 
 
 def datatrove(work: Path, jsonl: str) -> None:

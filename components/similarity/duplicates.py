@@ -32,10 +32,15 @@ Band = Callable[[int], np.ndarray]
 """A band's number -> its hash for each document, (n,) uint64, in rank order."""
 
 
-def ranking(num_heldout: int, num_chars: np.ndarray, ids: Iterable[str]) -> np.ndarray:
-    """Documents by rank, (num_documents,) int64; the first `num_heldout` documents are the held-out ones."""
+def ranking(num_heldout: int, num_chars: np.ndarray, ids: Iterable[list[str]]) -> np.ndarray:
+    """Documents by rank, (num_documents,) int64; the first `num_heldout` documents are the held-out ones.
+
+    Args:
+        ids: of all documents, in any parts.
+    """
     heldout = np.arange(len(num_chars)) < num_heldout
-    return np.lexsort((np.array(list(ids), dtype=np.bytes_), -num_chars, ~heldout))
+    names = np.concatenate([np.array(part, dtype=np.bytes_) for part in ids])
+    return np.lexsort((names, -num_chars, ~heldout))
 
 
 def first_equal(exact: np.ndarray) -> np.ndarray:

@@ -2,14 +2,16 @@
 
 One call per shard writes three files into the work folder and is skipped when they are there already:
 `<name>.shingles.bin` (8 bytes per word, read back by the document), `<name>.bands.bin` (a hash per band and document,
-read back by the band) and `<name>.npz` (the rest). Memory of the whole is one byte per hash of the signature and some
-60 bytes more per document, and one shard per process; never the corpus.
+read back by the band) and `<name>.npz` (the rest). The whole is a file per column, mapped into memory and let go after
+each step, and one shard per process; never the corpus.
 """
 
 import hashlib
+import mmap
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -171,7 +173,8 @@ class Sketches:
     """The sketches of all documents: held-out first, then training, in the order of their shards.
 
     Attributes:
-        targets: files of each shard.
+        targets: files of each shard. counts: documents of each.
+        maps: files of the columns that follow, which are views of them.
         shard: (num_documents,) int32, which shard.
         start, size: (num_documents,) int64, where its shingles are in the shard's file, and how many.
         agreement: (num_documents, K) uint8, the lowest byte of each place of the signature.
@@ -180,6 +183,8 @@ class Sketches:
     """
 
     targets: list[Path]
+    counts: list[int]
+    maps: list[mmap.mmap]
     shard: np.ndarray
     start: np.ndarray
     size: np.ndarray
@@ -190,27 +195,40 @@ class Sketches:
 
     @classmethod
     def read(cls, targets: list[Path]) -> "Sketches":
-        """Read what `sketch_shard` wrote."""
-        columns: dict[str, list[np.ndarray]] = {name: [] for name in cls.__dataclass_fields__ if name != "targets"}
-        for number, target in enumerate(targets):
-            with np.load(target.with_suffix(".npz"), allow_pickle=False) as saved:
-                columns["shard"].append(np.full(len(saved["num_chars"]), number, dtype=np.int32))
-                offsets = saved["offsets"]
-                columns["start"].append(offsets[:-1])
-                columns["size"].append(np.diff(offsets))
-                for name in ("agreement", "exact", "num_chars", "num_bytes"):
-                    columns[name].append(saved[name])
-        # One column at a time, so that at no time all of them are there twice.
-        return cls(targets, **{name: np.concatenate(columns.pop(name)) for name in list(columns)})
+        """Gather what `sketch_shard` wrote into a file per column beside it."""
+        names = [name for name in cls.__dataclass_fields__ if name not in ("targets", "counts", "maps")]
+        paths = [targets[0].with_name(f"column-{name}.bin") for name in names]
+        counts: list[int] = []
+        with ExitStack() as stack:
+            files = [stack.enter_context(open(path, "wb")) for path in paths]
+            for number, target in enumerate(targets):
+                columns = _columns(target, number)
+                counts.append(len(columns["shard"]))
+                for name, file in zip(names, files, strict=True):
+                    columns[name].tofile(file)
+        maps, mapped = list[mmap.mmap](), dict[str, np.ndarray]()
+        for name, path in zip(names, paths, strict=True):
+            like = columns[name][:0]
+            if not path.stat().st_size:  # no signatures, or no documents: nothing to map
+                mapped[name] = np.zeros((sum(counts), *like.shape[1:]), like.dtype)
+                continue
+            with open(path, "rb") as file:
+                maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            mapped[name] = np.frombuffer(maps[-1], like.dtype).reshape(-1, *like.shape[1:])
+        return cls(targets, counts, maps, **mapped)
 
     def __len__(self) -> int:
         return len(self.shard)
 
+    def let_go(self) -> None:
+        """Take the columns out of memory, until they are read again."""
+        for each in self.maps:
+            each.madvise(mmap.MADV_DONTNEED)
+
     def band(self, band: int) -> np.ndarray:
         """(num_documents,) uint64, the hash of one band of every document."""
-        counts = np.bincount(self.shard, minlength=len(self.targets)).tolist()
         result, done = np.empty(len(self), dtype=np.uint64), 0
-        for target, count in zip(self.targets, counts, strict=True):
+        for target, count in zip(self.targets, self.counts, strict=True):
             path = f"{target}.bands.bin"
             result[done : done + count] = np.fromfile(path, np.uint64, count=count, offset=8 * band * count)
             done += count
@@ -219,6 +237,14 @@ class Sketches:
     def places(self, documents: np.ndarray) -> np.ndarray:
         """(n, 3) int64: number of the shard, first shingle, number of shingles of each document."""
         return np.stack([self.shard[documents], self.start[documents], self.size[documents]], axis=1)
+
+
+def _columns(target: Path, number: int) -> dict[str, np.ndarray]:
+    """Columns of one shard's sketches, as `Sketches` has them of all."""
+    with np.load(target.with_suffix(".npz"), allow_pickle=False) as saved:
+        offsets, count = saved["offsets"], len(saved["num_chars"])
+        made = {"shard": np.full(count, number, np.int32), "start": offsets[:-1], "size": np.diff(offsets)}
+        return made | {name: saved[name] for name in ("agreement", "exact", "num_chars", "num_bytes")}
 
 
 def similarities(work: Path, pairs: np.ndarray) -> np.ndarray:

@@ -58,9 +58,9 @@ def filter_bias(
         probes = probe_scorer(params)
         check_gap(probes[params.mask_identity], params)
     with progress.phase("score"):
-        shards = judge_corpus(train, params, work, workers, progress)
+        counts = judge_corpus(train, params, work, workers, progress)
     with progress.phase("write"):
-        counts = write_corpora(train, shards, params, out)
+        write_corpora(train, counts, params, out)
     report = write_report(counts, probes, params, reports)
     for line in report.facts["warnings"]:
         progress.log(line)
@@ -92,21 +92,22 @@ _scorer = cache(scorer)
 _SAVED = TypeAdapter(JudgedShard)
 
 
-def judge_corpus(train: Path, params: Bias, work: Path, workers: Workers, progress: Progress) -> list[JudgedShard]:
-    """All shards, judged, in order. Those a killed run had finished are read from `work`.
+def judge_corpus(train: Path, params: Bias, work: Path, workers: Workers, progress: Progress) -> BiasCounts:
+    """Counts of all shards, judged, in order. Those a killed run had finished are read from `work`.
 
-    Memory grows with the documents, not with their text: 250 bytes for each (measured), so 0.5 GB for two million.
+    Memory grows with the documents, not with their text: 250 bytes for each (measured), so 0.5 GB for two million. A
+    shard's tables, of up to `WORKS` works a source, are added up at once: kept, they would take up to 17 MB a shard.
     """
     paths = shard_paths(train)
     worth = 1 + read_manifest(train).num_bytes // BYTES_PER_WORKER
-    shards = []
+    counts = BiasCounts()
     with pool(at_most(workers, worth)) as processes:
         judging = partial(judge_shard, params=params, work=work), paths, partial(judge_reads, work=work)
-        for shard in processes.map(*judging):
-            shards.append(shard)
-            progress.update(len(shards), len(paths), "shards")
+        for done, shard in enumerate(processes.map(*judging), 1):
+            counts.add_shard(shard)
+            progress.update(done, len(paths), "shards")
             progress.raise_if_stopped()
-    return shards
+    return counts
 
 
 def judge_shard(path: Path, *, params: Bias, work: Path) -> JudgedShard:
@@ -246,14 +247,13 @@ def drops(judged: DocumentToxicity, params: Bias, mask: bool | None = None) -> b
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def write_corpora(train: Path, shards: list[JudgedShard], params: Bias, out: Path) -> BiasCounts:
-    """Write kept and dropped documents, shard by shard, and gather the counts of the report."""
-    counts = BiasCounts()
-    manifest = read_manifest(train)
+def write_corpora(train: Path, counts: BiasCounts, params: Bias, out: Path) -> None:
+    """Write kept and dropped documents, shard by shard, and add to the counts which were dropped."""
+    manifest, all_judged = read_manifest(train), iter(counts.documents)
     with CorpusWriter(out / "train") as kept, CorpusWriter(out / "dropped", dropped=True) as dropped:
-        for path, shard in zip(shard_paths(train), shards, strict=True):
-            counts.add_shard(shard)
-            for document, judged in zip(read_shard(path), shard.documents, strict=True):
+        for path in shard_paths(train):
+            for document in read_shard(path):
+                judged = next(all_judged)
                 counts.dropped.append(drops(judged, params))
                 counts.dropped_raw.append(drops(judged, params, mask=False))
                 if not counts.dropped[-1]:
@@ -266,4 +266,3 @@ def write_corpora(train: Path, shards: list[JudgedShard], params: Bias, out: Pat
                 counts.add_example(document, toxic, judged)
     reconcile("bias", manifest.num_documents, kept.manifest.num_documents, Counter(dropped.rules))
     counts.bytes_kept, counts.bytes_in = kept.manifest.num_bytes, manifest.num_bytes
-    return counts

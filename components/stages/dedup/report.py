@@ -3,6 +3,7 @@
 import difflib
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -55,10 +56,11 @@ def _counts(index: DocumentIndex, sketches: Sketches, result: DedupResult) -> li
     """(source, rule or "kept", documents, bytes) of the training documents, sorted."""
     documents, num_bytes = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     removed = result.removed
-    for number in range(index.num_heldout, len(index.ids)):
-        key = (index.sources[number], result.rule(number) if removed[number] else "kept")
-        documents[key] += 1
-        num_bytes[key] += int(sketches.num_bytes[number])
+    for number, source in enumerate(chain.from_iterable(index.columns("source"))):
+        if number >= index.num_heldout:
+            key = (source, result.rule(number) if removed[number] else "kept")
+            documents[key] += 1
+            num_bytes[key] += int(sketches.num_bytes[number])
     return [(*key, documents[key], num_bytes[key]) for key in sorted(documents)]
 
 
@@ -67,7 +69,7 @@ def _pairs(index: DocumentIndex, result: DedupResult) -> Iterator[tuple]:
     gone = np.flatnonzero(result.removed)
     for number in gone[np.argsort(result.canonical[gone], kind="stable")].tolist():
         stays = int(result.canonical[number])
-        names = (each for one in (number, stays) for each in (index.ids[one], index.locations[one]))
+        names = (each for one in (number, stays) for each in (index.name("id", one), index.name("location", one)))
         yield *names, str(stays < result.num_heldout).lower(), f"{result.similarity[number]:.4f}"
 
 
@@ -106,8 +108,9 @@ def examples(index: DocumentIndex, result: DedupResult) -> str:
     for number in chosen:
         stays = int(result.canonical[number])
         head = f"## Jaccard {result.similarity[number]:.3f}, {size[stays]} removed for this document"
-        names = f"- stays: `{index.locations[stays]}` ({index.ids[stays]})\n- removed: `{index.locations[number]}`"
-        sections.append(f"{head}\n\n{names} ({index.ids[number]})\n\n```diff\n{_difference(index, stays, number)}\n```")
+        names = [f"- {what}: `{index.name('location', one)}` ({index.name('id', one)})"
+                 for what, one in (("stays", stays), ("removed", number))]  # fmt: skip
+        sections.append("\n".join([f"{head}\n", *names, f"\n```diff\n{_difference(index, stays, number)}\n```"]))
     return "\n\n".join(sections) + "\n"
 
 

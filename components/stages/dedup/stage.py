@@ -58,7 +58,7 @@ def dedup(
         UserError: the training corpus is empty.
     """
     progress = progress or Progress()
-    index = DocumentIndex.open(heldout, train)
+    index = DocumentIndex.open(heldout, train, work)
     with pool(workers) as workers_pool, progress.phase("sketch"):
         line_sampling = -(-index.num_bytes // LINES_COUNTED_BYTES)
         targets = sketch(index, params, work, workers_pool, progress, line_sampling)
@@ -67,9 +67,10 @@ def dedup(
         return_memory()
         with progress.phase("search"):
             result = find(index, sketches, params, workers_pool)
+        return_memory()
         with progress.phase("write"):
             kept, dropped = _write(index, result, out, work, workers_pool, progress)
-    reconcile("dedup", len(index.ids) - index.num_heldout, kept, dropped)
+    reconcile("dedup", len(index) - index.num_heldout, kept, dropped)
     report = dedup_report.build(index, sketches, result, params, reports)
     report.write(reports)
     return report
@@ -86,7 +87,7 @@ def sketch(
     done = 0
     for number, count in enumerate(workers_pool.map(sketch_shard, jobs, sketch_reads)):
         done += count
-        progress.update(done, len(index.ids), "documents", f"shard {number + 1} of {len(jobs)}")
+        progress.update(done, len(index), "documents", f"shard {number + 1} of {len(jobs)}")
         progress.raise_if_stopped()
     return [job.target for job in jobs]
 
@@ -98,8 +99,9 @@ def find(index: DocumentIndex, sketches: Sketches, params: Dedup, workers_pool: 
     as 0, 1, ... With documents 0 to 3, by_rank = 2 0 3 1, and 3 equal to 2: distinct = 2 0 1, and a pair (0, 2) of the
     search means the documents 2 and 1.
     """
-    by_rank = ranking(index.num_heldout, sketches.num_chars, index.ids)
+    by_rank = ranking(index.num_heldout, sketches.num_chars, index.columns("id"))
     equal = by_rank[first_equal(sketches.exact[by_rank])]
+    sketches.let_go()
     canonical = np.empty_like(equal)
     canonical[by_rank] = equal
     exact, similarity = canonical != np.arange(len(equal)), np.ones(len(equal))
@@ -107,7 +109,7 @@ def find(index: DocumentIndex, sketches: Sketches, params: Dedup, workers_pool: 
     if not params.near:
         return DedupResult(canonical, similarity, exact, np.zeros(len(BINS) - 1, dtype=np.int64), index.num_heldout)
     search = DuplicateSearch(
-        agree=lambda pairs: agreement(sketches.agreement, distinct[pairs]),
+        agree=partial(_agree, sketches, distinct),
         places=sketches.agreement.shape[1],
         sizes=sketches.size[distinct],
         num_heldout=int((distinct < index.num_heldout).sum()),
@@ -117,12 +119,20 @@ def find(index: DocumentIndex, sketches: Sketches, params: Dedup, workers_pool: 
         verify=partial(_verify, sketches, distinct, workers_pool),
     )
     near, near_similarity = search.run()
+    sketches.let_go()
     target, target_similarity = np.arange(len(equal)), np.ones(len(equal))
     target[distinct], target_similarity[distinct] = distinct[near], near_similarity
     # A copy of a document that is dropped has the same words, so it is as similar to the one that stays.
     exact &= target[canonical] == canonical
     similarity = target_similarity[canonical]
     return DedupResult(target[canonical], similarity, exact, search.histogram, index.num_heldout)
+
+
+def _agree(sketches: Sketches, documents: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Estimated similarity of pairs of places in `documents`."""
+    found = agreement(sketches.agreement, documents[pairs])
+    sketches.let_go()
+    return found
 
 
 def _verify(sketches: Sketches, documents: np.ndarray, workers_pool: Pool, pairs: np.ndarray) -> np.ndarray:
@@ -175,7 +185,7 @@ def _write(
     done = 0
     for kept, dropped in workers_pool.map(write_shard, jobs(), lambda job: [job.shard]):
         done += kept + dropped
-        progress.update(done, len(index.ids) - index.num_heldout, "documents", "written")
+        progress.update(done, len(index) - index.num_heldout, "documents", "written")
     total = shard_parts.gather([kept_part for kept_part, _ in names], out / "train")
     all_dropped = shard_parts.gather([dropped_part for _, dropped_part in names], out / "dropped")
     return total.num_documents, all_dropped.facts["rules"]
@@ -184,7 +194,8 @@ def _write(
 def reason(index: DocumentIndex, result: DedupResult, number: int) -> str:
     """Reason for dropping a document: the one that stays, and how similar it is."""
     stays = int(result.canonical[number])
-    name = f"{'held-out' if stays < index.num_heldout else 'kept'} {index.ids[stays]} ({index.locations[stays]})"
+    side = "held-out" if stays < index.num_heldout else "kept"
+    name = f"{side} {index.name('id', stays)} ({index.name('location', stays)})"
     if result.exact[number]:
         return f"equal but for white space to {name}; Jaccard 1"
     return f"Jaccard {result.similarity[number]:.4f} of word n-grams with {name}"

@@ -1,14 +1,18 @@
 """Types of the dedup stage: the documents that it compares, and the result of the search."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from components.core.errors import UserError
 from components.core.workers import return_memory
 from components.corpus.corpus import read_manifest, shard_paths
+
+_NAMES = pa.schema([(name, pa.large_string()) for name in ("id", "source", "location")])
 
 
 @dataclass
@@ -17,22 +21,24 @@ class DocumentIndex:
 
     Attributes:
         shards: all shards; the first `num_heldout_shards` are held-out.
+        num_documents: of both corpora.
         num_heldout: held-out documents; they have the first numbers.
         num_bytes: text of both corpora.
-        ids, sources, locations: per document, at the cost of their bytes: there are too many for Python strings.
+        path: the Arrow file of the names, one batch per shard: there are too many for memory.
+        names: the same, mapped.
     """
 
     shards: list[Path]
     num_heldout_shards: int
+    num_documents: int
     num_heldout: int
     num_bytes: int
-    ids: pl.Series
-    sources: pl.Series
-    locations: pl.Series
+    path: Path
+    names: pa.Table
 
     @classmethod
-    def open(cls, heldout: Path, train: Path) -> "DocumentIndex":
-        """Read ids, sources and locations.
+    def open(cls, heldout: Path, train: Path, work: Path) -> "DocumentIndex":
+        """Copy ids, sources and locations into a file in `work`.
 
         Raises:
             UserError: there is nothing to train on.
@@ -41,11 +47,29 @@ class DocumentIndex:
         if not trained:
             raise UserError("dedup: the training corpus has no documents; see reports/ingest for where they went")
         manifests = read_manifest(heldout), read_manifest(train)
-        num_bytes = sum(manifest.num_bytes for manifest in manifests)
-        shards = [*held, *trained]
-        texts = pl.read_parquet(shards, columns=["id", "source", "location"], glob=False)
+        shards, path = [*held, *trained], work / "names.arrow"
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, _NAMES) as writer:
+            for shard in shards:
+                with pq.ParquetFile(shard) as opened:
+                    writer.write_table(opened.read(columns=_NAMES.names).cast(_NAMES).combine_chunks())
         return_memory()
-        return cls(shards, len(held), manifests[0].num_documents, num_bytes, *texts)
+        names = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        num_bytes = sum(manifest.num_bytes for manifest in manifests)
+        return cls(shards, len(held), len(names), manifests[0].num_documents, num_bytes, path, names)
+
+    def __len__(self) -> int:
+        return self.num_documents
+
+    def name(self, column: str, number: int) -> str:
+        """Id, source or location of a document."""
+        return str(self.names[column][number].as_py())
+
+    def columns(self, column: str) -> Iterator[list[str]]:
+        """Ids, sources or locations of all documents, shard by shard; the file is mapped for this pass alone."""
+        with pa.memory_map(str(self.path)) as file:
+            reader = pa.ipc.open_file(file)
+            for number in range(reader.num_record_batches):
+                yield reader.get_batch(number).column(column).to_pylist()
 
 
 @dataclass

@@ -4,14 +4,17 @@ import csv
 import random
 import shutil
 from pathlib import Path
+from weakref import ReferenceType, ref
 
 import pytest
 
 from components.core.errors import UserError
+from components.core.progress import Progress
 from components.core.report import Report
 from components.corpus.corpus import Document, read_corpus, read_manifest
 from components.params import Bias
-from components.stages.bias.stage import filter_bias, judge
+from components.stages.bias.counts import BiasCounts, JudgedShard
+from components.stages.bias.stage import filter_bias, judge, judge_corpus
 from components.text.sentences import sentences_of
 from tests.components.killed import killed_when
 from tests.components.real_text import corpus, document, modules, places, tree
@@ -224,3 +227,18 @@ def test_sentences() -> None:
 def test_empty_corpus(tmp_path: Path) -> None:
     report = run(corpus(tmp_path / "train", []), tmp_path)
     assert report.metrics["documents_in"] == 0
+
+
+def test_tables_of_a_shard_are_let_go(train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take megabytes each, so that a thousand shards would not fit into memory."""
+    alive: list[int] = []
+    shards = list[ReferenceType[JudgedShard]]()
+
+    def add_shard(counts: BiasCounts, shard: JudgedShard) -> None:
+        shards.append(ref(shard))
+        alive.append(sum(each() is not None for each in shards))
+
+    monkeypatch.setattr(BiasCounts, "add_shard", add_shard)
+    judge_corpus(train, PARAMS, places(tmp_path)["work"], 1, Progress())
+    assert len(shards) > 3
+    assert max(alive) <= 2
