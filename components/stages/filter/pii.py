@@ -26,7 +26,7 @@ _PRECEDENCE = ("secret", "detect-secrets", "email", "iban", "card", "ip", "phone
 
 # -- e-mail ------------------------------------------------------------------------------------------------------------
 
-_LOCAL = re.compile(r"[A-Za-z0-9_%+'-]+(?:\.[A-Za-z0-9_%+'-]+)*$")
+_LOCAL = re.compile(r"[A-Za-z0-9_%+'\u00c0-\u024f-]+(?:\.[A-Za-z0-9_%+'\u00c0-\u024f-]+)*$")
 _DOMAIN = re.compile(r"(?:\w(?:[\w-]{0,61}\w)?\.){1,6}([^\W\d_]{2,24}|xn--[A-Za-z0-9-]{2,59})(?![\w@-])")
 _NO_PERSON = frozenset({"git", "hg", "svn", "noreply", "no-reply"})
 _RESERVED = frozenset({"test", "example", "invalid", "local"})
@@ -34,20 +34,22 @@ _RESERVED = frozenset({"test", "example", "invalid", "local"})
 
 
 def find_emails(text: str) -> Iterator[PersonalDataSpan]:
-    """Addresses around each `@` whose top-level domain is in the Public Suffix List (of the package `tld`)."""
+    """Addresses around each `@` whose domain ends in one of the Public Suffix List (of the package `tld`)."""
     for at in occurrences(text, "@"):
         local = _LOCAL.search(text, max(0, at - 64), at)
         domain = _DOMAIN.match(text, at + 1)
-        if local and domain and local[0].lower() not in _NO_PERSON and _is_top_domain(domain[1].lower()):
+        if local and domain and local[0].lower() not in _NO_PERSON and _is_public(domain[0].lower()):
             start = local.start() + (len(local[0]) - len(local[0].lstrip("'%+-")))
             if start < at:
                 yield PersonalDataSpan(start, domain.end(), "email")
 
 
-def _is_top_domain(name: str) -> bool:
+def _is_public(domain: str) -> bool:
+    """Whether the last part is a public suffix, or the last two are: of `za` and `np` the list has `ac.za` alone."""
     from tld import is_tld
 
-    return name in _RESERVED or is_tld(name)
+    last = domain.split(".")[-2:]
+    return last[-1] in _RESERVED or is_tld(last[-1]) or is_tld(".".join(last))
 
 
 # -- addresses of machines ---------------------------------------------------------------------------------------------

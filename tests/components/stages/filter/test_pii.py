@@ -47,6 +47,8 @@ def test_recall_and_precision() -> None:
         ("secret", "https://app:k3Rf9xQ2mZp7@db.internal/x", "k3Rf9xQ2mZp7"),
         ("email", "anna@blumen.gmbh", "anna@blumen.gmbh"),
         ("email", "x@müller.de", "x@müller.de"),
+        ("email", "an jürgen.groß@web.de, der", "jürgen.groß@web.de"),
+        ("email", "by d.mbeki@uct.ac.za yesterday", "d.mbeki@uct.ac.za"),
         ("iban", "de89 3704 0044 0532 0130 00", "de89 3704 0044 0532 0130 00"),
         ("iban", "DE89-3704-0044-0532-0130-00", "DE89-3704-0044-0532-0130-00"),
         ("phone", "手机: 137 1234 5698", "137 1234 5698"),
