@@ -14,13 +14,13 @@ from typing import Any
 
 from benchmarks.data_corpus import CACHE, Corpus
 from benchmarks.data_runs import WORKERS, Run, timed
-from benchmarks.results import goal
+from benchmarks.results import goal, write_rows
 from benchmarks.texts import many
 from components.core.files import write_text
 from components.corpus.corpus import Document, read_corpus, read_manifest
 
-TIMES = (1, 10)
-"""As much text as the corpus has."""
+MEGABYTES = (200, 2000)
+"""Of text; two sizes, the second ten times the first."""
 STAGES = ("ingest", "dedup", "filter", "bias", "tokenize")
 DOCUMENTS_A_FILE = 5000
 
@@ -29,15 +29,22 @@ def measure(corpus: Corpus) -> tuple[dict, list[dict]]:
     """Figures of each stage at both sizes, and the goals for the stage that grows most."""
     real = [each for each in read_corpus(corpus.folder) if each.source == "packages"]
     found: dict[str, dict] = {}
-    for times in TIMES:
-        root = CACHE / f"growth-{times}"
+    for size in MEGABYTES:
+        root = CACHE / f"growth-{size}"
         shutil.rmtree(root, ignore_errors=True)
-        write_jsonl(root / "input", many(real, times * corpus.num_bytes))
-        found[f"{times}x"] = {"megabytes": times * corpus.num_bytes / 1e6} | stages(root)
+        write_jsonl(root / "input", many(real, size * 1_000_000))
+        found[str(size)] = stages(root)
         shutil.rmtree(root)
-    few, much = (found[f"{times}x"] for times in TIMES)
+    return grown(found)
+
+
+def grown(found: dict[str, dict]) -> tuple[dict, list[dict]]:
+    """Results and goals of the figures by size (megabytes) and stage, whose rows are written beside."""
+    rows = [{"megabytes": size, "stage": stage, **row} for size, by in found.items() for stage, row in by.items()]
+    write_rows("data-growth", rows)
+    few, much = found.values()
     worst = {key: max((much[stage][key] / few[stage][key], stage) for stage in STAGES) for key in ("cpu_s", "peak_gb")}
-    sizes = f"{few['megabytes']:.0f} and {much['megabytes']:.0f} MB of text"
+    sizes = f"{' and '.join(found)} MB of text"
     return {"growth": found}, [
         goal("growth_cpu_10x", worst["cpu_s"][0], 11, "lower", f"CPU, the worst stage ({worst['cpu_s'][1]}); {sizes}"),
         goal("growth_memory_10x", worst["peak_gb"][0], 1.15, "lower",
