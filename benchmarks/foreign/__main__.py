@@ -9,7 +9,7 @@ import importlib
 
 from benchmarks.results import write
 
-PARTS = ("labels", "lost", "junk", "personal", "late")
+PARTS = ("labels", "lost", "junk", "personal", "late", "peers")
 
 
 def main() -> None:
