@@ -12,7 +12,7 @@ from flows.system import paths
 
 
 def project(since: str, rate: float = 0.0) -> str:
-    """What the project has cost since a day (UTC), by stage and by how the runs ended.
+    """What the project has cost since a day (UTC), by stage, by how the runs ended, and by run.
 
     Args:
         since: ISO date or time; "" for all.
@@ -28,9 +28,10 @@ def project(since: str, rate: float = 0.0) -> str:
     total = project_total(ledger_costs, since)
     head = f"{'':<24} {'processes':>9} {'device-hours':>12} {'CPU-hours':>10} {'Wh':>24} {'gCO2e':>26}"
     lines = [head + (f" {f'at {rate:g}':>10}" if rate else "")]
-    for by in ("by_stage", "by_outcome", "by_experiment"):
-        lines.append(by.replace("_", " "))
-        lines += [_line(f"  {name or 'Running'}", row, rate) for name, row in sorted(total[by].items())]
+    parts = {"by_stage": "by stage", "by_outcome": "by how the run ended", "by_run": "by run, with all that ran for it"}
+    for by, heading in parts.items():
+        lines.append(heading)
+        lines += [_line(f"  {name}", row, rate) for name, row in total[by].items()]
     lines.append(_line("all, since " + (since or "the first run"), total["total"] | {"runs": ""}, rate))
     saved = total["cache_saved"]
     lines.append(_line("saved by DVC's cache", saved | {"runs": saved["stages"]}))
@@ -50,11 +51,12 @@ def _line(name: str, cost: dict[str, Any], rate: float = 0.0) -> str:
     if "device_hours" in cost:
         device, cpu = f"{cost['device_hours']:.3g}", f"{cost['cpu_s'] / 3600:.3g}"
         price = f" {rate * cost['device_hours']:>10.2f}" if rate else ""
-    return f"{name:<24} {cost.get('runs', ''):>9} {device:>12} {cpu:>10} {energy:>24} {carbon:>26}{price}"
+    row = f"{name:<24} {cost.get('runs', ''):>9} {device:>12} {cpu:>10} {energy:>24} {carbon:>26}{price}"
+    return f"{row}  {cost.get('outcome', '')}".rstrip()
 
 
 def cost(*, since: str = "", rate: float = 0.0) -> None:
-    """What the project has cost, by stage and by how the runs ended: failed and resumed runs too.
+    """What the project has cost, by stage, by how the runs ended, and each run by itself: failed and resumed runs too.
 
     greenhouse cost                        since its first run
     greenhouse cost --since 2026-01-31     since a day

@@ -26,11 +26,11 @@ def rows(text: str) -> dict[str, list[str]]:
 def test_the_total_of_the_project(spent: Path) -> None:
     said = cost.project("")
     found = rows(said)
-    assert {"dedup", "filter", "orchestration", "Completed", "workspace"} <= set(found)
+    assert {"dedup", "filter", "orchestration", "Completed", "calm-otter"} <= set(found)
     assert found["dedup"][0] == "1"  # runs
     assert all(float(value) > 0 for value in found["dedup"][1:4])  # device-hours, CPU-hours, Wh
     assert found["Completed"][0] == "3"  # two stages, and the run around them
-    assert found["Completed"][1:] == found["workspace"][1:]
+    assert [*found["Completed"], "Completed"] == found["calm-otter"]
     assert "all, since the first run" in said
     assert "nobody's (unattributed)" in said
 

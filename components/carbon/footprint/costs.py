@@ -4,7 +4,7 @@ A figure is a triple low, mid, high. Attempts that failed, were stopped or kille
 its cost and shown apart; what DVC took from its cache cost nothing now and shows what it cost when it was made.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from components.params import Grid
 
 ALWAYS = datetime.min.replace(tzinfo=UTC)
-WORKSPACE = "workspace"
-"""Key of the runs that are no experiment."""
+LATEST = 20
+"""Runs that a bill shows one by one; of older ones those that ended early, and the others together."""
 
 
 @dataclass(frozen=True)
@@ -117,37 +117,40 @@ def _attempts(runs: list[Span], run: Span) -> list[Span]:
 
 
 def project_total(ledger_costs: LedgerCosts, since: str = "") -> dict:
-    """Everything the project has cost since a time (ISO, UTC, such as `2026-01-31`): every outcome, every experiment.
+    """Everything the project has cost since a time (ISO, UTC, such as `2026-01-31`): every run, however it ended.
 
-    A run counts if it began since then.
+    A span counts if it began since then.
 
     Returns:
-        `total`, `by_outcome`, `by_stage` and `by_experiment` (cost, `device_hours` and number of `runs` each),
-        `cache_saved`, `unattributed` (`kwh` and `grams` of no span), `since`, `hosts`.
+        `total`, `by_stage`, `by_outcome` and `by_run` (cost, `device_hours` and number of processes, `runs`, each; a
+        run has all that ran for it, and its `outcome`), `cache_saved`, `unattributed` (`kwh` and `grams` of no span),
+        `since`, `hosts`.
 
     Raises:
         UserError: `since` is no date.
     """
     ledger, begin = ledger_costs.ledger, moment(since)
     spans = ledger.where(lambda span: span.start >= begin)
-    outcome, experiment_runs = outcomes(ledger), experiments(ledger)
-    keys: dict[str, Callable[[Span], str]] = {
-        "by_outcome": lambda span: outcome[span.id],
-        "by_stage": lambda span: span.stage,
-        "by_experiment": lambda span: _made_for(span, experiment_runs),
-    }
+    outcome = outcomes(spans)
 
     def billed(group: Spans) -> dict:
         return ledger_costs.cost(group) | {"device_hours": device_hours(group), "runs": _runs(group)}
 
-    groups = {
-        by: {name: billed(group) for name, group in sorted(spans.grouped(key).items())} for by, key in keys.items()
-    }
+    def grouped(key: Callable[[Span], str]) -> dict[str, dict]:
+        return {name: billed(group) for name, group in spans.grouped(key).items()}
+
+    latest = [*outcome][-LATEST:]
+    shown = {run: run for run, how in outcome.items() if run in latest or how != "Completed"}
     rest = ledger.unattributed_hours(begin)
     return {
         "since": since,
         "total": billed(spans),
-        **groups,
+        "by_stage": dict(sorted(grouped(lambda span: span.stage).items())),
+        "by_outcome": dict(sorted(grouped(lambda span: outcome[run_of(span)]).items())),
+        "by_run": {
+            run: row | {"outcome": outcome.get(run, "Completed")}
+            for run, row in grouped(lambda span: shown.get(run_of(span), "earlier runs")).items()
+        },
         "cache_saved": cache_saved(ledger_costs, begin),
         "unattributed": {
             "kwh": sum(rest.values(), Energy()).kwh.as_list(),
@@ -157,11 +160,24 @@ def project_total(ledger_costs: LedgerCosts, since: str = "") -> dict:
     }
 
 
-def _made_for(span: Span, experiment_runs: Collection[str]) -> str:
-    """Name of the experiment a span is of, `verify` of one that rebuilt a model to check it, else the workspace's."""
+def run_of(span: Span) -> str:
+    """Name of the run that a span is of, what went on before it began included; `verify` of what was rebuilt to check.
+
+    Of a process that is of no run, its stage, or that no run began.
+    """
     if span.labels.get("checkout", "").startswith("verify-"):
         return "verify"
-    return run if (run := span.labels.get("run", "")) in experiment_runs else WORKSPACE
+    return span.labels.get("run") or span.labels.get("stage") or "no run began"
+
+
+def outcomes(spans: Spans) -> dict[str, str]:
+    """Run -> how it ended, the oldest run first: as its own process says, else as its first that did not complete."""
+    ended = dict[str, str]()
+    for run, group in spans.where(lambda span: not span.is_phase).grouped(run_of).items():
+        own = [span.outcome for span in group if span.name == run]
+        early = [span.outcome for span in group if span.outcome != "Completed"]
+        ended[run] = next(iter(own[-1:] or early), "Completed")
+    return {run_of(span): ended.get(run_of(span), "Completed") for span in sorted(spans, key=lambda span: span.start)}
 
 
 def moment(since: str) -> datetime:
@@ -198,23 +214,6 @@ def cache_saved(ledger_costs: LedgerCosts, begin: datetime = ALWAYS) -> dict:
                 for key in ("kwh", "grams"):
                     total[key] = [a + b for a, b in zip(total[key], cost[key], strict=True)]
     return total
-
-
-def experiments(ledger: Ledger) -> set[str]:
-    """Runs that were experiments: their stages ran in a worktree of the run's name."""
-    return {run for span in ledger if (run := span.labels.get("run")) and run == span.labels.get("checkout")}
-
-
-def outcomes(ledger: Ledger) -> dict[str, str]:
-    """Span id -> how the process's span it is in ended: a phase that completed in a killed stage counts as killed."""
-    by_id = {span.id: span for span in ledger}
-    result = {}
-    for span in ledger:
-        top = span
-        while top.is_phase and top.parent in by_id:
-            top = by_id[top.parent]
-        result[span.id] = top.outcome
-    return result
 
 
 def _runs(spans: Spans) -> int:

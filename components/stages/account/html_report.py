@@ -156,7 +156,7 @@ def _costs(summary: Summary) -> list[str]:
         rows.append([name, "", f"{whole.cpu_s:.1f}", *_energy(whole.kwh, whole.grams), ""])
     runs = [
         [name, str(row["runs"]), f"{row['cpu_s']:.1f}", *_energy(row["kwh"], row["grams"])]
-        for group in ("by_outcome", "by_experiment")
+        for group in ("by_outcome", "by_run")
         for name, row in project[group].items()
     ]
     caption = (
@@ -166,7 +166,7 @@ def _costs(summary: Summary) -> list[str]:
     return [
         _table("stage seconds CPU_seconds Wh g_CO2e attempts", rows, caption),
         _table("component how_it_was_obtained Wh share", _components(cost), "What the energy rests on."),
-        _table("runs processes CPU_seconds Wh g_CO2e", runs, "Every run in the ledger, by outcome and by experiment."),
+        _table("runs processes CPU_seconds Wh g_CO2e", runs, "Every run in the ledger, by outcome and by run."),
     ]
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from components.carbon.footprint.costs import LedgerCosts, device_hours, made, outcomes, project_total
+from components.carbon.footprint.costs import LedgerCosts, device_hours, made, project_total
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import Energy, Ledger, Span, Spans
 from components.core.errors import UserError
@@ -83,23 +83,36 @@ def test_device_hours_are_those_of_the_gpus_or_of_the_machine_and_add_up() -> No
     assert project_total(ledger_costs([plain, two_gpus]))["by_stage"]["dedup"]["device_hours"] == 1.5
 
 
-def test_the_projects_total_has_everything_and_phases_end_as_their_process_did() -> None:
+def test_all_that_ran_for_a_run_ends_as_the_run_did() -> None:
+    """What a killed run cost stood in two rows: its start-up and its whole stages under `Completed`."""
     spans = [
-        span(0, "Killed", stage="pretrain@causal"),
-        span(1, "Completed", parent="0", stage="pretrain@causal", phase="compile"),
-        span(2, "Failed", stage="evaluate"),
-        span(3, "Completed", run="calm-otter"),
+        span(0, "Completed", 0.5, command="pipeline", run="calm-otter"),
+        span(1, "Killed", run="calm-otter"),
+        span(2, "Completed", parent="1", stage="dedup", run="calm-otter", checkout="greenhouse"),
+        span(3, "Killed", 2.0, parent="1", stage="evaluate", run="calm-otter", checkout="greenhouse"),
+        span(4, "Completed", 0.25, parent="3", stage="evaluate", run="calm-otter", phase="read"),
+        span(5, "Completed", 4.0, stage="dedup", run="repro", checkout="greenhouse"),
+        span(6, "Failed", 4.0, stage="evaluate", run="repro", checkout="greenhouse"),
+        span(7, "Completed", 0.25, stage="dedup", checkout="verify-12"),
+        span(8, "Failed", 0.0, command="pipeline"),
     ]
-    ledger = Ledger(spans)
-    assert outcomes(ledger)["1"] == "Killed"
     total = project_total(ledger_costs(spans))
-    assert total["total"]["kwh"][1] == pytest.approx(4.0)
-    assert {name: row["kwh"][1] for name, row in total["by_outcome"].items()} == pytest.approx(
-        {"Completed": 1.0, "Failed": 1.0, "Killed": 2.0}
-    )
-    assert total["by_outcome"]["Killed"]["runs"] == 1
-    assert set(total["by_stage"]) == {"pretrain@causal", "evaluate", "orchestration"}
+    assert {name: (row["kwh"][1], row["runs"], row["outcome"]) for name, row in total["by_run"].items()} == {
+        "calm-otter": (pytest.approx(4.75), 4, "Killed"), "repro": (8.0, 2, "Failed"), "verify": (0.25, 1, "Completed"),
+        "no run began": (0.0, 1, "Failed"),
+    }  # fmt: skip
+    by_outcome = {name: row["kwh"][1] for name, row in total["by_outcome"].items()}
+    assert by_outcome == pytest.approx({"Completed": 0.25, "Failed": 8.0, "Killed": 4.75})
+    assert total["total"]["kwh"][1] == pytest.approx(13.0)
+    assert set(total["by_stage"]) == {"dedup", "evaluate", "orchestration"}
     assert total["unattributed"]["kwh"] == [0.0] * 3
+
+
+def test_a_bill_of_many_runs_shows_the_latest_and_each_that_ended_early() -> None:
+    spans = [span(number, "Killed" if number == 1 else "Completed", run=f"run-{number}") for number in range(30)]
+    rows = project_total(ledger_costs(spans))["by_run"]
+    assert list(rows) == ["earlier runs", "run-1", *(f"run-{number}" for number in range(10, 30))]
+    assert rows["earlier runs"]["kwh"][1] == 9.0
 
 
 def test_since_a_time_nothing_that_was_before_counts() -> None:
@@ -123,20 +136,6 @@ def test_since_a_time_nothing_that_was_before_counts() -> None:
     assert late["unattributed"]["grams"][1] == pytest.approx(56.0)
     with pytest.raises(UserError, match="write a day in UTC"):
         project_total(found, since="yesterday")
-
-
-def test_an_experiment_has_what_its_stages_and_its_pipeline_cost() -> None:
-    spans = [
-        span(0, "Completed", 4.0, stage="dedup", run="first", checkout="greenhouse"),
-        span(1, "Completed", 1.0, run="calm-otter"),
-        span(2, "Killed", 2.0, stage="dedup", run="calm-otter", checkout="calm-otter"),
-        span(3, "Completed", 0.5, parent="2", stage="dedup", run="calm-otter", checkout="calm-otter", phase="read"),
-        span(4, "Completed", 0.25, stage="dedup", checkout="verify-12"),
-    ]
-    rows = project_total(ledger_costs(spans))["by_experiment"]
-    kwh = {"calm-otter": 3.5, "verify": 0.25, "workspace": 4.0}
-    assert {name: row["kwh"][1] for name, row in rows.items()} == pytest.approx(kwh)
-    assert {name: row["runs"] for name, row in rows.items()} == {"calm-otter": 2, "verify": 1, "workspace": 1}
 
 
 def test_what_the_cache_saved_is_what_the_stages_cost_when_they_were_made() -> None:
