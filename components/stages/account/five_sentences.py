@@ -40,13 +40,14 @@ def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: 
     others = [one for one in answers if one != name and one.replace("/", "@") not in answer.stages]
     own = "" if any(stage.startswith("pretrain@") for stage in answer.stages) or not others else name
     audit = f" Bias audit: {summary.audit}." if summary.audit else ""
+    first = f"after `{answer.load.first}`, " if answer.load.first else ""
     energy = known(answer.cost, lambda cost: watt_hours(cost.kwh))
     return {
         "text": (_texts(name, others, answers) if own else known(answer.data, data_sentence)) + audit,
         "cost": cost_sentence(summary) + (f" That is all models together; {own}: {energy}." if own else ""),
-        "quality": known(answer.quality, lambda quality: _quality(quality, rows, own)) + _earlier(answers),
+        "quality": known(answer.quality, lambda quality: _quality(quality, rows, name, own)) + _earlier(answers),
         "rebuild": rebuild_sentence(answer.rebuild),
-        "load": f"{_which(answer)}with {answer.load.tool}: {answer.load.call}.",
+        "load": f"{_which(answer)}{first}with {answer.load.tool}: {answer.load.call}.",
     }
 
 
@@ -78,17 +79,16 @@ def cost_sentence(summary: Summary) -> str:
     )
 
 
-def _quality(quality: QualityAnswer, rows: list[ScoreRow], own: str) -> str:
-    """What the verdicts on scores of all models are; `own` is a model that stands apart, if given."""
+def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, own: str) -> str:
+    """What the verdicts on scores of all models are, and on `name`, whose quality it is; `own` if it stands apart."""
     counted = [row for row in rows if row.verdict and not row.score.baseline_needs_model]
     abilities = [row.score for row in rows if row.score.ceiling is not None]
     learned = sum(score.has_learned for score in abilities)
     champion = quality.champion
     against = ""
     if not isinstance(champion, NotKnown):
-        this = "the first registered, so champion by default" if champion.is_first else "the champion"
-        it = own or "it"
-        against = f"; {it} is {this}" if champion.is_this else f"; {direction_words(champion)}"
+        this = "champion as the first of its name, compared with none" if champion.is_first else "the champion"
+        against = f"; {name} is {this}" if champion.is_this else f"; {direction_words(champion)}"
     skipped = f"; {len(quality.skipped)} tasks were skipped" if quality.skipped else ""
     found = ", ".join(
         f"{sum(row.verdict == word for row in counted)} {word}" for word in ("better", "not shown", "worse")

@@ -12,7 +12,7 @@
 These hold measurements, so no hash of DVC covers them, and they are written anew even when no stage had to run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from components.stages.account.cost_plots import plot_energy, plot_forecasts, pl
 from components.stages.account.croissant import croissant
 from components.stages.account.data_card import data_card
 from components.stages.account.html_report import render_html
-from components.stages.account.model_answers import model_answers, unknown_origin
+from components.stages.account.model_answers import model_answers, stages_behind, unknown_origin
 from components.stages.account.model_card import write_cards
 from components.stages.account.score_plot import plot_scores
 from components.stages.account.score_rows import score_rows
@@ -66,12 +66,17 @@ def account(
     reports = root / "reports"
     with progress.phase("gather"):
         file = checkout_files(root)
-        summary = summarise(root, ledger_folder, params, fingerprints or {})
+        grid, tunings = params.runtime.grid, params.finetune.model_dump()
+        ledger_costs = LedgerCosts(_consistent(ledger_folder), grid, intensity.resolve(grid, root))
+        records = gather(file)
+        present = [stage for stage in STAGES if stage in records.metrics]
+        runs = made(ledger_costs.ledger, present, fingerprints or {}, root.name)
+        summary = summarise(root, ledger_costs, records, runs, params)
         known = origins or {}
         answers = {
             name: model_answers(
-                name, params.account, summary, summary.cost, summary.forecasts,
-                known.get(name) or unknown_origin(name), file, params.finetune.model_dump(),
+                name, params.account, summary, costs(ledger_costs, runs, stages_behind(name, tunings)),
+                summary.forecasts, known.get(name) or unknown_origin(name), file, tunings,
             )
             for name in summary.models
         }  # fmt: skip
@@ -88,8 +93,8 @@ def account(
         write_cards(answers, reports / "cards")
         write_data_card(root, summary, summary.model_name, reports / "data.md")
         write_text(reports / "report.html", render_html(summary, answers, reports, judgements or {}))
-    costs = {name: value for name, value in summary.headline.items() if name.startswith("cost/")}
-    return Report(costs, f"```\n{render_table(summary, answers)}```\n", summary.as_json())
+    spent = {name: value for name, value in summary.headline.items() if name.startswith("cost/")}
+    return Report(spent, f"```\n{render_table(summary, answers)}```\n", summary.as_json())
 
 
 def write_data_card(root: Path, records: StageRecords, model_name: str, path: Path) -> None:
@@ -99,16 +104,18 @@ def write_data_card(root: Path, records: StageRecords, model_name: str, path: Pa
         write_json(root / "data" / "croissant.json", croissant(checkout_files(root), records, model_name))
 
 
-def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Mapping[str, str]) -> Summary:
-    """Summary of the checkout `root` and the ledger."""
-    grid = params.runtime.grid
-    found = reader.read(ledger_folder)
+def _consistent(folder: Path) -> reader.Ledger:
+    """The ledger, whose spans and unattributed energy add up to the host's."""
+    found = reader.read(folder)
     off_uj = found.difference_uj()
-    assert not off_uj, f"{ledger_folder}: spans and unattributed energy are {off_uj} microjoules off the host's"
-    ledger_costs = LedgerCosts(found, grid, intensity.resolve(grid, root))
-    records = gather(checkout_files(root))
-    present = [stage for stage in STAGES if stage in records.metrics]
-    runs = made(found, present, fingerprints, root.name)
+    assert not off_uj, f"{folder}: spans and unattributed energy are {off_uj} microjoules off the host's"
+    return found
+
+
+def summarise(
+    root: Path, ledger_costs: LedgerCosts, records: StageRecords, runs: dict[str, Made], params: Params
+) -> Summary:
+    """Summary of the checkout `root` and the ledger, of which `runs` made what lies here."""
     return Summary(
         **dict(records),
         model_name=params.account.model_name,
@@ -116,7 +123,7 @@ def summarise(root: Path, ledger_folder: Path, params: Params, fingerprints: Map
         mitigation=mitigation(checkout_files(root)),
         cost=costs(ledger_costs, runs),
         project=project_total(ledger_costs),
-        forecasts=[forecast_row(row) for row in checked(found)],
+        forecasts=[forecast_row(row) for row in checked(ledger_costs.ledger)],
     )
 
 
@@ -139,9 +146,14 @@ def forecast_row(one: Checked) -> dict[str, Any]:
 # -- cost --------------------------------------------------------------------------------------------------------------
 
 
-def costs(ledger_costs: LedgerCosts, runs: dict[str, Made]) -> Cost:
-    """Cost of the artifacts in this checkout: per stage (earlier attempts included), around the stages, in total."""
+def costs(ledger_costs: LedgerCosts, runs: Mapping[str, Made], behind: Collection[str] | None = None) -> Cost:
+    """Cost of the artifacts in this checkout: per stage (earlier attempts included), around the stages, in total.
+
+    Args:
+        behind: the stages that count, such as those behind a model; None for all.
+    """
     grid, found = ledger_costs.grid, ledger_costs.ledger
+    runs = {stage: run for stage, run in runs.items() if behind is None or stage in behind}
     stages = {stage: _stage_cost(ledger_costs, run) for stage, run in runs.items()}
     names = {run.run.labels.get("run", "") for run in runs.values()} - {""}
     # What ran around these stages in the same pipeline runs: Prefect, DVC, MLflow.

@@ -285,7 +285,7 @@ def test_what_tuning_gained_is_not_counted_as_better_than_counting(root: Path) -
     assert said["quality"].startswith(
         "Of 2 main scores held against counting: 1 better, 0 not shown, 1 worse; 1 of 2 more show an ability learned"
     )
-    assert "the first registered, so champion by default" in said["quality"]
+    assert "finetune/instruct is champion as the first of its name, compared with none" in said["quality"]
 
 
 def test_what_is_said_of_licences_of_files_that_were_not_read_and_of_the_tokens_seen(root: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+from components.carbon.footprint.costs import LedgerCosts, made
+from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import history, read
 from components.carbon.planning.forecast import forecast
 from components.core.files import read_json, write_json, write_text
@@ -18,7 +20,8 @@ from components.stages.account.answers import ModelAnswers
 from components.stages.account.html_report import _section, _studies, markdown
 from components.stages.account.model_answers import languages_of
 from components.stages.account.model_card import write_card
-from components.stages.account.stage import account
+from components.stages.account.stage import account, costs
+from components.stages.account.summary import CORPUS_STAGES
 from components.stages.account.terminal_table import LABELS, WIDTH, ZONE_HINT, render_table
 from components.stages.account.types import Summary
 from greenhouse_record.metering import constants
@@ -177,7 +180,7 @@ def test_the_report_is_one_file_that_leads_nowhere_and_says_what_is_nobodys(root
     project, page = read_json(root / "reports/summary.json")["project"], (root / "reports/report.html").read_text()
     low, mid, high = (f"{1000 * value:.2g}" for value in project["unattributed"]["kwh"])
     for words in ("data:image/png;base64,", "default-src 'none'", "&lt;script&gt;alert(1)&lt;/script&gt;",
-                  "<td>1</td>", "<td>workspace</td>", "Saved by DVC&#39;s cache: 0 (0 to 0) Wh",
+                  "<td>1</td>", "<td>calm-otter</td>", "Saved by DVC&#39;s cache: 0 (0 to 0) Wh",
                   f"anything else: {mid} ({low} to {high}) Wh"):  # fmt: skip
         assert words in page, words
     assert "<script" not in page
@@ -259,3 +262,17 @@ def test_books_that_are_off_are_not_summarised(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("components.carbon.ledger.reader.Ledger.difference_uj", lambda self: 7)
     with pytest.raises(AssertionError, match="7 microjoules off the host's"):
         account(root=tmp_path, ledger_folder=tmp_path / "ledger", params=Params())
+
+
+def test_a_card_splits_the_energy_of_the_stages_behind_its_model_as_the_terminal_does(tmp_path: Path) -> None:
+    """The file had the split of all stages: idle memory of an evaluation stood on the card of its model."""
+    books, grid = project(tmp_path), Params().runtime.grid
+    labels = {"stage": "evaluate", "run": "calm-otter", "fingerprint": "evaluate", "checkout": tmp_path.name}
+    with Meter(books, 0.5, labels):
+        time.sleep(0.5)
+    account(root=tmp_path, ledger_folder=books, params=Params())
+    behind = [*CORPUS_STAGES, "tokenize", "pretrain@causal"]
+    ledger_costs = LedgerCosts(read(books), grid, resolve(grid))
+    terminal = costs(ledger_costs, made(ledger_costs.ledger, behind, {}, tmp_path.name))
+    card = read_json(tmp_path / "reports/cards/pretrain-causal/card.json")
+    assert card["cost"]["how"] == terminal.how != read_json(tmp_path / "reports/summary.json")["cost"]["how"]
