@@ -14,6 +14,10 @@ from typing import Any
 from components.core.errors import STOPPED_EXIT
 
 Stop = Callable[[str, str], bool]
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
+_interrupted = threading.Event()
+"""Set once Ctrl-C was pressed in this process."""
 
 
 def _nothing_runs(name: str, message: str) -> bool:
@@ -39,15 +43,15 @@ def with_prefect(stop: Stop = _nothing_runs, meanwhile: Callable[[], None] = lam
         _leave_without_server(message, stop)
 
     signal.signal(signal.SIGTERM, _terminate)
-    interrupted = threading.Event()
-    signal.signal(signal.SIGINT, _on_interrupt(stop, interrupted))
+    _interrupted.clear()
+    signal.signal(signal.SIGINT, _on_interrupt(stop))
     with prefect_server(server_ended, meanwhile) as url:
         from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
         with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             recovery.recover()
             os.environ["PREFECT_API_URL"] = url
-            if interrupted.is_set():  # Python drops an exception that a signal raises inside a callback of an import
+            if _interrupted.is_set():  # Python drops an exception that a signal raises inside a callback of an import
                 raise KeyboardInterrupt
             yield
 
@@ -58,8 +62,8 @@ def _terminate(*_: Any) -> None:
     sys.exit(143)
 
 
-def _on_interrupt(stop: Stop, interrupted: threading.Event) -> Callable[..., None]:
-    """The handler of Ctrl-C; sets `interrupted` where nothing runs.
+def _on_interrupt(stop: Stop) -> Callable[..., None]:
+    """The handler of Ctrl-C.
 
     An exception in the middle of a flow would end it as crashed, with a traceback.
     """
@@ -69,9 +73,9 @@ def _on_interrupt(stop: Stop, interrupted: threading.Event) -> Callable[..., Non
         if stopping.is_set():
             return  # pressed again: `stop` waits for seconds only
         stopping.set()
+        _interrupted.set()
         if not stop("Cancelled", "interrupted; run it again, it resumes"):
             stopping.clear()
-            interrupted.set()
             raise KeyboardInterrupt
 
     return handle
@@ -87,7 +91,7 @@ def _leave_without_server(message: str, stop: Stop) -> None:
 
 
 def run(flow: Any, report: Path, stop: Stop = _nothing_runs, **parameters: Any) -> int:
-    """Run a flow with these parameters and print its report. Returns the exit status; 75 if it stopped on purpose."""
+    """Run a flow with these parameters and print its report. Returns the exit status."""
     started = time.perf_counter()
     with with_prefect(stop):
         state = flow(**parameters, return_state=True)
@@ -100,7 +104,9 @@ def run(flow: Any, report: Path, stop: Stop = _nothing_runs, **parameters: Any) 
 
 
 def exit_status(state: Any) -> int:
-    """Of a command whose flow ended so."""
+    """Of a command whose flow ended so: 130 after Ctrl-C, 75 where it stopped on purpose, as at a budget."""
     if state.is_completed():
         return 0
+    if _interrupted.is_set():
+        return INTERRUPTED
     return 1 if state.is_failed() else STOPPED_EXIT

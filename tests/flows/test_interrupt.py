@@ -49,7 +49,7 @@ def test_ctrl_c_stops_the_stages_and_is_one_sentence(migrated_clone: PipelineClo
     wait_for(pipeline, ["flows.stage", "ingest"])
     wait_for_work(migrated_clone)  # it is in the stage
     status, output, left = end_of(pipeline, lambda: os.killpg(pipeline.pid, signal.SIGINT))
-    assert (status, left) == (75, []), output
+    assert (status, left) == (130, []), output
     assert_killed_in_mlflow(migrated_clone, output)
     assert "Traceback" not in output
     assert re.fullmatch(r"pipeline: Cancelled after \d+ s: interrupted; run it again, it resumes", last(output)), output
