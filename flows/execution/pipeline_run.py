@@ -332,6 +332,7 @@ class PipelineRun:
         unmade = [stage for stage in self._outdated if stage not in made] if self._ended else []
         tags, text = {"stages": json.dumps(list(self.timings))}, summary_text(self.root) if told else ""
         tags |= {mlflow_run.UNMADE_TAG: ", ".join(unmade)} if unmade else {}
+        tags |= {"result": f"{self._ended.name}: {self._ended.message}"} if self._ended else {}
         files = run_files(self.root, told, unmade, self.folder.path)
         params = self.params.identity()
         self.folder.end(

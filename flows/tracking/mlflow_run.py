@@ -35,6 +35,8 @@ PIPELINES = (PIPELINE, REPRO)
 """Kinds of parent runs that are compared with each other."""
 PRIMARY = ("instruct", "answer", "bpb")
 """Scores that stand for a run: the first of these that it has."""
+PRIMARY_OF = {"finetune.classify": "classify", "pretrain.masked": "mlm"}
+"""Section of the parameters -> score that stands for a run which changed nothing else."""
 MAX_PARAM, MAX_TAG = 6000, 8000
 NO_NAME = re.compile(r"[^\w\-. :/]")
 """Characters of a parameter and of a tag that MLflow takes."""
@@ -170,7 +172,9 @@ def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -
     run = mlflow.get_run(run_id)
     before, changes = _most_alike(mlflow, run, dotted(params))
     scored = run.data.metrics
-    main = next((name for name in PRIMARY if name in scored), "")
+    sections = {".".join(change.split(".")[:2]) for change in changes}
+    own = [PRIMARY_OF.get(section, "") for section in sections] if len(sections) == 1 else []
+    main = next((name for name in (*own, *PRIMARY) if name in scored), "")
     bounds = [scored.get(main + end) for end in ("", "_low", "_high")]
     mlflow.set_tag(run_id, "primary", f"{interval(*bounds)} {main}" if main else "")
     mlflow.set_tag(run_id, "changed", "; ".join(changes)[:MAX_TAG])
@@ -186,9 +190,9 @@ def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -
 
 
 def describe_comparison(mlflow: Any, run_id: str, verdict: str, page: str) -> None:
-    """Begin a run's description with how it compares with another; the verdict becomes a tag that the view shows."""
+    """Begin a run's description with how it compares with another; the verdict is its `result`, as the view has it."""
     note = mlflow.get_run(run_id).data.tags.get("mlflow.note.content", "")
-    mlflow.set_tag(run_id, "against", verdict[:MAX_TAG])
+    mlflow.set_tag(run_id, "result", verdict[:MAX_TAG])
     mlflow.set_tag(run_id, "mlflow.note.content", f"{page}\n{note}"[:MAX_TAG])
 
 

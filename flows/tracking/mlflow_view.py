@@ -9,20 +9,22 @@ from typing import Any
 from flows.system.paths import EXPERIMENT
 
 VIEW = "quality"
-TAGS = ("changed", "primary", "against")
-"""Tags of a parent run that the view shows: what it changed, its primary score, how it compares."""
+TAGS = ("changed", "primary", "result")
+"""Tags of a parent run that the view shows: what it changed, its primary score, how it compares or why it ended."""
 SHOWN = ("cost/run_kwh",)
 """Metrics that it shows: MLflow puts them before all tags, from A to Z, and a screen has room for few columns."""
-FINISHED = "tags.run LIKE '%' AND attributes.status = 'FINISHED'"
-"""Parent runs that came to their end, as MLflow's search has it."""
+PARENTS = "tags.run LIKE '%'"
+"""Parent runs, as MLflow's search has it."""
+FINISHED = f"{PARENTS} AND attributes.status = 'FINISHED'"
+"""Those that came to their end."""
 TRAINING = "workflowType=machine_learning"
 """Without it the experiment opens in the view for agents."""
 
 
 def store_view(mlflow: Any, experiment: str) -> None:
-    """Keep the view `VIEW` of an experiment: its finished parent runs, newest first, each with what it changed."""
+    """Keep the view `VIEW` of an experiment: all parent runs, newest first, each with what it changed."""
     state = {
-        "searchFilter": FINISHED,
+        "searchFilter": PARENTS,
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
         "selectedColumns": [*(f"tags.`{name}`" for name in TAGS), *(f"metrics.`{name}`" for name in SHOWN)],
@@ -43,9 +45,10 @@ def links(mlflow: Any, url: str) -> dict[str, str]:
             return {"runs": f"{url}/#/experiments?{TRAINING}"}
         number, newest = experiment.experiment_id, ["attributes.start_time DESC"]
         found = mlflow.search_runs([number], FINISHED, max_results=2, order_by=newest)
+        if stored := any(tag.endswith(f".{VIEW}") for tag in experiment.tags):
+            store_view(mlflow, number)  # an earlier version may have kept another
     except Exception:  # a server of others may fail in any way, which is no reason to stop what runs
         return {"runs": url}
-    stored = any(tag.endswith(f".{VIEW}") for tag in experiment.tags)
     view = f"&viewStateShareKey={VIEW}" if stored else ""
     pages = {"runs": f"{url}/#/experiments/{number}/runs?{TRAINING}{view}"}
     if len(found) == 2:

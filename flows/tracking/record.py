@@ -150,6 +150,7 @@ class Recorder:
             files = [self.run.kept / name for name in end.pop("files")]
             mlflow_run.close_parent(self.client, parent, self.run.name, files=files, **end)
         elif parent and self.client.get_run(parent).info.status == "RUNNING":
+            self.client.set_tag(parent, "result", f"Killed: {KILLED}")
             self.client.set_terminated(parent, "KILLED")
         if not self._failed and all(stage.recorded for stage in self.run.stages()):
             self.run.close()

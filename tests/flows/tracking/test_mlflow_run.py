@@ -59,15 +59,20 @@ def test_a_parent_run_begins_with_what_changed(checkout: Path, tmp_path: Path, m
     (root / "dvc.lock").write_text(json.dumps({"stages": {"mix": {"outs": outs}}}))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     client, runs = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db"), []
-    for name, steps, seed in (("calm-otter", 100, 1), ("keen-wren", 60, 1), ("seeds-2", 90, 2), ("wry-newt", 80, 1)):
+    for name, branch, steps, seed in (
+        ("calm-otter", "instruct", 100, 1), ("keen-wren", "instruct", 60, 1), ("seeds-2", "instruct", 90, 2),
+        ("wry-newt", "instruct", 80, 1), ("hot-jay", "classify", 30, 3), ("cool-jay", "classify", 20, 3),
+    ):  # fmt: skip
         run = RunFolder(name)
         run.open("pipeline", commit="abc+changes")
         runs.append(mlflow_run.parent_run(client, run))
         assert mlflow_run.parent_run(client, run) == runs[-1]
-        params, files = {"finetune": {"instruct": {"steps": steps}, "seed": seed}}, run_files(root, accounted=True)
+        params, files = {"finetune": {branch: {"steps": steps}, "seed": seed}}, run_files(root, accounted=True)
         figures, text = {"orchestration_seconds": 1.0}, summary_text(root)
-        mlflow_run.close_parent(client, runs[-1], name, "FINISHED", headline(root), params, {}, files, figures, text)
-    first, second, _, last = (client.get_run(run) for run in runs)
+        mlflow_run.close_parent(
+            client, runs[-1], name, "FINISHED", headline(root) | {"classify": 0.9}, params, {}, files, figures, text
+        )
+    first, second, _, last, _, classified = (client.get_run(run) for run in runs)
     assert first.info.run_name == "calm-otter"
     assert second.info.run_name == "finetune.instruct.steps 100 -> 60 (keen-wren)"
     assert last.info.run_name == "finetune.instruct.steps 60 -> 80 (wry-newt)", (
@@ -80,6 +85,7 @@ def test_a_parent_run_begins_with_what_changed(checkout: Path, tmp_path: Path, m
     assert [data.dataset.name for data in second.inputs.dataset_inputs] == ["data/mix"]
     assert second.data.tags["changed"] == "finetune.instruct.steps 100 -> 60"
     assert second.data.tags["primary"] == "0.500 [0.400, 0.600] instruct"
+    assert classified.data.tags["primary"] == "0.900 classify"  # it stood there with the score of another model
     assert {"figures.json", "report.html", "cards"} <= {file.path for file in client.list_artifacts(runs[1])}
     monkeypatch.setattr(snapshots, "client", lambda: client)
     assert snapshots.find("keen-wren").outputs() == {"data/mix": outs[0]["md5"]}

@@ -16,12 +16,14 @@ def test_the_view_shows_what_changed_then_quality_and_cost(tmp_path: Path) -> No
     store_view(client, experiment)
     state = json.loads(client.get_experiment(experiment).tags["mlflow.sharedViewState.quality"])
     assert state["selectedColumns"][:4] == [
-        "tags.`changed`", "tags.`primary`", "tags.`against`", "metrics.`cost/run_kwh`"
+        "tags.`changed`", "tags.`primary`", "tags.`result`", "metrics.`cost/run_kwh`"
     ]  # fmt: skip
-    stage, parent = (client.create_run(experiment, tags=tags).info.run_id for tags in ({}, {"run": "calm-otter"}))
-    for run in (stage, parent):
-        client.set_terminated(run, "FINISHED")
-    assert [run.info.run_id for run in client.search_runs([experiment], state["searchFilter"])] == [parent]
+    ends = {"FINISHED": {}, "FAILED": {"run": "calm-otter"}, "KILLED": {"run": "keen-wren"}}
+    stage, *parents = (client.create_run(experiment, tags=tags).info.run_id for tags in ends.values())
+    for run, end in zip((stage, *parents), ends, strict=True):
+        client.set_terminated(run, end)
+    # A failed run was not to be seen there.
+    assert {run.info.run_id for run in client.search_runs([experiment], state["searchFilter"])} == set(parents)
 
 
 @pytest.mark.parametrize("runs", [0, 1, 2])

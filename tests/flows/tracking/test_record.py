@@ -196,6 +196,7 @@ def test_what_a_killed_pipeline_left_is_recorded_at_the_next_start(
     found = {name: run.info.status for name, run in rows(client).items()}
     assert found == {"mix": "FINISHED", "tokenize": "KILLED", "calm-otter": "KILLED"}
     assert rows(client)["tokenize"].data.tags["error"].startswith("tokenize: its process ended without a result")
+    assert rows(client)["calm-otter"].data.tags["result"].startswith("Killed: its process ended without a result")
     assert done.run.closed
     recovery.recover_records(said.append)
     assert len(said) == 1
