@@ -269,6 +269,7 @@ class Difference:
         only_a, only_b: items that only one of the two has; they are dropped.
         error, freedom: standard error of the improvement over clusters, and its degrees of freedom; 0 without interval.
         model: whose items these are, by its folder below models/; "" where they do not say.
+        conditions: of the task, whose items are taken together.
     """
 
     name: str
@@ -287,6 +288,7 @@ class Difference:
     error: float
     freedom: float
     model: str = ""
+    conditions: int = 1
 
 
 def paired_difference(
@@ -356,7 +358,8 @@ def difference(name: str, rows_a: Rows, rows_b: Rows, resampling: Resampling = D
         p = sign_flip_p(shift, resampling) if np.any(shift) else 1.0
     counts = (len(shared), len(table), len(rows_a) - len(shared), len(rows_b) - len(shared))
     errors, whose = (spread.error, spread.freedom), b[0].get("model") or a[0].get("model") or ""
-    return Difference(name, a[0]["direction"], value_a, value_b, better, *ends, p, p, *counts, *errors, whose)
+    same, pooled = (name, a[0]["direction"], value_a, value_b, better), len({condition for condition, _ in shared})
+    return Difference(*same, *ends, p, p, *counts, *errors, whose, pooled)
 
 
 def _gain(direction: str) -> Statistic:

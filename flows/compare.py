@@ -31,8 +31,11 @@ SHOWN = 12
 """Rows of a long list that are shown."""
 VERDICT = "B is better"
 """How the line begins that sums a comparison up."""
-CHOICES, CHOSEN = "instruct/choice_accuracy", "reports/finetune/instruct/details"
-"""The choice of an answer, and where the stage that tunes keeps its held-out pairs."""
+PAIRS = "reports/finetune/instruct/details"
+"""Where the stage that tunes keeps its held-out pairs."""
+CHOICES, BITS, FEWER = "instruct/choice_accuracy", "instruct/answer_bits_per_byte", "answers/bits_per_byte"
+"""The choice of an answer and its bits, on those pairs; its bits on the fewer pairs that evaluate has."""
+TUNED = "finetune/instruct"
 
 
 def different(a: Snapshot, b: Snapshot) -> list[str]:
@@ -88,11 +91,16 @@ def differences(a: Snapshot, b: Snapshot) -> tuple[list[Any], list[str]]:
         for row in paired_difference(pair.items_a, pair.items_b, resampling=resampling(a))
         if kind_of(row) == branch
     ]
-    if "instruct" in compared and (row := difference(CHOICES, *_choices(a, b), resampling(a))):
-        rows.append(row)
+    if "instruct" in compared:
+        own = [difference(name, *_on_pairs(a, b, name), resampling(a)) for name in (CHOICES, BITS)]
+        rows = [row for row in rows if row.name != FEWER or own[1] is None] + [row for row in own if row]
 
     kinds = {row.name: kind_of(row) for row in rows}
-    return all_over_seeds(rows, lambda metric: compared[kinds[metric]].noise(metric), resampling(a).confidence)
+
+    def noise(metric: str) -> Any:  # a mean over fewer pairs moves with the seed at least as much
+        return compared[kinds[metric]].noise(FEWER if metric == BITS else metric)
+
+    return all_over_seeds(rows, noise, resampling(a).confidence)
 
 
 def kind_of(row: Any) -> str:
@@ -100,19 +108,22 @@ def kind_of(row: Any) -> str:
     return row.model.rsplit("/", 1)[-1]
 
 
-def _choices(a: Snapshot, b: Snapshot) -> tuple[dict, dict]:
-    """Whether each side chose each held-out answer, as items; none unless both were asked the same in the same order.
+def _on_pairs(a: Snapshot, b: Snapshot, score: str) -> tuple[dict, dict]:
+    """Each side's score of each held-out pair, as items; none unless both were asked the same in the same order.
 
-    What is chosen among are the pairs beside one's own.
+    A choice is among the pairs beside one's own.
     """
-    sides = [[row for row in _heldout_pairs(one) if row.get("right_after")] for one in (a, b)]
+    column, weight, direction = {
+        CHOICES: ("right_after", "", "higher"), BITS: ("bits_after", "bytes", "lower")
+    }[score]  # fmt: skip
+    sides = [[row for row in _heldout_pairs(one) if row.get(column)] for one in (a, b)]
     asked = [[(row["text"], row["answer"]) for row in rows] for rows in sides]
     if asked[0] != asked[1]:
         return {}, {}
     items = [
         {
-            ("", str(number)): {"score": float(row["right_after"]), "weight": 1.0, "direction": "higher"}
-            | {"model": "finetune/instruct", "cluster": row["cluster"], "stratum": row["stratum"]}
+            ("", str(number)): {"score": float(row[column]), "weight": float(row.get(weight, 1)), "model": TUNED}
+            | {"direction": direction, "cluster": row["cluster"], "stratum": row["stratum"]}
             for number, row in enumerate(rows)
         }
         for rows in sides
@@ -123,7 +134,7 @@ def _choices(a: Snapshot, b: Snapshot) -> tuple[dict, dict]:
 def _heldout_pairs(one: Snapshot) -> list[dict[str, str]]:
     """Held-out pairs of instruction tuning with their scores; none where their bytes are gone."""
     with suppress(UserError):
-        return read_rows(files_of(one)(f"{CHOSEN}/heldout.csv"))
+        return read_rows(files_of(one)(f"{PAIRS}/heldout.csv"))
     return []
 
 
@@ -168,11 +179,16 @@ def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> str:
 
 
 def named(rows: list[Any], *states: Snapshot) -> list[Any]:
-    """Differences under the names that their scores have everywhere else."""
-    short = {
-        score.name: score.key for one in states for model in ("evaluate", *MODELS) for score in _scored(one, model)
-    }
-    return [replace(row, name=short.get(row.name, row.name)) for row in rows]
+    """Differences under the names that their scores have everywhere else; of other items, with what these are."""
+    known = {score.name: score for one in states for model in ("evaluate", *MODELS) for score in _scored(one, model)}
+
+    def name(row: Any) -> str:
+        score = known.get(row.name)
+        if score and row.conditions > 1 and not {f"{row.a:.4f}", f"{row.b:.4f}"} & {f"{score.value:.4f}"}:
+            return f"{row.name}, {row.conditions} conditions"
+        return score.key if score else row.name
+
+    return [replace(row, name=name(row)) for row in rows]
 
 
 def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
@@ -210,7 +226,7 @@ def scored_by_themselves(a: Snapshot, b: Snapshot, rows: list[Any]) -> Iterator[
             continue  # evaluate scores a sample of the same text
         was, now = (_measured(one, model) for one in (a, b))
         rest = [name for name in was if name in now and (branch, name) not in shown]
-        moved = ", ".join(f"{name} {was[name]:.4f} -> {now[name]:.4f}" for name in rest)
+        moved = ", ".join(f"{now[name].key} {was[name].value:.4f} -> {now[name].value:.4f}" for name in rest)
         on = "their own held-out rows" if _task(a, branch) == _task(b, branch) else "rows of unlike tasks"
         told = f"by {on}, without an interval: {moved}" if moved else ""
         if branch not in scored:
@@ -226,9 +242,9 @@ def _task(one: Snapshot, branch: str) -> tuple[Any, Any]:
     return own.get("data"), own.get("task")
 
 
-def _measured(one: Snapshot, model: str) -> dict[str, float]:
+def _measured(one: Snapshot, model: str) -> dict[str, Score]:
     """The scores of a model that its own stage measured, by metric."""
-    return {score.name.split("/")[1]: score.value for score in _scored(one, model)}
+    return {score.name.split("/")[1]: score for score in _scored(one, model)}
 
 
 def _scored(one: Snapshot, reports: str) -> list[Score]:

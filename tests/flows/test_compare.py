@@ -107,7 +107,7 @@ def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypa
         Report({}, facts=own_scores("finetune/instruct", choice_accuracy={"value": score, "low": 0.1})).write(
             tmp_path / name
         )
-        outs = [{"path": path, "md5": name} for path in ("models/finetune/instruct", compare.CHOSEN)]
+        outs = [{"path": path, "md5": name} for path in ("models/finetune/instruct", compare.PAIRS)]
         params = {"params.yaml": {"finetune.instruct": {"data": data, "task": "auto"}}}
         scored = {"outs": [{"path": "reports/evaluate/details", "md5": "of both"}]}
         return Snapshot(name, "revision", {"finetune@instruct": {"outs": outs, "params": params}, "evaluate": scored})
@@ -142,19 +142,22 @@ def test_the_choices_of_a_tuned_model_are_paired_beside_its_answers(
     asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The headline score of the demo's chat model was left out in silence: evaluate does not ask for choices."""
-    places = {"models": "models/finetune/instruct", "pairs": compare.CHOSEN, "evaluate": "reports/evaluate/details"}
+    places = {"models": "models/finetune/instruct", "pairs": compare.PAIRS, "evaluate": "reports/evaluate/details"}
 
     def state(name: str, right: float) -> Snapshot:
         measured = {"choice_accuracy": {"value": right}, "answer_bits_per_byte": {"value": 2.0}}
         Report({}, facts=own_scores("finetune/instruct", **measured)).write(tmp_path / f"{name}-report")
-        rows = [(f"work {n % 8}", "docs", right, f"answer {n}", f"{name * (asked == 'others')} {n}") for n in range(40)]
-        rows.append(("work 0", "docs", float("nan"), "no group of four", "41"))
+        rows = [
+            (f"work {n % 8}", "docs", right, 16, 8, f"answer {n}", f"{name * (asked == 'others')} {n}")
+            for n in range(40)
+        ]
+        rows.append(("work 0", "docs", float("nan"), 0, 8, "no group of four", "41"))
         write_columns(tmp_path / f"{name}-pairs", rows)
         outs = [{"path": path, "md5": f"{name}-{kind}"} for kind, path in places.items()]
         return Snapshot(name, "revision", {"finetune@instruct": {"outs": outs}})
 
     def write_columns(path: Path, rows: list[tuple]) -> None:
-        named = ("cluster", "stratum", "right_after", "answer", "text")
+        named = ("cluster", "stratum", "right_after", "bits_after", "bytes", "answer", "text")
         write_table(path, named, [["" if value != value else value for value in row] for row in rows])
 
     def files(md5: str) -> dict[str, str]:
@@ -173,7 +176,9 @@ def test_the_choices_of_a_tuned_model_are_paired_beside_its_answers(
     alone = [line for line in told if line.startswith("instruct, by their own held-out rows, without an interval: ")]
     if asked == "the same":
         assert paired[0].split()[1:] == ["0.5000", "0.7500", "+0.2500", "[+0.2500,", "+0.2500]", "*"]
-        assert alone[0].endswith(": answer_bits_per_byte 2.0000 -> 2.0000")
+        # The same score stood there twice: by evaluate's fewer pairs, and by these.
+        assert not [line for line in told if line.startswith("answers/bits_per_byte")]
+        assert told[-1] == "the same on every item: 1 metric (instruct)"
     else:
         assert not paired
         assert alone[0].endswith(": choice_accuracy 0.5000 -> 0.7500, answer_bits_per_byte 2.0000 -> 2.0000")

@@ -50,15 +50,13 @@ def answers(context: EvalContext) -> TaskResult:
     estimate = result.estimate("bits_per_byte", context.resampling)
     result.metric("bits_per_byte", estimate)
     result.facts["task"] = task
-    baseline = result.baseline("bits_per_byte", context.resampling, needs_model=True)
-    title = f"answer bits per byte, {len(chosen)} pairs"
-    common: dict[str, Any] = {"kind": "knowledge", "unit": "bits", "better": "lower"}
-    result.score("bits_per_byte", title, estimate, baseline, f"task {task}", headline=True, **common)
     if result.rows(PREFERRED):
         estimate = result.estimate(PREFERRED, context.resampling)
         result.metric(PREFERRED, estimate)
         baseline = result.baseline(PREFERRED, context.resampling, needs_model=True)
-        result.score(PREFERRED, f"{title}, preferred", estimate, baseline, model="finetune/prefer", **common)
+        title = f"answer bits per byte, {len(chosen)} pairs, preferred"
+        common: dict[str, Any] = {"kind": "knowledge", "unit": "bits", "better": "lower"}
+        result.score(PREFERRED, title, estimate, baseline, model="finetune/prefer", **common)
     return result
 
 
