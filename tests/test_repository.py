@@ -9,8 +9,10 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
 from setuptools import find_packages
 
+from flows.install import HASHES
 from tests.test_layers import imported
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,6 +85,23 @@ def test_every_dependency_is_pinned_except_torch() -> None:
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
     assert names - pinned <= {"torch"}
     assert "torch" not in pinned
+
+
+def test_every_package_is_installed_by_hash() -> None:
+    """pip takes no hashes from constraints.txt, so lists of files have them, each in the version that it pins."""
+    entries = {name: (ROOT / name).read_text().replace(" \\\n", " ").splitlines() for name in HASHES}
+    assert all("--hash=sha256:" in line for lines in entries.values() for line in lines)
+    listed = [line.split()[0].split("==") for lines in entries.values() for line in lines]
+    found = {canonicalize_name(name): version for name, version in listed}
+    pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
+    differing = {name for name, version in pinned.items() if found.get(canonicalize_name(name), version) != version}
+    assert not differing, "run .ci/hashes.py"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {HASHES[0]: project["dependencies"], HASHES[1]: project["optional-dependencies"]["dev"]}
+    for name, wanted in extras.items():
+        names = {canonicalize_name(re.split(r"[\s\[<>=!~;]", line, maxsplit=1)[0]) for line in wanted}
+        there = {canonicalize_name(line.split("==")[0]) for line in entries[HASHES[0]] + entries[name]}
+        assert names - there <= {"torch"}
 
 
 def test_generated_pages_and_tables_are_fresh() -> None:

@@ -30,7 +30,7 @@ def bare_clone(above: Path) -> Path:
     folder = above / "a clone"
     (folder / "flows").mkdir(parents=True)
     modules = (f"flows/{name}.py" for name in ("__init__", "install", "trace"))
-    for name in ("Makefile", "pyproject.toml", "constraints.txt", *modules):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", *install.HASHES, *modules):
         shutil.copy(ROOT / name, folder / name)
     return folder
 
@@ -81,7 +81,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.C
     """A clone whose installation ended when its environment had nothing but pip, and what was said."""
     bare = bare_clone(tmp_path_factory.mktemp("failed"))
     subprocess.run(["git", "init", "--quiet"], cwd=bare, check=True)
-    (bare / "constraints.txt").write_text("numpy==0.0.1\n")
+    (bare / "hashes.txt").write_text("numpy==2.4.0 --hash=sha256:00\n")
     return bare, make(bare, "setup", PIP_NO_INDEX="1", PIP_FIND_LINKS="/nonexistent")
 
 
@@ -89,10 +89,28 @@ def test_a_failing_pip_shows_its_error_and_the_log(failed: tuple[Path, subproces
     bare, done = failed
     assert done.returncode != 0
     assert "Measured: " in done.stdout
-    assert "error: " in done.stderr
+    assert "ERROR: " in done.stderr
     assert "install.log" in done.stderr
     assert (bare / ".greenhouse" / "logs" / "install.log").exists()
     assert not (bare / ".venv" / "installed").exists()
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_the_log_of_an_installation_stays_small(status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had a line for each file of each package's page: 69 MB."""
+    python, log = tmp_path / "python", tmp_path / "install.log"
+    python.write_text(f"#!/bin/sh\nyes 'Skipping link' | head -c 3000000 >> $4\necho why >> $4\nexit {status}\n")
+    python.chmod(0o755)
+    for name, value in {"PYTHON": python, "LOG": log}.items():
+        monkeypatch.setattr(install, name, value)
+    if status:
+        with pytest.raises(install.InstallError, match="the end of its log is in "):
+            install.pip("numpy")
+        assert log.stat().st_size == install.LOG_BYTES
+        assert log.read_text().endswith("why\n")
+    else:
+        install.pip("numpy")
+        assert not log.exists()
 
 
 @pytest.mark.parametrize("link", [".venv", ".venv/bin", ".venv/lib"])
@@ -132,7 +150,7 @@ def test_the_second_call_does_nothing(bare: Path) -> None:
 def test_a_changed_pin_installs_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(install, "VENV", tmp_path)
     monkeypatch.setattr(install, "ROOT", tmp_path)
-    for name in ("pyproject.toml", "constraints.txt"):
+    for name in ("pyproject.toml", "constraints.txt", *install.HASHES):
         shutil.copy(ROOT / name, tmp_path / name)
     install.stamp(True).write_text(install.recipe(True))
     assert install.is_done(False)  # the development tools cover the rest
