@@ -111,7 +111,8 @@ def _setting(entry: str) -> tuple[str, Any]:
         if below:
             child = below[0].removeprefix(shared)
             raise UserError(f"settings: {key}: a section, not a key; give one of its keys, such as {key}{child}")
-        near = difflib.get_close_matches(shared, [name for name in keys if not keys[name].section], n=1, cutoff=0.6)
+        every = [own for name in keys if not keys[name].section for own in (name, *layout.sharers(name))]
+        near = difflib.get_close_matches(key, every, n=1, cutoff=0.6)
         meant = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"settings: {key}: no such key; {meant}docs/guide.md says where the keys are")
     try:

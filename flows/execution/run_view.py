@@ -13,6 +13,7 @@ from components.carbon.ledger import reader
 from components.carbon.planning.forecast import total
 from components.core.errors import UserError
 from components.core.plain_text import without_quotations
+from components.reporting.tables import ranged
 from flows.execution.pipeline_run import PipelineRun
 from flows.planning import step_cost
 from flows.planning.stage_forecast import Spent, expected
@@ -20,6 +21,9 @@ from flows.system import dvc, paths
 from flows.tracking.mlflow_run import describe_comparison, experiment_id
 from flows.tracking.mlflow_view import run_page
 from flows.tracking.record import told
+
+CLASSIFY = "finetune@classify"
+OPEN_END = f"; {CLASSIFY} trains 1 to 5 more networks, until it is clear whether TF-IDF is better"
 
 
 def show_forecast(run: PipelineRun) -> None:
@@ -111,6 +115,8 @@ def forecast(run: PipelineRun) -> tuple[list[dict[str, str]], str]:
         if part else {"stage": stage, "seconds": "", "Wh": "", "by": "no run here to go by"}
         for stage, part in parts.items()
     ]  # fmt: skip
-    told = f"about {seconds.mid:.0f} s and {1000 * kwh.mid:.2g} Wh" if known else "none ever completed here"
+    took = f"{ranged(seconds.as_list(), 's', '.0f')} and {ranged([1000 * each for each in kwh.as_list()], 'Wh', '.2g')}"
+    told = f"about {took}" if known else "none ever completed here"
     less = f" for the {len(known)} that ran or were calibrated here" if 0 < len(known) < len(parts) else ""
-    return rows, f"{len(parts)} of {len(run.stages)} stages may run, {told}{less}"
+    told = f"{len(parts)} of {len(run.stages)} stages may run, {told}{less}"
+    return rows, told + (OPEN_END if CLASSIFY in parts else "")

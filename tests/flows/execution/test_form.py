@@ -97,7 +97,8 @@ def test_any_other_key_is_a_setting() -> None:
         ({"settings": ["dedup={}"]}, "settings: dedup: a section, not a key; give one of its keys, such as dedup."),
         ({"settings": ["finetune.instruct=20"]}, "finetune.instruct: a section, not a key; give one of its keys, such"),
         ({"settings": ["nokey=1"]}, "settings: nokey: no such key; docs/guide.md says where the keys are"),
-        ({"settings": ["pretrain.causal.stepz=1"]}, "settings: pretrain.causal.stepz: no such key; did you mean"),
+        ({"settings": ["pretrain.causal.stepz=1"]}, "no such key; did you mean pretrain.causal.steps?"),
+        ({"settings": ["finetune.instruct.stpes=1"]}, "no such key; did you mean finetune.instruct.steps?"),
         (
             {"settings": ["dedup.threshold=7"]},
             "the settings of this run: dedup.threshold = 7: Input should be less than or equal to 1",
@@ -131,7 +132,7 @@ def test_in_a_terminal_it_is_refused_before_anything_starts(monkeypatch: pytest.
     monkeypatch.setattr(run.dvc, "require_stage", lambda *_: None)
     monkeypatch.setattr(run.dvc, "graph", dict)
     monkeypatch.setattr(cli, "with_prefect", lambda *_: pytest.fail("started"))
-    with pytest.raises(UserError, match=r"no such key; did you mean pretrain\.common\.seed\?"):
+    with pytest.raises(UserError, match=r"no such key; did you mean pretrain\.causal\.seed\?"):
         run.run_from_terminal("", ["pretrain.causal.sed=5"])
     with pytest.raises(UserError, match="until mix: changed values make an experiment, which always runs to the end"):
         run.run_from_terminal("mix", ["mix.seed=5"])
