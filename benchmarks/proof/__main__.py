@@ -100,11 +100,19 @@ def forgetting(folder: Path, preset: str) -> Measured:
     left = [f"{row['query']}: {line}" for row in rows for line in row["left"]]
     says = "outputs equal to those of a run that never had the documents"
     priced = f"forecast energy of a removal against actual, the worst of {len(rows)}"
+    within = [row["price_kwh"][0] <= row["actual_kwh"] <= row["price_kwh"][2] for row in rows]
     seen = "most times that a model is trained on a document which was forgotten"
     return (
         {"forget": found},
         [
             goal("forget_price_error", max(row["price_error"] for row in rows), 0.10, "lower", priced),
+            goal(
+                "forget_price_within",
+                sum(within) / len(rows),
+                0.8,
+                "higher",
+                f"of {len(rows)} removals whose energy lies in the price's interval of 80%",
+            ),
             goal("forget_bytes_equal", found["bytes_equal"], 1.0, "higher", says),
             goal("forget_exposure", max(row["times_trained_on"]["after"] for row in rows), 0, "lower", seen),
             goal("forget_copies_left", len(left), 0, "lower", "files with its text, tokens or weights after the purge"),

@@ -89,17 +89,19 @@ def measure(parent: Path, files: dict[str, bytes], preset: str, every: int) -> t
     wanted = {run for words in texts for run in runs_of(" ".join(words))}
     clone, remote = Clone(parent / "planted"), parent / "planted-remote"
 
-    def plant() -> int:
+    def push() -> int:
         """The number of places with their words."""
-        made(clone.root, files | files_of(texts, others), preset, every, SETTINGS, besides(texts))
-        clone.run("greenhouse", "run")
-        clone.run("dvc", "remote", "add", "--local", "--default", "team", str(remote))
+        clone.run("dvc", "remote", "add", "--local", "--force", "--default", "team", str(remote))
         clone.run("dvc", "push")
         (kept := clone.root / ".greenhouse/mlartifacts/examples.md").parent.mkdir(exist_ok=True)
         kept.write_text(quotes_of(texts, 0)[-1])
         return len(places_with(clone.root, wanted) | places_with(remote, wanted))
 
-    before = once(parent / "planted.json", plant)
+    if not (clone.root / "NOTES.txt").exists():
+        made(clone.root, files | files_of(texts, others), preset, every, SETTINGS, besides(texts))
+    if not (parent / "planted.json").exists():
+        clone.run("greenhouse", "run")
+    before = once(parent / "planted.json", push)
     said = once(parent / "planted-applied.json", lambda: clone.run("greenhouse", "forget", QUERY, "--apply"))
     said += once(parent / "planted-purged.json", lambda: clone.run("greenhouse", "forget", QUERY, "--purge"))
     left = places_with(clone.root, wanted, SOURCES) | places_with(remote, wanted)

@@ -11,6 +11,7 @@ from typing import Any
 from components.core.errors import UserError
 from components.core.files import md5_file, read_json, sha256_file, write_text
 from components.studies import adoption
+from components.studies.attestation.verdict import Finding
 from components.studies.leftovers import WEIGHTS
 from flows.system import paths
 from flows.system.processes import output
@@ -56,15 +57,17 @@ def altered(one: Snapshot, record: Record | None) -> list[str]:
     return sorted(files.keys() - sound.keys()) + (adoption.strangers(hashes, record) if record else [])
 
 
-def data_again(one: Snapshot) -> tuple[bool, str, list[str]]:
-    """Whether the data that the record names lie here and are the same, that in words, and the files that are not."""
+def data_again(one: Snapshot) -> Finding:
+    """Whether the data that the record names lie here and are the same."""
     data, root = one.adopted["data"], root_of(one)
     if not data or not root:
-        return False, "its data are not on this machine" if data else "nothing was recorded of them", []
+        why = "its data are not on this machine" if data else "nothing was recorded of them"
+        return Finding("licences", "unknown", why)
     if changed := changes(data, root):
-        words = f"{changed[0]} is not as the record names it, nor are {len(changed) - 1} other files of data"
-        return False, words, changed
-    return True, f"{len(data)} files of data, hashed again as the record names them; licences are not in it", []
+        why = f"{changed[0]} is not as the record names it, nor are {len(changed) - 1} other files of data"
+        return Finding("licences", "unknown", why)
+    text = f"{len(data)} files of data, hashed again as the record names them; licences are not in it"
+    return Finding("licences", "yes", text)
 
 
 # -- the run again -----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from components.stages.account.model_answers import stages_behind
 from components.studies.adoption import UNRECORDED, strangers
 from components.studies.attestation.claims import PARTS, Claims, compared, is_part
 from components.studies.attestation.renderings import claims_in, differences
-from components.studies.attestation.verdict import CHANGED, STATED, CheckVerdict, Finding, Scope
+from components.studies.attestation.verdict import STATED, CheckVerdict, Finding, Scope
 from components.studies.withdrawn import FILE, withdrawals, withdrawn
 from flows.system import paths
 from flows.tracking import attestation
@@ -113,32 +113,26 @@ def _figures(one: Snapshot, claims: Claims) -> Iterator[Finding]:
     """The claims, collected again and compared part by part."""
     again = attestation.claims_of(one, claims.model.replace("/", "@"), names_of(one, claims.model), claims.owner)
     other = list(compared(claims.model_dump(mode="json"), again.model_dump(mode="json")))
-    yield from (Finding(one.item, "no" if one.differs else "unknown", one.text) for one in other)
-    open_items = {one.item for one in other}
-    known = {item: (bool(text), text or "nothing was recorded of them") for item, text in collected(again).items()}
-    if one.adopted:
-        is_known, text, changed = data_again(one)
-        known["licences"] = is_known, text
-        yield from (Finding(CHANGED, "unknown", path) for path in changed)
-    for item, (is_known, text) in known.items():
-        if item not in open_items:
-            yield Finding(item, "yes" if is_known else "unknown", text)
+    yield from (Finding(row.item, "no" if row.differs else "unknown", row.text) for row in other)
+    known = {finding.item: finding for finding in (*collected(again), *([data_again(one)] if one.adopted else []))}
+    told = {row.item for row in other}
+    yield from (finding for item, finding in known.items() if item not in told)
     yield Finding(STATED, "unknown", "owner: nobody else can know")
-    told = [one.path for one in other if one.item == STATED]
-    agreeing = [part for part in PARTS[STATED] if part != "owner" and not any(is_part(path, part) for path in told)]
-    yield from (Finding(STATED, "unknown", f"{part}: as the records here have it") for part in agreeing)
+    for part in PARTS[STATED]:
+        if part != "owner" and not any(is_part(row.path, part) for row in other):
+            yield Finding(STATED, "unknown", f"{part}: as the records here have it")
 
 
-def collected(claims: Claims) -> dict[str, str]:
-    """Item -> what was collected of it, in words; "" where there is nothing that could be right."""
-    data, quality = claims.data, claims.quality
-    licences = getattr(data, "licences", {}) or ([claims.licence] if isinstance(claims.licence, str) else [])
-    scores = getattr(quality, "scores", [])
-    return {
-        "licences": f"{len(licences)} licences, with the counts of documents" if licences else "",
-        "parameters": f"parameters of {len(claims.lock)} stages" if claims.lock else "",
-        "scores": f"{len(scores)} scores" if scores else "",
-    }
+def collected(claims: Claims) -> Iterator[Finding]:
+    """What was collected again of each item that figures establish; nothing is no success."""
+    licences = getattr(claims.data, "licences", {}) or ([claims.licence] if isinstance(claims.licence, str) else [])
+    for item, found, what in (
+        ("licences", licences, "licences, with the counts of documents"),
+        ("parameters", claims.lock, "stages with their parameters"),
+        ("scores", getattr(claims.quality, "scores", []), "scores"),
+    ):
+        text = f"{len(found)} {what}" if found else "nothing was recorded of them"
+        yield Finding(item, "yes" if found else "unknown", text)
 
 
 def report(folder: Path, key: Path | None, scope: Scope = "all") -> int:
@@ -158,9 +152,8 @@ def conclusion(verdict: CheckVerdict) -> str:
     if verdict.wrong:
         return f"differs in {len(verdict.wrong)} places"
     if verdict.open_items:
-        more = f" and {len(verdict.changed) - 1} more" if len(verdict.changed) > 1 else ""
-        first = f"not as recorded is {verdict.changed[0]}{more}" if verdict.changed else "nothing differs"
-        return f"{first}, and not established is: {', '.join(verdict.open_items)}"
+        items = (f"{item} ({why})" if (why := verdict.why(item)) else item for item in verdict.open_items)
+        return f"no claim differs, and not established is: {', '.join(items)}"
     if verdict.scope == "bytes":
         return f"signed by this key, and these bytes; {NOT_RECOMPUTED}"
     return "signed by this key, and established here as listed; what the signer states rests on the signer's word"

@@ -25,8 +25,6 @@ STATED = "stated"
 """Item of what only the signer says; a record here that says otherwise of the same time is a difference."""
 NOTE = "note"
 """Item of what could not be looked at besides, and decides nothing."""
-CHANGED = "changed"
-"""Item of a file here that is not as it was recorded: it decides nothing, and the last line names it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Finding:
     """What a check found of one item, in words.
 
     Attributes:
-        item: of `ITEMS`, `STATED`, `NOTE` or `CHANGED`. answer: right, wrong, or not to be told here.
+        item: of `ITEMS`, `STATED` or `NOTE`. answer: right, wrong, or not to be told here.
     """
 
     item: str
@@ -60,11 +58,6 @@ class CheckVerdict:
         return [finding.text for finding in self.findings if finding.answer == "no"]
 
     @property
-    def changed(self) -> list[str]:
-        """Files here that are not as they were recorded."""
-        return [finding.text for finding in self.findings if finding.item == CHANGED]
-
-    @property
     def open_items(self) -> list[str]:
         """Items of the scope that are not established."""
         return [item for item in SCOPES[self.scope] if self.answer(item) != "yes"]
@@ -74,21 +67,23 @@ class CheckVerdict:
         """Exit status: 1 for any difference, 0 where every item of the scope was established, else 2."""
         if self.wrong:
             return 1
-        return 0 if all(self.answer(item) == "yes" for item in SCOPES[self.scope]) else 2
+        return 2 if self.open_items else 0
+
+    def why(self, item: str) -> str:
+        """Why an item is not established; "" where nobody looked."""
+        return "; ".join(one.text for one in self.findings if one.item == item and one.answer != "yes")
 
     def lists(self) -> dict[str, list[str]]:
         """Title -> lines: the three lists, and differences if there are any."""
-        told = [finding for finding in self.findings if finding.answer != "no"]
-        open_lines = [f"{ITEMS[item]}: {self._why(item)}" for item in self.open_items]
-        return {
-            "established by recomputation": [
-                one.text for one in told if one.item in ITEMS and self.answer(one.item) == "yes"
-            ],
-            "stated by the signer": [one.text for one in told if one.item == STATED],
-            "not established": open_lines + [one.text for one in told if one.item == NOTE],
-            "DIFFERENT": self.wrong,
+        established = [item for item in ITEMS if self.answer(item) == "yes"]
+        told = {
+            "established by recomputation": established,
+            "stated by the signer": [STATED],
+            "not established": [NOTE],
         }
-
-    def _why(self, item: str) -> str:
-        texts = [one.text for one in self.findings if one.item == item and one.answer != "yes"]
-        return "; ".join(texts) or "not looked at"
+        found = {
+            title: [one.text for one in self.findings if one.item in items and one.answer != "no"]
+            for title, items in told.items()
+        }
+        open_lines = [f"{ITEMS[item]}: {self.why(item) or 'not looked at'}" for item in self.open_items]
+        return found | {"not established": open_lines + found["not established"], "DIFFERENT": self.wrong}
