@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from cyclopts import Parameter
 from components import params as schema
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger import reader
-from components.carbon.planning.forecast import forecast, orchestration_forecast
+from components.carbon.planning.forecast import orchestration_forecast
 from components.core.errors import UserError
 from components.core.files import write_text
 from components.lineage.documents import Query, query_of
@@ -23,7 +24,7 @@ from components.studies.withdrawn import withdraw
 from flows.clean import agreed, carry_out, idle_work_folders, of_paths, refuse_while_running
 from flows.plan import PlanRow, render
 from flows.planning import step_cost
-from flows.planning.stage_forecast import expected, settings_of, tokens_of
+from flows.planning.stage_forecast import expected
 from flows.system import dvc, paths, processes
 from flows.system.command import whole
 from flows.tracking import forgetting, forgotten, team_ledger
@@ -34,6 +35,7 @@ from flows.tracking.search import CACHE, files_of
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import answers, search_for
 
+UNPRICED = "No record here of such a run; `greenhouse sync pull` fetches those that others pushed"
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
 LIMITED = "{}: cut at max_megabytes, so other text takes its place, and the held-out set may change with it"
 PURGED = "\nOld states whose objects go can no longer be checked out, compared or verified. What stays of it:\n"
@@ -102,29 +104,25 @@ def fetch_corpora() -> None:
             )
 
 
-def rows_to_redo(documents: list[Any]) -> list[Any]:
+def rows_to_redo(documents: list[Any]) -> list[PlanRow]:
     """The stages that have to run again, and what runs around them, each with its forecast."""
     params, books = schema.load(paths.PARAMS), reader.history(paths.LEDGER)
     rates, names = step_cost.known(params), stages_to_redo(documents, dvc.lock())
-    known = {name: expected(books, name, "", params, rates) for name in names}
-    if missing := [name for name in names if known[name] is None]:  # a fresh clone has the team's records at best
-        team = team_ledger.ledger_of({(name, "") for name in missing})
-        known |= {
-            name: forecast(team, name, "", settings_of(name, params), tokens_of(name, params)) for name in missing
-        }
-    rows = [PlanRow(name, "again", one) for name, one in known.items()]
-    known_books = [books, *(reader.history(folder) for folder in sorted(team_ledger.PULLED.glob("*")))]
-    around = next((one for each in known_books if (one := orchestration_forecast(each, len(rows)))), None)
-    return rows + ([PlanRow(around.stage, "around the stages", around)] if around else [])
+    rows = [PlanRow(name, "again", expected(books, name, "", params, rates)) for name in names]
+    if missing := {(row.stage, "") for row in rows if row.expected is None}:
+        team = team_ledger.ledger_of(missing)  # a fresh clone has the team's records at best
+        rows = [replace(row, expected=row.expected or expected(team, row.stage, "", params, {})) for row in rows]
+    for known in (books, *(reader.history(folder) for folder in sorted(team_ledger.PULLED.glob("*")))):
+        if around := orchestration_forecast(known, len(rows)):
+            return [*rows, PlanRow(around.stage, "around the stages", around)]
+    return rows
 
 
 def price(documents: list[Any]) -> str:
     """Seconds, energy and grams of the removal, stage by stage and in all."""
-    grid = schema.load(paths.PARAMS).runtime.grid
-    rows = rows_to_redo(documents)
-    unknown = "\nNo record here of such a run; `greenhouse sync pull` fetches those that others pushed"
+    grid, rows = schema.load(paths.PARAMS).runtime.grid, rows_to_redo(documents)
     told = render(rows, resolve(grid, paths.ROOT), datetime.now(UTC))
-    return told + unknown * any(row.expected is None for row in rows)
+    return told if all(row.expected for row in rows) else f"{told}\n{UNPRICED}"
 
 
 def searched(text: str, query: Any, found: list[Any], most_others: int) -> Any:
@@ -144,9 +142,7 @@ def documents_lines(query: Any, found: list[Any]) -> list[str]:
     if len(facts) > SHOWN:
         lines.append(f"    and {len(facts) - SHOWN} more")
     if dropped := forgetting.dropped_for(found):
-        lines.append(
-            f"copies of them that dedup dropped, and that would come in their place, so they go too: {len(dropped)}"
-        )
+        lines.append(COPIES.format(len(dropped)))
         lines += [f"    {row['id']} {row['location']}: {row['reason']}" for row in dropped[:SHOWN]]
     if any((place.stage, place.part) == ("ingest", "heldout") for one in found for place in one.document.locations):
         lines.append(HELD_OUT)
