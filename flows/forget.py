@@ -235,12 +235,14 @@ def leave_out(text: str, entries: list[str], search: Any) -> None:
 def make_again() -> None:
     """Run the pipeline. Ctrl-C is the pipeline's to answer: it ends in order, and this process waits for that.
 
+    It does not ask what the filter may take: of the text that stays that was settled before.
+
     Raises:
         UserError: it did not complete.
     """
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        command, ends = [sys.executable, "-m", "flows.cli", "run"], processes.dies_with_parent()
+        command, ends = [sys.executable, "-m", "flows.cli", "run", "--yes"], processes.dies_with_parent()
         status = subprocess.run(command, cwd=paths.ROOT, preexec_fn=ends).returncode
     finally:
         signal.signal(signal.SIGINT, before)

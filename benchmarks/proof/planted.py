@@ -100,7 +100,7 @@ def measure(parent: Path, files: dict[str, bytes], preset: str, every: int) -> t
     if not (clone.root / "NOTES.txt").exists():
         made(clone.root, files | files_of(texts, others), preset, every, SETTINGS, besides(texts))
     if not (parent / "planted.json").exists():
-        clone.run("greenhouse", "run")
+        clone.run("greenhouse", "run", "--yes")  # items that quote the copies contaminate them
     before = once(parent / "planted.json", push)
     said = once(parent / "planted-applied.json", lambda: clone.run("greenhouse", "forget", QUERY, "--apply"))
     said += once(parent / "planted-purged.json", lambda: clone.run("greenhouse", "forget", QUERY, "--purge"))

@@ -131,6 +131,7 @@ def forgettable(clone: PipelineClone) -> str:
 
 def test_ctrl_c_waits_for_the_pipeline_and_says_what_is_changed_already(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(command: list[str], cwd: Path, preexec_fn: Callable[[], None]) -> SimpleNamespace:
+        assert command[-2:] == ["run", "--yes"], "the filter's stop for a person refused every removal"
         os.kill(os.getpid(), signal.SIGINT)
         return SimpleNamespace(returncode=75)
 
