@@ -114,17 +114,15 @@ def _first_file(path: str, old: str, new: str, root: Path) -> str:
         return f"{path}: recorded {old}, rebuilt {new}"
     for name in sorted(before | after):
         if before.get(name) != after.get(name):
-            file = f"{path}/{name}" if name else path
+            file = f"{path}/{name}".rstrip("/")
             return f"{file}: recorded {before.get(name, 'none')}, rebuilt {after.get(name, 'none')}"
     return f"{path}: recorded {old}, rebuilt {new}"
 
 
 def then_and_here(recorded: Snapshot, stage: str) -> list[str]:
     """What may explain a difference in `stage`: what is not as it was when the recorded bytes were made."""
-    then, here = (
-        environment_record.recorded(client(), stage, recorded.fingerprints()[stage]),
-        environment_record.present(),
-    )
+    then = environment_record.recorded(client(), stage, recorded.fingerprints()[stage])
+    here = environment_record.present()
     if then:
         return environment_record.differences(then, here) or ["the same processor and the same packages then and here"]
     compute = ("processor", "python", "torch", "numpy", "tokenizers", "scikit-learn", "pyarrow", "polars")
@@ -144,8 +142,7 @@ def rebuilt_alike(model: str, at: str) -> bool:
         rebuild(root, stages)
         difference = first_difference(recorded, dvc.lock(root), stages, root)
     record_verification(recorded, goal, difference, environment_record.present())
-    outs = [out["path"] for stage in stages for out in recorded.lock[stage].get("outs", [])]
-    compared = sum(path.startswith(("data/", "models/")) for path in outs)
+    compared = sum(len(_outs(recorded.lock[stage])) for stage in stages)
     print(f"differs: {difference}" if difference else f"identical: {compared} outputs of {len(stages)} stages")
     if difference:
         for line in then_and_here(recorded, difference.split(":")[0]):
@@ -170,12 +167,9 @@ def verify_segments(model: str, at: str, number: int) -> bool:
             f"{goal}: {recorded.name} has no checkpoints of it; intervals are of pretraining: causal, masked"
         )
     with rebuilding_place(recorded) as root:
-        settings = schema.load(root / "params.yaml")
-        params, branch = getattr(settings.pretrain, goal.split("@")[1]), goal.split("@")[1]
-        if settings.numerics.processes > 1:
-            raise UserError(
-                f"{goal}: was trained by {settings.numerics.processes} processes; verify it without --segments"
-            )
+        settings, branch = schema.load(root / "params.yaml"), goal.split("@")[1]
+        if (number_of := settings.numerics.processes) > 1:
+            raise UserError(f"{goal}: was trained by {number_of} processes; verify it without --segments")
         names = ObjectCache().files(recorded.outputs()[kept])
         steps = sorted({int(name[5:11]) for name in names if name.startswith("step-")})
         intervals = list(pairwise(steps))
@@ -189,7 +183,7 @@ def verify_segments(model: str, at: str, number: int) -> bool:
         for path in ("data/tokenize", model, f"{reports}/details", f"{reports}/metrics.json"):
             bring_files(recorded, path, root / aside / path, lambda name: True)
         arguments = {
-            "objective": branch, "params": params.model_dump(mode="json"), "chosen": chosen,
+            "objective": branch, "params": getattr(settings.pretrain, branch).model_dump(mode="json"), "chosen": chosen,
             "numerics": settings.numerics.model_dump(mode="json"), "tokens": str(root / aside / "data/tokenize"),
             "kept": str(root / aside / kept), "model": str(root / aside / model / "model.safetensors"),
             "work": str(root / "work"), "reports": str(root / aside / reports),
