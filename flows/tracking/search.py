@@ -140,6 +140,13 @@ class Search:
             return []
         return hits
 
+    def note(
+        self, owner: str, path: str, parts: Iterable[Part], md5: str = "", named: Callable[[str], bool] | None = None
+    ) -> None:
+        """Look into a file, and keep it as found if it has words of the text."""
+        if hits := self.look(owner, path, parts, named=named):
+            self.found.append(Place(owner, path, tuple(hits), md5))
+
     # -- DVC -----------------------------------------------------------------------------------------------------------
 
     def of_states(self, known: list[Snapshot]) -> None:
@@ -203,17 +210,13 @@ class Search:
         for (place, md5), names in tuned.items():
             owner = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
             if place.exists() and hashed(place) == md5:
-                self._own_file(owner, place, (Part(where, text) for where, text in texts(place)), md5)
+                self.note(owner, shown(place), (Part(where, text) for where, text in texts(place)), md5, self.named)
             else:
                 why = "it is gone, or not what it was when they were tuned on it"
                 self.unsearched.append(f"{owner}: {shown(place)}: {why}")
         items = paths.ROOT / params.filter.decontaminate.items
         for file in sorted(one for one in items.rglob("*") if one.is_file()):
-            self._own_file("filter.decontaminate.items", file, parts_of(file))
-
-    def _own_file(self, owner: str, place: Path, parts: Iterable[Part], md5: str = "") -> None:
-        if hits := self.look(owner, shown(place), parts, named=self.named):
-            self.found.append(Place(owner, shown(place), tuple(hits), md5))
+            self.note("filter.decontaminate.items", shown(file), parts_of(file), named=self.named)
 
     # -- MLflow and git ------------------------------------------------------------------------------------------------
 
@@ -224,12 +227,10 @@ class Search:
         if address not in own:
             self.unsearched.append(f"MLflow at {address}: its runs and their files")
         for path in sorted(one for one in folder.rglob("*") if one.is_file() and one.suffix not in WEIGHTS):
-            name = str(path.relative_to(folder))
-            if hits := self.look("MLflow", name, parts_of(path)):
-                self.found.append(Place("MLflow", name, tuple(hits)))
+            self.note("MLflow", str(path.relative_to(folder)), parts_of(path))
         for path in (paths.STATE / "prefect" / "prefect.db", paths.STATE / "mlflow.db"):
-            if path.exists() and (hits := self.look("database", shown(path), parts_of(path))):
-                self.found.append(Place("database", shown(path), tuple(hits)))
+            if path.exists():
+                self.note("database", shown(path), parts_of(path))
 
     def history(self) -> None:
         """Every version of every file that git keeps, with the messages of commits."""
