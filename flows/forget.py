@@ -40,7 +40,7 @@ HELD_OUT = "held-out text is among it: the held-out set changes, and scores do n
 LIMITED = "{}: cut at max_megabytes, so other text takes its place, and the held-out set may change with it"
 PURGED = "\nOld states whose objects go can no longer be checked out, compared or verified. What stays of it:\n"
 COPIES = "copies of them that dedup dropped, which would come in their place, so they go too: {}"
-EDITIONS = "another edition may stay, with other spelling or notes; --quoting takes these documents along:"
+EDITIONS = "these stay and have much of its text, as another edition has; --quoting takes them along:"
 SHOWN = 10
 """Documents that are listed."""
 WEIGHTS = "    (weights: of models whose corpus or rows hold it, whether or not training came to it)"
@@ -182,9 +182,9 @@ def copies_lines(search: Any) -> list[str]:
     objects = {copy.md5 for copy in search.copies}
     there, _, why = forgetting.in_remote(objects)
     remote = f"what the remote has is not known ({why})" if why else f"{len(there)} of them in the remote"
-    lines = [f"copies: {len(objects)} objects of DVC, as {len(search.copies)} files of these states; {remote}"]
+    lines = [f"copies: {len(objects)} objects of DVC, files of these outputs; {remote}"]
     outputs = Counter(copy.output for copy in search.copies)
-    lines += [f"    {output} ({number} files)" for output, number in outputs.items()]
+    lines += [f"    {output}: {number}" for output, number in outputs.items()]
     if any(output.startswith("models/") for output in outputs):
         lines.append(WEIGHTS)
     lines += [f"    DVC experiment {name}" for name in forgetting.experiments_with(objects)]

@@ -88,7 +88,7 @@ def together(what: str, parts: list[Removable]) -> Removable:
         for one in parts:
             one.remove()
 
-    return Removable(f"{what} ({len(parts)} files)", sum(one.num_bytes for one in parts), remove)
+    return Removable(f"{what} (files: {len(parts)})", sum(one.num_bytes for one in parts), remove)
 
 
 def to_purge(text: str) -> tuple[list[Removable], str]:

@@ -180,7 +180,7 @@ def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monk
     monkeypatch.setattr(snapshots, "find", lambda name: state_of(root))
     items, said = forgotten.to_purge("a query")
     folders = ("data/ingest/quarantine", "data/tokenize/train", "models/pretrain/causal")
-    deleted = {f"DVC's cache: {folder} of workspace (1 files)" for folder in (*folders, "data/mix/train")}
+    deleted = {f"DVC's cache: {folder} of workspace (files: 1)" for folder in (*folders, "data/mix/train")}
     assert {item.what for item in items} == {*deleted, "MLflow: 1/examples.md"}, "ingest has the object of mix"
     assert all(item.num_bytes for item in items)
     for item in items:
