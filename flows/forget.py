@@ -135,9 +135,10 @@ def searched(text: str, query: Any, found: list[Any], most_others: int) -> Any:
 
 def documents_lines(query: Any, found: list[Any]) -> list[str]:
     """The documents that are taken out, each with the reason if the query does not name it."""
-    named = query.value if query.kind != "passage" else "..."
-    facts = [match.document.facts for match in found]
-    lines = [f"documents for {query.kind} {named}: {len(facts)}"]
+    facts, named = [match.document.facts for match in found], f"documents for {query.kind} {query.value}"
+    if query.kind in ("passage", "email"):
+        named = "documents that hold it, each of which goes whole"
+    lines = [f"{named}: {len(facts)}"]
     lines += [f"    {one['id']} {one['source']}: {one['location']}" for one in facts[:SHOWN]]
     if len(facts) > SHOWN:
         lines.append(f"    and {len(facts) - SHOWN} more")
