@@ -102,6 +102,14 @@ def searched(ids: set[str], *others: str) -> Search:
     return Search(Needles.of([LETTER], [list(others)], 7), ids).everywhere()
 
 
+def take_out(root: Path) -> None:
+    """Have the corpora without the letter."""
+    for stage in ("ingest", "mix"):
+        for path in (root / f"data/{stage}/train").iterdir():
+            path.unlink()
+        corpus(root / f"data/{stage}/train", [a_document("essay.txt", ESSAY)])
+
+
 ID = a_document("letter.txt", LETTER).id
 CACHED = {
     "data/ingest/train/part-00000.parquet",
@@ -129,10 +137,7 @@ def test_copies_are_corpora_tokens_and_weights_and_models_go_by_the_same_rule(ro
 def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path) -> None:
     """A removal that goes on after a kill found no documents and no rows, and said that no model saw them."""
     forgotten.record("a query", searched({ID}, ESSAY))
-    for stage in ("ingest", "mix"):
-        for path in (root / f"data/{stage}/train").iterdir():
-            path.unlink()
-        corpus(root / f"data/{stage}/train", [a_document("essay.txt", ESSAY)])
+    take_out(root)
     known = forgotten.recorded("a query ")
     assert (known.ids, "mix" in str(known.objects), forgotten.recorded("another").ids) == ({ID}, True, set())
     kept = (root / forgotten.FILE).read_text()
@@ -165,10 +170,7 @@ def test_a_team_s_server_is_named_as_not_searched(root: Path, monkeypatch: pytes
 def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forgotten.record("a query", searched({ID}, ESSAY))
     gone, stays = [md5_file(root / path) for path in ("data/mix/train/part-00000.parquet", "eval_sets/items.txt")]
-    for stage in ("ingest", "mix"):
-        for path in (root / f"data/{stage}/train").iterdir():
-            path.unlink()
-        corpus(root / f"data/{stage}/train", [a_document("essay.txt", ESSAY)])
+    take_out(root)
     for path in ("data/ingest/quarantine/records.jsonl", "data/tokenize/train/tokens-00000.bin"):
         (root / path).write_bytes(b"")
     (root / "models/pretrain/causal/model.safetensors").write_bytes(b"others")

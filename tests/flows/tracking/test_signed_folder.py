@@ -16,7 +16,7 @@ from components.core.errors import UserError
 from components.core.files import folder_md5, md5_file, sha256_bytes, write_json
 from components.studies.attestation.claims import Claims
 from components.studies.attestation.renderings import write_renderings
-from components.studies.attestation.verdict import NOTE, Finding
+from components.studies.attestation.verdict import NOTE, CheckVerdict, Finding
 from components.studies.withdrawn import withdraw
 from flows.system import paths
 from flows.tracking import attestation, signature, signed_folder
@@ -77,11 +77,8 @@ class Workplace:
         write_renderings(claims, self.folder)
         signature.signing(self.key)(self.folder)
 
-    def status(self, **more: Any) -> int:
-        return signed_folder.check(self.folder, Path(f"{self.key}.pub"), **more).status
-
-    def open_items(self) -> list[str]:
-        return signed_folder.check(self.folder, Path(f"{self.key}.pub")).open_items
+    def check(self, **more: Any) -> CheckVerdict:
+        return signed_folder.check(self.folder, Path(f"{self.key}.pub"), **more)
 
 
 def _given(value: Any) -> Any:
@@ -130,9 +127,9 @@ def test_what_cannot_be_collected_is_open_and_no_success(
     workplace: Workplace, found: dict[str, Any], item: str
 ) -> None:
     workplace.answers(**found)
-    assert workplace.status() == 2
-    assert item in workplace.open_items()
-    assert workplace.status(scope="bytes") == 0
+    assert workplace.check().status == 2
+    assert item in workplace.check().open_items
+    assert workplace.check(scope="bytes").status == 0
 
 
 @pytest.mark.parametrize(
@@ -148,8 +145,8 @@ def test_a_model_that_is_made_up_from_end_to_end_is_not_established(
     files = {"model.safetensors": sha256_bytes(b"other weights")}
     md5 = folder_md5({"model.safetensors": md5_file(workplace.folder / "model.safetensors")})
     workplace.sign(workplace.claims.model_copy(update={"files": files, "md5": md5, **made_up}))
-    assert workplace.status() == 2
-    assert {"chain", "hashed", "licences", "parameters", "scores"} <= set(workplace.open_items())
+    assert workplace.check().status == 2
+    assert {"chain", "hashed", "licences", "parameters", "scores"} <= set(workplace.check().open_items)
 
 
 @pytest.mark.parametrize(
@@ -163,14 +160,14 @@ def test_a_claim_that_is_not_what_is_collected_here_differs(
     workplace: Workplace, update: Callable[[Claims], dict[str, Any]]
 ) -> None:
     workplace.sign(workplace.claims.model_copy(update=update(workplace.claims)))
-    assert workplace.status() == 1
+    assert workplace.check().status == 1
 
 
 def test_a_rebuild_done_again_after_signing_is_no_difference(workplace: Workplace) -> None:
     tree = workplace.claims.model_dump(mode="json")
     tree["rebuild"]["verified"] |= {"at": "2026-01-01T10:05+00:00", "processor": "another"}
     workplace.answers(claims_of=Claims.model_validate(tree))
-    verdict = signed_folder.check(workplace.folder, Path(f"{workplace.key}.pub"))
+    verdict = workplace.check()
     assert verdict.status == 0
     stated = verdict.lists()["stated by the signer"]
     assert [line.partition(": ")[0] for line in stated if line.startswith("rebuild")] == ["rebuild.verified"]
@@ -182,18 +179,18 @@ def test_scores_and_licences_that_nobody_has_are_not_established(workplace: Work
     bare = Claims.model_validate(workplace.claims.model_dump() | {"quality": none, "data": none, "licence": none})
     workplace.sign(bare)
     workplace.answers(claims_of=bare)
-    assert (workplace.status(), workplace.open_items()) == (2, ["licences", "scores"])
+    assert (workplace.check().status, workplace.check().open_items) == (2, ["licences", "scores"])
 
 
 def test_a_withdrawn_model_or_base_is_a_difference_and_no_list_is_not_a_list_without_it(workplace: Workplace) -> None:
     withdraw(paths.ROOT, [workplace.claims.md5], "it saw a forgotten document", date(2026, 12, 1))
-    assert workplace.status() == workplace.status(scope="bytes") == 1
+    assert workplace.check().status == workplace.check(scope="bytes").status == 1
     write_json(paths.ROOT / "withdrawn.json", {})
-    assert workplace.status() == 0
+    assert workplace.check().status == 0
     (paths.ROOT / "withdrawn.json").unlink()
-    assert (workplace.status(), workplace.open_items()) == (2, ["standing"])
+    assert (workplace.check().status, workplace.check().open_items) == (2, ["standing"])
     withdraw(paths.ROOT, ["pretrain@causal.dir"], "it saw a forgotten document", date(2026, 12, 1))
-    assert workplace.status() == 1
+    assert workplace.check().status == 1
 
 
 def test_bytes_alone_say_first_that_no_figure_was_recomputed(
@@ -229,7 +226,7 @@ def test_claims_that_make_no_files_are_wrong_and_no_traceback(workplace: Workpla
         {"facts": claims.facts.model_copy(update={"shape": {}})},
     ):  # fmt: skip
         write_json(workplace.folder / "card.json", claims.model_copy(update=update).model_dump(mode="json"))
-        assert workplace.status() == 1
+        assert workplace.check().status == 1
 
 
 # -- a pipeline that ran ----------------------------------------------------------------------------------------------
