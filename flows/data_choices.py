@@ -49,7 +49,10 @@ def _chosen(entry: str) -> Params:
 
     if entry.partition(".")[0] not in SECTIONS:
         raise UserError(f"--arm {entry}: no choice of data; give a key of {', '.join(SECTIONS)}, as KEY=VALUE")
-    return form_of([entry]).applied(schema.read(paths.PARAMS))
+    as_it_is = schema.read(paths.PARAMS)
+    if (own := form_of([entry]).applied(as_it_is)) == form_of([]).applied(as_it_is):
+        raise UserError(f"--arm {entry}: params.yaml says so already; give a value that differs")
+    return own
 
 
 def expectation(seeds: int, arms: int) -> str:

@@ -15,6 +15,7 @@ from tests.flows.pipeline_clone import PipelineClone
     [
         ("pretrain.common.steps=9", "no choice of data; give a key of dedup, filter"),
         ("dedup.nar=false", "did you mean dedup.near"),
+        ("dedup.near=true", "says so already; give a value that differs"),
     ],
 )
 def test_an_arm_that_is_no_choice_of_data_is_refused(arm: str, says: str) -> None:
