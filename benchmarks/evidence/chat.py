@@ -13,6 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.results import goal
 from benchmarks.tables import ROOT
 from components.instruction_pairs.taught import KINDS, questions
@@ -39,6 +41,7 @@ def asked() -> list[dict[str, Any]]:
 
 def measure(_: int) -> tuple[dict, list[dict], dict[str, list[dict]]]:
     """Share of right answers by kind, and every answer."""
+    torch.set_num_threads(1)  # products of one token: a second thread makes them slower
     talk = open_chat(ROOT / "models/finetune/instruct", Sampling(temperature=0.0))[0]
     rows = asked()
     for row in rows:
