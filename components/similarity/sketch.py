@@ -212,8 +212,8 @@ class Sketches:
             if not path.stat().st_size:  # no signatures, or no documents: nothing to map
                 mapped[name] = np.zeros((sum(counts), *like.shape[1:]), like.dtype)
                 continue
-            with open(path, "rb") as file:
-                maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            with open(path, "rb") as whole:
+                maps.append(mmap.mmap(whole.fileno(), 0, access=mmap.ACCESS_READ))
             mapped[name] = np.frombuffer(maps[-1], like.dtype).reshape(-1, *like.shape[1:])
         return cls(targets, counts, maps, **mapped)
 
