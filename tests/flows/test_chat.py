@@ -113,8 +113,12 @@ def test_a_chat_opens_with_what_it_answers_and_one_it_was_not_taught(folder: Pat
     facts = json.loads((folder / "greenhouse.json").read_text())
     pairs = ("What is 1+1?", "2"), ("Repeat: a", "a"), ("A is red. What is A?", "red"), ("What is a list?", "Nonsense.")
     facts["task"]["shown"] = [{"prompt": prompt, "answer": answer} for prompt, answer in pairs]
+    facts["task"]["range"] = "numbers below 100"
     (tmp_path / "model/greenhouse.json").write_text(json.dumps(facts))
-    opening = open_chat(tmp_path / "model", Sampling())[1]
+    talk, opening = open_chat(tmp_path / "model", Sampling(max_tokens=2))
+    assert "Each is answered by itself; it knows numbers below 100." in opening
+    talk.answer("What is 2+2?", lambda _: None)
+    assert talk.context(talk.question("?")) == talk.context(talk.question("?")) == [END_OF_TEXT, *talk.question("?")]
     assert [opening.count(f"you> {prompt}\n  model> {answer}") for prompt, answer in pairs] == [1] * 4
     assert opening.index("What is 1+1?") < opening.index("not taught") < opening.index("What is a list?")
 
