@@ -14,8 +14,6 @@ from typing import Any
 from components.core.errors import STOPPED_EXIT
 
 Stop = Callable[[str, str], bool]
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 _interrupted = threading.Event()
 """Set once Ctrl-C was pressed in this process."""
 
@@ -108,5 +106,5 @@ def exit_status(state: Any) -> int:
     if state.is_completed():
         return 0
     if _interrupted.is_set():
-        return INTERRUPTED
+        return 128 + signal.SIGINT
     return 1 if state.is_failed() else STOPPED_EXIT

@@ -173,8 +173,8 @@ def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -
     before, changes = _most_alike(mlflow, run, dotted(params))
     scored = run.data.metrics
     sections = {".".join(change.split(".")[:2]) for change in changes}
-    own = [PRIMARY_OF.get(section, "") for section in sections] if len(sections) == 1 else []
-    main = next((name for name in (*own, *PRIMARY) if name in scored), "")
+    own = PRIMARY_OF.get(sections.pop(), "") if len(sections) == 1 else ""
+    main = next((name for name in (own, *PRIMARY) if name in scored), "")
     bounds = [scored.get(main + end) for end in ("", "_low", "_high")]
     mlflow.set_tag(run_id, "primary", f"{interval(*bounds)} {main}" if main else "")
     mlflow.set_tag(run_id, "changed", "; ".join(changes)[:MAX_TAG])
