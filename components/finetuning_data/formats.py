@@ -295,14 +295,8 @@ def _csv(file: OpenFile, name: str) -> Iterator[tuple[str, dict[str, Any] | Refu
         where = f"{name} line {row.line}"
         if row.problem:
             reason, detail = row.problem
-            yield (
-                where,
-                Refused(
-                    where,
-                    REASONS[reason],
-                    f"{AS_UTF8}; Excel calls it CSV UTF-8" if reason == "invalid_utf8" else detail,
-                ),
-            )
+            detail = f"{AS_UTF8}; Excel calls it CSV UTF-8" if reason == "invalid_utf8" else detail
+            yield where, Refused(where, REASONS[reason], detail)
         elif list(row.values) == list(table.names):
             yield where, Refused(where, "repeats the header", "as where tables were joined")
         elif row.values:

@@ -36,6 +36,8 @@ class HubEncoder:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # `tokenizers` raises nothing narrower
             raise UserError(f"{folder}: tokenizer.json is damaged ({clause(error)}); {WHOLE_COPY}") from None
+        self._tokenizer.no_padding()  # a file may ask for a fixed length, as sentence-transformers' do
+        self._tokenizer.no_truncation()
         self._tokenizer.encode_special_tokens = True  # their names inside a text are plain text
         self.vocab_size = self._tokenizer.get_vocab_size()
         path = folder / "tokenizer_config.json"

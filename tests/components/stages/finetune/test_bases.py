@@ -123,6 +123,18 @@ def test_a_base_chats_as_transformers_generates(bases: Path, place: Path, tmp_pa
         assert conversation.answer("Where?", lambda text: None).probabilities
 
 
+def test_a_length_that_a_tokenizer_asks_for_is_not_given_to_rows(bases: Path, tmp_path: Path) -> None:
+    """Those of sentence-transformers pad each text to 128: rows were trained on so, and all of them called cut."""
+    whole = Tokenizer.from_file(str(bases / "bert/tokenizer.json"))
+    ids, bare = (whole.encode("a few words", add_special_tokens=around).ids for around in (True, False))
+    whole.enable_padding(length=40)
+    whole.enable_truncation(3)
+    whole.save(str(tmp_path / "tokenizer.json"))
+    encoder = HubEncoder(tmp_path)
+    assert (encoder.passage("a few words", 64), encoder.encode("a few words")) == (ids, bare)
+    assert len(bare) > 3
+
+
 def test_a_tokenizer_without_tokens_of_a_chat_ends_messages_with_the_end_of_a_text(tmp_path: Path) -> None:
     vocab = {character: id for id, character in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
