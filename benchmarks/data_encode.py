@@ -27,7 +27,8 @@ def tokenizer(corpus: Corpus) -> Path:
     path = corpus.folder.parent / f"tokenizer-{VOCAB_SIZE}.json"
     if not path.exists():
         texts = (each.text for each in read_corpus(subset(corpus, TRAIN_BYTES).folder))
-        path.write_text(train_bpe(texts, VOCAB_SIZE).to_str(), "utf-8")
+        size = VOCAB_SIZE if corpus.num_bytes >= TRAIN_BYTES else VOCAB_SIZE // 8  # a trial's text has fewer pairs
+        path.write_text(train_bpe(texts, size).to_str(), "utf-8")
     return path
 
 

@@ -68,7 +68,8 @@ def search(folder: Path, values: dict[str, str]) -> tuple[dict[str, list[str]], 
     """File -> variables whose canary it holds; and how many files were searched."""
     sought = {form: name for name, value in values.items() for form in forms(value)}
     pattern, found = re.compile(b"|".join(map(re.escape, sought))), dict[str, list[str]]()
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+    # Last names first: who opens a database may remove the log beside it, which is read before.
+    files = [path for path in sorted(folder.rglob("*"), reverse=True) if path.is_file() and not path.is_symlink()]
     for path in files:
         if names := {sought[hit] for data in contents(path) for hit in pattern.findall(data)}:
             found[path.relative_to(folder).as_posix()] = sorted(names)

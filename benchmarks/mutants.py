@@ -240,6 +240,9 @@ def report(results: dict[str, dict], first: dict[str, dict]) -> None:
         "the others"
     )
     survived = sorted(f"{one['module']}: {one['mutant']}" for one in results.values() if not one["killed"])
+    if missing := [name for name in MODULES if modules.get(name, {"tried": 0})["tried"] < 2]:
+        print(f"{killed} of {tried_ones} killed; not written, as {len(missing)} modules were not tried: {missing}")
+        return
     write("chaos", {"mutants": {"modules": modules, "survived": survived, "equivalent": EQUIVALENT}}, [
         goal("mutants_killed_fraction", at_first / tried_ones, 0.85, "higher", says),
         goal("mutants_killed_worst_module", min(one["killed_at_first"] / one["tried"] for one in modules.values()), 0.7,

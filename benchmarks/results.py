@@ -23,19 +23,6 @@ def goal(name: str, value: float, target: float, better: Literal["higher", "lowe
     return row | ({"says": says} if says else {})
 
 
-def inner_best(name: str, tried: Mapping[str, float]) -> float:
-    """The rate with the least loss of those tried (rate -> loss).
-
-    Raises:
-        ValueError: it is the least or the largest of them, so a better one may lie beyond.
-    """
-    rates = sorted(tried, key=float)
-    best = min(rates, key=lambda rate: tried[rate])
-    if best in (rates[0], rates[-1]):
-        raise ValueError(f"{name}: the best rate, {best}, is at the edge of those tried; try wider ones")
-    return float(best)
-
-
 def merged(old: dict, results: dict, goals: list[dict], stamped: stamp.Stamp) -> dict:
     """The contents of a results file after a measurement: new figures in the place of old ones of the same name.
 

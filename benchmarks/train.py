@@ -1,14 +1,15 @@
 """Training beside LitGPT and nanochat, at equal time: `make bench NAME=train`.
 
-    python -m benchmarks.train [--seeds 3] [--seconds 60 150] [--steps 75] [--nanochat CHECKOUT]
+    python -m benchmarks.train [--seeds 3] [--seconds 60 150] [--steps 75] [--nanochat CHECKOUT] [--trial]
     python -m benchmarks.train --scaling      only put the errors of a later `greenhouse study scaling` into the results
 
 Every contestant: `--steps` steps (equal tokens; also tells how fast it is), then as many as fit each time limit,
 compile included. Further seeds repeat the longest limit alone. Ours also runs at fractions of the limits, so that the
 time in which it reaches a peer's loss can be read off: a schedule ends with its run, so a shorter time is another run.
 nanochat computes in bfloat16 or float32, whichever is faster here; its own loss after 344 steps is to be reached too.
-Learning rates are those of train_rates.json, for each contestant the best of those tried. Scaling errors are those of
-the last `greenhouse study scaling`.
+Each contestant's rate is the best of a grid that is widened until the best lies inside it, by the loss on other windows
+than those that are reported. A benchmark that was ended goes on where it was. Scaling errors are those of the last
+`greenhouse study scaling`.
 """
 
 import argparse
@@ -18,16 +19,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.results import ROOT, figure, goal, inner_best, write
-from benchmarks.train_runs import NANOCHAT, PEERS, RATES, THREADS, prepare, run, steps_for
-from components.core.files import read_json, rounded, write_json
+from benchmarks.results import ROOT, figure, goal, write, write_rows
+from benchmarks.train_runs import NANOCHAT, PEERS, THREADS, prepare, run, steps_for
+from components.core.files import read_json, rounded
 
 FRACTIONS = (0.1, 0.2, 1 / 3)
 """Of the longest limit: further runs of ours. The last asks what a goal does: a peer's loss in a third of its time."""
 FIGURES = ("bits_per_byte", "seconds", "tokens", "tokens_per_s", "peak_mb", "compile_s")
 OWN_STEPS = "344 steps"
-TRIED, TRIED_STEPS = (0.007, 0.014, 0.028, 0.056), 90
-"""Rates for a peer without one: nanochat's own rule would give .0018 for batches as small as these."""
+GRIDS = {
+    "litgpt": (35, (0.001, 0.002, 0.004)), "ours": (90, (0.01, 0.02, 0.04)), "nanochat": (90, (0.007, 0.014, 0.028)),
+}  # fmt: skip
+"""Steps and first rates tried: nanochat's own rule would give .0018 for batches as small as these."""
 RESULTS = ROOT / "benchmarks" / "results" / "train.json"
 SCALING = ROOT / "reports" / "scaling" / "scaling.json"
 SCALING_GOALS = {
@@ -40,20 +43,19 @@ Runs = dict[str, list[dict[str, Any]]]
 """Label (`60 s`, `equal tokens`) to the runs of a contestant, one per seed."""
 
 
-def rates(names: list[str]) -> dict[str, float]:
-    """Learning rate by contestant, the best that was tried; where none was, some are, and kept in train_rates.json."""
-    kept = read_json(RATES)
-    for name in names:
-        if name not in kept["contestants"]:
-            tried = {f"{rate:g}": run(name, TRIED_STEPS, rate)["bits_per_byte"] for rate in TRIED}
-            kept["contestants"][name] = {"rate": inner_best(name, tried), "steps": TRIED_STEPS, "tried": tried}
-            write_json(RATES, rounded(kept))
-    return {name: inner_best(name, row["tried"]) for name, row in kept["contestants"].items()}
+def tuned(name: str) -> dict[float, float]:
+    """Learning rate -> loss of a contestant's grid, whose best is neither the least nor the largest."""
+    steps, first = GRIDS[name]
+    tried = {rate: run(name, steps, rate, tuning=True)["bits_per_byte"] for rate in first}
+    while (best := min(tried, key=lambda rate: tried[rate])) in (min(tried), max(tried)):
+        further = best * 2 if best == max(tried) else best / 2
+        tried[further] = run(name, steps, further, tuning=True)["bits_per_byte"]
+    return dict(sorted(tried.items()))
 
 
-def contest(names: list[str], seeds: int, seconds: list[float], steps: int) -> dict[str, Runs]:
-    """Runs of these contestants. The longest limit comes last for each, so that all are equally warm."""
-    rate, found = rates(names), {name: {} for name in names}  # type: dict[str, float], dict[str, Runs]
+def contest(rate: dict[str, float], seeds: int, seconds: list[float], steps: int) -> dict[str, Runs]:
+    """Runs of the contestants at their rates. The longest limit comes last for each, so that all are equally warm."""
+    names, found = list(rate), {name: {} for name in rate}  # type: list[str], dict[str, Runs]
     probes: dict[str, dict[str, Any]] = {}
     dtype = dict.fromkeys(names, "bfloat16")
     for name in names:
@@ -106,7 +108,7 @@ def goals(found: dict[str, Runs], longest: str) -> list[dict]:
     ]  # fmt: skip
     return [
         *sorted(own, key=lambda row: row["value"])[:1],
-        goal("tokens_per_s_vs_best_peer", value["ours"]["tokens_per_s"] / fastest, 1.3, "higher",
+        goal("tokens_per_s_vs_best_peer", value["ours"]["tokens_per_s"] / fastest, 1.4, "higher",
              "tokens per second, times the faster peer's"),
         goal("time_to_best_peer_loss", value[best]["seconds"] / seconds, 3, "higher",
              "until the better peer's loss after 150 s, times as fast"),
@@ -139,6 +141,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, nargs="+", default=[60.0, 150.0], help="time limits (default: 60 150)")
     parser.add_argument("--steps", type=int, default=75, help="steps of the runs at equal tokens (default: 75)")
     parser.add_argument("--nanochat", type=Path, help="a checkout; without one it is not tried")
+    parser.add_argument("--trial", action="store_true", help="a few steps of every contestant; nothing is written")
     parser.add_argument("--scaling", action="store_true", help="only renew the scaling errors in the results")
     arguments = parser.parse_args()
     if arguments.scaling:
@@ -151,18 +154,26 @@ def main() -> None:
         names.insert(1, "nanochat")
     else:
         print("not tried: nanochat (--nanochat CHECKOUT)")
-    found = contest(names, arguments.seeds, arguments.seconds, arguments.steps)
+    if arguments.trial:
+        for name in names:
+            run(name, 6, GRIDS[name][1][1])
+        return
+    grids = {name: tuned(name) for name in names}
+    rate = {name: min(grid, key=lambda one: grid[one]) for name, grid in grids.items()}
+    found = contest(rate, arguments.seeds, arguments.seconds, arguments.steps)
     results = {
         name: {label: {key: figure([row[key] for row in rows]) for key in FIGURES} for label, rows in runs.items()}
         for name, runs in found.items()
     }
     settings = {
-        "rates": rates(names),
+        "rates": rate,
+        "rates_tried": {name: {f"{one:g}": loss for one, loss in grid.items()} for name, grid in grids.items()},
         "seeds": arguments.seeds,
         "threads": THREADS,
-        "tuned_s": read_json(RATES)["seconds"],
     }
     longest = f"{max(arguments.seconds):g} s"
+    write_rows("train", [{"contestant": name, "run": label} | row
+                         for name, runs in found.items() for label, rows in runs.items() for row in rows])  # fmt: skip
     write("train", {"contestants": results, "settings": settings}, goals(found, longest))
     renew_scaling()
 

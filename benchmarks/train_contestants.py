@@ -4,8 +4,8 @@
     litgpt    LitGPT's pretrain with the same shape: AdamW, cosine, bf16-mixed, torch.compile
     nanochat  nanochat's network and optimizer, of the same depth, width and heads: Muon and AdamW, torch.compile
 
-JOB is JSON: contestant, steps, rate, seed, threads, corpus and work (folders), result (file). The clock starts at the
-first batch, imports and construction excluded; a compile falls into the first step and counts.
+JOB is JSON: the fields of `Job`; corpus and work are folders, result is a file. The clock starts at the first batch,
+imports and construction excluded; a compile falls into the first step and counts.
 """
 
 import json
@@ -45,6 +45,7 @@ class Job:
     rate: float
     seed: int
     threads: int
+    tuning: bool
     corpus: Path
     work: Path
     result: Path
@@ -215,7 +216,11 @@ def main(raw: str) -> None:
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     found |= {"steps": job.steps, "tokens": job.steps * BATCH * CONTEXT}
     found |= {"tokens_per_s": BATCH * CONTEXT / found["step_s"], "peak_mb": peak_mb}
-    found |= {"rate": job.rate, "seed": job.seed, "bits_per_byte": train_corpus.bits_per_byte(logits, job.corpus)}
+    found |= {
+        "rate": job.rate,
+        "seed": job.seed,
+        "bits_per_byte": train_corpus.bits_per_byte(logits, job.corpus, job.tuning),
+    }
     write_json(job.result, found)
 
 

@@ -52,12 +52,17 @@ def windows(folder: Path, seed: int) -> Windows:
 
 
 @torch.no_grad()
-def bits_per_byte(logits: Callable[[Tensor], Tensor], folder: Path, context: int = CONTEXT) -> float:
-    """Bits per byte of the held-out windows under a model, in float32: `logits` maps ids (B, T) to (B, T, V)."""
+def bits_per_byte(logits: Callable[[Tensor], Tensor], folder: Path, tuning: bool) -> float:
+    """Bits per byte of held-out windows under a model, in float32: `logits` maps ids (B, T) to (B, T, V).
+
+    A rate is chosen on windows in the middle between those that are reported (`tuning`).
+    """
     heldout = TokenShards.open(folder / "heldout")
     token_bytes = bytes_of_tokens(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")))
-    last = heldout.num_tokens - context - 1
-    rows = np.stack([heldout.window(round(i * last / (NUM_WINDOWS - 1)), context + 1) for i in range(NUM_WINDOWS)])
+    every = (heldout.num_tokens - CONTEXT - 1) / NUM_WINDOWS
+    assert every > 2 * (CONTEXT + 1), "windows of both kinds share no token"
+    starts = [round((number + tuning / 2) * every) for number in range(NUM_WINDOWS)]
+    rows = np.stack([heldout.window(start, CONTEXT + 1) for start in starts])
     nats = 0.0
     for start in range(0, NUM_WINDOWS, 8):
         ids = torch.from_numpy(rows[start : start + 8])

@@ -5,6 +5,7 @@ an environment of its own under `.greenhouse/bench/`, on top of ours, without th
 does not touch.
 """
 
+import json
 import math
 import os
 import shutil
@@ -13,15 +14,17 @@ from typing import Any
 
 from benchmarks.processes import TWO_THREADS, output, result_of
 from benchmarks.results import ROOT
+from benchmarks.stamp import commit, machine
 
 THREADS = 2
 LITGPT = ("litgpt==0.5.13", "lightning==2.6.6", "lightning-utilities==0.15.3", "torchmetrics==1.9.0",
           "jsonargparse==4.41.0", "typeshed-client==2.15.0")  # fmt: skip
 BENCH = ROOT / ".greenhouse" / "bench"
 CORPUS = BENCH / "shakespeare"
+LOG = BENCH / "train-runs.jsonl"
+"""Every run, so that a benchmark that was ended goes on."""
 NANOCHAT = BENCH / "nanochat"
 """A checkout, or a link to one."""
-RATES = ROOT / "benchmarks" / "train_rates.json"
 PEERS = ("litgpt", "nanochat")
 
 
@@ -44,10 +47,23 @@ def environment(contestant: str = "", dtype: str = "bfloat16") -> dict[str, str]
     return os.environ | TWO_THREADS | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "NANOCHAT_DTYPE": dtype}
 
 
-def run(contestant: str, steps: int, rate: float, seed: int = 1, dtype: str = "bfloat16") -> dict[str, Any]:
-    """Figures of one training run (train_contestants.py); `dtype` is nanochat's."""
-    job = {"contestant": contestant, "steps": steps, "rate": rate, "seed": seed, "threads": THREADS}
-    found = result_of("benchmarks.train_contestants", job | {"corpus": str(CORPUS)}, environment(contestant, dtype))
+def run(
+    contestant: str, steps: int, rate: float, seed: int = 1, dtype: str = "bfloat16", tuning: bool = False
+) -> dict[str, Any]:
+    """Figures of one training run (train_contestants.py), of the log if it was made at this commit and processor.
+
+    Args:
+        dtype: nanochat's.
+        tuning: a rate is tried: the loss is of other windows than those that are reported.
+    """
+    job = {"contestant": contestant, "steps": steps, "rate": rate, "seed": seed, "threads": THREADS, "tuning": tuning}
+    this = job | {"dtype": dtype, "commit": commit(), "machine": machine()}
+    rows = map(json.loads, LOG.read_text().splitlines() if LOG.exists() else [])
+    found = next((row["found"] for row in rows if row["job"] == this), None)
+    if found is None:
+        found = result_of("benchmarks.train_contestants", job | {"corpus": str(CORPUS)}, environment(contestant, dtype))
+        with LOG.open("a") as file:
+            file.write(json.dumps({"job": this, "found": found}) + "\n")
     print(
         f"{contestant:>8} rate {rate:<6g} seed {seed}: {found['steps']} steps in {found['seconds']:.1f} s "
         f"(first steps {found['compile_s']:.1f} s more), {found['tokens_per_s'] / 1e3:.2f}k tokens/s, "

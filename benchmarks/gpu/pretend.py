@@ -44,6 +44,9 @@ class Pretended(torch.Tensor):
         """One wait for the device, as on a GPU."""
         return self.cpu().tolist()
 
+    def untyped_storage(self) -> Any:
+        return self.on_cpu.untyped_storage()
+
     def numpy(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first.")
 
@@ -109,7 +112,7 @@ class PretendMode(TorchDispatchMode):
         masks = name == "index" and any(isinstance(one, torch.Tensor) and one.dtype == torch.bool for one in flat[1:])
         if name in WAITS or masks or (name == "_to_copy" and device == "cpu" and ours):
             self.counts["wait", name] += 1
-        if name == "_to_copy" and device == "cuda" and not ours and not non_blocking:
+        if name == "_to_copy" and device == "cuda" and not ours and not (non_blocking and hasattr(args[0], "pinned")):
             self.counts["blocking copy", name] += 1
         fine = (name == "cumsum" and not args[0].is_floating_point()) or (name == "bincount" and len(args) < 2)
         if name in UNREPEATABLE and not fine and torch.are_deterministic_algorithms_enabled():
@@ -119,6 +122,13 @@ class PretendMode(TorchDispatchMode):
 MODE = PretendMode()
 
 
+def pinned(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy that says it lies in pinned memory."""
+    copied: Any = tensor.clone()
+    copied.pinned = True
+    return copied
+
+
 def install() -> None:
     """Have this process believe in one GPU of 80 GB."""
     cuda: Any = torch.cuda
@@ -126,6 +136,7 @@ def install() -> None:
     cuda._lazy_init = cuda.set_device = lambda *_, **__: None
     cuda.current_device, cuda.device_count = lambda: 0, lambda: 1
     cuda.mem_get_info = lambda *_: (80 * 10**9, 80 * 10**9)
+    cuda.memory_allocated, torch.Tensor.pin_memory = lambda: 0, pinned  # type: ignore[method-assign]
     cuda.get_rng_state_all, cuda.get_device_name = list, lambda *_: "NVIDIA H100 80GB HBM3"
     torch.__future__.set_swap_module_params_on_conversion(False)
     torch.__future__.set_overwrite_module_params_on_conversion(True)

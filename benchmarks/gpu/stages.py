@@ -1,7 +1,7 @@
 """One stage on the pretended GPU: `python -m benchmarks.gpu.stages CASE FOLDER`, prints its counts as JSON.
 
-Cases: pretrain causal, masked (whole, then stopped and resumed); finetune instruct, lora, classify, prefer on the
-models and data of a finished demo in the project's folder.
+Cases: pretrain causal, masked (whole, then stopped and resumed); finetune instruct, lora, classify, prefer, and
+evaluate (all tasks), on the models and data of a finished demo in the project's folder.
 """
 
 import json
@@ -14,11 +14,14 @@ import torch
 from benchmarks.gpu import pretend
 from benchmarks.results import ROOT
 from components import params as schema
-from components.core.errors import Stopped
+from components.core.errors import Stopped, UserError
 from components.core.files import sha256_file
 from components.core.progress import Progress
 from components.params import Numerics
+from components.stages.evaluate import registry
+from components.stages.evaluate.tasks.task import Folders
 from components.stages.finetune.stage import finetune
+from components.stages.pretrain import memory_check
 from components.stages.pretrain import stage as pretraining
 from tests.components.small_corpus import small, write_tokens
 
@@ -63,21 +66,38 @@ def pretrain(objective: Any, folder: Path) -> dict[str, Any]:
         bytes_of[name] = sha256_file(out / "model.safetensors")
     return {
         "resumed_bytes_equal": int(bytes_of["whole"] == bytes_of["resumed"]),
-        "waits_a_step": waits(objective, params, tokens, folder),
-    }
+        "refused_without_memory": int(refused(objective, params, tokens, folder)),
+    } | of_a_step(objective, params, tokens, folder)
 
 
-def waits(objective: Any, params: Any, tokens: Path, folder: Path) -> float:
-    """Waits for the device of a step: those of a run with twice the steps less those of one, by the steps between."""
-    counted = []
+def refused(objective: Any, params: Any, tokens: Path, folder: Path) -> bool:
+    """Whether a run is refused before its first step on a device that has what is surely needed, and no more."""
+    inputs = pretraining.prepare(objective, tokens, params, NUMERICS)
+    least = memory_check.state_bytes(params, inputs.shape)
+    least += params.micro_batch * memory_check.sequence_bytes(params, inputs.shape, NUMERICS)
+    memory, torch.cuda.mem_get_info = torch.cuda.mem_get_info, lambda *_: (least, least)
+    try:
+        pretraining.pretrain(objective=objective, tokens=tokens, params=params, numerics=NUMERICS, out=folder / "small",
+                             reports=folder / "small", work=folder / "small")  # fmt: skip
+    except UserError as error:
+        return "training would take" in str(error)
+    finally:
+        torch.cuda.mem_get_info = memory
+    return False
+
+
+def of_a_step(objective: Any, params: Any, tokens: Path, folder: Path) -> dict[str, float]:
+    """Waits and blocking copies of a step: those of a run twice as long less those of one, by the steps between."""
+    kinds, counted = ("wait", "blocking copy"), []
     for steps in (STEPS, 2 * STEPS):
         more = params.model_copy(update={"steps": steps, "checkpoint_every": 1000, "eval_every": 1000})
         inputs = pretraining.prepare(objective, tokens, more, NUMERICS)
         model = pretraining.Transformer(inputs.shape).initialise(1)
-        before = pretend.MODE.total("wait")
+        before = [pretend.MODE.total(kind) for kind in kinds]
         pretraining.train_on(inputs, model, folder / f"waits-{steps}", Progress(), pretraining.data_parallel.SINGLE)
-        counted.append(pretend.MODE.total("wait") - before)
-    return (counted[1] - counted[0]) / STEPS
+        counted.append([pretend.MODE.total(kind) - start for kind, start in zip(kinds, before, strict=True)])
+    names = ("waits_a_step", "blocking_copies_a_step")
+    return {name: (more - less) / STEPS for name, less, more in zip(names, *counted, strict=True)}
 
 
 def tune(case: str, folder: Path) -> dict[str, Any]:
@@ -96,13 +116,31 @@ def tune(case: str, folder: Path) -> dict[str, Any]:
     return {}
 
 
+def evaluate(folder: Path) -> dict[str, Any]:
+    """Every evaluation task, on the models of a finished demo."""
+    names = ("models/pretrain/causal", "models/pretrain/masked", "models/finetune/instruct", "models/finetune/classify",
+             "data/mix", "data/ingest/heldout", "data/tokenize")  # fmt: skip
+    params = schema.load(ROOT / "params.yaml").evaluate.model_copy(update={"items": 20, "heldout_kilobytes": 10.0})
+    folders = Folders(*(ROOT / name for name in names))
+    for group in registry.GROUPS:
+        registry.run_group(group, folders, params, NUMERICS, folder)
+    found = [registry.read_result(folder, name) for name in registry.wanted(params)]
+    return {
+        "tasks": sum(not isinstance(one, str) for one in found),
+        "tasks_that_do_not_apply": sum(isinstance(one, str) for one in found),
+    }
+
+
 def main() -> None:
     """Run the case; its counts, or the sentence of what was refused."""
     case, folder = sys.argv[1], Path(sys.argv[2])
     torch.set_num_threads(1)
     pretend.install()
     try:
-        found = pretrain(case, folder) if case in ("causal", "masked") else tune(case, folder)
+        if case in ("causal", "masked"):
+            found = pretrain(case, folder)
+        else:
+            found = evaluate(folder) if case == "evaluate" else tune(case, folder)
         found["mixed_devices"] = 0
     except RuntimeError as error:
         found = {"mixed_devices": 1, "error": str(error)}

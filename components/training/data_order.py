@@ -16,6 +16,11 @@ SHORTEST_WARM_UP = 128
 """Fewest tokens of a sequence of a length warm-up: a model has use for its induction heads in longer ones alone."""
 
 
+def part(whole: range, rank: int, ranks: int) -> range:
+    """The share of one of several processes."""
+    return whole[len(whole) * rank // ranks : len(whole) * (rank + 1) // ranks]
+
+
 @dataclass(frozen=True)
 class Windows:
     """Windows of `length` tokens of a corpus in training order.
@@ -55,12 +60,15 @@ class PretrainBatches:
         phases: of the run.
         mask_rate: share of tokens hidden; None for the causal objective.
         document_mask: keep attention inside documents.
+        rank, ranks: of the process, which makes its part of each batch alone.
     """
 
     shards: TokenShards
     phases: tuple[Phase, ...]
     mask_rate: float | None
     document_mask: bool
+    rank: int = 0
+    ranks: int = 1
 
     def windows(self, phase: Phase) -> Windows:
         """A phase's windows in training order."""
@@ -70,7 +78,7 @@ class PretrainBatches:
         from components.training import objectives  # with torch, which commands that ask for an order alone need not
 
         phase = phase_of(self.phases, number)
-        windows, samples = self.windows(phase), phase.samples(number)
+        windows, samples = self.windows(phase), part(phase.samples(number), self.rank, self.ranks)
         ids = np.stack([windows.window(sample) for sample in samples])
         if self.mask_rate is None:
             return objectives.causal(ids, self.document_mask)

@@ -28,6 +28,7 @@ from torch import Tensor
 from components.core.errors import Stopped, UserError
 from components.core.workers import die_with_parent
 from components.params import Numerics
+from components.training.data_order import part
 from components.training.objectives import Batch
 
 MAIN_PID = "GREENHOUSE_TRAINING_MAIN_PID"
@@ -62,8 +63,8 @@ class ProcessGroup:
 
     def slice_of(self, batch: Batch) -> Batch:
         """This rank's examples of a batch."""
-        count = len(batch.ids_BT)
-        return batch.slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+        rows = part(range(len(batch.ids_BT)), self.rank, self.size)
+        return batch.slice(rows.start, rows.stop)
 
     def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over all ranks, in one exchange."""

@@ -2,10 +2,10 @@
 
     result = train(model, batches, objective, config, work, progress, numerics=numerics)
 
-`batches(n)` gives the n-th batch and depends on nothing else, unless it samples from the model and writes down what it
-sampled. So a run that is killed anywhere and started again on the same `work` folder goes on from its newest checkpoint
-and ends with the same weights, bit for bit. No time gets into the result. A step, in order: batch, gradients (summed
-over micro-batches), check for a bad loss, update, evaluation, checkpoint, report.
+`batches(n)` gives this process's part of the n-th batch and depends on nothing else. So a run that is killed anywhere
+and started again on the same `work` folder goes on from its newest checkpoint and ends with the same weights, bit for
+bit. No time gets into the result. A step, in order: batch, gradients (summed over micro-batches), check for a bad loss,
+update, evaluation, checkpoint, report.
 
 A loss that is not finite, or jumps far above the recent ones, is not trained on: the run goes back to its newest
 checkpoint and passes over that batch (as in Chowdhery et al. 2022, PaLM, arXiv:2204.02311, section 5.1).
@@ -16,6 +16,7 @@ import math
 import re
 import statistics
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from components.model.transformer import Transformer
 from components.params import Numerics
 from components.training import checkpoint, device_memory, lr_schedule, optimizer
 from components.training import numerics as floats
+from components.training.ahead import Ahead
 from components.training.checkpoint_writer import CheckpointWriter
 from components.training.data_parallel import SINGLE, ProcessGroup
 from components.training.mirror import Mirror
@@ -68,7 +70,8 @@ def train(
     Args:
         model: initialised as the run should start; checkpoints in `work` win over it. Only parameters that require a
             gradient are trained.
-        batches: the n-th batch, n from 0; any n must do, since bad batches are passed over.
+        batches: this process's part of the n-th batch, n from 0; any n must do, since bad batches are passed over.
+            On a GPU it is called on a thread, one batch ahead.
         objective: summed loss of a batch, in nats.
         work: folder of the checkpoints; must belong to this run alone, and survive kills.
         tokenizer_json: goes into checkpoints.
@@ -84,9 +87,8 @@ def train(
         Stopped: `progress.raise_if_stopped()` raised it; a checkpoint has been saved.
         UserError: out of memory, too many bad losses, device or compiler missing.
     """
-    run = Trainer(model, batches, objective, config, work, progress or Progress(), numerics, group)
-    run.evaluate, run.write_model = evaluate, write_model or run.default_writer(tokenizer_json)
-    run.mirror = mirror
+    run = Trainer(model, batches, objective, config, work, progress or Progress(), numerics, group, evaluate, mirror)
+    run.write_model = write_model or run.default_writer(tokenizer_json)
     try:
         return run.run(config.steps if until is None else until)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -98,32 +100,30 @@ def train(
         ) from error
 
 
+@dataclass
 class Trainer:
-    """State of one call of `train`, and the operations of a step."""
+    """State of one call of `train`, whose arguments it has, and the operations of a step."""
 
-    evaluate: Callable[[int], dict[str, float]] | None
-    write_model: WriteModel
+    model: nn.Module
+    batches: Callable[[int], Batch]
+    objective: Objective
+    config: TrainConfig
+    work: Path
+    progress: Progress
+    numerics: Numerics
+    group: ProcessGroup
+    evaluate: Callable[[int], dict[str, float]] | None = None
     mirror: Mirror | None = None
 
-    def __init__(
-        self,
-        model: nn.Module,
-        batches: Callable[[int], Batch],
-        objective: Objective,
-        config: TrainConfig,
-        work: Path,
-        progress: Progress,
-        numerics: Numerics,
-        group: ProcessGroup,
-    ) -> None:
-        self.model, self.batches, self.objective, self.config = model, batches, objective, config
-        self.work, self.progress, self.numerics, self.group = work, progress, numerics, group
-        self.device = floats.configure_torch(numerics)
+    def __post_init__(self) -> None:
+        self.device = floats.configure_torch(self.numerics)
         self.model.to(self.device)
-        self.optimizers = optimizer.build(model, config.optimizer)
-        self.result = TrainResult()
-        self.train_progress = TrainProgress(config, progress, numerics) if group.is_main else None
-        self.writer = CheckpointWriter()
+        if self.device == "cuda":
+            self.batches = Ahead(self.batches)
+        self.optimizers = optimizer.build(self.model, self.config.optimizer)
+        self.result, self.writer, self.write_model = TrainResult(), CheckpointWriter(), self.default_writer("")
+        args = self.config, self.progress, self.numerics
+        self.train_progress = TrainProgress(*args) if self.group.is_main else None
 
     @property
     def step(self) -> int:
@@ -149,7 +149,7 @@ class Trainer:
         number = self.next_batch()
         batch = self.batches(number)
         torch.manual_seed(number * self.group.size + self.group.rank)  # dropout of a batch is the same after a kill
-        loss, norm = self.gradients(batch)
+        loss, norm, count = self.gradients(batch)
         if self.is_bad(loss, norm):
             self.roll_back(number, loss)
             return
@@ -157,7 +157,7 @@ class Trainer:
         self.optimizers.step(rate)
         self.result.losses.append(loss)
         self.result.grad_norms.append(norm)
-        self.result.num_targets += batch.num_targets
+        self.result.num_targets += count
         self.after_step(batch, rate)
 
     def next_batch(self) -> int:
@@ -167,16 +167,17 @@ class Trainer:
             number += skipped <= number
         return number
 
-    def gradients(self, batch: Batch) -> tuple[float, float]:
-        """Fill the gradients of the mean loss; returns that loss and the norm of its gradient before clipping."""
-        local, count = self.group.slice_of(batch), batch.num_targets
-        shorter = max(1, self.config.context // batch.ids_BT.shape[1])
+    def gradients(self, local: Batch) -> tuple[float, float, int]:
+        """Fill the gradients of the mean loss; returns it, the norm of its gradient before clipping, all targets."""
+        targets = torch.full((), float(local.num_targets), device=self.device)
+        self.group.all_reduce([targets])
+        shorter = max(1, self.config.context // local.ids_BT.shape[1])
         size = self.config.micro_batch * shorter if self.config.micro_batch else max(1, len(local.ids_BT))
         total = torch.zeros((), device=self.device)
         for start in range(0, len(local.ids_BT), size):
             with floats.autocast(self.numerics):
                 loss = self.objective(self.model, local.slice(start, start + size).to(self.device))
-            (loss / max(1, count)).backward()
+            (loss / targets.clamp(min=1)).backward()
             total += loss.detach()
         trained = list(self.optimizers.names)
         if self.group.size > 1:
@@ -185,10 +186,10 @@ class Trainer:
         gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
         self.group.all_reduce([total, *gradients])
         norm = torch.nn.utils.get_total_norm(gradients)
-        loss, length = torch.stack([total, norm]).tolist()  # the one time in a step that the device is waited for
+        loss, length, number = torch.stack([total, norm, targets]).tolist()  # a step's one wait for the device
         if not length < self.config.optimizer.grad_clip:  # else a pass over all gradients to multiply them by 1
             torch.nn.utils.clip_grads_with_norm_(trained, self.config.optimizer.grad_clip, norm)
-        return loss / max(1, count), length
+        return loss / max(1, number), length, int(number)
 
     def after_step(self, batch: Batch, rate: float) -> None:
         """Evaluate, save, report, and end if asked to."""
@@ -201,7 +202,7 @@ class Trainer:
             beside = (self.writer.slow or self.mirror is not None) and not done
             self.save(asynchronous=beside and self.has_room())
         if self.train_progress:
-            self.train_progress.show(self.result, batch, rate)
+            self.train_progress.show(self.result, batch.ids_BT.numel() * self.group.size, rate)
         self.end_if_asked(saved)
 
     def judge(self) -> None:

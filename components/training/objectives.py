@@ -53,12 +53,13 @@ class Batch:
         return (self.targets != IGNORE).flatten().nonzero()[:, 0] if self.kept_N is None else self.kept_N
 
     def to(self, device: str) -> "Batch":
-        """The batch on that device; the copy of pinned memory to a GPU is not waited for."""
+        """The batch on that device; the copy to a GPU is of pinned memory, and not waited for."""
         moved: dict[str, Any] = {"ids_BT": self.ids_BT, "targets": self.targets, "documents_BT": self.documents_BT}
         if not self.targets.is_floating_point():
             moved["kept_N"] = self.kept()
         for name, tensor in moved.items():
-            moved[name] = None if tensor is None else tensor.to(device, non_blocking=True)
+            if tensor is not None:
+                moved[name] = (tensor.pin_memory() if device == "cuda" else tensor).to(device, non_blocking=True)
         return replace(self, **moved)
 
 

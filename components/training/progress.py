@@ -6,7 +6,6 @@ from time import perf_counter
 from components.core.progress import Progress
 from components.params import Numerics
 from components.training import numerics as floats
-from components.training.objectives import Batch
 from components.training.train_config import TrainConfig, TrainResult
 
 EVERY_S = 0.25
@@ -22,10 +21,10 @@ class TrainProgress:
         self.since, self.tokens, self.all_tokens = perf_counter(), 0, 0
         self.joules = progress.joules()
 
-    def show(self, result: TrainResult, batch: Batch, rate: float) -> None:
-        """Report the step just done, if it is time to."""
-        self.tokens += batch.ids_BT.numel()
-        self.all_tokens += batch.ids_BT.numel()
+    def show(self, result: TrainResult, tokens: int, rate: float) -> None:
+        """Report the step just done, with the tokens of all processes in it, if it is time to."""
+        self.tokens += tokens
+        self.all_tokens += tokens
         step, now = len(result.losses), perf_counter()
         elapsed_s = now - self.since
         if elapsed_s < EVERY_S and step < self.config.steps:

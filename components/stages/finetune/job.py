@@ -336,8 +336,9 @@ class Job:
 
         def run(group: data_parallel.ProcessGroup) -> TrainResult:
             return train_loop(
-                model, batches, objective, settings, work / "checkpoints", progress or self.progress,
-                numerics=self.numerics, tokenizer_json=self.tokenizer_json, evaluate=evaluate, group=group,
+                model, lambda number: group.slice_of(batches(number)), objective, settings, work / "checkpoints",
+                progress or self.progress, numerics=self.numerics, tokenizer_json=self.tokenizer_json,
+                evaluate=evaluate, group=group,
             )  # fmt: skip
 
         if self.worker and not self.is_forecast:  # in the stage's own process, before the first training

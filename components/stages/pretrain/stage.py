@@ -32,6 +32,7 @@ from components.tokens.tokenizer import END_OF_TEXT, SPECIAL_TOKENS, bytes_of_to
 from components.training import checkpoint, data_parallel, loop
 from components.training import numerics as floats
 from components.training.data_order import SHORTEST_WARM_UP, PretrainBatches, pretrain_batches
+from components.training.forecast import forecast, refuse_beyond
 from components.training.lr_schedule import FINAL_WINDOWS, LIVE_WINDOWS
 from components.training.mirror import Mirror
 from components.training.objectives import language_model_loss
@@ -158,32 +159,32 @@ def _trained(
 ) -> tuple[Transformer, TrainResult, data_parallel.ProcessGroup]:
     """Train in this process and those it starts."""
     params, numerics = inputs.params, inputs.numerics
-    arguments = _worker_arguments(inputs.objective, tokens, params, numerics, work)
+    given = {"objective": inputs.objective, "tokens": str(tokens), "work": str(work)}
+    given |= {"params": params.model_dump(mode="json"), "numerics": numerics.model_dump(mode="json")}
+    worker = ["-m", "components.stages.pretrain.stage", json.dumps(given)]
 
     def train(group: data_parallel.ProcessGroup) -> tuple[Transformer, TrainResult]:
         model = Transformer(inputs.shape).initialise(params.seed, params.initial_scale)
         return model, train_on(inputs, model, work, progress, group, mirror=mirror)
 
-    (model, result), group = data_parallel.train_together(train, numerics, work, arguments)
+    (model, result), group = data_parallel.train_together(train, numerics, work, worker)
     return model, result, group
 
 
-def prepare(
-    objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics, is_worker: bool = False
-) -> PretrainInputs:
+def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics) -> PretrainInputs:
     """Inputs of the run, opened and checked; sets this process's threads, which the first weights depend on too.
 
-    Args:
-        is_worker: rank 0 has read the shards through already: they are not hashed once more.
+    Of processes that train together, rank 0 alone reads the shards through.
 
     Raises:
-        UserError: naming what does not.
+        UserError: naming what does not fit.
     """
+    is_main = os.environ.get("RANK", "0") == "0"
     floats.configure_torch(numerics)  # first: refuses a device that is not there, which the checks ask about its memory
     tokenizer_json = export.tokenizer_text(tokens)
-    train, heldout = (TokenShards.open(tokens / name, intact=is_worker) for name in ("train", "heldout"))
+    train, heldout = (TokenShards.open(tokens / name, intact=not is_main) for name in ("train", "heldout"))
     tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
-    for shards in () if is_worker else (train, heldout):
+    for shards in (train, heldout) if is_main else ():
         _check_tokenizer(shards, tokenizer_json, tokenizer)
     numerics.raise_if_idle(f"pretrain.{objective}", params.batch)
     shape = derive_shape(params.model, train.manifest.vocab_size, params.context, objective == "causal")
@@ -243,10 +244,15 @@ def train_on(
         bytes_per_token=manifest.num_bytes / manifest.num_tokens if inputs.objective == "causal" else None,
         flops_per_token=inputs.shape.flops_per_token,
         name=f"pretrain.{inputs.objective}",
+        smaller=loop.SMALLER.format(f"pretrain.{inputs.objective}"),
     )
+    if inputs.numerics.device == "cuda" and not inputs.numerics.compile:  # compiled, it may take as little as the bound
+        model.to("cuda")
+        found = forecast(model, inputs.batches, language_model_loss, settings, inputs.numerics)
+        refuse_beyond(found, settings, inputs.numerics)
     return loop.train(
         model,
-        inputs.batches,
+        replace(inputs.batches, rank=group.rank, ranks=group.size),
         language_model_loss,
         settings,
         work,
@@ -287,26 +293,10 @@ def _first_words(shards: TokenShards, count: int = 8) -> list[int]:
 # -- workers -----------------------------------------------------------------------------------------------------------
 
 
-def _worker_arguments(
-    objective: Objective, tokens: Path, params: Pretrain, numerics: Numerics, work: Path
-) -> list[str]:
-    """Arguments of `python` that start a worker of this training."""
-    arguments = {
-        "objective": objective,
-        "tokens": str(tokens),
-        "params": params.model_dump(mode="json"),
-        "numerics": numerics.model_dump(mode="json"),
-        "work": str(work),
-    }
-    return ["-m", "components.stages.pretrain.stage", json.dumps(arguments)]
-
-
-def _work(arguments: dict) -> None:
-    params, numerics = Pretrain(**arguments["params"]), Numerics(**arguments["numerics"])
-    inputs = prepare(arguments["objective"], Path(arguments["tokens"]), params, numerics, is_worker=True)
-    model, work = Transformer(inputs.shape).initialise(params.seed, params.initial_scale), Path(arguments["work"])
-    with data_parallel.process_group(numerics, work, []) as group:
-        train_on(inputs, model, work, Progress(), group)
+def _work(given: dict) -> None:
+    tokens, work = Path(given["tokens"]), Path(given["work"])
+    inputs = prepare(given["objective"], tokens, Pretrain(**given["params"]), Numerics(**given["numerics"]))
+    _trained(inputs, tokens, work, Progress(), None)
 
 
 if __name__ == "__main__":

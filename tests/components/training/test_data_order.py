@@ -1,11 +1,16 @@
 """The data order is a permutation, each epoch has its own, and a batch depends on its number alone."""
 
+import threading
+from dataclasses import replace
+
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.core.errors import UserError
 from components.tokens.shards import TokenShards
+from components.training.ahead import Ahead
 from components.training.data_order import Windows, pretrain_batches
 from greenhouse_record.order import described, permuted, phases_of
 from tests.components.small_corpus import write_tokens
@@ -39,6 +44,35 @@ def test_a_batch_is_a_function_of_its_number(shards: TokenShards, mask_rate: flo
     assert (batches()(4).ids_BT == straight[4].ids_BT).all()
     assert (batches()(4).targets == straight[4].targets).all()
     assert not (batches(2)(4).ids_BT == straight[4].ids_BT).all()
+
+
+@pytest.mark.parametrize("mask_rate", [None, 0.3])
+def test_each_process_reads_its_own_windows_alone(
+    shards: TokenShards, mask_rate: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"context": 64, "batch": 5, "seed": 1, "mask_rate": mask_rate, "document_mask": True}
+    batches, read, window = pretrain_batches(shards, **settings), list[int](), TokenShards.window
+    whole = batches(3)
+    monkeypatch.setattr(TokenShards, "window", lambda *given: (read.append(given[1]), window(*given))[1])
+    parts = [replace(batches, rank=rank, ranks=3)(3) for rank in range(3)]
+    assert len(read) == len(set(read)) == 5
+    for name in ("ids_BT", "targets", "documents_BT"):
+        assert torch.equal(torch.cat([getattr(one, name) for one in parts]), getattr(whole, name))
+
+
+def test_the_next_batch_is_made_while_one_is_used() -> None:
+    made, begun = list[int](), threading.Event()
+
+    def batches(number: int) -> int:
+        made.append(number)
+        if number == 8:
+            begun.set()
+        return number
+
+    ahead = Ahead(batches)
+    assert [ahead(number) for number in (0, 1, 2, 7)] == [0, 1, 2, 7], "2 is followed by one that was not begun"
+    assert begun.wait(10)
+    assert made == [0, 1, 2, 3, 7, 8]
 
 
 def test_a_text_shorter_than_a_window_is_refused(shards: TokenShards) -> None:

@@ -6,15 +6,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import torch.distributed as dist
+from torch.testing._internal.distributed.fake_pg import FakeStore
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from components.core.errors import UserError
+from components.core.progress import Progress
 from components.model import export
 from components.params import Numerics, Optimizer
 from components.stages.pretrain.stage import pretrain
 from components.training import data_parallel
+from components.training.loop import Trainer
+from components.training.objectives import language_model_loss
 from tests.components.small_corpus import small, write_tokens
+from tests.components.training.test_loop import SETTINGS, batches, network
 
 
 def test_a_worker_lost_while_it_starts_is_found_at_once(tmp_path: Path) -> None:
@@ -75,6 +85,33 @@ def test_an_exchange_that_never_fails_is_ended_when_a_worker_is_lost(tmp_path: P
     assert done.returncode == 1
     assert "training process 1 of 2 ended (status 3); run it again" in done.stderr.splitlines()[-1]
     assert time.monotonic() - started < 60
+
+
+class Exchanges(TorchDispatchMode):
+    """Bytes of each exchange between processes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace == "c10d":
+            self.sent.append(sum(one.nbytes for one in tree_leaves(args) if isinstance(one, torch.Tensor)))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("ranks", [8, 64])
+def test_a_step_of_many_exchanges_each_gradient_once(ranks: int, tmp_path: Path) -> None:
+    dist.init_process_group("fake", store=FakeStore(), rank=1, world_size=ranks)
+    try:
+        model, group = network(), data_parallel.ProcessGroup(1, ranks)
+        run = Trainer(model, batches, language_model_loss, SETTINGS, tmp_path, Progress(), Numerics(), group)
+        with Exchanges() as exchanges:
+            run.train_step()
+    finally:
+        dist.destroy_process_group()
+    gradients = 4 * model.num_parameters
+    assert exchanges.sent == [4, 4 + gradients, 4], "targets; the loss and gradients; whether one must stop"
 
 
 def test_more_processes_than_sequences_are_refused(tokens: Path, tmp_path: Path) -> None:
@@ -142,21 +179,26 @@ def test_two_processes_follow_the_losses_of_one_with_muon(tokens: Path, tmp_path
 
 
 TORCHRUN = """
-import sys
+import os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
+from components.training.loop import Trainer
+after_step = Trainer.after_step
+if (os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]) == ("1", "0"):
+    Trainer.after_step = lambda self, *given: os._exit(9) if self.step == 6 else after_step(self, *given)
 from tests.components.training.test_data_parallel import trained
 trained(Path(sys.argv[2]), Path(sys.argv[3]), "adamw", processes=2)
 """
 
 
 @pytest.mark.long
-def test_torchrun_starts_the_processes_as_well_and_the_first_alone_writes(
+def test_torchrun_starts_the_processes_and_starts_them_again_when_one_is_lost(
     tokens: Path, two: Path, tmp_path: Path
 ) -> None:
     here = Path(__file__).parent
     (tmp_path / "script.py").write_text(TORCHRUN)
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "script.py")]
+    command = ["-m", "torch.distributed.run", "--standalone", "--max-restarts", "1", "--nproc-per-node", "2"]
+    command.append(str(tmp_path / "script.py"))
     environment = os.environ | {"PYTHONPATH": str(here.parents[2])}
     done = subprocess.run(
         [sys.executable, *command, str(here), str(tokens), str(tmp_path / "torchrun")],

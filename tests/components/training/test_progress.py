@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from components.params import Numerics
+from components.params import Numerics, Optimizer
 from components.stages.pretrain.stage import pretrain
 from components.training import numerics, progress
+from components.training.train_config import TrainConfig, TrainResult
 from tests.components.small_corpus import NUMERICS, small, write_tokens
 from tests.progress_recorder import Recorder
 
@@ -43,6 +44,19 @@ def test_all_that_is_promised_is_shown(tmp_path: Path, monkeypatch: pytest.Monke
     samples = [line for line in recorder.lines if line.startswith("step ") and "[" in line]
     assert [line.split(":")[0] for line in samples] == ["step 5", "step 10"]
     assert {"heldout_loss", "heldout_bits_per_byte"} <= last.keys()
+
+
+@pytest.mark.parametrize("processes", [1, 8])
+def test_the_share_of_the_peak_is_the_same_for_all_numbers_of_processes(
+    processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each does 10,000 tokens a second at 10 million operations a token: a tenth of its own peak."""
+    monkeypatch.setattr(numerics, "measured_flops", lambda device, dtype: 1e12)
+    recorder, settings = Recorder(), TrainConfig(1, Optimizer(), flops_per_token=10**7)
+    shown = progress.TrainProgress(settings, recorder, Numerics(processes=processes))
+    shown.since -= 10.0
+    shown.show(TrainResult(losses=[1.0], grad_norms=[1.0]), processes * 100_000, 1.0)
+    assert recorder.rows[1]["mfu"] == pytest.approx(0.1, rel=0.01)
 
 
 def test_the_peak_is_that_of_all_processes_and_a_gpus_its_datasheets(monkeypatch: pytest.MonkeyPatch) -> None:

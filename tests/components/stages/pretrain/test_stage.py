@@ -8,14 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from components.core.errors import Stopped, UserError
 from components.core.files import read_json, sha256_file, write_json
 from components.core.progress import Progress
 from components.core.report import Report
 from components.model import export
-from components.params import Pretrain
+from components.params import Numerics, Pretrain
+from components.stages.pretrain import stage
 from components.stages.pretrain.stage import pretrain
+from components.tokens import shards
+from components.tokens.shards import TokenShards
 from components.training import likelihood
 from tests.components.killed import killed_when
 from tests.components.real_text import tree
@@ -48,6 +52,32 @@ def test_a_run_learns_and_repeats_to_the_byte(objective: str, tokens: Path, tmp_
     assert plots == {"learning_curve.png", "attention.png"}
     text = "".join(path.read_text() for path in (tmp_path / "a" / "reports").rglob("*.json"))
     assert str(tmp_path) not in text + json.dumps(facts)
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_the_first_process_alone_reads_the_shards_through(
+    tokens: Path, rank: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever started it: torchrun, or the first process."""
+    read = list[str]()
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr(shards, "raise_if_changed", lambda path, _: read.append(path.name))
+    monkeypatch.setattr(TokenShards, "largest_id", lambda _: int(read.append("ids") or 0))
+    stage.prepare("causal", tokens, small(), NUMERICS)
+    assert bool(read) == (rank == "0")
+
+
+def test_a_process_takes_its_gpu_before_it_asks_about_memory(tokens: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[object]()
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", asked.append)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (asked.append("memory"), 10**11))
+    try:
+        stage.prepare("causal", tokens, small(), Numerics(device="cuda"))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert asked[:2] == [3, "memory"]
 
 
 def test_it_can_be_stopped_between_batches_of_the_final_exam(

@@ -1,0 +1,23 @@
+"""Batches made one ahead on a thread, while a GPU computes the one before."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from components.training.objectives import Batch
+
+
+class Ahead:
+    """Callable that gives the batches of another one; asked for batch n, it has n + 1 begun.
+
+    Args:
+        batches: a function of the number alone, so that it does not matter when it is called.
+    """
+
+    def __init__(self, batches: Callable[[int], Batch]) -> None:
+        self.batches, self.thread = batches, ThreadPoolExecutor(1, "batches")
+        self.begun: dict[int, Future[Batch]] = {}
+
+    def __call__(self, number: int) -> Batch:
+        now, after = (self.begun.get(one) or self.thread.submit(self.batches, one) for one in (number, number + 1))
+        self.begun = {number + 1: after}
+        return now.result()
