@@ -24,7 +24,8 @@ BENCHMARKS = {
         (PEERS, ("benchmarks.data",)),
     ),
     "train": Benchmark(
-        "training beside LitGPT and nanochat: 45 minutes; --nanochat CHECKOUT", (("benchmarks.train",),)
+        "training beside LitGPT and nanochat: 45 minutes, resumable; --nanochat CHECKOUT, --trial",
+        (("benchmarks.train",),),
     ),
     "scaling": Benchmark(
         "the sweep behind the scaling errors in train.json, after `make demo`: two hours",
@@ -39,7 +40,7 @@ BENCHMARKS = {
         (PEERS, ("benchmarks.bases",)),
     ),
     "carbon": Benchmark("forecasts of pretraining and what the runs then took: 23 minutes", (("benchmarks.carbon",),)),
-    "gpu": Benchmark("the GPU path on a pretended device, after `make demo`: 3 minutes", (("benchmarks.gpu",),)),
+    "gpu": Benchmark("the GPU path on a pretended device, after `make demo`: 10 minutes", (("benchmarks.gpu",),)),
     "gpu-check": Benchmark("for whoever has a GPU; not run on one yet", (("benchmarks.gpu.check",),)),
     "evidence": Benchmark("error rates of intervals, gate and tests in simulated worlds", (("benchmarks.evidence",),)),
     "overhead": Benchmark("what Prefect, DVC, MLflow and the meter add: under 10 minutes", (("benchmarks.overhead",),)),
