@@ -121,7 +121,8 @@ def evaluate(folder: Path) -> dict[str, Any]:
     names = ("models/pretrain/causal", "models/pretrain/masked", "models/finetune/instruct", "models/finetune/classify",
              "data/mix", "data/ingest/heldout", "data/tokenize")  # fmt: skip
     params = schema.load(ROOT / "params.yaml").evaluate.model_copy(update={"items": 20, "heldout_kilobytes": 10.0})
-    folders = Folders(*(ROOT / name for name in names))
+    places: Any = [ROOT / name for name in names]
+    folders = Folders(*places)
     for group in registry.GROUPS:
         registry.run_group(group, folders, params, NUMERICS, folder)
     found = [registry.read_result(folder, name) for name in registry.wanted(params)]

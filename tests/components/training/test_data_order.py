@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -50,10 +51,15 @@ def test_a_batch_is_a_function_of_its_number(shards: TokenShards, mask_rate: flo
 def test_each_process_reads_its_own_windows_alone(
     shards: TokenShards, mask_rate: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"context": 64, "batch": 5, "seed": 1, "mask_rate": mask_rate, "document_mask": True}
+    settings: dict[str, Any] = {"context": 64, "batch": 5, "seed": 1, "mask_rate": mask_rate, "document_mask": True}
     batches, read, window = pretrain_batches(shards, **settings), list[int](), TokenShards.window
     whole = batches(3)
-    monkeypatch.setattr(TokenShards, "window", lambda *given: (read.append(given[1]), window(*given))[1])
+
+    def noted(self: TokenShards, start: int, length: int) -> Any:
+        read.append(start)
+        return window(self, start, length)
+
+    monkeypatch.setattr(TokenShards, "window", noted)
     parts = [replace(batches, rank=rank, ranks=3)(3) for rank in range(3)]
     assert len(read) == len(set(read)) == 5
     for name in ("ids_BT", "targets", "documents_BT"):
@@ -63,7 +69,7 @@ def test_each_process_reads_its_own_windows_alone(
 def test_the_next_batch_is_made_while_one_is_used() -> None:
     made, begun = list[int](), threading.Event()
 
-    def batches(number: int) -> int:
+    def batches(number: int) -> Any:
         made.append(number)
         if number == 8:
             begun.set()

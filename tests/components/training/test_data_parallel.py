@@ -185,7 +185,12 @@ from pathlib import Path
 from components.training.loop import Trainer
 after_step = Trainer.after_step
 if (os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]) == ("1", "0"):
-    Trainer.after_step = lambda self, *given: os._exit(9) if self.step == 6 else after_step(self, *given)
+    def until_six(self, *given):
+        if self.step == 6:
+            Path(sys.argv[3]).with_name("lost").touch()
+            os._exit(9)
+        after_step(self, *given)
+    Trainer.after_step = until_six
 from tests.components.training.test_data_parallel import trained
 trained(Path(sys.argv[2]), Path(sys.argv[3]), "adamw", processes=2)
 """
@@ -205,6 +210,7 @@ def test_torchrun_starts_the_processes_and_starts_them_again_when_one_is_lost(
         env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "lost").exists()
     for name in ("out/model.safetensors", "reports/metrics.json"):
         assert (tmp_path / "torchrun" / name).read_bytes() == (two / name).read_bytes()
 

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock, call
 
 import pytest
 import torch
@@ -59,25 +60,26 @@ def test_the_first_process_alone_reads_the_shards_through(
     tokens: Path, rank: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever started it: torchrun, or the first process."""
-    read = list[str]()
+    hashed, looked = Mock(), Mock(return_value=0)
     monkeypatch.setenv("RANK", rank)
-    monkeypatch.setattr(shards, "raise_if_changed", lambda path, _: read.append(path.name))
-    monkeypatch.setattr(TokenShards, "largest_id", lambda _: int(read.append("ids") or 0))
+    monkeypatch.setattr(shards, "raise_if_changed", hashed)
+    monkeypatch.setattr(TokenShards, "largest_id", looked)
     stage.prepare("causal", tokens, small(), NUMERICS)
-    assert bool(read) == (rank == "0")
+    assert hashed.called == looked.called == (rank == "0")
 
 
 def test_a_process_takes_its_gpu_before_it_asks_about_memory(tokens: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = list[object]()
+    device = Mock()
+    device.mem_get_info.return_value = 10**11, 10**11
     monkeypatch.setenv("LOCAL_RANK", "3")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "set_device", asked.append)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (asked.append("memory"), 10**11))
+    for name in ("set_device", "mem_get_info"):
+        monkeypatch.setattr(torch.cuda, name, getattr(device, name))
     try:
         stage.prepare("causal", tokens, small(), Numerics(device="cuda"))
     finally:
         torch.use_deterministic_algorithms(False)
-    assert asked[:2] == [3, "memory"]
+    assert device.mock_calls[:2] == [call.set_device(3), call.mem_get_info()]
 
 
 def test_it_can_be_stopped_between_batches_of_the_final_exam(
