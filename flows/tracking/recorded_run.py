@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -170,8 +171,10 @@ def _cause(one: Snapshot, record: Record, num_unlike: int) -> str:
     if num_unlike:
         of_resume = ", so of its resume nothing is known" if len(tries) > 1 else ""
         return f"its trainer does not repeat itself: two runs here differ in {num_unlike} of these files{of_resume}"
-    here = adoption.environment(surroundings.environment(tries[0].start["command"]), cpu_model())
-    known = ["its resume"] * (len(tries) > 1) + environment_record.differences(one.adopted["environment"], here)[:3]
+    command, known = tries[0].start["command"], ["its resume"] * (len(tries) > 1)
+    if surroundings.python_of(command) != sys.executable:  # which stands for one that the command does not name
+        here = adoption.environment(surroundings.environment(command), cpu_model())
+        known += environment_record.differences(one.adopted["environment"], here)[:3]
     return f"two runs here are the same to the bit; known to differ from then is {', '.join(known) or 'nothing'}"
 
 

@@ -62,7 +62,7 @@ def git_facts(root: Path, records: Path, left_out: Sequence[Path]) -> dict[str, 
 
 def environment(command: Sequence[str]) -> dict[str, Any]:
     """Version and packages of the Python that a command runs in, and variables that change results."""
-    python = _python_of(command)
+    python = python_of(command)
     try:
         done = subprocess.run([python, "-c", PACKAGES], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
         version, packages = json.loads(done.stdout)
@@ -72,7 +72,7 @@ def environment(command: Sequence[str]) -> dict[str, Any]:
     return {"python": version, "packages": dict(sorted(packages.items())), "variables": variables}
 
 
-def _python_of(command: Sequence[str]) -> str:
+def python_of(command: Sequence[str]) -> str:
     """The interpreter of a command: itself, or that of its script's first line; else this one."""
     program = shutil.which(command[0]) or command[0]
     if os.path.basename(program).startswith("python"):
