@@ -37,11 +37,7 @@ PATTERN_NAME = "qwen35"
 
 
 def library() -> Any:
-    """The package `gguf`.
-
-    Raises:
-        UserError: it is not installed.
-    """
+    """The package `gguf`. Raises `UserError`: it is not installed."""
     try:
         import gguf
     except ImportError:
@@ -52,8 +48,7 @@ def library() -> Any:
 def shape_for_gguf(folder: Path) -> Shape:
     """The shape of a model that llama.cpp can run.
 
-    Raises:
-        UserError: it is a masked model or a classifier, or no model folder.
+    Raises `UserError`: it is a masked model or a classifier, or no model folder.
     """
     if not (folder / "config.json").exists():
         raise UserError(f"{folder}: no config.json, so this is no model folder; give one that a training stage wrote")
@@ -71,8 +66,7 @@ def write_gguf(folder: Path, path: Path, facts: Mapping[str, str], form: Form = 
         facts: metadata under their full keys, such as `general.license`; empty ones are left out.
         form: of the matrices.
 
-    Raises:
-        UserError: llama.cpp cannot run the model, or its tokenizer is not ours.
+    Raises `UserError`: llama.cpp cannot run the model, or its tokenizer is not ours.
     """
     gguf, shape, tokenizer_json = library(), shape_for_gguf(folder), tokenizer_text(folder)
     try:

@@ -128,7 +128,7 @@ class Score(BaseModel):
 
     @property
     def shows_tuning(self) -> bool:
-        """Whether it shows what tuning gained: stands beside the model before it, with the paired gain."""
+        """Whether it shows what tuning gained: beside the model before, with the paired gain."""
         return self.is_tuned and self.baseline_needs_model and self.gain is not None
 
     @property

@@ -110,14 +110,17 @@ def ratio(
         low, high = (value, value) if high - low < 1e-12 * abs(value) else (low, high)  # alike but for rounding
         if paired and low == high and np.ptp(w) == 0.0 and np.abs(s).max() <= w[0]:
             low, high = _alike_interval(value, len(table), resampling.confidence)
-    unit = unit or ("works" if any(strata or ()) else "items" if len(table) == len(s) else "groups of items")
+    if not unit and any(strata or ()):
+        unit = "works"
+    elif not unit:
+        unit = "items" if len(table) == len(s) else "groups of items"
     if not paired and low is not None and low == high:  # such as scores at their ceiling: what varies was not seen
         return Estimate(value, None, None, len(s), len(table), f"no interval: all {len(table)} {unit} score alike")
-    found = Estimate(value, low, high, len(s), len(table), variance_words(len(table), unit))
+    estimate = Estimate(value, low, high, len(s), len(table), variance_words(len(table), unit))
     if not paired or low is None or high is None:
-        return found
+        return estimate
     freedom = Spread.of(table, _ratio_of_table, table[:, 1], stratum).freedom
-    return replace(found, error=(high - low) / 2 / critical_t(freedom, resampling.confidence), freedom=freedom)
+    return replace(estimate, error=(high - low) / 2 / critical_t(freedom, resampling.confidence), freedom=freedom)
 
 
 def variance_words(clusters: int, unit: str) -> str:
@@ -363,7 +366,7 @@ def difference(name: str, rows_a: Rows, rows_b: Rows, resampling: Resampling = D
 
 
 def _gain(direction: str) -> Statistic:
-    """The improvement from A to B as a function of sums: score and weight of A, score and weight of B."""
+    """Improvement from A to B as a function of sums: score and weight of A, then of B."""
 
     def gain(table: np.ndarray) -> np.ndarray:
         a, b = table[..., 0] / table[..., 1], table[..., 2] / table[..., 3]

@@ -36,14 +36,13 @@ def row_name(score: Score) -> str:
 
 
 def verdicts(scores: Sequence[Score], spread: dict[str, tuple[float, int]] | None = None) -> dict[str, Verdict]:
-    """Row -> verdict, of the scores that are held against something; the others are rows without a claim."""
+    """Row -> verdict, of scores held against something; the others are rows without a claim."""
     known = shipped_spread() if spread is None else spread
     rows = {row_name(score): score for score in scores if score.against}
     tails = {name: _tails(score, known.get(name)) for name, score in rows.items()}
     better, worse = (dict(zip(tails, holm([tail[side] for tail in tails.values()]), strict=True)) for side in (0, 1))
-    return {
-        name: "better" if better[name] < LEVEL else "worse" if worse[name] < LEVEL else "not shown" for name in rows
-    }
+    verdicts_of: dict[str, Verdict] = {name: "worse" if worse[name] < LEVEL else "not shown" for name in rows}
+    return verdicts_of | {name: "better" for name in rows if better[name] < LEVEL}
 
 
 def verdict_text(score: Score, said: Mapping[str, str]) -> str:

@@ -26,19 +26,18 @@ def record_of(folder: Path) -> Path | None:
     return None
 
 
-def checked(path: Path, found: leftovers.Found) -> Record:
+def checked(path: Path, left: leftovers.Found) -> Record:
     """The record, if it is whole and the model's files are those that it names.
 
-    Raises:
-        UserError: it was edited, no try completed, or a file is another one.
+    Raises `UserError`: it was edited, no try completed, or a file is another one.
     """
     record = read(path)
     if not record.attempts or record.attempts[-1].outcome != "Completed":
         raise UserError(f"{path}: no try of this run completed last, so there is no model of it; run it again")
-    hashes = {name: sha256_file(file) for name, file in found.files.items()}
+    hashes = {name: sha256_file(file) for name, file in left.files.items()}
     if wrong := adoption.strangers(hashes, record):
         raise UserError(
-            f"{found.files[wrong[0]]}: not as {path.name} recorded it when the run ended ({len(wrong)} such files): it "
+            f"{left.files[wrong[0]]}: not as {path.name} recorded it when the run ended ({len(wrong)} such files): it "
             "was changed since, or is of another run; adopt what the run wrote, or record it anew"
         )
     return record
@@ -55,16 +54,16 @@ def take(folder: Path, record_file: Path | None, name: str) -> snapshots.Snapsho
     target = paths.ROOT / snapshots.ADOPTED / name
     if target.with_name(f"{name}.dvc").exists():  # written last: a folder without one is what a kill left
         raise UserError(f"{target}: a model of that name was adopted already; give another --name")
-    found = leftovers.read(folder)
+    left = leftovers.read(folder)
     path = record_file or record_of(folder)
-    record = checked(path, found) if path else None
-    facts, work = adoption.facts_of(found, record), paths.WORK / "adopted" / name
+    record = checked(path, left) if path else None
+    facts, work = adoption.facts_of(left, record), paths.WORK / "adopted" / name
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    for file, source in found.files.items():
-        place = work / ("README-of-trainer.md" if file == "README.md" else file)  # the name is the card's
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, place)
+    for file, source in left.files.items():
+        copy = work / ("README-of-trainer.md" if file == "README.md" else file)  # the name is the card's
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
     write_json(work / adoption.FACTS, facts)
     if path:
         shutil.copyfile(path, work / adoption.RECORD)

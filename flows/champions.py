@@ -29,7 +29,7 @@ from flows.tracking.seed_runs import scores_another
 from flows.tracking.snapshots import find
 
 RECORD_S = 60.0
-"""Longest wait for whoever records the models of this `dvc repro`, which may be the first of their names."""
+"""Longest wait for the record of this `dvc repro`'s models, perhaps the first of their names."""
 
 
 def compare_in(root: Path) -> None:

@@ -51,8 +51,8 @@ class Answer:
         """Geometric mean of the tokens' probabilities."""
         return math.exp(sum(map(math.log, self.probabilities)) / len(self.probabilities))
 
-    def doubt(self, least: float) -> str:
-        """Words if a part of the prompt was not read, or the confidence is below `least`; else nothing."""
+    def caveat(self, least: float) -> str:
+        """Words if part of the prompt was not read, or the confidence is below `least`; else ""."""
         cut = f"the prompt is too long: its first {self.unread} tokens were not read" if self.unread else ""
         guess = f"a guess: confidence {self.confidence:.2f}, below {least:.2f}" if self.confidence < least else ""
         return "; ".join(filter(None, (cut, guess)))
@@ -109,7 +109,7 @@ class Conversation:
         question, ids, shown = self.question(prompt), list[int](), ""
 
         def grow(token: int) -> None:
-            """Show what a token adds; a character that is not whole yet waits for the rest of its bytes."""
+            """Show what a token adds; an incomplete character waits for the rest of its bytes."""
             nonlocal shown
             ids.append(token)
             text = self.tokenizer.decode(ids)
@@ -134,11 +134,7 @@ class Conversation:
 
 
 def model_folder(given: str) -> Path:
-    """The folder of the model to talk to.
-
-    Raises:
-        UserError: there is none yet.
-    """
+    """The folder of the model to talk to. Raises `UserError`: there is none yet."""
     if given:
         return Path(given)
     for candidate in CANDIDATES:
@@ -150,8 +146,7 @@ def model_folder(given: str) -> Path:
 def open_chat(folder: Path, sampling: Sampling) -> tuple[Conversation, str]:
     """Load a model; also the sentence that says what it is.
 
-    Raises:
-        UserError: no model there, or one that cannot write text.
+    Raises `UserError`: no model there, or one that cannot write text.
     """
     from components.stages.finetune.adapter import base_of, load
     from components.tokens.hub_encoder import encoder_of
@@ -160,11 +155,11 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Conversation, str]:
     if not model.shape.causal:
         raise UserError(f"{folder}: a masked model fills gaps and writes no text; take models/pretrain/causal")
     instruct = bool(facts.get("task"))
-    place = folder.relative_to(paths.ROOT) if folder.is_relative_to(paths.ROOT) else folder
+    shown_path = folder.relative_to(paths.ROOT) if folder.is_relative_to(paths.ROOT) else folder
     millions, context = model.num_parameters / 1e6, model.shape.context
     tuned, plain = "answers questions like those it was tuned on", "continues your text; it was not tuned to answer"
     kind = tuned if instruct else plain
-    description = f"{place}: {millions:.1f} million parameters, context {context} tokens. It is tiny: it {kind}."
+    description = f"{shown_path}: {millions:.1f} million parameters, context {context} tokens. It is tiny: it {kind}."
     task = facts.get("task", {})
     if shown := task.get("shown"):
         *right, other = ("\n  you> {prompt}\n  model> {answer}".format(**one) for one in shown)
@@ -185,9 +180,9 @@ def own_example(folder: Path) -> dict[str, str]:
     from components.stages.account.summary import read_rows
 
     models = (paths.ROOT / "models").resolve()
-    if not (place := folder.resolve()).is_relative_to(models):
+    if not (resolved := folder.resolve()).is_relative_to(models):
         return {}
-    rows = read_rows(paths.ROOT / "reports" / place.relative_to(models) / "details/heldout.csv")
+    rows = read_rows(paths.ROOT / "reports" / resolved.relative_to(models) / "details/heldout.csv")
     first = rows[0] if rows else {}
     return {"prompt": first["text"], "answer": first["answer"]} if {"text", "answer"} <= first.keys() else {}
 
@@ -223,7 +218,7 @@ def asked() -> str:
 def finish(answer: Answer, least: float, probabilities: bool, where: TextIO) -> None:
     """End the line of an answer, and say what is to be said of it."""
     print()
-    for line in (answer.doubt(least) and f"({answer.doubt(least)})", probabilities and answer.table()):
+    for line in (answer.caveat(least) and f"({answer.caveat(least)})", probabilities and answer.table()):
         if line:
             print(line, file=where, flush=True)
 

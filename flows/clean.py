@@ -18,11 +18,7 @@ MADE = ("data", "models", "reports", "exports", "downloads", "dvc.lock", ".dvc/c
 
 
 def of_paths(files: Iterable[Path]) -> list[Removable]:
-    """The files that exist, as items.
-
-    Raises:
-        UserError: one is not this checkout's own.
-    """
+    """The files that exist, as items. Raises `UserError`: one is not this checkout's own."""
     return [removable(shown(path), path) for path in files if path.exists() or path.is_symlink()]
 
 
@@ -52,7 +48,7 @@ def idle_work_folders() -> list[Path]:
 
 
 def everything(ledger_too: bool) -> list[Removable]:
-    """All that Greenhouse made in this checkout, its experiments among it; the environment goes last."""
+    """All that Greenhouse made in this checkout, experiments too; the environment last."""
     state = [path for path in sorted(paths.STATE.glob("*")) if ledger_too or path != paths.LEDGER]
     files = [*leftovers(), *paths.ROOT.glob("*.egg-info"), *state, *(paths.ROOT / name for name in MADE)]
     return of_paths(files) + experiments() + of_paths([paths.ROOT / ".venv"])
@@ -71,7 +67,7 @@ def experiments() -> list[Removable]:
 
 
 def refuse_while_running() -> None:
-    """Raise `UserError` if a run or the servers are up: they would lose what is under their feet."""
+    """Raise `UserError` if a run or the servers are up: they would lose their files."""
     if environment.running_servers():
         raise UserError("`greenhouse up` is running; stop it first (Ctrl-C there)")
     if running := {run.name for run in open_runs() if run.alive} | git.worktrees_in_use():

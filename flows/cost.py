@@ -18,8 +18,7 @@ def project(since: str, rate: float = 0.0) -> str:
         since: ISO date or time; "" for all.
         rate: price of a device-hour, in any currency: a GPU's, or the machine's where none was used; 0 leaves it out.
 
-    Raises:
-        UserError: the rate is no price, or `since` no date.
+    Raises `UserError`: the rate is no price, or `since` no date.
     """
     if not 0 <= rate < math.inf:
         raise UserError(f"--rate {rate:g}: no price; give a number of 0 or more, such as 2.5")

@@ -1,4 +1,4 @@
-"""Data choices: trainings with other settings of the data beside trainings with the settings as they are."""
+"""Data choices: trainings with other settings of the data beside the settings as they are."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from flows.tracking.snapshots import ObjectCache, Snapshot
 
 REPORTS = paths.ROOT / "reports" / "data_choices"
 SECTIONS = ("dedup", "filter", "bias", "mix", "tokenize")
-"""Whose settings are choices of data: of others an arm would read other tokens or be scored on other text."""
+"""Whose settings are choices of data: others change which tokens are read or what is scored."""
 METRIC = RULES["causal"].primary
 
 
@@ -77,8 +77,11 @@ def _arm(name: str, runs: Sequence[Snapshot]) -> Arm:
 def markdown(runs: Mapping[str, Sequence[Snapshot]], seeds: int) -> str:
     """The report: one table."""
     control, *arms = (_arm(name, many) for name, many in runs.items())
-    found, spent = gains(control, arms, [METRIC]), dict(_spent(runs))
-    rows = [(CONTROL, f"{found[0].row.a:.4f}", "", "", *spent[CONTROL]), *(_row(one, spent[one.arm]) for one in found)]
+    results, spent = gains(control, arms, [METRIC]), dict(_spent(runs))
+    rows = [
+        (CONTROL, f"{results[0].row.a:.4f}", "", "", *spent[CONTROL]),
+        *(_row(one, spent[one.arm]) for one in results),
+    ]
     page = Page("Choices of data", None)
     page.say(
         f"{seeds} trainings an arm, of as many tokens each. Gain: bits per byte fewer than the control's, with its 95% "

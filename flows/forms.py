@@ -38,7 +38,7 @@ BRANCH_FIELD = "    branch: which of the stage's branches; `all` for each.\n"
 
 
 def stage_form(stage: Stage) -> Flow[Any, State]:
-    """The flow behind a stage's form: the pipeline up to that stage, with its section of the parameters."""
+    """Flow behind a stage's form: the pipeline up to that stage, with its section of parameters."""
     section: Any = stage.section
     branches: Any = Literal[(*stage.branches, "all")]
 
@@ -108,7 +108,7 @@ def form_names() -> list[str]:
 
 
 def settings_of(name: str, params: Params) -> Section:
-    """What a form is filled with: a stage's section of the parameters, or a study's settings by default."""
+    """What fills a form: a stage's section of the parameters, or a study's default settings."""
     if name in STUDIES:
         return importlib.import_module(f"flows.{name}").STUDY.section()
     return getattr(params, name)

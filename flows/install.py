@@ -62,22 +62,20 @@ def is_done(dev: bool) -> bool:
 def raise_if_shared() -> None:
     """Refuse an environment that a link shares with another checkout: an installation here would change it there.
 
-    Raises:
-        InstallError: naming where the link leads.
+    Raises `InstallError`: naming where the link leads.
     """
     for folder in (VENV, VENV / "bin", VENV / "lib"):
-        if not (place := folder.resolve()).is_relative_to(ROOT):
+        if not (resolved := folder.resolve()).is_relative_to(ROOT):
             raise InstallError(
-                f"{folder}: leads to {place}, outside of this checkout, so nothing is installed there; remove the link "
-                f"(rm {VENV}) and run this again"
+                f"{folder}: leads to {resolved}, outside of this checkout, so nothing is installed there; "
+                f"remove the link (rm {VENV}) and run this again"
             )
 
 
 def check_machine() -> None:
     """Refuse before anything is written: no git, no repository, no room, no venv module.
 
-    Raises:
-        InstallError: saying what to do.
+    Raises `InstallError`: saying what to do.
     """
     if not shutil.which("git"):
         raise InstallError("git: no such command; install git (DVC and experiments need it) and run this again")
@@ -93,8 +91,7 @@ def check_machine() -> None:
 def raise_if_disk_below(needed_gb: float) -> None:
     """Refuse an installation that would end half-way.
 
-    Raises:
-        InstallError: less room than that where the environment goes.
+    Raises `InstallError`: less room than that where the environment goes.
     """
     free_gb = shutil.disk_usage(ROOT).free / 1e9
     if free_gb < needed_gb:
@@ -141,8 +138,8 @@ def pip_has_cpu_torch() -> bool:
     asked = subprocess.run(
         [str(PYTHON), "-m", "pip", "install", *options, required_torch()], cwd=ROOT, capture_output=True, text=True
     )
-    found = json.loads(asked.stdout)["install"] if asked.returncode == 0 else []
-    needs = [line for package in found for line in package["metadata"].get("requires_dist", [])]
+    installs = json.loads(asked.stdout)["install"] if asked.returncode == 0 else []
+    needs = [line for package in installs for line in package["metadata"].get("requires_dist", [])]
     return not any(line.startswith(("nvidia-", "cuda-")) for line in needs)
 
 
@@ -151,8 +148,7 @@ def install_cpu_torch() -> None:
 
     Alone and without dependencies: the pinned set brings those, and finds torch in place.
 
-    Raises:
-        InstallError: only the CUDA build is to be had, and the disk has no room for it.
+    Raises `InstallError`: only the CUDA build is to be had, and the disk has no room for it.
     """
     if sys.platform != "linux" or has_nvidia_driver():
         return
@@ -191,8 +187,7 @@ def make_venv() -> None:
 def pip(*arguments: str) -> None:
     """Run pip, which shows what it does; of one that fails the end of its log stays: of 260 packages it has 70 MB.
 
-    Raises:
-        InstallError: pip failed.
+    Raises `InstallError`: pip failed.
     """
     command = [str(PYTHON), "-m", "pip", "--log", str(LOG), "install", "--disable-pip-version-check", *arguments]
     failed = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode

@@ -45,7 +45,7 @@ prefect_log.say_once()
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE, log_prints=False)
 def dvc_stage(stage: str, run: str) -> State:
-    """One stage: nothing to do, or a `dvc repro --single-item` whose end becomes this task's state."""
+    """One stage: nothing to do, or a `dvc repro --single-item` whose end is this task's state."""
     this = RUNS[run]  # a task takes no live object
     with this.places:
         if this.stopped:
@@ -121,13 +121,13 @@ def _compared(run: PipelineRun, name: str) -> str:
 
 
 def _saved(state: State, name: str, verdict: str) -> State:
-    """The end of an experiment, with how it compares and how to go on: a form shows nothing else."""
+    """End of an experiment: how it compares and how to go on; a form shows nothing else."""
     told = f"saved as DVC experiment {name}: `greenhouse compare workspace {name}`, `dvc exp apply {name}`"
     return Completed(name=state.name, message="; ".join(filter(None, [verdict, state.message, told])))
 
 
 def _run_stages(run: PipelineRun) -> State:
-    """Submit the stages in the graph's order, show and record them, and wait until all have ended."""
+    """Submit the stages in the graph's order, show and record them, and wait for all."""
     futures: dict[str, Any] = {}
     # A thread for each stage, since one that waits for those before it holds its thread; `run.places` bounds what runs.
     with ThreadPoolTaskRunner[State](len(run.stages)) as runner, run:

@@ -64,7 +64,7 @@ def stale_rows(params: Params, books: reader.Ledger) -> list[PlanRow]:
 
 
 def render(rows: list[PlanRow], grid: Intensity, now: datetime) -> str:
-    """The plan as a table; grams are those of the hours from `now` (UTC) on, one stage after another."""
+    """The plan as a table; grams are of the hours from `now` (UTC) on, stage after stage."""
     if not rows:
         return "nothing is stale: the next run has nothing to do"
     lines = [f"{'stage':<20} {'seconds':>20} {'Wh':>26} {'gCO2e':>26}  why; forecast from"]
@@ -120,7 +120,7 @@ def budget_line(rows: list[PlanRow], params: Params, now: datetime) -> str:
 
 
 def start_line(rows: list[PlanRow], grid: Intensity, now: datetime) -> str:
-    """The cleanest start of the next day and what it saves; "" if none is known to be cleaner than now."""
+    """The cleanest start of the next day and what it saves; "" if none is known."""
     seconds = sum(row.expected.seconds.mid for row in rows if row.expected)
     outlook = Outlook(grid)
     start = cleanest_start(outlook, now, seconds, WITHIN_HOURS)

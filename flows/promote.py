@@ -65,12 +65,13 @@ def run_study(name: str, params: Params, settings: Promotion) -> Path:
         elif stage not in challenger.lock:
             lines = [f"{branch}: {challenger.name} has no stage {stage}, so there is nothing to judge"]
         else:
-            found = judge_model(challenger, branch, rule, params, settings.override.get(branch, ""))
-            lines = [found] if isinstance(found, str) else found.lines()
-            overridden = isinstance(found, Judgement) and bool(found.override)
+            result = judge_model(challenger, branch, rule, params, settings.override.get(branch, ""))
+            lines = [result] if isinstance(result, str) else result.lines()
+            overridden = isinstance(result, Judgement) and bool(result.override)
         if branch in settings.override and not overridden:
             lines.append(f"the override of {branch} had no effect")
-        paragraphs += ["\n".join(f"- {line}" for line in lines)] * bool(lines)
+        if lines:
+            paragraphs.append("\n".join(f"- {line}" for line in lines))
     text = f"# Promotion: {challenger.name}\n\n" + "\n\n".join(paragraphs) + "\n"
     write_text(REPORTS / "report.md", text)
     return REPORTS
@@ -137,7 +138,7 @@ def _judged(champion: Snapshot, challenger: Snapshot, branch: str, rule: GateRul
 
 
 def carry_out(mlflow: Any, judgement: Judgement) -> None:
-    """Record a judgement with the model's version and for the report, and move the alias if it says so."""
+    """Record a judgement with the model's version and for the report; move the alias by it."""
     for key, value in judgement.tags().items():
         mlflow.set_model_version_tag(judgement.model, judgement.challenger, key, value)
     if judgement.promoted:
@@ -149,8 +150,7 @@ def carry_out(mlflow: Any, judgement: Judgement) -> None:
 def withdraw_models(state: str, reasons: dict[str, str]) -> None:
     """Put models of a state on the list of withdrawn ones, each with its reason.
 
-    Raises:
-        UserError: there is no such model, or no reason.
+    Raises `UserError`: there is no such model, or no reason.
     """
     one = find(state)
     known = {kind: md5 for kind in seed_runs.STAGES if (md5 := seed_runs.model_of(one, kind))}

@@ -4,21 +4,25 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from components import params as schema
+from components.carbon.footprint.intensity import resolve
+from components.carbon.ledger import reader
+from components.carbon.planning.grid_schedule import Outlook, cleanest_start
 from components.core.errors import UserError
 from components.core.plain_text import plain
-from components.params import layout
+from components.params import Params, layout
 from flows.edit.text import configure
 from flows.execution import cli, start_meter
 from flows.execution.experiment import refuse_until
 from flows.execution.form import PipelineForm, params_hash
 from flows.execution.pipeline_run import stop_runs
 from flows.execution.stages import STAGES, refresh
-from flows.planning import preview
-from flows.planning.start_window import wait_for_start
+from flows.planning import preview, step_cost
+from flows.planning.stage_forecast import expected
 from flows.system import dvc, params_file, paths
 
 if TYPE_CHECKING:
@@ -100,11 +104,7 @@ def preset_settings(preset: str, settings: Sequence[str]) -> Iterator[str]:
 
 
 def form_of(values: Sequence[str]) -> "PipelineForm":
-    """The form of the pipeline with these KEY=VALUE.
-
-    Raises:
-        UserError: one is no KEY=VALUE.
-    """
+    """The form of the pipeline with these KEY=VALUE. Raises `UserError`: one is no KEY=VALUE."""
     from pydantic import ValidationError
 
     try:
@@ -114,7 +114,7 @@ def form_of(values: Sequence[str]) -> "PipelineForm":
 
 
 def run_from_terminal(until: str, settings: Sequence[str] = (), yes: bool = False) -> "State":
-    """The pipeline flow in this process, after checking what can be checked before anything starts."""
+    """The pipeline flow in this process, after all checks that can be made before it."""
     own = schema.load(paths.PARAMS)
     if until in (f"finetune@{branch}" for branch in schema.FURTHER):
         own.finetune.raise_if_off(until.partition("@")[2])
@@ -144,8 +144,7 @@ def _import_ahead() -> None:
 def run_stage(name: str) -> None:
     """Become the `dvc repro` of a stage alone.
 
-    Raises:
-        UserError: no such stage, it is off, or what it reads is not there.
+    Raises `UserError`: no such stage, it is off, or what it reads is not there.
     """
     own = schema.load(paths.PARAMS)
     stage, _, branch = name.partition("@")
@@ -192,8 +191,7 @@ def has_dry_run(name: str) -> bool:
 def dry_run_of(name: str, values: Sequence[str]) -> str:
     """What a stage would do with params.yaml and these KEY=VALUE, with counts and examples.
 
-    Raises:
-        UserError: it has no dry run, or a value is wrong.
+    Raises `UserError`: it has no dry run, or a value is wrong.
     """
     if not has_dry_run(name):
         can = " and ".join(one for one in STAGES if has_dry_run(one))
@@ -202,3 +200,36 @@ def dry_run_of(name: str, values: Sequence[str]) -> str:
     show = STAGES[name].dry_run
     assert show
     return plain(show(params))
+
+
+UNKNOWN_S = 3600.0
+"""Seconds taken for work of which nothing is known."""
+
+
+def wait_for_start(
+    params: Params,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Sleep until the start, within `runtime.start_within_hours`, from which the run meets the cleanest grid.
+
+    A run of a form is not delayed: Prefect schedules it for the time that `greenhouse plan` names.
+    """
+    outlook, now = Outlook(resolve(params.runtime.grid, paths.ROOT)), clock()
+    at = cleanest_start(outlook, now, _expected_s(params), params.runtime.start_within_hours)
+    if at > now:
+        print(
+            f"pipeline: waits until {at:%Y-%m-%d %H:%M} UTC, the cleanest start within "
+            f"{params.runtime.start_within_hours:g} hours (runtime.start_within_hours)",
+            flush=True,
+        )
+    while (remaining_s := (at - clock()).total_seconds()) > 0:
+        sleep(min(remaining_s, 30.0))
+
+
+def _expected_s(params: Params) -> float:
+    """Seconds that the stale stages will take, as far as anything is known of them."""
+    ledger, rates = reader.history(paths.LEDGER), step_cost.known(params)
+    stages = dvc.downstream(dvc.graph(), set(dvc.stale()))
+    forecasts = [expected(ledger, stage, "", params, rates) for stage in stages]
+    return sum(one.seconds.mid for one in forecasts if one) or UNKNOWN_S

@@ -25,7 +25,7 @@ BESIDE = {"runtime", "account", "promote"}
 
 
 def reseeded(params: Params, number: int) -> Params:
-    """The parameters with the seeds of training `number`: of mixing, pretraining and fine-tuning."""
+    """Parameters with the seeds of training `number`: mixing, pretraining and fine-tuning."""
 
     def moved(section: Any) -> Any:
         return section.model_copy(update={"seed": section.seed + STEP * number})
@@ -51,8 +51,7 @@ def run_study(name: str, params: Params, settings: Seeds) -> Path:
 def trained(params: Params, number: int) -> Snapshot:
     """Training `number` of these parameters: an experiment, run now unless it is finished.
 
-    Raises:
-        UserError: it did not end well.
+    Raises `UserError`: it did not end well.
     """
     made_of = fingerprint([params.model_dump(mode="json", exclude=BESIDE), code_hashes()])[:8]
     name = f"seeds-{made_of}-{number}"

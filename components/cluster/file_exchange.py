@@ -49,7 +49,7 @@ class Exchange:
         exchange = cls(f"{work_path.rstrip('/')}/greenhouse-{uuid4().hex}")
 
         def try_it() -> None:
-            system, root = exchange._opened()
+            system, root = exchange._file_system()
             if system.protocol == "file" or "file" in system.protocol:  # a store has no folders to make
                 system.makedirs(root, exist_ok=True)
             system.pipe_file(f"{root}/driver", b"")
@@ -63,7 +63,7 @@ class Exchange:
         Raises:
             UserError: it cannot be read or written.
         """
-        system, root = self._opened()
+        system, root = self._file_system()
         name = uuid4().hex
         _reached(self.address, "written", lambda: system.put_file(str(path), f"{root}/{name}"))
         return name
@@ -74,19 +74,19 @@ class Exchange:
         Raises:
             UserError: it is not there, or cannot be read.
         """
-        system, root = self._opened()
+        system, root = self._file_system()
         with written_whole(path) as temporary:
             _reached(self.address, "read", lambda: system.get_file(f"{root}/{name}", str(temporary)))
 
     def remove(self) -> None:
         """Delete all that is in it; what cannot be deleted stays."""
-        system, root = self._opened()
+        system, root = self._file_system()
         try:
             system.rm(root, recursive=True)
         except (OSError, ValueError):
             return
 
-    def _opened(self) -> tuple[Any, str]:
+    def _file_system(self) -> tuple[Any, str]:
         import fsspec
 
         return fsspec.core.url_to_fs(self.address)

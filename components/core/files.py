@@ -59,7 +59,7 @@ def md5_of(place: Path) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """`value` as canonical JSON text. NaN and infinity are refused: they are not JSON, and hide a mistake."""
+    """`value` as canonical JSON text. NaN and infinity are refused: they are no JSON."""
     return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -84,7 +84,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside `folder` durable. Windows cannot open folders: there this does nothing."""
+    """Make renames inside `folder` durable; does nothing on Windows, which cannot open folders."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -124,15 +124,14 @@ def read_fields(path: Path, todo: str, *needed: str) -> dict[str, Any]:
     else:
         if isinstance(fields, dict) and fields.keys() >= set(needed):
             return fields
-        reason = f"no JSON object{' with ' * bool(needed)}{', '.join(needed)}"
+        reason = f"no JSON object with {', '.join(needed)}" if needed else "no JSON object"
     raise UserError(f"{path.parent}: {path.name} is damaged ({reason}); {todo}")
 
 
 def read_manifest_file(folder: Path, what: str, kind: type[T]) -> T:
     """`manifest.json` of a finished corpus or of token shards (`what`), as the dataclass `kind`.
 
-    Raises:
-        UserError: there is none, or it is damaged.
+    Raises `UserError`: there is none, or it is damaged.
     """
     path, todo = folder / "manifest.json", "run the stage that writes it again"
     try:
@@ -146,11 +145,7 @@ def read_manifest_file(folder: Path, what: str, kind: type[T]) -> T:
 
 
 def raise_if_changed(path: Path, sha256: str) -> None:
-    """Hash a file against its manifest.
-
-    Raises:
-        UserError: it is missing or changed.
-    """
+    """Hash a file against its manifest. Raises `UserError`: it is missing or changed."""
     todo = "run the stage that writes it again"
     try:
         present = sha256_file(path)
@@ -186,8 +181,7 @@ def nested(values: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:
 def move(source: Path, target: Path) -> None:
     """Move a file or folder to `target`, replacing what is there: whole or not at all, onto another disk too.
 
-    Raises:
-        OSError: of the machine; `source` is as it was, and on another disk `target` too.
+    Raises `OSError`: of the machine; `source` is as it was, and on another disk `target` too.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -10,7 +10,7 @@ CHECK_EVERY = 200
 
 
 class Progress:
-    """Receiver of a stage's progress, metrics and phases; this one ignores them (for tests and notebooks)."""
+    """Receiver of a stage's progress, metrics and phases; this one ignores them."""
 
     def update(self, done: int, total: int | None, unit: str, note: str = "") -> None:
         """`done` of `total` `unit`s (documents, steps, items) are finished; `note` is a few words beside the bar."""
@@ -20,7 +20,7 @@ class Progress:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """A named part of the stage (`encode`, `compile`); the ledger meters it as a nested span."""
+        """Named part of the stage (`encode`, `compile`), metered in the ledger as a nested span."""
         yield
 
     def joules(self) -> float | None:

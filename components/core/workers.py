@@ -78,7 +78,7 @@ class Engine(Protocol):
 
 
 Workers = int | Engine
-"""Workers of a stage: a number of processes, or an engine. Neither changes a byte of its results."""
+"""Workers of a stage: a number of processes, or an engine. Neither changes a byte."""
 
 
 class InProcess:
@@ -105,8 +105,7 @@ class Processes:
     ) -> Iterator[Result]:
         """`function` of each item, in the order of the items; at most four items per worker are in flight.
 
-        Raises:
-            UserError: a worker was killed from outside, most likely for want of memory.
+        Raises `UserError`: a worker was killed from outside, most likely for want of memory.
         """
         waiting: deque[Future[Result]] = deque()
         source = iter(items)
@@ -138,8 +137,7 @@ def pool(workers: Workers) -> Iterator[Pool]:
     Args:
         workers: how many items are worked on at once, >= 1, or where. Never changes a result.
 
-    Raises:
-        UserError: the engine is not there.
+    Raises `UserError`: the engine is not there.
     """
     if not isinstance(workers, int):
         with workers.pool() as engine_pool:
@@ -163,7 +161,9 @@ def pool(workers: Workers) -> Iterator[Pool]:
 
 def at_most(workers: Workers, number: int) -> Workers:
     """As many of `workers` as are worth starting for `number` items; for one, this process."""
-    return min(workers, number) if isinstance(workers, int) else workers if number > 1 else 1
+    if isinstance(workers, int):
+        return min(workers, number)
+    return workers if number > 1 else 1
 
 
 def _end_workers(executor: ProcessPoolExecutor) -> None:
@@ -193,7 +193,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def set_parent_death_signal(number: int) -> None:
-    """Ask Linux to send this process a signal when the thread that started it ends; elsewhere do nothing."""
+    """Ask Linux to signal this process when the thread that started it ends; else do nothing."""
     if _LIBC is not None:
         _LIBC.prctl(PR_SET_PDEATHSIG, number)
 

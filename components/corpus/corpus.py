@@ -65,7 +65,7 @@ DROPPED_SCHEMA = SCHEMA.append(pa.field("rule", pa.string())).append(pa.field("r
 
 @dataclass
 class Shard:
-    """One line of a manifest: a file, its hash, and what is in it (bytes are UTF-8 bytes of text)."""
+    """Line of a manifest: a file, its hash, and what is in it (bytes of text in UTF-8)."""
 
     file: str
     sha256: str
@@ -186,7 +186,7 @@ def document_of(row: dict[str, Any]) -> Document:
 
 
 def read_shard(path: Path) -> list[Document]:
-    """The documents of one shard, in order (of a dropped shard too: `rule` and `reason` are not read)."""
+    """The documents of a shard, in order; of a dropped one without `rule` and `reason`."""
     with pq.ParquetFile(path) as file:  # `read_table` would import pandas first, a fifth of a second
         rows = file.read(columns=list(Document.__slots__)).to_pylist()
     return [document_of(row) for row in rows]
@@ -203,8 +203,7 @@ def reconcile(
 ) -> None:
     """Check that the numbers of a stage add up: in = kept + dropped + quarantined.
 
-    Raises:
-        AssertionError: it does not add up, which is a mistake in the stage.
+    Raises `AssertionError`: it does not add up, which is a mistake in the stage.
     """
     num_dropped = sum(dropped.values() if isinstance(dropped, dict) else dropped)
     assert num_in == kept + num_dropped + quarantined, (

@@ -98,7 +98,7 @@ def query_of(text: str, view: View) -> Query:
         UserError: a passage of too few words; it lists the sources and licences that there are.
     """
     text = text.strip()
-    place = plain_name(text)  # as a location is written: a line break in a name is `\\n`
+    location = plain_name(text)  # as a location is written: a line break in a name is `\\n`
     if re.fullmatch(r"[0-9a-f]{16}(-t?\d+)?", text):
         return Query("id", text.split("-")[0])
     if re.fullmatch(r"[0-9a-fA-F]{64}", text):
@@ -110,10 +110,10 @@ def query_of(text: str, view: View) -> Query:
     known = {kind: dict.fromkeys(name for one in manifests for name in one.get(f"{kind}s", {})) for kind in KINDS}
     if kind := next((kind for kind, names in known.items() if text in names), ""):
         return Query(kind, text)
-    if kind := next((kind for kind in ("location", "prefix") if place and any(_rows(view, kind, place))), ""):
-        return Query(kind, place)
-    if reason := _left_out(view, place):
-        raise UserError(f"{place}: ingest left this file out ({reason}), so there is no document of it")
+    if kind := next((kind for kind in ("location", "prefix") if location and any(_rows(view, kind, location))), ""):
+        return Query(kind, location)
+    if reason := _left_out(view, location):
+        raise UserError(f"{location}: ingest left this file out ({reason}), so there is no document of it")
     if len(words(text)) < HEAD:
         there = "; ".join(f"{kind}s: {', '.join(list(names)[:20])}" for kind, names in known.items())
         raise UserError(
@@ -133,7 +133,7 @@ def _left_out(view: View, location: str) -> str:
 
 
 def trace(query: Query, view: View) -> list[Traced]:
-    """The documents that the query names, with all their locations, in the order in which they are found."""
+    """Documents that the query names, with all their locations, in the order of the search."""
     traced: dict[str, dict[str, Traced]] = {}
     for row in _rows(view, query.kind, query.value):
         base = row["id"].split("-")[0]
@@ -248,10 +248,10 @@ def near(passage: str, view: View) -> list[Near]:
     wanted, candidates = Needles.of([passage], (), 0), list[Near]()
     for stage, part in WITH_TEXT:
         for _, _, path in shards(view, stage, part):
-            found = wanted.within(pq.read_table(path, columns=["text"])["text"].to_pylist())[0] / len(words(passage))
-            rows = np.flatnonzero(found >= LEAST_SHARED).tolist()
+            share = wanted.within(pq.read_table(path, columns=["text"])["text"].to_pylist())[0] / len(words(passage))
+            rows = np.flatnonzero(share >= LEAST_SHARED).tolist()
             facts = zip(rows, _rows_at(path, _FACTS, rows), strict=True)
-            candidates += [Near(min(1.0, float(found[row])), stage, part, fact) for row, fact in facts]
+            candidates += [Near(min(1.0, float(share[row])), stage, part, fact) for row, fact in facts]
     # Reversed, so that of a document met twice the place where it begins counts.
     nearest = {(near.facts["id"], near.facts["sha256"]): near for near in reversed(candidates)}
     return sorted(nearest.values(), key=lambda near: (-near.share, near.facts["id"]))[:MOST_NEAR]

@@ -60,8 +60,8 @@ class Needles:
         have = np.zeros(len(wanted), np.int64)
         for some in others if len(wanted) else ():
             for _, salted, documents in _runs(some, salt):
-                place, hit = _places(wanted, salted)
-                pairs = np.unique(np.stack([place[hit], documents[hit]]), axis=1)
+                index, hit = _places(wanted, salted)
+                pairs = np.unique(np.stack([index[hit], documents[hit]]), axis=1)
                 have += np.bincount(pairs[0], minlength=len(wanted))
         shared = (have > 0) & (have <= most_others)
         common, left = int((have > most_others).sum()), len(every) - len(wanted)
@@ -74,13 +74,13 @@ class Needles:
         return Needles(self.salt, own, np.setdiff1d(shared, own), *counts)
 
     def within(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Words of each text that lie in runs, and those in the text's own ones: int64 (num_texts,) each."""
-        found = np.zeros((2, len(texts)), np.int64)
+        """Words of each text in runs, and in the text's own runs: int64 (num_texts,) each."""
+        hits = np.zeros((2, len(texts)), np.int64)
         for size, salted, documents in _runs(texts, self.salt):
             own, shared = (_places(runs, salted)[1] for runs in (self.own, self.shared))
             for row, hit in enumerate((own | shared, own)):
-                found[row] += _words(size, np.flatnonzero(hit), documents, len(texts))
-        return found[0], found[1]
+                hits[row] += _words(size, np.flatnonzero(hit), documents, len(texts))
+        return hits[0], hits[1]
 
     def as_json(self) -> dict[str, Any]:
         """For a file that git keeps."""
@@ -113,8 +113,8 @@ def _places(sorted_runs: np.ndarray, salted: np.ndarray) -> tuple[np.ndarray, np
     """Where each hash stands among the runs, and whether it does."""
     if not len(sorted_runs):
         return np.zeros(len(salted), np.int64), np.zeros(len(salted), bool)
-    place = np.minimum(np.searchsorted(sorted_runs, salted), len(sorted_runs) - 1)
-    return place, sorted_runs[place] == salted
+    index = np.minimum(np.searchsorted(sorted_runs, salted), len(sorted_runs) - 1)
+    return index, sorted_runs[index] == salted
 
 
 def _words(size: int, hits: np.ndarray, documents: np.ndarray, num_texts: int) -> np.ndarray:

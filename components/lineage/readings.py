@@ -29,7 +29,7 @@ _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrtbf])")
 
 
 class Part(NamedTuple):
-    """A piece of a file: where it stands in it, its text, and the id of the document that it is of."""
+    """Piece of a file: where it stands in it, its text, and the id of its document."""
 
     where: str
     text: str
@@ -51,8 +51,7 @@ def parts_of(path: Path, name: str = "") -> Iterator[Part]:
     Args:
         name: what the file is called where it is used; in DVC's cache it is called by its hash.
 
-    Raises:
-        UserError: it is too large to be read.
+    Raises `UserError`: it is too large to be read.
     """
     with path.open("rb") as file:
         if file.peek(4)[:4] == TABLE:
@@ -64,8 +63,7 @@ def parts_of(path: Path, name: str = "") -> Iterator[Part]:
 def parts_of_bytes(data: bytes, name: str) -> Iterator[Part]:
     """The text of a file's bytes: of jsonl line by line, of others block by block.
 
-    Raises:
-        UserError: they are too many, or unpack to too many.
+    Raises `UserError`: they are too many, or unpack to too many.
     """
     if kind := PACKED.get(data[:2]):
         with suppress(OSError):  # what only begins like an archive is read as it is
@@ -110,16 +108,16 @@ def hits_in(parts: Iterable[Part], needles: Needles, named: Callable[[str], bool
     Args:
         named: whether a text counts though it has none, with 0 words.
     """
-    found: dict[str, NeedleHit] = {}
+    hits: dict[str, NeedleHit] = {}
     for some in _blocks(parts):
-        found |= {part.where: NeedleHit(part.where, 0, True, part.id) for part in some if named and named(part.text)}
+        hits |= {part.where: NeedleHit(part.where, 0, True, part.id) for part in some if named and named(part.text)}
         readings = [(part, text) for part in some for text in _readings(part.text)]
         words, own = needles.within([text for _, text in readings])
         for at in np.flatnonzero(words):
             part, num = readings[at][0], int(words[at])
-            before = found.get(part.where, NeedleHit(part.where, 0, False, part.id))
-            found[part.where] = before._replace(words=max(before.words, num), own=before.own or bool(own[at]))
-    return list(found.values())
+            before = hits.get(part.where, NeedleHit(part.where, 0, False, part.id))
+            hits[part.where] = before._replace(words=max(before.words, num), own=before.own or bool(own[at]))
+    return list(hits.values())
 
 
 def _blocks(parts: Iterable[Part]) -> Iterator[list[Part]]:
@@ -138,8 +136,8 @@ def _blocks(parts: Iterable[Part]) -> Iterator[list[Part]]:
 def _readings(text: str) -> Iterator[str]:
     """A text as it reads without escapes of JSON and HTML, and what stands in it as base64."""
     yield _plain(text)
-    for found in BASE64.findall(text):
-        packed = found.rstrip("=").replace("-", "+").replace("_", "/")
+    for encoded in BASE64.findall(text):
+        packed = encoded.rstrip("=").replace("-", "+").replace("_", "/")
         if len(packed) % 4 != 1:
             inner = base64.b64decode(packed + "=" * (-len(packed) % 4)).decode("utf-8", "replace")
             yield _plain(inner.replace("\ufffd", " "))
@@ -147,5 +145,5 @@ def _readings(text: str) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     if "\\" in text or "&" in text:
-        text = html.unescape(_ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else " ", text))
+        text = html.unescape(_ESCAPED.sub(lambda match: chr(int(match[1], 16)) if match[1] else " ", text))
     return text

@@ -155,7 +155,7 @@ class _SelfAttention(Function):
 def _angles(
     q_gain: Tensor | None, k_gain: Tensor | None, cos: Tensor, sin: Tensor, heads: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """RoPE's tables for queries and keys, (2 * heads, 1, T, C), with gains and 1 / sqrt(C) multiplied in."""
+    """RoPE's tables for queries and keys, (2 * heads, 1, T, C), gains and 1 / sqrt(C) included."""
     ones = torch.ones(cos.shape[-1], device=cos.device)
     gains = (q_gain if q_gain is not None else ones) / math.sqrt(len(ones)), k_gain if k_gain is not None else ones
     # The rotated channel c takes gain * unit of channel c by the cosine, and of its partner c +- C/2 by the sine.

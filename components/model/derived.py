@@ -6,7 +6,7 @@ rates of the embeddings that fall with the square root of the width.
 """
 
 HEAD_DIM = 64
-"""Channels of a head, unless heads and width say otherwise: the size attention kernels are made for."""
+"""Channels of a head unless set otherwise: the size that attention kernels are made for."""
 TOKENS_PER_PARAMETER = 4.7
 """Tokens trained on per parameter of the blocks: what fits into the demo's minutes. Hoffmann et al. take about 20."""
 

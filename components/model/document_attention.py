@@ -19,7 +19,7 @@ BLOCK = 128
 
 
 def fits(documents_BT: Tensor, head_dim: int) -> bool:
-    """Whether block attention applies: training, on CUDA, and for sizes that the kernels support."""
+    """Whether block attention applies: training on CUDA, with sizes that the kernels support."""
     whole_blocks, power_of_two = documents_BT.shape[1] % BLOCK == 0, head_dim >= 16 and head_dim & (head_dim - 1) == 0
     return whole_blocks and power_of_two and torch.is_grad_enabled() and on_gpu(documents_BT)
 

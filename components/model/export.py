@@ -111,8 +111,7 @@ def load(folder: Path, device: str = "cpu") -> tuple[Network, tokenizers.Tokeniz
     Returns:
         The model (in eval mode), its tokenizer, and greenhouse.json (empty if there is none).
 
-    Raises:
-        UserError: a file is missing, or the folder holds another kind of model.
+    Raises `UserError`: a file is missing, or the folder holds another kind of model.
     """
     shape, tokenizer = inspected(folder)
     facts = read_fields(folder / "greenhouse.json", WHOLE_COPY) if (folder / "greenhouse.json").exists() else {}
@@ -171,8 +170,7 @@ def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
 def weight_files(folder: Path) -> list[Path]:
     """The files with a folder's tensors: one, or the shards that an index names.
 
-    Raises:
-        UserError: one of them is not there.
+    Raises `UserError`: one of them is not there.
     """
     index = folder / "model.safetensors.index.json"
     named = read_fields(index, WHOLE_COPY).get("weight_map") if index.exists() else {"": "model.safetensors"}
@@ -180,7 +178,9 @@ def weight_files(folder: Path) -> list[Path]:
         raise UserError(f"{folder}: {index.name} names no files of weights; {WHOLE_COPY}")
     names, present = sorted({*named.values()}), {path.name for path in folder.glob("*")}
     if missing := [name for name in names if name not in present]:
-        pickled = " (weights in a pickle, such as pytorch_model.bin, are never read)" * any(folder.glob("*.bin"))
+        pickled = ""
+        if any(folder.glob("*.bin")):
+            pickled = " (weights in a pickle, such as pytorch_model.bin, are never read)"
         raise UserError(f"{folder}: no {missing[0]}, so this is no model folder; give one with safetensors{pickled}")
     return [folder / name for name in names]
 
@@ -203,8 +203,7 @@ def hub_tensors(model: Transformer) -> dict[str, Tensor]:
 def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> None:
     """Fill `model` from tensors named as `transformers` names them.
 
-    Raises:
-        UserError: one is missing, superfluous or of another shape.
+    Raises `UserError`: one is missing, superfluous or of another shape.
     """
     expected = {hub_name(name): parameter for name, parameter in model.named_parameters()}
     tensors = {name: tensor for name, tensor in tensors.items() if name != HEAD or HEAD in expected}
@@ -283,8 +282,7 @@ def _rope(fields: dict[str, Any]) -> dict[str, Any]:
 def shape_of(fields: dict[str, Any], where: Path) -> Shape:
     """The shape a config.json describes.
 
-    Raises:
-        UserError: it is no form of our network (`is_own`), or a size is none.
+    Raises `UserError`: it is no form of our network (`is_own`), or a size is none.
     """
     kind = fields.get("model_type")
     if not is_own(fields):
@@ -334,8 +332,7 @@ def tokenizer_config(shape: Shape) -> dict[str, Any]:
 def tokenizer_text(folder: Path) -> str:
     """Content of a folder's tokenizer.json, checked to be JSON.
 
-    Raises:
-        UserError: it is missing or damaged.
+    Raises `UserError`: it is missing or damaged.
     """
     try:
         text = (folder / "tokenizer.json").read_text(encoding="utf-8")

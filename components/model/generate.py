@@ -1,4 +1,4 @@
-"""Text generation with a causal model and a cache of keys and values; the same seed gives the same text."""
+"""Text generation with a causal model and a cache of keys and values, determined by the seed."""
 
 from collections.abc import Callable, Collection, Sequence
 

@@ -67,16 +67,16 @@ class HubModel(nn.Module):
             given["position_ids"] = positions_in(documents_BT)  # by their new beginnings `transformers` masks the rest
         elif documents_BT is not None:
             given["attention_mask"] = documents_BT
-        found = self.module.base_model(input_ids=ids_BT, **given)
-        self.output = type(found)
-        state_BTD: Tensor = found.last_hidden_state
+        output = self.module.base_model(input_ids=ids_BT, **given)
+        self.output = type(output)
+        state_BTD: Tensor = output.last_hidden_state
         return state_BTD
 
     def logits(self, state_ND: Tensor) -> Tensor:
         """Logits (N, V) of final states: what the module does after its backbone, which is made to return them."""
-        backbone, found = self.module.base_model, self.output(last_hidden_state=state_ND[None])
+        backbone, output = self.module.base_model, self.output(last_hidden_state=state_ND[None])
         nothing = torch.zeros(1, len(state_ND), dtype=torch.long, device=state_ND.device)
-        backbone.forward = lambda *_, **__: found
+        backbone.forward = lambda *_, **__: output
         try:
             logits_NV: Tensor = self.module(input_ids=nothing).logits[0]
         finally:
@@ -129,7 +129,7 @@ class HubModel(nn.Module):
     # -- adapters and files --------------------------------------------------------------------------------------------
 
     def add_lora(self, rank: int, seed: int, alpha: float, targets: str) -> None:
-        """Freeze all but fresh parameters and give linear layers of the blocks an adapter, by `peft`."""
+        """Freeze all but fresh parameters; linear layers of the blocks get an adapter of `peft`."""
         peft: Any = peft_library()
         heads = sorted({name.rpartition(".")[0] for name in self.fresh})
         config = peft.LoraConfig(
@@ -140,7 +140,7 @@ class HubModel(nn.Module):
             self.peft = (peft.get_peft_model(self.module, config),)
 
     def save_adapter(self, folder: Path, base: str, task: str) -> None:
-        """Write the adapter as `peft` does; its lists are sorted, so that equal weights give equal bytes."""
+        """Write the adapter as `peft` does, lists sorted: equal weights give equal bytes."""
         (adapted,) = self.peft
         adapted.save_pretrained(folder, save_embedding_layers=False)
         path = folder / "adapter_config.json"
@@ -161,7 +161,7 @@ class HubModel(nn.Module):
 
 
 class HubClassifier(HubModel):
-    """Logits (B, num_labels) of texts (B, T), by the head that `transformers` has for the architecture."""
+    """Logits (B, num_labels) of texts (B, T), by the head that `transformers` has for it."""
 
     def __init__(self, module: Any, shape: Shape, fresh: list[str]) -> None:
         super().__init__(module, shape, fresh)
@@ -170,12 +170,12 @@ class HubClassifier(HubModel):
     def forward(self, ids_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:
         inside_BT = ids_BT != self.pad
         padded = not (self.shape.causal or bool(inside_BT.all()))
-        found: Tensor = self.module(input_ids=ids_BT, attention_mask=inside_BT.long() if padded else None).logits
-        return found
+        logits: Tensor = self.module(input_ids=ids_BT, attention_mask=inside_BT.long() if padded else None).logits
+        return logits
 
 
 def positions_in(documents_BT: Tensor) -> Tensor:
-    """Position of each token in its own text: int64 (B, T), from the number of its text in the row."""
+    """Position of each token in its text: int64 (B, T), from the text's number in the row."""
     at_T = torch.arange(documents_BT.shape[1], device=documents_BT.device)
     begins_BT = torch.ones_like(documents_BT, dtype=torch.bool)
     begins_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
@@ -207,11 +207,7 @@ def linear_layers(module: Any, targets: str, heads: list[str]) -> Iterator[str]:
 
 
 def peft_library() -> Any:
-    """The module `peft`.
-
-    Raises:
-        UserError: it is not installed.
-    """
+    """The module `peft`. Raises `UserError`: it is not installed."""
     try:
         import peft
     except ImportError:
@@ -254,8 +250,7 @@ def shape_of(fields: dict[str, Any], folder: Path) -> tuple[Shape, int]:
 def is_causal(fields: dict[str, Any], folder: Path) -> bool:
     """Whether a config.json is of a causal model, and not of a masked one.
 
-    Raises:
-        UserError: of neither, or its code lies in the folder.
+    Raises `UserError`: of neither, or its code lies in the folder.
     """
     from transformers.models.auto import modeling_auto as auto
 
@@ -271,8 +266,7 @@ def is_causal(fields: dict[str, Any], folder: Path) -> bool:
 def refuse_code(fields: dict[str, Any], folder: Path, name: str) -> None:
     """Refuse a base whose file `name`, with these fields, names code of the folder.
 
-    Raises:
-        UserError: it does.
+    Raises `UserError`: it does.
     """
     if "auto_map" in fields:
         raise UserError(f"{folder}: {name} names code in the folder (auto_map), which is never run; take a base that "
@@ -302,8 +296,7 @@ def load_classifier(
 ) -> HubClassifier:
     """The backbone of a folder with a head for these labels, which is a function of the seed.
 
-    Raises:
-        UserError: as `load`.
+    Raises `UserError`: as `load`.
     """
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
     with seeded(seed):
@@ -321,15 +314,15 @@ def _read(folder: Path, kind: str, **fields: Any) -> tuple[Any, list[str]]:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, **fields)
         auto = getattr(transformers, f"AutoModelFor{kind}")
         attention = "sdpa" if auto._model_mapping[type(config)]._supports_sdpa else "eager"
-        module, found = auto.from_pretrained(
+        module, report = auto.from_pretrained(
             folder, config=config, attn_implementation=attention, output_loading_info=True, **settings
         )
     except Exception as error:  # whatever weights of a stranger's make `transformers` raise
         raise UserError(f"{folder}: `transformers` loads no {kind} from it ({clause(error)}); take another base, or "
                         "get a whole copy of the folder") from None  # fmt: skip
-    fresh = sorted(found["missing_keys"])
+    fresh = sorted(report["missing_keys"])
     wrong = [name for name in fresh if name.startswith(f"{module.base_model_prefix}.") and "pooler" not in name]
-    wrong += [name for name in sorted(found["unexpected_keys"]) if any(part.isdigit() for part in name.split("."))]
+    wrong += [name for name in sorted(report["unexpected_keys"]) if any(part.isdigit() for part in name.split("."))]
     if wrong:  # a head may be another, but all of the blocks must be there
         raise UserError(f"{folder}: model.safetensors and config.json disagree on {wrong[0]}; the folder is damaged")
     if wrong := [name for name, parameter in module.named_parameters() if not parameter.isfinite().all()]:

@@ -39,17 +39,17 @@ class LoRALinear(nn.Linear):
 
 
 def plus_low_rank(y: Tensor, x: Tensor, a_RD: Tensor, b_XR: Tensor) -> Tensor:
-    """y + (x A^T) B^T; the sum is part of the second product, so that it costs no pass over memory."""
+    """y + (x A^T) B^T, the sum a part of the second product: it costs no pass over memory."""
     low = F.linear(x, a_RD).flatten(0, -2)
     return torch.addmm(y.flatten(0, -2), low, b_XR.to(y.dtype).t()).view(y.shape)
 
 
 def adapted(y: Tensor, x: Tensor, gain_D: Tensor, layers: Sequence[Any]) -> Tensor:
     """`y`, the products of x * gain with the matrices of `layers` side by side, with the changes of their adapters."""
-    found = [layer for layer in layers if isinstance(layer, LoRALinear)]
-    if not found:
+    adapters = [layer for layer in layers if isinstance(layer, LoRALinear)]
+    if not adapters:
         return y
-    a_RD = torch.cat([layer.lora_a for layer in found]) * gain_D
+    a_RD = torch.cat([layer.lora_a for layer in adapters]) * gain_D
     blocks = [
         layer.lora_b * layer.scale if isinstance(layer, LoRALinear) else y.new_zeros(layer.out_features, 0)
         for layer in layers
@@ -79,7 +79,7 @@ def add_lora(model: nn.Module, rank: int, seed: int, alpha: float = 0.0, targets
 
 
 def merge_lora(model: nn.Module) -> nn.Module:
-    """Replace every adapter by a plain linear layer with the change folded in. Changes the model in place."""
+    """Replace every adapter, in place, by a plain linear layer with the change folded in."""
     for name, module in list(model.named_modules()):
         if isinstance(module, LoRALinear):
             parent, _, leaf = name.rpartition(".")

@@ -46,8 +46,7 @@ class Shape:
 def derive_shape(model: ModelShape, vocab_size: int, context: int, causal: bool) -> Shape:
     """Shape of the network of `model.size`; what `model` sets itself takes precedence over what is derived.
 
-    Raises:
-        UserError: the numbers do not fit each other.
+    Raises `UserError`: the numbers do not fit each other.
     """
     # 1) Depth is the dial.
     depth = model.size

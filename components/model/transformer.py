@@ -54,7 +54,7 @@ class Norm(nn.Module):
 
 
 def apply_rotary(x_BHTC: Tensor, cos_TC: Tensor, sin_TC: Tensor) -> Tensor:
-    """Rotary embedding (RoPE): rotate each pair of channels (c, c + C/2) by the angle of its position."""
+    """Rotary embedding (RoPE): rotate channels (c, c + C/2) by the angle of their position."""
     first, second = x_BHTC.chunk(2, dim=-1)
     return x_BHTC * cos_TC + torch.cat((-second, first), dim=-1) * sin_TC
 

@@ -44,8 +44,7 @@ class ParamFiles:
     def params(self) -> Params:
         """The effective values.
 
-        Raises:
-            UserError: a key is missing, unknown, or has a value out of range.
+        Raises `UserError`: a key is missing, unknown, or has a value out of range.
         """
         tree = self._merged(default_tree(), self.own)
         try:
@@ -79,9 +78,8 @@ class ParamFiles:
 def read(path: Path = Path("params.yaml"), text: str | None = None) -> ParamFiles:
     """The file, not yet validated; `text` instead of what it holds.
 
-    Raises:
-        UserError: it is missing, no YAML, or no mapping; or defaults.yaml beside it is not what the schema says, so
-            that DVC would not see which stages are stale.
+    Raises `UserError`: it is missing, no YAML, or no mapping; or defaults.yaml beside it is not
+    what the schema says, so that DVC would not see which stages are stale.
     """
     todo = "put it back as it shipped with `greenhouse edit preset default`"
     own = read_tree(path, todo) if text is None else parse_tree(text, path, todo)
@@ -97,8 +95,7 @@ def read(path: Path = Path("params.yaml"), text: str | None = None) -> ParamFile
 def read_tree(path: Path, todo: str = "correct the name") -> Tree:
     """The mapping that a YAML file holds, {} if it is empty.
 
-    Raises:
-        UserError: it is missing (with what to do), no YAML, or no mapping.
+    Raises `UserError`: it is missing (with what to do), no YAML, or no mapping.
     """
     try:
         return parse_tree(path.read_text(encoding="utf-8"), path, todo)
@@ -113,8 +110,7 @@ def read_tree(path: Path, todo: str = "correct the name") -> Tree:
 def parse_tree(text: str, path: Path, todo: str) -> Tree:
     """The mapping that the text of a YAML file holds, {} if it is empty.
 
-    Raises:
-        UserError: it is no YAML, has a key twice, or is no mapping (with what to do).
+    Raises `UserError`: it is no YAML, has a key twice, or is no mapping (with what to do).
     """
     try:
         loader = _LOADER(text)
@@ -123,9 +119,9 @@ def parse_tree(text: str, path: Path, todo: str) -> Tree:
         raw = loader.construct_document(node) if node else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        place = f" line {mark.line + 1}" if mark else ""
+        line = f" line {mark.line + 1}" if mark else ""
         problem = " ".join(str(getattr(error, "problem", error)).split())
-        raise UserError(f"{path}{place}: not valid YAML ({problem}); correct it") from None
+        raise UserError(f"{path}{line}: not valid YAML ({problem}); correct it") from None
     except (ValueError, RecursionError) as error:  # of a value: a day that is none, a number of too many digits
         raise UserError(f"{path}: not valid YAML ({clause(error)}); correct it") from None
     if not isinstance(raw or {}, dict):
@@ -163,8 +159,7 @@ def _refuse_twice(root: yaml.Node | None, path: Path) -> None:
 def load(path: Path = Path("params.yaml"), *overlays: Path) -> Params:
     """The effective values of params.yaml, under files that overlay it (presets).
 
-    Raises:
-        UserError: a file is missing or no YAML, or a key is missing, unknown or out of range.
+    Raises `UserError`: a file is missing or no YAML, or a key is missing, unknown or out of range.
     """
     files = read(path)
     for overlay in overlays:

@@ -122,10 +122,10 @@ class Filter(Section):
     def _limits_are_known(self) -> "Filter":
         places: dict[tuple[str, ...], dict[str, Any]] = {("limits",): self.limits}
         places |= {("per_source", source): self.limits | limits for source, limits in self.per_source.items()}
-        for place, limits in places.items():
+        for key, limits in places.items():
             try:
                 FilterRules.model_validate(limits)
             except ValidationError as error:  # pydantic would put its faults at `filter` itself
-                faults: list[Any] = [{**one, "loc": (*place, *one["loc"])} for one in error.errors()]
-                raise ValidationError.from_exception_data(place[-1], faults) from None
+                faults: list[Any] = [{**one, "loc": (*key, *one["loc"])} for one in error.errors()]
+                raise ValidationError.from_exception_data(key[-1], faults) from None
         return self

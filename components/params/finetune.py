@@ -100,11 +100,7 @@ class FinetuneBranches(Section):
         return {name: one for name in type(self).model_fields if (one := getattr(self, name)).base}
 
     def raise_if_off(self, branch: str) -> None:
-        """Refuse a branch that is no stage.
-
-        Raises:
-            UserError: as said.
-        """
+        """Refuse a branch that is no stage, with a `UserError`."""
         if branch not in self.stages():
             raise UserError(
                 f"finetune@{branch} is off: params.yaml switches it on by finetune.{branch}.base (such as "

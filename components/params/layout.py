@@ -110,13 +110,13 @@ def _walk(section: Section, prefix: str) -> Iterator[tuple[str, FileKey]]:
         )
 
 
-def _walk_shared(place: str, prefix: str, branches: Section) -> Iterator[tuple[str, FileKey]]:
-    """The shared section at `place`, and what each branch in `branches`, the section at `prefix`, has of its own."""
-    yield place, FileKey(SHARED[place].description, section=True)
-    own = SHARED[place].branches
+def _walk_shared(shared: str, prefix: str, branches: Section) -> Iterator[tuple[str, FileKey]]:
+    """The shared section `shared`, and what each branch in `branches`, the section at `prefix`, has of its own."""
+    yield shared, FileKey(SHARED[shared].description, section=True)
+    own = SHARED[shared].branches
     first, excluded = next(iter(own.items()))
-    for key, one in _walk(getattr(branches, first.rpartition(".")[2]), f"{place}."):
-        leaf = key.removeprefix(f"{place}.")
+    for key, one in _walk(getattr(branches, first.rpartition(".")[2]), f"{shared}."):
+        leaf = key.removeprefix(f"{shared}.")
         if leaf in excluded and sum(leaf in mine for mine in own.values()) == 1 < len(own) - 1:  # the others share it
             others = getattr(branches, next(name for name in own if leaf not in own[name]).rpartition(".")[2])
             yield key, replace(one, value=getattr(others, leaf))
@@ -158,7 +158,7 @@ def _mappings() -> frozenset[str]:
 
 
 def _is_mapping(key: str) -> bool:
-    return any(place in _mappings() for place in shared_places(key))
+    return any(path in _mappings() for path in shared_places(key))
 
 
 def default_tree() -> Tree:
@@ -182,14 +182,14 @@ def overlaid(base: Tree, over: Mapping[str, Any], prefix: str = "") -> Tree:
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Dotted key -> value of every leaf; a mapping that a user fills is one."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in tree.items():
         key = f"{prefix}{name}"
         if isinstance(value, dict) and not _is_mapping(key):
-            found |= leaves(value, f"{key}.")
+            values |= leaves(value, f"{key}.")
         else:
-            found[key] = value
-    return found
+            values[key] = value
+    return values
 
 
 def value_at(tree: Mapping[str, Any], key: str) -> Any:
@@ -214,8 +214,8 @@ def resolved(tree: Tree) -> Tree:
     if isinstance(ingest, dict) and isinstance(kinds := ingest.pop("source_defaults", None), dict):
         sources = ingest.get("sources")
         ingest["sources"] = [_with_kind(one, kinds) for one in sources] if isinstance(sources, list) else sources
-    for place, shared in SHARED.items():
-        path, _, name = place.rpartition(".")
+    for key, shared in SHARED.items():
+        path, _, name = key.rpartition(".")
         holder = tree.get(path) if path else tree
         values = holder.pop(name, None) if isinstance(holder, dict) else None
         if not isinstance(values, dict | None):
@@ -277,19 +277,19 @@ def effective(files: Mapping[str, Mapping[str, Any]]) -> Tree:
 
 def shared_places(key: str) -> list[str]:
     """File keys that set a key of the schema or file, the one in the shared section last if the branch shares it."""
-    for place, shared in SHARED.items():
+    for section, shared in SHARED.items():
         for branch, mine in shared.branches.items():
             leaf = key.removeprefix(f"{branch}.")
             if leaf != key:
-                return [key] if leaf in mine else [key, f"{place}.{leaf}"]
+                return [key] if leaf in mine else [key, f"{section}.{leaf}"]
     return [key]
 
 
 def sharers(key: str) -> list[str]:
     """Keys of the schema that a file key in a shared section sets; none of another key."""
-    for place, shared in SHARED.items():
-        if key.startswith(f"{place}."):
-            leaf = key.removeprefix(f"{place}.")
+    for section, shared in SHARED.items():
+        if key.startswith(f"{section}."):
+            leaf = key.removeprefix(f"{section}.")
             return [f"{branch}.{leaf}" for branch, mine in shared.branches.items() if leaf not in mine]
     return []
 
@@ -302,4 +302,4 @@ def written_key(key: str, tree: Mapping[str, Any]) -> str:
 
 def is_key(key: str) -> bool:
     """Whether a value can be written at a file key: one of its own, or one under a branch that others share."""
-    return any(place in file_keys() and not file_keys()[place].section for place in shared_places(key))
+    return any(path in file_keys() and not file_keys()[path].section for path in shared_places(key))

@@ -23,11 +23,7 @@ class Numerics(Section):
     """Training processes (torchrun)."""
 
     def raise_if_idle(self, section: str, batch: int) -> None:
-        """Refuse more processes than a batch has examples; `section` is the training's in params.yaml.
-
-        Raises:
-            UserError: as said.
-        """
+        """Raise `UserError` if processes are more than a batch's examples; `section`: of params.yaml."""
         if self.processes > batch:
             raise UserError(
                 f"numerics.processes = {self.processes} is more than {section}.batch = {batch}: some processes would "

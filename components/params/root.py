@@ -2,15 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from components.core.errors import UserError
-from components.params.account import Account
-from components.params.bias import Bias
-from components.params.dedup import Dedup
-from components.params.evaluate import Evaluate
 from components.params.filter import Filter
 from components.params.finetune import FinetuneBranches
 from components.params.ingest import Ingest
@@ -19,8 +16,88 @@ from components.params.numerics import Numerics
 from components.params.pretrain import PretrainBranches
 from components.params.promote import Promote
 from components.params.runtime import Runtime
-from components.params.section import Section
-from components.params.tokenize import Tokenize
+from components.params.section import Fraction, Section, matching
+
+
+class Dedup(Section):
+    """Remove exact and near duplicates: MinHash proposes, exact Jaccard similarity decides."""
+
+    near: bool = True
+    """Look for near-duplicates too (exact duplicates always go)."""
+    threshold: float = Field(default=0.7, gt=0.0, le=1.0)
+    """Jaccard similarity of word n-grams from which a document is a near-duplicate."""
+    ngram: int = Field(default=5, ge=1, le=20)
+    """Words per shingle."""
+    bands: int = Field(default=32, ge=1, le=256)
+    """MinHash bands; more of them propose more pairs (recall)."""
+    rows: int = Field(default=4, ge=1, le=32)
+    """Hashes per band; fewer propose more pairs (recall)."""
+
+
+class Bias(Section):
+    """Measure mentions and toxicity per group and source; filter on identity-masked scores; audit the filter."""
+
+    scorer: str = "profanity-check"
+    """`profanity-check` (offline default) or `transformers:<folder or hub id>@<revision>`."""
+    sentence_threshold: Fraction = 0.7
+    """Probability of toxicity above which a sentence counts as toxic."""
+    max_toxic_share: Fraction = 0.3
+    """Documents with a larger share of toxic sentences are dropped (rule `toxic`); 1 drops none."""
+    min_toxic_sentences: int = Field(default=5, ge=1)
+    """Documents with fewer toxic sentences are kept whatever their share: a few in a medical text are its words."""
+    mask_identity: bool = True
+    """Hide words for identity groups from the scorer, so that mention alone is no reason to drop."""
+    min_mentions: int = Field(default=50, ge=1)
+    """Groups with fewer mentions (documents or sentences) are listed without a rate."""
+    max_probe_gap: Fraction = 0.05
+    """Largest gap of false-positive rates between groups on the template probe; above it the flow stops."""
+    max_removal_ratio: float = Field(default=2.0, ge=1.0)
+    """Largest ratio of removal rates, group against rest, stratified by source and length; surely above it (95%
+    interval) the flow stops. A large number, such as 1000, never stops."""
+
+
+class Tokenize(Section):
+    """Train a byte-level BPE and encode the corpus into memory-mapped shards."""
+
+    vocab_size: int = Field(default=2048, ge=300, le=200_000)
+    """Tokens in the vocabulary, 256 bytes and the special tokens included."""
+    train_megabytes: float = Field(default=20.0, gt=0.0)
+    """Text the BPE is trained on at most (10^6 bytes), an even sample of the documents."""
+
+
+TASK = matching(
+    r"[^@]+\.ya?ml|[\w.\-]+@[0-9a-f]{40}",
+    "a task is a YAML file below filter.decontaminate.items, or a name of lm-evaluation-harness with the commit of its "
+    "data (`arc_easy@` and 40 digits of 0-9a-f)",
+)
+
+
+class Evaluate(Section):
+    """Tasks that score the models, each score beside the best trivial rule on the same items."""
+
+    heldout_kilobytes: float = Field(default=120.0, gt=0.0)
+    """Held-out text scored per source at most (10^3 bytes)."""
+    items: int = Field(default=120, ge=20, le=1000)
+    """Items per probe and condition."""
+    shots: list[Annotated[int, Field(ge=0, le=22)]] = [0, 1, 2, 4, 8]
+    """Example counts of the few-shot curve."""
+    tasks: list[Annotated[str, *TASK]] = []
+    """Tasks of lm-evaluation-harness: YAML files below `filter.decontaminate.items`, or `name@<commit of its data>`."""
+    seed: int = 1
+    """Seed of item generation and resampling."""
+
+
+class Account(Section):
+    """The summary, the report, and the model card."""
+
+    model_name: str = "greenhouse"
+    """Registered models are named `<model_name>-<objective>-<size>`."""
+    description: str = "A small language model grown with Greenhouse."
+    """First sentence of the model card."""
+    licence: Annotated[
+        str, *matching(r"[A-Za-z0-9.+-]*", "an SPDX id has no spaces or brackets, such as Apache-2.0 or CC-BY-4.0")
+    ] = ""
+    """SPDX id under which you publish the models, such as Apache-2.0; empty: cards say that none is stated."""
 
 
 class Params(Section):
@@ -102,8 +179,7 @@ def fault(first: ErrorDetails, key: str, where: str, others: int) -> str:
 def parse(raw: object, where: str = "params") -> Params:
     """Validate a tree of the schema; keys it lacks get the schema's defaults (a file is read by `load`).
 
-    Raises:
-        UserError: naming key, value and limit.
+    Raises `UserError`: naming key, value and limit.
     """
     try:
         return Params.model_validate(raw)

@@ -37,7 +37,7 @@ def as_written(value: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text for a cell of a Markdown table: one line, shown as it is, no HTML. What is in backticks stays."""
+    """Text for a cell of a Markdown table: one line, no HTML. What is in backticks stays."""
     line = text.replace("|", "\\|").replace("\n", " ")
     return line if line.startswith("`") else line.replace("&", "&amp;").replace("<", "&lt;")
 
@@ -60,7 +60,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]], alig
 
 
 def _row(cells: Sequence[object], width: int) -> str:
-    return f"| {' | '.join(map(str, cells))} |" + " |" * (width - len(cells))
+    return f"| {' | '.join(map(str, cells))} |{' |' * (width - len(cells))}"
 
 
 # -- the page of a stage ----------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def heading(column: str) -> str:
 
 
 def cell(column: str, value: Any) -> str:
-    """A value as a person reads it: bytes in MB, shares and rates in per cent, whole numbers with commas."""
+    """A value as people read it: bytes in MB, shares and rates in per cent, numbers with commas."""
     value = _blank(value)
     if isinstance(value, str):
         return escaped(value)
@@ -139,7 +139,7 @@ def number(value: float) -> str:
 
 
 def is_numeric(column: Iterable[str]) -> bool:
-    """Whether the cells of a column are numbers, perhaps with commas or in per cent; some may be empty."""
+    """Whether cells of a column are numbers, with commas or in per cent too; some may be empty."""
     return all(re.fullmatch(r"[-+]?[\d.,]+(e[-+]\d+)?%?|", cell) for cell in column)
 
 
@@ -148,7 +148,7 @@ def _in_megabytes(column: str) -> bool:
 
 
 def interval(value: float, low: float | None, high: float | None, form: str = ".3f") -> str:
-    """`0.358 [0.300, 0.417]`, or the value alone where there is no interval; numbers as `form` has them."""
+    """`0.358 [0.300, 0.417]`, or the value alone if it has no interval; numbers by `form`."""
     return f"{value:{form}}" if low is None or high is None else f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 

@@ -89,7 +89,7 @@ def commands_differ(record: Record) -> str:
 
 
 def lacking(record: Record) -> list[str]:
-    """Why the recorded commit alone does not make the model again, a clause each; none if it does."""
+    """Why the recorded commit alone does not make the model again, a clause each."""
     tries, commands = tries_of(record), commands_differ(record)
     parts = {
         f"its tries had different commands, and no single one is known to make it ({commands})": commands,
@@ -108,7 +108,7 @@ def strangers(files: dict[str, str], record: Record) -> list[str]:
 
 
 def records_of(model: str, facts: dict[str, Any]) -> StageRecords:
-    """What the stages would have recorded: the model's facts and the last figures of its trainer's log."""
+    """What stages would have recorded: the model's facts, and last figures of its trainer's log."""
     one = {"model": model, "measured_by": facts["trainer"] or "its trainer", "unit": "number", "headline": True}
     one["variance"] = "one figure of the trainer's log"
     better = {name: "lower" if name.endswith(("loss", "bpb", "ppl")) else "higher" for name in facts["figures"]}

@@ -60,7 +60,7 @@ def gains(control: Arm, arms: Sequence[Arm], metrics: Sequence[str], resampling:
 
 
 def _verdict(row: Difference) -> Verdict:
-    """What a difference shows: nothing by a margin below the printed rounding, or without an interval."""
+    """What a difference shows: nothing below the printed rounding, or without an interval."""
     if row.low is None or row.high is None or row.p_holm >= LEVEL:
         return "not shown"
     sides: tuple[tuple[Literal["better", "worse"], float], ...] = (("better", row.low), ("worse", -row.high))

@@ -78,11 +78,11 @@ class MitigationTrial(TrainingStudy[TrialRun, Mitigate]):
 
     def carry_out(self, run: RunPoints, reports: Path) -> dict[str, float | None]:
         """Train all models and compare the arms."""
-        found = summary(run(runs(self.params)))
-        write_json(reports / "mitigate.json", found)
-        write_text(reports / "report.md", markdown(found, self.params))
-        plot(found, reports / "plots" / "mitigate.png")
-        swap = found["contrasts"]["counterfactual - random"]
+        result = summary(run(runs(self.params)))
+        write_json(reports / "mitigate.json", result)
+        write_text(reports / "report.md", markdown(result, self.params))
+        plot(result, reports / "plots" / "mitigate.png")
+        swap = result["contrasts"]["counterfactual - random"]
         return {f"{f}_swap_{b}": swap[f][b] for f in swap for b in ("value", "low", "high")}
 
     def told(self, result: dict[str, Any]) -> str:
@@ -181,13 +181,13 @@ def verdict(effect: Estimate) -> str:
     return f"shown: the spread falls by {bounds}" if effect.high < 0.0 else f"not shown: the spread changes by {bounds}"
 
 
-def markdown(found: dict[str, Any], params: Mitigate) -> str:
+def markdown(result: dict[str, Any], params: Mitigate) -> str:
     """The report."""
-    num_tokens = {run["arm"]: run["mixture_tokens"] for run in found["runs"]}
+    num_tokens = {run["arm"]: run["mixture_tokens"] for run in result["runs"]}
     trained = params.steps * params.batch * params.context
     rows = [
         (f"{title}{name}", *(interval(one["value"], one["low"], one["high"], form) for one in metrics.values()))
-        for title, form, group in (("", ".3f", found["arms"]), ("difference, ", "+.3f", found["contrasts"]))
+        for title, form, group in (("", ".3f", result["arms"]), ("difference, ", "+.3f", result["contrasts"]))
         for name, metrics in group.items()
     ]
     page = Page("Mitigation: counterfactual augmentation, on trial", None)
@@ -195,23 +195,23 @@ def markdown(found: dict[str, Any], params: Mitigate) -> str:
         f"{params.seeds} seeds per arm, {trained:,} tokens each of mixtures of "
         + ", ".join(f"{count:,} ({arm})" for arm, count in num_tokens.items())
         + ". 95 % intervals are over seeds and draws of the mixture.",
-        f"Mitigation by counterfactual copies: **{found['verdict']}**. Only `counterfactual - random` is the swap's "
+        f"Mitigation by counterfactual copies: **{result['verdict']}**. Only `counterfactual - random` is the swap's "
         "doing: the random arm repeats as much text unchanged. The prior is the gap of neutral subjects.",
         markdown_table(("", "spread over occupations [nats]", "prior [nats]", "bits per byte"), rows, "llll"),
     )
     return page.markdown
 
 
-def plot(found: dict[str, Any], path: Path) -> None:
+def plot(result: dict[str, Any], path: Path) -> None:
     """Every run as a point, each arm's mean with its interval."""
     drawing, grid = figure(9, 3.6, columns=len(FIGURES))
     for axes, (metric, label) in zip(grid, FIGURES.items(), strict=True):
-        for place, arm in enumerate(ARMS):
-            row = found["arms"][arm][metric]
+        for column, arm in enumerate(ARMS):
+            row = result["arms"][arm][metric]
             bars = error_bars([row["value"]], [row["low"]], [row["high"]])
-            axes.errorbar([place], [row["value"]], bars, fmt="o", capsize=4)
-            runs = [run[metric] for run in found["runs"] if run["arm"] == arm]
-            axes.plot([place + 0.15] * len(runs), runs, ".", color="gray")
+            axes.errorbar([column], [row["value"]], bars, fmt="o", capsize=4)
+            runs = [run[metric] for run in result["runs"] if run["arm"] == arm]
+            axes.plot([column + 0.15] * len(runs), runs, ".", color="gray")
         axes.set_xticks(range(len(ARMS)), ARMS)
         axes.set(ylabel=label, title=f"{metric.replace('_', ' ')}: mean, 95 % over seeds; runs in gray")
     save(drawing, path)

@@ -112,12 +112,12 @@ def all_over_seeds(
     there are, the interval is zero.
     """
     noises = [noise_of(row.name) for row in differences]
-    rows = [
-        replace(row, low=0.0, high=0.0) if noise == ONE_TRAINING and row.a == row.b
-        else over_seeds(row, noise, confidence) if noise and row.low is not None
-        else row
-        for row, noise in zip(differences, noises, strict=True)
-    ]  # fmt: skip
+    rows = []
+    for row, noise in zip(differences, noises, strict=True):
+        if noise == ONE_TRAINING and row.a == row.b:
+            rows.append(replace(row, low=0.0, high=0.0))
+        else:
+            rows.append(over_seeds(row, noise, confidence) if noise and row.low is not None else row)
     untested = [same(row) and noise == ONE_TRAINING for row, noise in zip(rows, noises, strict=True)]
     p_holm = iter(holm([row.p for row, left_out in zip(rows, untested, strict=True) if not left_out]))
     corrected = [replace(row, p_holm=1.0 if out else next(p_holm)) for row, out in zip(rows, untested, strict=True)]

@@ -65,7 +65,7 @@ class Evaluation:
         return next((score.items for score in as_scores(self.facts) if score.name == name and score.items), name)
 
     def above_baseline(self, metric: str, confidence: float) -> bool | None:
-        """Whether the items of a metric (and condition) are above their baseline; None if they have none."""
+        """Whether items of a metric (and condition) are above their baseline; None without one."""
         rows = list(self.rows_of(metric).values())
         if not rows or any(row.get("baseline") is None for row in rows):
             return None
@@ -159,15 +159,15 @@ def decide(
     told = _told(rule.primary, by_name.get(rule.primary), primary, confidence)
     verdict: Answer = "promote"
     for answer in ("inconclusive", "hold"):
-        verdict = answer if any(found == answer for found, _ in findings) else verdict  # type: ignore[assignment]
-    reasons = [reason for found, reason in findings if found == verdict]
+        verdict = answer if any(given == answer for given, _ in findings) else verdict  # type: ignore[assignment]
+    reasons = [reason for given, reason in findings if given == verdict]
     if verdict == "promote":
         reasons = [reasons[0], f"none of {len(findings) - 1} guards and limits is broken"]
     return GateVerdict(verdict, reasons, told, notes, list(differences))
 
 
 def _told(name: str, works: Difference | None, over_both: Difference | None, confidence: float) -> str:
-    """The smallest gain that can be told from none: over works and seeds, or as far as it is known."""
+    """Smallest gain that can be told from none, over works and seeds, as far as it is known."""
     told = f"smallest gain in {name} that can be told from none: "
     if works is None:
         return ""
@@ -191,9 +191,11 @@ def _primary(
         return None, ("inconclusive", f"{name} has no interval on shared items: too few works")
     if noise is None:
         assert row.high is not None
-        worse, better = row.high < 0.0, row.low > 0.0
-        told = "worse on these works" if worse else "better on these works" if better else "not clearly above zero"
-        seed = f"{'an unlucky' if worse else 'a lucky'} seed would do"
+        told, seed = "not clearly above zero", "a lucky seed would do"
+        if row.high < 0.0:
+            told, seed = "worse on these works", "an unlucky seed would do"
+        elif row.low > 0.0:
+            told = "better on these works"
         gain = interval(row.improvement, row.low, row.high, "+.4f")
         text = f"{name} {row.a:.4f} -> {row.b:.4f}, improvement {gain} over works alone: {told}"
         return None, ("inconclusive", f"{text}; seed noise not measured, so {seed}; run `greenhouse study seeds`")

@@ -139,7 +139,7 @@ def waited_s() -> float:
 
 
 def batch_of(objective: str, params: Pretrain, vocab_size: int, number: int, count: int = 0) -> "Batch":
-    """Random tokens in the form of a training batch (`count` sequences; 0 for the batch of params)."""
+    """Random tokens as a training batch of `count` sequences; 0 for the batch of params."""
     import numpy as np
 
     from components.tokens.tokenizer import SPECIAL_TOKENS

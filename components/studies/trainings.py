@@ -70,7 +70,7 @@ class TrainingStudy(ABC, Generic[Trained, Settings]):
 
     @abstractmethod
     def train(self, point: Trained, progress: Progress) -> Any:
-        """Train a point's model; what `examine` needs of it. Metered, and stopped by the project's budget."""
+        """Train a point's model, metered, within the project's budget; what `examine` needs."""
 
     @abstractmethod
     def examine(self, point: Trained, trained: Any) -> dict[str, Any]:
@@ -99,14 +99,13 @@ class TrainingStudy(ABC, Generic[Trained, Settings]):
         Returns:
             its facts, its figures, and what the training took: seconds, cpu_s, joules (mid).
 
-        Raises:
-            Stopped: the project's budget does not hold another step; a checkpoint is written.
+        Raises `Stopped`: the project's budget does not hold another step; a checkpoint is written.
         """
-        if found := self.finished(point):
-            return found
-        place, folder = self.place, self.folder(point)
-        labels = {"stage": self.name, "run": place.run, "point": point.name}
-        with metered(place.ledger, place.runtime, labels, place.root) as (meter, progress):
+        if finished := self.finished(point):
+            return finished
+        workplace, folder = self.place, self.folder(point)
+        labels = {"stage": self.name, "run": workplace.run, "point": point.name}
+        with metered(workplace.ledger, workplace.runtime, labels, workplace.root) as (meter, progress):
             began_s, cpu_s = time.perf_counter(), time.process_time()
             trained = self.train(point, progress)
             used = {"seconds": time.perf_counter() - began_s, "cpu_s": time.process_time() - cpu_s}

@@ -69,6 +69,6 @@ def withdraw(root: Path, models: Iterable[str], reason: str, on: date) -> list[s
 
 
 def withdrawn(root: Path, md5: str | None) -> str:
-    """The sentence about a withdrawn model, for whoever is about to use it; "" for any other model."""
-    found = (withdrawals(root) or {}).get(md5 or "")
-    return f"withdrawn on {found.date}: {plain_name(found.reason)} ({FILE})" if found else ""
+    """The sentence about a withdrawn model, for whoever would use it; "" for any other."""
+    entry = (withdrawals(root) or {}).get(md5 or "")
+    return f"withdrawn on {entry.date}: {plain_name(entry.reason)} ({FILE})" if entry else ""

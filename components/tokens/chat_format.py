@@ -56,7 +56,7 @@ CHATML_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-"""ChatML, as Qwen writes it; white space around a content goes, since it would merge with the line ends."""
+"""ChatML, as Qwen writes it, without white space around contents: it would merge with line ends."""
 
 ENDED_TEMPLATE = CHATML_TEMPLATE.replace("<|im_start|>", "").replace("<|im_end|>", "{{ eos_token }}")
 """The same for tokenizers without its tokens: each message ends with the end of a text."""

@@ -82,7 +82,7 @@ class HubEncoder:
         return ChatFormat(self._begin, around, ENDED_TEMPLATE, strips=True)
 
     def _cuts_at_lines(self) -> bool:
-        """Whether the ids of a chat are those of its parts: what `transformers` encodes is the whole."""
+        """Whether the ids of a chat are those of its parts: `transformers` encodes the whole."""
         whole = Tokenizer.from_file(str(self._path))  # it reads special tokens, as that of `transformers` does
         lines, end = ["user", "\n", "Is it so?", "assistant", "\n", "1, yes."], whole.id_to_token(self._eos or 0)
         text = f"user\nIs it so?{end}\nassistant\n1, yes.{end}\n"
@@ -95,19 +95,19 @@ class HubEncoder:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def passage(self, text: str, context: int) -> list[int]:
-        """Ids of a text to classify, at most `context`, with what the tokenizer puts around a text."""
+        """Ids of a text to classify, at most `context`, with what the tokenizer puts around it."""
         return list(self._cut(text, context).ids)
 
     def read(self, text: str, context: int) -> str:
         """The part of a text that `passage` gives the ids of."""
-        found = self._cut(text, context)
-        return text[: max(end for _, end in found.offsets)] if found.overflowing else text
+        ids = self._cut(text, context)
+        return text[: max(end for _, end in ids.offsets)] if ids.overflowing else text
 
     def _cut(self, text: str, context: int) -> Any:
         self._tokenizer.enable_truncation(context)
-        found = self._tokenizer.encode(text)
+        encoding = self._tokenizer.encode(text)
         self._tokenizer.no_truncation()
-        return found
+        return encoding
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of `ids`, special tokens by name."""

@@ -31,7 +31,7 @@ DTYPES = ("uint16", "uint32")
 
 @dataclass
 class TokenShard:
-    """Entry of a manifest: the three files of a shard, their counts, and `sha256` by kind of file."""
+    """Entry of a manifest: the files of a shard, their counts, and `sha256` by kind of file."""
 
     tokens: str
     documents: str
@@ -79,8 +79,7 @@ class TokenShards:
     def open(cls, folder: Path, intact: bool = False) -> "TokenShards":
         """Map the shards of `folder`, each file hashed, unless they are known to be intact.
 
-        Raises:
-            UserError: no manifest, no tokens, or a file that is missing or changed.
+        Raises `UserError`: no manifest, no tokens, or a file that is missing or changed.
         """
         manifest = read_token_manifest(folder)
         if not manifest.num_tokens:
@@ -94,7 +93,7 @@ class TokenShards:
         return self.num_tokens
 
     def window(self, start: int, length: int) -> np.ndarray:
-        """Ids `start` to `start + length` of the whole corpus, across shards: int64 (length,), a copy."""
+        """Ids `start` to `start + length` of the corpus, across shards: int64 (length,), a copy."""
         assert 0 <= start <= start + length <= self.num_tokens, (start, length, self.num_tokens)
         ids = np.empty(length, dtype=np.int64)
         done, shard = 0, int(np.searchsorted(self.starts, start, side="right")) - 1
@@ -127,8 +126,7 @@ class TokenShards:
 def read_token_manifest(folder: Path) -> TokenManifest:
     """The manifest of a folder of token shards.
 
-    Raises:
-        UserError: there is none (the tokenize stage has not finished), or it is damaged.
+    Raises `UserError`: there is none (the tokenize stage has not finished), or it is damaged.
     """
     manifest = read_manifest_file(folder, "token shards", TokenManifest)
     if manifest.dtype not in DTYPES:

@@ -24,7 +24,7 @@ from components.core.errors import UserError
 from components.tokens.chat_format import CHAT_TEMPLATE, ChatFormat
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|pad|>", "<|mask|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
-"""In the order of their ids. Their strings inside a text are encoded as plain text, never as these."""
+"""In the order of their ids. Their strings inside a text are encoded as plain text."""
 END_OF_TEXT, PAD, MASK, SYSTEM, USER, ASSISTANT, END = range(len(SPECIAL_TOKENS))
 
 CHAT = ChatFormat(
@@ -49,7 +49,7 @@ PATTERN = (
 llama.cpp and fast encoders know published patterns only. Oniguruma, gigatoken and llama.cpp cut alike by it."""
 
 RENEW_CHARS = 64_000_000
-"""Text after which an encoder is started anew: gigatoken 0.10 remembers every word that it has met."""
+"""Text after which an encoder is started anew: gigatoken 0.10 remembers every word met."""
 
 PART_CHARS = 500_000
 """Text that a thread encodes at a time, or a whole document."""
@@ -61,8 +61,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int, threads: int = 1) -> Tokeni
     Args:
         threads: that count words and pairs; what was asked first in a process holds for all of it.
 
-    Raises:
-        UserError: the texts hold too few different words for so many tokens.
+    Raises `UserError`: the texts hold too few different words for so many tokens.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -130,8 +129,7 @@ class Encoder:
         pad: the id that fills rows.
         stops: ids that end an answer.
 
-    Raises:
-        UserError: the tokenizer is not one that `train_bpe` makes.
+    Raises `UserError`: the tokenizer is not one that `train_bpe` makes.
     """
 
     chat, pad, stops = CHAT, PAD, (END_OF_TEXT, END)
@@ -153,7 +151,7 @@ class Encoder:
         return self.encode_array(text).tolist()
 
     def passage(self, text: str, context: int) -> list[int]:
-        """Ids of a text to classify, at most `context`, with what a causal model's texts begin with."""
+        """Ids of a text to classify, at most `context`, as a causal model's texts begin."""
         return [*self._begin, *self.encode(text)][:context]
 
     def read(self, text: str, context: int) -> str:
@@ -176,12 +174,12 @@ class Encoder:
             encoding = self._idle.pop()
         except IndexError:
             encoding = Encoding(self._content)
-        found = encoding.encode_batch(texts)
+        encodings = encoding.encode_batch(texts)
         self._idle.append(encoding)
-        return found
+        return encodings
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of `ids`; special tokens by name; bytes that are no UTF-8 (a cut character) become U+FFFD."""
+        """Text of `ids`, special tokens by name; bytes that are no UTF-8 become U+FFFD."""
         return b"".join(self._bytes[id] for id in ids).decode("utf-8", "replace")
 
     def token_bytes(self, id: int) -> bytes:
@@ -257,8 +255,7 @@ class Encoding:
 def byte_ranks(tokenizer_json: str) -> dict[bytes, int]:
     """Bytes of every token that is not special, and its id: the merges in the form `tiktoken` takes.
 
-    Raises:
-        UserError: the tokenizer is not one that `train_bpe` makes, so encoders might differ.
+    Raises `UserError`: the tokenizer is not one that `train_bpe` makes, so encoders might differ.
     """
     return _ranks(json.loads(tokenizer_json))
 
@@ -291,7 +288,7 @@ def byte_of_character() -> dict[str, int]:
 
 
 def reference(tokenizer_json: str) -> Tokenizer:
-    """The same tokenizer run by `tokenizers`, with special-token strings in texts taken as plain text."""
+    """The same tokenizer run by `tokenizers`; special-token strings in texts are plain text."""
     tokenizer = Tokenizer.from_str(tokenizer_json)
     tokenizer.encode_special_tokens = True
     return tokenizer

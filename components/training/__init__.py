@@ -1,1 +1,1 @@
-"""One training loop: objectives, optimizer, schedule, data order, checkpoints, parallel training."""
+"""One training loop: objectives, optimizer, schedule, order of data, checkpoints, processes."""

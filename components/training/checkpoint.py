@@ -14,7 +14,10 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from time import perf_counter
+from types import TracebackType
 from typing import Any
 
 import safetensors
@@ -65,8 +68,8 @@ def steps(work: Path) -> list[int]:
     """Steps that have a checkpoint, newest first."""
     if not work.is_dir():
         return []
-    found = (NAME.fullmatch(path.name) for path in work.iterdir())
-    return sorted((int(match[1]) for match in found if match), reverse=True)
+    matches = (NAME.fullmatch(path.name) for path in work.iterdir())
+    return sorted((int(match[1]) for match in matches if match), reverse=True)
 
 
 def folder_of(work: Path, step: int) -> Path:
@@ -123,3 +126,55 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, 
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         state = json.loads(file.metadata()["state"])
     return model, tensors, state
+
+
+MAX_SHARE = 0.01
+"""Share of the time that synchronous writes may take."""
+
+
+class CheckpointWriter:
+    """Context manager of a run's checkpoint writes; leaving it waits for the last one.
+
+    Where the last checkpoint took more than `MAX_SHARE` of the time since the one before, the next is written from a
+    copy in memory by a thread, if there is room; the files are the same. At most one write is pending: whoever needs
+    the newest checkpoint (a save, a rollback, the end) waits for it in `finish`, which raises the error of a write that
+    failed.
+    """
+
+    def __init__(self) -> None:
+        self.slow = False
+        self._ended_s: float | None = None
+        self._pending: Future[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+
+    def write(self, write: Callable[[], object], asynchronous: bool) -> None:
+        """Call `write`, on a thread if `asynchronous`. The write before must have finished."""
+        assert self._pending is None
+        if asynchronous:
+            self._pending = self._thread.submit(self._timed, write)
+        else:
+            self._timed(write)
+
+    def finish(self) -> None:
+        """Wait for the pending write; raises what it raised."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def _timed(self, write: Callable[[], object]) -> None:
+        started_s = perf_counter()
+        write()
+        ended_s = perf_counter()
+        if self._ended_s is not None:
+            self.slow = ended_s - started_s > MAX_SHARE * (ended_s - self._ended_s)
+        self._ended_s = ended_s
+
+    def __enter__(self) -> "CheckpointWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(wait=True)
+        if error is None:
+            self.finish()

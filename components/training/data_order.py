@@ -91,8 +91,7 @@ def pretrain_batches(
 ) -> PretrainBatches:  # fmt: skip
     """Batches of a corpus of token shards; for `steps` and the length warm-up see `phases_of`.
 
-    Raises:
-        UserError: the corpus is shorter than one window.
+    Raises `UserError`: the corpus is shorter than one window.
     """
     length = context + (mask_rate is None)
     if shards.num_tokens < length:

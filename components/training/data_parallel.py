@@ -251,8 +251,7 @@ def train_together(
         train: goes on from the last checkpoint in `work`, wherever it was interrupted.
         worker: as for `process_group`.
 
-    Raises:
-        UserError: a worker was lost.
+    Raises `UserError`: a worker was lost.
     """
     try:
         with process_group(numerics, work, worker) as group:

@@ -69,18 +69,18 @@ def forecast(
 def _kept(model: nn.Module, batch: Batch, objective: Objective, numerics: Numerics) -> int:
     """Bytes that the backward pass of a batch needs beside the weights."""
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    found = dict[int, int]()
+    sizes = dict[int, int]()
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
-            found[storage.data_ptr()] = storage.nbytes()
+            sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), floats.autocast(numerics):
         loss = objective(model, batch)
     del loss
-    return sum(found.values())
+    return sum(sizes.values())
 
 
 def _held(model: nn.Module, device: str) -> int:
@@ -91,11 +91,7 @@ def _held(model: nn.Module, device: str) -> int:
 
 
 def refuse_beyond(found: TrainingForecast, config: TrainConfig, numerics: Numerics, limit: int | None = None) -> None:
-    """Compare a forecast with the memory that there is.
-
-    Raises:
-        UserError: it is more.
-    """
+    """Compare a forecast with the memory that there is. Raises `UserError`: it is more."""
     limit = bytes_of(numerics.device) if limit is None else limit
     needed = found.memory * (numerics.processes if numerics.device == "cpu" else 1)
     if needed > limit:

@@ -126,14 +126,14 @@ def token_scores(
     """Log-probability of each target, that of the likeliest token (both float64), and whether they are one: (N,)."""
     import torch
 
-    found = []
+    scores = []
     size = max(1, MAX_LOGITS // vocab_size)
     for state, target in zip(state_ND.split(size), target_N.split(size), strict=True):
         logits = logits_of(state).float()
         norm, (top, choice) = torch.logsumexp(logits, dim=-1), logits.max(dim=-1)
         logp = logits.gather(-1, target[:, None])[:, 0] - norm
-        found.append((logp.double(), (top - norm).double(), choice == target))
-    logp, top, hit = (torch.cat(parts) for parts in zip(*found, strict=True))
+        scores.append((logp.double(), (top - norm).double(), choice == target))
+    logp, top, hit = (torch.cat(parts) for parts in zip(*scores, strict=True))
     return logp, top, hit
 
 

@@ -32,7 +32,7 @@ from components.params import Numerics
 from components.training import checkpoint, device_memory, lr_schedule, optimizer
 from components.training import numerics as floats
 from components.training.ahead import Ahead
-from components.training.checkpoint_writer import CheckpointWriter
+from components.training.checkpoint import CheckpointWriter
 from components.training.data_parallel import SINGLE, ProcessGroup
 from components.training.mirror import Mirror
 from components.training.objectives import Batch, Objective
@@ -269,7 +269,7 @@ class Trainer:
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
     def save(self, asynchronous: bool = False) -> None:
-        """Write a checkpoint; if `asynchronous`, from a copy and on a thread while training goes on."""
+        """Write a checkpoint; if `asynchronous`, a copy, on a thread while training goes on."""
         self.writer.finish()
         if self.group.is_main:
             tensors = {f"optimizer/{name}": tensor for name, tensor in self.optimizers.state().items()}

@@ -31,13 +31,13 @@ class Mirror:
 
     @classmethod
     def under(cls, work_path: str, work: Path, log: Callable[[str], None]) -> "Mirror | None":
-        """The mirror of a stage's work folder (`work/<stage>/<fingerprint>`); None without a `work_path`."""
+        """Mirror of a work folder `work/<stage>/<fingerprint>`; None without a `work_path`."""
         return cls(f"{work_path.rstrip('/')}/checkpoints/{work.parent.name}/{work.name}", log) if work_path else None
 
     def send(self, folder: Path, kept: Iterable[int]) -> None:
         """Copy a checkpoint there, and remove those there that are not of the steps `kept`."""
         try:
-            system, root = self._opened()
+            system, root = self._file_system()
             system.makedirs(f"{root}/{folder.name}", exist_ok=True)
             for path in sorted(folder.iterdir(), key=lambda path: path.name == LAST):
                 system.put_file(str(path), f"{root}/{folder.name}/{path.name}")
@@ -49,11 +49,10 @@ class Mirror:
     def fetch_newer(self, work: Path, than: int) -> None:
         """Copy the newest whole checkpoint there to `work`, if it is of a later step; -1 for any.
 
-        Raises:
-            UserError: the address cannot be read.
+        Raises `UserError`: the address cannot be read.
         """
         try:
-            system, root = self._opened()
+            system, root = self._file_system()
             for step in sorted((one for one in self._steps(system, root) if one > than), reverse=True):
                 folder = checkpoint.folder_of(work, step)
                 aside = work / f".{folder.name}"
@@ -72,7 +71,7 @@ class Mirror:
                 "gcsfs, adlfs) and credentials, or set it to '' to resume from this disk alone"
             ) from None
 
-    def _opened(self) -> tuple[Any, str]:
+    def _file_system(self) -> tuple[Any, str]:
         import fsspec
 
         return fsspec.core.url_to_fs(self.address)
@@ -80,5 +79,5 @@ class Mirror:
     @staticmethod
     def _steps(system: Any, root: str) -> list[int]:
         system.invalidate_cache()
-        found = (checkpoint.NAME.fullmatch(path.split("/")[-2]) for path in system.glob(f"{root}/*/{LAST}"))
-        return [int(match[1]) for match in found if match]
+        matches = (checkpoint.NAME.fullmatch(path.split("/")[-2]) for path in system.glob(f"{root}/*/{LAST}"))
+        return [int(match[1]) for match in matches if match]

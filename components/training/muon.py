@@ -72,7 +72,7 @@ class Muon(torch.optim.Optimizer):
             matrix.add_(update.to(matrix.dtype), alpha=-rate)
 
     def _ahead(self, matrix: Tensor, momentum: float) -> Tensor:
-        """Nesterov's momentum: the running mean of gradients, brought up to date and looked past."""
+        """Nesterov's momentum: the updated running mean of gradients, looked past."""
         state, gradient = self.state[matrix], cast(Tensor, matrix.grad)
         if not state:
             state["momentum_buffer"] = torch.zeros_like(matrix)

@@ -18,8 +18,7 @@ from components.params import Numerics
 def configure_torch(numerics: Numerics) -> str:
     """Set threads and determinism for this process; returns the device.
 
-    Raises:
-        UserError: the device or the compiler that `numerics` asks for is not there.
+    Raises `UserError`: the device or the compiler that `numerics` asks for is not there.
     """
     raise_if_missing(numerics)
     if numerics.device == "cuda":
@@ -51,7 +50,7 @@ def raise_if_missing(numerics: Numerics) -> None:
 
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
-    """Count numbers below 1e-38 as zero: they take a slow path in the processor, and softmax makes many."""
+    """Count numbers below 1e-38 as zero: they are slow in the processor, and softmax makes many."""
     torch.set_flush_denormal(True)
     try:
         yield
@@ -60,7 +59,7 @@ def denormals_flushed() -> Iterator[None]:
 
 
 def keep_memory() -> None:
-    """Have glibc keep freed memory for the next step: else a seventh of each step goes into page faults."""
+    """Have glibc keep freed memory for the next step: page faults took a seventh of each step."""
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none

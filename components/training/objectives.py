@@ -68,7 +68,7 @@ Objective = Callable[[Any, Batch], Tensor]
 
 
 def language_model_loss(model: Any, batch: Batch) -> Tensor:
-    """Cross entropy of the targets, summed: the objective of `causal`, `masked` and `sft` batches."""
+    """Summed cross entropy of the targets: objective of `causal`, `masked` and `sft` batches."""
     hidden_ND, targets_N = model.hidden(batch.ids_BT, batch.documents_BT).flatten(0, 1), batch.targets.flatten()
     kept_N = batch.kept()
     if len(kept_N) < len(targets_N):

@@ -38,7 +38,7 @@ class Optimizers:
     names: dict[nn.Parameter, str]
 
     def step(self, rate: float) -> None:
-        """Update all parameters at `rate` times their peak learning rate, and clear the gradients."""
+        """Update all parameters at `rate` times their peak learning rate; clear the gradients."""
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * rate
@@ -55,7 +55,7 @@ class Optimizers:
         return {f"{self.names[p]}/{field}": tensor for p, fields in self._states() for field, tensor in fields.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Load the tensors that `state` returned; a fused AdamW has its count of steps on the device too."""
+        """Load tensors of `state`; a fused AdamW has its count of steps on the device too."""
         for optimizer in self.optimizers:
             optimizer.state.clear()
         owner = {

@@ -9,7 +9,7 @@ from components.core.errors import UserError
 from components.params import layout
 from flows.planning import preview, step_cost
 from flows.planning.inspect_text import OwnText, look
-from flows.planning.steps import in_proportion
+from flows.planning.step_cost import in_proportion
 from flows.system import params_file, paths
 from flows.system.disk import human
 from flows.system.params_file import difference

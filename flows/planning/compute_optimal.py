@@ -18,8 +18,7 @@ from components.core.files import read_json
 from components.model.shape import derive_shape
 from components.params import Params, Scaling
 from components.studies.scaling import sweep
-from components.studies.scaling.compute_optimal import Price, cheapest, served_flops
-from components.studies.scaling.fits import Fits
+from components.studies.scaling.fits import Fits, Price, cheapest, served_flops
 from components.studies.scaling.law import BudgetPlan, Candidate, best
 from flows.system import paths
 
@@ -37,8 +36,7 @@ def advice(
         flops: a budget of floating-point operations beside those of params.yaml; 0 for none.
         served: tokens that the model will read and write in its life; 0 leaves serving out.
 
-    Raises:
-        UserError: no law has been fitted yet, or a number is negative.
+    Raises `UserError`: no law has been fitted yet, or a number is negative.
     """
     if min(flops, served) < 0:
         raise UserError("--flops and --served are numbers of operations and of tokens; they cannot be negative")
@@ -63,11 +61,7 @@ def advice(
 
 
 def read_law(path: Path) -> Fits:
-    """The law of a finished sweep, fitted to its runs again.
-
-    Raises:
-        UserError: there is none.
-    """
+    """The law of a finished sweep, fitted to its runs again. Raises `UserError`: there is none."""
     if not path.exists():
         raise UserError(f"{path} is not there; run `greenhouse study scaling` first, it fits the law")
     summary = read_json(path)

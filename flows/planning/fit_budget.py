@@ -28,7 +28,7 @@ from components.core.errors import UserError
 from components.params import Params
 from flows.planning import step_cost
 from flows.planning.stage_forecast import expected
-from flows.planning.steps import in_proportion
+from flows.planning.step_cost import in_proportion
 from flows.system import dvc, params_file, paths
 
 MOST = 1000.0
@@ -38,8 +38,7 @@ MOST = 1000.0
 def fit_to_budget(params: Params) -> str:
     """Edit params.yaml; returns what there is to say.
 
-    Raises:
-        UserError: there is no budget, or it does not hold one step.
+    Raises `UserError`: there is no budget, or it does not hold one step.
     """
     books = reader.history(paths.LEDGER)
     budget_left, outlook = budget_left_now(params, reader.read(paths.LEDGER))
@@ -80,8 +79,7 @@ def has_limit(params: Params) -> bool:
 def budget_left_now(params: Params, books: reader.Ledger) -> tuple[Amounts, Outlook]:
     """The tightest of all limits for work that begins now, and the grid that prices it.
 
-    Raises:
-        UserError: there is no limit.
+    Raises `UserError`: there is no limit.
     """
     if not has_limit(params):
         raise UserError("runtime.budget has no limit; set hours, kwh or grams in params.yaml")
@@ -101,8 +99,7 @@ def fitted(params: Params, budget_left: Amounts, needs: Callable[[float], Amount
     Args:
         needs: amounts of the whole run with that share of its present steps.
 
-    Raises:
-        UserError: not even one step of each does.
+    Raises `UserError`: not even one step of each does.
     """
     low, high = 0.0, MOST
     for _ in range(60):

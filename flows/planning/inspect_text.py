@@ -144,7 +144,7 @@ class Fault(NamedTuple):
 
 @dataclass
 class Looked:
-    """What the look at a sample of the records met: why some would not be read, and how many are bad."""
+    """Result of a sample of the records: why some would not be read, and how many are bad."""
 
     faults: Counter[Fault]
     records: int = 0
@@ -163,8 +163,7 @@ class Looked:
 def _refuse_rows(path: Path, files: list[Path]) -> str:
     """Refuse chats and preferences, which are for fine-tuning; returns a hint if there are labels beside text.
 
-    Raises:
-        UserError: a file has chats or preferences; which use was meant is not guessed.
+    Raises `UserError`: a file has chats or preferences; which use was meant is not guessed.
     """
     hint = ""
     for file in _spread([one for one in files if inner_suffix(one.name) in SUFFIXES], SAMPLE_FILES):
@@ -185,7 +184,7 @@ def _shown(faults: Counter[Fault]) -> str:
     """The commonest reasons for which something is not read, as a line; those that take a whole file come first."""
     ranked = sorted(faults.items(), key=lambda one: (not one[0].of_file, -one[1]))
     left = len(faults) - MOST_FAULTS
-    more = f"; {left} more reason{'s' * (left > 1)}" if left > 0 else ""
+    more = f"; {left} more {'reason' if left == 1 else 'reasons'}" if left > 0 else ""
     return "; ".join(f"{count} x {fault.reason}" for fault, count in ranked[:MOST_FAULTS]) + more
 
 
@@ -240,8 +239,7 @@ def _text_field(
 
     Of the `MOST_FILES` largest files with fields: one table may hold most of a folder's text.
 
-    Raises:
-        UserError: the records have fields, and none of them holds text.
+    Raises `UserError`: the records have fields, and none of them holds text.
     """
     tables = [path for path in files if format_of(path.name) in OWN_RECORDS and format_of(path.name) != "warc"]
     found, lengths = dict[Path, Counter[str]](), Counter[str]()
@@ -278,8 +276,7 @@ def _named(path: Path) -> str:
 def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, looked: Looked) -> list[str]:
     """The beginning of some records of the first `SAMPLE_FILES` files, and of more until ingest would keep one.
 
-    Raises:
-        UserError: ingest would keep none.
+    Raises `UserError`: ingest would keep none.
     """
     texts = list[str]()
     for number, path in enumerate(files[:MOST_FILES]):
@@ -296,7 +293,7 @@ def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, looke
 
 
 def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> Iterator[str]:
-    """The beginnings of the records that ingest would keep; the faults of the others are counted."""
+    """Beginnings of records that ingest would keep; the faults of the others are counted."""
     target = min(TARGET_BYTES, ingest.max_chars // 3)
     options = Options(text_field, target, ingest.min_bytes, ingest.max_chars)
     records, of_records = records_of(path, format_of(path.name), options), format_of(path.name) in OWN_RECORDS
@@ -313,8 +310,8 @@ def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> 
 def _fault(rule: str, reason: str, of_text: bool, ingest: Ingest) -> Fault:
     """Why a record, or a text file that is bad as a whole, would not be read."""
     details = {"unreadable": f": {reason}", "too_short": f": fewer than {ingest.min_bytes} bytes"}
-    place = " in a text file" if of_text else ""
-    return Fault(rule + details.get(rule, "") + place, of_text)
+    where = " in a text file" if of_text else ""
+    return Fault(rule + details.get(rule, "") + where, of_text)
 
 
 def _languages(texts: list[str]) -> tuple[str, ...]:

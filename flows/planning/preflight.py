@@ -82,7 +82,7 @@ def _base(branch: str, base: str, root: Path, made_here: Collection[str]) -> Non
 
 
 def _rows(branch: str, path: Path, shown: str) -> None:
-    """Rows of one's own: whether they are there, and for this branch, by the first that can be read."""
+    """Rows of one's own: whether they are there and for this branch, by the first readable one."""
     from components.finetuning_data.formats import files_of, kind_at
     from components.finetuning_data.rows import raise_if_other_kind
 

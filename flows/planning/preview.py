@@ -46,7 +46,7 @@ def local_files(params: Params, root: Path) -> list[Listing]:
 
 
 def left_out(listing: Listing) -> str:
-    """The files of a source that will not be read, by reason, with a few names; "" if there are none."""
+    """Files of a source that will not be read, by reason, with a few names; "" if none."""
     by_reason: dict[str, list[str]] = {}
     for one in listing.skipped:
         by_reason.setdefault(one.reason, []).append(one.file)
@@ -61,15 +61,15 @@ def left_out(listing: Listing) -> str:
 
 def sample(local: list[Listing]) -> list[Document]:
     """Some documents of the files; those of them that hold no text are listed as skipped."""
-    found = list[Document]()
+    documents = list[Document]()
     for listing in local:
         tasks = listing.tasks[:: max(1, len(listing.tasks) // FILES)]
         for task in tasks:
             try:
-                found += first_documents(task, BYTES // len(tasks))
+                documents += first_documents(task, BYTES // len(tasks))
             except NotText as reason:
                 listing.skipped.append(Skipped(plain_name(task.location), plain_name(str(reason)), task.size))
-    return found
+    return documents
 
 
 def preview(documents: Sequence[Document], params: Filter, items: Path, work: Path) -> list[Losses]:
@@ -111,10 +111,10 @@ def show(params: Params, root: Path = paths.ROOT) -> list[Losses]:
     for line in filter(None, map(left_out, local)):
         print(plain(line), flush=True)
     items = root / params.filter.decontaminate.items
-    found = preview(documents, params.filter, items, paths.WORK / "filter" / "preview") if documents else []
-    for one in found:
+    losses = preview(documents, params.filter, items, paths.WORK / "filter" / "preview") if documents else []
+    for one in losses:
         print(told(one), flush=True)
-    return found
+    return losses
 
 
 def told(losses: Losses) -> str:
@@ -123,18 +123,14 @@ def told(losses: Losses) -> str:
 
 
 def of_corpus(train: Path, params: Params) -> str:
-    """What each source of a corpus would lose, as text.
-
-    Raises:
-        UserError: there is no corpus.
-    """
+    """What each source of a corpus would lose, as text. Raises `UserError`: there is no corpus."""
     if not (train / "manifest.json").exists():
         raise UserError(f"{train}: there is no corpus; run the stage that makes it first (dvc repro dedup)")
     every = max(1, read_manifest(train).num_bytes // BYTES)
     documents = [one for path in shard_paths(train) for one in read_shard(path)[::every]]
     items = paths.ROOT / params.filter.decontaminate.items
-    found = preview(documents, params.filter, items, paths.WORK / "filter" / "dry-run")
-    return "\n".join(map(told, found)) or f"filter, by a sample of {len(documents)} documents: nothing would go"
+    losses = preview(documents, params.filter, items, paths.WORK / "filter" / "dry-run")
+    return "\n".join(map(told, losses)) or f"filter, by a sample of {len(documents)} documents: nothing would go"
 
 
 def confirm(params: Params, own: Params, confirmed: bool) -> None:
@@ -143,14 +139,13 @@ def confirm(params: Params, own: Params, confirmed: bool) -> None:
     Args:
         own: the parameters of params.yaml.
 
-    Raises:
-        UserError: a source would lose much, and nobody has confirmed that.
+    Raises `UserError`: a source would lose much, and nobody has confirmed that.
     """
     changed = params.ingest != own.ingest or params.filter != own.filter
     if not changed and not set(ON) & set(dvc.stale()):
         return
-    found = show(params)
-    if (much := [one for one in found if one.much]) and not confirmed:
+    losses = show(params)
+    if (much := [one for one in losses if one.much]) and not confirmed:
         names = "; ".join(f"{one.source} by {', '.join(one.much)}" for one in much)
         raise UserError(
             f"the filter would take much of {names}, see the examples above: change filter.limits or filter.per_source "

@@ -38,7 +38,7 @@ class Spent:
 def expected(
     books: reader.Ledger, stage: str, fingerprint: str, params: Params, rates: dict[str, step_cost.Rates]
 ) -> StageForecast | None:
-    """What a stage will take; None if it never completed here and no calibration says anything of it."""
+    """What a stage will take; None if neither a completed run nor a calibration tells."""
     branch = stage.removeprefix("pretrain@")
     if branch not in rates or len(same_inputs(completed(books, stage), fingerprint)) >= 2:
         return forecast(books, stage, fingerprint, settings_of(stage, params), tokens_of(stage, params))
@@ -50,7 +50,7 @@ def expected(
 
 
 def settings_of(stage: str, params: Params) -> str:
-    """Fingerprint of a stage's own section of the parameters; empty for a stage of the user's own."""
+    """Fingerprint of a stage's section of the parameters; empty for one of the user's own."""
     name, _, branch = stage.partition("@")
     section = getattr(params, name, None)
     section = getattr(section, branch, None) if branch else section
@@ -58,7 +58,7 @@ def settings_of(stage: str, params: Params) -> str:
 
 
 def tokens_of(stage: str, params: Params) -> int:
-    """What a fine-tuning reads, in tokens at most; 0 for other stages: pretraining has its calibration."""
+    """Tokens that a fine-tuning reads at most; 0 for others: pretraining has its calibration."""
     name, _, branch = stage.partition("@")
     if name != "finetune":
         return 0
@@ -67,7 +67,7 @@ def tokens_of(stage: str, params: Params) -> int:
 
 
 def record_forecast(meter: Any, stage: str, fingerprint: str, params: Params) -> StageForecast | None:
-    """Forecast the run that is about to begin, and put it into the ledger. None if nothing is known."""
+    """Forecast the run that will begin, and put it into the ledger. None if nothing is known."""
     books = reader.history(paths.LEDGER)
     if interrupted(books, stage, fingerprint):
         return None

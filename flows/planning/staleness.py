@@ -38,8 +38,7 @@ def _from_upstream(reason: str, outputs: set[str]) -> bool:
 def accepted(stage: str, reason: str) -> str:
     """Have DVC take the present inputs as those the stage's output was made from, and record that it was told to.
 
-    Raises:
-        UserError: no such stage, nothing to accept, no reason, an output that is not there.
+    Raises `UserError`: no such stage, nothing to accept, no reason, an output that is not there.
     """
     dvc.require_stage(stage, stage)
     reasons = dvc.stale()

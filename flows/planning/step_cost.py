@@ -17,7 +17,7 @@ from typing import Any
 from components.carbon.planning.step_cost_table import DISTURBED, Rates, key
 from components.core.errors import Stopped, UserError
 from components.core.files import read_json, write_json
-from components.params import Params
+from components.params import Params, Pretrain
 from flows.system import paths, processes
 
 BRANCHES = ("causal", "masked")
@@ -63,8 +63,7 @@ def measured(params: Params, say: Callable[[str], None] = print) -> dict[str, Ra
 def required(params: Params, say: Callable[[str], None] = print) -> dict[str, Rates]:
     """`measured`, for what cannot do without: the rates of every branch.
 
-    Raises:
-        UserError: a calibration fails, or cannot tell because several processes train.
+    Raises `UserError`: a calibration fails, or cannot tell because several processes train.
     """
     rates = measured(params, say)
     if missing := [branch for branch in BRANCHES if branch not in rates]:
@@ -118,3 +117,13 @@ def _rates(raw: dict[str, Any]) -> Rates:
 def _told(branch: str, rates: Rates) -> str:
     joules = rates.joules_per_flop[1] * 1e12
     return f"{branch} {rates.tokens_per_s / 1000:.1f}k tokens/s, {rates.watts:.1f} W, {joules:.2g} J per 10^12 FLOP"
+
+
+def in_proportion(shipped: Pretrain, steps: int) -> dict[str, int]:
+    """Another number of steps, and evaluations and checkpoints as often in the run as before; keys of the section."""
+    share = steps / shipped.steps
+    return {
+        "steps": steps,
+        "eval_every": max(1, round(shipped.eval_every * share)),
+        "checkpoint_every": max(1, round(shipped.checkpoint_every * share)),
+    }

@@ -39,7 +39,7 @@ from flows.system.login import KEY, LINK, USER, mlflow_login, new_key, prefect_l
 
 LOOPBACK_NAMES = ["127.0.0.1", "localhost"]
 COOKIE = f"greenhouse-{hashlib.sha256(str(paths.STATE).encode()).hexdigest()[:8]}"
-"""One name for both servers of a checkout, since browsers send the cookies of a host to all its ports."""
+"""One name for both servers: browsers send the cookies of a host to all its ports."""
 LOGIN_NEEDED = (
     "login needed: open the link that `make up` printed; programs need PREFECT_API_AUTH_STRING, or "
     "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, as it printed them or as you set them for it"
@@ -103,7 +103,7 @@ class AccessControl:
         return RedirectResponse(str(request.url.replace(hostname="127.0.0.1")))
 
     def _by_link(self, request: HTTPConnection) -> Response | None:
-        """The answer to the link that `make up` prints: the same page without the key, and the cookie."""
+        """Answer to the link that `make up` prints: the page without the key, and the cookie."""
         key = request.query_params.get(LINK)
         if key is None or request.scope.get("method") != "GET":
             return None
@@ -152,7 +152,7 @@ class AccessControl:
 
 
 def _is_one_of(sent: str, wanted: tuple[str, ...]) -> bool:
-    """Whether a secret is one of those that are right, compared in a time that tells nothing of them."""
+    """Whether a secret is one of the right ones, compared in constant time."""
     data = sent.encode(errors="replace")
     return any(secrets.compare_digest(data, secret.encode()) for secret in wanted)
 
@@ -185,8 +185,7 @@ def protected(
 ) -> ASGIApp:
     """The application behind all checks: loopback names only (400 else), own origin and login; no answer in a frame.
 
-    Raises:
-        UserError: there is no login.
+    Raises `UserError`: there is no login.
     """
     if not login.strip(":"):
         raise UserError("no login in the environment; start the servers by `make up`, which makes one")

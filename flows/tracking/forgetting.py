@@ -91,7 +91,7 @@ def models_that_saw(found: list[TraceMatch]) -> dict[str, tuple[int, float]]:
 
 
 def stages_to_redo(documents: list[Traced], lock: dict[str, dict[str, Any]]) -> list[str]:
-    """Stages that run again: ingest, and those with an input that holds a document or was made from one."""
+    """Stages that run again: ingest, and those with an input that holds or comes of a document."""
     held = {f"data/{place.stage}/{place.part}" for one in documents for place in one.locations}
     changed: set[str] = set()
     again = []

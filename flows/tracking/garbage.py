@@ -108,7 +108,7 @@ def experiment_item(name: str) -> Removable:
 
 
 def model_items(mlflow: Any, kept_runs: set[str]) -> list[Removable]:
-    """Models in MLflow of runs that are not kept: registered version, record, and the copy on disk."""
+    """Models in MLflow of runs that are not kept: registered version, record, copy on disk."""
     versions = {version.source.removeprefix("models:/"): version for version in mlflow.search_model_versions("")}
     experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
     models = mlflow.search_logged_models([experiment.experiment_id]) if experiment else []

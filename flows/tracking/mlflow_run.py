@@ -30,7 +30,7 @@ BATCH = 1000
 NAME_TAG = "run"
 """Tag of parent runs alone: the name they share with Prefect and DVC."""
 UNMADE_TAG = "unmade"
-"""Tag of a parent run that ended early: the stages it did not come to, which its dvc.lock leaves out."""
+"""Tag of a parent run that ended early: stages it did not reach, left out of its dvc.lock."""
 PIPELINES = (PIPELINE, REPRO)
 """Kinds of parent runs that are compared with each other."""
 PRIMARY = ("instruct", "answer", "bpb")
@@ -51,8 +51,7 @@ _ANSWERED = set[str]()
 def client() -> Any:
     """An MLflow client, of a server that answers and takes the login.
 
-    Raises:
-        UserError: it does not.
+    Raises `UserError`: it does not.
     """
     import logging
 
@@ -73,12 +72,12 @@ def client() -> Any:
 def experiment_id(mlflow: Any) -> str:
     """The experiment of this project, made on first use with an absolute place for artifacts."""
     with FileLock(paths.STATE / "mlflow.lock"):
-        found = mlflow.get_experiment_by_name(EXPERIMENT)
-        if found:
-            return found.experiment_id
+        experiment = mlflow.get_experiment_by_name(EXPERIMENT)
+        if experiment:
+            return experiment.experiment_id
         local = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:///")
-        place = (paths.STATE / ARTIFACTS).as_uri() if local else None
-        return mlflow.create_experiment(EXPERIMENT, artifact_location=place)
+        location = (paths.STATE / ARTIFACTS).as_uri() if local else None
+        return mlflow.create_experiment(EXPERIMENT, artifact_location=location)
 
 
 def parent_run(mlflow: Any, run: RunFolder, make: bool = True) -> str:
@@ -95,7 +94,7 @@ def parent_run(mlflow: Any, run: RunFolder, make: bool = True) -> str:
 
 
 def create_run(mlflow: Any, name: str, process: str, tags: dict[str, str], ms: int | None = None) -> str:
-    """The id of a new run, which carries its process; it began `ms` after the Unix epoch, or now."""
+    """Id of a new run, with its process in it; it began `ms` after the Unix epoch, or now."""
     tags = {"mlflow.user": "greenhouse", "process": process} | tags | commit_tag(tags)
     return mlflow.create_run(experiment_id(mlflow), ms, tags, name).info.run_id
 

@@ -44,14 +44,14 @@ def links(mlflow: Any, url: str) -> dict[str, str]:
         if experiment is None:  # none yet before the first run
             return {"runs": f"{url}/#/experiments?{TRAINING}"}
         number, newest = experiment.experiment_id, ["attributes.start_time DESC"]
-        found = mlflow.search_runs([number], FINISHED, max_results=2, order_by=newest)
+        runs = mlflow.search_runs([number], FINISHED, max_results=2, order_by=newest)
         if stored := any(tag.endswith(f".{VIEW}") for tag in experiment.tags):
             store_view(mlflow, number)  # an earlier version may have kept another
     except Exception:  # a server of others may fail in any way, which is no reason to stop what runs
         return {"runs": url}
     view = f"&viewStateShareKey={VIEW}" if stored else ""
     pages = {"runs": f"{url}/#/experiments/{number}/runs?{TRAINING}{view}"}
-    if len(found) == 2:
-        names = json.dumps([run.info.run_id for run in reversed(found)], separators=(",", ":"))
+    if len(runs) == 2:
+        names = json.dumps([run.info.run_id for run in reversed(runs)], separators=(",", ":"))
         pages["compare"] = f'{url}/#/compare-runs?runs={names}&experiments=["{number}"]&{TRAINING}'.replace('"', "%22")
     return pages

@@ -44,7 +44,7 @@ def cached_view(state: Snapshot) -> View:
 
 @dataclass
 class Model:
-    """A pretrained model: its names, how it was trained, and the files of the state that made it."""
+    """A pretrained model: its names, how it was trained, and files of the state that made it."""
 
     branch: str
     names: list[str]
@@ -96,7 +96,7 @@ def _has_mlflow() -> bool:
 
 
 def _registered() -> dict[str, list[str]]:
-    """Fingerprint of the inputs -> names of the registered models made from them (`name v2 @champion`)."""
+    """Fingerprint of inputs -> names of registered models made from them (`name v2 @champion`)."""
     names: dict[str, list[str]] = {}
     for version in client().search_model_versions("") if _has_mlflow() else []:
         known = client().get_model_version(version.name, version.version)
@@ -162,7 +162,7 @@ def stretch_of(location: DocumentLocation, view: View) -> Stretch | None:
 
 
 def narrowed(stretch: Stretch, location: DocumentLocation, view: View, passage: str) -> Stretch:
-    """The tokens of a passage inside its document; all of the document if they cannot be told apart."""
+    """Tokens of a passage in its document; all of the document's if they cannot be told apart."""
     import tokenizers
 
     span, path = span_of(passage, text := text_at(location, view)), view("data/tokenize/tokenizer.json")
@@ -178,7 +178,7 @@ def narrowed(stretch: Stretch, location: DocumentLocation, view: View, passage: 
 
 @dataclass(frozen=True)
 class Seen:
-    """How often a model was trained on the tokens of a passage or document, all its copies together."""
+    """How often a model trained on the tokens of a passage or document, all copies together."""
 
     model: str
     branch: str

@@ -53,8 +53,7 @@ def target(model: str, stages: list[str], made: Collection[str] = ()) -> str:
     Args:
         made: outputs that there are, for the message; empty for all that there could be.
 
-    Raises:
-        UserError: no stage makes such a model.
+    Raises `UserError`: no stage makes such a model.
     """
     wanted = model.removeprefix("models/").strip("/").replace("/", "@")
     makers = [stage for stage in stages if stage.startswith(("pretrain", "finetune"))]
@@ -100,11 +99,11 @@ def names_of(one: Snapshot, model: str) -> list[str]:
 
 def tunings_of(one: Snapshot) -> Tunings:
     """Settings of each fine-tuning in a state, as its own stage recorded them."""
-    found: dict[str, Any] = {}
+    sections: dict[str, Any] = {}
     for stage, entry in one.lock.items():
         if stage.startswith("finetune@"):
-            found |= replace(one, lock={stage: entry}).params().get("finetune", {})
-    return found
+            sections |= replace(one, lock={stage: entry}).params().get("finetune", {})
+    return sections
 
 
 # -- the five answers --------------------------------------------------------------------------------------------------
@@ -116,18 +115,17 @@ def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
     Args:
         where: `models:/...` of a registered model, or a folder that holds a copy; the workspace's own by default.
 
-    Raises:
-        UserError: the state has no such model, or its files are gone.
+    Raises `UserError`: the state has no such model, or its files are gone.
     """
-    model, found = stage.replace("@", "/"), gathered(one, stage)
+    model, facts = stage.replace("@", "/"), gathered(one, stage)
     answers = model_answers(
         model,
         Account.model_validate(one.params().get("account", {})),
-        found.records,
-        found.cost,
-        found.forecasts,
+        facts.records,
+        facts.cost,
+        facts.forecasts,
         origin(one, model, where),
-        found.file,
+        facts.file,
         tunings_of(one),
     )
     answers = adoption.answered(answers, one.adopted) if one.adopted else answers
@@ -147,8 +145,7 @@ class Gathered:
 def gathered(one: Snapshot, stage: str) -> Gathered:
     """What the stages and the ledger recorded of the model that `stage` makes.
 
-    Raises:
-        UserError: the state has no such model, or its files are gone.
+    Raises `UserError`: the state has no such model, or its files are gone.
     """
     model, file = stage.replace("@", "/"), files_of(one)
     if stage not in one.lock and one.kind != "workspace":
@@ -263,12 +260,12 @@ def _champion(one: Snapshot, model: str) -> AgainstChampion | NotKnown:
     if one.name.endswith("@champion"):
         return AgainstChampion(champion=one.name, is_this=True, compared=today())
     record = paths.FINDINGS / "compared" / f"{one.outputs().get(EVALUATION)}.json"
-    found: dict[str, Any] = read_json(record) if record.exists() else {}
+    recorded: dict[str, Any] = read_json(record) if record.exists() else {}
     own = one.outputs().get(f"models/{model}")
-    if model not in found or found[model].get("of") != own:  # an evaluation outlives the models it was of
+    if model not in recorded or recorded[model].get("of") != own:  # an evaluation outlives the models it was of
         return NotKnown(not_known="this model was not compared with the champion; run the pipeline to its end")
-    kind = NotKnown if "not_known" in found[model] else AgainstChampion
-    return kind.model_validate(found[model])
+    kind = NotKnown if "not_known" in recorded[model] else AgainstChampion
+    return kind.model_validate(recorded[model])
 
 
 def record_comparison(one: Snapshot, found: dict[str, AgainstChampion | NotKnown]) -> None:

@@ -58,18 +58,18 @@ def differences(commit: str, entries: Collection[dict[str, Any]], own: tuple[str
     Args:
         own: paths below the checkout that stages depend on.
     """
-    files, found = files_at(commit, own), list[str]()
+    files, changed = files_at(commit, own), list[str]()
     for entry in entries:
         then = entry.get("params", {})
         trees = {file: _tree(commit, file) for file in then}
         now = {file: {key: layout.value_at(trees[file], key) for key in then[file]} for file in then}
-        found += [key for key, *_ in dvc.leaves("", layout.effective(then), layout.effective(now))]
+        changed += [key for key, *_ in dvc.leaves("", layout.effective(then), layout.effective(now))]
     for entry in entries:
         for dep in entry.get("deps", []):
             present = hash_in(dep["path"], files)
             if present != dep["md5"] and (present or dep["path"].startswith(CODE)):
-                found.append(dep["path"])
-    return list(dict.fromkeys(found))
+                changed.append(dep["path"])
+    return list(dict.fromkeys(changed))
 
 
 @lru_cache(64)

@@ -88,7 +88,7 @@ class StageRecord:
 
 
 class Recorder:
-    """Writes the record of one run. Only for whoever has the run for himself: `RunFolder.sole_recorder`."""
+    """Writes the record of one run, which it holds alone: `RunFolder.sole_recorder`."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run, self.parent = run, ""
@@ -162,7 +162,7 @@ class Recorder:
 
 
 def record_own(run: RunFolder) -> None:
-    """Record what the stages of this process's `dvc repro` left, unless `make up` runs, which does."""
+    """Record what stages of this process's `dvc repro` left, unless `make up` runs and does."""
     if environment.running_servers():
         return
     with run.sole_recorder() as mine:

@@ -1,4 +1,4 @@
-"""The recorded run behind an adopted model: its record, its data, and the run again in a clean clone."""
+"""Recorded run behind an adopted model: its record, its data, and the run in a clean clone."""
 
 import os
 import subprocess
@@ -34,8 +34,7 @@ OURS = ("GREENHOUSE_", "MLFLOW_", "PREFECT_")
 def record_of(one: Snapshot) -> Record | None:
     """The record of an adopted model's run; None if nobody recorded it.
 
-    Raises:
-        UserError: its chain is broken.
+    Raises `UserError`: its chain is broken.
     """
     path = files_of(one)(f"models/{one.name}/{adoption.RECORD}")
     return read(path) if path else None
@@ -43,8 +42,8 @@ def record_of(one: Snapshot) -> Record | None:
 
 def root_of(one: Snapshot) -> Path | None:
     """The folder on this machine that the paths of the record are relative to; None where it is not known."""
-    place = PLACES / f"{one.outputs()[f'models/{one.name}'].removesuffix('.dir')}.json"
-    root = Path(read_json(place)["root"]) if place.exists() else None
+    path = PLACES / f"{one.outputs()[f'models/{one.name}'].removesuffix('.dir')}.json"
+    root = Path(read_json(path)["root"]) if path.exists() else None
     return root if root and root.is_dir() else None
 
 
@@ -108,16 +107,16 @@ def _clone(root: Path, start: dict[str, Any]) -> Iterator[Path]:
     git = start["git"]
     paths.WORK.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=paths.WORK) as folder:
-        place = Path(folder) / root.name
-        output(["git", "clone", "--quiet", "--shared", "--no-checkout", str(root), str(place)], root)
-        output(["git", "checkout", "--quiet", "--detach", git["commit"]], place)
+        target = Path(folder) / root.name
+        output(["git", "clone", "--quiet", "--shared", "--no-checkout", str(root), str(target)], root)
+        output(["git", "checkout", "--quiet", "--detach", git["commit"]], target)
         if git["diff"]:
-            output(["git", "apply", "--whitespace=nowarn", str(_diff(root, git))], place)
+            output(["git", "apply", "--whitespace=nowarn", str(_diff(root, git))], target)
         for name in (*git["untracked"], *start["files"], *start["data"]):
-            if not os.path.lexists(place / name):
-                (place / name).parent.mkdir(parents=True, exist_ok=True)
-                (place / name).symlink_to(root / name)
-        yield place
+            if not os.path.lexists(target / name):
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                (target / name).symlink_to(root / name)
+        yield target
 
 
 def verify(one: Snapshot, stage: str) -> int:
@@ -130,8 +129,7 @@ def verify(one: Snapshot, stage: str) -> int:
         0 if all weights of the model are the same to the bit, 1 if one is not, or a file of the model here is not as
         recorded, 2 if a part of the recipe is missing.
 
-    Raises:
-        UserError: the record was edited, or the command failed.
+    Raises `UserError`: the record was edited, or the command failed.
     """
     record = record_of(one)
     if wrong := altered(one, record):
@@ -182,13 +180,13 @@ def _again(one: Snapshot, record: Record, stage: str) -> tuple[list[str], Files]
     """The command once more: what of the recipe turns out to be missing, and hashes of what it writes."""
     root, first = root_of(one), adoption.tries_of(record)[0]
     assert root
-    with _clone(root, first.start) as place:
-        if changed := changes(first.start["files"], place):
+    with _clone(root, first.start) as clone:
+        if changed := changes(first.start["files"], clone):
             return [f"{path} is not as it was then" for path in changed], {}
-        done = _repeated(first.start, place)
+        done = _repeated(first.start, clone)
         if not done.returncode:
-            written = place / record.out
-            return [], hashed([written] if written.exists() else [], place)
+            written = clone / record.out
+            return [], hashed([written] if written.exists() else [], clone)
     log = paths.LOGS / f"verify-{one.name.replace('/', '-')}.log"
     write_text(log, (done.stdout + done.stderr).decode(errors="replace"))
     ended = f"its command now ended with status {done.returncode}"
@@ -199,11 +197,11 @@ def _again(one: Snapshot, record: Record, stage: str) -> tuple[list[str], Files]
     return [f"one run that makes it: {tries}; the log is {log}"], {}
 
 
-def _repeated(start: dict[str, Any], place: Path) -> subprocess.CompletedProcess[bytes]:
+def _repeated(start: dict[str, Any], clone: Path) -> subprocess.CompletedProcess[bytes]:
     """The command of a try in a place, metered."""
     labels = {"stage": "verify", "run": f"verify-{os.getpid()}", "checkout": f"verify-{os.getpid()}"}
     variables = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    variables |= start["environment"]["variables"] | {VARIABLE: f"{place.parent / 'again.jsonl'}|1"}
+    variables |= start["environment"]["variables"] | {VARIABLE: f"{clone.parent / 'again.jsonl'}|1"}
     with Meter(paths.LEDGER, 1.0, labels):
         print(f"running again: {' '.join(start['command'])}", flush=True)
-        return subprocess.run(start["command"], cwd=place / start["cwd"], env=variables, capture_output=True)
+        return subprocess.run(start["command"], cwd=clone / start["cwd"], env=variables, capture_output=True)

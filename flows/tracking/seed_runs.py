@@ -104,7 +104,7 @@ def _is_of(run: dict[str, Any], items: str, model: str) -> bool:
 
 def paragraphs(now: Snapshot, rules: Mapping[str, GateRule]) -> dict[str, list[str]]:
     """Registered name -> the gate's last verdict on it and the noise of its seeds, as lines of the report."""
-    found: dict[str, list[str]] = {}
+    by_model: dict[str, list[str]] = {}
     for branch, stage in STAGES.items():
         if stage not in now.lock:
             continue
@@ -117,8 +117,8 @@ def paragraphs(now: Snapshot, rules: Mapping[str, GateRule]) -> dict[str, list[s
             if noise := seed_noise(primary, own, own, runs):
                 lines.append(f"noise of seeds in {primary}: {noise.note}")
         if lines:
-            found[name] = lines
-    return found
+            by_model[name] = lines
+    return by_model
 
 
 def _path(name: str) -> Path:
@@ -142,8 +142,7 @@ def record(snapshots: Iterable[Snapshot], branch: str) -> None:
 def items_of(snapshot: Snapshot, cache: ObjectCache, branch: str) -> str:
     """Hash of the scored items of a snapshot's model.
 
-    Raises:
-        UserError: it was never scored item by item, or the bytes are nowhere to be found.
+    Raises `UserError`: it was never scored item by item, or the bytes are nowhere to be found.
     """
     return _file_of(snapshot, cache, branch, "items.parquet")
 

@@ -17,8 +17,7 @@ MAKE_KEY = (
 def signing(key: Path) -> Callable[[Path], None]:
     """A function that signs a folder with a private key.
 
-    Raises:
-        UserError: the key cannot be read, or is of another kind; the extra is not installed.
+    Raises `UserError`: the key cannot be read, or is of another kind; the extra is not installed.
     """
     try:
         from model_signing import signing
@@ -38,8 +37,7 @@ def signing(key: Path) -> Callable[[Path], None]:
 def signed_by(folder: Path, key: Path | None) -> Finding:
     """Whether model.sig is a signature by this key of the files that are there.
 
-    Raises:
-        UserError: the key cannot be read, or is of another kind.
+    Raises `UserError`: the key cannot be read, or is of another kind.
     """
     if not (folder / SIGNATURE).is_file():
         return Finding("signature", "no", f"{SIGNATURE}: missing, and every signed folder has one")

@@ -117,7 +117,7 @@ def experiments() -> dict[str, str]:
 
 
 def committed() -> Iterator[Snapshot]:
-    """The states that commits of any branch or tag recorded: those in which dvc.lock became another."""
+    """States that commits of any branch or tag recorded: those that changed dvc.lock."""
     refs = ("HEAD", "--branches", "--tags", "--remotes")
     for commit in git.answer("log", "--format=%H", "--full-history", *refs, "--", "dvc.lock").split():
         with suppress(UserError):  # it was removed there
@@ -142,7 +142,7 @@ def _of_adopted(name: str) -> Snapshot:
 
 
 def of_facts(name: str, facts: dict[str, Any], md5: str) -> Snapshot:
-    """The state of an adopted model with these facts (its greenhouse.json) and this hash of its folder."""
+    """State of an adopted model with these facts (greenhouse.json) and hash of its folder."""
     step: dict[str, Any] = {key: facts[key] for key in ("cmd", "deps", "params") if key in facts}
     step["outs"] = [{"path": f"models/{name}", "md5": md5}]
     return Snapshot(name, "adopted", {name.replace("/", "@"): step}, facts.get("commit", ""), adopted=facts)
@@ -232,8 +232,7 @@ class ObjectCache:
     def files(self, md5: str) -> dict[str, str]:
         """Relative path -> hash of a folder's files; `{"": md5}` for a file.
 
-        Raises:
-            UserError: the object is in neither the cache nor the default remote.
+        Raises `UserError`: the object is in neither the cache nor the default remote.
         """
         if not md5.endswith(".dir"):
             return {"": md5}
@@ -247,7 +246,7 @@ class ObjectCache:
         return self.path(md5)
 
     def absent(self, md5: str) -> str:
-        """Where an object is not, and why that is all that is known: a remote may not have answered."""
+        """Where an object is not, as far as is known: a remote may not have answered."""
         return f"{md5}: not in DVC's cache ({self.folder}), {self.unanswered or 'nor in a remote'}"
 
     def pull(self, hashes: Iterable[str]) -> None:

@@ -25,8 +25,7 @@ PULLED = paths.LEDGER / "team"
 def _remote() -> Iterator[tuple[Any, str]]:
     """The default remote's file system, and the folder of its ledger files.
 
-    Raises:
-        UserError: there is no default remote, or it does not answer.
+    Raises `UserError`: there is no default remote, or it does not answer.
     """
     with dvc.open_repo() as repo:
         name = repo.config["core"].get("remote")

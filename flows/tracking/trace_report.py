@@ -1,4 +1,4 @@
-"""The answer of `greenhouse trace`: documents, where they lie, and which models saw them, as text or JSON."""
+"""Answer of `greenhouse trace`: documents, where they lie, which models saw them; text or JSON."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -18,7 +18,7 @@ SHOWN = 20
 
 @dataclass
 class TraceMatch:
-    """A document with its locations in a state whose files `view` has, and what each model has seen of it."""
+    """A document: its locations in the files of `view`, and what each model has seen of it."""
 
     document: Traced
     seen: list[Seen | str]
@@ -134,20 +134,19 @@ def as_json(query: Query, matches: list[TraceMatch], own: Search) -> str:
         for one in matches
     ]
     files = [{"key": one.owner, "path": one.path, "places": [hit.where for hit in one.hits]} for one in own.found]
-    found = {"query": asdict(query), "documents": rows, "files": files, "not_searched": own.unsearched}
-    return json.dumps(found, indent=2, ensure_ascii=False)
+    answer = {"query": asdict(query), "documents": rows, "files": files, "not_searched": own.unsearched}
+    return json.dumps(answer, indent=2, ensure_ascii=False)
 
 
 def report(text: str, json_wanted: bool) -> tuple[str, bool]:
     """What is known of a passage, id, hash or location, and whether anything was found.
 
-    Raises:
-        UserError: nothing was ingested, or the text can be no query.
+    Raises `UserError`: nothing was ingested, or the text can be no query.
     """
     if workspace_view("data/ingest/train/manifest.json") is None:
         raise UserError("nothing has been ingested here yet; run `make demo` or `dvc repro` first")
     query = query_of(text, workspace_view)
     matches, own = answers(query), search_for(query, Needles())
     own.own_files(states())
-    found = bool(matches or own.found)
-    return as_json(query, matches, own) if json_wanted else "\n".join(told(query, matches, own)), found
+    is_found = bool(matches or own.found)
+    return as_json(query, matches, own) if json_wanted else "\n".join(told(query, matches, own)), is_found

@@ -16,7 +16,7 @@ __all__ = ["recorded"]
 
 
 def __getattr__(name: str) -> Any:
-    """`recorded`, imported when it is asked for: who imports a part of this package alone gets that part."""
+    """`recorded`, imported when asked for: who imports a part of this package gets that part."""
     if name == "recorded":
         from greenhouse_record.recording import recorded
 

@@ -71,8 +71,11 @@ def _run(recording: Recording) -> int:
         forward(early.pop(0))
     recording.note(pid=process.pid, started=start_of(process.pid))
     code = _wait(process)
-    recording.end("Completed" if code == 0 else "Killed" if code < 0 else "Failed", code)
-    return code if code >= 0 else 128 - code
+    if code < 0:
+        recording.end("Killed", code)
+        return 128 - code
+    recording.end("Failed" if code else "Completed", code)
+    return code
 
 
 def _wait(process: subprocess.Popen) -> int:

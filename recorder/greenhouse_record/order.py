@@ -27,7 +27,7 @@ STRIDE = 0x9E3779B97F4A7C15
 
 
 def mixed(value: int, key: int) -> int:
-    """64 well-mixed bits of `value` under `key`: the finaliser of SplitMix64 (Steele et al. 2014)."""
+    """64 mixed bits of `value` under `key`: finaliser of SplitMix64 (Steele et al. 2014)."""
     value = (value + (key + 1) * STRIDE) & MASK64
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & MASK64
@@ -171,10 +171,8 @@ def described(phases: Sequence[Phase], steps: int) -> str:
     """Window lengths and steps of each, such as `16 tokens (steps 1 to 180), 32 (181 to 360), 64 (361 to 900)`."""
     ends = [*(phase.first for phase in phases[1:]), steps]
     spans = [(phase, end) for phase, end in zip(phases, ends) if end > phase.first]
-    return ", ".join(
-        f"{phase.context}{' tokens' * (not number)} ({'steps ' * (not number)}{phase.first + 1} to {end})"
-        for number, (phase, end) in enumerate(spans)
-    )
+    words = [f"{phase.context} ({phase.first + 1} to {end})" for phase, end in spans]
+    return ", ".join(words).replace(" (", " tokens (steps ", 1)
 
 
 def phase_of(phases: Sequence[Phase], number: int) -> Phase:

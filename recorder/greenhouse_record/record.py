@@ -70,7 +70,7 @@ class Attempt:
 
     @property
     def cpu_s(self) -> float:
-        """CPU seconds of its process tree: by rusage; if its end is not recorded, by its readings."""
+        """CPU seconds of its process tree by rusage, or by readings if its end is not recorded."""
         return self.end["cpu_s"] if self.end else sum(part["cpu_us"] for part in self._parts()) / 1e6
 
     @property
@@ -109,8 +109,7 @@ class Record:
 def append(path: Path, line: dict, durable: bool = False) -> None:
     """Append a line; any process may, at any time. With `durable` it is on disk on return, and `<id>.head` names it.
 
-    Raises:
-        UserError: it cannot be written (a full disk); the record stays as it was.
+    Raises `UserError`: it cannot be written (a full disk); the record stays as it was.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -233,8 +232,7 @@ def _record(path: Path, lines: list[dict], head: str, torn_bytes: int) -> Record
 def hashed(places: list[Path], root: Path) -> Files:
     """sha256 and size of each file of these files and folders, sorted by path; links to folders are not followed.
 
-    Raises:
-        UserError: one is missing or cannot be read.
+    Raises `UserError`: one is missing or cannot be read.
     """
     files: Files = {}
     for place in places:
@@ -266,7 +264,7 @@ def relative(path: Path, root: Path) -> str:
 
 
 def changes(files: Files, root: Path, *folders: Path) -> list[str]:
-    """Paths whose file is missing or differs from its record, and files that are new in these folders."""
+    """Paths whose file is missing or not as recorded, and new files in these folders."""
     wrong = []
     for name, facts in files.items():
         try:

@@ -37,7 +37,7 @@ LOG_KEYS = {"kind", "t", "attempt", "step", "previous"}
 LEAST_INTERVAL_S = 0.01
 """Seconds between two readings, of which each costs some milliseconds."""
 LONGEST_SHARE = 0.001
-"""Share of a run's time that may pass between two readings: a day's run has a few thousand, not 86,400."""
+"""Share of a run's time between two readings: a day's run has a few thousand, not 86,400."""
 
 
 class Log:
@@ -59,7 +59,7 @@ class Log:
             self._write({"t": utc(time.time()), "attempt": self.attempt, **line})
 
     def _write(self, line: dict[str, Any], durable: bool = False) -> bool:
-        """Append a line: whether that could be done. A full disk is said once: no training ends for it."""
+        """Append a line, and whether it could be; a full disk is said once and ends no training."""
         assert self.path
         try:
             append(self.path, line, durable)
@@ -82,8 +82,7 @@ class Recording(Log):
         resume: "auto" goes on with the newest record of `out`, an id with that one; "" refuses an `out` that exists.
         itself: whether this process is the training, not its recorder.
 
-    Raises:
-        UserError: bad input, before anything is written.
+    Raises `UserError`: bad input, before anything is written.
     """
 
     def __init__(
@@ -95,11 +94,11 @@ class Recording(Log):
         self.out = Path(os.path.abspath(out))
         self.records = Path(os.path.abspath(state or self.root / ".greenhouse")) / "records"
         surroundings.raise_if_bad(self.command, self.data)
-        found = self._found(resume)
-        super().__init__(found.path if found else self._own_path(), len(found.attempts) + 1 if found else 1)
+        record = self._record_to_go_on(resume)
+        super().__init__(record.path if record else self._own_path(), len(record.attempts) + 1 if record else 1)
         if not LEAST_INTERVAL_S <= interval_s < math.inf:
             raise UserError(f"--interval {interval_s:g}: give seconds between readings, {LEAST_INTERVAL_S} or more")
-        self.interval_s, self.before = interval_s, found
+        self.interval_s, self.before = interval_s, record
         self._meter = TreeMeter(secrets.token_hex(6), itself)
         self._pending: list[dict[str, Any]] = []
         self._writing, self._done = threading.Lock(), threading.Event()
@@ -111,7 +110,7 @@ class Recording(Log):
         name = sha256(json.dumps([shown, relative(self.out, self.root)]).encode()).hexdigest()[:8]
         return self.records / f"{self.out.name}-{name}.jsonl"
 
-    def _found(self, resume: str) -> Record | None:
+    def _record_to_go_on(self, resume: str) -> Record | None:
         """The record that this try belongs to, checked; None if it begins one."""
         written = self.out.is_file() or (self.out.is_dir() and any(self.out.iterdir()))
         if written and not resume:
@@ -184,7 +183,7 @@ class Recording(Log):
         return {"attempt": last.number, "changed": changed}
 
     def end(self, outcome: str, exit: int | None) -> None:
-        """Write what was used and what lies in the output folder. A full disk is said; it ends nothing."""
+        """Write what was used and what lies in the output folder. A full disk ends nothing."""
         self._done.set()
         self._thread.join(timeout=5.0)
         cpu_s, wall_s = _children_cpu_s(self._meter.itself) - self._used, time.monotonic() - self._started
@@ -269,7 +268,7 @@ def _still_running(record: Record) -> int | None:
 
 def _children_cpu_s(itself: bool) -> float:
     """CPU seconds of all children that were waited for; with `itself`, and of this process."""
-    who = [resource.RUSAGE_CHILDREN] + [resource.RUSAGE_SELF] * itself
+    who = [resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF] if itself else [resource.RUSAGE_CHILDREN]
     return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, who))
 
 

@@ -31,7 +31,7 @@ seconds for hundreds."""
 
 
 def root_of(folder: Path) -> Path:
-    """The top of the git repository that a folder lies in; the folder itself where it lies in none."""
+    """Top of the git repository that a folder lies in; the folder itself if in none."""
     top = _git(folder, "rev-parse", "--show-toplevel")
     return Path(top.decode().strip()) if top else folder
 
@@ -88,12 +88,15 @@ def python_of(command: Sequence[str]) -> str:
 
 
 def without_secrets(command: Sequence[str]) -> list[str]:
-    """A command with the values of arguments whose name says that they are secret replaced by `***`."""
+    """A command with the values of arguments that are secret by their name as `***`."""
     shown: list[str] = []
     for word in command:
         name, equals, _ = word.partition("=")
-        after = bool(shown) and shown[-1].startswith("-") and "=" not in shown[-1] and SECRET.search(shown[-1])
-        shown.append(f"{name}=***" if equals and SECRET.search(name) else "***" if after else word)
+        if equals and SECRET.search(name):
+            word = f"{name}=***"
+        elif shown and shown[-1].startswith("-") and "=" not in shown[-1] and SECRET.search(shown[-1]):
+            word = "***"
+        shown.append(word)
     return shown
 
 
@@ -109,13 +112,12 @@ def named_files(command: Sequence[str], root: Path, left_out: Sequence[Path]) ->
 def raise_if_bad(command: Sequence[str], data: Sequence[Path]) -> None:
     """Refuse before any work what cannot be recorded.
 
-    Raises:
-        UserError: no such command, or data that is missing.
+    Raises `UserError`: no such command, or data that is missing.
     """
     if not command:
         raise UserError("no command to record; put it after --, as in: -- python train.py")
     if not shutil.which(command[0]):
         raise UserError(f"{command[0]}: no such command; check its spelling, or activate the environment that has it")
-    for place in data:
-        if not place.exists():
-            raise UserError(f"{place}: no such file or folder; --data names what the training reads")
+    for path in data:
+        if not path.exists():
+            raise UserError(f"{path}: no such file or folder; --data names what the training reads")

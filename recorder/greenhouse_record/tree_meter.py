@@ -62,7 +62,7 @@ class TreeMeter:
         return {**host_line(self.host, time), "gpus": nvml.device_names(self._counters.nvml)}
 
     def _read(self) -> Reading:
-        """A reading without the GPUs that the command cannot see, and without the recorder's own CPU time."""
+        """A reading without GPUs that the command cannot see and the recorder's CPU time."""
         reading, pid = self._counters.read(), os.getpid()
         hidden = reading.gpu_pids.keys() - self._visible
         energy = {name: uj for name, uj in reading.energy_uj.items() if name not in hidden}
@@ -73,7 +73,7 @@ class TreeMeter:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of descendants whose parent dies (Linux); until then their time would be nobody's."""
+    """Become the parent of descendants whose parent dies (Linux): else their time is nobody's."""
     if sys.platform == "linux":
         import ctypes
 

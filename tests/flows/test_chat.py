@@ -186,8 +186,8 @@ def test_confidence_is_the_mean_probability_of_the_tokens(folder: Path) -> None:
         logits_TV = talk.model(torch.tensor([[*question, *made]]))[0].double()
     own = logits_TV.log_softmax(-1)[len(question) - 1 : -1].gather(1, torch.tensor(made)[:, None])
     assert answer.confidence == pytest.approx(float(own.mean().exp()), rel=1e-4)
-    assert answer.doubt(1.0)
-    assert not answer.doubt(0.0)
+    assert answer.caveat(1.0)
+    assert not answer.caveat(0.0)
     assert len(answer.table().splitlines()) == len(made)
 
 

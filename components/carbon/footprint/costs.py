@@ -9,13 +9,49 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from components.carbon.footprint.embodied import machine
 from components.carbon.footprint.intensity import Intensity
 from components.carbon.spans import ORCHESTRATION, Bounds, Energy, Ledger, Span, Spans
 from components.core.errors import UserError
+from greenhouse_record.metering import constants
 
 if TYPE_CHECKING:
     from components.params import Grid
+
+YEAR_S = 365.25 * 86400
+
+
+@dataclass(frozen=True)
+class Embodied:
+    """Grams, and what they rest on."""
+
+    grams: Bounds
+    source: str
+
+
+def machine(kind: str, share_s: float, threads: int, gpus: int = 0) -> Embodied:
+    """Embodied carbon of using a machine: its making, by the shares of its life and threads in use (ISO/IEC 21031).
+
+    Args:
+        kind: row of constants.json (`server`, `workstation`, `laptop`).
+        share_s: seconds of its wall clock, divided among what ran at once (`Spans.share_s`).
+        threads: hardware threads of the machine; one with fewer than the row's is taken as a share of it.
+        gpus: accelerators in use, each reserved wholly.
+    """
+    rows = constants.rows()
+    row = rows[kind]
+    reserved = min(1.0, threads / row["threads"]) if row["threads"] else 1.0
+    grams = _share(kind, share_s) * reserved + _share("gpu", share_s) * gpus
+    kg, years = row["mid"], row["lifetime_years"]
+    source = f"{kind} of {kg} kg over {years} years, {reserved:.0%} reserved"
+    if gpus:
+        source += f"; {gpus} GPU of {rows['gpu']['mid']} kg each over {rows['gpu']['lifetime_years']} years"
+    return Embodied(grams, source)
+
+
+def _share(name: str, share_s: float) -> Bounds:
+    life_s = constants.rows()[name]["lifetime_years"] * YEAR_S
+    return constants.bounds(name) * (1000 * share_s / life_s)
+
 
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 LATEST = 20
@@ -126,8 +162,7 @@ def project_total(ledger_costs: LedgerCosts, since: str = "") -> dict:
         run has all that ran for it, and its `outcome`), `cache_saved`, `unattributed` (`kwh` and `grams` of no span),
         `since`, `hosts`.
 
-    Raises:
-        UserError: `since` is no date.
+    Raises `UserError`: `since` is no date.
     """
     ledger, begin = ledger_costs.ledger, moment(since)
     spans = ledger.where(lambda span: span.start >= begin)
@@ -183,8 +218,7 @@ def outcomes(spans: Spans) -> dict[str, str]:
 def moment(since: str) -> datetime:
     """A time as a user writes it; the beginning of all time for "".
 
-    Raises:
-        UserError: it is no ISO date or time.
+    Raises `UserError`: it is no ISO date or time.
     """
     try:
         at = datetime.fromisoformat(since.strip()) if since else ALWAYS

@@ -55,8 +55,7 @@ class Intensity:
 def resolve(grid: "Grid", root: Path = Path()) -> Intensity:
     """The intensity that holds, per `runtime.grid`.
 
-    Raises:
-        UserError: the zone is not in the table, or the series cannot be read.
+    Raises `UserError`: the zone is not in the table, or the series cannot be read.
     """
     pue, pue_source = power_usage(grid)
     if grid.grams_per_kwh > 0:
@@ -95,11 +94,11 @@ def zone_mean(zone: str) -> Intensity:
     if zone == "WORLD":
         values = [float(other["g_per_kwh"]) for other in rows.values()]
         bounds = Bounds(min(values), mid, max(values))
-        place = "world mean, because runtime.grid.zone names no country; bounds: cleanest and dirtiest country"
+        source_name = "world mean, because runtime.grid.zone names no country; bounds: cleanest and dirtiest country"
     else:
         bounds = constants.bounds("yearly_mean_spread") * mid
-        place = f"{row['name']}, yearly mean"
-    return Intensity(bounds, f"{place} ({row['year']}, {row['kind']}, {row['source']}, {row['licence']})", zone)
+        source_name = f"{row['name']}, yearly mean"
+    return Intensity(bounds, f"{source_name} ({row['year']}, {row['kind']}, {row['source']}, {row['licence']})", zone)
 
 
 def read_series(path: Path) -> dict[str, float]:
@@ -107,8 +106,7 @@ def read_series(path: Path) -> dict[str, float]:
 
     Several values in one hour are averaged.
 
-    Raises:
-        UserError: missing file or column, or a value that is no time or number, with its line.
+    Raises `UserError`: missing file or column, or a value that is no time or number, with its line.
     """
     hours: dict[str, list[float]] = {}
     try:

@@ -2,20 +2,148 @@
 
 Killed and failed spans are as good as others: a span without an end ends at its last reading. A run that DVC had
 nothing to do for has no spans of stages, and costs what looking cost. Files of other hosts, clones and teammates may
-lie in subfolders; the same file twice counts once, and so does a host that two clones metered at once (merge.py).
+lie in subfolders; the same file twice counts once, and so does a host that two clones metered at once. A line that is
+of none of the kinds below is not counted: a disk that flips a bit, or a power cut, costs a line, not the ledger.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired
 
-from components.carbon.ledger.lines import LINE
-from components.carbon.ledger.merge import Interval, counted_us
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, with_config
+from typing_extensions import TypedDict
+
 from components.carbon.spans import ORCHESTRATION, Energy, Ledger, Span, Spans, added
 from greenhouse_record.metering.attribution import SHARED
 from greenhouse_record.metering.counters import lives
+
+
+def _with_zone(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("a time without a zone")
+    return text
+
+
+Time = Annotated[str, AfterValidator(_with_zone)]
+Microjoules = tuple[int, int, int]
+"""Low, mid, high."""
+
+
+@with_config(ConfigDict(extra="allow"))
+class HostLine(TypedDict):
+    """A machine: what its counters are computed from."""
+
+    kind: Literal["host"]
+    t: Time
+    host: str
+
+
+@with_config(ConfigDict(extra="allow"))
+class StartLine(TypedDict):
+    """A span begins."""
+
+    kind: Literal["start"]
+    t: Time
+    span: str
+    parent: str
+    name: str
+    labels: dict[str, Any]
+
+
+@with_config(ConfigDict(extra="allow"))
+class EndLine(TypedDict):
+    """A span ends; `uj` is its whole tree's."""
+
+    kind: Literal["end"]
+    t: Time
+    span: str
+    outcome: str
+    uj: NotRequired[Microjoules]
+    labels: NotRequired[dict[str, Any]]
+
+
+@with_config(ConfigDict(extra="allow"))
+class ForecastLine(TypedDict):
+    """What a stage was expected to take, before it began."""
+
+    kind: Literal["forecast"]
+    t: Time
+    span: str
+    stage: str
+    seconds: tuple[float, float, float]
+    kwh: tuple[float, float, float]
+    basis: str
+    raw: NotRequired[tuple[float, float]]
+
+
+class Use(TypedDict):
+    """Part of a reading that a span has used."""
+
+    cpu_us: int
+    wall_us: NotRequired[int]
+    uj: dict[str, Microjoules]
+
+
+@with_config(ConfigDict(extra="allow"))
+class ReadingLine(TypedDict):
+    """What the host used in `dt_us` microseconds, by component, and the share of each span."""
+
+    kind: Literal["reading"]
+    t: Time
+    host: str
+    book: NotRequired[str]
+    seq: NotRequired[int]
+    dt_us: int
+    counter: str
+    busy_us: int
+    host_uj: dict[str, Microjoules]
+    source: dict[str, str]
+    spans: dict[str, Use]
+
+
+def _components_agree(line: Any) -> Any:
+    if line["kind"] == "reading":
+        known = line["host_uj"].keys() & line["source"].keys()
+        if not all(use["uj"].keys() <= known for use in line["spans"].values()):
+            raise ValueError("a component that the host has not")
+    return line
+
+
+LINE: TypeAdapter[Any] = TypeAdapter(
+    Annotated[
+        Annotated[HostLine | StartLine | EndLine | ForecastLine | ReadingLine, Field(discriminator="kind")],
+        AfterValidator(_components_agree),
+    ]
+)
+"""Parser of a line. Raises `ValueError`: it is none."""
+
+
+Interval = tuple[str, int, int]
+"""Meter (`book`), beginning and end of a reading in microseconds."""
+
+
+def counted_us(intervals: Sequence[Interval]) -> list[int]:
+    """Microseconds of each interval that count: all where one meter covers the time, a k-th where k do.
+
+    So much of the host, and of what is divided equally (idle energy, a GPU that hides its processes), counts. What a
+    span used itself (CPU-seconds, resident bytes) stays whole.
+    """
+    events = [(start, 1, number) for number, (_, start, _) in enumerate(intervals)]
+    events += [(end, 0, number) for number, (_, _, end) in enumerate(intervals)]
+    open_now: dict[str, set[int]] = defaultdict(set)
+    credit, last_us = [0.0] * len(intervals), 0
+    for at_us, begins, number in sorted(events):
+        meters = [numbers for numbers in open_now.values() if numbers]
+        for numbers in meters:
+            for interval in numbers:
+                credit[interval] += (at_us - last_us) / len(meters)
+        last_us = at_us
+        (open_now[intervals[number][0]].add if begins else open_now[intervals[number][0]].discard)(number)
+    return [int(us + 1e-6) for us in credit]
+
 
 __all__ = ["ORCHESTRATION", "Energy", "Ledger", "Span", "Spans", "history", "read"]
 
@@ -69,7 +197,7 @@ def history(folder: Path) -> Ledger:
 
 
 def _shares(paths: list[Path]) -> dict[tuple, int]:
-    """Key of a reading -> microseconds of it that count, for hosts of which there is more than one file."""
+    """Key of a reading -> microseconds of it that count, for hosts with more than one file."""
     stems = [path.stem for path in paths]
     by_host: dict[str, dict[tuple, Interval]] = defaultdict(dict)
     for path in paths:
@@ -141,7 +269,7 @@ def _started(line: dict) -> Span:
 
 
 def _enter_reading(ledger: Ledger, spans: dict[str, Span], line: dict, counted: int) -> None:
-    """Add a reading, of which `counted` microseconds count (see merge.py)."""
+    """Add a reading, of which `counted` microseconds count (see `counted_us`)."""
     whole = line["dt_us"]
     ledger.counters.add(line["counter"])
     ledger.host_busy_us += line["busy_us"] * counted // whole if whole else line["busy_us"]

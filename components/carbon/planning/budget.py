@@ -109,8 +109,7 @@ class BudgetLimits:
 
         The next step is taken to last as long as the longest of the last few, at the power used so far.
 
-        Raises:
-            Stopped: `BudgetReached`; the next step cannot fit.
+        Raises `Stopped`: `BudgetReached`; the next step cannot fit.
         """
         step_s = elapsed_s - self._last_s
         self._last_s, self._step_s = elapsed_s, max(step_s, 0.8 * self._step_s)
@@ -222,11 +221,7 @@ class ProjectProgress(Progress):
         self._check = budget_check(alone, meter, ledger, "", root)
 
     def raise_if_stopped(self) -> None:
-        """Between steps.
-
-        Raises:
-            Stopped: `BudgetReached`.
-        """
+        """Between steps. Raises `Stopped`: `BudgetReached`."""
         self._check()
 
 
@@ -238,8 +233,7 @@ def metered(
 
     Without `ledger` nothing is metered, without `runtime` nothing is limited.
 
-    Raises:
-        Stopped: the project's budget is used up: nothing begins.
+    Raises `Stopped`: the project's budget is used up: nothing begins.
     """
     if ledger is None:
         yield None, Progress()

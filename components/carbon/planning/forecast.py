@@ -25,7 +25,7 @@ FLOOR = 0.04
 UNKNOWN = 0.5
 """Relative standard deviation taken for one run."""
 UNTRIED = 0.10
-"""Relative standard deviation of a calibration that has been tried once at most (docs/ledger.md)."""
+"""Relative standard deviation of a calibration tried once at most (docs/ledger.md)."""
 NORMAL80 = 1.282
 TOKENS = "tokens"
 """Label of a fine-tuning's spans: steps x batch x context."""
@@ -173,7 +173,7 @@ class PastRun:
         return sum(span.seconds for span in self.trainings[:1]) * (tokens / self.tokens if self.tokens else 1.0)
 
     def with_tokens(self, tokens: int) -> tuple[float, float]:
-        """Seconds and kWh (mid) had its training read so many tokens; as they were if either is 0."""
+        """Seconds and kWh (mid) had its training read so many tokens; unchanged if either is 0."""
         more = tokens / self.tokens - 1 if tokens and self.tokens else 0.0
         kwh = sum(self.ledger.inside(span).energy.mid_kwh for span in self.trainings)
         return self.span.seconds + more * sum(span.seconds for span in self.trainings), self.kwh + more * kwh
@@ -238,7 +238,7 @@ def interrupted(ledger: Spans, stage: str, fingerprint: str) -> bool:
 
 
 def calibrated(ledger: Ledger, stage: str, seconds: float, kwh: float, basis: str) -> StageForecast:
-    """Forecast of a calibration (`seconds`, `kwh`), corrected by the errors of earlier ones of this stage."""
+    """Forecast of a calibration (`seconds`, `kwh`), corrected by the stage's earlier errors."""
     ratios = [
         (run.seconds / run.forecast.raw[0], run.kwh / run.forecast.raw[1])
         for run in checked(ledger)

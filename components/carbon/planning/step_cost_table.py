@@ -72,7 +72,7 @@ class Rates:
         return self.startup_s + steps * self.step_s + windows * self.window_s + saves * self.checkpoint_s
 
     def kwh(self, params: "Pretrain", steps: int | None = None) -> float:
-        """kWh (mid) of a whole run; evaluation and start are assumed to draw the power of training."""
+        """kWh (mid) of a whole run, evaluation and start taken at the power of training."""
         return self.seconds(params, steps) * self.watts / 3.6e6
 
     def steps_in(self, params: "Pretrain", seconds: float) -> int:
@@ -82,7 +82,7 @@ class Rates:
 
 
 def key(objective: str, params: "Pretrain", numerics: "Numerics", vocab_size: int, beside: bool) -> str:
-    """Names a calibration: what is trained, how, where, and whether another branch trains beside it."""
+    """Names a calibration: what is trained, how, where, and whether beside another branch."""
     from importlib.metadata import version
 
     host = this_host()

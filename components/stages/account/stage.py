@@ -16,8 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.carbon.footprint import embodied, intensity
-from components.carbon.footprint.costs import LedgerCosts, Made, made, num_gpus, project_total
+from components.carbon.footprint import intensity
+from components.carbon.footprint.costs import LedgerCosts, Made, machine, made, num_gpus, project_total
 from components.carbon.ledger import reader
 from components.carbon.planning.forecast import Checked, checked
 from components.core.files import rounded, write_json, write_text
@@ -25,13 +25,12 @@ from components.core.progress import Progress
 from components.core.report import Report
 from components.params import Params
 from components.stages.account.answers import ModelAnswers, ModelOrigin
-from components.stages.account.cost_plots import plot_energy, plot_forecasts, plot_loss_per_gram
 from components.stages.account.croissant import croissant
 from components.stages.account.data_card import data_card
 from components.stages.account.html_report import render_html
 from components.stages.account.model_answers import model_answers, stages_behind, unknown_origin
 from components.stages.account.model_card import write_cards
-from components.stages.account.score_plot import plot_scores
+from components.stages.account.plots import plot_energy, plot_forecasts, plot_loss_per_gram, plot_scores
 from components.stages.account.score_rows import score_rows
 from components.stages.account.summary import STAGES, checkout_files, gather, mitigation
 from components.stages.account.terminal_table import render_table
@@ -185,7 +184,7 @@ def costs(ledger_costs: LedgerCosts, runs: Mapping[str, Made], behind: Collectio
         pue_assumed=grid.pue is None and ledger_costs.intensity.pue != intensity.MACHINE_ALONE,
         zone_missing=grid.zone == "WORLD" and not grid.series and not grid.grams_per_kwh,
         hardware=hardware(found, everything),
-        embodied_source=embodied.machine(grid.machine, 0.0, threads, gpus).source,
+        embodied_source=machine(grid.machine, 0.0, threads, gpus).source,
     )
 
 

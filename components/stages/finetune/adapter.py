@@ -28,8 +28,6 @@ from components.tokens.hub_encoder import WHOLE_COPY
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
-TASKS = {"causal": "CAUSAL_LM", "masked": "FEATURE_EXTRACTION", "classifier": "SEQ_CLS"}
-"""What is adapted -> peft's name of the task. (peft has none for masked models; this one adds nothing.)"""
 PLAIN = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "lora_bias", "layer_replication", "modules_to_save")
 """Options of peft that must be off: what they add is not in our network."""
 
@@ -53,31 +51,37 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "greenhouse.json", (facts or {}) | {"base": {"path": name} | hashes(base)})
     if isinstance(model, HubModel):
-        kind = "classifier" if isinstance(model, HubClassifier) else "causal" if model.shape.causal else "masked"
-        model.save_adapter(folder, name, TASKS[kind])
+        model.save_adapter(folder, name, _task(isinstance(model, HubClassifier), model.shape.causal))
         return
-    found = {name: module for name, module in model.named_modules() if isinstance(module, LoRALinear)}
-    layer, head = next(iter(found.values())), head or {}
+    adapters = {name: module for name, module in model.named_modules() if isinstance(module, LoRALinear)}
+    layer, head = next(iter(adapters.values())), head or {}
     tensors = {f"{PREFIX}{name}": tensor for name, tensor in head.items()}
-    for path, module in found.items():
-        place = PREFIX + export.hub_name(path.removeprefix("backbone."))
-        tensors |= {f"{place}.lora_A.weight": module.lora_a, f"{place}.lora_B.weight": module.lora_b}
+    for path, module in adapters.items():
+        key = PREFIX + export.hub_name(path.removeprefix("backbone."))
+        tensors |= {f"{key}.lora_A.weight": module.lora_a, f"{key}.lora_B.weight": module.lora_b}
     export.save_tensors(tensors, folder / WEIGHTS)
     rank = len(layer.lora_a)
     shape: Any = model.shape
     fields = {
         "peft_type": "LORA",
-        "task_type": TASKS["classifier" if head else "causal" if shape.causal else "masked"],
+        "task_type": _task(bool(head), shape.causal),
         "base_model_name_or_path": name,
         "inference_mode": True,
         "r": rank,
         "lora_alpha": rank * layer.scale,
         "lora_dropout": 0.0,
         "bias": "none",
-        "target_modules": sorted({path.rpartition(".")[2] for path in found}),
+        "target_modules": sorted({path.rpartition(".")[2] for path in adapters}),
         "modules_to_save": sorted({name.rpartition(".")[0] for name in head}) or None,
     }
     write_json(folder / CONFIG, fields)
+
+
+def _task(classifies: bool, causal: bool) -> str:
+    """Name that peft has for the task. For masked models it has none; this one adds nothing."""
+    if classifies:
+        return "SEQ_CLS"
+    return "CAUSAL_LM" if causal else "FEATURE_EXTRACTION"
 
 
 def hashes(base: Path) -> dict[str, str]:
@@ -90,8 +94,7 @@ def hashes(base: Path) -> dict[str, str]:
 def config(folder: Path) -> dict[str, Any]:
     """adapter_config.json of an adapter that is whole.
 
-    Raises:
-        UserError: it or the weights are missing or damaged.
+    Raises `UserError`: it or the weights are missing or damaged.
     """
     at, todo = folder / CONFIG, "copy the whole folder again, or train the adapter again"
     try:
@@ -113,25 +116,24 @@ def base_of(folder: Path) -> Path:
     name = config(folder).get("base_model_name_or_path")
     named = isinstance(name, str) and 0 < len(name) < 1000 and "\0" not in name
     places = (root / str(name) for root in (Path(), *folder.resolve().parents))  # a name is relative to the project
-    base = next((place for place in places if named and any(place.glob("*.safetensors"))), None)
+    base = next((path for path in places if named and any(path.glob("*.safetensors"))), None)
     if base is None:
         raise UserError(f"{folder}: its base {name!r} is no folder here; put it there, or correct "
                         f"base_model_name_or_path in {CONFIG}")  # fmt: skip
     made_for = _own(folder).get("base")
     made_for = {name: str(value) for name, value in made_for.items()} if isinstance(made_for, dict) else {}
-    for key, found in hashes(base).items():
-        if made_for.get(key, found) != found:
+    for key, sha256 in hashes(base).items():
+        if made_for.get(key, sha256) != sha256:
             part = "tokenizer" if key.startswith("tokenizer") else "weights"
             raise UserError(f"{folder}: this adapter belongs to another base: the {part} in {base} have sha256 "
-                            f"{found[:12]}..., it was made for {made_for[key][:12]}...; give that model")  # fmt: skip
+                            f"{sha256[:12]}..., it was made for {made_for[key][:12]}...; give that model")  # fmt: skip
     return base
 
 
 def merge(model: nn.Module, folder: Path) -> None:
     """Fold an adapter into the weights of its base, in place.
 
-    Raises:
-        UserError: it is not whole, uses an option we lack, or has a tensor that does not fit.
+    Raises `UserError`: it is not whole, uses an option we lack, or has a tensor that does not fit.
     """
     fields = config(folder)
     if isinstance(model, HubModel):
@@ -146,11 +148,11 @@ def merge(model: nn.Module, folder: Path) -> None:
     tensors = safetensors.torch.load_file(folder / WEIGHTS)
     weights = {PREFIX + export.hub_name(name): parameter for name, parameter in model.named_parameters()}
     places = {name.rpartition(".lora_")[0] for name in tensors}
-    for place in sorted(places):
-        weight = weights.get(f"{place}.weight")
-        a_RD, b_XR = tensors.get(f"{place}.lora_A.weight"), tensors.get(f"{place}.lora_B.weight")
+    for path in sorted(places):
+        weight = weights.get(f"{path}.weight")
+        a_RD, b_XR = tensors.get(f"{path}.lora_A.weight"), tensors.get(f"{path}.lora_B.weight")
         if weight is None or a_RD is None or b_XR is None or not _fits(a_RD, b_XR, weight):
-            raise UserError(f"{folder}: {place} does not fit the base; the adapter is of a model of another shape")
+            raise UserError(f"{folder}: {path} does not fit the base; the adapter is of a model of another shape")
         with torch.no_grad():
             weight.add_(b_XR @ a_RD, alpha=alpha / rank)
 
@@ -164,8 +166,7 @@ def _fits(a_RD: Tensor, b_XR: Tensor, weight: Tensor) -> bool:
 def load(folder: Path, device: str = "cpu") -> tuple[Network, tokenizers.Tokenizer, dict[str, Any]]:
     """`export.load` of a model folder, or of an adapter's, merged into its base; with the tokenizer it was made with.
 
-    Raises:
-        UserError: as `export.load`, `base_of` and `merge` do, or the tokenizer is another.
+    Raises `UserError`: as `export.load`, `base_of` and `merge` do, or the tokenizer is another.
     """
     is_adapter = (folder / CONFIG).exists()
     base = base_of(folder) if is_adapter else folder

@@ -30,17 +30,13 @@ HIDDEN = 7
 
 
 def raise_if_retokenized(folder: Path, facts: dict[str, Any]) -> None:
-    """Refuse a model whose greenhouse.json, `facts`, names another tokenizer than its folder has.
-
-    Raises:
-        UserError: as said.
-    """
-    found = sha256_bytes(export.tokenizer_text(folder).encode())
+    """Raise `UserError` if a model's greenhouse.json, `facts`, names another tokenizer than its own."""
+    present = sha256_bytes(export.tokenizer_text(folder).encode())
     for key in ("training", "finetuning"):
-        made_with = str(facts.get(key, {}).get("tokenizer_sha256", found))
-        if made_with != found:
+        made_with = str(facts.get(key, {}).get("tokenizer_sha256", present))
+        if made_with != present:
             raise UserError(
-                f"{folder}: tokenizer.json has sha256 {found[:12]}..., and the model was trained with "
+                f"{folder}: tokenizer.json has sha256 {present[:12]}..., and the model was trained with "
                 f"{made_with[:12]}... (greenhouse.json), so the tokenizer belongs to another base; put the model's own "
                 "there"
             )
@@ -64,7 +60,9 @@ def origin_of(base: Path, facts: dict[str, Any]) -> dict[str, str]:
     return known
 
 
-def doubt(model: Network, base: Path, encoder: AnyEncoder, examples: Sequence[Any], numerics: Numerics) -> str:
+def untrained_warning(
+    model: Network, base: Path, encoder: AnyEncoder, examples: Sequence[Any], numerics: Numerics
+) -> str:
     """A sentence if a base predicts the text of examples no better than a uniform guess; else nothing.
 
     A masked one predicts tokens hidden behind the mask token of its tokenizer; without such a token nothing is known.

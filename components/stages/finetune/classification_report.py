@@ -25,7 +25,6 @@ from components.stages.finetune.classify import (
     truth_of,
     works_of,
 )
-from components.stages.finetune.recommendation import Recommendation
 from components.stages.finetune.report import (
     MOST_SHOWN,
     beside,
@@ -39,6 +38,7 @@ from components.stages.finetune.report import (
     write_heldout,
 )
 from components.stages.finetune.task_selection import Choice
+from components.stages.finetune.tfidf import Recommendation
 from components.training.train_config import TrainResult
 
 MOST_LETTERS = 12

@@ -2,7 +2,7 @@
 
 A passage is given as plain tokens, as `transformers`' tokenizer gives them. It is of one class, or of any number of
 them. On held-out passages: accuracy and macro F1 with intervals over works, beside TF-IDF (tfidf.py),
-of which recommendation.py says whether it is to be used.
+of which tfidf.py says whether it is to be used.
 
 Legend: N passages, B passages of a batch, K classes.
 """

@@ -151,11 +151,11 @@ def widened(batch: Batch, step: int) -> Batch:
 
 def drawn(number: int, batch: int, size: int, seed: int) -> list[int]:
     """Indices of the examples in the n-th batch: every epoch is a permutation of its own."""
-    found = []
+    batches = []
     for sample in range(number * batch, (number + 1) * batch):
         epoch, index = divmod(sample, size)
-        found.append(permuted(index, size, mixed(seed, epoch)))
-    return found
+        batches.append(permuted(index, size, mixed(seed, epoch)))
+    return batches
 
 
 def neighbours(number: int, batch: int, size: int, seed: int) -> list[int]:
@@ -203,7 +203,7 @@ class InstructionScores:
 
 
 def judge(model: Network, pairs: Sequence[PromptPair], form: Format, numerics: Numerics) -> InstructionScores:
-    """Score held-out pairs: each answer after its own prompt and after those of its group of four."""
+    """Score held-out pairs: each answer after its prompt and after those of its group of four."""
     count = len(pairs) - len(pairs) % CHOICES
     asked = [form(pairs[own], pairs[other].answer, end=False) for own, other in in_groups(count)]
     asked += [form(pair, end=False) for pair in pairs[count:]]

@@ -1,7 +1,7 @@
 """One call of `finetune`: the base and the examples, and what each branch does with them.
 
 Every process of a training makes the same model and batches for itself; the stage's own alone judges and writes.
-worker.py starts the others.
+stage.py starts the others.
 """
 
 import math
@@ -39,12 +39,11 @@ from components.stages.finetune import (
     tfidf,
 )
 from components.stages.finetune import report as finetune_report
-from components.stages.finetune.base_check import doubt, origin_of, raise_if_retokenized
-from components.stages.finetune.example_selection import select
-from components.stages.finetune.recommendation import Recommendation, recommend
+from components.stages.finetune.base_check import origin_of, raise_if_retokenized, untrained_warning
+from components.stages.finetune.example_selection import Part, select, settings_of
 from components.stages.finetune.report import Judged
-from components.stages.finetune.settings import Part, settings_of
 from components.stages.finetune.task_selection import Branch, Choice
+from components.stages.finetune.tfidf import Recommendation, recommend
 from components.tokens.hub_encoder import AnyEncoder, HubEncoder, encoder_of
 from components.training import data_parallel
 from components.training import numerics as floats
@@ -87,7 +86,7 @@ def opened(
         notes.append(f"{choice.cut:,} of {total:,} examples are cut to {context} tokens, and the base could read "
                      f"{model.shape.context}: raise finetune.{branch}.context.")  # fmt: skip
     if isinstance(encoder, HubEncoder) or isinstance(model, HubModel):
-        notes += filter(None, [doubt(model, base, encoder, choice.examples.heldout, numerics)])
+        notes += filter(None, [untrained_warning(model, base, encoder, choice.examples.heldout, numerics)])
     notes = list(filter(None, [choice.examples.note, *notes]))
     for note in notes:
         progress.log(note)

@@ -32,8 +32,7 @@ TITLES = {
 def choose_rows(branch: Branch, path: Path, heldout: Path, encoder: AnyEncoder, params: Finetune) -> Choice:
     """Read, split and encode rows.
 
-    Raises:
-        UserError: they are for another branch, or too few are left.
+    Raises `UserError`: they are for another branch, or too few are left.
     """
     examples = read(path, params.columns)
     raise_if_other_kind(branch, path, examples.kind)
@@ -76,9 +75,9 @@ def _chats(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, con
     scored = [[*(Message(*turn) for turn in pair.history), Message("user", pair.prompt),
                Message("assistant", pair.answer)] for pair in tested]  # fmt: skip
     cut_heldout = sum(len(encode(messages, encoder)[0]) > context + 1 for messages in scored)
-    found = Examples([last_pair(row, row.where) for row in kept], tested, [], _note(rows))
+    examples = Examples([last_pair(row, row.where) for row in kept], tested, [], _note(rows))
     known = num_known(kept, rows.heldout)
-    return Choice(task, found, [], path.name, refused, cut + cut_heldout, chats, cut_heldout, known)
+    return Choice(task, examples, [], path.name, refused, cut + cut_heldout, chats, cut_heldout, known)
 
 
 def last_pair(row: Any, cluster: str) -> PromptPair:

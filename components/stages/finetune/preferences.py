@@ -47,8 +47,7 @@ MOST_HELDOUT = 240
 def curriculum_pairs(path: Path, params: Finetune) -> Choice:
     """Pairs of the tasks that the corpus in `path` holds a curriculum of; no held-out problem is trained on.
 
-    Raises:
-        UserError: it holds none.
+    Raises `UserError`: it holds none.
     """
     sources = read_manifest(path).sources
     held = [task for task in curriculum.TASKS if f"curriculum/{task}" in sources]
@@ -129,7 +128,7 @@ def that_fit(choice: Choice, encoder: AnyEncoder, context: int) -> Choice:
 
 @dataclass(frozen=True)
 class PairBatch(Batch):
-    """Pairs as (B, 2, T) ids and targets, and the log-probabilities of the answers before tuning."""
+    """Pairs as (B, 2, T) ids and targets, with log-probabilities of answers before tuning."""
 
     reference_B2: Tensor | None = None
 
@@ -215,7 +214,7 @@ class DPOLoss:
 
 @torch.inference_mode()
 def all_log_probabilities(model: Any, pairs: Sequence[EncodedPair], numerics: Numerics, pad: int = PAD) -> Tensor:
-    """`log_probabilities` of many pairs: float32 (N, 2) on the CPU. Batches hold pairs of similar length."""
+    """`log_probabilities` of many pairs, batched by length: float32 (N, 2) on the CPU."""
     order = sorted(range(len(pairs)), key=lambda index: (-len(pairs[index]), index))
     device, found_N2 = str(next(model.parameters()).device), torch.zeros(len(pairs), 2)
     for start in range(0, len(order), BATCH):

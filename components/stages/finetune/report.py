@@ -136,8 +136,8 @@ def prefer(
     metrics |= numbers("reward_margin", reward) | numbers("chosen_change_nats", chosen)
     metrics |= of_training(result)
     judged = {
-        f"log_probability_{what}_{when}": values_N2[:, place].tolist()
-        for place, what in enumerate(("chosen", "rejected"))
+        f"log_probability_{what}_{when}": values_N2[:, column].tolist()
+        for column, what in enumerate(("chosen", "rejected"))
         for when, values_N2 in (("before", before_N2), ("after", after_N2))
     }
     prompts = [conversation(row.prompt) for row in rows]
@@ -211,7 +211,7 @@ def beside(
 
 
 def score_of(choice: Choice, name: str, score: Estimate, rules: Mapping[str, Baseline], **facts: Any) -> Score:
-    """A score of a tuned model beside the best of its rules, the model before it was tuned among them."""
+    """A score of a tuned model beside the best of its rules, the untuned model among them."""
     best = best_baseline([*rules.values()], facts.get("better", "higher")) if rules else None
     if best:
         gains = tuple(rule.gain for rule in rules.values() if rule.gain)

@@ -6,17 +6,21 @@
 
 Which task is the first of an ordered list that the corpus can feed (task_selection.py); those passed over are named in
 the report with the reason. The result is a model folder as any other. Killed and started again on the same `work`, it
-goes on from its newest checkpoint and ends with the same bytes.
+goes on from its newest checkpoint and ends with the same bytes. Of a training that several processes share, the others
+are `python -m components.stages.finetune.stage ARGUMENTS`.
 """
 
+import json
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 from components.core.progress import Progress
 from components.core.report import Report
-from components.params import Finetune, Numerics
-from components.stages.finetune import worker
+from components.params import Branch, Finetune, FinetuneBranches, Numerics
 from components.stages.finetune.job import opened
-from components.stages.finetune.task_selection import Branch
+from components.training.data_parallel import as_worker
 
 
 def finetune(
@@ -47,8 +51,31 @@ def finetune(
         Stopped: `progress` asked for it; a checkpoint has been saved.
     """
     job = opened(branch, base, train, heldout, params, numerics, progress or Progress())
-    job.worker = worker.arguments(branch, base, train, heldout, params, numerics, work)
+    job.worker = arguments(branch, base, train, heldout, params, numerics, work)
     run = {"instruct": job.tune, "classify": job.teach, "prefer": job.prefer}[branch]
     report = run(out, reports, work)
     report.write(reports)
     return report
+
+
+def arguments(
+    branch: Branch, base: Path, train: Path, heldout: Path, params: Finetune, numerics: Numerics, work: Path
+) -> list[str]:
+    """Arguments of `python` that start such a process; those of the function are the stage's."""
+    places = {"base": str(base), "train": str(train), "heldout": str(heldout), "work": str(work)}
+    settings = {"params": params.model_dump(mode="json"), "numerics": numerics.model_dump(mode="json")}
+    return ["-m", "components.stages.finetune.stage", json.dumps({"branch": branch} | places | settings)]
+
+
+def _work(given: dict[str, Any]) -> None:
+    branch = given["branch"]
+    params = type(getattr(FinetuneBranches(), branch))(**given["params"])
+    base, train, heldout = (Path(given[name]) for name in ("base", "train", "heldout"))
+    numerics = Numerics(**given["numerics"])
+    opened(branch, base, train, heldout, params, numerics, Progress()).train_along(Path(given["work"]))
+
+
+if __name__ == "__main__":
+    assert "RANK" in os.environ, "workers are started by data_parallel.process_group"
+    with as_worker():
+        _work(json.loads(sys.argv[1]))

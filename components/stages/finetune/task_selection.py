@@ -14,12 +14,12 @@ from components.finetuning_data.rows import Refused
 from components.instruction_pairs import continuation, describe, heading
 from components.instruction_pairs.examples import Draw, Examples, NotEnoughText
 from components.params import Branch
-from components.stages.finetune import order_task, source_task, work_task
+from components.stages.finetune import passage_tasks
 
 
 @dataclass(frozen=True)
 class FinetuneTask:
-    """A task: its name in params.yaml, one line for the report, and the function that draws its examples."""
+    """A task: its name in params.yaml, a line for the report, the function that draws examples."""
 
     name: str
     title: str
@@ -35,9 +35,9 @@ TASKS: dict[str, tuple[FinetuneTask, ...]] = {
         FinetuneTask("continue", "beginning of a passage -> how it goes on", continuation.draw),
     ),
     "classify": (
-        FinetuneTask("source", "a few words -> the source they are from", source_task.draw),
-        FinetuneTask("work", "passage -> the work it is from", work_task.draw),
-        FinetuneTask("order", "passage -> whether its halves are in their true order", order_task.draw),
+        FinetuneTask("source", "a few words -> the source they are from", passage_tasks.from_sources),
+        FinetuneTask("work", "passage -> the work it is from", passage_tasks.from_works),
+        FinetuneTask("order", "passage -> whether its halves are in their true order", passage_tasks.in_order),
     ),
 }
 
@@ -70,8 +70,7 @@ class Choice:
 def choose(branch: Branch, name: str, draw: Draw) -> Choice:
     """The task `name`, or with `auto` the first that the corpus can feed.
 
-    Raises:
-        UserError: the named task, or every task, lacks text.
+    Raises `UserError`: the named task, or every task, lacks text.
     """
     tasks = TASKS[branch]
     skipped: list[dict[str, str]] = []
@@ -87,7 +86,7 @@ def choose(branch: Branch, name: str, draw: Draw) -> Choice:
 
 
 def _with_clusters(examples: Examples[Any]) -> Examples[Any]:
-    """The examples; where all held-out ones are of one work, each stands for itself, and the note says so."""
+    """The examples; held-out ones all of one work stand for themselves, as the note says."""
     if len({one.cluster for one in examples.heldout}) > 1:
         return examples
     heldout = [replace(one, cluster=f"{one.cluster}/{index}") for index, one in enumerate(examples.heldout)]

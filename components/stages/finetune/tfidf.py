@@ -11,7 +11,7 @@ Legend: N texts, K classes, V terms of all parts.
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from components.core.files import write_json
-from components.instruction_pairs.examples import Passage, ProblemType
-from components.stages.finetune.classify import decided, indicators
+from components.instruction_pairs.examples import Examples, Passage, ProblemType
+from components.stages.finetune.classify import decided, indicators, right_of
 
 PARTS: dict[str, dict[str, Any]] = {
     "characters": {"analyzer": "char_wb", "ngram_range": (2, 4), "sublinear_tf": True, "max_features": 50_000},
@@ -78,7 +78,7 @@ class Tfidf:
 
 
 def train(passages: Sequence[Passage], num_labels: int, problem: ProblemType, settings: Settings) -> Tfidf:
-    """Train with settings; the bytes are a function of the passages alone, whatever threads there are."""
+    """Train with settings; bytes depend on the passages alone, not on the number of threads."""
     texts, truth_NK = [passage.text for passage in passages], indicators([one.label for one in passages], num_labels)
     vectorizers, terms_NV = _vectorized(texts, settings.parts)
     for one in vectorizers.values():  # what is written is what predicts
@@ -95,16 +95,16 @@ def choose(passages: Sequence[Passage], num_labels: int, problem: ProblemType) -
     parts: tuple[str, ...] = ("words",)
     _, terms_NV = _vectorized(texts, parts)
     cut = folds(passages)
-    found = {Settings(parts, one): _validated(terms_NV, truth_NK, problem, one, cut) for one in STRENGTHS}
-    best = max(found, key=lambda one: found[one])
+    validated = {Settings(parts, one): _validated(terms_NV, truth_NK, problem, one, cut) for one in STRENGTHS}
+    best = max(validated, key=lambda one: validated[one])
     both = Settings(tuple(PARTS), best.strength)
-    found[both] = _validated(_vectorized(texts, both.parts)[1], truth_NK, problem, best.strength, cut)
-    best = max(found, key=lambda one: found[one])
-    return best, found[best]
+    validated[both] = _validated(_vectorized(texts, both.parts)[1], truth_NK, problem, best.strength, cut)
+    best = max(validated, key=lambda one: validated[one])
+    return best, validated[best]
 
 
 def folds(passages: Sequence[Passage]) -> list[np.ndarray]:
-    """Indices of the passages of each of `FOLDS` parts; works stay whole where each class has several."""
+    """Indices of passages in each of `FOLDS` parts; works stay whole if each class has several."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     kinds = [str(passage.label) for passage in passages]
@@ -112,7 +112,7 @@ def folds(passages: Sequence[Passage]) -> list[np.ndarray]:
     for kind, passage in zip(kinds, passages, strict=True):
         groups_of.setdefault(kind, set()).add(passage.cluster)
     whole = all(len(groups) > 1 for groups in groups_of.values())
-    groups = [passage.cluster if whole else str(place) for place, passage in enumerate(passages)]
+    groups = [passage.cluster if whole else str(index) for index, passage in enumerate(passages)]
     parts = min(FOLDS, len(set(groups)))
     if max(Counter(kinds).values()) < parts:  # as combinations of classes often are
         kinds = [""] * len(kinds)
@@ -149,12 +149,12 @@ def _regression(
     coef_KV = np.zeros((truth_NK.shape[1], terms_NV.shape[1]), dtype=np.float32)
     intercept_K = np.full(len(coef_KV), NEVER, dtype=np.float32)
     if problem == "multi_label_classification":
-        for place, column_N in enumerate(truth_NK.T):
+        for index, column_N in enumerate(truth_NK.T):
             if column_N.all() or not column_N.any():
-                intercept_K[place] = -NEVER if column_N.all() else NEVER
+                intercept_K[index] = -NEVER if column_N.all() else NEVER
             else:
                 model = _fitted(terms_NV, column_N, strength)
-                coef_KV[place], intercept_K[place] = model.coef_[0], model.intercept_[0]
+                coef_KV[index], intercept_K[index] = model.coef_[0], model.intercept_[0]
         return coef_KV, intercept_K
     classes = np.flatnonzero(truth_NK.any(axis=0))
     intercept_K[classes] = 0.0
@@ -176,3 +176,62 @@ def _fitted(terms_NV: Any, target_N: np.ndarray, strength: float) -> Any:
 
 def _decided(score_NK: np.ndarray, problem: ProblemType) -> np.ndarray:
     return decided(score_NK + 0.5, problem)
+
+
+ENOUGH, CLEAR, FEWEST = 1000, 3.0, 30
+"""Passages judged at most, but for the rest of a fold; standard errors that are clear; passages that tell an error."""
+Trained = Callable[[Sequence[Passage], Sequence[Passage], int], np.ndarray]
+"""Train a network on the first passages; its predictions of the second, bool (N, K). The number is of the fold."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What is to be used, `network` or `tfidf`, and why.
+
+    Attributes:
+        judged, folds: passages that both were judged by, in so many of `of` folds.
+        network, tfidf: share that each had right.
+    """
+
+    use: str
+    judged: int
+    folds: int
+    of: int
+    network: float
+    tfidf: float
+
+    def sentence(self, tested: int, network: str, simple: str) -> str:
+        """The advice, with scores on `tested` held-out rows in words."""
+        use, other = "the network", "the TF-IDF model in `tfidf/`"
+        if self.use == "tfidf":
+            use, other = other, use
+        return (
+            f"Use {use}, not {other}: on {self.judged:,} training rows, each predicted by models that had not seen it "
+            f"({self.folds} of {self.of} folds), TF-IDF had {self.tfidf:.3f} of the labels right and the network "
+            f"{self.network:.3f}; on {tested:,} held-out rows, used for no choice, TF-IDF has {simple} and the network "
+            f"{network}."
+        )
+
+
+def recommend(examples: Examples[Passage], settings: Settings, trained: Trained) -> Recommendation:
+    """Choose by the training passages of examples alone; where both are right equally often, TF-IDF.
+
+    Both learn from the same folds and predict the passages left out. TF-IDF is cross-validated whole; the network is
+    trained fold by fold until the paired difference is clear or `ENOUGH` passages are judged.
+    """
+    passages, num_labels = examples.train, len(examples.labels)
+    cut, right = folds(passages), np.zeros((0, 2))
+    for number, held in enumerate(cut, 1):
+        inside = set(held.tolist())
+        learned = [one for index, one in enumerate(passages) if index not in inside]
+        tested = [passages[index] for index in held]
+        simple = train(learned, num_labels, examples.problem, settings)
+        predictions = (trained(learned, tested, number), simple.predict([one.text for one in tested]))
+        right = np.vstack([right, np.stack([right_of(one, tested) for one in predictions], axis=1)])
+        gain = right[:, 0] - right[:, 1]
+        is_clear = len(gain) >= FEWEST and abs(gain.mean()) > CLEAR * gain.std() / len(gain) ** 0.5
+        if len(gain) >= ENOUGH or is_clear:
+            break
+    network, simple_share = right.mean(axis=0).tolist()
+    use = "network" if network > simple_share else "tfidf"
+    return Recommendation(use, len(right), number, len(cut), network, simple_share)

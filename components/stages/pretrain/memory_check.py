@@ -23,8 +23,7 @@ def refuse_what_cannot_fit(
         name: of the section in params.yaml.
         limit: bytes there are; None for those of the device.
 
-    Raises:
-        UserError: naming the setting to lower, and to what.
+    Raises `UserError`: naming the setting to lower, and to what.
     """
     limit = limit if limit is not None else bytes_of(numerics.device)
     share = limit // (numerics.processes if numerics.device == "cpu" else 1)
@@ -55,7 +54,7 @@ def state_bytes(params: Pretrain, shape: Shape) -> int:
 
 
 def sequence_bytes(params: Pretrain, shape: Shape, numerics: Numerics) -> int:
-    """Bytes that the backward pass needs of one sequence: inputs of the norms, and of every product."""
+    """Bytes of one sequence that the backward pass needs: inputs of norms and of every product."""
     size = 2 if numerics.dtype == "bfloat16" else FLOAT32
     heads = 2 * (shape.heads + shape.kv_heads) * shape.head_dim
     token = 2 * FLOAT32 * shape.width + size * (2 * shape.width + heads + 3 * shape.feed_forward)

@@ -1,6 +1,7 @@
 """The report of a pretraining run: figures, the learning curve, and what each head looks at."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,16 +10,63 @@ import tokenizers
 import torch
 
 from components.core.report import Report
+from components.model.export import Network
 from components.model.transformer import Transformer, captured_attention
-from components.params import Pretrain
+from components.params import Numerics, Pretrain
 from components.reporting.figures import COLOURS, GREY, WIDTH, chart, figure, save
 from components.reporting.tables import write_table
 from components.scores import Score
-from components.stages.pretrain.heldout_loss import HeldoutEvaluator
 from components.tokens.shards import TokenShards
+from components.training import likelihood, objectives
 from components.training.data_order import SHORTEST_WARM_UP
 from components.training.train_config import TrainResult
 from greenhouse_record.order import described, phases_of
+
+MASK_SEED = 0
+"""Chooses hidden tokens of the masked evaluation; the same for all runs, so they compare."""
+
+
+@dataclass(frozen=True)
+class HeldoutEvaluator:
+    """Evaluator of a pretraining run on held-out tokens.
+
+    Attributes:
+        shards: held-out tokens.
+        token_bytes: of `bytes_of_tokens`.
+        context: tokens per window.
+        mask_rate: share of tokens hidden; None for the causal objective.
+    """
+
+    shards: TokenShards
+    token_bytes: np.ndarray
+    context: int
+    mask_rate: float | None
+    numerics: Numerics
+
+    def starts(self, count: int) -> list[int]:
+        """Positions where `count` windows start, spread evenly; fewer if the text is short."""
+        last = self.shards.num_tokens - self.context - 1
+        count = min(count, last // self.context + 1)
+        return [round(index * last / max(1, count - 1)) for index in range(count)]
+
+    def score(self, model: Network, windows: int, check: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """Loss (nats per target), accuracy, and bits per byte over `windows` windows; `check` precedes each batch."""
+        rows = [self.row(start, number) for number, start in enumerate(self.starts(windows))]
+        scored = likelihood.score(model, rows, self.numerics, check)
+        nats, hits = -sum(one.total for one in scored), float(sum(one.hit.sum() for one in scored))
+        targets = np.concatenate([row.targets for row in rows])
+        result = {"loss": nats / max(1, len(targets)), "accuracy": hits / max(1, len(targets))}
+        bits = "bits_per_byte" if self.mask_rate is None else "bits_per_hidden_byte"
+        return result | {bits: nats / math.log(2) / max(1, int(self.token_bytes[targets].sum()))}
+
+    def row(self, start: int, number: int) -> likelihood.TokenRow:
+        """The window at `start`, the one of this number."""
+        if self.mask_rate is None:
+            return likelihood.next_tokens(self.shards.window(start, self.context + 1))
+        ids = self.shards.window(start, self.context)
+        hidden = objectives.hidden_places(ids, self.mask_rate, MASK_SEED, number)
+        return likelihood.hidden_tokens(ids, np.flatnonzero(hidden))
+
 
 RECENT = 20
 """Steps over which the last training loss is averaged."""

@@ -1,7 +1,7 @@
 """Pretraining: a model learns a language from token shards, by next-token or masked-word prediction.
 
 Both objectives take the same path: check everything that can be wrong before the first step, train (loop.py), evaluate
-on held-out text (heldout_loss.py), write the model folder and the report. With `numerics.processes` > 1 this process is
+on held-out text (report.py), write the model folder and the report. With `numerics.processes` > 1 this process is
 rank 0 and starts workers that run `python -m components.stages.pretrain.stage` (data_parallel.py).
 """
 
@@ -26,7 +26,7 @@ from components.model.shape import Shape, derive_shape
 from components.model.transformer import Transformer
 from components.params import Numerics, Pretrain
 from components.stages.pretrain import memory_check, report
-from components.stages.pretrain.heldout_loss import HeldoutEvaluator
+from components.stages.pretrain.report import HeldoutEvaluator
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import END_OF_TEXT, SPECIAL_TOKENS, bytes_of_tokens, with_beginning
 from components.training import checkpoint, data_parallel, loop
@@ -176,8 +176,7 @@ def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Nume
 
     Of processes that train together, rank 0 alone reads the shards through.
 
-    Raises:
-        UserError: naming what does not fit.
+    Raises `UserError`: naming what does not fit.
     """
     is_main = os.environ.get("RANK", "0") == "0"
     floats.configure_torch(numerics)  # first: refuses a device that is not there, which the checks ask about its memory

@@ -31,10 +31,9 @@ from components.model.transformer import Transformer
 from components.params import Classify, LabelEfficiency
 from components.stages.finetune import classify, tfidf
 from components.stages.finetune.classifier import Classifier
-from components.stages.finetune.example_selection import CHARS_PER_TOKEN
-from components.stages.finetune.settings import settings_of
+from components.stages.finetune.example_selection import CHARS_PER_TOKEN, settings_of
 from components.stages.finetune.task_selection import choose
-from components.studies.label_efficiency import curves, report
+from components.studies.label_efficiency import report
 from components.studies.trainings import RunPoints, TrainingStudy
 from components.tokens.tokenizer import Encoder
 from components.training.loop import train
@@ -43,7 +42,7 @@ from greenhouse_record.metering.counters import cpu_model
 Arm = Literal["masked", "scratch", "lora", "causal"]
 ARMS: tuple[Arm, ...] = ("masked", "scratch", "lora", "causal")
 EPOCHS = 4
-"""From scratch, 4,096 labels take three or four to be learned: with one, its accuracy is a tenth lower."""
+"""From scratch, 4,096 labels take three or four: with one, accuracy is a tenth lower."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
         """Draw the labels, train and judge all points, and tell."""
         task, results = self.draw(), run(points(self.params))
         heldout = self.passages(0)
-        found = curves.summary(results, [passage.cluster for passage in heldout])
+        result = report.summary(results, [passage.cluster for passage in heldout])
         facts: dict[str, Any] = {
             "task": task,
             "items": len(heldout),
@@ -96,9 +95,9 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
             "bases": list(self.bases),
             "processor": cpu_model(),
         }
-        report.write(found, facts, reports)
-        needed = {f"label_efficiency/{key}": value for key, value in found["label_efficiency"].items()}
-        rows = [(arm, row) for arm, curve in found["curves"].items() for row in curve]
+        report.write(result, facts, reports)
+        needed = {f"label_efficiency/{key}": value for key, value in result["label_efficiency"].items()}
+        rows = [(arm, row) for arm, curve in result["curves"].items() for row in curve]
         return needed | {f"accuracy/{arm}_{row['labels']}": row["value"] for arm, row in rows}
 
     def told(self, result: dict[str, Any]) -> str:
@@ -120,8 +119,7 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
     def draw(self) -> dict[str, Any]:
         """Draw the examples of every seed, once; returns the task's name, title and classes.
 
-        Raises:
-            UserError: the task has fewer examples than the largest number of labels.
+        Raises `UserError`: the task has fewer examples than the largest number of labels.
         """
         facts = self.place.work / "task.json"
         if facts.exists():
@@ -171,14 +169,14 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
         heldout = self.passages(0)
         truth = np.array([passage.label for passage in heldout])
         right = classify.predict(model, self._encoded(point, heldout), self.place.numerics).argmax(axis=1) == truth
-        found = {"right": _digits(right), "accuracy": float(right.mean()), "steps": steps}
+        figures = {"right": _digits(right), "accuracy": float(right.mean()), "steps": steps}
         if point.arm == "masked":
             passages = self.training(point)
             classes = max(passage.label for passage in passages) + 1
             settings, _ = tfidf.choose(passages, classes, "single_label_classification")
             simple = tfidf.train(passages, classes, "single_label_classification", settings)
-            found["tfidf"] = _digits(simple.predict([one.text for one in heldout]).argmax(axis=1) == truth)
-        return found
+            figures["tfidf"] = _digits(simple.predict([one.text for one in heldout]).argmax(axis=1) == truth)
+        return figures
 
     def _encoded(self, point: LabelPoint, passages: list[Passage]) -> list[list[int]]:
         return classify.encoded(self.encoder(point.arm), passages, self.classify.context)

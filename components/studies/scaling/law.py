@@ -130,7 +130,7 @@ class _Logs:
         return Law(math.exp(floor), scales[0], alpha, scales[1], beta, math.exp(power))
 
     def _terms(self, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Logarithms of the size and the token term: (2, points); of what both make together: (points,)."""
+        """Logarithms of the size and the token term: (2, points); of both together: (points,)."""
         _, a, alpha, b, beta, power = free
         terms = np.stack([a - alpha * self.size, b - beta * self.tokens])
         return terms, np.logaddexp.reduce(terms * np.exp(power)) / np.exp(power)
@@ -179,7 +179,7 @@ def resampled(points: Sequence[Point], law: Law, times: int, seed: int) -> list[
 
 @dataclass(frozen=True)
 class Minimum:
-    """The best size at one compute budget. `edge` says why there is none; size and loss are then NaN."""
+    """Best size at a compute budget. `edge` says why there is none: size and loss are NaN."""
 
     flops: float
     size: float
@@ -294,7 +294,7 @@ class BudgetPlan:
 
 
 def best(law: Law, flops: float, candidates: Sequence[Candidate]) -> BudgetPlan:
-    """The candidate with the lowest expected loss when the whole budget of `flops` is spent on it."""
+    """The candidate with the lowest expected loss if all of `flops` is spent on it."""
     plans = []
     for candidate in candidates:
         tokens = flops / candidate.flops_per_token

@@ -47,7 +47,7 @@ class ScalingStudy(TrainingStudy[Cell, Scaling]):
         made_once(self.tokens, encoded)
 
     def carry_out(self, run: RunPoints, reports: Path) -> dict[str, float | None]:
-        """Fit the law to the sweep, write its predictions down, make the runs they are of, and compare."""
+        """Fit the law to the sweep, write down its predictions, make their runs, and compare."""
         self.encode()
         fitted = run(plan(self.params))
         fits = Fits.of(self.params, fitted)

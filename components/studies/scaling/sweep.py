@@ -26,7 +26,7 @@ WIDEST = 2048
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the sweep. `purpose` is `fit`, or `check` for a larger run that tests the prediction."""
+    """One run of the sweep. `purpose` is `fit`, or `check` of a larger run that tests the law."""
 
     name: str
     width: int
@@ -65,7 +65,7 @@ def shape_of(params: Scaling, width: int) -> Shape:
 
 
 def size_of(shape: Shape) -> int:
-    """N: weights used in matrix products, the head's among them (Pearce & Song 2024, arXiv:2406.12907)."""
+    """N: weights in matrix products, the head's too (Pearce & Song 2024, arXiv:2406.12907)."""
     return shape.num_block_parameters + shape.vocab_size * shape.width
 
 
@@ -93,8 +93,7 @@ def plan(params: Scaling) -> list[Cell]:
     Every width at every budget once, if it takes neither too few nor too many steps, and the middle width of all
     budgets but the largest again with other seeds: errors of the law are compared with the spread of equal runs.
 
-    Raises:
-        UserError: a budget is left with fewer than three widths.
+    Raises `UserError`: a budget is left with fewer than three widths.
     """
     budgets, cells = sorted(params.budgets), []
     for budget in budgets:
@@ -111,7 +110,7 @@ def plan(params: Scaling) -> list[Cell]:
 
 
 def larger(params: Scaling, law: Law) -> list[BudgetPlan]:
-    """Multiples of the largest fitted budget, each at the size the law calls best; the largest first."""
+    """Multiples of the largest fitted budget at the law's best sizes; the largest first."""
     flops = [multiple * max(params.budgets) for multiple in sorted(params.checks, reverse=True)]
     return [best(law, budget, candidates(params)) for budget in flops]
 

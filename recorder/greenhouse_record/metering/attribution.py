@@ -195,7 +195,7 @@ def cpu_by_owner(state: MeterState, reading: Reading) -> dict[int, int]:
 
 
 def _dead_below(pid: int, dead: dict[int, SeenProcess]) -> list[SeenProcess]:
-    """Processes that ended since the last reading, and whose time is now in `pid`'s `children_us`."""
+    """Processes that ended since the last reading, their time now in `pid`'s `children_us`."""
     below = []
     for process in dead.values():
         top = process
@@ -277,7 +277,7 @@ def _host_busy(state: MeterState, reading: Reading, cpu: dict[str, int]) -> tupl
 def _host_energy(
     state: MeterState, reading: Reading, host: Host, dt_us: int, busy_us: int
 ) -> dict[str, tuple[Microjoules, str]]:
-    """Energy of the host since the last reading: component -> (bounds in uJ, how it was obtained)."""
+    """Energy of the host since the last reading: component -> (bounds in uJ, its source)."""
     used = {
         name: counted(state.energy_uj[name], now, reading.wrap_uj.get(name), dt_us)
         for name, now in reading.energy_uj.items()
@@ -313,7 +313,7 @@ def _model(watts: Bounds, amount_us: int) -> Microjoules:
 def _resident(
     state: MeterState, reading: Reading, owner: dict[int, OpenSpan], leaves: list[str]
 ) -> tuple[dict[str, int], int]:
-    """Resident bytes by leaf, and of all processes: unused memory is charged to those who use the rest."""
+    """Resident bytes by leaf, and of all processes: who uses memory is charged for unused too."""
     used: dict[str, int] = defaultdict(int)
     by_owner: dict[int, int] = defaultdict(int)
     for pid, owner_pid in owner_pids(state, reading).items():

@@ -16,7 +16,7 @@ TABLE = Path(__file__).with_name("constants.json")
 
 @dataclass(frozen=True)
 class Bounds:
-    """A figure with its lower and upper bound. Sums, differences and products are taken bound by bound."""
+    """A figure with lower and upper bound; arithmetic is bound by bound."""
 
     low: float = 0
     mid: float = 0
@@ -42,7 +42,7 @@ class Bounds:
 
 @cache
 def rows() -> dict[str, dict[str, Any]]:
-    """Rows of the table by name: `low`, `mid`, `high`, `unit`, `source`, and what only this row has."""
+    """Rows of the table by name: `low`, `mid`, `high`, `unit`, `source`, and more of some."""
     return json.loads(TABLE.read_bytes())
 
 

@@ -25,7 +25,7 @@ TICK_US, PAGE_BYTES = 1_000_000 // os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE
 
 
 class Process(NamedTuple):
-    """One process. `start` (ticks after boot) with the pid names it for good: pids are used again."""
+    """One process. `start` (ticks after boot) with the pid names it: pids are used again."""
 
     start: int
     parent: int
@@ -48,7 +48,7 @@ class Host:
 
     @property
     def file_stem(self) -> str:
-        """Names the ledger file: one per host, boot and PID namespace (containers do not see each other)."""
+        """Names the ledger file: one per host, boot and PID namespace (of a container)."""
         return f"{self.name}-{self.boot}"
 
 
@@ -163,7 +163,7 @@ and processors of one name differ in them."""
 
 
 def cpu_model() -> str:
-    """The processor's name, as the kernel or Python tells it, and its fastest matrix instructions."""
+    """The processor's name, by the kernel or Python, and its fastest matrix instructions."""
     facts: dict[str, str] = {}
     for line in _text("/proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")

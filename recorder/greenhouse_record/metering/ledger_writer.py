@@ -26,8 +26,7 @@ from greenhouse_record.metering.counters import Host
 class LedgerWriter:
     """Ledger file and meter state of one host and boot.
 
-    Raises:
-        UserError: the folder cannot be written.
+    Raises `UserError`: the folder cannot be written.
     """
 
     def __init__(self, folder: Path, host: Host) -> None:
@@ -43,7 +42,7 @@ class LedgerWriter:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[tuple[MeterState, list[dict]]]:
-        """The state, and a list for new lines; both are written when the block ends, and not if it raises."""
+        """The state, and a list for new lines: written when the block ends without an error."""
         with locked(self.lock_path):
             state = self._recover()
             lines: list[dict] = []

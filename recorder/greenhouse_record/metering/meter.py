@@ -69,8 +69,7 @@ class Meter:
     `outcome` ends up in the ledger; unset, it is `Completed`, `Failed` if an exception passed, or the name of the stop.
     A span whose process was killed gets `Killed` from the next reading.
 
-    Raises:
-        UserError: the folder cannot be written.
+    Raises `UserError`: the folder cannot be written.
     """
 
     def __init__(
@@ -116,7 +115,7 @@ class Meter:
         self.labels |= {name: str(value) for name, value in labels.items()}
 
     def totals(self, whole_run: bool = False) -> Totals:
-        """Totals of this span; with `whole_run`, of the outermost span it is in (the pipeline's)."""
+        """Totals of this span; with `whole_run`, of the outermost around it (the pipeline's)."""
         state = self._writer.peek()
         outermost = self.id
         while whole_run and outermost in state.spans and state.spans[outermost].parent in state.spans:
@@ -183,7 +182,7 @@ class Meter:
                 lines.append(_end(state, state.spans[id], outcome, dict(labels or {})))
 
     def _account(self, state: MeterState, lines: list[dict], reading: Reading) -> None:
-        """Attribute the time since the last reading, and close the spans of processes that ended."""
+        """Attribute the time since the last reading; close spans of processes that ended."""
         if line := reading_line(state, reading, self._counters.host):
             lines.append(line)
         lost = [span for span in state.spans.values() if not state.alive(span, reading)]
@@ -243,7 +242,7 @@ def host_line(host: Host, at: str) -> dict[str, Any]:
 
 
 def _parent_span(state: MeterState, reading: Reading | None, own: str) -> str:
-    """The innermost open span of this process, else of the nearest ancestor that has one; "" if none has."""
+    """Innermost open span of this process, else of the nearest ancestor with one; "" if none."""
     owner = state.innermost_spans()
     pid = os.getpid()
     if reading is None:  # right after a reading, so by this process's own meter

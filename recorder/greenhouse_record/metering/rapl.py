@@ -59,7 +59,7 @@ def read(counters: dict[str, Zone]) -> dict[str, int]:
 
 
 def counted(before: int, now: int, wrap: int | None, dt_us: int) -> int:
-    """Growth of a counter since its last reading; at `wrap` it starts again, and after a reset from zero."""
+    """Growth of a counter since its last reading; wraps at `wrap`, and a reset is zero."""
     if now >= before:
         return now - before
     grown = now - before + (wrap or 0)

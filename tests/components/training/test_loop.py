@@ -19,8 +19,8 @@ from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import Finetune, ModelShape, Numerics, Optimizer, Prefer
 from components.params.finetune import Classify, Instruct
-from components.stages.finetune.settings import settings_of
-from components.training import checkpoint, checkpoint_writer, device_memory, forecast, loop, objectives
+from components.stages.finetune.example_selection import settings_of
+from components.training import checkpoint, device_memory, forecast, loop, objectives
 from components.training.objectives import Batch, language_model_loss
 from components.training.train_config import TrainConfig
 from tests.progress_recorder import Recorder, stops_at
@@ -188,7 +188,7 @@ def test_nothing_is_a_spike_in_fine_tuning() -> None:
 
 def slow_disk(monkeypatch: pytest.MonkeyPatch, slow: bool) -> list[str]:
     """Checkpoints take 1% of the time since the last one, and more if `slow`; who writes them is noted."""
-    monkeypatch.setattr(checkpoint_writer, "MAX_SHARE", 0.0 if slow else 1e9)
+    monkeypatch.setattr(checkpoint, "MAX_SHARE", 0.0 if slow else 1e9)
     by, save = [], checkpoint.save
 
     def noted(*arguments: Any) -> Path:

@@ -15,8 +15,7 @@ from components.core.errors import UserError
 from components.core.files import write_json
 from components.params import Budget, Grid, Params, ProjectBudget, Runtime, Scaling
 from components.studies.scaling import sweep
-from components.studies.scaling.compute_optimal import Price
-from components.studies.scaling.fits import Fits
+from components.studies.scaling.fits import Fits, Price
 from flows.planning.compute_optimal import advice, budgets
 from tests.components.carbon.planning.test_forecast import span
 from tests.components.carbon.planning.test_step_cost_table import RATES

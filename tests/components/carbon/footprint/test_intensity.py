@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from components.carbon.footprint.embodied import machine
+from components.carbon.footprint.costs import machine
 from components.carbon.footprint.intensity import resolve, table
 from components.carbon.ledger.reader import Energy
 from components.carbon.spans import Bounds

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.carbon.ledger.merge import counted_us
-from components.carbon.ledger.reader import Energy, history, read
+from components.carbon.ledger.reader import Energy, counted_us, history, read
 from greenhouse_record.metering.attribution import OpenSpan
 from greenhouse_record.metering.counters import Reading, read_stat
 from tests.components.carbon.world import HOST, World

@@ -8,10 +8,10 @@ import pytest
 from components import verdicts
 from components.reporting import figures
 from components.scores import Baseline, Score
-from components.stages.account import score_plot
+from components.stages.account import plots
 from components.stages.account.answer_text import beside_text
 from components.stages.account.html_report import picture
-from components.stages.account.score_plot import plot_scores
+from components.stages.account.plots import plot_scores
 from components.stages.account.score_rows import ScoreRow, score_rows
 from components.statistics import Estimate
 
@@ -135,7 +135,7 @@ def test_the_forest_plot_draws_every_score_and_baseline(
         drawn.append(drawing)
         figures.save(drawing, path, caption)
 
-    monkeypatch.setattr(score_plot, "save", keep)
+    monkeypatch.setattr(plots, "save", keep)
     rows = [ScoreRow(score) for score in scores]
     for narrow in (False, True):
         plot_scores(rows, tmp_path / "scores.png", narrow)

@@ -1,7 +1,7 @@
 """What a reader of a picture is told in it."""
 
 from components.reporting.figures import WIDTH, figure
-from components.stages.evaluate.plots import _lines
+from components.stages.evaluate.stage import _lines
 from components.stages.evaluate.tasks.task import Curve
 
 

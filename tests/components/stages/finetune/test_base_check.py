@@ -15,7 +15,7 @@ from components.model import export
 from components.model.export import tokenizer_text
 from components.params import Classify, Instruct, Numerics
 from components.stages.finetune import adapter
-from components.stages.finetune.base_check import HIDDEN, doubt
+from components.stages.finetune.base_check import HIDDEN, untrained_warning
 from components.tokens.hub_encoder import HubEncoder
 from components.training.objectives import causal, language_model_loss
 from tests.components.stages.finetune.test_own_rows import FAST, foreign, masked_elsewhere, place, run
@@ -66,7 +66,7 @@ def test_a_masked_base_made_elsewhere_is_doubted_by_the_words_it_should_restore(
         optimizer.step()
         optimizer.zero_grad()
     other = HubEncoder(with_another_tokenizer(masked_elsewhere, tmp_path / "other"))
-    assert doubt(model, masked_elsewhere, encoder, [example], Numerics()) == ""
-    assert "other predicts the" in doubt(model, Path("other"), other, [example], Numerics())
+    assert untrained_warning(model, masked_elsewhere, encoder, [example], Numerics()) == ""
+    assert "other predicts the" in untrained_warning(model, Path("other"), other, [example], Numerics())
     other.mask = None  # it cannot be asked
-    assert doubt(model, Path("other"), other, [example], Numerics()) == ""
+    assert untrained_warning(model, Path("other"), other, [example], Numerics()) == ""

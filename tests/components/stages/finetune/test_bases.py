@@ -18,7 +18,7 @@ from components.finetuning_data.rows import Message
 from components.model import export
 from components.model.generate import generate
 from components.params import Classify, Finetune, Instruct, Numerics
-from components.stages.finetune.settings import settings_of
+from components.stages.finetune.example_selection import settings_of
 from components.tokens.hub_encoder import HubEncoder, encoder_of
 from components.training.forecast import TrainingForecast, refuse_beyond
 from components.training.objectives import language_model_loss, packed

@@ -56,7 +56,7 @@ class LosesItsWorker(Progress):
     def update(self, done: int, total: int | None, unit: str, note: str = "") -> None:
         """A step is done, or something before the training."""
         for child in psutil.Process().children():
-            if total and done > total // 2 and "components.stages.finetune.worker" in child.cmdline():
+            if total and done > total // 2 and "components.stages.finetune.stage" in child.cmdline():
                 child.kill()
 
 

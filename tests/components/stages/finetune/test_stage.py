@@ -22,7 +22,7 @@ from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import Classify, Finetune, Instruct, ModelShape, Numerics, Prefer
 from components.scores import as_scores
-from components.stages.finetune import source_task
+from components.stages.finetune import passage_tasks
 from components.stages.finetune.example_selection import select
 from components.stages.finetune.stage import finetune
 from components.tokens.hub_encoder import encoder_of
@@ -197,7 +197,7 @@ def test_preferences_are_learned(rank: int, place: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.long), 8])
 def test_classify_learns(rank: int, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_task, "SNIPPET_CHARS", 60)  # an untrained model knows nothing of a few words
+    monkeypatch.setattr(passage_tasks, "SNIPPET_CHARS", 60)  # an untrained model knows nothing of a few words
     params = Classify(**FAST | {"steps": 40, "learning_rate": 0.003, "lora_rank": rank})
     report = run(place, tmp_path, "classify", params)
     assert (report.facts["task"], report.facts["labels"]) == ("source", ["docs", "tales"])

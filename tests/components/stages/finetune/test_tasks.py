@@ -9,8 +9,10 @@ import networkx
 import pytest
 
 from components.core.errors import UserError
-from components.instruction_pairs.examples import PromptPair
-from components.stages.finetune.task_selection import TASKS, choose
+from components.instruction_pairs.examples import Examples, PromptPair
+from components.stages.finetune.report import of_training, page_of
+from components.stages.finetune.task_selection import TASKS, Choice, FinetuneTask, choose
+from components.training.train_config import TrainResult
 from tests.components import task_corpora as corpora
 
 
@@ -148,3 +150,13 @@ def test_no_text_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
         choose("instruct", "auto", corpora.draw(corpus))
     with pytest.raises(UserError, match=r"finetune.classify.task = source: it takes two sources .* set it to auto"):
         choose("classify", "source", corpora.draw(corpus))
+
+
+def test_batches_that_were_passed_over_are_counted_and_named(tmp_path: Path) -> None:
+    choice = Choice(FinetuneTask("rows", "a title"), Examples([], []), [])
+    for skipped, says in ([41, 55], "so not learned from: batches 41, 55."), ([], ""):
+        result = TrainResult(losses=[1.0] * 10, skipped=skipped)
+        assert of_training(result) == {"train_loss": 1.0, "skipped_batches": len(skipped)}
+        page = page_of("Title", choice, result, tmp_path).markdown
+        assert ("Passed over" in page) == bool(skipped)
+        assert says in page

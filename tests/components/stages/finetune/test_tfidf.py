@@ -16,7 +16,7 @@ from components.stages.account import model_card
 from components.stages.finetune import tfidf
 from components.stages.finetune.classification_report import _confusion_plot
 from components.stages.finetune.classify import indicators
-from components.stages.finetune.recommendation import recommend
+from components.stages.finetune.tfidf import recommend
 from tests.components.task_corpora import GERMAN
 
 WORDS = [word for word in GERMAN.split() if word.isalpha()]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from components.carbon.footprint.intensity import Intensity
 from components.carbon.planning.grid_schedule import Outlook
 from components.carbon.spans import Bounds
-from components.studies.scaling.compute_optimal import (
+from components.studies.scaling.fits import (
     Price,
     cheapest,
     served_flops,

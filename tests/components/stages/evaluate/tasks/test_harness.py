@@ -11,9 +11,9 @@ import yaml
 from components.core.errors import UserError
 from components.params import Evaluate
 from components.stages.evaluate.registry import read_result, run_group, wanted
-from components.stages.evaluate.tasks.grammar_templates import PHENOMENA, pairs
 from components.stages.evaluate.tasks.harness import harness, load, run
 from components.stages.evaluate.tasks.harness_model import HarnessModel
+from components.stages.evaluate.tasks.minimal_pairs import PHENOMENA, pairs
 from components.stages.evaluate.tasks.task import TaskResult
 from tests.components.stages.evaluate.conftest import World
 

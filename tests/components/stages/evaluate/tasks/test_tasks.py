@@ -18,10 +18,9 @@ from components.stages.evaluate.tasks.calibration import calibration
 from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought
 from components.stages.evaluate.tasks.context_extension import context_extension, rescaled
 from components.stages.evaluate.tasks.few_shot import exchanged, few_shot, with_shots
-from components.stages.evaluate.tasks.grammar_templates import PHENOMENA, pairs
 from components.stages.evaluate.tasks.masked import masked, windows
 from components.stages.evaluate.tasks.memorisation import LEAST_CANARIES, _least, condition, memorisation, times_given
-from components.stages.evaluate.tasks.minimal_pairs import minimal_pairs
+from components.stages.evaluate.tasks.minimal_pairs import PHENOMENA, minimal_pairs, pairs
 from components.stages.evaluate.tasks.open_book import facts, open_book
 from components.stages.evaluate.tasks.pronoun_gap import (
     OCCUPATIONS,

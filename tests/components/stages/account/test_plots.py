@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from components.reporting import figures
-from components.stages.account import cost_plots
+from components.stages.account import plots
 from components.stages.account.html_report import picture
 from components.stages.account.types import Cost, SpanCost, StageCost
 
@@ -47,17 +47,17 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         save(figure, path, caption)
 
     monkeypatch.setattr(figures, "save", keep)
-    monkeypatch.setattr(cost_plots, "save", keep)
+    monkeypatch.setattr(plots, "save", keep)
     return found
 
 
 def test_energy_is_stacked_by_component_with_the_bounds_of_the_sum(drawn: dict[str, Any], tmp_path: Path) -> None:
-    cost_plots.plot_energy(COST, tmp_path / "energy.png")
+    plots.plot_energy(COST, tmp_path / "energy.png")
     axes = drawn["energy.png"]
     bars = [(bar.get_x(), bar.get_width()) for group in axes.containers[:2] for bar in group]
     flat = [number for bar in bars for number in bar]
     assert flat == pytest.approx([0, 2, 0, 20, 0, 100, 2, 1, 20, 0, 100, 0])  # Wh: cpu, then memory on top
-    names = ["dedup", "pretrain@causal", cost_plots.ORCHESTRATION_NAME]
+    names = ["dedup", "pretrain@causal", plots.ORCHESTRATION_NAME]
     assert [text.get_text() for text in axes.get_yticklabels()] == names
     assert [text.get_text() for text in axes.texts] == ["3", "20", "100"]
     labels = [text.get_text() for text in axes.figure.legends[0].get_texts()]
@@ -74,12 +74,12 @@ def test_loss_stands_over_the_grams_spent_until_then(drawn: dict[str, Any], tmp_
         folder = tmp_path / "pretrain" / branch / "details"
         folder.mkdir(parents=True)
         (folder / "heldout.csv").write_text("step,loss\n0,6.0\n50,4.0\n100,3.0\n")
-    cost_plots.plot_loss_per_gram(COST, tmp_path)
+    plots.plot_loss_per_gram(COST, tmp_path)
     (line,) = drawn["loss_per_gram.png"].lines  # nothing is known of what the masked one cost
     assert line.get_label() == "causal: 30 g in all (10 to 60)"
     assert list(line.get_xdata()) == pytest.approx([15.0, 30.0])
     assert list(line.get_ydata()) == [4.0, 3.0]
-    cost_plots.plot_loss_per_gram(NO_COST, tmp_path)
+    plots.plot_loss_per_gram(NO_COST, tmp_path)
     assert not (tmp_path / "loss_per_gram.png").exists(), "left from the run before"
 
 
@@ -90,7 +90,7 @@ def test_forecasts_stand_beside_what_came_of_them_by_stage(drawn: dict[str, Any]
             "kwh": [0.001, 0.002, 0.004], "actual_kwh": 0.002,
         } for stage, took in (("dedup", 12.0), ("evaluate", 90.0), ("dedup", 30.0))
     ]  # fmt: skip
-    cost_plots.plot_forecasts(rows, tmp_path / "forecast.png")
+    plots.plot_forecasts(rows, tmp_path / "forecast.png")
     figure = drawn["forecast.png"]
     shown = picture(tmp_path / "forecast.png")
     assert "1 of 3 took as long as theirs says" in shown.caption
@@ -103,5 +103,5 @@ def test_forecasts_stand_beside_what_came_of_them_by_stage(drawn: dict[str, Any]
         assert axes.get_xlim() == axes.get_ylim()
     assert seconds.get_xlim()[0] < 5.0
     assert seconds.get_xlim()[1] > 90.0
-    cost_plots.plot_forecasts([], tmp_path / "forecast.png")
+    plots.plot_forecasts([], tmp_path / "forecast.png")
     assert not (tmp_path / "forecast.png").exists()
