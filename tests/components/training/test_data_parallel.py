@@ -207,7 +207,7 @@ def test_torchrun_starts_the_processes_and_starts_them_again_when_one_is_lost(
     environment = os.environ | {"PYTHONPATH": str(here.parents[2])}
     done = subprocess.run(
         [sys.executable, *command, str(here), str(tokens), str(tmp_path / "torchrun")],
-        env=environment, capture_output=True, text=True,
+        env=environment, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "lost").exists()
