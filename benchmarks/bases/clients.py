@@ -13,6 +13,7 @@ import sys
 import time
 import venv
 from pathlib import Path
+from typing import Any
 
 from benchmarks.bases import BEFORE
 from benchmarks.bases.surfaces import registered
@@ -127,7 +128,7 @@ def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:
     registered(CAUSAL, place)
     write_gguf(MODEL, place / "model.gguf", {})
     python, lacking = clean(place)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, program in PROGRAMS.items():
         if lack := [why for package, why in lacking.items() if re.search(rf"(from|import|,) {package}\b", program)]:
             rows.append({"client": name, "ok": None, "seconds": 0.0, "said": f"not tried: {lack[0]}"})
@@ -150,7 +151,7 @@ def clean(place: Path) -> tuple[Path, dict[str, str]]:
         for path in Path(sys.modules["torch"].__path__[0]).parent.glob(pattern):
             (site / path.name).symlink_to(path)
     python, lacking = place / "clean/bin/python", dict[str, str]()
-    pip = [python, "-m", "pip", "install", "-q", "-r", needed, "mlflow"]
+    pip: list[str | Path] = [python, "-m", "pip", "install", "-q", "-r", needed, "mlflow"]
     subprocess.run(pip, check=True)
     for package in ASKED:
         done = subprocess.run([*pip, package], capture_output=True, text=True)

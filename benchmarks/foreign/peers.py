@@ -75,7 +75,10 @@ def ours(work: Path, corpus: str) -> None:
     places = {name: work / name for name in ("out", "reports", "work")}
     for place in places.values():
         place.mkdir()
-    filter_corpus(train=Path(corpus), params=Filter(), workers=WORKERS, **places)
+    filter_corpus(
+        train=Path(corpus), params=Filter(), workers=WORKERS,
+        out=places["out"], reports=places["reports"], work=places["work"],
+    )  # fmt: skip
 
 
 def datatrove(work: Path, jsonl: str) -> None:

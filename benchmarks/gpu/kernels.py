@@ -116,7 +116,7 @@ def compiled(documents: bool) -> dict[str, Any]:
             faults.append(f"{name}: {type(error).__name__}: {error}"[:400])
         return says(None)
 
-    async_compile.AsyncCompile.triton = compile_now  # type: ignore[method-assign]
+    async_compile.AsyncCompile.triton = compile_now  # type: ignore[method-assign, assignment]
     params = schema.load(ROOT / "params.yaml", ROOT / "presets/gpu-124m.yaml").pretrain.causal
     one = params.model.model_copy(update={"size": 1, "width": 768, "heads": 12})
     shape = derive_shape(one, 50304, params.context, causal=True)

@@ -136,7 +136,8 @@ def install() -> None:
     cuda._lazy_init = cuda.set_device = lambda *_, **__: None
     cuda.current_device, cuda.device_count = lambda: 0, lambda: 1
     cuda.mem_get_info = lambda *_: (80 * 10**9, 80 * 10**9)
-    cuda.memory_allocated, torch.Tensor.pin_memory = lambda: 0, pinned  # type: ignore[method-assign]
+    cuda.memory_allocated = lambda: 0
+    torch.Tensor.pin_memory = pinned  # type: ignore[method-assign, assignment]
     cuda.get_rng_state_all, cuda.get_device_name = list, lambda *_: "NVIDIA H100 80GB HBM3"
     torch.__future__.set_swap_module_params_on_conversion(False)
     torch.__future__.set_overwrite_module_params_on_conversion(True)

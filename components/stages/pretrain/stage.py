@@ -159,7 +159,7 @@ def _trained(
 ) -> tuple[Transformer, TrainResult, data_parallel.ProcessGroup]:
     """Train in this process and those it starts."""
     params, numerics = inputs.params, inputs.numerics
-    given = {"objective": inputs.objective, "tokens": str(tokens), "work": str(work)}
+    given: dict[str, object] = {"objective": inputs.objective, "tokens": str(tokens), "work": str(work)}
     given |= {"params": params.model_dump(mode="json"), "numerics": numerics.model_dump(mode="json")}
     worker = ["-m", "components.stages.pretrain.stage", json.dumps(given)]
 
