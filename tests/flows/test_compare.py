@@ -115,9 +115,9 @@ def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypa
     store = SimpleNamespace(files=lambda md5: {"facts.json": f"{md5}/details/facts.json"}, fetched=tmp_path.joinpath)
     monkeypatch.setattr(snapshots, "ObjectCache", lambda: store)
     (line,) = scored_by_themselves(state("a", 0.25), state("b", 0.5), [])
-    assert line.endswith("by their own held-out rows, without an interval: choice_accuracy 0.2500 -> 0.5000")
+    assert line.endswith("by their own held-out rows, without an interval: instruct/choice_accuracy 0.2500 -> 0.5000")
     (line,) = scored_by_themselves(state("a", 0.25), state("b", 0.5, "data/rows/mine"), [])
-    assert line.endswith("by rows of unlike tasks, without an interval: choice_accuracy 0.2500 -> 0.5000")
+    assert line.endswith("by rows of unlike tasks, without an interval: instruct/choice_accuracy 0.2500 -> 0.5000")
     assert list(compare.scores(state("a", 0.25), state("b", 0.5, "data/rows/mine"))) == [
         "scores: both have the same evaluation", line
     ]  # fmt: skip
@@ -178,10 +178,12 @@ def test_the_choices_of_a_tuned_model_are_paired_beside_its_answers(
         assert paired[0].split()[1:] == ["0.5000", "0.7500", "+0.2500", "[+0.2500,", "+0.2500]", "*"]
         # The same score stood there twice: by evaluate's fewer pairs, and by these.
         assert not [line for line in told if line.startswith("answers/bits_per_byte")]
-        assert told[-1] == "the same on every item: 1 metric (instruct)"
+        assert "the same on every item: 1 metric (instruct 1)" in told
     else:
         assert not paired
-        assert alone[0].endswith(": choice_accuracy 0.5000 -> 0.7500, answer_bits_per_byte 2.0000 -> 2.0000")
+        assert alone[0].endswith(
+            ": instruct/choice_accuracy 0.5000 -> 0.7500, instruct/answer_bits_per_byte 2.0000 -> 2.0000"
+        )
 
 
 def test_a_state_without_an_evaluation_is_not_called_equal() -> None:
