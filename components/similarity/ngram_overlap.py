@@ -19,10 +19,8 @@ NGRAM = 13
 
 _NGRAM_BASE = np.uint64(0xD6E8FEB86659FD93)
 _SPACE = 0x20
-_TABLE = bytes(
-    byte if byte >= 0x80 else ord(chr(byte).lower()) if chr(byte).isalnum() else _SPACE  # ASCII only
-    for byte in range(256)
-)
+_ASCII = bytes(ord(chr(byte).lower()) if chr(byte).isalnum() else _SPACE for byte in range(0x80))
+_TABLE = _ASCII + bytes(range(0x80, 0x100))
 
 
 @dataclass

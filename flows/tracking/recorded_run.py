@@ -169,7 +169,7 @@ def _cause(one: Snapshot, record: Record, num_unlike: int) -> str:
     if num_unlike:
         of_resume = ", so of its resume nothing is known" if len(tries) > 1 else ""
         return f"its trainer does not repeat itself: two runs here differ in {num_unlike} of these files{of_resume}"
-    command, known = tries[0].start["command"], ["its resume"] * (len(tries) > 1)
+    command, known = tries[0].start["command"], ["its resume"] if len(tries) > 1 else []
     if surroundings.python_of(command) != sys.executable:  # which stands for one that the command does not name
         here = adoption.environment(surroundings.environment(command), cpu_model())
         known += environment_record.differences(one.adopted["environment"], here)[:3]

@@ -199,7 +199,9 @@ def direction_words(against: AgainstChampion) -> str:
     sure = [change for change in against.changes if change.significant]
     better = sum(change.improvement > 0 for change in sure)
     if len(against.changes) == 1:
-        how = "does not differ from" if not sure else "is better than" if better else "is worse than"
+        how = "does not differ from"
+        if sure:
+            how = "is better than" if better else "is worse than"
         return f"the one score compared {how} that of {against.champion}, beyond chance"
     return (
         f"of {len(against.changes)} scores {better} are better and {len(sure) - better} worse than those of "

@@ -145,7 +145,8 @@ def _plot_scores(tags: Path, counts: RuleCounts, params: Filter, path: Path) -> 
             for limit in limits(rule, limits_for(params, "")) or ():
                 if np.isfinite(limit) and limit <= 10 * edges[name][-1]:
                     axes.axvline(_scaled(name, limit), color=COLOURS[3], lw=1)
-        axes.set_title("log10 " * (name == "num_words") + name.replace("_", " "), fontsize=8.5)
+        title = name.replace("_", " ")
+        axes.set_title(f"log10 {title}" if name == "num_words" else title, fontsize=8.5)
         axes.set_yticks([])
         axes.locator_params(axis="x", nbins=4)
     legend(grid[0])

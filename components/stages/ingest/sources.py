@@ -127,8 +127,9 @@ def _pinned_files(source: Packages | PackageTexts, options: Options) -> Iterator
         for file, digest in sorted(pin["files"].items()):
             path = folder / file
             size = path.stat().st_size if path.exists() else 0
-            reader = "play" if is_text else "description" if file.endswith("/METADATA") else "module"
-            location = f"{name}/METADATA" if reader == "description" else file
+            reader, location = "play" if is_text else "module", file
+            if not is_text and file.endswith("/METADATA"):
+                reader, location = "description", f"{name}/METADATA"
             yield FileTask(path, location, size, reader, origin, options, groups.get(file, name), digest)
 
 

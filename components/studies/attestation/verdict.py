@@ -50,7 +50,9 @@ class CheckVerdict:
     def answer(self, item: str) -> Answer:
         """The worst answer on an item; unknown where nobody looked."""
         given = {finding.answer for finding in self.findings if finding.item == item}
-        return "no" if "no" in given else "yes" if given == {"yes"} else "unknown"
+        if "no" in given:
+            return "no"
+        return "yes" if given == {"yes"} else "unknown"
 
     @property
     def wrong(self) -> list[str]:

@@ -82,7 +82,7 @@ def _score_shots(result: TaskResult, context: EvalContext, test_items: Sequence[
     right = [item.choices.index(item.final) ^ (number % 2) for number, (_, item) in enumerate(asked)]
     for number in range(len(asked)):
         margin = logps[number][right[number]] - logps[number][1 - right[number]]
-        hit = 1.0 if margin > 0.0 else 0.5 if margin == 0.0 else 0.0
+        hit = ((margin > 0.0) + (margin >= 0.0)) / 2.0  # half a hit where both letters are equally likely
         where: dict[str, Any] = {"condition": condition(shots), "cluster": str(number // 2)}
         name = item_id(asked[number][1].prompt, str(number % 2))
         rules = {rule: right_share(each[number], right[number]) for rule, each in said.items()}

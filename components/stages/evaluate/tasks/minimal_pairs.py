@@ -216,4 +216,4 @@ def minimal_pairs(context: EvalContext) -> TaskResult:
 def _hits(totals: Sequence[float]) -> list[float]:
     """1 where the first of two neighbouring totals is the larger, one half where they are equal."""
     pairs = zip(totals[::2], totals[1::2], strict=True)
-    return [1.0 if good > bad else 0.5 if good == bad else 0.0 for good, bad in pairs]
+    return [((good > bad) + (good >= bad)) / 2.0 for good, bad in pairs]
