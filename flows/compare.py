@@ -52,11 +52,11 @@ def different(a: Snapshot, b: Snapshot) -> list[str]:
     return [line for title, rows in sections.items() for line in _section(title, rows)]
 
 
-def _hashes(one: Snapshot, top: str) -> dict[str, str]:
+def _hashes(state: Snapshot, top: str) -> dict[str, str]:
     """Path -> hash of a state's outputs below a folder; of a model of another trainer the data are those it read."""
-    if one.adopted and top == "data":
-        return {path: row["sha256"] for path, row in one.adopted["data"].items()}
-    return {path: md5 for path, md5 in one.outputs().items() if path.startswith(f"{top}/")}
+    if state.adopted and top == "data":
+        return {path: row["sha256"] for path, row in state.adopted["data"].items()}
+    return {path: md5 for path, md5 in state.outputs().items() if path.startswith(f"{top}/")}
 
 
 def _changed(a: dict[str, str], b: dict[str, str]) -> list[str]:
@@ -116,9 +116,9 @@ def _on_pairs(a: Snapshot, b: Snapshot, score: str) -> tuple[dict, dict]:
     column, weight, direction = {
         CHOICES: ("right_after", "", "higher"), BITS: ("bits_after", "bytes", "lower")
     }[score]  # fmt: skip
-    sides = [[row for row in _heldout_pairs(one) if row.get(column)] for one in (a, b)]
-    asked = [[(row["text"], row["answer"]) for row in rows] for rows in sides]
-    if asked[0] != asked[1]:
+    sides = [[row for row in _heldout_pairs(state) if row.get(column)] for state in (a, b)]
+    questions = [[(row["text"], row["answer"]) for row in rows] for rows in sides]
+    if questions[0] != questions[1]:
         return {}, {}
     items = [
         {
@@ -131,10 +131,10 @@ def _on_pairs(a: Snapshot, b: Snapshot, score: str) -> tuple[dict, dict]:
     return items[0], items[1]
 
 
-def _heldout_pairs(one: Snapshot) -> list[dict[str, str]]:
+def _heldout_pairs(state: Snapshot) -> list[dict[str, str]]:
     """Held-out pairs of instruction tuning with their scores; none where their bytes are gone."""
     with suppress(UserError):
-        return read_rows(files_of(one)(f"{PAIRS}/heldout.csv"))
+        return read_rows(files_of(state)(f"{PAIRS}/heldout.csv"))
     return []
 
 
@@ -155,8 +155,8 @@ def _is_on(one: Snapshot, kind: str) -> bool:
 def scored_apart(a: Snapshot, b: Snapshot, branch: str) -> bool:
     """Whether both have a model of this kind, scored item by item, by other reports."""
     stage, details = seed_runs.STAGES[branch], f"{seed_runs.SCORED_BY[branch]}/details"
-    reports = {one.outputs().get(details) for one in (a, b) if stage in one.lock}
-    return len(reports) == 2 and all(seed_runs.has_items(one, branch) for one in (a, b))
+    reports = {state.outputs().get(details) for state in (a, b) if stage in state.lock}
+    return len(reports) == 2 and all(seed_runs.has_items(state, branch) for state in (a, b))
 
 
 def resampling(a: Snapshot) -> Any:
@@ -195,7 +195,7 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
     """The verdict, the table of scores, and what its intervals cover."""
     rows, without = differences(a, b)
     if not rows:
-        before, after = (one.outputs().get(f"{seed_runs.EVALUATE}/details") for one in (a, b))
+        before, after = (state.outputs().get(f"{seed_runs.EVALUATE}/details") for state in (a, b))
         yield (
             "scores: both have the same evaluation" if before == after else "scores: the two answered no item in common"
         )
@@ -224,33 +224,33 @@ def scored_by_themselves(a: Snapshot, b: Snapshot, rows: list[Any]) -> Iterator[
             continue
         if branch in scored and model.startswith("pretrain"):
             continue  # evaluate scores a sample of the same text
-        was, now = (_measured(one, model) for one in (a, b))
+        was, now = (_measured(state, model) for state in (a, b))
         rest = [name for name in was if name in now and (branch, name) not in shown]
         moved = ", ".join(f"{now[name].key} {was[name].value:.4f} -> {now[name].value:.4f}" for name in rest)
         on = "their own held-out rows" if _task(a, branch) == _task(b, branch) else "rows of unlike tasks"
-        told = f"by {on}, without an interval: {moved}" if moved else ""
+        scored_text = f"by {on}, without an interval: {moved}" if moved else ""
         if branch not in scored:
             apart = f"{branch}: the models differ, and no item of the evaluation tells them apart"
-            yield f"{apart}; {told}" if told else apart
-        elif told:
-            yield f"{branch}, {told}"
+            yield f"{apart}; {scored_text}" if scored_text else apart
+        elif scored_text:
+            yield f"{branch}, {scored_text}"
 
 
-def _task(one: Snapshot, branch: str) -> tuple[Any, Any]:
+def _task(state: Snapshot, branch: str) -> tuple[Any, Any]:
     """What a model was tuned on, and scored by; nothing of a pretrained one."""
-    own = one.params().get("finetune", {}).get(branch, {})
+    own = state.params().get("finetune", {}).get(branch, {})
     return own.get("data"), own.get("task")
 
 
-def _measured(one: Snapshot, model: str) -> dict[str, Score]:
+def _measured(state: Snapshot, model: str) -> dict[str, Score]:
     """The scores of a model that its own stage measured, by metric."""
-    return {score.name.split("/")[1]: score for score in _scored(one, model)}
+    return {score.name.split("/")[1]: score for score in _scored(state, model)}
 
 
-def _scored(one: Snapshot, reports: str) -> list[Score]:
+def _scored(state: Snapshot, reports: str) -> list[Score]:
     """The scores that a stage measured; none if its report is no longer there."""
     with suppress(UserError):
-        if path := files_of(one)(f"reports/{reports}/details/facts.json"):
+        if path := files_of(state)(f"reports/{reports}/details/facts.json"):
             return as_scores(read_json(path))
     return []
 
@@ -266,8 +266,9 @@ def score_table(rows: list[Any], confidence: float) -> list[str]:
     table = [head, *(_score_line(row, width) for row in unlike)] if unlike else []
     kinds = Counter(map(kind_of, same))
     counts = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
-    one = f"the same on every item: {len(same)} metric{'s' * (len(same) > 1)} ({counts})"
-    return [*table, one] if same else table
+    noun = "metrics" if len(same) > 1 else "metric"
+    last_line = f"the same on every item: {len(same)} {noun} ({counts})"
+    return [*table, last_line] if same else table
 
 
 def _score_line(row: Any, width: int) -> str:
@@ -290,8 +291,8 @@ def licence_lines(a: Snapshot, b: Snapshot) -> list[str]:
     return [f"licences: {before}"] if before == after else [f"licences A: {before}", f"licences B: {after}"]
 
 
-def _licences(one: Snapshot) -> str:
-    manifest = files_of(one)("data/mix/train/manifest.json")
+def _licences(state: Snapshot) -> str:
+    manifest = files_of(state)("data/mix/train/manifest.json")
     if manifest is None:
         return "not known: no mixture was made there"
     licences = read_json(manifest)["licences"]
@@ -312,12 +313,12 @@ def _energies(a: Snapshot, b: Snapshot) -> dict[str, str]:
     grid = schema.load(paths.PARAMS).runtime.grid
     ledger = ledger_of({*a.fingerprints().items(), *b.fingerprints().items()})
     ledger_costs = LedgerCosts(ledger, grid, intensity.resolve(grid, paths.ROOT))
-    return {label: _energy(ledger_costs, one) for label, one in (("A", a), ("B", b))}
+    return {label: _energy(ledger_costs, state) for label, state in (("A", a), ("B", b))}
 
 
-def _energy(ledger_costs: Any, one: Snapshot) -> str:
+def _energy(ledger_costs: Any, state: Snapshot) -> str:
 
-    wanted = one.fingerprints()
+    wanted = state.fingerprints()
     made = [span for span in ledger_costs.ledger if wanted.get(span.stage) == span.labels.get("fingerprint", "")]
     spans = [span for span in made if not span.labels.get("checkout", "").startswith("verify-")]  # not its making
     if not spans:
@@ -341,8 +342,8 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
     details = {f"{reports}/details" for reports in seed_runs.SCORED_BY.values()}
     if others := [(label, one.adopted) for label, one in (("A", a), ("B", b)) if one.adopted]:
         yield "scores: NOT COMPARABLE: of another trainer only its own last figures are known, on data of its own"
-        for label, known in others:
-            figures = [f"{name} {value:.4g}" for name, value in known["figures"].items()]
+        for label, adopted in others:
+            figures = [f"{name} {value:.4g}" for name, value in adopted["figures"].items()]
             yield f"    {label}: {', '.join(figures) or 'none'}"
     elif not same_heldout(a, b):
         yield "scores: NOT COMPARABLE: the two were examined on different held-out sets (ingest differs)"

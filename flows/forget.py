@@ -62,16 +62,16 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
     if workspace_view("data/ingest/train/manifest.json") is None:
         raise UserError("nothing has been ingested here yet, and no DVC remote has it; run `make demo` first")
     query = query_of(text, workspace_view)
-    found = answers(query, whole=True)
-    generated = [one for one in found if re.match("curriculum/|canary$", one.document.facts["source"])]
-    if generated and len(generated) == len(found):
+    hits = answers(query, whole=True)
+    generated = [hit for hit in hits if re.match("curriculum/|canary$", hit.document.facts["source"])]
+    if generated and len(generated) == len(hits):
         raise UserError(
             f"{generated[0].document.facts['source']}: text that mix generates; mix.curriculum.share or "
             "mix.canaries.per_count 0 in params.yaml leaves it out"
         )
-    found = [match for match in found if match not in generated]
+    hits = [match for match in hits if match not in generated]
     taken_out = bool(recorded(text).ids)
-    if not found and not (again and taken_out):
+    if not hits and not (again and taken_out):
         search = search_for(query, recorded(text).needles)
         search.own_files(states())
         hint = "it was taken out; --purge deletes old copies" if taken_out else "`greenhouse trace` says what is near"
@@ -80,7 +80,7 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
             hint = f"files of your own do: take it out of them and run the pipeline: {held}"
         hint += "".join(f"; not searched: {line}" for line in search.unsearched)
         raise UserError(f"no document has this {query.kind}; {hint}")
-    return query, found
+    return query, hits
 
 
 def fetch_corpora() -> None:
@@ -121,8 +121,8 @@ def rows_to_redo(documents: list[Any]) -> list[PlanRow]:
 def price(documents: list[Any]) -> str:
     """Seconds, energy and grams of the removal, stage by stage and in all."""
     grid, rows = schema.load(paths.PARAMS).runtime.grid, rows_to_redo(documents)
-    told = render(rows, resolve(grid, paths.ROOT), datetime.now(UTC))
-    return told if all(row.expected for row in rows) else f"{told}\n{UNPRICED}"
+    text = render(rows, resolve(grid, paths.ROOT), datetime.now(UTC))
+    return text if all(row.expected for row in rows) else f"{text}\n{UNPRICED}"
 
 
 def searched(text: str, query: Any, found: list[Any], most_others: int) -> Any:
@@ -135,25 +135,25 @@ def searched(text: str, query: Any, found: list[Any], most_others: int) -> Any:
 
 def documents_lines(query: Any, found: list[Any]) -> list[str]:
     """The documents that are taken out, each with the reason if the query does not name it."""
-    facts, named = [match.document.facts for match in found], f"documents for {query.kind} {query.value}"
+    facts, title = [match.document.facts for match in found], f"documents for {query.kind} {query.value}"
     if query.kind in ("passage", "email"):
-        named = "documents that hold it, each of which goes whole"
-    lines = [f"{named}: {len(facts)}"]
-    lines += [f"    {one['id']} {one['source']}: {one['location']}" for one in facts[:SHOWN]]
+        title = "documents that hold it, each of which goes whole"
+    lines = [f"{title}: {len(facts)}"]
+    lines += [f"    {row['id']} {row['source']}: {row['location']}" for row in facts[:SHOWN]]
     if len(facts) > SHOWN:
         lines.append(f"    and {len(facts) - SHOWN} more")
     if dropped := forgetting.dropped_for(found):
         lines.append(COPIES.format(len(dropped)))
         lines += [f"    {row['id']} {row['location']}: {row['reason']}" for row in dropped[:SHOWN]]
-    if any((place.stage, place.part) == ("ingest", "heldout") for one in found for place in one.document.locations):
+    if any((place.stage, place.part) == ("ingest", "heldout") for hit in found for place in hit.document.locations):
         lines.append(HELD_OUT)
     return lines
 
 
 def edition_lines(search: Any) -> list[str]:
     """Documents that stay and may be another edition, with what to do."""
-    found = search.editions()
-    return [EDITIONS, *(f"    {line}" for line in found)] if found else []
+    editions = search.editions()
+    return [EDITIONS, *(f"    {line}" for line in editions)] if editions else []
 
 
 def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> str:
@@ -161,7 +161,7 @@ def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> st
     documents = [match.document for match in found]
     lines = documents_lines(query, found) + edition_lines(search)
     listed = opt_out_file().read_text("utf-8").splitlines()
-    out = all(any(place.rule == OPTED_OUT for place in one.locations) for one in documents)
+    out = all(any(location.rule == OPTED_OUT for location in doc.locations) for doc in documents)
     if already := out or set(entries) <= set(listed):
         lines.append(ALREADY.format(opt_out_file().name))
     else:
@@ -214,10 +214,10 @@ def leave_out(text: str, entries: list[str], search: Any) -> None:
     write_text(opt_out_file(), listed.rstrip("\n") + "\n" + "".join(f"{line}\n" for line in new))
     print(f"{opt_out_file().name}: {len(new)} lines added; making again what is stale", flush=True)
     make_again()
-    made = {out["md5"] for entry in dvc.lock().values() for out in entry.get("outs", [])}
+    outputs = {out["md5"] for entry in dvc.lock().values() for out in entry.get("outs", [])}
     reason = f"it saw or may have seen {len(known.ids)} documents that were to be forgotten"
-    withdraw(paths.ROOT, sorted(known.models - made), reason, datetime.now(UTC).date())
-    for alias in forgetting.mark(forgetting.versions_of(known.models - made), reason):
+    withdraw(paths.ROOT, sorted(known.models - outputs), reason, datetime.now(UTC).date())
+    for alias in forgetting.mark(forgetting.versions_of(known.models - outputs), reason):
         print(
             f"{alias} still points at a model that saw them or may have (marked in MLflow); `greenhouse promote` "
             "replaces it, with --override KIND=REASON where no rule judges its kind"
@@ -225,7 +225,7 @@ def leave_out(text: str, entries: list[str], search: Any) -> None:
     if left := forgotten.still_held(known.ids):
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")
     search.everywhere()
-    search.found = [one for one in search.found if one.owner != CACHE or one.md5 not in known.objects]
+    search.found = [hit for hit in search.found if hit.owner != CACHE or hit.md5 not in known.objects]
     print("\n".join(edition_lines(search)))
     print(search.sentence(f"{one.state}: {one.path}" for one in search.copies if one.state == "workspace"))
     print(f"up to {len(known.objects)} objects of old states hold it in DVC's cache and remote: --purge deletes them")
@@ -257,9 +257,9 @@ def make_again() -> None:
 def delete_copies(text: str) -> int:
     """List every copy that can be deleted and what cannot be reached, ask, delete. The exit status."""
     refuse_while_running()
-    items, said = forgotten.to_purge(text)
+    items, note = forgotten.to_purge(text)
     items += of_paths(idle_work_folders())
-    return carry_out(items, [PURGED, said], "purge", len(items))
+    return carry_out(items, [PURGED, note], "purge", len(items))
 
 
 def forget(
@@ -291,22 +291,22 @@ def forget(
         raise UserError("--apply and --purge go one after the other; leave --purge out until the first is done")
     if purge:
         return delete_copies(query)
-    asked, named = look(query, again=apply)
-    found = named + (quoting_too(named, common_above) if quoting else [])
+    asked, exact = look(query, again=apply)
+    hits = exact + (quoting_too(exact, common_above) if quoting else [])
     if apply:
-        print("\n".join(["These are left out from now on:", *documents_lines(asked, found)]))
-    if apply and len(found) > 1 and not agreed("apply"):
+        print("\n".join(["These are left out from now on:", *documents_lines(asked, hits)]))
+    if apply and len(hits) > 1 and not agreed("apply"):
         return 1
-    search, lines = searched(query, asked, found, common_above), entries(asked, named, with_duplicates(found))
+    search, lines = searched(query, asked, hits, common_above), entries(asked, exact, with_duplicates(hits))
     if apply:
         leave_out(query, lines, search)
     else:
-        print(dry_run(asked, found, lines, search))
+        print(dry_run(asked, hits, lines, search))
         print("\nnothing has changed; --apply leaves them out, --purge then deletes the copies")
     return 0
 
 
 def quoting_too(found: list[Any], most_others: int) -> list[Any]:
     """The documents that have some words of these."""
-    more = quoting(found, with_duplicates(found), most_others)
-    return [match for id in more for match in answers(Query("id", id.split("-")[0]), whole=True)]
+    ids = quoting(found, with_duplicates(found), most_others)
+    return [match for id in ids for match in answers(Query("id", id.split("-")[0]), whole=True)]

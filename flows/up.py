@@ -206,8 +206,8 @@ def form_address(chosen: ServerPlan, deployment: str) -> str:
 def record(clients: dict[str, str]) -> None:
     """Tell the other commands the variables of clients, as long as this process lives."""
     me = os.getpid()
-    who = {"pid": me, "started": processes.start_of(me), "state": str(paths.STATE)}
-    write_private(paths.SERVERS, who | clients)
+    owner = {"pid": me, "started": processes.start_of(me), "state": str(paths.STATE)}
+    write_private(paths.SERVERS, owner | clients)
 
 
 def show(chosen: ServerPlan, form: str, clients: dict[str, str], key: str) -> None:
@@ -239,8 +239,8 @@ def serve_all() -> None:
     """Start everything, say where it is, and stay until told to stop."""
     chosen = plan(dict(os.environ))
     key = new_key()
-    made = make_logins(key, prefect=bool(chosen.prefect_port), mlflow=bool(chosen.mlflow_port))
-    clients = {"PREFECT_API_URL": chosen.prefect_url, "MLFLOW_TRACKING_URI": chosen.mlflow_url} | made
+    auth = make_logins(key, prefect=bool(chosen.prefect_port), mlflow=bool(chosen.mlflow_port))
+    clients = {"PREFECT_API_URL": chosen.prefect_url, "MLFLOW_TRACKING_URI": chosen.mlflow_url} | auth
     os.environ["PREFECT_API_URL"], os.environ["MLFLOW_TRACKING_URI"] = chosen.prefect_url, chosen.mlflow_url
     with Servers() as servers:
         print("starting Prefect, MLflow and the deployments ...", flush=True)

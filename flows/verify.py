@@ -188,8 +188,8 @@ def verify_segments(model: str, at: str, number: int) -> bool:
             "kept": str(root / aside / kept), "model": str(root / aside / model / "model.safetensors"),
             "work": str(root / "work"), "reports": str(root / aside / reports),
         }  # fmt: skip
-        told = f"{len(chosen)} of {len(intervals)} intervals, the last among them"
-        print(f"{goal} as recorded by {recorded.name}: {told}", flush=True)
+        text = f"{len(chosen)} of {len(intervals)} intervals, the last among them"
+        print(f"{goal} as recorded by {recorded.name}: {text}", flush=True)
         command = [sys.executable, "-m", "components.studies.segments", json.dumps(arguments)]
         labels = {"stage": "verify", "run": root.name, "checkout": root.name}
         with Meter(paths.LEDGER, settings.runtime.meter_interval_s, labels) as meter:
@@ -198,11 +198,11 @@ def verify_segments(model: str, at: str, number: int) -> bool:
             used = meter.totals_now().mid_kwh
     if done.returncode:
         raise UserError(f"{goal}: the intervals could not be trained again: {done.stderr.strip().splitlines()[-1]}")
-    found = json.loads(done.stdout.splitlines()[-1])
-    asked = {"0", "end", "figures", *(f"{first}-{last}" for first, last in chosen)}
-    if asked != set(found):
+    differences = json.loads(done.stdout.splitlines()[-1])
+    expected = {"0", "end", "figures", *(f"{first}-{last}" for first, last in chosen)}
+    if expected != set(differences):
         raise UserError(f"{goal}: its commit does not compare losses and figures; verify it without --segments")
-    return report_segments(recorded, goal, found, len(intervals), used)
+    return report_segments(recorded, goal, differences, len(intervals), used)
 
 
 def bring_files(recorded: Snapshot, path: str, folder: Path, wanted: Callable[[str], bool]) -> None:
@@ -234,8 +234,8 @@ def report_segments(recorded: Snapshot, goal: str, found: dict[str, str], interv
     one, tenth = chances(intervals, len(found) - 3)
     print("a forgery of the last interval would have been caught for certain, of one other interval with "
           f"{one:.0%}, of a tenth of the {intervals} intervals with {tenth:.1%}")  # fmt: skip
-    made = sum(row.kwh[1] - row.attempts_kwh[1] for row in gathered(recorded, goal).cost.stages.values())
-    share = f", {used_kwh / made:.0%} of the {1000 * made:.3g} Wh of making all behind it" if made else ""
+    kwh = sum(row.kwh[1] - row.attempts_kwh[1] for row in gathered(recorded, goal).cost.stages.values())
+    share = f", {used_kwh / kwh:.0%} of the {1000 * kwh:.3g} Wh of making all behind it" if kwh else ""
     print(f"energy: {1000 * used_kwh:.3g} Wh{share}")
     print("the same to the bit" if not any(found.values()) else "not the same")
     return not any(found.values())
@@ -291,9 +291,9 @@ def verify(
         raise UserError(f"--key and --scope go with a signed folder, and {model} is none; leave them out")
     if segments is not None and segments < 1:
         raise UserError("--segments takes 1 or more; without it everything is rebuilt")
-    one, stage = choose(model, at)
-    if one.adopted:
-        return recorded_run.verify(one, stage)
+    state, stage = choose(model, at)
+    if state.adopted:
+        return recorded_run.verify(state, stage)
     recovery.recover_records()
     same = rebuilt_alike(model, at) if segments is None else verify_segments(model, at, segments)
     return 0 if same else 1

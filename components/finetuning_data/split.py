@@ -106,10 +106,11 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
         few = examples.kind in ("label", "labels") and len(train) >= LEAST_TRAIN
         more = "several rows of each class, less alike" if few else "more rows, less alike"
         largest = max(of_group.values(), key=len)
+        noun = "groups" if len(of_group) > 1 else "group"
         alike = (f"; {len(largest)} are alike, as {rows[largest[0]].where} and {rows[largest[1]].where}: the same "
                  "prompt, or most runs of three words in common") if len(largest) > 1 else ""  # fmt: skip
         raise UserError(
-            f"{path}: {len(rows)} different rows in {len(of_group)} group{'s' * (len(of_group) > 1)} of similar ones "
+            f"{path}: {len(rows)} different rows in {len(of_group)} {noun} of similar ones "
             f"give {len(train)} to train on and {len(tested)} held out, of {LEAST_TRAIN} and {LEAST_HELDOUT} needed"
             f"{alike}; give {more}; left out: {'; '.join(reason_lines(refused)) or 'none'}"
         )
@@ -145,7 +146,8 @@ def _given(examples: Rows, num_tested: int, num_distinct: int) -> str:
     total, files = len(examples.heldout), ", ".join(examples.heldout_files)
     some = "" if num_tested == total else f"{num_tested:,} of "
     most = f" ({MOST_HELDOUT} at most, chosen by hash; none of the others is trained on)"
-    return f"held out: {some}the {total:,} rows of {files}{most * (num_distinct > MOST_HELDOUT)}"
+    most = most if num_distinct > MOST_HELDOUT else ""
+    return f"held out: {some}the {total:,} rows of {files}{most}"
 
 
 def _groups(rows: Sequence[Row]) -> list[int]:

@@ -73,12 +73,12 @@ def named_inputs(params: Params) -> list[str]:
     sources = [source.path for source in params.ingest.sources if isinstance(source, Files)]
     tuned = params.finetune.stages().values()
     tuning = [name for branch in tuned for name in (branch.data, branch.base) if not name.startswith(OUTPUTS)]
-    named = [
+    names = [
         *(params.ingest.watch, params.ingest.opt_out, params.filter.decontaminate.items),
         *(params.runtime.grid.series, *sources),
         *tuning,
     ]
-    return [name for name in named if name and not Path(name).is_absolute() and (paths.ROOT / name).exists()]
+    return [name for name in names if name and not Path(name).is_absolute() and (paths.ROOT / name).exists()]
 
 
 def _untracked(name: str) -> list[str]:

@@ -75,20 +75,20 @@ class PipelineForm(Section):
             UserError: no such preset, an unknown key, or a value out of range: one field or key is named.
         """
         changed = self._changed(files.params())
-        given = [_setting(entry) for entry in self.settings]
-        for number, (key, value) in enumerate(given):
-            _refuse_contradiction(key, value, changed | dict(given[:number]))
+        pairs = [_setting(entry) for entry in self.settings]
+        for number, (key, value) in enumerate(pairs):
+            _refuse_contradiction(key, value, changed | dict(pairs[:number]))
         if self.preset:
             files = files.overlaid(nested(reaching(layout.leaves(read_preset(self.preset)), files.own)))
         files = files.overlaid(nested(reaching(changed, files.own)))
-        settings = nested(reaching(dict(given), files.own))
+        settings = nested(reaching(dict(pairs), files.own))
         return ParamFiles(files.overlaid(settings).own, Path("the settings of this run")).params()
 
     def _changed(self, own: Params) -> dict[str, Any]:
         """File key -> value of the fields that were sent and differ from what they were filled with."""
-        mine, filled = self.model_dump(mode="json", exclude_unset=True), self.filled(own).model_dump(mode="json")
+        sent, filled = self.model_dump(mode="json", exclude_unset=True), self.filled(own).model_dump(mode="json")
         shown = _leaves(filled)
-        return {key: value for key, value in _leaves(mine).items() if value != shown[key]}
+        return {key: value for key, value in _leaves(sent).items() if value != shown[key]}
 
 
 def _leaves(fields: dict[str, Any]) -> dict[str, Any]:

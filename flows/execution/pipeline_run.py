@@ -298,10 +298,10 @@ class PipelineRun:
         self._recording = True
         threading.Thread(target=copy_context().run, args=(self._record, opened), name="record", daemon=True).start()
 
-    def _record(self, opened: Callable[[str], None]) -> None:
+    def _record(self, on_open: Callable[[str], None]) -> None:
         with self.folder.sole_recorder():
             try:
-                opened(self.recorder.open())
+                on_open(self.recorder.open())
                 with self.recorder.monitored():
                     while not self._worked.wait(record.EVERY_S):
                         self.recorder.advance()

@@ -28,9 +28,9 @@ OPEN_END = f"; {CLASSIFY} trains 1 to 5 more networks, until it is clear whether
 
 def show_forecast(run: PipelineRun) -> None:
     """What the run is expected to take."""
-    rows, told = forecast(run)
-    print(f"pipeline: {told}", flush=True)
-    create_table_artifact(rows, key="forecast", description=f"Forecast: {told}")
+    rows, sentence = forecast(run)
+    print(f"pipeline: {sentence}", flush=True)
+    create_table_artifact(rows, key="forecast", description=f"Forecast: {sentence}")
 
 
 def link(run: PipelineRun, run_id: str) -> None:
@@ -54,10 +54,10 @@ def show(run: PipelineRun, states: dict[str, str]) -> None:
 def brief(verdict: str, run_kwh: float) -> list[str]:
     """What the head of a run's page in Prefect has room for: the score that differs most surely, and its energy."""
     most = re.search(r"\((\S+) .*? improvement ([+-][\d.]+)", verdict)
-    told = "no score differs beyond chance" if "scores that differ" in verdict else "no score differs"
+    text = "no score differs beyond chance" if "scores that differ" in verdict else "no score differs"
     if most:
-        told = f"{'worse' if most[2].startswith('-') else 'better'}: {most[1]} {most[2]}"
-    return [told, f"its stages: {1000 * run_kwh:.3g} Wh"]
+        text = f"{'worse' if most[2].startswith('-') else 'better'}: {most[1]} {most[2]}"
+    return [text, f"its stages: {1000 * run_kwh:.3g} Wh"]
 
 
 def show_comparison(run: PipelineRun, verdict: str, text: str) -> None:
@@ -95,12 +95,12 @@ def rows(run: PipelineRun, states: dict[str, str]) -> list[dict[str, Any]]:
 def grams(run: PipelineRun) -> dict[str, float]:
     """CO2e of each stage that this run started, by the ledger (mid); empty, and said, if the grid is not known."""
     try:
-        known = intensity.resolve(run.params.runtime.grid, run.root)
+        grid = intensity.resolve(run.params.runtime.grid, run.root)
     except UserError as error:
         print(f"no grams of CO2e: {error}", flush=True)
         return {}
     stages = reader.read(paths.LEDGER).select(run=run.name).by("stage")
-    return {stage: known.grams(spans.hours).mid for stage, spans in stages.items()}
+    return {stage: grid.grams(spans.hours).mid for stage, spans in stages.items()}
 
 
 def forecast(run: PipelineRun) -> tuple[list[dict[str, str]], str]:
@@ -116,7 +116,7 @@ def forecast(run: PipelineRun) -> tuple[list[dict[str, str]], str]:
         for stage, part in parts.items()
     ]  # fmt: skip
     took = f"{ranged(seconds.as_list(), 's', '.0f')} and {ranged([1000 * each for each in kwh.as_list()], 'Wh', '.2g')}"
-    told = f"about {took}" if known else "none ever completed here"
+    sentence = f"about {took}" if known else "none ever completed here"
     less = f" for the {len(known)} that ran or were calibrated here" if 0 < len(known) < len(parts) else ""
-    told = f"{len(parts)} of {len(run.stages)} stages may run, {told}{less}"
-    return rows, told + (OPEN_END if CLASSIFY in parts else "")
+    sentence = f"{len(parts)} of {len(run.stages)} stages may run, {sentence}{less}"
+    return rows, sentence + (OPEN_END if CLASSIFY in parts else "")

@@ -128,7 +128,7 @@ def _perform(stage: Stage, branch: str, name: str, folder: StageFolder, alone: b
         result.metrics = figures(result, report)
         result.record = {"ms": int(time.time() * 1000)}
         if report is not None:
-            result.record |= _kept(stage, branch, folder, context, inputs.fingerprint, alone)
+            result.record |= _recorded(stage, branch, folder, context, inputs.fingerprint, alone)
     return result
 
 
@@ -190,7 +190,7 @@ def figures(result: StageResult, report: Report | None) -> dict[str, float]:
     return used if report is None else report.metrics | used | errors([Spent(**result.spent)])
 
 
-def _kept(
+def _recorded(
     stage: Stage, branch: str, folder: StageFolder, context: StageContext, fingerprint: str, alone: bool
 ) -> dict[str, Any]:
     """Keep the files that the record of a completed stage needs, and say what they are."""

@@ -68,8 +68,8 @@ class StageView:
             if self._bar:
                 update_progress_artifact(self._bar, percent, text)
             else:
-                made = create_progress_artifact(percent, key=f"progress-{self._key}", description=text)
-                self._bar = cast(UUID, made)  # no coroutine outside of one
+                bar = create_progress_artifact(percent, key=f"progress-{self._key}", description=text)
+                self._bar = cast(UUID, bar)  # no coroutine outside of one
 
     @contextmanager
     def _harmless(self) -> Iterator[None]:

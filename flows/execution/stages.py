@@ -182,10 +182,10 @@ def remove_branch(root: Path, branch: str) -> None:
 def account(context: StageContext, branch: str) -> Report:
     """Summarise and account: the table, the report, model cards, energy and carbon."""
     if "GREENHOUSE_RUN" not in os.environ:  # else the pipeline, which has MLflow, did so
-        asked = [sys.executable, "-m", "flows.champions"]
-        known = os.environ | {"GREENHOUSE_RUN": own_run().name}
+        command = [sys.executable, "-m", "flows.champions"]
+        variables = os.environ | {"GREENHOUSE_RUN": own_run().name}
         ends = processes.dies_with_parent(signal.SIGKILL)
-        subprocess.run(asked, cwd=paths.ROOT, env=known, check=False, preexec_fn=ends)
+        subprocess.run(command, cwd=paths.ROOT, env=variables, check=False, preexec_fn=ends)
     report = refresh(context.params, context.progress)
     report.facts = {}
     report.write(context.reports)

@@ -92,11 +92,11 @@ def carry_out(
 
     settings = {section: values.model_dump(mode="json") for section, values in chosen.items()}
     work = paths.WORK / study.name / fingerprint([settings, made_from])
-    place = Workplace(paths.ROOT, work, params.numerics, paths.LEDGER, params.runtime, name)
+    workplace = Workplace(paths.ROOT, work, params.numerics, paths.LEDGER, params.runtime, name)
     with study_run(study, name, params, work) as record:
-        made = trainings(place)
-        run = partial(as_task(train), made, params.runtime.workers, record)
-        record.finish(made.carry_out(run, reports), settings, reports)
+        runs = trainings(workplace)
+        run = partial(as_task(train), runs, params.runtime.workers, record)
+        record.finish(runs.carry_out(run, reports), settings, reports)
     return reports
 
 
@@ -104,12 +104,12 @@ def train(
     study: "TrainingStudy[Any, Any]", workers: int, record: StudyRecord, points: "Sequence[StudyPoint]"
 ) -> list[dict[str, Any]]:
     """Results of all points, in their order; finished ones are read back."""
-    known, results = {point.name for point in points if study.finished(point)}, []
+    finished, results = {point.name for point in points if study.finished(point)}, []
     with pool(min(workers, len(points))) as executor:
         for point, result in zip(points, executor.map(study.result, points), strict=True):
             results.append(result)
             used = f"{result['seconds']:.0f} s, {result['joules']:.0f} J"
-            note = "read back" if point.name in known else used
+            note = "read back" if point.name in finished else used
             print(f"[{len(results)}/{len(points)}] {point.name}: {study.told(result)}, {note}", flush=True)
             record.child(point.name, point.facts, result, study.folder(point) / "reports")
     return results
@@ -123,8 +123,8 @@ def study_settings(section: type[Chosen], entries: Iterable[str], base: Mapping[
     """
     values = dict(base or {})
     for entry in entries:
-        key, given, text = entry.partition("=")
-        if not given:
+        key, equals, text = entry.partition("=")
+        if not equals:
             keys = ", ".join(section.model_fields)
             raise UserError(f"{entry}: write a setting of this study as KEY=VALUE (there is: {keys})")
         values = overlaid(values, nested({key.strip(): yaml.safe_load(text)}))

@@ -49,15 +49,15 @@ def train_along(name: str, branch: str) -> None:
     try:
         while not store.check([name]):  # the first asks DVC, and may wait for its turn or for clean energy
             time.sleep(0.5)
-        found = store.get(name).decode()
+        message = store.get(name).decode()
     except RuntimeError as error:
         raise UserError(f"torchrun's first process ended before it began to train ({error})") from None
-    if found == NOTHING:
+    if message == NOTHING:
         print(f"{name}: dvc.lock has it of these inputs; {NOTHING}")
         return
     from components.stages.pretrain.stage import pretrain as train_model
 
-    work = paths.WORK / name / found
+    work = paths.WORK / name / message
     train_model(
         objective="causal" if branch == "causal" else "masked",
         tokens=paths.ROOT / "data/tokenize",

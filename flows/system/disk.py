@@ -42,8 +42,8 @@ def is_own(path: Path) -> bool:
     A link lies where it is, not where it leads. What a state folder that is a link leads to is not the checkout's own:
     a copy of the checkout has the same link.
     """
-    place, own = path.parent.resolve() / path.name, (paths.ROOT, paths.STATE)
-    return place not in own and any(map(place.is_relative_to, own))
+    address, own = path.parent.resolve() / path.name, (paths.ROOT, paths.STATE)
+    return address not in own and any(map(address.is_relative_to, own))
 
 
 def raise_if_foreign(path: Path) -> None:

@@ -78,8 +78,8 @@ def unreachable(repo: Any) -> str:
 def unreadable(files: list[Path]) -> str:
     """What is wrong with a folder that holds them, links to nothing or what is neither file nor folder."""
     more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
-    what = "no regular file" if os.path.exists(files[0]) else "a link to nothing"
-    return f"{files[0]}{more}: {what}, and DVC, which versions the folder that it lies in, cannot read it; remove it"
+    kind = "no regular file" if os.path.exists(files[0]) else "a link to nothing"
+    return f"{files[0]}{more}: {kind}, and DVC, which versions the folder that it lies in, cannot read it; remove it"
 
 
 def _mend_rwlock(folder: Path) -> None:
@@ -186,14 +186,14 @@ def inputs(stage: str, root: Path = ROOT, intact: bool = False) -> Inputs:
         UserError: they shall be `intact`, and one is not what its stage wrote, by dvc.lock.
     """
     with open_repo(root) as repo:
-        found = _inputs(repo.stage.load_one(str(root / "dvc.yaml"), stage))
+        current = _inputs(repo.stage.load_one(str(root / "dvc.yaml"), stage))
         if intact:
-            names = [Path(name) for name in found.hashes]
+            names = [Path(name) for name in current.hashes]
             for out in repo.index.outs:
                 path = Path(out.def_path)
                 if any(path.is_relative_to(name) or name.is_relative_to(path) for name in names):
                     _raise_if_damaged(out, root)
-        return found
+        return current
 
 
 def raise_if_not_ready(stage: str, root: Path = ROOT) -> None:
@@ -223,14 +223,14 @@ def fingerprints(root: Path = ROOT) -> dict[str, str]:
 def _inputs(stage: Any) -> Inputs:
     from dvc.dependency.param import ParamsDependency
 
-    found, files = Inputs(), {}
+    result, files = Inputs(), {}
     for dep in stage.deps:
         if isinstance(dep, ParamsDependency):
             files[dep.def_path] = dep.read_params()
         else:
-            found.hashes[dep.def_path] = dep.get_hash().value if dep.exists else ""
-    found.params = layout.effective(files)
-    return found
+            result.hashes[dep.def_path] = dep.get_hash().value if dep.exists else ""
+    result.params = layout.effective(files)
+    return result
 
 
 def raise_if_damaged(stages: list[str], root: Path = ROOT) -> None:
@@ -254,7 +254,7 @@ def _files_of(out: Any) -> list[tuple[Path, str]]:
     if not out.hash_info.isdir:
         return [(path, out.hash_info.value)]
     tree = out.get_obj()
-    return [(path.joinpath(*key), found.value) for key, (_, found) in tree.as_dict().items()] if tree else []
+    return [(path.joinpath(*key), meta.value) for key, (_, meta) in tree.as_dict().items()] if tree else []
 
 
 def _raise_if_changed(path: Path, digest: str, repo: Any) -> None:
@@ -300,11 +300,11 @@ def _is_entry(entry: Any) -> bool:
         return False
     files = [*(entry.get("deps") or []), *(entry.get("outs") or [])]
     return all(
-        isinstance(one, dict)
-        and "path" in one
-        and one.get("hash", "md5") == "md5"
-        and MD5.fullmatch(str(one.get("md5")))
-        for one in files
+        isinstance(file, dict)
+        and "path" in file
+        and file.get("hash", "md5") == "md5"
+        and MD5.fullmatch(str(file.get("md5")))
+        for file in files
     )
 
 
@@ -313,14 +313,14 @@ def stale(root: Path = ROOT) -> dict[str, list[str]]:
     with open_repo(root) as repo:
         locked = _locked(root)  # first: of hashes that are none DVC makes names of files
         status = repo.status()
-    found = {}
+    lines = {}
     for address, changes in status.items():  # `dvc.yaml:dedup` where the current folder is not the root
         stage = address.rpartition(":")[2]
         if changes and stage in locked:
-            found[stage] = [line for change in changes for line in _reasons(stage, change, locked, root)]
+            lines[stage] = [line for change in changes for line in _reasons(stage, change, locked, root)]
         elif changes:
-            found[stage] = ["never ran"]
-    return found
+            lines[stage] = ["never ran"]
+    return lines
 
 
 def _reasons(stage: str, change: str | dict, locked: dict, root: Path) -> list[str]:
@@ -332,26 +332,26 @@ def _reasons(stage: str, change: str | dict, locked: dict, root: Path) -> list[s
         if isinstance(entries, str):
             lines.append(f"{kind}: {entries}")
             continue
-        for path, what in entries.items():
-            if isinstance(what, dict):  # a parameter file: {section: state}
-                lines += _changed_keys(locked.get(stage, {}), path, list(what), root)
+        for path, state in entries.items():
+            if isinstance(state, dict):  # a parameter file: {section: state}
+                lines += _changed_keys(locked.get(stage, {}), path, list(state), root)
             elif kind == "changed outs":
-                lines.append(f"output {path}: {what}")
+                lines.append(f"output {path}: {state}")
             else:
-                lines += _changed_files(locked.get(stage, {}), path, what, root)
+                lines += _changed_files(locked.get(stage, {}), path, state, root)
     return lines
 
 
-def _changed_files(entry: dict, path: str, what: str, root: Path) -> list[str]:
+def _changed_files(entry: dict, path: str, state: str, root: Path) -> list[str]:
     """`file components/core/files.py: modified` (or `added`, `deleted`) for each file of a dependency or its folder."""
     locked = next((dep["md5"] for dep in entry.get("deps", []) if dep["path"] == path), "")
-    if what != "modified":
-        return [f"file {path}: {what}"]
-    if known := code_files.of_folder(locked):
+    if state != "modified":
+        return [f"file {path}: {state}"]
+    if recorded := code_files.of_folder(locked):
         now = code_files.present(path, root)
-        if files := code_files.changed(known, now):
-            return [f"file {file}: {_change(known.get(file), now.get(file))}" for file in files]
-    return [f"file {path}: {_change(locked, what)}"]
+        if files := code_files.changed(recorded, now):
+            return [f"file {file}: {_change(recorded.get(file), now.get(file))}" for file in files]
+    return [f"file {path}: {_change(locked, state)}"]
 
 
 def _change(old: str | None, new: str | None) -> str:

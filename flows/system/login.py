@@ -50,12 +50,12 @@ def make_logins(key: str, *, prefect: bool, mlflow: bool) -> dict[str, str]:
         prefect: whether Prefect's server is ours.
         mlflow: whether MLflow's server is ours.
     """
-    made = dict[str, str]()
+    logins = dict[str, str]()
     if prefect and (own := prefect_login()):
         os.environ.setdefault("PREFECT_API_AUTH_STRING", own)
     elif prefect:
-        made["PREFECT_API_AUTH_STRING"] = f"{USER}:{key}"
+        logins["PREFECT_API_AUTH_STRING"] = f"{USER}:{key}"
     if mlflow and not mlflow_login():
-        made |= dict(zip(CLIENT_VARIABLES["MLFLOW_TRACKING_URI"], (USER, key), strict=True))
-    os.environ.update(made)
-    return made
+        logins |= dict(zip(CLIENT_VARIABLES["MLFLOW_TRACKING_URI"], (USER, key), strict=True))
+    os.environ.update(logins)
+    return logins

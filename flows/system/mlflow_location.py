@@ -61,10 +61,10 @@ def _moves(connection: sqlite3.Connection, state: Path) -> dict[str, str]:
         (EXPERIMENT, ARTIFACTS, [state / ARTIFACTS]),
         ("Default", "mlruns", [state, state.parent, ROOT]),
     ):
-        old, found, _ = (known.get(name) or "").rpartition(f"/{folder}")
-        if found and not any(_lies_in(f"{old}{found}", base) for base in own):
-            place = state / folder
-            moves[f"{old}{found}"] = place.as_uri() if old.startswith("file:") else str(place)
+        old, suffix, _ = (known.get(name) or "").rpartition(f"/{folder}")
+        if suffix and not any(_lies_in(f"{old}{suffix}", base) for base in own):
+            target = state / folder
+            moves[f"{old}{suffix}"] = target.as_uri() if old.startswith("file:") else str(target)
     return moves
 
 

@@ -55,7 +55,7 @@ def rewritten(files: ParamFiles, text: str, wanted: Params) -> str:
     for key, value in changed.items():
         if key == "ingest.sources":
             value = [layout.shortened(source) for source in value]
-        values[_place(key, value, after, files.own)] = value
+        values[_file_key(key, value, after, files.own)] = value
     # dvc.yaml makes a stage of each branch that stands in params.yaml.
     off = {
         f"finetune.{name}"
@@ -69,7 +69,7 @@ def rewritten(files: ParamFiles, text: str, wanted: Params) -> str:
     return edited(text, values, (key for key in off if layout.holds(files.own, key)))
 
 
-def _place(key: str, value: Any, after: Mapping[str, Any], own: layout.Tree) -> str:
+def _file_key(key: str, value: Any, after: Mapping[str, Any], own: layout.Tree) -> str:
     """The file key for a key of the schema: the shared one where all branches get the value, else its own."""
     *_, shared = layout.shared_places(key)
     if shared not in layout.file_keys():
@@ -89,13 +89,13 @@ def replace(path: Path, text: str) -> str:
     Returns:
         How to go back, in one line.
     """
-    kept, is_first = before(path), not before(path).exists()
+    copy, is_first = before(path), not before(path).exists()
     if is_first and path.exists():
-        with written_whole(kept) as part:
+        with written_whole(copy) as part:
             shutil.copyfile(path, part)
     write_text(path, text)
     when = "as it was" if is_first else "as it was before the first of these edits"
-    return f"{path.name} {when} is in {kept.name}; `mv {kept.name} {path.name}` goes back"
+    return f"{path.name} {when} is in {copy.name}; `mv {copy.name} {path.name}` goes back"
 
 
 def write(path: Path, wanted: Params) -> None:
@@ -126,7 +126,7 @@ def reaching(values: Mapping[str, Any], own: layout.Tree) -> dict[str, Any]:
     """`values` at file keys, and those that branches share also where a key of one in `own` would win over them."""
     reached = dict[str, Any]()
     for key, value in values.items():
-        reached |= {place: value for place in layout.sharers(key) if layout.holds(own, place)}
+        reached |= {sharer: value for sharer in layout.sharers(key) if layout.holds(own, sharer)}
     return reached | dict(values)
 
 

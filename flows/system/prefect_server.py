@@ -41,15 +41,15 @@ def listener(port: int) -> socket.socket:
     Raises:
         OSError: the port is taken, or not permitted.
     """
-    opened = socket.socket()
+    listening = socket.socket()
     try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(("127.0.0.1", port))
-        opened.listen()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", port))
+        listening.listen()
     except OSError:
-        opened.close()
+        listening.close()
         raise
-    return opened
+    return listening
 
 
 def healthy(url: str, seconds: float, process: subprocess.Popen | None = None) -> bool:
@@ -74,18 +74,18 @@ def set_damaged_aside() -> None:
     database = paths.STATE / "prefect" / "prefect.db"
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            state = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.OperationalError:  # there is none, or another process writes
         return
     except sqlite3.DatabaseError as error:
-        found = str(error)
-    if found != "ok":
+        state = str(error)
+    if state != "ok":
         aside = database.with_name(f"damaged-{time.strftime('%Y%m%d-%H%M%S')}")
         aside.mkdir()
         for file in database.parent.glob("prefect.db*"):
             file.rename(aside / file.name)
         print(
-            f"Prefect's database is damaged ({found}); it is in {aside} now, and Prefect begins a new one", flush=True
+            f"Prefect's database is damaged ({state}); it is in {aside} now, and Prefect begins a new one", flush=True
         )
 
 
@@ -185,9 +185,9 @@ def start(
         The process, and the port.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "w") as output, ExitStack() as opened:
-        sockets = [] if port is None else [opened.enter_context(listener(port))]
-        passed = [one.fileno() for one in sockets]
+    with open(log, "w") as output, ExitStack() as stack:
+        sockets = [] if port is None else [stack.enter_context(listener(port))]
+        passed = [item.fileno() for item in sockets]
         process = subprocess.Popen(
             [sys.executable, "-m", *command, *map(str, passed)], pass_fds=passed,
             cwd=paths.ROOT, env=os.environ | environment, stdin=subprocess.DEVNULL,

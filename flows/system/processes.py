@@ -109,8 +109,8 @@ def stop(process: subprocess.Popen) -> None:
 def busy(text: str) -> str:
     """A sentence if DVC says in `text` that another process has the files it needs; else ""."""
     match = re.search(r"' is busy, it is being blocked by:\s*(?:\(PID (\d+)\))?", text)
-    who = f"another run (PID {match[1]})" if match and match[1] else "another run"
-    return f"{who} works on the same files; wait until it has ended, then run this again" if match else ""
+    run = f"another run (PID {match[1]})" if match and match[1] else "another run"
+    return f"{run} works on the same files; wait until it has ended, then run this again" if match else ""
 
 
 def output(command: list[str], root: Path, given: bytes = b"") -> bytes:

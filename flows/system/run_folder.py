@@ -73,8 +73,8 @@ class RunFolder:
     def facts(self) -> dict[str, Any]:
         """What run.json holds; empty if it is not there or damaged."""
         with suppress(FileNotFoundError, ValueError, NotADirectoryError):
-            found = read_json(self.path / "run.json")
-            return found if isinstance(found, dict) and is_process_tag(found.get("process")) else {}
+            facts = read_json(self.path / "run.json")
+            return facts if isinstance(facts, dict) and is_process_tag(facts.get("process")) else {}
         return {}
 
     @property
@@ -199,7 +199,7 @@ class StageFolder:
         return _keep(self.kept, files, root)
 
 
-def _keep(kept: Path, files: Iterable[Path], root: Path) -> list[str]:
+def _keep(folder: Path, files: Iterable[Path], root: Path) -> list[str]:
     """Keep files below a folder, as links where they are large and the disk can.
 
     The bytes stay, whatever becomes of the checkout: what a stage or DVC writes takes the place of a file whole.
@@ -209,7 +209,7 @@ def _keep(kept: Path, files: Iterable[Path], root: Path) -> list[str]:
         if not path.exists():
             continue
         name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-        target = kept / name
+        target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             shutil.copytree(path, target, copy_function=_link, dirs_exist_ok=True)
@@ -300,7 +300,7 @@ class EventWriter:
         event = {"t": _now_ms(), "kind": kind} | facts
         line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
         with self._lock:
-            written, line = 0, b"\n" * self._cut + line
+            written, line = 0, (b"\n" + line if self._cut else line)
             with suppress(OSError):
                 written = self._file.write(line)
             self._cut, self._last = written < len(line), time.monotonic()

@@ -23,12 +23,12 @@ def upgrade_databases(state: Path) -> None:
     """
     record = state / "versions.json"
     installed = {name: version(name) for name in DATABASES}
-    known = read_json(record) if record.exists() else {}
-    if known == installed:
+    recorded = read_json(record) if record.exists() else {}
+    if recorded == installed:
         return
-    for name, place in DATABASES.items():
-        database = state / place
-        if database.exists() and known.get(name) != installed[name]:
+    for name, path in DATABASES.items():
+        database = state / path
+        if database.exists() and recorded.get(name) != installed[name]:
             copy = database.with_name(f"{database.stem}-before-{name}-{installed[name]}.db")
             _copy(database, copy)
             print(f"{name} is {installed[name]} now; its database as it was: {copy}", file=sys.stderr, flush=True)

@@ -51,7 +51,7 @@ def data_text(data: DataAnswer) -> str:
     rules = f" Removed by {', '.join(removed[:5])}{' and other rules' if len(removed) > 5 else ''}." if removed else ""
     audit = f" Audit: {data.audit}." if data.audit else ""
     unjudged = f" ({data.unjudged})" if data.unjudged and not isinstance(data.groups, NotKnown) else ""
-    return f"{data_sentence(data, 4)}{rules} Who: {known(data.groups, _who)}{unjudged}.{audit}"
+    return f"{data_sentence(data, 4)}{rules} Who: {known(data.groups, _removed)}{unjudged}.{audit}"
 
 
 def data_sentence(data: DataAnswer, most_licences: int = 3) -> str:
@@ -106,7 +106,7 @@ def seen_words(data: DataAnswer) -> str:
     return f", {data.num_tokens:,} tokens in all, of which pretraining read {data.tokens_seen / data.num_tokens:.0%}"
 
 
-def _who(groups: list[Removed]) -> str:
+def _removed(groups: list[Removed]) -> str:
     """The groups that lost the largest share."""
     lost = sorted((row for row in groups if row.documents), key=lambda row: row.documents / row.of, reverse=True)
     if not lost:
@@ -159,8 +159,8 @@ def quality_text(quality: QualityAnswer, model: str) -> str:
     """Scores that stand for the model, and how it compares with the champion."""
     own = [score for score in quality.scores if score.model == model]
     chosen = [score for score in own if score.headline] or own or quality.scores
-    said = [f"{'; '.join(map(score_text, chosen[:3]))}.", f"Champion: {known(quality.champion, champion_text)}."]
-    return " ".join([*said, *([f"{earlier_words(quality.scored_earlier)}."] if quality.scored_earlier else [])])
+    text = [f"{'; '.join(map(score_text, chosen[:3]))}.", f"Champion: {known(quality.champion, champion_text)}."]
+    return " ".join([*text, *([f"{earlier_words(quality.scored_earlier)}."] if quality.scored_earlier else [])])
 
 
 def earlier_words(models: Iterable[str]) -> str:

@@ -90,7 +90,7 @@ def _files(part: str, manifest: dict[str, Any]) -> list[Any]:
     import mlcroissant as mlc
 
     folder = CORPORA[part]
-    found: list[Any] = [
+    objects: list[Any] = [
         mlc.FileSet(
             id=f"{part}-shards",
             name=f"{part}-shards",
@@ -100,7 +100,7 @@ def _files(part: str, manifest: dict[str, Any]) -> list[Any]:
         )
     ]
     for shard in manifest["shards"]:
-        found.append(
+        objects.append(
             mlc.FileObject(
                 id=f"{part}/{shard['file']}",
                 name=f"{part}/{shard['file']}",
@@ -109,7 +109,7 @@ def _files(part: str, manifest: dict[str, Any]) -> list[Any]:
                 encoding_formats=["application/x-parquet"],
             )
         )
-    return found
+    return objects
 
 
 def _records(part: str) -> Any:
@@ -157,13 +157,13 @@ def _responsible(records: StageRecords) -> dict[str, Any]:
 
 def _biases(records: StageRecords) -> list[str]:
     """Who is mentioned, and what the filter did to them."""
-    found = [
+    lines = [
         f"{group}: mentioned by {before} documents, {before - after} of them dropped by the toxicity filter."
         for group, (before, after) in records.mentions.items()
     ]
     if (gap := records.metrics.get("bias", {}).get("probe_gap")) is not None:
-        found.append(
+        lines.append(
             f"False-positive rates of the filter differ by at most {gap:.3f} between groups on a template probe."
         )
-    found += [f"Of these figures, {records.unjudged}."] if records.unjudged else []
-    return found or ["Not measured yet."]
+    lines += [f"Of these figures, {records.unjudged}."] if records.unjudged else []
+    return lines or ["Not measured yet."]

@@ -70,12 +70,12 @@ def cost_sentence(summary: Summary) -> str:
     if not cost.total.kwh[1]:
         return "Not known: the ledger has no completed run of these artifacts."
     forecast = forecast_of(cost.stages, summary.forecasts)
-    said = "it was not forecast" if isinstance(forecast, NotKnown) else forecast_text(forecast)
+    note = "it was not forecast" if isinstance(forecast, NotKnown) else forecast_text(forecast)
     pue = f"; PUE {cost.pue:g}" if cost.pue != 1 else ""
     pue += ", assumed" if cost.pue_assumed else ""
     return (
         f"{spent_text(cost.total.kwh, cost.total.grams, pue)}, failed runs included; "
-        f"{cost.shares['constants']:.0%} of the energy rests on constants (memory {cost.shares['memory']:.0%}); {said}."
+        f"{cost.shares['constants']:.0%} of the energy rests on constants (memory {cost.shares['memory']:.0%}); {note}."
     )
 
 
@@ -90,13 +90,13 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, own: str) 
         this = "champion as the first of its name, compared with none" if champion.is_first else "the champion"
         against = f"; {name} is {this}" if champion.is_this else f"; {direction_words(champion)}"
     skipped = f"; {len(quality.skipped)} tasks were skipped" if quality.skipped else ""
-    found = ", ".join(
+    words = ", ".join(
         f"{sum(row.verdict == word for row in counted)} {word}" for word in ("better", "not shown", "worse")
     )
     whose = [row for row in counted if row.score.model == own]
     apart = f", {sum(row.verdict == 'better' for row in whose)} better of the {len(whose)} of {own}" if own else ""
     head = f"Of {len(counted)} main scores {'of all models ' if own else ''}held against counting"
-    return f"{head}: {found}{apart}; {learned} of {len(abilities)} more show an ability learned{against}{skipped}."
+    return f"{head}: {words}{apart}; {learned} of {len(abilities)} more show an ability learned{against}{skipped}."
 
 
 def _earlier(answers: Mapping[str, ModelAnswers]) -> str:

@@ -41,13 +41,13 @@ def render_html(
     judgements: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> str:
     """The report as one self-contained page; `judgements` are the gate's verdict and the noise of seeds by model."""
-    said = five_sentences(summary, answers, score_rows(answers))
+    texts = five_sentences(summary, answers, score_rows(answers))
     scores = picture(reports / "scores.png")
     narrow = picture(reports / "scores-narrow.png")
     return environment().get_template("report.html.j2").render(
         summary=summary,
         judgements=judgements,
-        answers=[(QUESTIONS[key], text) for key, text in said.items()],
+        answers=[(QUESTIONS[key], text) for key, text in texts.items()],
         samples=_samples(reports / "finetune" / "instruct" / "details" / "examples.json"),
         scores=scores and scores._replace(narrow=narrow.data if narrow else ""),
         first=_first(score_rows(answers, MOST_SCORES)),
@@ -115,7 +115,7 @@ def picture(path: Path) -> Picture | None:
 
 
 def _pictures(paths: Iterable[Path]) -> list[Picture]:
-    return [found for path in paths if (found := picture(path))]
+    return [image for path in paths if (image := picture(path))]
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------

@@ -153,10 +153,10 @@ def _made_elsewhere(line: list[str], stages: list[str], tuning: Mapping[str, Any
     if line[0] in MODELS:
         return []
     name, stated = tuning.get("base_name") or line[0], tuning.get("base_licence") or "none stated in its folder"
-    known = [f"revision {tuning['base_revision']}"] if tuning.get("base_revision") else []
-    said = ", ".join([*known, f"licence: {stated}"])
+    revision = [f"revision {tuning['base_revision']}"] if tuning.get("base_revision") else []
+    text = ", ".join([*revision, f"licence: {stated}"])
     return [
-        f"It comes from {name} ({said}), which was made elsewhere: text, tokenizer and cost of that model are not "
+        f"It comes from {name} ({text}), which was made elsewhere: text, tokenizer and cost of that model are not "
         f"recorded here; data and cost above are those of {', '.join(stages)} alone."
     ]
 
@@ -209,9 +209,9 @@ def data_answer(records: StageRecords, model: str, file: Files, stages: Collecti
 
 def languages_of(rows: list[dict[str, str]]) -> list[str]:
     """Languages of the training text, the most bytes first."""
-    known = {row["language"]: int(row["bytes"]) for row in rows if row["split"] == "train"}
-    known = {name: size for name, size in known.items() if name not in (UNSURE, NO_LANGUAGE)}
-    return [name for name, size in known.items() if size >= 0.01 * sum(known.values())]
+    sizes = {row["language"]: int(row["bytes"]) for row in rows if row["split"] == "train"}
+    sizes = {name: size for name, size in sizes.items() if name not in (UNSURE, NO_LANGUAGE)}
+    return [name for name, size in sizes.items() if size >= 0.01 * sum(sizes.values())]
 
 
 def _groups(records: StageRecords) -> list[Removed] | NotKnown:

@@ -97,11 +97,11 @@ def environment() -> Any:
     """Jinja's environment for our templates; values in HTML are escaped."""
     from jinja2 import Environment, FileSystemLoader, select_autoescape
 
-    made = Environment(
+    result = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(["html.j2"]), keep_trailing_newline=True
     )
-    made.filters["cell"] = cell
-    return made
+    result.filters["cell"] = cell
+    return result
 
 
 def write_cards(answers: Mapping[str, ModelAnswers], folder: Path) -> None:
@@ -155,5 +155,5 @@ def attribution(answers: ModelAnswers) -> str:
 def asks(licence: str) -> str:
     """What an SPDX expression asks, for each licence in it."""
     names = [name for name in re.split(r"\s+(?:AND|OR|WITH)\s+|[()]", licence) if name]
-    found = {name: next((text for start, text in ASKS.items() if re.match(start, name)), "") for name in names}
-    return " ".join(f"{name} {text or 'is not summarised here: read it.'}" for name, text in found.items())
+    texts = {name: next((text for start, text in ASKS.items() if re.match(start, name)), "") for name in names}
+    return " ".join(f"{name} {text or 'is not summarised here: read it.'}" for name, text in texts.items())

@@ -31,8 +31,8 @@ def plot_energy(cost: Cost, path: Path) -> None:
         mid = bars(axes, stages, series)
         low, high = ([sum(part[i] for part in rows[stage].values()) * 1000 for stage in stages] for i in (0, 2))
         axes.errorbar(mid, range(len(stages)), xerr=error_bars(mid, low, high), fmt="none", ecolor="black", capsize=3)
-        for place, (value, end) in enumerate(zip(mid, high, strict=True)):
-            axes.annotate(f"{value:.3g}", (end, place), (6, 0), textcoords="offset points", va="center", fontsize=8)
+        for row, (value, end) in enumerate(zip(mid, high, strict=True)):
+            axes.annotate(f"{value:.3g}", (end, row), (6, 0), textcoords="offset points", va="center", fontsize=8)
         axes.margins(x=0.1)
 
 
@@ -116,10 +116,10 @@ ABOVE, BASELINE = COLOURS[0], COLOURS[1]
 
 def score_caption(rows: list[ScoreRow]) -> str:
     """What the plot shows, with every figure, for those who do not see it."""
-    said = [
+    parts = [
         f"{row.name} {row.score.value:.3f}" + (f" ({text})" if (text := beside_text(row.score)) else "") for row in rows
     ]
-    return f"Scores and the rules beside them: {'; '.join(said)}."
+    return f"Scores and the rules beside them: {'; '.join(parts)}."
 
 
 def plot_scores(rows: list[ScoreRow], path: Path, narrow: bool = False) -> None:
@@ -147,14 +147,14 @@ def plot_scores(rows: list[ScoreRow], path: Path, narrow: bool = False) -> None:
 
 def _draw(axes: Any, rows: list[ScoreRow], narrow: bool) -> None:
     """Points with intervals, rules as bars, and the names."""
-    for place, row in enumerate(rows):
+    for y, row in enumerate(rows):
         score, colour = row.score, ABOVE if row.verdict == "better" else GREY
         bounds = error_bars([score.value], [score.low], [score.high])
-        axes.errorbar([score.value], [place], xerr=bounds, fmt="o", markersize=5, color=colour, linewidth=1.6)
+        axes.errorbar([score.value], [y], xerr=bounds, fmt="o", markersize=5, color=colour, linewidth=1.6)
         if score.beside[1] is not None:
-            axes.plot([score.beside[1]] * 2, [place - 0.26, place + 0.26], color=BASELINE, linewidth=3, zorder=1)
+            axes.plot([score.beside[1]] * 2, [y - 0.26, y + 0.26], color=BASELINE, linewidth=3, zorder=1)
         if narrow:
-            axes.annotate(_name(row), (0, place - 0.42), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
+            axes.annotate(_name(row), (0, y - 0.42), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
     axes.set_yticks(range(len(rows)), [""] * len(rows) if narrow else [_name(row) for row in rows])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

@@ -48,9 +48,9 @@ class ScoreRow:
 
 def all_scores(answers: Mapping[str, ModelAnswers]) -> list[Score]:
     """Scores of every model, each once: those of evaluate, each tuning's first, and those it compares with before."""
-    known = [one.quality for one in answers.values() if not isinstance(one.quality, NotKnown)]
+    qualities = [one.quality for one in answers.values() if not isinstance(one.quality, NotKnown)]
     unique: dict[tuple[str, str], Score] = {}
-    for score in (score for quality in known for score in quality.scores):
+    for score in (score for quality in qualities for score in quality.scores):
         if score.measured_by == "evaluate" or score.shows_tuning:
             unique.setdefault((score.model, score.name), score)
         elif score.is_tuned:
@@ -61,17 +61,17 @@ def all_scores(answers: Mapping[str, ModelAnswers]) -> list[Score]:
 def score_rows(answers: Mapping[str, ModelAnswers], most: int = 0) -> list[ScoreRow]:
     """Rows of headline scores, paired with their counterparts; at most `most`, if given, of as many tasks as can be."""
     scores = all_scores(answers)
-    named = {(score.model, score.name): score for score in scores}
+    by_name = {(score.model, score.name): score for score in scores}
     counterparts = {(score.model, score.counterpart) for score in scores if score.counterpart}
     flagged = any(score.headline and score.measured_by == "evaluate" for score in scores)
     rows = [
-        _row(score, named.get((score.model, score.counterpart)))
-        for key, score in named.items()
+        _row(score, by_name.get((score.model, score.counterpart)))
+        for key, score in by_name.items()
         if key not in counterparts and (score.headline or not flagged)
     ]
     rows.sort(key=lambda row: (row.score.kind in LATER, row.score.measured_by != "evaluate"))
-    said = verdicts([row.score for row in rows])
-    rows = [replace(row, verdict=said.get(row_name(row.score), "")) for row in rows]
+    judged = verdicts([row.score for row in rows])
+    rows = [replace(row, verdict=judged.get(row_name(row.score), "")) for row in rows]
     if not most or len(rows) <= most:
         return rows
     order = sorted(range(len(rows)), key=lambda index: _rank(rows, index))

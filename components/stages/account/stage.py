@@ -105,10 +105,10 @@ def write_data_card(root: Path, records: StageRecords, model_name: str, path: Pa
 
 def _consistent(folder: Path) -> reader.Ledger:
     """The ledger, whose spans and unattributed energy add up to the host's."""
-    found = reader.read(folder)
-    off_uj = found.difference_uj()
+    ledger = reader.read(folder)
+    off_uj = ledger.difference_uj()
     assert not off_uj, f"{folder}: spans and unattributed energy are {off_uj} microjoules off the host's"
-    return found
+    return ledger
 
 
 def summarise(
@@ -252,13 +252,13 @@ def hardware(found: reader.Ledger, spans: reader.Spans) -> str:
 
 def headline(summary: Summary, answers: Mapping[str, ModelAnswers]) -> dict[str, float]:
     """Every score by its name, with the bounds of those that have a short one; cost of the stages behind them."""
-    found = dict[str, float]()
+    values = dict[str, float]()
     for score in (one for each in answers.values() for one in getattr(each.quality, "scores", [])):
-        found[score.key] = score.value
+        values[score.key] = score.value
         for end, bound in (("_low", score.low), ("_high", score.high)):
             if score.column and bound is not None:
-                found[score.key + end] = bound
+                values[score.key + end] = bound
     if (gap := summary.metrics.get("bias", {}).get("probe_gap")) is not None:
-        found["bias/filter_probe_gap"] = gap
+        values["bias/filter_probe_gap"] = gap
     cost = {"cost/artifacts_kwh": summary.cost.total.kwh[1], "cost/artifacts_grams": summary.cost.total.grams[1]}
-    return found | cost
+    return values | cost

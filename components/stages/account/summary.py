@@ -53,8 +53,8 @@ def stage_reports(reports: Path) -> dict[str, Path]:
 
 def gather(file: Files) -> StageRecords:
     """Records of the stages, from the files of a checkout or of another state."""
-    found = {stage: _read(file(f"reports/{stage.replace('@', '/')}/metrics.json")) for stage in STAGES}
-    metrics = {stage: flat(tree) for stage, tree in found.items() if tree}
+    trees = {stage: _read(file(f"reports/{stage.replace('@', '/')}/metrics.json")) for stage in STAGES}
+    metrics = {stage: flat(tree) for stage, tree in trees.items() if tree}
     facts = {stage: _read(file(f"reports/{stage.replace('@', '/')}/details/facts.json")) for stage in metrics}
     return StageRecords(
         documents=documents(file),
@@ -92,7 +92,7 @@ def documents(file: Files) -> dict[str, DocumentCounts]:
 
     Mix takes nothing away: it repeats, samples and adds, so what it has beyond real text is `generated`.
     """
-    found = {}
+    counts_of = {}
     for stage in CORPUS_STAGES:
         parts = {
             name: _read(file(f"data/{stage}/{name}/manifest.json"))
@@ -101,7 +101,7 @@ def documents(file: Files) -> dict[str, DocumentCounts]:
         if not parts["train"]:
             continue
         counts = {name: part.get("num_documents", 0) for name, part in parts.items()}
-        found[stage] = DocumentCounts(
+        counts_of[stage] = DocumentCounts(
             taken=sum(counts.values()),
             kept=counts["train"],
             dropped=counts["dropped"],
@@ -113,21 +113,21 @@ def documents(file: Files) -> dict[str, DocumentCounts]:
             sources=parts["train"].get("sources", {}),
             licences=parts["train"].get("licences", {}),
         )
-    if "mix" in found and "bias" in found:
-        mix, real = found["mix"], found["bias"]
+    if "mix" in counts_of and "bias" in counts_of:
+        mix, real = counts_of["mix"], counts_of["bias"]
         mix.taken = real.kept
         mix.generated = {name: n["num_documents"] for name, n in mix.sources.items() if name not in real.sources}
-    return found
+    return counts_of
 
 
 def tokens(file: Files) -> dict[str, Any]:
     """Tokens and bytes of both splits."""
-    found = {}
+    facts = {}
     for split in ("train", "heldout"):
         if manifest := _read(file(f"data/tokenize/{split}/manifest.json")):
-            found[split] = {name: manifest[name] for name in ("num_tokens", "num_bytes", "num_documents")}
-            found["vocab_size"] = manifest["vocab_size"]
-    return found
+            facts[split] = {name: manifest[name] for name in ("num_tokens", "num_bytes", "num_documents")}
+            facts["vocab_size"] = manifest["vocab_size"]
+    return facts
 
 
 # -- models ------------------------------------------------------------------------------------------------------------
@@ -135,10 +135,10 @@ def tokens(file: Files) -> dict[str, Any]:
 
 def models(file: Files) -> dict[str, ModelFacts]:
     """Model folder -> what it is, and how it was trained."""
-    found = {}
+    by_name = {}
     for name, task in MODELS.items():
         if facts := _read(file(f"models/{name}/greenhouse.json")):
-            found[name] = ModelFacts(
+            by_name[name] = ModelFacts(
                 pipeline_tag=task,
                 objective=facts.get("objective", ""),
                 parameters=facts.get("num_parameters", 0),
@@ -148,7 +148,7 @@ def models(file: Files) -> dict[str, ModelFacts]:
                 task=without_own_row(facts).get("task", {}),
                 flop=training_flop(facts),
             )
-    return found
+    return by_name
 
 
 def without_own_row(facts: dict[str, Any]) -> dict[str, Any]:
@@ -173,10 +173,10 @@ def training_flop(facts: dict[str, Any]) -> float:
 
 def mitigation(file: Files) -> str:
     """The verdict of the last trial of counterfactual augmentation (components/studies/mitigation.py)."""
-    found = _read(file("reports/mitigate/mitigate.json"))
-    if not found:
+    trial = _read(file("reports/mitigate/mitigate.json"))
+    if not trial:
         return "not known, the trial was not run (`greenhouse study mitigate`)"
-    return f"{found['verdict']}; {len(found['runs'])} models trained for this trial, none of those above"
+    return f"{trial['verdict']}; {len(trial['runs'])} models trained for this trial, none of those above"
 
 
 # -- skipped -----------------------------------------------------------------------------------------------------------
@@ -185,8 +185,8 @@ def mitigation(file: Files) -> str:
 def skipped(facts: dict[str, dict[str, Any]]) -> list[SkippedTask]:
     """Tasks the corpus could not feed and questions not asked, with the reason: what stages name in `skipped`."""
     rows = []
-    for stage, found in facts.items():
-        entries = found.get("skipped", {})
+    for stage, stage_facts in facts.items():
+        entries = stage_facts.get("skipped", {})
         pairs = entries.items() if isinstance(entries, dict) else [(row["task"], row["reason"]) for row in entries]
-        rows += [SkippedTask(stage=stage, what=what.replace("_", " "), why=why) for what, why in pairs]
+        rows += [SkippedTask(stage=stage, what=task.replace("_", " "), why=why) for task, why in pairs]
     return rows

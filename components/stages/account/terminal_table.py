@@ -47,14 +47,14 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
 
 def model_page(answers: ModelAnswers) -> str:
     """The five answers of one model, its scores and those of its base as in the table of a run."""
-    facts, said = answers.facts, {"licence": known(answers.licence, str)} | sentences(answers)
+    facts, texts = answers.facts, {"licence": known(answers.licence, str)} | sentences(answers)
     state = answers.state if answers.state == answers.kind else f"{answers.kind} {answers.state}"
     number = f"{facts.parameters / 1e6:.2f} M" if facts.parameters else "an unknown number of"
     size = f"{number} parameters, {facts.objective}, context {facts.shape.get('context', 'of unknown')} tokens"
     head = [f"{answers.title} ({state})", *textwrap.wrap(facts.task.get("advice", ""), WIDTH)]
     head.append(size + (f", {facts.task['title']}" if facts.task.get("title") else ""))
     for name in ("licence", "data", "cost", "quality", "rebuild"):
-        head += _labelled(name, said[name])
+        head += _labelled(name, texts[name])
     load = [f"    {line}" for line in (answers.load.first, *answers.load.lines) if line]
     every = score_rows({answers.model: answers})
     rows = score_rows({answers.model: answers}, MOST_SCORES)

@@ -167,10 +167,10 @@ class StageRecords(AccountRecord):
     @property
     def personal(self) -> dict[str, int]:
         """Kind of personal data -> finds redacted."""
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for row in self.tables.get("filter/personal", []):
-            found[row["kind"]] = found.get(row["kind"], 0) + int(row["found"])
-        return found
+            counts[row["kind"]] = counts.get(row["kind"], 0) + int(row["found"])
+        return counts
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -208,9 +208,9 @@ class StageRecords(AccountRecord):
         if "untested_share" not in metrics:
             return ""
         more = len(self.findings) - MOST_FINDINGS
-        found = "; ".join([*self.findings[:MOST_FINDINGS], *([f"{more} more"] if more > 0 else [])]) or "no finding"
+        text = "; ".join([*self.findings[:MOST_FINDINGS], *([f"{more} more"] if more > 0 else [])]) or "no finding"
         share = f"{metrics['untested_share']:.0%}"
-        return f"{found}; of {share} of the sentences that mention a group no word could be tested"
+        return f"{text}; of {share} of the sentences that mention a group no word could be tested"
 
     @property
     def mentions(self) -> dict[str, tuple[int, int]]:

@@ -61,9 +61,9 @@ def toxicity(counts: BiasCounts, params: Bias) -> list[dict]:
             row: dict = {"source": source, "group": group or "(no group)", "sentences": total}
             row |= {"toxic": raw, "toxic_masked": masked}
             if total >= params.min_mentions:
-                found, hidden = rate(raw, total), rate(masked, total)
-                row |= {"rate": found.value, "low": found.low, "high": found.high, "rate_masked": hidden.value}
-                row["times_no_group"] = found.value / (rest[2] / rest[0]) if rest[0] and rest[2] else ""
+                shown, hidden = rate(raw, total), rate(masked, total)
+                row |= {"rate": shown.value, "low": shown.low, "high": shown.high, "rate_masked": hidden.value}
+                row["times_no_group"] = shown.value / (rest[2] / rest[0]) if rest[0] and rest[2] else ""
             rows.append(row)
     return rows
 
@@ -139,7 +139,7 @@ def _metrics(counts: BiasCounts, rows: list[Impact], probes: dict[bool, list[Pro
 
 
 def _hits(probes: list[Probe]) -> float:
-    return sum(each.true_positives for each in probes) / sum(each.hostile for each in probes)
+    return sum(probe.true_positives for probe in probes) / sum(probe.hostile for probe in probes)
 
 
 def not_judged(metrics: dict[str, float]) -> str:
@@ -248,8 +248,8 @@ def plot_impact(rows: list[Impact], limit: float, path: Path) -> None:
     with chart(path, caption, 1.3 + 0.28 * max(4, len(rows)), **labels) as axes:
         ratios = np.clip([(row.ratio.value, row.ratio.low, row.ratio.high) for row in rows], *SHOWN_RATIOS)
         intervals(axes, [f"{row.group} ({row.documents:,})" for row in rows], ratios, "as used, 95% interval")
-        known = [place for place, row in enumerate(rows) if np.isfinite(row.ratio_unmasked.value)]
-        unmasked = np.clip([rows[place].ratio_unmasked.value for place in known], *SHOWN_RATIOS)
+        known = [index for index, row in enumerate(rows) if np.isfinite(row.ratio_unmasked.value)]
+        unmasked = np.clip([rows[index].ratio_unmasked.value for index in known], *SHOWN_RATIOS)
         axes.scatter(unmasked, known, marker="x", color=COLOURS[3], label="without masking", zorder=3)
         axes.axvline(1, color=GREY, lw=1)
         axes.axvline(limit, color=COLOURS[3], lw=1, ls="--", label=f"max_removal_ratio = {limit:g}")

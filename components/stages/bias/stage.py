@@ -133,19 +133,19 @@ def judge(documents: Sequence[Document], params: Bias) -> JudgedShard:
     """Judge documents. A sentence counts once per document: a play is not toxic because a speaker is called BASTARD."""
     texts = [sentences_of(document.text) for document in documents]
     numbers: dict[str, int] = {}
-    places = [[numbers.setdefault(sentence, len(numbers)) for sentence in text] for text in texts]
+    rows = [[numbers.setdefault(sentence, len(numbers)) for sentence in text] for text in texts]
     scored = Sentences.score(list(numbers), params)
     shard = JudgedShard()
-    for document, place in zip(documents, places, strict=True):
-        here = np.unique(np.array(place, dtype=np.int64))
+    for document, indices in zip(documents, rows, strict=True):
+        here = np.unique(np.array(indices, dtype=np.int64))
         shard.documents.append(judged := _judged(document, here, scored, params))
         if judged.enough_scored:
             _count(shard.sentences.setdefault(document.source, {}), here, scored)
     for source in sorted({document.source for document in documents}):
         works: dict[int, set[int]] = {}
-        for document, judged, place in zip(documents, shard.documents, places, strict=True):
+        for document, judged, indices in zip(documents, shard.documents, rows, strict=True):
             if document.source == source and judged.enough_scored:
-                works.setdefault(work_of(document), set()).update(place)
+                works.setdefault(work_of(document), set()).update(indices)
         _describe(shard, source, works, scored)
     return shard
 

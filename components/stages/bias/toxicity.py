@@ -80,8 +80,8 @@ class ProfanityCheck:
         scores: Floats = (
             self._model.predict_proba(self._tfidf(rows, columns, len(words)))[:, 1] if words else np.empty(0)
         )
-        known = np.bincount(rows[columns > -2], minlength=len(words))
-        scores[(known < self._min_known_words * lengths) | (lengths == 0)] = np.nan
+        num_known = np.bincount(rows[columns > -2], minlength=len(words))
+        scores[(num_known < self._min_known_words * lengths) | (lengths == 0)] = np.nan
         return scores
 
     def _tfidf(self, rows: NDArray[np.int64], columns: NDArray[np.int64], num_rows: int) -> Any:

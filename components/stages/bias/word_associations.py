@@ -92,12 +92,12 @@ def associations(sources: dict[str, Tables], min_mentions: int) -> list[dict]:
 
 def untested_share(sources: dict[str, Tables], tested: list[dict]) -> float:
     """Share of the sentences that mention a group, of sources and groups of which no word could be tested."""
-    known, whole, left = {(row["source"], row["group"]) for row in tested}, 0, 0
+    pairs, total, untested = {(row["source"], row["group"]) for row in tested}, 0, 0
     for source, tables in sources.items():
         counts_GV = np.sum([np.reshape(row, (1 + len(GROUPS), -1)) for row in tables.values()], axis=0)
         for name, number in zip(GROUPS, counts_GV[1:, 0].tolist(), strict=True):
-            whole, left = whole + number, left + (0 if (source, name) in known else number)
-    return left / whole if whole else 0.0
+            total, untested = total + number, untested + (0 if (source, name) in pairs else number)
+    return untested / total if total else 0.0
 
 
 def _source_rows(source: str, tables: Tables, min_mentions: int) -> list[dict]:

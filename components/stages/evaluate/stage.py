@@ -134,16 +134,16 @@ def _report(results: list[TaskResult], skipped: dict[str, str], heldout: Path) -
 
 def weights(models: Iterable[Path]) -> dict[str, str]:
     """Model (`pretrain/causal`) -> MD5 of its weights: which models these scores are of."""
-    found = {}
+    md5s = {}
     for folder in models:
         with open(folder / "model.safetensors", "rb") as file:
-            found[f"{folder.parent.name}/{folder.name}"] = hashlib.file_digest(file, "md5").hexdigest()
-    return found
+            md5s[f"{folder.parent.name}/{folder.name}"] = hashlib.file_digest(file, "md5").hexdigest()
+    return md5s
 
 
 def markdown(scores: list[Score], skipped: dict[str, str]) -> str:
     """The summary as a table, and the tasks that did not apply."""
-    said, page = verdicts(scores), Page("Evaluation", None)
+    judged, page = verdicts(scores), Page("Evaluation", None)
     columns = "name value value_low value_high verdict baseline baseline_name ceiling ceiling_name"
     columns += " gain gain_low gain_high variance n note"
     page.show(
@@ -151,7 +151,7 @@ def markdown(scores: list[Score], skipped: dict[str, str]) -> str:
         [
             vars(score)
             | {"name": score.title, "value_low": score.low, "value_high": score.high}
-            | {"verdict": verdict_text(score, said)}
+            | {"verdict": verdict_text(score, judged)}
             for score in scores
         ],
         "Better than counting is a score that is better than every rule posed on the same items, over works and "

@@ -65,11 +65,11 @@ def _share_of_boilerplate(text: str, language: str) -> float:
 
 def _share_of_sentences(lowered: str, phrases: Sequence[str], least: int) -> int:
     """Characters in sentences with one of the phrases; 0 if the text has too few different ones."""
-    found = [phrase for phrase in phrases if phrase in lowered]
-    if len(found) < least:
+    hits = [phrase for phrase in phrases if phrase in lowered]
+    if len(hits) < least:
         return 0
     sentences = (match[0] for match in _SENTENCE.finditer(lowered))
-    return sum(len(sentence) for sentence in sentences if any(phrase in sentence for phrase in found))
+    return sum(len(sentence) for sentence in sentences if any(phrase in sentence for phrase in hits))
 
 
 def _share_of_menu(text: str) -> int:

@@ -59,8 +59,8 @@ def _facts(scanned: Scan, lines: Lines, words: WordCounts) -> LineFacts:
 
     def has(*phrases: str) -> np.ndarray:
         hits = np.zeros(len(lines.starts), dtype=bool)
-        places = np.array(sorted(place for phrase in phrases for place in occurrences(text, phrase)), dtype=np.int64)
-        hits[np.searchsorted(lines.ends, places)] = True
+        starts = np.array(sorted(start for phrase in phrases for start in occurrences(text, phrase)), dtype=np.int64)
+        hits[np.searchsorted(lines.ends, starts)] = True
         return hits
 
     ends_well = lines.full & is_any(scanned.codes, lines.last, LINE_ENDS) & ~ends_in_ellipsis(scanned.codes, lines)

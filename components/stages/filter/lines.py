@@ -61,7 +61,7 @@ def ends_in_ellipsis(codes: np.ndarray, text_lines: Lines) -> np.ndarray:
 
 def occurrences(text: str, phrase: str) -> Iterator[int]:
     """Positions at which a phrase begins."""
-    place = text.find(phrase)
-    while place >= 0:
-        yield place
-        place = text.find(phrase, place + 1)
+    start = text.find(phrase)
+    while start >= 0:
+        yield start
+        start = text.find(phrase, start + 1)

@@ -35,12 +35,12 @@ _RESERVED = frozenset({"test", "example", "invalid", "local"})
 
 def find_emails(text: str) -> Iterator[PersonalDataSpan]:
     """Addresses around each `@` whose domain ends in one of the Public Suffix List (of the package `tld`)."""
-    for at in occurrences(text, "@"):
-        local = _LOCAL.search(text, max(0, at - 64), at)
-        domain = _DOMAIN.match(text, at + 1)
+    for sign in occurrences(text, "@"):
+        local = _LOCAL.search(text, max(0, sign - 64), sign)
+        domain = _DOMAIN.match(text, sign + 1)
         if local and domain and local[0].lower() not in _NO_PERSON and _is_public(domain[0].lower()):
             start = local.start() + (len(local[0]) - len(local[0].lstrip("'%+-")))
-            if start < at:
+            if start < sign:
                 yield PersonalDataSpan(start, domain.end(), "email")
 
 
@@ -116,8 +116,8 @@ def find_secrets(text: str) -> Iterator[PersonalDataSpan]:
     for mark, pattern in _KEY_FORMS.items():
         if mark in text:
             yield from (PersonalDataSpan(match.start(), match.end(), "secret") for match in pattern.finditer(text))
-    for pattern, places in ((_ASSIGNED, _marks(text)), (_IN_URL, occurrences(text, "://"))):
-        for match in filter(None, (pattern.match(text, place) for place in places)):
+    for pattern, starts in ((_ASSIGNED, _marks(text)), (_IN_URL, occurrences(text, "://"))):
+        for match in filter(None, (pattern.match(text, start) for start in starts)):
             if _is_random(match[1]):
                 yield PersonalDataSpan(match.start(1), match.end(1), "secret")
 
@@ -127,7 +127,7 @@ def _marks(text: str) -> list[int]:
     lowered = text.lower()
     if len(lowered) != len(text):  # a few letters become two in lower case, and places shift
         lowered = text
-    return [place for mark in _ASSIGNED_MARKS for place in occurrences(lowered, mark)]
+    return [start for mark in _ASSIGNED_MARKS for start in occurrences(lowered, mark)]
 
 
 _HEX = re.compile(r"[0-9a-f]{24,}|[0-9A-F]{24,}")
@@ -172,9 +172,9 @@ def find(text: str, kinds: Iterable[str] = KINDS, language: str = "") -> list[Pe
     wanted, spans = set(kinds), list[PersonalDataSpan]()
     for kind in _PRECEDENCE:
         if kind in wanted:
-            for found in finders[kind](text):
-                if all(found.end <= span.start or found.start >= span.end for span in spans):
-                    spans.append(found)
+            for hit in finders[kind](text):
+                if all(hit.end <= span.start or hit.start >= span.end for span in spans):
+                    spans.append(hit)
     return sorted(spans)
 
 

@@ -65,8 +65,8 @@ def _is_issued(digits: str) -> bool:
 def luhn(digits: str) -> bool:
     """The check digit is right: every second digit from the right doubled, digit sums added, divisible by ten."""
     total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + place % 2)
+    for index, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + index % 2)
         total += value - 9 * (value > 9)
     return total % 10 == 0
 
@@ -92,15 +92,15 @@ def find_ibans(text: str) -> Iterator[PersonalDataSpan]:
     for match in _IBAN.finditer(text):
         length = int(IBAN_LENGTHS.get(match[0][:2].upper(), 0))
         mark = text[match.end()] if text[match.end()] in " \u00a0-" else ""
-        end, taken = match.start(), list[str]()
-        while len(taken) < length and end < len(text) and (text[end].isalnum() or text[end] == mark):
+        end, chars = match.start(), list[str]()
+        while len(chars) < length and end < len(text) and (text[end].isalnum() or text[end] == mark):
             if text[end] != mark:
-                taken.append(text[end])
+                chars.append(text[end])
             elif text[end - 1] == mark:
                 break
             end += 1
-        whole = not (end < len(text) and text[end].isalnum())
-        if length and len(taken) == length and whole and _checksum("".join(taken)):
+        at_end = not (end < len(text) and text[end].isalnum())
+        if length and len(chars) == length and at_end and _checksum("".join(chars)):
             yield PersonalDataSpan(match.start(), end, "iban")
 
 

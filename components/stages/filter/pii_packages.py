@@ -36,7 +36,7 @@ def find_with_phonenumbers(text: str, language: str = "") -> Iterator[PersonalDa
 def find_with_detect_secrets(text: str) -> Iterator[PersonalDataSpan]:
     """Keys in a form of their issuer; what is only random, or called a password, is left to ours."""
     for form in _forms():
-        yield from (PersonalDataSpan(*one.span(one.lastindex or 0), "secret") for one in form.finditer(text))
+        yield from (PersonalDataSpan(*hit.span(hit.lastindex or 0), "secret") for hit in form.finditer(text))
 
 
 @cache
@@ -44,7 +44,7 @@ def _forms() -> list[re.Pattern[str]]:
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
     from detect_secrets.plugins.base import RegexBasedDetector
 
-    known: list[type] = list(get_mapping_from_secret_type_to_class().values())
-    kinds = [kind for kind in known if issubclass(kind, RegexBasedDetector)]
+    plugins: list[type] = list(get_mapping_from_secret_type_to_class().values())
+    kinds = [kind for kind in plugins if issubclass(kind, RegexBasedDetector)]
     unused = {"IPPublicDetector", "BasicAuthDetector", "PrivateKeyDetector"}  # no key, or any word; its first line
     return [form for kind in kinds if kind.__name__ not in unused for form in kind().denylist]

@@ -83,8 +83,8 @@ def _stop_words(words: WordCounts) -> np.ndarray:
     total = np.zeros(len(words.bounds) - 1, dtype=np.int64)
     for word in STOP_WORDS:
         forms = [hash_word(form) for form in (word, word.capitalize(), word.upper())]
-        found = np.flatnonzero(np.isin(words.hashes, forms))
-        total += np.diff(np.searchsorted(found, words.bounds)) > 0
+        positions = np.flatnonzero(np.isin(words.hashes, forms))
+        total += np.diff(np.searchsorted(positions, words.bounds)) > 0
     return total
 
 
@@ -165,11 +165,11 @@ def _duplicates(start: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
     """
     seen = bytearray(int(groups.max()) + 1 if len(groups) else 0)
     counted, free = [], 0
-    for index, (place, group) in enumerate(zip(start.tolist(), groups.tolist(), strict=True)):
-        if place >= free:
+    for index, (first, group) in enumerate(zip(start.tolist(), groups.tolist(), strict=True)):
+        if first >= free:
             if seen[group]:
                 counted.append(index)
-                free = place + n
+                free = first + n
             else:
                 seen[group] = 1
     return counted

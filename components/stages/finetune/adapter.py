@@ -96,15 +96,15 @@ def config(folder: Path) -> dict[str, Any]:
 
     Raises `UserError`: it or the weights are missing or damaged.
     """
-    at, todo = folder / CONFIG, "copy the whole folder again, or train the adapter again"
+    path, todo = folder / CONFIG, "copy the whole folder again, or train the adapter again"
     try:
-        fields = read_fields(at, todo)
-        with safetensors.safe_open(at := folder / WEIGHTS, "pt"):
+        fields = read_fields(path, todo)
+        with safetensors.safe_open(path := folder / WEIGHTS, "pt"):
             return fields
     except FileNotFoundError:
-        raise UserError(f"{folder}: no {at.name}, so this is no whole adapter; {todo}") from None
+        raise UserError(f"{folder}: no {path.name}, so this is no whole adapter; {todo}") from None
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise UserError(f"{folder}: {at.name} is damaged ({clause(error)}); {todo}") from None
+        raise UserError(f"{folder}: {path.name} is damaged ({clause(error)}); {todo}") from None
 
 
 def base_of(folder: Path) -> Path:
@@ -114,13 +114,13 @@ def base_of(folder: Path) -> Path:
         UserError: the adapter is not whole, its base is not there, or has other weights or another tokenizer.
     """
     name = config(folder).get("base_model_name_or_path")
-    named = isinstance(name, str) and 0 < len(name) < 1000 and "\0" not in name
-    places = (root / str(name) for root in (Path(), *folder.resolve().parents))  # a name is relative to the project
-    base = next((path for path in places if named and any(path.glob("*.safetensors"))), None)
+    is_name = isinstance(name, str) and 0 < len(name) < 1000 and "\0" not in name
+    paths = (root / str(name) for root in (Path(), *folder.resolve().parents))  # a name is relative to the project
+    base = next((path for path in paths if is_name and any(path.glob("*.safetensors"))), None)
     if base is None:
         raise UserError(f"{folder}: its base {name!r} is no folder here; put it there, or correct "
                         f"base_model_name_or_path in {CONFIG}")  # fmt: skip
-    made_for = _own(folder).get("base")
+    made_for = _fields(folder).get("base")
     made_for = {name: str(value) for name, value in made_for.items()} if isinstance(made_for, dict) else {}
     for key, sha256 in hashes(base).items():
         if made_for.get(key, sha256) != sha256:
@@ -147,8 +147,8 @@ def merge(model: nn.Module, folder: Path) -> None:
         raise UserError(f"{folder}: {CONFIG} has lora_alpha {alpha!r} and r {rank!r}, no numbers; {WHOLE_COPY}")
     tensors = safetensors.torch.load_file(folder / WEIGHTS)
     weights = {PREFIX + export.hub_name(name): parameter for name, parameter in model.named_parameters()}
-    places = {name.rpartition(".lora_")[0] for name in tensors}
-    for path in sorted(places):
+    modules = {name.rpartition(".lora_")[0] for name in tensors}
+    for path in sorted(modules):
         weight = weights.get(f"{path}.weight")
         a_RD, b_XR = tensors.get(f"{path}.lora_A.weight"), tensors.get(f"{path}.lora_B.weight")
         if weight is None or a_RD is None or b_XR is None or not _fits(a_RD, b_XR, weight):
@@ -175,10 +175,10 @@ def load(folder: Path, device: str = "cpu") -> tuple[Network, tokenizers.Tokeniz
     if not is_adapter:
         return model, tokenizer, facts
     merge(model, folder)
-    return model, tokenizer, facts | {name: value for name, value in _own(folder).items() if name != "base"}
+    return model, tokenizer, facts | {key: value for key, value in _fields(folder).items() if key != "base"}
 
 
-def _own(folder: Path) -> dict[str, Any]:
+def _fields(folder: Path) -> dict[str, Any]:
     """greenhouse.json of an adapter; empty for one that `peft` wrote."""
     path = folder / "greenhouse.json"
     return read_fields(path, WHOLE_COPY) if path.exists() else {}

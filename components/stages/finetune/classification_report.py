@@ -70,7 +70,7 @@ def classify(
     examples = choice.examples
     passages, labels, several = examples.heldout, examples.labels, examples.problem == "multi_label_classification"
     predicted = {"this_model": decided(probability_NK, examples.problem), **rules}
-    right = {name: right_of(one, passages) for name, one in predicted.items()}
+    right = {name: right_of(predictions, passages) for name, predictions in predicted.items()}
     own, simple = (classifier_scores(predicted[name], passages) for name in ("this_model", "tfidf"))
     beside_it = {} if several else {"chance": Baseline("guessing", 1 / len(labels))}
     for name in rules:
@@ -89,8 +89,8 @@ def classify(
     of_tfidf = over_works(right["this_model"] - right["tfidf"], passages, paired=True).within(-1, 1)
     rows = [("network", interval_of(own.accuracy), interval_of(own.macro_f1), interval_of(of_tfidf)),
             ("TF-IDF", interval_of(simple.accuracy), interval_of(simple.macro_f1), "")]  # fmt: skip
-    what = "; right is a text whose labels are all said and no others" if several else ""
-    caption = f"{len(passages)} held-out passages after {len(examples.train)} with labels{what}. The gain is paired."
+    note = "; right is a text whose labels are all said and no others" if several else ""
+    caption = f"{len(passages)} held-out passages after {len(examples.train)} with labels{note}. The gain is paired."
     page.show("by accuracy macro_F1 gain_over_TF-IDF", rows, caption)
     page.say(f"Classes: {', '.join(labels)}.")
     _show_mistakes(probability_NK, examples, page, reports)
@@ -132,11 +132,11 @@ def _write_details(
 
 def _items(right: Mapping[str, np.ndarray], passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
     """Rows of items.parquet: this model on each passage, beside the best of the rules."""
-    best = max((one for name, one in right.items() if name != "this_model"), key=np.sum)
+    best = max((hits for name, hits in right.items() if name != "this_model"), key=np.sum)
     for passage, score, rule in zip(passages, right["this_model"].tolist(), best.tolist(), strict=True):
-        named = {"question": "classify", "metric": "accuracy", "item": sha256_bytes(passage.text.encode())[:16]}
-        named |= {"condition": "", "cluster": passage.cluster, "stratum": passage.stratum, "direction": "higher"}
-        yield named | {"score": score, "weight": 1.0, "baseline": rule, "model": "finetune/classify"}
+        row = {"question": "classify", "metric": "accuracy", "item": sha256_bytes(passage.text.encode())[:16]}
+        row |= {"condition": "", "cluster": passage.cluster, "stratum": passage.stratum, "direction": "higher"}
+        yield row | {"score": score, "weight": 1.0, "baseline": rule, "model": "finetune/classify"}
 
 
 def _named(classes_K: np.ndarray, labels: Sequence[str]) -> str:
@@ -154,13 +154,13 @@ def _show_mistakes(probability_NK: np.ndarray, examples: Examples[Passage], page
     confusion_KK = classifier_scores(predicted_NK, passages).confusion
     rows = [[label, *row] for label, row in zip(labels, confusion_KK.tolist(), strict=True)]
     write_table(reports / "details" / "confusion.csv", ("true \\ predicted", *labels), rows)
-    drawn = "Held-out passages by their true class and the class that the model predicts."
+    note = "Held-out passages by their true class and the class that the model predicts."
     caption, unsaid_NK = "The most confident mistakes.", np.zeros_like(probability_NK)
     if several:  # that a class is not one of a passage's is a decision too
-        drawn += " A passage of several classes is in several cells."
+        note += " A passage of several classes is in several cells."
         caption += " The probability is that of the surest wrong decision, for a class or against it."
         unsaid_NK = 1 - probability_NK
-    _confusion_plot(labels, confusion_KK, truth_NK.sum(axis=0), reports / "plots" / "confusion.png", drawn)
+    _confusion_plot(labels, confusion_KK, truth_NK.sum(axis=0), reports / "plots" / "confusion.png", note)
     sure_NK = np.where(predicted_NK, probability_NK, unsaid_NK)
     wrong = [
         (_named(truth, labels), _named(guess, labels), float(sure[truth != guess].max().round(6)), passage.text)
@@ -180,7 +180,7 @@ def _drawable(text: str) -> str:
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     has = get_font(findfont(FontProperties())).get_charmap()
-    return "".join(one if ord(one) in has else one.encode("unicode_escape").decode() for one in text)
+    return "".join(c if ord(c) in has else c.encode("unicode_escape").decode() for c in text)
 
 
 def _confusion_plot(labels: list[str], confusion: np.ndarray, of_each: np.ndarray, path: Path, caption: str) -> None:

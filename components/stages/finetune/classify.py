@@ -59,11 +59,11 @@ def first_of_each(passages: Sequence[Passage], count: int) -> list[Passage]:
     by_class: dict[int, list[Passage]] = {}
     for passage in passages:
         by_class.setdefault(passage.label, []).append(passage)
-    left, taken = count, {}
+    remaining, quota = count, {}
     for number, label in enumerate(sorted(by_class, key=lambda label: len(by_class[label]))):
-        taken[label] = min(len(by_class[label]), max(1, left // (len(by_class) - number)))
-        left -= taken[label]  # what a small class lacks, larger ones give
-    return [passage for label, mine in by_class.items() for passage in mine[: taken[label]]]
+        quota[label] = min(len(by_class[label]), max(1, remaining // (len(by_class) - number)))
+        remaining -= quota[label]  # what a small class lacks, larger ones give
+    return [passage for label, group in by_class.items() for passage in group[: quota[label]]]
 
 
 def encoded(encoder: AnyEncoder, passages: Sequence[Passage], context: int) -> list[list[int]]:
@@ -101,12 +101,12 @@ def predict(
 ) -> np.ndarray:
     """Probabilities of the classes: float64 (N, K). Batches hold passages of similar length."""
     device = next(model.parameters()).device
-    found = np.zeros((len(ids), model.num_labels))
-    for rows in batches([len(one) for one in ids], BATCH_TOKENS):
+    probability_NK = np.zeros((len(ids), model.num_labels))
+    for rows in batches([len(row) for row in ids], BATCH_TOKENS):
         with floats.autocast(numerics):
             logits_BK = model(padded([ids[index] for index in rows], model.pad).to(device))
-        found[rows] = probabilities(logits_BK.float(), problem).double().cpu().numpy()
-    return found
+        probability_NK[rows] = probabilities(logits_BK.float(), problem).double().cpu().numpy()
+    return probability_NK
 
 
 def probabilities(logits_BK: Tensor, problem: ProblemType) -> Tensor:
@@ -171,11 +171,11 @@ def classifier_scores(predicted_NK: np.ndarray, passages: Sequence[Passage]) -> 
     accuracy = over_works(right_of(predicted_NK, passages), passages)
     alike = low is None and accuracy.low is not None
     why = "no interval: the same without any of the works" if alike else accuracy.variance
-    whole = replace(accuracy, value=value, low=low, high=high, variance=why).within(0, 1)
-    return ClassifierScores(confusion, accuracy, whole)
+    macro = replace(accuracy, value=value, low=low, high=high, variance=why).within(0, 1)
+    return ClassifierScores(confusion, accuracy, macro)
 
 
 def macro_f1(counts: np.ndarray) -> np.ndarray:
     """Mean F1 over those of K classes that were named or true, from how often each was both and either, (N, 2, K)."""
-    found = 2 * counts[:, 0] / np.maximum(counts[:, 1], 1)
-    return found.sum(axis=-1) / np.maximum(1, (counts[:, 1] > 0).sum(axis=-1))
+    f1 = 2 * counts[:, 0] / np.maximum(counts[:, 1], 1)
+    return f1.sum(axis=-1) / np.maximum(1, (counts[:, 1] > 0).sum(axis=-1))

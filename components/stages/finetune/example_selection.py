@@ -42,18 +42,18 @@ def select(branch: Branch, train: Path, heldout: Path, params: Finetune, encoder
         examples = choice.examples
         taught = taught_questions.beside(len(examples.train), params.seed)
         choice = replace(choice, examples=replace(examples, train=[*examples.train, *taught]), taught=len(taught))
-    return replace(choice, cut=_cut(choice.examples, encoder, context))
+    return replace(choice, cut=_num_cut(choice.examples, encoder, context))
 
 
-def _cut(examples: Examples, encoder: AnyEncoder, context: int) -> int:
+def _num_cut(examples: Examples, encoder: AnyEncoder, context: int) -> int:
     """How many pairs or passages have more tokens than `context`."""
-    whole = instruct.Format(encoder, sys.maxsize, chat=True)
+    uncut = instruct.Format(encoder, sys.maxsize, chat=True)
     count = 0
-    for one in (*examples.train, *examples.heldout):
-        if isinstance(one, PromptPair):
-            count += sum(map(len, whole(one))) > context
+    for example in (*examples.train, *examples.heldout):
+        if isinstance(example, PromptPair):
+            count += sum(map(len, uncut(example))) > context
         else:
-            count += len(encoder.passage(one.text, context + 1)) > context
+            count += len(encoder.passage(example.text, context + 1)) > context
     return count
 
 

@@ -64,11 +64,11 @@ class Format:
         answer_ids = self._encode(pair.answer if answer is None else answer)
         ends = [self.encoder.chat.end] if self.chat and end else []
         room = self.context - len(ends)
-        asked = self.prompt(pair, self.context)
-        if len(asked) + len(answer_ids) > room:
-            answer_ids = answer_ids[: max(self.context // 2, room - len(asked))]
-            asked = self.prompt(pair, room - len(answer_ids))
-        return asked, answer_ids + ends
+        prompt_ids = self.prompt(pair, self.context)
+        if len(prompt_ids) + len(answer_ids) > room:
+            answer_ids = answer_ids[: max(self.context // 2, room - len(prompt_ids))]
+            prompt_ids = self.prompt(pair, room - len(answer_ids))
+        return prompt_ids, answer_ids + ends
 
     def _encode(self, text: str) -> list[int]:
         """Ids of a message, as `chat.encode` has them."""
@@ -205,9 +205,9 @@ class InstructionScores:
 def judge(model: Network, pairs: Sequence[PromptPair], form: Format, numerics: Numerics) -> InstructionScores:
     """Score held-out pairs: each answer after its prompt and after those of its group of four."""
     count = len(pairs) - len(pairs) % CHOICES
-    asked = [form(pairs[own], pairs[other].answer, end=False) for own, other in in_groups(count)]
-    asked += [form(pair, end=False) for pair in pairs[count:]]
-    nats = answer_nats(model, asked, numerics)
+    encoded = [form(pairs[own], pairs[other].answer, end=False) for own, other in in_groups(count)]
+    encoded += [form(pair, end=False) for pair in pairs[count:]]
+    nats = answer_nats(model, encoded, numerics)
     square_GPA = -nats[: count * CHOICES].reshape(-1, CHOICES, CHOICES)
     own = np.concatenate([-np.diagonal(square_GPA, axis1=1, axis2=2).reshape(-1), nats[count * CHOICES :]])
     clusters, strata = [pair.cluster for pair in pairs], [pair.stratum for pair in pairs]
@@ -234,7 +234,7 @@ def right_by_rule(pairs: Sequence[PromptPair]) -> dict[str, tuple[str, np.ndarra
 
     def letters(text: str) -> set[str]:
         joined = " ".join(text.lower().split())
-        return {joined[at : at + RUN] for at in range(len(joined) - RUN + 1)}
+        return {joined[start : start + RUN] for start in range(len(joined) - RUN + 1)}
 
     def words(text: str) -> set[str]:
         return set(re.findall(r"[a-z]+", text.lower()))
@@ -245,9 +245,9 @@ def right_by_rule(pairs: Sequence[PromptPair]) -> dict[str, tuple[str, np.ndarra
         "words": ("shared words", lambda prompt, answer: len(words(prompt) & words(answer))),
         "length": ("like length", lambda prompt, answer: -abs(len(prompt) - len(answer))),
     }
-    asked = list(in_groups(len(pairs) - len(pairs) % CHOICES))
+    cells = list(in_groups(len(pairs) - len(pairs) % CHOICES))
     return {
-        key: (name, chosen(np.reshape([float(rule(pairs[own].prompt, pairs[other].answer)) for own, other in asked],
+        key: (name, chosen(np.reshape([float(rule(pairs[own].prompt, pairs[other].answer)) for own, other in cells],
                                       (-1, CHOICES, CHOICES))))
         for key, (name, rule) in rules.items()
     }  # fmt: skip

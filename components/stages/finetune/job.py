@@ -176,7 +176,7 @@ class Job:
             return preferences.all_log_probabilities(self.model, tested, self.numerics, self.encoder.pad).numpy()
 
         def judge() -> Judged:
-            return log_probabilities(), self._written([pair.prompt for pair in tested[:EXAMPLES]])
+            return log_probabilities(), self._generated([pair.prompt for pair in tested[:EXAMPLES]])
 
         def evaluate(step: int) -> dict[str, float]:
             return {"heldout_accuracy": float(preferences.wins(log_probabilities()).mean())}
@@ -214,8 +214,8 @@ class Job:
         self._merge_lora(model, out)
         report = classification_report.classify(
             self.choice, result, probability_NK,
-            {"tfidf": simple.predict([one.text for one in examples.heldout])} | self._counted(), recommendation,
-            [self.encoder.read(one.text, self.context) for one in examples.heldout], self.context, reports,
+            {"tfidf": simple.predict([row.text for row in examples.heldout])} | self._counted(), recommendation,
+            [self.encoder.read(row.text, self.context) for row in examples.heldout], self.context, reports,
         )  # fmt: skip
         facts = {"labels": labels, "pooling": "last" if self.model.shape.causal else "mean", "problem": problem}
         classifier.save_classifier(
@@ -280,20 +280,20 @@ class Job:
         has_NK = classify.indicators([passage.label for passage in examples.train], len(examples.labels))
         corpus = counting.pieces(read_corpus(self.train)) if is_corpus(self.train) else []
         several = examples.problem == "multi_label_classification"
-        known = counting.LabelledText([passage.text for passage in examples.train], has_NK, several, corpus)
+        texts = counting.LabelledText([passage.text for passage in examples.train], has_NK, several, corpus)
         with self.progress.phase("evaluate"):
-            said = posed("label", known, (passage.text for passage in examples.heldout))
-        return {key_of(name): np.stack(rows) for name, rows in said.items()}
+            answers = posed("label", texts, (passage.text for passage in examples.heldout))
+        return {key_of(name): np.stack(rows) for name, rows in answers.items()}
 
     def _shown(self, form: instruct.Format) -> list[dict[str, str]]:
         """For `greenhouse chat`: of each kind taught a held-out question that is answered right, and one not taught."""
-        shown = []
+        rows = []
         for kind in taught.KINDS if self.choice.taught else ():
             pairs = taught.questions(kind, self.params.seed, EXAMPLES, "test")
             said = zip(pairs, self._answers(pairs, form), strict=True)
-            shown += [{"prompt": pair.prompt, "answer": text} for pair, text in said if pair.answer == text.strip()][:1]
+            rows += [{"prompt": pair.prompt, "answer": text} for pair, text in said if pair.answer == text.strip()][:1]
         other = PromptPair(UNTAUGHT, "", "")
-        return [*shown, {"prompt": UNTAUGHT, "answer": self._answers([other], form)[0]}] if shown else []
+        return [*rows, {"prompt": UNTAUGHT, "answer": self._answers([other], form)[0]}] if rows else []
 
     def _save(
         self, result: TrainResult, out: Path, prompt: str, answer: str, shown: Sequence[dict[str, str]] = ()
@@ -342,12 +342,12 @@ class Job:
 
         if self.worker and not self.is_forecast:  # in the stage's own process, before the first training
             with self.progress.phase("evaluate"):
-                found = forecast(model, batches, objective, settings, self.numerics)
-            every = f"forecast: {found} ({settings.steps})"
+                cost = forecast(model, batches, objective, settings, self.numerics)
+            every = f"forecast: {cost} ({settings.steps})"
             if self.branch == "classify":
-                every += f"; {(1 + tfidf.FOLDS) * found.seconds / 60:.2g} at most with its cross-validation before"
+                every += f"; {(1 + tfidf.FOLDS) * cost.seconds / 60:.2g} at most with its cross-validation before"
             self.progress.log(every)
-            refuse_beyond(found, settings, self.numerics)
+            refuse_beyond(cost, settings, self.numerics)
             self.is_forecast = True
         with self.progress.phase("cross-validate" if progress else "train"):
             if progress:  # a small one beside it
@@ -376,10 +376,10 @@ class Job:
     def _answers(self, pairs: Sequence[PromptPair], form: instruct.Format) -> list[str]:
         """The model's own answers to prompts of a form."""
         room = self.context - min(ANSWER_TOKENS, self.context // 3)
-        texts = self._written([form.prompt(pair, room) for pair in pairs])
+        texts = self._generated([form.prompt(pair, room) for pair in pairs])
         return texts if form.chat else [text.split("\n")[0] for text in texts]
 
-    def _written(self, prompts: list[list[int]]) -> list[str]:
+    def _generated(self, prompts: list[list[int]]) -> list[str]:
         """What the model writes after prompts, greedily."""
         tokenizer, most = Tokenizer.from_str(self.tokenizer_json), min(ANSWER_TOKENS, self.context // 3)
         settings: Any = {"max_tokens": most, "seed": self.params.seed, "stop_ids": self.encoder.stops}

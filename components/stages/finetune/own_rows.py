@@ -55,12 +55,12 @@ def choice_of(branch: Branch, path: Path, kind: Kind, rows: Split, encoder: AnyE
         choice = Choice(task, Examples(rows.train, tested, [], _note(rows)), [], path.name, list(rows.refused))
         fitting = preferences.that_fit(choice, encoder, context)
         return replace(fitting, known_answers=num_known(fitting.examples.train, fitting.examples.heldout))
-    return _texts(task, path, PROBLEMS[kind], rows, encoder, context)
+    return _labelled(task, path, PROBLEMS[kind], rows, encoder, context)
 
 
 def _chats(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, context: int) -> Choice:
     chats, refused, cut = [], list(rows.refused), 0
-    kept: list[Chat] = []
+    fitting: list[Chat] = []
     for row in rows.train:
         assert isinstance(row, Chat)
         ids, learned = encode(row.messages, encoder)
@@ -70,13 +70,13 @@ def _chats(task: FinetuneTask, path: Path, rows: Split, encoder: AnyEncoder, con
             continue
         cut += len(ids) > context + 1
         chats.append((ids[: context + 1], learned[: context + 1]))
-        kept.append(row)
+        fitting.append(row)
     tested = [last_pair(row, cluster) for row, cluster in zip(rows.heldout, rows.clusters, strict=True)]
     scored = [[*(Message(*turn) for turn in pair.history), Message("user", pair.prompt),
                Message("assistant", pair.answer)] for pair in tested]  # fmt: skip
     cut_heldout = sum(len(encode(messages, encoder)[0]) > context + 1 for messages in scored)
-    examples = Examples([last_pair(row, row.where) for row in kept], tested, [], _note(rows))
-    known = num_known(kept, rows.heldout)
+    examples = Examples([last_pair(row, row.where) for row in fitting], tested, [], _note(rows))
+    known = num_known(fitting, rows.heldout)
     return Choice(task, examples, [], path.name, refused, cut + cut_heldout, chats, cut_heldout, known)
 
 
@@ -84,29 +84,29 @@ def last_pair(row: Any, cluster: str) -> PromptPair:
     """The last question of a chat whose answer is learned, that answer, and what stands before."""
     messages = row.messages
     turns = range(1, len(messages))
-    roles = [(messages[at - 1].role, messages[at].role) for at in turns]
-    last = max(at for at, pair in zip(turns, roles, strict=True)
-               if pair == ("user", "assistant") and messages[at].learned)  # fmt: skip
+    roles = [(messages[turn - 1].role, messages[turn].role) for turn in turns]
+    last = max(turn for turn, pair in zip(turns, roles, strict=True)
+               if pair == ("user", "assistant") and messages[turn].learned)  # fmt: skip
     history = tuple((message.role, message.content) for message in messages[: last - 1])
     return PromptPair(messages[last - 1].content, messages[last].content, cluster, history, where=row.where)
 
 
-def _texts(
+def _labelled(
     task: FinetuneTask, path: Path, problem: ProblemType, rows: Split, encoder: AnyEncoder, context: int
 ) -> Choice:
-    labels = sorted({one for row in rows.train for one in classes_of(row)})
+    labels = sorted({name for row in rows.train for name in classes_of(row)})
     number = {label: index for index, label in enumerate(labels)}
 
     def label(row: Any) -> Any:
-        named = tuple(number[name] for name in classes_of(row))
-        return named if problem == "multi_label_classification" else named[0]
+        numbers = tuple(number[name] for name in classes_of(row))
+        return numbers if problem == "multi_label_classification" else numbers[0]
 
     def passages(some: Sequence[Any], clusters: Sequence[str]) -> list[Passage]:
         return [Passage(row.text, label(row), at, where=row.where) for row, at in zip(some, clusters, strict=True)]
 
     alone = [row.where for row in rows.train]
     train, tested = passages(rows.train, rows.train_clusters or alone), passages(rows.heldout, rows.clusters)
-    cut = sum(len(encoder.passage(one.text, context + 1)) > context for one in (*train, *tested))
+    cut = sum(len(encoder.passage(row.text, context + 1)) > context for row in (*train, *tested))
     return Choice(task, Examples(train, tested, labels, _note(rows), problem), [], path.name, list(rows.refused), cut)
 
 
@@ -115,6 +115,6 @@ def _note(rows: Split) -> str:
     learned, tested = ({name for row in some for name in classes_of(row)} for some in (rows.train, rows.heldout))
     names = ", ".join(map(repr, sorted(learned - tested)[:5])) + (", ..." if len(learned - tested) > 5 else "")
     untested = f" No held-out row is of the classes {names}: no score here is about them." if learned - tested else ""
-    one = "".join(f" {line[0].upper()}{line[1:]}." for line in doubts(learned))
+    warnings = "".join(f" {line[0].upper()}{line[1:]}." for line in doubts(learned))
     given = f" {rows.given[0].upper()}{rows.given[1:]}." if rows.given else ""
-    return f"Similar rows are all on one side of the split.{given}{beyond}{untested}{one}"
+    return f"Similar rows are all on one side of the split.{given}{beyond}{untested}{warnings}"

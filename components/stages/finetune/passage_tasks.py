@@ -45,14 +45,14 @@ def from_sources(draw: Draw) -> Examples[Passage]:
             f"it takes two sources with {PER_SOURCE} passages in training and held-out text; there are: {have}"
         )
     labels = sorted(fit[:MOST_CLASSES])
-    drawn = []
+    splits = []
     rarest = min(len(by_source[draw.heldout][name]) for name in labels)
     for folder, most in (
         (draw.train, draw.max_train), (draw.heldout, min(draw.max_heldout, MOST_TIMES * rarest * len(labels))),
     ):  # fmt: skip
         each = [lowest(by_source[folder][name], most // len(labels)) for name in labels]
-        drawn.append([replace(p, label=label) for label, mine in enumerate(each) for p in mine])
-    return Examples(drawn[0], drawn[1], labels, APART)
+        splits.append([replace(p, label=label) for label, group in enumerate(each) for p in group])
+    return Examples(splits[0], splits[1], labels, APART)
 
 
 def _by_source(draw: Draw, folder: Path) -> dict[str, list[tuple[str, Passage]]]:
@@ -70,7 +70,7 @@ def from_works(draw: Draw) -> Examples[Passage]:
     """
     by_work: dict[str, list[tuple[str, str, Passage]]] = {}
     for document in draw.documents(draw.train):
-        both = (passages(one, document, draw.passage_chars) for one in (draw, draw.of_heldout))
+        both = (passages(part, document, draw.passage_chars) for part in (draw, draw.of_heldout))
         three = (
             (key, heldout_key, replace(passage, cluster=document.id, stratum=""))
             for (key, passage), (heldout_key, _) in zip(*both, strict=True)
@@ -86,9 +86,9 @@ def from_works(draw: Draw) -> Examples[Passage]:
     train: list[Passage] = []
     heldout: list[Passage] = []
     for label, name in enumerate(labels):
-        mine = [(key, held, replace(p, label=label)) for key, held, p in by_work[name]]
-        test = [(held, passage) for _, held, passage in mine if _is_test(held)]
-        rest = [(key, passage) for key, held, passage in mine if not _is_test(held)]
+        rows = [(key, held, replace(p, label=label)) for key, held, p in by_work[name]]
+        test = [(held, passage) for _, held, passage in rows if _is_test(held)]
+        rest = [(key, passage) for key, held, passage in rows if not _is_test(held)]
         train += lowest(rest, draw.max_train // len(labels))
         heldout += lowest(test, draw.max_heldout // len(labels))
     return Examples(train, heldout, labels, "Test passages are of the same works, and were in the pretraining text.")

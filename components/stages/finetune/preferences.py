@@ -59,8 +59,8 @@ def curriculum_pairs(path: Path, params: Finetune) -> Choice:
         )
 
     def pairs(part: curriculum.Split, most: int) -> Any:
-        made = [curriculum.items(task, params.seed, most // len(held), split=part) for task in held]
-        problems = [problem for row in zip(*made, strict=True) for problem in row]
+        sets = [curriculum.items(task, params.seed, most // len(held), split=part) for task in held]
+        problems = [problem for row in zip(*sets, strict=True) for problem in row]
         return [
             replace(right_and_wrong(problem, params.seed), where=f"curriculum/{problem.task} {number}")
             for number, problem in enumerate(problems)
@@ -113,13 +113,13 @@ def that_fit(choice: Choice, encoder: AnyEncoder, context: int) -> Choice:
     """The choice without pairs that are longer than the context, which are refused."""
     refused = list(choice.refused)
 
-    def kept(rows: Sequence[Preference]) -> list[Preference]:
+    def fits(rows: Sequence[Preference]) -> list[Preference]:
         sizes = [len(encoded(row, encoder)) for row in rows]
         refused.extend(Refused(row.where, "longer than the context", f"{size} tokens of {context}")
                        for row, size in zip(rows, sizes, strict=True) if size > context + 1)  # fmt: skip
         return [row for row, size in zip(rows, sizes, strict=True) if size <= context + 1]
 
-    examples = replace(choice.examples, train=kept(choice.examples.train), heldout=kept(choice.examples.heldout))
+    examples = replace(choice.examples, train=fits(choice.examples.train), heldout=fits(choice.examples.heldout))
     return replace(choice, examples=examples, refused=refused)
 
 
@@ -156,9 +156,9 @@ def batch_of(pairs: Sequence[EncodedPair], reference_B2: Tensor | None = None, p
     targets = np.full_like(ids, IGNORE)
     for row, pair in enumerate(pairs):
         for side, answer in enumerate((pair.chosen, pair.rejected)):
-            whole = [*pair.prompt, *answer]
-            ids[row, side, : len(whole) - 1] = whole[:-1]
-            targets[row, side, len(pair.prompt) - 1 : len(whole) - 1] = answer
+            sequence = [*pair.prompt, *answer]
+            ids[row, side, : len(sequence) - 1] = sequence[:-1]
+            targets[row, side, len(pair.prompt) - 1 : len(sequence) - 1] = answer
     return PairBatch(torch.from_numpy(ids), torch.from_numpy(targets), reference_B2=reference_B2)
 
 

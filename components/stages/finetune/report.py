@@ -87,11 +87,11 @@ def instruct(
     page.show("score before after shared_letters", scores, caption)
     page.say(f"Tuning saves {interval_of(gain)} bits per byte on the same answers (paired).")
     _say_known(page, choice)
-    shown = [
+    examples = [
         {"prompt": asked(pair), "answer": pair.answer, "before": first, "after": last}
         for pair, first, last in zip(pairs, old, new, strict=False)
     ]
-    _written(page, shown, ONE_RIGHT, reports, SHOWN_CHARS)
+    _list_examples(page, examples, ONE_RIGHT, reports, SHOWN_CHARS)
     return Report(metrics, page.markdown, facts_of(choice, context, scored))
 
 
@@ -136,8 +136,8 @@ def prefer(
     metrics |= numbers("reward_margin", reward) | numbers("chosen_change_nats", chosen)
     metrics |= of_training(result)
     judged = {
-        f"log_probability_{what}_{when}": values_N2[:, column].tolist()
-        for column, what in enumerate(("chosen", "rejected"))
+        f"log_probability_{side}_{when}": values_N2[:, column].tolist()
+        for column, side in enumerate(("chosen", "rejected"))
         for when, values_N2 in (("before", before_N2), ("after", after_N2))
     }
     prompts = [conversation(row.prompt) for row in rows]
@@ -153,11 +153,11 @@ def prefer(
         f"times the change, is {interval_of(reward)} (0 before). The better answer itself changed by "
         f"{interval_of(chosen)} nats: where that is negative, both answers lost."
     )
-    shown = [
+    examples = [
         {"prompt": prompt, "answer": row.chosen, "rejected": row.rejected, "before": first, "after": last}
         for prompt, row, first, last in zip(prompts, rows, old, new, strict=False)
     ]
-    _written(page, shown, CHOSEN, reports)
+    _list_examples(page, examples, CHOSEN, reports)
     scored = [
         score_of(choice, "accuracy", accuracy, rules, column="prefer"),
         score_of(choice, "reward_margin", reward, {}, unit="nats"),
@@ -171,7 +171,7 @@ def _say_known(page: Page, choice: Choice) -> None:
         page.say(f"{line}.")
 
 
-def _written(
+def _list_examples(
     page: Page, rows: list[dict[str, str]], titles: Mapping[str, str], reports: Path, prompt_chars: int = 160
 ) -> None:
     """List what the model wrote, in details/examples.json and on the page."""
@@ -191,8 +191,8 @@ def interval_of(score: Estimate) -> str:
 
 def numbers(name: str, score: Estimate) -> dict[str, float]:
     """A value and its bounds, where it has any, as metrics."""
-    named = {key: getattr(score, key) for key in ("value", "low", "high")}
-    return {f"{name}/{key}": number for key, number in named.items() if number is not None}
+    fields = {key: getattr(score, key) for key in ("value", "low", "high")}
+    return {f"{name}/{key}": number for key, number in fields.items() if number is not None}
 
 
 def beside(
@@ -233,10 +233,11 @@ def page_of(title: str, choice: Choice, result: TrainResult, reports: Path, firs
         page.say(f"{few}.")
     if choice.refused or choice.cut:
         ends = f" (in training a chat loses its end; {choice.cut_heldout} scored answers the beginning of their prompt)"
-        cut = [f"{choice.cut} cut to fit the context{ends * bool(choice.chats)}"] if choice.cut else []
-        what = "Rows" if choice.rows else "Examples"
-        page.say(f"{what} not used as they are: {'; '.join(reason_lines(choice.refused) + cut)}.")
-        rows = [(one.where, one.reason, one.detail) for one in choice.refused]
+        ends = ends if choice.chats else ""
+        cut = [f"{choice.cut} cut to fit the context{ends}"] if choice.cut else []
+        noun = "Rows" if choice.rows else "Examples"
+        page.say(f"{noun} not used as they are: {'; '.join(reason_lines(choice.refused) + cut)}.")
+        rows = [(row.where, row.reason, row.detail) for row in choice.refused]
         write_table(reports / "details" / "refused.csv", ("where", "reason", "detail"), rows)
     return page
 

@@ -62,17 +62,17 @@ def arguments(
     branch: Branch, base: Path, train: Path, heldout: Path, params: Finetune, numerics: Numerics, work: Path
 ) -> list[str]:
     """Arguments of `python` that start such a process; those of the function are the stage's."""
-    places = {"base": str(base), "train": str(train), "heldout": str(heldout), "work": str(work)}
+    paths = {"base": str(base), "train": str(train), "heldout": str(heldout), "work": str(work)}
     settings = {"params": params.model_dump(mode="json"), "numerics": numerics.model_dump(mode="json")}
-    return ["-m", "components.stages.finetune.stage", json.dumps({"branch": branch} | places | settings)]
+    return ["-m", "components.stages.finetune.stage", json.dumps({"branch": branch} | paths | settings)]
 
 
-def _work(given: dict[str, Any]) -> None:
-    branch = given["branch"]
-    params = type(getattr(FinetuneBranches(), branch))(**given["params"])
-    base, train, heldout = (Path(given[name]) for name in ("base", "train", "heldout"))
-    numerics = Numerics(**given["numerics"])
-    opened(branch, base, train, heldout, params, numerics, Progress()).train_along(Path(given["work"]))
+def _work(task: dict[str, Any]) -> None:
+    branch = task["branch"]
+    params = type(getattr(FinetuneBranches(), branch))(**task["params"])
+    base, train, heldout = (Path(task[name]) for name in ("base", "train", "heldout"))
+    numerics = Numerics(**task["numerics"])
+    opened(branch, base, train, heldout, params, numerics, Progress()).train_along(Path(task["work"]))
 
 
 if __name__ == "__main__":

@@ -89,6 +89,6 @@ def _with_clusters(examples: Examples[Any]) -> Examples[Any]:
     """The examples; held-out ones all of one work stand for themselves, as the note says."""
     if len({one.cluster for one in examples.heldout}) > 1:
         return examples
-    heldout = [replace(one, cluster=f"{one.cluster}/{index}") for index, one in enumerate(examples.heldout)]
+    heldout = [replace(row, cluster=f"{row.cluster}/{index}") for index, row in enumerate(examples.heldout)]
     note = "All held-out examples are of one work, so intervals speak of that work alone."
     return replace(examples, heldout=heldout, note=f"{examples.note} {note}".strip())

@@ -79,10 +79,10 @@ class Tfidf:
 
 def train(passages: Sequence[Passage], num_labels: int, problem: ProblemType, settings: Settings) -> Tfidf:
     """Train with settings; bytes depend on the passages alone, not on the number of threads."""
-    texts, truth_NK = [passage.text for passage in passages], indicators([one.label for one in passages], num_labels)
+    texts, truth_NK = [passage.text for passage in passages], indicators([p.label for p in passages], num_labels)
     vectorizers, terms_NV = _vectorized(texts, settings.parts)
-    for one in vectorizers.values():  # what is written is what predicts
-        one.idf_ = one.idf_.astype(np.float32).astype(np.float64)
+    for vectorizer in vectorizers.values():  # what is written is what predicts
+        vectorizer.idf_ = vectorizer.idf_.astype(np.float32).astype(np.float64)
     return Tfidf(vectorizers, *_regression(terms_NV, truth_NK, problem, settings.strength), problem)
 
 
@@ -96,10 +96,10 @@ def choose(passages: Sequence[Passage], num_labels: int, problem: ProblemType) -
     _, terms_NV = _vectorized(texts, parts)
     cut = folds(passages)
     validated = {Settings(parts, one): _validated(terms_NV, truth_NK, problem, one, cut) for one in STRENGTHS}
-    best = max(validated, key=lambda one: validated[one])
+    best = max(validated, key=lambda key: validated[key])
     both = Settings(tuple(PARTS), best.strength)
     validated[both] = _validated(_vectorized(texts, both.parts)[1], truth_NK, problem, best.strength, cut)
-    best = max(validated, key=lambda one: validated[one])
+    best = max(validated, key=lambda key: validated[key])
     return best, validated[best]
 
 
@@ -111,8 +111,8 @@ def folds(passages: Sequence[Passage]) -> list[np.ndarray]:
     groups_of: dict[str, set[str]] = {}
     for kind, passage in zip(kinds, passages, strict=True):
         groups_of.setdefault(kind, set()).add(passage.cluster)
-    whole = all(len(groups) > 1 for groups in groups_of.values())
-    groups = [passage.cluster if whole else str(index) for index, passage in enumerate(passages)]
+    by_group = all(len(groups) > 1 for groups in groups_of.values())
+    groups = [passage.cluster if by_group else str(index) for index, passage in enumerate(passages)]
     parts = min(FOLDS, len(set(groups)))
     if max(Counter(kinds).values()) < parts:  # as combinations of classes often are
         kinds = [""] * len(kinds)
@@ -160,8 +160,8 @@ def _regression(
     intercept_K[classes] = 0.0
     if len(classes) > 1:
         model = _fitted(terms_NV, truth_NK.argmax(axis=1), strength)
-        mine = classes[1:] if len(classes) == 2 else classes  # of two, scikit-learn gives the second one's alone
-        coef_KV[mine], intercept_K[mine] = model.coef_, model.intercept_
+        rows = classes[1:] if len(classes) == 2 else classes  # of two, scikit-learn gives the second one's alone
+        coef_KV[rows], intercept_K[rows] = model.coef_, model.intercept_
     return coef_KV, intercept_K
 
 
@@ -223,10 +223,10 @@ def recommend(examples: Examples[Passage], settings: Settings, trained: Trained)
     cut, right = folds(passages), np.zeros((0, 2))
     for number, held in enumerate(cut, 1):
         inside = set(held.tolist())
-        learned = [one for index, one in enumerate(passages) if index not in inside]
+        learned = [passage for index, passage in enumerate(passages) if index not in inside]
         tested = [passages[index] for index in held]
         simple = train(learned, num_labels, examples.problem, settings)
-        predictions = (trained(learned, tested, number), simple.predict([one.text for one in tested]))
+        predictions = (trained(learned, tested, number), simple.predict([p.text for p in tested]))
         right = np.vstack([right, np.stack([right_of(one, tested) for one in predictions], axis=1)])
         gain = right[:, 0] - right[:, 1]
         is_clear = len(gain) >= FEWEST and abs(gain.mean()) > CLEAR * gain.std() / len(gain) ** 0.5

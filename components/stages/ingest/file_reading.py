@@ -189,15 +189,15 @@ def first_documents(task: FileTask, num_bytes: int) -> list[Document]:
     Raises:
         NotText: the file as a whole holds no text.
     """
-    found, size, step = list[Document](), 0, min(MOST_STEPS, max(1, task.size // num_bytes))
+    documents, size, step = list[Document](), 0, min(MOST_STEPS, max(1, task.size // num_bytes))
     for record in islice(_records(task), None, None, step):
         entry = _entry(record, task)
         if not entry.rule:
-            found.append(entry.document)
+            documents.append(entry.document)
             size += entry.num_bytes
         if size >= num_bytes:
             break
-    return found
+    return documents
 
 
 def _entry(record: RawRecord | BadRecord, task: FileTask) -> RecordStatus:

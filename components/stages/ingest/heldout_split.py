@@ -123,11 +123,11 @@ class HeldoutSplit:
         fewest = min(MIN_WORKS, len(sizes))
         part = int(min(max(wanted / fewest, MIN_PART_BYTES), most))
         parts = np.where(sizes <= WHOLE * part, sizes, part)
-        given = np.cumsum(parts)
-        if given[-1] < SHORT * wanted:
+        cumulative = np.cumsum(parts)
+        if cumulative[-1] < SHORT * wanted:
             return _filled(sizes, wanted, fewest)
-        enough = max(fewest, int(np.searchsorted(given, wanted)) + 1)
-        affordable = max(1, int(np.searchsorted(given, most, side="right")))
+        enough = max(fewest, int(np.searchsorted(cumulative, wanted)) + 1)
+        affordable = max(1, int(np.searchsorted(cumulative, most, side="right")))
         parts[min(enough, affordable) :] = 0
         return parts
 

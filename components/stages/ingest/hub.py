@@ -84,8 +84,8 @@ def _stream(dataset: Dataset) -> Any:
 
 
 def _explained(error: Exception, dataset: Dataset, rows_read: int) -> UserError:
-    what = clause(error, 300)
+    text = clause(error, 300)
     advice = "check config, split and the files' format"
     if not dataset.local:
         advice = "check the name and that the hub can be reached (HF_HUB_OFFLINE unset, network), or use local files"
-    return UserError(f"data set {dataset.name}, split {dataset.split}, after {rows_read} rows: {what}; {advice}")
+    return UserError(f"data set {dataset.name}, split {dataset.split}, after {rows_read} rows: {text}; {advice}")

@@ -64,15 +64,15 @@ class IngestPass:
 
     def trial(self) -> dict[str, SourceCounts]:
         """Counts of a sample of each source's local files, judged as in the pass, which counts them again."""
-        found = {listing.name: SourceCounts() for listing in self.listings}
+        by_source = {listing.name: SourceCounts() for listing in self.listings}
         for listing in self.listings:
-            counts = found[listing.name]
+            counts = by_source[listing.name]
             for task, num_bytes in sampled(listing):
                 keys: set[int] = set()
                 with suppress(NotText):
                     for entry in first_entries(task, num_bytes):
                         counts.count(entry if entry.rule else self._decided(entry, listing, counts, keys))
-        return found
+        return by_source
 
     def entries(self, running: Pool) -> Iterator[RecordStatus]:
         """All entries, in order."""

@@ -48,11 +48,11 @@ class OptOut:
         file, _, key = document.location.partition("#id=")
         places = (document.location, file.split("#")[0], key)  # `key` is the URL of an archived page
         keys = [(kind, getattr(document, kind)) for kind in ("id", "sha256", "source", "licence")]
-        keys += [("location", place) for place in places]
-        if found := next((self._exact[key] for key in keys if key in self._exact), 0):
-            return found
+        keys += [("location", location) for location in places]
+        if exact := next((self._exact[key] for key in keys if key in self._exact), 0):
+            return exact
         for folder, line in self._folders:
-            if any(place.startswith(folder) for place in places):
+            if any(location.startswith(folder) for location in places):
                 return line
         number = self._passages.first_in(document.text)
         return 0 if number is None else self._passage_lines[number]

@@ -85,12 +85,12 @@ def _from_utf16(record: RawRecord | BadRecord) -> RawRecord | BadRecord:
     return replace(record, transforms=("from_utf16", *record.transforms))
 
 
-def _whole(file: OpenFile, what: str) -> bytes | BadRecord:
+def _whole(file: OpenFile, noun: str) -> bytes | BadRecord:
     """The bytes of a file that is needed whole, or a bad record if it is too long."""
     raw = file.read(WHOLE_FILE_BYTES + 1)
     if len(raw) <= WHOLE_FILE_BYTES:
         return raw
-    return BadRecord.of("too_long", f"{what} over {WHOLE_FILE_BYTES} bytes", raw[:HASHED_BYTES])
+    return BadRecord.of("too_long", f"{noun} over {WHOLE_FILE_BYTES} bytes", raw[:HASHED_BYTES])
 
 
 def _html(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord]:
@@ -143,8 +143,8 @@ def _from_json(raw: bytes, line: int, offset: int, options: Options) -> RawRecor
     try:
         value = json.loads((raw.removeprefix(b"\xef\xbb\xbf") if line == 1 else raw).decode("utf-8", "strict"))
     except UnicodeDecodeError as error:
-        place = f"byte 0x{error.object[error.start]:02x} at offset {offset + error.start}"
-        return BadRecord.of("invalid_utf8", f"{place} is not UTF-8", raw, line, offset)
+        position = f"byte 0x{error.object[error.start]:02x} at offset {offset + error.start}"
+        return BadRecord.of("invalid_utf8", f"{position} is not UTF-8", raw, line, offset)
     except (ValueError, RecursionError) as error:
         return BadRecord.of("invalid_json", f"not JSON: {clause(error)}", raw, line, offset)
     part = str(line) if line else f"byte {offset}"

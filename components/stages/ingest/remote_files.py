@@ -40,7 +40,7 @@ def listing(source: str, path: str, pattern: str, revision: str) -> list[FoundFi
         UserError: no driver, no access, nothing there, or another listing than `revision` names.
     """
     try:
-        files = _found(path, pattern)
+        files = _matches(path, pattern)
     except (OSError, ImportError, ValueError) as error:
         raise UserError(
             f"ingest source {source}: {path} cannot be listed ({clause(error)}); check the address, the credentials "
@@ -58,7 +58,7 @@ def listing(source: str, path: str, pattern: str, revision: str) -> list[FoundFi
     return [file for file, _ in files]
 
 
-def _found(path: str, pattern: str) -> list[tuple[FoundFile, str]]:
+def _matches(path: str, pattern: str) -> list[tuple[FoundFile, str]]:
     import fsspec
 
     system, root = fsspec.core.url_to_fs(path)

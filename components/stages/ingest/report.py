@@ -77,13 +77,13 @@ def _share(part: int, whole: int) -> float:
 
 
 def _skipped(counts: SourceCounts) -> dict[str, int]:
-    return dict(sorted(Counter(one.reason for one in counts.skipped).items()))
+    return dict(sorted(Counter(file.reason for file in counts.skipped).items()))
 
 
 def _skipped_bytes(counts: SourceCounts) -> dict[str, int]:
     sizes = Counter[str]()
-    for one in counts.skipped:
-        sizes[one.reason] += one.num_bytes
+    for file in counts.skipped:
+        sizes[file.reason] += file.num_bytes
     return dict(sorted(sizes.items()))
 
 
@@ -112,9 +112,9 @@ def _works(counts: SourceCounts) -> tuple[int, int, float]:
 def _licences(page: Page, sources: Sources, policy: Policy) -> None:
     columns = "source licence read_from documents bytes refused"
     rows = [
-        (name, *key, *one.licences.get(key, (0, 0)), one.refused_licences[key])
-        for name, one in sources.items()
-        for key in sorted({*one.licences, *one.refused_licences})
+        (name, *key, *counts.licences.get(key, (0, 0)), counts.refused_licences[key])
+        for name, counts in sources.items()
+        for key in sorted({*counts.licences, *counts.refused_licences})
     ]
     page.table("licences", columns.replace("documents", "kept"), rows)
     sums: dict[str, list[int]] = {}
@@ -129,9 +129,9 @@ def _remarks(page: Page, sources: Sources) -> None:
     """One line for each thing about a source that a person should know."""
     lines = []
     for name, counts in sources.items():
-        for what, by_rule in (("dropped", counts.dropped), ("quarantined", counts.quarantined)):
+        for fate, by_rule in (("dropped", counts.dropped), ("quarantined", counts.quarantined)):
             if by_rule:
-                lines.append(f"{name}: {what} {', '.join(f'{n} {rule}' for rule, n in sorted(by_rule.items()))}.")
+                lines.append(f"{name}: {fate} {', '.join(f'{n} {rule}' for rule, n in sorted(by_rule.items()))}.")
         sizes = _skipped_bytes(counts)
         lines += [
             f"{name}: {count} files left out ({sizes[reason]:,} bytes): {reason}."

@@ -95,7 +95,7 @@ class SourceCounts:
     def summary(self) -> str:
         """A few words on the files and records that came in, and how many were kept or lost."""
         lost = [f"{count} {rule}" for rule, count in sorted((self.dropped + self.quarantined).items())]
-        reasons = Counter(one.reason for one in self.skipped)
+        reasons = Counter(file.reason for file in self.skipped)
         lost += [f"{count} files left out: {reason}" for reason, count in sorted(reasons.items())]
         return ", ".join([f"{self.documents_in} records in {self.files} files, {self.kept} kept", *lost])
 

@@ -235,7 +235,7 @@ def _grouping(name: str, kind: str, size: int, total: int) -> tuple[str, int]:
 
 def why_none(skipped: list[Skipped]) -> str:
     """Why there is nothing to read, as the end of a clause."""
-    counts = Counter(one.reason for one in skipped)
+    counts = Counter(file.reason for file in skipped)
     seen = "; ".join(f"{count} x {reason}" for reason, count in sorted(counts.items()))
     if not seen:
         return "; it is empty, or `pattern` matches none"

@@ -138,7 +138,7 @@ def left_out_lines(source_counts: dict[str, SourceCounts]) -> Iterator[str]:
             largest, total = max(counts.skipped, key=lambda one: one.num_bytes), len(counts.skipped)
             size = sum(one.num_bytes for one in counts.skipped)
             yield (
-                f"{name}: {total} file{'s' * (total > 1)} left out whole ({size:,} bytes), the largest "
+                f"{name}: {total} file{'s' if total > 1 else ''} left out whole ({size:,} bytes), the largest "
                 f"{largest.file}: {largest.reason}; reports/ingest/details/skipped.csv lists all"
             )
 
@@ -182,14 +182,14 @@ def raise_if_sample_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -
     Raises:
         UserError: a source surely has too many bad records, a text without a licence, or no text that would be kept.
     """
-    found = ingest_pass.trial()
-    for name, counts in found.items():
+    sampled = ingest_pass.trial()
+    for name, counts in sampled.items():
         rate = counts.quarantine_rate()
         least = rate - SURE_ERRORS * math.sqrt(rate * (1 - rate) / max(1, counts.documents_in))
         if counts.quarantined.total() >= SURE_RECORDS and least > params.max_quarantine:
             raise UserError(_too_many_bad(name, counts, params, work, "of a sample of "))
-    if all(counts.documents_in >= SURE_RECORDS and not counts.kept for counts in found.values()):
-        came = "; ".join(f"{name}: {counts.summary()}" for name, counts in found.items())
+    if all(counts.documents_in >= SURE_RECORDS and not counts.kept for counts in sampled.values()):
+        came = "; ".join(f"{name}: {counts.summary()}" for name, counts in sampled.items())
         raise UserError(f"by a sample no document is left to train on ({came}); see ingest.sources, min_bytes and "
                         "licences")  # fmt: skip
 

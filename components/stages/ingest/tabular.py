@@ -130,13 +130,13 @@ def _cells(column: pa.Array, longest: int) -> Iterator[Any]:
 
     What Python cannot express, such as a day after the year 9999, is None.
     """
-    places: Iterable[int | None] = range(len(column))
+    indices: Iterable[int | None] = range(len(column))
     if pa.types.is_dictionary(column.type):
-        places, column = column.indices.to_pylist(), column.dictionary
+        indices, column = column.indices.to_pylist(), column.dictionary
     column = _as_bytes(column)
     is_text = _is_text(column.type)
-    for place in places:
-        cell = None if place is None else column[place]
+    for index in indices:
+        cell = None if index is None else column[index]
         if is_text and cell is not None and cell.is_valid and (text := cell.as_buffer()).size > longest:
             yield text
             continue
