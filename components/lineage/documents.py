@@ -244,14 +244,19 @@ class Near:
 
 
 def near(passage: str, view: View) -> list[Near]:
-    """The documents that have most of a passage's words in runs, the nearest first."""
-    wanted, candidates = Needles.of([passage], (), 0), list[Near]()
+    """The documents that have most of a passage's words in runs, the nearest first.
+
+    A text may repeat a run, so its words in runs only choose the texts of which the passage's words are counted.
+    """
+    wanted, num_words, candidates = Needles.of([passage], (), 0), len(words(passage)), list[Near]()
     for stage, part in WITH_TEXT:
         for _, _, path in shards(view, stage, part):
-            share = wanted.within(pq.read_table(path, columns=["text"])["text"].to_pylist())[0] / len(words(passage))
-            rows = np.flatnonzero(share >= LEAST_SHARED).tolist()
-            facts = zip(rows, _rows_at(path, _FACTS, rows), strict=True)
-            candidates += [Near(min(1.0, float(share[row])), stage, part, fact) for row, fact in facts]
+            texts = pq.read_table(path, columns=["text"])["text"].to_pylist()
+            rows = np.flatnonzero(wanted.within(texts)[0] >= LEAST_SHARED * num_words).tolist()
+            for row, facts in zip(rows, _rows_at(path, _FACTS, rows), strict=True):
+                share = float(Needles.of([texts[row]], (), 0).within([passage])[0][0]) / num_words
+                if share >= LEAST_SHARED:
+                    candidates.append(Near(share, stage, part, facts))
     # Reversed, so that of a document met twice the place where it begins counts.
     nearest = {(near.facts["id"], near.facts["sha256"]): near for near in reversed(candidates)}
     return sorted(nearest.values(), key=lambda near: (-near.share, near.facts["id"]))[:MOST_NEAR]

@@ -108,7 +108,7 @@ def dangers(files: dict[str, Path]) -> list[str]:
         if path.suffix == ".json" and b'"auto_map"' in path.read_bytes():
             told.append(f"{name} names code of its own (auto_map), which runs where trust_remote_code is set.")
         if path.suffix in PICKLES:
-            told.append(f"{name} is a pickle: whoever opens it runs what it holds; open it with weights_only alone.")
+            told.append(f"{name} may be a pickle, which runs code when opened; open it with weights_only alone.")
         if path.suffix == ".safetensors":
             with safetensors.safe_open(path, "pt") as file:
                 bad = [key for key in file.keys() if not torch.isfinite(file.get_tensor(key)).all()]  # noqa: SIM118

@@ -1,5 +1,6 @@
 """A text is followed through every stage that ran, found by passage, id, hash and place; near misses are named."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from components.lineage.documents import Query, View, near, query_of, span_of, t
 from components.params import Canaries, Curriculum, Dedup, Mix
 from components.stages.dedup.stage import dedup
 from components.stages.mix.stage import mix
+from components.text.passage_match import words
 from flows.tracking.search import rows_of
 from tests.components.real_text import corpus, modules
 
@@ -142,6 +144,20 @@ def test_near_misses_are_named(root: Path, view: View) -> None:
     assert nearest.facts["id"] == document.id
     assert 0.2 <= nearest.share < 1
     assert near("words that were written by nobody anywhere at any time", view) == []
+
+
+def test_of_a_near_miss_words_of_the_passage_are_counted(root: Path, view: View) -> None:
+    """A document that says six of a passage's words many times does not have all of them."""
+    runs = Counter(
+        (document.id, " ".join(some[start : start + 6]))
+        for document in modules("scipy", 60)
+        for some in [words(document.text)]
+        for start in range(len(some) - 5)
+    )
+    ((name, run), times), *_ = runs.most_common(1)
+    assert times > 2
+    shares = {one.facts["id"]: one.share for one in near(f"{run} quixotic zebra yonder purple harvest moon", view)}
+    assert shares[name] == 0.5
 
 
 def test_the_span_of_a_passage() -> None:
