@@ -227,7 +227,10 @@ def _join(numerics: Numerics, rendezvous: Path, workers: Sequence[subprocess.Pop
         die_with_parent(int(os.environ[MAIN_PID]))
     backend = "nccl" if numerics.device == "cuda" else "gloo"
     if "MASTER_ADDR" in os.environ:  # torchrun
-        dist.init_process_group(backend, timeout=TIMEOUT)
+        store, rank, size = next(dist.rendezvous("env://", timeout=TIMEOUT))
+        # One store serves all starts of the processes: without a prefix they may find an address of the start before.
+        store = dist.PrefixStore(f"start/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     else:
         store = dist.FileStore(str(rendezvous), numerics.processes)
         store.set(f"here/{rank}", "")
