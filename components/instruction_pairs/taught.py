@@ -36,8 +36,11 @@ FORMS = {
     "copy": (("Repeat", "repeat", "Please repeat", "Say"), (": ", " "), ("{}",)),
 }
 """Kind -> the parts of a question: the first ones of all, or any."""
-RANGE = "numbers below 100 to add, below 1,000 to compare, up to five letters or numbers to repeat, and no words"
-"""What the demo's model answers well, for `greenhouse chat`: six items are taught too, and fail half of the time."""
+RANGE = (
+    "numbers below 100 to add (what is .. + .., .. plus ..), below 1,000 to compare (which is larger, or bigger, .. or "
+    "..), and up to five letters or numbers to repeat (repeat .., say ..); no words, and seldom in other wordings"
+)
+"""What the demo's model answers well, for `greenhouse chat` and the card: of six items a half fails, though taught."""
 PER_PAIR = 4
 """Questions for each pair of text."""
 LONGEST_COPY = 6

@@ -127,6 +127,8 @@ def card(answers: ModelAnswers) -> str:
     templates.tests["known"] = lambda value: not isinstance(value, NotKnown)
     licence = "unknown" if isinstance(answers.licence, NotKnown) else hub_licence(answers.licence)
     limits = [*withdrawn_text(answers), *answers.limits, *map(own_rows_text, answers.own_rows)]
+    if taught := answers.facts.task.get("range"):
+        limits.append(f"Of questions that were taught it knows {taught}.")
     facts = {"a": answers, "model": answers.facts, "said": sentences(answers), "limits": limits, "hub_licence": licence}
     facts["hub_names"] = hub_names(answers)
     several = answers.facts.task.get("problem") == "multi_label_classification"

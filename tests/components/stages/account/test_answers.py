@@ -193,6 +193,12 @@ def test_a_page_fits_a_terminal(root: Path) -> None:
         assert {"data", "cost", "quality", "rebuild", "load"} <= {line.split(" ")[0] for line in lines}
 
 
+def test_the_card_of_a_chat_says_which_questions_it_was_taught(root: Path) -> None:
+    answers = card(root, "finetune/instruct")
+    answers.facts.task["range"] = "numbers below 100"
+    assert "\n* Of questions that were taught it knows numbers below 100.\n" in model_card.card(answers)
+
+
 def test_a_classifiers_page_begins_with_what_to_use(root: Path) -> None:
     answers = card(root, "finetune/classify")
     said = "Use the TF-IDF model in `tfidf/`, not the network: " + "it was right more often, " * 6
