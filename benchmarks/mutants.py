@@ -4,6 +4,9 @@ Of each module 25 seeded changes (a comparison, an operator, a constant, a condi
 at a time, in a clone of the last commit. A change is killed if one of the module's tests fails, or hangs. Its tests
 run in a process that is forked from one which has imported the packages of others. Every result is kept in
 .greenhouse/mutants/tried.jsonl: a run that is stopped goes on, and what survived is tried again at another commit.
+
+With `--matrix`, of each of the 40 largest modules: all fast tests whose coverage (pytest-cov, once a commit) meets the
+changed line run, and those are printed whose every kill two others make. A line more than MOST_TESTS meet is left out.
 """
 
 import argparse
@@ -18,7 +21,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +77,7 @@ EQUIVALENT: dict[str, str] = {
 """Mutant -> why no test can tell it from the original."""
 PACKAGES = ("pytest", "hypothesis", "numpy", "scipy.stats", "torch", "pandas", "polars", "pyarrow.parquet", "pydantic",
             "transformers", "tokenizers", "networkx", "yaml")  # fmt: skip
+LARGEST, MOST_TESTS, FAST = 40, 60, "not slow and not pipeline and not long"
 LONGEST_S, MOST_BYTES = 900.0, 12 << 30
 """Tests that take longer hang; a change that allocates without end must not take the machine with it."""
 SWAPPED: dict[type, type] = {
@@ -85,10 +90,12 @@ SWAPPED: dict[type, type] = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """A change: its name (function, old -> new) and the module's text with it."""
+    """A change: its name (function, old -> new), the module's text with it and its place."""
 
     name: str
     text: str
+    lines: range
+    """Numbers of the lines that change."""
 
 
 def changes(node: ast.AST) -> Iterator[ast.AST]:
@@ -154,7 +161,8 @@ def mutants(text: str) -> list[Mutant]:
             name, more = f"{function}: {old} -> {shown}", 1
             while name in found:
                 name, more = f"{function}: {old} -> {shown} #{more + 1}", more + 1
-            found[name] = Mutant(name, (text.encode()[:begin] + put.encode() + text.encode()[end:]).decode())
+            changed = (text.encode()[:begin] + put.encode() + text.encode()[end:]).decode()
+            found[name] = Mutant(name, changed, range(place.lineno, place.end_lineno + 1))
         for field, value in ast.iter_fields(node):
             if field in ("annotation", "returns", "decorator_list"):
                 continue
@@ -166,7 +174,26 @@ def mutants(text: str) -> list[Mutant]:
     return list(found.values())
 
 
-def passes(tests: tuple[str, ...]) -> bool:
+class Failures:
+    """A pytest plugin that writes the names of failed tests, without their parameters, into a file."""
+
+    path = FOLDER / "failures.txt"
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Write down a test that failed, or whose fixtures did."""
+        if report.failed:
+            with self.path.open("a") as file:
+                file.write(report.nodeid.partition("[")[0] + "\n")
+
+
+def failures(tests: list[str]) -> list[str]:
+    """Names of the tests that fail in the clone as it is now; all of them, where it cannot be imported."""
+    Failures.path.write_text("")
+    passed = passes(tests, "--timeout=100", "-m", FAST, plugins=[Failures()])
+    return sorted(set(Failures.path.read_text().splitlines())) or ([] if passed else tests)
+
+
+def passes(tests: Sequence[str], *options: str, plugins: Sequence[object] = ()) -> bool:
     """Whether the tests pass in the clone as it is now: in a forked process, which is killed if it hangs."""
     shutil.rmtree(TREE / ".hypothesis", ignore_errors=True)  # a case that killed one is no help against the next
     if not (pid := os.fork()):
@@ -183,7 +210,8 @@ def passes(tests: tuple[str, ...]) -> bool:
             silent = os.open(os.devnull, os.O_RDWR)
             for number in (0, 1, 2):
                 os.dup2(silent, number)
-            os._exit(int(pytest.main([*tests, "-x", "-q", "-n0", "-p", "no:cacheprovider"])))
+            arguments = [*tests, "-q", "-n0", "-p", "no:cacheprovider", *(options or ["-x"])]
+            os._exit(int(pytest.main(arguments, plugins=plugins)))
         os._exit(9)
     deadline = time.monotonic() + LONGEST_S
     while time.monotonic() < deadline:
@@ -220,6 +248,69 @@ def tried(name: str, number: int, seed: int, before: dict[str, dict]) -> Iterato
             (TREE / path).write_text(text)
         print(f"{'killed' if killed else 'SURVIVED'}  {name}: {one.name}", flush=True)
         yield {"module": name, "mutant": one.name, "killed": killed, "commit": commit()}
+
+
+def meeting(module: str) -> dict[int, list[str]]:
+    """Line of a module -> the fast tests that run it, by one coverage run of this commit."""
+    from coverage import CoverageData
+
+    path = FOLDER / f"coverage-{commit()}"
+    if not path.exists():
+        measured = [f"--cov={folder}" for folder in ("components", "flows")]
+        fast = ["-m", FAST, "-n2", "--cov-context=test", "--cov-report="]
+        part = {"COVERAGE_FILE": str(path.with_suffix(".part"))}
+        subprocess.run([sys.executable, "-m", "pytest", *fast, *measured], cwd=TREE, env=os.environ | part, check=False)
+        path.with_suffix(".part").rename(path)
+    data = CoverageData(str(path))
+    data.read()
+    file = next((one for one in data.measured_files() if one.endswith(f"/{module}")), "")
+    return {
+        line: sorted({name.rpartition("|")[0].partition("::" if name.endswith("|setup") else "[")[0] for name in names})
+        for line, names in data.contexts_by_lineno(file).items()  # what one test sets up, others of its file may use
+    }
+
+
+def matrix(number: int, seed: int) -> None:
+    """Try mutants of the largest modules on all tests that meet them, then print the tests that others stand for."""
+    log = FOLDER / "matrix.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    before = {(one["module"], one["mutant"]) for one in rows}
+    files = [path for folder in ("components", "flows") for path in (ROOT / folder).rglob("*.py")]
+    for file in sorted(files, key=lambda path: -path.read_bytes().count(b"\n"))[:LARGEST]:
+        module, text = str(file.relative_to(ROOT)), file.read_text()
+        lines = meeting(module)
+        met = [
+            (one, sorted({test for line in one.lines for test in lines.get(line, [])} - {""})) for one in mutants(text)
+        ]
+        random.Random(f"{seed} {module}").shuffle(met)
+        for one, tests in [(one, tests) for one, tests in met if 0 < len(tests) <= MOST_TESTS][:number]:
+            if (module, one.name) in before:
+                continue
+            try:
+                (TREE / module).write_text(one.text)
+                failed = failures(tests)
+            finally:
+                (TREE / module).write_text(text)
+            if failed:
+                failed = sorted({*failed} - {*failures(failed)})  # what fails without the change proves nothing
+            rows.append({"module": module, "mutant": one.name, "met": tests, "killed_by": failed, "commit": commit()})
+            print(f"{len(failed):3d} of {len(tests):3d} tests  {module}: {one.name}", flush=True)
+            with log.open("a") as written:
+                written.write(json.dumps(rows[-1]) + "\n")
+    for line in replaceable(rows):
+        print(line)
+
+
+def replaceable(rows: list[dict]) -> list[str]:
+    """Lines on tests whose every kill two others make that stay, those with the fewest kills first."""
+    killers = [{*row["killed_by"]} for row in rows]
+    kills = Counter(test for row in killers for test in row)
+    found = []
+    for test, number in sorted(kills.items(), key=lambda item: (item[1], item[0])):
+        if all(len(row) > 2 for row in killers if test in row):
+            found.append(f"two others make each of its {number} kills: {test}")
+            killers = [row - {test} for row in killers]
+    return found
 
 
 def report(results: dict[str, dict], first: dict[str, dict]) -> None:
@@ -261,6 +352,9 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="try nothing more: report what has been tried")
+    parser.add_argument(
+        "--matrix", action="store_true", help="the 40 largest modules, on every test that meets a change"
+    )
     arguments = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     log = FOLDER / "tried.jsonl"
@@ -274,6 +368,8 @@ def main() -> None:
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # a stale one would hide a change of the same size
         for package in PACKAGES:
             __import__(package)
+        if arguments.matrix:
+            return matrix(arguments.number, arguments.seed)
         for name in arguments.only.split(","):
             for result in tried(name, arguments.number, arguments.seed, results):
                 results[f"{result['module']}: {result['mutant']}"] = result
