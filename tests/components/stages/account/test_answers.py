@@ -16,7 +16,7 @@ from components.params import Account, FinetuneBranches, Params
 from components.params.finetune import Instruct
 from components.scores import Score
 from components.stages.account import model_card, terminal_table
-from components.stages.account.answer_text import left_out_words, licence_words, seen_words, sentences
+from components.stages.account.answer_text import sentences
 from components.stages.account.answers import (
     AgainstChampion,
     Change,
@@ -292,16 +292,3 @@ def test_what_tuning_gained_is_not_counted_as_better_than_counting(root: Path) -
         "Of 2 main scores held against counting: 1 better, 0 not shown, 1 worse; 1 of 2 more show an ability learned"
     )
     assert "finetune/instruct is champion as the first of its name, compared with none" in said["quality"]
-
-
-def test_what_is_said_of_licences_of_files_that_were_not_read_and_of_the_tokens_seen(root: Path) -> None:
-    licences = {"NOASSERTION": 131, "CC0-1.0": 8, "MIT": 12, "GPL-3.0-only": 3}
-    assert licence_words(licences) == "MIT 12, CC0-1.0 8, GPL-3.0-only 3, no SPDX licence 131"
-    assert licence_words(licences, 1) == "MIT 12 and 2 more licences, no SPDX licence 131"
-    data = card(root, "pretrain/causal").data
-    assert left_out_words(data) == ""
-    many = data.model_copy(update={"left_out": {"b": 2000, "d": 4, "c": 3, "a": 1}, "left_out_bytes": 7_807_271})
-    assert left_out_words(many) == ", and 2,008 files, 7.81 MB, were not read (2,000 x b; 4 x d; 3 x c; ...)"
-    seen = data.model_copy(update={"num_tokens": 936_392, "tokens_seen": 122_880})
-    assert seen_words(seen) == ", 936,392 tokens in all, of which pretraining read 13%"
-    assert seen_words(seen.model_copy(update={"tokens_seen": None})) == ""

@@ -8,32 +8,22 @@ import pytest
 from components.reporting import figures
 from components.stages.account import plots
 from components.stages.account.html_report import picture
-from components.stages.account.types import Cost, SpanCost, StageCost
+from components.stages.account.types import Cost, SpanCost
 
 NOTHING = SpanCost(kwh=[0.0] * 3, grams=[0.0] * 3, embodied_grams=[0.0] * 3, cpu_s=0.0, elapsed_s=0.0)
 
 
-def stage_cost(*grams: float) -> StageCost:
-    spans = dict(NOTHING) | {"grams": list(grams)}
-    return StageCost(**spans, run="", fingerprint="", attempts=0, attempts_s=0.0, attempts_kwh=[0.0] * 3, ended="")
-
-
-NO_COST = Cost(
-    stages={}, orchestration=NOTHING, attempts=NOTHING, total=NOTHING, nothing=NOTHING, parts={},
-    orchestration_parts={}, sources={}, measured=False, how="", counters=[], intensity="",
-    constants={}, shares={}, location="", pue=1.0, pue_source="", hardware="", embodied_source="",
+COST = Cost(
+    parts={
+        "dedup": {"cpu": [0.001, 0.002, 0.004], "memory": [0.0005, 0.001, 0.0015]},
+        "pretrain@causal": {"cpu": [0.01, 0.02, 0.04]},
+    },
+    orchestration_parts={"cpu": [0.05, 0.1, 0.2]},
+    sources={"cpu": "estimated:cpu_seconds x watts", "memory": "assumed:watts per GB"},
+    stages={}, orchestration=NOTHING, attempts=NOTHING, total=NOTHING, nothing=NOTHING, measured=False, how="",
+    counters=[], intensity="", constants={}, shares={}, location="", pue=1.0, pue_source="", hardware="",
+    embodied_source="",
 )  # fmt: skip
-COST = NO_COST.model_copy(
-    update={
-        "parts": {
-            "dedup": {"cpu": [0.001, 0.002, 0.004], "memory": [0.0005, 0.001, 0.0015]},
-            "pretrain@causal": {"cpu": [0.01, 0.02, 0.04]},
-        },
-        "orchestration_parts": {"cpu": [0.05, 0.1, 0.2]},
-        "sources": {"cpu": "estimated:cpu_seconds x watts", "memory": "assumed:watts per GB"},
-        "stages": {"pretrain@causal": stage_cost(10.0, 30.0, 60.0), "pretrain@masked": stage_cost(0.0, 0.0, 0.0)},
-    }
-)
 
 
 @pytest.fixture
@@ -67,20 +57,6 @@ def test_energy_is_stacked_by_component_with_the_bounds_of_the_sum(drawn: dict[s
     assert [end for span in spans for end in span] == pytest.approx([1.5, 5.5, 10, 40, 50, 200])
     assert "Wh" in axes.get_xlabel()
     assert (tmp_path / "energy.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_loss_stands_over_the_grams_spent_until_then(drawn: dict[str, Any], tmp_path: Path) -> None:
-    for branch in ("causal", "masked"):
-        folder = tmp_path / "pretrain" / branch / "details"
-        folder.mkdir(parents=True)
-        (folder / "heldout.csv").write_text("step,loss\n0,6.0\n50,4.0\n100,3.0\n")
-    plots.plot_loss_per_gram(COST, tmp_path)
-    (line,) = drawn["loss_per_gram.png"].lines  # nothing is known of what the masked one cost
-    assert line.get_label() == "causal: 30 g in all (10 to 60)"
-    assert list(line.get_xdata()) == pytest.approx([15.0, 30.0])
-    assert list(line.get_ydata()) == [4.0, 3.0]
-    plots.plot_loss_per_gram(NO_COST, tmp_path)
-    assert not (tmp_path / "loss_per_gram.png").exists(), "left from the run before"
 
 
 def test_forecasts_stand_beside_what_came_of_them_by_stage(drawn: dict[str, Any], tmp_path: Path) -> None:

@@ -73,10 +73,6 @@ def test_one_source_does_not_hide_among_others(tmp_path: Path) -> None:
         check_ratios(rows, PARAMS, tmp_path)
 
 
-def test_who_is_kept_more_often_is_no_reason_to_stop(tmp_path: Path) -> None:
-    check_ratios(web("women", (500, 500), (100, 500)), PARAMS, tmp_path)
-
-
 def test_the_interval_widens_with_the_number_of_comparisons(tmp_path: Path) -> None:
     """Surely above by itself, and not if it is the worst of 40: one in 20 of those is above by chance."""
     row = web("old", (40, 50), (970, 1000))[0]

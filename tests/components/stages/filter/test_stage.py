@@ -178,21 +178,6 @@ def test_the_report_shows_the_rules_that_were_broken_and_what_was_replaced(done:
     assert "`too short`: num_words 1 < 2" in (done / "reports/details/examples.md").read_text()
 
 
-def test_the_report_says_what_holds_evaluation_text(tmp_path: Path) -> None:
-    held = modules()[5]
-    (tmp_path / "eval_sets").mkdir()
-    (tmp_path / "eval_sets/questions.txt").write_text("the quick brown fox jumps over the lazy dog tonight\n")
-    item = document("item", modules()[0].text + "\nThe quick brown fox jumps over the lazy dog tonight.")
-    texts = {"heldout": corpus(tmp_path / "heldout", [held]), "items": tmp_path / "eval_sets"}
-    run(tmp_path, [*modules()[1:5], document("copy", held.text), item], Filter(rules="off"), **texts)
-    text = (tmp_path / "reports/details/report.md").read_text()
-    assert "\n2 of 6 documents were dropped" in text
-    assert "| docs | contaminated | 2 |" in text
-    section = (tmp_path / "reports/details/examples.md").read_text().partition("## contaminated")[2]
-    assert re.search(r"`copy`: \d+ of \d+ runs of 13 words are in held-out\n", section)
-    assert re.search(r"`item`: 1 of \d+ runs of 10 words are in questions.txt\n", section)
-
-
 def test_the_report_is_counted_in_bounded_memory_and_the_same_in_any_shards(done: Path, tmp_path: Path) -> None:
     tables = [pq.read_table(path) for path in sorted((done / "out/tags").glob("*.parquet"))]
     for name, times in (("few", 2), ("many", 40)):

@@ -1,6 +1,5 @@
 """Bad records are quarantined one by one by place, reason and hash, and the rest of the file survives."""
 
-import gzip
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,6 @@ from unittest.mock import Mock
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
 
 from components.core.errors import UserError
 from components.corpus.corpus import read_corpus, read_manifest
@@ -140,18 +138,6 @@ def test_bad_utf8_in_plain_text_costs_its_passage_only(mark: bytes, chars: int, 
     assert item["rule"] == "invalid_utf8"
     assert f"byte 0xe9 at offset {book.index(0xE9)}" in item["reason"]
     assert report.metrics["documents/kept"] >= 60_000 // chars
-
-
-@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstandard.compress)])
-def test_a_truncated_archive_keeps_what_came_before(
-    mine: Path, tmp_path: Path, suffix: str, pack: Callable[[bytes, int], bytes]
-) -> None:
-    words = (hashlib.sha256(str(n).encode()).hexdigest() for n in range(15_000))
-    packed = pack(b"".join(record(text=f"{PROSE} {word}") for word in words), 1)
-    (mine / f"cut.jsonl{suffix}").write_bytes(packed[: len(packed) * 2 // 3])
-    report, out = run(mine, tmp_path)
-    assert [line["rule"] for line in quarantined(out)] == ["unreadable"]
-    assert report.metrics["documents/kept"] > 7_500
 
 
 def test_a_bad_row_of_csv_costs_that_row_only(mine: Path, tmp_path: Path) -> None:

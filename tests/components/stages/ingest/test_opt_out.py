@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.core.errors import UserError
-from components.stages.ingest.opt_out import load
 from components.text.passage_match import Passages, words
 from tests.components.stages.ingest.ingest_run import documents, run_on_files
 
@@ -106,14 +105,6 @@ def test_a_bad_entry_stops_the_run_and_names_the_line(line: str, says: str, fold
     (tmp_path / "opt_out.txt").write_text(f"# first\nid: 0123456789abcdef\n{line}\n")
     with pytest.raises(UserError, match=rf"opt_out\.txt line 3.*{says}"):
         run_on_files(folder, tmp_path)
-
-
-def test_a_missing_list_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"gone\.txt: No such file"):
-        load(tmp_path / "gone.txt")
-    (tmp_path / "latin.txt").write_bytes("# eins\nlocation: m\xfcll".encode("latin-1"))
-    with pytest.raises(UserError, match=r"latin\.txt line 2: not UTF-8"):
-        load(tmp_path / "latin.txt")
 
 
 def test_what_counts_as_the_same_passage() -> None:

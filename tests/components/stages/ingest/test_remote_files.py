@@ -20,7 +20,6 @@ from tests.components.real_text import tree
 from tests.components.stages.ingest.ingest_run import (
     documents,
     lines_of,
-    quarantined,
     run_ingest,
     run_on_files,
 )
@@ -150,17 +149,6 @@ def test_an_archive_s_url_can_be_opted_out(tmp_path: Path) -> None:
     report, out = run_on_files(tmp_path / "crawl.warc", tmp_path)
     assert report.facts["sources"]["files"]["dropped"] == {"opted_out": 1}
     assert not any("a.example" in name for name in documents(out))
-
-
-def test_a_broken_archive_loses_only_what_is_broken(tmp_path: Path) -> None:
-    whole = archive(False)
-    starts = [at for at in range(len(whole)) if whole.startswith(b"WARC/1.", at)]
-    damaged = whole[: starts[1]] + b"garbage\r\nmore of it\r\n" + whole[starts[1] : starts[5] - 90]
-    (tmp_path / "crawl.warc").write_bytes(damaged)
-    report, out = run_on_files(tmp_path / "crawl.warc", tmp_path)
-    assert set(documents(out)) == {"crawl.warc#id=https://a.example/1", "crawl.warc#id=https://c.example/2"}
-    assert report.facts["sources"]["files"]["quarantined"] == {"invalid_warc": 1, "unreadable": 1}
-    assert [line["byte_offset"] for line in quarantined(out)] == [starts[1], starts[4] + 21]
 
 
 # -- resuming ----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from components.params import Tokenize
 from components.stages.tokenize.stage import even_sample, tokenize
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import Encoder, reference
-from tests.components.real_text import corpus, document, places, tree
+from tests.components.real_text import corpus, document, places
 
 PARAMS = Tokenize(vocab_size=600, train_megabytes=0.3)
 
@@ -62,13 +62,6 @@ def test_the_shards_are_the_corpus(corpora: Path, made: tuple[Path, Report]) -> 
             assert shards.manifest.sources[shards.document_sources()[index]] == one.source
         assert shards.manifest.num_bytes == sum(len(one.text.encode()) for one in documents)
     assert len(read_manifest(corpora / "train").shards) > 1
-
-
-def test_a_second_run_changes_no_byte(corpora: Path, made: tuple[Path, Report], tmp_path: Path) -> None:
-    report = run(corpora, tmp_path / "again")
-    assert report == made[1]
-    for folder in ("out", "reports"):
-        assert tree(tmp_path / "again" / folder) == tree(made[0] / folder)
 
 
 def test_the_report_adds_up(corpora: Path, made: tuple[Path, Report]) -> None:
