@@ -10,14 +10,12 @@ from components.finetuning_data.chat import encode
 from components.finetuning_data.rows import Message
 from components.instruction_pairs.examples import PromptPair
 from components.model import document_attention
-from components.params import Numerics
 from components.stages.finetune.instruct import (
     CHOICES,
     Format,
     InstructionScores,
     PackedBatches,
     PairBatches,
-    answer_nats,
     by_length,
     chosen,
     drawn,
@@ -27,10 +25,8 @@ from components.stages.finetune.instruct import (
 from components.tokens.hub_encoder import encoder_of
 from components.tokens.tokenizer import ASSISTANT, END, PAD, Encoder, train_bpe
 from components.training.objectives import IGNORE
-from tests.components.model.test_transformer import network
 from tests.components.stages.finetune.test_own_rows import foreign_tokenizer
 
-EXACT = Numerics(dtype="float32")
 ENCODER = Encoder(train_bpe([Path(torch.functional.__file__).read_text()], 300).to_str())
 PAIRS = [
     PromptPair(f"What is {number} times {number}?", f"It is {number * number}, I think.", str(number // 3))
@@ -84,17 +80,6 @@ def test_loss_is_on_the_answer_alone() -> None:
         assert answer[-1] == END
         assert ENCODER.decode(answer[:-1]).startswith("It is ")
         assert set(ids[start + len(answer) :]) <= {PAD, END}
-
-
-def test_answer_nats_are_the_models_log_probabilities() -> None:
-    model, form = network(), Format(ENCODER, 64, chat=True)
-    asked = [form(pair, end=False) for pair in PAIRS]
-    found = answer_nats(model, asked, EXACT)
-    for (prompt, answer), nats in zip(asked, found, strict=True):
-        with torch.inference_mode():
-            logp_TV = model(torch.tensor([[*prompt, *answer]]))[0].log_softmax(-1)
-        expected = -sum(float(logp_TV[len(prompt) - 1 + i, token]) for i, token in enumerate(answer))
-        assert nats == pytest.approx(expected, rel=1e-4)
 
 
 def test_choice_ignores_how_likely_an_answer_is_by_itself() -> None:

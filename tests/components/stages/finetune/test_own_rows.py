@@ -151,12 +151,6 @@ def test_rows_of_a_rare_class_are_learned_from(place: Path, tmp_path: Path) -> N
     assert [row["caveat"] for row in report.facts["scores"]] == ["no held-out row is of the class 'once'"] * 2
 
 
-def test_rows_without_a_choice_are_refused(place: Path, tmp_path: Path) -> None:
-    (tmp_path / "one.csv").write_text("text,label\n" + "".join(f"word{i} and word{i * i},same\n" for i in range(40)))
-    with pytest.raises(UserError, match="all rows are of the class 'same'"):
-        run(place, tmp_path, "classify", str(tmp_path / "one.csv"), Classify(**FAST))
-
-
 # -- a base made elsewhere ---------------------------------------------------------------------------------------------
 
 

@@ -71,9 +71,3 @@ def test_a_lost_process_is_a_sentence_and_the_next_run_ends_with_the_same_bytes(
         run(place, tmp_path / "lost", branch, params, LosesItsWorker(), numerics=TWO)
     run(place, tmp_path / "lost", branch, params, numerics=TWO)
     assert same(tmp_path / "lost", tmp_path / "undisturbed")
-
-
-def test_more_processes_than_examples_of_a_batch_are_refused(place: Path, tmp_path: Path) -> None:
-    few = PARAMS["instruct"].model_copy(update={"batch": 1})
-    with pytest.raises(UserError, match=r"numerics\.processes = 2 is more than finetune\.instruct\.batch = 1"):
-        run(place, tmp_path, "instruct", few, numerics=TWO)

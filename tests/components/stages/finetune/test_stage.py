@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.core.errors import UserError
 from components.core.files import read_json, sha256_file
 from components.core.progress import Progress
 from components.core.report import Report
@@ -263,10 +262,3 @@ def test_reports_hold_no_paths_and_all_they_should(branch: str, place: Path, mad
         assert (score.model, score.measured_by) == (f"finetune/{branch}", f"finetune@{branch}")
         assert report.metrics[f"{score.name.split('/')[1]}/value"] == score.value
     assert "| " in report.markdown
-
-
-def test_bad_input_is_explained(place: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no causal model; give the one that pretrain@causal wrote"):
-        run(place, tmp_path / "masked", "instruct", base=place / "masked")
-    with pytest.raises(UserError, match=r"finetune.instruct.task = heading: .* set it to auto"):
-        run(place, tmp_path / "heading", "instruct", Instruct(**FAST | {"task": "heading"}))

@@ -40,15 +40,6 @@ def slow_logps(model: LanguageModel, ids: list[int]) -> np.ndarray:
     return np.array(found)
 
 
-def test_scores_are_those_of_a_token_by_token_loop(model: LanguageModel) -> None:
-    texts = ["The array is returned.", "x", "A function of two variables, evaluated at each of the given points."]
-    sequences = [model.encode(text) for text in texts]
-    for ids, scores in zip(sequences, model.score(sequences), strict=True):
-        assert scores.logp == pytest.approx(slow_logps(model, ids), abs=1e-4)
-        assert np.all(scores.top >= scores.logp - 1e-12)
-        assert np.array_equal(scores.hit, np.isclose(scores.top, scores.logp, rtol=0, atol=0))
-
-
 def test_choices_by_one_pass_and_by_whole_continuations_agree(model: LanguageModel) -> None:
     prompt, choices = RECALL
     assert len(model._choices(prompt, choices)) == 1
@@ -94,10 +85,6 @@ def test_greedy_writes_what_generate_writes(model: LanguageModel) -> None:
     for prompt, text in zip(prompts, model.greedy(prompts, 12, "\n"), strict=True):
         expected, _, _ = generate(model.model, model.tokenizer, prompt, max_tokens=12, stop_ids=(0,))
         assert text == expected.split("\n")[0]
-
-
-def test_special_tokens_in_text_are_plain_text(model: LanguageModel) -> None:
-    assert all(index > 5 for index in model.encode("<|endoftext|><|mask|>")[1:])
 
 
 def test_a_text_longer_than_the_context_loses_its_beginning_alone(model: LanguageModel) -> None:
