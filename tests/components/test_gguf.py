@@ -96,17 +96,6 @@ def test_ollamas_template_is_ours(tokenizer_json: str, tmp_path: Path) -> None:
     assert tokenizer.apply_chat_template(messages, tokenize=False) == SPECIAL_TOKENS[0] + turn
 
 
-def test_metadata_and_token_kinds(tokenizer_json: str, tmp_path: Path) -> None:
-    _, path = written(tmp_path, tokenizer_json)
-    fields = gguf.GGUFReader(path).fields
-    assert fields["general.license"].contents() == "apache-2.0"
-    assert fields["greenhouse.card"].contents() == "{}"
-    assert "greenhouse.commit" not in fields
-    kinds = fields["tokenizer.ggml.token_type"].contents()
-    control = [index for index, kind in enumerate(kinds) if kind == gguf.TokenType.CONTROL]
-    assert control == list(range(len(SPECIAL_TOKENS)))
-
-
 def test_a_tokenizer_made_elsewhere_is_refused_by_the_models_name(tmp_path: Path, tokenizer_json: str) -> None:
     """The message named a temporary folder, which is gone."""
     export.save(network(True), tokenizer_json, tmp_path / "model", {})

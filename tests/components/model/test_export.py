@@ -69,17 +69,6 @@ def test_readers_of_transformers_4_find_what_they_look_for_and_text_ends_at_the_
     assert "transformers>=5.3," in (Path(export.__file__).parents[2] / "pyproject.toml").read_text(), "has EuroBERT"
 
 
-def test_saving_twice_gives_the_same_bytes_and_no_pickle(tokenizer_json: str, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        export.save(network(), tokenizer_json, tmp_path / name, {"training": {"steps": 3}})
-    files = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in files)
-    assert {Path(name).suffix for name in files} == {".json", ".safetensors"}
-    facts = json.loads((tmp_path / "a" / "greenhouse.json").read_text())
-    assert facts["shape"]["depth"] == 2
-    assert facts["training"] == {"steps": 3}
-
-
 def test_loading_what_is_no_model_says_what_is_missing(tokenizer_json: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no config\.json"):
         export.load(tmp_path)

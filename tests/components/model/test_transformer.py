@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from components.core.errors import UserError
 from components.model import cpu_kernels
 from components.model.shape import derive_shape
-from components.model.transformer import KeyValueCache, Transformer
+from components.model.transformer import Transformer
 from components.params import ModelShape
 from components.training.objectives import IGNORE, Batch, language_model_loss
 
@@ -94,10 +94,3 @@ def test_fresh_weights_are_a_function_of_the_seed() -> None:
     first, again, other = (Transformer(shape).initialise(seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not torch.equal(first.embed_tokens.weight, other.embed_tokens.weight)
-
-
-def test_documents_and_a_cache_together_are_refused() -> None:
-    """The mask of documents covers the new positions alone, so attention to cached ones would be wrong."""
-    model, ids = network(), some_ids(1, 8)
-    with pytest.raises(AssertionError, match="documents_BT or cache"):
-        model(ids, torch.zeros_like(ids), KeyValueCache(model.shape))

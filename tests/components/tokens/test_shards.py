@@ -38,18 +38,6 @@ def test_every_window_equals_the_flat_corpus(tmp_path: Path) -> None:
             assert np.array_equal(window, ids[start : start + length])
 
 
-def test_document_starts_and_sources(tmp_path: Path) -> None:
-    ids = write(tmp_path)
-    shards = TokenShards.open(tmp_path)
-    starts = shards.document_starts()
-    assert np.array_equal(starts[:-1], np.flatnonzero(ids == 0))
-    assert starts[-1] == len(ids)
-    assert len(shards.document_sources()) == shards.manifest.num_documents == 18
-    per_source = shards.manifest.per_source
-    assert sum(entry["num_tokens"] for entry in per_source.values()) == len(ids)
-    assert sum(entry["num_bytes"] for entry in per_source.values()) == 3 * len(ids) == shards.manifest.num_bytes
-
-
 @pytest.mark.parametrize(("vocab_size", "dtype"), [(65_536, "uint16"), (65_537, "uint32"), (200_000, "uint32")])
 def test_ids_are_as_wide_as_the_vocabulary_needs(tmp_path: Path, vocab_size: int, dtype: str) -> None:
     ids = write(tmp_path, vocab_size)

@@ -15,7 +15,6 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from components.core.errors import UserError
 from components.core.progress import Progress
 from components.model import export
 from components.params import Numerics, Optimizer
@@ -112,14 +111,6 @@ def test_a_step_of_many_exchanges_each_gradient_once(ranks: int, tmp_path: Path)
         dist.destroy_process_group()
     gradients = 4 * model.num_parameters
     assert exchanges.sent == [4, 4 + gradients, 4], "targets; the loss and gradients; whether one must stop"
-
-
-def test_more_processes_than_sequences_are_refused(tokens: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"numerics.processes = 8 is more than pretrain.causal.batch = 4"):
-        pretrain(
-            objective="causal", tokens=tokens, params=small(), numerics=Numerics(processes=8),
-            out=tmp_path / "out", reports=tmp_path / "reports", work=tmp_path / "work",
-        )  # fmt: skip
 
 
 def trained(tokens: Path, place: Path, name: str, **numerics: int) -> list[float]:

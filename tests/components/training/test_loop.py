@@ -59,14 +59,6 @@ def run(
     return model, result
 
 
-def test_it_learns_and_reports_every_step(tmp_path: Path) -> None:
-    _, result = run(tmp_path, settings=replace(SETTINGS, steps=40))
-    assert len(result.losses) == len(result.grad_norms) == 40
-    assert abs(result.losses[0] - math.log(100)) < 0.1
-    assert result.losses[-1] < 0.7 * result.losses[0]
-    assert result.num_targets == 40 * 4 * 32
-
-
 @pytest.mark.parametrize("stops", [[1], [5], [7], [3, 2, 4]])
 def test_stopped_and_resumed_ends_with_the_same_bits(stops: list[int], tmp_path: Path) -> None:
     evaluate: Callable[[int], dict[str, float]] = lambda step: {"twice": 2.0 * step}  # noqa: E731

@@ -30,11 +30,6 @@ def test_products_have_the_type_that_the_processor_has(monkeypatch: pytest.Monke
     assert floats.replaced(whole) == ""
 
 
-def test_a_gpu_has_them() -> None:
-    assert floats.product_dtype("cuda") == torch.bfloat16
-    assert floats.product_dtype("cuda", "float32") == torch.float32
-
-
 def test_one_graph_serves_every_block_in_training_and_none_is_made_for_evaluation_and_samples() -> None:
     tokenizer = train_bpe([str(floats.__doc__) * 9], 280)
     counter = CompileCounter()

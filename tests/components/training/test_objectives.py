@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from components.tokens.tokenizer import ASSISTANT, END, MASK, PAD, USER
+from components.tokens.tokenizer import MASK
 from components.training import objectives
 from components.training.objectives import IGNORE
 
@@ -25,14 +25,3 @@ def test_masked_hides_its_share_of_ordinary_tokens_and_asks_for_them() -> None:
     assert (batch.targets[hidden] == torch.from_numpy(WINDOWS)[hidden]).all()
     assert (batch.targets[~hidden] == IGNORE).all()
     assert not hidden[0, [0, 12]].any()
-
-
-def test_sft_predicts_the_answer_and_its_end_alone() -> None:
-    pairs = [([0, USER, 50, 51, ASSISTANT], [60, END]), ([0, USER, 52, ASSISTANT], [61, 62, 63, 64, END])]
-    batch = objectives.sft(pairs, context=16)
-    assert batch.ids_BT.tolist() == [
-        [0, USER, 50, 51, ASSISTANT, 60, PAD, PAD],
-        [0, USER, 52, ASSISTANT, 61, 62, 63, 64],
-    ]
-    expected = [[IGNORE] * 4 + [60, END, IGNORE, IGNORE], [IGNORE] * 3 + [61, 62, 63, 64, END]]
-    assert batch.targets.tolist() == expected
