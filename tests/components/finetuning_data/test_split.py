@@ -9,7 +9,7 @@ import pytest
 
 from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter
-from components.finetuning_data.formats import Rows, heldout_files, read
+from components.finetuning_data.formats import Rows, read
 from components.finetuning_data.rows import Chat, Labelled, Message, Preference, Row, count_reasons
 from components.finetuning_data.split import classes_of, split
 from tests.components.task_corpora import GERMAN, document
@@ -210,8 +210,3 @@ def test_held_out_files_of_a_folder_are_held_out_and_what_is_like_them_is_not_tr
     assert (len(most.heldout), len(most.train)) == (480, 100)
     assert "held out: 480 of the 610 rows of dev/rows.jsonl, test" in most.given
     assert "(480 at most, chosen by hash; none of the others is trained on)" in most.given
-
-
-@pytest.mark.parametrize("name", ["test.jsonl", "Validation.csv", "val_2.tsv", "eval.v2.jsonl.gz", "held-out.parquet"])
-def test_usual_names_of_held_out_files(name: str) -> None:
-    assert heldout_files(["train.jsonl", "latest.jsonl", "tests.jsonl", "devices.csv", name]) == (name,)

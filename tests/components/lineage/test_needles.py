@@ -6,13 +6,12 @@ import html
 import json
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from components.core.errors import UserError
 from components.lineage import readings
 from components.lineage.needles import Needles
-from components.lineage.readings import NeedleHit, hits_in, parts_of
+from components.lineage.readings import hits_in, parts_of
 
 QUOTE = "copied the pages by candlelight and sold them to a captain of a foreign vessel"
 LICENCE = "Permission is hereby granted, free of charge, to any person obtaining a copy of this software."
@@ -104,14 +103,6 @@ def test_words_are_found_in_files_of_any_format(name: str, data: bytes, tmp_path
     (hit,) = hits_in(parts_of(tmp_path / name), needles())
     assert (hit.words, hit.own) == (15, True)
     assert hit.where == ("line 2" if name.endswith("jsonl") else "")
-
-
-def test_rows_of_a_table_are_named_by_their_place_and_id(tmp_path: Path) -> None:
-    rows = {"id": ["a", "b", "c"], "location": ["x.txt", "essay.txt", "z.txt"], "text": ["nothing", ESSAY, None]}
-    pl.DataFrame(rows).write_parquet(tmp_path / "1f8b")  # as DVC's cache names it
-    pl.DataFrame({"messages": [[{"content": ESSAY}]], "score": [0.5]}).write_parquet(tmp_path / "chats")
-    assert hits_in(parts_of(tmp_path / "1f8b"), needles(ESSAY)) == [NeedleHit("essay.txt", 15, False, "b")]
-    assert hits_in(parts_of(tmp_path / "chats"), needles()) == [NeedleHit("row 1", 15, True)]
 
 
 def test_what_is_too_large_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

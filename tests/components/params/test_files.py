@@ -158,11 +158,6 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines(files: Path) -> None
         )
 
 
-def test_an_advanced_key_written_in_params_yaml_wins(files: Path) -> None:
-    files.write_text(PARAMS.replace("dedup:  # Remove duplicates.\n", "dedup:\n  bands: 16\n"))
-    assert schema.load(files).dedup.bands == 16
-
-
 def test_a_branch_overrides_a_shared_key_for_itself_alone(files: Path) -> None:
     files.write_text(PARAMS.replace(CAUSAL, "  causal: {steps: 9, optimizer: {grad_clip: 2.0}}"))
     causal, masked = schema.load(files).pretrain.causal, schema.load(files).pretrain.masked

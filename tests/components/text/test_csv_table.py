@@ -1,6 +1,5 @@
 """A CSV file's header: names without blanks around them, and the rows below."""
 
-import csv
 import io
 
 import pytest
@@ -21,12 +20,3 @@ def test_names_of_a_header_are_trimmed_and_columns_divided(data: bytes, names: l
     table = CsvTable(io.BytesIO(data), 1000)
     assert table.names == names
     assert [one.values for one in table] == [row]
-
-
-def test_a_quotation_that_is_not_closed_is_named() -> None:
-    table = CsvTable(io.BytesIO(b'id,text\n1,"quoted" twice\n2,good\n3,"open\n4,good\n'), 1000)
-    assert [row.problem and row.problem[1] for row in table] == [
-        "not CSV: ',' expected after '\"'", None, "not CSV: a quotation mark is not closed", None,
-    ]  # fmt: skip
-    with pytest.raises(csv.Error, match="a quotation mark is not closed"):
-        CsvTable(io.BytesIO(b'id,"text\n1,open\n'), 1000)

@@ -66,14 +66,6 @@ def test_a_verification_is_not_what_made_a_model() -> None:
         assert (found.run.id, [attempt.id for attempt in found.attempts]) == ("1", ["0"])
 
 
-def test_cost_has_pue_and_the_machine() -> None:
-    spans = [span(0, "Completed", 2.0, **DEDUP)]
-    cost = ledger_costs(spans, pue=1.5).cost(Ledger(spans))
-    assert cost["kwh"] == pytest.approx([1.0, 2.0, 4.0])  # the machine's own, as budgets and forecasts have it
-    assert cost["grams"] == pytest.approx([1.5 * 56 * 0.8, 3.0 * 56, 6.0 * 56 * 1.2])
-    assert cost["embodied_grams"][1] == pytest.approx(1_500_000 * 1800 / (4 * 365.25 * 86400))
-
-
 def test_device_hours_are_those_of_the_gpus_or_of_the_machine_and_add_up() -> None:
     plain, two_gpus = span(0, "Completed", **DEDUP), span(1, "Completed", **DEDUP)
     two_gpus = replace(two_gpus, parts=two_gpus.parts | {"gpu0": Energy(), "gpu1": Energy()})

@@ -49,7 +49,3 @@ def test_work_starts_where_all_of_its_hours_are_cleanest() -> None:
     assert cleanest_start(outlook, NOW, 5400, 2.0) == NOW.replace(hour=18, minute=0)  # as the next is too late
     assert cleanest_start(outlook, NOW, 3600, 0.5) == NOW  # 18:00 is not within half an hour
     assert cleanest_start(outlook, NOW, 3600, 0.7) == NOW.replace(hour=18, minute=0)
-
-
-def test_a_yearly_mean_gives_no_reason_to_wait() -> None:
-    assert cleanest_start(Outlook(Intensity(MEAN, "mean")), NOW, 5000, 24.0) == NOW

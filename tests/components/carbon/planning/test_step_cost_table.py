@@ -21,13 +21,6 @@ def test_a_run_is_its_start_steps_evaluations_checkpoints_and_exam() -> None:
     assert RATES.joules_per_flop[1] == pytest.approx(1.0 / (2048 * 1e7))
 
 
-@pytest.mark.parametrize("seconds", [5.0, 9.0, 20.0, 300.0, 4000.0])
-def test_steps_that_fit_are_the_most_that_do(seconds: float) -> None:
-    steps = RATES.steps_in(PARAMS, seconds)
-    assert steps == 0 or RATES.seconds(PARAMS, steps) <= seconds
-    assert RATES.seconds(PARAMS, steps + 1) > seconds
-
-
 def test_rates_belong_to_shape_numerics_and_company_and_not_to_the_number_of_steps() -> None:
     def name(params: Pretrain = PARAMS, numerics: Numerics | None = None, beside: bool = True) -> str:
         return key("causal", params, numerics or Numerics(), 4096, beside)

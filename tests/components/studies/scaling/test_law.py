@@ -49,11 +49,6 @@ def test_the_law_holds_the_published_forms() -> None:
         assert kaplan.loss(n, d) == pytest.approx(((size / n) ** (of_size / of_tokens) + tokens / d) ** of_tokens)
 
 
-def test_tokens_that_reach_a_loss_are_the_laws() -> None:
-    assert TRUE.tokens_to(1e6, TRUE.loss(1e6, 1e7)) == pytest.approx(1e7)
-    assert TRUE.tokens_to(1e6, 1.2 + 60.0 / 1e6**0.35) == math.inf
-
-
 def test_one_outlier_does_not_bend_the_law() -> None:
     rows = flat(points())
     worst = rows[5]
