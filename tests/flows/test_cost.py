@@ -51,12 +51,6 @@ def test_a_rate_that_is_no_price_is_refused(spent: Path, rate: str) -> None:
         cli.answer(["cost", "--rate", rate])
 
 
-def test_nothing_was_spent_since_a_day_to_come(spent: Path) -> None:
-    said = rows(cost.project("2999-01-01"))
-    assert "dedup" not in said
-    assert said["all,"][:5] == ["since", "2999-01-01", "0", "0", "0"]
-
-
 def test_a_date_that_is_none_is_refused(spent: Path) -> None:
     with pytest.raises(UserError, match="since last week: no date"):
         cost.project("last week")

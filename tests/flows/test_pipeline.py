@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -76,18 +75,6 @@ def test_dvc_metrics_plots_and_params_show_something(finished_clone: PipelineClo
     assert Path(page[1]).is_relative_to(finished_clone.root / "dvc_plots")
     assert Path(page[1]).exists()
     finished_clone.run("dvc", "params", "diff")
-
-
-def test_push_and_pull_to_a_folder(finished_clone: PipelineClone, tmp_path: Path) -> None:
-    clone = finished_clone
-    clone.run("dvc", "remote", "add", "--local", "shelf", str(tmp_path))
-    clone.run("dvc", "push", "--remote", "shelf")
-    before = (clone.root / "models/pretrain/causal/model.safetensors").read_bytes()
-    shutil.rmtree(clone.root / ".dvc/cache")
-    shutil.rmtree(clone.root / "models/pretrain/causal")
-    clone.run("dvc", "pull", "--remote", "shelf")
-    assert (clone.root / "models/pretrain/causal/model.safetensors").read_bytes() == before
-    assert "up to date" in clone.run("dvc", "status")
 
 
 def test_prefect_has_one_flow_run_with_a_task_its_log_and_its_report_for_each_stage(

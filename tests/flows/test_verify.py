@@ -19,11 +19,6 @@ def test_a_model_has_several_names(name: str) -> None:
     assert target(name, STAGES) == "pretrain@causal"
 
 
-def test_unknown_models_are_refused() -> None:
-    with pytest.raises(UserError, match="no such model"):
-        target("ingest", STAGES)
-
-
 def test_a_model_of_a_stage_that_is_off_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "choose", lambda model, at: (Snapshot("workspace", "workspace", {}), model))
     with pytest.raises(UserError, match=r"dvc\.lock has no stage finetune@prefer; run the pipeline first, with it on"):

@@ -58,19 +58,6 @@ def test_an_exception_inside_writes_nothing(tmp_path: Path) -> None:
         assert state.seq == 1
 
 
-def test_processes_take_turns(tmp_path: Path) -> None:
-    code = (
-        "import components, sys\n"
-        "from pathlib import Path\nfrom greenhouse_record.metering.ledger_writer import LedgerWriter\n"
-        "from tests.components.carbon.world import HOST\nwriter = LedgerWriter(Path(sys.argv[1]), HOST)\n"
-        "for _ in range(50):\n    with writer.transaction() as (state, lines):\n"
-        "        state.seq += 1\n        lines.append({'seq': state.seq})\n"
-    )
-    processes = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(4)]
-    assert [process.wait(timeout=60) for process in processes] == [0] * 4
-    assert numbers(LedgerWriter(tmp_path, HOST)) == list(range(1, 201))
-
-
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "ledger").write_text("a file")
     with pytest.raises(UserError, match="ledger cannot be written"):

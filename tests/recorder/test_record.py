@@ -27,14 +27,6 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_record_is_read_back(path: Path) -> None:
-    record = read(path)
-    (attempt,) = record.attempts
-    assert (record.out, attempt.outcome, attempt.cpu_s) == ("model", "Completed", 0.5)
-    assert attempt.energy_uj == [14, 26, 38]
-    assert attempt.logs[0]["loss"] == 3.5
-
-
 @pytest.mark.parametrize("removed", range(6))
 def test_a_line_taken_out_or_edited_shows(path: Path, removed: int) -> None:
     lines = path.read_bytes().splitlines(keepends=True)

@@ -15,7 +15,6 @@ from flows.execution.form import FIELDS, PipelineForm, params_hash
 from flows.forms import STUDIES, form_of
 from flows.pipeline import pipeline as flow_of_pipeline
 from flows.system import paths
-from flows.system.params_file import read_preset
 
 MOST_FIELDS = 10
 FILES = schema.read(paths.ROOT / "params.yaml", document.params_text())
@@ -69,13 +68,6 @@ def test_a_shared_field_is_set_for_a_branch_that_has_its_own_value() -> None:
     assert applied(mine, preset="gpu-124m").pretrain == applied(preset="gpu-124m").pretrain
     both = applied(mine, settings=["pretrain.common.steps=9", "pretrain.masked.steps=5"]).pretrain
     assert (both.causal.steps, both.masked.steps) == (9, 5)
-
-
-def test_a_preset_holds_but_for_what_is_changed() -> None:
-    preset = FILES.overlaid(read_preset("gpu-124m")).params()
-    assert applied(preset="gpu-124m") == preset
-    params = applied(preset="gpu-124m", steps=9, settings=["pretrain.common.batch=4"])
-    assert (params.pretrain.causal.steps, params.pretrain.causal.batch, params.numerics.device) == (9, 4, "cuda")
 
 
 def test_any_other_key_is_a_setting() -> None:

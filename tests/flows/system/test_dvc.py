@@ -35,12 +35,6 @@ def test_graph_is_in_topological_order() -> None:
     assert set(stages["evaluate"]) >= {"pretrain@causal", "finetune@classify"}
 
 
-def test_upstream_and_downstream() -> None:
-    stages = {"a": [], "b": ["a"], "c": ["a"], "d": ["b"]}
-    assert dvc.upstream(stages, "d") == ["a", "b", "d"]
-    assert dvc.downstream(stages, {"b"}) == {"b", "d"}
-
-
 def test_reasons_name_keys_files_and_outputs(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("dedup: {threshold: 0.8, near: true}\n")
     locked = {"dedup": {"params": {"params.yaml": {"dedup": {"threshold": 0.7, "near": True}}}, "deps": []}}
