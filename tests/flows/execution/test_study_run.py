@@ -1,7 +1,5 @@
 """The record of a study: a parent run, a child per model, and how it ends."""
 
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,10 +7,7 @@ from typing import Any
 import pytest
 
 from components.core.errors import UserError
-from components.core.files import write_text
-from components.core.progress import Progress
-from components.params import Mix, Params, Runtime
-from components.studies.trainings import RunPoints, TrainingStudy
+from components.params import Mix, Params
 from flows.execution import study_run as subject
 from flows.execution.stage import Study
 from flows.system import paths
@@ -82,56 +77,6 @@ def test_a_study_that_is_interrupted_is_killed(client: Client, tmp_path: Path) -
         raise KeyboardInterrupt
     assert client.ended == [("calm-otter-mitigate", "KILLED")]
     assert RunFolder("calm-otter").closed
-
-
-@dataclass(frozen=True)
-class Draw:
-    """A point of a study of nothing."""
-
-    name: str
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        return {"name": self.name}
-
-
-class Draws(TrainingStudy[Draw, Mix]):
-    """A study that trains nothing and counts."""
-
-    name = "mitigate"
-
-    def train(self, point: Draw, progress: Progress) -> int:
-        return len(point.name)
-
-    def examine(self, point: Draw, trained: int) -> dict[str, Any]:
-        return {"letters": trained}
-
-    def told(self, result: dict[str, Any]) -> str:
-        return f"{result['letters']} letters"
-
-    def carry_out(self, run: RunPoints, reports: Path) -> dict[str, float | None]:
-        letters = sum(row["letters"] for row in run([Draw("a"), Draw("bcd")]))
-        write_text(reports / "report.md", str(letters))
-        return {"letters": letters}
-
-
-def test_points_are_carried_out_once_and_read_back(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    monkeypatch.setattr(subject, "as_task", lambda function: function)
-    monkeypatch.setattr(paths, "WORK", tmp_path / "work")
-    params, reports = Params(runtime=Runtime(workers=1)), tmp_path / "reports"
-    for name in ("calm-otter", "brave-owl"):
-        chosen = {"mix": params.mix}
-        folder = subject.carry_out(STUDY, name, params, chosen, ["data"], partial(Draws, params.mix), reports)
-        assert (folder / "report.md").read_text() == "4"
-    lines = [line for line in capsys.readouterr().out.splitlines() if " letters, " in line]
-    assert [line.endswith("read back") for line in lines] == [False, False, True, True]
-    assert lines[3] == "[2/2] bcd: 3 letters, read back"
-    assert client.metrics["bcd.letters"] == 3
-    assert [name for name, _ in client.ended] == ["a", "bcd", "calm-otter", "a", "bcd", "brave-owl"]
-    (work,) = (tmp_path / "work/mitigate").iterdir()
-    assert {path.parent.name for path in work.glob("points/*/result.json")} == {"a", "bcd"}
 
 
 def test_a_missing_input_is_named_with_the_command_that_makes_it() -> None:

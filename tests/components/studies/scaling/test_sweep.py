@@ -8,7 +8,7 @@ import pytest
 
 from components.carbon.ledger.reader import read
 from components.core.errors import Stopped, UserError
-from components.core.files import read_json, write_json
+from components.core.files import read_json
 from components.model import export
 from components.params import Budget, Numerics, ProjectBudget, Runtime, Scaling
 from components.studies.scaling import law as scaling_law
@@ -52,15 +52,6 @@ def test_every_cell_spends_its_budget() -> None:
 def test_a_budget_that_fits_too_few_widths_is_refused() -> None:
     with pytest.raises(UserError, match=r"^budgets 1e\+09: 1 of the widths take 50 to 200 steps .* needs three"):
         sweep.plan(PARAMS.model_copy(update={"steps": (50, 200)}))
-
-
-def test_a_finished_cell_is_read_back_and_not_run_again(tmp_path: Path) -> None:
-    made, cell = study(tmp_path), sweep.plan(PARAMS)[-1]
-    result = made.result(cell)
-    assert result["size"] == cell.size
-    assert result["flops"] == cell.flops
-    write_json(made.folder(cell) / "result.json", result | {"loss": 7.0})
-    assert made.result(cell)["loss"] == 7.0
 
 
 def test_a_cell_of_a_masked_sweep_is_about_hidden_tokens(tmp_path: Path) -> None:
