@@ -1,8 +1,9 @@
 """Simulate what the statistics promise: `make bench NAME=evidence`, or `python -m benchmarks.evidence --only gate`.
 
 A group is a module of this folder with a function `measure(worlds)` that returns results, goals and perhaps raw rows;
-`rows` and `chat` look at a finished demo, `known` at one of another commit; these are measured on request. All write
-benchmarks/results/evidence.json; a group that is measured again alone leaves the others' figures as they are.
+`rows` and `chat` look at a finished demo, `known` at one of another commit, `preset` at another checkout; these are
+measured on request. All write benchmarks/results/evidence.json; a group that is measured again alone leaves the others'
+figures as they are.
 """
 
 import argparse
@@ -21,11 +22,11 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.evidence", description=__doc__)
     parser.add_argument("--only", default=",".join(GROUPS), help="groups, separated by commas (default: %(default)s)")
     parser.add_argument("--worlds", type=int, default=WORLDS, help="simulated worlds (default: %(default)s)")
-    parser.add_argument("--base", type=Path, default=ROOT, help="finished demo that `known` is measured on")
+    parser.add_argument("--base", type=Path, default=ROOT, help="finished run that `known` or `preset` is measured on")
     arguments = parser.parse_args()
     for group in arguments.only.split(","):
         module = importlib.import_module(f"benchmarks.evidence.{group}")
-        results, goals, *raw = module.measure(arguments.base if group == "known" else arguments.worlds)
+        results, goals, *raw = module.measure(arguments.base if group in ("known", "preset") else arguments.worlds)
         for table, rows in (raw[0] if raw else {}).items():
             write_rows(f"evidence-{table}", rows)
         write("evidence", results, goals)

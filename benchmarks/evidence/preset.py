@@ -1,0 +1,93 @@
+"""A preset's causal model held against counting at equal CPU seconds: every training against every rule.
+
+A rule of the registry that predicts text counts all text that the preset tokenized, of which the network reads a part,
+in at most as many CPU seconds as the ledger has of the model's pretraining. The figure is the worst lower bound, over
+works, of what a model needs less than a rule. `--base` is a checkout in which the preset ran, and once more with
+another seed; the models' bits are those of its own evaluation.
+
+    greenhouse edit preset cpu-40min && greenhouse run && greenhouse study seeds runs=1
+    python -m benchmarks.evidence --only preset --base ../base
+"""
+
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import yaml
+
+from benchmarks.evidence.known import context_of
+from benchmarks.results import goal
+from components.carbon.ledger.reader import read
+from components.carbon.spans import Span
+from components.counting.registry import RULES, posed
+from components.counting.training_text import WholeCorpus
+from components.params import Evaluate
+from components.stages.evaluate.tasks.task import item_id, work_of
+from components.statistics import ratio
+from components.tokens.shards import TokenShards
+from flows.tracking.snapshots import ObjectCache, Snapshot
+
+STAGE, ITEMS = "pretrain@causal", "reports/evaluate/details"
+TRAININGS = 2
+
+
+def trainings(base: Path) -> list[Snapshot]:
+    """The workspace of a checkout, and of its experiments of `study seeds` as many as make `TRAININGS`."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(base), *arguments], capture_output=True, text=True, check=True).stdout
+
+    refs = [ref for ref in git("for-each-ref", "--format=%(refname)", "refs/exps").split() if "/seeds-" in ref]
+    locks = {"workspace": (base / "dvc.lock").read_text()}
+    locks |= {ref.rsplit("/", 1)[1]: git("show", f"{ref}:dvc.lock") for ref in refs[: TRAININGS - 1]}
+    return [Snapshot(name, "experiment", yaml.safe_load(text)["stages"]) for name, text in locks.items()]
+
+
+def of_model(one: Snapshot, cache: ObjectCache, spans: list[Span]) -> tuple[dict[str, float], float]:
+    """Bits of each held-out document by the model of a training, and the CPU seconds of its pretraining."""
+    asked = [("model", "=", "pretrain/causal"), ("metric", "=", "bits_per_byte")]
+    rows = pq.read_table(cache.path(cache.files(one.outputs()[ITEMS])["items.parquet"]), filters=asked).to_pylist()
+    made = STAGE, one.fingerprints()[STAGE]
+    cpu_us = sum(span.cpu_us for span in spans if (span.stage, span.labels.get("fingerprint")) == made)
+    return {row["item"]: row["score"] for row in rows}, cpu_us / 1e6
+
+
+def of_rules(base: Path, params: Evaluate) -> list[dict[str, Any]]:
+    """Each held-out document by each rule that has counted the whole text, and the CPU seconds of the rule."""
+    context = replace(context_of(base), params=params)
+    seen, rows = WholeCorpus(context.folders.causal, TokenShards.open(context.folders.tokens / "train")), []
+    for rule in (rule for rule in RULES if rule.form == "text"):
+        started = time.process_time()
+        bits = posed("text", seen, [one.text for one in context.heldout], only=rule.name)[rule.name]
+        cost = {"rule": rule.name, "rule_cpu_s": time.process_time() - started}
+        print(cost, flush=True)
+        for one, counted in zip(context.heldout, bits, strict=True):
+            about = {"item": item_id(one.id, one.text), "bytes": len(one.text.encode())} | work_of(one)
+            rows.append(cost | about | {"bits_of_rule": counted})
+    return rows
+
+
+def measure(base: Path) -> tuple[dict, list[dict], dict[str, list[dict]]]:
+    """What each model needs less than each rule, in bits per byte of the same documents."""
+    trained, cache, spans = trainings(base), ObjectCache(base), read(base / ".greenhouse/ledger").spans
+    rules = of_rules(base, Evaluate.model_validate(trained[0].params()["evaluate"]))
+    raw, pairs = [], []
+    for one in trained:
+        bits, cpu_s = of_model(one, cache, spans)
+        for rule in dict.fromkeys(row["rule"] for row in rules if row["rule_cpu_s"] <= cpu_s):
+            of = {"training": one.name, "cpu_s": cpu_s}
+            rows = [of | row | {"bits": bits[row["item"]]} for row in rules if row["rule"] == rule]
+            sizes, clusters, strata = ([row[key] for row in rows] for key in ("bytes", "cluster", "stratum"))
+            gains = [row["bits_of_rule"] - row["bits"] for row in rows]
+            gain = ratio(gains, sizes, clusters, strata=strata, paired=True).as_dict()
+            raw += rows
+            pairs.append(of | {"rule": rule, "bpb": sum(row["bits"] for row in rows) / sum(sizes)} | gain)
+    worst = min(pairs, key=lambda pair: pair["low"])
+    says = f"lower bound over {worst['clusters']} works, worst of {len(pairs)} pairs of a training and a rule: "
+    says += (
+        f"{worst['bpb']:.3f} against {worst['rule']}, all with at most {min(pair['cpu_s'] for pair in pairs):.0f} CPU s"
+    )
+    return {"preset": pairs}, [goal("cpu40_bpb_gain_over_counting", worst["low"], 0, "higher", says)], {"preset": raw}
