@@ -5,6 +5,11 @@ Held-out sums, in either order; and a hundred questions a kind in questions.csv,
 within what that screen says it knows. The wordings of training were widened after the first measurement (.40 of the
 sums, .69 of the comparisons, .33 of the copies). The answer counts if it ends in the right one; greedy, from the
 exported bytes.
+
+Tried on 376 other questions, one training each, and left: 38 wordings, words among what is to be repeated, and 4,400
+steps at twice the rate. Right were .72 of the copies in place of .44 (.28 of phrases of several words), .79 of the
+comparisons in place of .61, .78 of the sums in place of .50; but bits per byte of the model's answers rose from
+1.724 to 1.818, ten times what a seed changes; after 3,600 steps at the usual rate to 1.794.
 """
 
 import csv
