@@ -15,8 +15,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+
+from components.similarity.sorted_rows import SortedRows
 
 BUCKET_WINDOW = 1000
 """In a bucket of more documents that stay, each is paired with this many that follow it by rank."""
@@ -26,29 +29,46 @@ PAIRS_HELD = 1 << 20
 BINS = np.linspace(0, 1, 51)
 """Of the histogram of similarities."""
 
+PART = 1 << 18
+"""Documents whose columns are read at a time."""
+
 Verify = Callable[[np.ndarray], np.ndarray]
 """Pairs (n, 2) of ranks -> their Jaccard similarity (n,)."""
-Band = Callable[[int], np.ndarray]
-"""A band's number -> its hash for each document, (n,) uint64, in rank order."""
+Band = Callable[[int], Iterable[tuple[np.ndarray, np.ndarray]]]
+"""A band's number -> its hash for each document and the document's rank, uint64 and int64 (n,), in any parts."""
 
 
-def ranking(num_heldout: int, num_chars: np.ndarray, ids: Iterable[list[str]]) -> np.ndarray:
+def ranking(
+    num_heldout: int, num_chars: np.ndarray, ids: Callable[[], Iterable[list[str]]], folder: Path | None = None
+) -> np.ndarray:
     """Documents by rank, (num_documents,) int64; the first `num_heldout` documents are the held-out ones.
 
     Args:
         ids: of all documents, in any parts.
+        folder: for what is sorted outside memory.
     """
-    heldout = np.arange(len(num_chars)) < num_heldout
-    names = np.concatenate([np.array(part, dtype=np.bytes_) for part in ids])
-    return np.lexsort((names, -num_chars, ~heldout))
+    width = -(-max(len(name) for part in ids() for name in part) // 8)  # of an id, in numbers
+    ordered, first = SortedRows(width + 3, folder), 0
+    for part in ids():
+        numbers = np.arange(first, first + len(part))
+        names = np.array(part, dtype=f"S{8 * width}").view(">u8").reshape(len(part), width)
+        ordered.add(numbers >= num_heldout, ~num_chars[numbers].astype(np.uint64), *names.T, numbers)
+        first += len(part)
+    return np.concatenate([rows[:, -1].astype(np.int64) for rows in ordered.blocks()])
 
 
-def first_equal(exact: np.ndarray) -> np.ndarray:
-    """For each row of hashes the index of the first equal row, (n,) int64."""
-    # A row as one opaque value, so that `unique` compares whole rows without sorting by column.
-    packed = np.ascontiguousarray(exact).view([("", exact.dtype)] * exact.shape[1]).ravel()
-    _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
-    return first[inverse]
+def first_equal(exact: np.ndarray, rank: np.ndarray, folder: Path | None = None) -> np.ndarray:
+    """For each document the one of the lowest rank with equal hashes, (n,) int64; `exact` is (n, 2) uint64."""
+    ordered, result = SortedRows(4, folder), np.arange(len(rank))
+    for start in range(0, len(rank), PART):
+        part = np.s_[start : start + PART]
+        ordered.add(*exact[part].T, rank[part], result[part])
+    for rows in ordered.buckets():
+        begins = np.ones(len(rows), dtype=bool)
+        begins[1:] = (rows[1:, :2] != rows[:-1, :2]).any(axis=1)
+        first = np.maximum.accumulate(np.where(begins, np.arange(len(rows)), 0))
+        result[rows[:, 3].astype(np.int64)] = rows[first, 3]
+    return result
 
 
 @dataclass
@@ -62,9 +82,10 @@ class DuplicateSearch:
         threshold: Jaccard similarity from which a document is dropped.
         bands: how many; `band` gives the hashes of one.
         verify: exact similarity of pairs.
-        verified: (v,) int64, the pairs verified so far as numbers (`_codes`), sorted. There are many, of a cluster of m
-            documents m^2 / 2, so of those that are not similar nothing else is kept.
-        similar, similarity: (s, 2) and (s,), the verified pairs that reach the threshold.
+        folder: for what is sorted outside memory.
+        pairs: twice the number (`_codes`) of each verified pair, and twice that and one of each proposed. There are
+            many, of a cluster of m documents m^2 / 2, so of those that are not similar nothing else is kept.
+        similar: the verified pairs that reach the threshold: the lower rank, the higher, the similarity's bits.
         histogram: (len(BINS) - 1,) int64, how many verified pairs have a similarity in each bin.
     """
 
@@ -76,22 +97,23 @@ class DuplicateSearch:
     bands: int
     band: Band
     verify: Verify
-    verified: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    similar: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
-    similarity: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    folder: Path | None = None
     histogram: np.ndarray = field(default_factory=lambda: np.zeros(len(BINS) - 1, dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        self.pairs, self.similar = SortedRows(1, self.folder), SortedRows(3, self.folder)
 
     def run(self) -> tuple[np.ndarray, np.ndarray]:
         """For each document the one that stays for it, itself or a similar one, and their similarity; both (n,)."""
-        candidates = np.flatnonzero(self.sizes)  # a document without words is similar to none
-        window = 0  # the first round: each with the first of its bucket (the module's point 5)
+        stays = self.sizes > 0  # a document without words is similar to none
+        self._propose(stays, 0)  # the first round: each with the first of its bucket (the module's point 5)
+        self._verify()
         while True:
-            fresh = self._propose(candidates, window)
-            if window and not len(fresh):
-                return self.canonical()
-            self._verify(fresh)
-            stays = self.canonical()[0] == np.arange(len(self.sizes))
-            candidates, window = np.flatnonzero(stays & (self.sizes > 0)), BUCKET_WINDOW
+            result, similarity = self.canonical()
+            stays = (result == np.arange(len(result))) & (self.sizes > 0)
+            self._propose(stays, BUCKET_WINDOW)
+            if not self._verify():
+                return result, similarity
 
     def groups(self, window: int) -> np.ndarray:
         """Number of each document's group, (n,): similar documents, those similar to these, and so on.
@@ -101,28 +123,34 @@ class DuplicateSearch:
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
-        candidates, count = np.flatnonzero(self.sizes), len(self.sizes)
         for reach in (0, window):
-            self._verify(self._propose(candidates, reach))
-        ones = np.ones(len(self.similar), dtype=np.int8)
-        joined = coo_array((ones, (self.similar[:, 0], self.similar[:, 1])), shape=(count, count))
+            self._propose(self.sizes > 0, reach)
+            self._verify()
+        second, first, _ = np.concatenate(list(self.similar.blocks())).T.astype(np.int64)
+        ones, count = np.ones(len(first), dtype=np.int8), len(self.sizes)
+        joined = coo_array((ones, (first, second)), shape=(count, count))
         found: np.ndarray = connected_components(joined, directed=False)[1]
         return found
 
-    def _verify(self, fresh: np.ndarray) -> None:
-        """Verify pairs, given as sorted numbers, some at a time."""
-        similar, similarity = [self.similar], [self.similarity]
-        for at in range(0, len(fresh), PAIRS_HELD):
-            codes = fresh[at : at + PAIRS_HELD]
-            pairs = np.stack([codes // len(self.sizes), codes % len(self.sizes)], axis=1)
-            jaccard = self.verify(pairs)
-            self.histogram += np.histogram(jaccard, BINS)[0]
-            reached = jaccard >= self.threshold
-            similar.append(pairs[reached])
-            similarity.append(jaccard[reached])
-        self.similar, self.similarity = np.concatenate(similar), np.concatenate(similarity)
-        self.verified = np.concatenate([self.verified, fresh])
-        self.verified.sort()
+    def _verify(self) -> int:
+        """Verify the pairs that were proposed and are not verified yet, some at a time. Returns how many."""
+        count, before = 0, np.zeros(1, np.uint64)
+        for rows in self.pairs.blocks():
+            together = np.append(before, rows[:, 0])
+            before = together[-1:]
+            fresh = together[1:][(together[1:] % 2 == 1) & (together[1:] != together[:-1] + 1)] // 2
+            for at in range(0, len(fresh), PAIRS_HELD):
+                self._verify_some(fresh[at : at + PAIRS_HELD].astype(np.int64))
+            count += len(fresh)
+        return count
+
+    def _verify_some(self, codes: np.ndarray) -> None:
+        first, second = codes // len(self.sizes), codes % len(self.sizes)
+        jaccard = self.verify(np.stack([first, second], axis=1))
+        self.histogram += np.histogram(jaccard, BINS)[0]
+        reached = jaccard >= self.threshold
+        self.similar.add(second[reached], first[reached], jaccard[reached])
+        self.pairs.add(2 * codes)
 
     def canonical(self) -> tuple[np.ndarray, np.ndarray]:
         """The document that stays for each, and the similarity with it: the module's point 4, over the verified pairs.
@@ -132,30 +160,30 @@ class DuplicateSearch:
         drop C as well.
         """
         result = np.arange(len(self.sizes))
-        pairs, similarity = self.similar, self.similarity
         best = np.zeros(len(self.sizes))
         # In the order of the lower rank: when a pair is read, its higher-ranked document is decided.
-        for row in np.lexsort((pairs[:, 0], pairs[:, 1])):
-            first, second = pairs[row].tolist()
-            if result[first] == first and similarity[row] > best[second]:
-                best[second], result[second] = similarity[row], first
-        return result, np.where(best > 0, best, 1.0)
+        for rows in self.similar.blocks():
+            pairs, similarity = rows[:, :2].tolist(), np.ascontiguousarray(rows[:, 2]).view(np.float64).tolist()
+            for (second, first), jaccard in zip(pairs, similarity, strict=True):
+                if result[first] == first and jaccard > best[second]:
+                    best[second], result[second] = jaccard, first
+        best[best == 0] = 1.0
+        return result, best
 
-    def _propose(self, candidates: np.ndarray, window: int) -> np.ndarray:
-        """Pairs (first < second) of candidates that share a bucket, are not hopeless and not verified yet, each once.
+    def _propose(self, stays: np.ndarray, window: int) -> None:
+        """Propose pairs (first < second) of documents that stay and share a bucket, and are not hopeless.
 
-        They come as numbers, sorted. `window` 0 pairs each with the first of its bucket, else with that many of those
-        that follow.
+        `window` 0 pairs each with the first of its bucket, else with that many of those that follow.
         """
-        found = [np.zeros(0, dtype=np.int64)]
         for band in range(self.bands):
-            # Stable, so that within a bucket (equal keys) documents stay in the order of their ranks.
-            keys = self.band(band)[candidates]
-            order = np.argsort(keys, kind="stable")
-            ranks, keys = candidates[order], keys[order]
-            for pairs in [_star(ranks, keys)] if window == 0 else _all_pairs(ranks, keys, window):
-                found.append(self._fresh(self._codes(self._hopeful(pairs))))
-        return np.unique(np.concatenate(found))
+            ordered = SortedRows(2, self.folder)  # within a bucket (equal keys) by rank
+            for keys, ranks in self.band(band):
+                chosen = stays[ranks]
+                ordered.add(keys[chosen], ranks[chosen])
+            for rows in ordered.buckets():
+                keys, ranks = rows[:, 0], rows[:, 1].astype(np.int64)
+                for pairs in [_star(ranks, keys)] if window == 0 else _all_pairs(ranks, keys, window):
+                    self.pairs.add(2 * self._codes(self._hopeful(pairs)) + 1)
 
     def _hopeful(self, pairs: np.ndarray) -> np.ndarray:
         """Pairs that can still reach the threshold: by sizes for certain, by signatures but for 4 standard errors."""
@@ -169,13 +197,6 @@ class DuplicateSearch:
         error = np.sqrt(self.threshold * (1 - self.threshold) / filled)
         return pairs[self.agree(pairs) >= self.threshold - 4 * error]
 
-    def _fresh(self, codes: np.ndarray) -> np.ndarray:
-        """Pairs not verified yet."""
-        if not len(self.verified):
-            return codes
-        at = np.minimum(np.searchsorted(self.verified, codes), len(self.verified) - 1)
-        return codes[self.verified[at] != codes]
-
     def _codes(self, pairs: np.ndarray) -> np.ndarray:
         """Pairs as single numbers."""
         return pairs[:, 0] * len(self.sizes) + pairs[:, 1]
@@ -184,7 +205,7 @@ class DuplicateSearch:
 def _star(ranks: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """Each document with the first of its bucket (documents sorted by key, then rank)."""
     # Keys 5 5 5 8 9 9 begin buckets at 0, 3 and 4; carried forward that is 0 0 0 3 4 4, the first of each bucket.
-    begins = np.concatenate([[True], keys[1:] != keys[:-1]])
+    begins = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
     first = np.maximum.accumulate(np.where(begins, np.arange(len(keys)), 0))
     return np.stack([ranks[first[~begins]], ranks[~begins]], axis=1)
 

@@ -51,7 +51,7 @@ def similar_groups(texts: Sequence[str]) -> np.ndarray:
         num_heldout=0,
         threshold=THRESHOLD,
         bands=BANDS,
-        band=lambda band: band_keys(signed, band, ROWS),
+        band=lambda band: [(band_keys(signed, band, ROWS), np.arange(len(counts)))],
         verify=verify,
     )
     return search.groups(WINDOW).astype(np.int64)

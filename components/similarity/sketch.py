@@ -225,14 +225,14 @@ class Sketches:
         for each in self.maps:
             each.madvise(mmap.MADV_DONTNEED)
 
-    def band(self, band: int) -> np.ndarray:
-        """(num_documents,) uint64, the hash of one band of every document."""
-        result, done = np.empty(len(self), dtype=np.uint64), 0
+    def band(self, band: int, place: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The hash of one band, uint64, and `place` of every document that has one (not -1), shard by shard."""
+        done = 0
         for target, count in zip(self.targets, self.counts, strict=True):
-            path = f"{target}.bands.bin"
-            result[done : done + count] = np.fromfile(path, np.uint64, count=count, offset=8 * band * count)
+            keys = np.fromfile(f"{target}.bands.bin", np.uint64, count=count, offset=8 * band * count)
+            here = place[done : done + count]
+            yield keys[here >= 0], here[here >= 0]
             done += count
-        return result
 
     def places(self, documents: np.ndarray) -> np.ndarray:
         """(n, 3) int64: number of the shard, first shingle, number of shingles of each document."""

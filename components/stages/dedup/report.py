@@ -67,7 +67,7 @@ def _counts(index: DocumentIndex, sketches: Sketches, result: DedupResult) -> li
 def _pairs(index: DocumentIndex, result: DedupResult) -> Iterator[tuple]:
     """One row per removed document with the one that stays for it, in the order of the latter."""
     gone = np.flatnonzero(result.removed)
-    for number in gone[np.argsort(result.canonical[gone], kind="stable")].tolist():
+    for number in map(int, gone[np.argsort(result.canonical[gone], kind="stable")]):
         stays = int(result.canonical[number])
         names = (each for one in (number, stays) for each in (index.name("id", one), index.name("location", one)))
         yield *names, str(stays < result.num_heldout).lower(), f"{result.similarity[number]:.4f}"
@@ -76,10 +76,10 @@ def _pairs(index: DocumentIndex, result: DedupResult) -> Iterator[tuple]:
 def _metrics(
     index: DocumentIndex, sketches: Sketches, result: DedupResult, lines: dict[str, Repeats]
 ) -> dict[str, float]:
-    removed = result.removed
+    removed, exact = result.removed, result.exact
     total = sketches.num_bytes[index.num_heldout :]
-    rules = Counter(result.rule(number) for number in np.flatnonzero(removed).tolist())
     from_heldout = removed & (result.canonical < index.num_heldout)
+    rules = [some & kind for some in (from_heldout, removed & ~from_heldout) for kind in (exact, ~exact)]
     metrics: dict[str, float] = {
         "documents/in": len(total),
         "documents/kept": int(len(total) - removed.sum()),
@@ -90,7 +90,7 @@ def _metrics(
         "repeated/lines": lines["lines"].share,
         "repeated/paragraphs": lines["paragraphs"].share,
     }
-    metrics |= {f"dropped/{rule}": rules[rule] for rule in RULES}
+    metrics |= {f"dropped/{rule}": int(which.sum()) for rule, which in zip(RULES, rules, strict=True)}
     if removed.any():
         metrics["dropped/smallest_jaccard"] = float(result.similarity[removed].min())
     return metrics
@@ -99,15 +99,18 @@ def _metrics(
 def examples(index: DocumentIndex, result: DedupResult) -> str:
     """Removed documents beside the ones that stay for them: the largest clusters, then the least similar pairs."""
     gone = np.flatnonzero(result.removed & ~result.exact)
-    size = Counter(result.canonical[gone].tolist())
-    largest = sorted(gone.tolist(), key=lambda number: (-size[int(result.canonical[number])], number))
-    one_each = list({int(result.canonical[number]): number for number in reversed(largest)}.values())[::-1]
-    closest = sorted(gone.tolist(), key=lambda number: (result.similarity[number], number))
-    chosen = list(dict.fromkeys([*one_each[: NUM_EXAMPLES // 2], *closest[: NUM_EXAMPLES // 2]]))
+    stay, first, cluster = np.unique(result.canonical[gone], return_index=True, return_inverse=True)
+    size = np.bincount(cluster, minlength=len(stay))
+    last = np.zeros_like(first)
+    last[cluster] = np.arange(len(gone))
+    largest = gone[first[np.lexsort((last, -size))]]
+    closest = gone[np.argsort(result.similarity[gone], kind="stable")]
+    chosen = list(dict.fromkeys([*largest[: NUM_EXAMPLES // 2].tolist(), *closest[: NUM_EXAMPLES // 2].tolist()]))
     sections = ["# Near-duplicates, side by side\n\n`-` stays, `+` went; lines both have are left out."]
     for number in chosen:
         stays = int(result.canonical[number])
-        head = f"## Jaccard {result.similarity[number]:.3f}, {size[stays]} removed for this document"
+        size_here = int((result.canonical[gone] == stays).sum())
+        head = f"## Jaccard {result.similarity[number]:.3f}, {size_here} removed for this document"
         names = [f"- {what}: `{index.name('location', one)}` ({index.name('id', one)})"
                  for what, one in (("stays", stays), ("removed", number))]  # fmt: skip
         sections.append("\n".join([f"{head}\n", *names, f"\n```diff\n{_difference(index, stays, number)}\n```"]))

@@ -99,15 +99,20 @@ def find(index: DocumentIndex, sketches: Sketches, params: Dedup, workers_pool: 
     as 0, 1, ... With documents 0 to 3, by_rank = 2 0 3 1, and 3 equal to 2: distinct = 2 0 1, and a pair (0, 2) of the
     search means the documents 2 and 1.
     """
-    by_rank = ranking(index.num_heldout, sketches.num_chars, index.columns("id"))
-    equal = by_rank[first_equal(sketches.exact[by_rank])]
+    work = sketches.targets[0].parent
+    by_rank = ranking(index.num_heldout, sketches.num_chars, partial(index.columns, "id"), work)
+    place = np.empty_like(by_rank)
+    place[by_rank] = np.arange(len(by_rank))
+    canonical = first_equal(sketches.exact, place, work)
     sketches.let_go()
-    canonical = np.empty_like(equal)
-    canonical[by_rank] = equal
-    exact, similarity = canonical != np.arange(len(equal)), np.ones(len(equal))
-    distinct = by_rank[canonical[by_rank] == by_rank]
+    exact = canonical != np.arange(len(canonical))
+    distinct = by_rank[~exact[by_rank]]
     if not params.near:
-        return DedupResult(canonical, similarity, exact, np.zeros(len(BINS) - 1, dtype=np.int64), index.num_heldout)
+        nothing = np.zeros(len(BINS) - 1, dtype=np.int64)
+        return DedupResult(canonical, np.ones(len(exact)), exact, nothing, index.num_heldout)
+    del by_rank
+    place[exact] = -1
+    place[distinct] = np.arange(len(distinct))
     search = DuplicateSearch(
         agree=partial(_agree, sketches, distinct),
         places=sketches.agreement.shape[1],
@@ -115,17 +120,17 @@ def find(index: DocumentIndex, sketches: Sketches, params: Dedup, workers_pool: 
         num_heldout=int((distinct < index.num_heldout).sum()),
         threshold=params.threshold,
         bands=params.bands,
-        band=lambda band: sketches.band(band)[distinct],
+        band=partial(sketches.band, place=place),
         verify=partial(_verify, sketches, distinct, workers_pool),
+        folder=work,
     )
     near, near_similarity = search.run()
     sketches.let_go()
-    target, target_similarity = np.arange(len(equal)), np.ones(len(equal))
-    target[distinct], target_similarity[distinct] = distinct[near], near_similarity
     # A copy of a document that is dropped has the same words, so it is as similar to the one that stays.
-    exact &= target[canonical] == canonical
-    similarity = target_similarity[canonical]
-    return DedupResult(target[canonical], similarity, exact, search.histogram, index.num_heldout)
+    of = place[canonical]
+    similarity, target = near_similarity[of], distinct[near[of]]
+    exact &= target == canonical
+    return DedupResult(target, similarity, exact, search.histogram, index.num_heldout)
 
 
 def _agree(sketches: Sketches, documents: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -13,6 +13,11 @@ from components.core.workers import return_memory
 from components.corpus.corpus import read_manifest, shard_paths
 
 _NAMES = pa.schema([(name, pa.large_string()) for name in ("id", "source", "location")])
+NAMES_HELD = 100_000
+
+
+def _mapped(path: Path) -> pa.Table:
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
 @dataclass
@@ -25,7 +30,7 @@ class DocumentIndex:
         num_heldout: held-out documents; they have the first numbers.
         num_bytes: text of both corpora.
         path: the Arrow file of the names, one batch per shard: there are too many for memory.
-        names: the same, mapped.
+        names: the same, mapped; anew after `NAMES_HELD` have been `looked_up`, to let go of what was read.
     """
 
     shards: list[Path]
@@ -35,6 +40,7 @@ class DocumentIndex:
     num_bytes: int
     path: Path
     names: pa.Table
+    looked_up: int = 0
 
     @classmethod
     def open(cls, heldout: Path, train: Path, work: Path) -> "DocumentIndex":
@@ -53,7 +59,7 @@ class DocumentIndex:
                 with pq.ParquetFile(shard) as opened:
                     writer.write_table(opened.read(columns=_NAMES.names).cast(_NAMES).combine_chunks())
         return_memory()
-        names = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        names = _mapped(path)
         num_bytes = sum(manifest.num_bytes for manifest in manifests)
         return cls(shards, len(held), len(names), manifests[0].num_documents, num_bytes, path, names)
 
@@ -62,6 +68,9 @@ class DocumentIndex:
 
     def name(self, column: str, number: int) -> str:
         """Id, source or location of a document."""
+        self.looked_up += 1
+        if self.looked_up % NAMES_HELD == 0:
+            self.names = _mapped(self.path)
         return str(self.names[column][number].as_py())
 
     def columns(self, column: str) -> Iterator[list[str]]:

@@ -14,7 +14,7 @@ import pytest
 from components.core.errors import UserError
 from components.corpus.corpus import Document, read_corpus, read_manifest
 from components.params import Dedup
-from components.similarity import duplicates
+from components.similarity import duplicates, sorted_rows
 from components.stages.dedup.stage import dedup
 from tests.components.plain_words import runs
 from tests.components.real_text import corpus, document, edited, modules, places, tree
@@ -150,8 +150,11 @@ def test_books_balance_and_the_longer_then_the_smaller_id_stays(done: tuple) -> 
             assert (-len(other.text), other.id) < (-len(row["text"]), row["id"])
 
 
-def test_order_and_workers_do_not_matter(done: tuple, tmp_path: Path) -> None:
+def test_order_workers_and_sorting_on_disk_do_not_matter(
+    done: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, heldout, train = done
+    monkeypatch.setattr(sorted_rows, "RUN_BYTES", 1000)
     run(tmp_path / "two", heldout, train, workers=2)
     assert tree(tmp_path / "two/out") == tree(folder / "out")
     assert tree(tmp_path / "two/reports") == tree(folder / "reports")
