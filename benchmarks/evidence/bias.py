@@ -111,11 +111,10 @@ def _audited(draw: np.random.Generator, times: float) -> BiasCounts:
     removed = (draw.random(DOCUMENTS) < BASE_RATE * np.where(mentioned[:, 0], times, 1.0)).tolist()
     bits = (mentioned @ (1 << np.arange(len(GROUP_SHARES)))).tolist()
     lengths = np.maximum(1, draw.lognormal(3.0, 1.0, DOCUMENTS)).astype(int).tolist()
-    documents = [
-        DocumentToxicity("ab"[number % 2], length, length, 0, 0, groups)
-        for number, (length, groups) in enumerate(zip(lengths, bits, strict=True))
-    ]
-    return BiasCounts(documents=documents, dropped=removed, dropped_raw=removed)
+    counts = BiasCounts()
+    for number, (length, groups, gone) in enumerate(zip(lengths, bits, removed, strict=True)):
+        counts.add_document(DocumentToxicity("ab"[number % 2], length, length, 0, 0, groups), gone, gone)
+    return counts
 
 
 def measure(worlds: int) -> tuple[dict, list[dict]]:

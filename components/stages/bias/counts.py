@@ -1,6 +1,8 @@
 """Counts of the bias stage: judged documents, and sentences by source and group."""
 
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from components.core.files import sha256_bytes
 from components.corpus.corpus import Document
@@ -11,6 +13,8 @@ Tables = dict[int, list[int]]
 """Sentences by group and word, row by row (word_associations.cooccurrences), per stratum: `work * LENGTHS + length`."""
 MOST_EXAMPLES = 50
 """Dropped documents listed in details/dropped_examples.csv."""
+LENGTHS = 6
+"""Classes of length, in powers of four sentences."""
 MIN_SCORED_SHARE = 0.5
 """Share of a document's sentences that the scorer must know for a verdict: two of twelve say nothing of a text."""
 
@@ -60,28 +64,51 @@ class JudgedShard:
     together: dict[str, Tables] = field(default_factory=dict)
 
 
+class Alike(NamedTuple):
+    """What the audit looks at in a document; `dropped_raw`: would be dropped without masking."""
+
+    source: str
+    length: int
+    groups: int
+    judged: bool
+    dropped: bool
+    dropped_raw: bool
+
+
 @dataclass
-class BiasCounts(JudgedShard):
-    """Counts of a whole corpus: those of its shards, and which documents were dropped.
+class BiasCounts:
+    """Counts of a whole corpus: sentences and words as in its shards, and documents that are alike.
+
+    Memory grows with the ways in which documents differ, not with their number.
 
     Attributes:
-        dropped, dropped_raw: per document: dropped; would be dropped without masking.
+        documents: number of documents of each kind.
+        num_sentences, num_scored: of all documents.
         examples: rows of details/dropped_examples.csv.
     """
 
-    dropped: list[bool] = field(default_factory=list)
-    dropped_raw: list[bool] = field(default_factory=list)
+    sentences: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    together: dict[str, Tables] = field(default_factory=dict)
+    documents: Counter[Alike] = field(default_factory=Counter)
+    num_sentences: int = 0
+    num_scored: int = 0
     examples: list[dict] = field(default_factory=list)
     bytes_in: int = 0
     bytes_kept: int = 0
 
     def add_shard(self, shard: JudgedShard) -> None:
-        """Add the documents and counts of a shard."""
-        self.documents += shard.documents
+        """Add the counts of a shard, but for its documents."""
         for source, tables in shard.together.items():
             _add(self.together.setdefault(source, {}), tables)
         for source, sentences in shard.sentences.items():
             _add(self.sentences.setdefault(source, {}), sentences)
+
+    def add_document(self, judged: DocumentToxicity, dropped: bool, dropped_raw: bool) -> None:
+        """Count a document."""
+        length = min(LENGTHS - 1, (judged.scored + 1).bit_length() - 1 >> 1)
+        self.documents[Alike(judged.source, length, judged.groups, judged.enough_scored, dropped, dropped_raw)] += 1
+        self.num_sentences += judged.sentences
+        self.num_scored += judged.scored
 
     def add_example(self, document: Document, toxic: int, judged: DocumentToxicity) -> None:
         """Add a dropped document to the examples, up to `MOST_EXAMPLES`."""

@@ -16,14 +16,12 @@ import numpy as np
 
 from components.core.errors import UserError
 from components.params import Bias
-from components.stages.bias.counts import BiasCounts
+from components.stages.bias.counts import LENGTHS, BiasCounts
 from components.stages.bias.stratified_rates import Rate, Ratio, Strata, rate
 from components.statistics import holm
 from components.text.identity_terms import GROUPS
 
 LEVEL = 0.05
-LENGTHS = 6
-"""Classes of length, in powers of four sentences."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def _rows(columns: "Columns", sources: Sequence[tuple[str, np.ndarray]], params:
     for source, here in sources:
         for bit, group in enumerate(GROUPS):
             members = here & columns.judged & (columns.groups >> bit & 1 == 1)
-            if members.sum() >= params.min_mentions:
+            if columns.count(members) >= params.min_mentions:
                 compared.append((group, source, members, here & columns.judged & ~members))
     strata = [columns.strata(members, others, columns.dropped) for _, _, members, others in compared]
     ratios = [table.ratio() for table in strata]
@@ -76,13 +74,13 @@ def _rows(columns: "Columns", sources: Sequence[tuple[str, np.ndarray]], params:
         Impact(
             group,
             source,
-            documents=int(members.sum()),
-            removed=rate(int((members & columns.dropped).sum()), int(members.sum())),
+            documents=columns.count(members),
+            removed=rate(columns.count(members & columns.dropped), columns.count(members)),
             ratio=ratio,
             p_corrected=p,
             detectable=table.detectable(len(compared), LEVEL),
             ratio_unmasked=columns.strata(members, others, columns.dropped_raw).ratio(),
-            removed_unmasked=int((members & columns.dropped_raw).sum()),
+            removed_unmasked=columns.count(members & columns.dropped_raw),
             strata=table,
         )
         for (group, source, members, others), table, ratio, p in zip(compared, strata, ratios, corrected, strict=True)
@@ -90,26 +88,29 @@ def _rows(columns: "Columns", sources: Sequence[tuple[str, np.ndarray]], params:
 
 
 class Columns:
-    """Arrays of one entry per document; `stratum` numbers its source and class of length."""
+    """Arrays of one entry per kind of document; `stratum` numbers its source and class of length."""
 
     def __init__(self, counts: BiasCounts) -> None:
-        documents = counts.documents
-        self.groups = np.array([judged.groups for judged in documents], dtype=np.int64)
-        self.judged = np.array([judged.enough_scored for judged in documents], dtype=bool)
-        self.dropped = np.array(counts.dropped, dtype=bool)
-        self.dropped_raw = np.array(counts.dropped_raw, dtype=bool)
-        self.names = sorted({judged.source for judged in documents})
-        number = {name: index for index, name in enumerate(self.names)}
-        self.source = np.array([number[judged.source] for judged in documents], dtype=np.int64)
-        length = np.log2(np.array([judged.scored for judged in documents], dtype=np.int64) + 1).astype(np.int64) // 2
-        self.stratum = self.source * LENGTHS + np.minimum(LENGTHS - 1, length)
+        kinds = sorted(counts.documents)
+        self.number = np.array([counts.documents[kind] for kind in kinds], dtype=np.int64)
+        self.groups = np.array([kind.groups for kind in kinds], dtype=np.int64)
+        self.judged, self.dropped, self.dropped_raw = (
+            np.array([kind[3:] for kind in kinds], dtype=bool).reshape(-1, 3).T
+        )
+        self.names = sorted({kind.source for kind in kinds})
+        self.source = np.array([self.names.index(kind.source) for kind in kinds], dtype=np.int64)
+        self.stratum = self.source * LENGTHS + np.array([kind.length for kind in kinds], dtype=np.int64)
+
+    def count(self, chosen: np.ndarray) -> int:
+        """Documents of the chosen kinds."""
+        return int(self.number[chosen].sum())
 
     def strata(self, members: np.ndarray, others: np.ndarray, dropped: np.ndarray) -> Strata:
         """Per stratum: removed and all of the members, removed and all of the others."""
         chosen = (members & dropped, members, others & dropped, others)
         size = int(self.stratum.max(initial=-1)) + 1
-        columns = [np.bincount(self.stratum[some], minlength=size) for some in chosen]
-        return Strata(np.stack(columns, axis=1).tolist())
+        columns = [np.bincount(self.stratum[some], self.number[some], minlength=size) for some in chosen]
+        return Strata(np.stack(columns, axis=1).astype(np.int64).tolist())
 
 
 # -- the limit ---------------------------------------------------------------------------------------------------------

@@ -40,12 +40,12 @@ def representation(counts: BiasCounts) -> list[dict]:
     rows = []
     for index, source in enumerate(columns.names):
         here = (columns.source == index) & columns.judged
-        unjudged = int(((columns.source == index) & ~columns.judged).sum())
+        unjudged = columns.count((columns.source == index) & ~columns.judged)
         kept = here & ~columns.dropped
         for bit, group in enumerate(GROUPS):
             members = columns.groups >> bit & 1 == 1
-            before, after = int((here & members).sum()), int((kept & members).sum())
-            shares = {"share": before / max(1, int(here.sum())), "share_kept": after / max(1, int(kept.sum()))}
+            before, after = columns.count(here & members), columns.count(kept & members)
+            shares = {"share": before / max(1, columns.count(here)), "share_kept": after / max(1, columns.count(kept))}
             row = {"source": source, "group": group, "documents": before, "documents_kept": after} | shares
             rows.append(row | {"not_judged_language": unjudged})
     return rows
@@ -112,16 +112,17 @@ def write_report(counts: BiasCounts, probes: dict[bool, list[Probe]], params: Bi
 
 
 def _metrics(counts: BiasCounts, rows: list[Impact], probes: dict[bool, list[Probe]], params: Bias) -> dict[str, float]:
-    scored, sentences = (sum(getattr(judged, name) for judged in counts.documents) for name in ("scored", "sentences"))
+    columns = Columns(counts)
+    documents, dropped = counts.documents.total(), columns.count(columns.dropped)
     metrics: dict[str, float] = {
-        "documents_in": len(counts.dropped),
-        "documents_kept": len(counts.dropped) - sum(counts.dropped),
-        "documents_dropped": sum(counts.dropped),
-        "documents_dropped_unmasked": sum(counts.dropped_raw),
-        "documents_unjudged": sum(not judged.enough_scored for judged in counts.documents),
+        "documents_in": documents,
+        "documents_kept": documents - dropped,
+        "documents_dropped": dropped,
+        "documents_dropped_unmasked": columns.count(columns.dropped_raw),
+        "documents_unjudged": columns.count(~columns.judged),
         "bytes_in": counts.bytes_in,
         "bytes_kept": counts.bytes_kept,
-        "unscored_sentence_share": 1 - scored / sentences if sentences else 0.0,
+        "unscored_sentence_share": 1 - counts.num_scored / counts.num_sentences if counts.num_sentences else 0.0,
         "groups_compared": len(rows),
         "probe_gap": gap(probes[params.mask_identity]),
         "probe_gap_unmasked": gap(probes[False]),

@@ -58,9 +58,7 @@ def filter_bias(
         probes = probe_scorer(params)
         check_gap(probes[params.mask_identity], params)
     with progress.phase("score"):
-        counts = judge_corpus(train, params, work, workers, progress)
-    with progress.phase("write"):
-        write_corpora(train, counts, params, out)
+        counts = judge_corpus(train, params, out, work, workers, progress)
     report = write_report(counts, probes, params, reports)
     for line in report.facts["warnings"]:
         progress.log(line)
@@ -92,21 +90,28 @@ _scorer = cache(scorer)
 _SAVED = TypeAdapter(JudgedShard)
 
 
-def judge_corpus(train: Path, params: Bias, work: Path, workers: Workers, progress: Progress) -> BiasCounts:
-    """Counts of all shards, judged, in order. Those a killed run had finished are read from `work`.
+def judge_corpus(train: Path, params: Bias, out: Path, work: Path, workers: Workers, progress: Progress) -> BiasCounts:
+    """Judge all shards and write kept and dropped documents, in order; the counts.
 
-    Memory grows with the documents, not with their text: 250 bytes for each (measured), so 0.5 GB for two million. A
-    shard's tables, of up to `WORKS` works a source, are added up at once: kept, they would take up to 17 MB a shard.
+    Shards that a killed run had judged are read from `work`. A shard's documents and tables, of up to `WORKS` works a
+    source, are added up at once: kept, they would take up to 17 MB a shard.
     """
-    paths = shard_paths(train)
-    worth = 1 + read_manifest(train).num_bytes // BYTES_PER_WORKER
-    counts = BiasCounts()
-    with pool(at_most(workers, worth)) as processes:
-        judging = partial(judge_shard, params=params, work=work), paths, partial(judge_reads, work=work)
-        for done, shard in enumerate(processes.map(*judging), 1):
+    paths, manifest, counts = shard_paths(train), read_manifest(train), BiasCounts()
+    worth = 1 + manifest.num_bytes // BYTES_PER_WORKER
+    judging = partial(judge_shard, params=params, work=work), paths, partial(judge_reads, work=work)
+    with (
+        CorpusWriter(out / "train") as kept,
+        CorpusWriter(out / "dropped", dropped=True) as dropped,
+        pool(at_most(workers, worth)) as processes,
+    ):
+        for done, shard in enumerate(processes.map(*judging)):
             counts.add_shard(shard)
-            progress.update(done, len(paths), "shards")
+            for pair in zip(read_shard(paths[done]), shard.documents, strict=True):
+                write_document(*pair, counts, params, kept, dropped)
+            progress.update(done + 1, len(paths), "shards")
             progress.raise_if_stopped()
+    reconcile("bias", manifest.num_documents, kept.manifest.num_documents, Counter(dropped.rules))
+    counts.bytes_kept, counts.bytes_in = kept.manifest.num_bytes, manifest.num_bytes
     return counts
 
 
@@ -247,22 +252,19 @@ def drops(judged: DocumentToxicity, params: Bias, mask: bool | None = None) -> b
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def write_corpora(train: Path, counts: BiasCounts, params: Bias, out: Path) -> None:
-    """Write kept and dropped documents, shard by shard, and add to the counts which were dropped."""
-    manifest, all_judged = read_manifest(train), iter(counts.documents)
-    with CorpusWriter(out / "train") as kept, CorpusWriter(out / "dropped", dropped=True) as dropped:
-        for path in shard_paths(train):
-            for document in read_shard(path):
-                judged = next(all_judged)
-                counts.dropped.append(drops(judged, params))
-                counts.dropped_raw.append(drops(judged, params, mask=False))
-                if not counts.dropped[-1]:
-                    kept.add(document)
-                    continue
-                toxic = judged.toxic if params.mask_identity else judged.toxic_raw
-                dropped.add(
-                    document, "toxic", f"{toxic} of {judged.scored} sentences score above {params.sentence_threshold}"
-                )
-                counts.add_example(document, toxic, judged)
-    reconcile("bias", manifest.num_documents, kept.manifest.num_documents, Counter(dropped.rules))
-    counts.bytes_kept, counts.bytes_in = kept.manifest.num_bytes, manifest.num_bytes
+def write_document(
+    document: Document,
+    judged: DocumentToxicity,
+    counts: BiasCounts,
+    params: Bias,
+    kept: CorpusWriter,
+    dropped: CorpusWriter,
+) -> None:
+    """Write a document to where it belongs, and count it."""
+    goes = drops(judged, params)
+    counts.add_document(judged, goes, drops(judged, params, mask=False))
+    if not goes:
+        return kept.add(document)
+    toxic = judged.toxic if params.mask_identity else judged.toxic_raw
+    dropped.add(document, "toxic", f"{toxic} of {judged.scored} sentences score above {params.sentence_threshold}")
+    counts.add_example(document, toxic, judged)

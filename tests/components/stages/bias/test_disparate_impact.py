@@ -18,9 +18,7 @@ def add(counts: BiasCounts, source: str, group: str, kept: int, total: int) -> B
     """`total` documents of ten sentences that mention `group` ("" for none), of which the filter keeps `kept`."""
     bits = 1 << GROUPS.index(group) if group else 0
     for number in range(total):
-        counts.documents.append(DocumentToxicity(source, 10, 10, 0, 0, bits))
-        counts.dropped.append(number >= kept)
-        counts.dropped_raw.append(number >= kept)
+        counts.add_document(DocumentToxicity(source, 10, 10, 0, 0, bits), number >= kept, number >= kept)
     return counts
 
 
@@ -85,7 +83,6 @@ def test_the_interval_widens_with_the_number_of_comparisons(tmp_path: Path) -> N
 
 def test_groups_with_few_mentions_and_documents_that_were_not_judged_have_no_row() -> None:
     counts = add(add(BiasCounts(), "web", "old", 0, 4), "web", "", 10, 10)
-    counts.documents += [DocumentToxicity("web", 10, 4, 2, 2, 1 << GROUPS.index("old"))] * 5
-    counts.dropped += [False] * 5
-    counts.dropped_raw += [False] * 5
+    for _ in range(5):
+        counts.add_document(DocumentToxicity("web", 10, 4, 2, 2, 1 << GROUPS.index("old")), False, False)
     assert rows_of(counts) == []

@@ -239,6 +239,6 @@ def test_tables_of_a_shard_are_let_go(train: Path, tmp_path: Path, monkeypatch: 
         alive.append(sum(each() is not None for each in shards))
 
     monkeypatch.setattr(BiasCounts, "add_shard", add_shard)
-    judge_corpus(train, PARAMS, places(tmp_path)["work"], 1, Progress())
+    judge_corpus(train, PARAMS, tmp_path / "out", places(tmp_path)["work"], 1, Progress())
     assert len(shards) > 3
     assert max(alive) <= 2
