@@ -86,7 +86,7 @@ def measure(base: Path) -> tuple[dict, list[dict], dict[str, list[dict]]]:
             raw += rows
             pairs.append(of | {"rule": rule, "bpb": sum(row["bits"] for row in rows) / sum(sizes)} | gain)
     worst = min(pairs, key=lambda pair: pair["low"])
-    says = f"lower bound over {worst['clusters']} works, worst of {len(pairs)} pairs of a training and a rule: "
+    says = f"lower bound over {worst['clusters']} works, worst of {len(pairs)}, {len(trained)} trainings by rule: "
     says += (
         f"{worst['bpb']:.3f} against {worst['rule']}, all with at most {min(pair['cpu_s'] for pair in pairs):.0f} CPU s"
     )
