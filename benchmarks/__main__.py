@@ -31,15 +31,10 @@ BENCHMARKS = {
         "the sweep behind the scaling errors in train.json, after `make demo`: two hours",
         (("flows.cli", "study", "scaling", "--sweep", "benchmarks/scaling.yaml"), ("benchmarks.train", "--scaling")),
     ),
-    "finetune": Benchmark(
-        "fine-tuning beside trl: 10 minutes; --only speed,kill,labels",
-        (PEERS, ("benchmarks.finetune",)),
-    ),
     "bases": Benchmark(
         "bases of ten architectures, rows and readers, after `make demo`: an hour or more; --only tuned",
         (PEERS, ("benchmarks.bases",)),
     ),
-    "carbon": Benchmark("forecasts of pretraining and what the runs then took: 23 minutes", (("benchmarks.carbon",),)),
     "gpu": Benchmark("the GPU path on a pretended device, after `make demo`: 10 minutes", (("benchmarks.gpu",),)),
     "gpu-check": Benchmark("for whoever has a GPU; not run on one yet", (("benchmarks.gpu.check",),)),
     "evidence": Benchmark("error rates of intervals, gate and tests in simulated worlds", (("benchmarks.evidence",),)),
@@ -52,9 +47,6 @@ BENCHMARKS = {
     "mutants": Benchmark(
         "small changes to the modules that figures rest on, and whether tests notice: an hour, resumable; --only gate",
         (("benchmarks.mutants",),),
-    ),
-    "leaks": Benchmark(
-        "files that hold secrets of the environment after a small pipeline: 10 minutes", (("benchmarks.leaks",),)
     ),
     "foreign": Benchmark(
         "text of others in many scripts: what the filter loses, keeps, drops and finds: 15 minutes; --only junk",

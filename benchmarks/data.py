@@ -13,13 +13,13 @@ Peers come from the `bench` extra. Everything is written to benchmarks/results/d
 import argparse
 from collections.abc import Callable
 
-from benchmarks import data_dedup, data_encode, data_filters, data_growth
+from benchmarks import data_encode, data_growth, data_peers
 from benchmarks.data_corpus import Corpus, build
 from benchmarks.results import write
 
 PARTS: dict[str, Callable[[Corpus], tuple[dict, list[dict]]]] = {
-    "dedup": data_dedup.measure,
-    "filters": data_filters.measure,
+    "dedup": data_peers.dedup,
+    "filters": data_peers.filters_10_mb,
     "encode": data_encode.measure,
     "growth": data_growth.measure,
 }

@@ -1,6 +1,6 @@
 """Commands that are killed and started again: does each come to the same end, and is anything left over?
 
-    job = Job(of_module("benchmarks.finetune_kill", "lora", place, target), target)
+    job = Job(of_module("benchmarks.bases.tuned", "own-lora", place, target), target)
     job.run()                            to its end; an AssertionError with its last lines if it fails
     kill = job.kill(there(target, "work/checkpoints/step-000008"))    SIGKILL once a file is there,
     kill = job.kill(after(2.5))                                       or after so many seconds

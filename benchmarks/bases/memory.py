@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import finetune_kill
 from benchmarks.bases.tiny import save_tiny
+from benchmarks.bases.tuned import prepare
 from benchmarks.processes import of_module, output
 from benchmarks.results import goal
 from components.core.progress import Progress
@@ -51,7 +51,7 @@ def tuned(size: str, place: Path) -> None:
 
 def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:
     """Results, goals and raw rows."""
-    finetune_kill.prepare(place)
+    prepare(place)
     rows = []
     for size in SIZES:
         printed = output(of_module("benchmarks.bases.memory", size, place))
