@@ -15,7 +15,7 @@ from components.studies.withdrawn import withdrawn
 from flows.system import dvc, paths
 from flows.system.work_folder import sole_writer
 from flows.tracking.attestation import claims_of, owner_fields, with_its_files
-from flows.tracking.model_origin import choose, collect, files_of, names_of
+from flows.tracking.model_origin import choose, collect, model_files
 from flows.tracking.signature import signing
 
 WRITERS_OF_TEXT = ("pretrain@causal", "finetune@instruct", *(f"finetune@{name}" for name in FURTHER))
@@ -24,12 +24,9 @@ WRITERS_OF_TEXT = ("pretrain@causal", "finetune@instruct", *(f"finetune@{name}" 
 
 def copy_model(one: Any, model: str, folder: Path) -> None:
     """Copy the files of a model, as a state has them, to `folder`."""
-    file = files_of(one)
-    for name in names_of(one, model):
+    for name, source in model_files(one, model).items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        source = file(f"models/{model}/{name}")
-        assert source is not None, name
         shutil.copyfile(source, target)
 
 
@@ -174,7 +171,7 @@ def write_signed(model: str, at: str, key: Path, owner: Path | None, folder: Pat
     raise_if_withdrawn(one, name)
     if f"models/{name}" not in one.outputs():
         raise UserError(f"{one.name}: no models/{name} there; run the pipeline first")
-    claims = claims_of(one, stage, names_of(one, name), stated)
+    claims = claims_of(one, stage, stated)
     if not one.adopted and not any(file.endswith(".safetensors") for file in claims.files):
         raise UserError(f"{one.name}: the weights of models/{name} are neither here nor in DVC's cache; `dvc pull` "
                         "gets them from a remote, the pipeline makes them again")  # fmt: skip

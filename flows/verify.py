@@ -111,12 +111,10 @@ def _first_file(path: str, old: str, new: str, root: Path) -> str:
     try:
         before, after = ObjectCache().files(old), ObjectCache(root).files(new)
     except UserError:
-        return f"{path}: recorded {old}, rebuilt {new}"
-    for name in sorted(before | after):
-        if before.get(name) != after.get(name):
-            file = f"{path}/{name}".rstrip("/")
-            return f"{file}: recorded {before.get(name, 'none')}, rebuilt {after.get(name, 'none')}"
-    return f"{path}: recorded {old}, rebuilt {new}"
+        before, after = {"": old}, {"": new}
+    name = min(name for name in before | after if before.get(name) != after.get(name))
+    file = f"{path}/{name}".rstrip("/")
+    return f"{file}: recorded {before.get(name, 'none')}, rebuilt {after.get(name, 'none')}"
 
 
 def then_and_here(recorded: Snapshot, stage: str) -> list[str]:

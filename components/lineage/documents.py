@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -138,36 +138,45 @@ def trace(query: Query, view: View) -> list[Traced]:
     for row in _rows(view, query.kind, query.value):
         base = row["id"].split("-")[0]
         traced.setdefault(base, {}).setdefault(row["sha256"], Traced(row | {"id": base}))
-    for stage, part in CORPORA:
-        for location, sha256 in _locations(view, stage, part, set(traced)):
-            texts = traced[location.id.split("-")[0]]
-            if sha256 in texts:
-                texts[sha256].locations.append(location)
-            for other, one in texts.items():
-                one.shares_id |= other != sha256
+    for location, sha256 in _locations(view, set(traced)):
+        texts = traced[location.id.split("-")[0]]
+        if sha256 in texts:
+            texts[sha256].locations.append(location)
+        for other, one in texts.items():
+            one.shares_id |= other != sha256
     return [one for texts in traced.values() for one in texts.values()]
 
 
 _FACTS = ("id", "source", "source_version", "location", "group", "licence", "licence_from", "retrieved", "sha256")
 
 
-def shards(view: View, stage: str, part: str) -> Iterator[tuple[int, str, Path]]:
-    """Index, name and path of each shard of a corpus; nothing where that stage has not run."""
-    manifest = view(f"data/{stage}/{part}/manifest.json")
-    for number, shard in enumerate(read_json(manifest)["shards"] if manifest else []):
-        path = view(f"data/{stage}/{part}/{shard['file']}")
-        if path is not None:
-            yield number, shard["file"], path
+class Shard(NamedTuple):
+    """A shard of a corpus: the corpus, index and name of the file in it, and where it lies."""
+
+    stage: str
+    part: str
+    number: int
+    file: str
+    path: Path
+
+
+def shards(view: View, *corpora: tuple[str, str]) -> Iterator[Shard]:
+    """The shards of these corpora (stage, part); none of a stage that has not run."""
+    for stage, part in corpora:
+        manifest = view(f"data/{stage}/{part}/manifest.json")
+        for number, shard in enumerate(read_json(manifest)["shards"] if manifest else []):
+            path = view(f"data/{stage}/{part}/{shard['file']}")
+            if path is not None:
+                yield Shard(stage, part, number, shard["file"], path)
 
 
 def _rows(view: View, kind: str, value: str) -> Iterator[dict[str, Any]]:
     """Rows of the corpora where texts begin that a query of this kind names."""
     column = {"passage": "text", "email": "text", "prefix": "location"}.get(kind, kind)
     is_wanted = predicate(kind, value)
-    for stage, part in WITH_TEXT:
-        for _, _, path in shards(view, stage, part):
-            cells = pq.read_table(path, columns=[column])[0].to_pylist()
-            yield from _rows_at(path, _FACTS, [row for row, cell in enumerate(cells) if is_wanted(cell)])
+    for shard in shards(view, *WITH_TEXT):
+        cells = pq.read_table(shard.path, columns=[column])[0].to_pylist()
+        yield from _rows_at(shard.path, _FACTS, [row for row, cell in enumerate(cells) if is_wanted(cell)])
 
 
 def predicate(kind: str, value: str) -> Callable[[str], bool]:
@@ -205,11 +214,11 @@ def _containing(passage: str, passages: Passages) -> Callable[[str], bool]:
     return contains
 
 
-def _locations(view: View, stage: str, part: str, bases: set[str]) -> Iterator[tuple[DocumentLocation, str]]:
+def _locations(view: View, bases: set[str]) -> Iterator[tuple[DocumentLocation, str]]:
     """Where texts with one of these ids are, each with the text's hash."""
-    is_left_out = part in ("dropped", "quarantine")
-    columns = ["id", "sha256", "transforms", *(("rule", "reason") if is_left_out else ())]
-    for number, name, path in shards(view, stage, part):
+    for stage, part, number, name, path in shards(view, *CORPORA):
+        is_left_out = part in ("dropped", "quarantine")
+        columns = ["id", "sha256", "transforms", *(("rule", "reason") if is_left_out else ())]
         ids = pq.read_table(path, columns=["id"])["id"].to_pylist()
         hits = [index for index, id in enumerate(ids) if id.split("-")[0] in bases]
         for index, row in zip(hits, _rows_at(path, columns, hits), strict=True):
@@ -249,14 +258,13 @@ def near(passage: str, view: View) -> list[Near]:
     A text may repeat a run, so its words in runs only choose the texts of which the passage's words are counted.
     """
     wanted, num_words, candidates = Needles.of([passage], (), 0), len(words(passage)), list[Near]()
-    for stage, part in WITH_TEXT:
-        for _, _, path in shards(view, stage, part):
-            texts = pq.read_table(path, columns=["text"])["text"].to_pylist()
-            rows = np.flatnonzero(wanted.within(texts)[0] >= LEAST_SHARED * num_words).tolist()
-            for row, facts in zip(rows, _rows_at(path, _FACTS, rows), strict=True):
-                share = float(Needles.of([texts[row]], (), 0).within([passage])[0][0]) / num_words
-                if share >= LEAST_SHARED:
-                    candidates.append(Near(share, stage, part, facts))
+    for stage, part, _, _, path in shards(view, *WITH_TEXT):
+        texts = pq.read_table(path, columns=["text"])["text"].to_pylist()
+        rows = np.flatnonzero(wanted.within(texts)[0] >= LEAST_SHARED * num_words).tolist()
+        for row, facts in zip(rows, _rows_at(path, _FACTS, rows), strict=True):
+            share = float(Needles.of([texts[row]], (), 0).within([passage])[0][0]) / num_words
+            if share >= LEAST_SHARED:
+                candidates.append(Near(share, stage, part, facts))
     # Reversed, so that of a document met twice the place where it begins counts.
     nearest = {(near.facts["id"], near.facts["sha256"]): near for near in reversed(candidates)}
     return sorted(nearest.values(), key=lambda near: (-near.share, near.facts["id"]))[:MOST_NEAR]

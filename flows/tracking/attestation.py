@@ -23,18 +23,18 @@ from flows.tracking import environment_record, snapshots
 from flows.tracking.garbage import local_folder
 from flows.tracking.mlflow_run import client
 from flows.tracking.model_exposure import states
-from flows.tracking.model_origin import collect, gathered, load_of
+from flows.tracking.model_origin import collect, gathered, load_of, model_files
 from flows.tracking.rebuild_commit import hash_in
 from flows.tracking.snapshots import ObjectCache, Snapshot
 
 # -- collecting --------------------------------------------------------------------------------------------------------
 
 
-def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]) -> Claims:
+def claims_of(one: Snapshot, stage: str, owner: dict[str, str]) -> Claims:
     """Everything recorded of the model that `stage` makes, in a state.
 
     Args:
-        names: files of the model's folder. owner: fields of the owner's file.
+        owner: fields of the owner's file.
 
     Raises:
         UserError: the state has no such model, or its files are gone.
@@ -50,7 +50,7 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
     place |= {"load": load_of(one, model, "."), "rebuild": rebuild}
     claims = Claims(
         **answers.model_copy(update=place).model_dump(),
-        files={name: sha256_file(_file(found.file, f"models/{model}/{name}")) for name in names},
+        files={name: sha256_file(path) for name, path in model_files(one, model).items()},
         md5=one.outputs()[f"models/{model}"],
         lock={name: one.lock[name] for name in (*stages, "evaluate") if name in one.lock},
         commit=commit,
@@ -61,13 +61,6 @@ def claims_of(one: Snapshot, stage: str, names: list[str], owner: dict[str, str]
         owner=owner,
     )
     return Claims.model_validate_json(canonical_json(rounded(claims.model_dump(mode="json"))))
-
-
-def _file(file: Files, path: str) -> Path:
-    found = file(path)
-    if found is None:
-        raise UserError(f"{path}: not in this state; run the pipeline or `dvc pull` first")
-    return found
 
 
 def _retrieved(file: Files) -> list[str]:

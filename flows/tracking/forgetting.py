@@ -21,6 +21,9 @@ from flows.tracking.search import Search, files_of, is_of_another
 from flows.tracking.snapshots import ObjectCache
 from flows.tracking.trace_report import TraceMatch
 
+INGESTED = (("ingest", "train"), ("ingest", "heldout"))
+"""Corpora of all documents that ingest kept."""
+
 # -- what is to be forgotten -------------------------------------------------------------------------------------------
 
 
@@ -32,10 +35,8 @@ def with_duplicates(found: list[TraceMatch], view: View = workspace_view) -> set
 def dropped_for(found: list[TraceMatch], view: View = workspace_view) -> list[dict[str, str]]:
     """Id, location and reason of each document that dedup dropped because one of these stays: it would come back."""
     kept = {one.document.facts["id"] for one in found if any(at.stage == "dedup" for at in one.document.locations)}
-    tables = (
-        pq.read_table(path, columns=["id", "location", "reason"]) for _, _, path in shards(view, "dedup", "dropped")
-    )
-    rows = (row for table in tables for row in table.to_pylist())
+    tables = (one.path for one in shards(view, ("dedup", "dropped")))
+    rows = (row for path in tables for row in pq.read_table(path, columns=["id", "location", "reason"]).to_pylist())
     return [row for row in rows if kept & set(re.findall(r"\b[0-9a-f]{16}\b", row["reason"]))]
 
 
@@ -46,16 +47,15 @@ def names_of(found: Iterable[TraceMatch]) -> set[str]:
 
 def needles_of(found: list[TraceMatch], ids: Collection[str], salt: int, most_others: int = MOST_OTHERS) -> Needles:
     """The runs of the documents, in whatever form a corpus of the workspace or the state that has them holds them."""
-    texts = [text for stage, part in CORPORA for some in _texts(stage, part, ids, True) for text in some]
+    texts = [text for some in _texts(CORPORA, ids, True) for text in some]
     texts += [text_at(one.document.locations[0], one.view) for one in found if one.document.locations]
-    stay = (some for part in ("train", "heldout") for some in _texts("ingest", part, ids, False))
-    return Needles.of(dict.fromkeys(texts), stay, salt, most_others)
+    return Needles.of(dict.fromkeys(texts), _texts(INGESTED, ids, False), salt, most_others)
 
 
-def _texts(stage: str, part: str, ids: Collection[str], theirs: bool) -> Iterator[list[str]]:
-    """Texts of a corpus of the workspace, a shard at a time: of the documents, or of the others."""
-    for _, _, path in shards(workspace_view, stage, part):
-        table = pq.read_table(path, columns=["id", "sha256", "text"]).to_pydict()
+def _texts(corpora: Iterable[tuple[str, str]], ids: Collection[str], theirs: bool) -> Iterator[list[str]]:
+    """Texts of corpora of the workspace, a shard at a time: of the documents, or of the others."""
+    for shard in shards(workspace_view, *corpora):
+        table = pq.read_table(shard.path, columns=["id", "sha256", "text"]).to_pydict()
         rows = zip((id.split("-")[0] for id in table["id"]), table["sha256"], table["text"], strict=True)
         yield [text for id, sha256, text in rows if (id in ids or f"{id} {sha256}" in ids) == theirs]
 
@@ -63,8 +63,8 @@ def _texts(stage: str, part: str, ids: Collection[str], theirs: bool) -> Iterato
 def quoting(found: list[TraceMatch], ids: set[str], most_others: int) -> list[str]:
     """Ids of the documents of the workspace that have words of these too."""
     search = Search(needles_of(found, ids, 0, most_others), ids)
-    rows = (path for part in ("train", "heldout") for _, _, path in shards(workspace_view, "ingest", part))
-    hits = [hit for path in rows for hit in search.look("workspace", path.name, parts_of(path))]
+    rows = shards(workspace_view, *INGESTED)
+    hits = [hit for one in rows for hit in search.look("workspace", one.path.name, parts_of(one.path))]
     return list(dict.fromkeys(hit.id for hit in hits if is_of_another(hit, ids)))
 
 

@@ -74,11 +74,9 @@ def record(text: str, search: Search) -> Removal:
 
 def still_held(ids: set[str]) -> list[str]:
     """Those of the documents that a corpus of the workspace holds, training or held-out; by id, copies of one too."""
-    corpora = [f"data/{stage}/{part}" for stage, part in CORPORA if part in ("train", "heldout")]
-    places = (
-        (f"{one}/{name}", path) for one in corpora for _, name, path in shards(workspace_view, *one.split("/")[1:])
-    )
-    return list(dict.fromkeys(row for name, path in places for row in rows_of(path, name, ids)))
+    kept = shards(workspace_view, *(one for one in CORPORA if one[1] in ("train", "heldout")))
+    rows = (rows_of(one.path, f"data/{one.stage}/{one.part}/{one.file}", ids) for one in kept)
+    return list(dict.fromkeys(row for some in rows for row in some))
 
 
 def together(what: str, parts: list[Removable]) -> Removable:

@@ -7,6 +7,7 @@ by a registered alias (`greenhouse-instruct-2@champion`).
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from components import params as schema
@@ -89,12 +90,16 @@ def files_of(one: Snapshot) -> Files:
     return checkout_files(paths.ROOT) if one.kind == "workspace" else snapshots.files_of(one)
 
 
-def names_of(one: Snapshot, model: str) -> list[str]:
-    """Relative paths of the files in a model's folder."""
+def model_files(one: Snapshot, model: str) -> dict[str, Path]:
+    """Relative path -> place of the files in a model's folder, pulled where needed.
+
+    Raises `UserError`: one is gone.
+    """
     if one.kind == "workspace":
         folder = paths.ROOT / "models" / model
-        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    return sorted(ObjectCache().files(one.outputs()[f"models/{model}"]))
+        return {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    file, names = snapshots.files_of(one), sorted(ObjectCache().files(one.outputs()[f"models/{model}"]))
+    return {name: path for name in names if (path := file(f"models/{model}/{name}"))}
 
 
 def tunings_of(one: Snapshot) -> Tunings:

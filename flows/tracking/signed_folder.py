@@ -18,7 +18,7 @@ from components.studies.attestation.verdict import STATED, CheckVerdict, Finding
 from components.studies.withdrawn import FILE, withdrawals, withdrawn
 from flows.system import paths
 from flows.tracking import attestation
-from flows.tracking.model_origin import names_of, tunings_of
+from flows.tracking.model_origin import tunings_of
 from flows.tracking.recorded_run import data_again, record_of
 from flows.tracking.signature import signed_by
 from flows.tracking.snapshots import Snapshot
@@ -111,7 +111,7 @@ def _recorded(one: Snapshot, claims: Claims) -> Finding:
 
 def _figures(one: Snapshot, claims: Claims) -> Iterator[Finding]:
     """The claims, collected again and compared part by part."""
-    again = attestation.claims_of(one, claims.model.replace("/", "@"), names_of(one, claims.model), claims.owner)
+    again = attestation.claims_of(one, claims.model.replace("/", "@"), claims.owner)
     other = list(compared(claims.model_dump(mode="json"), again.model_dump(mode="json")))
     yield from (Finding(row.item, "no" if row.differs else "unknown", row.text) for row in other)
     known = {finding.item: finding for finding in (*collected(again), *([data_again(one)] if one.adopted else []))}

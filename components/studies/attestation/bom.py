@@ -4,10 +4,10 @@ Written as a dictionary: cyclonedx-python-lib has no model card. https://cyclone
 """
 
 import uuid
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from components.scores import Score
 from components.stages.account.answers import Attribution, DataAnswer, NotKnown
 from components.studies.attestation.claims import Claims
 
@@ -35,7 +35,7 @@ def bom(claims: Claims) -> dict[str, Any]:
                 "modelArchitecture": f"{claims.facts.objective}, {claims.facts.parameters or 'unknown'} parameters",
                 "datasets": [{"ref": f"data:{name}"} for name in sources_of(claims)],
             },
-            "quantitativeAnalysis": {"performanceMetrics": _metrics(claims)},
+            "quantitativeAnalysis": {"performanceMetrics": [*_metrics(claims)]},
             "considerations": {
                 "technicalLimitations": claims.limits,
                 "environmentalConsiderations": {"energyConsumptions": _energy(claims)},
@@ -66,17 +66,15 @@ def stated(licence: str) -> dict[str, Any]:
     return {"expression": licence} if is_expression else {"license": {"name": licence}}
 
 
-def _metrics(claims: Claims) -> list[dict[str, Any]]:
+def _metrics(claims: Claims) -> Iterator[dict[str, Any]]:
     """The model's own scores: those of its base stand in the base's documents."""
-    scores = [] if isinstance(claims.quality, NotKnown) else claims.quality.scores
-    return [_metric(score) for score in scores if score.model == claims.model]
-
-
-def _metric(score: Score) -> dict[str, Any]:
-    row: dict[str, Any] = {"type": f"{score.task}: {score.title}", "value": f"{score.value:.6g}"}
-    if score.low is not None and score.high is not None:
-        row["confidenceInterval"] = {"lowerBound": f"{score.low:.6g}", "upperBound": f"{score.high:.6g}"}
-    return row
+    for score in [] if isinstance(claims.quality, NotKnown) else claims.quality.scores:
+        if score.model != claims.model:
+            continue
+        row: dict[str, Any] = {"type": f"{score.task}: {score.title}", "value": f"{score.value:.6g}"}
+        if score.low is not None and score.high is not None:
+            row["confidenceInterval"] = {"lowerBound": f"{score.low:.6g}", "upperBound": f"{score.high:.6g}"}
+        yield row
 
 
 def _energy(claims: Claims) -> list[dict[str, Any]]:

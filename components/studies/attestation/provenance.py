@@ -27,17 +27,15 @@ def digest_of(md5: str) -> dict[str, str]:
 def provenance(claims: Claims) -> dict[str, Any]:
     """How the model was built: commands and parameters, every input that no stage made, every output on the way."""
     stages = [name for name in claims.stages if name in claims.lock]
-    outs = {out["path"] for name in stages for out in claims.lock[name].get("outs", [])}
+    outs = [(name, out) for name in stages for out in claims.lock[name].get("outs", [])]
     inputs: dict[str, str] = {
         dep["path"]: dep["md5"]
         for name in stages
         for dep in claims.lock[name].get("deps", [])
-        if not any(dep["path"] == out or dep["path"].startswith(f"{out}/") for out in outs)
+        if not any(f"{dep['path']}/".startswith(f"{out['path']}/") for _, out in outs)
     }
     made = [
-        {"name": out["path"], "digest": digest_of(out["md5"]), "annotations": {"stage": name}}
-        for name in stages
-        for out in claims.lock[name].get("outs", [])
+        {"name": out["path"], "digest": digest_of(out["md5"]), "annotations": {"stage": name}} for name, out in outs
     ]
     commit = claims.commit if isinstance(claims.commit, str) else ""
     code = [{"name": "source code", "digest": {"gitCommit": commit.removesuffix("+changes")}}] if commit else []

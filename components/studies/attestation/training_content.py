@@ -5,12 +5,11 @@ California's AB 2013 (Civil Code 3111). A field comes from what the stages recor
 known"; the words are ours, and whoever fills a form decides what it asks. Nothing here says that a duty is met.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from components.core.files import nested
 from components.params import layout
-from components.stages.account.answers import DataAnswer, NotKnown
+from components.stages.account.answers import NotKnown
 from components.studies.attestation.bom import sources_of
 from components.studies.attestation.claims import Claims
 
@@ -32,31 +31,6 @@ OWNER = {
 NOT_ASKED = "not known: it is for the owner to say (--owner FILE)"
 LEAST_SHARE = 0.03
 """Share of the documents from which a data set is named by itself."""
-
-
-class _NotRecordedError(Exception):
-    """Nobody recorded what a field asks, with the reason."""
-
-
-def _data(claims: Claims) -> DataAnswer:
-    if isinstance(claims.data, NotKnown):
-        raise _NotRecordedError(claims.data.not_known)
-    return claims.data
-
-
-def _size(claims: Claims) -> dict[str, Any]:
-    data = _data(claims)
-    return {
-        "text_of_sources": {"documents": data.documents, "num_bytes": data.num_bytes},
-        "trained_on_with_generated_text_and_repeats": {"documents": data.mixture, "tokens": data.num_tokens},
-        "tokens_that_pretraining_read": data.tokens_seen,
-    }
-
-
-def _retrieved(claims: Claims) -> str:
-    if not claims.retrieved:
-        raise _NotRecordedError("no pin has a day")
-    return " to ".join(claims.retrieved)
 
 
 def _data_sets(claims: Claims, own: bool) -> dict[str, Any]:
@@ -83,27 +57,6 @@ def _tuning_rows(claims: Claims) -> dict[str, Any]:
     }
 
 
-def _generated(claims: Claims) -> Any:
-    number = _data(claims).generated
-    return {"documents": number, "made_by": "rules of components/synthetic, no model"} if number else "none"
-
-
-def _cleaning(claims: Claims) -> dict[str, Any]:
-    data = _data(claims)
-    removed = {f"{row.stage}: {row.rule}": row.documents for row in data.removed}
-    return {"documents_removed": removed, "quarantined": data.quarantined}
-
-
-def _opt_out(claims: Claims) -> dict[str, Any]:
-    dropped = sum(row.documents for row in _data(claims).removed if row.rule == "opted_out")
-    asked = claims.lock.get("ingest", {}).get("params", {}).get("params.yaml", {}).get("ingest", {})
-    return {"list": asked.get("opt_out", ""), "documents_left_out": dropped}
-
-
-def _personal(claims: Claims) -> dict[str, Any]:
-    return {"replaced": dict(claims.personal) or "none found", "limit": "names and addresses are not found"}
-
-
 SECTIONS = {
     "model": ("provider", "name_and_version", "depends_on", "placed_on_market", "purpose"),
     "size_and_kind": ("modality", "size", "languages", "retrieved", "first_used"),
@@ -113,36 +66,60 @@ SECTIONS = {
     "rights": ("rights", "licences_as_stated", "opt_out"),
     "processing": ("personal_information", "consumer_information", "cleaning", "illegal_content"),
 }  # fmt: skip
-"""Section -> its fields, of the owner or of `FACTS`."""
+"""Section -> its fields, of the owner or of `facts`."""
 SOURCES_FROM = "data/bias/train/manifest.json, ingest.sources in params.yaml, dvc.lock"
-FACTS: dict[str, tuple[Callable[[Claims], Any], str]] = {
-    "name_and_version": (lambda claims: {"name": claims.title, "hash": claims.md5}, "dvc.lock"),
-    "depends_on": (
-        lambda claims: claims.base or "none: trained from random weights", "dvc.yaml, finetune in params.yaml"
-    ),
-    "modality": (lambda claims: "text", "greenhouse trains on text alone"),
-    "size": (_size, "manifests of data/bias/train, data/mix/train and data/tokenize/train, greenhouse.json"),
-    "retrieved": (_retrieved, "column `retrieved` of data/bias/train"),
-    "data_sets_of_packages_and_hubs": (lambda claims: _data_sets(claims, own=False) or "none", SOURCES_FROM),
-    "own_files": (lambda claims: _data_sets(claims, own=True) | _tuning_rows(claims) or "none", SOURCES_FROM),
-    "synthetic": (_generated, "data/mix/train/manifest.json"),
-    "licences_as_stated": (lambda claims: _data(claims).licences, "data/bias/train/manifest.json"),
-    "opt_out": (_opt_out, "ingest.opt_out in params.yaml, data/ingest/dropped"),
-    "personal_information": (_personal, "reports/filter/details/personal.csv"),
-    "cleaning": (_cleaning, "data/*/dropped/manifest.json"),
-}  # fmt: skip
-"""Field -> its value, and where it was read."""
+OF_DATA = ("size", "synthetic", "licences_as_stated", "opt_out", "cleaning")
+"""Fields of `facts` that the data answers."""
 
 
-def _field(claims: Claims, name: str) -> dict[str, Any]:
+def facts(claims: Claims) -> dict[str, tuple[Any, str]]:
+    """Field -> what the stages recorded, and where it was read; those of the data alone where nobody knows that."""
+    found: dict[str, tuple[Any, str]] = {
+        "name_and_version": ({"name": claims.title, "hash": claims.md5}, "dvc.lock"),
+        "depends_on": (claims.base or "none: trained from random weights", "dvc.yaml, finetune in params.yaml"),
+        "modality": ("text", "greenhouse trains on text alone"),
+        "retrieved": (
+            " to ".join(claims.retrieved) or NotKnown(not_known="no pin has a day"),
+            "column `retrieved` of data/bias/train",
+        ),
+        "data_sets_of_packages_and_hubs": (_data_sets(claims, own=False) or "none", SOURCES_FROM),
+        "own_files": (_data_sets(claims, own=True) | _tuning_rows(claims) or "none", SOURCES_FROM),
+        "personal_information": (
+            {"replaced": dict(claims.personal) or "none found", "limit": "names and addresses are not found"},
+            "reports/filter/details/personal.csv",
+        ),
+    }
+    if isinstance(data := claims.data, NotKnown):
+        return dict.fromkeys(OF_DATA, (data, "")) | found
+    asked = claims.lock.get("ingest", {}).get("params", {}).get("params.yaml", {}).get("ingest", {})
+    dropped = sum(row.documents for row in data.removed if row.rule == "opted_out")
+    removed = {f"{row.stage}: {row.rule}": row.documents for row in data.removed}
+    generated = {"documents": data.generated, "made_by": "rules of components/synthetic, no model"}
+    size = {
+        "text_of_sources": {"documents": data.documents, "num_bytes": data.num_bytes},
+        "trained_on_with_generated_text_and_repeats": {"documents": data.mixture, "tokens": data.num_tokens},
+        "tokens_that_pretraining_read": data.tokens_seen,
+    }
+    of_data = (
+        (size, "manifests of data/bias/train, data/mix/train and data/tokenize/train, greenhouse.json"),
+        (generated if data.generated else "none", "data/mix/train/manifest.json"),
+        (data.licences, "data/bias/train/manifest.json"),
+        (
+            {"list": asked.get("opt_out", ""), "documents_left_out": dropped},
+            "ingest.opt_out in params.yaml, data/ingest/dropped",
+        ),
+        ({"documents_removed": removed, "quarantined": data.quarantined}, "data/*/dropped/manifest.json"),
+    )
+    return found | dict(zip(OF_DATA, of_data, strict=True))
+
+
+def _field(claims: Claims, name: str, known: dict[str, tuple[Any, str]]) -> dict[str, Any]:
     """`value`, and `from` where it is known."""
     if name in OWNER:
         return {"value": claims.owner[name], "from": "owner's file"} if name in claims.owner else {"value": NOT_ASKED}
-    read, source = FACTS[name]
-    try:
-        return {"value": read(claims), "from": source}
-    except _NotRecordedError as reason:
-        return {"value": f"not known: {reason}"}
+    value, source = known[name]
+    unknown = isinstance(value, NotKnown)
+    return {"value": f"not known: {value.not_known}"} if unknown else {"value": value, "from": source}
 
 
 def training_content(claims: Claims) -> dict[str, Any]:
@@ -151,5 +128,6 @@ def training_content(claims: Claims) -> dict[str, Any]:
         "Template for the public summary of training content (Regulation (EU) 2024/1689, Article 53(1)(d))",
         "Documentation of training data (California Civil Code 3111, AB 2013)",
     ]
-    sections = {section: {name: _field(claims, name) for name in names} for section, names in SECTIONS.items()}
+    known = facts(claims)
+    sections = {section: {name: _field(claims, name, known) for name in names} for section, names in SECTIONS.items()}
     return {"material_for": forms} | sections
