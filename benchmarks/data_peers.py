@@ -105,7 +105,7 @@ def their_rules(work: Path, jsonl: str) -> None:
 
 def our_stage(work: Path, corpus: str) -> None:
     """Run the filter stage as it ships: scores, languages, personal data, two corpora written, the report."""
-    places = {name: work / name for name in ("out", "reports", "work")}
+    places: dict[str, Any] = {name: work / name for name in ("out", "reports", "work")}
     for place in places.values():
         place.mkdir()
     filter_corpus(train=Path(corpus), params=Filter(), workers=WORKERS, **places)
