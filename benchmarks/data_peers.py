@@ -30,13 +30,17 @@ LIMITS = (rules.GOPHER_QUALITY, rules.GOPHER_REPETITION, rules.C4, rules.FINEWEB
 
 
 def pipelines(work: Path, all_steps: Iterable[tuple[list[Any], int]]) -> None:
-    """Run datatrove's pipelines one after the other, each of so many tasks."""
+    """Run datatrove's pipelines one after the other, each of so many tasks.
+
+    Its workers are forked from here: CPU seconds of those that its usual server of forks starts would not be counted.
+    """
     from datatrove.executor import LocalPipelineExecutor
     from loguru import logger
 
     logger.remove()  # it logs every step
     for number, (steps, tasks) in enumerate(all_steps):
-        LocalPipelineExecutor(steps, tasks=tasks, workers=WORKERS, logging_dir=str(work / f"logs-{number}")).run()
+        options: dict[str, Any] = {"workers": WORKERS, "start_method": "fork"}
+        LocalPipelineExecutor(steps, tasks=tasks, logging_dir=str(work / f"logs-{number}"), **options).run()
 
 
 def reader(jsonl: str) -> tuple[Any, int]:
