@@ -86,7 +86,9 @@ def enter(record: Record, one: snapshots.Snapshot) -> None:
     lines: dict[str, list[dict[str, Any]]] = {host: [line] for host, line in record.hosts.items()}
     for attempt in record.attempts:
         host = attempt.readings[0]["host"] if attempt.readings else next(iter(lines))
-        start = attempt.start | {"labels": attempt.start.get("labels", {}) | labels}
+        run = f"{stage} try {attempt.number}"  # each is a run of the bill, with how it ended
+        own = attempt.start.get("labels", {}) | labels | {"run": run}
+        start = attempt.start | {"name": run, "labels": own}
         rows = [start, *attempt.readings, *([attempt.end] if attempt.end else [])]
         lines[host] += [{"host": host} | row for row in rows]
     for host, rows in lines.items():

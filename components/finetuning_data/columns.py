@@ -2,11 +2,14 @@
 
 A mapping is role -> column, such as {text: review, label: sentiment}; the roles are the names that rows.py explains. A
 column may lie inside another (`answers.text`), and several are joined by `+` to one text, with a blank line between
-them (`premise+hypothesis`). A guess is by name alone, in any case of letters: the first of `FORMS` that is all there,
-by whole names or else by last words, each of one column alone (`Customer Review`).
+them (`premise+hypothesis`). A guess is by name, in any case of letters: the first of `FORMS` that is all there, by
+whole names or else by last words, each of one column alone (`Customer Review`). Where names do not tell, in any
+language, what the columns hold does: prose beside a few values that return, or a question beside its answer.
 """
 
+import re
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -39,6 +42,11 @@ FORMS: tuple[dict[str, tuple[str, ...]], ...] = (
     {"prompt": ASKED, "completion": ANSWER},
     {"text": TEXT, "label": LABEL},
 )
+
+MORE_LABELS = ("star", "stars", "rating", "score", "grade", "verdict", "type")
+"""Words inside a name that tell which of several columns with few values is the class."""
+MOST_CLASSES, LONGEST_CLASS, SHORTEST_PROSE = 100, 60, 16
+"""Values of a column of classes; characters of each; bytes of a text."""
 
 
 def parsed(text: str) -> Columns:
@@ -88,6 +96,37 @@ def _guess(names: tuple[str, ...]) -> Columns:
             if all(found.values()):
                 return {role: "+".join(known[part] for part in column.split("+")) for role, column in found.items()}
     return {}
+
+
+def by_contents(rows: Sequence[dict[str, Any]]) -> Columns:
+    """The mapping of rows by what their columns hold, words in their names deciding between several; empty if none."""
+    found = {name: [str(row[name]).strip() for row in rows if row.get(name) not in (None, "", [])] for name in rows[0]}
+    texts = {name: values for name, values in found.items() if _is_prose(values)}
+    labels = [name for name, values in found.items() if name not in texts and _are_classes(values)]
+    asks = {name: sum(value.endswith(("?", "\uff1f")) for value in values) for name, values in texts.items()}
+    if not labels and len(texts) == 2 and min(asks.values()) < len(rows) / 2 < max(asks.values()):
+        prompt, completion = sorted(texts, key=lambda name: -asks[name])
+        return {"prompt": prompt, "completion": completion}
+    text = _named(list(texts), TEXT) or sorted(texts, key=lambda name: -sum(map(len, texts[name])))[:1]
+    label = _named(labels, LABEL + MORE_LABELS)
+    return {"text": text[0], "label": label[0]} if len(text) == len(label) == 1 else {}
+
+
+def _is_prose(values: list[str]) -> bool:
+    """Whether most values are phrases, and most of them unlike; scripts without spaces count by their bytes."""
+    phrases = [one for one in values if len(one.encode()) >= SHORTEST_PROSE and (" " in one or not one.isascii())]
+    return 2 * len(set(phrases)) > len(values)
+
+
+def _are_classes(values: list[str]) -> bool:
+    kinds = set(values)
+    return 1 < len(kinds) <= min(MOST_CLASSES, len(values) / 2) and max(map(len, kinds)) <= LONGEST_CLASS
+
+
+def _named(names: list[str], words: Sequence[str]) -> list[str]:
+    """The one name there is, or those of several that have one of the words, `StarsGiven` being two."""
+    inside = {name: re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()) for name in names}
+    return names if len(names) == 1 else [name for name, own in inside.items() if {*own} & {*words}]
 
 
 def value_of(row: dict[str, Any], column: str) -> Any:

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from components.core.errors import UserError, clause
 from components.core.plain_text import strings_in
 from components.finetuning_data import rows as checks
-from components.finetuning_data.columns import Columns, by_role, columns_of, used_by
+from components.finetuning_data.columns import Columns, by_contents, by_role, columns_of, used_by
 from components.finetuning_data.rows import Kind, Refused, Row, UnusableRow, kind_of, refuse_empty
 from components.text.csv_table import CsvTable
 from components.text.opening import OpenFile, inner_suffix
@@ -100,6 +100,9 @@ def read(path: Path, given: Columns | None = None) -> Rows:
             raise UserError(f"{path}: it has no row, or none below a header; is it text? Give a file with rows")
         if not columns:
             refuse_empty(path, rows, refused)
+        named = [value for name, file in files.items() for _, value in _values(file, name) if isinstance(value, dict)]
+        if guess := by_contents(named):
+            return read(path, guess)
         raise UserError(f"{path}: columns {_shown(columns)}; say which they are, such as --columns "
                         "text=COLUMN,label=COLUMN (or prompt and completion, messages, labels, or prompt, chosen and "
                         "rejected)")  # fmt: skip

@@ -17,7 +17,7 @@ class Finetune(Section):
     data: str = "data/bias/train"
     """A corpus that examples are drawn from, or your own rows: a json, jsonl, csv or parquet file, or a folder."""
     columns: dict[str, str] = {}
-    """Role -> column of your own rows, such as {text: review, label: sentiment}; empty: guessed by their names."""
+    """Role -> column of your own rows, such as {text: review, label: sentiment}; empty: guessed."""
     base: str = "models/pretrain/causal"
     """Folder of the model that is tuned: the pipeline's own, or one of `transformers` (docs/guide.md)."""
     task: str = "auto"

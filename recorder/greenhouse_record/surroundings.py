@@ -101,10 +101,16 @@ def without_secrets(command: Sequence[str]) -> list[str]:
 
 
 def named_files(command: Sequence[str], root: Path, left_out: Sequence[Path]) -> Files:
-    """Hashes of the files below the root that the words of a command name: scripts, modules, configurations."""
-    modules = [name.replace(".", "/") + ".py" for flag, name in zip(command, command[1:]) if flag == "-m"]
-    words = [part for word in command[1:] for part in (word, word.partition("=")[2]) if part] + modules
-    paths = {Path(os.path.abspath(word)) for word in words if len(word) < 1000 and "\0" not in word}
+    """Hashes of the files below the root that the words of a command name: scripts, modules, configurations.
+
+    The command itself is one of them, unless it is a Python; so are words inside a word, as in `sh -c "./train.sh 2"`.
+    """
+    named = [name.replace(".", "/") for flag, name in zip(command, command[1:]) if flag == "-m"]
+    modules = [f"{name}{end}" for name in named for end in (".py", "/__main__.py")]
+    program = shutil.which(command[0]) or ""
+    first = [] if os.path.basename(program).startswith("python") else [program]
+    words = [part for word in command[1:] for part in (word, word.partition("=")[2], *word.split())] + modules + first
+    paths = {Path(os.path.abspath(word)) for word in words if word and len(word) < 1000 and "\0" not in word}
     inside = [path for path in sorted(paths) if path.is_file() and root in path.parents]
     return hashed([path for path in inside if not {path, *path.parents} & set(left_out)], root)
 

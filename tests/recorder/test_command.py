@@ -15,6 +15,7 @@ import pytest
 from greenhouse_record import recorded
 from greenhouse_record.errors import UserError
 from greenhouse_record.record import Record, changes, read
+from greenhouse_record.surroundings import named_files
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,6 +72,18 @@ def test_a_run_is_recorded_with_its_code_data_and_outputs(project: Path) -> None
     (project / "data" / "text").write_text("other text")
     (project / "data" / "more").touch()
     assert changes(start["data"], project, *map(Path, start["data_places"])) == ["data/text", "data/more"]
+
+
+@pytest.mark.parametrize("command", [["./run.sh"], ["sh", "-c", "./run.sh --more"], [sys.executable, "-m", "pkg"]])
+def test_code_that_a_command_names_is_hashed(project: Path, command: list[str]) -> None:
+    (project / "pkg").mkdir()
+    for name in ("run.sh", "pkg/__main__.py"):
+        (project / name).write_text("#!/bin/sh\n")
+        (project / name).chmod(0o755)
+    (project / "python3").symlink_to(sys.executable)
+    expected = ["pkg/__main__.py"] if "-m" in command else ["run.sh"]
+    assert list(named_files(command, project, [])) == expected
+    assert list(named_files(["./python3", "run.sh"], project, [])) == ["run.sh"], "an interpreter is no code of the run"
 
 
 def test_children_between_readings_and_orphans_count(project: Path) -> None:

@@ -142,7 +142,9 @@ def _maker(runs: list[Span], fingerprint: str, checkout: str) -> Span | None:
 
 
 def _attempts(runs: list[Span], run: Span) -> list[Span]:
-    """Runs of the same inputs since the last one that completed before `run`."""
+    """Runs of the same inputs since the last one that completed before `run`; of a recorded run all earlier tries."""
+    if record := run.labels.get("record"):
+        return [span for span in runs if span.labels.get("record") == record and span.end <= run.start]
     fingerprint = run.labels.get("fingerprint")
     earlier = [span for span in runs if span.labels.get("fingerprint") == fingerprint and span.end <= run.start]
     after = max((span.end for span in earlier if span.outcome == "Completed"), default=None)

@@ -94,6 +94,40 @@ def test_files_are_read_as_they_come(name: str, tmp_path: Path) -> None:
         assert words(read(tmp_path / name, parsed(columns)).rows[0]) == expected
 
 
+LIKED, WHY = "A film that one sees twice, {0}", "Why does it rain in year {0}?"
+RAINS = "It rains for the {0}. time."
+HEADERS: dict[str, tuple[str, str]] = {
+    "\ufeffNr;Customer Review;Stars Given": (f"{{0}};{LIKED};{{1}}", "text=Customer Review,label=Stars Given"),
+    "Kundenmeinung;Sterne": (f"{LIKED};{{1}}", "text=Kundenmeinung,label=Sterne"),
+    "titre,avis du client,note": (f"Film {{0}},'{LIKED}',{{1}}", "text=avis du client,label=note"),
+    "OPINIÓN\tPUNTUACIÓN": (f"{LIKED}\t{{1}}", "text=OPINIÓN,label=PUNTUACIÓN"),
+    "id,评论,星级": ("{0},这部电影很好看{0},{1}", "text=评论,label=星级"),
+    "RowNumber,reviewBody,StarsGiven,storeCountry": (
+        f"{{0}},'{LIKED}',{{1}},{{1}}0", "text=reviewBody,label=StarsGiven"),
+    "What they wrote ,Overall Rating (1-5),Shop": (
+        f"'{LIKED}',{{1}},s{{1}}", "text=What they wrote ,label=Overall Rating (1-5)"),
+    "col_0|col_1": (f"{{1}}|{LIKED}", "text=col_1,label=col_0"),
+    "Frage;Antwort": (f"{WHY};{RAINS}", "prompt=Frage,completion=Antwort"),
+    "A_body;Q_body": (f"{RAINS};{WHY}", "prompt=Q_body,completion=A_body"),
+    "Seite;Ort": ("{0};{1}", ""),
+    "Bericht;Land;Jahr": (f"{LIKED};{{1}};{{1}}", ""),
+}  # fmt: skip
+"""Header -> a row in which {0} is its number and {1} one of three classes; the mapping, if there is one."""
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_columns_of_any_name_are_guessed_by_what_they_hold(header: str, tmp_path: Path) -> None:
+    row, mapping = HEADERS[header]
+    lines = [header, *(row.format(number, number * 3 // 20).replace("'", '"') for number in range(20))]
+    path = written(tmp_path, "a.csv", "\n".join(lines))
+    if mapping:
+        found = read(path)
+        assert (found.columns, len(found.rows)) == (dict(pair.split("=") for pair in mapping.split(",")), 20)
+    else:
+        with pytest.raises(UserError, match="say which they are, such as --columns"):
+            read(path)
+
+
 def test_columns_can_be_named(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", "text,label,summary,genre\na,b,c,d\ne,f,,h\n")
     found = read(path, parsed(" text=summary, label=genre"))

@@ -54,6 +54,13 @@ def test_the_run_of_these_inputs_and_the_attempts_before_it() -> None:
     assert made(ledger, ["dedup"], {"dedup": "old"}, "main")["dedup"].run.id == "0"  # restored from DVC's cache
 
 
+def test_all_tries_of_a_record_are_its_models_cost() -> None:
+    tries = [span(n, how, **DEDUP, record="r") for n, how in enumerate(("Failed", "Completed", "Killed", "Completed"))]
+    found = made(Ledger(tries), ["dedup"], {"dedup": "new"}, "main")["dedup"]
+    total = project_total(ledger_costs(tries))["total"]["kwh"][1]
+    assert found.spans.energy.mid_kwh + found.attempt_spans.energy.mid_kwh == total == 4.0
+
+
 def test_a_verification_is_not_what_made_a_model() -> None:
     spans = [
         span(0, "Failed", **DEDUP),
