@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from components import params as schema
 from components.carbon.planning.budget import budget_check
-from components.carbon.planning.forecast import TOKENS
+from components.carbon.planning.forecast import TOKENS, TRAINED_ON
 from components.core.errors import Stopped, UserError
 from components.core.files import move
 from components.core.plain_text import plain
@@ -25,7 +25,7 @@ from components.params import Runtime
 from flows.execution import torchrun
 from flows.execution.stage import Stage, StageContext
 from flows.execution.stages import STAGES
-from flows.planning.stage_forecast import Spent, errors, record_forecast, settings_of, spent, tokens_of
+from flows.planning.stage_forecast import Spent, errors, record_forecast, settings_of, spent, tokens_of, trained_on
 from flows.system import code_files, dvc, git, paths, processes
 from flows.system.command import run_command, words_of
 from flows.system.run_folder import REPRO, EventWriter, StageFolder, StageResult, own_run
@@ -109,7 +109,8 @@ def _perform(stage: Stage, branch: str, name: str, folder: StageFolder, alone: b
         run, checkout = folder.run.name, paths.ROOT.name
         labels = {"stage": name, "run": run, "fingerprint": inputs.fingerprint, "checkout": checkout}
         labels["settings"] = settings_of(name, params)
-        labels |= {TOKENS: str(tokens)} if (tokens := tokens_of(name, params)) else {}
+        if tokens := tokens_of(name, params):
+            labels |= {TOKENS: str(tokens), TRAINED_ON: trained_on(name, params)}
         with Meter(paths.LEDGER, params.runtime.meter_interval_s, labels) as meter:
             check, joules = budget_check(params.runtime, meter, paths.LEDGER, run), partial(_joules, meter)
             progress = StageProgress(name, folder.log, events, meter.span, check, joules, quiet=not alone)

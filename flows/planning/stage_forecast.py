@@ -41,7 +41,8 @@ def expected(
     """What a stage will take; None if neither a completed run nor a calibration tells."""
     branch = stage.removeprefix("pretrain@")
     if branch not in rates or len(same_inputs(completed(books, stage), fingerprint)) >= 2:
-        return forecast(books, stage, fingerprint, settings_of(stage, params), tokens_of(stage, params))
+        training = tokens_of(stage, params), trained_on(stage, params)
+        return forecast(books, stage, fingerprint, settings_of(stage, params), *training)
     own, section = rates[branch], getattr(params.pretrain, branch)
     basis = f"calibration: {section.steps} steps of {own.step_s:.3g} s"
     if section.length_warmup:  # as many tokens in shorter windows cost less attention, which nobody has measured
@@ -64,6 +65,13 @@ def tokens_of(stage: str, params: Params) -> int:
         return 0
     section = getattr(params.finetune, branch)
     return int(section.steps * section.batch * section.context)
+
+
+def trained_on(stage: str, params: Params) -> str:
+    """Base and data of a fine-tuning; of another stage empty."""
+    name, _, branch = stage.partition("@")
+    section = getattr(params.finetune, branch) if name == "finetune" else None
+    return f"{section.base} {section.data}" if section else ""
 
 
 def record_forecast(meter: Any, stage: str, fingerprint: str, params: Params) -> StageForecast | None:

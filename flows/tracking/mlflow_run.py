@@ -183,9 +183,17 @@ def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -
         first = "\n".join(changes) or "No parameter differs."
         first = f"{first}\n\n(against {name_of(before)})"
         if changes:
-            more = f", {len(changes) - 1} more" if len(changes) > 1 else ""
-            mlflow.update_run(run_id, name=f"{changes[0][:80]}{more} ({name})")
+            mlflow.update_run(run_id, name=f"{shown_name(changes)} ({name})")
     mlflow.set_tag(run_id, "mlflow.note.content", f"{first}\n\n{summary}"[:MAX_TAG])
+
+
+def shown_name(changes: list[str]) -> str:
+    """What a run changed, for its name: the first change, or of one key in several sections its new values."""
+    keys = {change.split(" ")[0].rpartition(".")[2] for change in changes}
+    if len(changes) > 1 and len(keys) == 1:
+        values = ", ".join(dict.fromkeys(change.rpartition(" -> ")[2] for change in changes))
+        return f"{keys.pop()} {values}"[:80] + f" in {len(changes)} sections"
+    return changes[0][:80] + (f", {len(changes) - 1} more" if len(changes) > 1 else "")
 
 
 def describe_comparison(mlflow: Any, run_id: str, verdict: str, page: str) -> None:

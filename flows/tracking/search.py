@@ -69,7 +69,7 @@ class Place:
         most = sorted(self.hits, key=lambda hit: -hit.words)
         words = [f"{hit.words} words" if hit.words else "what was asked for" for hit in most[:SHOWN]]
         told = [f"{num} in {hit.where}" if hit.where else num for num, hit in zip(words, most, strict=False)]
-        more = f" and {len(most) - SHOWN} parts more" if len(most) > SHOWN else ""
+        more = f"; {len(most) - SHOWN} other places in it have no more words each" if len(most) > SHOWN else ""
         return f"{', '.join(told)}{more}"
 
     def line(self) -> str:

@@ -120,24 +120,28 @@ def test_pretraining_is_forecast_from_its_calibration_until_the_same_inputs_ran_
 def test_finetuning_is_forecast_in_proportion_to_steps_batch_and_context() -> None:
     """80, 800 and 800,000 steps had one forecast: that of the earlier run."""
     ours = parse({"finetune": {"classify": {"steps": 80, "batch": 4, "context": 96}}})
-    run, train, curve = span(0, 30), span(0, 10), span(0, 5)
-    run.labels = {"stage": "finetune@classify", "tokens": str(stage_forecast.tokens_of("finetune@classify", ours))}
-    for number, (phase, part) in enumerate({"train": train, "curve": curve}.items()):
+    run, train, fold = span(0, 30), span(0, 10), span(0, 5)
+    tokens = str(stage_forecast.tokens_of("finetune@classify", ours))
+    base_and_data = "models/pretrain/masked data/bias/train"
+    run.labels = {"stage": "finetune@classify", "tokens": tokens, "trained_on": base_and_data}
+    for number, (phase, part) in enumerate({"cross-validate": fold, "train": train}.items()):
         part.id, part.parent, part.labels = f"part{number}", run.id, run.labels | {"phase": phase}
-    joules = sum(part.energy.mid_kwh for part in (run, train, curve)) * 3.6e6
+    joules = sum(part.energy.mid_kwh for part in (run, train, fold)) * 3.6e6
 
     def seconds_and_joules(settings: dict[str, int]) -> tuple[float, float]:
         params = parse({"finetune": {"classify": {"steps": 80, "batch": 4, "context": 96} | settings}})
-        said = stage_forecast.expected(Ledger([run, train, curve]), "finetune@classify", "new", params, {})
+        said = stage_forecast.expected(Ledger([run, train, fold]), "finetune@classify", "new", params, {})
         assert said is not None
         assert "in proportion to the tokens trained on" in said.basis
         return said.seconds.mid, said.kwh.mid * 3.6e6
 
-    own = train.energy.mid_kwh * 3.6e6
+    own = (train.energy.mid_kwh + fold.energy.mid_kwh) * 3.6e6
     assert seconds_and_joules({}) == pytest.approx((30, joules))
-    assert seconds_and_joules({"steps": 8000}) == pytest.approx((20 + 1000, joules + 99 * own))
-    assert seconds_and_joules({"batch": 2}) == pytest.approx((25, joules - own / 2))
-    assert seconds_and_joules({"context": 192}) == pytest.approx((40, joules + own))
+    assert seconds_and_joules({"steps": 8000}) == pytest.approx((15 + 1500, joules + 99 * own))
+    assert seconds_and_joules({"batch": 2}) == pytest.approx((22.5, joules - own / 2))
+    assert seconds_and_joules({"context": 192}) == pytest.approx((45, joules + own))
+    foreign = parse({"finetune": {"classify": {"base": "bert", "data": "rows.csv"}}})
+    assert stage_forecast.expected(Ledger([run, train]), "finetune@classify", "new", foreign, {}) is None
     del run.labels["tokens"]  # a run of before they were noted: nobody knows how long it trained
     assert stage_forecast.expected(Ledger([run, train]), "finetune@classify", "new", ours, {}) is None
     assert stage_forecast.tokens_of("dedup", ours) == 0

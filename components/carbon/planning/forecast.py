@@ -29,8 +29,11 @@ UNTRIED = 0.10
 NORMAL80 = 1.282
 TOKENS = "tokens"
 """Label of a fine-tuning's spans: steps x batch x context."""
+TRAINED_ON = "trained_on"
+"""Label of a fine-tuning's spans: base and data. A run on others says nothing of how long tokens take."""
 TRAINING = "train"
-"""Phase that lasts in proportion to them."""
+TRAININGS = (TRAINING, "cross-validate")
+"""Phases that last in proportion to tokens: its own training, and those that it is compared by."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def total(parts: Sequence[Bounds]) -> Bounds:
 
 
 def forecast(
-    ledger: Ledger, stage: str, fingerprint: str = "", settings: str = "", tokens: int = 0
+    ledger: Ledger, stage: str, fingerprint: str = "", settings: str = "", tokens: int = 0, trained_on: str = ""
 ) -> StageForecast | None:
     """Forecast of a run of the stage now; None if it never completed.
 
@@ -122,7 +125,7 @@ def forecast(
 
     Args:
         tokens: what its training reads (steps x batch x context); 0 where the settings do not say how long it trains.
-            Then runs that were not so labelled say nothing of one with other settings.
+            Then runs that were not so labelled, or trained on others than `trained_on`, say nothing of it.
     """
     runs = completed(ledger, stage)
     same = same_inputs(runs, fingerprint)
@@ -132,7 +135,7 @@ def forecast(
     elif alike:
         chosen, what = alike, "the same settings, other inputs too"
     elif tokens:
-        chosen = [run for run in runs if run.tokens]
+        chosen = [run for run in runs if run.tokens and run.span.labels.get(TRAINED_ON) == trained_on]
         what = "the stage, other inputs too, in proportion to the tokens trained on"
     else:
         chosen, what = runs, "the stage, other inputs too"
@@ -164,9 +167,9 @@ class PastRun:
 
     @property
     def trainings(self) -> list[Span]:
-        """Its trainings, the first one first: those after it are for comparison."""
-        spans = [span for span in self.ledger.inside(self.span) if span.labels.get("phase") == TRAINING]
-        return sorted(spans, key=lambda span: span.start)
+        """Its trainings, its own first: others are for comparison."""
+        spans = [span for span in self.ledger.inside(self.span) if span.labels.get("phase") in TRAININGS]
+        return sorted(spans, key=lambda span: (span.labels["phase"] != TRAINING, span.start))
 
     def training_s(self, tokens: int) -> float:
         """Seconds of its own training had it read so many tokens; as they were if it is not known how many it read."""

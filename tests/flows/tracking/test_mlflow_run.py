@@ -14,7 +14,7 @@ from components.params import Params
 from flows.execution.stages import STAGES
 from flows.system import paths
 from flows.system.run_folder import RunFolder
-from flows.tracking.mlflow_run import dotted, log_files
+from flows.tracking.mlflow_run import dotted, log_files, shown_name
 from tests.components.finished_project import project
 
 
@@ -122,3 +122,15 @@ def test_threads_that_need_mlflow_at_once_import_it_one_after_the_other(tmp_path
     """Two did, and the import ended in a deadlock."""
     address = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
     subprocess.run([sys.executable, "-c", RACE], check=True, cwd=paths.ROOT, env=os.environ | address, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        (["dedup.lines 1 -> 2"], "dedup.lines 1 -> 2"),
+        (["dedup.lines 1 -> 2", "mix.seed 1 -> 2"], "dedup.lines 1 -> 2, 1 more"),
+        (["finetune.classify.seed 1 -> 2001", "mix.seed 1 -> 2001"], "seed 2001 in 2 sections"),
+    ],
+)
+def test_names_of_runs_tell_them_apart(changes: list[str], name: str) -> None:
+    assert shown_name(changes) == name
