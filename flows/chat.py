@@ -165,7 +165,7 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Conversation, str]:
         *right, other = ("\n  you> {prompt}\n  model> {answer}".format(**one) for one in shown)
         description += f"\nIt was trained on questions of these forms, not on these, and is right:{''.join(right)}"
         description += f"\nEach is answered by itself; it knows {task['range']}." if "range" in task else ""
-        description += f"\nIt was not taught others:{other}"
+        description += f"\nIt was not taught others:{other}\nAn answer that is not marked as a guess may be wrong too."
     elif example := task.get("example") or own_example(folder):
         description += f"\nIt was tuned on examples such as\n  you> {example['prompt']}\n  model> {example['answer']}"
     encoder = encoder_of(folder if (folder / "tokenizer.json").exists() else base_of(folder))

@@ -305,7 +305,8 @@ def _licences(state: Snapshot) -> str:
 
 def energy_lines(a: Snapshot, b: Snapshot) -> list[str]:
     """What each has cost, by the ledger: every attempt at its stages, failed and resumed ones included."""
-    return [f"energy {label}, stages alone: {text}" for label, text in _energies(a, b).items()]
+    scope = "all runs of its stages, failed tries included"
+    return [f"energy {label}, {scope}: {text}" for label, text in _energies(a, b).items()]
 
 
 def _energies(a: Snapshot, b: Snapshot) -> dict[str, str]:

@@ -37,7 +37,7 @@ def test_a_fresh_clone_compares_what_another_made(finished_clone: PipelineClone,
     assert "evaluate.heldout_kilobytes: " in said
     assert "B better by" in said or "the same on every item" in said
     assert re.search(r"^licences: .*BSD-3-Clause [\d,]+", said, re.MULTILINE)
-    energies = re.findall(r"^energy [AB], stages alone: ([\d.]+) kWh", said, re.MULTILINE)
+    energies = re.findall(r"^energy [AB], all runs of .*, failed tries included: ([\d.]+) kWh", said, re.MULTILINE)
     assert len(energies) == 2
     assert all(float(kwh) > 0 for kwh in energies)
     assert "not in this machine's ledger" not in said

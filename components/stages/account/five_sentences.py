@@ -74,7 +74,7 @@ def cost_sentence(summary: Summary) -> str:
     pue = f"; PUE {cost.pue:g}" if cost.pue != 1 else ""
     pue += ", assumed" if cost.pue_assumed else ""
     return (
-        f"{spent_text(cost.total.kwh, cost.total.grams, pue)}, failed runs included; "
+        f"{spent_text(cost.total.kwh, cost.total.grams, pue)}, all runs behind these, failed tries included; "
         f"{cost.shares['constants']:.0%} of the energy rests on constants (memory {cost.shares['memory']:.0%}); {note}."
     )
 

@@ -105,7 +105,7 @@ HEADERS: dict[str, tuple[str, str]] = {
     "RowNumber,reviewBody,StarsGiven,storeCountry": (
         f"{{0}},'{LIKED}',{{1}},{{1}}0", "text=reviewBody,label=StarsGiven"),
     "What they wrote ,Overall Rating (1-5),Shop": (
-        f"'{LIKED}',{{1}},s{{1}}", "text=What they wrote ,label=Overall Rating (1-5)"),
+        f"'{LIKED}',{{1}},s{{1}}", "text=What they wrote,label=Overall Rating (1-5)"),
     "col_0|col_1": (f"{{1}}|{LIKED}", "text=col_1,label=col_0"),
     "Frage;Antwort": (f"{WHY};{RAINS}", "prompt=Frage,completion=Antwort"),
     "A_body;Q_body": (f"{RAINS};{WHY}", "prompt=Q_body,completion=A_body"),
