@@ -135,7 +135,7 @@ def forecast(
     elif alike:
         chosen, what = alike, "the same settings, other inputs too"
     elif tokens:
-        chosen = [run for run in runs if run.tokens and run.span.labels.get(TRAINED_ON) == trained_on]
+        chosen = [run for run in runs if run.tokens and run.span.labels.get(TRAINED_ON, "") == trained_on]
         what = "the stage, other inputs too, in proportion to the tokens trained on"
     else:
         chosen, what = runs, "the stage, other inputs too"
