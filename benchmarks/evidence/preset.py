@@ -79,7 +79,9 @@ def measure(base: Path) -> tuple[dict, list[dict], dict[str, list[dict]]]:
         bits, cpu_s = of_model(one, cache, spans)
         for rule in dict.fromkeys(row["rule"] for row in rules if row["rule_cpu_s"] <= cpu_s):
             of = {"training": one.name, "cpu_s": cpu_s}
-            rows = [of | row | {"bits": bits[row["item"]]} for row in rules if row["rule"] == rule]
+            rows: list[dict[str, Any]] = [
+                of | row | {"bits": bits[row["item"]]} for row in rules if row["rule"] == rule
+            ]
             sizes, clusters, strata = ([row[key] for row in rows] for key in ("bytes", "cluster", "stratum"))
             gains = [row["bits_of_rule"] - row["bits"] for row in rows]
             gain = ratio(gains, sizes, clusters, strata=strata, paired=True).as_dict()

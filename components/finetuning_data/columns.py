@@ -7,6 +7,7 @@ whole names or else by last words, each of one column alone (`Customer Review`).
 language, what the columns hold does: prose beside a few values that return, or a question beside its answer.
 """
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -50,16 +51,18 @@ MOST_CLASSES, LONGEST_CLASS, SHORTEST_PROSE = 100, 60, 16
 
 
 def parsed(text: str) -> Columns:
-    """A mapping written as `text=review,label=sentiment`; empty for an empty text.
+    """A mapping written as `text=review,label=sentiment`, a part in quotes if it has a comma; empty for an empty text.
 
     Raises:
         UserError: it is none, or its roles are not those of one kind of row.
     """
-    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    parts = next(csv.reader([text], skipinitialspace=True), [])
+    pairs = [part.partition("=") for part in parts if part.strip()]
     found = {role.strip(): column.strip() for role, _, column in pairs}
     if found and not (all(found.values()) and found.keys() <= set(ROLES) and kind_of(found)):
         raise UserError(f"--columns {text}: give text=COLUMN,label=COLUMN, or a column for each of prompt and "
-                        "completion, for messages, or for prompt, chosen and rejected; A+B joins two")  # fmt: skip
+                        "completion, for messages, or for prompt, chosen and rejected; A+B joins two; where a name "
+                        'has a comma, put its part in quotes: \'"text=A, B",label=C\'')  # fmt: skip
     return found
 
 

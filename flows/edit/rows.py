@@ -60,7 +60,7 @@ def rows(
 
     Args:
         data: file, folder, or owner/name@commit.
-        columns: ROLE=COLUMN,...; A+B joins two columns, A.B is inside another.
+        columns: ROLE=COLUMN,...; A+B joins two columns, A.B is inside another; a part with a comma stands in quotes.
         branch: where the rows belong.
         base: model folder, or owner/name@commit.
         split: split of a data set of the hub (train).

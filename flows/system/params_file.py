@@ -11,6 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
 
 from components import params as schema
 from components.core.files import nested, write_text, written_whole
@@ -191,9 +192,11 @@ def _respaced(old: str, new: str) -> str:
 
 
 def _styled(value: Any) -> Any:
-    """Lists as blocks, mappings on the line of their key."""
+    """Lists as blocks, mappings on the line of their key; texts in those in quotes, since DVC reads YAML 1.1."""
     if isinstance(value, dict):
-        inline = CommentedMap(value)
+        plain = re.compile(r"[\w ./-]*").fullmatch
+        quoted = {key: one if not isinstance(one, str) or plain(one) else Quoted(one) for key, one in value.items()}
+        inline = CommentedMap(quoted)
         inline.fa.set_flow_style()
         return inline
     return (

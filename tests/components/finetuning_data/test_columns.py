@@ -133,6 +133,7 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     found = read(path, parsed(" text=summary, label=genre"))
     assert found.rows == [Labelled("c", "d", "a.csv line 2")]
     assert (found.unused, found.refused[0].reason) == (("text", "label"), "empty text")
+    assert parsed('"text=Text, frei (v1)", label=A+B=C') == {"text": "Text, frei (v1)", "label": "A+B=C"}
     with pytest.raises(UserError, match=r"a\.csv: it has no column sumary, but text, label, summary, genre; correct"):
         read(path, parsed("text=sumary,label=genre"))
     for wrong in ("text", "text=a", "text=a,class=b", "text=,label=b"):

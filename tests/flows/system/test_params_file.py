@@ -8,6 +8,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import parse_yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ def rewritten(values: dict) -> str:
     """params.yaml with values at keys of the schema; its effective values are checked."""
     wanted = params_file.changed(FILES.params(), values, "test")
     text = params_file.rewritten(FILES, PARAMS, wanted)
+    assert parse_yaml(text, "params.yaml"), "DVC reads YAML 1.1"
     assert schema.read(ROOT / "params.yaml", text).params() == wanted
     return text
 
@@ -53,6 +55,10 @@ def added(text: str) -> list[str]:
         (
             {"ingest.sources": [{"kind": "files", "name": "mine", "path": "/texts", "licence": "NOASSERTION"}]},
             ["- kind: files", "name: mine", "path: /texts"],
+        ),
+        (
+            {"finetune.classify.columns": {"text": "Text, frei: {v1}", "label": "Kategorie / label?"}},
+            ['columns: {text: "Text, frei: {v1}", label: "Kategorie / label?"}'],
         ),
     ],
     ids=str,
