@@ -74,7 +74,8 @@ def measure(base: Path) -> tuple[dict, list[dict], dict[str, list[dict]]]:
     """What each model needs less than each rule, in bits per byte of the same documents."""
     trained, cache, spans = trainings(base), ObjectCache(base), read(base / ".greenhouse/ledger").spans
     rules = of_rules(base, Evaluate.model_validate(trained[0].params()["evaluate"]))
-    raw, pairs = [], []
+    raw: list[dict[str, Any]] = []
+    pairs: list[dict[str, Any]] = []
     for one in trained:
         bits, cpu_s = of_model(one, cache, spans)
         for rule in dict.fromkeys(row["rule"] for row in rules if row["rule_cpu_s"] <= cpu_s):
