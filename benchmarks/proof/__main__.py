@@ -68,9 +68,9 @@ def tamper(folder: Path, preset: str) -> Measured:
     ]
     assert rows[0]["status"] == 0, f"a folder that nobody touched was found to differ: {rows[0]}"
     made_up = [row["status"] for row in rows if row["group"] == "fabricated"]
-    caught = [row["status"] in (1, 2) for row in rows if row["group"] not in ("untouched", "fabricated")]
+    caught = [row["status"] in (1, 2) for row in rows if row["group"] not in ("untouched", "stated", "fabricated")]
     again = len(said["resigned"]) + len(said["hidden"])
-    return {"tamper": {"cannot_be_caught": list(BEYOND)}}, [
+    return {"tamper": {"cannot_be_caught": list(BEYOND), "forged_and_shown_as_stated": len(said["stated"])}}, [
         goal("tamperings_caught_fraction", sum(caught) / len(caught), 1.0, "higher",
              f"of {len(caught)} ways, {again} signed again"),
         goal("fabricated_models_accepted", made_up.count(0), 0, "lower", f"of {len(made_up)} that nobody trained"),

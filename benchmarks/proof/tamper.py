@@ -5,7 +5,8 @@
 `OUTSIDE` touches what the folder was made from; `UNSIGNED` touches the folder, so the signature breaks; `HIDDEN`
 touches it and signs it again with the signer's own key; `RESIGNED` rewrites the claims, makes every file of them anew
 and signs: only recomputing finds these. `fabricated` models have weights that nobody trained and claims to fit. What
-nobody can catch is in `BEYOND`: it is listed and not counted.
+nobody can catch is in `BEYOND`: it is listed and not counted. Of that, `stated` forges what is of a run alone, cost and
+machine: the check shows it beside what the records here give, and never as established.
 """
 
 import itertools
@@ -24,8 +25,10 @@ from typing import Any
 from benchmarks.proof.fields import changed
 from components.core.errors import UserError
 from components.core.files import folder_md5, md5_file, read_json, sha256_file, write_json
+from components.studies.attestation.claims import OF_A_RUN
 
 BEYOND = (
+    "energy, time and machine of the run, which other runs change that only the signer or the checker knows",
     "a ledger rewritten before signing, MLflow's records with it",
     "a source that lied about its licence, or about where its text is from",
     "dvc.lock, cache, ledger and MLflow all made up by one hand: only a rebuild contradicts it",
@@ -196,7 +199,6 @@ RESIGNED: dict[str, Rewrite] = {
     "lock, a stage more": at("lock", value=lambda old: old | {"certify": old["mix"]}),
     "licences of the text": at("data", "licences", value=lambda old: {"CC0-1.0": sum(old.values())}),
     "licence in the attributions": at("data", "attribution", 0, "licence", value="CC0-1.0"),
-    "a dropped run": _no_attempts,
     "a score more": at("quality", "scores", value=lambda old: [*old, old[0] | {"name": "mmlu", "value": 0.9}]),
     "verdict of the gate": at("verdict", value=PROMOTED),
     "result of verify": at("rebuild", "verified", "result", value="identical"),
@@ -207,8 +209,10 @@ RESIGNED: dict[str, Rewrite] = {
     "a file outside": at("files", value=lambda old: old | {"../../etc/passwd": "ab" * 32}),
     "a file that is not there": at("files", value=lambda old: old | {"more.json": "ab" * 32}),
     "hash of the model": at("md5", value="ab" * 16 + ".dir"),
-    **{f"{name}, withheld": at(name, value=WITHHELD) for name in ("environment", "quality", "data", "cost")},
+    **{f"{name}, withheld": at(name, value=WITHHELD) for name in ("quality", "data")},
 }  # fmt: skip
+STATED = {"a dropped run": _no_attempts, **{f"{name}, withheld": at(name, value=WITHHELD) for name in OF_A_RUN}}
+"""Forgeries of what the signer states of a run."""
 
 
 # -- what the folder was made from -------------------------------------------------------------------------------------
@@ -349,7 +353,10 @@ def kinds(folder: Path, key: Path, public: Path) -> dict[str, dict[str, list[Any
     judge("untouched", [("", folder)], said)
     judge("unsigned", (*UNSIGNED.items(), *each_file(folder)), touched)
     judge("hidden", HIDDEN.items(), lambda change: touched(partial(again, change)))
-    judge("resigned", (*RESIGNED.items(), *each_claim(facts)), rewritten)
+    claims = dict(each_claim(facts))
+    of_a_run = {name: claims.pop(name) for name in list(claims) if name.split()[0] in OF_A_RUN}
+    judge("resigned", (RESIGNED | claims).items(), rewritten)
+    judge("stated", (STATED | of_a_run).items(), rewritten)
     judge("outside", [*beside, *((name, (listed, data)) for name, data in lists.items())], lambda one: outside(*one))
     judge("fabricated", fabricated(), rewritten)
     return {group: {name: row for name, row in rows.items() if row} for group, rows in found.items()}

@@ -197,7 +197,8 @@ def chain(lock: dict[str, dict[str, Any]]) -> Iterator[Finding]:
         if md5 != made.get(path, md5):
             yield Finding("chain", "no", f"dvc.lock: {stage} was run on another {path} than the stage before made")
     for path in sorted(inside - made.keys()):
-        yield Finding("chain", "unknown", f"the listing of the output that {path} is a part of")
+        where = "is not here; `greenhouse sync pull` fetches it if the remote has it"
+        yield Finding("chain", "unknown", f"the listing of the output that {path} is a part of {where}")
 
 
 def _parts(deps: set[str], outs: dict[str, str]) -> dict[str, str]:

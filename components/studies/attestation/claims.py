@@ -58,6 +58,8 @@ on the owner's word, which the signer could have rewritten before."""
 LATER = {"rebuild.verified": "at", "quality.champion": "compared", "verdict": "champion"}
 """What may become known, or be found again, after a model was signed -> the field that tells one time from another.
 Another time's is no recomputation of what the signer states; if it speaks against the model it is a difference."""
+OF_A_RUN = ("cost", "environment")
+"""What is of one run, and differs where another made the same bytes, or shared the machine, whose records are here."""
 FINDINGS = ("verdict", "result")
 NOT_AGAINST = ("promote", "inconclusive", "identical")
 """Verdicts of the gate and results of a rebuild that do not speak against a model."""
@@ -90,6 +92,8 @@ def compared(there: Any, here: Any, path: str = "") -> Iterator[Mismatch]:
         yield Mismatch(path, f"{path}: signed {shown(there)}; here {shown(here)}", differs)
     elif is_unknown(here) and not here["is_none"]:
         yield Mismatch(path, f"{path}: {here['not_known']}", differs=False)
+    elif path in OF_A_RUN and there != here and here is not ABSENT:
+        yield Mismatch(path, _of_another_run(there, here, path), differs=False)
     elif path in LATER and here is not ABSENT and is_later(there, here, LATER[path]):
         signed = "not in card.json" if is_unknown(there) else f"signed {shown(there)}"
         yield Mismatch(path, f"{path}: {signed}; here {shown(here)}", is_adverse(here) and not is_adverse(there))
@@ -101,6 +105,15 @@ def compared(there: Any, here: Any, path: str = "") -> Iterator[Mismatch]:
             yield from compared(*pair, f"{path}[{index}]")
     elif type(there) is not type(here) or there != here:
         yield Mismatch(path, f"{path}: signed {shown(there)}, recomputed {shown(here)}", differs=True)
+
+
+def _of_another_run(there: dict[str, Any], here: dict[str, Any], path: str) -> str:
+    first, *more = (name for name in there | here if there.get(name, ABSENT) != here.get(name, ABSENT))
+    signed, known = (shown(tree.get(first, ABSENT)) for tree in (there, here))
+    return (
+        f"{path}: {first}: signed {signed}, by the records here {known}, and {len(more)} more; other runs of the same "
+        "machine at the same time share its energy, and another run may have made the same: no check can tell"
+    )
 
 
 def item_of(path: str) -> str:

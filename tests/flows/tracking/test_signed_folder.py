@@ -14,6 +14,7 @@ import pytest
 
 from components.core.errors import UserError
 from components.core.files import folder_md5, md5_file, sha256_bytes, write_json
+from components.stages.account.answers import NotKnown
 from components.studies.attestation.claims import Claims
 from components.studies.attestation.renderings import write_renderings
 from components.studies.attestation.verdict import NOTE, CheckVerdict, Finding
@@ -152,7 +153,6 @@ def test_a_model_that_is_made_up_from_end_to_end_is_not_established(
     "update",
     [lambda claims: {"licence": "MIT"}, lambda claims: {"lock": {}}, lambda claims: {"md5": "0.dir"},
      lambda claims: {"quality": claims.quality.model_copy(update={"scores": claims.quality.scores[:1]})},
-     lambda claims: {"cost": claims.cost.model_copy(update={"kwh": [0, 0, 0]})},
      lambda claims: {"commit": "0" * 40}, lambda claims: {"title": "certified"}],
 )  # fmt: skip
 def test_a_claim_that_is_not_what_is_collected_here_differs(
@@ -160,6 +160,25 @@ def test_a_claim_that_is_not_what_is_collected_here_differs(
 ) -> None:
     workplace.sign(workplace.claims.model_copy(update=update(workplace.claims)))
     assert workplace.check().status == 1
+
+
+@pytest.mark.parametrize(
+    ("update", "says"),
+    [(lambda claims: {"cost": claims.cost.model_copy(update={"kwh": [9.0, 9.0, 9.0], "attempts": 7})},
+      "cost: kwh: signed [9.0, 9.0, 9.0], by the records here ["),
+     (lambda claims: {"cost": NotKnown(not_known="nobody")}, "cost: not_known: signed nobody, by the records here no"),
+     (lambda claims: {"environment": claims.environment | {"processor": "x"}}, "environment: processor: signed x, by")],
+)  # fmt: skip
+def test_cost_and_machine_of_another_run_are_stated_beside_the_records_here_and_never_established(
+    workplace: Workplace, update: Callable[[Claims], dict[str, Any]], says: str
+) -> None:
+    """With a team's ledgers the same run's energy is shared out otherwise, and a colleague may have run the same."""
+    workplace.sign(workplace.claims.model_copy(update=update(workplace.claims)))
+    verdict = workplace.check()
+    (line,) = (line for line in verdict.lists()["stated by the signer"] if says in line)
+    assert "other runs of the same machine at the same time share its energy" in line
+    assert verdict.status == 0
+    assert not any("cost" in line or "environment" in line for line in verdict.lists()["established by recomputation"])
 
 
 def test_a_rebuild_done_again_after_signing_is_no_difference(workplace: Workplace) -> None:
