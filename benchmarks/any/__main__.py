@@ -78,6 +78,8 @@ def of_trainers(all_of_them: list[Trainer], folder: Path) -> None:
 def of_adopted(all_of_them: list[Trainer], folder: Path, place: Path) -> None:
     """Adopt, sign and check each recorded run in a clone, and repeat it without the kill."""
     runs = [known(one, at) for one in all_of_them if (at := place_of(folder, one)).exists()]
+    if not runs:
+        sys.exit(f"{folder}: no recorded run is here; --only trainers with the same --folder makes them")
     rows = adopted.rows(runs, place)
     write_rows("any_adopted", rows)
     bad = {row["trainer"] for row in rows if row["status"] and row["step"] in adopted.STEPS}
