@@ -88,7 +88,7 @@ def _quality(scores: list[dict[str, Any]]) -> str:
     score = next(row for row in scores if row["baseline"] is not None and row["low"] is not None)
     bounds, baseline = f"[{score['low']:.3f}, {score['high']:.3f}]", score["baseline_name"] or "baseline"
     own = f"{score['title']} {score['value']:.3f} {bounds}"
-    return f"{own}, {baseline} {score['baseline']:.3g}; {len(scores)} scores in all"
+    return f"{own}, {baseline} {score['baseline']:.3g}; {len(scores)} scores on its card, those of its base among them"
 
 
 def _rebuild(rebuild: dict[str, Any]) -> str:

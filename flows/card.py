@@ -6,6 +6,7 @@ from components.core.errors import UserError
 from components.stages.account.answer_text import withdrawn_text
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.terminal_table import model_page
+from flows.system import paths
 from flows.tracking.model_origin import choose, collect
 from flows.tracking.snapshots import has_other_bytes
 
@@ -32,7 +33,9 @@ def card(model: str = "", /, *, at: str = "workspace", json_: bool = False, sche
     if not model:
         raise UserError("name a model: causal, masked, instruct, prefer, classify, or a registered name@alias")
     one, stage = choose(model, at)
-    answers = collect(one, stage, f"models:/{model}" if model == one.name and not one.adopted else "")
+    # At a terminal its lines work from any folder; as data they hold in any checkout.
+    here = str(paths.ROOT / "models" / stage.replace("@", "/")) if one.kind == "workspace" and not json_ else ""
+    answers = collect(one, stage, f"models:/{model}" if model == one.name and not one.adopted else here)
     if json_:
         print(answers.model_dump_json(indent=2))
         return

@@ -380,9 +380,9 @@ def compare(a: str, b: str = "workspace", /, *, page: Path | None = None) -> Non
     greenhouse compare HEAD~1 --page changes.html             a page for someone without the project
 
     A and B are `workspace`, a git revision, a DVC experiment, a pipeline run of MLflow, or a registered model's alias.
-    Scores are compared item by item on the items both answered, with the interval of the difference; scores on
-    different held-out sets do not compare, and are not shown. Where `greenhouse study seeds` ran, intervals cover works
-    and seeds.
+    Every metric that has items, not only the report's scores, is compared on the items both answered, with the interval
+    of the difference; scores on different held-out sets do not compare, and are not shown. Where `greenhouse study
+    seeds` ran, intervals cover works and seeds.
 
     Args:
         a: the state before.

@@ -268,11 +268,11 @@ def forget(
 ) -> int:  # fmt: skip
     """Forget a text: who saw it, what its removal costs, every copy that is left; leave it out, and delete the copies.
 
-        greenhouse forget "the passage, five words or more"     or an id, sha256, location or its beginning, source,
-                                                                 SPDX licence, e-mail address: says all, changes nothing
-        greenhouse forget QUERY --apply      puts it on the opt-out list, makes again what is stale, marks the models;
-                                              asks first where QUERY names several documents
-        greenhouse forget QUERY --purge      afterwards: deletes what old states still hold; lists it and asks first
+    greenhouse forget "five words or more of it"      what would go; or an id, sha256, location, source, licence
+    greenhouse forget QUERY --apply                   opts it out, makes again what is stale, marks the models
+    greenhouse forget QUERY --purge                   afterwards: deletes what old states still hold
+
+    The first changes nothing; `--apply` asks first where QUERY names several documents, `--purge` always.
 
     The price is the forecast of the stages that have to run again, with its interval. Afterwards the workspace's bytes
     are those of a run that never had the text; only the records of the removal differ. Runs of six of its words are

@@ -55,7 +55,7 @@ def run(
     Args:
         settings: KEY=VALUE: values of this run alone.
         data: folder, file, or owner/name@commit of the hub, as the only source of text.
-        until: STAGE, such as pretrain@causal, to stop after.
+        until: STAGE, such as pretrain@causal, to stop after; not beside KEY=VALUE, as an experiment runs to its end.
         only: STAGE that runs alone, where it is stale.
         preset: name of a preset, whose values this run takes.
         dry_run: say what would run, and change nothing.
@@ -79,20 +79,23 @@ def run(
 
 
 def run_pipeline(until: str, values: Sequence[str], yes: bool = False) -> int:
-    """The pipeline flow; the exit status. A whole run of the workspace ends with the table."""
+    """The pipeline flow; the exit status. A run of the workspace ends with the table, or with how to go on."""
     started = time.perf_counter()
     print("pipeline: reading params.yaml, dvc.lock and the ledger", flush=True)  # what is imported next takes seconds
     state = run_from_terminal(until, values, yes)
-    if state.is_completed() and not until and not values:
-        show_summary()
+    if state.is_completed() and not values:
+        show_summary(until)
     message = f": {state.message}" if state.message else ""
     print(f"\npipeline: {state.name} after {time.perf_counter() - started:.0f} s{message}", flush=True)
     return cli.exit_status(state)
 
 
-def show_summary() -> None:
-    """Write summary, report and cards anew from what is there now, and print the table."""
-    print("\n" + refresh(schema.load(paths.PARAMS)).markdown.replace("```", "").strip())
+def show_summary(until: str = "") -> None:
+    """Write summary, report and cards anew from what is there now; print the table, or after a part how to go on."""
+    table = refresh(schema.load(paths.PARAMS)).markdown.replace("```", "").strip()
+    card = f"`greenhouse card {until}`: its scores and how to load it; " if "@" in until else ""
+    rest = "`greenhouse run` goes on, and scores with `evaluate` what was made anew"
+    print("\n" + (f"next        {card}{rest}" if until else table))
 
 
 def preset_settings(preset: str, settings: Sequence[str]) -> Iterator[str]:

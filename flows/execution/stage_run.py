@@ -166,6 +166,8 @@ def publish_outputs(stage: Stage, branch: str, context: StageContext) -> None:
     if stage.folder:
         move(context.out, context.root / stage.output(branch))
     move(context.reports, context.root / stage.reports(branch))
+    # A card that lies here is of the model before; `account`, or the end of `greenhouse run`, writes the new one.
+    shutil.rmtree(context.root / "reports/cards" / f"{stage.name}-{branch}", ignore_errors=True)
     # The folder itself stays: its lock is held. What is inside would make a rebuild resume at the last step.
     for path in context.work.iterdir():
         if path.name != "lock":

@@ -185,10 +185,18 @@ def _add(node: CommentedMap, leaf: str, value: Any, description: str = "") -> No
 
 
 def _respaced(old: str, new: str) -> str:
-    """Two spaces before the comment of every line that changed: the writer would keep the comment's old column."""
+    """Two spaces before the comment of every line that changed, and blank lines where they were.
+
+    The writer would keep the comment's old column.
+    """
     unchanged = set(old.splitlines())
     lines = [line if line in unchanged else re.sub(r"(\S) +# ([^#]*)$", r"\1  # \2", line) for line in new.splitlines()]
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    # The blank line after a mapping that was empty stays behind it: the writer keeps it beside the key.
+    return re.sub(
+        r"^(( *)\S.*\n)\n((?:\2 .*\n)+)", lambda found: found[0] if found[1] in old else f"{found[1]}{found[3]}\n",
+        text, flags=re.MULTILINE,
+    )  # fmt: skip
 
 
 def _styled(value: Any) -> Any:

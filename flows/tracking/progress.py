@@ -24,7 +24,7 @@ LIVE_S = 0.2
 EVENT_S = 1.0
 """Seconds between progress events."""
 WIDTH = 79
-"""Characters of a progress line at most."""
+"""Characters of a progress line in a terminal at most; elsewhere it is whole."""
 
 
 def bar(done: int, total: int | None) -> str:
@@ -60,7 +60,7 @@ class Screen:
             now, last = time.monotonic(), event["total"] is not None and event["done"] >= event["total"]
             if not self._terminal and (last or now - self._shown.get(stage, -INTERVAL_S) >= INTERVAL_S):
                 self._shown[stage] = now
-                self._print(f"{stage:>17} | {plain(progress_line(event))}"[:WIDTH])
+                self._print(f"{stage:>17} | {plain(progress_line(event))}")
             self._draw()
 
     def end(self, stage: str) -> None:

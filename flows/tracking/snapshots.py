@@ -86,7 +86,9 @@ class Snapshot:
 
 
 def find(name: str, whole: bool = True) -> Snapshot:
-    """The snapshot of that name; `whole`: unless it is a pipeline run that ended early.
+    """The snapshot of that name, an experiment or a run also in another case, if only one fits.
+
+    `whole`: unless it is a pipeline run that ended early.
 
     Raises:
         UserError: nothing has that name, or what has it recorded no dvc.lock, or not all of it.
@@ -105,6 +107,8 @@ def find(name: str, whole: bool = True) -> Snapshot:
         return _of_alias(name)
     if commit := git.answer("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
         return _of_commit(name, "revision", commit)
+    if len(alike := [one for one in experiments() if one.lower() == name.lower()]) == 1:
+        return find(alike[0])
     one = _of_run(name)
     if whole and one.early:
         raise UserError(one.early)
@@ -173,14 +177,16 @@ def _of_alias(name: str) -> Snapshot:
 def _of_run(name: str) -> Snapshot:
     mlflow = client()
     experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
-    query = f"tags.{NAME_TAG} = '{name}'"
-    runs = mlflow.search_runs([experiment.experiment_id], query) if experiment and "'" not in name else []
-    if not runs:
+    query = f"tags.{NAME_TAG} ILIKE '{name}'"  # where _ stands for any character
+    found = mlflow.search_runs([experiment.experiment_id], query) if experiment and "'" not in name else []
+    alike = [run for run in found if run.data.tags[NAME_TAG].lower() == name.lower()]
+    runs = [run for run in alike if run.data.tags[NAME_TAG] == name] or alike
+    if len({run.data.tags[NAME_TAG] for run in runs}) != 1:
         raise UserError(
             f"{name}: neither `workspace`, a git revision, a DVC experiment (`dvc exp show`), a registered model's "
             f"alias, nor a pipeline run in {_address()}"
         )
-    return _of_record(name, mlflow, runs[0])
+    return _of_record(runs[0].data.tags[NAME_TAG], mlflow, runs[0])
 
 
 def _of_record(name: str, mlflow: Any, run: Any) -> Snapshot:

@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from prefect.states import Completed
 
 from components import params as schema
 from components.carbon.footprint.intensity import Intensity, resolve
 from components.carbon.planning.forecast import StageForecast
 from components.carbon.spans import Bounds
 from components.core.errors import UserError
+from components.core.report import Report
 from components.params import Grid, Params, Runtime
 from flows import cli, run
 from flows.plan import PlanRow, start_line
@@ -38,6 +40,22 @@ def test_what_does_not_go_together_is_one_sentence(words: str, says: str, monkey
 def test_words_that_are_no_setting_are_named() -> None:
     with pytest.raises(UserError, match=r"^x: write each as KEY=VALUE"):
         run.form_of(["x"])
+
+
+@pytest.mark.parametrize(
+    ("until", "card"), [("finetune@classify", "`greenhouse card finetune@classify`: "), ("mix", ""), ("", "the table")]
+)
+def test_a_run_that_ends_before_the_report_writes_it_anew_and_says_how_to_go_on(
+    until: str, card: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = []
+    monkeypatch.setattr(run, "run_from_terminal", lambda *_: Completed(message=""))
+    monkeypatch.setattr(run, "refresh", lambda params: written.append(params) or Report({}, "```\nthe table\n```\n"))
+    assert run.run_pipeline(until, []) == 0
+    assert len(written) == 1
+    told = capsys.readouterr().out.splitlines()[-3]
+    assert told.startswith(f"next        {card}" if until else card)
+    assert ("`greenhouse run` goes on" in told) == bool(until)
 
 
 def test_a_preset_is_values_of_one_run_and_values_win_over_it(monkeypatch: pytest.MonkeyPatch) -> None:

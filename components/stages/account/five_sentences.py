@@ -82,6 +82,7 @@ def cost_sentence(summary: Summary) -> str:
 def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, own: str) -> str:
     """What the verdicts on scores of all models are, and on `name`, whose quality it is; `own` if it stands apart."""
     counted = [row for row in rows if row.verdict and not row.score.baseline_needs_model]
+    others = [row for row in rows if row.verdict and row.score.baseline_needs_model]
     abilities = [row.score for row in rows if row.score.ceiling is not None]
     learned = sum(score.has_learned for score in abilities)
     champion = quality.champion
@@ -91,12 +92,17 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, own: str) 
         against = f"; {name} is {this}" if champion.is_this else f"; {direction_words(champion)}"
     skipped = f"; {len(quality.skipped)} tasks were skipped" if quality.skipped else ""
     words = ", ".join(
-        f"{sum(row.verdict == word for row in counted)} {word}" for word in ("better", "not shown", "worse")
+        f"{sum(row.mark == sign for row in counted)} {word} ({sign})"
+        for word, sign in (("better", "+"), ("not shown", "~"), ("worse", "-"))
     )
     whose = [row for row in counted if row.score.model == own]
     apart = f", {sum(row.verdict == 'better' for row in whose)} better of the {len(whose)} of {own}" if own else ""
-    head = f"Of {len(counted)} main scores {'of all models ' if own else ''}held against counting"
-    return f"{head}: {words}{apart}; {learned} of {len(abilities)} more show an ability learned{against}{skipped}."
+    head = f"Of {len(rows)} scores{' of all models' if own else ''}, {len(counted)} held against counting"
+    none = len(rows) - len(counted) - len(others) - len(abilities)
+    gained = sum(row.mark == "+" for row in others)
+    beside = f"; {gained} of {len(others)} beat another model (+)" if others else ""
+    beside += f"; {learned} of {len(abilities)} abilities learned (= or ~)" if abilities else ""
+    return f"{head}: {words}{apart}{beside}; {none} claim nothing{against}{skipped}."
 
 
 def _earlier(answers: Mapping[str, ModelAnswers]) -> str:

@@ -53,6 +53,17 @@ ONE, SEVERAL = (
 )
 
 
+def tfidf_lines(answers: ModelAnswers) -> str:
+    """Lines of Python that load the TF-IDF model beside a classifier, run in the model's folder."""
+    several = answers.facts.task.get("problem") == "multi_label_classification"
+    return TFIDF_LINES + (SEVERAL if several else ONE)
+
+
+def prefers_tfidf(answers: ModelAnswers) -> bool:
+    """Whether a classifier's advice is to use TF-IDF; false of other models."""
+    return str(answers.facts.task.get("advice", "")).startswith("Use the TF-IDF")
+
+
 HUB = frozenset((
     "afl-3.0", "agpl-3.0", "apache-2.0", "artistic-2.0", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear",
     "bsl-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0",
@@ -131,8 +142,7 @@ def card(answers: ModelAnswers) -> str:
         limits.append(f"Of questions that were taught it knows {taught}.")
     facts = {"a": answers, "model": answers.facts, "said": sentences(answers), "limits": limits, "hub_licence": licence}
     facts["hub_names"] = hub_names(answers)
-    several = answers.facts.task.get("problem") == "multi_label_classification"
-    facts["tfidf_lines"] = TFIDF_LINES + (SEVERAL if several else ONE)
+    facts["tfidf_lines"], facts["tfidf_first"] = tfidf_lines(answers), prefers_tfidf(answers)
     return str(templates.get_template("card.md.j2").render(**facts))
 
 

@@ -1,6 +1,7 @@
 """A run, and a model, as a page of plain text. Lines of 100 columns, always as many scores."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
 
 from components.carbon.footprint import intensity
@@ -8,6 +9,7 @@ from components.reporting.tables import interval
 from components.stages.account.answer_text import known, sentences
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.five_sentences import five_sentences
+from components.stages.account.model_card import prefers_tfidf, tfidf_lines
 from components.stages.account.score_rows import ScoreRow, score_rows
 from components.stages.account.types import Summary
 from greenhouse_record.metering import constants
@@ -40,8 +42,9 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
     ]
     caveats = [f"    {row.name}: {row.score.caveat}" for row in every if row.score.caveat]
     rows = score_rows(answers, MOST_SCORES)
-    if left_out := len(every) - len(rows):
-        foot[0] = f"report      reports/report.html ({left_out} more scores); model cards: reports/cards/"
+    if left_out := Counter(row.mark for row in every if row not in rows):
+        signs = ", ".join(f"{number} {mark.strip() or 'no sign'}" for mark, number in left_out.most_common())
+        foot[0] = f"report      reports/report.html ({left_out.total()} more: {signs}); cards: reports/cards/"
     return _page([*head, *_scores(rows), *caveats, *foot])
 
 
@@ -56,10 +59,14 @@ def model_page(answers: ModelAnswers) -> str:
     for name in ("licence", "data", "cost", "quality", "rebuild"):
         head += _labelled(name, texts[name])
     load = [f"    {line}" for line in (answers.load.first, *answers.load.lines) if line]
+    if prefers_tfidf(answers):
+        tfidf = textwrap.indent(tfidf_lines(answers), " " * 4).splitlines()
+        load = ["  TF-IDF, in the model's folder", *tfidf, "  the network", *load]
     every = score_rows({answers.model: answers})
     rows = score_rows({answers.model: answers}, MOST_SCORES)
     more = [f"and {len(every) - len(rows)} more: --json"] if len(every) > len(rows) else []
-    return _page([*head, "load", *load, "", *_scores(rows), *more])
+    code = "\n".join([*load, "", ""])  # whole, however long its lines are
+    return _page([*head, "load"]) + code + _page([*_scores(rows), *more])
 
 
 def _page(lines: list[str]) -> str:

@@ -97,7 +97,7 @@ def evaluate(
 
 
 def _run_all(
-    run: Callable[[tuple[str, ...]], None], names: list[str], work: Path, workers: int, progress: Progress
+    run: Callable[[Iterable[str]], None], names: list[str], work: Path, workers: int, progress: Progress
 ) -> None:
     """Run all groups in `workers` processes; this thread reports which tasks are finished."""
     with pool(workers) as processes, ThreadPool(1) as thread:
@@ -105,16 +105,19 @@ def _run_all(
         importlib.import_module("matplotlib.figure")  # needed next, and this thread has nothing else to do
         while not running.ready():
             running.wait(TICK_S)
-            _update(names, work, progress)
+            report_progress(names, work, workers, progress)
             progress.raise_if_stopped()
         running.get()
 
 
-def _update(names: list[str], work: Path, progress: Progress) -> None:
-    """Report how many tasks are finished, and which comes next in the order of the report."""
-    unfinished = [name for name in names if not result_path(work, name).exists()]
-    note = unfinished[0].replace("_", " ") if unfinished else ""
-    progress.update(len(names) - len(unfinished), len(names), "tasks", note)
+def report_progress(names: list[str], work: Path, workers: int, progress: Progress) -> None:
+    """Report how many tasks are finished, which run, and how far that is by what tasks took on the demo."""
+    left = {name for name in names if not result_path(work, name).exists()}
+    groups = [unfinished for group in GROUPS if (unfinished := [name for name in group if name in left])]
+    note = " and ".join(group[0].replace("_", " ") for group in groups[:workers])
+    seconds = {name: each for group in GROUPS for name, each in group.items() if name in names}
+    done = sum(each for name, each in seconds.items() if name not in left) / sum(seconds.values())
+    progress.update(round(100 * done), 100, "%", f"{len(names) - len(left)} of {len(names)} tasks; {note}")
 
 
 # -- reporting ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from components.reporting.tables import Page
 from components.similarity.ngram_overlap import NGRAM
 from components.stages.tokenize.fertility import UNSURE
 from components.stages.tokenize.types import Encoded, OverlapCounts
-from components.text.language import SURE
+from components.text.language import NO_LANGUAGE, SURE
 from components.tokens.tokenizer import SMALLEST_VOCABULARY, SPECIAL_TOKENS, Encoder
 
 LEAST_BYTES, MOST_TIMES = 2.0, 2.0
@@ -64,10 +64,11 @@ def ill_served(languages: list[tuple]) -> list[str]:
     Args:
         languages: (split, language, *COUNTED) of those with a share of the text.
     """
-    rows = {name: (per_token, per_word) for _, name, *_, per_token, per_word in languages if name != UNSURE}
+    words = {NO_LANGUAGE: "without language (code, numbers)"}
+    rows = {words.get(name, f"in {name}"): numbers[-2:] for _, name, *numbers in languages if name != UNSURE}
     fewest = min((per_word for _, per_word in rows.values()), default=0.0)
     return [
-        f"tokenize: text in {name} has {per_token:.2f} bytes a token and {per_word:.1f} tokens a word ({fewest:.1f} in "
+        f"tokenize: text {name} has {per_token:.2f} bytes a token and {per_word:.1f} tokens a word ({fewest:.1f} in "
         "the one served best): a larger tokenize.vocab_size, or more text of it, would serve it better"
         for name, (per_token, per_word) in rows.items()
         if per_token < LEAST_BYTES or per_word > MOST_TIMES * fewest

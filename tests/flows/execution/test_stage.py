@@ -45,10 +45,12 @@ def raising(error: BaseException) -> Callable[[StageContext], None]:
 
 
 def test_a_finished_stage_is_moved_into_place(context: StageContext) -> None:
+    cards = [fresh(context.root / "reports/cards" / name) for name in ("toy-", "finetune-classify")]  # of models before
     assert ended(context, lambda given: (given.work / "step").mkdir()) == StageResult("Completed", "toy: done")
     assert (context.root / "data/toy/file").read_text() == "made"
     assert (context.root / "reports/toy").is_dir()
     assert list(context.work.iterdir()) == []  # else a rebuild would resume at its end
+    assert [card.exists() for card in cards] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def added(text: str) -> list[str]:
 )
 def test_an_edit_changes_no_line_that_need_not_change(values: dict, lines: list[str]) -> None:
     assert added(rewritten(values)) == lines
+    assert "\n\n " not in rewritten(values)  # a blank line stands before a section, and in none
 
 
 def test_an_advanced_key_is_added_with_its_description() -> None:

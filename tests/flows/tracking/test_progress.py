@@ -94,14 +94,15 @@ def test_a_pipeline_shows_the_progress_of_its_stages_on_one_line(
     screen.end("pretrain@causal")
     shown = capsys.readouterr().out
     lines = [line for line in shown.replace("\r\x1b[K", "\n").split("\n") if line]
-    assert max(len(line) for line in lines) < 80
     assert " pretrain@causal | pretrain@causal: done" in lines[2]
     if terminal:
+        assert max(len(line) for line in lines) < 80
         assert shown.count("\n") == 1  # all but what is done is written over
         assert lines[1] == " | ".join(f"pretrain@{name} 200/400, 36+ s left" for name in ("causal", "masked"))
         assert lines[-1].startswith("  pretrain@masked | [######......] 200/400 step, 36+ s left  loss")
     else:
-        assert lines[0].startswith("  pretrain@causal | [######......] 200/400 step, 36+ s left  loss")
+        progress = "[######......] 200/400 step, 36+ s left  loss 4.353, 2.398 bits per byte, 11.7k tokens/s"
+        assert lines[0] == f"  pretrain@causal | {progress}"  # whole
 
 
 def test_without_a_terminal_a_line_of_progress_comes_every_few_seconds_and_at_the_end(

@@ -45,12 +45,29 @@ def cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("cancelled")
 def test_a_run_that_ended_early_is_refused_but_for_a_model_it_made() -> None:
-    with pytest.raises(UserError) as error:
-        snapshots.find("calm-otter")
-    assert str(error.value) == EARLY
+    for name in ("calm-otter", "Calm-Otter"):
+        with pytest.raises(UserError) as error:
+            snapshots.find(name)
+        assert str(error.value) == EARLY
+    with pytest.raises(UserError, match="calm_otter: neither"):  # an ILIKE finds it: _ is any character
+        snapshots.find("calm_otter")
     with pytest.raises(UserError) as error:
         model_origin.choose("instruct", "calm-otter")
     assert str(error.value) == EARLY
     one, stage = model_origin.choose("causal", "calm-otter")
     assert (one.lock, stage) == ({"pretrain@causal": MADE}, "pretrain@causal")
     assert snapshots.find("greenhouse-causal-2@champion").lock == one.lock
+
+
+@pytest.mark.parametrize(("name", "found"), [("sleek-opah", "Sleek-Opah"), ("two", "two"), ("TWO", "")])
+@pytest.mark.usefixtures("cancelled")
+def test_an_experiment_is_found_in_another_case_if_only_one_fits(
+    name: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "experiments", lambda: dict.fromkeys(("Sleek-Opah", "two", "Two"), "c0ffee"))
+    monkeypatch.setattr(snapshots, "_of_commit", lambda name, kind, commit: snapshots.Snapshot(name, kind, {}, commit))
+    if not found:
+        with pytest.raises(UserError, match="TWO: neither"):
+            snapshots.find(name)
+        return
+    assert (snapshots.find(name).name, snapshots.find(name).kind) == (found, "experiment")

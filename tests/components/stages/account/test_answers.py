@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -181,8 +182,8 @@ def test_of_a_base_made_elsewhere_only_the_stages_behind_the_tuning_count(
         assert "is behind it. The other models: 23 documents" in said
         (energy,) = re.findall(r"That is all models together; finetune/instruct: (\S+ Wh .*?)\. ", said)
         assert energy.count("(") == energy.count(")") == 1
-        assert "main scores of all models held against counting" in said
-        assert re.search(r"worse, \d better of the \d of finetune/instruct; ", said)
+        assert re.search(r"Of \d+ scores of all models, \d+ held against counting", said)
+        assert re.search(r"worse \(-\), \d better of the \d of finetune/instruct; ", said)
 
 
 def test_a_page_fits_a_terminal(root: Path) -> None:
@@ -199,12 +200,20 @@ def test_the_card_of_a_chat_says_which_questions_it_was_taught(root: Path) -> No
     assert "\n* Of questions that were taught it knows numbers below 100.\n" in model_card.card(answers)
 
 
-def test_a_classifiers_page_begins_with_what_to_use(root: Path) -> None:
+@pytest.mark.parametrize("first", ["TF-IDF model in `tfidf/`", "network"])
+def test_a_classifiers_page_begins_with_what_to_use_and_its_card_loads_that_first(root: Path, first: str) -> None:
     answers = card(root, "finetune/classify")
-    said = "Use the TF-IDF model in `tfidf/`, not the network: " + "it was right more often, " * 6
+    said = f"Use the {first}, not the other: " + "it was right more often, " * 6
     task = answers.facts.task | {"advice": said}
     answers = answers.model_copy(update={"facts": answers.facts.model_copy(update={"task": task})})
-    assert " ".join(terminal_table.model_page(answers).splitlines()[1:4]).startswith(said.strip())
+    page, text = terminal_table.model_page(answers), model_card.card(answers)
+    assert " ".join(page.splitlines()[1:4]).startswith(said.strip())
+    assert "* **Load, in the checkout's folder.**" in text
+    calls = [text.index(call) for call in (" import TfidfVectorizer", "pipeline(")]
+    assert calls == sorted(calls, reverse=first == "network")
+    lines = model_card.tfidf_lines(answers)
+    assert lines in text
+    assert (textwrap.indent(lines, "    ") in page) == (first != "network")  # whole: one is longer than a page is wide
 
 
 def test_the_model_tuned_on_own_rows_stands_for_a_run_and_what_to_use_is_said(root: Path) -> None:
@@ -243,6 +252,7 @@ def test_tables_of_two_runs_have_the_same_scores_however_long_their_texts_are(ro
         long = summary.cost.model_copy(update={"zone_missing": words > 3})
         text = render_table(summary.model_copy(update={"cost": long}), {answers.model: answers})
         tables.append(re.findall(r"^   (score \d+)", text, re.M))
+        assert re.search(r"\((\d+) more: \1 no sign\); cards: ", text)
     for first, second in (tables, pages):
         assert first == second
         assert len(first) == terminal_table.MOST_SCORES
@@ -286,9 +296,10 @@ def test_what_tuning_gained_is_not_counted_as_better_than_counting(root: Path) -
     learned = rule.model_copy(update={"ceiling": 1.0, "ceiling_name": "copy rule", "gain_low": 0.1})
     not_learned = learned.model_copy(update={"gain_low": -0.1})
     rows = [ScoreRow(rule, verdict="better"), ScoreRow(rule, verdict="worse"), ScoreRow(model, verdict="better")]
-    said = five_sentences(summary, answers, [*rows, ScoreRow(learned), ScoreRow(not_learned)])
+    said = five_sentences(summary, answers, [*rows, *map(ScoreRow, (learned, not_learned, rule))])
     assert list(said) == list(QUESTIONS)
     assert said["quality"].startswith(
-        "Of 2 main scores held against counting: 1 better, 0 not shown, 1 worse; 1 of 2 more show an ability learned"
+        "Of 6 scores, 2 held against counting: 1 better (+), 0 not shown (~), 1 worse (-); "
+        "1 of 1 beat another model (+); 1 of 2 abilities learned (= or ~); 1 claim nothing"
     )
     assert "finetune/instruct is champion as the first of its name, compared with none" in said["quality"]

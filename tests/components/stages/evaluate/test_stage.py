@@ -1,20 +1,21 @@
 """The stage: the same bytes whatever the workers and whenever it was killed, and reports that say what they must."""
 
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from components.core.errors import Stopped, UserError
-from components.core.files import read_json
+from components.core.files import read_json, write_json
 from components.core.report import Report, flat
 from components.params import Evaluate
 from components.params.promote import RULES
 from components.scored_items import COLUMNS
 from components.scores import as_scores
 from components.stages.evaluate.registry import GROUPS, TASKS, result_path, wanted
-from components.stages.evaluate.stage import evaluate
+from components.stages.evaluate.stage import evaluate, report_progress
 from components.statistics import paired_difference
 from tests.components.killed import killed_when
 from tests.components.real_text import tree
@@ -122,17 +123,36 @@ def test_killed_and_stopped_it_runs_only_what_is_missing_and_workers_change_no_b
     done = list(work.rglob("*.json"))
     assert 0 < len(done) < len(ASKED)
     kept = {path: path.stat().st_mtime_ns for path in done}
-    stops = Recorder(lambda seen: bool(seen.done) and seen.done[-1] >= len(done) + 2)
+    stops = Recorder(lambda seen: bool(seen.done) and seen.done[-1] > seen.done[0])
     with pytest.raises(Stopped):
         evaluate(**arguments, workers=workers, progress=stops)
     assert not tree(tmp_path / "reports")
     progress = Recorder()
     evaluate(**arguments, workers=workers, progress=progress)
     assert {path: path.stat().st_mtime_ns for path in done} == kept
-    assert progress.totals == {(len(ASKED), "tasks")}
-    assert progress.done[-1] == len(ASKED)
+    assert progress.totals == {(100, "%")}
+    assert progress.done[-1] == 100
     assert progress.done == sorted(progress.done)
     assert tree(tmp_path / "reports") == tree(evaluated[1])
+
+
+@pytest.mark.parametrize(
+    ("finished", "done", "note"),
+    [
+        ((), 0, "0 of 13 tasks; bits per byte and masked"),
+        (("bits_per_byte", "masked"), 44, "2 of 13 tasks; calibration and sentence pairs"),
+        ([*GROUPS[0], *GROUPS[1]], 64, "5 of 13 tasks; minimal pairs and chain of thought"),
+        (ASKED, 100, "13 of 13 tasks; "),
+    ],
+)
+def test_progress_is_by_the_time_of_tasks_and_names_those_that_run(
+    finished: Iterable[str], done: int, note: str, tmp_path: Path
+) -> None:
+    for name in finished:
+        write_json(result_path(tmp_path, name), {})
+    progress = Recorder()
+    report_progress(wanted(Evaluate()), tmp_path, 2, progress)
+    assert (progress.done, progress.notes) == ([done], [note])
 
 
 def test_a_missing_model_is_named(world: World, tmp_path: Path) -> None:

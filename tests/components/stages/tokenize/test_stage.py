@@ -12,6 +12,7 @@ from components.core.files import read_json
 from components.core.report import Report
 from components.corpus.corpus import read_corpus, read_manifest
 from components.params import Tokenize
+from components.stages.tokenize.report import ill_served
 from components.stages.tokenize.stage import even_sample, tokenize
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import Encoder, reference
@@ -109,6 +110,8 @@ def test_a_language_that_the_vocabulary_spells_in_bytes_is_named(corpora: Path, 
     warnings = report.facts["warnings"]
     (warning,) = [one for one in warnings if one.startswith("tokenize: text in zh has 0.99 bytes a token")]
     assert not any("text in en" in one for one in warnings)
+    (code,) = ill_served([("train", "zxx", 9, 9, 9, 9, 1.98, 3.0)])
+    assert code.startswith("tokenize: text without language (code, numbers) has 1.98 bytes a token")
     assert f"**Warning.** {warning}." in report.markdown.split("\n\n")[1 : 1 + len(warnings)]
 
 
