@@ -94,8 +94,7 @@ def show_summary(until: str = "") -> None:
     """Write summary, report and cards anew from what is there now; print the table, or after a part how to go on."""
     table = refresh(schema.load(paths.PARAMS)).markdown.replace("```", "").strip()
     card = f"`greenhouse card {until}`: its scores and how to load it; " if "@" in until else ""
-    rest = "`greenhouse run` goes on, and scores with `evaluate` what was made anew"
-    print("\n" + (f"next        {card}{rest}" if until else table))
+    print("\n" + (f"next        {card}`greenhouse run` goes on, and scores what was made anew" if until else table))
 
 
 def preset_settings(preset: str, settings: Sequence[str]) -> Iterator[str]:

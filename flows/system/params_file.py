@@ -191,12 +191,9 @@ def _respaced(old: str, new: str) -> str:
     """
     unchanged = set(old.splitlines())
     lines = [line if line in unchanged else re.sub(r"(\S) +# ([^#]*)$", r"\1  # \2", line) for line in new.splitlines()]
-    text = "\n".join(lines) + "\n"
     # The blank line after a mapping that was empty stays behind it: the writer keeps it beside the key.
-    return re.sub(
-        r"^(( *)\S.*\n)\n((?:\2 .*\n)+)", lambda found: found[0] if found[1] in old else f"{found[1]}{found[3]}\n",
-        text, flags=re.MULTILINE,
-    )  # fmt: skip
+    behind = re.compile(r"^(( *)\S.*\n)\n((?:\2 .*\n)+)", re.MULTILINE)
+    return behind.sub(lambda found: found[0] if found[1] in old else f"{found[1]}{found[3]}\n", "\n".join([*lines, ""]))
 
 
 def _styled(value: Any) -> Any:

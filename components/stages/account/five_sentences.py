@@ -82,9 +82,8 @@ def cost_sentence(summary: Summary) -> str:
 def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, own: str) -> str:
     """What the verdicts on scores of all models are, and on `name`, whose quality it is; `own` if it stands apart."""
     counted = [row for row in rows if row.verdict and not row.score.baseline_needs_model]
-    others = [row for row in rows if row.verdict and row.score.baseline_needs_model]
-    abilities = [row.score for row in rows if row.score.ceiling is not None]
-    learned = sum(score.has_learned for score in abilities)
+    beaten = [row.mark == "+" for row in rows if row.verdict and row.score.baseline_needs_model]
+    learned = [row.score.has_learned for row in rows if row.score.ceiling is not None]
     champion = quality.champion
     against = ""
     if not isinstance(champion, NotKnown):
@@ -98,10 +97,9 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, own: str) 
     whose = [row for row in counted if row.score.model == own]
     apart = f", {sum(row.verdict == 'better' for row in whose)} better of the {len(whose)} of {own}" if own else ""
     head = f"Of {len(rows)} scores{' of all models' if own else ''}, {len(counted)} held against counting"
-    none = len(rows) - len(counted) - len(others) - len(abilities)
-    gained = sum(row.mark == "+" for row in others)
-    beside = f"; {gained} of {len(others)} beat another model (+)" if others else ""
-    beside += f"; {learned} of {len(abilities)} abilities learned (= or ~)" if abilities else ""
+    none = len(rows) - len(counted) - len(beaten) - len(learned)
+    beside = f"; {sum(beaten)} of {len(beaten)} beat another model (+)" if beaten else ""
+    beside += f"; {sum(learned)} of {len(learned)} abilities learned (= or ~)" if learned else ""
     return f"{head}: {words}{apart}{beside}; {none} claim nothing{against}{skipped}."
 
 

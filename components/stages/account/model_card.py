@@ -53,15 +53,13 @@ ONE, SEVERAL = (
 )
 
 
+TFIDF_FIRST = "Use the TF-IDF"
+"""How the advice of a classifier begins whose network is no better."""
+
+
 def tfidf_lines(answers: ModelAnswers) -> str:
     """Lines of Python that load the TF-IDF model beside a classifier, run in the model's folder."""
-    several = answers.facts.task.get("problem") == "multi_label_classification"
-    return TFIDF_LINES + (SEVERAL if several else ONE)
-
-
-def prefers_tfidf(answers: ModelAnswers) -> bool:
-    """Whether a classifier's advice is to use TF-IDF; false of other models."""
-    return str(answers.facts.task.get("advice", "")).startswith("Use the TF-IDF")
+    return TFIDF_LINES + (SEVERAL if answers.facts.task.get("problem") == "multi_label_classification" else ONE)
 
 
 HUB = frozenset((
@@ -142,7 +140,7 @@ def card(answers: ModelAnswers) -> str:
         limits.append(f"Of questions that were taught it knows {taught}.")
     facts = {"a": answers, "model": answers.facts, "said": sentences(answers), "limits": limits, "hub_licence": licence}
     facts["hub_names"] = hub_names(answers)
-    facts["tfidf_lines"], facts["tfidf_first"] = tfidf_lines(answers), prefers_tfidf(answers)
+    facts |= {"tfidf_lines": tfidf_lines(answers), "TFIDF_FIRST": TFIDF_FIRST}
     return str(templates.get_template("card.md.j2").render(**facts))
 
 

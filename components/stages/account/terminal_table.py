@@ -9,7 +9,7 @@ from components.reporting.tables import interval
 from components.stages.account.answer_text import known, sentences
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.five_sentences import five_sentences
-from components.stages.account.model_card import prefers_tfidf, tfidf_lines
+from components.stages.account.model_card import TFIDF_FIRST, tfidf_lines
 from components.stages.account.score_rows import ScoreRow, score_rows
 from components.stages.account.types import Summary
 from greenhouse_record.metering import constants
@@ -59,14 +59,13 @@ def model_page(answers: ModelAnswers) -> str:
     for name in ("licence", "data", "cost", "quality", "rebuild"):
         head += _labelled(name, texts[name])
     load = [f"    {line}" for line in (answers.load.first, *answers.load.lines) if line]
-    if prefers_tfidf(answers):
-        tfidf = textwrap.indent(tfidf_lines(answers), " " * 4).splitlines()
-        load = ["  TF-IDF, in the model's folder", *tfidf, "  the network", *load]
+    if facts.task.get("advice", "").startswith(TFIDF_FIRST):
+        load = ["  TF-IDF:", textwrap.indent(tfidf_lines(answers), " " * 4), "  network:", *load]
     every = score_rows({answers.model: answers})
     rows = score_rows({answers.model: answers}, MOST_SCORES)
     more = [f"and {len(every) - len(rows)} more: --json"] if len(every) > len(rows) else []
-    code = "\n".join([*load, "", ""])  # whole, however long its lines are
-    return _page([*head, "load"]) + code + _page([*_scores(rows), *more])
+    # Lines of code are whole, however long they are.
+    return _page([*head, "load"]) + "\n".join([*load, "", ""]) + _page([*_scores(rows), *more])
 
 
 def _page(lines: list[str]) -> str:
