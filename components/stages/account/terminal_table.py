@@ -60,7 +60,7 @@ def model_page(answers: ModelAnswers) -> str:
         head += _labelled(name, texts[name])
     load = [f"    {line}" for line in (answers.load.first, *answers.load.lines) if line]
     if facts.task.get("advice", "").startswith(TFIDF_FIRST):
-        load = ["  TF-IDF:", textwrap.indent(tfidf_lines(answers), " " * 4), "  network:", *load]
+        load = ["  TF-IDF, in its folder:", textwrap.indent(tfidf_lines(answers), " " * 4), "  network:", *load]
     every = score_rows({answers.model: answers})
     rows = score_rows({answers.model: answers}, MOST_SCORES)
     more = [f"and {len(every) - len(rows)} more: --json"] if len(every) > len(rows) else []
