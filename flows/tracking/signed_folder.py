@@ -75,11 +75,12 @@ def recomputed(claims: Claims) -> Iterator[Finding]:
     is_here, one = one.kind == "workspace", attestation.with_its_files(one)
     behind = stages_behind(claims.model, tunings_of(one))
     lock = {name: one.lock[name] for name in (*behind, "evaluate") if name in one.lock}
+    hashed = list(attestation.rehashed(lock, is_here))  # first: it fetches the listings that the chain is read from
     yield from [_recorded(one, claims)] if one.adopted else _chain(one, behind, lock)
     bases = {out["md5"]: out["path"] for entry in lock.values() for out in entry.get("outs", [])}
     gone = {path: withdrawn(paths.ROOT, md5) for md5, path in bases.items() if md5 != claims.md5}
     yield from (Finding("standing", "no", f"{path}, behind the model, is {why}") for path, why in gone.items() if why)
-    yield from attestation.rehashed(lock, is_here)
+    yield from hashed
     fingerprint = one.fingerprints()[claims.model.replace("/", "@")]
     yield from attestation.mlflow_copies(fingerprint, claims.md5, claims.files)
     yield from _figures(one, claims)

@@ -53,6 +53,8 @@ COVERED = {
         "flows/test_sync.py::test_a_fresh_clone_compares_what_another_made": (
             "greenhouse sync push",
             "greenhouse sync pull",
+            "git push",
+            "git pull",
             "dvc remote add --default team s3://bucket/greenhouse",
             'git add .dvc/config && git commit -m "DVC remote"',
             'git add dvc.lock params.yaml && git commit -m "what I changed"',

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.core.files import write_text
 from tests.flows.pipeline_clone import REMOTE, PipelineClone, cloned
+from tests.flows.tracking.test_signed_folder import key_pair
 
 pytestmark = [pytest.mark.pipeline]
 
@@ -21,13 +23,24 @@ def test_a_fresh_clone_compares_what_another_made(finished_clone: PipelineClone,
     clone.git("commit", "--quiet", "--message", "made here")
     clone.git("tag", "first")
     try:
+        key, folder = key_pair(tmp_path), str(tmp_path / "FOLDER")
+        clone.run("greenhouse", "export", "instruct", "--to", "signed", "--key", str(key), "--out", folder)
+        mate, verify = cloned(clone, tmp_path / "mate"), ("greenhouse", "verify", folder, "--key", f"{key}.pub")
         assert "1 files of this clone pushed" in clone.run("greenhouse", "sync", "push")
+        assert "established here as listed" in mate.run(*verify)  # it fetches what it reads
+        mate.run("greenhouse", "sync", "pull")
+        (ledger,) = (clone.root / ".greenhouse/ledger").glob("*.jsonl")
+        at_once = re.sub(r'"([0-9a-f]{8}|[0-9a-f]{12})"', r'"x\1"', ledger.read_text())  # other runs
+        write_text(mate.root / ".greenhouse/ledger" / ledger.name, at_once)
+        said = mate.run(*verify)
+        assert re.search(r"^    cost: kwh: signed \[.*, by the records here \[", said, re.MULTILINE)
         with clone.edited("params.yaml", ("  heldout_kilobytes: 1", "  heldout_kilobytes: 2")):
             clone.run("dvc", "repro")
             clone.git("commit", "--quiet", "--all", "--message", "evaluated otherwise")
             clone.git("tag", "second")
             clone.run("greenhouse", "sync", "push")
-        mate = cloned(clone, tmp_path / "mate")
+        clone.git("push", "--quiet", str(mate.root), "HEAD:refs/heads/shared")
+        mate.git("pull", "--quiet", "--tags")
         mate.run("dvc", "pull")
         said = mate.run("greenhouse", "compare", "first", "second")
     finally:
@@ -56,3 +69,4 @@ def test_no_remote_and_a_remote_that_is_gone_are_one_sentence(toy_clone: Pipelin
     said = toy_clone.run("greenhouse", "compare", "first", "workspace")
     assert "nothing is there" in said
     assert "scores: the same evaluation" in said  # the rest is shown all the same
+    assert "stages that both have count in both; what each run took by itself: `greenhouse cost`" in said
