@@ -60,7 +60,8 @@ def rows(
 
     Args:
         data: file, folder, or owner/name@commit.
-        columns: ROLE=COLUMN,...; A+B joins two columns, A.B is inside another; a part with a comma stands in quotes.
+        columns: ROLE=COLUMN,...; A+B joins two columns, A.B is inside another; a part with a comma is quoted whole:
+            '"text=A, B",label=C'.
         branch: where the rows belong.
         base: model folder, or owner/name@commit.
         split: split of a data set of the hub (train).

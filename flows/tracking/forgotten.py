@@ -101,7 +101,8 @@ def to_purge(text: str) -> tuple[list[Removable], str]:
     if still_held(known.ids):
         raise UserError(STILL_THERE)
     search = Search(known.needles, known.ids).everywhere()
-    here = {md5 for _, md5 in files_of(store, snapshots.find("workspace"))}
+    workspace = snapshots.find("workspace")
+    here = {md5 for _, md5 in files_of(store, workspace)}
     copies = {copy.md5: copy.output for copy in search.copies} | known.objects
     objects = {md5: output for md5, output in copies.items() if md5 not in here}
     there, remove, why = in_remote(set(objects))
@@ -112,7 +113,7 @@ def to_purge(text: str) -> tuple[list[Removable], str]:
         far = [Removable("", 0, partial(remove, md5)) for md5 in sorted(there) if objects[md5] == output and remove]
         items += [together(f"{place}: {output}", some) for place, some in ((CACHE, own), ("DVC's remote", far)) if some]
     items += map(experiment_item, experiments_with(objects))
-    items += map(model_item, versions_of(known.models | search.models))
+    items += map(model_item, versions_of((known.models | search.models) - set(workspace.outputs().values())))
     quoted = [one.path for one in search.found if one.owner == "MLflow" and one.is_copy]
     items += [removable(f"MLflow: {name}", paths.STATE / "mlartifacts" / name) for name in quoted]
     search.found = [one for one in search.found if one.path not in quoted and one.md5 not in objects]

@@ -57,7 +57,7 @@ COVERED = {
             "git pull",
             "dvc remote add --default team s3://bucket/greenhouse",
             'git add .dvc/config && git commit -m "DVC remote"',
-            'git add dvc.lock params.yaml && git commit -m "what I changed"',
+            'git add dvc.lock params.yaml opt_out.txt forgotten.json withdrawn.json && git commit -m "what I changed"',
             "git clone URL greenhouse && cd greenhouse && make setup",
             "greenhouse compare HEAD~1 workspace",
         ),

@@ -177,7 +177,13 @@ def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monk
     put(root / "md5", (root / "eval_sets/items.txt").read_bytes())
     monkeypatch.setattr(forgotten, "workspace_view", lambda path: root / path if (root / path).exists() else None)
     monkeypatch.setattr(forgotten, "in_remote", lambda hashes: (set(), None, "DVC remote far: nothing is at far"))
-    monkeypatch.setattr(forgotten, "versions_of", lambda models: [])
+    asked: list[set[str]] = [set()]
+
+    def none_of_mlflow(models: set[str]) -> list:
+        asked.append(models)
+        return []
+
+    monkeypatch.setattr(forgotten, "versions_of", none_of_mlflow)
     monkeypatch.setattr(snapshots, "experiments", dict)
     monkeypatch.setattr(snapshots, "find", lambda name: state_of(root))
     items, said = forgotten.to_purge("a query")
@@ -185,6 +191,7 @@ def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monk
     deleted = {f"DVC's cache: {folder} of workspace (files: 1)" for folder in (*folders, "data/mix/train")}
     assert {item.what for item in items} == {*deleted, "MLflow: 1/examples.md"}, "ingest has the object of mix"
     assert all(item.num_bytes for item in items)
+    assert not asked[-1] & {*state_of(root).outputs().values()}, "what the workspace has stays in MLflow too"
     for item in items:
         item.remove()
     cached = {path.parent.name + path.name for path in (root / "md5").glob("??/*")}
