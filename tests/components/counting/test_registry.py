@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.counting import registry
+from components.counting import hidden, registry
 from components.counting.in_context import right_share
 from components.counting.labels import LabelledText
 from components.counting.registry import RULES, key_of, posed
@@ -64,6 +64,16 @@ def test_hidden_tokens_of_a_text_that_says_everything_twice() -> None:
     right = {name: float((guess == windows[0][hidden]).mean()) for name, (guess,) in said.items()}
     assert right["two-sided, cache"] == 1.0
     assert right["commonest token"] < 0.5
+
+
+def test_the_last_bits_of_features_change_no_weight() -> None:
+    draw = np.random.default_rng(0)
+    features = draw.normal(size=(1000, 50, 6)).astype(np.float32)
+    truth = (features @ np.arange(6) + draw.gumbel(size=(1000, 50))).argmax(1)
+    moved = np.nextafter(features, draw.choice([-np.inf, np.inf], features.shape).astype(np.float32))
+    weights = hidden._fitted(features, truth)
+    assert weights.tolist() == hidden._fitted(moved, truth).tolist()
+    assert np.abs(weights - np.arange(6)).max() < 0.7
 
 
 @pytest.mark.parametrize("several", [False, True])
