@@ -78,8 +78,8 @@ def _features(models: Sequence[NGram], window: Window, vocab_size: int) -> np.nd
     ]
     for earlier in (*same, same[0] & same[1]):
         beside = np.zeros((len(places), vocab_size + 1))
-        where, place = np.nonzero(earlier)
-        np.add.at(beside, (where, shown[place]), 1)
+        where, column = np.nonzero(earlier)
+        np.add.at(beside, (where, shown[column]), 1)
         rows.append(np.log1p(beside[:, :vocab_size]))
     return np.stack(rows, axis=2).astype(np.float32)
 

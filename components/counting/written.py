@@ -23,10 +23,10 @@ MOST_WRITTEN = 60
 
 def lines(seen: TrainingText) -> dict[str, list[tuple[str, str]]]:
     """Word that begins the prompt -> prompts and answers in training text."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    answers: dict[str, list[tuple[str, str]]] = {}
     for prompt, answer in FORM.findall(seen.text):
-        found.setdefault(prompt.split(":")[0], []).append((prompt, answer))
-    return found
+        answers.setdefault(prompt.split(":")[0], []).append((prompt, answer))
+    return answers
 
 
 def usual(seen: TrainingText) -> Write:
@@ -41,8 +41,8 @@ def continued(seen: TrainingText) -> Write:
     def write(prompt: str) -> str:
         if (length := longest_match(prompt, seen.text)) == 0:
             return ""
-        at = seen.text.find(prompt[-length:]) + length
-        return seen.text[at : at + MOST_WRITTEN].split("\n")[0]
+        end = seen.text.find(prompt[-length:]) + length
+        return seen.text[end : end + MOST_WRITTEN].split("\n")[0]
 
     return write
 
@@ -82,8 +82,8 @@ def tree(seen: TrainingText) -> Write:
 
     trees = {}
     for form, rows in lines(seen).items():
-        known = [(_before(prompt, answer[:at]), ord(f"{answer}\n"[at]))
-                 for prompt, answer in rows for at in range(len(answer) + 1)]  # fmt: skip
+        known = [(_before(prompt, answer[:end]), ord(f"{answer}\n"[end]))
+                 for prompt, answer in rows for end in range(len(answer) + 1)]  # fmt: skip
         before, after = zip(*known, strict=True)
         trees[form] = DecisionTreeClassifier(criterion="entropy", random_state=1).fit(np.array(before), after)
 

@@ -156,12 +156,12 @@ def _distinct(
         mine = ((draw.key(document.id, index), pair) for index, pair in enumerate(of(document)))
         keyed += nsmallest(per_document, mine, key=lambda item: item[0])
     taken = set(known)
-    found = []
+    examples = []
     for _, pair in sorted(keyed, key=lambda item: item[0]):
         if pair.answer not in taken:
             taken.add(pair.answer)
-            found.append(pair)
-    return found
+            examples.append(pair)
+    return examples
 
 
 def _refuse_few(train: int, heldout: int, least: int, what: str) -> None:

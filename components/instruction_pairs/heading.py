@@ -31,9 +31,9 @@ def draw(draw: Draw) -> Examples[PromptPair]:
 
 def pairs(document: Document) -> Iterable[PromptPair]:
     """The sections of a document whose text begins with a sentence of prose that takes up its heading."""
-    found = [(match.start(), match[1], match[2]) for match in MARKDOWN.finditer(document.text)]
-    found += [(match.start(), match[1], match[3]) for match in RST.finditer(document.text)]
-    for _, title, paragraph in sorted(found):
+    headings = [(match.start(), match[1], match[2]) for match in MARKDOWN.finditer(document.text)]
+    headings += [(match.start(), match[1], match[3]) for match in RST.finditer(document.text)]
+    for _, title, paragraph in sorted(headings):
         answer = first_sentence(paragraph)
         if is_sentence(answer) and answers(title, answer):
             prompt = f"Write the first sentence of this section.\n{title.strip()}"

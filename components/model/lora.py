@@ -67,12 +67,12 @@ def add_lora(model: nn.Module, rank: int, seed: int, alpha: float = 0.0, targets
     assert rank > 0
     generator, scale = torch.Generator().manual_seed(seed), (alpha or 2.0 * rank) / rank
     model.requires_grad_(False)
-    found = [
+    layers = [
         (name, module)
         for name, module in model.named_modules()
         if type(module) is nn.Linear and "layers." in name and name.rpartition(".")[2] in TARGETS[targets]
     ]
-    for name, module in found:
+    for name, module in layers:
         parent, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(parent), leaf, LoRALinear(module, rank, scale, generator))
     return model

@@ -106,9 +106,9 @@ class ContaminationIndex:
         if not texts or not len(hashes):
             return np.zeros(len(hashes), np.int64)
         grams, documents = ngram_overlap.ngrams(ngram_overlap.words(texts), ngram)
-        place = np.minimum(np.searchsorted(hashes, grams), len(hashes) - 1)
-        is_hit = hashes[place] == grams
-        once = np.unique(np.stack([documents[is_hit], place[is_hit]]), axis=1)[1]
+        nearest = np.minimum(np.searchsorted(hashes, grams), len(hashes) - 1)
+        is_hit = hashes[nearest] == grams
+        once = np.unique(np.stack([documents[is_hit], nearest[is_hit]]), axis=1)[1]
         return np.bincount(once, minlength=len(hashes))
 
     def with_boilerplate(self, documents: np.ndarray, ngram: int) -> "ContaminationIndex":
@@ -151,13 +151,13 @@ def boilerplate_passages(
     """
     hashes, sets = index.by_length.get(ngram, (np.zeros(0, np.uint64), np.zeros(0, np.uint16)))
     hashes, documents = hashes[sets == _COMMON], documents[sets == _COMMON]
-    found: dict[str, list[int]] = {}
+    passages: dict[str, list[int]] = {}
     for document in read_corpus(heldout) if len(hashes) else ():
         for passage, runs in ngram_overlap.passages(document.text, hashes, ngram):
-            row = found.setdefault(passage[:PASSAGE_CHARS], [0, 0, len(runs)])
+            row = passages.setdefault(passage[:PASSAGE_CHARS], [0, 0, len(runs)])
             row[0] = max(row[0], int(documents[np.searchsorted(hashes, runs)].max()))
             row[1] += 1
-    rows = ((passage, *row) for passage, row in found.items())
+    rows = ((passage, *row) for passage, row in passages.items())
     return len(hashes), heapq.nsmallest(LISTED, rows, key=lambda row: (-row[1], -row[2], row[0]))
 
 

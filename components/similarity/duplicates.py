@@ -129,8 +129,8 @@ class DuplicateSearch:
         second, first, _ = np.concatenate(list(self.similar.blocks())).T.astype(np.int64)
         ones, count = np.ones(len(first), dtype=np.int8), len(self.sizes)
         joined = coo_array((ones, (first, second)), shape=(count, count))
-        found: np.ndarray = connected_components(joined, directed=False)[1]
-        return found
+        clusters: np.ndarray = connected_components(joined, directed=False)[1]
+        return clusters
 
     def _verify(self) -> int:
         """Verify the pairs that were proposed and are not verified yet, some at a time. Returns how many."""
@@ -139,8 +139,8 @@ class DuplicateSearch:
             together = np.append(before, rows[:, 0])
             before = together[-1:]
             fresh = together[1:][(together[1:] % 2 == 1) & (together[1:] != together[:-1] + 1)] // 2
-            for at in range(0, len(fresh), PAIRS_HELD):
-                self._verify_some(fresh[at : at + PAIRS_HELD].astype(np.int64))
+            for start in range(0, len(fresh), PAIRS_HELD):
+                self._verify_some(fresh[start : start + PAIRS_HELD].astype(np.int64))
             count += len(fresh)
         return count
 
@@ -212,18 +212,18 @@ def _star(ranks: np.ndarray, keys: np.ndarray) -> np.ndarray:
 
 def _all_pairs(ranks: np.ndarray, keys: np.ndarray, window: int) -> Iterator[np.ndarray]:
     """All pairs within a bucket, up to `window` places apart, some at a time: of one big bucket there are many."""
-    found, waiting = [np.zeros((0, 2), dtype=np.int64)], 0
-    at = np.arange(len(keys))
+    pairs, waiting = [np.zeros((0, 2), dtype=np.int64)], 0
+    rows = np.arange(len(keys))
     # All neighbours, then all pairs two apart, ...; a place that has no partner at one distance has none at a larger
     # one.
     for distance in range(1, window + 1):
-        at = at[at + distance < len(keys)]
-        at = at[keys[at] == keys[at + distance]]
-        if not len(at):
+        rows = rows[rows + distance < len(keys)]
+        rows = rows[keys[rows] == keys[rows + distance]]
+        if not len(rows):
             break
-        found.append(np.stack([ranks[at], ranks[at + distance]], axis=1))
-        waiting += len(at)
+        pairs.append(np.stack([ranks[rows], ranks[rows + distance]], axis=1))
+        waiting += len(rows)
         if waiting >= PAIRS_HELD:
-            yield np.concatenate(found)
-            found, waiting = found[:1], 0
-    yield np.concatenate(found)
+            yield np.concatenate(pairs)
+            pairs, waiting = pairs[:1], 0
+    yield np.concatenate(pairs)

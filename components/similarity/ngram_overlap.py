@@ -89,14 +89,14 @@ def passages(text: str, wanted: np.ndarray, n: int = NGRAM) -> list[tuple[str, n
     data = _separated([text.encode()])
     starts, ends = _word_bounds(data)
     runs, _ = ngrams(words([text]), n)
-    place = np.minimum(np.searchsorted(wanted, runs), len(wanted) - 1)
-    found = np.flatnonzero(wanted[place] == runs) if len(wanted) else np.zeros(0, np.int64)
-    if not len(found):
+    nearest = np.minimum(np.searchsorted(wanted, runs), len(wanted) - 1)
+    hits = np.flatnonzero(wanted[nearest] == runs) if len(wanted) else np.zeros(0, np.int64)
+    if not len(hits):
         return []
     content = text.encode()
     return [
         (" ".join(content[starts[part[0]] : ends[part[-1] + n - 1]].decode().split()), runs[part])
-        for part in np.split(found, np.flatnonzero(np.diff(found) > 1) + 1)
+        for part in np.split(hits, np.flatnonzero(np.diff(hits) > 1) + 1)
     ]
 
 
@@ -127,8 +127,8 @@ class Overlap:
             self._seen = np.zeros(len(self._distinct), bool)
         if len(self._distinct):
             hashes = ngrams(tokens)[0]
-            place = np.minimum(np.searchsorted(self._distinct, hashes), len(self._distinct) - 1)
-            self._seen[place[self._distinct[place] == hashes]] = True
+            nearest = np.minimum(np.searchsorted(self._distinct, hashes), len(self._distinct) - 1)
+            self._seen[nearest[self._distinct[nearest] == hashes]] = True
 
     def per_document(self) -> tuple[np.ndarray, np.ndarray]:
         """N-grams of each held-out document, and how many of them training repeats: int64 (num_documents,) each."""

@@ -58,9 +58,9 @@ def _grams(hashed: np.ndarray, ngram: int) -> np.ndarray:
     count = max(len(hashed) - ngram + 1, 0) if ngram else 0
     total = np.full(count, ngram, dtype=np.uint64)
     weight = 1
-    for place in range(ngram):
+    for offset in range(ngram):
         weight = weight * 0xD6E8FEB86659FD93 % (1 << 64)
-        total += hashed[place : place + count] * np.uint64(weight)
+        total += hashed[offset : offset + count] * np.uint64(weight)
     return mixed(total)
 
 

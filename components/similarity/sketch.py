@@ -147,8 +147,8 @@ def exact_hashes(texts: Sequence[bytes]) -> list[bytes]:
 
 def _long_stretches(block: Packed, sampling: int) -> Iterator[tuple[str, np.ndarray]]:
     """Lines and paragraphs long enough to count: uint64 (n, 4) of hash, bytes, document, offset in it."""
-    found = zip(("lines", "paragraphs"), lines_and_paragraphs(block), strict=True)
-    for (name, spans), minimum in zip(found, (MIN_LINE_BYTES, MIN_PARAGRAPH_BYTES), strict=True):
+    kinds = zip(("lines", "paragraphs"), lines_and_paragraphs(block), strict=True)
+    for (name, spans), minimum in zip(kinds, (MIN_LINE_BYTES, MIN_PARAGRAPH_BYTES), strict=True):
         counted = spans.ends - spans.starts >= minimum
         if sampling > 1:  # by hash, so that all occurrences of a line are counted or none
             counted &= spans.hashes % np.uint64(sampling) == 0

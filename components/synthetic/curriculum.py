@@ -264,8 +264,8 @@ def scratchpad(a: int, b: int) -> str:
     """The column sums, ones first, each with its carry: `7+8=15;4+3+1=8` for 47 + 38."""
     length = max(len(str(a)), len(str(b)))
     columns, carry = [], 0
-    for place in range(length):
-        x, y = a // 10**place % 10, b // 10**place % 10
+    for column in range(length):
+        x, y = a // 10**column % 10, b // 10**column % 10
         total = x + y + carry
         columns.append(f"{x}+{y}{f'+{carry}' if carry else ''}={total}")
         carry = total // 10

@@ -81,13 +81,13 @@ def _mark(data: np.ndarray, lead: np.ndarray, inside: np.ndarray) -> tuple[np.nd
     byte = data[lead].astype(np.uint32)
     width = 2 + (byte >= 0xE0).astype(np.int64) + (byte >= 0xF0)
     code = byte & np.array([0, 0, 0x1F, 0x0F, 0x07], dtype=np.uint32)[width]
-    for place in range(1, 4):
-        more = width > place
-        code[more] = (code[more] << np.uint32(6)) | (data[lead[more] + place] & np.uint32(0x3F))
+    for offset in range(1, 4):
+        more = width > offset
+        code[more] = (code[more] << np.uint32(6)) | (data[lead[more] + offset] & np.uint32(0x3F))
     kinds = kinds_of(code)
     in_word = (kinds & WORD) != 0
-    for place in range(4):
-        inside[lead[in_word & (width > place)] + place] = 1
+    for offset in range(4):
+        inside[lead[in_word & (width > offset)] + offset] = 1
     unspaced = (kinds & UNSPACED) != 0
     return lead[unspaced], (lead + width)[unspaced]
 

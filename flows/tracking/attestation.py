@@ -84,14 +84,14 @@ def _commit(stage: str, fingerprint: str) -> str | NotKnown:
 
 
 def _environment(stage: str, fingerprint: str) -> dict[str, str] | NotKnown:
-    found = environment_record.recorded(client(), stage, fingerprint)
-    return found or NotKnown(not_known="no run of MLflow says where this model was made")
+    environment = environment_record.recorded(client(), stage, fingerprint)
+    return environment or NotKnown(not_known="no run of MLflow says where this model was made")
 
 
 def versions_of(fingerprint: str) -> list[Any]:
     """Registered versions that were made from inputs of this fingerprint, the newest first."""
-    found = client().search_model_versions(f"tags.fingerprint = '{fingerprint}'")
-    return sorted(found, key=lambda version: -int(version.version))
+    versions = client().search_model_versions(f"tags.fingerprint = '{fingerprint}'")
+    return sorted(versions, key=lambda version: -int(version.version))
 
 
 def _verdict(fingerprint: str) -> GateVerdict | NotKnown:

@@ -185,8 +185,8 @@ def describe_models(mlflow_client: Any, cards: Path, fingerprints: dict[str, str
             # The folder in the workspace may hold another version by now.
             load = load_answer(answers.model, f"models:/{version.name}/{version.version}", "", mlflow_address())
             own = answers.model_copy(update={"load": load})
-            said = [f"**{name}** {text}" for name, text in sentences(own).items()]
-            text = "\n\n".join(filter(None, [own.facts.task.get("advice"), *said]))
+            lines = [f"**{name}** {text}" for name, text in sentences(own).items()]
+            text = "\n\n".join(filter(None, [own.facts.task.get("advice"), *lines]))
             mlflow_client.update_model_version(version.name, version.version, text)
             model_id = version.source.rpartition("/")[2]  # `models:/m-...`; a search leaves `model_id` empty
             with tempfile.TemporaryDirectory() as temporary:

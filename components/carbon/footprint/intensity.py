@@ -125,5 +125,5 @@ def read_series(path: Path) -> dict[str, float]:
 
 
 def _hour(text: str) -> str:
-    at = datetime.fromisoformat(text.strip())
-    return (at.astimezone(UTC) if at.tzinfo else at).strftime("%Y-%m-%dT%H")
+    moment = datetime.fromisoformat(text.strip())
+    return (moment.astimezone(UTC) if moment.tzinfo else moment).strftime("%Y-%m-%dT%H")

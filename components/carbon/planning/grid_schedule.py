@@ -60,8 +60,8 @@ def climatology(series: dict[str, float]) -> dict[tuple[int, int], Bounds]:
     """(weekday, hour) -> least, mean and most of the series in that hour of the week."""
     slots: dict[tuple[int, int], list[float]] = defaultdict(list)
     for hour, value in series.items():
-        at = datetime.strptime(hour, "%Y-%m-%dT%H").replace(tzinfo=UTC)
-        slots[at.weekday(), at.hour].append(value)
+        hour_start = datetime.strptime(hour, "%Y-%m-%dT%H").replace(tzinfo=UTC)
+        slots[hour_start.weekday(), hour_start.hour].append(value)
     return {slot: Bounds(min(values), sum(values) / len(values), max(values)) for slot, values in slots.items()}
 
 

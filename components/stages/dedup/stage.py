@@ -135,9 +135,9 @@ def find(index: DocumentIndex, sketches: Sketches, params: Dedup, workers_pool: 
 
 def _agree(sketches: Sketches, documents: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Estimated similarity of pairs of places in `documents`."""
-    found = agreement(sketches.agreement, documents[pairs])
+    similarity = agreement(sketches.agreement, documents[pairs])
     sketches.let_go()
-    return found
+    return similarity
 
 
 def _verify(sketches: Sketches, documents: np.ndarray, workers_pool: Pool, pairs: np.ndarray) -> np.ndarray:

@@ -33,9 +33,9 @@ def chain_of_thought(context: EvalContext) -> TaskResult:
         for steps in (0, 1)
     }
     prompts = [one.prompt for some in asked.values() for one in some]
-    said = posed("written", context.training_text, prompts)
-    rows = zip(prompts, *said.values(), strict=True)
-    by_prompt = {prompt: dict(zip(said, texts, strict=True)) for prompt, *texts in rows}
+    guesses = posed("written", context.training_text, prompts)
+    rows = zip(prompts, *guesses.values(), strict=True)
+    by_prompt = {prompt: dict(zip(guesses, texts, strict=True)) for prompt, *texts in rows}
     for digits in DIGITS:
         at_once, with_steps = asked[digits, 0], asked[digits, 1]
         _score_exact(result, context, digits, {"direct": at_once, "steps": with_steps}, by_prompt)

@@ -78,14 +78,14 @@ def _score_shots(result: TaskResult, context: EvalContext, test_items: Sequence[
     if any(len(model.encode(prompt + item.final)) > model.context for prompt, item in asked):
         return False
     posed_items = [(prompt, item.choices) for prompt, item in asked]
-    logps, said = model.choose(posed_items), posed("choice", context.training_text, posed_items)
+    logps, guesses = model.choose(posed_items), posed("choice", context.training_text, posed_items)
     right = [item.choices.index(item.final) ^ (number % 2) for number, (_, item) in enumerate(asked)]
     for number in range(len(asked)):
         margin = logps[number][right[number]] - logps[number][1 - right[number]]
         hit = ((margin > 0.0) + (margin >= 0.0)) / 2.0  # half a hit where both letters are equally likely
         where: dict[str, Any] = {"condition": condition(shots), "cluster": str(number // 2)}
         name = item_id(asked[number][1].prompt, str(number % 2))
-        rules = {rule: right_share(each[number], right[number]) for rule, each in said.items()}
+        rules = {rule: right_share(each[number], right[number]) for rule, each in guesses.items()}
         result.item("accuracy", name, hit, rules=rules, **where)
         result.item("margin", name, margin, **where)
     return True
@@ -103,8 +103,8 @@ def with_shots(prompt: str, shots: int) -> str:
     examples = list(zip(words[:-1:2], words[1::2], strict=True))
     seen: Counter[str] = Counter()
     ranks = []
-    for place, (_, letter) in enumerate(examples):
+    for index, (_, letter) in enumerate(examples):
         seen[letter] += 1
-        ranks.append((seen[letter], place))
-    kept = sorted(place for _, place in sorted(ranks)[:shots])
-    return " ".join([form, *(word for place in kept for word in examples[place]), words[-1]])
+        ranks.append((seen[letter], index))
+    kept = sorted(index for _, index in sorted(ranks)[:shots])
+    return " ".join([form, *(word for index in kept for word in examples[index]), words[-1]])

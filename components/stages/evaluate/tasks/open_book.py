@@ -106,7 +106,7 @@ def _score_facts(result: TaskResult, context: EvalContext, asked: Sequence[Fact]
     """Append whether each answer is right (for the edited passage: follows the edit), and its confidence."""
     posed_facts = [(fact.prompts[way], fact.choices) for fact in asked]
     logps = np.array(context.causal.choose(posed_facts))
-    said = posed("choice", context.training_text, posed_facts) if way != "closed" else {}
+    guesses = posed("choice", context.training_text, posed_facts) if way != "closed" else {}
     probability = np.exp(logps - np.logaddexp.reduce(logps, axis=1, keepdims=True))
     metric = "faithful" if way == "edited" else "accuracy"
     for number, fact in enumerate(asked):
@@ -114,7 +114,7 @@ def _score_facts(result: TaskResult, context: EvalContext, asked: Sequence[Fact]
         where: dict[str, Any] = {"condition": f"{form} {way}", "cluster": f"{form} {fact.passage}"}
         name, sure = item_id(fact.prompts["open"], way), float(probability[number].max())
         right = fact.choices.index(fact.answers[way])
-        rules = {rule: right_share(each[number], right) for rule, each in said.items()}
+        rules = {rule: right_share(each[number], right) for rule, each in guesses.items()}
         result.item(metric, name, hit, rules=rules, **where)
         result.item("confidence", name, sure, direction="lower", **where)
 

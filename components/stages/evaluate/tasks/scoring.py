@@ -84,9 +84,9 @@ class LanguageModel:
         scored = iter(score(self.model, [row for rows in asked for row in rows]))
         logps: list[list[float]] = []
         for rows, (_, choices) in zip(asked, prompts, strict=True):
-            found = [next(scored) for _ in rows]
+            results = [next(scored) for _ in rows]
             shared = len(rows) < len(choices)
-            logps.append(found[0].logp.tolist() if shared else [one.total for one in found])
+            logps.append(results[0].logp.tolist() if shared else [one.total for one in results])
         return logps
 
     def _choices(self, prompt: str, choices: Sequence[str]) -> list[TokenRow]:

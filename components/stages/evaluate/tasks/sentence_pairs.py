@@ -144,9 +144,9 @@ def shared_logps(model: LanguageModel, pairs: Sequence[tuple[tuple[str, str], st
         rows, owners = [next_tokens(*asked) for asked in zip(texts, shared, strict=True)], np.arange(len(texts))
     else:  # each token hidden in turn
         rows = [
-            hidden_tokens(ids, [place])
+            hidden_tokens(ids, [index])
             for ids, count in zip(texts, shared, strict=True)
-            for place in range(len(ids) - count, len(ids))
+            for index in range(len(ids) - count, len(ids))
         ]
         owners = np.repeat(np.arange(len(texts)), shared)
     return np.bincount(owners, [scores.total for scores in score(model.model, rows)]).reshape(-1, 2)
