@@ -49,7 +49,7 @@ def forecast(
     sample = [batches(number) for number in range(min(config.steps, SAMPLE))]
     largest = max(sample, key=lambda batch: batch.ids_BT.numel())
     kept, seconds, tokens = list[int](), 0.0, 0
-    model.train()
+    model.to(numerics.device).train()
     for rows in (1, 2):
         part = largest.slice(0, rows).to(numerics.device)
         started = perf_counter()
