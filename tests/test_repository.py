@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 from setuptools import find_packages
 
 from flows.install import HASHES
+from tests import errors
 from tests.test_layers import imported
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,6 +110,10 @@ def test_generated_pages_and_tables_are_fresh() -> None:
 
     for page, text in tables.generated().items():
         assert page.read_text("utf-8") == text, f"{name_of(page)}: run python -m benchmarks.tables"
+
+
+def test_sentences_of_errors_are_those_of_the_snapshot() -> None:
+    assert errors.SNAPSHOT.read_text("utf-8") == errors.snapshot(), "python -m tests.errors --write"
 
 
 def test_readme_shows_one_run_of_the_demo() -> None:

@@ -12,6 +12,7 @@ from components.cluster.file_exchange import Exchange, carried_out, moved
 from components.core.errors import UserError
 from components.core.files import write_text
 from components.params import Dedup
+from tests.errors import refused
 
 
 def double(paths: tuple[Path, Path]) -> str:
@@ -55,7 +56,7 @@ def test_a_job_sees_only_what_was_sent_and_its_files_come_back(
     for path, name in wrote:
         exchange.fetch(name, path)
     assert (target / "twice.txt").read_text() == "abab"
-    with pytest.raises(UserError, match=r"runtime\.work_path: .* cannot be read"):
+    with refused("file_exchange._reached", "runtime.work_path", "read"):
         exchange.fetch("0" * 32, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
     other = Exchange.under(str(tmp_path / "shared"))
@@ -64,7 +65,7 @@ def test_a_job_sees_only_what_was_sent_and_its_files_come_back(
 
 
 def test_an_error_names_the_drivers_path(exchange: Exchange, nodes_disk: Path) -> None:
-    with pytest.raises(UserError, match=r"^/data/in\.txt: bad; mend it$"):
+    with refused("file_exchange.carried_out", "/data/in.txt: bad; mend it"):
         carried_out(complain, Path("/data/in.txt"), [], exchange)
     assert not list(nodes_disk.iterdir())
 
@@ -91,11 +92,11 @@ def test_paths_move_wherever_they_are_in_a_job_and_nothing_else_does() -> None:
 
 @pytest.mark.parametrize("value", [{Path("/a")}, iter([Path("/a")]), partial(map, object())])
 def test_what_might_hide_a_path_does_not_travel(value: object) -> None:
-    with pytest.raises(TypeError, match="cannot travel to another machine"):
+    with refused("file_exchange.moved"):
         moved(value, Path("/node"))
 
 
 @pytest.mark.parametrize("path", ["nosuchstore://bucket/prefix", "/proc/no/such"])
 def test_a_work_path_that_cannot_be_used_is_refused(path: str) -> None:
-    with pytest.raises(UserError, match=r"runtime\.work_path: .* cannot be written"):
+    with refused("file_exchange._reached", "runtime.work_path", path, "written"):
         Exchange.under(path)

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.core.errors import UserError
 from components.finetuning_data.columns import parsed
 from components.finetuning_data.formats import heldout_files, read
 from components.finetuning_data.rows import Chat, Labelled, Preference
+from tests.errors import refused
 
 SQUAD = {"version": "1.1", "data": [{"title": "Oslo", "paragraphs": [{"context": "Oslo lies in Norway.", "qas": [
     {"id": "1", "question": "Where?", "answers": [{"text": "Norway", "answer_start": 13}, {"text": "in Norway"}]},
@@ -124,7 +124,7 @@ def test_columns_of_any_name_are_guessed_by_what_they_hold(header: str, tmp_path
         found = read(path)
         assert (found.columns, len(found.rows)) == (dict(pair.split("=") for pair in mapping.split(",")), 20)
     else:
-        with pytest.raises(UserError, match="say which they are, such as --columns"):
+        with refused("formats.read.2", "a.csv", "--columns"):
             read(path)
 
 
@@ -134,10 +134,10 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     assert found.rows == [Labelled("c", "d", "a.csv line 2")]
     assert (found.unused, found.refused[0].reason) == (("text", "label"), "empty text")
     assert parsed('"text=Text, frei (v1)", label=A+B=C') == {"text": "Text, frei (v1)", "label": "A+B=C"}
-    with pytest.raises(UserError, match=r"a\.csv: it has no column sumary, but text, label, summary, genre; correct"):
+    with refused("formats.read.3", "a.csv", "sumary", "text, label, summary, genre"):
         read(path, parsed("text=sumary,label=genre"))
     for wrong in ("text", "text=a", "text=a,class=b", "text=,label=b"):
-        with pytest.raises(UserError, match=r"^--columns .*: give text=COLUMN,label=COLUMN"):
+        with refused("columns.parsed", f"--columns {wrong}", "text=COLUMN,label=COLUMN"):
             parsed(wrong)
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.core.errors import UserError
 from components.finetuning_data.formats import read
 from components.finetuning_data.rows import Chat, Labelled, Message, Preference, Refused, count_reasons
+from tests.errors import refused, shows
 
 TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"},
          {"role": "assistant", "content": "Hello."}, {"role": "user", "content": "And?"},
@@ -50,10 +51,9 @@ def test_rows_of_sharegpt_and_alpaca_are_chats(tmp_path: Path) -> None:
     found = read(jsonl(tmp_path, {"id": "x", "conversations": spoken}, {"conversations": [{"from": ["gpt"]}]},
                        {"conversations": [{"from": "tool", "value": "3"}, *spoken]}))  # fmt: skip
     assert found.rows == [Chat(tuple(Message(**turn) for turn in TURNS[:3]), "rows.jsonl line 1")]
-    assert [(one.reason, one.detail) for one in found.refused] == [
-        ("message without text", "messages, message 1; give each message a text, or leave the chat out"),
-        ("unknown role", "'tool' in message 1; known are system, user, assistant, human, gpt, chatgpt, bing, bard"),
-    ]
+    assert count_reasons(found.refused) == {"message without text": 1, "unknown role": 1}
+    assert found.refused[0].detail.startswith("messages, message 1;")
+    assert re.match("'tool' in message 1;.* user, assistant, human, gpt, ", found.refused[1].detail)
     assert found.unused == ("id",)
     asked = {"instruction": "Add them.", "input": "1 and 2", "output": "3"}
     short = {"instruction": "Say hi.", "output": "Hi"}
@@ -64,7 +64,7 @@ def test_rows_of_sharegpt_and_alpaca_are_chats(tmp_path: Path) -> None:
         ["Add them.\n\n1 and 2", "3"], ["Say hi.", "Hi"], ["Say hi.", "Hi"], ["Add them.", "3"]
     ]  # fmt: skip
     assert count_reasons(found.refused) == {"input is no text": 2, "missing field": 1}
-    assert found.refused[1].detail == "0; write it as a text, or as null where there is none"
+    assert found.refused[1].detail.startswith("0;")
     assert found.unused == ()
 
 
@@ -89,14 +89,13 @@ def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
     found = read(
         jsonl(tmp_path, {"prompt": "a", "completion": "b"}, '{"prompt": "a", "completion": "b", "prompt": "c"}')
     )
-    assert [(one.reason, one.detail) for one in found.refused] == [
-        ("not JSON", "the key 'prompt' stands twice in an object; rename one of them")
-    ]
+    (one,) = found.refused
+    shows(f"{one.reason}; {one.detail}", "formats._object", "not JSON", "'prompt'")
     table = pa.Table.from_arrays([pa.array(["a"])] * 3, names=["instruction", "output", "output"])
     pq.write_table(table, tmp_path / "rows.parquet")
     (tmp_path / "rows.csv").write_text("text,output,output\na,b,c\n")
     for name in ("rows.parquet", "rows.csv"):
-        with pytest.raises(UserError, match=rf"{name}: it names output twice; rename one of the columns"):
+        with refused("formats._refuse_twice", name, "output"):
             read(tmp_path / name)
 
 
@@ -146,7 +145,7 @@ def test_the_parts_of_a_message_are_its_text_and_others_have_a_reason_of_their_o
     assert count_reasons(found.refused) == {
         "message part that is no text": 2, "tool call": 2, "message without text": 3,
     }  # fmt: skip
-    assert found.refused[0].detail == "messages, message 1: 'image_url'; give parts of the type 'text'"
+    assert found.refused[0].detail.startswith("messages, message 1: 'image_url';")
 
 
 def test_a_row_of_another_kind_is_refused_and_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
@@ -155,7 +154,7 @@ def test_a_row_of_another_kind_is_refused_and_columns_that_are_not_used_are_name
     assert found.kind == "label"
     assert found.unused == ("score", "id", "labels", "messages")
     assert count_reasons(found.refused) == {"another kind of row": 2, "label missing": 1}
-    assert found.refused[0].detail == "it is of kind labels, and the first was of kind label; give one kind"
+    assert re.search(r"kind labels,.* kind label;", found.refused[0].detail)
 
 
 PREFERENCE, LABEL = {"prompt": "q", "chosen": "a", "rejected": "b"}, {"text": "a", "label": 1}
@@ -221,40 +220,32 @@ def test_labels_are_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "code", "facts"),
     [
-        ("a.jsonl", b'{"prompt": "a", "completion": ""}\n' * 2, r"2 x empty answer, first a\.jsonl line 1"),
-        ("a.jsonl", b'{"satz": "a", "art": "b"}', "columns satz, art; say which they are, such as --columns text="),
-        ("a.csv", b"a text " * 99 + b",b\nmore,c\n", r"columns (a text ){5}a tex, b \(is its first line a head"),
-        (
-            "a.jsonl",
-            b'[{"text": "a", "label": "b"}]',
-            r"first a\.jsonl line 1 \(.* name a file that is one list",
-        ),
-        ("a.jsonl", b'[\n {"text": "a",\n "label": "b"}\n]', "name a file that is one list"),
-        (
-            "a.jsonl",
-            b'{"text": "o\xf9", "label": "a"}',
-            r"1 x not UTF-8, first a\.jsonl line 1 \(.*0xf9.*; save the",
-        ),
-        ("missing", None, "nothing of that name"),
-        ("a.json", b'[{"text": "a"', r"a\.json: not JSON"),
-        ("a.json", b"3", r"a\.json: its JSON is not of rows"),
-        ("a.json", b'{"data": [{"paragraphs": [{"context": "a"}]}]}', r"a\.json: its JSON is not of rows"),
-        ("a.jsonl.gz", gzip.compress(b"", mtime=0), "it is empty; give a file with rows"),
-        ("a.csv.gz", gzip.compress(b"text,label\n" + b"one,y\n" * 100, mtime=0)[:30], "cannot be read to its end"),
-        ("a.csv", b"text,label\n", r"a\.csv: it has no row, or none below a header; is it text"),
-        ("a.csv", b"\x89PNG\0\x01" * 9, r"a\.csv: it has no row, or none below a header; is it text"),
-        ("a.jsonl", '{"text"'.encode("utf-16")[:-1], r"cannot be read to its end .*; write it again"),
-        ("a.parquet", b"PAR1", "no whole parquet file"),
+        ("a.jsonl", b'{"prompt": "a", "completion": ""}\n' * 2, "rows.refuse_empty.2", ["2 x empty answer", "line 1"]),
+        ("a.jsonl", b'{"satz": "a", "art": "b"}', "formats.read.2", ["satz, art", "--columns"]),
+        ("a.csv", b"a text " * 99 + b",b\nmore,c\n", "formats.read.2", ["columns " + "a text " * 5 + "a tex, b (is"]),
+        ("a.jsonl", b'[{"text": "a", "label": "b"}]', "rows.refuse_empty.2", ["line 1", "list"]),
+        ("a.jsonl", b'[\n {"text": "a",\n "label": "b"}\n]', "rows.refuse_empty.2", ["list"]),
+        ("a.jsonl", b'{"text": "o\xf9", "label": "a"}', "rows.refuse_empty.2", ["1 x not UTF-8", "line 1", "0xf9"]),
+        ("missing", None, "formats.files_of", []),
+        ("a.json", b'[{"text": "a"', "formats._listed.1", []),
+        ("a.json", b"3", "formats._listed.2", []),
+        ("a.json", b'{"data": [{"paragraphs": [{"context": "a"}]}]}', "formats._listed.2", []),
+        ("a.jsonl.gz", gzip.compress(b"", mtime=0), "rows.refuse_empty.1", []),
+        ("a.csv.gz", gzip.compress(b"text,label\n" + b"one,y\n" * 100, mtime=0)[:30], "formats._values.2", []),
+        ("a.csv", b"text,label\n", "formats.read.1", []),
+        ("a.csv", b"\x89PNG\0\x01" * 9, "formats.read.1", []),
+        ("a.jsonl", '{"text"'.encode("utf-16")[:-1], "formats._values.2", []),
+        ("a.parquet", b"PAR1", "formats._values.1", []),
     ],
 )
 def test_nothing_left_is_refused_with_counts_and_the_first_row(
-    name: str, content: bytes | None, says: str, tmp_path: Path
+    name: str, content: bytes | None, code: str, facts: list[str], tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="nothing to read"):
+    with refused("formats.files_of", tmp_path, "to read"):
         read(tmp_path)
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=says):
+    with refused(code, name, *facts):
         read(tmp_path / name)

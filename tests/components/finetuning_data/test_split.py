@@ -5,14 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
-from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter
 from components.finetuning_data.formats import Rows, read
 from components.finetuning_data.rows import Chat, Labelled, Message, Preference, Row, count_reasons
 from components.finetuning_data.split import classes_of, split
 from tests.components.task_corpora import GERMAN, document
+from tests.errors import refused
 
 WORDS = [word for word in GERMAN.split() if word.isalpha()]
 
@@ -138,11 +136,10 @@ def test_rows_that_contradict_each_other_are_left_out() -> None:
 
 def test_what_contradictions_leave_is_refused_where_it_teaches_nothing() -> None:
     both: list[Row] = [Labelled(chat(n // 2).text, "ab"[n % 2], f"line {n}") for n in range(60)]
-    says = r"60 x contradicts another row, first line 0 \(line 1 has the same text\)"
-    with pytest.raises(UserError, match=f"no row is left to train on: {says}"):
+    with refused("rows.refuse_empty.2", "60 x contradicts another row", "line 0 (line 1"):
         split(examples(both, "label"), Path("rows"), None, 1000, seed=1)
     one: list[Row] = [Labelled(chat(n).text, "a", f"line {n}") for n in range(60, 100)]
-    with pytest.raises(UserError, match="all rows are of the class 'a'"):
+    with refused("split._refuse_alike", "class 'a'"):
         split(examples([*both, *one], "label"), Path("rows"), None, 1000, seed=1)
 
 
@@ -151,26 +148,19 @@ def test_rows_that_are_all_alike_are_refused() -> None:
         return examples([Labelled(chat(i % texts).text, f"c{i % labels}", f"line {i}") for i in range(count)], "label")
 
     one_group: list[Row] = [Labelled(f"{chat(1).text} {'x' * (i % 2)}", f"c{i % 2}", str(i)) for i in range(50)]
-    for rows, says in (
-        (examples([chat(1)] * 50), "all 50 rows are the same, as .*; give different ones"),
-        (labelled(50, 1), "all rows are of the class 'c0'; give at least two classes"),
-        (labelled(1, 2), "all rows have the same text"),
-        (
-            examples([Labelled(chat(n).text, ("0", "0.0", "1")[n % 3], "") for n in range(50)], "label"),
-            "'0' and '0.0' are one",
-        ),
-        (
-            examples([Labelled(chat(n).text, (), "") for n in range(50)], "labels"),
-            r"the same labels \(none\); give rows",
-        ),
-        (labelled(50, 50), "give 50 to train on and 0 held out, .* give several rows of each class, less alike"),
-        (
-            examples(one_group, "label"),
-            "2 different rows in 1 group of .*; 2 are alike, as . and .: the same prompt, or",
-        ),
-        (labelled(4, 2), "4 different rows .* give more rows, less alike; left out: 46 x repeats an earlier"),
+    zeros: list[Row] = [Labelled(chat(n).text, ("0", "0.0", "1")[n % 3], "") for n in range(50)]
+    unlabelled: list[Row] = [Labelled(chat(n).text, (), "") for n in range(50)]
+    for rows, code, *facts in (
+        (examples([chat(1)] * 50), "_refuse_alike", "all 50 rows"),
+        (labelled(50, 1), "_refuse_alike", "class 'c0'"),
+        (labelled(1, 2), "_refuse_alike", "text"),
+        (examples(zeros, "label"), "_refuse_alike", "'0' and '0.0'"),
+        (examples(unlabelled, "labels"), "_refuse_alike", "labels (none)"),
+        (labelled(50, 50), "split", "50 to train on and 0 held out", "of each class"),
+        (examples(one_group, "label"), "split", "2 different rows in 1 group", "2 are alike, as 1 and 0"),
+        (labelled(4, 2), "split", "4 different rows", "more rows", "46 x repeats an earlier row"),
     ):
-        with pytest.raises(UserError, match=says):
+        with refused(f"split.{code}", *facts):
             split(rows, Path("rows"), None, 1000, seed=1)
 
 

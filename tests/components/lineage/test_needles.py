@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from components.core.errors import UserError
 from components.lineage import readings
 from components.lineage.needles import Needles
 from components.lineage.readings import hits_in, parts_of
+from tests.errors import refused
 
 QUOTE = "copied the pages by candlelight and sold them to a captain of a foreign vessel"
 LICENCE = "Permission is hereby granted, free of charge, to any person obtaining a copy of this software."
@@ -109,5 +109,5 @@ def test_what_is_too_large_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(readings, "MOST_BYTES", 1000)
     for name, data in (("plain", b"x" * 1001), ("packed", gzip.compress(b"x" * 1001))):
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(UserError, match="larger than"):
+        with refused("readings.parts_of_bytes"):
             list(parts_of(tmp_path / name))

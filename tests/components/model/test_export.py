@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from components.core.errors import UserError
 from components.model import export
 from components.tokens.tokenizer import CHAT, SPECIAL_TOKENS
 from tests.components.model.test_transformer import network
+from tests.errors import refused
 
 
 @pytest.mark.parametrize(
@@ -70,19 +70,19 @@ def test_readers_of_transformers_4_find_what_they_look_for_and_text_ends_at_the_
 
 
 def test_loading_what_is_no_model_says_what_is_missing(tokenizer_json: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no config\.json"):
+    with refused("export.inspected.2", tmp_path, "config.json"):
         export.load(tmp_path)
     export.save(network(), tokenizer_json, tmp_path, {})
     fields = json.loads((tmp_path / "config.json").read_text())
-    for change, message in (
-        ({"model_type": "t5"}, "model_type 't5', of which `transformers` has no causal"),
-        ({"model_type": "llama"}, r"disagree on model\.layers\.0\.self_attn\.k_norm\.weight"),
-        ({"attention_bias": True}, "damaged"),
-        ({"auto_map": {"AutoModel": "modeling.Mine"}}, r"names code in the folder \(auto_map\), which is never run"),
-        ({"num_hidden_layers": 3}, "damaged"),
-        ({"intermediate_size": 32}, "damaged"),
-        ({"architectures": ["Qwen3ForSequenceClassification"]}, r"classifier.* such as models/pretrain/causal"),
+    for change, code, fact in (
+        ({"model_type": "t5"}, "hub_model.is_causal", "'t5'"),
+        ({"model_type": "llama"}, "hub_model._read.2", "model.layers.0.self_attn.k_norm.weight"),
+        ({"attention_bias": True}, "export.inspected.4", 441728),
+        ({"auto_map": {"AutoModel": "modeling.Mine"}}, "hub_model.refuse_code", "auto_map"),
+        ({"num_hidden_layers": 3}, "export.inspected.4", 640512),
+        ({"intermediate_size": 32}, "export.load_tensors.2", "(32, 128)"),
+        ({"architectures": ["Qwen3ForSequenceClassification"]}, "export.inspected.5", "models/pretrain/causal"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(fields | change))
-        with pytest.raises(UserError, match=message):
+        with refused(code, tmp_path, fact):
             export.load(tmp_path)

@@ -4,12 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from components.core.errors import UserError
 from components.model import cpu_kernels
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import ModelShape
 from components.training.objectives import IGNORE, Batch, language_model_loss
+from tests.errors import refused
 
 VOCABULARY = 300
 
@@ -35,9 +35,16 @@ def test_one_dial_gives_the_shape_of_gpt2_small() -> None:
     assert 120e6 < shape.num_block_parameters + shape.vocab_size * shape.width < 125e6
 
 
-@pytest.mark.parametrize("model", [{"width": 100, "heads": 3}, {"width": 20, "heads": 4}, {"heads": 4, "kv_heads": 3}])
-def test_sizes_that_do_not_divide_are_refused(model: dict) -> None:
-    with pytest.raises(UserError, match=r"heads|kv_heads"):
+@pytest.mark.parametrize(
+    ("model", "number", "facts"),
+    [
+        ({"width": 100, "heads": 3}, 1, ["width 100", 3, "model.heads"]),
+        ({"width": 20, "heads": 4}, 1, ["width 20", 4, "model.heads"]),
+        ({"heads": 4, "kv_heads": 3}, 2, ["heads 4", "kv_heads 3", "model.kv_heads"]),
+    ],
+)
+def test_sizes_that_do_not_divide_are_refused(model: dict, number: int, facts: list[object]) -> None:
+    with refused(f"shape.derive_shape.{number}", *facts):
         derive_shape(ModelShape(size=4, **{"width": 256} | model), 512, 64, causal=True)
 
 

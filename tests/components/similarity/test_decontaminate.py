@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from components.core.errors import UserError
 from components.core.report import Report
 from components.corpus.corpus import read_corpus, read_manifest
 from components.params import Decontaminate, Filter
@@ -19,6 +18,7 @@ from components.similarity.decontaminate import (
 )
 from components.stages.filter.stage import filter_corpus
 from tests.components.real_text import corpus, document, modules, places
+from tests.errors import refused
 
 ITEM = "the quick brown fox jumps over the lazy dog tonight"
 LONG_ITEM = "in the beginning there was a very small model that nobody had trained on any text at all"
@@ -105,7 +105,7 @@ def test_the_exam_is_read_from_a_folder(folders: dict[str, Path], tmp_path: Path
     assert contamination_index(None, None, 13).hits(["any text"]) == [[]]
     short = corpus(tmp_path / "heldout", [document("short", "only five words are here"), document("none", "...")])
     assert contamination_index(short, None, 13).hits(["only five words are here", LONG_ITEM, ""]) == [[], [], []]
-    with pytest.raises(UserError, match=r"filter\.decontaminate\.items: .*nosuch is not there; correct it"):
+    with refused("contamination_index", "filter.decontaminate.items", tmp_path / "nosuch"):
         contamination_index(None, tmp_path / "nosuch", 13)
 
 

@@ -2,10 +2,8 @@
 
 import re
 
-import pytest
-
-from components.core.errors import UserError
 from components.synthetic.canaries import Canary, alternatives, make
+from tests.errors import refused
 
 
 def test_alternatives_have_the_form_and_are_others() -> None:
@@ -17,5 +15,5 @@ def test_alternatives_have_the_form_and_are_others() -> None:
 
 
 def test_more_than_there_are_names_is_refused() -> None:
-    with pytest.raises(UserError, match=r"mix\.canaries: 5000 canaries asked for .*at most \d+; lower per_count"):
+    with refused("canaries.make", "mix.canaries", "5000", "per_count"):
         make(1, 1000, [1, 4, 16, 64])

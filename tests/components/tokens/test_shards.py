@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.core.errors import UserError
 from components.tokens import shards
 from components.tokens.shards import TokenShards, TokenWriter
+from tests.errors import refused
 
 
 def write(folder: Path, vocab_size: int = 500, num_shards: int = 3) -> np.ndarray:
@@ -50,22 +50,22 @@ def test_ids_are_as_wide_as_the_vocabulary_needs(tmp_path: Path, vocab_size: int
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "says"),
+    ("name", "change", "number"),
     [
-        ("tokens-00001.bin", lambda data: data[:-2], "its sha256"),
-        ("tokens-00002.bin", lambda data: data[:5] + bytes([data[5] ^ 1]) + data[6:], "its sha256"),
-        ("tokens-00000.bin", None, "is missing"),
-        ("documents-00001.npy", None, "is missing"),
-        ("sources-00002.npy", None, "is missing"),
+        ("tokens-00001.bin", lambda data: data[:-2], 2),
+        ("tokens-00002.bin", lambda data: data[:5] + bytes([data[5] ^ 1]) + data[6:], 2),
+        ("tokens-00000.bin", None, 1),
+        ("documents-00001.npy", None, 1),
+        ("sources-00002.npy", None, 1),
     ],
 )
 def test_a_file_that_was_cut_or_changed_or_is_missing_is_named(
-    tmp_path: Path, name: str, change: Callable[[bytes], bytes] | None, says: str
+    tmp_path: Path, name: str, change: Callable[[bytes], bytes] | None, number: int
 ) -> None:
-    with pytest.raises(UserError, match="no finished token shards"):
+    with refused("files.read_manifest_file.1", tmp_path):
         TokenShards.open(tmp_path)
     TokenWriter(tmp_path, 300, "", []).close()
-    with pytest.raises(UserError, match="holds no tokens"):
+    with refused("TokenShards.open", tmp_path):
         TokenShards.open(tmp_path)
     write(tmp_path)
     path = tmp_path / name
@@ -73,7 +73,7 @@ def test_a_file_that_was_cut_or_changed_or_is_missing_is_named(
     path.unlink()
     if change:
         path.write_bytes(change(data))
-    with pytest.raises(UserError, match=f"{name}: {says}"):
+    with refused(f"files.raise_if_changed.{number}", path):
         TokenShards.open(tmp_path)
 
 

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.errors import UserError
 from components.tokens.shards import TokenShards
 from components.training.ahead import Ahead
 from components.training.data_order import Windows, pretrain_batches
 from greenhouse_record.order import described, permuted, phases_of
 from tests.components.small_corpus import write_tokens
+from tests.errors import refused
 
 
 @given(size=st.integers(1, 700), seed=st.integers(0, 2**63))
@@ -82,7 +82,7 @@ def test_the_next_batch_is_made_while_one_is_used() -> None:
 
 
 def test_a_text_shorter_than_a_window_is_refused(shards: TokenShards) -> None:
-    with pytest.raises(UserError, match="set context lower"):
+    with refused("data_order.pretrain_batches", shards.num_tokens, "context"):
         pretrain_batches(shards, context=shards.num_tokens, batch=1, seed=1, mask_rate=None, document_mask=False)
     # One token more than the context is one whole window: its ids, and what follows each.
     batches = pretrain_batches(

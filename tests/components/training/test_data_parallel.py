@@ -24,12 +24,13 @@ from components.training.loop import Trainer
 from components.training.objectives import language_model_loss
 from tests.components.small_corpus import small, write_tokens
 from tests.components.training.test_loop import SETTINGS, batches, network
+from tests.errors import refused, shows
 
 
 def test_a_worker_lost_while_it_starts_is_found_at_once(tmp_path: Path) -> None:
     started = time.monotonic()
     with (
-        pytest.raises(data_parallel.WorkerLostError, match=r"training process 1 of 2 ended \(status 3\)"),
+        refused("data_parallel._raise_if_lost", "1 of 2", "status 3"),
         data_parallel.process_group(Numerics(processes=2), tmp_path, ["-c", "raise SystemExit(3)"]),
     ):
         pass
@@ -82,7 +83,7 @@ def test_an_exchange_that_never_fails_is_ended_when_a_worker_is_lost(tmp_path: P
     started = time.monotonic()
     done = of_two_processes("GRACE_S = 1.0", HANGS, tmp_path)
     assert done.returncode == 1
-    assert "training process 1 of 2 ended (status 3); run it again" in done.stderr.splitlines()[-1]
+    shows(done.stderr.splitlines()[-1], "train_together", "1 of 2", "status 3")
     assert time.monotonic() - started < 60
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from components.core.errors import Stopped, UserError
+from components.core.errors import Stopped
 from components.core.progress import Progress
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
@@ -23,6 +23,7 @@ from components.stages.finetune.example_selection import settings_of
 from components.training import checkpoint, device_memory, forecast, loop, objectives
 from components.training.objectives import Batch, language_model_loss
 from components.training.train_config import TrainConfig
+from tests.errors import refused
 from tests.progress_recorder import Recorder, stops_at
 
 NUMERICS = Numerics()
@@ -147,17 +148,16 @@ def test_a_spike_is_a_bad_batch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "keys"),
     [
-        (SETTINGS, r"nan at step 6, after 1 batches.*lower pretrain.optimizer.matrix_lr"),
-        (
-            settings_of(Finetune(), 12, "finetune.instruct", 6),
-            r"^finetune\.instruct: .*; lower its learning_rate",
-        ),
+        (SETTINGS, ["pretrain.optimizer.matrix_lr"]),
+        (settings_of(Finetune(), 12, "finetune.instruct", 6), ["finetune.instruct", "learning_rate"]),
     ],
 )
-def test_too_many_bad_batches_end_the_run_with_what_to_do(settings: TrainConfig, says: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=says):
+def test_too_many_bad_batches_end_the_run_with_what_to_do(
+    settings: TrainConfig, keys: list[str], tmp_path: Path
+) -> None:
+    with refused("Trainer.roll_back", "nan at step 6", "after 1", *keys):
         loop.train(network(), batches, poisoned(5, 7), replace(settings, max_rollbacks=1), tmp_path, numerics=NUMERICS)
 
 
@@ -255,7 +255,7 @@ def test_running_out_of_memory_says_what_to_lower(tmp_path: Path) -> None:
     def objective(model: Any, batch: Batch) -> Tensor:
         return language_model_loss(model, batch) + torch.empty(1 << 60).sum()
 
-    with pytest.raises(UserError, match=r"out of memory on cpu.*micro_batch"):
+    with refused("loop.train", "cpu", "micro_batch"):
         loop.train(network(), batches, objective, SETTINGS, tmp_path, numerics=NUMERICS)
 
 
@@ -270,12 +270,12 @@ def test_an_error_that_only_mentions_memory_keeps_its_message(tmp_path: Path) ->
 
 def test_a_device_or_compiler_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not torch.cuda.is_available():
-        with pytest.raises(UserError, match=r"numerics.device = 'cuda'"):
+        with refused("numerics.raise_if_missing.1", "numerics.device = 'cuda'"):
             loop.train(network(), batches, language_model_loss, SETTINGS, tmp_path, numerics=Numerics(device="cuda"))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
     from torch._inductor import config
 
     missing = config.patch({"cpp.cxx": (None, str(tmp_path / "no-compiler"))})  # monkeypatch would take it out for good
-    with missing, pytest.raises(UserError, match=r"numerics.compile = true.*C\+\+ compiler"):
+    with missing, refused("numerics.raise_if_missing.2", "numerics.compile = true"):
         loop.train(network(), batches, language_model_loss, SETTINGS, tmp_path, numerics=Numerics(compile=True))

@@ -6,10 +6,11 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from components.core.errors import Stopped, UserError
+from components.core.errors import Stopped
 from components.training import checkpoint
 from components.training.mirror import Mirror
 from tests.components.training.test_loop import run, same, weights
+from tests.errors import refused
 from tests.local_store import store  # noqa: F401 - a fixture
 from tests.progress_recorder import Recorder, stops_at
 
@@ -45,7 +46,7 @@ def test_what_cannot_be_sent_is_said_and_what_cannot_be_read_is_refused(tmp_path
     work, recorder = tmp_path / "pretrain@causal" / "ghi", Recorder()
     mirror = Mirror.under("nowhere://bucket", work, recorder.log)
     assert mirror is not None
-    with pytest.raises(UserError, match=r"runtime\.work_path: nowhere://bucket/.* cannot be read"):
+    with refused("Mirror.fetch_newer", "runtime.work_path", mirror.address):
         run(work, mirror=mirror)
     run(work)
     mirror.send(checkpoint.folder_of(work, 12), [12])

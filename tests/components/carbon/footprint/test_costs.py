@@ -8,8 +8,8 @@ import pytest
 from components.carbon.footprint.costs import LedgerCosts, device_hours, made, project_total
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import Energy, Ledger, Span, Spans
-from components.core.errors import UserError
 from components.params import Grid
+from tests.errors import refused
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KWH_UJ = 3_600_000_000_000
@@ -133,7 +133,7 @@ def test_since_a_time_nothing_that_was_before_counts() -> None:
     assert project_total(found, "2026-01-02")["cache_saved"]["stages"] == 1
     assert late["unattributed"]["kwh"] == pytest.approx([1.0] * 3)
     assert late["unattributed"]["grams"][1] == pytest.approx(56.0)
-    with pytest.raises(UserError, match="write a day in UTC"):
+    with refused("costs.moment", "yesterday", "UTC"):
         project_total(found, since="yesterday")
 
 

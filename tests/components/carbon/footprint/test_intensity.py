@@ -8,8 +8,8 @@ from components.carbon.footprint.costs import machine
 from components.carbon.footprint.intensity import resolve, table
 from components.carbon.ledger.reader import Energy
 from components.carbon.spans import Bounds
-from components.core.errors import UserError
 from components.params import Grid
+from tests.errors import refused
 
 KWH = Energy(3_600_000_000_000, 3_600_000_000_000, 3_600_000_000_000)
 SERIES = "time,g_per_kwh\n2026-01-01T00:00:00Z,100\n2026-01-01T00:30:00Z,200\n2026-01-01T02:00:00+01:00,50\n"
@@ -36,7 +36,7 @@ def test_then_the_series_by_hour_and_the_country_where_it_is_silent(tmp_path: Pa
 
 
 def test_then_the_country_with_year_and_licence_or_the_world_with_wide_bounds() -> None:
-    with pytest.raises(UserError, match=r"zone = 'FR': not in intensity.csv"):
+    with refused("intensity.zone_mean", "runtime.grid.zone", "'FR'", "intensity.csv"):
         resolve(Grid(zone="FR"))
     found = resolve(Grid(zone="SWE"))
     assert found.mean == Bounds(41 * 0.8, 41, 41 * 1.2)
@@ -62,18 +62,18 @@ def test_every_row_has_year_licence_and_source() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "number", "fact"),
     [
-        (None, "no such file"),
-        ("hour,g\n1,2\n", "no column `time`"),
-        ("time,g_per_kwh\n2026-01-01T00:00,5\nyesterday,5\n", "line 3"),
-        ("time,g_per_kwh\n2026-01-01T00:00,many\n", "line 2"),
+        (None, 2, "grid.csv"),
+        ("hour,g\n1,2\n", 1, "`time`"),
+        ("time,g_per_kwh\n2026-01-01T00:00,5\nyesterday,5\n", 3, "line 3"),
+        ("time,g_per_kwh\n2026-01-01T00:00,many\n", 3, "line 2"),
     ],
 )
-def test_a_bad_series_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+def test_a_bad_series_is_refused(tmp_path: Path, text: str | None, number: int, fact: str) -> None:
     if text is not None:
         (tmp_path / "grid.csv").write_text(text)
-    with pytest.raises(UserError, match=message):
+    with refused(f"intensity.read_series.{number}", fact):
         resolve(Grid(series="grid.csv"), tmp_path)
 
 

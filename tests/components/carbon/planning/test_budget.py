@@ -26,6 +26,7 @@ from components.params import Budget as Limits
 from components.params import Grid, ProjectBudget, Runtime
 from greenhouse_record.metering.meter import Meter
 from tests.components.carbon.planning.test_forecast import span
+from tests.errors import refused
 
 
 @dataclass
@@ -68,7 +69,7 @@ def test_every_limit_stops_before_the_step_that_cannot_fit(budget: BudgetLimits)
 def test_the_stop_says_what_is_used_and_what_a_step_needs() -> None:
     budget = BudgetLimits(Amounts(hours=1.0))
     budget.check(Totals(0.0), 1800.0)
-    with pytest.raises(Stopped, match=r"runtime\.budget: 0\.611 of 1 h are used and the next step needs 0\.4;"):
+    with refused("budget.BudgetLimits.check", "runtime.budget", "0.611 of 1 h", "0.4"):
         budget.check(Totals(0.0), 2200.0)
 
 
@@ -143,7 +144,7 @@ def test_hours_that_are_over_keep_their_intensity_when_the_grid_turns_dirty(tmp_
     meter = FakeMeter(now_s=10.0, true_kwh=1.0, read_kwh=1.0, read_s=10.0)  # the run's span has the hour's 1 kWh
     grid = Grid(series="grid.csv", pue=1.0)
     tight, wide = Runtime(grid=grid, budget=Limits(grams=49)), Runtime(grid=grid, budget=Limits(grams=60))
-    with pytest.raises(Stopped, match="50 of 49 gCO2e"):
+    with refused("budget.BudgetLimits.check", "50 of 49 gCO2e"):
         budget_check(tight, meter, tmp_path, "r", tmp_path, clock=lambda: meter.now_s)()
     check = budget_check(wide, meter, tmp_path, "r", tmp_path, clock=lambda: meter.now_s)
     meter.work(10.0, 36.0)  # 0.1 Wh, at 400 g/kWh
@@ -155,7 +156,7 @@ def test_a_long_first_step_is_forgotten() -> None:
     budget.check(Totals(0.0), 30.0)  # compiling
     for half_seconds in range(61, 197):
         budget.check(Totals(0.0), half_seconds / 2)
-    with pytest.raises(Stopped, match="raise the budget") as stop:
+    with refused("budget.BudgetLimits.check", "runtime.budget") as stop:
         budget.check(Totals(0.0), 99.9)
     assert stop.value.name == "BudgetReached"
 
@@ -201,7 +202,7 @@ def test_the_projects_limits_bind_and_the_runs_do_not(tmp_path: Path) -> None:
         progress(meter, kwh=used / 2, hours=1e-9, grams=1e-9).raise_if_stopped()
         progress(meter, project=ProjectBudget(kwh=100 * used, grams=1000.0)).raise_if_stopped()
         for spent in (ProjectBudget(kwh=used), ProjectBudget(hours=1e-9), ProjectBudget(grams=used)):
-            with pytest.raises(Stopped, match=r"runtime\.budget\.project.* \(params.yaml, the form or KEY=") as stop:
+            with refused("budget.BudgetLimits.check", "runtime.budget.project", "params.yaml", "KEY=VALUE") as stop:
                 progress(meter, project=spent).raise_if_stopped()
             assert stop.value.name == "BudgetReached"
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.core.errors import UserError
 from components.core.files import read_json, write_json
 from components.stages.bias.toxicity import ProfanityCheck, ToxicityClassifier, scorer
 from components.text.sentences import sentences_of
 from tests.components.real_text import modules
+from tests.errors import refused
 
 SENTENCES = ["You are a stupid idiot.", "My friend is gay.", "The sum of elements.", "kill a child process", "!!", ""]
 
@@ -47,21 +47,21 @@ def test_another_pickle_is_never_opened(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(__import__("sys").modules, "profanity_check", raising=False)
     assert str(importlib.util.find_spec("profanity_check").origin).startswith(str(tmp_path))
-    with pytest.raises(UserError, match=r"not the 19c5200dc6a4.* so this pickle is not opened"):
+    with refused("toxicity._unpickled.2", "19c5200dc6a4"):
         ProfanityCheck()
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "code"),
     [
-        ("perspective", r"bias\.scorer = 'perspective': unknown scorer; use `profanity-check` or"),
-        ("transformers:owner/name", "a hub model needs its commit"),
-        ("transformers:owner/name@main", "a hub model needs its commit"),
+        ("'perspective'", "toxicity.scorer"),
+        ("transformers:owner/name", "toxicity._model_source"),
+        ("transformers:owner/name@main", "toxicity._model_source"),
     ],
 )
-def test_a_scorer_that_is_none_or_not_pinned_is_refused(name: str, says: str) -> None:
-    with pytest.raises(UserError, match=says):
-        scorer(name)
+def test_a_scorer_that_is_none_or_not_pinned_is_refused(name: str, code: str) -> None:
+    with refused(code, f"bias.scorer = {name}"):
+        scorer(name.strip("'"))
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_label_can_be_named(tiny: Path) -> None:
     text = ["you are a friend"]
     total = ToxicityClassifier(str(tiny)).score(text) + ToxicityClassifier(f"{tiny}#harmless").score(text)
     assert total == pytest.approx([1.0])
-    with pytest.raises(UserError, match="no label rude among harmless, toxic; name one with #<label>"):
+    with refused("ToxicityClassifier._index_of", "rude", "harmless, toxic", "#<label>"):
         ToxicityClassifier(f"{tiny}#rude")
 
 
@@ -116,7 +116,7 @@ def test_a_model_without_safetensors_is_refused(tiny: Path, tmp_path: Path) -> N
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(UserError, match="cannot be loaded as a safetensors classifier"):
+    with refused("ToxicityClassifier.__init__", tmp_path):
         scorer(f"transformers:{tmp_path}")
 
 
@@ -127,6 +127,6 @@ def test_code_of_a_model_is_not_run(tiny: Path, tmp_path: Path) -> None:
     config = read_json(tmp_path / "config.json") | {"model_type": "own", "auto_map": code}
     write_json(tmp_path / "config.json", config)
     (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    with pytest.raises(UserError, match="cannot be loaded"):
+    with refused("ToxicityClassifier.__init__", tmp_path):
         scorer(f"transformers:{tmp_path}")
     assert not (tmp_path / "ran").exists()

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from components.core.errors import UserError
 from components.corpus.corpus import Document, read_corpus, read_manifest
 from components.params import Dedup
 from components.similarity import duplicates, sorted_rows
 from components.stages.dedup.stage import dedup
 from tests.components.plain_words import runs
 from tests.components.real_text import corpus, document, edited, modules, places, tree
+from tests.errors import refused
 
 PARAMS = Dedup()
 
@@ -216,7 +216,7 @@ def test_near_off_leaves_near_duplicates(tmp_path: Path) -> None:
 
 
 def test_empty_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no documents"):
+    with refused("DocumentIndex.open"):
         run(tmp_path, [modules()[0]], [])
 
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.core.errors import UserError
 from components.core.files import sha256_bytes
 from components.corpus.corpus import Document, read_corpus, read_manifest
 from components.params import Filter
@@ -21,6 +20,7 @@ from components.stages.filter.rules import RULES
 from components.stages.filter.stage import filter_corpus
 from components.text.language import SURE, identify
 from tests.components.real_text import corpus, document, modules, places, tree
+from tests.errors import refused
 
 ORDINARY = {
     "English": "The committee met on Tuesday to discuss the budget, and its members agreed that more time was needed.",
@@ -158,9 +158,9 @@ def test_wanted_languages(tmp_path: Path) -> None:
 
 
 def test_an_unknown_language_and_nothing_left_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="'xx'"):
+    with refused("check_languages", "filter.languages", "'xx'"):
         run(tmp_path / "a", list(modules()[:3]), Filter(languages=["xx"]))
-    with pytest.raises(UserError, match=r"all 3 documents were dropped \(min_words 3\)"):
+    with refused("filter.stage.filter_corpus", "all 3", "min_words 3"):
         run(tmp_path, list(modules()[:3]), Filter(limits={"min_words": 10**6, "max_words": None}))
 
 

@@ -15,6 +15,7 @@ from components.stages.ingest.records import SURROGATE, BadRecord, Options
 from flows.planning import inspect_text
 from tests.components.stages.ingest.hostile_files import HOSTILE, LINES, MOST_CHARS, PROSE, TREE, record, warc
 from tests.components.stages.ingest.ingest_run import documents, run_on_files
+from tests.errors import refused
 
 UNLISTED = {"its name is not UTF-8", "hidden"}
 """Reasons for which a file is not opened."""
@@ -68,12 +69,12 @@ def test_what_is_no_file_is_listed(finished: Path) -> None:
 
 def test_the_look_before_a_run_goes_on_and_names_what_is_not_read(hostile: Path, tmp_path: Path) -> None:
     """Where DVC can read the folder as well: what is neither file nor folder is refused first."""
-    with pytest.raises(UserError, match="DVC, which versions the folder that it lies in, cannot read it; remove it"):
+    with refused("inspect_text._look_at_files.1", hostile):
         inspect_text.look(str(hostile), Ingest(max_chars=MOST_CHARS))
     mine = tmp_path / "mine"
     odd = [name for name, (_, why) in TREE.items() if why in ("a link to nothing", "no regular file")]
     shutil.copytree(hostile, mine, symlinks=True, ignore=lambda folder, names: odd)
-    with pytest.raises(UserError, match="names are not UTF-8, and DVC, which versions the folder, cannot read them"):
+    with refused("inspect_text._look_at_files.2", mine):
         inspect_text.look(str(mine), Ingest(max_chars=MOST_CHARS))
     for path in [path for path in mine.rglob("*") if SURROGATE.search(path.name)]:
         path.unlink()

@@ -9,9 +9,9 @@ import numpy
 import pyarrow.parquet as pq
 import pytest
 
-from components.core.errors import UserError
 from components.text.passage_match import Passages, words
 from tests.components.stages.ingest.ingest_run import documents, run_on_files
+from tests.errors import refused
 
 DOCS = sorted(Path(numpy.__file__).parent.glob("ma/*.py"))
 
@@ -92,18 +92,18 @@ def test_of_a_bad_record_that_is_opted_out_nothing_is_kept_either(folder: Path, 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("pasage: one two three four five", "no opt-out entry"),
-        ("passage:", "no opt-out entry"),
-        ("id: 12ab", "not 16 hex digits"),
-        ("sha256: " + "g" * 64, "not 64 hex digits"),
-        ("passage: too short by one", "5 or more"),
-        ('{"passage": "one two three four five"', "not a JSON object"),
-        ('{"id": "0123456789abcdef", "note": "two fields"}', "not a JSON object of one field"),
+        ("pasage: one two three four five", ["_entry.1"]),
+        ("passage:", ["_entry.1"]),
+        ("id: 12ab", ["_entry.2", "16 hex digits"]),
+        ("sha256: " + "g" * 64, ["_entry.2", "64 hex digits"]),
+        ("passage: too short by one", ["_entry.3", 5]),
+        ('{"passage": "one two three four five"', ["_from_json"]),
+        ('{"id": "0123456789abcdef", "note": "two fields"}', ["_from_json"]),
     ],
 )
-def test_a_bad_entry_stops_the_run_and_names_the_line(line: str, says: str, folder: Path, tmp_path: Path) -> None:
+def test_a_bad_entry_stops_the_run_and_names_the_line(line: str, says: list, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "opt_out.txt").write_text(f"# first\nid: 0123456789abcdef\n{line}\n")
-    with pytest.raises(UserError, match=rf"opt_out\.txt line 3.*{says}"):
+    with refused(f"opt_out.{says[0]}", "opt_out.txt line 3", *says[1:]):
         run_on_files(folder, tmp_path)
 
 

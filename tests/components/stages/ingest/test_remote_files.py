@@ -12,7 +12,6 @@ import zstandard
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from components.core.errors import UserError
 from components.corpus.corpus import read_manifest
 from components.params import Files, Ingest
 from tests.components.killed import killed_when
@@ -23,6 +22,7 @@ from tests.components.stages.ingest.ingest_run import (
     run_ingest,
     run_on_files,
 )
+from tests.errors import refused
 
 DOCS = sorted(Path(numpy.__file__).parent.glob("ma/*.py"))
 TEXT = "\n\n".join(path.read_text() for path in DOCS)
@@ -49,7 +49,7 @@ def bucket() -> str:
 
 
 def revision_of(address: str, tmp_path: Path) -> str:
-    with pytest.raises(UserError, match=r"has no revision in params\.yaml.*set `revision: [0-9a-f]{16}`") as error:
+    with refused("remote_files.listing.3", "params.yaml", "revision") as error:
         run_ingest(remote(address), tmp_path, "ask")
     return str(error.value).split("revision: ")[1][:16]
 
@@ -70,7 +70,7 @@ def test_a_bucket_is_read_like_a_folder(bucket: str, tmp_path: Path) -> None:
 def test_what_changed_there_is_refused(bucket: str, tmp_path: Path) -> None:
     revision = revision_of(bucket, tmp_path)
     fsspec.filesystem("memory").pipe("/bucket/a.txt", TEXT[:800].encode())
-    with pytest.raises(UserError, match=f"is no longer revision {revision}"):
+    with refused("remote_files.listing.3", f"revision {revision}"):
         run_ingest(remote(bucket, revision), tmp_path)
 
 
@@ -80,9 +80,9 @@ def test_a_file_address_and_one_that_is_nowhere(tmp_path: Path) -> None:
     _, out = run_ingest(remote(address, revision_of(address, tmp_path)), tmp_path)
     assert len(documents(out)) == 30
     assert str(tmp_path).encode() not in b"".join(path.read_bytes() for path in out.rglob("*.json"))
-    with pytest.raises(UserError, match=r"nothing at memory://nowhere matches"):
+    with refused("remote_files.listing.2", "memory://nowhere"):
         run_ingest(remote("memory://nowhere"), tmp_path, "nowhere")
-    with pytest.raises(UserError, match=r"ftpx://host/x cannot be listed \(Protocol not known"):
+    with refused("remote_files.listing.1", "ftpx://host/x", "Protocol not known"):
         run_ingest(remote("ftpx://host/x"), tmp_path, "unknown")
 
 

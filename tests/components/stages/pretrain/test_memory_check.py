@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from components.core.errors import UserError
 from components.model import cpu_kernels
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
@@ -13,6 +12,7 @@ from components.stages.pretrain import memory_check
 from components.training import numerics as floats
 from components.training import objectives, optimizer
 from tests.components.small_corpus import small
+from tests.errors import refused
 
 VOCABULARY, BATCH = 400, 3
 
@@ -70,16 +70,16 @@ def test_too_large_a_batch_is_refused_with_one_that_fits() -> None:
     limit = memory_check.state_bytes(params, model.shape) + 2 * memory_check.sequence_bytes(
         params, model.shape, numerics
     )
-    with pytest.raises(UserError, match=r"pretrain.causal: 3 sequences of 128 .* set pretrain.causal.micro_batch to 2"):
+    with refused("refuse_what_cannot_fit.2", "pretrain.causal: 3", 128, "pretrain.causal.micro_batch to 2"):
         memory_check.refuse_what_cannot_fit("pretrain.causal", params, model.shape, numerics, limit)
     memory_check.refuse_what_cannot_fit("p", params.model_copy(update={"micro_batch": 2}), model.shape, numerics, limit)
     two = Numerics(processes=2)  # each has two sequences at most, but both are on this machine
-    with pytest.raises(UserError, match=r"GB on cpu for each process"):
+    with refused("refuse_what_cannot_fit.1", "GB on cpu for each process"):
         memory_check.refuse_what_cannot_fit("p", params, model.shape, two, limit)
     memory_check.refuse_what_cannot_fit("p", params, model.shape, two, 2 * limit)
 
 
 def test_too_large_a_network_is_refused_with_what_to_lower() -> None:
     params, model = parts()
-    with pytest.raises(UserError, match=r"one sequence take at least .* set pretrain.masked.model.size or"):
+    with refused("refuse_what_cannot_fit.1", "pretrain.masked.model.size"):
         memory_check.refuse_what_cannot_fit("pretrain.masked", params, model.shape, Numerics(), 1_000_000)

@@ -7,7 +7,6 @@ from pathlib import Path
 import networkx
 import pytest
 
-from components.core.errors import UserError
 from components.core.files import read_json
 from components.core.report import Report
 from components.corpus.corpus import read_corpus, read_manifest
@@ -17,6 +16,7 @@ from components.stages.tokenize.stage import even_sample, tokenize
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import Encoder, reference
 from tests.components.real_text import corpus, document, places
+from tests.errors import refused
 
 PARAMS = Tokenize(vocab_size=600, train_megabytes=0.3)
 
@@ -126,9 +126,9 @@ def test_the_sample_is_even(corpora: Path, share: float) -> None:
 
 
 def test_a_small_corpus_says_what_to_set_and_an_empty_one_is_refused(corpora: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"tokenize.vocab_size = 150000: .* set tokenize.vocab_size to at most \d+"):
+    with refused("tokenizer._refuse_small", "tokenize.vocab_size = 150000", "set tokenize.vocab_size"):
         run(corpora, tmp_path / "small", Tokenize(vocab_size=150_000))
     corpus(tmp_path / "train", list(read_corpus(corpora / "train"))[:3])
     corpus(tmp_path / "heldout", [])
-    with pytest.raises(UserError, match="no held-out documents"):
+    with refused("tokenize.stage._manifest", "held-out"):
         run(tmp_path, tmp_path / "made")

@@ -11,12 +11,12 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from benchmarks.proof.fields import changed, without_source
-from components.core.errors import UserError
 from components.core.files import folder_md5, md5_file, sha256_bytes
 from components.stages.account.answers import AgainstChampion, NotKnown
 from components.studies.attestation.claims import Claims, compared, item_of
 from components.studies.attestation.renderings import claims_in, differences, renderings, write_renderings
 from tests.components.made_claims import made_claims
+from tests.errors import refused
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_no_second_value_hides_in_a_file_of_claims(folder: Path) -> None:
         f"{text} ", " " * 5_000_001, text.replace('"kwh": [', '"kwh": [0.0,', 1), text[:-2], "", "[]", "[" * 100_000,
     ):  # fmt: skip
         (folder / "card.json").write_text(other)
-        with pytest.raises(Exception, match=r"card\.json: .*; get a whole copy|values to unpack"):
+        with pytest.raises(Exception, match=r"card\.json: |values to unpack"):
             differences(folder, claims_in(folder))
 
 
@@ -223,9 +223,9 @@ def test_the_claims_name_files_of_the_model_in_the_folder_alone(folder: Path, na
 
 
 def test_what_a_check_would_not_read_is_not_written(claims: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"card\.json: \d+ bytes, and no more than 5000000"):
+    with refused("write_renderings.1", "card.json", "5000000"):
         write_renderings(Claims.model_validate(claims | {"description": "x" * 5_000_000}), tmp_path)
-    with pytest.raises(UserError, match=r"README\.md: a file of the model has this name"):
+    with refused("write_renderings.2", "README.md"):
         write_renderings(Claims.model_validate(claims | {"files": {"README.md": "0"}}), tmp_path)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.core.errors import UserError
 from components.core.files import read_json
 from components.corpus.corpus import read_corpus
 from components.model import export
@@ -18,6 +17,7 @@ from components.studies.label_efficiency import points as study
 from components.studies.label_efficiency.report import CAP, labels_needed
 from components.studies.trainings import Workplace
 from tests.components import task_corpora as corpora
+from tests.errors import refused
 
 PARAMS = LabelEfficiency(labels=[16, 64, 80], seeds=2, heldout_items=20, lora_rank=2)
 CLASSIFY = Classify(data="data/train", steps=4, batch=16, context=32)
@@ -55,7 +55,7 @@ def test_examples_are_drawn_once_and_more_labels_hold_fewer(made: study.LabelStu
     heldout = {(document.group, document.source) for document in read_corpus(made.place.root / "data/ingest/heldout")}
     assert {(p.cluster, p.stratum) for p in made.passages(0)} <= heldout
     assert made.draw() == task
-    with pytest.raises(UserError, match=r"^labels: 100000 labels are asked for"):
+    with refused("LabelStudy.draw", "labels", "100000"):
         replace(elsewhere(made, "other"), params=PARAMS.model_copy(update={"labels": [64, 100_000]})).draw()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from components.carbon.ledger.reader import read
-from components.core.errors import Stopped, UserError
+from components.core.errors import Stopped
 from components.core.files import read_json
 from components.model import export
 from components.params import Budget, Numerics, ProjectBudget, Runtime, Scaling
@@ -21,6 +21,7 @@ from components.studies.scaling.sweep import Cell, plan
 from components.studies.trainings import Workplace
 from tests.components.small_corpus import NUMERICS, docstrings, write_tokens
 from tests.components.task_corpora import plain, write
+from tests.errors import refused
 
 PARAMS = Scaling(
     vocab_size=400, depth=1, widths=[16, 32, 48, 64], budgets=[1e9, 2e9, 4e9], steps=(2, 200), checks=[2.0], seeds=2,
@@ -50,7 +51,7 @@ def test_every_cell_spends_its_budget() -> None:
 
 
 def test_a_budget_that_fits_too_few_widths_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^budgets 1e\+09: 1 of the widths take 50 to 200 steps .* needs three"):
+    with refused("sweep.plan", "budgets 1e+09", "1 of the widths", "50 to 200"):
         sweep.plan(PARAMS.model_copy(update={"steps": (50, 200)}))
 
 
@@ -74,7 +75,7 @@ def test_a_cell_that_the_projects_budget_stopped_goes_on_under_a_larger_one(tmp_
         runtime, made = Runtime(budget=Budget(project=project), meter_interval_s=0.2), study(tmp_path / "stopped")
         return replace(made, place=replace(made.place, ledger=ledger, run="sweep", runtime=runtime))
 
-    with pytest.raises(Stopped, match=r"runtime\.budget\.project"):
+    with refused("BudgetLimits.check", "runtime.budget.project"):
         limited(ProjectBudget(hours=1e-9)).result(cell)
     assert not (tmp_path / "stopped/points" / cell.name / "work").exists()
     after = [True, True, False]

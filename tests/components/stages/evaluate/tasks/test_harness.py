@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.core.errors import UserError
 from components.params import Evaluate
 from components.stages.evaluate.registry import read_result, run_group, wanted
 from components.stages.evaluate.tasks.harness import harness, load, run
@@ -16,6 +15,7 @@ from components.stages.evaluate.tasks.harness_model import HarnessModel
 from components.stages.evaluate.tasks.minimal_pairs import PHENOMENA, pairs
 from components.stages.evaluate.tasks.task import TaskResult
 from tests.components.stages.evaluate.conftest import World
+from tests.errors import refused
 
 BLIMP = {
     "output_type": "multiple_choice", "validation_split": "train", "doc_to_text": "", "doc_to_target": 0,
@@ -103,22 +103,28 @@ def test_its_items_are_rows_of_ours(world: World, tasks: list[str], tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("config", "reason"),
+    ("config", "code", "fact"),
     [
-        ({"dataset_path": "nyu-mll/blimp", "dataset_kwargs": None}, "its data set nyu-mll/blimp is not pinned"),
-        ({"dataset_path": "nyu-mll/blimp", "dataset_kwargs": {"revision": "main"}}, "is not pinned"),
-        ({"dataset_kwargs": {"data_files": {"train": sys.executable}}}, "does not lie beside it"),
-        ({"dataset_kwargs": {"revision": "a" * 40, "data_dir": "/etc"}}, "its data /etc does not lie beside it"),
-        ({"dataset_path": "csv", "dataset_kwargs": {"data_files": {"train": "rows.csv"}}}, "write that as jsonl"),
-        ({"output_type": "generate_until", "generation_kwargs": {"until": ["\n"]}}, "asks for generated text"),
-        ({"doc_to_choice": "{{nothing}}", "validation_split": "no"}, r"evaluate.tasks: .*bad\.yaml: "),
+        ({"dataset_path": "nyu-mll/blimp", "dataset_kwargs": None}, "pinned_data.load_dataset", "nyu-mll/blimp"),
+        (
+            {"dataset_path": "nyu-mll/blimp", "dataset_kwargs": {"revision": "main"}},
+            "pinned_data.load_dataset",
+            "nyu-mll/blimp",
+        ),
+        ({"dataset_kwargs": {"data_files": {"train": sys.executable}}}, "_require_inside.1", sys.executable),
+        ({"dataset_kwargs": {"revision": "a" * 40, "data_dir": "/etc"}}, "_require_inside.1", "/etc"),
+        ({"dataset_path": "csv", "dataset_kwargs": {"data_files": {"train": "rows.csv"}}}, "_require_inside.2", "csv"),
+        ({"output_type": "generate_until", "generation_kwargs": {"until": ["\n"]}}, "load.2", "bad"),
+        ({"doc_to_choice": "{{nothing}}", "validation_split": "no"}, "load.1", "bad.yaml"),
     ],
 )
-def test_bad_tasks_are_one_sentence(tmp_path: Path, config: dict, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_tasks_are_one_sentence(
+    tmp_path: Path, config: dict, code: str, fact: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write(tmp_path, "bad", [{"sentence_good": "a b", "sentence_bad": "b a"}], **BLIMP | config)
     (tmp_path / "rows.csv").write_text("sentence_good,sentence_bad\na b,b a\n")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=reason):
+    with refused(f"harness.{code}", "evaluate.tasks", fact):
         load([path])
 
 
@@ -126,10 +132,10 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
     import datasets
     from lm_eval.tasks import TaskManager
 
-    with pytest.raises(UserError, match="no such file"):
+    with refused("harness.known.3", tmp_path / "no.yaml"):
         load([str(tmp_path / "no.yaml")])
     monkeypatch.setattr("lm_eval.tasks.TaskManager", cache(TaskManager))  # reading its index takes seconds
-    with pytest.raises(UserError, match="lm_eval has no task nothing"):
+    with refused("harness.known.2", "nothing"):
         load([f"nothing@{'0' * 40}"])
     # The name of a task carries the commit of its data.
     asked: list[dict] = []
@@ -138,10 +144,10 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
         asked.append({"path": path, "name": name} | options)
         raise ConnectionError("no network here")
 
-    monkeypatch.setattr(datasets, "load_dataset", reach)
-    with pytest.raises(UserError, match="blimp_causative: no network here"):
+    monkeypatch.setattr(datasets, "pinned_data.load_dataset", reach)
+    with refused("harness.load.1", "blimp_causative: no network here"):
         load([f"blimp_causative@{'a' * 40}"])
     assert asked == [{"path": "nyu-mll/blimp", "name": "causative", "revision": "a" * 40}]
     monkeypatch.setitem(sys.modules, "lm_eval.tasks", None)
-    with pytest.raises(UserError, match=r"pip install -c constraints.txt -e '\.\[lm-eval\]'"):
+    with refused("harness.known.1", "pip install -c constraints.txt -e '.[lm-eval]'"):
         load([str(tmp_path / "no.yaml")])

@@ -31,12 +31,13 @@ from components.stages.evaluate.tasks.pronoun_gap import (
 )
 from components.stages.evaluate.tasks.recall import recall
 from components.stages.evaluate.tasks.sentence_pairs import sentence_pairs
-from components.stages.evaluate.tasks.task import NotApplicable, TaskResult
+from components.stages.evaluate.tasks.task import TaskResult
 from components.statistics import DEFAULT
 from components.synthetic.canaries import from_json
 from components.synthetic.curriculum import items
 from tests.components.real_text import corpus, document
 from tests.components.stages.evaluate.conftest import World
+from tests.errors import refused
 
 FRENCH = (
     "La maison est au bord de la rivière, et les enfants jouent dans le jardin depuis le matin. "
@@ -316,13 +317,13 @@ def test_times_given_are_counted_in_the_data_order(world: World) -> None:
 
 def test_what_is_not_there_is_a_reason(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control of canaries alone, without baseline or counterpart, was shown as if it were a score."""
-    with pytest.raises(NotApplicable, match=r"evaluate\.shots is empty"):
+    with refused("few_shot.few_shot.1", "evaluate.shots"):
         few_shot(world.context(shots=[]))
     bare = World(replace(world.folders, mix=tmp_path), world.params, world.numerics)
-    with pytest.raises(NotApplicable, match="no canaries"):
+    with refused("memorisation.memorisation.1"):
         memorisation(bare.context())
     monkeypatch.setattr(memorisation_task, "times_given", lambda context, canaries: {one.id: 0 for one in canaries})
-    with pytest.raises(NotApplicable, match=r"no canary was read: training read \d+% of the tokens"):
+    with refused("memorisation.memorisation.2"):
         memorisation(world.context())
 
 
@@ -367,5 +368,5 @@ def french(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.mark.parametrize("task", [minimal_pairs, pronoun_gap, sentence_pairs])
 def test_english_tasks_do_not_apply_to_another_language(french: World, task: object) -> None:
-    with pytest.raises(NotApplicable, match="does not read as English"):
+    with refused("require_english", "English"):
         task(french.context())  # type: ignore[operator]
