@@ -96,7 +96,7 @@ def agreed(word: str) -> bool:
     if os.environ.get("YES") == "1":
         return True
     if not sys.stdin.isatty():
-        print("nothing was done; YES=1 in front of the command answers")
+        print("nothing was done: there is no terminal to ask at; YES=1 in front of the command agrees")
         return False
     return input(f"Type {word} to go on: ").strip() == word
 

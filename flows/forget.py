@@ -31,7 +31,7 @@ from flows.tracking import forgetting, forgotten, team_ledger
 from flows.tracking.forgetting import entries, in_remote, quoting, stages_to_redo, with_duplicates
 from flows.tracking.forgotten import recorded
 from flows.tracking.model_exposure import states, workspace_view
-from flows.tracking.search import CACHE, files_of
+from flows.tracking.search import CACHE, files_of, still_held
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import answers, search_for
 
@@ -44,6 +44,12 @@ EDITIONS = "these stay and have much of its text, as another edition has; --quot
 SHOWN = 10
 """Documents that are listed."""
 WEIGHTS = "    (weights: of models whose corpus or rows hold it, whether or not training came to it)"
+REMOVED = """
+removed: {} documents; no corpus of the workspace has one of them any more
+left in old states: up to {} objects in DVC's cache and remote, which --purge deletes
+left in the workspace: the words listed below, which other documents or files of your own have too;
+--quoting with the same QUERY takes such documents along, files of your own are yours to change"""
+"""The result of a removal, before what was searched."""
 ALREADY = "on {} already: what was made since has none of it; the rest is of older states, whose copies --purge deletes"
 
 
@@ -127,10 +133,10 @@ def price(documents: list[Any]) -> str:
 
 def searched(text: str, query: Any, found: list[Any], most_others: int) -> Any:
     """The search for the documents, for what an earlier removal by this query recorded, and for copies that dedup
-    dropped."""
+    dropped; still to be made."""
     known, ids = recorded(text), forgetting.with_duplicates(found)
     needles = forgetting.needles_of(found, ids, known.needles.salt, most_others).joined(known.needles)
-    return search_for(query, needles, ids | known.ids).everywhere()
+    return search_for(query, needles, ids | known.ids)
 
 
 def documents_lines(query: Any, found: list[Any]) -> list[str]:
@@ -222,13 +228,13 @@ def leave_out(text: str, entries: list[str], search: Any) -> None:
             f"{alias} still points at a model that saw them or may have (marked in MLflow); `greenhouse promote` "
             "replaces it, with --override KIND=REASON where no rule judges its kind"
         )
-    if left := forgotten.still_held(known.ids):
+    if left := still_held(known.ids):
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")
     search.everywhere()
     search.found = [hit for hit in search.found if hit.owner != CACHE or hit.md5 not in known.objects]
+    print(REMOVED.format(len(known.ids), len(known.objects)))
     print("\n".join(edition_lines(search)))
-    print(search.sentence(f"{one.state}: {one.path}" for one in search.copies if one.state == "workspace"))
-    print(f"up to {len(known.objects)} objects of old states hold it in DVC's cache and remote: --purge deletes them")
+    print(search.sentence())
     files = f"{opt_out_file().name}, {forgotten.FILE}, withdrawn.json and dvc.lock"
     print(f"other clones need this state: commit {files}, then `dvc push`")
 
@@ -272,7 +278,8 @@ def forget(
     greenhouse forget QUERY --apply                   opts it out, makes again what is stale, marks the models
     greenhouse forget QUERY --purge                   afterwards: deletes what old states still hold
 
-    The first changes nothing; `--apply` asks first where QUERY names several documents, `--purge` always.
+    The first changes nothing; `--apply` asks first where QUERY names several documents, `--purge` always; without a
+    terminal, YES=1 in front of the command agrees.
 
     The price is the forecast of the stages that have to run again, with its interval. Afterwards the workspace's bytes
     are those of a run that never had the text; only the records of the removal differ. Runs of six of its words are
@@ -292,12 +299,13 @@ def forget(
     if purge:
         return delete_copies(query)
     asked, exact = look(query, again=apply)
-    hits = exact + (quoting_too(exact, common_above) if quoting else [])
+    hits = exact + (quoting_too(searched(query, asked, exact, common_above)) if quoting else [])
     if apply:
         print("\n".join(["These are left out from now on:", *documents_lines(asked, hits)]))
     if apply and len(hits) > 1 and not agreed("apply"):
         return 1
-    search, lines = searched(query, asked, hits, common_above), entries(asked, exact, with_duplicates(hits))
+    lines = entries(asked, exact, with_duplicates(hits))
+    search = searched(query, asked, hits, common_above).everywhere()
     if apply:
         leave_out(query, lines, search)
     else:
@@ -306,7 +314,7 @@ def forget(
     return 0
 
 
-def quoting_too(found: list[Any], most_others: int) -> list[Any]:
-    """The documents that have some words of these."""
-    ids = quoting(found, with_duplicates(found), most_others)
+def quoting_too(search: Any) -> list[Any]:
+    """The documents that have some words of those searched for, which may have gone already."""
+    ids = quoting(search.needles, search.ids)
     return [match for id in ids for match in answers(Query("id", id.split("-")[0]), whole=True)]

@@ -73,8 +73,13 @@ def sought(root: Path, name: str) -> Sought:
 def left(folder: Path, wanted: Sought, ignored: tuple[str, ...] = ()) -> list[str]:
     """Files below a folder that hold some of it: `kind: path`; `ignored` are folders that are the owner's to change."""
     found = [f"{kind}: {name}" for name, (kind, _) in places_with(folder, wanted.runs, ignored).items()]
+    return found + weights_left(folder, wanted)
+
+
+def weights_left(folder: Path, wanted: Sought) -> list[str]:
+    """Files below a folder that are weights which may have been trained on it."""
     there = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return found + [f"weights: {path.relative_to(folder)}" for path in there if md5_file(path) in wanted.weights]
+    return [f"weights: {path.relative_to(folder)}" for path in there if md5_file(path) in wanted.weights]
 
 
 def kinds_of(found: list[str]) -> set[str]:

@@ -105,18 +105,18 @@ def measure(parent: Path, files: dict[str, bytes], preset: str, every: int) -> t
     said = once(parent / "planted-applied.json", lambda: clone.run("greenhouse", "forget", QUERY, "--apply"))
     said += once(parent / "planted-purged.json", lambda: clone.run("greenhouse", "forget", QUERY, "--purge"))
     left = places_with(clone.root, wanted, SOURCES) | places_with(remote, wanted)
-    missed = not_named(clone, left, said)
+    missed = not_named(clone.root, left, said)
     rows = [{"place": place, "named": place not in missed} for place in sorted(left)]
     return {"documents": NUM_DOCUMENTS, "places_before": before, "places_left": len(left)}, rows
 
 
-def not_named(clone: Clone, left: dict[str, tuple[str, str]], said: str) -> list[str]:
+def not_named(root: Path, left: dict[str, tuple[str, str]], said: str) -> list[str]:
     """Places that are neither named nor, by their MD5, the same bytes as one that is."""
     found = [(owner, path) for owner, files in NAMED.findall(said) for path in files.split(", ")]
     places = {"git": "git:", "MLflow": ".greenhouse/mlartifacts/"}
     named = {f"{places.get(owner, '')}{path}" for owner, path in found}
     named |= {path for owner, path in found if owner == "git"}  # as it lies in the checkout
-    same = {md5_file(clone.root / name) for name in named if (clone.root / name).is_file()}
-    listed = [row for at in clone.root.glob(".dvc/cache/**/*.dir") for row in json.loads(at.read_bytes())]
+    same = {md5_file(root / name) for name in named if (root / name).is_file()}
+    listed = [row for at in root.glob(".dvc/cache/**/*.dir") for row in json.loads(at.read_bytes())]
     same |= {row["md5"] for row in listed if any(name.endswith(f"/{row['relpath']}") for name in named)}
     return sorted(place for place, (_, digest) in left.items() if place not in named and digest not in named | same)

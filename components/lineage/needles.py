@@ -9,7 +9,7 @@ import base64
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -57,12 +57,7 @@ class Needles:
         hashes = [salted for text in texts for _, salted, _ in _runs([text], salt)]
         every = np.unique(np.concatenate([NONE, *hashes]))
         wanted = every[:MOST_RUNS]
-        have = np.zeros(len(wanted), np.int64)
-        for some in others if len(wanted) else ():
-            for _, salted, documents in _runs(some, salt):
-                index, hit = _places(wanted, salted)
-                pairs = np.unique(np.stack([index[hit], documents[hit]]), axis=1)
-                have += np.bincount(pairs[0], minlength=len(wanted))
+        have = _num_documents(wanted, others, salt)
         shared = (have > 0) & (have <= most_others)
         common, left = int((have > most_others).sum()), len(every) - len(wanted)
         return cls(salt, wanted[have == 0], wanted[shared], common, left)
@@ -72,6 +67,11 @@ class Needles:
         own, shared = np.union1d(self.own, other.own), np.union1d(self.shared, other.shared)
         counts = max(self.num_common, other.num_common), max(self.num_left, other.num_left)
         return Needles(self.salt, own, np.setdiff1d(shared, own), *counts)
+
+    def after_removal(self, others: Iterable[Sequence[str]]) -> "Needles":
+        """These after the removal: runs that documents in their place have are shared."""
+        have = _num_documents(self.own, others, self.salt) > 0
+        return replace(self, own=self.own[~have], shared=np.union1d(self.shared, self.own[have]))
 
     def within(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Words of each text in runs, and in the text's own runs: int64 (num_texts,) each."""
@@ -103,6 +103,17 @@ def _runs(texts: Sequence[str], salt: int) -> Iterator[tuple[int, np.ndarray, np
         if any(some):
             hashes, documents = ngram_overlap.ngrams(ngram_overlap.words(some), size)
             yield size, mixed(hashes ^ np.uint64(salt)), documents
+
+
+def _num_documents(wanted: np.ndarray, others: Iterable[Sequence[str]], salt: int) -> np.ndarray:
+    """The number of documents that have each of some sorted runs: int64 (num_runs,)."""
+    have = np.zeros(len(wanted), np.int64)
+    for some in others if len(wanted) else ():
+        for _, salted, documents in _runs(some, salt):
+            index, hit = _places(wanted, salted)
+            pairs = np.unique(np.stack([index[hit], documents[hit]]), axis=1)
+            have += np.bincount(pairs[0], minlength=len(wanted))
+    return have
 
 
 def _folded(text: str) -> str:

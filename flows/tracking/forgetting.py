@@ -4,7 +4,7 @@ Documents are followed by their name: the id, with the text's hash where other t
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -17,12 +17,9 @@ from flows.system.disk import Removable
 from flows.tracking import garbage, snapshots
 from flows.tracking.mlflow_run import client
 from flows.tracking.model_exposure import Seen, workspace_view
-from flows.tracking.search import Search, files_of, is_of_another
+from flows.tracking.search import INGESTED, Search, files_of, is_of_another, texts_of
 from flows.tracking.snapshots import ObjectCache
 from flows.tracking.trace_report import TraceMatch
-
-INGESTED = (("ingest", "train"), ("ingest", "heldout"))
-"""Corpora of all documents that ingest kept."""
 
 # -- what is to be forgotten -------------------------------------------------------------------------------------------
 
@@ -47,22 +44,14 @@ def names_of(found: Iterable[TraceMatch]) -> set[str]:
 
 def needles_of(found: list[TraceMatch], ids: Collection[str], salt: int, most_others: int = MOST_OTHERS) -> Needles:
     """The runs of the documents, in whatever form a corpus of the workspace or the state that has them holds them."""
-    texts = [text for some in _texts(CORPORA, ids, True) for text in some]
+    texts = [text for some in texts_of(CORPORA, ids, True) for text in some]
     texts += [text_at(one.document.locations[0], one.view) for one in found if one.document.locations]
-    return Needles.of(dict.fromkeys(texts), _texts(INGESTED, ids, False), salt, most_others)
+    return Needles.of(dict.fromkeys(texts), texts_of(INGESTED, ids, False), salt, most_others)
 
 
-def _texts(corpora: Iterable[tuple[str, str]], ids: Collection[str], theirs: bool) -> Iterator[list[str]]:
-    """Texts of corpora of the workspace, a shard at a time: of the documents, or of the others."""
-    for shard in shards(workspace_view, *corpora):
-        table = pq.read_table(shard.path, columns=["id", "sha256", "text"]).to_pydict()
-        rows = zip((id.split("-")[0] for id in table["id"]), table["sha256"], table["text"], strict=True)
-        yield [text for id, sha256, text in rows if (id in ids or f"{id} {sha256}" in ids) == theirs]
-
-
-def quoting(found: list[TraceMatch], ids: set[str], most_others: int) -> list[str]:
+def quoting(needles: Needles, ids: Collection[str]) -> list[str]:
     """Ids of the documents of the workspace that have words of these too."""
-    search = Search(needles_of(found, ids, 0, most_others), ids)
+    search = Search(needles, ids)
     rows = shards(workspace_view, *INGESTED)
     hits = [hit for one in rows for hit in search.look("workspace", one.path.name, parts_of(one.path))]
     return list(dict.fromkeys(hit.id for hit in hits if is_of_another(hit, ids)))

@@ -11,15 +11,13 @@ from typing import Any
 
 from components.core.errors import UserError
 from components.core.files import fingerprint, read_json, write_json
-from components.lineage.documents import CORPORA, shards
 from components.lineage.needles import Needles
 from flows.system import paths
 from flows.system.disk import Removable, is_own, removable
 from flows.tracking import snapshots
 from flows.tracking.forgetting import experiments_with, in_remote, model_item, versions_of
 from flows.tracking.garbage import experiment_item
-from flows.tracking.model_exposure import workspace_view
-from flows.tracking.search import CACHE, Search, files_of, rows_of
+from flows.tracking.search import CACHE, Search, files_of, still_held
 from flows.tracking.snapshots import ObjectCache
 
 FILE = "forgotten.json"
@@ -70,13 +68,6 @@ def record(text: str, search: Search) -> Removal:
     known["removals"][_key(text, known["salt"])] = row
     write_json(paths.ROOT / FILE, known)
     return removal
-
-
-def still_held(ids: set[str]) -> list[str]:
-    """Those of the documents that a corpus of the workspace holds, training or held-out; by id, copies of one too."""
-    kept = shards(workspace_view, *(one for one in CORPORA if one[1] in ("train", "heldout")))
-    rows = (rows_of(one.path, f"data/{one.stage}/{one.part}/{one.file}", ids) for one in kept)
-    return list(dict.fromkeys(row for some in rows for row in some))
 
 
 def together(what: str, parts: list[Removable]) -> Removable:

@@ -19,6 +19,7 @@ from components import params as schema
 from components.core.errors import UserError, clause
 from components.core.files import md5_of, read_json
 from components.finetuning_data.formats import is_corpus, texts
+from components.lineage.documents import CORPORA, shards
 from components.lineage.needles import Needles
 from components.lineage.readings import NeedleHit, Part, hits_in, parts_of, parts_of_bytes, parts_of_tokens
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
@@ -42,6 +43,8 @@ BEYOND = (
     "clones, caches and backups of others; other remotes, and what a remote has of states that are not known here",
     "exports and signed folders; statistics learnt from the text: tokenizers, scores, logs, the energy ledger",
 )
+INGESTED = (("ingest", "train"), ("ingest", "heldout"))
+"""Corpora of all documents that ingest kept."""
 EDITION = 100
 """Words in common from which a document that stays may be another edition."""
 
@@ -99,6 +102,7 @@ class Search:
         named: whether a text holds the passage or address that was asked for, if that is how they were named.
         num_places: files looked into. found: those with words that stay. unsearched: what was not looked into, and why.
         copies: what goes with the documents. models: DVC's hash of every model that was trained on what holds one.
+        is_removed: whether the workspace has none of the documents: what it has of them stays.
     """
 
     needles: Needles
@@ -109,11 +113,15 @@ class Search:
     unsearched: list[str] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
     models: set[str] = field(default_factory=set)
+    is_removed: bool = False
     _known: dict[tuple[str, bool], list[NeedleHit]] = field(default_factory=dict)
 
     def everywhere(self) -> "Search":
         """All of it, anew; objects that were looked into before are not read again."""
         self.num_places, self.found, self.unsearched, self.copies, self.models = 0, [], [], [], set()
+        self.is_removed = bool(self.ids) and not still_held(self.ids, CORPORA)
+        if self.is_removed:
+            self.needles = self.needles.after_removal(texts_of(INGESTED, self.ids, False))
         known = [*states(), *snapshots.committed()]
         self.own_files(known)
         self.of_states(known)
@@ -176,6 +184,7 @@ class Search:
             places = (store.path(own[path]) if path in own else None, view(path))
             return next((place for place in places if place and place.is_file()), None)
 
+        stays = state.kind == CACHE or (state.kind == "workspace" and self.is_removed)
         bad, gone = set[str](), [out for out, md5 in state.outputs().items() if is_unlisted(store, md5)]
         for path, md5 in own.items():
             if path.endswith(WEIGHTS):
@@ -184,9 +193,9 @@ class Search:
                 gone.append(path)
                 continue
             hits = self.look(state.name, path, parts_at(path, place, at), md5)
-            goes = state.kind != CACHE and (any(hit.own for hit in hits) or bool(rows_of(place, path, self.ids)))
+            goes = not stays and (any(hit.own for hit in hits) or bool(rows_of(place, path, self.ids)))
             bad |= {path} if goes else set()
-            stay = tuple(hit for hit in hits if not goes or is_of_another(hit, self.ids))
+            stay = tuple(hit for hit in hits if not goes or (is_of_another(hit, self.ids) and not hit.own))
             if stay and (md5, path) not in noted:
                 noted.add((md5, path))
                 self.found.append(Place(state.name, path, stay, md5))
@@ -259,16 +268,12 @@ class Search:
         long = sorted((name for name in words if words[name] >= EDITION), key=lambda name: -words[name])
         return [f"{name}: {words[name]:,} words of it, in runs of six or more" for name in long]
 
-    def sentence(self, more: Iterable[str] = ()) -> str:
-        """What was searched, found and not searched; files with the same words together, those with most first.
-
-        Args:
-            more: places besides those with words that stay.
-        """
+    def sentence(self) -> str:
+        """What was searched, found and not searched; files with the same words together, those with most first."""
         alike = dict[str, dict[str, list[str]]]()
         for one in sorted(self.found, key=lambda one: -max((hit.words for hit in one.hits), default=0)):
             alike.setdefault(one.told(), {}).setdefault(one.owner, []).append(one.path)
-        found = [f"\n    {line}" for line in more]
+        found = list[str]()
         for told, owners in alike.items():
             rows = (f"\n        {owner}: {', '.join(files)}" for owner, files in owners.items())
             found.append(f"\n    {told}:{''.join(rows)}")
@@ -299,8 +304,8 @@ def parts_at(path: str, place: Path, at: Callable[[str], Path | None]) -> Iterat
 
 
 def is_of_another(hit: NeedleHit, ids: Collection[str]) -> bool:
-    """Whether words in a file that goes are in the row of a document that stays."""
-    return bool(hit.id) and not hit.own and hit.id.split("-")[0] not in {name.split(" ")[0] for name in ids}
+    """Whether words are in the row of a document that stays."""
+    return bool(hit.id) and hit.id.split("-")[0] not in {name.split(" ")[0] for name in ids}
 
 
 def rows_of(shard: Path, path: str, ids: Collection[str]) -> list[str]:
@@ -314,6 +319,25 @@ def rows_of(shard: Path, path: str, ids: Collection[str]) -> list[str]:
         ids = {name.split(" ")[0] for name in ids}
     bases = [row["id"].split("-")[0] for row in rows]
     return [row["id"] for row, base in zip(rows, bases, strict=True) if {base, f"{base} {row.get('sha256')}"} & {*ids}]
+
+
+def texts_of(corpora: Iterable[tuple[str, str]], ids: Collection[str], theirs: bool) -> Iterator[list[str]]:
+    """Texts of corpora of the workspace, a shard at a time: of the documents, or of the others."""
+    for shard in shards(workspace_view, *corpora):
+        table = pq.read_table(shard.path, columns=["id", "sha256", "text"]).to_pydict()
+        rows = zip((id.split("-")[0] for id in table["id"]), table["sha256"], table["text"], strict=True)
+        yield [text for id, sha256, text in rows if (id in ids or f"{id} {sha256}" in ids) == theirs]
+
+
+KEPT = tuple(one for one in CORPORA if one[1] in ("train", "heldout"))
+"""Corpora of text that is trained on or held out."""
+
+
+def still_held(ids: Collection[str], corpora: Iterable[tuple[str, str]] = KEPT) -> list[str]:
+    """Those of the documents that corpora of the workspace hold; by id, copies of one too."""
+    own = shards(workspace_view, *corpora)
+    rows = (rows_of(one.path, f"data/{one.stage}/{one.part}/{one.file}", ids) for one in own)
+    return list(dict.fromkeys(row for some in rows for row in some))
 
 
 def tokens_of(bad: Collection[str], own: Collection[str]) -> set[str]:

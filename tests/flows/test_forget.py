@@ -1,6 +1,7 @@
 """`greenhouse forget`: what it says of a document before anything is changed."""
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from benchmarks.proof.leftovers import kinds_of, left, sought
+from benchmarks.proof.leftovers import CORPORA, Sought, kinds_of, left, places_with, sought, weights_left
+from benchmarks.proof.planted import not_named
 from components.core.errors import UserError
 from components.corpus.corpus import read_corpus
 from flows import forget
@@ -57,7 +59,7 @@ def test_many_documents_are_left_out_only_where_the_user_agrees(finished_clone: 
     assert "nothing was taken out by this query" in said
     said = finished_clone.run("greenhouse", "forget", "python-docs", "--apply", expect=1)
     assert "These are left out from now on:\ndocuments for source python-docs: " in said
-    assert "YES=1 in front of the command answers" in said
+    assert "YES=1 in front of the command agrees" in said
     assert (finished_clone.root / "opt_out.txt").read_text() == before
 
 
@@ -101,24 +103,35 @@ def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(
     assert kinds_of(left(remote, wanted)) == {"text", "tokens", "weights"}
     assert "around the stages" in mate.run("greenhouse", "forget", name), "priced from the team's records"
     said = mate.run("greenhouse", "forget", name, "--apply", YES="1")
+    assert re.search(r"\nremoved: \d+ documents; no corpus of the workspace has one", said)
     said = said.partition("\nsearched ")[2]
     assert "; found in:" in said
     assert "no model" not in said
-    assert "\nremoved " in mate.run("greenhouse", "forget", name, "--purge", YES="1")
+    purged(mate, name, wanted)
     assert left(remote, wanted) == []
-    assert left(mate.root, wanted) == []
     assert "up to date" in mate.run("dvc", "status")
     mate.run("dvc", "push")
     for file in ("dvc.lock", "opt_out.txt", "forgotten.json"):  # as git brings them
         shutil.copy(mate.root / file, other.root / file)
     other.run("dvc", "pull")
     assert kinds_of(left(other.root, wanted)) == {"text", "tokens", "weights"}
-    assert "\nremoved " in other.run("greenhouse", "forget", name, "--purge", YES="1")
-    assert left(other.root, wanted) == []
+    purged(other, name, wanted)
     said = mate.run("greenhouse", "forget", name)  # the record of its removal has its name
     assert "models that were pretrained on them" not in said
     assert "on opt_out.txt already" in said
     assert "price of their removal" not in said
+
+
+def purged(clone: PipelineClone, name: str, wanted: Sought) -> None:
+    """Purge; of what only the documents had, words that others have by now are left, each place named, and no weights.
+
+    Where a source is cut at a size, another document comes in the place of one, and may have a run of its words.
+    """
+    said = clone.run("greenhouse", "forget", name, "--purge", YES="1")
+    assert "\nremoved " in said
+    assert name not in {one.location.split("#")[0] for part in CORPORA for one in read_corpus(clone.root / part)}
+    assert not_named(clone.root, places_with(clone.root, wanted.runs), said) == []
+    assert weights_left(clone.root, wanted) == []
 
 
 def forgettable(clone: PipelineClone) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from hashlib import md5
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def root(checkout: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     (kept / "examples.md").write_text("> kept the harbour ledgers in a locked oak cabinet\n")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.STATE}/mlflow.db")
     monkeypatch.setattr(search, "states", lambda: iter([state_of(tmp_path)]))
+    monkeypatch.setattr(search, "workspace_view", lambda path: place if (place := tmp_path / path).exists() else None)
     monkeypatch.setattr(snapshots, "committed", lambda: iter(()))
     PipelineClone(tmp_path).git("init", "--quiet")
     return tmp_path
@@ -102,12 +104,12 @@ def searched(ids: set[str], *others: str) -> Search:
     return Search(Needles.of([LETTER], [list(others)], 7), ids).everywhere()
 
 
-def take_out(root: Path) -> None:
-    """Have the corpora without the letter."""
+def take_out(root: Path, *others: Document) -> None:
+    """Have the corpora without the letter, and with others in its place."""
     for stage in ("ingest", "mix"):
         for path in (root / f"data/{stage}/train").iterdir():
             path.unlink()
-        corpus(root / f"data/{stage}/train", [a_document("essay.txt", ESSAY)])
+        corpus(root / f"data/{stage}/train", [a_document("essay.txt", ESSAY), *others])
 
 
 ID = a_document("letter.txt", LETTER).id
@@ -134,10 +136,15 @@ def test_copies_are_corpora_tokens_and_weights_and_models_go_by_the_same_rule(ro
     assert one.models == {state_of(root).outputs()["models/pretrain/causal"], "2.dir"}
 
 
-def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path) -> None:
-    """A removal that goes on after a kill found no documents and no rows, and said that no model saw them."""
+def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A removal that goes on after a kill found no documents and no rows, and said that no model saw them.
+
+    Words that a document has which came in its place were called copies, and models trained on them later were to go.
+    """
     forgotten.record("a query", searched({ID}, ESSAY))
-    take_out(root)
+    take_out(root, a_document("new.txt", "We kept the harbour ledgers in a locked oak cabinet too."))
+    states = state_of(root), replace(state_of(root), name="later", kind="run")
+    monkeypatch.setattr(search, "states", lambda: iter(states))
     known = forgotten.recorded("a query ")
     assert (known.ids, "mix" in str(known.objects), forgotten.recorded("another").ids) == ({ID}, True, set())
     kept = (root / forgotten.FILE).read_text()
@@ -147,7 +154,10 @@ def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path) -> Non
     assert said.startswith(f"searched {again.num_places} places; found in:\n    ")
     assert "\n    15 words in rows.jsonl line 2:\n        finetune.instruct.data: rows.jsonl" in said
     files = [f"data/{stage}/train/part-00000.parquet" for stage in ("ingest", "mix")]
-    assert f"\n    15 words in essay.txt:\n        workspace: {', '.join(files)}" in said
+    assert f"\n    15 words in essay.txt, 9 words in new.txt:\n        workspace: {', '.join(files)}" in said
+    left = {"data/tokenize/train/tokens-00000.bin", "data/ingest/quarantine/records.jsonl"}
+    assert {(copy.state, copy.path) for copy in again.copies} == {("later", path) for path in left}
+    assert again.models == set()
     assert "not searched:\n    clones, caches and backups of others" in said
     assert "no model" not in said
 
@@ -175,7 +185,6 @@ def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monk
         (root / path).write_bytes(b"")
     (root / "models/pretrain/causal/model.safetensors").write_bytes(b"others")
     put(root / "md5", (root / "eval_sets/items.txt").read_bytes())
-    monkeypatch.setattr(forgotten, "workspace_view", lambda path: root / path if (root / path).exists() else None)
     monkeypatch.setattr(forgotten, "in_remote", lambda hashes: (set(), None, "DVC remote far: nothing is at far"))
     asked: list[set[str]] = [set()]
 
@@ -292,11 +301,13 @@ def test_another_edition_of_the_text_is_named_as_one(root: Path, monkeypatch: py
 
 def test_documents_that_quote_can_be_taken_along(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forgetting, "workspace_view", lambda path: root / path if (root / path).exists() else None)
-    assert forgetting.quoting([], {ID}, 5) == [a_document("essay.txt", ESSAY).id]
-    assert forgetting.quoting([], {ID}, 0) == []
     needles = forgetting.needles_of([], {ID}, 7)
+    assert forgetting.quoting(needles, {ID}) == [a_document("essay.txt", ESSAY).id]
+    assert forgetting.quoting(forgetting.needles_of([], {ID}, 0, 0), {ID}) == []
     assert (len(needles.shared), needles.num_common) == (10, 0)
     assert forgetting.needles_of([], {ID}, 7, 0).num_common == 10
+    take_out(root)
+    assert forgetting.quoting(needles, {ID}) == [a_document("essay.txt", ESSAY).id], "afterwards too"
 
 
 def test_a_model_tuned_from_a_tuned_one_counts_and_one_tuned_from_another_model_of_that_path_does_not() -> None:
