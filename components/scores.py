@@ -4,7 +4,7 @@ A reader decides by fields, never by the words of a title: which model a score i
 unit it is, whether training had such exercises. Scores lie in `details/facts.json` of their stage, under `scores`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -156,3 +156,14 @@ def best_baseline(rules: list[Baseline], better: Better = "higher") -> Baseline:
 def as_scores(facts: Mapping[str, Any]) -> list[Score]:
     """The scores in a stage's facts."""
     return [Score.model_validate(row) for row in facts.get("scores", [])]
+
+
+def figures_of(scores: Iterable[Score]) -> dict[str, float]:
+    """Scores by key, with the bounds of those that have a short name; what MLflow has."""
+    values = dict[str, float]()
+    for score in scores:
+        values[score.key] = score.value
+        for end, bound in (("_low", score.low), ("_high", score.high)):
+            if score.column and bound is not None:
+                values[score.key + end] = bound
+    return values

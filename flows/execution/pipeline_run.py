@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections import ChainMap
 from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -324,7 +325,8 @@ class PipelineRun:
         told = "account" in self.results and self.results["account"].name == "Completed"
         spans = reader.read(paths.LEDGER).select(run=self.name)  # what this run itself used
         metrics = rounded({"cost/run_kwh": spans.energy.mid_kwh, "cost/run_seconds": self.wall_s})
-        metrics |= headline(self.root) if told else {}  # else it is of an earlier run
+        scores = [result.record.get("scores", {}) for result in done]
+        metrics |= headline(self.root) if told else dict(ChainMap(*scores))  # else it is of an earlier run
         figures = {"orchestration_seconds": self.overhead_s()} | errors(parts, "total_")
         with contextlib.suppress(UserError):  # of an unknown grid the pipeline has said so
             figures["run_grams"] = intensity.resolve(self.params.runtime.grid, self.root).grams(spans.hours).mid

@@ -18,10 +18,11 @@ from components import params as schema
 from components.carbon.planning.budget import budget_check
 from components.carbon.planning.forecast import TOKENS, TRAINED_ON
 from components.core.errors import Stopped, UserError
-from components.core.files import move
+from components.core.files import move, rounded
 from components.core.plain_text import plain
 from components.core.report import Report
 from components.params import Runtime
+from components.scores import as_scores, figures_of
 from flows.execution import torchrun
 from flows.execution.stage import Stage, StageContext
 from flows.execution.stages import STAGES
@@ -129,6 +130,7 @@ def _perform(stage: Stage, branch: str, name: str, folder: StageFolder, alone: b
         result.metrics = figures(result, report)
         result.record = {"ms": int(time.time() * 1000)}
         if report is not None:
+            result.record |= {"scores": rounded(figures_of(as_scores(report.facts)))}
             result.record |= _recorded(stage, branch, folder, context, inputs.fingerprint, alone)
     return result
 

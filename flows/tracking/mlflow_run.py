@@ -22,7 +22,7 @@ from flows.system.mlflow_location import ARTIFACTS
 from flows.system.mlflow_server import require_mlflow
 from flows.system.paths import EXPERIMENT
 from flows.system.run_folder import PIPELINE, REPRO, RunFolder
-from flows.tracking.mlflow_view import store_view
+from flows.tracking.mlflow_view import TAGS, store_view
 from flows.tracking.run_files import report_files
 
 BATCH = 1000
@@ -33,7 +33,7 @@ UNMADE_TAG = "unmade"
 """Tag of a parent run that ended early: stages it did not reach, left out of its dvc.lock."""
 PIPELINES = (PIPELINE, REPRO)
 """Kinds of parent runs that are compared with each other."""
-PRIMARY = ("instruct", "answer", "bpb")
+PRIMARY = ("instruct", "answer", "bpb", "classify", "mlm")
 """Scores that stand for a run: the first of these that it has."""
 PRIMARY_OF = {"finetune.classify": "classify", "pretrain.masked": "mlm"}
 """Section of the parameters -> score that stands for a run which changed nothing else."""
@@ -88,7 +88,7 @@ def parent_run(mlflow: Any, run: RunFolder, make: bool = True) -> str:
         return known
     if not make:
         return ""
-    tags = {"kind": facts["kind"], "git.commit": facts.get("commit", "")}
+    tags = dict.fromkeys(TAGS, "") | {"kind": facts["kind"], "git.commit": facts.get("commit", "")}
     tags |= {"prefect.flow_run": facts["flow_run"]} if facts.get("flow_run") else {}
     return create_run(mlflow, run.name, process, tags | {NAME_TAG: run.name}, facts.get("t"))
 
@@ -141,9 +141,10 @@ def close_parent(
         summary: Markdown; its description, after what changed against the run most like it.
         ms: when it ended, in Unix milliseconds; now by default.
     """
-    log_metrics(mlflow, run_id, metrics, ms)
     log_params(mlflow, run_id, params)
-    _describe(mlflow, run_id, name, params, summary)
+    log_scores(mlflow, run_id, metrics, ms, _describe(mlflow, run_id, name, params, summary))
+    if (used := metrics.get("cost/run_kwh")) is not None:
+        mlflow.set_tag(run_id, "cost", f"{1000 * used:.3g} Wh")
     if summary:
         store_view(mlflow, experiment_id(mlflow))
     for key, value in (tags or {}).items():
@@ -163,20 +164,17 @@ def _data_sets(files: Sequence[Path]) -> dict[str, str]:
     return {path: outs[path] for path in ("data/mix", "data/ingest/heldout") if path in outs}
 
 
-def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -> None:
+def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -> str:
     """Description and shown name of a parent run: both begin with what it changed against the earlier run most like it.
 
     Not against the latest: an experiment that follows seed runs would be named by their seeds.
+
+    Returns:
+        the score that stands for it, where what it changed says so.
     """
     run = mlflow.get_run(run_id)
     before, changes = _most_alike(mlflow, run, dotted(params))
-    scored = run.data.metrics
-    sections = {".".join(change.split(".")[:2]) for change in changes}
-    own = PRIMARY_OF.get(sections.pop(), "") if len(sections) == 1 else ""
-    main = next((name for name in (own, *PRIMARY) if name in scored), "")
-    bounds = [scored.get(main + end) for end in ("", "_low", "_high")]
-    mlflow.set_tag(run_id, "primary", f"{interval(*bounds)} {main}" if main else "")
-    mlflow.set_tag(run_id, "changed", "; ".join(changes)[:MAX_TAG])
+    mlflow.set_tag(run_id, "changed", "; ".join(map(brief, changes))[:MAX_TAG])
     if before is None:
         first = "The first run of its kind."
     else:
@@ -185,6 +183,23 @@ def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -
         if changes:
             mlflow.update_run(run_id, name=f"{shown_name(changes)} ({name})")
     mlflow.set_tag(run_id, "mlflow.note.content", f"{first}\n\n{summary}"[:MAX_TAG])
+    sections = {".".join(change.split(".")[:2]) for change in changes}
+    return PRIMARY_OF.get(sections.pop(), "") if len(sections) == 1 else ""
+
+
+def log_scores(mlflow: Any, run_id: str, metrics: dict[str, float], ms: int = 0, own: str = "") -> None:
+    """Log figures of a parent run, the score that stands for it first.
+
+    MLflow's page that compares runs opens with their first metric.
+
+    Args:
+        own: the score that shall stand for it, if it has that.
+    """
+    scored = mlflow.get_run(run_id).data.metrics | metrics
+    if main := next((name for name in (own, *PRIMARY) if name in scored), ""):
+        bounds = [scored.get(main + end) for end in ("", "_low", "_high")]
+        mlflow.set_tag(run_id, "primary", f"{interval(*bounds)} {main}")
+    log_metrics(mlflow, run_id, {name: metrics[name] for name in (main, *metrics) if name in metrics}, ms)
 
 
 def shown_name(changes: list[str]) -> str:
@@ -194,6 +209,13 @@ def shown_name(changes: list[str]) -> str:
         values = ", ".join(dict.fromkeys(change.rpartition(" -> ")[2] for change in changes))
         return f"{keys.pop()} {values}"[:80] + f" in {len(changes)} sections"
     return changes[0][:80] + (f", {len(changes) - 1} more" if len(changes) > 1 else "")
+
+
+def brief(change: str) -> str:
+    """A change for a narrow column: `steps 60, was 100 (finetune.instruct)`."""
+    key, _, values = change.partition(" ")
+    (section, _, leaf), (before, _, now) = key.rpartition("."), values.rpartition(" -> ")
+    return f"{leaf} {now}, was {before} ({section})"
 
 
 def describe_comparison(mlflow: Any, run_id: str, verdict: str, page: str) -> None:
@@ -235,13 +257,13 @@ def log_metrics(mlflow: Any, run_id: str, metrics: dict[str, float], ms: int = 0
 
 
 def log_curves(mlflow: Any, run_id: str, events: Iterable[dict[str, Any]], before: str = "") -> None:
-    """Log metrics events, in one request per batch; `before` begins their names."""
+    """Log the events that have values, in one request per batch; `before` begins their names."""
     from mlflow.entities import Metric
 
     rows = [
         Metric(NO_NAME.sub("_", before + name), float(value), event["t"], event["step"])
         for event in events
-        for name, value in event["values"].items()
+        for name, value in event.get("values", {}).items()
     ]
     for start in range(0, len(rows), BATCH):
         mlflow.log_batch(run_id, metrics=rows[start : start + BATCH])

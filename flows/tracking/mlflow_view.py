@@ -9,10 +9,12 @@ from typing import Any
 from flows.system.paths import EXPERIMENT
 
 VIEW = "quality"
-TAGS = ("changed", "primary", "result")
-"""Tags of a parent run that the view shows: what it changed, its primary score, how it compares or why it ended."""
-SHOWN = ("cost/run_kwh",)
-"""Metrics that it shows: MLflow puts them before all tags, from A to Z, and a screen has room for few columns."""
+TAGS = ("changed", "primary", "cost", "result")
+"""Tags that the view shows of a run: what it changed, its score, its energy, how it compares or ended.
+
+MLflow's table has them in the order in which the newest run got them: so each gets them at its start.
+It has metrics before all tags, and room for two columns beside its Assistant: so there is no metric.
+"""
 PARENTS = "tags.run LIKE '%'"
 """Parent runs, as MLflow's search has it."""
 FINISHED = f"{PARENTS} AND attributes.status = 'FINISHED'"
@@ -27,7 +29,7 @@ def store_view(mlflow: Any, experiment: str) -> None:
         "searchFilter": PARENTS,
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
-        "selectedColumns": [*(f"tags.`{name}`" for name in TAGS), *(f"metrics.`{name}`" for name in SHOWN)],
+        "selectedColumns": [f"tags.`{name}`" for name in TAGS],
     }
     mlflow.set_experiment_tag(experiment, f"mlflow.sharedViewState.{VIEW}", json.dumps(state))
 

@@ -26,6 +26,8 @@ EVERY_S = 1.0
 """Seconds between looks at the events of stages that run."""
 SYSTEM_S = 3
 """Seconds between samples of the machine."""
+MACHINE = "machine"
+"""Run below a pipeline's that has the machine's figures: above they would stand before its scores."""
 KILLED = "its process ended without a result: killed, by somebody or by the system for want of memory"
 
 
@@ -46,9 +48,7 @@ class StageRecord:
         events = self._events.new()
         if not self.run_id:
             self.run_id = self._begun(self._folder.begin)
-        curves = [event for event in events if event["kind"] == "metrics"]
-        mlflow_run.log_curves(self._mlflow, self.run_id, curves)
-        mlflow_run.log_curves(self._mlflow, self._parent, curves, self._folder.name.replace("@", "/") + "/")
+        mlflow_run.log_curves(self._mlflow, self.run_id, events)
         if ended:
             self._finish(result_of(self._folder))
         return ended
@@ -112,7 +112,9 @@ class Recorder:
             self._stages[stage.name] = StageRecord(self.client, stage, self.open())
         if self._stages[stage.name].advance():
             if self.run.facts()["kind"] == REPRO:  # another stage may follow, and nobody would know
-                self.client.set_terminated(self.parent, result_of(stage).run_status)
+                result, record = result_of(stage), result_of(stage).record
+                mlflow_run.log_scores(self.client, self.parent, record.get("scores", {}), record.get("ms", 0))
+                self.client.set_terminated(self.parent, result.run_status)
             stage.mark_recorded()
 
     @property
@@ -128,17 +130,21 @@ class Recorder:
 
     @contextmanager
     def monitored(self) -> Iterator[None]:
-        """Within, CPU, memory, disk and GPU of the machine are logged to the parent run."""
+        """Within, CPU, memory, disk and GPU of the machine are logged, to a run below the parent."""
         import mlflow
 
         logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)
         mlflow.set_system_metrics_sampling_interval(SYSTEM_S)
         mlflow.set_system_metrics_samples_before_logging(1)
-        mlflow.start_run(run_id=self.open(), log_system_metrics=True)
+        facts, parent = self.run.facts(), self.open()
+        tags = {"kind": facts["kind"], "mlflow.parentRunId": parent}
+        machine = mlflow_run.create_run(self.client, MACHINE, facts["process"], tags)
+        mlflow.start_run(run_id=machine, log_system_metrics=True)
+        self.client.set_terminated(machine)  # a kill must not leave it open
         try:
             yield
         finally:
-            mlflow.end_run("KILLED")  # `finish` says how it ended
+            mlflow.end_run()
 
     def finish(self) -> None:
         """Record what is left, and the end of the run: by its own account, else it was killed."""
@@ -152,6 +158,9 @@ class Recorder:
         elif parent and self.client.get_run(parent).info.status == "RUNNING":
             self.client.set_tag(parent, "result", f"Killed: {KILLED}")
             self.client.set_terminated(parent, "KILLED")
+        for stage in self.run.stages() if parent else ():  # so that curves of two runs lie over each other
+            before = stage.name.replace("@", "/") + "/"
+            mlflow_run.log_curves(self.client, parent, EventReader(stage).new(), before)
         if not self._failed and all(stage.recorded for stage in self.run.stages()):
             self.run.close()
 

@@ -97,9 +97,11 @@ def test_mlflow_has_a_parent_a_child_per_stage_and_loadable_models(finished_clon
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     dedup = next(run for run in children if run.info.run_name == "dedup")
     assert {run.info.status for run in [*children, parent]} == {"FINISHED"}
-    assert {run.info.run_name for run in children} == set(STAGES)
+    assert {run.info.run_name for run in children} == {*STAGES, "machine"}
     assert dedup.data.params["dedup.threshold"] == parent.data.params["dedup.threshold"] == "0.7"
-    assert "system/cpu_utilization_percentage" in parent.data.metrics
+    assert next(iter(parent.data.metrics)) == "instruct"
+    machine = next(run for run in children if run.info.run_name == "machine")
+    assert "system/cpu_utilization_percentage" in machine.data.metrics
     assert "loss" in next(run for run in children if run.info.run_name == "pretrain@causal").data.metrics
     inputs = {item.dataset.name: item.dataset.digest for item in dedup.inputs.dataset_inputs}
     assert inputs["data/ingest/train"] == finished_clone.outputs()["data/ingest/train"].removesuffix(".dir")

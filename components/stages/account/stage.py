@@ -24,6 +24,7 @@ from components.core.files import rounded, write_json, write_text
 from components.core.progress import Progress
 from components.core.report import Report
 from components.params import Params
+from components.scores import figures_of
 from components.stages.account.answers import ModelAnswers, ModelOrigin
 from components.stages.account.croissant import croissant
 from components.stages.account.data_card import data_card
@@ -252,13 +253,8 @@ def hardware(found: reader.Ledger, spans: reader.Spans) -> str:
 
 def headline(summary: Summary, answers: Mapping[str, ModelAnswers]) -> dict[str, float]:
     """Every score by its name, with the bounds of those that have a short one; cost of the stages behind them."""
-    values = dict[str, float]()
-    for score in (one for each in answers.values() for one in getattr(each.quality, "scores", [])):
-        values[score.key] = score.value
-        for end, bound in (("_low", score.low), ("_high", score.high)):
-            if score.column and bound is not None:
-                values[score.key + end] = bound
+    values = figures_of(one for each in answers.values() for one in getattr(each.quality, "scores", []))
     if (gap := summary.metrics.get("bias", {}).get("probe_gap")) is not None:
         values["bias/filter_probe_gap"] = gap
-    cost = {"cost/artifacts_kwh": summary.cost.total.kwh[1], "cost/artifacts_grams": summary.cost.total.grams[1]}
+    cost = {"cost/behind_kwh": summary.cost.total.kwh[1], "cost/behind_grams": summary.cost.total.grams[1]}
     return values | cost

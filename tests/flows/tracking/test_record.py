@@ -169,14 +169,14 @@ def test_the_end_of_a_run_is_its_parents(client: mlflow.MlflowClient, tmp_path: 
     folder, _ = begun()
     completed(folder, tmp_path / "worktree")
     (tmp_path / "params.yaml").write_text("a: 1")
-    end = {"metrics": {"cost/run_kwh": 0.1}, "params": {"a": 1}, "tags": {"stages": "[]"}, "figures": {"f": 1.0}}
+    scores = {"bpb": 1.9, "instruct": 0.8}
+    end = {"metrics": scores, "params": {"a": 1}, "tags": {"stages": "[]"}, "figures": {"f": 1.0}}
     folder.run.end("FAILED", [tmp_path / "params.yaml"], tmp_path, summary="", **end)
     Recorder(folder.run).finish()
     parent = rows(client)["calm-otter"]
     assert (parent.info.status, parent.data.params) == ("FAILED", {"a": "1"})
-    assert parent.data.metrics == end["metrics"] | {"mix/loss": 2.0}, (
-        "its stages' curves too: two runs lie over each other"
-    )
+    assert parent.data.metrics == scores | {"mix/loss": 2.0}, "its stages' curves too: two runs lie over each other"
+    assert next(iter(parent.data.metrics)) == "instruct", "MLflow's comparison opens with the first; it was of the CPU"
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert files == {"figures.json", "params.yaml"}
     assert folder.run.closed
@@ -256,6 +256,14 @@ def test_a_stage_of_plain_dvc_records_itself_and_the_last_one_ends_the_run(
     found = {name: run.info.status for name, run in rows(client).items()}
     assert found == {"mix": "FINISHED", "calm-otter": "FINISHED"}  # nobody knows whether another one follows
     assert not folder.run.closed
+    scored, _ = begun(stage="evaluate")
+    scores = {"bpb": 1.9, "bpb_high": 2.0, "bpb_low": 1.8, "book": 0.5}
+    completed(
+        scored, tmp_path / "worktree", StageResult("Completed", "done", record=RESULT.record | {"scores": scores})
+    )
+    record.record_own(folder.run)
+    parent = rows(client)["calm-otter"]
+    assert (parent.data.tags["primary"], parent.data.metrics) == ("1.900 [1.800, 2.000] bpb", scores)
     failing, _ = begun(stage="tokenize")
     failing.write_result(StageResult("Failed", "tokenize: no", record={"ms": 1_700_000_000_000}))
     record.record_own(folder.run)
