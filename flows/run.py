@@ -93,6 +93,7 @@ def run_pipeline(until: str, values: Sequence[str], yes: bool = False) -> int:
 def show_summary(until: str = "") -> None:
     """Write summary, report and cards anew from what is there now; print the table, or after a part how to go on."""
     table = refresh(schema.load(paths.PARAMS)).markdown.replace("```", "").strip()
+    table = table.replace('"models/', f'"{paths.ROOT}/models/')  # which loads from any folder
     card = f"`greenhouse card {until}`: its scores and how to load it; " if "@" in until else ""
     print("\n" + (f"next        {card}`greenhouse run` goes on, and scores what was made anew" if until else table))
 

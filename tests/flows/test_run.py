@@ -17,7 +17,7 @@ from components.params import Grid, Params, Runtime
 from flows import cli, run
 from flows.plan import PlanRow, start_line
 from flows.planning import staleness
-from flows.system import dvc
+from flows.system import dvc, paths
 
 
 @pytest.mark.parametrize(
@@ -43,19 +43,23 @@ def test_words_that_are_no_setting_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("until", "card"), [("finetune@classify", "`greenhouse card finetune@classify`: "), ("mix", ""), ("", "the table")]
+    ("until", "card"),
+    [("finetune@classify", "`greenhouse card finetune@classify`: "), ("mix", ""), ("", "the table, model=")],
 )
 def test_a_run_that_ends_before_the_report_writes_it_anew_and_says_how_to_go_on(
     until: str, card: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     written = []
     monkeypatch.setattr(run, "run_from_terminal", lambda *_: Completed(message=""))
-    monkeypatch.setattr(run, "refresh", lambda params: written.append(params) or Report({}, "```\nthe table\n```\n"))
+    monkeypatch.setattr(
+        run, "refresh", lambda params: written.append(params) or Report({}, '```\nthe table, model="models/x"\n```\n')
+    )
     assert run.run_pipeline(until, []) == 0
     assert len(written) == 1
     told = capsys.readouterr().out.splitlines()[-3]
     assert told.startswith(f"next        {card}" if until else card)
     assert ("`greenhouse run` goes on" in told) == bool(until)
+    assert (f'model="{paths.ROOT}/models/x"' in told) == (not until), "what loads works from any folder"
 
 
 def test_a_preset_is_values_of_one_run_and_values_win_over_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,30 +31,35 @@ ORDER = ("finetune/instruct", *FURTHER_MODELS, "pretrain/causal", "finetune/clas
 
 def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: list[ScoreRow]) -> dict[str, str]:
     """Question (a key of `QUESTIONS`) -> one sentence; a question that cannot be answered says why."""
-    there = [name for name in ORDER if name in answers]
-    name = next((name for name in there if answers[name].facts.finetuning.get("rows")), next(iter(there), None))
-    if name is None:
+    if not (name := main_model(answers)):
         unknown = "Not known: no model has been trained here yet."
         return dict.fromkeys(QUESTIONS, unknown) | {"cost": cost_sentence(summary)}
     answer = answers[name]
     others = [one for one in answers if one != name and one.replace("/", "@") not in answer.stages]
     own = "" if any(stage.startswith("pretrain@") for stage in answer.stages) or not others else name
     audit = f" Bias audit: {summary.audit}." if summary.audit else ""
-    first = f"after `{answer.load.first}`, " if answer.load.first else ""
+    first = f"{use}. The network: " if (use := to_use(answer)) else ""
+    first += f"after `{answer.load.first}`, " if answer.load.first else ""
     energy = known(answer.cost, lambda cost: watt_hours(cost.kwh))
     return {
         "text": (_texts(name, others, answers) if own else known(answer.data, data_sentence)) + audit,
         "cost": cost_sentence(summary) + (f" That is all models together; {own}: {energy}." if own else ""),
         "quality": known(answer.quality, lambda quality: _quality(quality, rows, name, own)) + _earlier(answers),
         "rebuild": rebuild_sentence(answer.rebuild),
-        "load": f"{_which(answer)}{first}with {answer.load.tool}: {answer.load.call}.",
+        "load": f"{first}with {answer.load.tool}: {answer.load.call}.",
     }
 
 
-def _which(answer: ModelAnswers) -> str:
-    """Which of a classifier's two models to use, before how the network is loaded; "" of other models."""
-    advice = answer.facts.task.get("advice", "").partition(":")[0]
-    return f"{advice}. The network: " if advice else ""
+def main_model(answers: Mapping[str, ModelAnswers]) -> str:
+    """The model that stands for a run; "" if there is none."""
+    there = [name for name in ORDER if name in answers]
+    tuned = [name for name in there if answers[name].facts.finetuning.get("rows")]
+    return next(iter([*tuned, *there]), "")
+
+
+def to_use(answer: ModelAnswers) -> str:
+    """Which of a classifier's two models to use; "" of other models."""
+    return answer.facts.task.get("advice", "").partition(":")[0]
 
 
 def _texts(name: str, others: list[str], answers: Mapping[str, ModelAnswers]) -> str:
@@ -74,7 +79,7 @@ def cost_sentence(summary: Summary) -> str:
     pue = f"; PUE {cost.pue:g}" if cost.pue != 1 else ""
     pue += ", assumed" if cost.pue_assumed else ""
     return (
-        f"{spent_text(cost.total.kwh, cost.total.grams, pue)}, all runs behind these, failed tries included; "
+        f"{spent_text(cost.total.kwh, cost.total.grams, pue)}, all stages behind these, failed runs included; "
         f"{cost.shares['constants']:.0%} of the energy rests on constants (memory {cost.shares['memory']:.0%}); {note}."
     )
 
@@ -99,7 +104,7 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, own: str) 
     head = f"Of {len(rows)} scores{' of all models' if own else ''}, {len(counted)} held against counting"
     none = len(rows) - len(counted) - len(beaten) - len(learned)
     beside = f"; {sum(beaten)} of {len(beaten)} beat another model (+)" if beaten else ""
-    beside += f"; {sum(learned)} of {len(learned)} abilities learned (= or ~)" if learned else ""
+    beside += f"; {sum(learned)} of {len(learned)} abilities learned (=)" if learned else ""
     return f"{head}: {words}{apart}{beside}; {none} claim nothing{against}{skipped}."
 
 

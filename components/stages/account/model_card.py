@@ -40,16 +40,15 @@ import json
 from safetensors.numpy import load_file
 from scipy.sparse import hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
-kept, arrays = json.load(open("tfidf/tfidf.json")), load_file("tfidf/tfidf.safetensors")
+kept, arrays = json.load(open("{}tfidf/tfidf.json")), load_file("{}tfidf/tfidf.safetensors")
 parts = [TfidfVectorizer(vocabulary=terms, **kept["settings"][name]) for name, terms in kept["vocabulary"].items()]
-for name, part in zip(kept["vocabulary"], parts): part.idf_ = arrays[name]
-def classify(texts):
-    scores = hstack([part.transform(texts) for part in parts]) @ arrays["coef"].T + arrays["intercept"]
-    return """
-"""Lines that load TF-IDF beside a classifier, up to what it returns."""
+_ = [setattr(part, "idf_", arrays[name]) for name, part in zip(kept["vocabulary"], parts)]
+scores = lambda texts: hstack([part.transform(texts) for part in parts]) @ arrays["coef"].T + arrays["intercept"]
+classify = lambda texts: """
+"""Lines that load TF-IDF, up to what it returns; no block, so that a prompt takes them one by one."""
 ONE, SEVERAL = (
-    '[kept["labels"][best] for best in scores.argmax(axis=1)]',
-    '[[label for label, score in zip(kept["labels"], row) if score > 0] for row in scores]',
+    '[kept["labels"][best] for best in scores(texts).argmax(axis=1)]',
+    '[[label for label, score in zip(kept["labels"], row) if score > 0] for row in scores(texts)]',
 )
 
 
@@ -57,9 +56,10 @@ TFIDF_FIRST = "Use the TF-IDF"
 """How the advice of a classifier begins whose network is no better."""
 
 
-def tfidf_lines(answers: ModelAnswers) -> str:
-    """Lines of Python that load the TF-IDF model beside a classifier, run in the model's folder."""
-    return TFIDF_LINES + (SEVERAL if answers.facts.task.get("problem") == "multi_label_classification" else ONE)
+def tfidf_lines(answers: ModelAnswers, folder: str = "") -> str:
+    """Lines of Python that load TF-IDF beside a classifier, from its `folder`, or run there."""
+    lines = TFIDF_LINES.replace("{}", folder)
+    return lines + (SEVERAL if answers.facts.task.get("problem") == "multi_label_classification" else ONE)
 
 
 HUB = frozenset((

@@ -8,7 +8,7 @@ from components.carbon.footprint import intensity
 from components.reporting.tables import interval
 from components.stages.account.answer_text import known, sentences
 from components.stages.account.answers import ModelAnswers
-from components.stages.account.five_sentences import five_sentences
+from components.stages.account.five_sentences import five_sentences, main_model, to_use
 from components.stages.account.model_card import TFIDF_FIRST, tfidf_lines
 from components.stages.account.score_rows import ScoreRow, score_rows
 from components.stages.account.types import Summary
@@ -29,8 +29,11 @@ ZONE_HINT = (
 
 def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
     """The short table printed at the end of a run: the five answers, then scores beside their baselines."""
-    every = score_rows(answers)
+    every, code = score_rows(answers), list[str]()
     sentences = five_sentences(summary, answers, every)
+    if name := main_model(answers):
+        sentences["load"] = f"{to_use(answers[name]) or f'{name}, in Python'}:"
+        code = load_lines(answers[name], "; ")
     head: list[str] = []
     for key, text in sentences.items():
         head += _labelled(LABELS[key], text)
@@ -45,7 +48,23 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
     if left_out := Counter(row.mark for row in every if row not in rows):
         signs = ", ".join(f"{number} {mark.strip() or 'no sign'}" for mark, number in left_out.most_common())
         foot[0] = f"report      reports/report.html ({left_out.total()} more: {signs}); cards: reports/cards/"
-    return _page([*head, *_scores(rows), *caveats, *foot])
+    return _page(head) + "\n".join([*code, ""]) + _page([*_scores(rows), *caveats, *foot])
+
+
+def load_lines(answers: ModelAnswers, between: str = "\n") -> list[str]:
+    """Lines that load a model, whole, to be pasted: first those of TF-IDF, where it is advised."""
+    network = between.join(answers.load.lines)
+    folder = answers.load.call.partition('model="')[2].partition('"')[0]
+    lines = [answers.load.first, network] if answers.load.first else [network]
+    if to_use(answers).startswith(TFIDF_FIRST):
+        where = f"{folder}/" if folder else ""
+        lines[-1:] = [
+            f"# TF-IDF{'' if where else ', in its folder'}",
+            tfidf_lines(answers, where),
+            "# network",
+            network,
+        ]
+    return lines
 
 
 def model_page(answers: ModelAnswers) -> str:
@@ -58,14 +77,11 @@ def model_page(answers: ModelAnswers) -> str:
     head.append(size + (f", {facts.task['title']}" if facts.task.get("title") else ""))
     for name in ("licence", "data", "cost", "quality", "rebuild"):
         head += _labelled(name, texts[name])
-    load = [f"    {line}" for line in (answers.load.first, *answers.load.lines) if line]
-    if facts.task.get("advice", "").startswith(TFIDF_FIRST):
-        load = ["  TF-IDF, in its folder:", textwrap.indent(tfidf_lines(answers), " " * 4), "  network:", *load]
     every = score_rows({answers.model: answers})
     rows = score_rows({answers.model: answers}, MOST_SCORES)
     more = [f"and {len(every) - len(rows)} more: --json"] if len(every) > len(rows) else []
     # Lines of code are whole, however long they are.
-    return _page([*head, "load"]) + "\n".join([*load, "", ""]) + _page([*_scores(rows), *more])
+    return _page([*head, "load"]) + "\n".join([*load_lines(answers), "", ""]) + _page([*_scores(rows), *more])
 
 
 def _page(lines: list[str]) -> str:

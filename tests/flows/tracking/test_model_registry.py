@@ -152,7 +152,7 @@ def test_the_classifier_answers_with_labels_and_gets_its_card(
     card = (copy / "README.md").read_text()
     assert card.partition("\n# ")[2].splitlines()[2] == "Use the network."
     (lines,) = re.findall(r"TF-IDF, from .*?```python\n(.*?)```", card, re.DOTALL)
-    assert len(lines.splitlines()) == 10
+    assert [line for line in lines.splitlines() if line[0] == " " or line[-1] == ":"] == [], "a prompt takes them"
     monkeypatch.chdir(copy)
     loaded: dict[str, Any] = {}
     exec(lines, loaded)
