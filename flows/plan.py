@@ -20,7 +20,7 @@ from flows.planning import step_cost
 from flows.planning.compute_optimal import advice, read_law
 from flows.planning.fit_budget import budget_left_now, fit_to_budget, has_limit, needed_now
 from flows.planning.stage_forecast import expected
-from flows.planning.staleness import accepted, explain
+from flows.planning.staleness import accepted, explain, tuning_line
 from flows.system import dvc, paths
 
 WITHIN_HOURS = 24
@@ -200,6 +200,7 @@ def print_forecast(params: Params) -> None:
     rows = stale_rows(params, reader.history(paths.LEDGER))
     grid, now = resolve(params.runtime.grid, paths.ROOT), datetime.now(UTC)
     print(render(rows, grid, now))
-    for sentence in (start_line(rows, grid, now), budget_line(rows, params, now)) if rows else ():
+    tuning = tuning_line([row.stage for row in rows], schema.read(paths.PARAMS))
+    for sentence in (tuning, start_line(rows, grid, now), budget_line(rows, params, now)) if rows else ():
         if sentence:
             print(sentence)

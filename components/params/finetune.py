@@ -23,7 +23,7 @@ class Finetune(Section):
     task: str = "auto"
     """Which task: `auto` takes the first that the corpus can feed, and says which it skipped and why."""
     steps: int = Field(default=100, ge=1)
-    """Optimizer steps."""
+    """Optimizer steps; instruct has its own, 2000."""
     batch: int = Field(default=16, ge=1)
     """Examples per step."""
     context: int = Field(default=256, ge=16)

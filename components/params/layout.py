@@ -9,7 +9,7 @@ Keys are dotted (`dedup.threshold`). A file key names a place in the file, a key
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -119,7 +119,7 @@ def _walk_shared(shared: str, prefix: str, branches: Section) -> Iterator[tuple[
         leaf = key.removeprefix(f"{shared}.")
         if leaf in excluded and sum(leaf in mine for mine in own.values()) == 1 < len(own) - 1:  # the others share it
             others = getattr(branches, next(name for name in own if leaf not in own[name]).rpartition(".")[2])
-            yield key, replace(one, value=getattr(others, leaf))
+            yield key, dict(_walk(others, f"{shared}."))[key]
         elif leaf not in excluded:
             yield key, one
     for name in type(branches).model_fields:

@@ -17,6 +17,7 @@ from components.finetuning_data.formats import Rows, read
 from components.finetuning_data.rows import BRANCH, Chat, Kind, Labelled, Preference, reason_lines
 from components.finetuning_data.split import Split, classes_of, doubts, split
 from components.params import FURTHER, Branch, Finetune
+from flows.planning.staleness import tuning_line
 from flows.system import params_file, paths
 from flows.system.disk import human
 from flows.system.hub_name import pinned
@@ -137,6 +138,7 @@ def apply(values: dict[str, Any], dry_run: bool) -> str:
     if new == old:
         return "params.yaml has these values already; nothing changed"
     branches = sorted({key.split(".")[1] for key in values})
+    print(tuning_line([f"finetune@{one}" for one in branches], schema.read(paths.PARAMS, new)))
     tune = ", ".join(f"tune with `greenhouse run --until finetune@{one}`" for one in branches)
     return params_file.offer(paths.PARAMS, old, new, f"written; {tune}", dry_run)
 

@@ -139,9 +139,10 @@ def configure(data: str, measure: Measure = step_cost.required) -> str:
         return f"params.yaml points at {own.place} already; nothing changed"
     changes = wanted(own, before_own_text(current), measure)
     values = {key: value for key, (value, _) in changes.items()}
-    new = params_file.rewritten(files, text, params_file.changed(current, values, "params.yaml for this text"))
+    goal = params_file.changed(current, values, "params.yaml for this text")
+    new = params_file.rewritten(files, text, goal)
     back = params_file.replace(paths.PARAMS, new)
-    return "\n".join([_introduction(own), *_told(current, changes), "", *difference(text, new), back])
+    return "\n".join([_introduction(own), *_told(files, goal, changes), "", *difference(text, new), back])
 
 
 def before_own_text(current: schema.Params) -> schema.Params:
@@ -186,11 +187,15 @@ def _introduction(own: OwnText) -> str:
     return f"{own.place}: files to read: {own.files}, about {size} of text{language}{field}{little}{lost}{hint}"
 
 
-def _told(current: schema.Params, changes: dict[str, Change]) -> list[str]:
-    """One line for each key that changes, with the reason."""
-    before = _values(current, changes)
-    rows = [(key, value, why) for key, (value, why) in changes.items() if before[key] != value]
-    return [f"  {key}: {_brief(value)}" + (f"  ({why})" if why else "") for key, value, why in rows]
+def _told(files: schema.ParamFiles, goal: schema.Params, changes: dict[str, Change]) -> list[str]:
+    """One line for each key that changes, as params.yaml has it, with the reason."""
+    before, after = _values(files.params(), changes), layout.leaves(goal.model_dump(mode="json"))
+    rows = dict[str, str]()
+    for key, (value, why) in changes.items():
+        if before[key] != value:
+            written = params_file.file_key(key, value, after, files.own)
+            rows.setdefault(written, f"  {written}: {_brief(value)}" + (f"  ({why})" if why else ""))
+    return [*rows.values()]
 
 
 def _brief(value: Any) -> str:

@@ -2,9 +2,12 @@
 
 import getpass
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from components import params as schema
 from components.core.errors import UserError
+from components.params import layout
 from flows.system import dvc, paths
 
 ACCEPTED = paths.ROOT / "accepted.jsonl"
@@ -26,7 +29,18 @@ def explain() -> list[str]:
     if after:
         ordered = [stage for stage in stages if stage in after]
         lines.append(f"after them, if their outputs change: {', '.join(ordered)}")
+    lines += filter(None, [tuning_line([*reasons, *after], schema.read(paths.PARAMS))])
     return lines or ["nothing is stale: everything is up to date"]
+
+
+def tuning_line(stages: Iterable[str], files: schema.ParamFiles) -> str:
+    """Steps of each fine-tuning among these stages, with the key that sets them; or ""."""
+    rows = list[str]()
+    for branch in (stage.partition("@")[2] for stage in stages if stage.startswith("finetune@")):
+        key = layout.written_key(f"finetune.{branch}.steps", files.own)
+        by = key if layout.holds(files.own, key) else f"default of {key}"
+        rows.append(f"{branch} {getattr(files.params().finetune, branch).steps:,} ({by})")
+    return f"steps of tuning: {', '.join(rows)}" if rows else ""
 
 
 def _from_upstream(reason: str, outputs: set[str]) -> bool:

@@ -56,7 +56,7 @@ def rewritten(files: ParamFiles, text: str, wanted: Params) -> str:
     for key, value in changed.items():
         if key == "ingest.sources":
             value = [layout.shortened(source) for source in value]
-        values[_file_key(key, value, after, files.own)] = value
+        values[file_key(key, value, after, files.own)] = value
     # dvc.yaml makes a stage of each branch that stands in params.yaml.
     off = {
         f"finetune.{name}"
@@ -70,7 +70,7 @@ def rewritten(files: ParamFiles, text: str, wanted: Params) -> str:
     return edited(text, values, (key for key in off if layout.holds(files.own, key)))
 
 
-def _file_key(key: str, value: Any, after: Mapping[str, Any], own: layout.Tree) -> str:
+def file_key(key: str, value: Any, after: Mapping[str, Any], own: layout.Tree) -> str:
     """The file key for a key of the schema: the shared one where all branches get the value, else its own."""
     *_, shared = layout.shared_places(key)
     if shared not in layout.file_keys():

@@ -62,6 +62,7 @@ def test_rows_are_shown_and_written(params_yaml: Path, chats: Path, greenhouse: 
     assert "rows are used as they are, personal data included, and a model may repeat it" in shown
     assert "user: What comes after" in shown
     assert f"+    data: {chats}" in shown
+    assert "steps of tuning: instruct 10 (finetune.instruct.steps)\n" in shown
     said = greenhouse("edit", "rows", chats)
     assert "written; tune with `greenhouse run --until finetune@instruct`" in said
     assert "; `mv params.yaml.before params.yaml` goes back" in said

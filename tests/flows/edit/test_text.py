@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from components import params as schema
 from components.core.errors import UserError
-from components.params import document
+from components.params import document, layout
 from flows.edit import preset
 from flows.edit import text as subject
 from flows.planning import inspect_text
@@ -139,6 +140,8 @@ def test_a_slow_machine_trains_fewer_steps_and_a_quick_one_more(params_yaml: Pat
         assert ("the time allows" in said) == (step_s > 0.1)
         assert (f"{subject.MOST_STEPS * shipped.steps} are the most" in said) == (step_s < 0.1)
         steps.append(schema.load(params_yaml).pretrain.causal.steps)
+        printed, written = re.findall(r"^  ([a-z_.]+): ", said, re.MULTILINE), schema.read(params_yaml).own
+        assert [key for key in printed if not layout.holds(written, key)] == [], "keys as they are written"
         params_file.before(params_yaml).rename(params_yaml)
     assert steps == sorted(steps)
     assert steps[0] < subject.PRETRAIN_S
