@@ -305,9 +305,9 @@ def _licences(state: Snapshot) -> str:
 
 def energy_lines(a: Snapshot, b: Snapshot) -> list[str]:
     """What each has cost, by the ledger: every attempt at its stages, failed and resumed ones included."""
-    scope = "all runs of its stages, failed tries included"
+    scope = "all stages behind it, failed runs included"
     lines = [f"energy {label}, {scope}: {text}" for label, text in _energies(a, b).items()]
-    return [*lines, "stages that both have count in both; what each run took by itself: `greenhouse cost`"]
+    return [*lines, "stages that both have count in both; each run by itself: `greenhouse cost`"]
 
 
 def _energies(a: Snapshot, b: Snapshot) -> dict[str, str]:

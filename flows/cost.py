@@ -27,11 +27,11 @@ def project(since: str, rate: float = 0.0) -> str:
     total = project_total(ledger_costs, since)
     head = f"{'':<24} {'processes':>9} {'device-hours':>12} {'CPU-hours':>10} {'Wh':>24} {'gCO2e':>26}"
     lines = [head + (f" {f'at {rate:g}':>10}" if rate else "")]
-    parts = {"by_stage": "by stage", "by_outcome": "by how the run ended", "by_run": "by run, with all that ran for it"}
+    parts = {"by_stage": "by stage", "by_outcome": "by how the run ended", "by_run": "each run by itself"}
     for by, heading in parts.items():
         lines.append(heading)
         lines += [_line(f"  {name}", row, rate) for name, row in total[by].items()]
-    lines.append(_line("all, since " + (since or "the first run"), total["total"] | {"runs": ""}, rate))
+    lines.append(_line("project since " + (since or "first run"), total["total"] | {"runs": ""}, rate))
     saved = total["cache_saved"]
     lines.append(_line("saved by DVC's cache", saved | {"runs": saved["stages"]}))
     lines.append(_line("nobody's (unattributed)", total["unattributed"]))

@@ -31,15 +31,15 @@ def test_the_total_of_the_project(spent: Path) -> None:
     assert all(float(value) > 0 for value in found["dedup"][1:4])  # device-hours, CPU-hours, Wh
     assert found["Completed"][0] == "3"  # two stages, and the run around them
     assert [*found["Completed"], "Completed"] == found["calm-otter"]
-    assert "all, since the first run" in said
+    assert "project since first run" in said
     assert "nobody's (unattributed)" in said
 
 
 def test_a_rate_multiplies_the_device_hours(spent: Path) -> None:
     plain, dear = (cost.project("", rate).splitlines() for rate in (0.0, 1e6))
     assert dear[0] == f"{plain[0]}   at 1e+06"
-    (row,) = [line for line in dear if line.startswith("all, since the first run")]
-    device_hours, price = float(row[len("all, since the first run") :].split()[0]), float(row.split()[-1])
+    (row,) = [line for line in dear if line.startswith("project since first run")]
+    device_hours, price = float(row[len("project since first run") :].split()[0]), float(row.split()[-1])
     assert price == pytest.approx(1e6 * device_hours, rel=0.01)
     (saved,) = [line for line in dear if line.startswith("saved by DVC")]
     assert saved in plain  # took no device's time

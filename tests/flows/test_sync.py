@@ -50,7 +50,7 @@ def test_a_fresh_clone_compares_what_another_made(finished_clone: PipelineClone,
     assert "evaluate.heldout_kilobytes: " in said
     assert "B better by" in said or "the same on every item" in said
     assert re.search(r"^licences: .*BSD-3-Clause [\d,]+", said, re.MULTILINE)
-    energies = re.findall(r"^energy [AB], all runs of .*, failed tries included: ([\d.]+) kWh", said, re.MULTILINE)
+    energies = re.findall(r"^energy [AB], all stages behind it, failed runs included: ([\d.]+) kWh", said, re.MULTILINE)
     assert len(energies) == 2
     assert all(float(kwh) > 0 for kwh in energies)
     assert "not in this machine's ledger" not in said
@@ -69,4 +69,4 @@ def test_no_remote_and_a_remote_that_is_gone_are_one_sentence(toy_clone: Pipelin
     said = toy_clone.run("greenhouse", "compare", "first", "workspace")
     assert "nothing is there" in said
     assert "scores: the same evaluation" in said  # the rest is shown all the same
-    assert "stages that both have count in both; what each run took by itself: `greenhouse cost`" in said
+    assert "stages that both have count in both; each run by itself: `greenhouse cost`" in said

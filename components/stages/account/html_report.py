@@ -160,13 +160,13 @@ def _costs(summary: Summary) -> list[str]:
         for name, row in project[group].items()
     ]
     caption = (
-        "Time, energy and carbon of all that made these artifacts, with low and high estimates; attempts are runs that "
-        "ended early, and are counted."
+        "All stages behind these outputs and what ran around them, failed runs included, low to high; "
+        "attempts are runs that ended early."
     )
     return [
         _table("stage seconds CPU_seconds Wh g_CO2e attempts", rows, caption),
         _table("component how_it_was_obtained Wh share", _components(cost), "What the energy rests on."),
-        _table("runs processes CPU_seconds Wh g_CO2e", runs, "Every run in the ledger, by outcome and by run."),
+        _table("runs processes CPU_seconds Wh g_CO2e", runs, "The project: runs by outcome, and each by itself."),
     ]
 
 
