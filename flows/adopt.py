@@ -34,8 +34,7 @@ def checked(path: Path, left: leftovers.Found) -> Record:
     record = read(path)
     if not record.attempts or record.attempts[-1].outcome != "Completed":
         raise UserError(f"{path}: no try of this run completed last, so there is no model of it; run it again")
-    hashes = {name: sha256_file(file) for name, file in left.files.items()}
-    if wrong := adoption.strangers(hashes, record):
+    if wrong := adoption.strangers({name: sha256_file(file) for name, file in left.files.items()}, record):
         raise UserError(
             f"{left.files[wrong[0]]}: not as {path.name} recorded it when the run ended ({len(wrong)} such files): it "
             "was changed since, or is of another run; adopt what the run wrote, or record it anew"
@@ -57,24 +56,19 @@ def take(folder: Path, record_file: Path | None, name: str) -> snapshots.Snapsho
     left = leftovers.read(folder)
     path = record_file or record_of(folder)
     record = checked(path, left) if path else None
-    facts, work = adoption.facts_of(left, record), paths.WORK / "adopted" / name
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    facts = adoption.facts_of(left, record)
+    shutil.rmtree(target, ignore_errors=True)
     for file, source in left.files.items():
-        copy = work / ("README-of-trainer.md" if file == "README.md" else file)  # the name is the card's
+        copy = target / ("README-of-trainer.md" if file == "README.md" else file)  # the name is the card's
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
-    write_json(work / adoption.FACTS, facts)
-    if path:
-        shutil.copyfile(path, work / adoption.RECORD)
+    write_json(target / adoption.FACTS, facts)
     if record:
+        shutil.copyfile(record.path, target / adoption.RECORD)
         root = next((above for above in folder.parents if folder.is_relative_to(above / record.out)), None)
-        md5 = md5_of(work)
-        write_json(PLACES / f"{md5.removesuffix('.dir')}.json", {"root": str(root)})
+        md5 = md5_of(target)
+        write_json(PLACES / f"{md5}.json", {"root": str(root)})
         enter(record, snapshots.of_facts(f"adopted/{name}", facts, md5))
-    shutil.rmtree(target, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(work, target)
     dvc.run("add", "--quiet", str(target.relative_to(paths.ROOT)))
     return snapshots.find(f"adopted/{name}")
 
@@ -82,18 +76,15 @@ def take(folder: Path, record_file: Path | None, name: str) -> snapshots.Snapsho
 def enter(record: Record, one: snapshots.Snapshot) -> None:
     """Put energy and time of a recorded run, its failed tries too, into the ledger of this clone as one stage's."""
     (stage, fingerprint) = next(iter(one.fingerprints().items()))
-    labels = {"stage": stage, "fingerprint": fingerprint, "checkout": paths.ROOT.name}
-    lines: dict[str, list[dict[str, Any]]] = {host: [line] for host, line in record.hosts.items()}
+    lines: list[dict[str, Any]] = []
     for attempt in record.attempts:
-        host = attempt.readings[0]["host"] if attempt.readings else next(iter(lines))
-        run = f"{stage} try {attempt.number}"  # each is a run of the bill, with how it ended
-        own = attempt.start.get("labels", {}) | labels | {"run": run}
-        start = attempt.start | {"name": run, "labels": own}
-        rows = [start, *attempt.readings, *([attempt.end] if attempt.end else [])]
-        lines[host] += [{"host": host} | row for row in rows]
-    for host, rows in lines.items():
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        write_text(paths.LEDGER / one.name / f"{host}.jsonl", text)
+        run = f"{stage} try {attempt.start['attempt']}"  # each is a run of the bill, with how it ended
+        own = {"stage": stage, "fingerprint": fingerprint, "checkout": paths.ROOT.name, "run": run}
+        labels = attempt.start["labels"] | own
+        lines += [attempt.host, attempt.start | {"name": run, "labels": labels}, *attempt.of["reading"]]
+        lines += attempt.of["end"]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    write_text(paths.LEDGER / one.name / f"{record.attempts[-1].host['host']}.jsonl", text)
 
 
 def adopt(folder: Path, /, *, record: Path | None = None, name: str = "") -> None:

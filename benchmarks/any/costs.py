@@ -36,7 +36,7 @@ print(time.process_time() - start, int(peak_kb) * 1.024e-6, len(documents))
 def overhead(folder: Path, seconds: int = 40) -> float:
     """Cores that the recorder's process uses at one reading a second, while its command sleeps."""
     words = ["--data", sys.executable, "--out", str(folder / "none"), "--state", str(folder / "state"), "--"]
-    command = [sys.executable, "-m", "greenhouse_record.command", *words, "sleep", str(seconds + 10)]
+    command = [sys.executable, "-m", "greenhouse_record", *words, "sleep", str(seconds + 10)]
     with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL) as process:
         time.sleep(5)  # it has begun
         used: list[float] = []

@@ -22,9 +22,8 @@ def found(run: Run, folder: Path) -> str:
         last = read(path).attempts[-1]
     except UserError as error:
         return str(error).replace(str(folder), ".")
-    places = [folder / place for place in last.start["data_places"]]
-    wrong = changes(last.start["data"], folder, *places) + changes(last.start["files"], folder)
-    wrong += changes(last.outputs or {}, folder, folder / run.trainer.out)
+    wrong = changes({**last.start["data"], **last.start["files"]}, folder)
+    wrong += changes(last.outputs, folder, folder / run.trainer.out)
     return ", ".join(wrong)
 
 

@@ -32,12 +32,12 @@ class Run:
     @property
     def cpu_s(self) -> float:
         """CPU seconds of all tries, by the record."""
-        return sum(attempt.cpu_s for attempt in self.record.attempts)
+        return sum(attempt.end["cpu_s"] for attempt in self.record.attempts if attempt.end)
 
     @property
     def energy_over_share(self) -> float:
         """The processor's energy of the run over its share of the host's, by the CPU seconds of its cgroup."""
-        readings = [(attempt, line) for attempt in self.record.attempts for line in attempt.readings]
+        readings = [(attempt, line) for attempt in self.record.attempts for line in attempt.of["reading"]]
         parts = [line["spans"].get(attempt.start["span"], {"uj": {}}) for attempt, line in readings]
         ours = sum(part["uj"].get("cpu", (0, 0, 0))[1] for part in parts)
         host_uj, busy_us = (sum(values) for values in zip(
@@ -48,11 +48,11 @@ class Run:
         """A row for each try."""
         return [
             {
-                "trainer": self.trainer.name, "try": one.number, "outcome": one.outcome, "cpu_s": one.cpu_s,
-                "wall_s": (one.end or {}).get("wall_s"), "kwh": one.energy_uj[1] / 3.6e12,
-                "readings": len(one.readings), "logged": len(one.logs), "cgroup_s_of_all": self.cgroup_s,
+                "trainer": self.trainer.name, "try": one.start["attempt"], "outcome": one.outcome,
+                "cpu_s": end["cpu_s"], "wall_s": end["wall_s"], "kwh": end["uj"][1] / 3.6e12,
+                "readings": len(one.of["reading"]), "logged": len(one.of["log"]), "cgroup_s_of_all": self.cgroup_s,
             }
-            for one in self.record.attempts
+            for one in self.record.attempts if (end := one.end)
         ]  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def record_killed_and_resumed(trainer: Trainer, folder: Path) -> Run:
 
     def training(_: int) -> int:
         (path,) = (folder / ".greenhouse/records").glob("*.jsonl")
-        return next(line["pid"] for line in read(path).attempts[0].notes if "pid" in line)
+        return next(line["pid"] for line in read(path).attempts[0].of["note"] if "pid" in line)
 
     first = job(trainer, folder, cgroup.around(trainer.command))
     assert first.kill(there(folder / trainer.out, trainer.saved), alone=True, victim=training).in_time, first.said
@@ -83,7 +83,7 @@ def record_killed_and_resumed(trainer: Trainer, folder: Path) -> Run:
 
 def job(trainer: Trainer, folder: Path, command: list[str], *options: str) -> Job:
     """The recorder around a command, in a trainer's repository."""
-    words = of_module("greenhouse_record.command", "--data", trainer.data, "--out", trainer.out, *options)
+    words = of_module("greenhouse_record", "--data", trainer.data, "--out", trainer.out, *options)
     env = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)} | ENVIRONMENT
     env |= {"PYTHONPATH": f"{ROOT / 'recorder'}", "NANOCHAT_BASE_DIR": f"{folder / 'base'}"}
     return Job([*words, "--", *command], folder, folder, env, folder / ".git/log.txt")

@@ -84,7 +84,7 @@ def record(root: Path, variables: dict[str, str]) -> None:
     allowed = (
         shutil.which("unshare") and subprocess.run(["unshare", "--uts", "true"], capture_output=True).returncode == 0
     )
-    words = [sys.executable, "-m", "greenhouse_record.command", "--data", "data", "--data", "base", "--out", "model",
+    words = [sys.executable, "-m", "greenhouse_record", "--data", "data", "--data", "base", "--out", "model",
              "--interval", "20", "--", "python", "tune.py"]  # fmt: skip
     done = subprocess.run(
         [*(named if allowed else []), *words], cwd=root, env=variables, capture_output=True, text=True

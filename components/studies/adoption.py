@@ -11,43 +11,40 @@ from components.scores import Score
 from components.stages.account.answers import ModelAnswers, NotKnown
 from components.stages.account.types import ModelFacts, StageRecords
 from components.studies.leftovers import DATA, Found, dangers
-from greenhouse_record.record import Attempt, Record
+from greenhouse_record.record import Attempt, Record, figures
 
 FACTS, RECORD = OURS = ("greenhouse.json", "record.jsonl")
 """What lies beside the files of its trainer."""
 TRUST = "What a record says rests on whoever recorded: against a recorder who lies no record helps."
 UNRECORDED = "nobody recorded the run"
 UNSCORED = "its trainer left no score, and evaluate scores the models of this pipeline alone"
-OF_RECORDER = ("kind", "t", "previous", "attempt", "step")
-"""Keys of a line of `run.log` that are no figures."""
+NOBODY: dict[str, Any] = {"data": {}, "files": {}, "git": {}, "command": [UNRECORDED]}
+"""Stands for the `start` line of a run without a record."""
 
 
 def facts_of(found: Found, record: Record | None) -> dict[str, Any]:
     """The contents of greenhouse.json: what is known of the model, and the entry of its one step as in a dvc.lock."""
-    last = record.attempts[-1] if record else None
-    start: dict[str, Any] = last.start if last else {"data": {}, "files": {}, "command": [UNRECORDED]}
-    logged = {name: value for row in (last.logs if last else []) for name, value in row.items()}
-    figures = {name: value for name, value in found.figures.items() if value is not None} or {
-        name: logged[name] for name in logged if name not in OF_RECORDER
-    }
-    read, git = sorted({**start["data"], **start["files"]}.items()), start.get("git", {})
+    start, logged = record.attempts[-1].start if record else NOBODY, dict[str, float]()
+    for line in record.attempts[-1].of["log"] if record else ():
+        logged |= figures(line)
+    last = {name: value for name, value in found.figures.items() if value is not None} or logged
+    git, read = start["git"], {**start["data"], **start["files"]}
     code = {path: row["sha256"] for path, row in {**start["files"], **git.get("untracked", {})}.items()}
     tree = vars(found) | {
         "recorded": record is not None,
         "dangers": dangers(found.files),
         "files": sorted(found.files),
-        "figures": {name: value for name, value in figures.items() if isinstance(value, float) and isfinite(value)},
+        "figures": {name: value for name, value in last.items() if isinstance(value, float) and isfinite(value)},
         "data": start["data"],
-        "commit": (git.get("commit") or "") + ("+changes" if last and uncommitted(last) else ""),
-        "code": {"commit": git.get("commit") or "", "changes": git.get("diff") or "none"} | code if last else {},
-        "lacking": "; ".join(lacking(record)) if record else "",
-        "environment": environment(start["environment"], [host["cpu"] for host in record.hosts.values()][-1])
-        if record
-        else {},
+        "commit": (git.get("commit") or "") + ("+changes" if uncommitted(start) else ""),
+        "code": {"commit": git.get("commit") or "", "changes": git.get("diff") or "none"} | code,
         "cmd": " ".join(start["command"]),
-        "deps": [{"path": path, "md5": row["sha256"]} for path, row in read],
+        "deps": [{"path": path, "md5": read[path]["sha256"]} for path in sorted(read)],
         "params": {"params.yaml": {"trainer": found.config}},
     }
+    if record:
+        cpu = record.attempts[-1].host["cpu"]
+        tree |= {"lacking": "; ".join(lacking(tries_of(record))), "environment": environment(start["environment"], cpu)}
     return json.loads(json.dumps(tree, default=str))  # dates of YAML as text
 
 
@@ -63,47 +60,41 @@ def tries_of(record: Record) -> list[Attempt]:
     return record.attempts[begun:]
 
 
-def uncommitted(one: Attempt) -> bool:
+def uncommitted(start: dict[str, Any]) -> bool:
     """Whether a try ran code that its commit does not hold: changed, or in no commit."""
-    commit, changes, new = _code(one)
+    commit, changes, new = _code(start)
     return bool(changes or (commit and new))
 
 
-def steady(tries: list[Attempt]) -> bool:
-    """Whether tries ran with the same code and data."""
-    return all((_code(one), one.start["data"]) == (_code(tries[0]), tries[0].start["data"]) for one in tries)
-
-
-def _code(one: Attempt) -> tuple[str | None, str | None, dict[str, Any]]:
+def _code(start: dict[str, Any]) -> tuple[str | None, str | None, dict[str, Any]]:
     """Commit, changes beside it, and code in no commit: other untracked files may be logs, which a try writes."""
-    git = one.start["git"]
+    git = start["git"]
     new = {path: row for path, row in git.get("untracked", {}).items()
-           if path in one.start["files"] or path.endswith(".py")}  # fmt: skip
-    return git["commit"], git.get("diff"), new
+           if path in start["files"] or path.endswith(".py")}  # fmt: skip
+    return git.get("commit"), git.get("diff"), new
 
 
-def commands_differ(record: Record) -> str:
-    """The commands of the model's tries, if they are not the same; empty if they are."""
-    tried = dict.fromkeys((" ".join(one.start["command"]), one.start["cwd"]) for one in tries_of(record))
-    return "; then ".join(command for command, _ in tried) if len(tried) > 1 else ""
+def unlike(tries: list[Attempt]) -> list[str]:
+    """What is not the same in all tries of a model, a clause each; none if they are alike."""
+    found, first = list[str](), tries[0].start
+    commands = dict.fromkeys((" ".join(one.start["command"]), one.start["cwd"]) for one in tries)
+    if len(commands) > 1:
+        found.append(f"its tries had different commands ({'; then '.join(command for command, _ in commands)})")
+    if any((_code(one.start), one.start["data"]) != (_code(first), first["data"]) for one in tries):
+        found.append("code or data changed between its tries")
+    return found
 
 
-def lacking(record: Record) -> list[str]:
+def lacking(tries: list[Attempt]) -> list[str]:
     """Why the recorded commit alone does not make the model again, a clause each."""
-    tries, commands = tries_of(record), commands_differ(record)
-    parts = {
-        f"its tries had different commands, and no single one is known to make it ({commands})": commands,
-        "code or data changed between its tries": not steady(tries),
-        "code was not committed when it ran (greenhouse verify takes that from the folder of its run)": any(
-            map(uncommitted, tries)
-        ),
-    }
-    return [part for part, is_so in parts.items() if is_so]
+    if any(uncommitted(one.start) for one in tries):
+        return [*unlike(tries), "code was not committed when it ran (greenhouse verify takes that from its folder)"]
+    return unlike(tries)
 
 
 def strangers(files: dict[str, str], record: Record) -> list[str]:
     """Names of those files (name -> sha256) that the run did not leave behind when it ended, by its record."""
-    left = {row["sha256"] for row in (record.attempts[-1].outputs or {}).values()} if record.attempts else set()
+    left = {row["sha256"] for row in record.attempts[-1].outputs.values()}
     return [name for name, sha256 in files.items() if sha256 not in left and name not in OURS]
 
 

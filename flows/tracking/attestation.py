@@ -159,12 +159,14 @@ def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> Iterator[Finding]:
         path, md5 = out["path"], out["md5"]
         files = md5s_below(paths.ROOT / path) if here and (paths.ROOT / path).exists() else {}
         count += len(files)
-        if files and files.get("", folder_md5(files)) != md5:
-            yield Finding("hashed", "no", f"{path}: its files here are not those of dvc.lock")
         try:
             objects, gone = store.files(md5), list[str]()
         except UserError as error:
             objects, gone = {}, [str(error)]
+        if files and files.get("", folder_md5(files)) != md5:
+            other, *_ = min(files.items() ^ (objects or files).items(), default=("",))
+            named = f"{path}/{other}".rstrip("/")
+            yield Finding("hashed", "no", f"{named}: not as dvc.lock records it, in this workspace")
         if objects and md5.endswith(".dir") and folder_md5(objects) != md5:
             yield Finding("hashed", "no", f"{path}: DVC's listing of it does not have the hash {md5}")
         store.pull(objects.values())

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import md5_file, read_json, sha256_file, write_text
+from components.core.files import read_json, sha256_file, write_text
 from components.studies import adoption
 from components.studies.attestation.verdict import Finding
 from components.studies.leftovers import WEIGHTS
 from flows.system import paths
 from flows.system.processes import output
 from flows.tracking import environment_record
-from flows.tracking.model_origin import record_verification
-from flows.tracking.snapshots import ObjectCache, Snapshot, files_of
+from flows.tracking.attestation import rehashed
+from flows.tracking.model_origin import model_files, record_verification
+from flows.tracking.snapshots import Snapshot, files_of
 from greenhouse_record import surroundings
 from greenhouse_record.metering.counters import cpu_model
 from greenhouse_record.metering.meter import Meter
@@ -42,60 +43,39 @@ def record_of(one: Snapshot) -> Record | None:
 
 def root_of(one: Snapshot) -> Path | None:
     """The folder on this machine that the paths of the record are relative to; None where it is not known."""
-    path = PLACES / f"{one.outputs()[f'models/{one.name}'].removesuffix('.dir')}.json"
+    path = PLACES / f"{one.outputs()[f'models/{one.name}']}.json"
     root = Path(read_json(path)["root"]) if path.exists() else None
     return root if root and root.is_dir() else None
 
 
 def altered(one: Snapshot, record: Record | None) -> list[str]:
-    """Names of an adopted model's files that are not here as they were adopted, or not as its record names them."""
-    folder, kept = f"models/{one.name}", files_of(one)
-    listed, here = ObjectCache().files(one.outputs()[folder]), paths.ROOT / folder
-    files = {name: here / name if here.exists() else kept(f"{folder}/{name}") for name in listed}
-    sound = {name: path for name, path in files.items() if path and path.exists() and md5_file(path) == listed[name]}
-    hashes = {name: sha256_file(path) for name, path in sound.items()}
-    return sorted(files.keys() - sound.keys()) + (adoption.strangers(hashes, record) if record else [])
+    """What of an adopted model's files is not as it was adopted, here or in DVC's cache, or as its record names it."""
+    if wrong := [finding.text for finding in rehashed(one.lock, here=True) if finding.answer == "no"]:
+        return wrong
+    hashes = {name: sha256_file(path) for name, path in model_files(one, one.name).items()}
+    return [f"{name}: no file that the run left" for name in adoption.strangers(hashes, record)] if record else []
 
 
 def data_again(one: Snapshot) -> Finding:
     """Whether the data that the record names lie here and are the same."""
     data, root = one.adopted["data"], root_of(one)
-    if not data or not root:
-        why = "its data are not on this machine" if data else "nothing was recorded of them"
-        return Finding("licences", "unknown", why)
-    if changed := changes(data, root):
+    if not data:
+        why = "nothing was recorded of them"
+    elif not root:
+        why = "its data are not on this machine"
+    elif changed := changes(data, root):
         why = f"{changed[0]} is not as the record names it, nor are {len(changed) - 1} other files of data"
-        return Finding("licences", "unknown", why)
-    text = f"{len(data)} files of data, hashed again as the record names them; licences are not in it"
-    return Finding("licences", "yes", text)
+    else:
+        text = f"{len(data)} files of data, hashed again as the record names them; licences are not in it"
+        return Finding("licences", "yes", text)
+    return Finding("licences", "unknown", why)
 
 
 # -- the run again -----------------------------------------------------------------------------------------------------
 
 
-def lacking(one: Snapshot, record: Record) -> list[str]:
-    """What of the recipe is missing, a clause each; none if the run can be repeated here."""
-    root, tries = root_of(one), adoption.tries_of(record)
-    start, git = tries[0].start, tries[0].start["git"]
-    if not root:
-        return ["the folder it ran in is not on this machine; adopt it here, from its own folder"]
-    commit, files = git["commit"] or "", {**start["data"], **git.get("untracked", {})}
-    known = commit and not subprocess.run(["git", "cat-file", "-e", commit], cwd=root, capture_output=True).returncode
-    inside = not any(os.path.isabs(path) for path in (record.out, start["cwd"]))
-    whole = {
-        "its code: it ran outside of a git repository, or before a first commit": commit,
-        f"its code: the repository in {root} has no commit {commit[:9]}": known or not commit,
-        f"its code: the changes beside commit {commit[:9]}": not git.get("diff") or _diff(root, git).exists(),
-        "code and data of one kind: they changed between its tries": adoption.steady(tries),
-        f"a place of its own: it wrote to {record.out}, and a second run would too": inside,
-        "a secret in its command, which no record keeps": "***" not in start["command"],
-    }
-    changed = [f"{path} is not as it was then" for path in changes(files, root)]
-    return changed + [part for part, is_there in whole.items() if not is_there]
-
-
-def _diff(root: Path, git: dict[str, Any]) -> Path:
-    return root / ".greenhouse" / "records" / f"{git['diff']}.diff"
+class MissingPartError(Exception):
+    """The recipe of a run is not whole. Its arguments are the parts that are missing, a clause each."""
 
 
 @contextmanager
@@ -103,19 +83,27 @@ def _clone(root: Path, start: dict[str, Any]) -> Iterator[Path]:
     """A clone at the recorded commit with its changes; untracked files and data are links to those there.
 
     A worktree would leave its name in the repository of somebody else if this process is killed.
+
+    Raises `MissingPartError`: code is gone, or a file is not as it was.
     """
-    git = start["git"]
+    git, files = start["git"], {**start["git"]["untracked"], **start["files"], **start["data"]}
     paths.WORK.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=paths.WORK) as folder:
         target = Path(folder) / root.name
-        output(["git", "clone", "--quiet", "--shared", "--no-checkout", str(root), str(target)], root)
-        output(["git", "checkout", "--quiet", "--detach", git["commit"]], target)
-        if git["diff"]:
-            output(["git", "apply", "--whitespace=nowarn", str(_diff(root, git))], target)
-        for name in (*git["untracked"], *start["files"], *start["data"]):
+        try:
+            output(["git", "clone", "--quiet", "--shared", "--no-checkout", str(root), str(target)], root)
+            output(["git", "checkout", "--quiet", "--detach", git["commit"]], target)
+            if git["diff"]:
+                changes_then = root / ".greenhouse" / "records" / f"{git['diff']}.diff"
+                output(["git", "apply", "--whitespace=nowarn", str(changes_then)], target)
+        except UserError as error:
+            raise MissingPartError(f"its code: {error}") from None
+        for name in files:
             if not os.path.lexists(target / name):
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 (target / name).symlink_to(root / name)
+        if changed := changes(files, target):
+            raise MissingPartError(*(f"{path} is not as it was then" for path in changed))
         yield target
 
 
@@ -129,33 +117,35 @@ def verify(one: Snapshot, stage: str) -> int:
         0 if all weights of the model are the same to the bit, 1 if one is not, or a file of the model here is not as
         recorded, 2 if a part of the recipe is missing.
 
-    Raises `UserError`: the record was edited, or the command failed.
+    Raises `UserError`: the record was edited.
     """
     record = record_of(one)
     if wrong := altered(one, record):
-        print(f"differs: models/{one.name}/{wrong[0]}: not the recorded bytes ({len(wrong)} such files)")
+        print(f"differs: {wrong[0]}")
         return 1
-    if not (missing := lacking(one, record) if record else [f"its command and data: {adoption.UNRECORDED}"]):
-        assert record
-        missing, made = _again(one, record, stage)
-    if missing or not record:
-        print(*(f"missing: {part}" for part in missing), "not made again: its recipe is not whole", sep="\n")
+    try:
+        if not record:
+            raise MissingPartError(f"its command and data: {adoption.UNRECORDED}")
+        return _compared(one, stage, record)
+    except MissingPartError as error:
+        print(*(f"missing: {part}" for part in error.args), "not made again: its recipe is not whole", sep="\n")
         return 2
-    outputs = record.attempts[-1].outputs or {}
+
+
+def _compared(one: Snapshot, stage: str, record: Record) -> int:
+    """The exit status of `verify` of a recorded model whose own files are as recorded."""
+    made, outputs = _again(one, stage, record), record.attempts[-1].outputs
     model = [path for path in outputs if path.endswith(WEIGHTS) and Path(path).name in one.adopted["files"]]
-    differing = [path for path, row in outputs.items() if made.get(path) != row] + sorted(made.keys() - outputs.keys())
+    differing = [path for path in sorted({*made, *outputs}) if made.get(path) != outputs.get(path)]
     wrong, difference = [path for path in model if path in differing], ""
     if wrong:
-        difference = f"{wrong[0]}: other bytes than recorded ({len(wrong)} of {len(model)} such files); "
-        second = _again(one, record, stage)[1]
-        difference += _cause(one, record, sum(made.get(path) != second.get(path) for path in model))
+        second = _again(one, stage, record)
+        cause = _cause(one, record, sum(made.get(path) != second.get(path) for path in model))
+        difference = f"{wrong[0]}: other bytes than recorded ({len(wrong)} of {len(model)} such files); {cause}"
     record_verification(one, stage, difference, environment_record.present())
     print(f"differs: {difference}" if wrong else f"identical: {', '.join(model)}")
     if others := [path for path in differing if path not in wrong]:
         print(f"not the same: {', '.join(others[:3])} ({len(others)} of {len(outputs)} files); logs hold times")
-    if wrong and (commands := adoption.commands_differ(record)):
-        print(f"missing: one command: its tries had different ones ({commands}), and the first alone does not make it")
-        return 2
     return int(bool(wrong))
 
 
@@ -170,38 +160,44 @@ def _cause(one: Snapshot, record: Record, num_unlike: int) -> str:
         of_resume = ", so of its resume nothing is known" if len(tries) > 1 else ""
         return f"its trainer does not repeat itself: two runs here differ in {num_unlike} of these files{of_resume}"
     command, known = tries[0].start["command"], ["its resume"] if len(tries) > 1 else []
+    known += adoption.unlike(tries)
     if surroundings.python_of(command) != sys.executable:  # which stands for one that the command does not name
         here = adoption.environment(surroundings.environment(command), cpu_model())
         known += environment_record.differences(one.adopted["environment"], here)[:3]
     return f"two runs here are the same to the bit; known to differ from then is {', '.join(known) or 'nothing'}"
 
 
-def _again(one: Snapshot, record: Record, stage: str) -> tuple[list[str], Files]:
-    """The command once more: what of the recipe turns out to be missing, and hashes of what it writes."""
+def _raise_if_bound_there(start: dict[str, Any], out: str) -> None:
+    """Refuse a run that a second one cannot repeat elsewhere."""
+    whole = {
+        "its code: it ran outside of a git repository, or before a first commit": start["git"]["commit"],
+        f"a place of its own: it wrote to {out}, and a second run would too": not os.path.isabs(out),
+        f"a place of its own: it ran in {start['cwd']}": not os.path.isabs(start["cwd"]),
+        "a secret in its command, which no record keeps": "***" not in start["command"],
+    }
+    if missing := [part for part, is_there in whole.items() if not is_there]:
+        raise MissingPartError(*missing)
+
+
+def _again(one: Snapshot, stage: str, record: Record) -> Files:
+    """Hashes of what the command of the first try writes when it runs once more, metered.
+
+    Raises `MissingPartError`: a part of the recipe is gone, or the command does not end well.
+    """
     root, first = root_of(one), adoption.tries_of(record)[0]
-    assert root
-    with _clone(root, first.start) as clone:
-        if changed := changes(first.start["files"], clone):
-            return [f"{path} is not as it was then" for path in changed], {}
-        done = _repeated(first.start, clone)
+    if not root:
+        raise MissingPartError("the folder it ran in: it is not on this machine; adopt it here, from its own folder")
+    _raise_if_bound_there(first.start, record.out)
+    start, name = first.start, f"verify-{os.getpid()}"
+    with _clone(root, start) as clone, Meter(paths.LEDGER, 1.0, {"stage": "verify", "run": name, "checkout": name}):
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        variables |= start["environment"]["variables"] | {VARIABLE: f"{clone.parent / 'again.jsonl'}|1"}
+        print(f"running again: {' '.join(start['command'])}", flush=True)
+        done = subprocess.run(start["command"], cwd=clone / start["cwd"], env=variables, capture_output=True)
         if not done.returncode:
-            written = clone / record.out
-            return [], hashed([written] if written.exists() else [], clone)
+            return hashed([written] if (written := clone / record.out).exists() else [], clone)
     log = paths.LOGS / f"verify-{one.name.replace('/', '-')}.log"
     write_text(log, (done.stdout + done.stderr).decode(errors="replace"))
-    ended = f"its command now ended with status {done.returncode}"
-    if first.outcome == "Completed":
-        raise UserError(f"{one.name}: {ended}; the log is {log}")
-    tries = f"{ended}, and the try that began it ended as {first.outcome}; a resume made it"
-    record_verification(one, stage, tries, environment_record.present())
-    return [f"one run that makes it: {tries}; the log is {log}"], {}
-
-
-def _repeated(start: dict[str, Any], clone: Path) -> subprocess.CompletedProcess[bytes]:
-    """The command of a try in a place, metered."""
-    labels = {"stage": "verify", "run": f"verify-{os.getpid()}", "checkout": f"verify-{os.getpid()}"}
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    variables |= start["environment"]["variables"] | {VARIABLE: f"{clone.parent / 'again.jsonl'}|1"}
-    with Meter(paths.LEDGER, 1.0, labels):
-        print(f"running again: {' '.join(start['command'])}", flush=True)
-        return subprocess.run(start["command"], cwd=clone / start["cwd"], env=variables, capture_output=True)
+    why = f"its command now ended with status {done.returncode}, and the try that began it ended as {first.outcome}"
+    record_verification(one, stage, why, environment_record.present())
+    raise MissingPartError(f"one run that makes it: {why}; the log is {log}")

@@ -19,7 +19,7 @@ from greenhouse_record.recording import Log, recorded
 class RecordCallback(TrainerCallback):
     """Records a Trainer's run, from the beginning of training to the end of the process or to `close`.
 
-    So the model that is saved after training is among the outputs.
+    So the model that is saved after training is among the outputs. The try is Completed if training came to its end.
 
     Args:
         data: files and folders that the training reads.
@@ -31,16 +31,16 @@ class RecordCallback(TrainerCallback):
         self, data: str | Path | Sequence[str | Path], out: str | Path | None = None, state: str | Path | None = None
     ) -> None:
         self.data, self.out, self.state = data, out, state
-        self._stack, self._run = contextlib.ExitStack(), Log(None)
-        self._begun = self._ended = False
+        self._run, self._stack = Log(None), contextlib.ExitStack()
+        self.close = self._stack.close
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Begin, or go on with the record of the output that is resumed."""
-        if state.is_world_process_zero and not self._begun:
-            self._begun = True
+        if state.is_world_process_zero and not self._run.path:
             resume = "auto" if state.global_step or args.resume_from_checkpoint else ""
             self._run = self._stack.enter_context(recorded(self.data, self.out or args.output_dir, self.state, resume))
             self._run.note(seed=args.seed, data_seed=args.data_seed, first_step=state.global_step)
+            self._run.exit = 1
             atexit.register(self.close)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
@@ -50,10 +50,4 @@ class RecordCallback(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Note that training came to its end."""
-        self._ended = True
-
-    def close(self) -> None:
-        """End the record: Completed if training did, else Failed."""
-        error = None if self._ended else RuntimeError("training did not end")
-        with contextlib.suppress(RuntimeError):
-            self._stack.__exit__(type(error) if error else None, error, None)
+        self._run.exit = 0

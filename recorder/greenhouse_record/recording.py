@@ -9,17 +9,12 @@ the record that is open already, or does nothing.
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import json
 import math
 import os
 import resource
-import secrets
 import sys
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,17 +22,13 @@ from typing import Any
 from greenhouse_record import __version__, surroundings
 from greenhouse_record.errors import UserError
 from greenhouse_record.metering.counters import lives, start_of, utc
-from greenhouse_record.record import FORMAT, Files, Record, append, changes, hashed, read, relative
-from greenhouse_record.tree_meter import TreeMeter
+from greenhouse_record.record import FORMAT, Attempt, Files, append, changes, figures, hashed, read, relative
+from greenhouse_record.tree_meter import TreeCounters, TreeMeter
 
 VARIABLE = "GREENHOUSE_RECORD"
 """Names the open record to processes inside: its file and the number of the try."""
-LOG_KEYS = {"kind", "t", "attempt", "step", "previous"}
-"""Of a log line: all others are figures."""
 LEAST_INTERVAL_S = 0.01
 """Seconds between two readings, of which each costs some milliseconds."""
-LONGEST_SHARE = 0.001
-"""Share of a run's time between two readings: a day's run has a few thousand, not 86,400."""
 
 
 class Log:
@@ -45,42 +36,46 @@ class Log:
 
     def __init__(self, path: Path | None, attempt: int = 0) -> None:
         self.path, self.attempt, self.trouble = path, attempt, ""
+        self.exit: int | None = 0
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        pass
 
     def log(self, step: int, **figures: float) -> None:
         """Figures of a step, such as `loss`."""
-        self._add({"kind": "log", "step": int(step), **{name: float(value) for name, value in figures.items()}})
+        self._add("log", step=int(step), **{name: float(value) for name, value in figures.items()})
 
     def note(self, **facts: Any) -> None:
         """Anything else that a reader should know, as JSON: `note(order=sampler.facts())`."""
-        self._add({"kind": "note", **facts})
+        self._add("note", **facts)
 
-    def _add(self, line: dict[str, Any]) -> None:
-        if self.path:
-            self._write({"t": utc(time.time()), "attempt": self.attempt, **line})
-
-    def _write(self, line: dict[str, Any], durable: bool = False) -> bool:
-        """Append a line, and whether it could be; a full disk is said once and ends no training."""
-        assert self.path
+    def _add(self, kind: str, /, **facts: Any) -> None:
+        """Append a line; a full disk is said once and ends no training."""
         try:
-            append(self.path, line, durable)
-            return True
+            if self.path:
+                append(self.path, {**facts, "kind": kind, "t": utc(time.time()), "attempt": self.attempt})
         except UserError as error:
             if not self.trouble:
                 say(str(error))
             self.trouble = str(error)
-            return False
 
 
 class Recording(Log):
-    """One try, from `begin` to `end`, with a thread that takes a reading each `interval_s`.
+    """One try, from the beginning of a `with` block to its end.
 
     Args:
         command: what is run, as typed.
         data: files and folders that the training reads.
         out: folder (or file) that it writes.
         state: folder of the records; None for `.greenhouse` of the repository, or of the working folder without one.
-        resume: "auto" goes on with the newest record of `out`, an id with that one; "" refuses an `out` that exists.
+        resume: "auto" goes on with the record of `out`; "" refuses an `out` that exists.
+        interval_s: seconds between readings, at first.
         itself: whether this process is the training, not its recorder.
+
+    `exit` is the status that the training ends with: -n for signal n, None for an exception.
 
     Raises `UserError`: bad input, before anything is written.
     """
@@ -90,210 +85,142 @@ class Recording(Log):
         resume: str = "", interval_s: float = 1.0, itself: bool = False,
     ) -> None:  # fmt: skip
         self.command, self.data = list(command), [Path(os.path.abspath(place)) for place in data]
-        self.root = surroundings.root_of(Path.cwd())
-        self.out = Path(os.path.abspath(out))
-        self.records = Path(os.path.abspath(state or self.root / ".greenhouse")) / "records"
-        surroundings.raise_if_bad(self.command, self.data)
-        record = self._record_to_go_on(resume)
-        super().__init__(record.path if record else self._own_path(), len(record.attempts) + 1 if record else 1)
+        self.root, self.out = surroundings.root_of(Path.cwd()), Path(os.path.abspath(out))
+        self.home = Path(os.path.abspath(state or self.root / ".greenhouse"))
         if not LEAST_INTERVAL_S <= interval_s < math.inf:
             raise UserError(f"--interval {interval_s:g}: give seconds between readings, {LEAST_INTERVAL_S} or more")
-        self.interval_s, self.before = interval_s, record
-        self._meter = TreeMeter(secrets.token_hex(6), itself)
-        self._pending: list[dict[str, Any]] = []
-        self._writing, self._done = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._sample, name="record", daemon=True)
+        name = sha256(relative(self.out, self.home.parent).encode()).hexdigest()[:8]
+        path = self.home / "records" / f"{self.out.name}-{name}.jsonl"
+        self.before = self._tries_before(path, resume)
+        super().__init__(path, len(self.before) + 1)
+        self.interval_s, self.itself = interval_s, itself
 
-    def _own_path(self) -> Path:
-        """The record of this command with this output folder."""
-        shown = surroundings.without_secrets(self.command)
-        name = sha256(json.dumps([shown, relative(self.out, self.root)]).encode()).hexdigest()[:8]
-        return self.records / f"{self.out.name}-{name}.jsonl"
-
-    def _record_to_go_on(self, resume: str) -> Record | None:
-        """The record that this try belongs to, checked; None if it begins one."""
+    def _tries_before(self, path: Path, resume: str) -> list[Attempt]:
+        """The tries in the record of this output, which is checked; none if there is no record."""
         written = self.out.is_file() or (self.out.is_dir() and any(self.out.iterdir()))
         if written and not resume:
             raise UserError(
                 f"{self.out}: exists; add --resume auto (in Python resume='auto') to go on with the run that wrote "
                 "it, or name another --out"
             )
-        paths = sorted(self.records.glob("*.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True)
-        if resume == "auto":
-            out = relative(self.out, self.root)
-            paths = [path for path in paths if _first_line(path).get("out") == out]
-        elif resume:
-            paths = [self.records / f"{resume}.jsonl"]
-        else:
-            paths = [path for path in paths if path == self._own_path()]
-        if written and not paths:
-            raise UserError(f"{self.out}: exists, but no record of it lies in {self.records}; name another --out")
-        record = read(paths[0]) if paths else None
-        if record and (pid := _still_running(record)):
+        if written and not path.exists():
+            raise UserError(f"{self.out}: exists, but no record of it lies in {path.parent}; name another --out")
+        tries = read(path).attempts if path.exists() else []
+        if tries and (pid := _still_running(tries[-1])):
             raise UserError(f"{self.out}: is being written by process {pid}; wait until it ends, or end it")
-        return record
+        return tries
 
-    # -- beginning and end ---------------------------------------------------------------------------------------------
-
-    def begin(self) -> None:
+    def __enter__(self) -> Recording:
         """Write what is known before the training: environment, code, data; then count."""
         assert self.path
-        left_out, now = [*self.data, self.out], utc(time.time())
+        left_out = [*self.data, self.out, self.home]
+        counters = TreeCounters(self.itself)
         facts = {
+            "data": hashed(self.data, self.root),  # first: what is missing is said before anything is written
+            "attempt": self.attempt,
+            "started": start_of(os.getpid()),
             "command": surroundings.without_secrets(self.command),
             "cwd": relative(Path.cwd(), self.root),
-            "git": surroundings.git_facts(self.root, self.records, left_out),
-            "environment": surroundings.environment(self.command),
+            "git": surroundings.git_facts(self.root, self.path.parent, left_out),
+            "environment": surroundings.environment([sys.executable] if self.itself else self.command),
+            "gpus": counters.gpus,
             "files": surroundings.named_files(self.command, self.root, left_out),
-            "data": hashed(self.data, self.root),
-            "data_places": [relative(place, self.root) for place in self.data],
+            "resumes": self._resumed(),
         }
-        resumes = self._close_last() if self.before and self.before.attempts else None
-        if self.before is None:
-            first = {"kind": "record", "t": now, "format": FORMAT, "id": self.path.stem}
-            tool = f"greenhouse-record {__version__}"
-            append(self.path, {**first, "out": relative(self.out, self.root), "tool": tool}, durable=True)
+        if not self.before:
+            tool = {"format": FORMAT, "tool": f"greenhouse-record {__version__}"}
+            append(self.path, {"kind": "record", "t": utc(time.time()), "out": relative(self.out, self.root), **tool})
         labels = {"stage": "train", "record": self.path.stem, "attempt": str(self.attempt)}
-        span = {"span": self._meter.id, "parent": "", "name": self.path.stem, "labels": labels}
-        self._meter.start()
-        append(self.path, self._meter.host_line(now))
-        process = {"pid": os.getpid(), "started": start_of(os.getpid())}
-        start = {"kind": "start", "t": now, "attempt": self.attempt, **span, **process, **facts, "resumes": resumes}
-        append(self.path, start, durable=True)
-        self._started, self._used = time.monotonic(), _children_cpu_s(self._meter.itself)
-        self._thread.start()
+        self._meter = TreeMeter(self.path, self.interval_s, labels, counters, facts)
+        self._started, self._used = time.monotonic(), _cpu_s(self.itself)
+        self._meter.__enter__()
         unread = "" if self.data else "no --data: which data it reads is not recorded"
-        for lacking in filter(None, (self._meter.lacking, unread)):
+        for lacking in filter(None, (counters.lacking, unread)):
             say(lacking)
+        return self
 
-    def _close_last(self) -> dict[str, Any] | None:
-        """Close a try whose recorder was killed; which try left the output that is there, and what differs from it."""
-        assert self.before
-        assert self.path
-        last = self.before.attempts[-1]
+    def _resumed(self) -> dict[str, Any] | None:
+        """Which try left the output that is there, and what differs from it; None if there is no output."""
+        if not self.before:
+            return None
+        last = self.before[-1]
         if last.end is None:
-            seen = (last.readings or [last.start])[-1]["t"]
-            say(f"try {last.number}: its recorder was killed after {seen}; what it used from then on is not known")
-            end = {"kind": "end", "t": seen, "attempt": last.number, "span": last.start["span"], "outcome": "Killed"}
-            facts = {"exit": None, "cpu_s": last.cpu_s, "wall_s": None, "uj": last.energy_uj, "recorder": "killed"}
-            append(self.path, {**end, **facts}, durable=True)
+            seen = (last.of["reading"] or [last.start])[-1]["t"]
+            say(f"try {self.attempt - 1}: its recorder was killed after {seen}; what it used since is not known")
         if not self.out.exists():
             return None
-        changed = None if last.outputs is None else changes(last.outputs, self.root, self.out)
-        return {"attempt": last.number, "changed": changed}
+        changed = changes(last.outputs, self.root, self.out) if last.of["outputs"] else None
+        return {"attempt": self.attempt - 1, "changed": changed}
 
-    def end(self, outcome: str, exit: int | None) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
         """Write what was used and what lies in the output folder. A full disk ends nothing."""
-        self._done.set()
-        self._thread.join(timeout=5.0)
-        cpu_s, wall_s = _children_cpu_s(self._meter.itself) - self._used, time.monotonic() - self._started
-        self._read()
+        cpu_s, wall_s = _cpu_s(self.itself) - self._used, time.monotonic() - self._started
+        exit, outcome = None if error else self.exit, "Completed"
+        if exit != 0:
+            outcome = "Killed" if exit and exit < 0 else "Failed"
+        used = {"cpu_s": round(cpu_s, 6), "wall_s": round(wall_s, 3)}
+        self._meter.outcome, self._meter.facts = outcome, {"attempt": self.attempt, "exit": exit, **used}
+        self._meter.__exit__(None, None, None)
+        self.trouble = self.trouble or self._meter.trouble
         files: Files = {}
         try:
             files = hashed([self.out], self.root) if self.out.exists() else {}
         except UserError as error:  # a process that is left over still writes there
             say(f"{error}; the outputs are not recorded")
-        now = utc(time.time())
-        self._write({"kind": "outputs", "t": now, "attempt": self.attempt, "files": files})
-        end = {"kind": "end", "t": now, "attempt": self.attempt, "span": self._meter.id, "outcome": outcome}
-        figures = {"cpu_s": round(cpu_s, 6), "wall_s": round(wall_s, 3), "uj": self._meter.energy_uj}
-        self._write({**end, "exit": exit, **figures}, durable=True)
+        self._add("outputs", files=files)
         if outcome == "Completed" and not files:
             say(f"{self.out}: the command ended well and wrote nothing there; the record is kept, without outputs")
-
-    # -- readings ------------------------------------------------------------------------------------------------------
-
-    def _sample(self) -> None:
-        while not self._done.wait(max(self.interval_s, LONGEST_SHARE * (time.monotonic() - self._started))):
-            self._read()
-
-    def _read(self) -> None:
-        self._write(self._meter.line())
-
-    def _write(self, line: dict[str, Any], durable: bool = False) -> bool:
-        """Append a line; what a full disk refuses waits for the next one."""
-        with self._writing:
-            self._pending.append(line)
-            while self._pending and super()._write(self._pending[0], durable):
-                del self._pending[0]
-            return not self._pending
+        tell_mlflow(self)
 
 
-@contextlib.contextmanager
 def recorded(
     data: str | Path | Sequence[str | Path], out: str | Path, state: str | Path | None = None, resume: str = "",
     interval_s: float = 1.0,
-) -> Iterator[Log]:  # fmt: skip
-    """Record this process and its children as one try; see `Recording` for what it takes and raises."""
-    if run := _open_record():
-        yield run
-        return
-    places = [data] if isinstance(data, (str, Path)) else data
-    words = [os.path.basename(sys.executable), *sys.argv]
-    recording = Recording(words, places, out, state, resume, interval_s, itself=True)
-    recording.begin()
-    outcome = "Failed"
-    try:
-        yield recording
-        outcome = "Completed"
-    finally:
-        recording.end(outcome, 0 if outcome == "Completed" else None)
-        tell_mlflow(recording)
+) -> Log:  # fmt: skip
+    """Record this process and its children as one try, in a `with` block; `Recording` has what it takes and raises.
 
-
-def _open_record() -> Log | None:
-    """The record of the command that this process is part of; one that keeps nothing in ranks but the first."""
+    In a process that a recorded command started it adds to that command's record; ranks but the first add nothing.
+    """
+    path, _, attempt = os.environ.get(VARIABLE, "").rpartition("|")
     if os.environ.get("RANK", "0") != "0":
         return Log(None)
-    path, _, attempt = os.environ.get(VARIABLE, "").rpartition("|")
-    return Log(Path(path), int(attempt)) if path else None
+    if path:
+        return Log(Path(path), int(attempt))
+    words = [os.path.basename(sys.executable), *sys.argv]
+    places = [data] if isinstance(data, (str, Path)) else data
+    return Recording(words, places, out, state, resume, interval_s, itself=True)
 
 
-def _first_line(path: Path) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        try:
-            return json.loads(file.readline())
-        except ValueError:
-            return {}
+def _still_running(last: Attempt) -> int | None:
+    """The recorder of a try, or a training that outlived it."""
+    lines = [] if last.end else [last.start, *last.of["note"]]
+    return next((line["pid"] for line in lines if "started" in line and lives(line["pid"], line["started"])), None)
 
 
-def _still_running(record: Record) -> int | None:
-    """The recorder, or a training that outlived its recorder, of a record's last try."""
-    if not record.attempts or record.attempts[-1].end:
-        return None
-    last = record.attempts[-1]
-    processes = [line for line in (last.start, *last.notes) if "started" in line]
-    return next((line["pid"] for line in processes if lives(line["pid"], line["started"])), None)
-
-
-def _children_cpu_s(itself: bool) -> float:
+def _cpu_s(itself: bool) -> float:
     """CPU seconds of all children that were waited for; with `itself`, and of this process."""
     who = [resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF] if itself else [resource.RUSAGE_CHILDREN]
     return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, who))
 
 
 def tell_mlflow(recording: Recording) -> None:
-    """Log the try to MLflow where MLFLOW_TRACKING_URI is set and the package is there; what hinders it is said."""
+    """Log the try to MLflow where MLFLOW_TRACKING_URI is set; what hinders it is said."""
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         return
-    if not importlib.util.find_spec("mlflow"):
-        say(
-            "MLFLOW_TRACKING_URI is set, but mlflow is not installed beside this recorder; the record alone has the run"
-        )
-        return
-    import mlflow
-
     try:
-        record = read(recording.path)  # type: ignore[arg-type]
-        last = record.attempts[-1]
-        with mlflow.start_run(run_name=f"{record.id}-{last.number}"):
+        import mlflow
+
+        path: Any = recording.path
+        last = read(path).attempts[-1]
+        end: Any = last.end
+        with mlflow.start_run(run_name=f"{path.stem}-{recording.attempt}"):
             mlflow.log_params({"command": " ".join(last.start["command"])[:500], "commit": last.start["git"]["commit"]})
-            mlflow.set_tags({"greenhouse_record": record.id, "outcome": last.outcome})
-            mlflow.log_metrics({"cpu_s": last.cpu_s, "kwh": last.energy_uj[1] / 3.6e12})
-            for line in last.logs:
-                mlflow.log_metrics({name: line[name] for name in line.keys() - LOG_KEYS}, step=line["step"])
-            mlflow.log_artifact(str(record.path))
-    except Exception as error:  # whatever a server or a client raises: the run is recorded all the same
+            mlflow.set_tags({"greenhouse_record": path.stem, "outcome": last.outcome})
+            mlflow.log_metrics({"cpu_s": end["cpu_s"], "kwh": end["uj"][1] / 3.6e12})
+            for line in last.of["log"]:
+                mlflow.log_metrics(figures(line), step=line["step"])
+            mlflow.log_artifact(str(path))
+    except Exception as error:  # it is not installed, or whatever a server raises: the run is recorded all the same
         say(f"MLflow did not take the run ({type(error).__name__}); the record has all of it")
 
 

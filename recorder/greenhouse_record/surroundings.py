@@ -8,13 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from greenhouse_record.errors import UserError
-from greenhouse_record.record import Files, hashed
+from greenhouse_record.record import Files, hashed, on_disk
 
 SECRET = re.compile(r"(?i)(token|secret|password|passwd|api_?key|credential)")
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED", "CUBLAS_WORKSPACE_CONFIG",
@@ -52,12 +52,16 @@ def git_facts(root: Path, records: Path, left_out: Sequence[Path]) -> dict[str, 
     diff = _git(root, "diff", "HEAD", "--binary")
     digest = sha256(diff).hexdigest() if diff else None
     if digest:
-        records.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (records / f"{digest}.diff").write_bytes(diff)
+        with on_disk(kept := records / f"{digest}.diff"):
+            kept.write_bytes(diff)
     names = _git(root, "ls-files", "--others", "--exclude-standard", "-z").decode(errors="replace").split("\0")
-    paths = [path for name in names if name for path in [root / name]]
-    paths = [path for path in paths if path.is_file() and not {path, *path.parents} & {*left_out, records.parent}]
-    return {"commit": commit, "diff": digest, "untracked": hashed(paths[:MOST_UNTRACKED], root)}
+    new = _files((root / name for name in names if name), left_out)
+    return {"commit": commit, "diff": digest, "untracked": hashed(new[:MOST_UNTRACKED], root)}
+
+
+def _files(paths: Iterable[Path], left_out: Sequence[Path]) -> list[Path]:
+    """Those that are files, and lie in none of the places to leave out."""
+    return [path for path in sorted(paths) if path.is_file() and not {path, *path.parents} & {*left_out}]
 
 
 def environment(command: Sequence[str]) -> dict[str, Any]:
@@ -74,17 +78,12 @@ def environment(command: Sequence[str]) -> dict[str, Any]:
 
 def python_of(command: Sequence[str]) -> str:
     """The interpreter of a command: itself, or that of its script's first line; else this one."""
-    program = shutil.which(command[0]) or command[0]
-    if os.path.basename(program).startswith("python"):
-        return program
-    try:
-        with open(program, "rb") as file:
-            first = file.readline(500).decode(errors="replace")
-    except OSError:
-        first = ""
-    words = first[2:].split() if first.startswith("#!") else []
-    named = [shutil.which(word) for word in words if os.path.basename(word).startswith("python")]
-    return named[0] or sys.executable if named else sys.executable
+    words = [shutil.which(command[0]) or command[0]]
+    with suppress(OSError), open(words[0], "rb") as file:
+        first = file.readline(500).decode(errors="replace")
+        words += first[2:].split() if first.startswith("#!") else []
+    named = (shutil.which(word) for word in words if os.path.basename(word).startswith("python"))
+    return next(filter(None, named), sys.executable)
 
 
 def without_secrets(command: Sequence[str]) -> list[str]:
@@ -106,24 +105,9 @@ def named_files(command: Sequence[str], root: Path, left_out: Sequence[Path]) ->
     The command itself is one of them, unless it is a Python; so are words inside a word, as in `sh -c "./train.sh 2"`.
     """
     named = [name.replace(".", "/") for flag, name in zip(command, command[1:]) if flag == "-m"]
-    modules = [f"{name}{end}" for name in named for end in (".py", "/__main__.py")]
+    words = [f"{name}{end}" for name in named for end in (".py", "/__main__.py")]
+    words += [part for word in command[1:] for part in (word, word.partition("=")[2], *word.split())]
     program = shutil.which(command[0]) or ""
-    first = [] if os.path.basename(program).startswith("python") else [program]
-    words = [part for word in command[1:] for part in (word, word.partition("=")[2], *word.split())] + modules + first
+    words += [] if os.path.basename(program).startswith("python") else [program]
     paths = {Path(os.path.abspath(word)) for word in words if word and len(word) < 1000 and "\0" not in word}
-    inside = [path for path in sorted(paths) if path.is_file() and root in path.parents]
-    return hashed([path for path in inside if not {path, *path.parents} & set(left_out)], root)
-
-
-def raise_if_bad(command: Sequence[str], data: Sequence[Path]) -> None:
-    """Refuse before any work what cannot be recorded.
-
-    Raises `UserError`: no such command, or data that is missing.
-    """
-    if not command:
-        raise UserError("no command to record; put it after --, as in: -- python train.py")
-    if not shutil.which(command[0]):
-        raise UserError(f"{command[0]}: no such command; check its spelling, or activate the environment that has it")
-    for path in data:
-        if not path.exists():
-            raise UserError(f"{path}: no such file or folder; --data names what the training reads")
+    return hashed(_files((path for path in paths if root in path.parents), left_out), root)

@@ -1,69 +1,44 @@
-"""Meter of one process tree: energy and CPU seconds of a try, as `reading` lines of a ledger.
-
-Its state is in memory, for one process alone takes the readings; the attribution and the counters are the ledger's. An
-orphan becomes a child of this process, so that what it used before it died between two readings counts too.
-"""
+"""Meter of one process tree, a try: the ledger's meter, whose lines go to the try's record."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from greenhouse_record.metering import nvml
-from greenhouse_record.metering.attribution import MeterState, OpenSpan, reading_line, remember
-from greenhouse_record.metering.counters import Reading, SystemCounters, start_of
-from greenhouse_record.metering.meter import host_line
+from greenhouse_record.metering.attribution import MeterState
+from greenhouse_record.metering.counters import Reading, SystemCounters
+from greenhouse_record.metering.ledger_writer import LedgerWriter
+from greenhouse_record.metering.meter import Meter
+from greenhouse_record.record import append
 
-PR_SET_CHILD_SUBREAPER = 36
-"""Of prctl(2)."""
+LONGEST_SHARE = 0.001
+"""Share of a run's time between two readings: a day's run has a few thousand, not 86,400."""
 
 
-class TreeMeter:
-    """Meters this process and its descendants as the span `id`, from `start` on.
+class TreeCounters:
+    """The machine's counters without the GPUs that the command cannot see.
 
     Args:
-        id: of the span.
         itself: whether this process is part of what is metered; a recorder that starts a command is not.
-        lacking: set to a sentence about GPUs that are not metered, if there are.
+
+    `lacking` is a sentence about GPUs that are not metered, if there are.
     """
 
-    def __init__(self, id: str, itself: bool) -> None:
-        self.id, self.itself, self.lacking = id, itself, ""
-        self._counters = SystemCounters()
-        self._state = MeterState()
-        self.host = self._counters.host
+    def __init__(self, itself: bool) -> None:
+        self.itself, self._all = itself, SystemCounters()
+        self.host, self.now_us = self._all.host, self._all.now_us
+        self.lacking = self._all.warm_up()[1]
+        self.gpus = nvml.device_names(self._all.nvml)
+        self._visible = nvml.visible(self._all.nvml, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
-    def start(self) -> None:
-        """Count from here."""
-        self.lacking = self._counters.warm_up()[1]
-        self._visible = nvml.visible(self._counters.nvml, os.environ.get("CUDA_VISIBLE_DEVICES"))
-        if not self.itself:
-            adopt_orphans()
-        span = OpenSpan(self.id, "", "", {}, os.getpid(), start_of(os.getpid()), since_us=0)
-        self._state.spans[self.id] = span
-        remember(self._state, self._read())
-
-    def line(self) -> dict[str, Any]:
-        """A `reading` line for the time since the last one."""
-        line = reading_line(self._state, self._read(), self.host)
-        assert line is not None  # this process lives
-        return line
-
-    @property
-    def energy_uj(self) -> list[int]:
-        """Microjoules so far: low, mid, high."""
-        return self._state.spans[self.id].uj
-
-    def host_line(self, time: str) -> dict[str, Any]:
-        """`host` line: the machine, its GPUs, and the watts that its energies rest on."""
-        return {**host_line(self.host, time), "gpus": nvml.device_names(self._counters.nvml)}
-
-    def _read(self) -> Reading:
-        """A reading without GPUs that the command cannot see and the recorder's CPU time."""
-        reading, pid = self._counters.read(), os.getpid()
+    def read(self) -> Reading:
+        """A reading without hidden GPUs and the recorder's CPU time."""
+        reading, pid = self._all.read(), os.getpid()
         hidden = reading.gpu_pids.keys() - self._visible
         energy = {name: uj for name, uj in reading.energy_uj.items() if name not in hidden}
         processes = reading.processes
@@ -72,10 +47,44 @@ class TreeMeter:
         return replace(reading, energy_uj=energy, processes=processes)
 
 
-def adopt_orphans() -> None:
-    """Become the parent of descendants whose parent dies (Linux): else their time is nobody's."""
-    if sys.platform == "linux":
-        import ctypes
+class RecordWriter(LedgerWriter):
+    """A record as a meter writes it. The state is in memory, for one process alone takes the readings."""
 
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    def __init__(self, path: Path) -> None:
+        self.path, self._state = path, MeterState()
+        self._lines: list[dict] = []
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[tuple[MeterState, list[dict]]]:
+        """The state, and a list for new lines; what a full disk refuses of them waits for the next transaction."""
+        yield self._state, self._lines
+        while self._lines:
+            append(self.path, self._lines[0])
+            del self._lines[0]
+
+    def peek(self) -> MeterState:
+        """The state now."""
+        return self._state
+
+    def sync(self) -> None:
+        """Nothing: lines that must be on disk are, once they are appended."""
+
+
+class TreeMeter(Meter):
+    """Meters this process and its descendants as one span of a record; the longer they run, the rarer its readings.
+
+    Args:
+        facts: what its `start` line has besides.
+    """
+
+    who = "greenhouse-record"
+
+    def __init__(
+        self, path: Path, interval_s: float, labels: dict[str, str], counters: TreeCounters, facts: dict[str, Any]
+    ) -> None:
+        super().__init__(path.parent, interval_s, labels, counters, RecordWriter(path))
+        self.facts, self._began_us = facts, counters.now_us()
+
+    def _account(self, state: MeterState, lines: list[dict], reading: Reading) -> None:
+        super()._account(state, lines, reading)
+        self.interval_us = max(self.interval_us, int(LONGEST_SHARE * (self._at_us - self._began_us)))

@@ -42,7 +42,7 @@ more = os.urandom(8) if "by-chance" in sys.argv else str(begun).encode() if "of-
 def record(root: Path, *more: str, out: str = "model", args: tuple[str, ...] = (), **variables: str) -> int:
     """Exit status of the program in `root` under the recorder."""
     words = ["--data", "data", "--out", out, *more, "--", sys.executable, "train.py", *args]
-    code = [sys.executable, "-m", "greenhouse_record.command", *words]
+    code = [sys.executable, "-m", "greenhouse_record", *words]
     variables["PYTHONPATH"] = str(Path(greenhouse_record.__file__).parents[1])
     known = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}  # else it gets the run
     return subprocess.run(code, cwd=root, capture_output=True, env=known | variables).returncode
@@ -71,7 +71,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> PipelineClone:
 
 def begun(root: Path) -> Path:
     """A repository with the trainer, committed; nothing has run."""
-    write(root, {"train.py": PROGRAM, "data/rows.txt": "to be or not to be", ".gitignore": "model\n.greenhouse\n"})
+    write(
+        root, {"train.py": PROGRAM, "data/rows.txt": "to be or not to be", ".gitignore": "data\nmodel\n.greenhouse\n"}
+    )
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
     return commit(root)
 
@@ -141,7 +143,7 @@ RESUMED: dict[str, tuple[tuple[str, ...], int, str]] = {
     ),
     "of-resume": ((), 1, "two runs here are the same to the bit; known to differ from then is its resume"),
     "plain": (("from-step=8",), 0, "identical: model/state.pt, model/weights.pt"),
-    "plain of-resume": (("from-step=8",), 2, "missing: one command: its tries had different ones"),
+    "plain of-resume": (("from-step=8",), 1, "is its resume, its tries had different commands ("),
 }
 """Arguments of a run that was interrupted -> those that its resume had more, exit status of verify, what it says."""
 

@@ -34,10 +34,10 @@ def test_a_trainers_run_is_recorded_to_the_model_that_is_saved(tmp_path: Path, m
     (path,) = (tmp_path / ".greenhouse/records").glob("*.jsonl")
     (attempt,) = read(path).attempts
     assert attempt.outcome == "Completed"
-    assert [line["step"] for line in attempt.logs if "loss" in line] == [2, 4]
-    assert changes(attempt.outputs or {}, tmp_path, tmp_path / "model") == []
-    assert "model/model.safetensors" in (attempt.outputs or {})
+    assert [line["step"] for line in attempt.of["log"] if "loss" in line] == [2, 4]
+    assert changes(attempt.outputs, tmp_path, tmp_path / "model") == []
+    assert "model/model.safetensors" in (attempt.outputs)
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     (run,) = client.search_runs([one.experiment_id for one in client.search_experiments()])
     assert run.data.tags["greenhouse_record"] == path.stem
-    assert run.data.metrics["loss"] == attempt.logs[1]["loss"]
+    assert run.data.metrics["loss"] == attempt.of["log"][1]["loss"]

@@ -12,7 +12,7 @@ import pynvml
 import pytest
 
 from greenhouse_record.metering import nvml
-from greenhouse_record.tree_meter import TreeMeter
+from greenhouse_record.tree_meter import TreeCounters, TreeMeter
 
 RECORDED = json.loads(Path(__file__).with_name("machines.json").read_bytes())["nvml"]
 
@@ -96,14 +96,18 @@ def test_a_process_sees_the_devices_that_its_environment_names(setting: str | No
     assert nvml.device_names(driver([1])) == ["GPU 0"]
 
 
-def test_a_tree_is_given_its_processes_share_of_the_devices_it_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tree_is_given_its_processes_share_of_the_devices_it_sees(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Of two devices one is hidden; on the other runs one process of ours and one of another's: half is ours."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     monkeypatch.setattr(nvml, "open_nvml", lambda: (driver([5, 5], [os.getpid(), 1]), ""))
-    meter = TreeMeter("try", itself=True)
-    meter.start()
-    meter._counters.nvml = driver([1005, 2005], [os.getpid(), 1])  # type: ignore[attr-defined]
-    line = meter.line()
-    assert line["host_uj"].get("gpu1") == (2_000_000,) * 3
+    counters = TreeCounters(itself=True)
+    with TreeMeter(tmp_path / "r.jsonl", 60, {}, counters, {}) as meter:
+        counters._all.nvml = driver([1005, 2005], [os.getpid(), 1])
+        meter.read()
+    lines = [json.loads(text) for text in (tmp_path / "r.jsonl").read_text().splitlines()]
+    line = next(line for line in lines if line["kind"] == "reading")
+    assert line["host_uj"].get("gpu1") == [2_000_000] * 3
     assert "gpu0" not in line["host_uj"]
-    assert line["spans"]["try"]["uj"]["gpu1"] == [1_000_000] * 3
+    assert line["spans"][meter.id]["uj"]["gpu1"] == [1_000_000] * 3

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from greenhouse_record.errors import UserError
-from greenhouse_record.lock import locked
 from greenhouse_record.metering.attribution import MeterState
 from greenhouse_record.metering.counters import Host
+from greenhouse_record.shared_file import append_at, locked
 
 
 class LedgerWriter:
@@ -72,7 +72,7 @@ class LedgerWriter:
             return MeterState()
         size = self.path.stat().st_size if self.path.exists() else 0
         if size < raw["offset"] + len(raw["appended"].encode()):
-            self._append(raw["offset"], raw["appended"])
+            append_at(self.path, raw["offset"], raw["appended"].encode())
         return MeterState.from_json(raw["books"])
 
     def _commit(self, state: MeterState, lines: list[dict]) -> None:
@@ -82,15 +82,4 @@ class LedgerWriter:
         temporary = self.state_path.with_suffix(".new")
         temporary.write_text(json.dumps(raw, separators=(",", ":")), encoding="utf-8")
         os.replace(temporary, self.state_path)
-        self._append(offset, appended)
-
-    def _append(self, offset: int, text: str) -> None:
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
-        try:
-            os.ftruncate(handle, min(offset, os.fstat(handle).st_size))
-            os.lseek(handle, 0, os.SEEK_END)
-            rest = text.encode()
-            while rest:  # a disk that fills takes a part, and only then refuses
-                rest = rest[os.write(handle, rest) :]
-        finally:
-            os.close(handle)
+        append_at(self.path, offset, appended.encode())

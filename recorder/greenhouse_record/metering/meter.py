@@ -65,23 +65,30 @@ class Meter:
         interval_s: seconds between readings of the host.
         labels: stage, run, fingerprint, ...; what a child's span does not state it takes from its parent's.
         counters: where readings come from; None for the system.
+        writer: where lines go; None for the ledger in `folder`.
 
-    `outcome` ends up in the ledger; unset, it is `Completed`, `Failed` if an exception passed, or the name of the stop.
-    A span whose process was killed gets `Killed` from the next reading.
+    `facts` are keys that its `start` and `end` lines have besides. `outcome` ends up in the ledger; unset, it is
+    `Completed`, `Failed` if an exception passed, or the name of the stop. A span whose process was killed gets `Killed`
+    from the next reading.
 
     Raises `UserError`: the folder cannot be written.
     """
 
+    who = "ledger"
+    """Who says on the terminal what cannot be read or written."""
+
     def __init__(
-        self, folder: Path, interval_s: float, labels: Mapping[str, str], counters: Counters | None = None
-    ) -> None:
+        self, folder: Path, interval_s: float, labels: Mapping[str, str], counters: Counters | None = None,
+        writer: LedgerWriter | None = None,
+    ) -> None:  # fmt: skip
         self.interval_us = int(interval_s * 1e6)
         self.labels = {name: str(value) for name, value in labels.items()}
         self.outcome = ""
         self.id = ""
         self.trouble = ""
+        self.facts: dict[str, Any] = {}
         self._counters: Counters = counters or SystemCounters()
-        self._writer = LedgerWriter(folder, self._counters.host)
+        self._writer = writer or LedgerWriter(folder, self._counters.host)
         self._at_us = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample_until_done, name="meter", daemon=True)
@@ -170,7 +177,7 @@ class Meter:
             if reading:
                 remember(state, reading)  # from here this process and its children are the span's
             lines.append({"kind": "start", "span": span.id, "parent": parent, "t": utc(time.time()), "name": name,
-                          "labels": span.labels, "pid": span.pid})  # fmt: skip
+                          "labels": span.labels, "pid": span.pid} | self.facts)  # fmt: skip
         return span.id
 
     def _close(self, id: str, outcome: str, labels: Mapping[str, str] | None = None, edge: bool = False) -> None:
@@ -179,7 +186,7 @@ class Meter:
             if not (edge and self._fresh(state)):
                 self._account(state, lines, self._counters.read())
             if id in state.spans:
-                lines.append(_end(state, state.spans[id], outcome, dict(labels or {})))
+                lines.append(_end(state, state.spans[id], outcome, dict(labels or {})) | self.facts)
 
     def _account(self, state: MeterState, lines: list[dict], reading: Reading) -> None:
         """Attribute the time since the last reading; close spans of processes that ended."""
@@ -209,7 +216,7 @@ class Meter:
         warm_up = getattr(self._counters, "warm_up", None)
         added, lacking = warm_up() if warm_up else (False, "")
         if lacking:
-            print(f"ledger: {lacking}", file=sys.stderr)
+            print(f"{self.who}: {lacking}", file=sys.stderr)
         if added:
             self.read()
 
@@ -230,7 +237,7 @@ class Meter:
         except (OSError, ValueError, UserError) as error:
             trouble = f"{type(error).__name__}: {error}"
             if not self.trouble:
-                print(f"ledger: no reading could be written ({trouble}); it will be made up for", file=sys.stderr)
+                print(f"{self.who}: no reading could be written ({trouble}); it will be made up for", file=sys.stderr)
             self.trouble = trouble
             self._done.wait(wait_s)
 

@@ -101,7 +101,6 @@ def test_what_is_damaged_is_said_in_a_sentence(tmp_path: Path, files: dict[str, 
 
 def test_what_is_dangerous_to_load_is_told(tmp_path: Path) -> None:
     left = read(write(tmp_path, hub(**{"config.json": CONFIG | {"auto_map": {"AutoModel": "x.Y"}}, "more.bin": "x"})))
-    save_file({"a": np.array([1, np.nan], np.float32)}, tmp_path / "model.safetensors")
-    told = "\n".join(dangers(left.files))
-    for part in ("config.json names code", "more.bin may be a pickle", "no finite numbers (a; 1"):
-        assert part in told
+    code, pickle = dangers(left.files)
+    assert "config.json names code" in code
+    assert "more.bin may be a pickle" in pickle

@@ -341,7 +341,7 @@ def test_what_was_edited_is_not_signed_and_a_check_names_it(
         said = finished_clone.run(*SIGNED, "instruct", "--key", str(key), "--out", str(tmp_path / "2"), expect=1)
         assert "data/ingest/train/manifest.json: its bytes are not those that its stage wrote" in said.splitlines()[-1]
         said = finished_clone.run("greenhouse", "verify", str(folder), "--key", f"{key}.pub", expect=1)
-        assert "data/ingest/train: its files here are not those of dvc.lock" in said
+        assert "data/ingest/train/manifest.json: not as dvc.lock records it" in said
     finally:
         manifest.write_bytes(whole)
 

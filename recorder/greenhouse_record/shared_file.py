@@ -1,4 +1,7 @@
-"""File lock that the kernel frees when its process dies, and that excludes this process's other threads too."""
+"""File that several processes append to: a lock that the kernel frees when its process dies, and an append.
+
+The lock excludes this process's other threads too.
+"""
 
 from __future__ import annotations
 
@@ -35,18 +38,14 @@ def locked(path: Path) -> Iterator[None]:
     with _threads:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            _wait(handle, path)
+            deadline = time.monotonic() + TIMEOUT_S
+            while not _try(handle):
+                if time.monotonic() > deadline:
+                    raise UserError(f"{path}: held by another process for {TIMEOUT_S:.0f} s; end one that is stopped")
+                time.sleep(0.001)
             yield
         finally:
             os.close(handle)  # which frees the lock
-
-
-def _wait(handle: int, path: Path) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not _try(handle):
-        if time.monotonic() > deadline:
-            raise UserError(f"{path}: held for {TIMEOUT_S:.0f} s by another process; end the process that is stopped")
-        time.sleep(0.001)
 
 
 def _try(handle: int) -> bool:
@@ -55,3 +54,22 @@ def _try(handle: int) -> bool:
         return True
     except (BlockingIOError, PermissionError):  # EAGAIN, EACCES: another process holds it
         return False
+
+
+def append_at(path: Path, offset: int, data: bytes, durable: bool = False) -> None:
+    """Put bytes at the end of a file, which is made; what a kill left half-written there is cut off first.
+
+    Args:
+        offset: where the last whole line ends.
+        durable: whether they are on disk on return.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+    try:
+        os.ftruncate(handle, min(offset, os.fstat(handle).st_size))
+        os.lseek(handle, 0, os.SEEK_END)
+        while data:  # a disk that fills takes a part, and only then refuses
+            data = data[os.write(handle, data) :]
+        if durable:
+            os.fsync(handle)
+    finally:
+        os.close(handle)
