@@ -164,13 +164,16 @@ def litgpt(folder: Path) -> Found | None:
 
 def transformers(folder: Path) -> Found | None:
     """The Trainers of transformers and TRL: the model or adapter saved at the end, else the newest checkpoint."""
+    from huggingface_hub.repocard import metadata_load
+
     checkpoint = _newest(folder.glob("checkpoint-[0-9]*"))
     places = [place for place in (folder, checkpoint) if place]
     configs = [place / name for place in places for name in ("config.json", "adapter_config.json")]
     if not (at := next((path for path in configs if path.exists()), None)):
         return None
     states = [path for place in places if (path := place / "trainer_state.json").exists()]
-    state, config, head = read_json(states[-1]) if states else {}, read_json(at), _front_matter(folder / "README.md")
+    state, config, card = read_json(states[-1]) if states else {}, read_json(at), folder / "README.md"
+    head = (metadata_load(card) if card.exists() else None) or {}
     last = {name: value for row in state.get("log_history", []) for name, value in row.items()}
     files = {path.name: path for path in (*sorted(at.parent.iterdir()), *states) if path.is_file()}
     named = config.get("task_type") or "".join(config.get("architectures") or [])
@@ -208,13 +211,6 @@ def axolotl(folder: Path) -> Found | None:
     del unknown[SETTINGS]
     version = f"axolotl {written[1]}" if written else "axolotl"
     return replace(found, trainer=version, base=str(kept["base_model"]), config=kept, not_known=unknown)
-
-
-def _front_matter(card: Path) -> dict[str, Any]:
-    """YAML at the head of a model card; nothing where there is none."""
-    parts = card.read_text("utf-8").split("---\n", 2) if card.exists() else []
-    head = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else None
-    return head if isinstance(head, dict) else {}
 
 
 def _parameters(files: Iterable[Path]) -> int:

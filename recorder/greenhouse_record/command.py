@@ -24,9 +24,7 @@ PR_SET_CHILD_SUBREAPER = 36
 def main(arguments: list[str] | None = None) -> int:
     """Exit status of the command; 128 + n if signal n ended it, 1 if nothing was started."""
     parser = argparse.ArgumentParser("greenhouse-record", description=__doc__, epilog=EXAMPLE)
-    parser.add_argument(
-        "--data", action="append", default=[], metavar="PATH", help="what the training reads; repeatable"
-    )
+    parser.add_argument("--data", action="append", default=[], metavar="PATH", help="what it reads; repeatable")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="what it writes")
     parser.add_argument("--state", metavar="FOLDER", help="where records lie; .greenhouse of the repository")
     parser.add_argument("--resume", choices=["auto"], default="", help="go on with the record of --out")

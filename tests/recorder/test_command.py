@@ -72,7 +72,10 @@ def test_a_run_is_recorded_with_its_code_data_and_outputs(project: Path) -> None
     assert (attempt.outcome, attempt.end["exit"]) == ("Completed", 0)
     assert changes({**start["data"], **attempt.outputs}, project, project / "model") == []
     (project / "data" / "text").write_text("other text")
-    assert changes(start["data"], project) == ["data/text"]
+    (project / "model" / "weights").unlink()
+    (project / "model" / "more").touch()
+    wrong = changes({**start["data"], **attempt.outputs}, project, project / "model")
+    assert wrong == ["data/text", "model/weights", "model/more"]
 
 
 @pytest.mark.parametrize("command", [["./run.sh"], ["sh", "-c", "./run.sh --more"], [sys.executable, "-m", "pkg"]])

@@ -1,13 +1,12 @@
 """The chain of a record: whatever is edited later shows."""
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 
 from greenhouse_record.errors import UserError
-from greenhouse_record.record import append, changes, hashed, read
+from greenhouse_record.record import append, read
 
 START = {"kind": "start", "t": "2026-12-01T00:00:00.000Z", "span": "s1", "attempt": 1}
 READING = {"kind": "reading", "t": "2026-12-01T00:00:01.000Z", "host": "h"}
@@ -62,17 +61,3 @@ def test_a_full_disk_keeps_the_record(path: Path, monkeypatch: pytest.MonkeyPatc
     assert read(path) == before
     append(path, READING | {"spans": {}, "text": "x" * 300_000})
     assert len(read(path).attempts[0].of["reading"]) == 3
-
-
-def test_changed_missing_and_new_files_are_named(tmp_path: Path) -> None:
-    out = tmp_path / "model"
-    out.mkdir()
-    for name in "abc":
-        (out / name).write_text(name)
-    files = hashed([out], tmp_path)
-    assert changes(files, tmp_path, out) == []
-    (out / "a").write_text("x")
-    (out / "b").unlink()
-    (out / "d").touch()
-    assert changes(files, tmp_path, out) == ["model/a", "model/b", "model/d"]
-    assert json.dumps(files["model/c"]) == json.dumps(hashed([out / "c"], tmp_path)["model/c"])
