@@ -17,17 +17,11 @@ def test_a_trainers_run_is_recorded_to_the_model_that_is_saved(tmp_path: Path, m
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr("atexit.register", lambda function: function)
     (tmp_path / "data").write_text("some text")
-    shape = {
-        "vocab_size": 16,
-        "hidden_size": 8,
-        "intermediate_size": 8,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 1,
-    }
+    config = LlamaConfig(vocab_size=16, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
     rows = [{"input_ids": torch.arange(8), "labels": torch.arange(8)}] * 8
     arguments = TrainingArguments("model", max_steps=4, logging_steps=2, save_steps=2, use_cpu=True, report_to=[])
     callback = RecordCallback(data="data")
-    trainer = Trainer(LlamaForCausalLM(LlamaConfig(**shape)), arguments, train_dataset=rows, callbacks=[callback])
+    trainer = Trainer(LlamaForCausalLM(config), arguments, train_dataset=rows, callbacks=[callback])
     trainer.train()
     trainer.save_model()
     callback.close()
