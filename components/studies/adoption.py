@@ -1,6 +1,7 @@
 """A model of another trainer as the answers know one: its facts, its one recorded step, scores and limits.
 
-`greenhouse adopt` keeps these in `greenhouse.json` beside the model's files, as stages do for their own models.
+`greenhouse adopt` keeps these in `greenhouse.json` beside the model's files, as stages do for their
+own models.
 """
 
 import json

@@ -1,7 +1,8 @@
 """What is left of a run of another trainer, read without its code: config, state, checkpoints, logs.
 
-One adapter a trainer; the first that knows a folder reads it. No pickle is opened. What a trainer does not keep is not
-guessed: `Found.not_known` says it, with the reason. Formats, as these versions write them:
+One adapter a trainer; the first that knows a folder reads it. No pickle is opened. What a trainer
+does not keep is not guessed: `Found.not_known` says it, with the reason. Formats, as these versions
+write them:
 
     nanochat        meta_<step>.json beside model_<step>.pt (github.com/karpathy/nanochat, checkpoint_manager.py)
     LitGPT          model_config.yaml, hyperparameters.yaml, lit_model.pth; logs/csv of its logger (0.4, 0.5)

@@ -27,7 +27,7 @@ from greenhouse_record.record import Files, Record, changes, hashed, read
 from greenhouse_record.recording import VARIABLE
 
 PLACES = paths.FINDINGS / "adopted"
-"""Where the runs of adopted models took place on this machine: paths of it, which nobody else may see."""
+"""Where runs of adopted models took place here: paths of this machine, for nobody else to see."""
 OURS = ("GREENHOUSE_", "MLFLOW_", "PREFECT_")
 """Beginnings of variables of this process that a run which is repeated must not take for its own."""
 
@@ -42,14 +42,14 @@ def record_of(one: Snapshot) -> Record | None:
 
 
 def root_of(one: Snapshot) -> Path | None:
-    """The folder on this machine that the paths of the record are relative to; None where it is not known."""
+    """The folder here that paths of the record are relative to; None where it is not known."""
     path = PLACES / f"{one.outputs()[f'models/{one.name}']}.json"
     root = Path(read_json(path)["root"]) if path.exists() else None
     return root if root and root.is_dir() else None
 
 
 def altered(one: Snapshot, record: Record | None) -> list[str]:
-    """What of an adopted model's files is not as it was adopted, here or in DVC's cache, or as its record names it."""
+    """Which files of an adopted model are not as adopted, here or in DVC's cache, or as recorded."""
     if wrong := [finding.text for finding in rehashed(one.lock, here=True) if finding.answer == "no"]:
         return wrong
     hashes = {name: sha256_file(path) for name, path in model_files(one, one.name).items()}
@@ -80,7 +80,7 @@ class MissingPartError(Exception):
 
 @contextmanager
 def _clone(root: Path, start: dict[str, Any]) -> Iterator[Path]:
-    """A clone at the recorded commit with its changes; untracked files and data are links to those there.
+    """A clone at the recorded commit with its changes; untracked files and data are links.
 
     A worktree would leave its name in the repository of somebody else if this process is killed.
 
@@ -110,8 +110,8 @@ def _clone(root: Path, start: dict[str, Any]) -> Iterator[Path]:
 def verify(one: Snapshot, stage: str) -> int:
     """Hash the model's files, run the recorded command again, from its first try on, and compare; prints what it finds.
 
-    Where weights differ it runs twice, which tells a trainer that does not repeat itself from a resume that is not the
-    same as no interruption.
+    Where weights differ it runs twice, which tells a trainer that does not repeat itself from a
+    resume that is not the same as no interruption.
 
     Returns:
         0 if all weights of the model are the same to the bit, 1 if one is not, or a file of the model here is not as

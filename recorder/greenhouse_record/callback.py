@@ -19,7 +19,8 @@ from greenhouse_record.recording import Log, recorded
 class RecordCallback(TrainerCallback):
     """Records a Trainer's run, from the beginning of training to the end of the process or to `close`.
 
-    So the model that is saved after training is among the outputs. The try is Completed if training came to its end.
+    So the model that is saved after training is among the outputs. The try is Completed if training
+    came to its end.
 
     Args:
         data: files and folders that the training reads.

@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(recording: Recording) -> int:
-    """Exit status of the command, -n if signal n ended it; signals that ask this process to end go to it."""
+    """Exit status of the command, -n if signal n ended it; signals to end are passed on to it."""
     environment = {**os.environ, VARIABLE: f"{recording.path}|{recording.attempt}"}
     process: subprocess.Popen | None = None
     early: list[int] = []

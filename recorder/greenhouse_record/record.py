@@ -1,6 +1,6 @@
-"""Record of a model's training: JSON lines, each with the sha256 of the bytes of the line before it (`previous`).
+"""Record of a training: JSON lines, each with the sha256 of the line before it (`previous`).
 
-One file, `.greenhouse/records/<id>.jsonl`, holds all tries and resumes that wrote to one output folder:
+One file, `.greenhouse/records/<id>.jsonl`, holds all tries and resumes of one output folder:
 
     record    first line: `format`, `out`, `tool`
     host      the machine, as in a ledger: `host`, cpu, threads, memory, watts
@@ -12,11 +12,13 @@ One file, `.greenhouse/records/<id>.jsonl`, holds all tries and resumes that wro
     end       `attempt`, `outcome` (Completed, Failed, Killed), `exit`, `cpu_s`, `wall_s`, `uj`
     outputs   `attempt`, `files`: what lies in the output folder as the try ends
 
-Hashes of files are `{path: {"sha256": hex, "bytes": n}}`; paths are relative to the folder that holds `.greenhouse`
-where they lie below it. `<id>.head` beside it names the last of the `DURABLE` lines, so that lines cut off the end
-show too. `host`, `start`, `reading` and `end` have the keys of a ledger's lines: a ledger's reader reads them as spans.
+Hashes of files are `{path: {"sha256": hex, "bytes": n}}`; paths are relative to the folder that
+holds `.greenhouse` where they lie below it. `<id>.head` beside it names the last of the `DURABLE`
+lines, so that lines cut off the end show too. `host`, `start`, `reading` and `end` have the keys of
+a ledger's lines: a ledger's reader reads them as spans.
 
-A try without `end` was recorded by a process that was killed. Against a recorder who lies no record helps.
+A try without `end` was recorded by a process that was killed. Against a recorder who lies no record
+helps.
 """
 
 from __future__ import annotations
@@ -133,7 +135,7 @@ def read(path: Path) -> Record:
     """Read a record and check its chain.
 
     Raises:
-        UserError: there is none, or it was edited or damaged: a sentence that names the first such line.
+        UserError: there is none, or it was edited or damaged, with the first such line.
     """
     beside = path.with_suffix(".head")
     try:  # the head first: a record may be growing
@@ -179,7 +181,7 @@ def figures(line: dict) -> dict[str, float]:
 
 
 def hashed(places: list[Path], root: Path) -> Files:
-    """sha256 and size of each file of these files and folders, sorted by path; links to folders are not followed.
+    """sha256 and size of each file of these places, sorted by path; no link to a folder is followed.
 
     Raises `UserError`: one is missing or cannot be read.
     """

@@ -3,8 +3,8 @@
     with recorded(data="data/", out="model/") as run:
         run.log(step=1, loss=3.2)
 
-`greenhouse-record` does the same around a command; there, or in a rank of torchrun but the first, `recorded` adds to
-the record that is open already, or does nothing.
+`greenhouse-record` does the same around a command; there, or in a rank of torchrun but the first,
+`recorded` adds to the record that is open already, or does nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LEAST_INTERVAL_S = 0.01
 
 
 class Log:
-    """A record that is open: what training code adds to it. Without a record it takes everything and keeps nothing."""
+    """A record that is open, for training code to add to; without a record it keeps nothing."""
 
     def __init__(self, path: Path | None, attempt: int = 0) -> None:
         self.path, self.attempt, self.trouble = path, attempt, ""
@@ -70,7 +70,7 @@ class Recording(Log):
         command: what is run, as typed.
         data: files and folders that the training reads.
         out: folder (or file) that it writes.
-        state: folder of the records; None for `.greenhouse` of the repository, or of the working folder without one.
+        state: folder of the records; None for `.greenhouse` of the repository or working folder.
         resume: "auto" goes on with the record of `out`; "" refuses an `out` that exists.
         interval_s: seconds between readings, at first.
         itself: whether this process is the training, not its recorder.
@@ -140,7 +140,7 @@ class Recording(Log):
         return self
 
     def _resumed(self) -> dict[str, Any] | None:
-        """Which try left the output that is there, and what differs from it; None if there is no output."""
+        """Which try left the output that is there, and what differs since; None without an output."""
         if not self.before:
             return None
         last = self.before[-1]
@@ -177,9 +177,10 @@ def recorded(
     data: str | Path | Sequence[str | Path], out: str | Path, state: str | Path | None = None, resume: str = "",
     interval_s: float = 1.0,
 ) -> Log:  # fmt: skip
-    """Record this process and its children as one try, in a `with` block; `Recording` has what it takes and raises.
+    """Record this process and its children as one try, in a `with` block; see `Recording`.
 
-    In a process that a recorded command started it adds to that command's record; ranks but the first add nothing.
+    In a process that a recorded command started it adds to that command's record; ranks but the
+    first add nothing.
     """
     path, _, attempt = os.environ.get(VARIABLE, "").rpartition("|")
     if os.environ.get("RANK", "0") != "0":

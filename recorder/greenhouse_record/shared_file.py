@@ -1,4 +1,4 @@
-"""File that several processes append to: a lock that the kernel frees when its process dies, and an append.
+"""File that several processes append to: a lock that dies with its process, and an append.
 
 The lock excludes this process's other threads too.
 """
@@ -33,7 +33,7 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file, which is made.
 
     Raises:
-        UserError: another process held it for ten seconds (it was stopped in the middle, or the disk hangs).
+        UserError: another process held it for ten seconds (it was stopped, or the disk hangs).
     """
     with _threads:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -57,7 +57,7 @@ def _try(handle: int) -> bool:
 
 
 def append_at(path: Path, offset: int, data: bytes, durable: bool = False) -> None:
-    """Put bytes at the end of a file, which is made; what a kill left half-written there is cut off first.
+    """Put bytes at the end of a file, which is made; what a kill left half-written is cut off first.
 
     Args:
         offset: where the last whole line ends.

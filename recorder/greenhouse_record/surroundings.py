@@ -1,4 +1,4 @@
-"""What a try ran in: the commit and what differs from it, the Python and its packages, the files a command names."""
+"""What a try ran in: commit and what differs from it, Python and packages, files of the command."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _git(folder: Path, *words: str) -> bytes:
 
 
 def git_facts(root: Path, records: Path, left_out: Sequence[Path]) -> dict[str, Any]:
-    """Commit, the sha256 of the diff of tracked files (kept beside the records), and hashes of untracked files."""
+    """Commit, sha256 of the diff (which is kept beside the records), and hashes of untracked files."""
     commit = _git(root, "rev-parse", "HEAD").decode().strip()
     if not commit:
         return {"commit": None}
@@ -100,9 +100,10 @@ def without_secrets(command: Sequence[str]) -> list[str]:
 
 
 def named_files(command: Sequence[str], root: Path, left_out: Sequence[Path]) -> Files:
-    """Hashes of the files below the root that the words of a command name: scripts, modules, configurations.
+    """Hashes of files below the root that a command names: scripts, modules, configurations.
 
-    The command itself is one of them, unless it is a Python; so are words inside a word, as in `sh -c "./train.sh 2"`.
+    The command itself is one of them, unless it is a Python; so are words inside a word, as in `sh
+    -c "./train.sh 2"`.
     """
     named = [name.replace(".", "/") for flag, name in zip(command, command[1:]) if flag == "-m"]
     words = [f"{name}{end}" for name in named for end in (".py", "/__main__.py")]

@@ -24,7 +24,7 @@ class TreeCounters:
     """The machine's counters without the GPUs that the command cannot see.
 
     Args:
-        itself: whether this process is part of what is metered; a recorder that starts a command is not.
+        itself: whether this process is metered; a recorder that starts a command is not.
 
     `lacking` is a sentence about GPUs that are not metered, if there are.
     """
@@ -48,7 +48,7 @@ class TreeCounters:
 
 
 class RecordWriter(LedgerWriter):
-    """A record as a meter writes it. The state is in memory, for one process alone takes the readings."""
+    """A record as a meter writes it; the state is in memory, for one process alone takes readings."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._state = path, MeterState()
@@ -56,7 +56,7 @@ class RecordWriter(LedgerWriter):
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[tuple[MeterState, list[dict]]]:
-        """The state, and a list for new lines; what a full disk refuses of them waits for the next transaction."""
+        """The state, and a list for new lines; what a full disk refuses waits for the next time."""
         yield self._state, self._lines
         while self._lines:
             append(self.path, self._lines[0])
@@ -71,7 +71,7 @@ class RecordWriter(LedgerWriter):
 
 
 class TreeMeter(Meter):
-    """Meters this process and its descendants as one span of a record; the longer they run, the rarer its readings.
+    """Meters this process and its descendants as a span of a record; readings become rarer with time.
 
     Args:
         facts: what its `start` line has besides.
