@@ -48,7 +48,7 @@ REMOVED = """
 removed: {} documents; no corpus of the workspace has one of them any more
 left in old states: up to {} objects in DVC's cache and remote, which --purge deletes
 left in the workspace: the words listed below, which other documents or files of your own have too;
---quoting with the same QUERY takes such documents along, files of your own are yours to change"""
+--apply --quoting with the same QUERY takes such documents along, files of your own are yours to change"""
 """The result of a removal, before what was searched."""
 ALREADY = "on {} already: what was made since has none of it; the rest is of older states, whose copies --purge deletes"
 
