@@ -44,7 +44,7 @@ def answers() -> str:
     card = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
     rows = [
         ("What was it trained on, under which licences, and what was removed, from whom?", _data(card["data"]),
-         '`greenhouse trace "mad world, mad kings, mad composition"`'),
+         '`greenhouse trace "glory grows guilty of detested crimes"`'),
         ("What did it cost, failed and resumed runs included?", _cost(card["cost"]),
          "`greenhouse cost --since 2026-01-31`"),
         ("How good is it, against what baseline, with which error?", _quality(card["quality"]["scores"]),
