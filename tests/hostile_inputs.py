@@ -153,7 +153,7 @@ def _rows(root: Path, row: Any) -> object:
     folder.mkdir()
     others = [{"messages": [{"role": "user", "content": f"{PROSE} {n}" * n}, ANSWER]} for n in range(40)]
     (folder / "a.jsonl").write_bytes(record(**row) * 2 + b"".join(record(**one) for one in others if "messages" in row))
-    return split.split(formats.read(folder), folder, None, 10**6, 1)
+    return split.split(formats.read(folder), None, 10**6, 1)
 
 
 def _query(root: Path, text: str) -> object:

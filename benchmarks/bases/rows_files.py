@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.bases.packages import file_of
 from benchmarks.results import goal
 from components.core.errors import UserError
-from components.finetuning_data.columns import parsed, said
+from components.finetuning_data.columns import in_words, parsed
 from components.finetuning_data.formats import read
 from components.finetuning_data.rows import reason_lines
 
@@ -60,7 +60,7 @@ def row_of(package: str, name: str, kind: str, columns: str, place: Path) -> dic
         return row | {"read": False, "used": 0, "refused": 0, "columns": "", "why": str(error)[:200]}
     used = len(found.rows) + len(found.heldout)
     return row | {"read": found.kind == kind, "used": used, "refused": len(found.refused),
-                  "columns": said(found.columns), "why": "; ".join(reason_lines(found.refused))[:200]}  # fmt: skip
+                  "columns": in_words(found.columns), "why": "; ".join(reason_lines(found.refused))[:200]}  # fmt: skip
 
 
 def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:

@@ -28,11 +28,12 @@ from benchmarks.train_corpus import BATCH, CONTEXT, VOCABULARY
 from benchmarks.train_runs import CORPUS, THREADS
 from components.core.files import read_json, write_json
 from components.finetuning_data.chat import encode
-from components.finetuning_data.rows import Message
 from components.instruction_pairs import continuation
+from components.instruction_pairs.examples import Message
 from components.model import export
 from components.params import Numerics, Optimizer
 from components.stages.finetune import instruct
+from components.stages.finetune.training import Batches
 from components.tokens.tokenizer import Encoder
 from components.training.loop import train
 from components.training.objectives import IGNORE, language_model_loss
@@ -62,10 +63,9 @@ def prepare(place: Path) -> None:
 
 
 @cache
-def batches(place: Path) -> instruct.PairBatches:
+def batches(place: Path) -> Batches:
     """Batches of both sides."""
-    return instruct.PairBatches(instruct.by_length([tuple(pair) for pair in read_json(place / "pairs.json")]), BATCH,
-                                CONTEXT, SEED)  # fmt: skip
+    return instruct.pair_batches([tuple(pair) for pair in read_json(place / "pairs.json")], BATCH, CONTEXT, SEED)
 
 
 def rows(place: Path, number: int) -> list[dict[str, list[int]]]:

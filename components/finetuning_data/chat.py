@@ -6,7 +6,7 @@ same two lists, but for answers that are not to be learned.
 
 from collections.abc import Sequence
 
-from components.finetuning_data.rows import Message
+from components.instruction_pairs.examples import Message
 from components.tokens.hub_encoder import AnyEncoder
 
 
@@ -24,7 +24,7 @@ def encode(messages: Sequence[Message], encoder: AnyEncoder, *, ask: bool = Fals
         content = encoder.encode(message.content.strip() if form.strips else message.content)
         ids += [*before, *content, *after]
         learned += [False] * len(before) + [answer] * len(content)
-        learned += [answer and place == 0 for place in range(len(after))]
+        learned += [answer and index == 0 for index in range(len(after))]
     if ask:
         before, _ = form.around["assistant"]
         ids, learned = [*ids, *before], [*learned, *[False] * len(before)]

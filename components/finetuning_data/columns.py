@@ -58,12 +58,12 @@ def parsed(text: str) -> Columns:
     """
     parts = next(csv.reader([text], skipinitialspace=True), [])
     pairs = [part.partition("=") for part in parts if part.strip()]
-    found = {role.strip(): column.strip() for role, _, column in pairs}
-    if found and not (all(found.values()) and found.keys() <= set(ROLES) and kind_of(found)):
+    mapping = {role.strip(): column.strip() for role, _, column in pairs}
+    if mapping and not (all(mapping.values()) and mapping.keys() <= set(ROLES) and kind_of(mapping)):
         raise UserError(f"--columns {text}: give text=COLUMN,label=COLUMN, or a column for each of prompt and "
                         "completion, for messages, or for prompt, chosen and rejected; A+B joins two; where a name "
                         'has a comma, put its part in quotes: \'"text=A, B",label=C\'')  # fmt: skip
-    return found
+    return mapping
 
 
 def columns_of(row: dict[str, Any], given: Columns | None = None) -> Columns:
@@ -73,10 +73,10 @@ def columns_of(row: dict[str, Any], given: Columns | None = None) -> Columns:
     """
     names = [name for key, value in row.items() for name in _names(key, value)]
     filled = [name for name in names if value_of(row, name) not in (None, "", [])]
-    found = given or _guess(tuple(filled)) or _guess(tuple(names))
-    if "label" in found and listed(value_of(row, found["label"])) is not None:
-        found = {"labels" if role == "label" else role: column for role, column in found.items()}
-    return found
+    mapping = given or _guess(tuple(filled)) or _guess(tuple(names))
+    if "label" in mapping and listed(value_of(row, mapping["label"])) is not None:
+        mapping = {"labels" if role == "label" else role: column for role, column in mapping.items()}
+    return mapping
 
 
 def _names(key: str, value: Any) -> list[str]:
@@ -92,20 +92,20 @@ def _guess(names: tuple[str, ...]) -> Columns:
     by_end = {end: name for known, name in whole.items() if ends[end := known.rpartition("_")[2]] == 1}
     for known in (whole, by_end | whole):
         for form in FORMS:
-            found = {
+            mapping = {
                 role: next((one for one in accepted if known.keys() >= set(one.split("+"))), "")
                 for role, accepted in form.items()
             }
-            if all(found.values()):
-                return {role: "+".join(known[part] for part in column.split("+")) for role, column in found.items()}
+            if all(mapping.values()):
+                return {role: "+".join(known[part] for part in column.split("+")) for role, column in mapping.items()}
     return {}
 
 
 def by_contents(rows: Sequence[dict[str, Any]]) -> Columns:
     """The mapping of rows by what their columns hold, words in their names deciding between several; empty if none."""
-    found = {name: [str(row[name]).strip() for row in rows if row.get(name) not in (None, "", [])] for name in rows[0]}
-    texts = {name: values for name, values in found.items() if _is_prose(values)}
-    labels = [name for name, values in found.items() if name not in texts and _are_classes(values)]
+    cells = {name: [str(row[name]).strip() for row in rows if row.get(name) not in (None, "", [])] for name in rows[0]}
+    texts = {name: values for name, values in cells.items() if _is_prose(values)}
+    labels = [name for name, values in cells.items() if name not in texts and _are_classes(values)]
     asks = {name: sum(value.endswith(("?", "\uff1f")) for value in values) for name, values in texts.items()}
     if not labels and len(texts) == 2 and min(asks.values()) < len(rows) / 2 < max(asks.values()):
         prompt, completion = sorted(texts, key=lambda name: -asks[name])
@@ -169,6 +169,6 @@ def used_by(columns: Columns) -> set[str]:
             for name in (part, part.partition(".")[0])}  # fmt: skip
 
 
-def said(columns: Columns) -> str:
-    """A mapping in words."""
+def in_words(columns: Columns) -> str:
+    """A mapping as `text = review, label = sentiment`."""
     return ", ".join(f"{role} = {column.replace('+', ' + ')}" for role, column in columns.items())

@@ -24,9 +24,8 @@ import pyarrow.parquet as pq
 
 from components.core.errors import UserError, clause
 from components.core.plain_text import strings_in
-from components.finetuning_data import rows as checks
 from components.finetuning_data.columns import Columns, by_contents, by_role, columns_of, used_by
-from components.finetuning_data.rows import Kind, Refused, Row, UnusableRow, kind_of, refuse_empty
+from components.finetuning_data.rows import KINDS, Kind, Refused, Row, UnusableRow, kind_of, refuse_empty
 from components.text.csv_table import CsvTable
 from components.text.opening import OpenFile, inner_suffix
 
@@ -55,6 +54,7 @@ class Rows:
         columns: role -> column, of the first row.
     """
 
+    path: Path
     kind: Kind
     rows: list[Row]
     refused: list[Refused]
@@ -92,12 +92,10 @@ def read(path: Path, given: Columns | None = None) -> Rows:
             unused.update({column for column, one in value.items() if one not in (None, "", [])} - used)
             try:
                 (heldout if name in apart else rows).append(_row(value, mapping, first, where))
-            except UnusableRow as found:
-                refused.append(Refused(where, found.reason, mapping.get(found.detail, found.detail)))
+            except UnusableRow as problem:
+                refused.append(Refused(where, problem.reason, mapping.get(problem.detail, problem.detail)))
     kind = kind_of(first)
     if kind is None:
-        if not columns and not refused and any(map(_has_bytes, files.values())):
-            raise UserError(f"{path}: it has no row, or none below a header; is it text? Give a file with rows")
         if not columns:
             refuse_empty(path, rows, refused)
         named = [value for name, file in files.items() for _, value in _values(file, name) if isinstance(value, dict)]
@@ -110,7 +108,7 @@ def read(path: Path, given: Columns | None = None) -> Rows:
         raise UserError(f"{path}: it has no column {lacking[0]}, but {_shown(columns)}; correct --columns")
     refuse_empty(path, rows, refused)
     left = tuple(name for name in columns if unused[name])
-    return Rows(kind, rows, refused, left, heldout, apart if heldout else (), first)
+    return Rows(path, kind, rows, refused, left, heldout, apart if heldout else (), first)
 
 
 def _shown(columns: Iterable[str]) -> str:
@@ -129,20 +127,15 @@ def _row(value: dict[str, Any], mapping: Columns, first: Columns, where: str) ->
     if other != kind:
         raise UnusableRow("another kind of row",
                           f"it is of kind {other}, and the first was of kind {kind}; give one kind")  # fmt: skip
-    return checks.parsed(by_role(value, mapping), kind, where)
+    return KINDS[kind].check(by_role(value, mapping), where)
 
 
 def heldout_files(names: Iterable[str]) -> tuple[str, ...]:
     """Those of a folder's files that are named as held-out rows are, or stand in a folder so named; none if all are."""
     names = list(names)
     parts = {name: [part.split(".")[0] for part in name.split("/")] for name in names}
-    found = tuple(name for name in names if any(map(HELDOUT_NAME.fullmatch, parts[name])))
-    return found if len(found) < len(names) else ()
-
-
-def _has_bytes(file: Path) -> bool:
-    with closing(OpenFile(file)) as content:
-        return bool(content.read(1))
+    heldout = tuple(name for name in names if any(map(HELDOUT_NAME.fullmatch, parts[name])))
+    return heldout if len(heldout) < len(names) else ()
 
 
 def _name_in(path: Path, file: Path) -> str:
@@ -159,13 +152,13 @@ def files_of(path: Path) -> list[Path]:
     inside = [path] if path.is_file() else sorted(path.rglob("*"))
     hidden = [any(part.startswith(".") for part in one.relative_to(path).parts) for one in inside]
     shown = [one for one, hides in zip(inside, hidden, strict=True) if not hides]
-    found = [one for one in shown if inner_suffix(one.name) in SUFFIXES]
-    found = found or [one for one in shown if inner_suffix(one.name) == ".json"]
-    if not found:
+    files = [one for one in shown if inner_suffix(one.name) in SUFFIXES]
+    files = files or [one for one in shown if inner_suffix(one.name) == ".json"]
+    if not files:
         what = "nothing to read" if path.exists() else "nothing of that name"
         known = ", ".join((".json", *SUFFIXES))
         raise UserError(f"{path}: {what}; give a {known} file, plain, .gz or .zst, or a folder of them")
-    return found
+    return files
 
 
 def is_corpus(path: Path) -> bool:
@@ -267,11 +260,11 @@ def _refuse_twice(name: str, columns: Sequence[str]) -> None:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON, in which the last of two equal keys would win in silence."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"the key {twice!r:.40} stands twice in an object; rename one of them")
-    return found
+    return fields
 
 
 def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
@@ -284,8 +277,8 @@ def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
     except UnicodeError as error:
         return Refused(where, "not UTF-8", clause(error))
     except json.JSONDecodeError as error:  # its own words count lines, and the row is one
-        said = f"{error.msg} after {len(line[: error.pos].rstrip())} characters"
-        return Refused(where, "not JSON", NO_ROW if line.strip() == b"[" else said)
+        detail = f"{error.msg} after {len(line[: error.pos].rstrip())} characters"
+        return Refused(where, "not JSON", NO_ROW if line.strip() == b"[" else detail)
     except (ValueError, RecursionError) as error:
         return Refused(where, "not JSON", clause(error))
     return value if isinstance(value, dict) else Refused(where, "no JSON object", NO_ROW)

@@ -17,28 +17,21 @@ from ast import literal_eval
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from components.core.errors import UserError
 from components.core.plain_text import plain_name
+from components.instruction_pairs.examples import Message
 from components.params import Branch
 
 Kind = Literal["chat", "label", "labels", "preference"]
-BRANCH: dict[Kind, Branch] = {"chat": "instruct", "preference": "prefer", "label": "classify", "labels": "classify"}
-"""Kind of rows -> the branch of fine-tuning that learns from them."""
 WANTED: dict[Branch, str] = {
     "instruct": "chats (messages, or prompt and completion)", "classify": "text and label or labels",
     "prefer": "prompt, chosen and rejected",
 }  # fmt: skip
-NAMES: dict[Kind, tuple[set[str], ...]] = {
-    "preference": ({"chosen", "rejected"},),
-    "chat": ({"messages"}, {"conversations"}, {"prompt", "completion"}, {"instruction", "output"}),
-    "label": ({"text", "label"},), "labels": ({"text", "labels"},),
-}  # fmt: skip
-"""Kind -> names that nothing else has; of a row with those of several kinds, the first here is taken."""
 ROLES = ("messages", "prompt", "completion", "text", "label", "labels", "chosen", "rejected")
 SPEAKING = ("system", "user", "assistant")
 SPEAKERS = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant"}
@@ -50,25 +43,17 @@ LONGEST_LABEL = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a chat; `role` is one of `SPEAKING`. An answer that is not `learned` is only read."""
-
-    role: str
-    content: str
-    learned: bool = True
-
-
-def conversation(turns: Sequence[Message]) -> str:
-    """Turns as text to read: one alone as it is, several with who says each."""
-    return turns[0].content if len(turns) == 1 else "\n".join(f"{turn.role}: {turn.content}" for turn in turns)
-
-
-@dataclass(frozen=True, slots=True)
 class Chat:
-    """Turns with at least one answer by the assistant. `where` is file and line."""
+    """Turns with at least one answer by the assistant.
+
+    Attributes:
+        where: file and line.
+        cluster: name of the group of similar rows that a split has found it in.
+    """
 
     messages: tuple[Message, ...]
     where: str
+    cluster: str = field(default="", compare=False)
 
     @property
     def text(self) -> str:
@@ -83,17 +68,18 @@ class Labelled:
     text: str
     label: str | tuple[str, ...]
     where: str
+    cluster: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """A prompt, the better and the worse answer to it. `cluster` is the group of similar ones, of a held-out row."""
+    """A prompt, the better and the worse answer to it."""
 
     prompt: tuple[Message, ...]
     chosen: str
     rejected: str
     where: str
-    cluster: str = ""
+    cluster: str = field(default="", compare=False)
 
     @property
     def text(self) -> str:
@@ -123,22 +109,13 @@ class UnusableRow(Exception):  # noqa: N818 - an answer, not an error
 
 def kind_of(names: Iterable[str]) -> Kind | None:
     """What a row with these roles is; None if they make up no row."""
-    there = set(names)
-    return next((kind for kind, sets in NAMES.items() if any(one <= there for one in sets)), None)
-
-
-def parsed(row: dict[str, Any], kind: Kind, where: str) -> Row:
-    """A row, its values by role, as one of `kind`.
-
-    Raises:
-        UnusableRow: it cannot be used.
-    """
-    return CHECKS[kind](row, where)
+    present = set(names)
+    return next((kind for kind, known in KINDS.items() if any(one <= present for one in known.names)), None)
 
 
 def raise_if_other_kind(branch: Branch, path: Path, kind: Kind) -> None:
     """Raise `UserError` if rows of this kind are for another branch."""
-    if BRANCH[kind] != branch:
+    if KINDS[kind].branch != branch:
         raise UserError(
             f"finetune.{branch}.data = {path}: its rows are of the kind {kind}, and {branch} learns from "
             f"{WANTED[branch]}; `greenhouse edit rows {path}` says where they belong"
@@ -154,7 +131,7 @@ def refuse_empty(path: Path, rows: Sequence[Any], refused: Sequence[Refused]) ->
     if rows:
         return
     if not refused:
-        raise UserError(f"{path}: it is empty; give a file with rows")
+        raise UserError(f"{path}: it has no row, or none below a header; is it text? Give a file with rows")
     raise UserError(f"{path}: no row is left to train on: {'; '.join(reason_lines(refused))}")
 
 
@@ -225,6 +202,10 @@ def _name(label: Any) -> str:
     return name
 
 
+def _label(row: dict[str, Any], where: str) -> Labelled:
+    return Labelled(_text(row), _name(row.get("label")), where)
+
+
 def _labels(row: dict[str, Any], where: str) -> Labelled:
     text, labels = _text(row), several(_field(row, "labels"))
     if labels is None:
@@ -260,7 +241,7 @@ def _spoken(value: Any) -> Any:
     if len(parts) < 5 or parts[0].strip():
         return value
     roles = {"Human": "user", "Assistant": "assistant"}
-    return [{"role": roles[who], "content": said} for who, said in zip(parts[1::2], parts[2::2], strict=True)]
+    return [{"role": roles[who], "content": text} for who, text in zip(parts[1::2], parts[2::2], strict=True)]
 
 
 def _field(row: dict[str, Any], name: str) -> Any:
@@ -279,8 +260,8 @@ def listed(value: Any) -> list[Any] | None:
 
 def several(value: Any) -> list[Any] | None:
     """The classes of a text: a list, or names with `;` or `|` between them; None for anything else."""
-    found = listed(value)
-    return [name for name in JOINED.split(value) if name] if found is None and isinstance(value, str) else found
+    names = listed(value)
+    return [name for name in JOINED.split(value) if name] if names is None and isinstance(value, str) else names
 
 
 def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
@@ -294,7 +275,7 @@ def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
     value = [value] if role and isinstance(value, dict) else listed(value)
     if not value:
         raise UnusableRow("no messages", f"{name} must be {'a text or ' if role else ''}a list of messages")
-    found = []
+    messages = []
     for number, one in enumerate(map(_turn, value), 1):
         content = _words(one, f"{name}, message {number}")
         if one.get("role") not in SPEAKING:
@@ -303,8 +284,8 @@ def _messages(value: Any, name: str, role: str) -> tuple[Message, ...]:
         weight = one.get("weight")
         if weight not in (None, 0, 1):
             raise UnusableRow("weight is neither 0 nor 1", f"{weight!r:.40} in message {number}; write 0 or 1")
-        found.append(Message(one["role"], content, weight != 0))
-    return tuple(found)
+        messages.append(Message(one["role"], content, weight != 0))
+    return tuple(messages)
 
 
 def _turn(message: Any) -> Any:
@@ -334,7 +315,28 @@ def _words(message: Any, where: str) -> str:
     return "".join(parts)
 
 
-CHECKS: dict[Kind, Callable[[dict[str, Any], str], Row]] = {
-    "preference": _preference, "chat": _chat, "labels": _labels,
-    "label": lambda row, at: Labelled(_text(row), _name(row.get("label")), at),
-}  # fmt: skip
+@dataclass(frozen=True)
+class KindOfRow:
+    """One kind of row.
+
+    Attributes:
+        names: sets of names that nothing else has.
+        branch: of fine-tuning, that learns from them.
+        learned: what it learns of them, in words.
+        check: a row by role, and where it stands -> the row, or `UnusableRow`.
+    """
+
+    names: tuple[set[str], ...]
+    branch: Branch
+    learned: str
+    check: Callable[[dict[str, Any], str], Row]
+
+
+CHAT = ({"messages"}, {"conversations"}, {"prompt", "completion"}, {"instruction", "output"})
+KINDS: dict[Kind, KindOfRow] = {
+    "preference": KindOfRow(({"chosen", "rejected"},), "prefer", "the better of two answers", _preference),
+    "chat": KindOfRow(CHAT, "instruct", "the last answer of a chat", _chat),
+    "label": KindOfRow(({"text", "label"},), "classify", "the label of a text", _label),
+    "labels": KindOfRow(({"text", "labels"},), "classify", "the labels of a text", _labels),
+}
+"""Of a row with the names of several kinds, the first here is taken."""

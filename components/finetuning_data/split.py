@@ -16,7 +16,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +24,7 @@ import numpy as np
 from components.core.errors import UserError
 from components.core.files import sha256_bytes
 from components.finetuning_data.formats import Rows
-from components.finetuning_data.rows import (
-    JOINED,
-    Chat,
-    Labelled,
-    Preference,
-    Refused,
-    Row,
-    reason_lines,
-    refuse_empty,
-)
+from components.finetuning_data.rows import Chat, Labelled, Preference, Refused, Row, reason_lines, refuse_empty
 from components.instruction_pairs.examples import HELDOUT_SEED, MOST_HELDOUT
 from components.similarity.decontaminate import contamination_index
 from components.similarity.groups import similar_groups
@@ -52,29 +43,27 @@ UNSEEN = "class unseen in training"
 
 @dataclass(frozen=True)
 class Split:
-    """Rows to train on and rows held out.
+    """Rows to train on and rows held out, each with its cluster.
 
     Attributes:
-        clusters, train_clusters: group of similar ones of each held-out and training row; empty ones stand alone.
+        source: what was divided.
         refused: rows left out, those that were refused in reading included.
         beyond: training rows left out because `most` were wanted.
         given: a sentence on rows that are held out because of the files they stand in; empty where a share of all is.
     """
 
+    source: Rows = field(compare=False)
     train: list[Row]
     heldout: list[Row]
-    clusters: list[str]
     refused: list[Refused]
     beyond: int = 0
     given: str = ""
-    train_clusters: Sequence[str] = ()
 
 
-def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int) -> Split:
+def split(examples: Rows, heldout: Path | None, most: int, seed: int) -> Split:
     """Divide rows; the choice depends on the rows alone, not on their order.
 
     Args:
-        path: where they are from, for messages.
         heldout: the pipeline's held-out corpus.
         most: training rows kept at most, chosen by hash.
         seed: of that choice, and of the order of the training rows.
@@ -82,64 +71,61 @@ def split(examples: Rows, path: Path, heldout: Path | None, most: int, seed: int
     Raises:
         UserError: too few rows are left, or all are alike.
     """
-    refused = list(examples.refused)
+    path, refused = examples.path, list(examples.refused)
     _refuse_alike(path, examples.rows, refused)
     usable = _distinct(examples.rows, refused)
     refuse_empty(path, usable, refused)
     apart = _by_hash(_distinct(examples.heldout, refused), HELDOUT_SEED)
     rows = [*apart, *_by_hash(usable, HELDOUT_SEED)]
-    of_group: dict[int, list[int]] = {}
-    for place, group in enumerate(_groups(rows)):
-        of_group.setdefault(group, []).append(place)
+    groups = _groups(rows)
+    for members in groups:
+        for index in members:
+            rows[index] = replace(rows[index], cluster=str(members[0]))
     if examples.heldout:
         held = set(range(min(MOST_HELDOUT, len(apart))))
-        unused = _like_held_out(rows, of_group.values(), len(apart), refused) | set(range(len(apart)))
+        unused = _like_held_out(rows, groups, len(apart), refused) | set(range(len(apart)))
     else:
         wanted = max(LEAST_HELDOUT, min(MOST_HELDOUT, round(HELDOUT_SHARE * len(rows))))
-        held = unused = _held_out(list(of_group.values()), [classes_of(row) for row in rows], wanted)
-    train = _by_hash([row for place, row in enumerate(rows) if place not in unused], seed)
+        held = unused = _held_out(groups, [classes_of(row) for row in rows], wanted)
+    train = _by_hash([row for index, row in enumerate(rows) if index not in unused], seed)
     if heldout:
         train = _decontaminated(train, heldout, refused)
     beyond, train = max(0, len(train) - most), train[:most]
-    tested = _labels_known(rows, sorted(held), train, refused) if examples.kind in ("label", "labels") else sorted(held)
+    tested = _labels_known([rows[index] for index in sorted(held)], train, refused)
     if len(tested) < LEAST_HELDOUT or len(train) < LEAST_TRAIN:
-        few = examples.kind in ("label", "labels") and len(train) >= LEAST_TRAIN
+        few = isinstance(rows[0], Labelled) and len(train) >= LEAST_TRAIN
         more = "several rows of each class, less alike" if few else "more rows, less alike"
-        largest = max(of_group.values(), key=len)
-        noun = "groups" if len(of_group) > 1 else "group"
+        largest = max(groups, key=len)
+        noun = "groups" if len(groups) > 1 else "group"
         alike = (f"; {len(largest)} are alike, as {rows[largest[0]].where} and {rows[largest[1]].where}: the same "
                  "prompt, or most runs of three words in common") if len(largest) > 1 else ""  # fmt: skip
         raise UserError(
-            f"{path}: {len(rows)} different rows in {len(of_group)} {noun} of similar ones "
+            f"{path}: {len(rows)} different rows in {len(groups)} {noun} of similar ones "
             f"give {len(train)} to train on and {len(tested)} held out, of {LEAST_TRAIN} and {LEAST_HELDOUT} needed"
             f"{alike}; give {more}; left out: {'; '.join(reason_lines(refused)) or 'none'}"
         )
     _refuse_alike(path, train, refused)
-    first = {place: str(members[0]) for members in of_group.values() for place in members}
-    clusters = [first[place] for place in tested]
-    place_of = {row.where: place for place, row in enumerate(rows)}
-    learned = [first[place_of[row.where]] for row in train]
     given = _given(examples, len(tested), len(apart)) if examples.heldout else ""
-    return Split(train, [rows[place] for place in tested], clusters, refused, beyond, given, learned)
+    return Split(examples, train, tested, refused, beyond, given)
 
 
 def _like_held_out(
     rows: Sequence[Row], groups: Iterable[list[int]], num_heldout: int, refused: list[Refused]
 ) -> set[int]:
-    """Places of training rows, which follow the held-out ones, that are in a group with one of those; they are refused.
+    """Indices of training rows, which follow the held-out ones, that are in a group with one of those; all are refused.
 
     Those with a held-out row that is not scored go too: which are scored says nothing about which may be learned.
     """
-    found = set[int]()
+    similar = set[int]()
     for members in groups:
-        tests = {_content(rows[place]): rows[place].where for place in reversed(members) if place < num_heldout}
-        for place in members if tests else ():
-            if place >= num_heldout:
-                same = tests.get(_content(rows[place]))
+        tests = {_content(rows[index]): rows[index].where for index in reversed(members) if index < num_heldout}
+        for index in members if tests else ():
+            if index >= num_heldout:
+                same = tests.get(_content(rows[index]))
                 reason = "repeats a held-out row" if same else "similar to a held-out row"
-                refused.append(Refused(rows[place].where, reason, f"as {same or list(tests.values())[-1]}"))
-                found.add(place)
-    return found
+                refused.append(Refused(rows[index].where, reason, f"as {same or list(tests.values())[-1]}"))
+                similar.add(index)
+    return similar
 
 
 def _given(examples: Rows, num_tested: int, num_distinct: int) -> str:
@@ -150,27 +136,30 @@ def _given(examples: Rows, num_tested: int, num_distinct: int) -> str:
     return f"held out: {some}the {total:,} rows of {files}{most}"
 
 
-def _groups(rows: Sequence[Row]) -> list[int]:
-    """The group of each row: of similar text, or chats with a question in common that one of them ends with."""
+def _groups(rows: Sequence[Row]) -> list[list[int]]:
+    """Indices of the rows of each group: of similar text, or chats with a question in common that one ends with."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     group = similar_groups([row.text for row in rows])
-    chats = [(place, row) for place, row in enumerate(rows) if isinstance(row, Chat)]
-    ends = {_questions(row)[-1]: place for place, row in chats}
-    joined = [(place, ends[asked]) for place, row in chats for asked in _questions(row) if asked in ends]
+    chats = [(index, row) for index, row in enumerate(rows) if isinstance(row, Chat)]
+    ends = {_questions(row)[-1]: index for index, row in chats}
+    joined = [(index, ends[asked]) for index, row in chats for asked in _questions(row) if asked in ends]
     one, other = np.array(joined, dtype=np.int64).reshape(-1, 2).T
     size = int(group.max()) + 1
     graph = coo_array((np.ones(len(joined)), (group[one], group[other])), shape=(size, size))
-    return list(connected_components(graph, directed=False)[1][group].tolist())
+    members: dict[int, list[int]] = {}
+    for index, number in enumerate(connected_components(graph, directed=False)[1][group].tolist()):
+        members.setdefault(number, []).append(index)
+    return list(members.values())
 
 
 def _questions(chat: Chat) -> list[str]:
     """A chat up to each of its answers, the system message left out."""
     turns = [message for message in chat.messages if message.role != "system"]
     return [
-        "\0".join(part.strip() for turn in turns[:place] for part in (turn.role, turn.content))
-        for place, message in enumerate(turns)
+        "\0".join(part.strip() for turn in turns[:number] for part in (turn.role, turn.content))
+        for number, message in enumerate(turns)
         if message.role == "assistant"
     ]
 
@@ -244,7 +233,7 @@ def _held_out(groups: list[list[int]], classes: Sequence[tuple[str, ...]], wante
     alone. Passed over are larger groups, and the last one of a class, of which nothing could be learned without it.
     """
     held, rows, tested = set[int](), Counter[str](), Counter[str]()
-    counts = [Counter(name for place in members for name in classes[place]) for members in groups]
+    counts = [Counter(name for index in members for name in classes[index]) for members in groups]
     groups_of: dict[str, list[int]] = {}
     for number, names in enumerate(counts):
         rows.update(names)
@@ -293,15 +282,14 @@ def _all_text(row: Row) -> str:
     return f"{row.text}\n{row.chosen}\n{row.rejected}" if isinstance(row, Preference) else row.text
 
 
-def _labels_known(rows: list[Row], tested: list[int], train: list[Row], refused: list[Refused]) -> list[int]:
+def _labels_known(heldout: list[Row], train: list[Row], refused: list[Refused]) -> list[Row]:
     """The held-out rows of whose classes each is some training row's."""
     known, kept = {name for row in train for name in classes_of(row)}, []
-    for place in tested:
-        unknown = [name for name in classes_of(rows[place]) if name not in known]
-        if unknown:
-            refused.append(Refused(rows[place].where, UNSEEN, ", ".join(unknown)))
+    for row in heldout:
+        if unknown := [name for name in classes_of(row) if name not in known]:
+            refused.append(Refused(row.where, UNSEEN, ", ".join(unknown)))
         else:
-            kept.append(place)
+            kept.append(row)
     return kept
 
 
@@ -309,18 +297,3 @@ def classes_of(row: Row) -> tuple[str, ...]:
     """Names of the classes of a row; none of a chat or a preference."""
     label = row.label if isinstance(row, Labelled) else ()
     return (label,) if isinstance(label, str) else label
-
-
-def doubts(names: Iterable[str]) -> list[str]:
-    """Sentences, without their ends, on names of classes that a person may not have meant so; empty if there are none.
-
-    Names that differ in case alone are often one class; one that is others joined, the classes of a text with several.
-    """
-    different = set(names)
-    spelt = Counter(name.casefold() for name in different)
-    alike = sorted(name for name in different if spelt[name.casefold()] > 1)
-    joined = sorted(name for name in different if different > {*JOINED.split(name)} != {name})
-    found = [f"classes that differ in case alone: {', '.join(map(repr, alike[:6]))}; if two mean one, write them alike "
-             "in the file, for as they are they count against each other"] if alike else []  # fmt: skip
-    more = "is others joined: --columns with labels=COLUMN, and not label, gives a text several classes"
-    return found + [f"the class {name!r} {more}" for name in joined[:1]]

@@ -5,7 +5,7 @@ never on the order or the number of its neighbours. What is held out depends on 
 compared on the same examples.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 from pathlib import Path
@@ -26,6 +26,20 @@ class NotEnoughText(Exception):  # noqa: N818 - an answer, not an error
     """The corpus cannot feed this task; the message says why, for the report."""
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat; `role` is system, user or assistant. An answer that is not `learned` is only read."""
+
+    role: str
+    content: str
+    learned: bool = True
+
+
+def conversation(turns: Sequence[Message]) -> str:
+    """Turns as text to read: one alone as it is, several with who says each."""
+    return turns[0].content if len(turns) == 1 else "\n".join(f"{turn.role}: {turn.content}" for turn in turns)
+
+
 @dataclass(frozen=True)
 class PromptPair:
     """A prompt and its answer.
@@ -33,16 +47,26 @@ class PromptPair:
     Attributes:
         cluster, stratum: the work it is from, which intervals resample as a whole, and that work's source; of rows of
             one's own the group of similar ones, and nothing.
-        history: the messages before the prompt, (role, content) each.
+        history: the messages before the prompt.
         where: file and line of a row of one's own.
     """
 
     prompt: str
     answer: str
     cluster: str
-    history: tuple[tuple[str, str], ...] = ()
+    history: tuple[Message, ...] = ()
     stratum: str = ""
     where: str = ""
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The chat that it is, up to its answer."""
+        return (*self.history, Message("user", self.prompt), Message("assistant", self.answer))
+
+    @property
+    def question(self) -> str:
+        """The prompt with the turns before it, to read."""
+        return conversation(self.messages[:-1])
 
 
 ProblemType = Literal["single_label_classification", "multi_label_classification"]

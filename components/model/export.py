@@ -11,6 +11,7 @@ causal mask. So an export renames nothing but the prefix `model.`. No pickle is 
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from components.core.errors import UserError, clause
-from components.core.files import read_fields, read_json, write_json, write_text, written_whole
+from components.core.files import read_fields, read_json, sha256_bytes, write_json, write_text, written_whole
 from components.model import hub_model
 from components.model.hub_model import HubClassifier, HubModel
 from components.model.transformer import Shape, Transformer
@@ -49,7 +50,7 @@ def save(model: Network, tokenizer_json: str, folder: Path, facts: dict[str, Any
     """Write a model folder.
 
     Args:
-        model: any device; weights are written as they are (float32).
+        model: any device, adapters merged; weights are written as they are (float32).
         tokenizer_json: content of a tokenizer.json; its special tokens are those of components/tokens/tokenizer.py,
             or those of `like`.
         folder: made if missing.
@@ -61,7 +62,8 @@ def save(model: Network, tokenizer_json: str, folder: Path, facts: dict[str, Any
         model.module.save_pretrained(folder)
         _keep_rope(like, folder)
     else:
-        save_tensors(hub_tensors(model), folder / "model.safetensors")
+        tensors = {hub_name(name): parameter for name, parameter in model.named_parameters()}
+        save_tensors(tensors, folder / "model.safetensors")
         write_json(folder / "config.json", config(model.shape))
     write_text(folder / "tokenizer.json", tokenizer_json)
     write_json(folder / "tokenizer_config.json", tokenizer_config(model.shape))
@@ -115,6 +117,7 @@ def load(folder: Path, device: str = "cpu") -> tuple[Network, tokenizers.Tokeniz
     """
     shape, tokenizer = inspected(folder)
     facts = read_fields(folder / "greenhouse.json", WHOLE_COPY) if (folder / "greenhouse.json").exists() else {}
+    _refuse_retokenized(folder, facts)
     if not is_own(read_fields(folder / "config.json", WHOLE_COPY)):
         return hub_model.load(folder, shape, device), tokenizer, facts
     model, tensors = Transformer(shape), dict[str, Tensor]()
@@ -122,6 +125,22 @@ def load(folder: Path, device: str = "cpu") -> tuple[Network, tokenizers.Tokeniz
         tensors |= safetensors.torch.load_file(path)
     load_tensors(model, tensors, folder)
     return model.to(device).eval(), tokenizer, facts
+
+
+def _refuse_retokenized(folder: Path, facts: dict[str, Any]) -> None:
+    """Raise `UserError` if a model's greenhouse.json, `facts`, names another tokenizer than its own.
+
+    One of another base with as many ids would load, and its ids mean nothing to the model.
+    """
+    present = sha256_bytes(tokenizer_text(folder).encode())
+    for made in (facts.get("training"), facts.get("finetuning")):
+        made_with = str(made.get("tokenizer_sha256", present)) if isinstance(made, dict) else present
+        if made_with != present:
+            raise UserError(
+                f"{folder}: tokenizer.json has sha256 {present[:12]}..., and the model was trained with "
+                f"{made_with[:12]}... (greenhouse.json), so the tokenizer belongs to another base; put the model's own "
+                "there"
+            )
 
 
 def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
@@ -135,15 +154,15 @@ def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
     for name in ("config.json", "tokenizer.json"):
         if not (folder / name).exists():
             raise UserError(f"{folder}: no {name}, so this is no model folder; give one that a training stage wrote")
-    fields, at, stored = read_fields(folder / "config.json", WHOLE_COPY), folder / "tokenizer.json", 0
+    fields, path, stored = read_fields(folder / "config.json", WHOLE_COPY), folder / "tokenizer.json", 0
     if (of_tokens := folder / "tokenizer_config.json").exists():
         hub_model.refuse_code(read_fields(of_tokens, WHOLE_COPY), folder, of_tokens.name)
     try:
-        tokenizer = tokenizers.Tokenizer.from_file(str(at))
-        for at in weight_files(folder):
-            with safetensors.safe_open(at, "pt") as file:
+        tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        for path in weight_files(folder):
+            with safetensors.safe_open(path, "pt") as file:
                 stored += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-        at = folder / "config.json"
+        path = folder / "config.json"
         if is_own(fields):
             shape = shape_of(fields, folder)
             needed = shape.num_block_parameters + shape.vocab_size * shape.width
@@ -152,7 +171,7 @@ def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
     except UserError:
         raise
     except Exception as error:  # `tokenizers` raises nothing narrower
-        raise UserError(f"{folder}: {at.name} is damaged ({clause(error)}); {WHOLE_COPY}") from None
+        raise UserError(f"{folder}: {path.name} is damaged ({clause(error)}); {WHOLE_COPY}") from None
     if needed > stored:  # it may be any number
         raise UserError(f"{folder}: is damaged (config.json is of {needed} weights or more, and there are {stored}); "
                         f"{WHOLE_COPY}")  # fmt: skip
@@ -193,13 +212,6 @@ def hub_name(name: str) -> str:
     return name if name == HEAD else f"model.{name}"
 
 
-def hub_tensors(model: Transformer) -> dict[str, Tensor]:
-    """All weights under the names of `transformers`; LoRA adapters are merged in."""
-    from components.model.lora import merged
-
-    return {hub_name(name): tensor.detach().contiguous() for name, tensor in merged(model).items()}
-
-
 def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> None:
     """Fill `model` from tensors named as `transformers` names them.
 
@@ -222,7 +234,7 @@ def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> N
             parameter.copy_(tensors[name])
 
 
-def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file whole. Equal tensors and metadata give equal bytes.
 
     Args:

@@ -1,7 +1,7 @@
 """LoRA: fine-tuning a low-rank change of each matrix (Hu et al. 2021, arXiv:2106.09685).
 
 A wrapped matrix computes x W^T + (x A^T) (scale B)^T with W frozen; B starts at zero, so training starts at the base
-model. `merged` folds the change into W, and the saved model is a plain one (finetune's adapter.py saves the change).
+model. `merge_lora` folds the change into W: the saved model is a plain one, and finetune's adapter.py saves the change.
 """
 
 from collections.abc import Sequence
@@ -92,16 +92,3 @@ def merge_lora(model: nn.Module) -> nn.Module:
 def has_lora(model: nn.Module) -> bool:
     """Whether any layer has an adapter."""
     return any(isinstance(module, LoRALinear) for module in model.modules())
-
-
-def merged(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters by name as of `merge_lora`, the model left as it is."""
-    folded = {name: module for name, module in model.named_modules() if isinstance(module, LoRALinear)}
-    tensors: dict[str, Tensor] = {}
-    for name, parameter in model.named_parameters():
-        owner, _, leaf = name.rpartition(".")
-        if owner not in folded:
-            tensors[name] = parameter
-        elif leaf == "weight":
-            tensors[name] = folded[owner].merged_weight()
-    return tensors

@@ -56,8 +56,8 @@ class HubEncoder:
         for name in names:
             token = fields.get(name)
             content = token.get("content") if isinstance(token, dict) else token
-            if isinstance(content, str) and (found := self._tokenizer.token_to_id(content)) is not None:
-                return int(found)
+            if isinstance(content, str) and (id := self._tokenizer.token_to_id(content)) is not None:
+                return int(id)
         return None
 
     @cached_property

@@ -90,10 +90,10 @@ def _held(model: nn.Module, device: str) -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def refuse_beyond(found: TrainingForecast, config: TrainConfig, numerics: Numerics, limit: int | None = None) -> None:
+def refuse_beyond(cost: TrainingForecast, config: TrainConfig, numerics: Numerics, limit: int | None = None) -> None:
     """Compare a forecast with the memory that there is. Raises `UserError`: it is more."""
     limit = bytes_of(numerics.device) if limit is None else limit
-    needed = found.memory * (numerics.processes if numerics.device == "cpu" else 1)
+    needed = cost.memory * (numerics.processes if numerics.device == "cpu" else 1)
     if needed > limit:
         raise UserError(f"{config.name}: training would take {gigabytes(needed)} of memory and there are "
                         f"{gigabytes(limit)} on {numerics.device}; {config.smaller}")  # fmt: skip

@@ -8,8 +8,8 @@ Legend: B batch, T positions, N targets. Targets that are `IGNORE` count for not
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -42,25 +42,27 @@ class Batch:
     def num_targets(self) -> int:
         return self.targets.numel() if self.targets.is_floating_point() else int((self.targets != IGNORE).sum())
 
-    def slice(self, start: int, stop: int) -> "Batch":
+    def slice(self, start: int, stop: int) -> Self:
         """Examples `start` to `stop`."""
-        documents = None if self.documents_BT is None else self.documents_BT[start:stop]
-        part: dict[str, Any] = {"ids_BT": self.ids_BT[start:stop], "targets": self.targets[start:stop]}
-        return replace(self, documents_BT=documents, kept_N=None, **part)
+        return replace(self, kept_N=None, **{name: tensor[start:stop] for name, tensor in self._by_example().items()})
 
     def kept(self) -> Tensor:
         """Indices, int64 (N,), of the flattened targets that are not `IGNORE`."""
         return (self.targets != IGNORE).flatten().nonzero()[:, 0] if self.kept_N is None else self.kept_N
 
-    def to(self, device: str) -> "Batch":
+    def to(self, device: str) -> Self:
         """The batch on that device; the copy to a GPU is of pinned memory, and not waited for."""
-        moved: dict[str, Any] = {"ids_BT": self.ids_BT, "targets": self.targets, "documents_BT": self.documents_BT}
+        moved = self._by_example()
         if not self.targets.is_floating_point():
             moved["kept_N"] = self.kept()
         for name, tensor in moved.items():
-            if tensor is not None:
-                moved[name] = (tensor.pin_memory() if device == "cuda" else tensor).to(device, non_blocking=True)
-        return replace(self, **moved)
+            moved[name] = (tensor.pin_memory() if device == "cuda" else tensor).to(device, non_blocking=True)
+        return replace(self, **moved)  # type: ignore[arg-type]
+
+    def _by_example(self) -> dict[str, Tensor]:
+        """Those of the fields that have a row for each example, and are there."""
+        tensors = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "kept_N"}
+        return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
 Objective = Callable[[Any, Batch], Tensor]
@@ -115,22 +117,22 @@ def hidden_places(row: np.ndarray, mask_rate: float, seed: int, sample: int) -> 
     return hidden
 
 
-def sft(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], context: int) -> Batch:
+def padded(rows: Sequence[Sequence[int]], fill: int = PAD, step: int = 1) -> Tensor:
+    """Rows side by side, int64 (B, T): filled at their ends to the longest, and that to a multiple of `step`."""
+    longest = -(-max(map(len, rows)) // step) * step
+    return torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows], dtype=torch.int64)
+
+
+def sft(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], step: int = 1, pad: int = PAD) -> Batch:
     """Supervised fine-tuning: predict the answer's tokens given the prompt; the prompt itself is not predicted.
 
     Args:
-        pairs: (prompt ids, answer ids); the answer includes the token that ends it. Each must fit `context` together.
-        context: longest row. Rows are padded at the end to the longest of the batch, which causal attention cannot see.
+        pairs: (prompt ids, answer ids); the answer includes the token that ends it.
+        step: rows are padded at the end to a multiple of this, with `pad`, which causal attention cannot see.
     """
-    longest = max(len(prompt) + len(answer) for prompt, answer in pairs) - 1
-    assert longest <= context, (longest, context)
-    ids = np.full((len(pairs), longest), PAD, dtype=np.int64)
-    targets = np.full((len(pairs), longest), IGNORE, dtype=np.int64)
-    for row, (prompt, answer) in enumerate(pairs):
-        whole = np.array([*prompt, *answer], dtype=np.int64)
-        ids[row, : len(whole) - 1] = whole[:-1]
-        targets[row, len(prompt) - 1 : len(whole) - 1] = answer
-    return Batch(torch.from_numpy(ids), torch.from_numpy(targets))
+    ids = [[*prompt, *answer][:-1] for prompt, answer in pairs]
+    targets = [[IGNORE] * (len(prompt) - 1) + [*answer] for prompt, answer in pairs]
+    return Batch(padded(ids, pad, step), padded(targets, IGNORE, step))
 
 
 def packed(

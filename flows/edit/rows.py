@@ -3,24 +3,28 @@
 import os
 import shutil
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from components import params as schema
 from components.core.errors import UserError
 from components.core.files import write_json
 from components.core.plain_text import plain
-from components.finetuning_data.chat import encode
-from components.finetuning_data.columns import Columns, parsed, said
-from components.finetuning_data.coverage import known_line, num_known, seen_line
-from components.finetuning_data.formats import Rows, read
-from components.finetuning_data.rows import BRANCH, Chat, Kind, Labelled, Preference, reason_lines
-from components.finetuning_data.split import Split, classes_of, doubts, split
+from components.finetuning_data.columns import Columns, in_words, parsed
+from components.finetuning_data.coverage import known_line, notes, num_known, seen_line
+from components.finetuning_data.formats import read
+from components.finetuning_data.rows import KINDS, Chat, Preference, reason_lines
+from components.finetuning_data.split import Split, classes_of, split
 from components.params import FURTHER, Branch, Finetune
 from flows.planning.staleness import tuning_line
 from flows.system import params_file, paths
 from flows.system.disk import human
 from flows.system.hub_name import pinned
+
+if TYPE_CHECKING:
+    from components.stages.finetune.task_selection import Choice
 
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
 PASSES, MOST_STEPS = 3, 1000  # times through the rows, and steps at most, that are proposed
@@ -101,25 +105,30 @@ def wanted(
         UserError: one of them cannot be used.
     """
     path = fetched_rows(data, split_name)
-    examples, params = read(path, columns), schema.load(paths.PARAMS)
-    fits = BRANCH[examples.kind]
+    source, params = read(path, columns), schema.load(paths.PARAMS)
+    fits = KINDS[source.kind].branch
     if branch not in (None, fits):
-        raise UserError(f"{data}: its rows are for {fits} (kind {examples.kind}), not for {branch}; leave --branch out")
+        raise UserError(f"{data}: its rows are for {fits} (kind {source.kind}), not for {branch}; leave --branch out")
     mine = getattr(params.finetune, fits)
     heldout = paths.ROOT / "data/ingest/heldout"
     is_there = (heldout / "manifest.json").exists()
-    parts = split(examples, path, heldout if is_there else None, sys.maxsize, mine.seed)
+    parts = split(source, heldout if is_there else None, sys.maxsize, mine.seed)
     folder = None if base is None else fetched_base(base)
     description = [described(folder, fits)] if folder else []
     start = mine.base or "models/finetune/instruct"
-    usable = Usable(fits, path, examples.kind, parts, mine, folder or paths.ROOT / start)
-    print(plain("\n".join(summary(path, examples, parts, usable) + description)))
+    base_folder = folder or paths.ROOT / start
+    choice: Choice | None = None
+    on_tokens = [f"how long they are is not known: no {_named(base_folder)} yet"]
+    if (base_folder / "tokenizer.json").exists():
+        choice, on_tokens = encoded(parts, mine, base_folder)
+    print(plain("\n".join(summary(parts, choice, on_tokens) + description)))
     if not is_there:
         print("  nothing is ingested yet: rows with text of its held-out corpus are left out when the stage runs")
-    per_pass = usable.train / mine.batch
+    num_train = len(choice.examples.train if choice else parts.train)
+    per_pass = num_train / mine.batch
     least = min(HEAD_STEPS, HEAD_PASSES * per_pass) if fits == "classify" else 1
     steps = round(min(MOST_STEPS, max(PASSES * per_pass, least)))
-    if few := seen_line(fits, usable.train, steps, mine.batch):
+    if few := seen_line(fits, num_train, steps, mine.batch):
         print(f"  {few}")
     values: dict[str, Any] = {"data": _named(path), "max_pairs": max(10, len(parts.train)), "steps": steps}
     if (columns or {}) != mine.columns:
@@ -146,96 +155,70 @@ def apply(values: dict[str, Any], dry_run: bool) -> str:
 # -- what there is -----------------------------------------------------------------------------------------------------
 
 
-class Usable:
-    """Rows that a branch can learn from and be judged by, counted as the stage does: by the base and its context.
+def encoded(rows: Split, params: Finetune, base: Path) -> tuple["Choice", list[str]]:
+    """Rows as the stage of their branch encodes them, and lines on their tokens and what the context leaves out.
 
-    Attributes:
-        train, heldout: how many; without a base that is there, before any context.
-        refused, cut: rows left out; how many lose tokens.
-        known: held-out answers that are training answers too.
-        lengths: tokens of each row, sorted; empty without a base.
-        note: how many tokens an example has at most and what sets that, in words; without a base, that it is missing.
-        remedy: what makes room for more.
+    Raises:
+        UserError: no training row, or no held-out one, is left.
     """
+    from components.model import export
+    from components.stages.finetune.example_selection import choice_of
+    from components.tokens.hub_encoder import encoder_of
 
-    def __init__(self, branch: Branch, path: Path, kind: Kind, parts: Split, params: Finetune, base: Path) -> None:
-        self.branch, self.base, self.refused = branch, base, list(parts.refused)
-        self.train, self.heldout, self.cut = len(parts.train), len(parts.heldout), 0
-        self.known = num_known(parts.train, parts.heldout)
-        self.lengths: list[int] = []
-        if not (base / "tokenizer.json").exists():
-            self.note = f"how long they are is not known: no {_named(base)} yet"
-            return
-        from components.model import export
-        from components.stages.finetune import own_rows
-        from components.tokens.hub_encoder import encoder_of
-
-        most, encoder = export.inspected(base)[0].context, encoder_of(base)
-        context = min(params.context, most)
-        key = f"finetune.{branch}.context"
-        self.note, self.remedy = f"the context of {context}", f"raise {key} (the base has {most} positions)"
-        if most < params.context:
-            self.note += f" positions of the base ({key} is {params.context})"
-        if most <= params.context:
-            own = base.resolve().is_relative_to(paths.ROOT / "models")
-            self.remedy = ("raise pretrain.common.context, which means pretraining again" if own else
-                           "take a base with more positions")  # fmt: skip
-        if most == params.context:  # room in the base alone would not be used
-            self.remedy += f", and raise {key} too"
-        choice = own_rows.choice_of(branch, path, kind, parts, encoder, context)
-        self.train, self.heldout = len(choice.examples.train), len(choice.examples.heldout)
-        self.refused, self.cut, self.known = choice.refused, choice.cut, choice.known_answers
-        self.lengths = sorted(num_tokens(row, encoder) for row in (*parts.train, *parts.heldout))
-        if not (self.train and self.heldout):
-            raise UserError(f"{path}: no answer begins within {self.note}; {self.remedy}, or shorten the prompts")
+    most = export.inspected(base)[0].context
+    key = f"finetune.{KINDS[rows.source.kind].branch}.context"
+    limit, remedy = f"the context of {params.context}", f"raise {key} (the base has {most} positions)"
+    if most < params.context:
+        limit = f"the context of {most} positions of the base ({key} is {params.context})"
+    if most <= params.context:
+        own = base.resolve().is_relative_to(paths.ROOT / "models")
+        remedy = ("raise pretrain.common.context, which means pretraining again" if own else
+                  "take a base with more positions")  # fmt: skip
+    if most == params.context:  # room in the base alone would not be used
+        remedy += f", and raise {key} too"
+    choice = choice_of(rows, encoder_of(base), min(params.context, most))
+    if not (choice.examples.train and choice.examples.heldout):
+        raise UserError(f"{rows.source.path}: no answer begins within {limit}; {remedy}, or shorten the prompts")
+    lengths = sorted(choice.lengths)
+    lines = [f"tokens per row: median {lengths[len(lengths) // 2]}, longest {lengths[-1]}"]
+    if choice.cut:
+        lines.append(f"rows cut to {limit}: {choice.cut}; to keep them whole, {remedy}")
+    if beyond := len(rows.train) - len(choice.examples.train):
+        lines.append(f"max_pairs counts rows before {limit} leaves {beyond} of them out")
+    return choice, lines
 
 
-def summary(path: Path, examples: Rows, parts: Split, usable: Usable) -> list[str]:
-    """Counts, what is left out with the first place of each reason, lengths, two examples."""
-    lines = [f"{path}: {usable.train} rows to train on, {usable.heldout} held out (kind {examples.kind})"]
-    lines.append(f"  columns: {said(examples.columns)} (--columns {next(iter(examples.columns))}=... changes them)")
-    lines += [f"  {parts.given}"] * bool(parts.given)
-    lines += [f"  left out: {line}" for line in reason_lines(usable.refused)]
-    lines.append("  rows are used as they are, personal data included, and a model may repeat it")
-    lines += [f"  {line}" for line in (known_line(usable.known, usable.heldout),) if line]
-    if usable.train < FEW:
-        lines.append(f"  so few rows to train on ({usable.train}) teach a model hardly anything that others share")
-    kept = {name for row in (*parts.train, *parts.heldout) for name in classes_of(row)}
-    if lost := sorted({name for row in (*examples.rows, *examples.heldout) for name in classes_of(row)} - kept):
-        lines.append(f"  no row is left of {', '.join(lost[:20])}")
-    if unused := [name for name in examples.unused if name]:
-        lines.append(f"  columns that are not used: {', '.join(unused[:20])}")
-    if usable.lengths:
-        middle = usable.lengths[len(usable.lengths) // 2]
-        lines.append(f"  tokens per row: median {middle}, longest {usable.lengths[-1]}")
-        if usable.cut:
-            lines.append(f"  rows cut to {usable.note}: {usable.cut}; to keep them whole, {usable.remedy}")
-        if beyond := len(parts.train) - usable.train:
-            lines.append(f"  max_pairs counts rows before {usable.note} leaves {beyond} of them out")
-    else:
-        lines.append(f"  {usable.note}")
-    if labels := [name for row in parts.train for name in classes_of(row)]:
-        lines.append("  classes: " + ", ".join(f"{name} {labels.count(name)}" for name in sorted(set(labels))[:20]))
-        if missing := sorted({name for name in labels if name.casefold() in MISSING}):
-            lines.append(f"  {', '.join(missing)}: if that means that the label is missing, leave these rows out")
-        lines += [f"  {line}" for line in doubts(labels)]
-        if untested := sorted(set(labels) - {name for row in parts.heldout for name in classes_of(row)}):
-            lines.append(f"  no held-out row is of {', '.join(untested[:20])}: what the score says is not of them")
-    refused = {one.where for one in usable.refused}
-    for row in [row for row in parts.train if row.where not in refused][:2]:
-        lines.append(f"  {row.where}: {shown(row)}")
-    return lines
+def summary(rows: Split, choice: "Choice | None", on_tokens: list[str]) -> list[str]:
+    """Counts, what is left out with the first place of each reason, lengths, two examples.
 
-
-def num_tokens(row: Any, encoder: Any) -> int:
-    """Tokens of a row."""
-    if isinstance(row, Chat):
-        return len(encode(row.messages, encoder)[0])
-    if isinstance(row, Labelled):
-        return len(encoder.encode(row.text))
-    from components.stages.finetune import preferences
-
-    return len(preferences.encoded(row, encoder))
+    Args:
+        choice: what the context leaves of rows; None where there is no base yet.
+    """
+    source, columns = rows.source, rows.source.columns
+    used = choice.examples if choice else rows
+    refused = choice.refused if choice else rows.refused
+    known = choice.known_answers if choice else num_known(rows.train, rows.heldout)
+    lines = [f"columns: {in_words(columns)} (--columns {next(iter(columns))}=... changes them)", *notes(rows)]
+    lines += [f"left out: {line}" for line in reason_lines(refused)]
+    lines.append("rows are used as they are, personal data included, and a model may repeat it")
+    lines += filter(None, [known_line(known, len(used.heldout))])
+    if len(used.train) < FEW:
+        lines.append(f"so few rows to train on ({len(used.train)}) teach a model hardly anything that others share")
+    labels = Counter(name for row in rows.train for name in classes_of(row))
+    kept = labels.keys() | {name for row in rows.heldout for name in classes_of(row)}
+    if lost := sorted({name for row in (*source.rows, *source.heldout) for name in classes_of(row)} - kept):
+        lines.append(f"no row is left of {', '.join(lost[:20])}")
+    if unused := [name for name in source.unused if name]:
+        lines.append(f"columns that are not used: {', '.join(unused[:20])}")
+    lines += on_tokens
+    if labels:
+        lines.append("classes: " + ", ".join(f"{name} {labels[name]}" for name in sorted(labels)[:20]))
+        if missing := sorted(name for name in labels if name.casefold() in MISSING):
+            lines.append(f"{', '.join(missing)}: if that means that the label is missing, leave these rows out")
+    refused_at = {one.where for one in refused}
+    lines += [f"{row.where}: {shown(row)}" for row in [row for row in rows.train if row.where not in refused_at][:2]]
+    counts = f"{source.path}: {len(used.train)} rows to train on, {len(used.heldout)} held out (kind {source.kind})"
+    return [counts, *(f"  {line}" for line in lines)]
 
 
 def shown(row: Any) -> str:
@@ -257,11 +240,9 @@ def described(folder: Path, branch: str) -> str:
         UserError: it is of another kind or not whole, or lacks the tokens of a chat.
     """
     from components.model import export
-    from components.stages.finetune.base_check import raise_if_retokenized
     from components.tokens.hub_encoder import encoder_of
 
-    model, _, facts = export.load(folder)
-    raise_if_retokenized(folder, facts)
+    model, _, _ = export.load(folder)
     if branch != "classify":
         if not model.shape.causal:
             raise UserError(f"{folder}: a masked model; {branch} takes a causal one, such as Llama, Qwen or GPT-2")
@@ -280,63 +261,59 @@ def described(folder: Path, branch: str) -> str:
 def fetched_rows(data: str, split_name: str) -> Path:
     """The local path of rows; a data set of the hub is read at its commit and kept in downloads/.
 
-    Raises:
-        UserError: there is no such path, no commit is named, or the hub cannot be read.
+    Raises `UserError`: as `_fetched`.
     """
-    path = Path(os.path.expanduser(data))
-    if os.path.exists(path):
-        return path.resolve()
-    name, revision = pinned(data, "datasets/")
-    target = paths.ROOT / "downloads" / f"{name.replace('/', '--')}@{revision[:8]}-{split_name}.parquet"
-    if not target.exists():
+
+    def download(name: str, revision: str, target: Path) -> None:
         from datasets import load_dataset  # seconds of import, needed only here
 
-        try:
-            rows = load_dataset(name, revision=revision, split=split_name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            rows.to_parquet(partial := target.with_suffix(".partial"))
-        except Exception as error:  # datasets raises whatever its reader, fsspec or the network raises
-            raise _unreachable(data, error) from None
-        partial.rename(target)
-    return target
+        load_dataset(name, revision=revision, split=split_name).to_parquet(target)
+
+    return _fetched(data, "datasets/", f"-{split_name}.parquet", download)
 
 
 def fetched_base(base: str) -> Path:
     """The local folder of a model; one of the hub is fetched at its commit, safetensors and JSON alone.
 
-    Raises:
-        UserError: there is no such folder, no commit is named, or the hub cannot be read.
+    Raises `UserError`: as `_fetched`.
     """
-    path = Path(os.path.expanduser(base))
-    if not os.path.exists(path):
-        name, revision = pinned(base, "")
-        path = paths.ROOT / "downloads" / f"{name.replace('/', '--')}@{revision[:8]}"
-        if not path.exists():
-            _fetch_model(name, revision, path)
-    return path.resolve()
-
-
-def _fetch_model(name: str, revision: str, target: Path) -> None:
-    from huggingface_hub import snapshot_download
-
     from components.stages.finetune.base_check import SOURCE
 
-    partial = target.with_name(f"{target.name}.partial")  # what is there already is not fetched again
-    try:
-        snapshot_download(name, revision=revision, allow_patterns=list(MODEL_FILES), local_dir=str(partial))
-    except Exception as error:  # whatever the network raises
-        raise _unreachable(f"{name}@{revision}", error) from None
-    shutil.rmtree(partial / ".cache", ignore_errors=True)
-    write_json(partial / SOURCE, {"name": name, "revision": revision})
-    partial.rename(target)
+    def download(name: str, revision: str, target: Path) -> None:
+        from huggingface_hub import snapshot_download
+
+        snapshot_download(name, revision=revision, allow_patterns=list(MODEL_FILES), local_dir=str(target))
+        shutil.rmtree(target / ".cache", ignore_errors=True)
+        write_json(target / SOURCE, {"name": name, "revision": revision})
+
+    return _fetched(base, "", "", download)
+
+
+def _fetched(given: str, kind: str, ending: str, download: Callable[[str, str, Path], None]) -> Path:
+    """A path that is here, or what `download` of a name of the hub and its commit writes to one in downloads/, once.
+
+    Raises:
+        UserError: there is no such path, no commit is named, or the hub cannot be read.
+    """
+    path = Path(os.path.expanduser(given))
+    if os.path.exists(path):
+        return path.resolve()
+    name, revision = pinned(given, kind)
+    target = paths.ROOT / "downloads" / f"{name.replace('/', '--')}@{revision[:8]}{ending}"
+    if not target.exists():
+        partial = target.with_name(f"{target.name}.partial")  # of a model what is there already is not fetched again
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            download(name, revision, partial)
+        except Exception as error:  # whatever a reader, fsspec or the network raises
+            what = " ".join(str(error).split())[:300] or type(error).__name__
+            todo = "check the name, and that the hub can be reached, or give a local path"
+            raise UserError(f"{given}: {what}; {todo}") from None
+        partial.rename(target)
+    return target
 
 
 def _named(path: Path) -> str:
     """A path as params.yaml has it: what a stage writes from the root, so that DVC knows the stage; others absolute."""
     inside = any(path.is_relative_to(paths.ROOT / own) for own in ("data", "models"))
     return path.relative_to(paths.ROOT).as_posix() if inside else str(path)
-
-
-def _unreachable(name: str, error: Exception) -> UserError:
-    what = " ".join(str(error).split())[:300] or type(error).__name__
-    return UserError(f"{name}: {what}; check the name, and that the hub can be reached, or give a local path")

@@ -22,7 +22,7 @@ from components.model import export
 from components.model.export import Network
 from components.model.hub_model import HubClassifier, HubModel
 from components.model.lora import LoRALinear
-from components.stages.finetune.base_check import raise_if_retokenized
+from components.stages.finetune.classifier import Classifier
 from components.tokens.hub_encoder import WHOLE_COPY
 
 CONFIG = "adapter_config.json"
@@ -32,20 +32,12 @@ PLAIN = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "lora_bias",
 """Options of peft that must be off: what they add is not in our network."""
 
 
-def save(
-    model: nn.Module,
-    base: Path,
-    name: str,
-    folder: Path,
-    head: dict[str, Tensor] | None = None,
-    facts: dict[str, Any] | None = None,
-) -> None:
-    """Write the adapters of `model`.
+def save(model: nn.Module, base: Path, name: str, folder: Path, facts: dict[str, Any] | None = None) -> None:
+    """Write the adapters of `model`, with the head of a classifier.
 
     Args:
         base: folder of the model they were added to; its hashes go into greenhouse.json.
         name: what peft is told of where the base is: an absolute path, or one relative to the project.
-        head: other trained tensors of a classifier, by their names in `transformers`.
         facts: for greenhouse.json, such as the task.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +46,7 @@ def save(
         model.save_adapter(folder, name, _task(isinstance(model, HubClassifier), model.shape.causal))
         return
     adapters = {name: module for name, module in model.named_modules() if isinstance(module, LoRALinear)}
-    layer, head = next(iter(adapters.values())), head or {}
+    layer, head = next(iter(adapters.values())), model.head() if isinstance(model, Classifier) else {}
     tensors = {f"{PREFIX}{name}": tensor for name, tensor in head.items()}
     for path, module in adapters.items():
         key = PREFIX + export.hub_name(path.removeprefix("backbone."))
@@ -171,7 +163,6 @@ def load(folder: Path, device: str = "cpu") -> tuple[Network, tokenizers.Tokeniz
     is_adapter = (folder / CONFIG).exists()
     base = base_of(folder) if is_adapter else folder
     model, tokenizer, facts = export.load(base, device)
-    raise_if_retokenized(base, facts)
     if not is_adapter:
         return model, tokenizer, facts
     merge(model, folder)

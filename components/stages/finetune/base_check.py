@@ -1,8 +1,8 @@
-"""Whether the tokenizer in a base's folder is the one that the model was trained with.
+"""What is known of a base made elsewhere: where it is from, and whether its tokenizer is its own.
 
-A tokenizer of more ids than the model embeds does not load. One of another base with as many does, and its ids mean
-nothing to the model. What was made here says what its tokenizer was. Of a folder made elsewhere nothing does: all that
-shows is that the model predicts text, or hidden words of it, no better than a guess.
+A tokenizer of more ids than the model embeds does not load, nor does one that greenhouse.json contradicts (export.py).
+In a folder made elsewhere one of another base with as many ids shows only by this: the model predicts text, or hidden
+words of it, no better than a guess.
 """
 
 import math
@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from components.core.errors import UserError
-from components.core.files import read_fields, sha256_bytes
-from components.model import export
+from components.core.files import read_fields
 from components.model.export import Network
 from components.params import Numerics
 from components.tokens.hub_encoder import WHOLE_COPY, AnyEncoder
@@ -27,19 +25,6 @@ MOST_TEXTS = 32
 """Texts that a base is doubted by."""
 HIDDEN = 7
 """Of a masked base one token in so many is hidden, about the 15% of BERT's training."""
-
-
-def raise_if_retokenized(folder: Path, facts: dict[str, Any]) -> None:
-    """Raise `UserError` if a model's greenhouse.json, `facts`, names another tokenizer than its own."""
-    present = sha256_bytes(export.tokenizer_text(folder).encode())
-    for key in ("training", "finetuning"):
-        made_with = str(facts.get(key, {}).get("tokenizer_sha256", present))
-        if made_with != present:
-            raise UserError(
-                f"{folder}: tokenizer.json has sha256 {present[:12]}..., and the model was trained with "
-                f"{made_with[:12]}... (greenhouse.json), so the tokenizer belongs to another base; put the model's own "
-                "there"
-            )
 
 
 def origin_of(base: Path, facts: dict[str, Any]) -> dict[str, str]:

@@ -23,31 +23,14 @@ from components.stages.finetune.classify import (
     over_works,
     right_of,
     truth_of,
-    works_of,
 )
-from components.stages.finetune.report import (
-    MOST_SHOWN,
-    beside,
-    facts_of,
-    interval_of,
-    learning,
-    numbers,
-    of_training,
-    page_of,
-    score_of,
-    write_heldout,
-)
+from components.stages.finetune.report import MOST_SHOWN, TuningReport, interval_of, learning, write_heldout
 from components.stages.finetune.task_selection import Choice
 from components.stages.finetune.tfidf import Recommendation
 from components.training.train_config import TrainResult
 
 MOST_LETTERS = 12
 """Of a class in a line of a terminal."""
-
-
-def heldout(predicted: np.ndarray, passages: Sequence[Passage]) -> dict[str, float]:
-    """The figure that is followed during training."""
-    return {"heldout_accuracy": float(np.mean(right_of(predicted, passages)))}
 
 
 def classify(
@@ -57,7 +40,6 @@ def classify(
     rules: Mapping[str, np.ndarray],
     recommendation: Recommendation,
     read: Sequence[str],
-    context: int,
     reports: Path,
 ) -> Report:
     """Write plots and details under `reports` and return the report.
@@ -76,38 +58,32 @@ def classify(
     for name in rules:
         gain = over_works(right["this_model"] - right[name], passages, paired=True).within(-1, 1)
         beside_it[name] = Baseline(NAMES.get(name, "TF-IDF"), float(np.mean(right[name])), gain)
-    metrics = {"heldout_passages": float(len(passages)), "train_passages": float(len(examples.train))}
-    metrics |= beside("accuracy", own.accuracy, beside_it) | numbers("macro_f1", own.macro_f1)
-    metrics |= {"classes": float(len(labels))} | of_training(result)
-    caveat = untested_text(_untested(examples))
-    scores = [score_of(choice, "accuracy", own.accuracy, beside_it, caveat=caveat, column="classify"),
-              score_of(choice, "macro_f1", own.macro_f1, {}, caveat=caveat)]  # fmt: skip
     advice = recommendation.sentence(len(passages), interval_of(own.accuracy), interval_of(simple.accuracy))
+    report = TuningReport("Classification", choice, result, reports, "passages", advice)
+    caveat = _untested(examples)
+    report.add_score("accuracy", own.accuracy, beside_it, caveat=caveat, column="classify")
+    report.add_score("macro_f1", own.macro_f1, caveat=caveat)
+    report.metrics["classes"] = float(len(labels))
     _write_details(predicted, right, None if several else probability_NK.max(axis=1), examples, read, reports)
     learning(result, "heldout_accuracy", "held-out accuracy", reports)
-    page = page_of("Classification", choice, result, reports, advice)
-    of_tfidf = over_works(right["this_model"] - right["tfidf"], passages, paired=True).within(-1, 1)
+    of_tfidf = beside_it["tfidf"].gain
+    assert of_tfidf
     rows = [("network", interval_of(own.accuracy), interval_of(own.macro_f1), interval_of(of_tfidf)),
             ("TF-IDF", interval_of(simple.accuracy), interval_of(simple.macro_f1), "")]  # fmt: skip
     note = "; right is a text whose labels are all said and no others" if several else ""
     caption = f"{len(passages)} held-out passages after {len(examples.train)} with labels{note}. The gain is paired."
-    page.show("by accuracy macro_F1 gain_over_TF-IDF", rows, caption)
-    page.say(f"Classes: {', '.join(labels)}.")
-    _show_mistakes(probability_NK, examples, page, reports)
-    if scores[0].low is None:
-        page.say(f"Scores have {scores[0].variance}.")
-    facts = facts_of(choice, context, scores) | {"advice": advice, "recommended": recommendation.use}
-    return Report(metrics, page.markdown, facts)
+    report.page.show("by accuracy macro_F1 gain_over_TF-IDF", rows, caption)
+    report.page.say(f"Classes: {', '.join(labels)}.")
+    _show_mistakes(probability_NK, own.confusion, examples, report.page, reports)
+    if own.accuracy.low is None:
+        report.page.say(f"Scores have {own.accuracy.variance}.")
+    return report.finished(advice=advice, recommended=recommendation.use)
 
 
-def _untested(examples: Examples[Passage]) -> list[str]:
-    """Classes that no held-out row is of."""
-    tested = truth_of(examples.heldout, len(examples.labels)).any(axis=0)
-    return [examples.labels[index] for index in np.flatnonzero(~tested)]
-
-
-def untested_text(classes: Sequence[str]) -> str:
-    """What scores are not about, in few names: a line of a terminal holds it."""
+def _untested(examples: Examples[Passage]) -> str:
+    """What scores are not about: classes without a held-out row, in few names, as a line of a terminal holds them."""
+    truth_KN = truth_of(examples.heldout, len(examples.labels)).T
+    classes = [label for label, row_N in zip(examples.labels, truth_KN, strict=True) if not row_N.any()]
     names = ", ".join(repr(one if len(one) <= MOST_LETTERS else f"{one[: MOST_LETTERS - 1]}…") for one in classes[:2])
     if not classes:
         return ""
@@ -124,9 +100,7 @@ def _write_details(
     columns = {name: [_named(row_K, labels) for row_K in rows_NK] for name, rows_NK in answers.items()}
     if sure is not None:
         columns["probability"] = [f"{value:.6f}" for value in sure]
-    clusters, strata = works_of(passages)
-    where = [passage.where for passage in passages]
-    write_heldout(reports, clusters, {"stratum": strata} | columns, read, where)
+    write_heldout(reports, passages, {"stratum": [passage.stratum for passage in passages]} | columns, read)
     write_items(_items(right, passages), reports / "details" / "items.parquet")
 
 
@@ -147,11 +121,12 @@ def _named(classes_K: np.ndarray, labels: Sequence[str]) -> str:
 # -- mistakes ----------------------------------------------------------------------------------------------------------
 
 
-def _show_mistakes(probability_NK: np.ndarray, examples: Examples[Passage], page: Page, reports: Path) -> None:
+def _show_mistakes(
+    probability_NK: np.ndarray, confusion_KK: np.ndarray, examples: Examples[Passage], page: Page, reports: Path
+) -> None:
     """True by predicted class as a table and a picture, and the most confident mistakes."""
     passages, labels, several = examples.heldout, examples.labels, examples.problem == "multi_label_classification"
     predicted_NK, truth_NK = decided(probability_NK, examples.problem), truth_of(passages, len(labels))
-    confusion_KK = classifier_scores(predicted_NK, passages).confusion
     rows = [[label, *row] for label, row in zip(labels, confusion_KK.tolist(), strict=True)]
     write_table(reports / "details" / "confusion.csv", ("true \\ predicted", *labels), rows)
     note = "Held-out passages by their true class and the class that the model predicts."

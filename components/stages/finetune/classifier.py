@@ -21,7 +21,6 @@ from components.core.files import read_json, write_json
 from components.instruction_pairs.examples import ProblemType
 from components.model import export
 from components.model.hub_model import HubClassifier
-from components.model.lora import merged
 from components.model.transformer import Shape, Transformer
 from components.tokens.tokenizer import PAD
 
@@ -89,7 +88,9 @@ def save_classifier(
         export.save(model, tokenizer_json, folder, facts, like)
         return
     export.save(model.backbone, tokenizer_json, folder, facts, like)
-    tensors = {_hub_name(name): tensor for name, tensor in merged(model).items() if name != f"backbone.{export.HEAD}"}
+    parameters = dict(model.named_parameters())
+    parameters.pop(f"backbone.{export.HEAD}", None)  # it predicts words
+    tensors = {_hub_name(name): parameter for name, parameter in parameters.items()}
     export.save_tensors(tensors, folder / "model.safetensors")
     fields = {
         "architectures": [

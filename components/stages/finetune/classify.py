@@ -19,13 +19,13 @@ from torch import Tensor
 from components.instruction_pairs.examples import Passage, ProblemType
 from components.params import Numerics
 from components.stages.finetune.classifier import AnyClassifier
-from components.stages.finetune.instruct import drawn
+from components.stages.finetune.training import Batches
 from components.statistics import Estimate, cluster_table, jackknife_interval, ratio
 from components.tokens.hub_encoder import AnyEncoder
 from components.tokens.tokenizer import PAD
 from components.training import numerics as floats
 from components.training.likelihood import BATCH_TOKENS, batches
-from components.training.objectives import Batch
+from components.training.objectives import Batch, padded
 
 
 def loss(model: AnyClassifier, batch: Batch) -> Tensor:
@@ -38,10 +38,9 @@ def loss(model: AnyClassifier, batch: Batch) -> Tensor:
 
 def targets_of(passages: Sequence[Passage], problem: ProblemType, num_labels: int) -> Tensor:
     """What is learned of passages: int64 (N,) classes, or float32 (N, K) which classes."""
-    labels = [passage.label for passage in passages]
     if problem == "multi_label_classification":
-        return torch.from_numpy(indicators(labels, num_labels)).float()
-    return torch.tensor(labels)
+        return torch.from_numpy(truth_of(passages, num_labels)).float()
+    return torch.tensor([passage.label for passage in passages])
 
 
 def indicators(labels: Sequence[Any], num_labels: int) -> np.ndarray:
@@ -71,25 +70,13 @@ def encoded(encoder: AnyEncoder, passages: Sequence[Passage], context: int) -> l
     return [encoder.passage(passage.text, context) for passage in passages]
 
 
-def padded(rows: Sequence[Sequence[int]], pad: int = PAD) -> Tensor:
-    """Ids as int64 (B, longest), filled with `pad`."""
-    longest = max(len(ids) for ids in rows)
-    return torch.tensor([[*ids, *[pad] * (longest - len(ids))] for ids in rows], dtype=torch.int64)
+def passage_batches(ids: Sequence[Sequence[int]], targets: Tensor, batch: int, seed: int, pad: int = PAD) -> Batches:
+    """Training batches of passages."""
 
+    def made(indices: list[int]) -> Batch:
+        return Batch(padded([ids[index] for index in indices], pad), targets[indices])
 
-@dataclass(frozen=True)
-class PassageBatches:
-    """The n-th training batch, a function of the seed and n alone: every epoch shuffles the passages anew."""
-
-    ids: Sequence[Sequence[int]]
-    targets: Tensor
-    batch: int
-    seed: int
-    pad: int = PAD
-
-    def __call__(self, number: int) -> Batch:
-        chosen = drawn(number, self.batch, len(self.ids), self.seed)
-        return Batch(padded([self.ids[i] for i in chosen], self.pad), self.targets[chosen])
+    return Batches(len(ids), batch, seed, made)
 
 
 @torch.inference_mode()

@@ -18,28 +18,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch.nn.functional as F
 
 from components.finetuning_data.chat import encode
-from components.finetuning_data.rows import Message
 from components.instruction_pairs.examples import PromptPair
 from components.model.document_attention import BLOCK
 from components.model.export import Network
 from components.params import Numerics
+from components.stages.finetune.training import STEP, Batches
 from components.statistics import Estimate, ratio
 from components.tokens.hub_encoder import AnyEncoder
-from components.tokens.tokenizer import PAD
 from components.training import objectives
 from components.training.likelihood import next_tokens, score
 from components.training.objectives import Batch
-from greenhouse_record.order import mixed, permuted
 
 CHOICES = 4
 RUN = 4
 """Letters of a run that a prompt and an answer may share."""
-STEP = 32
-"""Rows are padded to a multiple of this."""
-
 Ids = tuple[list[int], list[int]]
 """Prompt ids and answer ids."""
 
@@ -80,11 +74,11 @@ class Format:
         if self.chat:
             (before, after), (answer, _) = form.around["user"], form.around["assistant"]
             after = (*after, *answer)
-            history, _ = encode([Message(*message) for message in pair.history], self.encoder)
+            history, _ = encode(pair.history, self.encoder)
             history = history[len(form.begin) :]
         else:
             before, after = (), tuple(self.encoder.encode("\n"))
-            history = self.encoder.encode("".join(f"{content}\n" for _, content in pair.history))
+            history = self.encoder.encode("".join(f"{message.content}\n" for message in pair.history))
         begin = form.begin
         room -= len(begin) + len(before) + len(after)
         prompt = self._encode(pair.prompt)[-max(1, room) :]
@@ -92,76 +86,31 @@ class Format:
         return [*begin, *history[len(history) - max(0, min(left, len(history))) :], *before, *prompt, *after]
 
 
-@dataclass(frozen=True)
-class PackedBatches:
-    """The n-th training batch of chats, a function of the seed and n alone: `batch` of them in as few rows as fit.
+def packed_batches(
+    chats: Sequence[tuple[list[int], list[bool]]], batch: int, context: int, seed: int, alone: bool = False
+) -> Batches:
+    """Training batches of chats, in as few rows as fit.
 
     On CUDA attention goes by blocks, as in pretraining with `document_mask`: rows are whole blocks where the context
     is. On a CPU both have the dense mask: PyTorch has no gradient of FlexAttention there, and cpu_kernels.py no mask.
 
-    Attributes:
+    Args:
         chats: ids, and which of them are learned; each of at most `context` + 1.
         alone: a row for each.
     """
+    step = BLOCK if context >= BLOCK else STEP
 
-    chats: Sequence[tuple[list[int], list[bool]]]
-    batch: int
-    context: int
-    seed: int
-    alone: bool = False
+    def packed(indices: list[int]) -> Batch:
+        return objectives.packed([chats[index] for index in indices], context, step, alone)
 
-    def __call__(self, number: int) -> Batch:
-        chosen = [self.chats[index] for index in drawn(number, self.batch, len(self.chats), self.seed)]
-        return objectives.packed(chosen, self.context, BLOCK if self.context >= BLOCK else STEP, self.alone)
+    return Batches(len(chats), batch, seed, packed)
 
 
-@dataclass(frozen=True)
-class PairBatches:
-    """The n-th training batch, a function of the seed and n alone.
-
-    Pairs of similar length share a batch, and rows are padded to a multiple of `STEP` tokens: little is computed for
-    nothing, and the matrix products of a CPU, which are prepared anew for every shape, meet few shapes.
-
-    Attributes:
-        pairs: sorted by length (see `by_length`).
-        batch: pairs in a batch; the last of an epoch begins anew at the shortest pairs.
-    """
-
-    pairs: Sequence[Ids]
-    batch: int
-    context: int
-    seed: int
-
-    def __call__(self, number: int) -> Batch:
-        chosen = [self.pairs[index] for index in neighbours(number, self.batch, len(self.pairs), self.seed)]
-        return widened(objectives.sft(chosen, self.context), min(STEP, self.context))
-
-
-def by_length(pairs: Sequence[Ids]) -> list[Ids]:
-    """The pairs, the shortest first; equals keep their order."""
-    return sorted(pairs, key=lambda pair: len(pair[0]) + len(pair[1]))
-
-
-def widened(batch: Batch, step: int) -> Batch:
-    """Pad the rows to a multiple of `step`; what is added is predicted from nothing and counts for nothing."""
-    more = -batch.ids_BT.shape[1] % step
-    ids_BT = F.pad(batch.ids_BT, (0, more), value=PAD)
-    return Batch(ids_BT, F.pad(batch.targets, (0, more), value=objectives.IGNORE))
-
-
-def drawn(number: int, batch: int, size: int, seed: int) -> list[int]:
-    """Indices of the examples in the n-th batch: every epoch is a permutation of its own."""
-    batches = []
-    for sample in range(number * batch, (number + 1) * batch):
-        epoch, index = divmod(sample, size)
-        batches.append(permuted(index, size, mixed(seed, epoch)))
-    return batches
-
-
-def neighbours(number: int, batch: int, size: int, seed: int) -> list[int]:
-    """Indices of a batch of neighbours, drawn as a whole; the last of an epoch begins anew at the first examples."""
-    block = drawn(number, 1, -(-size // batch), seed)[0]
-    return [index % size for index in range(block * batch, (block + 1) * batch)]
+def pair_batches(pairs: Sequence[Ids], batch: int, context: int, seed: int) -> Batches:
+    """Training batches of pairs, each of at most `context` ids; those of similar length share one."""
+    pairs = sorted(pairs, key=lambda pair: len(pair[0]) + len(pair[1]))
+    step = min(STEP, context)
+    return Batches(len(pairs), batch, seed, lambda chosen: objectives.sft([pairs[i] for i in chosen], step), True)
 
 
 def answer_nats(model: Network, asked: Sequence[Ids], numerics: Numerics) -> np.ndarray:

@@ -1,12 +1,12 @@
 """One call of `finetune`: the base and the examples, and what each branch does with them.
 
 Every process of a training makes the same model and batches for itself; the stage's own alone judges and writes.
-stage.py starts the others.
 """
 
+import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,11 @@ from components.corpus.corpus import read_corpus
 from components.counting import labels as counting
 from components.counting.registry import key_of, posed
 from components.finetuning_data.formats import is_corpus
-from components.finetuning_data.rows import Preference, conversation
+from components.finetuning_data.rows import Preference
 from components.instruction_pairs import taught
-from components.instruction_pairs.examples import Examples, Passage, PromptPair
+from components.instruction_pairs.examples import Examples, Passage, PromptPair, conversation
 from components.model import export, generate, hub_model, lora
 from components.model.hub_model import HubModel
-from components.model.transformer import Transformer
 from components.params import Finetune, Numerics, Prefer
 from components.stages.finetune import (
     adapter,
@@ -39,12 +38,12 @@ from components.stages.finetune import (
     tfidf,
 )
 from components.stages.finetune import report as finetune_report
-from components.stages.finetune.base_check import origin_of, raise_if_retokenized, untrained_warning
-from components.stages.finetune.example_selection import Part, select, settings_of
+from components.stages.finetune.base_check import origin_of, untrained_warning
+from components.stages.finetune.example_selection import select
 from components.stages.finetune.report import Judged
 from components.stages.finetune.task_selection import Branch, Choice
-from components.stages.finetune.tfidf import Recommendation, recommend
-from components.tokens.hub_encoder import AnyEncoder, HubEncoder, encoder_of
+from components.stages.finetune.training import Batches, Part, settings_of
+from components.tokens.hub_encoder import HubEncoder, encoder_of
 from components.training import data_parallel
 from components.training import numerics as floats
 from components.training.forecast import TrainingForecast, forecast, refuse_beyond
@@ -58,67 +57,68 @@ UNTAUGHT = "What is a list?"
 ANSWER_TOKENS = 40
 
 
-def opened(
-    branch: Branch, base: Path, train: Path, heldout: Path, params: Finetune, numerics: Numerics, progress: Progress
-) -> "Job":
-    """The base and the examples, checked: what every process of a training begins with. Raises as `finetune` does."""
-    numerics.raise_if_idle(f"finetune.{branch}", params.batch)
-    device, settings = floats.configure_torch(numerics), settings_of(params, params.steps, f"finetune.{branch}")
-    export.inspected(base)
-    least = sum(path.stat().st_size for path in export.weight_files(base)) * (1 if params.lora_rank else 4)
-    refuse_beyond(TrainingForecast(least, 0.0), settings, numerics)  # before weights are read that there is no room for
-    model, _, facts = export.load(base, device)
-    raise_if_retokenized(base, facts)
-    if branch != "classify" and (not model.shape.causal or getattr(model, "fresh", None)):
-        raise UserError(
-            f"finetune.{branch}: {base.name} holds no causal model; give the one that pretrain@causal wrote"
-        )
-    context = min(params.context, model.shape.context)
-    tokenizer_json, encoder = export.tokenizer_text(base), encoder_of(base)
-    with progress.phase("draw"):
-        choice = select(branch, train, heldout, params, encoder, context)
-    progress.log(f"task {choice.task.name}: {choice.task.title}")
-    shorter = (f"The base has {context} positions, so no example has more tokens, though finetune.{branch}.context "
-               f"is {params.context}.")  # fmt: skip
-    notes = [shorter] * (context < params.context)
-    if choice.cut and context < model.shape.context:
-        total = len(choice.examples.train) + len(choice.examples.heldout)
-        notes.append(f"{choice.cut:,} of {total:,} examples are cut to {context} tokens, and the base could read "
-                     f"{model.shape.context}: raise finetune.{branch}.context.")  # fmt: skip
-    if isinstance(encoder, HubEncoder) or isinstance(model, HubModel):
-        notes += filter(None, [untrained_warning(model, base, encoder, choice.examples.heldout, numerics)])
-    notes = list(filter(None, [choice.examples.note, *notes]))
-    for note in notes:
-        progress.log(note)
-    note = " ".join(notes)
-    choice = replace(choice, examples=replace(choice.examples, note=note), branch=branch, batch=params.batch)
-    return Job(branch, base, train, model, encoder, tokenizer_json, facts, context, params, numerics, choice, progress)
-
-
-@dataclass
 class Job:
-    """One call of `finetune`, what its branches share."""
+    """One call of `finetune`: the base and the examples, checked, and what its branches do with them.
 
-    branch: Branch
-    base: Path
-    train: Path
-    model: export.Network
-    encoder: AnyEncoder
-    tokenizer_json: str
-    base_facts: dict[str, Any]
-    context: int
-    params: Finetune
-    numerics: Numerics
-    choice: Choice
-    progress: Progress
-    worker: list[str] = field(default_factory=list)
-    """Arguments of Python for one more process of the same training."""
-    is_forecast: bool = False
+    Attributes:
+        settings: of its training.
+        base_facts: greenhouse.json of the base.
+        context: tokens of an example at most: those of the parameters, or of the base if that has fewer.
+
+    Raises as `finetune` does.
+    """
+
+    def __init__(
+        self, branch: Branch, base: Path, train: Path, heldout: Path, params: Finetune, numerics: Numerics,
+        progress: Progress,
+    ) -> None:  # fmt: skip
+        numerics.raise_if_idle(f"finetune.{branch}", params.batch)
+        self.branch, self.base, self.train, self.heldout = branch, base, train, heldout
+        self.params, self.numerics, self.progress = params, numerics, progress
+        device = floats.configure_torch(numerics)
+        self.settings = settings_of(params, params.steps, f"finetune.{branch}")
+        export.inspected(base)
+        least = sum(path.stat().st_size for path in export.weight_files(base)) * (1 if params.lora_rank else 4)
+        refuse_beyond(TrainingForecast(least, 0.0), self.settings, numerics)  # before weights are read
+        self.model: export.Network
+        self.model, _, self.base_facts = export.load(base, device)
+        if branch != "classify" and (not self.model.shape.causal or getattr(self.model, "fresh", None)):
+            raise UserError(
+                f"finetune.{branch}: {base.name} holds no causal model; give the one that pretrain@causal wrote"
+            )
+        self.context = min(params.context, self.model.shape.context)
+        self.tokenizer_json, self.encoder = export.tokenizer_text(base), encoder_of(base)
+        with progress.phase("draw"):
+            choice = select(branch, train, heldout, params, self.encoder, self.context)
+        progress.log(f"task {choice.task.name}: {choice.task.title}")
+        notes = list(filter(None, [choice.examples.note, *self._notes(choice)]))
+        for note in notes:
+            progress.log(note)
+        examples = replace(choice.examples, note=" ".join(notes))
+        self.choice = replace(choice, examples=examples, branch=branch, batch=params.batch, context=self.context)
+
+    def _notes(self, choice: Choice) -> Iterator[str]:
+        """What must be known of the base beside these examples; empty sentences among it."""
+        most, wanted = self.model.shape.context, f"finetune.{self.branch}.context"
+        if most < self.params.context:
+            yield (f"The base has {most} positions, so no example has more tokens, though {wanted} is "
+                   f"{self.params.context}.")  # fmt: skip
+        if choice.cut and self.context < most:
+            total = len(choice.examples.train) + len(choice.examples.heldout)
+            yield (f"{choice.cut:,} of {total:,} examples are cut to {self.context} tokens, and the base could read "
+                   f"{most}: raise {wanted}.")  # fmt: skip
+        if self._is_foreign:
+            yield untrained_warning(self.model, self.base, self.encoder, choice.examples.heldout, self.numerics)
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
+
+    @property
+    def _is_foreign(self) -> bool:
+        """Whether the base's tokenizer or network was not made here."""
+        return isinstance(self.encoder, HubEncoder) or isinstance(self.model, HubModel)
 
     def training(self) -> tuple[Any, Any, Any]:
         """Model, batches and objective of a branch: what every process of its training makes for itself."""
@@ -133,16 +133,16 @@ class Job:
             with self.progress.phase("evaluate"):
                 reference_N2 = preferences.all_log_probabilities(self.model, pairs, self.numerics, pad)
             self._add_lora(self.model)
-            compared = preferences.PreferenceBatches(pairs, reference_N2, params.batch, params.seed, pad)
+            compared = preferences.preference_batches(pairs, reference_N2, params.batch, params.seed, pad)
             return self.model, compared, preferences.DPOLoss(params.beta)
         self._add_lora(self.model)
         if self.choice.chats:
             alone = isinstance(self.model, HubModel) and not self.model.packs
-            packed = instruct.PackedBatches(self.choice.chats, params.batch, self.context, params.seed, alone)
+            packed = instruct.packed_batches(self.choice.chats, params.batch, self.context, params.seed, alone)
             return self.model, packed, language_model_loss
         chat = instruct.Format(self.encoder, self.context, chat=True)
-        own = instruct.by_length([chat(pair) for pair in train])
-        return self.model, instruct.PairBatches(own, params.batch, self.context, params.seed), language_model_loss
+        batches = instruct.pair_batches([chat(pair) for pair in train], params.batch, self.context, params.seed)
+        return self.model, batches, language_model_loss
 
     def tune(self, out: Path, reports: Path, work: Path) -> Report:
         """Tune on pairs, judge before and after, save."""
@@ -164,8 +164,8 @@ class Job:
             return {"heldout_bits_per_byte": float(nats.sum() / math.log(2) / num_bytes)}
 
         result, before, after = self._tuned(lambda: judge(forms), lambda: judge([chat]), evaluate, out, work)
-        self._save(result, out, finetune_report.asked(examples.train[0]), examples.train[0].answer, self._shown(chat))
-        return finetune_report.instruct(self.choice, result, before, after, self.context, reports)
+        self._save(result, out, examples.train[0].question, examples.train[0].answer, self._shown(chat))
+        return finetune_report.instruct(self.choice, result, before, after, reports)
 
     def prefer(self, out: Path, reports: Path, work: Path) -> Report:
         """Tune on pairs of a better and a worse answer, judge before and after, save."""
@@ -184,7 +184,7 @@ class Job:
         result, before, after = self._tuned(judge, judge, evaluate, out, work)
         self._save(result, out, conversation(rows[0].prompt), rows[0].chosen)
         assert isinstance(self.params, Prefer)
-        return finetune_report.prefer(self.choice, result, before, after, self.params.beta, self.context, reports)
+        return finetune_report.prefer(self.choice, result, before, after, self.params.beta, reports)
 
     def _tuned(
         self, before: Callable[[], Judged], after: Callable[[], Judged], evaluate: Any, out: Path, work: Path
@@ -192,8 +192,10 @@ class Job:
         """Train a model that answers, and judge it before and after."""
         with self.progress.phase("evaluate"):
             judged = before()
-        result = self._train(*self.training(), evaluate, work)
-        self._merge_lora(self.model, out)
+        model, batches, objective = self.training()
+        self._log_forecast(model, batches, objective)
+        result = self._train(model, batches, objective, evaluate, work)
+        self._merge_lora(model, out)
         self.model.eval()
         with self.progress.phase("evaluate"):
             return result, judged, after()
@@ -207,7 +209,8 @@ class Job:
         model, batches, objective = self.training()
 
         def evaluate(step: int) -> dict[str, float]:
-            return classification_report.heldout(self._predicted(model, test_ids), examples.heldout)
+            right = classify.right_of(self._predicted(model, test_ids), examples.heldout)
+            return {"heldout_accuracy": float(right.mean())}
 
         result = self._train(model, batches, objective, evaluate, work)
         probability_NK = classify.predict(model.eval(), test_ids, self.numerics, problem)
@@ -215,7 +218,7 @@ class Job:
         report = classification_report.classify(
             self.choice, result, probability_NK,
             {"tfidf": simple.predict([row.text for row in examples.heldout])} | self._counted(), recommendation,
-            [self.encoder.read(row.text, self.context) for row in examples.heldout], self.context, reports,
+            [self.encoder.read(row.text, self.context) for row in examples.heldout], reports,
         )  # fmt: skip
         facts = {"labels": labels, "pooling": "last" if self.model.shape.causal else "mean", "problem": problem}
         classifier.save_classifier(
@@ -226,7 +229,7 @@ class Job:
         self.progress.log(report.facts["advice"])
         return report
 
-    def _advised(self, work: Path) -> tuple[tfidf.Tfidf, Recommendation]:
+    def _advised(self, work: Path) -> tuple[tfidf.Tfidf, tfidf.Recommendation]:
         """TF-IDF on all training passages, and whether it or the network is to be used."""
         examples: Examples[Passage] = self.choice.examples
         labels, problem = examples.labels, examples.problem
@@ -237,37 +240,33 @@ class Job:
 
         def trained(train: Sequence[Passage], tested: Sequence[Passage], number: int) -> np.ndarray:
             fresh = self.model if isinstance(self.model, HubModel) else export.load(self.base, str(self.device))[0]
-            tuned = self._classifier(fresh)
+            tuned, batches = self._classifier(fresh), self._labelled(train)
             ids = classify.encoded(self.encoder, tested, self.context)
             part = Part(self.progress, f"cross-validation {number} of at most {tfidf.FOLDS}")
-            self._train(tuned, self._labelled(train), classify.loss, None, work / f"fold-{number}", part)
+            if number == 1:
+                self._log_forecast(tuned, batches, classify.loss)
+            self._train(tuned, batches, classify.loss, None, work / f"fold-{number}", part)
             return self._predicted(tuned.eval(), ids)
 
-        return simple, recommend(examples, settings, trained)
+        return simple, tfidf.recommend(examples, settings, trained)
 
     def _classifier(self, backbone: export.Network) -> classifier.AnyClassifier:
         """A fresh head on a pretrained backbone, with adapters if they are asked for."""
+        labels, pad, seed = self.choice.examples.labels, self.encoder.pad, self.params.seed
         if isinstance(backbone, HubModel):
-            labels, problem = self.choice.examples.labels, self.choice.examples.problem
-            model = hub_model.load_classifier(
-                self.base, backbone.shape, self.encoder.pad, self.params.seed, labels, problem, str(self.device)
-            )
+            problem = self.choice.examples.problem
+            model = hub_model.load_classifier(self.base, backbone.shape, pad, seed, labels, problem, str(self.device))
             self._add_lora(model)
             return model
-        headed = self._with_head(backbone)
         self._add_lora(backbone)
-        return headed
+        return classifier.Classifier(backbone, len(labels), pad).initialise_head(seed)
 
-    def _with_head(self, backbone: Transformer) -> classifier.Classifier:
-        num_labels = len(self.choice.examples.labels)
-        return classifier.Classifier(backbone, num_labels, self.encoder.pad).initialise_head(self.params.seed)
-
-    def _labelled(self, passages: Sequence[Passage]) -> classify.PassageBatches:
+    def _labelled(self, passages: Sequence[Passage]) -> Batches:
         """Training batches of passages."""
         examples, params = self.choice.examples, self.params
         ids = classify.encoded(self.encoder, passages, self.context)
         targets = classify.targets_of(passages, examples.problem, len(examples.labels))
-        return classify.PassageBatches(ids, targets, params.batch, params.seed, self.encoder.pad)
+        return classify.passage_batches(ids, targets, params.batch, params.seed, self.encoder.pad)
 
     def _predicted(self, model: classifier.AnyClassifier, test_ids: list[list[int]]) -> np.ndarray:
         """Classes that a model predicts for held-out passages, as `classify.decided` has them."""
@@ -277,7 +276,7 @@ class Job:
     def _counted(self) -> dict[str, np.ndarray]:
         """What rules say of held-out passages that know the same labels, by their key: bool (N, K) each."""
         examples: Examples[Passage] = self.choice.examples
-        has_NK = classify.indicators([passage.label for passage in examples.train], len(examples.labels))
+        has_NK = classify.truth_of(examples.train, len(examples.labels))
         corpus = counting.pieces(read_corpus(self.train)) if is_corpus(self.train) else []
         several = examples.problem == "multi_label_classification"
         texts = counting.LabelledText([passage.text for passage in examples.train], has_NK, several, corpus)
@@ -290,8 +289,9 @@ class Job:
         rows = []
         for kind in taught.KINDS if self.choice.taught else ():
             pairs = taught.questions(kind, self.params.seed, EXAMPLES, "test")
-            said = zip(pairs, self._answers(pairs, form), strict=True)
-            rows += [{"prompt": pair.prompt, "answer": text} for pair, text in said if pair.answer == text.strip()][:1]
+            answered = zip(pairs, self._answers(pairs, form), strict=True)
+            right = [(pair.prompt, text) for pair, text in answered if pair.answer == text.strip()]
+            rows += [{"prompt": prompt, "answer": text} for prompt, text in right[:1]]
         other = PromptPair(UNTAUGHT, "", "")
         return [*rows, {"prompt": UNTAUGHT, "answer": self._answers([other], form)[0]}] if rows else []
 
@@ -304,11 +304,6 @@ class Job:
         facts = self._facts(result, {"chat": True} | example)
         export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
 
-    @property
-    def _is_foreign(self) -> bool:
-        """Whether the base's tokenizer or network was not made here."""
-        return isinstance(self.encoder, HubEncoder) or isinstance(self.model, HubModel)
-
     def _add_lora(self, model: export.Network) -> None:
         own = self.params
         if own.lora_rank and isinstance(model, HubModel):
@@ -320,9 +315,8 @@ class Job:
         """Save the adapters, if there are any, and fold them into the model: what reads `out` needs a whole one."""
         if not self.params.lora_rank:
             return
-        head = model.head() if isinstance(model, classifier.Classifier) else None
         task = {"name": self.choice.task.name, "branch": self.branch, "chat": self.branch != "classify"}
-        adapter.save(model, self.base, self.params.base, out / "adapter", head, {"task": task})
+        adapter.save(model, self.base, self.params.base, out / "adapter", {"task": task})
         if isinstance(model, HubModel):
             model.merge_lora()
         else:
@@ -331,28 +325,33 @@ class Job:
     def _train(
         self, model: Any, batches: Any, objective: Any, evaluate: Any, work: Path, progress: Progress | None = None
     ) -> TrainResult:
-        settings = settings_of(self.params, self.params.steps, f"finetune.{self.branch}")
-
         def run(group: data_parallel.ProcessGroup) -> TrainResult:
             return train_loop(
-                model, lambda number: group.slice_of(batches(number)), objective, settings, work / "checkpoints",
+                model, lambda number: group.slice_of(batches(number)), objective, self.settings, work / "checkpoints",
                 progress or self.progress, numerics=self.numerics, tokenizer_json=self.tokenizer_json,
                 evaluate=evaluate, group=group,
             )  # fmt: skip
 
-        if self.worker and not self.is_forecast:  # in the stage's own process, before the first training
-            with self.progress.phase("evaluate"):
-                cost = forecast(model, batches, objective, settings, self.numerics)
-            every = f"forecast: {cost} ({settings.steps})"
-            if self.branch == "classify":
-                every += f"; {(1 + tfidf.FOLDS) * cost.seconds / 60:.2g} at most with its cross-validation before"
-            self.progress.log(every)
-            refuse_beyond(cost, settings, self.numerics)
-            self.is_forecast = True
         with self.progress.phase("cross-validate" if progress else "train"):
             if progress:  # a small one beside it
                 return run(data_parallel.SINGLE)
-            return data_parallel.train_together(run, self.numerics, work, self.worker)[0]
+            return data_parallel.train_together(run, self.numerics, work, self._worker(work))[0]
+
+    def _log_forecast(self, model: Any, batches: Any, objective: Any) -> None:
+        """Say what a training takes before the first. Raises `UserError`: there is less memory."""
+        with self.progress.phase("evaluate"):
+            cost = forecast(model, batches, objective, self.settings, self.numerics)
+        line = f"forecast: {cost} ({self.settings.steps})"
+        if self.branch == "classify":
+            line += f"; {(1 + tfidf.FOLDS) * cost.seconds / 60:.2g} at most with its cross-validation before"
+        self.progress.log(line)
+        refuse_beyond(cost, self.settings, self.numerics)
+
+    def _worker(self, work: Path) -> list[str]:
+        """Arguments of `python` that start one more process of the same training."""
+        paths = {"base": str(self.base), "train": str(self.train), "heldout": str(self.heldout), "work": str(work)}
+        settings = {"params": self.params.model_dump(mode="json"), "numerics": self.numerics.model_dump(mode="json")}
+        return ["-m", "components.stages.finetune.stage", json.dumps({"branch": self.branch} | paths | settings)]
 
     def train_along(self, work: Path) -> None:
         """In another process than the stage's own: take part in its training, and judge nothing.

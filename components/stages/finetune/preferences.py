@@ -24,17 +24,17 @@ from torch.utils.checkpoint import checkpoint
 from components.core.errors import UserError
 from components.corpus.corpus import read_manifest
 from components.finetuning_data.chat import encode
-from components.finetuning_data.rows import Message, Preference, Refused
-from components.instruction_pairs.examples import Examples
+from components.finetuning_data.rows import Preference, Refused
+from components.instruction_pairs.examples import Examples, Message
 from components.model.cpu_kernels import logit_rows
 from components.params import Finetune, Numerics
-from components.stages.finetune.instruct import STEP, neighbours
 from components.stages.finetune.task_selection import Choice, FinetuneTask
+from components.stages.finetune.training import STEP, Batches
 from components.synthetic import curriculum
 from components.tokens.hub_encoder import AnyEncoder
 from components.tokens.tokenizer import PAD
 from components.training import numerics as floats
-from components.training.objectives import IGNORE, Batch
+from components.training.objectives import IGNORE, Batch, sft
 
 BATCH = 32
 """Pairs of a forward pass without gradient."""
@@ -68,7 +68,7 @@ def curriculum_pairs(path: Path, params: Finetune) -> Choice:
 
     title = f"problem of the curriculum ({', '.join(held)}) -> the right of two answers"
     examples = Examples(pairs("train", params.max_pairs), pairs("test", MOST_HELDOUT))
-    return Choice(FinetuneTask("curriculum", title), examples, [])
+    return Choice(FinetuneTask("curriculum", title), examples)
 
 
 def right_and_wrong(problem: curriculum.Problem, seed: int) -> Preference:
@@ -111,16 +111,17 @@ def encoded(row: Preference, encoder: AnyEncoder) -> EncodedPair:
 
 def that_fit(choice: Choice, encoder: AnyEncoder, context: int) -> Choice:
     """The choice without pairs that are longer than the context, which are refused."""
-    refused = list(choice.refused)
+    refused, lengths = list(choice.refused), list[int]()
 
-    def fits(rows: Sequence[Preference]) -> list[Preference]:
-        sizes = [len(encoded(row, encoder)) for row in rows]
-        refused.extend(Refused(row.where, "longer than the context", f"{size} tokens of {context}")
-                       for row, size in zip(rows, sizes, strict=True) if size > context + 1)  # fmt: skip
-        return [row for row, size in zip(rows, sizes, strict=True) if size <= context + 1]
+    def fits(row: Preference) -> bool:
+        lengths.append(len(encoded(row, encoder)))
+        if lengths[-1] > context + 1:
+            refused.append(Refused(row.where, "longer than the context", f"{lengths[-1]} tokens of {context}"))
+        return lengths[-1] <= context + 1
 
-    examples = replace(choice.examples, train=fits(choice.examples.train), heldout=fits(choice.examples.heldout))
-    return replace(choice, examples=examples, refused=refused)
+    train, heldout = (list(filter(fits, rows)) for rows in (choice.examples.train, choice.examples.heldout))
+    examples = replace(choice.examples, train=train, heldout=heldout)
+    return replace(choice, examples=examples, refused=refused, lengths=lengths)
 
 
 # -- training ----------------------------------------------------------------------------------------------------------
@@ -137,48 +138,23 @@ class PairBatch(Batch):
         """A pair is the unit of the loss."""
         return len(self.ids_BT)
 
-    def slice(self, start: int, stop: int) -> "PairBatch":
-        """Pairs `start` to `stop`."""
-        part = super().slice(start, stop)
-        assert isinstance(part, PairBatch)
-        return part if self.reference_B2 is None else replace(part, reference_B2=self.reference_B2[start:stop])
-
-    def to(self, device: str) -> "PairBatch":
-        moved = super().to(device)
-        assert isinstance(moved, PairBatch)
-        return moved if self.reference_B2 is None else replace(moved, reference_B2=self.reference_B2.to(device))
-
 
 def batch_of(pairs: Sequence[EncodedPair], reference_B2: Tensor | None = None, pad: int = PAD) -> PairBatch:
-    """Pairs side by side, padded to a multiple of `STEP`, which causal attention cannot see."""
-    longest = -(-(max(map(len, pairs)) - 1) // STEP) * STEP
-    ids = np.full((len(pairs), 2, longest), pad, dtype=np.int64)
-    targets = np.full_like(ids, IGNORE)
-    for row, pair in enumerate(pairs):
-        for side, answer in enumerate((pair.chosen, pair.rejected)):
-            sequence = [*pair.prompt, *answer]
-            ids[row, side, : len(sequence) - 1] = sequence[:-1]
-            targets[row, side, len(pair.prompt) - 1 : len(sequence) - 1] = answer
-    return PairBatch(torch.from_numpy(ids), torch.from_numpy(targets), reference_B2=reference_B2)
+    """Pairs side by side, padded to a multiple of `STEP`."""
+    both = sft([(pair.prompt, answer) for pair in pairs for answer in (pair.chosen, pair.rejected)], STEP, pad)
+    ids_B2T, targets_B2T = (tensor.unflatten(0, (-1, 2)) for tensor in (both.ids_BT, both.targets))
+    return PairBatch(ids_B2T, targets_B2T, reference_B2=reference_B2)
 
 
-@dataclass(frozen=True)
-class PreferenceBatches:
-    """The n-th training batch, a function of the seed and n alone; pairs of similar length share one.
+def preference_batches(
+    pairs: Sequence[EncodedPair], reference_N2: Tensor, batch: int, seed: int, pad: int = PAD
+) -> Batches:
+    """Training batches of pairs that are sorted by length, as `reference_N2` is."""
 
-    Attributes:
-        pairs: sorted by length; `reference_N2` in the same order.
-    """
+    def made(indices: list[int]) -> PairBatch:
+        return batch_of([pairs[index] for index in indices], reference_N2[indices], pad)
 
-    pairs: Sequence[EncodedPair]
-    reference_N2: Tensor
-    batch: int
-    seed: int
-    pad: int = PAD
-
-    def __call__(self, number: int) -> PairBatch:
-        chosen = neighbours(number, self.batch, len(self.pairs), self.seed)
-        return batch_of([self.pairs[index] for index in chosen], self.reference_N2[chosen], self.pad)
+    return Batches(len(pairs), batch, seed, made, by_length=True)
 
 
 def log_probabilities(model: Any, batch: PairBatch) -> Tensor:

@@ -19,7 +19,7 @@ from typing import Any
 from components.core.progress import Progress
 from components.core.report import Report
 from components.params import Branch, Finetune, FinetuneBranches, Numerics
-from components.stages.finetune.job import opened
+from components.stages.finetune.job import Job
 from components.training.data_parallel import as_worker
 
 
@@ -41,7 +41,7 @@ def finetune(
     Args:
         branch: one of the three; the base must be causal for all but `classify`.
         base: model folder of the pipeline, or of `transformers`.
-        train: corpus that examples are drawn from, or rows of one's own (own_rows.py).
+        train: corpus that examples are drawn from, or rows of one's own.
         heldout: the held-out corpus.
         work: checkpoints, for resuming.
 
@@ -50,32 +50,20 @@ def finetune(
             call resumes.
         Stopped: `progress` asked for it; a checkpoint has been saved.
     """
-    job = opened(branch, base, train, heldout, params, numerics, progress or Progress())
-    job.worker = arguments(branch, base, train, heldout, params, numerics, work)
+    job = Job(branch, base, train, heldout, params, numerics, progress or Progress())
     run = {"instruct": job.tune, "classify": job.teach, "prefer": job.prefer}[branch]
     report = run(out, reports, work)
     report.write(reports)
     return report
 
 
-def arguments(
-    branch: Branch, base: Path, train: Path, heldout: Path, params: Finetune, numerics: Numerics, work: Path
-) -> list[str]:
-    """Arguments of `python` that start such a process; those of the function are the stage's."""
-    paths = {"base": str(base), "train": str(train), "heldout": str(heldout), "work": str(work)}
-    settings = {"params": params.model_dump(mode="json"), "numerics": numerics.model_dump(mode="json")}
-    return ["-m", "components.stages.finetune.stage", json.dumps({"branch": branch} | paths | settings)]
-
-
-def _work(task: dict[str, Any]) -> None:
-    branch = task["branch"]
-    params = type(getattr(FinetuneBranches(), branch))(**task["params"])
-    base, train, heldout = (Path(task[name]) for name in ("base", "train", "heldout"))
-    numerics = Numerics(**task["numerics"])
-    opened(branch, base, train, heldout, params, numerics, Progress()).train_along(Path(task["work"]))
+def _work(branch: Branch, params: dict[str, Any], numerics: dict[str, Any], work: str, **paths: str) -> None:
+    settings = getattr(FinetuneBranches.model_validate({branch: params}), branch)
+    base, train, heldout = (Path(paths[name]) for name in ("base", "train", "heldout"))
+    Job(branch, base, train, heldout, settings, Numerics(**numerics), Progress()).train_along(Path(work))
 
 
 if __name__ == "__main__":
     assert "RANK" in os.environ, "workers are started by data_parallel.process_group"
     with as_worker():
-        _work(json.loads(sys.argv[1]))
+        _work(**json.loads(sys.argv[1]))

@@ -47,23 +47,25 @@ class Choice:
     """The task taken, its examples, and those passed over: `{"task", "reason"}` each.
 
     `refused` are examples not used, `cut` counts those that lost tokens to the context. Of one's own `rows` (the file's
-    name) `chats` are ids and which of them are learned, `cut_heldout` counts the cut ones that are held out, and
-    `known_answers` the held-out ones whose answer is also a training answer. `branch` and `batch`, examples of a step,
-    are those of the training. `taught` of the training pairs are questions made
-    of the curriculum.
+    name) `lengths` are tokens before that, `chats` are ids and which of them are learned, `cut_heldout` counts the cut
+    ones that are held out, and `known_answers` the held-out ones whose answer is also a training answer. `branch`,
+    `batch` (examples of a step) and `context` (most tokens of an example) are those of the training. `taught` of the
+    training pairs are questions made of the curriculum.
     """
 
     task: FinetuneTask
     examples: Examples[Any]
-    skipped: list[dict[str, str]]
+    skipped: list[dict[str, str]] = field(default_factory=list)
     rows: str = ""
     refused: list[Refused] = field(default_factory=list)
     cut: int = 0
+    lengths: list[int] = field(default_factory=list)
     chats: list[tuple[list[int], list[bool]]] = field(default_factory=list)
     cut_heldout: int = 0
     known_answers: int = 0
     branch: str = ""
     batch: int = 1
+    context: int = 0
     taught: int = 0
 
 

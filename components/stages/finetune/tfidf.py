@@ -20,7 +20,7 @@ import numpy as np
 
 from components.core.files import write_json
 from components.instruction_pairs.examples import Examples, Passage, ProblemType
-from components.stages.finetune.classify import decided, indicators, right_of
+from components.stages.finetune.classify import decided, right_of, truth_of
 
 PARTS: dict[str, dict[str, Any]] = {
     "characters": {"analyzer": "char_wb", "ngram_range": (2, 4), "sublinear_tf": True, "max_features": 50_000},
@@ -47,43 +47,41 @@ class Tfidf:
     """A trained model.
 
     Attributes:
-        vectorizers: part -> scikit-learn's vectorizer.
+        terms: scikit-learn's union of a vectorizer for each part.
         coef_KV, intercept_K: float32.
     """
 
-    vectorizers: dict[str, Any]
+    terms: Any
     coef_KV: np.ndarray
     intercept_K: np.ndarray
     problem: ProblemType
 
     def predict(self, texts: Sequence[str]) -> np.ndarray:
         """Predicted classes, bool (N, K), as `classify.decided` has them."""
-        from scipy.sparse import hstack
-
-        terms_NV = hstack([one.transform(texts) for one in self.vectorizers.values()], format="csr")
-        return _decided(terms_NV @ self.coef_KV.T + self.intercept_K, self.problem)
+        return _decided(self.terms.transform(texts) @ self.coef_KV.T + self.intercept_K, self.problem)
 
     def save(self, labels: Sequence[str], folder: Path) -> None:
         """Write the two files."""
         from safetensors.numpy import save
 
         folder.mkdir(parents=True)
-        tensors = {name: one.idf_.astype(np.float32) for name, one in self.vectorizers.items()}
+        parts: dict[str, Any] = dict(self.terms.transformer_list)
+        tensors = {name: one.idf_.astype(np.float32) for name, one in parts.items()}
         tensors |= {"coef": self.coef_KV, "intercept": self.intercept_K}
         (folder / "tfidf.safetensors").write_bytes(save(tensors))  # `save_file` makes it the owner's alone
-        settings = {name: {key: PARTS[name][key] for key in PARTS[name] if key != "max_features"}
-                    for name in self.vectorizers}  # fmt: skip
-        terms = {name: one.get_feature_names_out().tolist() for name, one in self.vectorizers.items()}
+        settings = {name: {key: PARTS[name][key] for key in PARTS[name] if key != "max_features"} for name in parts}
+        terms = {name: one.get_feature_names_out().tolist() for name, one in parts.items()}
         write_json(folder / "tfidf.json", {"labels": list(labels), "settings": settings, "vocabulary": terms})
 
 
 def train(passages: Sequence[Passage], num_labels: int, problem: ProblemType, settings: Settings) -> Tfidf:
     """Train with settings; bytes depend on the passages alone, not on the number of threads."""
-    texts, truth_NK = [passage.text for passage in passages], indicators([p.label for p in passages], num_labels)
-    vectorizers, terms_NV = _vectorized(texts, settings.parts)
-    for vectorizer in vectorizers.values():  # what is written is what predicts
+    terms = _terms(settings.parts)
+    terms_NV = terms.fit_transform([passage.text for passage in passages])
+    for _, vectorizer in terms.transformer_list:  # what is written is what predicts
         vectorizer.idf_ = vectorizer.idf_.astype(np.float32).astype(np.float64)
-    return Tfidf(vectorizers, *_regression(terms_NV, truth_NK, problem, settings.strength), problem)
+    regression = _regression(terms_NV, truth_of(passages, num_labels), problem, settings.strength)
+    return Tfidf(terms, *regression, problem)
 
 
 def choose(passages: Sequence[Passage], num_labels: int, problem: ProblemType) -> tuple[Settings, float]:
@@ -91,15 +89,17 @@ def choose(passages: Sequence[Passage], num_labels: int, problem: ProblemType) -
 
     Terms are counted once over all the passages, without labels; weights are learned fold by fold.
     """
-    texts, truth_NK = [passage.text for passage in passages], indicators([one.label for one in passages], num_labels)
-    parts: tuple[str, ...] = ("words",)
-    _, terms_NV = _vectorized(texts, parts)
-    cut = folds(passages)
-    validated = {Settings(parts, one): _validated(terms_NV, truth_NK, problem, one, cut) for one in STRENGTHS}
-    best = max(validated, key=lambda key: validated[key])
-    both = Settings(tuple(PARTS), best.strength)
-    validated[both] = _validated(_vectorized(texts, both.parts)[1], truth_NK, problem, best.strength, cut)
-    best = max(validated, key=lambda key: validated[key])
+    texts, truth_NK, cut = [passage.text for passage in passages], truth_of(passages, num_labels), folds(passages)
+    validated = dict[Settings, float]()
+
+    def validate(parts: Sequence[str], strengths: Sequence[float]) -> Settings:
+        terms_NV = _terms(parts).fit_transform(texts)
+        for strength in strengths:
+            validated[Settings(tuple(parts), strength)] = _validated(terms_NV, truth_NK, problem, strength, cut)
+        return max(validated, key=lambda settings: validated[settings])
+
+    best = validate(["words"], STRENGTHS)
+    best = validate([*PARTS], [best.strength])
     return best, validated[best]
 
 
@@ -121,12 +121,11 @@ def folds(passages: Sequence[Passage]) -> list[np.ndarray]:
         return [held for _, held in StratifiedGroupKFold(parts).split(kinds, kinds, groups)]
 
 
-def _vectorized(texts: Sequence[str], parts: Sequence[str]) -> tuple[dict[str, Any], Any]:
-    from scipy.sparse import hstack
+def _terms(parts: Sequence[str]) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import FeatureUnion
 
-    made = {name: TfidfVectorizer(**PARTS[name]) for name in parts}
-    return made, hstack([one.fit_transform(texts) for one in made.values()], format="csr")
+    return FeatureUnion([(name, TfidfVectorizer(**PARTS[name])) for name in parts])
 
 
 def _validated(
@@ -137,8 +136,8 @@ def _validated(
     for held in cut:
         others = np.setdiff1d(np.arange(len(truth_NK)), held)
         coef_KV, intercept_K = _regression(terms_NV[others], truth_NK[others], problem, strength)
-        said_NK = _decided(terms_NV[held] @ coef_KV.T + intercept_K, problem)
-        right += int((said_NK == truth_NK[held]).all(axis=1).sum())
+        predicted_NK = _decided(terms_NV[held] @ coef_KV.T + intercept_K, problem)
+        right += int((predicted_NK == truth_NK[held]).all(axis=1).sum())
     return right / len(truth_NK)
 
 

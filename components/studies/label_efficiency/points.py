@@ -31,8 +31,9 @@ from components.model.transformer import Transformer
 from components.params import Classify, LabelEfficiency
 from components.stages.finetune import classify, tfidf
 from components.stages.finetune.classifier import Classifier
-from components.stages.finetune.example_selection import CHARS_PER_TOKEN, settings_of
+from components.stages.finetune.example_selection import CHARS_PER_TOKEN
 from components.stages.finetune.task_selection import choose
+from components.stages.finetune.training import settings_of
 from components.studies.label_efficiency import report
 from components.studies.trainings import RunPoints, TrainingStudy
 from components.tokens.tokenizer import Encoder
@@ -206,7 +207,7 @@ def tune(
     """Train in place; returns the steps."""
     params = study.classify
     steps = max(params.steps, math.ceil(EPOCHS * len(ids) / params.batch))
-    batches = classify.PassageBatches(ids, torch.tensor(truth), params.batch, point.seed)
+    batches = classify.passage_batches(ids, torch.tensor(truth), params.batch, point.seed)
     with tempfile.TemporaryDirectory(prefix="greenhouse-labels-") as work:
         settings = settings_of(params, steps, "label_efficiency", checkpoint_every=steps)
         train(model, batches, classify.loss, settings, Path(work), progress, numerics=study.place.numerics)

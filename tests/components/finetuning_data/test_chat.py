@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from components.finetuning_data.chat import encode
-from components.finetuning_data.rows import Chat, Message, parsed
+from components.finetuning_data.rows import KINDS, Chat
+from components.instruction_pairs.examples import Message
 from components.model import export
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import ModelShape
-from components.stages.finetune.own_rows import last_pair
+from components.stages.finetune.example_selection import last_pair
 from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
 
 CHAT = [("system", "Be brief."), ("user", " What is\n7 + 5? "), ("assistant", "12\n"), ("user", "Sure?"),
@@ -57,11 +58,12 @@ def test_answers_of_the_prompt_and_of_weight_0_are_read_and_not_learned(folder: 
         {"prompt": [*turns, fix], "completion": [right]},
         {"messages": [turns[0], turns[1] | {"weight": 0}, fix, right | {"weight": 1}]},
     ):
-        chat = parsed(row, "chat", "line 1")
+        chat = KINDS["chat"].check(row, "line 1")
         assert isinstance(chat, Chat)
         ids, learned = encode(chat.messages, encoder)
         assert [id for id, one in zip(ids, learned, strict=True) if one] == [*encoder.encode("4"), END]
-        pair = last_pair(chat, "")
+        pair = last_pair(chat)
         assert (pair.prompt, pair.answer) == ("fix", "4")
-    first = parsed({"messages": [*turns, fix, right | {"weight": 0}]}, "chat", "line 1")
-    assert (last_pair(first, "").prompt, last_pair(first, "").answer) == ("2+2?", "WRONG 5")
+    first = KINDS["chat"].check({"messages": [*turns, fix, right | {"weight": 0}]}, "line 1")
+    assert isinstance(first, Chat)
+    assert (last_pair(first).prompt, last_pair(first).answer) == ("2+2?", "WRONG 5")

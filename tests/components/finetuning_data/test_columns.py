@@ -124,7 +124,7 @@ def test_columns_of_any_name_are_guessed_by_what_they_hold(header: str, tmp_path
         found = read(path)
         assert (found.columns, len(found.rows)) == (dict(pair.split("=") for pair in mapping.split(",")), 20)
     else:
-        with refused("formats.read.2", "a.csv", "--columns"):
+        with refused("formats.read.1", "a.csv", "--columns"):
             read(path)
 
 
@@ -134,7 +134,7 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     assert found.rows == [Labelled("c", "d", "a.csv line 2")]
     assert (found.unused, found.refused[0].reason) == (("text", "label"), "empty text")
     assert parsed('"text=Text, frei (v1)", label=A+B=C') == {"text": "Text, frei (v1)", "label": "A+B=C"}
-    with refused("formats.read.3", "a.csv", "sumary", "text, label, summary, genre"):
+    with refused("formats.read.2", "a.csv", "sumary", "text, label, summary, genre"):
         read(path, parsed("text=sumary,label=genre"))
     for wrong in ("text", "text=a", "text=a,class=b", "text=,label=b"):
         with refused("columns.parsed", f"--columns {wrong}", "text=COLUMN,label=COLUMN"):

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.finetuning_data.formats import read
-from components.finetuning_data.rows import Chat, Labelled, Message, Preference, Refused, count_reasons
+from components.finetuning_data.rows import Chat, Labelled, Preference, Refused, count_reasons
+from components.instruction_pairs.examples import Message
 from tests.errors import refused, shows
 
 TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"},
@@ -223,8 +224,8 @@ def test_labels_are_names(tmp_path: Path) -> None:
     ("name", "content", "code", "facts"),
     [
         ("a.jsonl", b'{"prompt": "a", "completion": ""}\n' * 2, "rows.refuse_empty.2", ["2 x empty answer", "line 1"]),
-        ("a.jsonl", b'{"satz": "a", "art": "b"}', "formats.read.2", ["satz, art", "--columns"]),
-        ("a.csv", b"a text " * 99 + b",b\nmore,c\n", "formats.read.2", ["columns " + "a text " * 5 + "a tex, b (is"]),
+        ("a.jsonl", b'{"satz": "a", "art": "b"}', "formats.read.1", ["satz, art", "--columns"]),
+        ("a.csv", b"a text " * 99 + b",b\nmore,c\n", "formats.read.1", ["columns " + "a text " * 5 + "a tex, b (is"]),
         ("a.jsonl", b'[{"text": "a", "label": "b"}]', "rows.refuse_empty.2", ["line 1", "list"]),
         ("a.jsonl", b'[\n {"text": "a",\n "label": "b"}\n]', "rows.refuse_empty.2", ["list"]),
         ("a.jsonl", b'{"text": "o\xf9", "label": "a"}', "rows.refuse_empty.2", ["1 x not UTF-8", "line 1", "0xf9"]),
@@ -234,8 +235,8 @@ def test_labels_are_names(tmp_path: Path) -> None:
         ("a.json", b'{"data": [{"paragraphs": [{"context": "a"}]}]}', "formats._listed.2", []),
         ("a.jsonl.gz", gzip.compress(b"", mtime=0), "rows.refuse_empty.1", []),
         ("a.csv.gz", gzip.compress(b"text,label\n" + b"one,y\n" * 100, mtime=0)[:30], "formats._values.2", []),
-        ("a.csv", b"text,label\n", "formats.read.1", []),
-        ("a.csv", b"\x89PNG\0\x01" * 9, "formats.read.1", []),
+        ("a.csv", b"text,label\n", "rows.refuse_empty.1", []),
+        ("a.csv", b"\x89PNG\0\x01" * 9, "rows.refuse_empty.1", []),
         ("a.jsonl", '{"text"'.encode("utf-16")[:-1], "formats._values.2", []),
         ("a.parquet", b"PAR1", "formats._values.1", []),
     ],

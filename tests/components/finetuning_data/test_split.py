@@ -7,8 +7,9 @@ from pathlib import Path
 
 from components.corpus.corpus import CorpusWriter
 from components.finetuning_data.formats import Rows, read
-from components.finetuning_data.rows import Chat, Labelled, Message, Preference, Row, count_reasons
+from components.finetuning_data.rows import Chat, Labelled, Preference, Row, count_reasons
 from components.finetuning_data.split import classes_of, split
+from components.instruction_pairs.examples import Message
 from tests.components.task_corpora import GERMAN, document
 from tests.errors import refused
 
@@ -22,21 +23,23 @@ def chat(number: int, extra: str = "") -> Chat:
 
 
 def examples(rows: list[Row], kind: str = "chat") -> Rows:
-    return Rows(kind, rows, [])  # type: ignore[arg-type]
+    return Rows(Path("rows"), kind, rows, [])  # type: ignore[arg-type]
 
 
 def test_the_split_depends_on_the_rows_alone() -> None:
     rows: list[Row] = [chat(number) for number in range(100)]
-    first = split(examples(rows), Path("rows"), None, 1000, seed=1)
-    assert first == split(examples(rows[::-1]), Path("rows"), None, 1000, seed=1)
-    other = split(examples(rows), Path("rows"), None, 1000, seed=2)
+    first = split(examples(rows), None, 1000, seed=1)
+    again = split(examples(rows[::-1]), None, 1000, seed=1)
+    assert first == again
+    assert [row.cluster for row in first.train] == [row.cluster for row in again.train]
+    other = split(examples(rows), None, 1000, seed=2)
     assert (other.heldout, sorted(one.where for one in other.train)) == (
         first.heldout, sorted(one.where for one in first.train)
     )  # fmt: skip
     assert other.train != first.train
     assert len(first.train) + len(first.heldout) == 100
     assert 4 <= len(first.heldout) <= 10
-    fewer = split(examples(rows), Path("rows"), None, 20, seed=1)
+    fewer = split(examples(rows), None, 20, seed=1)
     assert (len(fewer.train), fewer.beyond, fewer.heldout) == (20, len(first.train) - 20, first.heldout)
 
 
@@ -46,12 +49,12 @@ def test_similar_rows_are_on_one_side() -> None:
                for copy in "ab"] for number, text in enumerate(words)]  # fmt: skip
     rows: list[Row] = [one for pair in copies for one in pair] + [chat(number) for number in range(40)]
     for seed in range(6):
-        made = split(examples(rows), Path("rows"), None, 1000, seed)
+        made = split(examples(rows), None, 1000, seed)
         held = {row.where for row in made.heldout}
         assert all((pair[0].where in held) == (pair[1].where in held) for pair in copies)
         for pair in copies:
             if pair[0].where in held:
-                of = dict(zip([row.where for row in made.heldout], made.clusters, strict=True))
+                of = {row.where: row.cluster for row in made.heldout}
                 assert of[pair[0].where] == of[pair[1].where]
 
 
@@ -63,10 +66,10 @@ def test_a_question_with_many_answers_and_a_chat_in_parts_are_on_one_side() -> N
         more = Message("user", f"And after {number}?"), Message("assistant", f"{number} and one, of course.")
         other = first[0], Message("assistant", " ".join(f"{word}{number}" for word in WORDS[:12]))
         asked += [Chat(turns, f"{number}/{place}") for place, turns in enumerate((first, first + more, other))]
-    made = split(examples(asked), Path("rows"), None, 1000, seed=1)
+    made = split(examples(asked), None, 1000, seed=1)
     assert len(made.train) + len(made.heldout) == 90
     assert not {row.where.split("/")[0] for row in made.heldout} & {row.where.split("/")[0] for row in made.train}
-    assert len(set(made.clusters)) == len(made.heldout) / 3
+    assert len({row.cluster for row in made.heldout}) == len(made.heldout) / 3
 
 
 def test_a_class_of_similar_rows_stays_with_the_training_rows() -> None:
@@ -74,7 +77,7 @@ def test_a_class_of_similar_rows_stays_with_the_training_rows() -> None:
     for number in range(20):
         alike = [Labelled(f"{chat(99).text} {'x' * copy}", "alike", f"alike {copy}") for copy in range(2)]
         rows: list[Row] = [Labelled(chat(n).text, "ab"[n % 2], str(n)) for n in range(number, number + 40)]
-        made = split(examples([*rows, *alike], "label"), Path("rows"), None, 1000, seed=1)
+        made = split(examples([*rows, *alike], "label"), None, 1000, seed=1)
         assert {"alike 0", "alike 1"} <= {row.where for row in made.train}
         assert len(made.heldout) == 4
         assert not made.refused
@@ -85,13 +88,13 @@ def test_the_same_share_of_each_class_is_held_out_and_of_a_rare_one_a_row() -> N
     for start in range(0, 100, 5):
         rows: list[Row] = [Labelled(chat(n).text, "rare" if n % 60 == start % 60 else "usual", str(n))
                            for n in range(start, start + 300)]  # fmt: skip
-        made = split(examples(rows, "label"), Path("rows"), None, 1000, seed=1)
+        made = split(examples(rows, "label"), None, 1000, seed=1)
         assert count_of(made.heldout) == {"rare": 1, "usual": 29}
         even: list[Row] = [Labelled(chat(n).text, "ab"[n % 2], str(n)) for n in range(start, start + 80)]
-        assert count_of(split(examples(even, "label"), Path("rows"), None, 1000, seed=1).heldout) == {"a": 4, "b": 4}
+        assert count_of(split(examples(even, "label"), None, 1000, seed=1).heldout) == {"a": 4, "b": 4}
         several: list[Row] = [Labelled(chat(n).text, ("often", *(["rare"] if n % 50 == 0 else [])), str(n))
                               for n in range(start, start + 300)]  # fmt: skip
-        assert count_of(split(examples(several, "labels"), Path("rows"), None, 1000, seed=1).heldout)["rare"] == 1
+        assert count_of(split(examples(several, "labels"), None, 1000, seed=1).heldout)["rare"] == 1
 
 
 def count_of(rows: Sequence[Row]) -> Counter[str]:
@@ -100,10 +103,10 @@ def count_of(rows: Sequence[Row]) -> Counter[str]:
 
 def test_one_more_row_moves_hardly_any_other() -> None:
     rows: list[Row] = [Labelled(chat(n).text, "abc"[n % 7 % 3], str(n)) for n in range(300)]
-    before = {row.where for row in split(examples(rows, "label"), Path("rows"), None, 1000, seed=1).heldout}
+    before = {row.where for row in split(examples(rows, "label"), None, 1000, seed=1).heldout}
     for number in range(300, 320):
         more: list[Row] = [*rows, Labelled(chat(number).text, "a", str(number))]
-        after = {row.where for row in split(examples(more, "label"), Path("rows"), None, 1000, seed=1).heldout}
+        after = {row.where for row in split(examples(more, "label"), None, 1000, seed=1).heldout}
         assert len((before ^ after) - {str(number)}) <= 3
 
 
@@ -112,7 +115,7 @@ def test_repeats_and_text_of_the_held_out_set_are_left_out(tmp_path: Path) -> No
         writer.add(document(GERMAN, "tale.txt", "tale"))
     quoted = Chat((Message("user", "Tell me."), Message("assistant", GERMAN[:250])), "rows.jsonl line 77")
     rows: list[Row] = [chat(number) for number in range(60)]
-    made = split(examples([*rows, rows[3], quoted]), Path("rows"), tmp_path / "heldout", 1000, seed=1)
+    made = split(examples([*rows, rows[3], quoted]), tmp_path / "heldout", 1000, seed=1)
     reasons = count_reasons(made.refused)
     assert reasons["repeats an earlier row"] == 1
     assert quoted not in made.train
@@ -129,7 +132,7 @@ def test_rows_that_contradict_each_other_are_left_out() -> None:
         (pairs, "preference", Preference(chat(7).messages[:1], "no", "yes", "again")),
     ):
         for some in ([*rows, other], [other, *rows]):
-            made = split(examples(some, kind), Path("rows"), None, 1000, seed=1)
+            made = split(examples(some, kind), None, 1000, seed=1)
             assert {one.where for one in made.refused} == {"7", "again"}
             assert count_reasons(made.refused) == {"contradicts another row": 2}
 
@@ -137,10 +140,10 @@ def test_rows_that_contradict_each_other_are_left_out() -> None:
 def test_what_contradictions_leave_is_refused_where_it_teaches_nothing() -> None:
     both: list[Row] = [Labelled(chat(n // 2).text, "ab"[n % 2], f"line {n}") for n in range(60)]
     with refused("rows.refuse_empty.2", "60 x contradicts another row", "line 0 (line 1"):
-        split(examples(both, "label"), Path("rows"), None, 1000, seed=1)
+        split(examples(both, "label"), None, 1000, seed=1)
     one: list[Row] = [Labelled(chat(n).text, "a", f"line {n}") for n in range(60, 100)]
     with refused("split._refuse_alike", "class 'a'"):
-        split(examples([*both, *one], "label"), Path("rows"), None, 1000, seed=1)
+        split(examples([*both, *one], "label"), None, 1000, seed=1)
 
 
 def test_rows_that_are_all_alike_are_refused() -> None:
@@ -161,12 +164,12 @@ def test_rows_that_are_all_alike_are_refused() -> None:
         (labelled(4, 2), "split", "4 different rows", "more rows", "46 x repeats an earlier row"),
     ):
         with refused(f"split.{code}", *facts):
-            split(rows, Path("rows"), None, 1000, seed=1)
+            split(rows, None, 1000, seed=1)
 
 
 def test_a_class_that_max_pairs_cuts_off_is_not_asked_about() -> None:
     rows: list[Row] = [Labelled(chat(number).text, ("a", f"c{number % 12}"), str(number)) for number in range(120)]
-    made = split(examples(rows, "labels"), Path("rows"), None, 10, seed=3)
+    made = split(examples(rows, "labels"), None, 10, seed=3)
     known = {name for row in made.train for name in classes_of(row)}
     assert len(made.train) == 10
     assert {name for row in made.heldout for name in classes_of(row)} <= known
@@ -185,7 +188,7 @@ def test_held_out_files_of_a_folder_are_held_out_and_what_is_like_them_is_not_tr
     write("test-00000-of-00001.jsonl", [*range(100, 130), 5])
     write("dev/rows.jsonl", range(200, 210))
     write("relabelled.jsonl", [203], "a")
-    made = split(read(tmp_path), tmp_path, None, 1000, seed=1)
+    made = split(read(tmp_path), None, 1000, seed=1)
     files = Counter(row.where.rpartition(" line ")[0] for row in made.heldout)
     assert files == {"test-00000-of-00001.jsonl": 31, "dev/rows.jsonl": 10}
     assert {row.where.rpartition(" line ")[0] for row in made.train} == {"train.jsonl"}
@@ -196,7 +199,7 @@ def test_held_out_files_of_a_folder_are_held_out_and_what_is_like_them_is_not_tr
     }
     assert len(made.train) == 99
     write("test-00000-of-00001.jsonl", range(1000, 1600))
-    most = split(read(tmp_path), tmp_path, None, 1000, seed=1)
+    most = split(read(tmp_path), None, 1000, seed=1)
     assert (len(most.heldout), len(most.train)) == (480, 100)
     assert "held out: 480 of the 610 rows of dev/rows.jsonl, test" in most.given
     assert "(480 at most, chosen by hash; none of the others is trained on)" in most.given

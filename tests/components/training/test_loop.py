@@ -19,7 +19,7 @@ from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import Finetune, ModelShape, Numerics, Optimizer, Prefer
 from components.params.finetune import Classify, Instruct
-from components.stages.finetune.example_selection import settings_of
+from components.stages.finetune.training import settings_of
 from components.training import checkpoint, device_memory, forecast, loop, objectives
 from components.training.objectives import Batch, language_model_loss
 from components.training.train_config import TrainConfig

@@ -106,7 +106,7 @@ def test_what_a_score_or_a_training_leaves_out_is_said(
     assert "  held out: the 40 rows of test.jsonl\n" in shown
     assert "  40 of 40 held-out answers are also answers of training rows, word for word: the gain may be" in shown
     assert values["finetune.instruct.steps"] == 10
-    assert "160 of 260 training rows are seen, once; raise finetune.instruct.steps from 10 to 17 for all\n" in shown
+    assert "160 of 260 training rows are seen, once; raise finetune.instruct.steps from 10 to 17 for all.\n" in shown
 
 
 @pytest.mark.parametrize(("context", "remedy"), [
@@ -143,7 +143,7 @@ def test_rows_go_to_the_branch_that_learns_from_them(
         "text,label\n" + "".join(f"one{i} two{i},{'rare' if i == 17 else i % 2}\n" for i in range(40))
     )
     subject.wanted(str(tmp_path / "rare.csv"), None, None, "train")
-    assert "no held-out row is of rare: what the score says is not of them" in capsys.readouterr().out
+    assert "no held-out row is of the classes 'rare': no score here is about them" in capsys.readouterr().out
     for classes, says in (
         (("no", "No", "yes"), "  classes that differ in case alone: 'No', 'no'; if two mean one, write them alike"),
         (("None", "N/A", "age"), "  N/A, None: if that means that the label is missing, leave these rows out\n"),

@@ -14,11 +14,11 @@ from benchmarks.bases.tiny import CAUSAL, save_tiny
 from components.core.errors import UserError
 from components.core.files import read_json, write_json
 from components.finetuning_data.chat import encode
-from components.finetuning_data.rows import Message
+from components.instruction_pairs.examples import Message
 from components.model import export
 from components.model.generate import generate
 from components.params import Classify, Finetune, Instruct, Numerics
-from components.stages.finetune.example_selection import settings_of
+from components.stages.finetune.training import settings_of
 from components.tokens.hub_encoder import HubEncoder, encoder_of
 from components.training.forecast import TrainingForecast, refuse_beyond
 from components.training.objectives import language_model_loss, packed

@@ -82,7 +82,7 @@ def test_peft_loads_the_adapter_of_a_causal_model_with_its_head(tmp_path: Path) 
     for name, parameter in ours.named_parameters():
         if "lora_b" in name:
             parameter += 0.05
-    adapter.save(ours, tmp_path / "base", str(tmp_path / "base"), tmp_path / "adapter", ours.head())
+    adapter.save(ours, tmp_path / "base", str(tmp_path / "base"), tmp_path / "adapter")
     base = AutoModelForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=len(LABELS))
     theirs = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
     logits = theirs(input_ids=ids_BT, attention_mask=(ids_BT != PAD).long()).logits

@@ -7,21 +7,18 @@ import pytest
 import torch
 
 from components.finetuning_data.chat import encode
-from components.finetuning_data.rows import Message
-from components.instruction_pairs.examples import PromptPair
+from components.instruction_pairs.examples import Message, PromptPair
 from components.model import document_attention
 from components.stages.finetune.instruct import (
     CHOICES,
     Format,
     InstructionScores,
-    PackedBatches,
-    PairBatches,
-    by_length,
     chosen,
-    drawn,
-    neighbours,
+    packed_batches,
+    pair_batches,
     right_by_rule,
 )
+from components.stages.finetune.training import drawn, neighbours
 from components.tokens.hub_encoder import encoder_of
 from components.tokens.tokenizer import ASSISTANT, END, PAD, Encoder, train_bpe
 from components.training.objectives import IGNORE
@@ -50,10 +47,9 @@ def test_what_is_judged_is_what_was_trained_on(tmp_path: Path) -> None:
     """A format that strips does so in both: an answer is often written with a space before it."""
     foreign_tokenizer([str(Path.__doc__)], tmp_path)
     encoder = encoder_of(tmp_path)
-    pair = PromptPair("Is the sky blue? ", " yes\n", "", (("user", "Hello. "), ("assistant", " Hi.")))
-    turns = [Message(*turn) for turn in (*pair.history, ("user", pair.prompt), ("assistant", pair.answer))]
+    pair = PromptPair("Is the sky blue? ", " yes\n", "", (Message("user", "Hello. "), Message("assistant", " Hi.")))
     prompt, answer = Format(encoder, 128, chat=True)(pair)
-    whole = encode(turns, encoder)[0]
+    whole = encode(pair.messages, encoder)[0]
     assert whole[: len(prompt) + len(answer)] == prompt + answer
     assert encoder.chat.end not in answer[:-1]
 
@@ -69,8 +65,7 @@ def test_long_pairs_fit_the_context() -> None:
 
 def test_loss_is_on_the_answer_alone() -> None:
     form = Format(ENCODER, 64, chat=True)
-    pairs = by_length([form(pair) for pair in PAIRS])
-    batch = PairBatches(pairs, 4, 64, seed=1)(0)
+    batch = pair_batches([form(pair) for pair in PAIRS], 4, 64, seed=1)(0)
     assert batch.ids_BT.shape[1] % 32 == 0
     for ids, targets in zip(batch.ids_BT.tolist(), batch.targets.tolist(), strict=True):
         start = ids.index(ASSISTANT)
@@ -96,7 +91,7 @@ def test_packed_chats_take_the_attention_of_pretraining_on_cuda(
     context: int, by_blocks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chats = [(list(range(10, 10 + size)), [False] * 3 + [True] * (size - 3)) for size in (9, 17, 33, 60)]
-    batch = PackedBatches(chats, batch=7, context=context, seed=1)(0)
+    batch = packed_batches(chats, batch=7, context=context, seed=1)(0)
     assert not document_attention.fits(batch.documents_BT, 32), "on a CPU"
     monkeypatch.setattr(document_attention, "on_gpu", lambda tensor: True)
     assert document_attention.fits(batch.documents_BT, 32) == by_blocks

@@ -18,13 +18,16 @@ from components.core.progress import Progress
 from components.core.report import Report
 from components.corpus.corpus import CorpusWriter, read_corpus
 from components.finetuning_data.chat import encode
-from components.finetuning_data.rows import Labelled, Message, Preference, Row
+from components.finetuning_data.formats import Rows
+from components.finetuning_data.rows import Labelled, Preference, Row
 from components.finetuning_data.split import Split
+from components.instruction_pairs.examples import Message
 from components.model import export
 from components.model.export import tokenizer_text
 from components.params import Classify, Finetune, Instruct
 from components.stages.account.model_answers import load_answer
-from components.stages.finetune import adapter, own_rows
+from components.stages.finetune import adapter
+from components.stages.finetune.example_selection import choice_of, select
 from components.tokens.hub_encoder import HubEncoder, encoder_of
 from components.tokens.tokenizer import Encoder, train_bpe
 from tests.components import task_corpora as corpora
@@ -329,21 +332,21 @@ def test_a_base_without_one_of_its_shards_is_named(foreign: Path, place: Path, t
 
 def test_a_held_out_preference_keeps_its_line_and_a_class_without_held_out_rows_is_named() -> None:
     encoder = Encoder(train_bpe([], 263).to_str())
-    train, tested = (Preference((Message("user", f"Why {n}?"),), "So.", "No.", f"rows line {n}") for n in (1, 2))
-    made: Any = own_rows.choice_of(
-        "prefer", Path("rows"), "preference", Split([train], [tested], ["7"], []), encoder, 64
-    )
+
+    def choice(kind: Any, train: list[Row], heldout: list[Row]) -> Any:
+        return choice_of(Split(Rows(Path("rows"), kind, [], []), train, heldout, []), encoder, 64)
+
+    train, tested = (Preference((Message("user", f"Why {n}?"),), "So.", "No.", f"rows line {n}", "7") for n in (1, 2))
+    made = choice("preference", [train], [tested])
     assert (made.examples.heldout[0].where, made.examples.heldout[0].cluster) == ("rows line 2", "7")
     rows: list[Row] = [Labelled(f"text {n}", "abc"[n % 3], str(n)) for n in range(9)]
-    split = Split(rows, [Labelled("a text", "a", "9")], ["9"], [])
-    note = own_rows.choice_of("classify", Path("rows"), "label", split, encoder, 64).examples.note
+    note = choice("label", rows, [Labelled("a text", "a", "9")]).examples.note
     assert "No held-out row is of the classes 'b', 'c': no score here is about them." in note
     assert "case" not in note
     rows = [
         Labelled(f"text {n}", ("Red", "red", "Straße", "blue", "red|blue", "blue;x")[n % 6], str(n)) for n in range(9)
     ]
-    note = own_rows.choice_of("classify", Path("rows"), "label", Split(rows, rows[:1], ["9"], []), encoder, 64)
-    assert note.examples.note.endswith(
+    assert choice("label", rows, rows[:1]).examples.note.endswith(
         " Classes that differ in case alone: 'Red', 'red'; if two mean one, write them alike in the file, for as they "
         "are they count against each other. The class 'red|blue' is others joined: --columns with "
         "labels=COLUMN, and not label, gives a text several classes."
@@ -357,5 +360,5 @@ def test_columns_that_make_one_text_are_named_where_the_task_is(tmp_path: Path) 
     with CorpusWriter(tmp_path / "heldout"):
         pass
     encoder = Encoder(train_bpe([], 263).to_str())
-    choice = own_rows.choose_rows("classify", tmp_path / "pairs.csv", tmp_path / "heldout", encoder, Classify(**FAST))
+    choice = select("classify", tmp_path / "pairs.csv", tmp_path / "heldout", Classify(**FAST), encoder, 64)
     assert choice.task.title.endswith("a text (text = premise + hypothesis, with a blank line between)")

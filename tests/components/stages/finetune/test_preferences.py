@@ -12,7 +12,7 @@ from components.corpus.corpus import CorpusWriter
 from components.model import cpu_kernels
 from components.params import Numerics, Prefer
 from components.stages.finetune import preferences
-from components.stages.finetune.own_rows import choose_rows
+from components.stages.finetune.example_selection import select
 from components.stages.finetune.preferences import DPOLoss, EncodedPair, batch_of, right_and_wrong
 from components.stages.finetune.task_selection import Choice
 from components.synthetic import curriculum
@@ -77,7 +77,7 @@ def test_rows_of_another_kind_or_without_an_answer_are_refused(tmp_path: Path) -
     def rows(**fields: str) -> Choice:
         found = [{"prompt": " ".join(words[n * 9 : n * 9 + 9])} | fields for n in range(40)]
         file.write_text("".join(json.dumps(row) + "\n" for row in found))
-        return choose_rows("prefer", file, tmp_path / "heldout", encoder, params)
+        return select("prefer", file, tmp_path / "heldout", params, encoder, params.context)
 
     for fields, says in (
         ({"completion": "c"}, "of the kind chat, and prefer learns from prompt, chosen and rejected"),

@@ -10,7 +10,7 @@ import pytest
 
 from components.core.errors import UserError
 from components.instruction_pairs.examples import Examples, PromptPair
-from components.stages.finetune.report import of_training, page_of
+from components.stages.finetune.report import TuningReport
 from components.stages.finetune.task_selection import TASKS, Choice, FinetuneTask, choose
 from components.training.train_config import TrainResult
 from tests.components import task_corpora as corpora
@@ -156,7 +156,8 @@ def test_batches_that_were_passed_over_are_counted_and_named(tmp_path: Path) -> 
     choice = Choice(FinetuneTask("rows", "a title"), Examples([], []), [])
     for skipped, says in ([41, 55], "so not learned from: batches 41, 55."), ([], ""):
         result = TrainResult(losses=[1.0] * 10, skipped=skipped)
-        assert of_training(result) == {"train_loss": 1.0, "skipped_batches": len(skipped)}
-        page = page_of("Title", choice, result, tmp_path).markdown
+        report = TuningReport("Title", choice, result, tmp_path)
+        assert (report.metrics["train_loss"], report.metrics["skipped_batches"]) == (1.0, len(skipped))
+        page = report.page.markdown
         assert ("Passed over" in page) == bool(skipped)
         assert says in page
