@@ -1,4 +1,4 @@
-"""Codes of errors: `refused` and `shows` for tests, and `errors.txt`, the snapshot of every sentence that refuses.
+"""Codes of errors: `refuses` and `shows` for tests, and `errors.txt`, the snapshot of every sentence that refuses.
 
 An error's code is the place that makes it: module (without `components`, `flows` or `recorder`), class and function,
 with a number where a function makes several. A test names the end of a code, as long as one place alone ends so, and
@@ -10,7 +10,7 @@ import re
 import sys
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
@@ -26,8 +26,7 @@ PRODUCT = ("components", "flows", "recorder")
 KINDS = re.compile(r"\w*Error|UnusableRow|NotApplicable|NotText|NotEnoughText|Stopped|exit")
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 NAMED = FUNCTIONS | ast.ClassDef
-Values = dict[str, list[ast.expr]]
-"""What names are set to."""
+Values = dict[str, list[ast.expr]]  # what names are set to
 
 
 class Place(NamedTuple):
@@ -37,9 +36,7 @@ class Place(NamedTuple):
     lines: range
     sentence: str
 
-    @property
     def pattern(self) -> str:
-        """A regular expression of what it says."""
         return ".*".join(map(re.escape, self.sentence.split("\0")[::2]))
 
 
@@ -50,16 +47,20 @@ def refused(code: str, *facts: object) -> Iterator[pytest.ExceptionInfo[BaseExce
     with pytest.raises((Exception, SystemExit)) as caught:
         yield caught
     found, message = code_of(caught.value), str(caught.value)
-    if not found and re.fullmatch(place.pattern, message, re.DOTALL):  # raised by the caller of what made it
-        found = place.code
-    if found != place.code:
-        raise AssertionError(f"{found or 'no place'} instead of {place.code}: {message}") from caught.value
+    made = not found and re.fullmatch(place.pattern(), message, re.DOTALL)  # and raised by its caller
+    assert made or found == place.code, f"{found or 'no place'} instead of {place.code}: {message}"
     _hold(message, facts)
+
+
+def refuses(call: Callable[[], object], code: str, *facts: object) -> None:
+    """A call must end in an error of the place with this code, whose message holds these facts."""
+    with refused(code, *facts):
+        call()
 
 
 def shows(text: str, code: str, *facts: object) -> None:
     """Output must have a line with the sentence of this code and these facts."""
-    lines = [line for line in text.splitlines() if re.search(place_of(code).pattern, line)]
+    lines = [line for line in text.splitlines() if re.search(place_of(code).pattern(), line)]
     assert lines, f"no line of {code} in {text}"
     _hold("\n".join(lines), facts)
 
@@ -75,10 +76,10 @@ def code_of(error: BaseException) -> str:
         inner = one.errors()[0].get("ctx", {}).get("error") if isinstance(one, ValidationError) else None
         if isinstance(inner, Exception) and (code := code_of(inner)):
             return code
-    text = "".join(traceback.format_exception(error))  # that of a worker process holds the worker's frames
+    text = "".join(traceback.format_exception(error))  # of one from a worker process, with the worker's frames
     frames = re.findall(rf'File "({ROOT}/(?:{"|".join(PRODUCT)})/.+?)", line (\d+)', text)
-    own = ((place, int(line)) for file, line in reversed(frames) for place in places(Path(file)))
-    return next((place.code for place, line in own if line in place.lines), "")
+    made = (one.code for file, line in reversed(frames) for one in places(Path(file)) if int(line) in one.lines)
+    return next(made, "")
 
 
 @cache
@@ -107,11 +108,10 @@ def places(path: Path) -> list[Place]:
                 continue
             if isinstance(child, ast.stmt):
                 lines = range(child.lineno, (child.end_lineno or 0) + 1)
-            if isinstance(child, ast.Call) and child.args:
-                kind = ast.unparse(child.func).rpartition(".")[2]
-                if KINDS.fullmatch(kind) and (kind != "exit" or isinstance(child.args[0], ast.JoinedStr)):
-                    texts = child.args[kind == "Stopped" :]  # its first argument is the name of a state
-                    found.append(Place(name, lines, ": ".join(sentence(one, values) for one in texts)))
+            kind = ast.unparse(child.func).rpartition(".")[2] if isinstance(child, ast.Call) and child.args else ""
+            if KINDS.fullmatch(kind) and (kind != "exit" or isinstance(child.args[0], ast.JoinedStr)):
+                texts = child.args[kind == "Stopped" :]  # its first argument is the name of a state
+                found.append(Place(name, lines, ": ".join(sentence(one, values) for one in texts)))
             walk(child, name, values, lines)
 
     walk(tree_of(path), ".".join(path.relative_to(ROOT).with_suffix("").parts[1:]), constants(path), range(0))
@@ -131,9 +131,8 @@ def sentence(node: ast.expr, values: Values) -> str:
             return sentence(left, values) + sentence(right, values)
         case ast.FormattedValue(value=value, conversion=-1, format_spec=None):
             return sentence(value, values)
-        case ast.FormattedValue(value=value, conversion=how, format_spec=form):
-            form = f":{plain(sentence(form, values))}" if form else ""
-            return f"\0{ast.unparse(value)}{f'!{chr(how)}' if how > 0 else ''}{form}\0"
+        case ast.FormattedValue():
+            return f"\0{ast.unparse(ast.JoinedStr([node]))[3:-2]}\0"
         case ast.IfExp(body=one, orelse=other):
             return f"\0{plain(sentence(one, values))} | {plain(sentence(other, values))}\0"
         case ast.Name() | ast.Call(func=ast.Name() | ast.Attribute()):
@@ -160,12 +159,10 @@ def values_in(scope: ast.Module | NAMED) -> Values:
             found |= {arg.arg: [] for arg in ast.walk(node.args) if isinstance(arg, ast.arg) and node is scope}
             found[f"{node.name}()"] = [one.value for one in ast.walk(node) if isinstance(one, ast.Return) and one.value]
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value:
-            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                pairs = [(target, node.value)]
-                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
-                    pairs = list(zip(target.elts, node.value.elts, strict=False))
-                for name, value in pairs:
-                    found.setdefault(ast.unparse(name), []).append(value)
+            name, value = node.targets[0] if isinstance(node, ast.Assign) else node.target, node.value
+            several = isinstance(name, ast.Tuple) and isinstance(value, ast.Tuple)
+            for one, its in zip(name.elts, value.elts, strict=False) if several else [(name, value)]:
+                found.setdefault(ast.unparse(one), []).append(its)
     return found
 
 

@@ -14,7 +14,7 @@ from components.model.transformer import Transformer
 from components.tokens.tokenizer import END_OF_TEXT, SPECIAL_TOKENS, Encoder
 from tests.components.model.conftest import tokenizer, tokenizer_json
 from tests.components.model.test_transformer import network
-from tests.errors import refused
+from tests.errors import refused, refuses
 
 __all__ = ["tokenizer", "tokenizer_json"]
 
@@ -111,8 +111,7 @@ def test_what_llama_cpp_cannot_run_is_refused(
     export.save(network(False), tokenizer_json, tmp_path / "masked", {})
     with refused("gguf.shape_for_gguf.2", tmp_path / "masked"):
         write_gguf(tmp_path / "masked", tmp_path / "masked.gguf", {})
-    with refused("gguf.shape_for_gguf.1", tmp_path, "config.json"):
-        write_gguf(tmp_path, tmp_path / "none.gguf", {})
+    refuses(lambda: write_gguf(tmp_path, tmp_path / "none.gguf", {}), "gguf.shape_for_gguf.1", tmp_path, "config.json")
     monkeypatch.setitem(sys.modules, "gguf", None)
     with refused("gguf.library", "pip install -c constraints.txt -e '.[gguf]'"):
         write_gguf(tmp_path / "masked", tmp_path / "masked.gguf", {})

@@ -16,6 +16,7 @@ from flows.compare import different
 from flows.tracking.snapshots import Snapshot
 from greenhouse_record.record import read
 from tests.components.studies.test_leftovers import hub, write
+from tests.errors import shows
 from tests.flows.pipeline_clone import IDENTITY, PipelineClone, make_clone
 from tests.flows.tracking.test_signed_folder import key_pair
 
@@ -187,10 +188,10 @@ def test_what_was_changed_after_the_record_is_not_adopted(clone: PipelineClone, 
     weights, path = run_folder / "model/weights.pt", next(run_folder.glob(".greenhouse/records/*.jsonl"))
     lines, written = path.read_bytes().splitlines(keepends=True), weights.read_bytes()
     weights.write_bytes(b"better")
-    assert "weights.pt: not as model-" in clone.run(*adopt, expect=1)
+    shows(clone.run(*adopt, expect=1), "adopt.checked.2", "weights.pt")
     weights.write_bytes(written)
     path.write_bytes(b"".join(line.replace(b'"outcome":"Failed"', b'"outcome":"Completed"') for line in lines))
-    assert "was edited" in clone.run(*adopt, expect=1)
+    shows(clone.run(*adopt, expect=1), "record.read.2")
     assert not (clone.root / "models/adopted/model").exists()
 
 
@@ -200,7 +201,7 @@ def test_of_a_run_that_nobody_recorded_the_rest_is_told(clone: PipelineClone, tm
     shown = clone.run("greenhouse", "adopt", str(left), "--name", "left")
     assert "Not known: the order in which data was read: this trainer keeps no data order." in shown
     assert "missing: its command and data" in clone.run("greenhouse", "verify", "adopted/left", expect=2)
-    assert "adopted already" in clone.run("greenhouse", "adopt", str(left), "--name", "left", expect=1)
+    shows(clone.run("greenhouse", "adopt", str(left), "--name", "left", expect=1), "adopt.take.2", "left")
     clone.run("greenhouse", "adopt", str(left), "--name", "twin")
     compared = clone.run("greenhouse", "compare", "adopted/left", "adopted/twin")
     assert "A: none" in compared

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from components.core.errors import UserError
 from components.core.files import md5_of
 from components.model.export import save
 from components.model.lora import add_lora
@@ -25,6 +24,7 @@ from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, train
 from flows import cli
 from flows.chat import Conversation, Sampling, model_folder, open_chat
 from tests.components.stages.finetune.test_own_rows import foreign_tokenizer
+from tests.errors import refuses
 
 EXAMPLE = {"prompt": "abs(x)", "answer": "Return the absolute value."}
 
@@ -162,10 +162,7 @@ def test_input_that_is_no_utf8_is_read_and_a_closed_or_empty_one_is_named(
     assert cli.answer(words) == 0
     assert capsys.readouterr().out.count("model> ") == 2
     monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(UserError, match=r"the standard input is closed.*give --prompt"):
-        cli.answer(words)
-    with pytest.raises(UserError, match="--prompt is empty; write a question"):  # before any model is loaded
-        cli.answer(["chat", "--model", str(folder / "none"), "--prompt", " "])
+    refuses(lambda: cli.answer(words), "chat.chat.2", "--prompt")
 
 
 def test_confidence_is_the_mean_probability_of_the_tokens(folder: Path) -> None:
@@ -193,10 +190,7 @@ def test_probabilities_are_shown_on_request(run: Run) -> None:
 
 
 def test_no_model_is_a_clear_error(checkout: Path) -> None:
-    with pytest.raises(UserError, match="run `make demo` first"):
-        model_folder("")
-    with pytest.raises(UserError, match="no model folder"):
-        open_chat(checkout, Sampling())
+    refuses(lambda: model_folder(""), "chat.model_folder", "`make demo`")
 
 
 def test_a_chat_goes_on_as_training_wrote_it(folder: Path) -> None:

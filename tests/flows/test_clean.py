@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.errors import shows
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import BIN, change_seed
 
@@ -126,7 +127,7 @@ def test_gc_keeps_the_champion_and_forgets_the_rest(toy_clone: PipelineClone) ->
         "greenhouse", "compare", "greenhouse-causal-1@champion", "greenhouse-causal-1@challenger"
     )
     assert "+0.2000" in toy_clone.run("greenhouse", "compare", "best-run", "last-run")
-    assert "not in DVC's cache" in toy_clone.run("greenhouse", "compare", "best-run", "poor-run", expect=1)
+    shows(toy_clone.run("greenhouse", "compare", "best-run", "poor-run", expect=1), "ObjectCache.fetched")
 
 
 def test_purge_takes_all_but_the_sources_and_the_ledger(toy_clone: PipelineClone, tmp_path: Path) -> None:
@@ -159,7 +160,8 @@ def test_nothing_is_taken_from_under_a_run(toy_clone: PipelineClone) -> None:
         assert runner.stdout
         assert runner.stdout.readline() == "open\n"
         for way in ("--unused", "--all"):
-            assert "busy-run" in toy_clone.run("greenhouse", "clean", way, expect=1, YES="1")
+            said = toy_clone.run("greenhouse", "clean", way, expect=1, YES="1")
+            shows(said, "refuse_while_running.2", "busy-run")
     finally:
         runner.kill()
         runner.wait()

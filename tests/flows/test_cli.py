@@ -1,6 +1,7 @@
 """`greenhouse`: help that teaches and imports nothing heavy, refusals of one sentence, and lines of before."""
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 
 from flows import cli
 from flows.system import entry
+from tests.errors import refused, shows
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"dvc", "mlflow", "polars", "prefect", "scipy", "sklearn", "torch", "transformers"}
@@ -136,6 +138,41 @@ def test_every_new_line_is_one() -> None:
         assert words[0] not in cli.BELOW or len(words) == 1 or tuple(words[:2]) in known
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("chat --prompt ' '", ["chat.chat.1", "--prompt"]),  # before any model is loaded
+        ("compare '' ''", ["compare.compare.1", "greenhouse compare workspace"]),
+        ("cost --rate -3", ["cost.project", "--rate -3"]),
+        ("cost --rate nan", ["cost.project", "--rate nan"]),
+        ("cost --rate inf", ["cost.project", "--rate inf"]),
+        ("cost --since 31.01.2026", ["costs.moment", "since 31.01.2026", "UTC"]),
+        ("promote --override 'masked= '", ["_overrides_have_kinds_and_reasons.2", "override.masked"]),
+        ("promote --override mask=y", ["_overrides_have_kinds_and_reasons.1", "override.mask", "causal, masked"]),
+        ("run --until mix --only dedup", ["run.run.1", "--until", "--only"]),
+        ("run --data x --dry-run", ["run.run.2", "--data", "--dry-run"]),
+        ("run --only mix mix.seed=2", ["run.run.3", "--only"]),
+        ("run --dry-run mix.seed=2", ["run.would_run", "--dry-run", "--only STAGE"]),
+        ("run --only nope", ["require_stage", "--only nope", "ingest, dedup"]),
+        ("run --preset nope", ["read_tree.1", "nope.yaml", "cpu-40min"]),
+        ("study seeds runs=0", ["study_settings.2", "runs = 0"]),
+        ("study seeds runs=-1", ["study_settings.2", "runs = -1"]),
+        ("study seeds runs=51", ["study_settings.2", "runs = 51"]),
+        ("verify . --at v1", ["verify.verify.1", "--at", "--segments"]),
+        ("verify causal --key KEY.pub", ["verify.verify.2", "--key", "--scope", "causal"]),
+        ("verify causal --segments 0", ["verify.verify.3", "--segments"]),  # it rebuilt all, which takes the longest
+    ],
+)
+def test_a_line_that_means_nothing_is_refused_before_any_work(
+    line: str, says: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for work in ("flows.run.run_from_terminal", "flows.verify.recovery.recover_records"):
+        monkeypatch.setattr(work, lambda *_: pytest.fail("it began"))
+    with refused(*says) as error:
+        cli.answer(shlex.split(line))
+    assert "Value error" not in str(error.value)
+
+
 # -- the console script ------------------------------------------------------------------------------------------------
 
 SCRIPT = f"#!{sys.executable}\nimport sys\nfrom flows.cli import main\nsys.exit(main())\n"
@@ -160,7 +197,5 @@ def test_the_script_runs_the_code_of_the_checkout_of_the_current_folder(tmp_path
     assert started(tmp_path / "greenhouse", ROOT / "docs").stdout.startswith("Usage: greenhouse COMMAND")
     outside = started(tmp_path / "greenhouse", tmp_path)
     assert outside.returncode == 1
-    assert (
-        outside.stderr
-        == f"greenhouse: {tmp_path} is in no checkout of Greenhouse; change into one, or clone the project\n"
-    )
+    shows(outside.stderr, "enter_checkout", f"greenhouse: {tmp_path}")
+    assert outside.stderr.count("\n") == 1

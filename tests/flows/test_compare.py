@@ -21,6 +21,7 @@ from flows.compare import _energy, score_table, scored_by_themselves
 from flows.tracking import snapshots
 from flows.tracking.snapshots import Snapshot
 from tests.components.finished_project import ledger, own_scores
+from tests.errors import shows
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import BIN, change_seed
 
@@ -69,10 +70,9 @@ def test_different_exams_do_not_compare(toy_clone: PipelineClone) -> None:
 @pytest.mark.usefixtures("toy_mlflow")
 def test_unknown_names_are_refused_with_what_there_could_be(toy_clone: PipelineClone) -> None:
     said = toy_clone.run("greenhouse", "compare", "first", "nothing-of-the-kind", expect=1)
-    assert "neither `workspace`, a git revision" in said
-    assert "name two states: greenhouse compare workspace" in toy_clone.run("greenhouse", "compare", "", "", expect=1)
+    shows(said, "snapshots._of_run", "nothing-of-the-kind")
     bare = toy_clone.git("commit-tree", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "-m", "empty").strip()
-    assert "holds no dvc.lock" in toy_clone.run("greenhouse", "compare", bare, "workspace", expect=1)
+    shows(toy_clone.run("greenhouse", "compare", bare, "workspace", expect=1), "snapshots._of_commit", bare)
 
 
 def test_what_a_state_cost_is_told_in_energy_and_carbon(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """`greenhouse export`: a GGUF file, a folder for the hub, and what is refused before work starts."""
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 from huggingface_hub import ModelCard
 from huggingface_hub.errors import LocalTokenNotFoundError
 
-from components.core.errors import UserError
 from components.core.files import read_json, write_json
 from components.model.export import save
 from components.stages.account.answers import ModelAnswers
@@ -22,6 +20,7 @@ from flows.system import paths
 from flows.tracking import model_origin
 from flows.tracking.snapshots import Snapshot
 from tests.components.model.test_transformer import network
+from tests.errors import refused, refuses
 from tests.flows.test_card import LOCK, workspace
 
 __all__ = ["workspace"]
@@ -61,10 +60,9 @@ def test_gguf_holds_licence_and_lineage(models: Path, monkeypatch: pytest.Monkey
         "causal.Modelfile", "causal-q8_0.gguf", "causal-f16.gguf", "causal.gguf"
     ]  # fmt: skip
     assert 'FROM ./causal.gguf\nTEMPLATE """{{ .Prompt }}"""\n' in (models / "exports/causal.Modelfile").read_text()
-    with pytest.raises(UserError, match=r"/proc/model\.gguf: cannot be written"):
+    with refused("raise_if_not_writable.2", "/proc/model.gguf"):
         run("causal", "--to", "gguf", "--out", "/proc/model.gguf")
-    with pytest.raises(UserError, match="exists already"):
-        run("causal", "--to", "gguf")
+    refuses(lambda: run("causal", "--to", "gguf"), "raise_if_not_writable.1")
 
 
 def test_the_folder_is_one_the_hub_takes(models: Path, run: Callable[..., str]) -> None:
@@ -102,7 +100,7 @@ def test_no_row_of_ones_own_is_in_what_is_exported(
     said = (folder / "ATTRIBUTION.md").read_text()
     assert "tuned on rows of r.jsonl, whose licence and origin are not recorded here. Those rows are as their" in said
     assert "personal data in them was not replaced" in said
-    with pytest.raises(UserError, match=r"greenhouse\.json: has a row of your own data.*--until finetune@instruct`"):
+    with refused("leave_own_row_out", "greenhouse.json", "`greenhouse run --until finetune@instruct`"):
         export.leave_own_row_out(facts, "finetune/instruct")
 
 
@@ -127,12 +125,12 @@ def test_a_push_is_explicit_private_and_checked_first(
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
     monkeypatch.setattr(ModelCard, "validate", validate)
-    for repository, reason in (
-        ("a b/c", "--push a b/c: "),
-        ("name", "write owner/name"),
-        ("me/it", "licence is empty"),
+    for repository, *says in (
+        ("a b/c", "check_push.1", "--push a b/c"),
+        ("name", "check_push.2", "--push name"),
+        ("me/it", "export.write.2", "account.licence"),
     ):
-        with pytest.raises(UserError, match=reason):
+        with refused(*says):
             run("causal", "--to", "hub", "--push", repository)
     assert not (models / "exports").exists()
     state(monkeypatch, "MIT")
@@ -140,12 +138,12 @@ def test_a_push_is_explicit_private_and_checked_first(
     assert sent[0] == {"repository": "me/it", "private": True, "exist_ok": True}
     assert sent[1]["folder_path"] == models / "exports/causal"
     assert "sent: https://hub/commit/1" in said
-    with pytest.raises(UserError, match=r"stranger/it: the hub did not take it \(no token\)"):
+    with refused("export.send.2", "stranger/it", "no token"):
         run("causal", "--to", "hub", "--push", "stranger/it", "--out", str(paths.ROOT / "other"))
     state(monkeypatch, "ISC")
-    with pytest.raises(UserError, match=r'the hub refuses this card: - Error: "license" must be one of \[...\]'):
+    with refused("export.send.1", 'Error: "license" must be one of [...]'):
         run("causal", "--to", "hub", "--push", "me/third", "--out", str(paths.ROOT / "third"))
-    with pytest.raises(UserError, match="--push bad name: "):  # though the folder exists
+    with refused("check_push.1", "--push bad name"):  # though the folder exists
         run("causal", "--to", "hub", "--push", "bad name")
     assert len(sent) == 2
 
@@ -170,12 +168,7 @@ def test_what_cannot_be_exported_is_one_sentence(
     models: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., str]
 ) -> None:
     for model in ("masked", "classify"):
-        with pytest.raises(UserError, match=rf"^{model}: llama\.cpp writes text, and this model reads it"):
+        with refused("export.write.1", model):
             run(model, "--to", "gguf")
-    with pytest.raises(UserError, match="--push goes with --to hub"):
-        run("causal", "--to", "gguf", "--push", "me/it")
-    with pytest.raises(UserError, match="--to signed needs --key KEY, your private key, and --out FOLDER"):
-        run("causal", "--to", "signed")
-    monkeypatch.setitem(sys.modules, "gguf", None)
-    with pytest.raises(UserError, match="GGUF needs the package gguf: pip install"):
-        run("causal", "--to", "gguf")
+    refuses(lambda: run("causal", "--to", "gguf", "--push", "me/it"), "export.export.2", "--push", "--to hub")
+    refuses(lambda: run("causal", "--to", "signed"), "export.export.4", "--key KEY", "--out FOLDER")

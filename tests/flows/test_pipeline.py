@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from flows.tracking.mlflow_run import name_of
+from tests.errors import shows
 from tests.flows.pipeline_clone import PipelineClone
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -198,7 +199,7 @@ def test_accept_keeps_an_output_on_the_record(finished_clone: PipelineClone) -> 
     lock = (clone.root / "dvc.lock").read_text()
     (clone.root / "components/stages/mix/stage.py").write_text(original + "# a comment\n")
     assert "mix" in clone.run("greenhouse", "plan", "--why")
-    assert "--reason is empty" in clone.run("greenhouse", "plan", "--accept", "mix", expect=1)
+    shows(clone.run("greenhouse", "plan", "--accept", "mix", expect=1), "staleness.accepted.1", "--reason")
     clone.run("greenhouse", "plan", "--accept", "mix", "--reason", "a comment was added")
     record = json.loads((clone.root / "accepted.jsonl").read_text())
     assert record["stage"] == "mix"

@@ -11,35 +11,17 @@ from components import params as schema
 from components.carbon.footprint.intensity import Intensity, resolve
 from components.carbon.planning.forecast import StageForecast
 from components.carbon.spans import Bounds
-from components.core.errors import UserError
 from components.core.report import Report
 from components.params import Grid, Params, Runtime
 from flows import cli, run
 from flows.plan import PlanRow, start_line
 from flows.planning import staleness
 from flows.system import dvc, paths
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        ("--until mix --only dedup", "--until and --only name two ends"),
-        ("--data x --dry-run", "--data is written into params.yaml"),
-        ("--only mix mix.seed=2", "--only runs a stage of the workspace"),
-        ("--dry-run mix.seed=2", "--dry-run with other values needs --only STAGE"),
-        ("--only nope", "--only nope: no such stage; there are ingest, dedup"),
-        ("--preset nope", "the presets are cpu-40min"),
-    ],
-)
-def test_what_does_not_go_together_is_one_sentence(words: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "run_from_terminal", lambda *_: pytest.fail("it ran"))
-    with pytest.raises(UserError, match=says):
-        cli.answer(["run", *words.split()])
+from tests.errors import refuses
 
 
 def test_words_that_are_no_setting_are_named() -> None:
-    with pytest.raises(UserError, match=r"^x: write each as KEY=VALUE"):
-        run.form_of(["x"])
+    refuses(lambda: run.form_of(["x"]), "run.form_of", "x", "KEY=VALUE")
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.errors import UserError
 from components.params import FinetuneBranches, Params, Prefer
-from flows import cli
 from flows.seeds import reseeded
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import change_seed
@@ -28,12 +26,6 @@ def test_preference_tuning_is_seeded_where_it_runs_and_is_a_kind_of_its_own() ->
     prefer = Prefer(base="models/finetune/instruct", data="data/mix/train")
     params = Params(finetune=FinetuneBranches(prefer=prefer))
     assert reseeded(params, 2).finetune.prefer.seed != prefer.seed
-
-
-@pytest.mark.parametrize("runs", [0, -1, 51])
-def test_a_number_of_trainings_out_of_range_is_refused(runs: int) -> None:
-    with pytest.raises(UserError, match=rf"^runs = {runs}: Input should be"):
-        cli.answer(["study", "seeds", f"runs={runs}"])
 
 
 @pytest.mark.long

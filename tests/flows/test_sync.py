@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from components.core.files import write_text
+from tests.errors import shows
 from tests.flows.pipeline_clone import REMOTE, PipelineClone, cloned
 from tests.flows.tracking.test_signed_folder import key_pair
 
@@ -62,10 +63,10 @@ def test_a_fresh_clone_compares_what_another_made(finished_clone: PipelineClone,
 
 def test_no_remote_and_a_remote_that_is_gone_are_one_sentence(toy_clone: PipelineClone, tmp_path: Path) -> None:
     said = toy_clone.run("greenhouse", "sync", "pull", expect=1).splitlines()[-1]
-    assert said.startswith("sync: no default DVC remote")
+    shows(said, "team_ledger._remote.1", "sync")
     toy_clone.run(*REMOTE, str(tmp_path / "remote"))
     said = toy_clone.run("greenhouse", "sync", "pull", expect=1).splitlines()[-1]
-    assert said.startswith(f"sync: DVC remote team ({tmp_path}/remote): nothing is there; check its address")
+    shows(said, "team_ledger._remote.2", f"sync: DVC remote team ({tmp_path}/remote)")
     said = toy_clone.run("greenhouse", "compare", "first", "workspace")
     assert "nothing is there" in said
     assert "scores: the same evaluation" in said  # the rest is shown all the same

@@ -14,11 +14,11 @@ import httpx
 import psutil
 import pytest
 
-from components.core.errors import UserError
 from components.core.files import read_json
 from flows import up
 from flows.system import paths
 from flows.system.prefect_server import free_port
+from tests.errors import refused, refuses, shows
 from tests.flows.pipeline_clone import is_running, until
 
 OUTSIDE = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_HOME", "GREENHOUSE_STATE", "PREFECT_API_AUTH_STRING",
@@ -132,7 +132,7 @@ def test_up_serves_guards_and_stops(tmp_path: Path) -> None:
         assert addresses_seen_elsewhere(state) == (prefect, mlflow)
         again = run_verb("up", state, PREFECT_PORT=str(free_port()))
         assert again.returncode == 1
-        assert "run already" in again.stderr
+        shows(again.stderr, "up.plan.1")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
         assert gone(tree)
@@ -194,13 +194,13 @@ def test_the_login_of_the_user_is_needed_and_killing_up_leaves_nothing(tmp_path:
         assert challenge.startswith("Basic"), "a browser asks for the user's password"
         clients = {name: value for name, value in login.items() if name.startswith("MLFLOW")}
         clients |= {"PREFECT_API_AUTH_STRING": "me:secret"}
-        for wrong, says in (
-            (clients | {"PREFECT_API_AUTH_STRING": ""}, f"Prefect at {prefect} wants a login: set PREFECT_API_AUTH"),
-            (clients | {"MLFLOW_TRACKING_PASSWORD": "no"}, f"MLflow at {mlflow} takes another login: correct MLFLOW_"),
+        for name, login, *says in (
+            ("PREFECT_API_AUTH_STRING", "", "_require_login", f"Prefect at {prefect}"),
+            ("MLFLOW_TRACKING_PASSWORD", "no", "require_mlflow.2", f"MLflow at {mlflow}"),
         ):
-            done = run_verb("promote", tmp_path / ".greenhouse", **wrong)
+            done = run_verb("promote", tmp_path / ".greenhouse", **clients | {name: login})
             assert (done.returncode, done.stdout) == (1, "")
-            assert done.stderr.startswith(f"promote: {says}")
+            shows(done.stderr, *says, "promote", name)
             assert done.stderr.count("\n") == 1
         tree = process_tree(process)
         process.kill()
@@ -237,8 +237,7 @@ def test_a_taken_port_is_an_error_before_anything_starts(tmp_path: Path) -> None
         ports = {"PREFECT_PORT": str(free_port()), "MLFLOW_PORT": str(port)}
         done = run_verb("up", tmp_path / ".greenhouse", **ports)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"port {port} is taken" in done.stderr
-    assert "MLFLOW_PORT=" in done.stderr
+    shows(done.stderr, "port_from.3", f"port {port}", "MLFLOW_PORT")
     state = tmp_path / ".greenhouse"  # its private folders are made by every command
     assert not (state / "logs").exists()
     assert not (state / "servers.json").exists()
@@ -247,8 +246,7 @@ def test_a_taken_port_is_an_error_before_anything_starts(tmp_path: Path) -> None
 @pytest.mark.parametrize("text", ["0", "70000", "http", "-1"])
 def test_a_port_must_be_one(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("PREFECT_PORT", text)
-    with pytest.raises(UserError, match="from 1 to 65535"):
-        up.port_from("PREFECT_PORT", 4200)
+    refuses(lambda: up.port_from("PREFECT_PORT", 4200), "port_from.1", "PREFECT_PORT")
 
 
 def test_servers_of_a_team_are_used_not_started(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,8 +264,7 @@ def test_both_servers_cannot_have_one_port(checkout: Path, monkeypatch: pytest.M
     port = str(free_port())
     monkeypatch.setenv("PREFECT_PORT", port)
     monkeypatch.setenv("MLFLOW_PORT", port)
-    with pytest.raises(UserError, match=f"PREFECT_PORT and MLFLOW_PORT are both {port}"):
-        up.plan({})
+    refuses(lambda: up.plan({}), "up.plan.2", port)
 
 
 def test_the_password_of_a_database_is_no_argument_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,17 +291,14 @@ def test_the_address_of_the_form_is_the_newer_page_of_our_own_server() -> None:
 
 def test_a_server_that_was_killed_is_not_explained_by_its_last_line(checkout: Path) -> None:
     paths.LOGS.mkdir(parents=True)
-    said = []
-    for code in ("print('ready', flush=True); import os; os.kill(os.getpid(), 9)", "raise SystemExit('no memory')"):
+    killed = "print('ready', flush=True); import os; os.kill(os.getpid(), 9)"
+    for code, *says in (
+        (killed, "Child.failure.1", "signal 9"),
+        ("raise SystemExit('no memory')", "Child.failure.2", "ended (status 1): no memory"),
+    ):
         child = up.Child("serve", [])
         with open(child.log, "w") as log:
             child.process = subprocess.Popen([sys.executable, "-c", code], stdout=log, stderr=subprocess.STDOUT)
         child.process.wait()
-        with pytest.raises(UserError) as raised:
+        with refused(*says, "serve", child.log):
             up.Servers([child]).check()
-        said.append(str(raised.value))
-    where = f"the whole log is {paths.LOGS / 'serve.log'}"
-    assert said == [
-        f"serve was killed (signal 9); start again; {where}",
-        f"serve ended (status 1): no memory; {where}",
-    ]

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from components.core.errors import UserError
-from flows import cli, verify
+from flows import verify
 from flows.tracking.model_origin import target
 from flows.tracking.snapshots import Snapshot
+from tests.errors import refuses
 from tests.flows.pipeline_clone import PipelineClone
 from tests.flows.toy import BIN, change_seed
 
@@ -21,28 +21,11 @@ def test_a_model_has_several_names(name: str) -> None:
 
 def test_a_model_of_a_stage_that_is_off_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "choose", lambda model, at: (Snapshot("workspace", "workspace", {}), model))
-    with pytest.raises(UserError, match=r"dvc\.lock has no stage finetune@prefer; run the pipeline first, with it on"):
-        verify.rebuilt_alike("finetune@prefer", "workspace")
-
-
-def test_no_segments_are_no_rebuild(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--segments 0` rebuilt everything, which takes the longest."""
-    monkeypatch.setattr(verify, "rebuilt_alike", lambda *_: True)
-    monkeypatch.setattr(verify.recovery, "recover_records", lambda: None)
-    with pytest.raises(UserError, match="--segments takes 1 or more"):
-        cli.answer(["verify", "causal", "--segments", "0"])
-
-
-def test_what_a_check_of_a_folder_would_not_use_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="leave --at and --segments out"):
-        cli.answer(["verify", str(tmp_path), "--at", "v1"])
-    with pytest.raises(UserError, match="--key and --scope go with a signed folder, and causal is none"):
-        cli.answer(["verify", "causal", "--key", "KEY.pub"])
+    refuses(lambda: verify.rebuilt_alike("finetune@prefer", "workspace"), "rebuilt_alike.1", "finetune@prefer")
 
 
 def test_a_commit_without_defaults_yaml_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"v0\.1: its commit is older than defaults\.yaml"):
-        verify.bring(Snapshot("v0.1", "revision", {}), tmp_path)
+    refuses(lambda: verify.bring(Snapshot("v0.1", "revision", {}), tmp_path), "verify.bring", "v0.1", "defaults.yaml")
 
 
 @pytest.mark.pipeline

@@ -13,9 +13,9 @@ import pytest
 
 from components.carbon.ledger.reader import read as read_ledger
 from greenhouse_record import recorded
-from greenhouse_record.errors import UserError
 from greenhouse_record.record import Record, changes, read
 from greenhouse_record.surroundings import named_files
+from tests.errors import refused, shows
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,7 +109,7 @@ def test_failed_tries_and_resumes_belong_to_one_record(project: Path) -> None:
     (project / "train.py").write_text(TRAIN + "os.kill(os.getpid(), 9)")
     run(code=137)
     (project / "train.py").write_text(TRAIN)
-    assert "exists; add --resume auto" in run(code=1)
+    shows(run(code=1), "_tries_before.1", "--resume auto")
     (project / "model" / "more").write_text("from elsewhere")
     run("--resume", "auto", "--", sys.executable, "train.py", "--more")
     shutil.rmtree("model")
@@ -130,7 +130,8 @@ def test_a_killed_recorder_leaves_a_record_and_the_next_start_says_so(project: P
     assert (attempt.outcome, attempt.end) == ("Killed", None)
     pid = int((project / "pid").read_text())
     (project / "train.py").write_text(TRAIN)
-    assert f"is being written by process {pid}" in run("--resume", "auto", "--", sys.executable, "train.py", code=1)
+    said = run("--resume", "auto", "--", sys.executable, "train.py", code=1)
+    shows(said, "_tries_before.3", f"process {pid}")
     os.kill(pid, signal.SIGKILL)
     time.sleep(0.2)
     said = run("--resume", "auto", "--", sys.executable, "train.py")
@@ -209,7 +210,8 @@ def test_on_a_full_disk_nothing_is_started_and_one_that_fills_is_said_once(proje
     assert not (project / "model").exists()
     (project / "train.py").write_text(TRAIN + "time.sleep(1.5)\n")
     done = run_on_a_disk_of(20_000)
-    assert (done.returncode, done.stderr.count("the record cannot be written")) == (0, 1)
+    shows(done.stderr, "record.on_disk", "File too large")
+    assert (done.returncode, done.stderr.count("File too large")) == (0, 1)
     assert 1 <= len(record(project).attempts[0].of["reading"]) < 40
 
 
@@ -223,7 +225,7 @@ def test_from_python_and_inside_a_recorded_command(project: Path, monkeypatch: p
     first, second = record(project).attempts
     assert [(line["step"], line["loss"]) for line in first.of["log"]] == [(1, 2.5)]
     assert [first.outcome, second.outcome] == ["Completed", "Failed"]
-    with pytest.raises(UserError, match="exists"), recorded(data="data", out="model"):
+    with refused("_tries_before.1", "model", "resume='auto'"), recorded(data="data", out="model"):
         pass
     inside = "from greenhouse_record import recorded\nwith recorded('data', 'model') as log: log.log(7, loss=1)\n"
     (project / "train.py").write_text(inside)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from components.core.errors import UserError
 from greenhouse_record.metering.ledger_writer import LedgerWriter
 from tests.components.carbon.world import HOST
+from tests.errors import refuses
 
 
 def write(writer: LedgerWriter, number: int) -> None:
@@ -60,8 +60,7 @@ def test_an_exception_inside_writes_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "ledger").write_text("a file")
-    with pytest.raises(UserError, match="ledger cannot be written"):
-        LedgerWriter(tmp_path / "ledger", HOST)
+    refuses(lambda: LedgerWriter(tmp_path / "ledger", HOST), "LedgerWriter.__init__", tmp_path / "ledger")
 
 
 def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from greenhouse_record.errors import UserError
 from greenhouse_record.record import append, read
+from tests.errors import refuses
 
 START = {"kind": "start", "t": "2026-12-01T00:00:00.000Z", "span": "s1", "attempt": 1}
 READING = {"kind": "reading", "t": "2026-12-01T00:00:01.000Z", "host": "h"}
@@ -30,12 +30,10 @@ def path(tmp_path: Path) -> Path:
 def test_a_line_taken_out_or_edited_shows(path: Path, removed: int) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:removed] + lines[removed + 1 :]))
-    with pytest.raises(UserError, match=f"line {max(removed, 1)}"):
-        read(path)
+    refuses(lambda: read(path), "record.read.2", f"line {max(removed, 1)}")
     edited = lines[removed].replace(b'"kind"', b'"kind" ')
     path.write_bytes(b"".join([*lines[:removed], edited, *lines[removed + 1 :]]))
-    with pytest.raises(UserError, match=f"line {removed + 1}"):
-        read(path)
+    refuses(lambda: read(path), "record.read.2", f"line {removed + 1}")
 
 
 def test_a_torn_line_is_left_out_and_the_next_append_replaces_it(path: Path) -> None:
@@ -56,8 +54,7 @@ def test_a_full_disk_keeps_the_record(path: Path, monkeypatch: pytest.MonkeyPatc
 
     with monkeypatch.context() as patch:
         patch.setattr("os.write", full)
-        with pytest.raises(UserError, match="No space left"):
-            append(path, READING)
+        refuses(lambda: append(path, READING), "record.on_disk", "No space left on device")
     assert read(path) == before
     append(path, READING | {"spans": {}, "text": "x" * 300_000})
     assert len(read(path).attempts[0].of["reading"]) == 3

@@ -12,7 +12,7 @@ from components.cluster.file_exchange import Exchange, carried_out, moved
 from components.core.errors import UserError
 from components.core.files import write_text
 from components.params import Dedup
-from tests.errors import refused
+from tests.errors import refused, refuses
 
 
 def double(paths: tuple[Path, Path]) -> str:
@@ -56,8 +56,7 @@ def test_a_job_sees_only_what_was_sent_and_its_files_come_back(
     for path, name in wrote:
         exchange.fetch(name, path)
     assert (target / "twice.txt").read_text() == "abab"
-    with refused("file_exchange._reached", "runtime.work_path", "read"):
-        exchange.fetch("0" * 32, tmp_path / "copy")
+    refuses(lambda: exchange.fetch("0" * 32, tmp_path / "copy"), "file_exchange._reached", "runtime.work_path", "read")
     assert not (tmp_path / "copy").exists()
     other = Exchange.under(str(tmp_path / "shared"))
     exchange.remove()
@@ -92,11 +91,9 @@ def test_paths_move_wherever_they_are_in_a_job_and_nothing_else_does() -> None:
 
 @pytest.mark.parametrize("value", [{Path("/a")}, iter([Path("/a")]), partial(map, object())])
 def test_what_might_hide_a_path_does_not_travel(value: object) -> None:
-    with refused("file_exchange.moved"):
-        moved(value, Path("/node"))
+    refuses(lambda: moved(value, Path("/node")), "file_exchange.moved")
 
 
 @pytest.mark.parametrize("path", ["nosuchstore://bucket/prefix", "/proc/no/such"])
 def test_a_work_path_that_cannot_be_used_is_refused(path: str) -> None:
-    with refused("file_exchange._reached", "runtime.work_path", path, "written"):
-        Exchange.under(path)
+    refuses(lambda: Exchange.under(path), "file_exchange._reached", "runtime.work_path", path, "written")

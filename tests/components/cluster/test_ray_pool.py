@@ -31,7 +31,7 @@ from components.stages.ingest.stage import ingest as ingest_sources
 from components.stages.mix.stage import mix
 from tests.components.cluster.conftest import ROOT, Nodes
 from tests.components.real_text import edited, modules, tree
-from tests.errors import refused
+from tests.errors import refused, refuses
 from tests.local_store import BUCKET
 from tests.progress_recorder import Recorder
 
@@ -165,8 +165,7 @@ def test_a_cluster_that_does_not_answer_is_named(address: str) -> None:
 def test_other_machines_need_a_work_path() -> None:
     hosts = ((platform.node(), True), ("far", True), ("lost", False))
     ray = SimpleNamespace(nodes=lambda: [{"NodeManagerHostname": name, "Alive": alive} for name, alive in hosts])
-    with refused("refuse_other_machines", "runtime.work_path", "far"):
-        ray_cluster.refuse_other_machines(ray)
+    refuses(lambda: ray_cluster.refuse_other_machines(ray), "refuse_other_machines", "runtime.work_path", "far")
 
 
 def test_ray_is_imported_for_its_engine_alone() -> None:

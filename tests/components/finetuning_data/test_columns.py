@@ -11,7 +11,7 @@ import pytest
 from components.finetuning_data.columns import parsed
 from components.finetuning_data.formats import heldout_files, read
 from components.finetuning_data.rows import Chat, Labelled, Preference
-from tests.errors import refused
+from tests.errors import refused, refuses
 
 SQUAD = {"version": "1.1", "data": [{"title": "Oslo", "paragraphs": [{"context": "Oslo lies in Norway.", "qas": [
     {"id": "1", "question": "Where?", "answers": [{"text": "Norway", "answer_start": 13}, {"text": "in Norway"}]},
@@ -124,8 +124,7 @@ def test_columns_of_any_name_are_guessed_by_what_they_hold(header: str, tmp_path
         found = read(path)
         assert (found.columns, len(found.rows)) == (dict(pair.split("=") for pair in mapping.split(",")), 20)
     else:
-        with refused("formats.read.1", "a.csv", "--columns"):
-            read(path)
+        refuses(lambda: read(path), "formats.read.1", "a.csv", "--columns")
 
 
 def test_columns_can_be_named(tmp_path: Path) -> None:

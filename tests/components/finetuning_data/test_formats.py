@@ -13,7 +13,7 @@ import pytest
 from components.finetuning_data.formats import read
 from components.finetuning_data.rows import Chat, Labelled, Preference, Refused, count_reasons
 from components.instruction_pairs.examples import Message
-from tests.errors import refused, shows
+from tests.errors import refused, refuses, shows
 
 TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"},
          {"role": "assistant", "content": "Hello."}, {"role": "user", "content": "And?"},
@@ -244,9 +244,7 @@ def test_labels_are_names(tmp_path: Path) -> None:
 def test_nothing_left_is_refused_with_counts_and_the_first_row(
     name: str, content: bytes | None, code: str, facts: list[str], tmp_path: Path
 ) -> None:
-    with refused("formats.files_of", tmp_path, "to read"):
-        read(tmp_path)
+    refuses(lambda: read(tmp_path), "formats.files_of", tmp_path, "to read")
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with refused(code, name, *facts):
-        read(tmp_path / name)
+    refuses(lambda: read(tmp_path / name), code, name, *facts)

@@ -10,7 +10,7 @@ import torch
 from components.model import export
 from components.tokens.tokenizer import CHAT, SPECIAL_TOKENS
 from tests.components.model.test_transformer import network
-from tests.errors import refused
+from tests.errors import refused, refuses
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,7 @@ def test_readers_of_transformers_4_find_what_they_look_for_and_text_ends_at_the_
 
 
 def test_loading_what_is_no_model_says_what_is_missing(tokenizer_json: str, tmp_path: Path) -> None:
-    with refused("export.inspected.2", tmp_path, "config.json"):
-        export.load(tmp_path)
+    refuses(lambda: export.load(tmp_path), "export.inspected.2", tmp_path, "config.json")
     export.save(network(), tokenizer_json, tmp_path, {})
     fields = json.loads((tmp_path / "config.json").read_text())
     for change, code, fact in (

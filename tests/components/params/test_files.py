@@ -11,7 +11,7 @@ from components.core.errors import UserError
 from components.params import document, layout
 from components.params.mix import IDENTITY_GROUPS
 from components.text.identity_terms import GROUPS
-from tests.errors import code_of, refused
+from tests.errors import code_of, refused, refuses
 
 ROOT = Path(__file__).resolve().parents[3]
 MOST_KEYS, MOST_SHOWN = 130, 40
@@ -101,8 +101,7 @@ def test_a_file_that_is_empty_or_no_mapping_is_refused_in_one_sentence(
     files.unlink()
     if text is not None:
         files.write_text(text)
-    with refused(*says, files):
-        schema.load(files)
+    refuses(lambda: schema.load(files), *says, files)
 
 
 @pytest.mark.parametrize(
@@ -140,8 +139,7 @@ def test_an_edited_defaults_yaml_is_refused(files: Path) -> None:
         with refused("params.files.read", path):
             schema.load(files)
     path.unlink()
-    with refused("params.files.read", path):
-        schema.load(files)
+    refuses(lambda: schema.load(files), "params.files.read", path)
 
 
 def test_a_key_that_stands_twice_is_refused_with_both_lines(files: Path) -> None:

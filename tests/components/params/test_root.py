@@ -12,7 +12,7 @@ from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import layout
 from components.training import objectives, optimizer
-from tests.errors import refused
+from tests.errors import refuses
 
 ROOT = Path(__file__).resolve().parents[3]
 PRESETS = {path.stem: [path] for path in [*sorted((ROOT / "presets").glob("*.yaml")), ROOT / "tests" / "small.yaml"]}
@@ -95,12 +95,15 @@ SOURCES, GROUPS = "Params._settings_per_source_name_sources", "Mix._weighted_gro
         ({"ingest": {"sources": [{"kind": "hub", "name": "a b", "dataset": "x"}]}}, [PATTERN, "name = 'a b'"]),
         ({"mix": {"group_weights": {"wimmin": 2}}}, [GROUPS, "mix", "group_weights.wimmin", "women, men"]),
         ({"finetune": {"prefer": {"base": "models/finetune/instruct"}}}, ["Prefer._has_data", "data: data/mix/train"]),
+        (
+            {"promote": {"rules": {"mask": {"primary": "bits"}}}},
+            ["Promote._kinds_exist", "rules.mask", "causal, masked"],
+        ),
         ({"numerics": {"threads": 1000}}, ["root.parse", "numerics.threads = 1000", "less than or equal to 512"]),
     ],
 )
 def test_a_bad_value_is_named_with_its_limit(raw: dict, says: list[str]) -> None:
-    with refused(*says, "params.yaml"):
-        schema.parse(raw, "params.yaml")
+    refuses(lambda: schema.parse(raw, "params.yaml"), *says, "params.yaml")
 
 
 def test_runtime_is_no_identity() -> None:

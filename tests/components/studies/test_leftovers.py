@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from components.studies.leftovers import DATA, ORDER, SETTINGS, dangers, read
-from tests.errors import refused
+from tests.errors import refuses
 
 CARD = "---\nbase_model: org/base\nlicense: mit\ntags:\n- trl\n---\n"
 AXOLOTL = (
@@ -95,8 +95,7 @@ def test_of_an_unknown_trainer_nothing_is_guessed(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_damaged_is_said_in_a_sentence(tmp_path: Path, files: dict[str, object], number: int) -> None:
-    with refused(f"leftovers.read.{number}", tmp_path):
-        read(write(tmp_path, files))
+    refuses(lambda: read(write(tmp_path, files)), f"leftovers.read.{number}", tmp_path)
 
 
 def test_what_is_dangerous_to_load_is_told(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import re
 
 from components.synthetic.canaries import Canary, alternatives, make
-from tests.errors import refused
+from tests.errors import refuses
 
 
 def test_alternatives_have_the_form_and_are_others() -> None:
@@ -15,5 +15,4 @@ def test_alternatives_have_the_form_and_are_others() -> None:
 
 
 def test_more_than_there_are_names_is_refused() -> None:
-    with refused("canaries.make", "mix.canaries", "5000", "per_count"):
-        make(1, 1000, [1, 4, 16, 64])
+    refuses(lambda: make(1, 1000, [1, 4, 16, 64]), "canaries.make", "mix.canaries", "5000", "per_count")

@@ -6,7 +6,7 @@ import pytest
 
 from components.stages.evaluate.tasks.open_book import facts
 from components.synthetic.curriculum import TASKS, Problem, items
-from tests.errors import refused
+from tests.errors import refused, refuses
 
 
 def numbers_of(item: Problem) -> tuple[int, int]:
@@ -127,5 +127,4 @@ def test_test_items_are_distinct_and_run_out_with_a_message() -> None:
     ],
 )
 def test_bad_arguments_are_named(task: str, difficulty: dict, code: str, facts: list[str]) -> None:
-    with refused(f"curriculum.{code}", *facts):
-        items(task, 1, 1, **difficulty)
+    refuses(lambda: items(task, 1, 1, **difficulty), f"curriculum.{code}", *facts)

@@ -9,7 +9,7 @@ import pytest
 
 from components.tokens import shards
 from components.tokens.shards import TokenShards, TokenWriter
-from tests.errors import refused
+from tests.errors import refuses
 
 
 def write(folder: Path, vocab_size: int = 500, num_shards: int = 3) -> np.ndarray:
@@ -62,19 +62,16 @@ def test_ids_are_as_wide_as_the_vocabulary_needs(tmp_path: Path, vocab_size: int
 def test_a_file_that_was_cut_or_changed_or_is_missing_is_named(
     tmp_path: Path, name: str, change: Callable[[bytes], bytes] | None, number: int
 ) -> None:
-    with refused("files.read_manifest_file.1", tmp_path):
-        TokenShards.open(tmp_path)
+    refuses(lambda: TokenShards.open(tmp_path), "files.read_manifest_file.1", tmp_path)
     TokenWriter(tmp_path, 300, "", []).close()
-    with refused("TokenShards.open", tmp_path):
-        TokenShards.open(tmp_path)
+    refuses(lambda: TokenShards.open(tmp_path), "TokenShards.open", tmp_path)
     write(tmp_path)
     path = tmp_path / name
     data = path.read_bytes()
     path.unlink()
     if change:
         path.write_bytes(change(data))
-    with refused(f"files.raise_if_changed.{number}", path):
-        TokenShards.open(tmp_path)
+    refuses(lambda: TokenShards.open(tmp_path), f"files.raise_if_changed.{number}", path)
 
 
 @pytest.mark.parametrize("num_shards", [1, 2])

@@ -20,7 +20,7 @@ from components.tokens.tokenizer import (
     reference,
     train_bpe,
 )
-from tests.errors import refused
+from tests.errors import refused, refuses
 
 SOURCES = sorted(Path(scipy.__file__).parent.glob("stats/_*.py"))
 VOCABULARY = 1500
@@ -167,15 +167,12 @@ def test_training_does_not_depend_on_threads(tmp_path: Path, tokenizer_json: str
 def test_a_large_vocabulary_needs_text(corpus: list[str]) -> None:
     with refused("tokenizer._refuse_small", "tokenize.vocab_size = 4096", "set tokenize.vocab_size"):
         train_bpe([corpus[0][:5000]], 4096)
-    with refused("tokenizer._refuse_small", "tokenize.vocab_size = 300", "hardly any text"):
-        train_bpe(["ab"], 300)
+    refuses(lambda: train_bpe(["ab"], 300), "tokenizer._refuse_small", "tokenize.vocab_size = 300", "hardly any text")
 
 
 def test_foreign_tokenizers_are_refused(tokenizer_json: str) -> None:
-    with refused("tokenizer._ranks"):
-        Encoder(tokenizer_json.replace("<|mask|>", "[MASK]"))
-    with refused("tokenizer._ranks"):
-        Encoder(tokenizer_json.replace(r"\\s+(?!\\S)", r"\\s(?!\\S)"))
+    refuses(lambda: Encoder(tokenizer_json.replace("<|mask|>", "[MASK]")), "tokenizer._ranks")
+    refuses(lambda: Encoder(tokenizer_json.replace(r"\\s+(?!\\S)", r"\\s(?!\\S)")), "tokenizer._ranks")
 
 
 def test_bytes_of_tokens_add_up_to_the_text(tokenizer_json: str) -> None:

@@ -10,7 +10,7 @@ from components.core.errors import Stopped
 from components.training import checkpoint
 from components.training.mirror import Mirror
 from tests.components.training.test_loop import run, same, weights
-from tests.errors import refused
+from tests.errors import refuses
 from tests.local_store import store  # noqa: F401 - a fixture
 from tests.progress_recorder import Recorder, stops_at
 
@@ -46,8 +46,7 @@ def test_what_cannot_be_sent_is_said_and_what_cannot_be_read_is_refused(tmp_path
     work, recorder = tmp_path / "pretrain@causal" / "ghi", Recorder()
     mirror = Mirror.under("nowhere://bucket", work, recorder.log)
     assert mirror is not None
-    with refused("Mirror.fetch_newer", "runtime.work_path", mirror.address):
-        run(work, mirror=mirror)
+    refuses(lambda: run(work, mirror=mirror), "Mirror.fetch_newer", "runtime.work_path", mirror.address)
     run(work)
     mirror.send(checkpoint.folder_of(work, 12), [12])
     assert "step-000012 was not copied" in recorder.lines[-1]

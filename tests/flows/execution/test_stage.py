@@ -17,6 +17,7 @@ from flows.run import run_from_terminal, run_stage
 from flows.system.run_folder import StageResult
 from flows.system.work_folder import sole_writer
 from flows.tracking.progress import StageProgress
+from tests.errors import refused
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_a_disk_that_fills_is_named_and_what_was_there_stays(context: StageConte
 
 
 def test_two_processes_never_work_in_one_folder(tmp_path: Path) -> None:
-    with sole_writer(tmp_path), pytest.raises(UserError, match="works here"), sole_writer(tmp_path):
+    with sole_writer(tmp_path), refused("sole_writer", tmp_path), sole_writer(tmp_path):
         pass
     with sole_writer(tmp_path):
         pass
@@ -101,7 +102,7 @@ def test_a_branch_that_is_off_is_one_sentence(checkout: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "execvpe", lambda *_: pytest.fail("DVC was asked"))
     for branch in FURTHER:
         for run in (run_stage, run_from_terminal):
-            with pytest.raises(UserError, match=f"finetune@{branch} is off: params.yaml switches it on by finetune"):
+            with refused("raise_if_off", f"finetune@{branch}", "params.yaml"):
                 run(f"finetune@{branch}")
 
 

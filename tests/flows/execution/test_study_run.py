@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from components.core.errors import UserError
 from components.params import Mix, Params
 from flows.execution import study_run as subject
 from flows.execution.stage import Study
 from flows.system import paths
 from flows.system.run_folder import RunFolder
 from flows.tracking import mlflow_run
+from tests.errors import refused
 
 STUDY = Study("mitigate", Mix, "", lambda name, params: Path())
 
@@ -80,5 +80,5 @@ def test_a_study_that_is_interrupted_is_killed(client: Client, tmp_path: Path) -
 
 
 def test_a_missing_input_is_named_with_the_command_that_makes_it() -> None:
-    with pytest.raises(UserError, match=r"data/none is not there; run `make demo` or `dvc repro none` first"):
+    with refused("study_run.require", "data/none", "`dvc repro none`"):
         subject.require(("data/none",), "dvc repro none")

@@ -11,7 +11,6 @@ from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger import reader
 from components.carbon.ledger.reader import Ledger
 from components.carbon.planning.grid_schedule import Outlook
-from components.core.errors import UserError
 from components.core.files import write_json
 from components.params import Budget, Grid, Params, ProjectBudget, Runtime, Scaling
 from components.studies.scaling import sweep
@@ -20,6 +19,7 @@ from flows.planning.compute_optimal import advice, budgets
 from tests.components.carbon.planning.test_forecast import span
 from tests.components.carbon.planning.test_step_cost_table import RATES
 from tests.components.studies.scaling.test_compute_optimal import LAW
+from tests.errors import refuses
 
 NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 SWEEP = Scaling(bootstrap=20)
@@ -54,8 +54,7 @@ def books(monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
 
 def test_without_a_law_it_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="greenhouse study scaling"):
-        advice(params(), RATES, NOW, reports=tmp_path)
+    refuses(lambda: advice(params(), RATES, NOW, reports=tmp_path), "read_law", "`greenhouse study scaling`")
 
 
 def test_the_same_loss_for_less_and_the_best_for_each_budget(swept: Path) -> None:
@@ -81,8 +80,7 @@ def test_what_is_served_counts_and_a_project_that_is_spent_is_said(swept: Path) 
     (share,) = [line for line in lines if line.startswith("the same loss at ")]
     assert share.endswith("of the carbon of training and serving 1e+12 tokens")
     assert all(", serving " in line for line in lines[:2])
-    with pytest.raises(UserError, match="cannot be negative"):
-        advice(params(), RATES, NOW, served=-1.0, reports=swept)
+    refuses(lambda: advice(params(), RATES, NOW, served=-1.0, reports=swept), "compute_optimal.advice", "--served")
 
 
 def test_limits_are_the_runs_and_what_is_left_of_the_projects(books: Ledger) -> None:

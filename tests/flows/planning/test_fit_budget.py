@@ -14,11 +14,11 @@ from components.carbon.ledger.reader import Ledger
 from components.carbon.planning.budget import Amounts
 from components.carbon.planning.forecast import ORCHESTRATION_NAME, StageForecast
 from components.carbon.spans import Bounds
-from components.core.errors import UserError
 from components.params import Budget, Grid, Params, ProjectBudget, Runtime
 from flows.planning import fit_budget
 from tests.components.carbon.planning.test_forecast import pipeline, span
 from tests.components.carbon.planning.test_step_cost_table import RATES
+from tests.errors import refuses
 from tests.flows.pipeline_clone import write_params
 
 NOW = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
@@ -62,10 +62,8 @@ def test_grams_and_the_projects_kwh_are_limits_too() -> None:
 
 
 def test_no_budget_and_one_that_is_too_small_are_refused() -> None:
-    with pytest.raises(UserError, match="has no limit"):
-        fit_budget.budget_left_now(params(), Ledger([]))
-    with pytest.raises(UserError, match=r"and 0\.01 h are left; raise the budget"):
-        fitted(params(hours=0.01))
+    refuses(lambda: fit_budget.budget_left_now(params(), Ledger([])), "budget_left_now", "runtime.budget")
+    refuses(lambda: fitted(params(hours=0.01)), "fit_budget.fitted", "runtime.budget", "0.01 h")
 
 
 def test_params_yaml_is_edited_in_place(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch._inductor.exc import InvalidCxxCompiler
 
-from components.core.errors import UserError
 from components.params import parse
 from flows.planning.preflight import raise_if_unfit
+from tests.errors import refused, refuses
 
 SOURCE = {"kind": "files", "name": "own", "path": "texts"}
 BASE = {"instruct": {}, "classify": {"base": "nobody/nothing"}}
@@ -26,41 +26,43 @@ def opt_out(tmp_path: Path) -> None:
     (tmp_path / "rows" / "rows.jsonl").write_text('{"prompt": "Why?", "completion": "So."}\n')
 
 
+LICENCE, WIDTH = "licence_param", "derive_shape.1"
+
+
 @pytest.mark.parametrize(
-    ("tree", "stage", "complaint"),
+    ("tree", "stage", "says"),
     [
-        ({"ingest": {"sources": [SOURCE], "watch": "texts"}}, "ingest", "texts: no such file or folder"),
-        ({"ingest": {"sources": [SOURCE | {"licence": "MINE"}], "watch": "texts"}}, "ingest", "no SPDX licence"),
-        ({"ingest": {"licences": {"deny": ["MINE"]}}}, "ingest", "no SPDX licence"),
-        ({"ingest": {"opt_out": "nope.txt"}}, "ingest", "ingest.opt_out: .*nope.txt: No such file"),
-        ({"filter": {"languages": ["german"]}}, "filter", "'german' is no language"),
-        ({"filter": {"redact": ["phonenumbers"]}}, "filter", "phonenumbers needs the extra `pii`: pip install"),
-        ({"finetune": ROWS}, "finetune@instruct", "rows.jsonl: no such file or folder"),
-        ({"finetune": BASE}, "finetune@classify", "base = nobody/nothing: no such folder"),
-        ({"finetune": {"instruct": {"base": "models/pretrain/masked"}}}, "finetune@instruct", "no causal model; give"),
-        ({"finetune": {"classify": {"base": "rows"}}}, "finetune@classify", "base: .*rows: no config.json"),
-        ({"pretrain": {"causal": {"model": {"width": 101}}}}, "pretrain@causal", "set model.width to a multiple of 2"),
-        ({"pretrain": {"masked": {"model": {"heads": 3}}}}, "pretrain@masked", "set model.width to a multiple of 6"),
-        ({"pretrain": {"causal": {"context": 10**9}}}, "pretrain@causal", "its weights, their optimizer and one seq"),
-        ({"numerics": {"processes": 100}}, "pretrain@masked", "100 is more than pretrain.masked.batch"),
-        ({"numerics": {"processes": 100}}, "finetune@classify", "100 is more than finetune.classify.batch"),
-        ({"numerics": {"device": "cuda"}}, "pretrain@causal", "no CUDA device"),
-        ({"numerics": {"compile": True}}, "pretrain@masked", "needs a C.. compiler"),
-        ({"evaluate": {"tasks": ["eval_sets/no.yaml"]}}, "evaluate", "evaluate.tasks: eval_sets/no.yaml: no such file"),
-        ({"runtime": {"grid": {"zone": "ATLANTIS"}}}, "account", "runtime.grid.zone = 'ATLANTIS': not in"),
-        ({"account": {"licence": "MINE"}}, "account", "account.licence = 'MINE' is no SPDX licence"),
+        ({"ingest": {"sources": [SOURCE], "watch": "texts"}}, "ingest", ["sources.watched_path.1", "texts"]),
+        ({"ingest": {"sources": [SOURCE | {"licence": "MINE"}], "watch": "texts"}}, "ingest", [LICENCE, "'MINE'"]),
+        ({"ingest": {"licences": {"deny": ["MINE"]}}}, "ingest", [LICENCE, "'MINE'"]),
+        ({"ingest": {"opt_out": "nope.txt"}}, "ingest", ["opt_out.load", "ingest.opt_out", "nope.txt: No such file"]),
+        ({"filter": {"languages": ["german"]}}, "filter", ["check_languages", "'german'"]),
+        ({"filter": {"redact": ["phonenumbers"]}}, "filter", ["check_packages", "phonenumbers", "`pii`: pip install"]),
+        ({"finetune": ROWS}, "finetune@instruct", ["preflight._rows", "rows.jsonl"]),
+        ({"finetune": BASE}, "finetune@classify", ["preflight._base.1", "base = nobody/nothing"]),
+        ({"finetune": {"instruct": {"base": "models/pretrain/masked"}}}, "finetune@instruct", ["preflight._base.3"]),
+        ({"finetune": {"classify": {"base": "rows"}}}, "finetune@classify", ["preflight._base.2", "config.json"]),
+        ({"pretrain": {"causal": {"model": {"width": 101}}}}, "pretrain@causal", [WIDTH, "model.width", 2]),
+        ({"pretrain": {"masked": {"model": {"heads": 3}}}}, "pretrain@masked", [WIDTH, "model.width", 6]),
+        ({"pretrain": {"causal": {"context": 10**9}}}, "pretrain@causal", ["refuse_what_cannot_fit.1"]),
+        ({"numerics": {"processes": 100}}, "pretrain@masked", ["raise_if_idle", 100, "pretrain.masked.batch"]),
+        ({"numerics": {"processes": 100}}, "finetune@classify", ["raise_if_idle", 100, "finetune.classify.batch"]),
+        ({"numerics": {"device": "cuda"}}, "pretrain@causal", ["numerics.raise_if_missing.1"]),
+        ({"numerics": {"compile": True}}, "pretrain@masked", ["numerics.raise_if_missing.2"]),
+        ({"evaluate": {"tasks": ["eval_sets/no.yaml"]}}, "evaluate", ["harness.known.3", "eval_sets/no.yaml"]),
+        ({"runtime": {"grid": {"zone": "ATLANTIS"}}}, "account", ["zone_mean", "runtime.grid.zone = 'ATLANTIS'"]),
+        ({"account": {"licence": "MINE"}}, "account", [LICENCE, "account.licence = 'MINE'"]),
     ],
 )
 def test_what_a_stage_would_refuse_is_refused_before_any_begins(
-    tree: dict, stage: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tree: dict, stage: str, says: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", no_compiler)
     monkeypatch.setattr("components.stages.filter.pii_packages.find_spec", lambda name: None)
     params = parse(tree)
     raise_if_unfit(params, tmp_path, ["mix"])  # of stages that do not run nothing is asked
-    with pytest.raises(UserError, match=complaint):
-        raise_if_unfit(params, tmp_path, ["mix", stage])
+    refuses(lambda: raise_if_unfit(params, tmp_path, ["mix", stage]), *says)
 
 
 def test_rows_for_another_branch_are_refused_and_others_are_not(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_rows_for_another_branch_are_refused_and_others_are_not(tmp_path: Path) 
     (tmp_path / "mine" / "rows.jsonl").write_text('["no row"]\n{"prompt": "Why?", "completion": "So."}\n')
     raise_if_unfit(parse({"finetune": {"instruct": {"data": "mine"}}}), tmp_path, ["finetune@instruct"])
     params = parse({"finetune": {"classify": {"data": "mine"}}})
-    with pytest.raises(UserError, match=r"finetune.classify.data = mine: its rows are of the kind chat, and classify"):
+    with refused("raise_if_other_kind", "finetune.classify.data = mine", "chat", "classify"):
         raise_if_unfit(params, tmp_path, ["finetune@classify"])
 
 
@@ -104,8 +106,7 @@ def test_a_data_set_that_the_hub_does_not_have_is_refused_unless_it_is_cached_or
     empty_hub: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = parse({"ingest": {"sources": [{"kind": "hub", "dataset": "owner/name", "revision": "a" * 40}]}})
-    with pytest.raises(UserError, match="owner/name@aaaaaaaa: the hub has none of this name and commit"):
-        raise_if_unfit(params, tmp_path, ["ingest"])
+    refuses(lambda: raise_if_unfit(params, tmp_path, ["ingest"]), "hub.raise_if_missing", "owner/name@aaaaaaaa")
     with monkeypatch.context() as offline:
         offline.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         raise_if_unfit(params, tmp_path, ["ingest"])

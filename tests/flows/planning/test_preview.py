@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from components import params as schema
-from components.core.errors import UserError
 from flows.planning import preview
 from flows.system import dvc, paths
+from tests.errors import refused, refuses, shows
 
 GOOD = "Letter {}: the committee met on day {} and put off what it had been asked to decide about the bridge of {}."
 SPAM = "欢迎光临本店，第{}次欢迎光临本店。" * 30
@@ -40,7 +40,7 @@ def test_a_source_that_would_lose_much_stops_until_confirmed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     params = corpus(tmp_path / "root", spam=50)
-    with pytest.raises(UserError, match=r"take much of mail by max_duplicate_10gram, see .* again with --yes"):
+    with refused("preview.confirm", "mail by max_duplicate_10gram", "--yes"):
         preview.confirm(params, params, confirmed=False)
     shown = capsys.readouterr().out
     (share, of_rule) = re.findall(r"mail: ([0-9.]+)% would go, ([0-9.]+)% by max_duplicate_10gram", shown)[0]
@@ -64,12 +64,13 @@ def test_files_that_will_not_be_read_are_named_by_reason(tmp_path: Path, capsys:
     ingest = params.ingest.model_copy(update={"sources": [schema.Files(name="mine", path=str(folder))]})
     params = params.model_copy(update={"ingest": ingest})
     preview.confirm(params, params, confirmed=False)
-    assert capsys.readouterr().out.splitlines()[:4] == [
+    *lines, table = capsys.readouterr().out.splitlines()[:4]
+    assert lines == [
         "mine: files that will not be read: 7",
         "  5 x .png is no format that ingest reads: 0.png, 1.png, 2.png, ...",
         "  1 x hidden: .hidden.txt",
-        "  1 x no column 'text' in the table (there are: name); set text_field: names.csv",
     ]
+    shows(table, "without_column.2", "1 x", "'text'", "there are: name", "names.csv")
 
 
 def test_a_little_is_no_reason_to_stop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,5 +85,4 @@ def test_where_the_filter_does_not_run_nothing_is_read(tmp_path: Path, monkeypat
     preview.confirm(params, params, confirmed=False)
     assert not paths.WORK.exists()
     loose = params.model_copy(update={"filter": params.filter.model_copy(update={"redact": []})})
-    with pytest.raises(UserError, match="take much of mail"):
-        preview.confirm(loose, params, confirmed=False)
+    refuses(lambda: preview.confirm(loose, params, confirmed=False), "preview.confirm", "mail")

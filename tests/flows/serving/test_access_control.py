@@ -18,9 +18,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from components.core.errors import UserError
 from flows.serving.access_control import COOKIE, prefect_app, protected
 from flows.system import login, paths
+from tests.errors import refuses, shows
 
 PORT = 4200
 LOGIN, KEY = "greenhouse:secret-key", "secret-key"
@@ -94,8 +94,7 @@ def test_prefects_server_looks_for_background_work_once_a_second(monkeypatch: py
     monkeypatch.setattr(background_workers, "Worker", background_workers.Worker)
     for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(UserError, match="no login in the environment"):
-        prefect_app(PORT)
+    refuses(lambda: prefect_app(PORT), "access_control.protected", "`make up`")
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", LOGIN)
     prefect_app(PORT)
     started: list[Worker] = []
@@ -226,8 +225,7 @@ def test_a_websocket_that_says_nothing_ends_without_the_application() -> None:
 
 @pytest.mark.parametrize("credentials", ["", ":"])
 def test_nothing_is_served_without_a_login(credentials: str) -> None:
-    with pytest.raises(UserError, match="no login in the environment; start the servers by `make up`"):
-        client(credentials)
+    refuses(lambda: client(credentials), "access_control.protected", "`make up`")
 
 
 def test_a_server_that_is_started_by_hand_without_a_login_ends(tmp_path: Path) -> None:
@@ -241,4 +239,4 @@ def test_a_server_that_is_started_by_hand_without_a_login_ends(tmp_path: Path) -
             pass_fds=[listening.fileno()], capture_output=True, text=True,
         )  # fmt: skip
     assert done.returncode == 1
-    assert "access_control: no login in the environment" in done.stderr
+    shows(done.stderr, "access_control.protected", "access_control")

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter, Document, read_corpus, shard_paths
 from flows.system import dvc
+from tests.errors import refused, refuses
 
 
 def flip(path: Path, bit: int) -> None:
@@ -37,7 +37,7 @@ def test_a_flipped_byte_of_an_input_is_named_and_its_copy_in_the_cache_repairs_i
     dvc.inputs("two", project, intact=True)
     flip(project / "out/b", 9)
     assert dvc.stale(project) == {}  # DVC believes what it noted
-    with pytest.raises(UserError, match=r"out/b: its bytes are not those .*: .*`dvc checkout .*/out/b` brings it back"):
+    with refused("dvc._raise_if_changed", "out/b", f"`dvc checkout {project / 'out/b'}`"):
         dvc.inputs("two", project, intact=True)
     dvc.inputs("one", project, intact=True)
     dvc.raise_if_damaged(["two"], project)
@@ -56,17 +56,19 @@ def test_a_flipped_byte_in_the_cache_is_named_when_it_was_restored(project: Path
     (project / "out/a").unlink()
     with Repo(str(project)) as repo:
         repo.checkout(force=True)
-    with pytest.raises(UserError, match=r"out/a: its bytes are not those .*\.dvc/cache/files/md5/\w\w/\w+, and run"):
-        dvc.raise_if_damaged(["one"], project)
+    refuses(lambda: dvc.raise_if_damaged(["one"], project), "dvc._raise_if_changed", "out/a", cached)
 
 
 def test_a_dvc_lock_without_a_hash_or_damaged_by_hand_is_a_sentence_with_advice(project: Path) -> None:
     lock = project / "dvc.lock"
     whole, stages = lock.read_text(), yaml.safe_load(lock.read_text())
     del stages["stages"]["two"]["outs"][-1]["md5"]
-    for text in (yaml.safe_dump(stages, sort_keys=False), whole.replace("stages:", "stagez:")):
+    for text, code in (
+        (yaml.safe_dump(stages, sort_keys=False), "dvc._locked"),
+        (whole.replace("stages:", "stagez:"), "dvc.open_repo.1"),
+    ):
         lock.write_text(text)
-        with pytest.raises(UserError, match=r"dvc\.lock is damaged: take it from git"):
+        with refused(code, lock, "`git checkout dvc.lock`"):
             dvc.stale(project)
 
 
@@ -90,11 +92,9 @@ def test_a_flipped_byte_of_a_shard_is_named_and_not_read(tmp_path: Path) -> None
     folder = corpus(tmp_path / "train")
     assert len(list(read_corpus(folder))) == 6
     flip(folder / "part-00001.parquet", 400)
-    with pytest.raises(UserError, match=r"part-00001\.parquet: its sha256 is not the manifest's"):
-        shard_paths(folder)
+    refuses(lambda: shard_paths(folder), "files.raise_if_changed.2", "part-00001.parquet")
     (folder / "part-00001.parquet").unlink()
-    with pytest.raises(UserError, match=r"part-00001\.parquet: is missing"):
-        shard_paths(folder)
+    refuses(lambda: shard_paths(folder), "files.raise_if_changed.1", "part-00001.parquet")
 
 
 LEDGER = [

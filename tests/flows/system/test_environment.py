@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.carbon.ledger.reader import read
+from tests.errors import shows
 from tests.flows.pipeline_clone import PipelineClone
 
 pytestmark = pytest.mark.pipeline
@@ -33,12 +34,11 @@ def test_a_checkout_that_git_refuses_is_one_sentence(fresh_clone: PipelineClone)
     """Of every command: it is the import of `flows` that says so."""
     shown = fresh_clone.run("greenhouse", "plan", "--why", "--help", expect=1, GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
     assert shown.count("\n") == 1, shown
-    assert "belongs to another user, so git refuses it" in shown
-    assert "safe.directory" in shown
+    shows(shown, "paths._state.4", fresh_clone.root, "safe.directory")
     shutil.rmtree(fresh_clone.root / ".git")
     shown = fresh_clone.run("greenhouse", "plan", "--why", expect=1)
     assert shown.count("\n") == 1, shown
-    assert "no git repository; clone the project with git" in shown
+    shows(shown, "paths._state.5", fresh_clone.root)
 
 
 def test_a_state_folder_has_any_name_and_nothing_of_others_in_it(fresh_clone: PipelineClone, tmp_path: Path) -> None:
@@ -53,11 +53,14 @@ def test_a_state_folder_has_any_name_and_nothing_of_others_in_it(fresh_clone: Pi
     shared.mkdir(mode=0o755)
     (shared / "letter").touch()
     file.touch()
-    refused = {shared: "a folder with other things in it", file: "Not a directory", "/proc/x": "/proc/x"}
-    for named, said in refused.items():
+    for named, *says in (
+        (shared, "paths._state.2"),
+        (file, "paths._state.1", "Not a directory"),
+        ("/proc/x", "paths._state.1"),
+    ):
         shown = fresh_clone.run("greenhouse", "cost", "--help", expect=1, GREENHOUSE_STATE=str(named))
         assert shown.count("\n") == 1, shown
-        assert said in shown
+        shows(shown, *says, named)
     assert shared.stat().st_mode & 0o777 == 0o755
 
 

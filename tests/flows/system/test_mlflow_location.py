@@ -9,6 +9,7 @@ import mlflow
 import pytest
 
 from flows.system.mlflow_location import COLUMNS, follow_checkout
+from tests.errors import refuses
 from tests.flows.pipeline_clone import PipelineClone
 
 MODEL = """
@@ -98,8 +99,7 @@ def test_a_damaged_database_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").touch()
     follow_checkout(tmp_path)
     (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(SystemExit, match=r"mlflow\.db: is damaged \(file is not a database\); put a copy of it there"):
-        follow_checkout(tmp_path)
+    refuses(lambda: follow_checkout(tmp_path), "follow_checkout.2", "mlflow.db", "file is not a database")
 
 
 def test_a_database_that_cannot_be_corrected_is_not_worked_with(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,8 +107,7 @@ def test_a_database_that_cannot_be_corrected_is_not_worked_with(state: Path, mon
     monkeypatch.setattr("flows.system.mlflow_location.WAIT_S", 0.1)
     with closing(sqlite3.connect(state / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(SystemExit, match=r"mlflow\.db: its addresses cannot be read or corrected \(database is l"):
-            follow_checkout(state)
+        refuses(lambda: follow_checkout(state), "follow_checkout.1", "mlflow.db", "database is locked")
 
 
 @pytest.mark.pipeline

@@ -10,21 +10,19 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from components.core.errors import UserError
 from flows.execution import cli
 from flows.system import mlflow_server
 from flows.system.command import run_command
 from flows.system.prefect_server import free_port
 from flows.tracking import mlflow_run
+from tests.errors import refused, refuses
 
 
 def test_a_dead_server_is_refused_before_a_flow_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mlflow_server, "silence", lambda seconds, real=mlflow_server.silence: real(0.3))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(UserError) as refused, cli.with_prefect():
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address := f"http://127.0.0.1:{free_port()}")
+    with refused("require_mlflow.1", address), cli.with_prefect():
         raise AssertionError("work began")
-    assert "MLFLOW_TRACKING_URI=http://127.0.0.1:" in str(refused.value)
-    assert str(refused.value).endswith("start that server, or unset the variable")
 
 
 def test_a_server_that_ends_while_a_command_works_is_a_sentence_in_seconds(
@@ -62,8 +60,7 @@ def test_an_address_that_is_none_is_a_sentence(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert mlflow_server.silence(0)
     monkeypatch.setattr(mlflow_server, "silence", lambda seconds: "refused")
-    with pytest.raises(UserError, match="does not answer \\(refused\\)"):
-        mlflow_server.require_mlflow()
+    refuses(lambda: mlflow_server.require_mlflow(), "require_mlflow.1", uri, "refused")
 
 
 def test_a_server_that_starts_late_and_wants_a_password_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,15 +113,12 @@ def test_a_login_that_is_missing_or_wrong_is_a_sentence(
     """It was a traceback, or a run that trained without a record."""
     monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", f"sqlite:///{tmp_path}/another.db")
     variables = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    with pytest.raises(UserError) as raised:
-        mlflow_server.require_mlflow()
-    assert str(raised.value) == f"MLflow at {locked} wants a login: set {variables}"
+    refuses(lambda: mlflow_server.require_mlflow(), "require_mlflow.2", locked, f"wants a login: set {variables}")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
     for first_asked_by in (mlflow_server.require_mlflow, mlflow_run.client):
-        with pytest.raises(UserError) as raised:
+        with refused("require_mlflow.2", locked, f"takes another login: correct {variables}"):
             first_asked_by()
-        assert str(raised.value) == f"MLflow at {locked} takes another login: correct {variables}"
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
     mlflow_server.require_mlflow()
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")

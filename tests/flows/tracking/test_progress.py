@@ -8,6 +8,7 @@ import pytest
 
 from flows.tracking import progress as progress_module
 from flows.tracking.progress import Screen, StageProgress
+from tests.errors import refuses
 
 
 @pytest.fixture
@@ -157,7 +158,6 @@ def test_whatever_a_stage_says_is_an_event_of_its_run(
 def test_what_is_left_of_the_budget_is_told_with_the_progress(clock: list[float], tmp_path: Path) -> None:
     """From the budget check to the event that the bar in Prefect shows."""
     from components.carbon.planning.budget import budget_check
-    from components.core.errors import Stopped
     from components.params import Budget, Runtime
     from tests.components.carbon.planning.test_budget import FakeMeter
 
@@ -178,6 +178,5 @@ def test_what_is_left_of_the_budget_is_told_with_the_progress(clock: list[float]
             meter.work(1.0, 36.0)
             progress.raise_if_stopped()
 
-    with pytest.raises(Stopped, match=r"runtime\.budget"):
-        go_on()
+    refuses(lambda: go_on(), "BudgetLimits.check", "runtime.budget")
     assert meter.now_s == pytest.approx(10.0)

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.core.errors import UserError
 from components.core.files import folder_md5, md5_file, write_json
 from components.corpus.corpus import Document
 from components.lineage.documents import Query
@@ -23,6 +22,7 @@ from flows.tracking.search import Search, models_of
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import search_for
 from tests.components.real_text import corpus
+from tests.errors import refuses
 from tests.flows.object_cache import put
 from tests.flows.pipeline_clone import PipelineClone, write_params
 
@@ -209,8 +209,7 @@ def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monk
     assert "15 words in essay.txt:\n        workspace: data/ingest/train/part-00000.parquet, data/mix/" in said
     assert "DVC remote far: nothing is at far" in said
     corpus(root / "data/bias/train", [a_document("letter.txt", LETTER)])
-    with pytest.raises(UserError, match="the workspace still has it"):
-        forgotten.to_purge("a query")
+    refuses(lambda: forgotten.to_purge("a query"), "forgotten.to_purge.2", "`greenhouse forget QUERY --apply`")
 
 
 def test_what_lies_in_dvcs_cache_alone_and_in_git_is_found(root: Path) -> None:

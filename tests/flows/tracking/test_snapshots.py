@@ -5,15 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from components.core.errors import UserError
 from components.core.files import write_json
 from flows.tracking import model_exposure, model_origin, snapshots
+from tests.errors import refused, refuses
 
 MADE = {"outs": [{"path": "models/pretrain/causal", "md5": "one"}]}
-EARLY = (
-    "calm-otter ended early (KILLED): not made were finetune@instruct, evaluate; start it again with the same values, "
-    "it resumes, and name that run"
-)
 
 
 @pytest.fixture
@@ -46,14 +42,12 @@ def cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("cancelled")
 def test_a_run_that_ended_early_is_refused_but_for_a_model_it_made() -> None:
     for name in ("calm-otter", "Calm-Otter"):
-        with pytest.raises(UserError) as error:
+        with refused("snapshots.find.3", "calm-otter", "KILLED", "finetune@instruct, evaluate"):
             snapshots.find(name)
-        assert str(error.value) == EARLY
-    with pytest.raises(UserError, match="calm_otter: neither"):  # an ILIKE finds it: _ is any character
+    with refused("snapshots._of_run", "calm_otter"):  # an ILIKE finds it: _ is any character
         snapshots.find("calm_otter")
-    with pytest.raises(UserError) as error:
+    with refused("model_origin.choose", "calm-otter", "KILLED", "finetune@instruct, evaluate"):
         model_origin.choose("instruct", "calm-otter")
-    assert str(error.value) == EARLY
     one, stage = model_origin.choose("causal", "calm-otter")
     assert (one.lock, stage) == ({"pretrain@causal": MADE}, "pretrain@causal")
     assert snapshots.find("greenhouse-causal-2@champion").lock == one.lock
@@ -67,7 +61,6 @@ def test_an_experiment_is_found_in_another_case_if_only_one_fits(
     monkeypatch.setattr(snapshots, "experiments", lambda: dict.fromkeys(("Sleek-Opah", "two", "Two"), "c0ffee"))
     monkeypatch.setattr(snapshots, "_of_commit", lambda name, kind, commit: snapshots.Snapshot(name, kind, {}, commit))
     if not found:
-        with pytest.raises(UserError, match="TWO: neither"):
-            snapshots.find(name)
+        refuses(lambda: snapshots.find(name), "snapshots._of_run", "TWO")
         return
     assert (snapshots.find(name).name, snapshots.find(name).kind) == (found, "experiment")

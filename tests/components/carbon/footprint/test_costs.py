@@ -9,7 +9,6 @@ from components.carbon.footprint.costs import LedgerCosts, device_hours, made, p
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import Energy, Ledger, Span, Spans
 from components.params import Grid
-from tests.errors import refused
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KWH_UJ = 3_600_000_000_000
@@ -133,8 +132,6 @@ def test_since_a_time_nothing_that_was_before_counts() -> None:
     assert project_total(found, "2026-01-02")["cache_saved"]["stages"] == 1
     assert late["unattributed"]["kwh"] == pytest.approx([1.0] * 3)
     assert late["unattributed"]["grams"][1] == pytest.approx(56.0)
-    with refused("costs.moment", "yesterday", "UTC"):
-        project_total(found, since="yesterday")
 
 
 def test_what_the_cache_saved_is_what_the_stages_cost_when_they_were_made() -> None:

@@ -9,7 +9,7 @@ from components.carbon.footprint.intensity import resolve, table
 from components.carbon.ledger.reader import Energy
 from components.carbon.spans import Bounds
 from components.params import Grid
-from tests.errors import refused
+from tests.errors import refuses
 
 KWH = Energy(3_600_000_000_000, 3_600_000_000_000, 3_600_000_000_000)
 SERIES = "time,g_per_kwh\n2026-01-01T00:00:00Z,100\n2026-01-01T00:30:00Z,200\n2026-01-01T02:00:00+01:00,50\n"
@@ -36,8 +36,7 @@ def test_then_the_series_by_hour_and_the_country_where_it_is_silent(tmp_path: Pa
 
 
 def test_then_the_country_with_year_and_licence_or_the_world_with_wide_bounds() -> None:
-    with refused("intensity.zone_mean", "runtime.grid.zone", "'FR'", "intensity.csv"):
-        resolve(Grid(zone="FR"))
+    refuses(lambda: resolve(Grid(zone="FR")), "intensity.zone_mean", "runtime.grid.zone", "'FR'", "intensity.csv")
     found = resolve(Grid(zone="SWE"))
     assert found.mean == Bounds(41 * 0.8, 41, 41 * 1.2)
     assert all(word in found.source for word in ("Sweden", "2023", "CC BY 4.0", "Ember"))
@@ -73,8 +72,7 @@ def test_every_row_has_year_licence_and_source() -> None:
 def test_a_bad_series_is_refused(tmp_path: Path, text: str | None, number: int, fact: str) -> None:
     if text is not None:
         (tmp_path / "grid.csv").write_text(text)
-    with refused(f"intensity.read_series.{number}", fact):
-        resolve(Grid(series="grid.csv"), tmp_path)
+    refuses(lambda: resolve(Grid(series="grid.csv"), tmp_path), f"intensity.read_series.{number}", fact)
 
 
 def test_embodied_is_te_ts_rs() -> None:

@@ -14,7 +14,7 @@ from components.core.files import read_json, write_json
 from components.stages.bias.toxicity import ProfanityCheck, ToxicityClassifier, scorer
 from components.text.sentences import sentences_of
 from tests.components.real_text import modules
-from tests.errors import refused
+from tests.errors import refused, refuses
 
 SENTENCES = ["You are a stupid idiot.", "My friend is gay.", "The sum of elements.", "kill a child process", "!!", ""]
 
@@ -47,8 +47,7 @@ def test_another_pickle_is_never_opened(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(__import__("sys").modules, "profanity_check", raising=False)
     assert str(importlib.util.find_spec("profanity_check").origin).startswith(str(tmp_path))
-    with refused("toxicity._unpickled.2", "19c5200dc6a4"):
-        ProfanityCheck()
+    refuses(lambda: ProfanityCheck(), "toxicity._unpickled.2", "19c5200dc6a4")
 
 
 @pytest.mark.parametrize(
@@ -60,8 +59,7 @@ def test_another_pickle_is_never_opened(tmp_path: Path, monkeypatch: pytest.Monk
     ],
 )
 def test_a_scorer_that_is_none_or_not_pinned_is_refused(name: str, code: str) -> None:
-    with refused(code, f"bias.scorer = {name}"):
-        scorer(name.strip("'"))
+    refuses(lambda: scorer(name.strip("'")), code, f"bias.scorer = {name}")
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +114,7 @@ def test_a_model_without_safetensors_is_refused(tiny: Path, tmp_path: Path) -> N
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
     (tmp_path / "model.safetensors").unlink()
-    with refused("ToxicityClassifier.__init__", tmp_path):
-        scorer(f"transformers:{tmp_path}")
+    refuses(lambda: scorer(f"transformers:{tmp_path}"), "ToxicityClassifier.__init__", tmp_path)
 
 
 def test_code_of_a_model_is_not_run(tiny: Path, tmp_path: Path) -> None:
@@ -127,6 +124,5 @@ def test_code_of_a_model_is_not_run(tiny: Path, tmp_path: Path) -> None:
     config = read_json(tmp_path / "config.json") | {"model_type": "own", "auto_map": code}
     write_json(tmp_path / "config.json", config)
     (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    with refused("ToxicityClassifier.__init__", tmp_path):
-        scorer(f"transformers:{tmp_path}")
+    refuses(lambda: scorer(f"transformers:{tmp_path}"), "ToxicityClassifier.__init__", tmp_path)
     assert not (tmp_path / "ran").exists()

@@ -17,7 +17,7 @@ from components.similarity import duplicates, sorted_rows
 from components.stages.dedup.stage import dedup
 from tests.components.plain_words import runs
 from tests.components.real_text import corpus, document, edited, modules, places, tree
-from tests.errors import refused
+from tests.errors import refuses
 
 PARAMS = Dedup()
 
@@ -216,8 +216,7 @@ def test_near_off_leaves_near_duplicates(tmp_path: Path) -> None:
 
 
 def test_empty_corpus_is_refused(tmp_path: Path) -> None:
-    with refused("DocumentIndex.open"):
-        run(tmp_path, [modules()[0]], [])
+    refuses(lambda: run(tmp_path, [modules()[0]], []), "DocumentIndex.open")
 
 
 def test_pairs_of_a_big_bucket_come_in_pieces_and_are_all_there(monkeypatch: pytest.MonkeyPatch) -> None:

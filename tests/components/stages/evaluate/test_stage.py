@@ -20,7 +20,7 @@ from components.statistics import paired_difference
 from tests.components.killed import killed_when
 from tests.components.real_text import tree
 from tests.components.stages.evaluate.conftest import World
-from tests.errors import refused
+from tests.errors import refuses
 from tests.progress_recorder import Recorder
 
 pytestmark = pytest.mark.slow
@@ -158,6 +158,5 @@ def test_progress_is_by_the_time_of_tasks_and_names_those_that_run(
 
 def test_a_missing_model_is_named(world: World, tmp_path: Path) -> None:
     arguments = world.stage(tmp_path / "reports", tmp_path / "work") | {"masked": tmp_path / "nowhere"}
-    with refused("export.inspected.2", "nowhere", "config.json"):
-        evaluate(**arguments)
+    refuses(lambda: evaluate(**arguments), "export.inspected.2", "nowhere", "config.json")
     assert result_path(tmp_path / "work", "bits_per_byte").exists()

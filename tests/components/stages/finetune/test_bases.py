@@ -11,7 +11,6 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from benchmarks.bases.tiny import CAUSAL, save_tiny
-from components.core.errors import UserError
 from components.core.files import read_json, write_json
 from components.finetuning_data.chat import encode
 from components.instruction_pairs.examples import Message
@@ -25,6 +24,7 @@ from components.training.objectives import language_model_loss, packed
 from flows.chat import Sampling, open_chat
 from tests.components.real_text import tree
 from tests.components.stages.finetune.test_own_rows import place, run
+from tests.errors import refused
 from tests.progress_recorder import Recorder
 
 __all__ = ["place"]
@@ -154,7 +154,7 @@ def test_a_tokenizer_without_tokens_of_a_chat_ends_messages_with_the_end_of_a_te
     assert encoder_of(tmp_path).chat.end == 256
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    with pytest.raises(UserError, match="nor does it cut lines alike alone and in a text"):
+    with refused("HubEncoder.chat"):
         _ = HubEncoder(tmp_path).chat
 
 
@@ -174,25 +174,25 @@ def test_a_base_that_cannot_be_used_is_refused_before_work(place: Path, tmp_path
     base = tmp_path / "base"
     save_tiny("bert", (place / "masked/tokenizer.json").read_text(), 500, base)
     fields, weights = read_json(base / "config.json"), base / "model.safetensors"
-    for change, says in (
-        ({"auto_map": {"AutoModel": "mine.Mine"}}, r"names code in the folder \(auto_map\), which is never run"),
-        ({"hidden_size": 64}, "damaged"),
-        ({"hidden_size": "wide"}, "builds no model from its config.json"),
+    for change, code in (
+        ({"auto_map": {"AutoModel": "mine.Mine"}}, "hub_model.refuse_code"),
+        ({"hidden_size": 64}, "export.inspected.4"),
+        ({"hidden_size": "wide"}, "hub_model.shape_of"),
     ):
         write_json(base / "config.json", fields | change)
-        with pytest.raises(UserError, match=says):
+        with refused(code, base):
             run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), base)
     write_json(base / "config.json", fields)
     tokens = read_json(base / "tokenizer_config.json")
     write_json(base / "tokenizer_config.json", tokens | {"auto_map": {"AutoTokenizer": ["mine.Mine", None]}})
-    with pytest.raises(UserError, match=r"tokenizer_config\.json names code in the folder \(auto_map\), which is"):
+    with refused("hub_model.refuse_code", "tokenizer_config.json", "auto_map"):
         run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), base)
     write_json(base / "tokenizer_config.json", tokens)
     weights.rename(base / "pytorch_model.bin")
-    with pytest.raises(UserError, match=r"no model\.safetensors.*weights in a pickle.* are never read"):
+    with refused("export.weight_files.2", "model.safetensors", "pytorch_model.bin"):
         run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), base)
     config = settings_of(Classify(**FAST), 9, "finetune.classify")
-    with pytest.raises(UserError, match=r"would take 3 GB of memory and there are 2 GB on cpu; set finetune\.classify"):
+    with refused("refuse_beyond", "3 GB", "2 GB", "cpu", "finetune.classify"):
         refuse_beyond(TrainingForecast(3 * 10**9, 1.0), config, Numerics(), limit=2 * 10**9)
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from components.core.errors import UserError
 from components.corpus.corpus import CorpusWriter
 from components.model import cpu_kernels
 from components.params import Numerics, Prefer
@@ -18,6 +17,7 @@ from components.stages.finetune.task_selection import Choice
 from components.synthetic import curriculum
 from components.tokens.tokenizer import Encoder, train_bpe
 from tests.components.model.test_transformer import network
+from tests.errors import refused
 
 PAIRS = [
     EncodedPair([0, 4, 20, 5], [30, 31, 6], [40, 6]),
@@ -80,13 +80,13 @@ def test_rows_of_another_kind_or_without_an_answer_are_refused(tmp_path: Path) -
         return select("prefer", file, tmp_path / "heldout", params, encoder, params.context)
 
     for fields, says in (
-        ({"completion": "c"}, "of the kind chat, and prefer learns from prompt, chosen and rejected"),
-        ({"chosen": "c", "rejected": ""}, "40 x empty answer"),
-        ({"chosen": "c " * 400, "rejected": "d"}, "x longer than the context"),
+        ({"completion": "c"}, ["raise_if_other_kind", "chat", "prefer", "prompt, chosen and rejected"]),
+        ({"chosen": "c", "rejected": ""}, ["rows.refuse_empty.2", "40 x empty answer"]),
+        ({"chosen": "c " * 400, "rejected": "d"}, ["rows.refuse_empty.2", "x longer than the context"]),
     ):
-        with pytest.raises(UserError, match=says):
+        with refused(*says):
             rows(**fields)
-    with pytest.raises(UserError, match=r"holds no curriculum .* raise mix.curriculum.share"):
+    with refused("curriculum_pairs", "mix.curriculum.share"):
         preferences.curriculum_pairs(tmp_path / "heldout", params)
     examples = rows(chosen="c", rejected="d").examples
     assert len(examples.train) + len(examples.heldout) == 40

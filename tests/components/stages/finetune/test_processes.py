@@ -8,10 +8,10 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
-from components.core.errors import UserError
 from components.core.progress import Progress
 from components.params import Numerics
 from tests.components.stages.finetune.test_stage import PARAMS, place, run, same
+from tests.errors import refused
 
 __all__ = ["place"]
 TWO = Numerics(processes=2, threads=1, dtype="float32")
@@ -67,7 +67,7 @@ def test_a_lost_process_is_a_sentence_and_the_next_run_ends_with_the_same_bytes(
 ) -> None:
     params = PARAMS[branch].model_copy(update={"lora_rank": rank})
     run(place, tmp_path / "undisturbed", branch, params, numerics=TWO)
-    with pytest.raises(UserError, match=r"training process 1 of 2 ended \(status -9\); run it again"):
+    with refused("train_together", "1 of 2", "status -9"):
         run(place, tmp_path / "lost", branch, params, LosesItsWorker(), numerics=TWO)
     run(place, tmp_path / "lost", branch, params, numerics=TWO)
     assert same(tmp_path / "lost", tmp_path / "undisturbed")

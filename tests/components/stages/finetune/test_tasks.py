@@ -8,12 +8,12 @@ from random import Random
 import networkx
 import pytest
 
-from components.core.errors import UserError
 from components.instruction_pairs.examples import Examples, PromptPair
 from components.stages.finetune.report import TuningReport
 from components.stages.finetune.task_selection import TASKS, Choice, FinetuneTask, choose
 from components.training.train_config import TrainResult
 from tests.components import task_corpora as corpora
+from tests.errors import refused, shows
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_any_text_feeds_a_task_of_each_branch(tmp_path: Path, text: str, works: 
     assert all("were found" in entry["reason"] for entry in instruct.skipped)
     classify = choose("classify", "auto", corpora.draw(corpus))
     assert classify.task.name == ("order" if works == 1 else "work")
-    assert classify.skipped[0]["reason"].startswith("it takes two sources")
+    shows(classify.skipped[0]["reason"], "passage_tasks.from_sources")
     counts = [sum(passage.label == label for passage in classify.examples.train) for label in range(2)]  # type: ignore[union-attr]
     assert min(counts) > 0.2 * max(counts)
 
@@ -127,7 +127,7 @@ def test_pieces_of_one_file_are_one_work(tmp_path: Path) -> None:
     pieces = [corpora.document(shuffled("german", seed), f"book.txt#{seed}", f"book.txt#{seed}") for seed in range(4)]
     choice = choose("classify", "auto", corpora.draw(corpora.write(tmp_path, pieces[:3], pieces[3:])))
     assert choice.task.name == "order"
-    assert choice.skipped[1]["reason"].startswith("1 of 1 works in the training text have the 40")
+    shows(choice.skipped[1]["reason"], "passage_tasks.from_works", "1 of 1", 40)
 
 
 def test_held_out_text_of_one_work_is_said(tmp_path: Path) -> None:
@@ -146,9 +146,9 @@ def test_held_out_text_of_one_work_is_said(tmp_path: Path) -> None:
 
 def test_no_text_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     corpus = corpora.write(tmp_path, corpora.plain(["short text"], "a"), corpora.plain(["short"], "b"))
-    with pytest.raises(UserError, match=r"finetune.instruct.task = auto: 0 training .* give the pipeline more text"):
+    with refused("task_selection.choose", "finetune.instruct.task = auto: 0 training", "more text"):
         choose("instruct", "auto", corpora.draw(corpus))
-    with pytest.raises(UserError, match=r"finetune.classify.task = source: it takes two sources .* set it to auto"):
+    with refused("task_selection.choose", "finetune.classify.task = source", "two sources", "auto"):
         choose("classify", "source", corpora.draw(corpus))
 
 

@@ -14,7 +14,7 @@ from components.stages.ingest import file_reading
 from tests.components.stages.ingest.hostile_files import PROSE, record
 from tests.components.stages.ingest.ingest_run import documents, quarantined
 from tests.components.stages.ingest.ingest_run import run_on_files as run
-from tests.errors import refused
+from tests.errors import refused, refuses
 
 # line, what is wrong with it, the rule it breaks ("" for a good one; blank lines are no records)
 LINES: list[tuple[bytes, str]] = [
@@ -105,8 +105,7 @@ def test_what_surely_fails_is_refused_before_a_tenth_is_read(
     (mine / "empty.jsonl").touch()
     judged = Mock(side_effect=file_reading.entry_of)
     monkeypatch.setattr(file_reading, "entry_of", judged)
-    with refused(f"raise_if_sample_unfit.{number}", rule):
-        run(mine, tmp_path, max_quarantine=0.05)
+    refuses(lambda: run(mine, tmp_path, max_quarantine=0.05), f"raise_if_sample_unfit.{number}", rule)
     assert 0 < judged.call_count < 2 * ROWS / 10
 
 

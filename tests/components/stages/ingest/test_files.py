@@ -19,7 +19,7 @@ from components.stages.ingest.licences import normalise
 from components.stages.ingest.stage import dry_run
 from tests.components.real_text import tree
 from tests.components.stages.ingest.ingest_run import documents, lines_of, run_ingest, run_on_files
-from tests.errors import refused
+from tests.errors import refused, refuses
 from tests.progress_recorder import Recorder
 
 DOCS = sorted(Path(numpy.__file__).parent.glob("ma/*.py"))
@@ -92,8 +92,7 @@ def test_a_table_without_the_text_column_is_left_out_whole_and_said(mine: Path, 
     )
     skipped = out / "reports/details/skipped.csv"
     assert f",{size}" in skipped.read_text()
-    with refused("documents.query_of.1", "odd.csv", "'text'"):
-        query_of("odd.csv", {SKIPPED: skipped}.get)
+    refuses(lambda: query_of("odd.csv", {SKIPPED: skipped}.get), "documents.query_of.1", "odd.csv", "'text'")
 
 
 def test_no_absolute_path_and_the_same_bytes_for_any_number_of_workers(mine: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from components.stages.ingest.records import SURROGATE, BadRecord, Options
 from flows.planning import inspect_text
 from tests.components.stages.ingest.hostile_files import HOSTILE, LINES, MOST_CHARS, PROSE, TREE, record, warc
 from tests.components.stages.ingest.ingest_run import documents, run_on_files
-from tests.errors import refused
+from tests.errors import refused, refuses
 
 UNLISTED = {"its name is not UTF-8", "hidden"}
 """Reasons for which a file is not opened."""
@@ -74,8 +74,7 @@ def test_the_look_before_a_run_goes_on_and_names_what_is_not_read(hostile: Path,
     mine = tmp_path / "mine"
     odd = [name for name, (_, why) in TREE.items() if why in ("a link to nothing", "no regular file")]
     shutil.copytree(hostile, mine, symlinks=True, ignore=lambda folder, names: odd)
-    with refused("inspect_text._look_at_files.2", mine):
-        inspect_text.look(str(mine), Ingest(max_chars=MOST_CHARS))
+    refuses(lambda: inspect_text.look(str(mine), Ingest(max_chars=MOST_CHARS)), "inspect_text._look_at_files.2", mine)
     for path in [path for path in mine.rglob("*") if SURROGATE.search(path.name)]:
         path.unlink()
     own = inspect_text.look(str(mine), Ingest(max_chars=MOST_CHARS))

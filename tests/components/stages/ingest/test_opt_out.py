@@ -11,7 +11,7 @@ import pytest
 
 from components.text.passage_match import Passages, words
 from tests.components.stages.ingest.ingest_run import documents, run_on_files
-from tests.errors import refused
+from tests.errors import refuses
 
 DOCS = sorted(Path(numpy.__file__).parent.glob("ma/*.py"))
 
@@ -103,8 +103,7 @@ def test_of_a_bad_record_that_is_opted_out_nothing_is_kept_either(folder: Path, 
 )
 def test_a_bad_entry_stops_the_run_and_names_the_line(line: str, says: list, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "opt_out.txt").write_text(f"# first\nid: 0123456789abcdef\n{line}\n")
-    with refused(f"opt_out.{says[0]}", "opt_out.txt line 3", *says[1:]):
-        run_on_files(folder, tmp_path)
+    refuses(lambda: run_on_files(folder, tmp_path), f"opt_out.{says[0]}", "opt_out.txt line 3", *says[1:])
 
 
 def test_what_counts_as_the_same_passage() -> None:

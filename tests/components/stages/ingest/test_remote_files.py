@@ -22,7 +22,7 @@ from tests.components.stages.ingest.ingest_run import (
     run_ingest,
     run_on_files,
 )
-from tests.errors import refused
+from tests.errors import refused, refuses
 
 DOCS = sorted(Path(numpy.__file__).parent.glob("ma/*.py"))
 TEXT = "\n\n".join(path.read_text() for path in DOCS)
@@ -70,8 +70,7 @@ def test_a_bucket_is_read_like_a_folder(bucket: str, tmp_path: Path) -> None:
 def test_what_changed_there_is_refused(bucket: str, tmp_path: Path) -> None:
     revision = revision_of(bucket, tmp_path)
     fsspec.filesystem("memory").pipe("/bucket/a.txt", TEXT[:800].encode())
-    with refused("remote_files.listing.3", f"revision {revision}"):
-        run_ingest(remote(bucket, revision), tmp_path)
+    refuses(lambda: run_ingest(remote(bucket, revision), tmp_path), "remote_files.listing.3", f"revision {revision}")
 
 
 def test_a_file_address_and_one_that_is_nowhere(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from components.training import likelihood
 from tests.components.killed import killed_when
 from tests.components.real_text import tree
 from tests.components.small_corpus import NUMERICS, small, write_tokens
-from tests.errors import refused
+from tests.errors import refuses
 from tests.progress_recorder import Recorder
 
 
@@ -167,8 +167,7 @@ def test_compiled_it_repeats_and_resumes_to_the_byte(tokens: Path, tmp_path: Pat
 def test_settings_that_do_not_fit_are_named_before_the_first_step(
     changes: dict, says: list, tokens: Path, tmp_path: Path
 ) -> None:
-    with refused(*says):
-        run(tokens, tmp_path, params=small(**changes))
+    refuses(lambda: run(tokens, tmp_path, params=small(**changes)), *says)
     assert not (tmp_path / "work").exists()
 
 
@@ -176,18 +175,14 @@ def test_shards_of_another_tokenizer_are_refused(tokens: Path, tmp_path: Path) -
     other = write_tokens(tmp_path / "tokenize")
     manifest = read_json(other / "train" / "manifest.json")
     write_json(other / "train" / "manifest.json", manifest | {"tokenizer_sha256": "0" * 64})
-    with refused("_check_tokenizer.1", other / "tokenizer.json"):
-        run(other, tmp_path)
+    refuses(lambda: run(other, tmp_path), "_check_tokenizer.1", other / "tokenizer.json")
     write_json(other / "train" / "manifest.json", manifest | {"vocab_size": 5000})
-    with refused("_check_tokenizer.2", 5000, 400):
-        run(other, tmp_path)
+    refuses(lambda: run(other, tmp_path), "_check_tokenizer.2", 5000, 400)
     path = other / "train" / manifest["shards"][-1]["tokens"]
     path.write_bytes(path.read_bytes()[:-2] + (400).to_bytes(2, "little"))
     manifest["shards"][-1]["sha256"]["tokens"] = sha256_file(path)
     write_json(other / "train" / "manifest.json", manifest)
-    with refused("_check_tokenizer.3", other / "train", "holds token 400", "the 400"):
-        run(other, tmp_path)
+    refuses(lambda: run(other, tmp_path), "_check_tokenizer.3", other / "train", "holds token 400", "the 400")
     assert not (tmp_path / "work").exists()
     (other / "tokenizer.json").unlink()
-    with refused("tokenizer_text", other / "tokenizer.json"):
-        run(other, tmp_path)
+    refuses(lambda: run(other, tmp_path), "tokenizer_text", other / "tokenizer.json")

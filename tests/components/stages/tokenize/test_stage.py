@@ -16,7 +16,7 @@ from components.stages.tokenize.stage import even_sample, tokenize
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import Encoder, reference
 from tests.components.real_text import corpus, document, places
-from tests.errors import refused
+from tests.errors import refused, refuses
 
 PARAMS = Tokenize(vocab_size=600, train_megabytes=0.3)
 
@@ -130,5 +130,4 @@ def test_a_small_corpus_says_what_to_set_and_an_empty_one_is_refused(corpora: Pa
         run(corpora, tmp_path / "small", Tokenize(vocab_size=150_000))
     corpus(tmp_path / "train", list(read_corpus(corpora / "train"))[:3])
     corpus(tmp_path / "heldout", [])
-    with refused("tokenize.stage._manifest", "held-out"):
-        run(tmp_path, tmp_path / "made")
+    refuses(lambda: run(tmp_path, tmp_path / "made"), "tokenize.stage._manifest", "held-out")

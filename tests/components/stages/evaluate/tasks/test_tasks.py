@@ -37,7 +37,7 @@ from components.synthetic.canaries import from_json
 from components.synthetic.curriculum import items
 from tests.components.real_text import corpus, document
 from tests.components.stages.evaluate.conftest import World
-from tests.errors import refused
+from tests.errors import refused, refuses
 
 FRENCH = (
     "La maison est au bord de la rivière, et les enfants jouent dans le jardin depuis le matin. "
@@ -317,14 +317,11 @@ def test_times_given_are_counted_in_the_data_order(world: World) -> None:
 
 def test_what_is_not_there_is_a_reason(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control of canaries alone, without baseline or counterpart, was shown as if it were a score."""
-    with refused("few_shot.few_shot.1", "evaluate.shots"):
-        few_shot(world.context(shots=[]))
+    refuses(lambda: few_shot(world.context(shots=[])), "few_shot.few_shot.1", "evaluate.shots")
     bare = World(replace(world.folders, mix=tmp_path), world.params, world.numerics)
-    with refused("memorisation.memorisation.1"):
-        memorisation(bare.context())
+    refuses(lambda: memorisation(bare.context()), "memorisation.memorisation.1")
     monkeypatch.setattr(memorisation_task, "times_given", lambda context, canaries: {one.id: 0 for one in canaries})
-    with refused("memorisation.memorisation.2"):
-        memorisation(world.context())
+    refuses(lambda: memorisation(world.context()), "memorisation.memorisation.2")
 
 
 # -- context -----------------------------------------------------------------------------------------------------------
