@@ -140,7 +140,7 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
         asked.append({"path": path, "name": name} | options)
         raise ConnectionError("no network here")
 
-    monkeypatch.setattr(datasets, "pinned_data.load_dataset", reach)
+    monkeypatch.setattr(datasets, "load_dataset", reach)
     refuses(lambda: load([f"blimp_causative@{'a' * 40}"]), "harness.load.1", "blimp_causative: no network here")
     assert asked == [{"path": "nyu-mll/blimp", "name": "causative", "revision": "a" * 40}]
     monkeypatch.setitem(sys.modules, "lm_eval.tasks", None)
