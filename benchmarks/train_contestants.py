@@ -49,6 +49,10 @@ class Job:
     corpus: Path
     work: Path
     result: Path
+    device: str = "cpu"
+    size: int = SIZE
+    vocabulary: int = VOCABULARY
+    context: int = CONTEXT
 
 
 @dataclass
@@ -58,6 +62,8 @@ class Clock:
     ticks: list[float] = field(default_factory=list)
 
     def tick(self) -> None:
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
         self.ticks.append(perf_counter())
 
     def figures(self) -> dict[str, float]:
@@ -68,14 +74,14 @@ class Clock:
         return {"seconds": self.ticks[-1] - self.ticks[0], "step_s": usual, "compile_s": first}
 
 
-def shape() -> Shape:
+def shape(job: Job) -> Shape:
     """The network of ours and the peers."""
-    return derive_shape(ModelShape(size=SIZE), VOCABULARY, CONTEXT, causal=True)
+    return derive_shape(ModelShape(size=job.size), job.vocabulary, job.context, causal=True)
 
 
 def windows_in_order(job: Job) -> Callable[[int], Tensor]:
-    """The n-th training window: int64 (CONTEXT + 1,)."""
-    order = train_corpus.windows(job.corpus, job.seed)
+    """The n-th training window: int64 (context + 1,)."""
+    order = train_corpus.windows(job.corpus, job.seed, job.context)
     return lambda number: torch.from_numpy(order.window(number))
 
 
@@ -100,7 +106,7 @@ def ours(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
     from components.training.train_config import TrainConfig
 
     shipped = Params().pretrain.causal
-    model = Transformer(shape()).initialise(job.seed, shipped.initial_scale)
+    model = Transformer(shape(job)).initialise(job.seed, shipped.initial_scale)
     rates = {"matrix_lr": job.rate, "embedding_lr": job.rate, "warmup": WARMUP}
     batches = pretrain_batches(
         TokenShards.open(job.corpus / "train"), context=CONTEXT, batch=BATCH, seed=job.seed, mask_rate=None,
@@ -125,15 +131,16 @@ def nanochat(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
     """
     from nanochat.gpt import GPT, GPTConfig
 
-    own, window, times = shape(), windows_in_order(job), job.rate / 0.02
+    own, window, times = shape(job), windows_in_order(job), job.rate / 0.02
     torch.manual_seed(job.seed)
-    model = GPT(GPTConfig(CONTEXT, VOCABULARY, own.depth, own.heads, own.kv_heads, own.width, window_pattern="L"))
+    sizes = job.context, job.vocabulary, own.depth, own.heads, own.kv_heads, own.width
+    model = GPT(GPTConfig(*sizes, window_pattern="L")).to(job.device)
     model.init_weights()
     optimizer = model.setup_optimizer(0.008 * times, 0.3 * times, job.rate, scalar_lr=0.5 * times)
     compiled, warm, down = torch.compile(model, dynamic=False), 40, round(0.65 * job.steps)
     clock.tick()
     for step in range(job.steps):
-        ids = torch.stack([window(step * BATCH + row) for row in range(BATCH)])
+        ids = torch.stack([window(step * BATCH + row) for row in range(BATCH)]).to(job.device)
         compiled(ids[:, :-1], ids[:, 1:].contiguous()).backward()
         left = min(1.0, (job.steps - step) / down)
         for group in optimizer.param_groups:
@@ -178,10 +185,11 @@ def litgpt(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
     kept: dict[str, Any] = {}
     program.save_checkpoint = lambda fabric, state, *_: kept.update(state)
     sys.argv = ["litgpt", "pretrain"]
-    ours = shape()
+    ours = shape(job)
     network = Config(
-        name="bench", block_size=CONTEXT, vocab_size=VOCABULARY, padded_vocab_size=VOCABULARY, n_layer=ours.depth,
-        n_head=ours.heads, n_embd=ours.width, head_size=ours.head_dim, intermediate_size=ours.feed_forward, bias=False,
+        name="bench", block_size=job.context, vocab_size=job.vocabulary, padded_vocab_size=job.vocabulary,
+        n_layer=ours.depth, n_head=ours.heads, n_embd=ours.width, head_size=ours.head_dim,
+        intermediate_size=ours.feed_forward, bias=False,
         rotary_percentage=1.0, parallel_residual=False, norm_class_name="RMSNorm", mlp_class_name="LLaMAMLP",
         norm_qk=True,
     )  # fmt: skip
@@ -189,9 +197,9 @@ def litgpt(job: Job, clock: Clock) -> Callable[[Tensor], Tensor]:
         "bench", network, out_dir=job.work, precision="bf16-mixed", data=Data(), devices=1, seed=job.seed,
         logger_name="csv", eval=EvalArgs(interval=job.steps + 1, max_iters=1, final_validation=False),
         train=TrainArgs(
-            global_batch_size=BATCH, micro_batch_size=BATCH, max_tokens=job.steps * BATCH * CONTEXT, max_norm=1.0,
+            global_batch_size=BATCH, micro_batch_size=BATCH, max_tokens=job.steps * BATCH * job.context, max_norm=1.0,
             lr_warmup_steps=max(1, round(WARMUP * job.steps)), min_lr=job.rate / 10, tie_embeddings=True,
-            save_interval=None, max_seq_length=CONTEXT,
+            save_interval=None, max_seq_length=job.context,
         ),
         optimizer={
             "class_path": "torch.optim.AdamW",
@@ -214,13 +222,10 @@ def main(raw: str) -> None:
     logits = CONTESTANTS[job.contestant](job, clock)
     found: dict[str, Any] = clock.figures()
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found |= {"steps": job.steps, "tokens": job.steps * BATCH * CONTEXT}
-    found |= {"tokens_per_s": BATCH * CONTEXT / found["step_s"], "peak_mb": peak_mb}
-    found |= {
-        "rate": job.rate,
-        "seed": job.seed,
-        "bits_per_byte": train_corpus.bits_per_byte(logits, job.corpus, job.tuning),
-    }
+    found |= {"steps": job.steps, "tokens": job.steps * BATCH * job.context, "rate": job.rate, "seed": job.seed}
+    found |= {"tokens_per_s": BATCH * job.context / found["step_s"], "peak_mb": peak_mb}
+    if (job.corpus / "heldout").exists():
+        found["bits_per_byte"] = train_corpus.bits_per_byte(logits, job.corpus, job.tuning)
     write_json(job.result, found)
 
 

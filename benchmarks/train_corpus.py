@@ -46,9 +46,9 @@ def write(folder: Path) -> None:
     write_text(folder / "tokenizer.json", tokenizer_json)
 
 
-def windows(folder: Path, seed: int) -> Windows:
-    """Training windows of CONTEXT + 1 tokens in the order of `seed`; the same for every contestant."""
-    return Windows(TokenShards.open(folder / "train"), CONTEXT, CONTEXT + 1, seed)
+def windows(folder: Path, seed: int, context: int = CONTEXT) -> Windows:
+    """Training windows of `context` + 1 tokens in the order of `seed`; the same for every contestant."""
+    return Windows(TokenShards.open(folder / "train"), context, context + 1, seed)
 
 
 @torch.no_grad()

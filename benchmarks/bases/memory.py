@@ -30,7 +30,7 @@ class Told(Progress):
     memory = 0.0
 
     def log(self, text: str) -> None:
-        if found := re.match(r"forecast: ([\d.e+]+) GB", text):
+        if found := re.match(r"forecast of the training alone: ([\d.e+]+) GB", text):
             self.memory = float(found[1]) * 1e9
 
 

@@ -2,8 +2,9 @@
 
 On its own text (PyTorch's docstrings), with components alone, no server and no DVC: a resumed run's bytes with
 torch.compile, kills at random moments, a return after a bad loss, speed and share of the datasheet's peak at 124M
-parameters, the price of strict determinism, NVML's counter of energy beside the integral of its power. `--device cpu
---size 2 --kills 2` tries the program itself, and writes nothing.
+parameters beside LitGPT and nanochat (as `benchmarks.train` finds them), the price of strict determinism, NVML's
+counter of energy beside the integral of its power. `--device cpu --size 2 --kills 2` tries the program itself, and
+writes nothing.
 """
 
 import argparse
@@ -19,20 +20,22 @@ import numpy as np
 import torch
 
 from benchmarks.kill_and_resume import Job, after
-from benchmarks.processes import of_module
+from benchmarks.processes import of_module, result_of
 from benchmarks.results import goal, write, write_rows
+from benchmarks.train_runs import BENCH, NANOCHAT, environment
 from components.core.files import sha256_bytes
 from components.core.progress import Progress
 from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import ModelShape, Numerics, Optimizer
+from components.tokens.shards import TokenWriter
 from components.training import loop, objectives
 from components.training import numerics as floats
 from components.training.objectives import Batch, language_model_loss
 from components.training.train_config import TrainConfig
 from greenhouse_record.metering import nvml
 
-CONTEXT, BATCH, VOCABULARY = 1024, 16, 256
+CONTEXT, BATCH, VOCABULARY = 1024, 16, {"cuda": 50304, "cpu": 256}
 STEPS, SPEED_STEPS = 24, 30
 BAD = 7
 """Number of the batch whose loss is made bad once."""
@@ -66,7 +69,7 @@ def trained(
     """sha256 of the weights after training in `work`, and what was said."""
     corpus, said, passes = text(), Lines(), iter(range(10**9))
     floats.configure_torch(numerics)  # the first weights depend on the threads
-    shape = derive_shape(ModelShape(size=size), VOCABULARY, CONTEXT, causal=True)
+    shape = derive_shape(ModelShape(size=size), VOCABULARY[numerics.device], CONTEXT, causal=True)
     model = Transformer(shape).initialise(1)
 
     def batches(number: int) -> Batch:
@@ -113,6 +116,33 @@ def speed(work: Path, numerics: Numerics, size: int) -> tuple[float, float]:
     return tuple(float(np.median([row.get(name, 0.0) for row in late])) for name in ("tokens_per_s", "mfu"))  # type: ignore[return-value]
 
 
+def peers(folder: Path, device: str, size: int) -> dict[str, float]:
+    """Tokens a second of the peers at the same shape, on the same text, each in a process of its own."""
+    ids, found = text(), {}
+    writer = TokenWriter(folder / "train", VOCABULARY[device], "", ["torch"])
+    writer.add_shard(ids, np.array([len(ids)]), np.zeros(1, int), np.array([len(ids)]))
+    writer.close()
+    for name, place, rate in (("litgpt", BENCH / "litgpt-packages", 0.001), ("nanochat", NANOCHAT, 0.02)):
+        if not place.exists():
+            print(f"not tried: {name}, which `python -m benchmarks.train --trial --nanochat CHECKOUT` puts at {place}")
+            continue
+        job = {
+            "contestant": name,
+            "steps": SPEED_STEPS,
+            "rate": rate,
+            "seed": 1,
+            "threads": 2,
+            "tuning": False,
+            "corpus": str(folder),
+            "device": device,
+            "size": size,
+            "vocabulary": VOCABULARY[device],
+            "context": CONTEXT,
+        }
+        found[name] = result_of("benchmarks.train_contestants", job, environment(name))["tokens_per_s"]  # fmt: skip
+    return found
+
+
 def main() -> None:
     """All checks; a table of their figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -150,8 +180,11 @@ def main() -> None:
         floats.torch.use_deterministic_algorithms = lambda *_: None
         loose = speed(folder / "loose", numerics, size)
         ratio = power_beside_counter(folder / "power", numerics, size)
+        others = peers(folder / "corpus", numerics.device, size)
     killed_right = [row["right"] for row in rows if row["check"] == "killed"]
     print(*rows, f"tokens/s {strict[0]:.0f}, {strict[1]:.1%} of peak; not deterministic {loose[0]:.0f}", sep="\n")
+    for name, tokens_per_s in others.items():
+        print(f"{name}: {tokens_per_s:.0f} tokens/s, {strict[1] * tokens_per_s / strict[0]:.1%} of peak")
     print("not tried: energy (no NVML)" if ratio is None else f"NVML's energy over its power's integral: {ratio:.3f}")
     if arguments.device != "cuda":
         return
@@ -163,7 +196,7 @@ def main() -> None:
         goal("gpu_check_determinism_price", loose[0] / strict[0] - 1, 0.15, "lower"),
     ]
     write_rows("gpu-check", rows)
-    results = {"gpu_check_tokens_per_s": {"n": SPEED_STEPS, "median": strict[0]}, "nvml_over_power": ratio}
+    results = {"gpu_check_tokens_per_s": {"n": SPEED_STEPS, "median": strict[0]}, "nvml_over_power": ratio} | others
     write("gpu-check", results, goals)
 
 

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from components.core.errors import UserError, clause
 from components.core.plain_text import strings_in
-from components.finetuning_data.columns import Columns, by_contents, by_role, columns_of, used_by
+from components.finetuning_data.columns import Columns, by_contents, by_role, columns_of, used_by, value_of
 from components.finetuning_data.rows import KINDS, Kind, Refused, Row, UnusableRow, kind_of, refuse_empty
 from components.text.csv_table import CsvTable
 from components.text.opening import OpenFile, inner_suffix
@@ -76,13 +76,14 @@ def read(path: Path, given: Columns | None = None) -> Rows:
     first = Columns()
     rows, heldout, refused, columns, unused = list[Row](), list[Row](), list[Refused](), Counter[str](), Counter[str]()
     files = {_name_in(path, file): file for file in files_of(path)}
-    apart = heldout_files(files)
+    apart, unseen = heldout_files(files), {*(given or {}).values()}
     for name, file in files.items():
         for where, value in _values(file, name):
             if isinstance(value, Refused):
                 refused.append(value)
                 continue
             columns.update(value.keys())
+            unseen -= {column for column in unseen if column in value or value_of(value, column) not in (None, "")}
             mapping = columns_of(value, given) or first
             first = first or mapping
             is_other = kind_of(mapping) != kind_of(first)
@@ -101,11 +102,12 @@ def read(path: Path, given: Columns | None = None) -> Rows:
         named = [value for name, file in files.items() for _, value in _values(file, name) if isinstance(value, dict)]
         if guess := by_contents(named):
             return read(path, guess)
-        raise UserError(f"{path}: columns {_shown(columns)}; say which they are, such as --columns "
-                        "text=COLUMN,label=COLUMN (or prompt and completion, messages, labels, or prompt, chosen and "
-                        "rejected)")  # fmt: skip
-    if lacking := [column for column in (given or {}).values() if not used_by({"": column}) & columns.keys()]:
-        raise UserError(f"{path}: it has no column {lacking[0]}, but {_shown(columns)}; correct --columns")
+        raise UserError(f"{path}: columns {_shown(columns)}; neither names nor contents tell, of {len(named)} rows, "
+                        "which is which; name them, such as --columns text=COLUMN,label=COLUMN (or prompt and "
+                        "completion, messages, labels, or prompt, chosen and rejected)")  # fmt: skip
+    if unseen:
+        raise UserError(f"{path}: it has no column {min(unseen)}, but {_shown(columns)}; correct --columns (A.B is B "
+                        "inside A)")  # fmt: skip
     refuse_empty(path, rows, refused)
     left = tuple(name for name in columns if unused[name])
     return Rows(path, kind, rows, refused, left, heldout, apart if heldout else (), first)

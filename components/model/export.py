@@ -153,7 +153,8 @@ def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
         raise UserError(f"{folder}: an adapter, no model; give its base, or the folder that has it merged in")
     for name in ("config.json", "tokenizer.json"):
         if not (folder / name).exists():
-            raise UserError(f"{folder}: no {name}, so this is no model folder; give one that a training stage wrote")
+            raise UserError(f"{folder}: no {name}, so this is no model folder; {WHOLE_COPY}, or give one "
+                            "that a training stage wrote")  # fmt: skip
     fields, path, stored = read_fields(folder / "config.json", WHOLE_COPY), folder / "tokenizer.json", 0
     if (of_tokens := folder / "tokenizer_config.json").exists():
         hub_model.refuse_code(read_fields(of_tokens, WHOLE_COPY), folder, of_tokens.name)
@@ -171,6 +172,9 @@ def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
     except UserError:
         raise
     except Exception as error:  # `tokenizers` raises nothing narrower
+        if "Cannot allocate memory" in str(error):
+            raise UserError(f"{folder}: {path.name} of {path.stat().st_size / 1e9:.1f} GB finds no room in memory; "
+                            "take a smaller base, or a larger machine") from None  # fmt: skip
         raise UserError(f"{folder}: {path.name} is damaged ({clause(error)}); {WHOLE_COPY}") from None
     if needed > stored:  # it may be any number
         raise UserError(f"{folder}: is damaged (config.json is of {needed} weights or more, and there are {stored}); "

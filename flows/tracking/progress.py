@@ -117,8 +117,9 @@ class StageProgress(Progress):
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = open(log, "a", encoding="utf-8")  # noqa: SIM115 - closed with the process
         self._started, self._shown, self._told = time.monotonic(), 0.0, 0.0
-        # First report of the work at hand: done, total, when.
+        # First report of the work at hand: done, total, when. Work begins anew where less is done than before.
         self._first: tuple[int, int | None, float] = (0, None, 0.0)
+        self._done = 0
         self._training_since: float | None = None
         self._signal = ""
         self._terminal = sys.stdout.isatty() and not quiet
@@ -130,8 +131,9 @@ class StageProgress(Progress):
 
     def update(self, done: int, total: int | None, unit: str, note: str = "") -> None:
         now = time.monotonic()
-        if total != self._first[1] or done < self._first[0]:
+        if total != self._first[1] or done < self._done:
             self._first = (done, total, now)
+        self._done = done
         last = total is not None and done >= total
         event = {"done": done, "total": total, "unit": unit, "note": note}
         if last or now - self._told >= EVENT_S:

@@ -234,9 +234,9 @@ class Job:
         examples: Examples[Passage] = self.choice.examples
         labels, problem = examples.labels, examples.problem
         with self.progress.phase("tfidf"):
-            settings, share = tfidf.choose(examples.train, len(labels), problem)
+            settings, _ = tfidf.choose(examples.train, len(labels), problem)
             simple = tfidf.train(examples.train, len(labels), problem, settings)
-        self.progress.log(f"TF-IDF of {' and '.join(settings.parts)}: {share:.3f} right in cross-validation")
+        self.progress.log(f"TF-IDF of {' and '.join(settings.parts)}, by cross-validation")
 
         def trained(train: Sequence[Passage], tested: Sequence[Passage], number: int) -> np.ndarray:
             fresh = self.model if isinstance(self.model, HubModel) else export.load(self.base, str(self.device))[0]
@@ -341,7 +341,7 @@ class Job:
         """Say what a training takes before the first. Raises `UserError`: there is less memory."""
         with self.progress.phase("evaluate"):
             cost = forecast(model, batches, objective, self.settings, self.numerics)
-        line = f"forecast: {cost} ({self.settings.steps})"
+        line = f"forecast of the training alone: {cost} ({self.settings.steps})"
         if self.branch == "classify":
             line += f"; {(1 + tfidf.FOLDS) * cost.seconds / 60:.2g} at most with its cross-validation before"
         self.progress.log(line)

@@ -135,6 +135,10 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     assert parsed('"text=Text, frei (v1)", label=A+B=C') == {"text": "Text, frei (v1)", "label": "A+B=C"}
     with refused("formats.read.2", "a.csv", "sumary", "text, label, summary, genre"):
         read(path, parsed("text=sumary,label=genre"))
+    nested = tmp_path / "b.jsonl"
+    nested.write_text('{"query": "where is it", "meta": {"intent": "track"}}\n')
+    assert read(nested, {"text": "query", "label": "meta.intent"}).kind == "label"
+    refuses(lambda: read(nested, {"text": "query", "label": "meta.intention"}), "formats.read.2", "meta.intention")
     for wrong in ("text", "text=a", "text=a,class=b", "text=,label=b"):
         with refused("columns.parsed", f"--columns {wrong}", "text=COLUMN,label=COLUMN"):
             parsed(wrong)

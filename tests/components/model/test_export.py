@@ -1,9 +1,11 @@
 """Model folders: `transformers` loads them with identical logits, we load what it saves, damage is named."""
 
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -69,6 +71,20 @@ def test_readers_of_transformers_4_find_what_they_look_for_and_text_ends_at_the_
     assert "transformers>=5.3," in (Path(export.__file__).parents[2] / "pyproject.toml").read_text(), "has EuroBERT"
 
 
+def test_weights_that_find_no_room_in_memory_are_not_called_damaged(tokenizer_json: str, tmp_path: Path) -> None:
+    export.save(network(), tokenizer_json, tmp_path, {})
+    header = json.dumps({"x": {"dtype": "F32", "shape": [1 << 30], "data_offsets": [0, 1 << 32]}}).encode()
+    with open(tmp_path / "model.safetensors", "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + (1 << 32))
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + (1 << 30), before[1]))
+    try:
+        refuses(lambda: export.load(tmp_path), "export.inspected.3", "model.safetensors", "4.3 GB")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 def test_loading_what_is_no_model_says_what_is_missing(tokenizer_json: str, tmp_path: Path) -> None:
     refuses(lambda: export.load(tmp_path), "export.inspected.2", tmp_path, "config.json")
     export.save(network(), tokenizer_json, tmp_path, {})
@@ -76,11 +92,11 @@ def test_loading_what_is_no_model_says_what_is_missing(tokenizer_json: str, tmp_
     for change, code, fact in (
         ({"model_type": "t5"}, "hub_model.is_causal", "'t5'"),
         ({"model_type": "llama"}, "hub_model._read.2", "model.layers.0.self_attn.k_norm.weight"),
-        ({"attention_bias": True}, "export.inspected.4", 441728),
+        ({"attention_bias": True}, "export.inspected.5", 441728),
         ({"auto_map": {"AutoModel": "modeling.Mine"}}, "hub_model.refuse_code", "auto_map"),
-        ({"num_hidden_layers": 3}, "export.inspected.4", 640512),
+        ({"num_hidden_layers": 3}, "export.inspected.5", 640512),
         ({"intermediate_size": 32}, "export.load_tensors.2", "(32, 128)"),
-        ({"architectures": ["Qwen3ForSequenceClassification"]}, "export.inspected.5", "models/pretrain/causal"),
+        ({"architectures": ["Qwen3ForSequenceClassification"]}, "export.inspected.6", "models/pretrain/causal"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(fields | change))
         with refused(code, tmp_path, fact):

@@ -41,8 +41,11 @@ def reported(clock: list[float], progress: StageProgress, *reports: tuple[float,
                     (70, "train"), (80, 0, 10), (90, 5, 10), (100, 10, 10)],
          ["595 s left of the stage", "590 s left", "120 s left", "90 s left of the stage", "80 s left", "70 s left",
           "60 s left of the stage"]),
+        # One training after another, of as many steps.
+        (0, 0, [(5, 1, 100), (10, 51, 100), (15, 100, 100), (105, 1, 100), (110, 51, 100)],
+         ["5 s", "5+ s left", "15 s", "105 s", "5+ s left"]),
     ],
-    ids=["nothing is known", "earlier runs", "a forecast of the training"],
+    ids=["nothing is known", "earlier runs", "a forecast of the training", "the same work again"],
 )  # fmt: skip
 def test_time_left(
     expected_s: float, training_s: float, reports: list[Any], told: list[str],

@@ -67,7 +67,7 @@ def test_a_base_is_tuned_resumed_to_the_byte_and_is_the_same_model_in_transforme
     assert any("going on from step 4" in line for line in told.lines)
     told = Recorder()
     assert report == run(place, tmp_path / "whole", branch, rows, params, bases / kind, told)
-    (forecast,) = (line for line in told.lines if line.startswith("forecast: "))
+    (forecast,) = (line for line in told.lines if line.startswith("forecast of the training alone: "))
     assert forecast.endswith("at most with its cross-validation before") is not causal
     assert any(note.startswith("cross-validation 2 of at most 5: loss") for note in told.notes) is not causal
     assert ("cross-validate" in told.checks) is not causal
@@ -176,7 +176,7 @@ def test_a_base_that_cannot_be_used_is_refused_before_work(place: Path, tmp_path
     fields, weights = read_json(base / "config.json"), base / "model.safetensors"
     for change, code in (
         ({"auto_map": {"AutoModel": "mine.Mine"}}, "hub_model.refuse_code"),
-        ({"hidden_size": 64}, "export.inspected.4"),
+        ({"hidden_size": 64}, "export.inspected.5"),
         ({"hidden_size": "wide"}, "hub_model.shape_of"),
     ):
         write_json(base / "config.json", fields | change)

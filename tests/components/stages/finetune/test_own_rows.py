@@ -301,10 +301,10 @@ def test_a_masked_base_made_elsewhere_is_given_a_head(
     ("name", "content", "says"),
     [
         ("config.json", "<html>", ["files.read_fields", "config.json", "Expecting value"]),
-        ("config.json", {"architectures": ["EuroBertForSequenceClassification"]}, ["export.inspected.5"]),
-        ("config.json", {"vocab_size": 400}, ["export.inspected.6", "tokenizer.json", "422", "400"]),
-        ("tokenizer.json", "{", ["export.inspected.3", "tokenizer.json"]),
-        ("model.safetensors", "12345678", ["export.inspected.3", "model.safetensors"]),
+        ("config.json", {"architectures": ["EuroBertForSequenceClassification"]}, ["export.inspected.6"]),
+        ("config.json", {"vocab_size": 400}, ["export.inspected.7", "tokenizer.json", "422", "400"]),
+        ("tokenizer.json", "{", ["export.inspected.4", "tokenizer.json"]),
+        ("model.safetensors", "12345678", ["export.inspected.4", "model.safetensors"]),
         ("model.safetensors", None, ["export.weight_files.2", "model.safetensors"]),
     ],
 )
