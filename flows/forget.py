@@ -176,7 +176,10 @@ def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> st
         lines += [LIMITED.format(one.name) for one in sources if one.name in touched]
     if saw := forgetting.models_that_saw(found):
         lines += ["", "models that were pretrained on them:"]
-        lines += [f"    {name}: {count} documents, each token {mean:.2f} times" for name, (count, mean) in saw.items()]
+        lines += [
+            f"    {name}: {count} documents, each token {mean:.2f} times on average"
+            for name, (count, mean) in saw.items()
+        ]
     if not already:
         lines += ["", "price of their removal:", price(documents)]
     lines += ["", *copies_lines(search), "", "the sources themselves, which only you can change:"]

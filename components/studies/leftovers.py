@@ -170,7 +170,7 @@ def transformers(folder: Path) -> Found | None:
     checkpoint = _newest(folder.glob("checkpoint-[0-9]*"))
     places = [place for place in (folder, checkpoint) if place]
     configs = [place / name for place in places for name in ("config.json", "adapter_config.json")]
-    if not (at := next((path for path in configs if path.exists()), None)):
+    if not (at := next((path for path in configs if path.exists() and _is_of_transformers(path)), None)):
         return None
     states = [path for place in places if (path := place / "trainer_state.json").exists()]
     state, config, card = read_json(states[-1]) if states else {}, read_json(at), folder / "README.md"
@@ -195,6 +195,12 @@ def transformers(folder: Path) -> Found | None:
         not_known={ORDER: "this trainer keeps no data order", DATA: "this trainer keeps no list of its data",
                    SETTINGS: "this trainer keeps them in training_args.bin, a pickle, which is not opened"},
     )  # fmt: skip
+
+
+def _is_of_transformers(config: Path) -> bool:
+    """Whether a file is of an adapter, or names a model of theirs: any program may write a config.json."""
+    fields = read_json(config)
+    return config.name == "adapter_config.json" or bool({"model_type", "architectures"} & {*fields})
 
 
 def axolotl(folder: Path) -> Found | None:

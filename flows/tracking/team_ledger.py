@@ -47,10 +47,11 @@ def checkout() -> str:
 
 def push() -> int:
     """Copy this clone's ledger files to the remote; how many there are."""
-    files = sorted(paths.LEDGER.glob("*.jsonl"))
+    files = sorted({*paths.LEDGER.glob("*.jsonl"), *paths.LEDGER.glob("adopted/*/*.jsonl")})
     with _remote() as (fs, folder):
         for file in files:
-            target = fs.join(folder, checkout(), f"{file.name}.gz")
+            name = "-".join(file.relative_to(paths.LEDGER).parts)
+            target = fs.join(folder, checkout(), f"{name}.gz")
             fs.makedirs(fs.parent(target), exist_ok=True)
             fs.pipe_file(target, gzip.compress(file.read_bytes(), mtime=0))
     return len(files)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import greenhouse_record
 from components.core.files import read_json, write_json
@@ -203,6 +204,8 @@ def test_of_a_run_that_nobody_recorded_the_rest_is_told(clone: PipelineClone, tm
     assert "missing: its command and data" in clone.run("greenhouse", "verify", "adopted/left", expect=2)
     shows(clone.run("greenhouse", "adopt", str(left), "--name", "left", expect=1), "adopt.take.2", "left")
     clone.run("greenhouse", "adopt", str(left), "--name", "twin")
+    used = clone.run_code("from flows.tracking.garbage import used_objects; print(*used_objects([], {}))").split()
+    assert yaml.safe_load((clone.root / "models/adopted/twin.dvc").read_text())["outs"][0]["md5"] in used, "is kept"
     compared = clone.run("greenhouse", "compare", "adopted/left", "adopted/twin")
     assert "A: none" in compared
     clone.run("greenhouse", "export", "adopted/left", "--to", "hub", "--out", str(tmp_path / "hub"))

@@ -79,9 +79,10 @@ def test_an_adapter_of_peft_is_loaded_with_its_base(tmp_path: Path) -> None:
 
 
 def test_of_an_unknown_trainer_nothing_is_guessed(tmp_path: Path) -> None:
-    found = read(write(tmp_path, {"weights/model.safetensors": None, "log.txt": "loss 3", ".git/config": ""}))
+    files = {"model.safetensors": None, "config.json": {"width": 128}, "log.txt": "loss 3", ".git/config": ""}
+    found = read(write(tmp_path, files))
     assert (found.trainer, found.parameters, found.figures) == ("", 10, {})
-    assert set(found.files) == {"weights/model.safetensors", "log.txt"}
+    assert set(found.files) == {"model.safetensors", "config.json", "log.txt"}
 
 
 @pytest.mark.parametrize(
