@@ -2,8 +2,10 @@
 
 reports/report.html is rendered in headless Chromium as on a telephone and on a screen, with every stage's section open.
 The page is shown in a frame of that size, since a window cannot be as narrow; a script beside the frame measures it.
+Tasks are those of a reader who had README and docs alone: pages-tasks.csv has what they typed, written down by hand.
 """
 
+import csv
 import json
 import re
 import sys
@@ -13,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.browser import BROWSERS, REPORT, browser, run
-from benchmarks.results import figure, goal, write
+from benchmarks.results import ROOT, figure, goal, write
 
+TASKS = ROOT / "benchmarks" / "results" / "pages-tasks.csv"
+MOST_COMMANDS = 12
 SCREENS = {"telephone": (390, 844), "screen": (1280, 800)}
 OUTER = """<!doctype html><body><iframe style="border:0; width:{width}px; height:{height}px" srcdoc="{page}"></iframe>
 <script>
@@ -45,6 +49,19 @@ def measure(chromium: str, html: str, size: tuple[int, int]) -> dict[str, Any]:
     return measured
 
 
+def tasks_done() -> dict[str, Any]:
+    """The goal of tasks that a reader did with few commands, none of which failed as documented."""
+    with open(TASKS, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    typed = [int(row["commands"]) for row in rows]
+    right = [row["done"] == "1" and row["failed_as_documented"] == "0" for row in rows]
+    done = sum(one and number <= MOST_COMMANDS for one, number in zip(right, typed, strict=True))
+    says = (
+        f"by a reader with README and docs alone, at {rows[0]['commit']}; commands typed: {', '.join(map(str, typed))}"
+    )
+    return goal("tasks_done", done, 5, "higher", says)
+
+
 def main() -> None:
     """Measure, write benchmarks/results/pages.json."""
     chromium = browser()
@@ -62,6 +79,7 @@ def main() -> None:
         goal("sideways_scroll_px", found["telephone"]["sideways"], 0, "lower", "at 390 pixels, all sections open"),
         goal("answers_in_first_screen", answers, 5, "higher", "the fewer of a telephone (390 x 844) and a screen"),
         goal("images_without_text", without_text, 0, "lower", f"of {found['screen']['images']} images in the report"),
+        tasks_done(),
     ]
     write("pages", results, goals)
 
