@@ -140,7 +140,6 @@ class Recorder:
         tags = {"kind": facts["kind"], "mlflow.parentRunId": parent}
         machine = mlflow_run.create_run(self.client, MACHINE, facts["process"], tags)
         mlflow.start_run(run_id=machine, log_system_metrics=True)
-        self.client.set_terminated(machine)  # a kill must not leave it open
         try:
             yield
         finally:
@@ -158,6 +157,9 @@ class Recorder:
         elif parent and self.client.get_run(parent).info.status == "RUNNING":
             self.client.set_tag(parent, "result", f"Killed: {KILLED}")
             self.client.set_terminated(parent, "KILLED")
+            tags = {"mlflow.parentRunId": parent, "mlflow.runName": MACHINE}
+            if machine := mlflow_run.find_run(self.client, self.run.facts()["process"], tags):
+                self.client.set_terminated(machine, "KILLED")
         for stage in self.run.stages() if parent else ():  # so that curves of two runs lie over each other
             before = stage.name.replace("@", "/") + "/"
             mlflow_run.log_curves(self.client, parent, EventReader(stage).new(), before)

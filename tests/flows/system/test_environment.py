@@ -56,7 +56,7 @@ def test_a_state_folder_has_any_name_and_nothing_of_others_in_it(fresh_clone: Pi
     for named, *says in (
         (shared, "paths._state.2"),
         (file, "paths._state.1", "Not a directory"),
-        ("/proc/x", "paths._state.1"),
+        ("/proc/x", "environment.private.1"),
     ):
         shown = fresh_clone.run("greenhouse", "cost", "--help", expect=1, GREENHOUSE_STATE=str(named))
         assert shown.count("\n") == 1, shown
