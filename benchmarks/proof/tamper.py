@@ -5,8 +5,8 @@
 `OUTSIDE` touches what the folder was made from; `UNSIGNED` touches the folder, so the signature breaks; `HIDDEN`
 touches it and signs it again with the signer's own key; `RESIGNED` rewrites the claims, makes every file of them anew
 and signs: only recomputing finds these. `fabricated` models have weights that nobody trained and claims to fit. What
-nobody can catch is in `BEYOND`: it is listed and not counted. Of that, `stated` forges what is of a run alone, cost and
-machine: the check shows it beside what the records here give, and never as established.
+nobody can catch is in `BEYOND`: it is listed and not counted. Of that, `stated` forges what rests on the signer's word,
+such as cost, machine and gate: the check shows it beside what the records here give, and never as established.
 """
 
 import itertools
@@ -25,15 +25,14 @@ from typing import Any
 from benchmarks.proof.fields import changed
 from components.core.errors import UserError
 from components.core.files import folder_md5, md5_file, read_json, sha256_file, write_json
-from components.studies.attestation.claims import OF_A_RUN
+from components.studies.attestation.claims import item_of
 
 BEYOND = (
-    "energy, time and machine of the run, which other runs change that only the signer or the checker knows",
+    "energy, time, machine, commit and judgements, which other runs change that only the signer or the checker knows",
     "a ledger rewritten before signing, MLflow's records with it",
     "a source that lied about its licence, or about where its text is from",
     "dvc.lock, cache, ledger and MLflow all made up by one hand: only a rebuild contradicts it",
     "what the owner says in free text (--owner), and the reason for what nobody knows, here neither",
-    "a forged result of verify on a machine that has no record of it",
 )
 MOST = 12
 """Claims of one part that are changed one by one."""
@@ -200,10 +199,7 @@ RESIGNED: dict[str, Rewrite] = {
     "licences of the text": at("data", "licences", value=lambda old: {"CC0-1.0": sum(old.values())}),
     "licence in the attributions": at("data", "attribution", 0, "licence", value="CC0-1.0"),
     "a score more": at("quality", "scores", value=lambda old: [*old, old[0] | {"name": "mmlu", "value": 0.9}]),
-    "verdict of the gate": at("verdict", value=PROMOTED),
-    "result of verify": at("rebuild", "verified", "result", value="identical"),
-    "a rebuild that failed, withheld": at("rebuild", "verified", value=WITHHELD),
-    "commit, control characters": at("commit", value="\x1b]0;certified\x07"),
+    "title, control characters": at("title", value="\x1b]0;certified\x07"),
     "sources": at("data", "sources", value=lambda old: {"wikipedia": sum(old.values())}),
     "personal data": at("personal", value={"email": 10**6}),
     "a file outside": at("files", value=lambda old: old | {"../../etc/passwd": "ab" * 32}),
@@ -211,8 +207,15 @@ RESIGNED: dict[str, Rewrite] = {
     "hash of the model": at("md5", value="ab" * 16 + ".dir"),
     **{f"{name}, withheld": at(name, value=WITHHELD) for name in ("quality", "data")},
 }  # fmt: skip
-STATED = {"a dropped run": _no_attempts, **{f"{name}, withheld": at(name, value=WITHHELD) for name in OF_A_RUN}}
-"""Forgeries of what the signer states of a run."""
+STATED: dict[str, Rewrite] = {
+    "a dropped run": _no_attempts,
+    "verdict of the gate": at("verdict", value=PROMOTED),
+    "result of verify": at("rebuild", "verified", "result", value="identical"),
+    "a rebuild that failed, withheld": at("rebuild", "verified", value=WITHHELD),
+    "commit, control characters": at("commit", value="\x1b]0;certified\x07"),
+    **{f"{name}, withheld": at(name, value=WITHHELD) for name in ("cost", "environment")},
+}
+"""Forgeries of what the signer states."""
 
 
 # -- what the folder was made from -------------------------------------------------------------------------------------
@@ -354,9 +357,9 @@ def kinds(folder: Path, key: Path, public: Path) -> dict[str, dict[str, list[Any
     judge("unsigned", (*UNSIGNED.items(), *each_file(folder)), touched)
     judge("hidden", HIDDEN.items(), lambda change: touched(partial(again, change)))
     claims = dict(each_claim(facts))
-    of_a_run = {name: claims.pop(name) for name in list(claims) if name.split()[0] in OF_A_RUN}
+    stated = {name: claims.pop(name) for name in list(claims) if item_of(name.replace(" ", ".")) == "stated"}
     judge("resigned", (RESIGNED | claims).items(), rewritten)
-    judge("stated", (STATED | of_a_run).items(), rewritten)
+    judge("stated", (STATED | stated).items(), rewritten)
     judge("outside", [*beside, *((name, (listed, data)) for name, data in lists.items())], lambda one: outside(*one))
     judge("fabricated", fabricated(), rewritten)
     return {group: {name: row for name, row in rows.items() if row} for group, rows in found.items()}

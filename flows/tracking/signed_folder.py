@@ -25,6 +25,9 @@ from flows.tracking.snapshots import Snapshot
 
 NOT_RECOMPUTED = "the figures were not recomputed"
 """First line of a check of the bytes alone."""
+OTHER_RUNS = (
+    "another run of the same inputs, or another time, may be why: no check can tell"
+)
 
 
 def check(folder: Path, key: Path | None, scope: Scope = "all") -> CheckVerdict:
@@ -114,14 +117,18 @@ def _figures(one: Snapshot, claims: Claims) -> Iterator[Finding]:
     """The claims, collected again and compared part by part."""
     again = attestation.claims_of(one, claims.model.replace("/", "@"), claims.owner)
     other = list(compared(claims.model_dump(mode="json"), again.model_dump(mode="json")))
-    yield from (Finding(row.item, "no" if row.differs else "unknown", row.text) for row in other)
-    known = {finding.item: finding for finding in (*collected(again), *([data_again(one)] if one.adopted else []))}
-    told = {row.item for row in other}
-    yield from (finding for item, finding in known.items() if item not in told)
-    yield Finding(STATED, "unknown", "owner: nobody else can know")
+    found = [Finding(row.item, "no" if row.differs else "unknown", row.text) for row in other if row.item != STATED]
+    told = {finding.item for finding in found}
+    yield from found
+    collections = (*collected(again), *([data_again(one)] if one.adopted else []))
+    yield from {finding.item: finding for finding in collections if finding.item not in told}.values()
     for part in PARTS[STATED]:
-        if part != "owner" and not any(is_part(row.path, part) for row in other):
-            yield Finding(STATED, "unknown", f"{part}: as the records here have it")
+        if lines := [row.text for row in other if is_part(row.path, part)]:
+            more = f", and {len(lines) - 1} more" if lines[1:] else ""
+            yield Finding(STATED, "unknown", f"{lines[0]}{more}; {OTHER_RUNS}")
+        else:
+            known = "nobody else can know" if part == "owner" else "as the records here have it"
+            yield Finding(STATED, "unknown", f"{part}: {known}")
 
 
 def collected(claims: Claims) -> Iterator[Finding]:

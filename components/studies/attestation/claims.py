@@ -54,28 +54,26 @@ PARTS = {
     "scores": ("quality",),
 }  # fmt: skip
 """Item of a verdict -> parts of the claims; all others are parameters. What is stated rests on a ledger, on MLflow or
-on the owner's word, which the signer could have rewritten before."""
-LATER = {"rebuild.verified": "at", "quality.champion": "compared", "verdict": "champion"}
-"""What may become known, or be found again, after a model was signed -> the field that tells one time from another.
-Another time's is no recomputation of what the signer states; if it speaks against the model it is a difference."""
-OF_A_RUN = ("cost", "environment")
-"""What is of one run, and differs where another made the same bytes, or shared the machine, whose records are here."""
-FINDINGS = ("verdict", "result")
-NOT_AGAINST = ("promote", "inconclusive", "identical")
-"""Verdicts of the gate and results of a rebuild that do not speak against a model."""
+on the owner's word. It is of one run and one time, and may differ where another run made the same bytes, shared the
+machine, or was judged later: it is shown beside the records here, and is never a difference."""
 
 
 class Mismatch(NamedTuple):
-    """A part of the claims that was not found as signed: its path, what is known of it, whether it differs."""
+    """A part of the claims that was not found as signed: its path, what is known of it, whether it is known here."""
 
     path: str
     text: str
-    differs: bool
+    is_known: bool
 
     @property
     def item(self) -> str:
         """What the part is: an item that can be established, or "stated"."""
         return item_of(self.path)
+
+    @property
+    def differs(self) -> bool:
+        """Whether it is another than a record here says of what can be established."""
+        return self.is_known and self.item != "stated"
 
 
 def compared(there: Any, here: Any, path: str = "") -> Iterator[Mismatch]:
@@ -84,19 +82,9 @@ def compared(there: Any, here: Any, path: str = "") -> Iterator[Mismatch]:
     Args:
         there: as signed. here: as collected again; `ABSENT` for a part that only one of them has.
     """
-    if is_unknown(here) and there == here:
-        return
-    if is_unknown(here) and is_unknown(there):
-        # Why nobody knows a thing depends on place and time. That there is none has one reason, and so has each reason.
-        differs = (there["is_none"] and here["is_none"]) or there["not_known"] == here["not_known"]
-        yield Mismatch(path, f"{path}: signed {shown(there)}; here {shown(here)}", differs)
-    elif is_unknown(here) and not here["is_none"]:
-        yield Mismatch(path, f"{path}: {here['not_known']}", differs=False)
-    elif path in OF_A_RUN and there != here and here is not ABSENT:
-        yield Mismatch(path, _of_another_run(there, here, path), differs=False)
-    elif path in LATER and here is not ABSENT and is_later(there, here, LATER[path]):
-        signed = "not in card.json" if is_unknown(there) else f"signed {shown(there)}"
-        yield Mismatch(path, f"{path}: {signed}; here {shown(here)}", is_adverse(here) and not is_adverse(there))
+    if is_unknown(here) and not here["is_none"]:
+        if there != here:
+            yield Mismatch(path, f"{path}: {here['not_known']}", is_known=False)
     elif isinstance(there, dict) and isinstance(here, dict) and not (is_unknown(there) or is_unknown(here)):
         for key in dict.fromkeys([*there, *here]):
             yield from compared(there.get(key, ABSENT), here.get(key, ABSENT), f"{path}.{key}".lstrip("."))
@@ -104,16 +92,7 @@ def compared(there: Any, here: Any, path: str = "") -> Iterator[Mismatch]:
         for index, pair in enumerate(zip(there, here, strict=True)):
             yield from compared(*pair, f"{path}[{index}]")
     elif type(there) is not type(here) or there != here:
-        yield Mismatch(path, f"{path}: signed {shown(there)}, recomputed {shown(here)}", differs=True)
-
-
-def _of_another_run(there: dict[str, Any], here: dict[str, Any], path: str) -> str:
-    first, *more = (name for name in there | here if there.get(name, ABSENT) != here.get(name, ABSENT))
-    signed, known = (shown(tree.get(first, ABSENT)) for tree in (there, here))
-    return (
-        f"{path}: {first}: signed {signed}, by the records here {known}, and {len(more)} more; other runs of the same "
-        "machine at the same time share its energy, and another run may have made the same: no check can tell"
-    )
+        yield Mismatch(path, f"{path}: signed {shown(there)}, by the records here {shown(here)}", is_known=True)
 
 
 def item_of(path: str) -> str:
@@ -129,19 +108,6 @@ def is_part(path: str, part: str) -> bool:
 def is_unknown(value: Any) -> bool:
     """Whether a node of a JSON tree is a dumped `NotKnown`."""
     return isinstance(value, dict) and set(value) == set(NotKnown.model_fields)
-
-
-def is_later(there: Any, here: Any, time: str) -> bool:
-    """Whether a part is of another time here than as signed, by its field `time`, and of the same registered model."""
-    if is_unknown(there) or not (isinstance(there, dict) and isinstance(here, dict) and time in here):
-        return is_unknown(there)
-    same = all(there.get(name) == here.get(name) for name in ("registered", "version"))
-    return same and bool(there.get(time) != here[time])
-
-
-def is_adverse(value: Any) -> bool:
-    """Whether it is a verdict or a rebuild that speaks against the model: one may have been left out on purpose."""
-    return isinstance(value, dict) and any(value.get(name, NOT_AGAINST[0]) not in NOT_AGAINST for name in FINDINGS)
 
 
 def shown(value: Any) -> str:

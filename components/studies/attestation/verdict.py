@@ -22,8 +22,7 @@ ITEMS = {
 """What can be established, by recomputation alone -> in words."""
 SCOPES: dict[Scope, tuple[str, ...]] = {"all": tuple(ITEMS), "bytes": ("signature", "bytes")}
 STATED = "stated"
-"""Item of what only the signer says. A record here that says otherwise of the same time is a difference; of cost and
-machine it is shown beside what is signed, as runs known here change them."""
+"""Item of what only the signer says. Where a record here says otherwise it is shown beside, and decides nothing."""
 NOTE = "note"
 """Item of what could not be looked at besides, and decides nothing."""
 

@@ -154,7 +154,7 @@ def test_a_model_that_is_made_up_from_end_to_end_is_not_established(
     "update",
     [lambda claims: {"licence": "MIT"}, lambda claims: {"lock": {}}, lambda claims: {"md5": "0.dir"},
      lambda claims: {"quality": claims.quality.model_copy(update={"scores": claims.quality.scores[:1]})},
-     lambda claims: {"commit": "0" * 40}, lambda claims: {"title": "certified"}],
+     lambda claims: {"title": "certified"}],
 )  # fmt: skip
 def test_a_claim_that_is_not_what_is_collected_here_differs(
     workplace: Workplace, update: Callable[[Claims], dict[str, Any]]
@@ -166,30 +166,26 @@ def test_a_claim_that_is_not_what_is_collected_here_differs(
 @pytest.mark.parametrize(
     ("update", "says"),
     [(lambda claims: {"cost": claims.cost.model_copy(update={"kwh": [9.0, 9.0, 9.0], "attempts": 7})},
-      "cost: kwh: signed [9.0, 9.0, 9.0], by the records here ["),
-     (lambda claims: {"cost": NotKnown(not_known="nobody")}, "cost: not_known: signed nobody, by the records here no"),
-     (lambda claims: {"environment": claims.environment | {"processor": "x"}}, "environment: processor: signed x, by")],
+      "cost.kwh[0]: signed 9.0, by the records here "),
+     (lambda claims: {"cost": NotKnown(not_known="nobody")}, "cost: signed not known: nobody, by the records here {"),
+     (lambda claims: {"environment": claims.environment | {"processor": "x"}},
+      "environment.processor: signed x, by the records here a CPU; another run of the same inputs"),
+     (lambda claims: {"commit": "0" * 40}, f"commit: signed {'0' * 40}, by the records here ccc"),
+     (lambda claims: {"verdict": claims.verdict.model_copy(update={"verdict": "hold", "champion": "3"})},
+      "verdict.verdict: signed hold, by the records here promote, and 1 more; another run of the same inputs"),
+     (lambda claims: {"verdict": NotKnown(not_known="not registered")},
+      "by the records here greenhouse-instruct-2 version 2: promote")],
 )  # fmt: skip
-def test_cost_and_machine_of_another_run_are_stated_beside_the_records_here_and_never_established(
+def test_what_another_run_of_the_same_inputs_records_otherwise_is_stated_and_never_established_or_a_difference(
     workplace: Workplace, update: Callable[[Claims], dict[str, Any]], says: str
 ) -> None:
     """With a team's ledgers the same run's energy is shared out otherwise, and a colleague may have run the same."""
     workplace.sign(workplace.claims.model_copy(update=update(workplace.claims)))
     verdict = workplace.check()
-    (line,) = (line for line in verdict.lists()["stated by the signer"] if says in line)
-    assert "other runs of the same machine at the same time share its energy" in line
+    assert any(says in line for line in verdict.lists()["stated by the signer"])
     assert verdict.status == 0
-    assert not any("cost" in line or "environment" in line for line in verdict.lists()["established by recomputation"])
-
-
-def test_a_rebuild_done_again_after_signing_is_no_difference(workplace: Workplace) -> None:
-    tree = workplace.claims.model_dump(mode="json")
-    tree["rebuild"]["verified"] |= {"at": "2026-01-01T10:05+00:00", "processor": "another"}
-    workplace.answers(claims_of=Claims.model_validate(tree))
-    verdict = workplace.check()
-    assert verdict.status == 0
-    stated = verdict.lists()["stated by the signer"]
-    assert [line.partition(": ")[0] for line in stated if line.startswith("rebuild")] == ["rebuild.verified"]
+    part = says.partition(":")[0].partition(".")[0]
+    assert not any(part in line for line in verdict.lists()["established by recomputation"])
 
 
 def test_scores_and_licences_that_nobody_has_are_not_established(workplace: Workplace) -> None:
@@ -231,7 +227,7 @@ def test_bytes_alone_say_first_that_no_figure_was_recomputed(
 
 
 def test_a_difference_cannot_steer_a_terminal(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    workplace.sign(workplace.claims.model_copy(update={"commit": "\x1b]0;certified\x07"}))
+    workplace.sign(workplace.claims.model_copy(update={"title": "\x1b]0;certified\x07"}))
     assert signed_folder.report(workplace.folder, Path(f"{workplace.key}.pub")) == 1
     said = capsys.readouterr().out
     assert r"\x1b]0;certified\x07" in said
