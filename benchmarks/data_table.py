@@ -18,8 +18,8 @@ def terabyte(found: dict) -> str:
     first = max(memory, key=lambda stage: memory[stage])
     says = (
         f"Between {sizes[0]} and {sizes[1]} MB, with two workers. {first.capitalize()} breaks first, for want of "
-        "memory; then ingest, one ordered process of which writes every document, and DVC, which hashes every output "
-        "and copies it where the file system has no copies on write."
+        "memory; then ingest, one process of which decides on all documents in their order, and DVC, which hashes "
+        "every output and copies it where the file system has no copies on write."
     )
     rows += ["", says]
     return "\n".join(rows) + "\n\n" + in_words({"growth": found["measured"]["growth"]})

@@ -9,8 +9,9 @@ A document is its text and where it came from. Stages read shards one at a time 
 memory is bounded by a shard, not by the corpus; every stage reconciles: in = kept + dropped (by rule) + quarantined.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -60,6 +61,10 @@ SCHEMA = pa.schema(
     [(name, pa.string()) for name in Document.__slots__ if name != "transforms"]
     + [("transforms", pa.list_(pa.string()))]
 )
+WRITING = 2
+"""Shards of a corpus that are compressed and written at once, in threads: Arrow, zstd and the hash let go of Python's
+lock, so that who decides on the documents, in their order, does not wait for the disk."""
+
 DROPPED_SCHEMA = SCHEMA.append(pa.field("rule", pa.string())).append(pa.field("reason", pa.string()))
 
 
@@ -116,7 +121,9 @@ class CorpusWriter:
         self.manifest = Manifest()
         self.rules: Counter[str] = Counter()
         self._rows: list[dict] = []
-        self._bytes = 0
+        self._bytes = self._shards = 0
+        self._writing: deque[Future[Shard]] = deque()
+        self._threads = ThreadPoolExecutor(WRITING)
 
     def add(self, document: Document, rule: str = "", reason: str = "") -> None:
         """Append a document (with `rule` and `reason` if it is a dropped one)."""
@@ -136,16 +143,20 @@ class CorpusWriter:
     def _flush(self) -> None:
         if not self._rows:
             return
-        path = self.folder / f"part-{len(self.manifest.shards):05d}.parquet"
-        table = pa.Table.from_pylist(self._rows, schema=self.schema)
-        with written_whole(path) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
-        self.manifest.add_shard(Shard(path.name, sha256_file(path), len(self._rows), self._bytes))
-        self._rows, self._bytes = [], 0
+        path = self.folder / f"part-{self._shards:05d}.parquet"
+        self._writing.append(self._threads.submit(_shard_of, self._rows, self.schema, self._bytes, path))
+        self._rows, self._bytes, self._shards = [], 0, self._shards + 1
+        self._take_written(WRITING)
+
+    def _take_written(self, left: int) -> None:
+        """Wait until no more than `left` shards are being written."""
+        while len(self._writing) > left:
+            self.manifest.add_shard(self._writing.popleft().result())
 
     def close(self) -> Manifest:
         """Write the remaining documents and the manifest."""
         self._flush()
+        self._take_written(0)
         if self.dropped:
             self.manifest.facts["rules"] = dict(sorted(self.rules.items()))
         write_json(self.folder / "manifest.json", asdict(self.manifest))
@@ -155,8 +166,17 @@ class CorpusWriter:
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        if kind is None:
-            self.close()
+        with self._threads:  # which waits for those that run
+            if kind is None:
+                self.close()
+
+
+def _shard_of(rows: list[dict], schema: pa.Schema, num_bytes: int, path: Path) -> Shard:
+    """Write rows as a shard, and say what is in it."""
+    table = pa.Table.from_pylist(rows, schema=schema)
+    with written_whole(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    return Shard(path.name, sha256_file(path), len(rows), num_bytes)
 
 
 def read_manifest(folder: Path) -> Manifest:
