@@ -13,7 +13,7 @@ from benchmarks.foreign.texts import by_language
 from benchmarks.results import goal, write_rows
 from benchmarks.texts import document
 
-MOST_BYTES, SHARD_BYTES, RUNS = 6_000_000, 750_000, 2
+MOST_BYTES, SHARD_BYTES, RUNS = 30_000_000, 2_000_000, 2
 PAIRS = {"dedup_vs_datatrove": ("dedup", 10), "filter_stage_vs_datatrove": ("stage", 3.5)}
 """Goal -> the contestants, and how many times our CPU seconds datatrove's should be."""
 

@@ -5,7 +5,6 @@ is what makes it affordable (8 MB/s otherwise). Probabilities are rounded to 3 d
 arithmetic of other machines changes.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -38,11 +37,12 @@ def excerpt(text: str) -> str:
 
 def identify(text: str, wanted: Sequence[str] = ()) -> tuple[str, float, float]:
     """Most likely language (ISO 639-1), its probability, and the probability that it is one of `wanted` (1 if none)."""
-    ranked = Counter[str]()
-    for name, each in _identifier().rank(excerpt(text)):
-        ranked[MEMBERS.get(name, name)] += each
-    (language, probability), kept = ranked.most_common(1)[0], sum(ranked[name] for name in wanted) if wanted else 1.0
-    return language, round(float(probability), 3), round(float(kept), 3)
+    ranked = dict(_identifier().rank(excerpt(text)))
+    for name, of in MEMBERS.items():
+        ranked[of] += ranked.pop(name)
+    language = max(ranked, key=ranked.__getitem__)
+    kept = sum(ranked.get(name, 0.0) for name in wanted) if wanted else 1.0
+    return language, round(ranked[language], 3), round(kept, 3)
 
 
 def surely_not_english(text: str) -> bool:
