@@ -30,7 +30,7 @@ from flows.system.command import whole
 from flows.tracking import forgetting, forgotten, team_ledger
 from flows.tracking.forgetting import entries, in_remote, quoting, stages_to_redo, with_duplicates
 from flows.tracking.forgotten import recorded
-from flows.tracking.model_exposure import states, workspace_view
+from flows.tracking.model_exposure import workspace_view
 from flows.tracking.search import CACHE, files_of, still_held
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import answers, search_for
@@ -40,7 +40,7 @@ HELD_OUT = "held-out text is among it: the held-out set changes, and scores do n
 LIMITED = "{}: cut at max_megabytes, so other text takes its place, and the held-out set may change with it"
 PURGED = "\nOld states whose objects go can no longer be checked out, compared or verified. What stays of it:\n"
 COPIES = "copies of them that dedup dropped, which would come in their place, so they go too: {}"
-EDITIONS = "these stay and have much of its text, as another edition has; --quoting takes them along:"
+STAY = "words that stay, in files of your own or in other documents, which --quoting takes along:"
 SHOWN = 10
 """Documents that are listed."""
 WEIGHTS = "    (weights: of models whose corpus or rows hold it, whether or not training came to it)"
@@ -78,13 +78,8 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
     hits = [match for match in hits if match not in generated]
     taken_out = bool(recorded(text).ids)
     if not hits and not (again and taken_out):
-        search = search_for(query, recorded(text).needles)
-        search.own_files(states())
-        hint = "it was taken out; --purge deletes old copies" if taken_out else "`greenhouse trace` says what is near"
-        if search.found:
-            held = "; ".join(one.line() for one in search.found)
-            hint = f"files of your own do: take it out of them and run the pipeline: {held}"
-        hint += "".join(f"; not searched: {line}" for line in search.unsearched)
+        near = "`greenhouse trace` says what is near, and which rows and items of your own have it"
+        hint = "it was taken out; --purge deletes old copies" if taken_out else near
         raise UserError(f"no document has this {query.kind}; {hint}")
     return query, hits
 
@@ -156,16 +151,10 @@ def documents_lines(query: Any, found: list[Any]) -> list[str]:
     return lines
 
 
-def edition_lines(search: Any) -> list[str]:
-    """Documents that stay and may be another edition, with what to do."""
-    editions = search.editions()
-    return [EDITIONS, *(f"    {line}" for line in editions)] if editions else []
-
-
 def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> str:
     """Everything that is known before anything changes."""
     documents = [match.document for match in found]
-    lines = documents_lines(query, found) + edition_lines(search)
+    lines = documents_lines(query, found)
     listed = opt_out_file().read_text("utf-8").splitlines()
     out = all(any(location.rule == OPTED_OUT for location in doc.locations) for doc in documents)
     if already := out or set(entries) <= set(listed):
@@ -184,16 +173,16 @@ def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> st
         lines += ["", "price of their removal:", price(documents)]
     lines += ["", *copies_lines(search), "", "the sources themselves, which only you can change:"]
     lines += [f"    {place}" for place in forgetting.sources_of(documents)]
-    return "\n".join([*lines, "", "words that stay, with other documents or in files of your own:", search.sentence()])
+    return "\n".join([*lines, "", STAY, search.sentence()])
 
 
 def copies_lines(search: Any) -> list[str]:
     """What --purge can delete once the documents are taken out."""
-    objects = {copy.md5 for copy in search.copies}
+    objects = {md5 for md5, _ in search.copies}
     there, _, why = forgetting.in_remote(objects)
     remote = f"what the remote has is not known ({why})" if why else f"{len(there)} of them in the remote"
     lines = [f"copies: {len(objects)} objects of DVC, files of these outputs; {remote}"]
-    outputs = Counter(copy.output for copy in search.copies)
+    outputs = Counter(search.copies.values())
     lines += [f"    {output}: {number}" for output, number in outputs.items()]
     if any(output.startswith("models/") for output in outputs):
         lines.append(WEIGHTS)
@@ -236,7 +225,6 @@ def leave_out(text: str, entries: list[str], search: Any) -> None:
     search.everywhere()
     search.found = [hit for hit in search.found if hit.owner != CACHE or hit.md5 not in known.objects]
     print(REMOVED.format(len(known.ids), len(known.objects)))
-    print("\n".join(edition_lines(search)))
     print(search.sentence())
     files = f"{opt_out_file().name}, {forgotten.FILE}, withdrawn.json and dvc.lock"
     print(f"other clones need this state: commit {files}, then `dvc push`")

@@ -42,8 +42,8 @@ def experiment_refs() -> dict[str, str]:
     return {ref: commit for ref, _, commit in (line.rpartition(" ") for line in lines)}
 
 
-def history() -> Iterator[tuple[str, str, bytes]]:
-    """Path, id and content of every file's every version that git keeps, reached or not, and of messages of commits."""
+def history() -> Iterator[tuple[str, bytes]]:
+    """Path and content of every file's every version that git keeps, reached or not, and of messages of commits."""
     lines = (line.partition(" ") for line in answer("rev-list", "--objects", "--all").splitlines())
     names = {oid: name for oid, _, name in lines if name}
     command = ["git", "cat-file", "--batch-all-objects", "--batch"]
@@ -53,7 +53,7 @@ def history() -> Iterator[tuple[str, str, bytes]]:
             oid, kind, size = line.split()
             data = process.stdout.read(int(size) + 1)[:-1]
             if kind != "tree":
-                yield names.get(oid, kind), oid, data
+                yield names.get(oid, kind), data
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def record(text: str, search: Search) -> Removal:
     """Keep what a removal concerns, beside what an earlier one by this query recorded."""
     known, removal = _all(), recorded(text)
     known["salt"] = f"{search.needles.salt:016x}"
-    objects = {copy.md5: copy.output for copy in search.copies} | removal.objects
+    objects = {md5: output for (md5, _), output in search.copies.items()} | removal.objects
     ids, models = removal.ids | set(search.ids), removal.models | search.models
     removal = Removal(removal.needles.joined(search.needles), ids, objects, models)
     row = {"ids": sorted(ids), "objects": objects, "models": sorted(models), "runs": removal.needles.as_json()}
@@ -94,7 +94,7 @@ def to_purge(text: str) -> tuple[list[Removable], str]:
     search = Search(known.needles, known.ids).everywhere()
     workspace = snapshots.find("workspace")
     here = {md5 for _, md5 in files_of(store, workspace)}
-    copies = {copy.md5: copy.output for copy in search.copies} | known.objects
+    copies = {md5: output for (md5, _), output in search.copies.items()} | known.objects
     objects = {md5: output for md5, output in copies.items() if md5 not in here}
     there, remove, why = in_remote(set(objects))
     cached = [md5 for md5 in objects if store.path(md5).exists()]

@@ -30,11 +30,11 @@ from flows.tracking.snapshots import ObjectCache, Snapshot
 
 SHOWN = 5
 """Places inside a file that are named; files are named all."""
-MIXTURE = "data/mix/train/"
-PRETRAINED = ("models/pretrain/", "models/checkpoints/")
-"""Models that may have been trained on any document of the mixture."""
-CHECKED = "data/ingest/heldout/"
-"""What fine-tuning compares its rows with, and does not train on."""
+MIXTURE, MIXED = "data/mix/train/", "data/tokenize/train/"
+"""The mixture, and its tokens, whose models may have been trained on any document of it."""
+CHECKED = ("data/ingest/heldout/", "data/tokenize/heldout/")
+"""What training compares with, and does not train on."""
+TRAINING = ("pretrain@", "finetune@")
 WEIGHTS = (".safetensors",)
 CACHE = "DVC's cache"
 SHARD = re.compile(r"data/(mix/train|ingest/heldout)/part-(\d+)\.parquet")
@@ -45,8 +45,6 @@ BEYOND = (
 )
 INGESTED = (("ingest", "train"), ("ingest", "heldout"))
 """Corpora of all documents that ingest kept."""
-EDITION = 100
-"""Words in common from which a document that stays may be another edition."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +78,6 @@ class Place:
         return f"{self.owner}: {self.path}: {self.told()}"
 
 
-@dataclass(frozen=True)
-class Copy:
-    """An object of DVC that holds a document's text, tokens, or weights trained on it."""
-
-    md5: str
-    path: str
-    state: str
-
-    @property
-    def output(self) -> str:
-        """The output of a stage that it is of, and the state."""
-        return f"{'/'.join(self.path.split('/')[:3])} of {self.state}"
-
-
 @dataclass
 class Search:
     """A search for the documents with some ids and for runs of their words.
@@ -101,7 +85,8 @@ class Search:
     Attributes:
         named: whether a text holds the passage or address that was asked for, if that is how they were named.
         num_places: files looked into. found: those with words that stay. unsearched: what was not looked into, and why.
-        copies: what goes with the documents. models: DVC's hash of every model that was trained on what holds one.
+        copies: (DVC's hash, path) of each object with a document's text, tokens, or weights trained on it -> the output
+            and state it is of. models: DVC's hash of every model that was trained on what holds one.
         is_removed: whether the workspace has none of the documents: what it has of them stays.
     """
 
@@ -111,14 +96,14 @@ class Search:
     num_places: int = 0
     found: list[Place] = field(default_factory=list)
     unsearched: list[str] = field(default_factory=list)
-    copies: list[Copy] = field(default_factory=list)
+    copies: dict[tuple[str, str], str] = field(default_factory=dict)
     models: set[str] = field(default_factory=set)
     is_removed: bool = False
     _known: dict[tuple[str, bool], list[NeedleHit]] = field(default_factory=dict)
 
     def everywhere(self) -> "Search":
         """All of it, anew; objects that were looked into before are not read again."""
-        self.num_places, self.found, self.unsearched, self.copies, self.models = 0, [], [], [], set()
+        self.num_places, self.found, self.unsearched, self.copies, self.models = 0, [], [], {}, set()
         self.is_removed = bool(self.ids) and not still_held(self.ids, CORPORA)
         if self.is_removed:
             self.needles = self.needles.after_removal(texts_of(INGESTED, self.ids, False))
@@ -129,30 +114,26 @@ class Search:
         self.history()
         return self
 
-    def look(
-        self, owner: str, path: str, parts: Iterable[Part], key: str = "", named: Callable[[str], bool] | None = None
-    ) -> list[NeedleHit]:
+    def look(self, owner: str, path: str, parts: Iterable[Part], key: str = "") -> list[NeedleHit]:
         """What a file holds; noted where it cannot be read.
 
         Args:
-            key: the hash by which it is known when it is met again. named: what counts beside runs.
+            key: the hash by which it is known when it is met again.
         """
         self.num_places += 1
         known = key, path.endswith(".bin")  # the same bytes are other text as tokens
         if key and known in self._known:
             return self._known[known]
         try:
-            hits = self._known[known] = hits_in(parts, self.needles, named)
+            hits = self._known[known] = hits_in(parts, self.needles, self.named)
         except (UserError, OSError, ValueError, pa.ArrowException) as error:
             self.unsearched.append(f"{owner}: {path}: {clause(error)}")
             return []
         return hits
 
-    def note(
-        self, owner: str, path: str, parts: Iterable[Part], md5: str = "", named: Callable[[str], bool] | None = None
-    ) -> None:
+    def note(self, owner: str, path: str, parts: Iterable[Part], md5: str = "") -> None:
         """Look into a file, and keep it as found if it has words of the text."""
-        if hits := self.look(owner, path, parts, named=named):
+        if hits := self.look(owner, path, parts):
             self.found.append(Place(owner, path, tuple(hits), md5))
 
     # -- DVC -----------------------------------------------------------------------------------------------------------
@@ -171,9 +152,8 @@ class Search:
             self.models |= {md5 for out, md5 in state.outputs().items() if out in models}
             folders = tuple(f"{model}/" for model in models)
             bad |= {one for one in own if one.endswith(WEIGHTS) and one.startswith(folders)}
-            known_copies = {(copy.md5, copy.path) for copy in self.copies}
-            new = [path for path in sorted(bad) if (own[path], path) not in known_copies]
-            self.copies += [Copy(own[path], path, state.name) for path in new]
+            for path in sorted(bad):
+                self.copies.setdefault((own[path], path), f"{'/'.join(path.split('/')[:3])} of {state.name}")
 
     def _of_state(
         self, state: Snapshot, own: dict[str, str], store: ObjectCache, view: Any, noted: set[tuple[str, str]]
@@ -219,13 +199,13 @@ class Search:
         for (place, md5), names in tuned.items():
             owner = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
             if place.exists() and hashed(place) == md5:
-                self.note(owner, shown(place), (Part(where, text) for where, text in texts(place)), md5, self.named)
+                self.note(owner, shown(place), (Part(where, text) for where, text in texts(place)), md5)
             else:
                 why = "it is gone, or not what it was when they were tuned on it"
                 self.unsearched.append(f"{owner}: {shown(place)}: {why}")
         items = paths.ROOT / params.filter.decontaminate.items
         for file in sorted(one for one in items.rglob("*") if one.is_file()):
-            self.note("filter.decontaminate.items", shown(file), parts_of(file), named=self.named)
+            self.note("filter.decontaminate.items", shown(file), parts_of(file))
 
     # -- MLflow and git ------------------------------------------------------------------------------------------------
 
@@ -243,36 +223,16 @@ class Search:
 
     def history(self) -> None:
         """Every version of every file that git keeps, with the messages of commits."""
-
-        def parts() -> Iterator[Part]:
-            for name, oid, data in git.history():
-                self.num_places += 1
-                try:
-                    yield from (Part(f"{name} of {oid[:9]}", part.text) for part in parts_of_bytes(data, name))
-                except (UserError, pa.ArrowException) as error:
-                    self.unsearched.append(f"git: {name}: {clause(error)}")
-
-        found = dict[str, list[NeedleHit]]()
-        for hit in hits_in(parts(), self.needles):
-            name, _, version = hit.where.rpartition(" of ")
-            found.setdefault(name, []).append(hit._replace(where=version))
-        self.found += [Place("git", name, tuple(hits)) for name, hits in found.items()]
+        for name, data in git.history():
+            self.note("git", name, parts_of_bytes(data, name))
 
     # -- the answer ----------------------------------------------------------------------------------------------------
 
-    def editions(self) -> list[str]:
-        """Documents that stay and have so many words of it that they may be another edition, the likeliest first."""
-        words = dict[str, int]()
-        for hit in (hit for place in self.found if not place.is_copy for hit in place.hits if hit.id):
-            words[hit.where] = max(hit.words, words.get(hit.where, 0))
-        long = sorted((name for name in words if words[name] >= EDITION), key=lambda name: -words[name])
-        return [f"{name}: {words[name]:,} words of it, in runs of six or more" for name in long]
-
     def sentence(self) -> str:
         """What was searched, found and not searched; files with the same words together, those with most first."""
-        alike = dict[str, dict[str, list[str]]]()
+        alike = dict[str, dict[str, dict[str, None]]]()
         for one in sorted(self.found, key=lambda one: -max((hit.words for hit in one.hits), default=0)):
-            alike.setdefault(one.told(), {}).setdefault(one.owner, []).append(one.path)
+            alike.setdefault(one.told(), {}).setdefault(one.owner, {})[one.path] = None
         found = list[str]()
         for told, owners in alike.items():
             rows = (f"\n        {owner}: {', '.join(files)}" for owner, files in owners.items())
@@ -356,34 +316,22 @@ def models_of(lock: dict[str, dict[str, Any]], bad: Iterable[str], rows: Collect
     Args:
         bad: its files that hold one. rows: hashes of rows of one's own that do.
     """
-    outs = {out["path"]: out.get("md5") for entry in lock.values() for out in entry.get("outs", [])}
-    read = [path for path in bad if path.startswith("data/") and not path.startswith(CHECKED)]
-    mixed = any(path.startswith(MIXTURE) for path in read)
-    models = {path for path in outs if mixed and path.startswith(PRETRAINED)}
+    held, models, hashes = [path for path in bad if path.startswith("data/")], set[str](), set(rows)
+    read = {path for path in held if not path.startswith(CHECKED)}
+    read |= {MIXED for path in held if path.startswith(MIXTURE)}
 
-    def of_corpus(dep: dict[str, Any], held: set[str]) -> bool:
+    def counts(dep: dict[str, Any]) -> bool:
         path = f"{shown(place_of(dep['path']))}/"
-        known = path.startswith(tuple(f"{one}/" for one in held)) or dep.get("md5") in {outs[one] for one in held}
-        return known or any(one.startswith(path) for one in read)
+        within = path.startswith(tuple(f"{one}/" for one in models)) or any(one.startswith(path) for one in read)
+        return within or dep.get("md5") in hashes
 
-    def of_rows(dep: dict[str, Any], held: set[str]) -> bool:  # another model may lie at the path by now
-        return dep.get("md5") in {*rows, *(outs[one] for one in held)}
-
-    return with_tuned(lock, models, of_corpus) | with_tuned(lock, set(), of_rows)
-
-
-def with_tuned(
-    lock: dict[str, dict[str, Any]], models: set[str], counts: Callable[[dict[str, Any], set[str]], bool]
-) -> set[str]:
-    """The models, and the tuned ones with a dependency that counts, beside those found so far."""
-    found = set(models)
     for _ in lock:  # a model tuned from a tuned one may stand before it
-        found |= {
-            f"models/{stage.replace('@', '/')}"
-            for stage, entry in lock.items()
-            if stage.startswith("finetune@") and any(counts(dep, found) for dep in entry.get("deps", []))
-        }
-    return found
+        for stage, entry in lock.items():
+            if stage.startswith(TRAINING) and any(map(counts, entry.get("deps", []))):
+                outs = [out for out in entry["outs"] if out["path"].startswith("models/")]
+                models |= {out["path"] for out in outs}
+                hashes |= {out["md5"] for out in outs}
+    return models
 
 
 def files_of(store: ObjectCache, state: Snapshot) -> Iterator[tuple[str, str]]:

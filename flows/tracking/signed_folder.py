@@ -25,9 +25,7 @@ from flows.tracking.snapshots import Snapshot
 
 NOT_RECOMPUTED = "the figures were not recomputed"
 """First line of a check of the bytes alone."""
-OTHER_RUNS = (
-    "another run of the same inputs, or another time, may be why: no check can tell"
-)
+OTHER_RUNS = "another run of the same inputs, or another time, may be why: no check can tell"
 
 
 def check(folder: Path, key: Path | None, scope: Scope = "all") -> CheckVerdict:

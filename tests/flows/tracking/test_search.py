@@ -89,6 +89,7 @@ def state_of(root: Path) -> Snapshot:
         "pretrain@causal": ["models/pretrain/causal"],
     }
     lock = {stage: {"outs": [{"path": out, "md5": outs[out]} for out in named]} for stage, named in stages.items()}
+    lock["pretrain@causal"]["deps"] = [{"path": "data/tokenize", "md5": outs["data/tokenize"]}]
     tuned = {
         "deps": [
             {"path": "models/pretrain/causal", "md5": outs["models/pretrain/causal"]},
@@ -105,7 +106,8 @@ def searched(ids: set[str], *others: str) -> Search:
 
 
 def take_out(root: Path, *others: Document) -> None:
-    """Have the corpora without the letter, and with others in its place."""
+    """Have corpora and tokens without the letter, and others in its place."""
+    (root / "data/tokenize/train/tokens-00000.bin").write_bytes(b"")
     for stage in ("ingest", "mix"):
         for path in (root / f"data/{stage}/train").iterdir():
             path.unlink()
@@ -132,7 +134,7 @@ def test_a_quotation_in_another_document_and_in_rows_is_named_with_its_words(roo
 def test_copies_are_corpora_tokens_and_weights_and_models_go_by_the_same_rule(root: Path) -> None:
     one = searched({ID}, ESSAY)
     in_base64 = "data/ingest/quarantine/records.jsonl"
-    assert {copy.path for copy in one.copies} == CACHED | {in_base64, "models/pretrain/causal/model.safetensors"}
+    assert {path for _, path in one.copies} == CACHED | {in_base64, "models/pretrain/causal/model.safetensors"}
     assert one.models == {state_of(root).outputs()["models/pretrain/causal"], "2.dir"}
 
 
@@ -155,8 +157,8 @@ def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path, monkey
     assert "\n    15 words in rows.jsonl line 2:\n        finetune.instruct.data: rows.jsonl" in said
     files = [f"data/{stage}/train/part-00000.parquet" for stage in ("ingest", "mix")]
     assert f"\n    15 words in essay.txt, 9 words in new.txt:\n        workspace: {', '.join(files)}" in said
-    left = {"data/tokenize/train/tokens-00000.bin", "data/ingest/quarantine/records.jsonl"}
-    assert {(copy.state, copy.path) for copy in again.copies} == {("later", path) for path in left}
+    left = "data/ingest/quarantine/records.jsonl"
+    assert again.copies == {(md5_file(root / left), left): "data/ingest/quarantine of later"}
     assert again.models == set()
     assert "not searched:\n    clones, caches and backups of others" in said
     assert "no model" not in said
@@ -181,8 +183,7 @@ def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monk
     forgotten.record("a query", searched({ID}, ESSAY))
     gone, stays = [md5_file(root / path) for path in ("data/mix/train/part-00000.parquet", "eval_sets/items.txt")]
     take_out(root)
-    for path in ("data/ingest/quarantine/records.jsonl", "data/tokenize/train/tokens-00000.bin"):
-        (root / path).write_bytes(b"")
+    (root / "data/ingest/quarantine/records.jsonl").write_bytes(b"")
     (root / "models/pretrain/causal/model.safetensors").write_bytes(b"others")
     put(root / "md5", (root / "eval_sets/items.txt").read_bytes())
     monkeypatch.setattr(forgotten, "in_remote", lambda hashes: (set(), None, "DVC remote far: nothing is at far"))
@@ -223,14 +224,14 @@ def test_what_lies_in_dvcs_cache_alone_and_in_git_is_found(root: Path) -> None:
     assert [place.path for place in one.found if place.owner == "database"] == [".greenhouse/prefect/prefect.db"]
     found = [place.line() for place in one.found if place.owner == "DVC's cache"]
     assert found == [f"DVC's cache: {'ab' * 16}: 9 words"]
-    assert "ab" * 16 not in {copy.md5 for copy in one.copies}, "DVC keeps data of the owner there too"
-    in_git = [place.line()[:-9] for place in one.found if place.owner == "git"]
-    assert sorted(in_git) == ["git: commit: 15 words in ", "git: rows.jsonl: 15 words in "]
+    assert "ab" * 16 not in dict(one.copies), "DVC keeps data of the owner there too"
+    in_git = [place.line() for place in one.found if place.owner == "git"]
+    assert sorted(in_git) == ["git: commit: 15 words", "git: rows.jsonl: 15 words in line 2"]
 
 
 def test_a_text_too_short_for_runs_goes_by_its_id_with_its_tokens(root: Path) -> None:
     one = Search(Needles(7), {ID}).everywhere()
-    assert {copy.path for copy in one.copies} == CACHED | {"models/pretrain/causal/model.safetensors"}
+    assert {path for _, path in one.copies} == CACHED | {"models/pretrain/causal/model.safetensors"}
 
 
 def test_what_cannot_be_looked_into_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +243,7 @@ def test_what_cannot_be_looked_into_is_said(root: Path, monkeypatch: pytest.Monk
     for copy in (root / "md5").glob(f"*/{md5_file(root / 'data/mix/train/part-00000.parquet')[2:]}"):
         copy.unlink()
     monkeypatch.setattr(search, "states", lambda: iter([state]))
-    assert {copy.path for copy in searched({ID}).copies} >= CACHED, "one lies in the workspace still"
+    assert {path for _, path in searched({ID}).copies} >= CACHED, "one lies in the workspace still"
     one = Search(Needles(7))
     one.own_files(known)
     one.of_states(known)
@@ -289,15 +290,6 @@ def test_a_passage_or_an_address_is_found_in_rows_and_items_that_are_no_document
     assert one.found == []
 
 
-def test_another_edition_of_the_text_is_named_as_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It stood at the end of a line about a file, as a hint among a hundred others."""
-    monkeypatch.setattr(search, "EDITION", 15)
-    one = searched({ID}, ESSAY)
-    assert one.editions() == ["essay.txt: 15 words of it, in runs of six or more"], "rows are no documents"
-    monkeypatch.setattr(search, "EDITION", 16)
-    assert one.editions() == []
-
-
 def test_documents_that_quote_can_be_taken_along(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forgetting, "workspace_view", lambda path: root / path if (root / path).exists() else None)
     needles = forgetting.needles_of([], {ID}, 7)
@@ -309,20 +301,20 @@ def test_documents_that_quote_can_be_taken_along(root: Path, monkeypatch: pytest
     assert forgetting.quoting(needles, {ID}) == [a_document("essay.txt", ESSAY).id], "afterwards too"
 
 
-def test_a_model_tuned_from_a_tuned_one_counts_and_one_tuned_from_another_model_of_that_path_does_not() -> None:
-    """Instruct was tuned again on rows after prefer was tuned from the one before; again is of the new one."""
+def test_a_model_tuned_from_a_tuned_one_counts_and_one_tuned_on_other_rows_of_that_path_does_not() -> None:
+    """Whether prefer's base, another model at that path, read them too is not known: it may have."""
 
     def stage(model: str, *deps: tuple[str, str]) -> dict:
         read = [{"path": path, "md5": digest} for path, digest in deps]
         return {"deps": read, "outs": [{"path": model, "md5": f"{model} now"}]}
 
     lock = {
-        "finetune@again": stage("models/finetune/again", (INSTRUCT, f"{INSTRUCT} now")),
-        "finetune@instruct": stage(INSTRUCT, ("rows.jsonl", "5")),
         "finetune@prefer": stage("models/finetune/prefer", (INSTRUCT, "before")),
+        "finetune@elsewhere": stage("models/finetune/elsewhere", ("/copy", f"{INSTRUCT} now")),
+        "finetune@instruct": stage(INSTRUCT, ("rows.jsonl", "5")),
         "finetune@classify": stage("models/finetune/classify", ("rows.jsonl", "4")),
     }
-    assert models_of(lock, [], {"5"}) == {INSTRUCT, "models/finetune/again"}
+    assert models_of(lock, [], {"5"}) == {INSTRUCT, "models/finetune/prefer", "models/finetune/elsewhere"}
 
 
 def test_a_tuned_model_counts_by_what_its_own_stage_read_of_the_text() -> None:
