@@ -180,12 +180,9 @@ def verify_segments(model: str, at: str, number: int) -> bool:
         bring_files(recorded, kept, root / aside / kept, lambda name: name.split("/")[0] in wanted)
         for path in ("data/tokenize", model, f"{reports}/details", f"{reports}/metrics.json"):
             bring_files(recorded, path, root / aside / path, lambda name: True)
-        arguments = {
-            "objective": branch, "params": getattr(settings.pretrain, branch).model_dump(mode="json"), "chosen": chosen,
-            "numerics": settings.numerics.model_dump(mode="json"), "tokens": str(root / aside / "data/tokenize"),
-            "kept": str(root / aside / kept), "model": str(root / aside / model / "model.safetensors"),
-            "work": str(root / "work"), "reports": str(root / aside / reports),
-        }  # fmt: skip
+        given = {"params": getattr(settings.pretrain, branch), "numerics": settings.numerics}
+        arguments = {name: tree.model_dump(mode="json") for name, tree in given.items()}
+        arguments |= {"objective": branch, "chosen": chosen, "root": str(root / aside)}
         text = f"{len(chosen)} of {len(intervals)} intervals, the last among them"
         print(f"{goal} as recorded by {recorded.name}: {text}", flush=True)
         command = [sys.executable, "-m", "components.studies.segments", json.dumps(arguments)]
@@ -195,11 +192,9 @@ def verify_segments(model: str, at: str, number: int) -> bool:
             done = subprocess.run(command, cwd=root, capture_output=True, text=True, preexec_fn=ends)
             used = meter.totals_now().mid_kwh
     if done.returncode:
-        raise UserError(f"{goal}: the intervals could not be trained again: {done.stderr.strip().splitlines()[-1]}")
+        why = done.stderr.strip().splitlines()[-1]
+        raise UserError(f"{goal}: the intervals could not be trained again ({why}); verify it without --segments")
     differences = json.loads(done.stdout.splitlines()[-1])
-    expected = {"0", "end", "figures", *(f"{first}-{last}" for first, last in chosen)}
-    if expected != set(differences):
-        raise UserError(f"{goal}: its commit does not compare losses and figures; verify it without --segments")
     return report_segments(recorded, goal, differences, len(intervals), used)
 
 

@@ -51,7 +51,7 @@ def really_caught(clone: Clone, params: Params, world: int) -> bool:
         for _, last in draw.sample(pairs, math.ceil(FORGED * (len(pairs) + 1))):
             forge(kept, last)
         chosen = draw.sample(pairs, min(SAMPLED - 1, len(pairs)))
-        return any(rerun(clone, params, kept, pair) for pair in chosen)
+        return any(rerun(params, kept, pair) for pair in chosen)
 
 
 def last_found(clone: Clone, params: Params, world: int) -> bool:
@@ -59,22 +59,25 @@ def last_found(clone: Clone, params: Params, world: int) -> bool:
     with copied(clone) as kept:
         first, last = sorted(checkpoint.steps(kept))[-2:]
         forge(kept, last, world)
-        return bool(rerun(clone, params, kept, (first, last)))
+        return bool(rerun(params, kept, (first, last)))
 
 
 @contextmanager
 def copied(clone: Clone) -> Iterator[Path]:
-    """A copy of the kept checkpoints, to be forged."""
+    """A copy of the kept checkpoints, to be forged, beside what they are compared with."""
     with tempfile.TemporaryDirectory(dir=clone.root.parent) as aside:
-        yield Path(shutil.copytree(clone.root / "models/checkpoints/causal", Path(aside) / "kept"))
+        root, kept = Path(aside), Path(aside) / "models/checkpoints/causal"
+        shutil.copytree(clone.root / "models/checkpoints/causal", kept)
+        for path in ("data/tokenize", "models/pretrain", "reports/pretrain"):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).symlink_to(clone.root / path)
+        yield kept
 
 
-def rerun(clone: Clone, params: Params, kept: Path, pair: tuple[int, int]) -> str:
+def rerun(params: Params, kept: Path, pair: tuple[int, int]) -> str:
     """What differs after an interval was trained again."""
-    root = clone.root
-    given = (params.pretrain.causal, params.numerics, root / "data/tokenize", kept)
-    places = (root / "models/pretrain/causal/model.safetensors", root / "reports/pretrain/causal")
-    return Segments("causal", *given, *places, [pair], kept.parent / "work").rerun(*pair, Progress())
+    made = Segments("causal", params.pretrain.causal, params.numerics, kept.parents[2], [pair])
+    return made.rerun(*pair, Progress())
 
 
 def measure(clone: Clone) -> dict:

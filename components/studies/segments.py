@@ -15,6 +15,7 @@ import math
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from components.model import export
 from components.model.transformer import Transformer
 from components.params import Numerics, Pretrain
 from components.stages.pretrain.report import RECENT
-from components.stages.pretrain.stage import Objective, prepare, train_on
+from components.stages.pretrain.stage import Objective, PretrainInputs, prepare, train_on
 from components.training import checkpoint
 from components.training.data_parallel import SINGLE
 from components.training.lr_schedule import FINAL_WINDOWS
@@ -53,21 +54,17 @@ class Segments:
     """What is to be trained again.
 
     Attributes:
-        objective, params, numerics: of the run. tokens: output of the tokenize stage.
-        kept: its kept checkpoints; those of the chosen intervals are enough. model: model.safetensors, as published.
-        reports: its metrics.json and details/loss.csv, as published.
-        chosen: steps of the intervals as (first, last), the last of the run among them. work: an empty folder.
+        objective, params, numerics: of the run.
+        root: a folder with outputs as they were published, at their paths in a checkout: tokens, model, reports, and of
+            the kept checkpoints at least those of the chosen intervals.
+        chosen: steps of the intervals as (first, last), the last of the run among them.
     """
 
     objective: Objective
     params: Pretrain
     numerics: Numerics
-    tokens: Path
-    kept: Path
-    model: Path
-    reports: Path
+    root: Path
     chosen: list[tuple[int, int]]
-    work: Path
 
     def differences(self, progress: Progress) -> dict[str, str]:
         """Interval -> the first thing that differs; empty for one that is the same. `end` and `figures` are the run's.
@@ -75,20 +72,32 @@ class Segments:
         Without the last interval among the chosen, nothing is known of the end.
         """
         assert self.chosen[-1][1] == self.params.steps, "the last interval is always trained again"
-        found = {"0": self.rerun(0, 0, progress)}
-        for first, last in self.chosen:
-            found[f"{first}-{last}"] = self.rerun(first, last, progress)
-        end = checkpoint.folder_of(self.kept, self.params.steps) / "model.safetensors"
-        found["end"] = "" if sha256_file(end) == sha256_file(self.model) else "the last checkpoint is not the model"
-        found["figures"] = self.figures(end.parent, progress)
-        return found
+        intervals = {"0": (0, 0)} | {f"{first}-{last}": (first, last) for first, last in self.chosen}
+        found = {name: self.rerun(first, last, progress) for name, (first, last) in intervals.items()}
+        end, model = self.kept(self.params.steps), self.root / "models/pretrain" / self.objective / "model.safetensors"
+        same = sha256_file(end / model.name) == sha256_file(model)
+        found["end"] = "" if same else "the last checkpoint is not the model"
+        return found | {"figures": self.figures(end, progress)}
+
+    def kept(self, step: int) -> Path:
+        """The published checkpoint of a step."""
+        return checkpoint.folder_of(self.root / "models/checkpoints" / self.objective, step)
+
+    @property
+    def reports(self) -> Path:
+        """Its metrics.json and details/loss.csv, as published."""
+        return self.root / "reports/pretrain" / self.objective
+
+    @cached_property
+    def inputs(self) -> PretrainInputs:
+        """What the run trained on."""
+        return prepare(self.objective, self.root / "data/tokenize", self.params, self.numerics)
 
     def rerun(self, first: int, last: int, progress: Progress) -> str:
         """Train from checkpoint `first` to step `last`; the first file or loss that is not as recorded, or ""."""
-        inputs = prepare(self.objective, self.tokens, self.params, self.numerics)
-        work, was = self.work / f"{first}-{last}", checkpoint.folder_of(self.kept, last)
+        inputs, work, was = self.inputs, self.root / f"work-{first}-{last}", self.kept(last)
         if last:
-            begin = checkpoint.folder_of(self.kept, first)
+            begin = self.kept(first)
             if fault := checkpoint.damage(begin):
                 return f"{begin.name} is damaged: {fault}"
             shutil.copytree(begin, work / begin.name)
@@ -103,7 +112,7 @@ class Segments:
 
     def losses_from(self, first: int, losses: list[float]) -> str:
         """The first loss after step `first` that loss.csv has not, or ""."""
-        with open(self.reports / "details" / "loss.csv", encoding="utf-8", newline="") as file:
+        with open(self.reports / "details/loss.csv", encoding="utf-8", newline="") as file:
             recorded = {row["step"]: row["loss"] for row in csv.DictReader(file)}
         for step, loss in enumerate(losses, first + 1):
             if (was := recorded.get(str(step), "nothing")) != str(rounded(loss)):
@@ -112,10 +121,11 @@ class Segments:
 
     def figures(self, end: Path, progress: Progress) -> str:
         """The first figure in metrics.json that a checkpoint at the end does not have, or ""."""
-        inputs = prepare(self.objective, self.tokens, self.params, self.numerics)
         model, _, _ = export.load(end)
         losses = checkpoint.read(end)[1]["losses"].tolist()
-        scores = inputs.heldout.score(model.to(self.numerics.device).eval(), FINAL_WINDOWS, progress.raise_if_stopped)
+        scores = self.inputs.heldout.score(
+            model.to(self.numerics.device).eval(), FINAL_WINDOWS, progress.raise_if_stopped
+        )
         made = {f"heldout/{name}": value for name, value in scores.items()}
         recorded = flat(read_json(self.reports / "metrics.json"))
         for name, value in rounded(made | {"train/loss": float(np.mean(losses[-RECENT:]))}).items():

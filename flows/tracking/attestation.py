@@ -45,11 +45,9 @@ def claims_of(one: Snapshot, stage: str, owner: dict[str, str]) -> Claims:
     fingerprint = one.fingerprints()[stage]
     commit = answers.rebuild.commit if one.adopted else _commit(stage, fingerprint)
     own = {"command": verify_command(model), "commit": commit, "experiment": ""}
-    rebuild = answers.rebuild.model_copy(update=own)
-    place: dict[str, Any] = {"state": "", "kind": "", "withdrawn": ""}
-    place |= {"load": load_of(one, model, "."), "rebuild": rebuild}
+    place = {"load": load_of(one, model, "."), "rebuild": answers.rebuild.model_copy(update=own)}
     claims = Claims(
-        **answers.model_copy(update=place).model_dump(),
+        **answers.model_copy(update=place | {"state": "", "kind": "", "withdrawn": ""}).model_dump(),
         files={name: sha256_file(path) for name, path in model_files(one, model).items()},
         md5=one.outputs()[f"models/{model}"],
         lock={name: one.lock[name] for name in (*stages, "evaluate") if name in one.lock},
@@ -191,27 +189,17 @@ def chain(lock: dict[str, dict[str, Any]]) -> Iterator[Finding]:
     Args:
         lock: entries of dvc.lock of a model's stages.
     """
-    outs = {out["path"]: out["md5"] for entry in lock.values() for out in entry.get("outs", [])}
-    deps = [(stage, dep["path"], dep["md5"]) for stage, entry in lock.items() for dep in entry.get("deps", [])]
-    inside = {path for _, path, _ in deps if any(path.startswith(f"{out}/") for out in outs)}
-    made = outs | _parts(inside, outs)
-    for stage, path, md5 in deps:
-        if md5 != made.get(path, md5):
+    store, outs = ObjectCache(), Snapshot("", "", lock).outputs()
+    for stage, dep in ((stage, dep) for stage, entry in lock.items() for dep in entry.get("deps", [])):
+        path, made = dep["path"], outs.get(dep["path"], dep["md5"])
+        if whole := next((out for out in outs if path.startswith(f"{out}/")), ""):
+            if not store.path(outs[whole]).exists():
+                where = "is not here; `greenhouse sync pull` fetches it if the remote has it"
+                yield Finding("chain", "unknown", f"the listing of the output that {path} is a part of {where}")
+                continue
+            made = hash_in(path.removeprefix(f"{whole}/"), store.files(outs[whole]))
+        if dep["md5"] != made:
             yield Finding("chain", "no", f"dvc.lock: {stage} was run on another {path} than the stage before made")
-    for path in sorted(inside - made.keys()):
-        where = "is not here; `greenhouse sync pull` fetches it if the remote has it"
-        yield Finding("chain", "unknown", f"the listing of the output that {path} is a part of {where}")
-
-
-def _parts(deps: set[str], outs: dict[str, str]) -> dict[str, str]:
-    """Inputs that lie inside an output -> the hash that follows from the output's listing, where that is here."""
-    store, found = ObjectCache(), dict[str, str]()
-    for dep in deps:
-        out = next(out for out in outs if dep.startswith(f"{out}/"))
-        here = outs[out].endswith(".dir") and store.path(outs[out]).exists()
-        if here and (md5 := hash_in(dep.removeprefix(f"{out}/"), store.files(outs[out]))):
-            found[dep] = md5
-    return found
 
 
 def mlflow_copies(fingerprint: str, md5: str, files: dict[str, str]) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from components.core.errors import UserError, clause
-from components.core.files import canonical_json, folder_md5, md5_file, sha256_file
+from components.core.files import canonical_json, folder_md5, md5_file, sha256_bytes, sha256_file
 from components.stages.account.model_card import attribution, card
 from components.studies.attestation.bom import bom
 from components.studies.attestation.claims import Claims
@@ -18,8 +18,9 @@ from components.studies.attestation.provenance import provenance
 from components.studies.attestation.training_content import training_content
 
 CARD, SIGNATURE = "card.json", "model.sig"
+MISSING = "missing, or no regular file"
 MOST_BYTES = 5_000_000
-"""Size of a file of claims above which it is neither written nor read."""
+"""Size of a file of claims above which it is not written, nor read."""
 
 
 def documents(claims: Claims) -> dict[str, Any]:
@@ -62,7 +63,11 @@ def claims_in(folder: Path) -> Claims:
     """
     todo = "get a whole copy of what `greenhouse export --to signed` made"
     try:
-        data = _read(folder / CARD)
+        if why := _irregular(folder / CARD):
+            raise ValueError(why)
+        if (size := (folder / CARD).stat().st_size) > MOST_BYTES:
+            raise ValueError(f"{size} bytes, and no more than {MOST_BYTES} are read")
+        data = (folder / CARD).read_bytes()
         claims = Claims.model_validate_json(data)
         if canonical_json(claims.model_dump(mode="json")).encode() != data:
             raise ValueError(
@@ -74,18 +79,10 @@ def claims_in(folder: Path) -> Claims:
     return claims
 
 
-def _read(path: Path) -> bytes:
-    if why := _irregular(path):
-        raise ValueError(why)
-    if (size := path.stat().st_size) > MOST_BYTES:
-        raise ValueError(f"{size} bytes, and no more than {MOST_BYTES} are read")
-    return path.read_bytes()
-
-
 def _irregular(path: Path) -> str:
-    """Why a path is no file that a signature can vouch for; "" if it is one."""
+    """Why a path of the folder is no file that a signature can vouch for; "" if it is one."""
     if path.is_symlink() or not path.is_file():
-        return "missing, or no regular file"
+        return MISSING
     other_names = path.stat().st_nlink > 1
     return "has another name (a hard link), by which it can change; copy the folder" if other_names else ""
 
@@ -94,27 +91,16 @@ def differences(folder: Path, claims: Claims) -> list[str]:
     """A sentence for each file of a signed folder that is not what the claims say."""
     made = renderings(claims)
     wrong = [f"{CARD}: names {name} among the model's files" for name in claims.files if name in (*made, SIGNATURE)]
-    expected = {*made, *claims.files, SIGNATURE}
-    folders = {str(above) for name in expected for above in PurePosixPath(name).parents}
+    digests = claims.files | {name: sha256_bytes(data) for name, data in made.items()}
+    folders = {str(above) for name in (*digests, SIGNATURE) for above in PurePosixPath(name).parents}
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
-    wrong += [f"{name}: nothing that {CARD} names" for name in sorted(there - expected - folders)]
-    for name, data in made.items():
-        try:
-            if _read(folder / name) != data:
-                wrong.append(f"{name}: not what {CARD} makes it")
-        except (OSError, ValueError) as error:
-            wrong.append(f"{name}: {clause(error)}")
-    return wrong + _model_differences(folder, claims, there)
-
-
-def _model_differences(folder: Path, claims: Claims, there: set[str]) -> list[str]:
-    """The same of the model's own files, by their hashes and by that of their folder."""
-    paths, wrong = {name: folder / name for name in claims.files}, list[str]()
-    for name, path in paths.items():
-        if why := _irregular(path) if name in there else "missing, or no regular file":
+    wrong += [f"{name}: nothing that {CARD} names" for name in sorted(there - {*digests, SIGNATURE} - folders)]
+    for name, digest in digests.items():
+        if why := _irregular(folder / name) if name in there else MISSING:
             wrong.append(f"{name}: {why}")
-        elif sha256_file(path) != claims.files[name]:
-            wrong.append(f"{name}: not the file that {CARD} names")
-    if not wrong and (md5 := folder_md5({name: md5_file(path) for name, path in paths.items()})) != claims.md5:
+        elif sha256_file(folder / name) != digest:
+            wrong.append(f"{name}: not {f'what {CARD} makes it' if name in made else f'the file that {CARD} names'}")
+    are_right = not {line.partition(": ")[0] for line in wrong} & {*claims.files}
+    if are_right and (md5 := folder_md5({name: md5_file(folder / name) for name in claims.files})) != claims.md5:
         wrong.append(f"{CARD}: names the model {claims.md5}, and these files are {md5}")
     return wrong

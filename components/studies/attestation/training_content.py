@@ -13,22 +13,15 @@ from components.stages.account.answers import NotKnown
 from components.studies.attestation.bom import sources_of
 from components.studies.attestation.claims import Claims
 
-OWNER = {
-    "provider": "who provides the model, and how to reach them",
-    "placed_on_market": "day on which the model was made available",
-    "purpose": "how the data furthers the intended purpose",
-    "languages": "languages of the text",
-    "rights": "whether texts are protected by copyright, trademark or patent, or in the public domain",
-    "public": "which data sets are publicly available",
-    "licensed": "whether data sets were bought or licensed",
-    "crawled": "crawlers used, period and the domains they read most",
-    "user_data": "data of users of a service",
-    "consumer_information": "whether there is aggregate consumer information",
-    "first_used": "day on which the data was first used",
-    "illegal_content": "how illegal content is kept out, beyond the filters",
-}
-"""Field of the owner's file -> what it is for."""
-NOT_ASKED = "not known: it is for the owner to say (--owner FILE)"
+OWNER = (
+    "provider", "placed_on_market", "purpose", "languages", "rights", "public", "licensed", "crawled", "user_data",
+    "consumer_information", "first_used", "illegal_content",
+)  # fmt: skip
+"""Fields of the owner's file: who provides the model and how to reach them; the day it was made available; how the data
+furthers its purpose; languages of the text; whether texts are protected or in the public domain; which data sets are
+public, which bought or licensed; crawlers, period and domains; data of users of a service; aggregate consumer
+information; the day the data was first used; how illegal content is kept out, beyond the filters."""
+NOT_ASKED = NotKnown(not_known="it is for the owner to say (--owner FILE)")
 LEAST_SHARE = 0.03
 """Share of the documents from which a data set is named by itself."""
 
@@ -113,21 +106,17 @@ def facts(claims: Claims) -> dict[str, tuple[Any, str]]:
     return found | dict(zip(OF_DATA, of_data, strict=True))
 
 
-def _field(claims: Claims, name: str, known: dict[str, tuple[Any, str]]) -> dict[str, Any]:
-    """`value`, and `from` where it is known."""
-    if name in OWNER:
-        return {"value": claims.owner[name], "from": "owner's file"} if name in claims.owner else {"value": NOT_ASKED}
-    value, source = known[name]
-    unknown = isinstance(value, NotKnown)
-    return {"value": f"not known: {value.not_known}"} if unknown else {"value": value, "from": source}
-
-
 def training_content(claims: Claims) -> dict[str, Any]:
     """The summary: section -> field -> `value`, and `from` where it is known."""
     forms = [
         "Template for the public summary of training content (Regulation (EU) 2024/1689, Article 53(1)(d))",
         "Documentation of training data (California Civil Code 3111, AB 2013)",
     ]
-    known = facts(claims)
-    sections = {section: {name: _field(claims, name, known) for name in names} for section, names in SECTIONS.items()}
+    known = facts(claims) | {name: (claims.owner.get(name, NOT_ASKED), "owner's file") for name in OWNER}
+
+    def field(value: Any, source: str) -> dict[str, Any]:
+        unknown = isinstance(value, NotKnown)
+        return {"value": f"not known: {value.not_known}"} if unknown else {"value": value, "from": source}
+
+    sections = {section: {name: field(*known[name]) for name in names} for section, names in SECTIONS.items()}
     return {"material_for": forms} | sections

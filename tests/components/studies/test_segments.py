@@ -28,30 +28,26 @@ PARAMS = small(steps=10, keep_every=4, checkpoint_every=5, eval_every=6, model=M
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run that kept its checkpoints."""
     root = tmp_path_factory.mktemp("run")
-    places = {name: root / name for name in ("out", "reports", "work", "kept")}
-    pretrain(objective="causal", tokens=write_tokens(root / "tokens"), params=PARAMS, numerics=NUMERICS, **places)
+    kinds = {"out": "models/pretrain", "reports": "reports/pretrain", "kept": "models/checkpoints", "work": "work"}
+    places = {name: root / kind / "causal" for name, kind in kinds.items()}
+    tokens = write_tokens(root / "data/tokenize")
+    pretrain(objective="causal", tokens=tokens, params=PARAMS, numerics=NUMERICS, **places)
     return root
 
 
-def segments(run: Path, work: Path, *chosen: tuple[int, int]) -> dict[str, str]:
-    model = run / "out" / "model.safetensors"
-    places = (run / "tokens", run / "kept", model, run / "reports")
-    made = Segments("causal", PARAMS, NUMERICS, *places, list(chosen), work)
-    return made.differences(Progress())
+def segments(run: Path, *chosen: tuple[int, int]) -> dict[str, str]:
+    return Segments("causal", PARAMS, NUMERICS, run, list(chosen)).differences(Progress())
 
 
-def test_every_interval_is_the_same_to_the_bit(run: Path, tmp_path: Path) -> None:
-    found = segments(run, tmp_path, (0, 4), (4, 8), (8, 10))
+def test_every_interval_is_the_same_to_the_bit(run: Path) -> None:
+    found = segments(run, (0, 4), (4, 8), (8, 10))
     assert found == dict.fromkeys(("0", "0-4", "4-8", "8-10", "end", "figures"), "")
 
 
-def test_a_process_of_its_own_makes_the_same_start(run: Path, tmp_path: Path) -> None:
+def test_a_process_of_its_own_makes_the_same_start(run: Path) -> None:
     """With more threads than the run had until they are set: the first weights' last bits depend on their number."""
-    given = {
-        "objective": "causal", "params": PARAMS.model_dump(mode="json"), "numerics": NUMERICS.model_dump(mode="json"),
-        "tokens": str(run / "tokens"), "kept": str(run / "kept"), "model": str(run / "out" / "model.safetensors"),
-        "reports": str(run / "reports"), "chosen": [(8, 10)], "work": str(tmp_path / "work"),
-    }  # fmt: skip
+    given = {name: tree.model_dump(mode="json") for name, tree in (("params", PARAMS), ("numerics", NUMERICS))}
+    given |= {"objective": "causal", "chosen": [(8, 10)], "root": str(run)}
     done = subprocess.run(
         [sys.executable, "-m", "components.studies.segments", json.dumps(given)],
         env=os.environ | {"OMP_NUM_THREADS": "2"}, capture_output=True, text=True,
@@ -62,7 +58,10 @@ def test_a_process_of_its_own_makes_the_same_start(run: Path, tmp_path: Path) ->
 @contextmanager
 def forged(run: Path, step: int) -> Iterator[None]:
     """Within: a weight of the checkpoint at `step` is another, its hashes fit, and the last one's is the model."""
-    was, model = checkpoint.folder_of(run / "kept", step), run / "out" / "model.safetensors"
+    was, model = (
+        checkpoint.folder_of(run / "models/checkpoints/causal", step),
+        run / "models/pretrain/causal/model.safetensors",
+    )
     names = {path: path.read_bytes() for path in (was / "model.safetensors", was / "files.json", model)}
     weights, _, _ = checkpoint.read(was)
     (was / "model.safetensors").unlink()  # it may be a link to the run's own
@@ -78,29 +77,27 @@ def forged(run: Path, step: int) -> Iterator[None]:
             path.write_bytes(data)
 
 
-def test_a_forged_checkpoint_is_named(run: Path, tmp_path: Path) -> None:
+def test_a_forged_checkpoint_is_named(run: Path) -> None:
     with forged(run, 8):
-        found = segments(run, tmp_path, (4, 8), (8, 10))
+        found = segments(run, (4, 8), (8, 10))
     assert found["4-8"] == "step-000008/model.safetensors"
     assert found["8-10"]
     assert not found["end"]
 
 
-def test_the_cheapest_forgery_is_of_the_last_interval_which_is_always_among_the_chosen(
-    run: Path, tmp_path: Path
-) -> None:
+def test_the_cheapest_forgery_is_of_the_last_interval_which_is_always_among_the_chosen(run: Path) -> None:
     with forged(run, 10):
-        found = segments(run, tmp_path, (8, 10))
+        found = segments(run, (8, 10))
     assert found["8-10"] == "step-000010/model.safetensors"
     assert not found["end"], "the published model was changed with it"
     with pytest.raises(AssertionError, match="the last interval"):
-        segments(run, tmp_path, (0, 4))
+        segments(run, (0, 4))
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "details/loss.csv"])
-def test_recorded_losses_that_were_halved_are_named(run: Path, tmp_path: Path, name: str) -> None:
+def test_recorded_losses_that_were_halved_are_named(run: Path, name: str) -> None:
     """Weights and losses lie in different files: only the weights were compared."""
-    path = run / "reports" / name
+    path = run / "reports/pretrain/causal" / name
     whole = path.read_bytes()
     if name == "metrics.json":
         tree = read_json(path)
@@ -110,7 +107,7 @@ def test_recorded_losses_that_were_halved_are_named(run: Path, tmp_path: Path, n
         halved = [f"{step},{float(loss) / 2:.6g}" for step, loss in (row.split(",") for row in rows)]
         path.write_text("\n".join([head, *halved]))
     try:
-        found = segments(run, tmp_path, (8, 10))
+        found = segments(run, (8, 10))
     finally:
         path.write_bytes(whole)
     assert found["figures"].startswith("metrics.json: train/loss" if name == "metrics.json" else "loss.csv: step 1: ")
