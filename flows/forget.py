@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -178,19 +177,14 @@ def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> st
 
 def copies_lines(search: Any) -> list[str]:
     """What --purge can delete once the documents are taken out."""
-    objects = {md5 for md5, _ in search.copies}
-    there, _, why = forgetting.in_remote(objects)
-    remote = f"what the remote has is not known ({why})" if why else f"{len(there)} of them in the remote"
-    lines = [f"copies: {len(objects)} objects of DVC, files of these outputs; {remote}"]
-    outputs = Counter(search.copies.values())
-    lines += [f"    {output}: {number}" for output, number in outputs.items()]
-    if any(output.startswith("models/") for output in outputs):
-        lines.append(WEIGHTS)
-    lines += [f"    DVC experiment {name}" for name in forgetting.experiments_with(objects)]
-    lines += [f"    {forgetting.model_item(row).what}" for row in forgetting.versions_of(search.models)]
-    if (exports := paths.ROOT / "exports").exists():
-        lines.append(f"    exports/: {len(list(exports.iterdir()))} models of `greenhouse export`: yours to judge")
-    return lines
+    items, unreached = forgotten.copies(search.objects(), search.models)
+    what = [item.what for item in items] + [f"not known or not reached: {line}" for line in unreached]
+    weights = [WEIGHTS] if any(output.startswith("models/") for output in search.copies.values()) else []
+    return [
+        f"copies: {len(search.objects())} objects of DVC and what follows:",
+        *(f"    {one}" for one in what),
+        *weights,
+    ]
 
 
 def opt_out_file() -> Path:

@@ -83,11 +83,6 @@ class Segments:
         """The published checkpoint of a step."""
         return checkpoint.folder_of(self.root / "models/checkpoints" / self.objective, step)
 
-    @property
-    def reports(self) -> Path:
-        """Its metrics.json and details/loss.csv, as published."""
-        return self.root / "reports/pretrain" / self.objective
-
     @cached_property
     def inputs(self) -> PretrainInputs:
         """What the run trained on."""
@@ -112,7 +107,9 @@ class Segments:
 
     def losses_from(self, first: int, losses: list[float]) -> str:
         """The first loss after step `first` that loss.csv has not, or ""."""
-        with open(self.reports / "details/loss.csv", encoding="utf-8", newline="") as file:
+        with open(
+            self.root / "reports/pretrain" / self.objective / "details/loss.csv", encoding="utf-8", newline=""
+        ) as file:
             recorded = {row["step"]: row["loss"] for row in csv.DictReader(file)}
         for step, loss in enumerate(losses, first + 1):
             if (was := recorded.get(str(step), "nothing")) != str(rounded(loss)):
@@ -127,7 +124,7 @@ class Segments:
             model.to(self.numerics.device).eval(), FINAL_WINDOWS, progress.raise_if_stopped
         )
         made = {f"heldout/{name}": value for name, value in scores.items()}
-        recorded = flat(read_json(self.reports / "metrics.json"))
+        recorded = flat(read_json(self.root / "reports/pretrain" / self.objective / "metrics.json"))
         for name, value in rounded(made | {"train/loss": float(np.mean(losses[-RECENT:]))}).items():
             if recorded.get(name) != value:
                 return f"metrics.json: {name}: recorded {recorded.get(name, 'nothing')}, now {value}"

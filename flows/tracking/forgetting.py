@@ -4,7 +4,7 @@ Documents are followed by their name: the id, with the text's hash where other t
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -26,7 +26,7 @@ from flows.tracking.trace_report import TraceMatch
 
 def with_duplicates(found: list[TraceMatch], view: View = workspace_view) -> set[str]:
     """Names of the documents, and ids of those that dedup dropped because one of them stays."""
-    return names_of(found) | {row["id"].split("-")[0] for row in dropped_for(found, view)}
+    return {match.document.name for match in found} | {row["id"].split("-")[0] for row in dropped_for(found, view)}
 
 
 def dropped_for(found: list[TraceMatch], view: View = workspace_view) -> list[dict[str, str]]:
@@ -35,11 +35,6 @@ def dropped_for(found: list[TraceMatch], view: View = workspace_view) -> list[di
     tables = (one.path for one in shards(view, ("dedup", "dropped")))
     rows = (row for path in tables for row in pq.read_table(path, columns=["id", "location", "reason"]).to_pylist())
     return [row for row in rows if kept & set(re.findall(r"\b[0-9a-f]{16}\b", row["reason"]))]
-
-
-def names_of(found: Iterable[TraceMatch]) -> set[str]:
-    """Names of the documents."""
-    return {match.document.name for match in found}
 
 
 def needles_of(found: list[TraceMatch], ids: Collection[str], salt: int, most_others: int = MOST_OTHERS) -> Needles:
@@ -59,7 +54,7 @@ def quoting(needles: Needles, ids: Collection[str]) -> list[str]:
 
 def entries(query: Query, found: list[TraceMatch], ids: set[str]) -> list[str]:
     """Lines of the opt-out list. Of a passage or an address the list keeps nothing but hashes of the texts."""
-    extra = [f"id: {one}" for one in sorted(ids - names_of(found))]
+    extra = [f"id: {one}" for one in sorted(ids - {match.document.name for match in found})]
     if query.kind in ("email", "passage"):
         return [f"sha256: {one.document.facts['sha256']}" for one in found] + extra
     if query.kind == "prefix" and not query.value.endswith("/"):
@@ -124,12 +119,10 @@ def versions_of(models: Collection[str]) -> list[Any]:
 
 def mark(versions: list[Any], text: str) -> list[str]:
     """Tag the versions, and name the aliases that point at them."""
-    mlflow, aliases = client(), []
+    mlflow, aliases = client(), list[str]()
     for row in versions:
         mlflow.set_model_version_tag(row.name, row.version, "forget.saw", text)
         known = mlflow.get_model_version(row.name, row.version).aliases
-        for alias in known:
-            mlflow.set_registered_model_tag(row.name, f"forget.{alias}", f"version {row.version}: {text}")
         aliases += [f"{row.name}@{alias}" for alias in known]
     return aliases
 

@@ -61,7 +61,7 @@ def record(text: str, search: Search) -> Removal:
     """Keep what a removal concerns, beside what an earlier one by this query recorded."""
     known, removal = _all(), recorded(text)
     known["salt"] = f"{search.needles.salt:016x}"
-    objects = {md5: output for (md5, _), output in search.copies.items()} | removal.objects
+    objects = search.objects() | removal.objects
     ids, models = removal.ids | set(search.ids), removal.models | search.models
     removal = Removal(removal.needles.joined(search.needles), ids, objects, models)
     row = {"ids": sorted(ids), "objects": objects, "models": sorted(models), "runs": removal.needles.as_json()}
@@ -80,38 +80,44 @@ def together(what: str, parts: list[Removable]) -> Removable:
     return Removable(f"{what} (files: {len(parts)})", sum(one.num_bytes for one in parts), remove)
 
 
+def copies(objects: dict[str, str], models: set[str]) -> tuple[list[Removable], list[str]]:
+    """What can be deleted of these objects of DVC (hash -> output) and models, and what nobody can reach.
+
+    They are files in DVC's cache and remote, experiments that hold one, and versions in MLflow.
+    """
+    store, (there, remove, why) = ObjectCache(), in_remote(set(objects))
+    items, unreached = list[Removable](), [why] * bool(why)
+    cached = [md5 for md5 in objects if store.path(md5).exists()]
+    for output in dict.fromkeys(objects.values()):
+        own = [removable("", store.path(md5)) for md5 in cached if objects[md5] == output and is_own(store.folder)]
+        far = [Removable("", 0, partial(remove, md5)) for md5 in sorted(there) if objects[md5] == output and remove]
+        items += [together(f"{place}: {output}", some) for place, some in ((CACHE, own), ("DVC's remote", far)) if some]
+    if cached and not is_own(store.folder):
+        outside = f"{store.folder}, which lies outside of this checkout"
+        unreached.append(f"{len(cached)} objects that hold it stay in DVC's cache, {outside}")
+    items += map(experiment_item, experiments_with(objects))
+    return [*items, *map(model_item, versions_of(models))], unreached
+
+
 def to_purge(text: str) -> tuple[list[Removable], str]:
     """What old states still hold of documents that were taken out, and what was searched and cannot be reached.
 
     Raises:
         UserError: they were not taken out yet.
     """
-    known, store = recorded(text), ObjectCache()
+    known = recorded(text)
     if not known.ids:
         raise UserError(NOTHING)
     if still_held(known.ids):
         raise UserError(STILL_THERE)
-    search = Search(known.needles, known.ids).everywhere()
-    workspace = snapshots.find("workspace")
-    here = {md5 for _, md5 in files_of(store, workspace)}
-    copies = {md5: output for (md5, _), output in search.copies.items()} | known.objects
-    objects = {md5: output for md5, output in copies.items() if md5 not in here}
-    there, remove, why = in_remote(set(objects))
-    cached = [md5 for md5 in objects if store.path(md5).exists()]
-    items = list[Removable]()
-    for output in dict.fromkeys(objects.values()):
-        own = [removable("", store.path(md5)) for md5 in cached if objects[md5] == output and is_own(store.folder)]
-        far = [Removable("", 0, partial(remove, md5)) for md5 in sorted(there) if objects[md5] == output and remove]
-        items += [together(f"{place}: {output}", some) for place, some in ((CACHE, own), ("DVC's remote", far)) if some]
-    items += map(experiment_item, experiments_with(objects))
-    items += map(model_item, versions_of((known.models | search.models) - set(workspace.outputs().values())))
+    search, workspace = Search(known.needles, known.ids).everywhere(), snapshots.find("workspace")
+    here = {md5 for _, md5 in files_of(ObjectCache(), workspace)}
+    objects = {md5: output for md5, output in (search.objects() | known.objects).items() if md5 not in here}
+    items, unreached = copies(objects, (known.models | search.models) - set(workspace.outputs().values()))
     quoted = [one.path for one in search.found if one.owner == "MLflow" and one.is_copy]
     items += [removable(f"MLflow: {name}", paths.STATE / "mlartifacts" / name) for name in quoted]
     search.found = [one for one in search.found if one.path not in quoted and one.md5 not in objects]
-    if cached and not is_own(store.folder):
-        outside = f"{store.folder}, which lies outside of this checkout"
-        search.unsearched.append(f"{len(cached)} objects that hold it stay in DVC's cache, {outside}")
-    search.unsearched += [why] * bool(why)
+    search.unsearched += unreached
     return items, search.sentence()
 
 

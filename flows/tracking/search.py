@@ -226,6 +226,10 @@ class Search:
         for name, data in git.history():
             self.note("git", name, parts_of_bytes(data, name))
 
+    def objects(self) -> dict[str, str]:
+        """DVC's hash of each copy -> one of the outputs that it is of, and the state."""
+        return {md5: output for (md5, _), output in self.copies.items()}
+
     # -- the answer ----------------------------------------------------------------------------------------------------
 
     def sentence(self) -> str:

@@ -12,6 +12,11 @@ EXTRA = "this needs the extra `signed`: .venv/bin/pip install -c constraints.txt
 MAKE_KEY = (
     "make a pair: openssl ecparam -name prime256v1 -genkey -noout -out KEY; openssl ec -in KEY -pubout -out KEY.pub"
 )
+REFUSALS = {
+    "Key mismatch": "another key made it", "InvalidSignature": "it was changed",
+    "Signature mismatch": "a file was changed, added or taken away after it",
+    "symlink": "there is a link, which may point anywhere",
+}  # fmt: skip
 
 
 def signing(key: Path) -> Callable[[Path], None]:
@@ -70,15 +75,8 @@ def _hashed() -> Any:
 
 def _refusal(error: Exception) -> str:
     """Why a signature is not valid; `model_signing` says it in lists and reprs."""
-    if str(error).startswith("Key mismatch"):
-        return "another key made it"
-    if type(error).__name__ == "InvalidSignature":
-        return "it was changed"
-    if str(error).startswith("Signature mismatch"):
-        return "a file was changed, added or taken away after it"
-    if "symlink" in str(error):
-        return "there is a link, which may point anywhere"
-    return "the file is missing, or no OMS signature"
+    known = f"{type(error).__name__}: {error}"
+    return next((said for sign, said in REFUSALS.items() if sign in known), "the file is missing, or no OMS signature")
 
 
 def words(error: Exception) -> str:

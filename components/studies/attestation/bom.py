@@ -84,11 +84,11 @@ def _energy(claims: Claims) -> list[dict[str, Any]]:
         return []
     spent = {"value": cost.kwh[1], "unit": "kWh"}
     provider = {"organization": {"name": cost.location}, "energySource": "unknown", "energyProvided": spent}
-    bounds = {"kWh": [cost.kwh[0], cost.kwh[2]], "tCO2eq": [cost.grams[0] / 1e6, cost.grams[2] / 1e6]}
-    facts: dict[str, Any] = {
-        f"{name} {end}": row[at] for name, row in bounds.items() for at, end in enumerate(("low", "high"))
-    }
-    facts |= {"stages": ", ".join(cost.stages), "obtained": cost.how, "intensity": cost.intensity}
+    facts = {
+        "kWh low": cost.kwh[0], "kWh high": cost.kwh[2], "tCO2eq low": cost.grams[0] / 1e6,
+        "tCO2eq high": cost.grams[2] / 1e6, "stages": ", ".join(cost.stages), "obtained": cost.how,
+        "intensity": cost.intensity,
+    }  # fmt: skip
     return [
         {
             "activity": "fine-tuning" if claims.base else "training",

@@ -85,5 +85,3 @@ def test_versions_that_saw_a_text_and_the_aliases_that_point_at_them_are_marked(
     assert forgetting.mark([saw], "it saw 2 documents") == ["greenhouse-causal-2@champion"]
     tags = [client.get_model_version("greenhouse-causal-2", one.version).tags for one in (saw, later)]
     assert [one.get("forget.saw") for one in tags] == ["it saw 2 documents", None]
-    marked = client.get_registered_model("greenhouse-causal-2").tags
-    assert marked == {"forget.champion": f"version {saw.version}: it saw 2 documents"}
