@@ -17,7 +17,6 @@ workspace. What a kill leaves is closed at the next start: flows/tracking/recove
 """
 
 from collections.abc import Iterable
-from contextlib import nullcontext
 from functools import partial
 from threading import Event
 from typing import Any
@@ -37,6 +36,7 @@ from flows.execution.form import PipelineForm, check_run_name, chosen_params, re
 from flows.execution.pipeline_run import RUNS, UNCHANGED, PipelineRun
 from flows.system import dvc, paths
 from flows.system.command import words_of
+from flows.system.work_folder import sole_writer
 from flows.tracking import recovery
 from flows.tracking.snapshots import find
 
@@ -92,7 +92,8 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         refuse_stale_form(form_hash, own)
         chosen = params or own
         is_experiment = chosen.identity() != own.identity()
-        with experiment.worktree(name, chosen) if is_experiment else nullcontext(paths.ROOT) as root:
+        with experiment.worktree(name, chosen) if is_experiment else sole_writer(paths.RUNS, "this checkout") as apart:
+            root = apart or paths.ROOT
             # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
             run = RUNS[name] = PipelineRun(name, root, chosen, [] if is_experiment else targets, flow_run_id)
             state = _run_stages(run)

@@ -10,8 +10,8 @@ from components.core.errors import UserError
 
 
 @contextmanager
-def sole_writer(work: Path) -> Iterator[None]:
-    """Hold the lock of a work folder: two processes never work in one.
+def sole_writer(work: Path, shown: str = "") -> Iterator[None]:
+    """Hold the lock of a work folder, `shown` as its path or otherwise: two processes never work in one.
 
     Raises:
         UserError: another process holds it; its pid is named.
@@ -22,7 +22,7 @@ def sole_writer(work: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise UserError(f"{work}: process {lock.read()} works here; wait for it or stop it") from None
+            raise UserError(f"{shown or work}: process {lock.read()} works here; wait for it or stop it") from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

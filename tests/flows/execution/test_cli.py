@@ -1,5 +1,6 @@
 """A flow run from a terminal: how its end is told, and the exit status."""
 
+import os
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,10 @@ from prefect.states import Cancelled, Completed, Failed, State
 from components.params import parse
 from flows import pipeline
 from flows.execution import cli
+from flows.system import paths
 from flows.system.run_folder import StageResult
+from flows.system.work_folder import sole_writer
+from tests.errors import shows
 
 
 @pytest.mark.parametrize(
@@ -67,3 +71,15 @@ def test_an_experiment_ends_with_how_to_go_on_and_is_saved_unless_it_stopped(
     state = pipeline.run_pipeline(parse({"evaluate": {"heldout_kilobytes": 11}}), "", [])
     assert (state.name, state.message) == (name, after)
     assert saved == ["calm-otter"] * (after != before)
+
+
+def test_a_second_run_of_the_workspace_is_refused_before_it_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended after seconds in DVC's own text on its lock, its stage's earlier outputs gone."""
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    monkeypatch.setattr(pipeline, "flow_run", SimpleNamespace(name="calm-otter", id="1"))
+    monkeypatch.setattr(pipeline.recovery, "tag_flow_run", lambda id: None)
+    with sole_writer(tmp_path):
+        state = pipeline.run_pipeline(None, "", [])
+    shows(state.message, "sole_writer", f"process {os.getpid()}")
