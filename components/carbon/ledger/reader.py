@@ -7,7 +7,7 @@ of none of the kinds below is not counted: a disk that flips a bit, or a power c
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -198,10 +198,11 @@ def history(folder: Path) -> Ledger:
 
 def _shares(paths: list[Path]) -> dict[tuple, int]:
     """Key of a reading -> microseconds of it that count, for hosts with more than one file."""
-    stems = [path.stem for path in paths]
+    boots = {path: path.stem.rpartition("-")[2] for path in paths}  # an adopted model's is named otherwise where pulled
+    num_files = Counter(boots.values())
     by_host: dict[str, dict[tuple, Interval]] = defaultdict(dict)
     for path in paths:
-        if stems.count(path.stem) > 1:
+        if num_files[boots[path]] > 1:
             for line in _lines(path, Ledger([])):
                 if line["kind"] == "reading":
                     end_us = round(_time(line["t"]).timestamp() * 1e6)

@@ -119,6 +119,17 @@ def test_two_clones_metering_one_machine_at_once_count_it_once(tmp_path: Path, a
     assert both.host_busy_us == pytest.approx(mine.host_busy_us, rel=0.06)
 
 
+def test_a_pulled_ledger_costs_what_it_does_where_it_was_written(tmp_path: Path) -> None:
+    """Idle energy of a model that was adopted there counted whole here: its file has another name."""
+    own, adopted = two_meters(400_000)
+    rows = lines_of(own, {"s0": {"stage": "a"}}), lines_of(adopted, {"s1": {"stage": "b"}})
+    for names in (("there/box-b007.jsonl", "there/adopted/mine/box-b007.jsonl"),
+                  ("here/team/box-b007.jsonl", "here/team/adopted-mine-box-b007.jsonl")):  # fmt: skip
+        for name, lines in zip(names, rows, strict=True):
+            write(tmp_path / name, lines)
+    assert read(tmp_path / "here").parts == read(tmp_path / "there").parts
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 1000), st.integers(1, 100)), max_size=30))
 def test_time_is_counted_once(spans: list[tuple[str, int, int]]) -> None:
     """Readings of one book follow each other; whatever the state do, all that counts is the time they cover."""
