@@ -159,6 +159,7 @@ class Recording(Log):
         if exit != 0:
             outcome = "Killed" if exit and exit < 0 else "Failed"
         used = {"cpu_s": round(cpu_s, 6), "wall_s": round(wall_s, 3)}
+        joules = self._meter.totals_now().joules
         self._meter.outcome, self._meter.facts = outcome, {"attempt": self.attempt, "exit": exit, **used}
         self._meter.__exit__(None, None, None)
         self.trouble = self.trouble or self._meter.trouble
@@ -171,6 +172,9 @@ class Recording(Log):
         if outcome == "Completed" and not files:
             say(f"{self.out}: the command ended well and wrote nothing there; the record is kept, without outputs")
         tell_mlflow(self)
+        ended = "an exception" if exit is None else f"exit {exit}"
+        low, wh, high = (joule / 3600 for joule in joules.as_list())
+        say(f"{self.path}: {ended}, {wall_s:.1f} s, {wh:.3g} Wh ({low:.3g} to {high:.3g})")
 
 
 def recorded(

@@ -58,7 +58,9 @@ def record(project: Path) -> Record:
 
 
 def test_a_run_is_recorded_with_its_code_data_and_outputs(project: Path) -> None:
-    assert run("--", sys.executable, "train.py", "--hub-token", "hunter2") == ""
+    said = run("--", sys.executable, "train.py", "--hub-token", "hunter2")
+    assert said.startswith(f"greenhouse-record: {record(project).path}: exit 0, ")
+    assert said.count("\n") == 1
     (attempt,), (span,) = record(project).attempts, read_ledger(project / ".greenhouse/records")
     assert (span.stage, span.outcome) == ("train", "Completed")
     assert span.energy.as_list() == attempt.end["uj"]
