@@ -9,7 +9,7 @@ from typing import Any
 
 from greenhouse_record.errors import plain
 
-__all__ = ["plain", "plain_name", "strings_in", "without_quotations"]
+__all__ = ["counted", "plain", "plain_name", "strings_in", "without_quotations"]
 _QUOTED = re.compile(r"`(?!greenhouse |dvc )[^`\n]{40,}`")
 """Long text in back quotes that is no command of ours."""
 
@@ -17,6 +17,11 @@ _QUOTED = re.compile(r"`(?!greenhouse |dvc )[^`\n]{40,}`")
 def plain_name(text: str) -> str:
     """The same of a name, which has one line."""
     return plain(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 document`, `2,464 documents`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def without_quotations(page: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.carbon.spans import Bounds, Ledger, Span, Spans
+from components.core.plain_text import counted
 from greenhouse_record.metering import constants
 
 RECENT = 20
@@ -141,7 +142,7 @@ def forecast(
         chosen, what = runs, "the stage, other inputs too"
     if not chosen:
         return None
-    basis = f"{len(chosen)} {'run' if len(chosen) == 1 else 'runs'} of {what}"
+    basis = f"{counted(len(chosen), 'run')} of {what}"
     chosen = chosen[-RECENT:]
     seconds, kwh = zip(*(run.with_tokens(tokens) for run in chosen), strict=True)
     training_s = statistics.fmean(run.training_s(tokens) for run in chosen) if tokens else 0.0
@@ -204,7 +205,7 @@ def orchestration_forecast(ledger: Ledger, num_stages: int) -> StageForecast | N
             around = ledger.inside(run).where(lambda span: "stage" not in span.labels)
             trees = [around, *(ledger.inside(one) for one in before)]
             kwh.append(scale * sum(spans.energy.mid_kwh for spans in trees))
-    basis = "1 pipeline run" if len(kwh) == 1 else f"{len(kwh)} pipeline runs"
+    basis = counted(len(kwh), "pipeline run")
     return StageForecast(ORCHESTRATION_NAME, interval(seconds), interval(kwh), basis) if kwh else None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
+from components.core.plain_text import counted
 from components.reporting.tables import interval, ranged
 from components.scores import Score
 from components.stages.account.answers import (
@@ -62,7 +63,7 @@ def data_sentence(data: DataAnswer, most_licences: int = 3) -> str:
     size = f"{megabytes:,.0f}" if megabytes >= 10 else f"{megabytes:.2g}"
     licences = licence_words(data.licences, most_licences)
     return (
-        f"{data.documents:,} documents ({size} MB; {licences}){generated}{seen_words(data)}; "
+        f"{counted(data.documents, 'document')} ({size} MB; {licences}){generated}{seen_words(data)}; "
         f"filters had removed {sum(row.documents for row in data.removed):,} more{quarantined}{left_out_words(data)}."
     )
 
@@ -95,8 +96,7 @@ def left_out_words(data: DataAnswer) -> str:
     reasons = [f"{n:,} x {reason}" for reason, n in data.left_out.items()]
     shown = "; ".join(reasons[:MOST_REASONS]) + ("; ..." if len(reasons) > MOST_REASONS else "")
     size = f", {data.left_out_bytes / 1e6:.3g} MB," if data.left_out_bytes else ""
-    noun, verb = ("file", "was") if files == 1 else ("files", "were")
-    return f", and {files:,} {noun}{size} {verb} not read ({shown})"
+    return f", and {counted(files, 'file')}{size} {'was' if files == 1 else 'were'} not read ({shown})"
 
 
 def seen_words(data: DataAnswer) -> str:
@@ -125,7 +125,7 @@ def cost_text(cost: CostAnswer) -> str:
     """Energy and carbon with bounds, failed and resumed runs, and the forecast."""
     early = "no run of just these inputs ended early"
     if cost.attempts:
-        early = f"{cost.attempts} runs that failed, were stopped or resumed"
+        early = f"{counted(cost.attempts, 'run')} that failed, stopped or resumed"
         early += f": {watt_hours(cost.attempts_kwh)} of it" if cost.attempts_kwh[1] else ""
     first, last = cost.stages[0], cost.stages[-1]
     behind = f"the {len(cost.stages)} stages behind it, {first} to {last}" if first != last else f"{last} alone"

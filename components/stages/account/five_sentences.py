@@ -79,8 +79,8 @@ def cost_sentence(summary: Summary) -> str:
     pue = f"; PUE {cost.pue:g}" if cost.pue != 1 else ""
     pue += ", assumed" if cost.pue_assumed else ""
     return (
-        f"{spent_text(cost.total.kwh, cost.total.grams, pue)}, all stages behind these, failed runs included; "
-        f"{cost.shares['constants']:.0%} of the energy rests on constants (memory {cost.shares['memory']:.0%}); {note}."
+        f"{spent_text(cost.total.kwh, cost.total.grams, pue)}, all stages and what ran around them, failed runs too; "
+        f"{cost.shares['constants']:.0%} of it rests on constants (memory {cost.shares['memory']:.0%}); {note}."
     )
 
 

@@ -18,6 +18,7 @@ from components.stages.account.score_rows import ScoreRow, score_rows
 from components.stages.account.summary import stage_reports
 from components.stages.account.terminal_table import MOST_SCORES
 from components.stages.account.types import Cost, Summary, Triple
+from components.verdicts import COVERED
 
 MAX_PICTURE_BYTES = 600_000
 """Larger pictures are left out of the page; they are in the stage's plots folder."""
@@ -68,7 +69,7 @@ def _first(rows: Sequence[ScoreRow]) -> str:
         value = interval(score.value, score.low, score.high)
         low = " (low is good)" if score.better == "lower" else ""
         body.append([row.name + low, value, beside_text(score), row.said, other])
-    return _table("score value best_rule verdict counterpart", body, "") if body else ""
+    return _table("score value best_rule verdict counterpart", body, COVERED) if body else ""
 
 
 def _samples(path: Path) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ from components.core.files import rounded, write_json, write_text
 from components.reporting.tables import escaped, ranged
 from components.stages.account.answer_text import beside_text, known, own_rows_text, sentences, withdrawn_text
 from components.stages.account.answers import ModelAnswers, NotKnown
-from components.verdicts import verdict_text, verdicts
+from components.verdicts import COVERED, verdict_text, verdicts
 
 TEMPLATES = Path(__file__).with_name("templates")
 NOTICE = "keep its copyright notice and its text with copies"
@@ -140,7 +140,7 @@ def card(answers: ModelAnswers) -> str:
         limits.append(f"Of questions that were taught it knows {taught}.")
     facts = {"a": answers, "model": answers.facts, "said": sentences(answers), "limits": limits, "hub_licence": licence}
     facts["hub_names"] = hub_names(answers)
-    facts |= {"tfidf_lines": tfidf_lines(answers), "TFIDF_FIRST": TFIDF_FIRST}
+    facts |= {"tfidf_lines": tfidf_lines(answers), "TFIDF_FIRST": TFIDF_FIRST, "covered": COVERED}
     return str(templates.get_template("card.md.j2").render(**facts))
 
 

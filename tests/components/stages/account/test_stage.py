@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import time
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from components.stages.account.stage import account, costs
 from components.stages.account.summary import CORPUS_STAGES
 from components.stages.account.terminal_table import LABELS, WIDTH, ZONE_HINT, render_table
 from components.stages.account.types import Summary
+from components.verdicts import COVERED
 from greenhouse_record.metering import constants
 from greenhouse_record.metering.meter import Meter
 from tests.components.finished_project import project
@@ -72,6 +74,9 @@ def test_the_table_is_a_page(root: Path) -> None:
                   "question 0", "0.700 [0.600, 0.800]", "0.500 chance", "instruct: choice accuracy",
                   "0.250 guessing"):  # fmt: skip
         assert words in " ".join(text.split()), words
+    for page in ("report.html", "cards/finetune-instruct/README.md"):  # beside each gain: why it may not be shown
+        assert COVERED in unescape((root / "reports" / page).read_text()), page
+    assert "not shown: over works and seeds" in text
     assert ZONE_HINT not in text
     summary = Summary.model_validate_json((root / "reports/summary.json").read_text())
     cost = summary.cost.model_copy(update={"zone_missing": True})
