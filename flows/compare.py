@@ -11,13 +11,15 @@ from typing import Any
 
 from components import params as schema
 from components.carbon.footprint import intensity
-from components.carbon.footprint.costs import LedgerCosts
-from components.carbon.ledger.reader import Spans
+from components.carbon.footprint.costs import LedgerCosts, made
 from components.core.errors import UserError
 from components.core.files import read_json, write_text
-from components.params import FURTHER
+from components.core.plain_text import counted
+from components.params import FURTHER, layout
 from components.reporting.tables import interval, ranged
 from components.scores import Score, as_scores
+from components.stages.account.answer_text import licence_words
+from components.stages.account.stage import costs
 from components.stages.account.summary import MODELS, read_rows
 from components.statistics import Resampling, difference, paired_difference
 from components.studies.noise_floor import all_over_seeds
@@ -49,7 +51,16 @@ def different(a: Snapshot, b: Snapshot) -> list[str]:
         sections[top] = _changed(_hashes(a, top), _hashes(b, top))
     if unknown := [label for label, one in (("A", a), ("B", b)) if one.adopted and not one.adopted["recorded"]]:
         sections["code"] = sections["data"] = [f"not known of {' and '.join(unknown)}: nobody recorded the run"]
+    if rows := [row for one in (a, b) if one.kind == "workspace" for row in _edited(one)]:
+        sections["params.yaml, edited since the workspace was made and not compared"] = rows
     return [line for title, rows in sections.items() for line in _section(title, rows)]
+
+
+def _edited(workspace: Snapshot) -> list[str]:
+    """What params.yaml says now of the values that the workspace was made with."""
+    made = workspace.params()
+    changes = dvc.leaves("", made, schema.load(paths.PARAMS).model_dump(mode="json"))
+    return [f"{key}: {old} -> {new}" for key, old, new in changes if layout.holds(made, key)]
 
 
 def _hashes(state: Snapshot, top: str) -> dict[str, str]:
@@ -173,9 +184,9 @@ def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> str:
         (first,) = named([max(sure, key=lambda row: abs(row.improvement) / (row.error or 1.0))], a, b)
         most = f" ({first.name} {first.a:.3f} -> {first.b:.3f}, improvement {_gain(first)})"
     spent = {label: text.split()[0] if text[0].isdigit() else "unknown" for label, text in _energies(a, b).items()}
-    energy = ", ".join(f"{label} {kwh}" for label, kwh in spent.items())
+    energy = ", ".join(f"{label} {wh}" for label, wh in spent.items())
     counts = f"{better}, worse in {len(sure) - better}, of {len(unlike)} scores that differ, beyond chance"
-    return f"{VERDICT} in {counts}{most}; kWh: {energy}"
+    return f"{VERDICT} in {counts}{most}; Wh: {energy}"
 
 
 def named(rows: list[Any], *states: Snapshot) -> list[Any]:
@@ -266,8 +277,7 @@ def score_table(rows: list[Any], confidence: float) -> list[str]:
     table = [head, *(_score_line(row, width) for row in unlike)] if unlike else []
     kinds = Counter(map(kind_of, same))
     counts = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
-    noun = "metrics" if len(same) > 1 else "metric"
-    last_line = f"the same on every item: {len(same)} {noun} ({counts})"
+    last_line = f"the same on every item: {counted(len(same), 'metric')} ({counts})"
     return [*table, last_line] if same else table
 
 
@@ -286,18 +296,17 @@ def _gain(row: Any) -> str:
 
 
 def licence_lines(a: Snapshot, b: Snapshot) -> list[str]:
-    """Licences of the text each was trained on, by documents, from the manifest that DVC keeps."""
+    """Licences of the text each learned from, by documents, without what the mixture generates."""
     before, after = _licences(a), _licences(b)
     return [f"licences: {before}"] if before == after else [f"licences A: {before}", f"licences B: {after}"]
 
 
 def _licences(state: Snapshot) -> str:
-    manifest = files_of(state)("data/mix/train/manifest.json")
+    manifest = files_of(state)("data/bias/train/manifest.json")
     if manifest is None:
-        return "not known: no mixture was made there"
+        return "not known: no text of this pipeline is there"
     licences = read_json(manifest)["licences"]
-    ordered = sorted(licences.items(), key=lambda entry: (-entry[1]["num_documents"], entry[0]))
-    return ", ".join(f"{name} {row['num_documents']:,}" for name, row in ordered)
+    return licence_words({name: row["num_documents"] for name, row in licences.items()}, len(licences))
 
 
 # -- energy ------------------------------------------------------------------------------------------------------------
@@ -305,31 +314,29 @@ def _licences(state: Snapshot) -> str:
 
 def energy_lines(a: Snapshot, b: Snapshot) -> list[str]:
     """What each has cost, by the ledger: every attempt at its stages, failed and resumed ones included."""
-    scope = "all stages behind it, failed runs included"
+    scope = "all its stages and what ran around them, failed runs included"
     lines = [f"energy {label}, {scope}: {text}" for label, text in _energies(a, b).items()]
     return [*lines, "stages that both have count in both; each run by itself: `greenhouse cost`"]
 
 
 def _energies(a: Snapshot, b: Snapshot) -> dict[str, str]:
-
     grid = schema.load(paths.PARAMS).runtime.grid
     ledger = ledger_of({*a.fingerprints().items(), *b.fingerprints().items()})
     ledger_costs = LedgerCosts(ledger, grid, intensity.resolve(grid, paths.ROOT))
     return {label: _energy(ledger_costs, state) for label, state in (("A", a), ("B", b))}
 
 
-def _energy(ledger_costs: Any, state: Snapshot) -> str:
-
-    wanted = state.fingerprints()
-    made = [span for span in ledger_costs.ledger if wanted.get(span.stage) == span.labels.get("fingerprint", "")]
-    spans = [span for span in made if not span.labels.get("checkout", "").startswith("verify-")]  # not its making
-    if not spans:
+def _energy(ledger_costs: LedgerCosts, state: Snapshot) -> str:
+    """As the report counts it, whose own stage is not in it yet."""
+    wanted = {stage: inputs for stage, inputs in state.fingerprints().items() if stage != "account"}
+    runs = made(ledger_costs.ledger, wanted, wanted, paths.ROOT.name)
+    runs = {stage: one for stage, one in runs.items() if one.run.labels.get("fingerprint") == wanted[stage]}
+    if not runs:
         return "not in this machine's ledger"
-    within = {inner.id: inner for span in spans for inner in ledger_costs.ledger.inside(span)}
-    cost = ledger_costs.cost(Spans(list(within.values())))
-    absent = len(wanted) - len({span.stage for span in spans})
+    cost, absent = costs(ledger_costs, runs).total, len(wanted) - len(runs)
     missing = f"; {absent} of {len(wanted)} stages are not in this machine's ledger" if absent else ""
-    return f"{ranged(cost['kwh'], 'kWh', '.6f')}, {ranged(cost['grams'], 'gCO2e', '.3f')}{missing}"
+    wh = ranged([1000 * kwh for kwh in cost.kwh], "Wh", ".4g")
+    return f"{wh} and {ranged(cost.grams, 'g CO2e', '.4g')}{missing}"
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from components.carbon.ledger import reader
 from components.carbon.planning.forecast import orchestration_forecast
 from components.core.errors import UserError
 from components.core.files import write_text
+from components.core.plain_text import counted
 from components.lineage.documents import Query, query_of
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
 from components.studies.withdrawn import withdraw
@@ -165,7 +166,7 @@ def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> st
     if saw := forgetting.models_that_saw(found):
         lines += ["", "models that were pretrained on them:"]
         lines += [
-            f"    {name}: {count} documents, each token {mean:.2f} times on average"
+            f"    {name}: {counted(count, 'document')}, each token {mean:.2f} times on average"
             for name, (count, mean) in saw.items()
         ]
     if not already:

@@ -71,7 +71,8 @@ def render(rows: list[PlanRow], grid: Intensity, now: datetime) -> str:
     outlook, start, known = Outlook(grid), now, list[StageForecast]()
     for row in rows:
         if row.expected is None:
-            lines.append(f"{row.stage:<20} {'?':>20} {'?':>26} {'?':>26}  {row.reason}; no run here to go by")
+            of = " on its base and data" if row.stage.startswith("finetune@") else ""
+            lines.append(f"{row.stage:<20} {'?':>20} {'?':>26} {'?':>26}  {row.reason}; no run here{of} to go by")
             continue
         seconds, kwh = row.expected.seconds, row.expected.kwh
         known.append(row.expected)

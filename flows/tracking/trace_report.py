@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 
 from components.core.errors import UserError
+from components.core.plain_text import counted
 from components.lineage.documents import DocumentLocation, Query, Traced, View, near, predicate, query_of, trace
 from components.lineage.needles import Needles
 from flows.system import dvc
@@ -76,7 +77,7 @@ def _documents_lines(query: Query, matches: list[TraceMatch]) -> Iterator[str]:
         yield f"No document has {what}: none that was ingested (kept or not), none that the mixture adds."
         yield from _near_lines(query)
         return
-    yield f"{len(matches)} document{'s' if len(matches) > 1 else ''} for {what}:"
+    yield f"{counted(len(matches), 'document')} for {what}:"
     for answer in matches[:SHOWN]:
         yield ""
         yield from _document_lines(answer)

@@ -45,6 +45,11 @@ def test_two_states_side_by_side(toy_clone: PipelineClone) -> None:
     assert said.count("not in this machine's ledger") == 2  # the miniature stages are not metered
     same = toy_clone.run("greenhouse", "compare", "workspace", "workspace")
     assert "scores: the same evaluation" in same
+    assert "edited since" not in same
+    toy_clone.edit("params.yaml", "    seed: 3 ", "    seed: 4 ")
+    edited = toy_clone.run("greenhouse", "compare", "first", "workspace")
+    assert "pretrain.causal.seed: 1 -> 3" in edited, "what it was made with"
+    assert "edited since the workspace was made and not compared:\n    pretrain.causal.seed: 3 -> 4" in edited
 
 
 def test_an_experiment_is_compared_by_its_name(toy_clone: PipelineClone) -> None:
@@ -81,11 +86,11 @@ def test_what_a_state_cost_is_told_in_energy_and_carbon(tmp_path: Path) -> None:
     grid = Grid(grams_per_kwh=50.0, pue=2.0)
     ledger_costs = LedgerCosts(read(tmp_path), grid, resolve(grid))
     said = re.sub(r" \([^)]*\)", "", _energy(ledger_costs, one))
-    kwh, grams = (float(part.split()[0]) for part in said.split(";")[0].split(", "))
+    wh, grams = (float(part.split()[0]) for part in said.split(";")[0].split(" and "))
     assert said.endswith("; 1 of 2 stages are not in this machine's ledger")
-    used = read(tmp_path).select(stage="dedup").energy.mid_kwh
-    assert kwh == pytest.approx(used, abs=1e-6)
-    assert grams == pytest.approx(used * 2 * 50, abs=1e-3)
+    used = read(tmp_path).where(lambda span: span.labels.get("stage") in ("dedup", None)).energy.mid_kwh
+    assert wh == pytest.approx(1000 * used, rel=1e-3)
+    assert grams == pytest.approx(used * 2 * 50, rel=1e-3)
 
 
 def test_what_is_the_same_on_every_item_is_one_line() -> None:

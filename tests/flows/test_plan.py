@@ -26,12 +26,14 @@ GRID = Intensity(Bounds(400.0, 500.0, 600.0), "a grid made up for this test")
 def test_the_table_has_reasons_grams_with_pue_and_stages_without_history() -> None:
     said = StageForecast("dedup", Bounds(7.0, 10.0, 14.0), Bounds(0.001, 0.002, 0.004), "3 runs of the same inputs")
     rows = [PlanRow("dedup", "key dedup.threshold: 0.7 -> 0.8", said), PlanRow("filter", "follows dedup", None)]
+    rows.append(PlanRow("finetune@classify", "edited rows", None))
     text = render(rows, replace(GRID, pue=Bounds(2.0, 2.0, 2.0)), NOW)
     assert "10 (7..14)" in text
     assert "2 (0.8..4.8)" in text  # grams: 0.002 kWh x 500 g/kWh x 2, from 0.001 x 400 x 2 to 0.004 x 600 x 2
     assert "key dedup.threshold: 0.7 -> 0.8; 3 runs of the same inputs" in text
     assert "follows dedup; no run here to go by" in text
-    assert "without 1 with no run here to go by" in text
+    assert "edited rows; no run here on its base and data to go by" in text, "it has run, on others"
+    assert "without 2 with no run here to go by" in text
     wide = [PlanRow("pretrain@causal", "why", StageForecast("x", Bounds(12345, 67890, 98765.0), Bounds(0, 0, 0), ""))]
     assert render(wide, GRID, NOW).splitlines()[1].split()[:3] == (
         ["pretrain@causal", "6.79e+04", "(1.23e+04..9.88e+04)"]
@@ -57,6 +59,7 @@ def test_grams_are_those_of_the_hours_each_stage_would_run_in() -> None:
 def test_the_plan_says_whether_it_fits_the_budget(checkout: Path) -> None:
     said = StageForecast("dedup", Bounds(7.0, 10.0, 36.0), Bounds(0.001, 0.002, 0.004), "")
     rows = [PlanRow("dedup", "why", said), PlanRow("filter", "follows dedup", None)]
+    rows.append(PlanRow("finetune@classify", "edited rows", None))
     assert plan.budget_line(rows, Params(), NOW) == ""
     grid = Grid(grams_per_kwh=500.0, pue=1.0)
     enough = Params(runtime=Runtime(grid=grid, budget=Budget(kwh=0.005, project=ProjectBudget(hours=1.0))))
