@@ -17,8 +17,6 @@ from components.core.files import write_json
 from components.core.plain_text import plain_name
 
 FILE = "withdrawn.json"
-MOST_BYTES = 5_000_000
-"""Size of the list above which it is not read."""
 
 
 class Withdrawal(BaseModel):
@@ -41,8 +39,6 @@ def withdrawals(root: Path) -> dict[str, Withdrawal] | None:
     """
     path = root / FILE
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError(f"more than {MOST_BYTES} bytes")
         return _Withdrawals.model_validate_json(path.read_bytes()).root
     except FileNotFoundError:
         return None

@@ -24,12 +24,12 @@ def test_a_model_is_withdrawn_once_and_the_first_reason_stays(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "null", '{"a": {"date": "2026-12-01"}}', '{"a": {"date": "soon", "reason": "x"}}',
-     '{"a": {"date": "2026-12-01", "reason": ""}}', "[" * 100_000, '{"a": "' + "x" * 5_000_000 + '"}'],
+     '{"a": {"date": "2026-12-01", "reason": ""}}', "[" * 100_000],
 )  # fmt: skip
 def test_a_damaged_list_is_not_an_empty_one(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
     for use in (lambda: withdrawn(tmp_path, MODEL), lambda: withdraw(tmp_path, [MODEL], "x", date(2026, 12, 1))):
-        with refused("withdrawn.withdrawals.2", tmp_path / FILE):
+        with refused("withdrawn.withdrawals", tmp_path / FILE):
             use()
     assert (tmp_path / FILE).read_text() == text
 
