@@ -114,26 +114,26 @@ class Search:
         self.history()
         return self
 
-    def look(self, owner: str, path: str, parts: Iterable[Part], key: str = "") -> list[NeedleHit]:
+    def look(self, owner: str, path: str, parts: Iterable[Part], key: str = "", own: bool = False) -> list[NeedleHit]:
         """What a file holds; noted where it cannot be read.
 
         Args:
-            key: the hash by which it is known when it is met again.
+            key: the hash by which it is known when it is met again. own: of one's own files what is `named` counts too.
         """
         self.num_places += 1
         known = key, path.endswith(".bin")  # the same bytes are other text as tokens
         if key and known in self._known:
             return self._known[known]
         try:
-            hits = self._known[known] = hits_in(parts, self.needles, self.named)
+            hits = self._known[known] = hits_in(parts, self.needles, self.named if own else None)
         except (UserError, OSError, ValueError, pa.ArrowException) as error:
             self.unsearched.append(f"{owner}: {path}: {clause(error)}")
             return []
         return hits
 
-    def note(self, owner: str, path: str, parts: Iterable[Part], md5: str = "") -> None:
+    def note(self, owner: str, path: str, parts: Iterable[Part], md5: str = "", own: bool = False) -> None:
         """Look into a file, and keep it as found if it has words of the text."""
-        if hits := self.look(owner, path, parts):
+        if hits := self.look(owner, path, parts, own=own):
             self.found.append(Place(owner, path, tuple(hits), md5))
 
     # -- DVC -----------------------------------------------------------------------------------------------------------
@@ -199,13 +199,13 @@ class Search:
         for (place, md5), names in tuned.items():
             owner = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
             if place.exists() and hashed(place) == md5:
-                self.note(owner, shown(place), (Part(where, text) for where, text in texts(place)), md5)
+                self.note(owner, shown(place), (Part(where, text) for where, text in texts(place)), md5, own=True)
             else:
                 why = "it is gone, or not what it was when they were tuned on it"
                 self.unsearched.append(f"{owner}: {shown(place)}: {why}")
         items = paths.ROOT / params.filter.decontaminate.items
         for file in sorted(one for one in items.rglob("*") if one.is_file()):
-            self.note("filter.decontaminate.items", shown(file), parts_of(file))
+            self.note("filter.decontaminate.items", shown(file), parts_of(file), own=True)
 
     # -- MLflow and git ------------------------------------------------------------------------------------------------
 
