@@ -60,8 +60,3 @@ bench: .venv/installed-dev  ## A benchmark: NAME=data, ARGS="its options"; witho
 help:
 	@awk 'match($$0, /^[a-z-]+:.*## /) { name = $$0; sub(/:.*/, "", name); sub(/.*## /, ""); printf "  make %-10s %s\n", name, $$0 }' Makefile
 	@echo "Everything else is .venv/bin/greenhouse: greenhouse --help after . .venv/bin/activate. Begin with README.md."
-
-# Targets of before: one sentence with the new line.
-.PHONY: run chat why plan compare trace verify scaling clean gc purge
-run chat why plan compare trace verify scaling clean gc purge:
-	@$(FIND_PYTHON); "$$chosen" -P flows/system/entry.py $@

@@ -2,16 +2,15 @@
 
 Importing this package sets the environment, so that Prefect, MLflow and DVC, imported after it, read our settings.
 Before that, a package that is missing ends the process with a sentence.
-The import does not return where the console script was started in another checkout, or by a command line of before.
+The import does not return where the console script was started in another checkout.
 """
 
 import gc
 import sys
 
-from flows.system.entry import enter_checkout, refuse_line_of_before
+from flows.system.entry import enter_checkout
 from flows.system.missing_package import report_missing_packages
 
-refuse_line_of_before(sys.orig_argv)
 enter_checkout(sys.orig_argv)
 report_missing_packages()  # before the first import of what Python itself does not have
 

@@ -207,9 +207,7 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
     rows, without = differences(a, b)
     if not rows:
         before, after = (state.outputs().get(f"{seed_runs.EVALUATE}/details") for state in (a, b))
-        yield (
-            "scores: both have the same evaluation" if before == after else "scores: the two answered no item in common"
-        )
+        yield f"scores: {'the same evaluation' if before == after else 'the two answered no item in common'}"
         yield from scored_by_themselves(a, b, [])
         return
     yield verdict(a, b, rows)
@@ -358,9 +356,6 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
         yield "scores: NOT COMPARABLE: the two were examined on different held-out sets (ingest differs)"
     elif without := [side for side, one in (("A", a), ("B", b)) if not details & one.outputs().keys()]:
         yield f"scores: {' and '.join(without)} has none; run the pipeline there to its end"
-    elif not any(scored_apart(a, b, branch) for branch in seed_runs.STAGES):
-        yield "scores: the same evaluation"
-        yield from scored_by_themselves(a, b, [])
     else:
         yield from scores(a, b)
     yield from outdated(a, b)
@@ -373,7 +368,8 @@ def as_page(lines: list[str]) -> str:
     """The comparison as one HTML file, with the verdict as its heading; it leads nowhere and needs nothing."""
     heading = next((line for line in lines if line.startswith(VERDICT)), lines[0])
     body = html.escape("\n".join(line for line in lines if line != heading).strip())
-    style = "body{font:16px sans-serif;margin:2em auto;max-width:70em;padding:0 1em}pre{overflow-x:auto}"
+    style = "body{font:16px sans-serif;margin:2em auto;max-width:70em;padding:0 1em}"
+    style += "h1{font-size:1.3em}pre{white-space:pre-wrap;overflow-wrap:anywhere}"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>Comparison of two models</title><style>{style}</style><h1>{html.escape(heading)}</h1><pre>{body}</pre>"

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from components.core.errors import UserError
-from components.core.files import move, read_json, write_json, write_text
+from components.core.files import move, write_text
 from components.params import FURTHER
 from components.stages.account.model_card import write_card
-from components.stages.account.summary import without_own_row
 from components.studies.attestation.renderings import differences, write_renderings
 from components.studies.withdrawn import withdrawn
 from flows.system import dvc, paths
@@ -78,24 +77,10 @@ def metadata(answers: Any) -> dict[str, str]:
 
 
 def write_folder(one: Any, model: str, answers: Any, folder: Path) -> None:
-    """Copy a model to a new folder, without a row of one's own, with README.md, ATTRIBUTION.md and card.json."""
+    """Copy a model to a new folder, with README.md, ATTRIBUTION.md and card.json."""
     copy_model(one, model, folder)
-    leave_own_row_out(folder / "greenhouse.json", "")
     write_card(answers, folder)
     check_card(folder)
-
-
-def leave_own_row_out(path: Path, exact: str) -> None:
-    """Take an example from rows of one's own out of a copy's facts; of the model `exact`, if named, refuse it."""
-    facts = read_json(path)
-    if (kept := without_own_row(facts)) == facts:
-        return
-    if exact:
-        raise UserError(
-            f"models/{exact}/greenhouse.json: has a row of your own data, as an earlier version put in, which would be "
-            f"published; `greenhouse run --until {exact.replace('/', '@')}` makes the model without it"
-        )
-    write_json(path, kept)
 
 
 def check_card(folder: Path) -> None:
@@ -181,7 +166,6 @@ def write_signed(model: str, at: str, key: Path, owner: Path | None, folder: Pat
         whole = work / "made" / folder.name
         try:
             copy_model(one, name, whole)
-            leave_own_row_out(whole / "greenhouse.json", name)
             write_renderings(claims, whole)
             check_card(whole)
             if wrong := differences(whole, claims):

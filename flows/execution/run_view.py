@@ -57,7 +57,7 @@ def brief(verdict: str, run_kwh: float) -> list[str]:
     text = "no score differs beyond chance" if "scores that differ" in verdict else "no score differs"
     if most:
         text = f"{'worse' if most[2].startswith('-') else 'better'}: {most[1]} {most[2]}"
-    return [text, f"this run's own stages: {1000 * run_kwh:.3g} Wh"]
+    return [text, f"{1000 * run_kwh:.3g} Wh, own stages"]
 
 
 def show_comparison(run: PipelineRun, verdict: str, text: str) -> None:

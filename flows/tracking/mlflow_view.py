@@ -47,8 +47,7 @@ def links(mlflow: Any, url: str) -> dict[str, str]:
             return {"runs": f"{url}/#/experiments?{TRAINING}"}
         number, newest = experiment.experiment_id, ["attributes.start_time DESC"]
         runs = mlflow.search_runs([number], FINISHED, max_results=2, order_by=newest)
-        if stored := any(tag.endswith(f".{VIEW}") for tag in experiment.tags):
-            store_view(mlflow, number)  # an earlier version may have kept another
+        stored = any(tag.endswith(f".{VIEW}") for tag in experiment.tags)
     except Exception:  # a server of others may fail in any way, which is no reason to stop what runs
         return {"runs": url}
     view = f"&viewStateShareKey={VIEW}" if stored else ""

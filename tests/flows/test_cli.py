@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from flows import cli
-from flows.system import entry
 from tests.errors import refused, shows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,34 +107,6 @@ def test_completion_knows_verbs_and_options(capsys: pytest.CaptureFixture[str]) 
     assert "compare" in script
     assert "--max-tokens" in script
     assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
-
-
-# -- lines of before ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("module", "verb"), [("flows.why", "plan --why"), ("flows.seeds", "study seeds"), ("flows.card", "card")]
-)
-def test_a_line_of_before_ends_with_the_new_one(module: str, verb: str) -> None:
-    done = subprocess.run([sys.executable, "-m", module, "--x"], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert (
-        done.stderr == f"{module}: this is `greenhouse {verb}` now; `greenhouse {verb.split()[0]} --help` shows how\n"
-    )
-
-
-def test_a_make_target_of_before_ends_with_the_new_line() -> None:
-    done = subprocess.run(["make", "gc"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.startswith("make gc: this is `greenhouse clean --unused` now;")
-
-
-def test_every_new_line_is_one() -> None:
-    known = {tuple(line) for line in verbs()}
-    for verb in entry.NOW.values():
-        words = [word for word in verb.split() if not word.startswith("-")]
-        assert tuple(words[:1]) in known
-        assert words[0] not in cli.BELOW or len(words) == 1 or tuple(words[:2]) in known
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypa
     (line,) = scored_by_themselves(state("a", 0.25), state("b", 0.5, "data/rows/mine"), [])
     assert line.endswith("by rows of unlike tasks, without an interval: instruct/choice_accuracy 0.2500 -> 0.5000")
     assert list(compare.scores(state("a", 0.25), state("b", 0.5, "data/rows/mine"))) == [
-        "scores: both have the same evaluation", line
+        "scores: the same evaluation", line
     ]  # fmt: skip
     answers: Any = SimpleNamespace(name="answers/bits", model="finetune/instruct")
     (line,) = scored_by_themselves(state("a", 0.25), state("b", 0.5), [answers])

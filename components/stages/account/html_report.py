@@ -65,10 +65,9 @@ def _first(rows: Sequence[ScoreRow]) -> str:
     body = []
     for row in rows:
         score = row.score
-        other = row.counterpart if row.counterpart_value is None else f"{row.counterpart} {row.counterpart_value:.3f}"
         value = interval(score.value, score.low, score.high)
         low = " (low is good)" if score.better == "lower" else ""
-        body.append([row.name + low, value, beside_text(score), row.said, other])
+        body.append([row.name + low, value, beside_text(score), row.said, row.counterpart])
     return _table("score value best_rule verdict counterpart", body, COVERED) if body else ""
 
 

@@ -20,11 +20,10 @@ LATER = ("bias", "memorisation", "calibration")
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """A score with its verdict, and its counterpart, if it has one: words and number, or of a gain words alone."""
+    """A score with its verdict, and its counterpart in words and figures, if it has one."""
 
     score: Score
     counterpart: str = ""
-    counterpart_value: float | None = None
     verdict: Verdict | Literal[""] = ""
 
     @property
@@ -84,8 +83,8 @@ def _row(score: Score, counterpart: Score | None) -> ScoreRow:
         gain = interval(score.gain, score.gain_low, score.gain_high, ".2f")
         return ScoreRow(score, gain if gain.startswith("-") else f"+{gain}")
     if score.better == "half":
-        return ScoreRow(score, "even", EVEN["half"])
-    return ScoreRow(score, score.counterpart_title, counterpart.value) if counterpart else ScoreRow(score)
+        return ScoreRow(score, f"even {EVEN['half']:.3f}")
+    return ScoreRow(score, f"{score.counterpart_title} {counterpart.value:.3f}" if counterpart else "")
 
 
 def _rank(rows: list[ScoreRow], index: int) -> tuple[bool, bool, int, bool, bool, int]:

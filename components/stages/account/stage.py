@@ -167,7 +167,6 @@ def costs(ledger_costs: LedgerCosts, runs: Mapping[str, Made], behind: Collectio
     return Cost(
         stages=stages,
         orchestration=ledger_costs.cost(around),
-        attempts=ledger_costs.cost(attempts),
         total=ledger_costs.cost(everything),
         nothing=ledger_costs.cost(reader.Spans([])),
         parts={stage: _parts([*run.spans, *run.attempt_spans]) for stage, run in runs.items()},

@@ -145,18 +145,10 @@ def models(file: Files) -> dict[str, ModelFacts]:
                 shape=facts.get("shape", {}),
                 training=facts.get("training", {}),
                 finetuning=facts.get("finetuning", {}),
-                task=without_own_row(facts).get("task", {}),
+                task=facts.get("task", {}),
                 flop=training_flop(facts),
             )
     return by_name
-
-
-def without_own_row(facts: dict[str, Any]) -> dict[str, Any]:
-    """A model's facts without an example from rows of one's own, which models tuned by earlier versions have."""
-    task = facts.get("task", {})
-    if task.get("name") != "rows" or "example" not in task:
-        return facts
-    return facts | {"task": {name: value for name, value in task.items() if name != "example"}}
 
 
 def training_flop(facts: dict[str, Any]) -> float:

@@ -104,9 +104,8 @@ def _scores(rows: list[ScoreRow]) -> list[str]:
         value = f"{'v' if score.better == 'lower' else ' '} {interval(score.value, score.low, score.high)}"
         rule, of_rule = score.beside
         base = "" if of_rule is None else f"{of_rule:.3f} {rule}"
-        other = row.counterpart if row.counterpart_value is None else f"{row.counterpart} {row.counterpart_value:.3f}"
         marks = row.mark + ("t" if score.taught else " ")
-        lines.append(f"{marks} {_short(row.name, 30):<31}{value:<22} {_short(base, 22):<23}{other}")
+        lines.append(f"{marks} {_short(row.name, 30):<31}{value:<22} {_short(base, 22):<23}{row.counterpart}")
     return lines if rows else []
 
 

@@ -102,7 +102,6 @@ class Cost(AccountRecord):
 
     stages: dict[str, StageCost]
     orchestration: SpanCost
-    attempts: SpanCost
     total: SpanCost
     nothing: SpanCost
     parts: dict[str, dict[str, Triple]]

@@ -29,9 +29,9 @@ def test_the_table_of_a_run_has_the_grams_of_its_stages(tmp_path: Path, monkeypa
 
 def test_the_head_of_a_page_has_the_verdict_in_few_words() -> None:
     verdict = "B is better in 0, worse in 1, of 2 scores that differ, beyond chance (bpb 1 -> 2, improvement -0.0293 "
-    told = run_view.brief(f"{verdict}[-0.0413, -0.0174]); kWh: A 0.0004, B 0.000429", 0.00021)
-    assert told == ["worse: bpb -0.0293", "this run's own stages: 0.21 Wh"]
-    none = "B is better in 0, worse in 0, of 1 scores that differ, beyond chance; kWh: A unknown, B unknown"
+    told = run_view.brief(f"{verdict}[-0.0413, -0.0174]); Wh: A 0.4, B 0.429", 0.00021)
+    assert told == ["worse: bpb -0.0293", "0.21 Wh, own stages"]
+    none = "B is better in 0, worse in 0, of 1 scores that differ, beyond chance; Wh: A unknown, B unknown"
     assert run_view.brief(none, 0.0)[0] == "no score differs beyond chance"
     assert run_view.brief("", 0.0)[0] == "no score differs"
 

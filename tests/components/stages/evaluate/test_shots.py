@@ -29,7 +29,7 @@ def test_the_table_keeps_the_counterpart_of_any_curve(curve: TaskResult) -> None
     """It was found by the words "8 examples": of another curve the half that is no score stood as one."""
     one = SimpleNamespace(quality=SimpleNamespace(scores=curve.scores))
     [row] = score_rows({"pretrain/causal": one})  # type: ignore[dict-item]
-    assert (row.name, row.counterpart, row.counterpart_value) == ("label mapping, 4 examples", "0 examples", 0.5)
+    assert (row.name, row.counterpart) == ("label mapping, 4 examples", "0 examples 0.500")
     assert row.score.name == "few_shot/accuracy"
 
 
