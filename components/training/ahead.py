@@ -2,22 +2,24 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
-from components.training.objectives import Batch
+Made = TypeVar("Made")
 
 
-class Ahead:
+class Ahead(Generic[Made]):
     """Callable that gives the batches of another one; asked for batch n, it has n + 1 begun.
 
     Args:
         batches: a function of the number alone, so that it does not matter when it is called.
+        begin: called first on the thread, which has a device of its own: pinned memory belongs to one.
     """
 
-    def __init__(self, batches: Callable[[int], Batch]) -> None:
-        self.batches, self.thread = batches, ThreadPoolExecutor(1, "batches")
-        self.begun: dict[int, Future[Batch]] = {}
+    def __init__(self, batches: Callable[[int], Made], begin: Callable[[], object] | None = None) -> None:
+        self.batches, self.thread = batches, ThreadPoolExecutor(1, "batches", begin)
+        self.begun: dict[int, Future[Made]] = {}
 
-    def __call__(self, number: int) -> Batch:
+    def __call__(self, number: int) -> Made:
         now, after = (self.begun.get(one) or self.thread.submit(self.batches, one) for one in (number, number + 1))
         self.begun = {number + 1: after}
         return now.result()

@@ -1,7 +1,7 @@
 """Batches of the causal or masked objective, in the recorder's computed order of data (greenhouse_record/order.py)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,10 @@ SHORTEST_WARM_UP = 128
 """Fewest tokens of a sequence of a length warm-up: a model has use for its induction heads in longer ones alone."""
 
 
-def part(whole: range, rank: int, ranks: int) -> range:
+Rows = TypeVar("Rows", range, list[int])
+
+
+def part(whole: Rows, rank: int, ranks: int) -> Rows:
     """The share of one of several processes."""
     return whole[len(whole) * rank // ranks : len(whole) * (rank + 1) // ranks]
 

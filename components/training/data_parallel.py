@@ -18,18 +18,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from components.core.errors import Stopped, UserError
+from components.core.errors import Stopped, UserError, clause
 from components.core.workers import die_with_parent
 from components.params import Numerics
-from components.training.data_order import part
-from components.training.objectives import Batch
 
 MAIN_PID = "GREENHOUSE_TRAINING_MAIN_PID"
 """Environment variable with the pid of rank 0, which a worker must not outlive."""
@@ -37,12 +37,14 @@ TIMEOUT = timedelta(minutes=10)
 """Time that a process waits for the others before it gives up."""
 CALL_S = 60.0
 """Time after which rank 0 tells the others that it still works for itself."""
-LOST_S = 60.0
+LOST_S = 15.0
 """Seconds after a failed exchange in which the end of a worker that caused it becomes known."""
-GRACE_S = 10.0
+GRACE_S = 5.0
 """Seconds that an exchange has to fail by itself after a worker's end, and again after the group was aborted."""
 
 Result = TypeVar("Result")
+Ended = Callable[[], str | None]
+"""Which process ended before its work did, in words; None while all work."""
 
 
 class WorkerLostError(Exception):
@@ -60,11 +62,6 @@ class ProcessGroup:
     def is_main(self) -> bool:
         """Whether this process reports, evaluates and saves."""
         return self.rank == 0
-
-    def slice_of(self, batch: Batch) -> Batch:
-        """This rank's examples of a batch."""
-        rows = part(range(len(batch.ids_BT)), self.rank, self.size)
-        return batch.slice(rows.start, rows.stop)
 
     def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over all ranks, in one exchange."""
@@ -164,15 +161,18 @@ def process_group(numerics: Numerics, work: Path, worker: Sequence[str]) -> Iter
         rendezvous.unlink(missing_ok=True)
         workers = [_start(worker, rank) for rank in range(1, numerics.processes)]
     finished = threading.Event()
+    ended: Ended = partial(_ended, workers)
     try:
-        group = _join(numerics, rendezvous, workers)
-        threading.Thread(target=_watch, args=(workers, finished), daemon=True).start()
+        group, store = _join(numerics, rendezvous, ended)
+        if "MASTER_ADDR" in os.environ:
+            ended = _ended_beside(store, group)
+        threading.Thread(target=_watch, args=(ended, finished), daemon=True).start()
         yield group
         dist.barrier()
         finished.set()
     except RuntimeError as error:
         if any(word in str(error).lower() for word in ("gloo", "nccl")) or isinstance(error, dist.DistError):
-            _raise_if_lost(workers, LOST_S)
+            _raise_if_lost(ended, LOST_S)
             if MAIN_PID in os.environ:  # another process ended, and rank 0 says why
                 sys.exit(1)
         raise
@@ -189,23 +189,25 @@ def process_group(numerics: Numerics, work: Path, worker: Sequence[str]) -> Iter
             rendezvous.unlink(missing_ok=True)
 
 
-def _watch(workers: Sequence[subprocess.Popen], finished: threading.Event) -> None:
-    """End this process if it hangs in an exchange with a worker that has ended.
+def _watch(ended: Ended, finished: threading.Event) -> None:
+    """End this process if it hangs in an exchange with one that has ended.
 
     Over gloo the exchange fails at once. NCCL's waits for the timeout and then aborts the process without a word: so
     the group is aborted here, and if that does not help either, the process ends with the sentence.
     """
     while not finished.wait(1.0):
-        try:
-            _raise_if_lost(workers)
-        except WorkerLostError as error:
+        if sentence := ended():
             if finished.wait(GRACE_S) or not dist.is_initialized():
                 return
-            with suppress(Exception):
-                dist.distributed_c10d._abort_process_group()
+            threading.Thread(target=_abort, daemon=True).start()  # it may hang too
             if not finished.wait(GRACE_S):
-                print(f"{error}; run it again, it resumes from its last checkpoint", file=sys.stderr, flush=True)
+                print(f"{sentence}; run it again, it resumes from its last checkpoint", file=sys.stderr, flush=True)
                 os._exit(1)
+
+
+def _abort() -> None:
+    with suppress(Exception):
+        dist.distributed_c10d._abort_process_group()
 
 
 @contextmanager
@@ -221,11 +223,12 @@ def as_worker() -> Iterator[None]:
         sys.exit(1)
 
 
-def _join(numerics: Numerics, rendezvous: Path, workers: Sequence[subprocess.Popen]) -> ProcessGroup:
+def _join(numerics: Numerics, rendezvous: Path, ended: Ended) -> tuple[ProcessGroup, dist.Store]:
     rank = int(os.environ.get("RANK", "0"))
     if MAIN_PID in os.environ:
         die_with_parent(int(os.environ[MAIN_PID]))
     backend = "nccl" if numerics.device == "cuda" else "gloo"
+    store: dist.Store
     if "MASTER_ADDR" in os.environ:  # torchrun
         store, rank, size = next(dist.rendezvous("env://", timeout=TIMEOUT))
         # One store serves all starts of the processes: without a prefix they may find an address of the start before.
@@ -234,15 +237,15 @@ def _join(numerics: Numerics, rendezvous: Path, workers: Sequence[subprocess.Pop
     else:
         store = dist.FileStore(str(rendezvous), numerics.processes)
         store.set(f"here/{rank}", "")
-        while not all(store.check([f"here/{other}"]) for other in range(1, len(workers) + 1)):
-            _raise_if_lost(workers)
+        while rank == 0 and not all(store.check([f"here/{other}"]) for other in range(1, numerics.processes)):
+            _raise_if_lost(ended)
             time.sleep(0.05)
         dist.init_process_group(backend, store=store, rank=rank, world_size=numerics.processes, timeout=TIMEOUT)
     if dist.get_world_size() != numerics.processes:
         raise UserError(
             f"numerics.processes = {numerics.processes}, but torchrun started {dist.get_world_size()}; make them equal"
         )
-    return ProcessGroup(rank, numerics.processes)
+    return ProcessGroup(rank, numerics.processes), store
 
 
 def train_together(
@@ -263,15 +266,38 @@ def train_together(
         raise UserError(f"{error}; run it again, it resumes from its last checkpoint") from None
 
 
-def _raise_if_lost(workers: Sequence[subprocess.Popen], within_s: float = 0.0) -> None:
-    """Raise if a worker has ended, or does within some seconds."""
+def _ended(workers: Sequence[subprocess.Popen]) -> str | None:
+    """`Ended` of the processes that this one started."""
+    for rank, status in enumerate((worker.poll() for worker in workers), start=1):
+        if status:
+            return f"training process {rank} of {len(workers) + 1} ended (status {status})"
+    return None
+
+
+def _ended_beside(store: dist.Store, group: ProcessGroup) -> Ended:
+    """`Ended` of torchrun's processes: on this machine by their pids, on another because one there has said so."""
+    store.set(f"pid/{group.rank}", str(os.getpid()))
+    first, count = group.rank - int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    pids = {rank: int(store.get(f"pid/{rank}")) for rank in range(first, first + count)}
+
+    def ended() -> str | None:
+        lost = [rank for rank, pid in pids.items() if not psutil.pid_exists(pid)]
+        try:
+            if lost:
+                store.set("lost", f"training process {lost[0]} of {group.size} ended")
+            return store.get("lost").decode() if store.check(["lost"]) else None
+        except RuntimeError as error:
+            return f"torchrun's store is lost ({clause(error)})"
+
+    return ended
+
+
+def _raise_if_lost(ended: Ended, within_s: float = 0.0) -> None:
+    """Raise if a process has ended, or does within some seconds."""
     until = time.monotonic() + within_s
-    while workers:
-        for rank, status in enumerate((worker.poll() for worker in workers), start=1):
-            if status:
-                raise WorkerLostError(
-                    f"training process {rank} of {len(workers) + 1} ended (status {status})"
-                ) from None
+    while True:
+        if sentence := ended():
+            raise WorkerLostError(sentence) from None
         if time.monotonic() >= until:
             return
         time.sleep(0.1)

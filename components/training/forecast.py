@@ -1,9 +1,10 @@
 """Forecast of a training's memory and time before its first step, from two forward passes over a row or two.
 
 Autograd is asked what it keeps for the backward pass: what grows with the rows is scaled to a whole batch, which holds
-for every architecture. To it come weights, gradients, AdamW's two moments, the logits of a chunk, and the libraries of
-the report. Gradients come as what the backward pass needs goes, but both are added: a process keeps what it freed. On a
-CPU memory is that of the process (its resident set at the peak), on CUDA what tensors take of the device.
+for every architecture; compiled blocks keep what the compiler's cut of their graph says. To it come weights, gradients,
+AdamW's two moments, the logits of a chunk, and the libraries of the report. Gradients come as what the backward pass
+needs goes, but both are added: a process keeps what it freed. On a CPU memory is that of the process (its resident set
+at the peak), on CUDA what tensors take of the device.
 """
 
 from collections.abc import Callable
@@ -48,13 +49,16 @@ def forecast(
     """Forecast of one process; the model keeps its weights, and no gradient is left."""
     sample = [batches(number) for number in range(min(config.steps, SAMPLE))]
     largest = max(sample, key=lambda batch: batch.ids_BT.numel())
-    kept, seconds, tokens = list[int](), 0.0, 0
+    kept, seconds = list[int](), 0.0
     model.to(numerics.device).train()
-    for rows in (1, 2):
-        part = largest.slice(0, rows).to(numerics.device)
+    parts = [largest.slice(0, rows).to(numerics.device) for rows in (1, 2)]
+    for part in parts:
         started = perf_counter()
         kept.append(_kept(model, part, objective, numerics))
-        seconds, tokens = perf_counter() - started, part.ids_BT.numel()
+        seconds = perf_counter() - started
+    if numerics.compile:
+        with floats.partitioned(model):
+            kept = [_kept(model, part, objective, numerics) for part in parts]
     rows = -(-len(largest.ids_BT) // numerics.processes)
     rows = min(rows, config.micro_batch or rows)
     activations = kept[0] + (rows - 1) * max(0, kept[1] - kept[0])
@@ -63,7 +67,7 @@ def forecast(
     trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
     total = sum(batch.ids_BT.numel() for batch in sample) / len(sample) * config.steps / numerics.processes
     memory = _held(model, numerics.device) + 3 * trained + activations + logits + REPORT
-    return TrainingForecast(memory, PASSES * seconds * total / tokens)
+    return TrainingForecast(memory, PASSES * seconds * total / parts[1].ids_BT.numel())
 
 
 def _kept(model: nn.Module, batch: Batch, objective: Objective, numerics: Numerics) -> int:

@@ -118,8 +118,10 @@ class Trainer:
     def __post_init__(self) -> None:
         self.device = floats.configure_torch(self.numerics)
         self.model.to(self.device)
+        self.parts: Callable[[int], list[Batch]] = self.micro_batches
         if self.device == "cuda":
-            self.batches = Ahead(self.batches)
+            self.parts = Ahead(self.micro_batches, partial(torch.cuda.set_device, torch.cuda.current_device()))
+        self.stopped: Stopped | None = None
         self.optimizers = optimizer.build(self.model, self.config.optimizer)
         self.result, self.writer, self.write_model = TrainResult(), CheckpointWriter(), self.default_writer("")
         args = self.config, self.progress, self.numerics
@@ -147,9 +149,9 @@ class Trainer:
     def train_step(self) -> None:
         """One optimizer step, or a return to the newest checkpoint if the loss is bad."""
         number = self.next_batch()
-        batch = self.batches(number)
+        parts = self.parts(number)
         torch.manual_seed(number * self.group.size + self.group.rank)  # dropout of a batch is the same after a kill
-        loss, norm, count = self.gradients(batch)
+        loss, norm, count, stop = self.gradients(parts)
         if self.is_bad(loss, norm):
             self.roll_back(number, loss)
             return
@@ -158,7 +160,7 @@ class Trainer:
         self.result.losses.append(loss)
         self.result.grad_norms.append(norm)
         self.result.num_targets += count
-        self.after_step(batch, rate)
+        self.after_step(sum(part.ids_BT.numel() for part in parts), rate, stop)
 
     def next_batch(self) -> int:
         """Number of the batch for this step; skipped batches are passed over."""
@@ -167,43 +169,58 @@ class Trainer:
             number += skipped <= number
         return number
 
-    def gradients(self, local: Batch) -> tuple[float, float, int]:
-        """Fill the gradients of the mean loss; returns it, the norm of its gradient before clipping, all targets."""
-        targets = torch.full((), float(local.num_targets), device=self.device)
-        self.group.all_reduce([targets])
+    def micro_batches(self, number: int) -> list[Batch]:
+        """This process's part of a batch, as each forward pass takes it; for a GPU in pinned memory, on a thread."""
+        local = self.batches(number)
         shorter = max(1, self.config.context // local.ids_BT.shape[1])
         size = self.config.micro_batch * shorter if self.config.micro_batch else max(1, len(local.ids_BT))
+        parts = [local.slice(start, start + size) for start in range(0, len(local.ids_BT), size)]
+        return [part.pinned() for part in parts] if self.device == "cuda" else parts
+
+    def gradients(self, parts: list[Batch]) -> tuple[float, float, int, bool]:
+        """Fill the gradients of the mean loss.
+
+        Returns it, the norm of its gradient before clipping, all targets, and whether one of several processes must
+        stop.
+        """
+        targets = torch.full((), float(sum(part.num_targets for part in parts)), device=self.device)
+        self.group.all_reduce([targets])
         total = torch.zeros((), device=self.device)
-        for start in range(0, len(local.ids_BT), size):
+        for part in parts:
             with floats.autocast(self.numerics):
-                loss = self.objective(self.model, local.slice(start, start + size).to(self.device))
+                loss = self.objective(self.model, part.to(self.device))
             (loss / targets.clamp(min=1)).backward()
             total += loss.detach()
+        asked = torch.full((), float(self.group.size > 1 and self.asked_to_stop()), device=self.device)
         trained = list(self.optimizers.names)
         if self.group.size > 1:
             for parameter in trained:  # a process without examples still takes part in the sum
                 parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
-        self.group.all_reduce([total, *gradients])
+        self.group.all_reduce([total, asked, *gradients])
         norm = torch.nn.utils.get_total_norm(gradients)
-        loss, length, number = torch.stack([total, norm, targets]).tolist()  # a step's one wait for the device
+        loss, length, number, stop = torch.stack([total, norm, targets, asked]).tolist()  # a step's one wait
         if not length < self.config.optimizer.grad_clip:  # else a pass over all gradients to multiply them by 1
             torch.nn.utils.clip_grads_with_norm_(trained, self.config.optimizer.grad_clip, norm)
-        return loss / max(1, number), length, int(number)
+        return loss / max(1, number), length, int(number), stop > 0
 
-    def after_step(self, batch: Batch, rate: float) -> None:
+    def after_step(self, tokens: int, rate: float, stop: bool) -> None:
         """Evaluate, save, report, and end if asked to."""
         done, every = self.step == self.config.steps, self.config.eval_every
-        if self.evaluate and (done or (every and self.step % every == 0)):
+        judged = self.evaluate is not None and (done or bool(every and self.step % every == 0))
+        if judged:
             self.group.on_main(self.judge)
         times = [self.config.checkpoint_every, *([self.config.keep_every] if self.config.keep_every else [])]
-        saved = done or any(self.step % every == 0 for every in times) or self.is_best()
+        saved = done or any(self.step % every == 0 for every in times) or (judged and self.is_best())
         if saved:
             beside = (self.writer.slow or self.mirror is not None) and not done
             self.save(asynchronous=beside and self.has_room())
         if self.train_progress:
-            self.train_progress.show(self.result, batch.ids_BT.numel() * self.group.size, rate)
-        self.end_if_asked(saved)
+            self.train_progress.show(self.result, tokens * self.group.size, rate)
+        if stop or (self.group.size == 1 and self.asked_to_stop()):
+            if not saved:
+                self.save()
+            raise self.stopped or Stopped("Stopped", "another process of this training was stopped")
 
     def judge(self) -> None:
         """Keep what the evaluation returns at this step."""
@@ -218,17 +235,13 @@ class Trainer:
         best = bool(evaluated) and min(evaluated, key=lambda one: one["loss"])["step"] == self.step
         return self.group.any_rank(best) if self.config.keep_best else False
 
-    def end_if_asked(self, saved: bool) -> None:
-        """Save and raise `Stopped` if any process must stop."""
-        stopped: Stopped | None = None
+    def asked_to_stop(self) -> bool:
+        """Whether this process must stop; it keeps the reason."""
         try:
             self.progress.raise_if_stopped()
         except Stopped as request:
-            stopped = request
-        if self.group.any_rank(stopped is not None):
-            if not saved:
-                self.save()
-            raise stopped or Stopped("Stopped", "another process of this training was stopped")
+            self.stopped = request
+        return self.stopped is not None
 
     # -- bad losses ----------------------------------------------------------------------------------------------------
 

@@ -109,6 +109,19 @@ def compile_training(model: torch.nn.Module, backend: str | Callable[..., Any] =
             module.compiled = [torch.compile(block.forward, backend=backend) for block in module.layers]
 
 
+@contextmanager
+def partitioned(model: torch.nn.Module) -> Iterator[None]:
+    """Compile for a while without kernels: the backward pass needs what it does under Inductor, which cuts alike."""
+    compile_training(model, "aot_eager_decomp_partition")
+    try:
+        yield
+    finally:
+        torch._dynamo.reset()  # graphs for these shapes would change those that training gets
+        for module in model.modules():
+            if isinstance(module, Transformer):
+                module.compiled = []
+
+
 DATASHEET_TFLOPS = {
     "B200": 2250, "H200": 989, "H100 PCIe": 756, "H100 NVL": 835, "H100": 989, "A100": 312, "L40S": 362, "L4": 121,
     "A10G": 70, "A10": 125, "RTX 4090": 165, "RTX 3090": 71,

@@ -40,7 +40,7 @@ class Batch:
 
     @property
     def num_targets(self) -> int:
-        return self.targets.numel() if self.targets.is_floating_point() else int((self.targets != IGNORE).sum())
+        return self.targets.numel() if self.targets.is_floating_point() else len(self.kept())
 
     def slice(self, start: int, stop: int) -> Self:
         """Examples `start` to `stop`."""
@@ -50,14 +50,18 @@ class Batch:
         """Indices, int64 (N,), of the flattened targets that are not `IGNORE`."""
         return (self.targets != IGNORE).flatten().nonzero()[:, 0] if self.kept_N is None else self.kept_N
 
+    def pinned(self) -> Self:
+        """The batch in memory whose copy to a GPU is not waited for."""
+        return replace(self, **{name: tensor.pin_memory() for name, tensor in self._needed().items()})  # type: ignore[arg-type]
+
     def to(self, device: str) -> Self:
-        """The batch on that device; the copy to a GPU is of pinned memory, and not waited for."""
-        moved = self._by_example()
-        if not self.targets.is_floating_point():
-            moved["kept_N"] = self.kept()
-        for name, tensor in moved.items():
-            moved[name] = (tensor.pin_memory() if device == "cuda" else tensor).to(device, non_blocking=True)
+        """The batch on that device."""
+        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in self._needed().items()}
         return replace(self, **moved)  # type: ignore[arg-type]
+
+    def _needed(self) -> dict[str, Tensor]:
+        """Its tensors, and what would be a question to the GPU."""
+        return self._by_example() | ({} if self.targets.is_floating_point() else {"kept_N": self.kept()})
 
     def _by_example(self) -> dict[str, Tensor]:
         """Those of the fields that have a row for each example, and are there."""

@@ -64,7 +64,8 @@ class Classifier(nn.Module):
             last_B = (inside_BT * torch.arange(ids_BT.shape[1], device=ids_BT.device)).argmax(1)
             hidden_BTD = self.backbone.hidden(ids_BT)
             return self.score(hidden_BTD[torch.arange(len(ids_BT), device=ids_BT.device), last_B])
-        padded = not (self.shape.causal or bool(inside_BT.all()))
+        # A GPU is not asked whether there is padding: the answer would be waited for.
+        padded = not self.shape.causal and (ids_BT.is_cuda or not bool(inside_BT.all()))
         hidden_BTD = self.backbone.hidden(ids_BT, inside_BT.long() if padded else None)
         weight_BT1 = inside_BT[..., None].to(hidden_BTD.dtype)
         mean_BD = (hidden_BTD * weight_BT1).sum(1) / weight_BT1.sum(1).clamp(min=1)

@@ -1,6 +1,6 @@
 """One call of `finetune`: the base and the examples, and what each branch does with them.
 
-Every process of a training makes the same model and batches for itself; the stage's own alone judges and writes.
+Every process of a training makes the same model, and its part of each batch; the stage's own alone judges and writes.
 """
 
 import json
@@ -326,10 +326,10 @@ class Job:
         self, model: Any, batches: Any, objective: Any, evaluate: Any, work: Path, progress: Progress | None = None
     ) -> TrainResult:
         def run(group: data_parallel.ProcessGroup) -> TrainResult:
+            own = replace(batches, rank=group.rank, ranks=group.size)
             return train_loop(
-                model, lambda number: group.slice_of(batches(number)), objective, self.settings, work / "checkpoints",
-                progress or self.progress, numerics=self.numerics, tokenizer_json=self.tokenizer_json,
-                evaluate=evaluate, group=group,
+                model, own, objective, self.settings, work / "checkpoints", progress or self.progress,
+                numerics=self.numerics, tokenizer_json=self.tokenizer_json, evaluate=evaluate, group=group,
             )  # fmt: skip
 
         with self.progress.phase("cross-validate" if progress else "train"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from components.core.progress import Progress
 from components.params import Finetune, Optimizer
+from components.training.data_order import part
 from components.training.objectives import Batch
 from components.training.train_config import TrainConfig
 from greenhouse_record.order import mixed, permuted
@@ -22,6 +23,7 @@ class Batches:
         size: number of examples, `batch` of them in a batch.
         made: indices of examples -> their batch.
         by_length: whether examples, which are sorted so, are drawn with their neighbours: rows have little padding.
+        rank, ranks: of the process, which makes a batch of its part of the examples alone.
     """
 
     size: int
@@ -29,10 +31,12 @@ class Batches:
     seed: int
     made: Callable[[list[int]], Batch]
     by_length: bool = False
+    rank: int = 0
+    ranks: int = 1
 
     def __call__(self, number: int) -> Batch:
         draw = neighbours if self.by_length else drawn
-        return self.made(draw(number, self.batch, self.size, self.seed))
+        return self.made(part(draw(number, self.batch, self.size, self.seed), self.rank, self.ranks))
 
 
 def drawn(number: int, batch: int, size: int, seed: int) -> list[int]:

@@ -245,7 +245,7 @@ def train_on(
         name=f"pretrain.{inputs.objective}",
         smaller=loop.SMALLER.format(f"pretrain.{inputs.objective}"),
     )
-    if inputs.numerics.device == "cuda" and not inputs.numerics.compile:  # compiled, it may take as little as the bound
+    if inputs.numerics.device == "cuda":
         model.to("cuda")
         found = forecast(model, inputs.batches, language_model_loss, settings, inputs.numerics)
         refuse_beyond(found, settings, inputs.numerics)

@@ -67,7 +67,7 @@ def test_each_process_reads_its_own_windows_alone(
 
 
 def test_the_next_batch_is_made_while_one_is_used() -> None:
-    made, begun = list[int](), threading.Event()
+    made, begun, threads = list[int](), threading.Event(), list[str]()
 
     def batches(number: int) -> Any:
         made.append(number)
@@ -75,10 +75,11 @@ def test_the_next_batch_is_made_while_one_is_used() -> None:
             begun.set()
         return number
 
-    ahead = Ahead(batches)
+    ahead = Ahead(batches, lambda: threads.append(threading.current_thread().name))
     assert [ahead(number) for number in (0, 1, 2, 7)] == [0, 1, 2, 7], "2 is followed by one that was not begun"
     assert begun.wait(10)
     assert made == [0, 1, 2, 3, 7, 8]
+    assert threads == ["batches_0"]
 
 
 def test_a_text_shorter_than_a_window_is_refused(shards: TokenShards) -> None:

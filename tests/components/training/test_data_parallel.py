@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -55,11 +56,13 @@ WAITS = """    group.on_main(lambda: time.sleep(8))
 """
 
 
-def of_two_processes(limits: str, body: str, folder: Path) -> subprocess.CompletedProcess:
-    """What a program says that both run."""
+def of_two_processes(limits: str, body: str, folder: Path, torchrun: bool = False) -> subprocess.CompletedProcess:
+    """What a program says that both run, and which rank 0 or torchrun starts."""
     root = str(Path(data_parallel.__file__).parents[2])
     program = PROGRAM.format(limits=limits) + body
-    command = [sys.executable, "-c", program, str(folder / "work"), program]
+    (folder / "program.py").write_text(program)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if torchrun else []
+    command = [sys.executable, *launcher, str(folder / "program.py"), str(folder / "work"), program]
     return subprocess.run(command, env=os.environ | {"PYTHONPATH": root}, capture_output=True, text=True)
 
 
@@ -69,49 +72,80 @@ def test_what_one_process_does_alone_may_take_longer_than_the_others_would_wait(
     assert done.stdout == "1.0\n", done.stderr
 
 
-HANGS = """    if group.rank and os.fork():  # the child holds the connections, so that the exchange never fails
+HANGS = """    import psutil, signal
+    signal.signal(signal.SIGTERM, lambda *_: None)  # as in a stage; it is not called while the exchange waits
+    starter = os.getppid()
+    if group.rank and os.fork():  # the child holds the connections, so that the exchange never fails
         os._exit(3)
     if group.rank:
-        time.sleep(8)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1), os.dup2(1, 2)
+        Path(sys.argv[1], "lost").touch()
+        while psutil.pid_exists(starter):
+            time.sleep(0.1)
         os._exit(0)
     group.all_reduce([torch.ones(1)])
 """
 
 
-def test_an_exchange_that_never_fails_is_ended_when_a_worker_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("torchrun", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_an_exchange_that_never_fails_is_ended_when_a_worker_is_lost(torchrun: bool, tmp_path: Path) -> None:
     """As over NCCL, which waits for minutes and then aborts without a word."""
-    started = time.monotonic()
-    done = of_two_processes("GRACE_S = 1.0", HANGS, tmp_path)
+    done = of_two_processes("GRACE_S", HANGS, tmp_path, torchrun)  # as shipped
+    assert time.time() - (tmp_path / "work/lost").stat().st_mtime < 30
     assert done.returncode == 1
-    shows(done.stderr.splitlines()[-1], "train_together", "1 of 2", "status 3")
-    assert time.monotonic() - started < 60
+    said = next(line for line in done.stderr.splitlines() if "training process" in line)
+    shows(said, "train_together", "1 of 2", *([] if torchrun else ["status 3"]))
+
+
+STOPS = """    from components.core.errors import Stopped
+    from components.training import checkpoint, loop
+    from tests.components.training.test_loop import SETTINGS, batches, language_model_loss, network
+    from tests.progress_recorder import stops_at
+    given = SETTINGS, Path(sys.argv[1]), stops_at(3) if group.rank else None
+    try:
+        loop.train(network(), batches, language_model_loss, *given, numerics=Numerics(processes=2), group=group)
+    except Stopped as stopped:
+        print(*[checkpoint.steps(given[1]), stopped] * group.is_main, end="")
+"""
+
+
+def test_all_stop_after_the_step_in_which_one_was_asked_to(tmp_path: Path) -> None:
+    done = of_two_processes("GRACE_S", STOPS, tmp_path)
+    assert done.stdout == "[3, 0] another process of this training was stopped", done.stderr
 
 
 class Exchanges(TorchDispatchMode):
-    """Bytes of each exchange between processes."""
+    """Bytes of each exchange between processes, and how often a tensor was asked for its value."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[int] = []
+        self.waits = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.waits += func._opname == "_local_scalar_dense"
         if func.namespace == "c10d":
             self.sent.append(sum(one.nbytes for one in tree_leaves(args) if isinstance(one, torch.Tensor)))
         return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("ranks", [8, 64])
-def test_a_step_of_many_exchanges_each_gradient_once(ranks: int, tmp_path: Path) -> None:
+def test_a_step_of_many_exchanges_each_gradient_once_and_waits_once(
+    ranks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = MagicMock(side_effect=torch.Tensor.tolist)
     dist.init_process_group("fake", store=FakeStore(), rank=1, world_size=ranks)
     try:
         model, group = network(), data_parallel.ProcessGroup(1, ranks)
         run = Trainer(model, batches, language_model_loss, SETTINGS, tmp_path, Progress(), Numerics(), group)
+        monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: listed(tensor))
         with Exchanges() as exchanges:
             run.train_step()
     finally:
         dist.destroy_process_group()
     gradients = 4 * model.num_parameters
-    assert exchanges.sent == [4, 4 + gradients, 4], "targets; the loss and gradients; whether one must stop"
+    assert exchanges.sent == [4, 4 + 4 + gradients], "targets; the loss, whether one must stop, and gradients"
+    assert (exchanges.waits, listed.call_count) == (0, 1)
 
 
 def trained(tokens: Path, place: Path, name: str, **numerics: int) -> list[float]:

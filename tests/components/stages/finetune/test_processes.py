@@ -1,6 +1,7 @@
 """Fine-tuning by two processes: the losses of one, the same bytes every time, and a lost process costs no more."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 
 from components.core.progress import Progress
 from components.params import Numerics
+from components.stages.finetune.training import Batches
 from tests.components.stages.finetune.test_stage import PARAMS, place, run, same
 from tests.errors import refused
 
@@ -19,10 +21,17 @@ TWO = Numerics(processes=2, threads=1, dtype="float32")
 
 @pytest.fixture(scope="module")
 def chats(place: Path) -> str:
-    """Rows of which a batch of two fits a row: one of two processes has none."""
+    """Rows of which a batch of two fits a row."""
     rows = [{"prompt": f"What is {n}?", "completion": f"{n * n}."} for n in range(40)]
     (place / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return "chats.jsonl"
+
+
+def test_each_process_makes_its_part_of_a_batch_alone() -> None:
+    batches: Any = Batches(20, 5, 1, lambda indices: indices)  # type: ignore[arg-type, return-value]
+    parts = [replace(batches, rank=rank, ranks=3)(2) for rank in range(3)]
+    assert [index for part in parts for index in part] == batches(2)
+    assert sorted(map(len, parts)) == [1, 2, 2]
 
 
 @pytest.mark.parametrize(
