@@ -24,7 +24,7 @@ BENCHMARKS = {
         (PEERS, ("benchmarks.data",)),
     ),
     "train": Benchmark(
-        "training beside LitGPT and nanochat: 45 minutes, resumable; --nanochat CHECKOUT, --trial",
+        "training beside LitGPT and nanochat: 50 minutes, resumable; --nanochat CHECKOUT, --trial, --second-seed",
         (("benchmarks.train",),),
     ),
     "scaling": Benchmark(

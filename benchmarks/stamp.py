@@ -27,9 +27,9 @@ def machine() -> str:
     return f"{cpu_model()}, {psutil.cpu_count()} threads, {memory_gb:.0f} GB, {system}"
 
 
-def commit() -> str:
-    """Commit of the code that is measured."""
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+def commit(checkout: Path = Path(__file__).parent) -> str:
+    """Commit of a checkout, or of the code that is measured."""
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True)
     return done.stdout.strip()
 
 

@@ -70,7 +70,7 @@ def run(
         f"{found['bits_per_byte']:.4f} bits per byte, {found['peak_mb']:.0f} MB",
         flush=True,
     )
-    return found
+    return found | {"dtype": dtype}
 
 
 def steps_for(seconds: float, probe: dict[str, Any]) -> int:

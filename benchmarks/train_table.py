@@ -19,6 +19,10 @@ def table(found: dict) -> str:
         value = {key: row["median"] for key, row in longest.items()}
         losses = [f"{runs[label]['bits_per_byte']['median']:.3f}" for label in [*labels, "equal tokens"]]
         speed = f"{value['tokens_per_s']:,.0f}", f"{value['peak_mb']:.0f}"
-        rate = f"{found['results']['settings']['rates'][name]:g}"
-        rows.append([TITLES[name], rate, *speed, f"{value['compile_s']:.1f} s", *losses])
+        settings = found["results"]["settings"]
+        rate, title = f"{settings['rates'][name]:g}", TITLES[name]
+        if name == "nanochat":
+            speeds = ", ".join(f"{dtype} {speed:,.0f}" for dtype, speed in settings["nanochat_tokens_per_s"].items())
+            title += f" at {settings['nanochat_commit'][:9]}; tokens/s at equal tokens in {speeds}"
+        rows.append([title, rate, *speed, f"{value['compile_s']:.1f} s", *losses])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

@@ -1,27 +1,35 @@
 """What only a GPU can show: `make bench NAME=gpu-check`, or `python -m benchmarks.gpu.check`. Not run on a GPU yet.
 
 On its own text (PyTorch's docstrings), with components alone, no server and no DVC: a resumed run's bytes with
-torch.compile, kills at random moments, a return after a bad loss, speed and share of the datasheet's peak at 124M
-parameters beside LitGPT and nanochat (as `benchmarks.train` finds them), the price of strict determinism, NVML's
-counter of energy beside the integral of its power. `--device cpu --size 2 --kills 2` tries the program itself, and
-writes nothing.
+torch.compile, a return after a bad loss, speed and share of the datasheet's peak at 124M parameters, the price of
+strict determinism, NVML's counter of energy beside the integral of its power, kills at random moments (of a smaller
+model, four at a time), and the speed of LitGPT and nanochat (as `benchmarks.train` finds them). After `LIMIT_S` seconds
+it ends, and names what was not tried. It prints a table for README. `--device cpu --size 2 --kills 2` tries the program
+itself, and writes nothing.
 """
 
 import argparse
+import os
 import random
 import shutil
+import signal
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
-from benchmarks.kill_and_resume import Job, after
+from benchmarks.kill_and_resume import Due, Job, Kill, after, below
 from benchmarks.processes import of_module, result_of
 from benchmarks.results import goal, write, write_rows
+from benchmarks.stamp import commit
 from benchmarks.train_runs import BENCH, NANOCHAT, environment
 from components.core.files import sha256_bytes
 from components.core.progress import Progress
@@ -29,14 +37,18 @@ from components.model.shape import derive_shape
 from components.model.transformer import Transformer
 from components.params import ModelShape, Numerics, Optimizer
 from components.tokens.shards import TokenWriter
-from components.training import loop, objectives
+from components.training import checkpoint, loop, objectives
 from components.training import numerics as floats
 from components.training.objectives import Batch, language_model_loss
 from components.training.train_config import TrainConfig
 from greenhouse_record.metering import nvml
 
-CONTEXT, BATCH, VOCABULARY = 1024, 16, {"cuda": 50304, "cpu": 256}
+CONTEXT, BATCH, VOCABULARY = {"cuda": 1024, "cpu": 128}, 16, {"cuda": 50304, "cpu": 256}
 STEPS, SPEED_STEPS = 24, 30
+LIMIT_S = 440
+"""Seconds after which no part goes on; what is under way then ends well before eight minutes."""
+KILLED_SIZE, AT_ONCE = {"cuda": 4, "cpu": 2}, 4
+"""Size of the trainings that are killed, and how many of them run side by side."""
 BAD = 7
 """Number of the batch whose loss is made bad once."""
 
@@ -69,18 +81,19 @@ def trained(
     """sha256 of the weights after training in `work`, and what was said."""
     corpus, said, passes = text(), Lines(), iter(range(10**9))
     floats.configure_torch(numerics)  # the first weights depend on the threads
-    shape = derive_shape(ModelShape(size=size), VOCABULARY[numerics.device], CONTEXT, causal=True)
+    context = CONTEXT[numerics.device]
+    shape = derive_shape(ModelShape(size=size), VOCABULARY[numerics.device], context, causal=True)
     model = Transformer(shape).initialise(1)
 
     def batches(number: int) -> Batch:
-        starts = np.random.default_rng(number).integers(0, len(corpus) - CONTEXT - 1, BATCH)
-        return objectives.causal(np.stack([corpus[start : start + CONTEXT + 1] for start in starts]))
+        starts = np.random.default_rng(number).integers(0, len(corpus) - context - 1, BATCH)
+        return objectives.causal(np.stack([corpus[start : start + context + 1] for start in starts]))
 
     def loss(model: Any, batch: Batch) -> torch.Tensor:
         total = language_model_loss(model, batch)
         return total * float("nan") if next(passes) == 2 * BAD and bad else total
 
-    settings = TrainConfig(steps=steps, optimizer=Optimizer(), micro_batch=BATCH // 2, checkpoint_every=4,
+    settings = TrainConfig(steps=steps, optimizer=Optimizer(), micro_batch=BATCH // 2, checkpoint_every=8,
                            flops_per_token=shape.flops_per_token)  # fmt: skip
     loop.train(model, batches, loss, settings, work, said, numerics=numerics, until=until)
     weights = b"".join(one.detach().cpu().numpy().tobytes() for one in model.parameters())
@@ -137,15 +150,117 @@ def peers(folder: Path, device: str, size: int) -> dict[str, float]:
             "device": device,
             "size": size,
             "vocabulary": VOCABULARY[device],
-            "context": CONTEXT,
+            "context": CONTEXT[device],
         }
         found[name] = result_of("benchmarks.train_contestants", job, environment(name))["tokens_per_s"]  # fmt: skip
     return found
 
 
+class OutOfTimeError(Exception):
+    """The time of the check is over."""
+
+
+class Parts:
+    """The parts of the check, which end with its time; rows of the README's table, and raw ones."""
+
+    def __init__(self) -> None:
+        self.end = time.monotonic() + LIMIT_S
+        self.table: list[tuple[str, str]] = []
+        self.rows: list[dict[str, Any]] = []
+        signal.signal(signal.SIGALRM, self._over)
+
+    def tried(self, name: str, work: Callable[[], Any]) -> Any:
+        """What a part returns; None, with a line, where the time ended before it did."""
+        left = self.end - time.monotonic()
+        try:
+            if left > 0:
+                signal.setitimer(signal.ITIMER_REAL, left)
+                return work()
+        except OutOfTimeError:
+            pass
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        print(f"not tried: {name}: {LIMIT_S} seconds were over")
+        return None
+
+    @staticmethod
+    def _over(*_: Any) -> None:
+        raise OutOfTimeError
+
+    def right(self, check: str, right: bool, **more: Any) -> None:
+        """Keep and print the row of a check."""
+        self.rows.append({"check": check, "right": right} | more)
+        print(self.rows[-1], flush=True)
+
+
+def whole_and_resumed(parts: Parts, folder: Path, numerics: Numerics, size: int) -> None:
+    """Bytes of a run that was ended and resumed beside those of a whole one."""
+    whole, _ = trained(folder / "whole", numerics, size)
+    trained(folder / "resumed", numerics, size, until=10)
+    parts.right("resumed", trained(folder / "resumed", numerics, size)[0] == whole)
+
+
+def rollback(parts: Parts, folder: Path, numerics: Numerics, size: int) -> None:
+    """Whether a bad loss is passed over."""
+    said = trained(folder / "bad", numerics, size, bad=True)[1].lines
+    parts.right("rollback", any("is passed over" in line for line in said))
+
+
+def kills(parts: Parts, folder: Path, numerics: Numerics, count: int) -> None:
+    """Kill a training `count` times at random moments of its steps, and resume each to its end."""
+    size, draw = KILLED_SIZE[numerics.device], random.Random(1)
+    whole, _ = trained(folder / "whole small", numerics, size)
+    began = time.monotonic()
+    trained(folder / "timed", numerics, size)
+    seconds = 0.9 * (time.monotonic() - began)  # no less than another process takes
+
+    def killed(number: int) -> Kill:
+        work = folder / f"killed-{number}"
+        words = of_module("benchmarks.gpu.check", "--work", work, "--device", numerics.device, "--size", size)
+        return Job(words, work).kill(after_first_checkpoint(work, moments[number]))
+
+    moments = [draw.uniform(0, seconds) for _ in range(count)]
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        for number, kill in enumerate(pool.map(killed, range(count))):
+            work = folder / f"killed-{number}"
+            step = checkpoint.steps(work)[0]
+            same = kill.in_time and not kill.left and trained(work, numerics, size)[0] == whole
+            parts.right("killed", same, in_time=kill.in_time, left=len(kill.left), newest_checkpoint=step)
+            shutil.rmtree(work)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in below(os.getpid()):  # of kills that the end of the time came before
+            with suppress(psutil.Error):
+                process.kill()
+
+
+def after_first_checkpoint(work: Path, seconds: float) -> Due:
+    """The moment so many seconds after a training has saved its first checkpoint."""
+    begun = list[Due]()
+
+    def due() -> bool:
+        if not begun and checkpoint.steps(work):
+            begun.append(after(seconds))
+        return bool(begun) and begun[0]()
+
+    return due
+
+
+def determinism(folder: Path, numerics: Numerics, size: int) -> tuple[float, float, float]:
+    """Tokens a second and share of the peak as shipped, and tokens a second without strict determinism."""
+    strict, insist = speed(folder / "strict", numerics, size), torch.use_deterministic_algorithms
+    insist(False)
+    torch.use_deterministic_algorithms = lambda *_, **__: None
+    try:
+        return (*strict, speed(folder / "loose", numerics, size)[0])
+    finally:
+        torch.use_deterministic_algorithms = insist
+
+
 def main() -> None:
     """All checks; a table of their figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--size", type=int, default=12)
     parser.add_argument("--kills", type=int, default=20)
@@ -158,45 +273,56 @@ def main() -> None:
     if arguments.work:
         trained(arguments.work, numerics, size)
         return
-    with tempfile.TemporaryDirectory(prefix="greenhouse-gpu-check-") as temporary:
-        folder, started = Path(temporary), time.monotonic()
-        whole, _ = trained(folder / "whole", numerics, size)
-        seconds = time.monotonic() - started
-        trained(folder / "resumed", numerics, size, until=10)
-        rows: list[dict[str, Any]] = [
-            {"check": "resumed", "right": trained(folder / "resumed", numerics, size)[0] == whole}
-        ]
-        said = trained(folder / "bad", numerics, size, bad=True)[1].lines
-        rows += [{"check": "rollback", "right": any("is passed over" in line for line in said)}]
-        options = ("--work", folder / "killed", "--device", arguments.device, "--size", size)
-        job, draw = Job(of_module("benchmarks.gpu.check", *options), folder / "killed"), random.Random(1)
-        for number in range(arguments.kills):
-            job.kill(after(draw.uniform(0.3, 1.0) * seconds))
-            if number % 4 == 3 or number == arguments.kills - 1:  # each folder is killed up to four times
-                rows.append({"check": "killed", "right": trained(folder / "killed", numerics, size)[0] == whole})
-                shutil.rmtree(folder / "killed")
-        strict = speed(folder / "strict", numerics, size)
-        torch.use_deterministic_algorithms(False)
-        floats.torch.use_deterministic_algorithms = lambda *_: None
-        loose = speed(folder / "loose", numerics, size)
-        ratio = power_beside_counter(folder / "power", numerics, size)
-        others = peers(folder / "corpus", numerics.device, size)
-    killed_right = [row["right"] for row in rows if row["check"] == "killed"]
-    print(*rows, f"tokens/s {strict[0]:.0f}, {strict[1]:.1%} of peak; not deterministic {loose[0]:.0f}", sep="\n")
-    for name, tokens_per_s in others.items():
-        print(f"{name}: {tokens_per_s:.0f} tokens/s, {strict[1] * tokens_per_s / strict[0]:.1%} of peak")
-    print("not tried: energy (no NVML)" if ratio is None else f"NVML's energy over its power's integral: {ratio:.3f}")
-    if arguments.device != "cuda":
-        return
+    parts = Parts()
+    with tempfile.TemporaryDirectory(prefix="greenhouse-gpu-check-", ignore_cleanup_errors=True) as temporary:
+        folder, given = Path(temporary), (numerics, size)
+        parts.tried("resume", lambda: whole_and_resumed(parts, folder, *given))
+        parts.tried("rollback", lambda: rollback(parts, folder, *given))
+        speeds = parts.tried("speed, price of determinism", lambda: determinism(folder, *given))
+        ratio = parts.tried("energy", lambda: power_beside_counter(folder / "power", *given))
+        parts.tried("kills", lambda: kills(parts, folder, numerics, arguments.kills))
+        others = parts.tried("LitGPT, nanochat", lambda: peers(folder / "corpus", numerics.device, size)) or {}
+    if len(said := [row for row in parts.rows if row["check"] == "killed"]) < arguments.kills:
+        print(f"not tried: {arguments.kills - len(said)} of {arguments.kills} kills")
+    print(table(parts.rows, speeds, ratio, others, arguments))
+    if arguments.device == "cuda":
+        keep(parts.rows, speeds, ratio, others, arguments.kills)
+
+
+def counted(rows: list[dict[str, Any]], check: str) -> int:
+    """How many rows of a check are right."""
+    return sum(row["right"] for row in rows if row["check"] == check)
+
+
+def table(rows: list[dict], speeds: Any, ratio: float | None, others: dict[str, float], given: Any) -> str:
+    """The figures in Markdown, for README."""
+    name = torch.cuda.get_device_name() if given.device == "cuda" else given.device
+    lines = [("same bytes after a resume, compiled", f"{counted(rows, 'resumed')} of 1"),
+             ("a bad loss passed over", f"{counted(rows, 'rollback')} of 1"),
+             ("same bytes after a kill at a random moment", f"{counted(rows, 'killed')} of {given.kills}")]  # fmt: skip
+    if speeds:
+        strict, share, loose = speeds
+        lines += [(f"tokens/s, size {given.size}", f"{strict:,.0f} ({share:.1%} of the datasheet's peak)"),
+                  ("price of strict determinism", f"{loose / strict - 1:.1%}")]  # fmt: skip
+        lines += [(f"tokens/s of {peer}, same shape", f"{other:,.0f}") for peer, other in others.items()]
+    lines.append(("NVML's energy over the integral of its power", "not tried" if ratio is None else f"{ratio:.3f}"))
+    return "\n".join([f"| on {name}, commit {commit()[:9]} | |", "|---|--:|", *(f"| {a} | {b} |" for a, b in lines)])
+
+
+def keep(rows: list[dict], speeds: Any, ratio: float | None, others: dict[str, float], count: int) -> None:
+    """Write the results; what was not tried has no goal, but kills that were not tried are not right."""
     goals = [
-        goal("gpu_check_resumed", float(rows[0]["right"]), 1, "higher"),
-        goal("gpu_check_rollback", float(rows[1]["right"]), 1, "higher"),
-        goal("gpu_check_kills_right", sum(killed_right) / len(killed_right), 1, "higher"),
-        goal("gpu_check_mfu", strict[1], 0.40, "higher"),
-        goal("gpu_check_determinism_price", loose[0] / strict[0] - 1, 0.15, "lower"),
+        goal("gpu_check_resumed", counted(rows, "resumed"), 1, "higher"),
+        goal("gpu_check_rollback", counted(rows, "rollback"), 1, "higher"),
+        goal("gpu_check_kills_right", counted(rows, "killed") / count, 1, "higher", f"of {count}"),
     ]
+    results: dict[str, Any] = {"nvml_over_power": ratio} | others
+    if speeds:
+        strict, share, loose = speeds
+        goals += [goal("gpu_check_mfu", share, 0.40, "higher"),
+                  goal("gpu_check_determinism_price", loose / strict - 1, 0.15, "lower")]  # fmt: skip
+        results["gpu_check_tokens_per_s"] = {"n": SPEED_STEPS, "median": strict}
     write_rows("gpu-check", rows)
-    results = {"gpu_check_tokens_per_s": {"n": SPEED_STEPS, "median": strict[0]}, "nvml_over_power": ratio} | others
     write("gpu-check", results, goals)
 
 

@@ -2,6 +2,7 @@
 
 PyTorch is told of a device with an H100's properties, and its tensors are fake. Inductor writes the kernels of a block
 of gpu-124m, forward and backward; each is compiled to machine code of sm_90 by Triton and its ptxas, and none runs.
+What Inductor's cut of the graph keeps for the backward pass is compared with the cut that the memory forecast asks.
 Cases: causal-kernels, documents-kernels.
 """
 
@@ -15,7 +16,8 @@ import torch._dynamo.device_interface as interface
 import torch._functorch.config
 import torch._inductor.config
 import torch.nn.init
-from torch._inductor import async_compile
+from torch._dynamo.backends import debugging
+from torch._inductor import async_compile, compile_fx
 from torch._inductor.codecache import PyCodeCache
 from torch._inductor.fx_passes import fuse_attention, misc_patterns, pad_mm
 from torch._inductor.runtime import triton_helpers
@@ -121,17 +123,36 @@ def compiled(documents: bool) -> dict[str, Any]:
     one = params.model.model_copy(update={"size": 1, "width": 768, "heads": 12})
     shape = derive_shape(one, 50304, params.context, causal=True)
     torch.use_deterministic_algorithms(True)
+    kept = kept_by_cuts()
     with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cuda"):
         model, ids = Transformer(shape), torch.zeros(BATCH, params.context, dtype=torch.int64)
         at = model.positions(ids, torch.zeros_like(ids) if documents else None, None)
         x_BTD = torch.empty(BATCH, params.context, shape.width, requires_grad=True)
         try:
             with torch.autocast("cuda", torch.bfloat16):
+                torch.compile(model.layers[0], backend="aot_eager_decomp_partition")(x_BTD, at)
+                torch._dynamo.reset()
                 torch.compile(model.layers[0])(x_BTD, at)
         except RuntimeError as error:  # all is compiled by now, and the first kernel would begin
             if "PyTorch compiled without support" not in str(error):
                 faults.append(str(error)[:400])
-    return {"kernels_sm_90": len(kernels), "kernels_refused": len(faults)} | ({"error": faults[0]} if faults else {})
+    forecast, inductor = kept
+    found = {"kernels_sm_90": len(kernels), "kernels_refused": len(faults), "kept_over_inductor": forecast / inductor}
+    return found | ({"error": faults[0]} if faults else {})
+
+
+def kept_by_cuts() -> list[int]:
+    """A list that gets the bytes which each cut of a graph from now on keeps for the backward pass."""
+    kept, cut = list[int](), compile_fx.min_cut_rematerialization_partition
+
+    def counting(*given: Any, num_fwd_outputs: int, **named: Any) -> Any:
+        forward, backward = cut(*given, num_fwd_outputs=num_fwd_outputs, **named)
+        saved = forward.graph.output_node().args[0][num_fwd_outputs:]
+        kept.append(sum(one.meta["val"].nbytes for one in saved if isinstance(one.meta["val"], torch.Tensor)))
+        return forward, backward
+
+    compile_fx.min_cut_rematerialization_partition = debugging.min_cut_rematerialization_partition = counting
+    return kept
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ guard.cpp preloaded: a device guard and hooks that do nothing.
 """
 
 import collections
+import threading
 from typing import Any
 
 import torch
@@ -123,7 +124,9 @@ MODE = PretendMode()
 
 
 def pinned(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy that says it lies in pinned memory."""
+    """A copy that says it lies in pinned memory; the main thread would wait for it."""
+    if threading.current_thread() is threading.main_thread():
+        MODE.counts["blocking copy", "pin_memory"] += 1
     copied: Any = tensor.clone()
     copied.pinned = True
     return copied
