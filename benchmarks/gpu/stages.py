@@ -94,17 +94,18 @@ def resumed(run: Callable[[Path, Progress], Any], folder: Path) -> dict[str, Any
 def pretrain(objective: Any, folder: Path) -> dict[str, Any]:
     """Of pretraining: bytes when resumed, and whether it is refused where there is too little memory."""
     tokens = write_tokens(folder / "tokenize")
-    params = small(steps=STEPS, micro_batch=2, eval_every=100, checkpoint_every=2)
+    rows = 2
+    params = small(steps=STEPS, micro_batch=rows, eval_every=100, checkpoint_every=2)
     arguments: dict[str, Any] = {"tokens": tokens, "params": params, "numerics": NUMERICS}
 
     def run(place: Path, progress: Progress) -> None:
-        places = {name: place / name for name in ("out", "reports", "work")}
+        places: dict[str, Any] = {name: place / name for name in ("out", "reports", "work")}
         pretraining.pretrain(objective=objective, progress=progress, **arguments, **places)
 
     found = resumed(run, folder)
     inputs = pretraining.prepare(objective, tokens, params, NUMERICS)
     least = memory_check.state_bytes(params, inputs.shape)  # what is surely needed, and no more
-    least += params.micro_batch * memory_check.sequence_bytes(params, inputs.shape, NUMERICS)
+    least += rows * memory_check.sequence_bytes(params, inputs.shape, NUMERICS)
     memory, torch.cuda.mem_get_info = torch.cuda.mem_get_info, lambda *_: (least, least)
     try:
         run(folder / "small", Progress())
