@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,8 @@ CONTEXT, BATCH, VOCABULARY = {"cuda": 1024, "cpu": 128}, 16, {"cuda": 50304, "cp
 STEPS, SPEED_STEPS = 24, 30
 LIMIT_S = 440
 """Seconds after which no part goes on; what is under way then ends well before eight minutes."""
-KILLED_SIZE, AT_ONCE = {"cuda": 4, "cpu": 2}, 4
-"""Size of the trainings that are killed, and how many of them run side by side."""
+KILLED_SIZE, AT_ONCE, OFTEN = {"cuda": 4, "cpu": 2}, 4, 2
+"""Size of the trainings that are killed, how many of them run side by side, and the steps between their checkpoints."""
 BAD = 7
 """Number of the batch whose loss is made bad once."""
 
@@ -76,7 +77,13 @@ def text() -> np.ndarray:
 
 
 def trained(
-    work: Path, numerics: Numerics, size: int, steps: int = STEPS, until: int | None = None, bad: bool = False
+    work: Path,
+    numerics: Numerics,
+    size: int,
+    steps: int = STEPS,
+    until: int | None = None,
+    bad: bool = False,
+    every: int = 8,
 ) -> tuple[str, Lines]:
     """sha256 of the weights after training in `work`, and what was said."""
     corpus, said, passes = text(), Lines(), iter(range(10**9))
@@ -93,7 +100,7 @@ def trained(
         total = language_model_loss(model, batch)
         return total * float("nan") if next(passes) == 2 * BAD and bad else total
 
-    settings = TrainConfig(steps=steps, optimizer=Optimizer(), micro_batch=BATCH // 2, checkpoint_every=8,
+    settings = TrainConfig(steps=steps, optimizer=Optimizer(), micro_batch=BATCH // 2, checkpoint_every=every,
                            flops_per_token=shape.flops_per_token)  # fmt: skip
     loop.train(model, batches, loss, settings, work, said, numerics=numerics, until=until)
     weights = b"".join(one.detach().cpu().numpy().tobytes() for one in model.parameters())
@@ -129,43 +136,15 @@ def speed(work: Path, numerics: Numerics, size: int) -> tuple[float, float]:
     return tuple(float(np.median([row.get(name, 0.0) for row in late])) for name in ("tokens_per_s", "mfu"))  # type: ignore[return-value]
 
 
-def peers(folder: Path, device: str, size: int) -> dict[str, float]:
-    """Tokens a second of the peers at the same shape, on the same text, each in a process of its own."""
-    ids, found = text(), {}
-    writer = TokenWriter(folder / "train", VOCABULARY[device], "", ["torch"])
-    writer.add_shard(ids, np.array([len(ids)]), np.zeros(1, int), np.array([len(ids)]))
-    writer.close()
-    for name, place, rate in (("litgpt", BENCH / "litgpt-packages", 0.001), ("nanochat", NANOCHAT, 0.02)):
-        if not place.exists():
-            print(f"not tried: {name}, which `python -m benchmarks.train --trial --nanochat CHECKOUT` puts at {place}")
-            continue
-        job = {
-            "contestant": name,
-            "steps": SPEED_STEPS,
-            "rate": rate,
-            "seed": 1,
-            "threads": 2,
-            "tuning": False,
-            "corpus": str(folder),
-            "device": device,
-            "size": size,
-            "vocabulary": VOCABULARY[device],
-            "context": CONTEXT[device],
-        }
-        found[name] = result_of("benchmarks.train_contestants", job, environment(name))["tokens_per_s"]  # fmt: skip
-    return found
-
-
 class OutOfTimeError(Exception):
     """The time of the check is over."""
 
 
 class Parts:
-    """The parts of the check, which end with its time; rows of the README's table, and raw ones."""
+    """The parts of the check, which end with its time, and the raw rows."""
 
     def __init__(self) -> None:
         self.end = time.monotonic() + LIMIT_S
-        self.table: list[tuple[str, str]] = []
         self.rows: list[dict[str, Any]] = []
         signal.signal(signal.SIGALRM, self._over)
 
@@ -193,6 +172,35 @@ class Parts:
         print(self.rows[-1], flush=True)
 
 
+def peers(parts: Parts, folder: Path, device: str, size: int) -> dict[str, float]:
+    """Tokens a second of the peers at the same shape, on the same text, each in a process of its own."""
+    ids, found = text(), dict[str, float]()
+    writer = TokenWriter(folder / "train", VOCABULARY[device], "", ["torch"])
+    writer.add_shard(ids, np.array([len(ids)]), np.zeros(1, int), np.array([len(ids)]))
+    writer.close()
+    for name, place, rate in (("litgpt", BENCH / "litgpt-packages", 0.001), ("nanochat", NANOCHAT, 0.02)):
+        if not place.exists():
+            print(f"not tried: {name}, which `python -m benchmarks.train --trial --nanochat CHECKOUT` puts at {place}")
+            continue
+        job = {
+            "contestant": name,
+            "steps": SPEED_STEPS,
+            "rate": rate,
+            "seed": 1,
+            "threads": 2,
+            "tuning": False,
+            "corpus": str(folder),
+            "device": device,
+            "size": size,
+            "vocabulary": VOCABULARY[device],
+            "context": CONTEXT[device],
+        }
+        result = parts.tried(name, partial(result_of, "benchmarks.train_contestants", job, environment(name)))
+        if result:
+            found[name] = result["tokens_per_s"]
+    return found
+
+
 def whole_and_resumed(parts: Parts, folder: Path, numerics: Numerics, size: int) -> None:
     """Bytes of a run that was ended and resumed beside those of a whole one."""
     whole, _ = trained(folder / "whole", numerics, size)
@@ -211,7 +219,7 @@ def kills(parts: Parts, folder: Path, numerics: Numerics, count: int) -> None:
     size, draw = KILLED_SIZE[numerics.device], random.Random(1)
     whole, _ = trained(folder / "whole small", numerics, size)
     began = time.monotonic()
-    trained(folder / "timed", numerics, size)
+    trained(folder / "timed", numerics, size, every=OFTEN)
     seconds = 0.9 * (time.monotonic() - began)  # no less than another process takes
 
     def killed(number: int) -> Kill:
@@ -225,7 +233,7 @@ def kills(parts: Parts, folder: Path, numerics: Numerics, count: int) -> None:
         for number, kill in enumerate(pool.map(killed, range(count))):
             work = folder / f"killed-{number}"
             step = checkpoint.steps(work)[0]
-            same = kill.in_time and not kill.left and trained(work, numerics, size)[0] == whole
+            same = kill.in_time and not kill.left and trained(work, numerics, size, every=OFTEN)[0] == whole
             parts.right("killed", same, in_time=kill.in_time, left=len(kill.left), newest_checkpoint=step)
             shutil.rmtree(work)
     finally:
@@ -271,7 +279,7 @@ def main() -> None:
         return
     numerics, size = Numerics(device=arguments.device, compile=arguments.device == "cuda", threads=1), arguments.size
     if arguments.work:
-        trained(arguments.work, numerics, size)
+        trained(arguments.work, numerics, size, every=OFTEN)
         return
     parts = Parts()
     with tempfile.TemporaryDirectory(prefix="greenhouse-gpu-check-", ignore_cleanup_errors=True) as temporary:
@@ -281,7 +289,7 @@ def main() -> None:
         speeds = parts.tried("speed, price of determinism", lambda: determinism(folder, *given))
         ratio = parts.tried("energy", lambda: power_beside_counter(folder / "power", *given))
         parts.tried("kills", lambda: kills(parts, folder, numerics, arguments.kills))
-        others = parts.tried("LitGPT, nanochat", lambda: peers(folder / "corpus", numerics.device, size)) or {}
+        others = peers(parts, folder / "corpus", numerics.device, size)
     if len(said := [row for row in parts.rows if row["check"] == "killed"]) < arguments.kills:
         print(f"not tried: {arguments.kills - len(said)} of {arguments.kills} kills")
     print(table(parts.rows, speeds, ratio, others, arguments))
@@ -302,10 +310,15 @@ def table(rows: list[dict], speeds: Any, ratio: float | None, others: dict[str, 
              ("same bytes after a kill at a random moment", f"{counted(rows, 'killed')} of {given.kills}")]  # fmt: skip
     if speeds:
         strict, share, loose = speeds
-        lines += [(f"tokens/s, size {given.size}", f"{strict:,.0f} ({share:.1%} of the datasheet's peak)"),
+        lines += [(f"tokens/s, size {given.size}", f"{strict:,.0f} ({share:.1%} of the peak)"),
                   ("price of strict determinism", f"{loose / strict - 1:.1%}")]  # fmt: skip
         lines += [(f"tokens/s of {peer}, same shape", f"{other:,.0f}") for peer, other in others.items()]
-    lines.append(("NVML's energy over the integral of its power", "not tried" if ratio is None else f"{ratio:.3f}"))
+    lines.append(
+        (
+            "NVML's energy over the integral of its power",
+            "not tried: no NVML, or no time" if ratio is None else f"{ratio:.3f}",
+        )
+    )
     return "\n".join([f"| on {name}, commit {commit()[:9]} | |", "|---|--:|", *(f"| {a} | {b} |" for a, b in lines)])
 
 

@@ -26,6 +26,7 @@ from components.core.progress import Progress
 from components.params import Numerics
 from components.stages.evaluate import registry
 from components.stages.evaluate.tasks.task import Folders
+from components.stages.finetune import example_selection, preferences
 from components.stages.finetune.stage import finetune
 from components.stages.pretrain import memory_check
 from components.stages.pretrain import stage as pretraining
@@ -36,7 +37,7 @@ from tests.components.stages.evaluate.tasks.test_harness import BLIMP
 from tests.components.stages.evaluate.tasks.test_harness import write as write_task
 
 NUMERICS = Numerics(device="cuda", compile=False, threads=1)
-STEPS, RANKS = 4, 8
+STEPS, RANKS, HELDOUT = 4, 8, 24
 KINDS = {"waits_a_step": "wait", "blocking_copies_a_step": "blocking copy"}
 COST: collections.Counter[str] = collections.Counter()
 """Steps trained in this process, and what they have cost."""
@@ -126,10 +127,12 @@ def ranks(folder: Path) -> dict[str, Any]:
 
 
 def tune(case: str, folder: Path) -> dict[str, Any]:
-    """A few steps of a branch of fine-tuning on a finished demo."""
+    """A few steps of a branch of fine-tuning on few examples of a finished demo."""
+    example_selection.MOST_HELDOUT = preferences.MOST_HELDOUT = HELDOUT  # type: ignore[attr-defined]
     branch: Any = "instruct" if case == "lora" else case
     params = getattr(schema.load(ROOT / "params.yaml").finetune, branch)
-    changes: dict[str, Any] = {"steps": STEPS, "batch": 4} | ({"lora_rank": 4} if case == "lora" else {})
+    changes: dict[str, Any] = {"steps": STEPS, "batch": 4, "context": 64, "max_pairs": 60}
+    changes |= {"lora_rank": 4} if case == "lora" else {}
     if branch == "prefer":
         changes["base"], changes["data"] = "models/finetune/instruct", "data/mix/train"
     params = params.model_copy(update=changes)
