@@ -35,7 +35,9 @@ BENCHMARKS = {
         "bases of ten architectures, rows and readers, after `make demo`: an hour or more; --only tuned",
         (PEERS, ("benchmarks.bases",)),
     ),
-    "gpu": Benchmark("the GPU path on a pretended device, after `make demo`: 10 minutes", (("benchmarks.gpu",),)),
+    "gpu": Benchmark(
+        "the GPU path on a pretended device, after `make demo`: 10 minutes, resumable", (("benchmarks.gpu",),)
+    ),
     "gpu-check": Benchmark("for whoever has a GPU; not run on one yet", (("benchmarks.gpu.check",),)),
     "evidence": Benchmark("error rates of intervals, gate and tests in simulated worlds", (("benchmarks.evidence",),)),
     "overhead": Benchmark("what Prefect, DVC, MLflow and the meter add: under 10 minutes", (("benchmarks.overhead",),)),
