@@ -8,12 +8,12 @@ from typing import Any
 
 from components.core.errors import UserError
 from components.core.files import md5_of, sha256_file, write_json, write_text
+from components.core.plain_text import counted
 from components.stages.account.terminal_table import model_page
 from components.studies import adoption, leftovers
 from flows.system import dvc, paths
-from flows.tracking import snapshots
+from flows.tracking import recorded_run, snapshots
 from flows.tracking.model_origin import collect
-from flows.tracking.recorded_run import PLACES
 from greenhouse_record.record import Record, read
 
 
@@ -67,7 +67,7 @@ def take(folder: Path, record_file: Path | None, name: str) -> snapshots.Snapsho
         shutil.copyfile(record.path, target / adoption.RECORD)
         root = next((above for above in folder.parents if folder.is_relative_to(above / record.out)), None)
         md5 = md5_of(target)
-        write_json(PLACES / f"{md5}.json", {"root": str(root)})
+        write_json(recorded_run.PLACES / f"{md5}.json", {"root": str(root)})
         enter(record, snapshots.of_facts(f"adopted/{name}", facts, md5))
     dvc.run("add", "--quiet", str(target.relative_to(paths.ROOT)))
     return snapshots.find(f"adopted/{name}")
@@ -108,4 +108,7 @@ def adopt(folder: Path, /, *, record: Path | None = None, name: str = "") -> Non
     one = take(folder, record.resolve() if record else None, name or folder.name)
     answers = collect(one, one.name.replace("/", "@"))
     print(model_page(answers), *answers.limits, sep="\n")
+    if (kept := recorded_run.record_of(one)) and (changed := recorded_run.changed_since(one, kept)):
+        number = counted(len(changed), "such file")
+        print(f"{changed[0]}: not as it was recorded ({number}), so that the run cannot be made again")
     print("`git add models/adopted` and commit, so that other clones know it")

@@ -34,7 +34,7 @@ TASKS = {
     "ForMaskedLM": "fill-mask", "ForCausalLM": "text-generation", "CAUSAL_LM": "text-generation",
 }  # fmt: skip
 """End of an architecture's name, or PEFT's name of a task -> task, as the Hugging Face hub names it."""
-FIGURES = r"train_loss|eval_(loss|accuracy|f1|mean_token_accuracy)"
+FIGURES = r"(train_)?loss|(eval_)?mean_token_accuracy|eval_(loss|accuracy|f1)"
 """Those of the Trainer's log that are about the model."""
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 WEIGHTS = (".safetensors", *PICKLES, ".npz", ".gguf")

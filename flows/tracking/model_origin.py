@@ -36,7 +36,6 @@ from components.stages.account.model_answers import (
 )
 from components.stages.account.summary import MODELS, Files, checkout_files, gather
 from components.stages.account.types import Cost, StageRecords
-from components.studies import adoption
 from components.studies.withdrawn import withdrawn
 from flows.system import environment, git, paths
 from flows.tracking import seed_runs, snapshots
@@ -133,7 +132,10 @@ def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
         facts.file,
         tunings_of(one),
     )
-    answers = adoption.answered(answers, one.adopted) if one.adopted else answers
+    if one.adopted:
+        from components.studies import adoption
+
+        answers = adoption.answered(answers, one.adopted)
     return answers.model_copy(update={"withdrawn": withdrawn(paths.ROOT, one.outputs().get(f"models/{model}"))})
 
 
@@ -153,6 +155,8 @@ def gathered(one: Snapshot, stage: str) -> Gathered:
     Raises `UserError`: the state has no such model, or its files are gone.
     """
     model, file = stage.replace("@", "/"), files_of(one)
+    from components.studies import adoption  # what the pipeline imports does without
+
     if stage not in one.lock and one.kind != "workspace":
         raise UserError(f"{one.name}: its dvc.lock has no stage {stage}; run the pipeline there first")
     records = adoption.records_of(model, one.adopted) if one.adopted else gather(file)

@@ -48,6 +48,12 @@ def root_of(one: Snapshot) -> Path | None:
     return root if root and root.is_dir() else None
 
 
+def changed_since(one: Snapshot, record: Record) -> list[str]:
+    """Files of data, and those that the command names, which are not as when the run began, where it ran here."""
+    root, start = root_of(one), record.attempts[-1].start
+    return changes({**start["data"], **start["files"]}, root) if root else []
+
+
 def altered(one: Snapshot, record: Record | None) -> list[str]:
     """Which files of an adopted model are not as adopted, here or in DVC's cache, or as recorded."""
     if wrong := [finding.text for finding in rehashed(one.lock, here=True) if finding.answer == "no"]:
@@ -95,6 +101,8 @@ def _clone(root: Path, start: dict[str, Any]) -> Iterator[Path]:
             output(["git", "checkout", "--quiet", "--detach", git["commit"]], target)
             if git["diff"]:
                 changes_then = root / ".greenhouse" / "records" / f"{git['diff']}.diff"
+                if changes_then.exists() and sha256_file(changes_then) != git["diff"]:
+                    raise UserError(f"{changes_then} was edited")
                 output(["git", "apply", "--whitespace=nowarn", str(changes_then)], target)
         except UserError as error:
             raise MissingPartError(f"its code: {error}") from None

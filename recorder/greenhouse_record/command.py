@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 
 from greenhouse_record import __version__
@@ -61,6 +62,7 @@ def _run(recording: Recording) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup's, which the command is to inherit
             signal.signal(number, forward)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored nobody can wait for the command
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches the command by itself: it decides how to end
     if sys.platform == "linux":  # an orphan below it becomes a child of this process: else its time is nobody's
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -76,4 +78,7 @@ def _run(recording: Recording) -> int:
         pid, status = os.waitpid(-1, 0)
         if pid == process.pid:
             process.returncode = os.waitstatus_to_exitcode(status)
+    with suppress(ChildProcessError):
+        if os.waitpid(-1, os.WNOHANG) == (0, 0):
+            say("processes that the command started still run; what they use and write from now on is not recorded")
     return process.returncode

@@ -22,11 +22,13 @@ from typing import Any
 from greenhouse_record import __version__, surroundings
 from greenhouse_record.errors import UserError
 from greenhouse_record.metering.counters import lives, start_of, utc
-from greenhouse_record.record import FORMAT, Attempt, Files, append, changes, figures, hashed, read, relative
+from greenhouse_record.record import FORMAT, Attempt, Files, append, changes, figures, hashed, on_disk, read, relative
 from greenhouse_record.tree_meter import TreeCounters, TreeMeter
 
 VARIABLE = "GREENHOUSE_RECORD"
 """Names the open record to processes inside: its file and the number of the try."""
+RESERVED = 16_384
+"""Bytes that are kept free while a training runs: where it fills the disk, how it ended is written all the same."""
 LEAST_INTERVAL_S = 0.01
 """Seconds between two readings, of which each costs some milliseconds."""
 
@@ -130,12 +132,18 @@ class Recording(Log):
         if not self.before:
             tool = {"format": FORMAT, "tool": f"greenhouse-record {__version__}"}
             append(self.path, {"kind": "record", "t": utc(time.time()), "out": relative(self.out, self.root), **tool})
+        self._reserve = self.path.with_suffix(".reserve")
+        with on_disk(self._reserve):
+            self._reserve.write_bytes(bytes(RESERVED))
         labels = {"stage": "train", "record": self.path.stem, "attempt": str(self.attempt)}
         self._meter = TreeMeter(self.path, self.interval_s, labels, counters, facts)
         self._started, self._used = time.monotonic(), _cpu_s(self.itself)
         self._meter.__enter__()
         unread = "" if self.data else "no --data: which data it reads is not recorded"
-        for lacking in filter(None, (counters.lacking, unread)):
+        links = [path for place in self.data for path in place.rglob("*") if path.is_symlink() and path.is_dir()]
+        unhashed = f"{links[0]}: links to a folder, which is not hashed; name that with --data too" if links else ""
+        more = facts["git"].get("unrecorded") and f"{facts['git']['unrecorded']} files in no commit are not recorded"
+        for lacking in filter(None, (counters.lacking, unread, unhashed, more)):
             say(lacking)
         return self
 
@@ -154,6 +162,7 @@ class Recording(Log):
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
         """Write what was used and what lies in the output folder. A full disk ends nothing."""
+        self._reserve.unlink(missing_ok=True)
         cpu_s, wall_s = _cpu_s(self.itself) - self._used, time.monotonic() - self._started
         exit, outcome = None if error else self.exit, "Completed"
         if exit != 0:
@@ -218,7 +227,7 @@ def tell_mlflow(recording: Recording) -> None:
         path: Any = recording.path
         last = read(path).attempts[-1]
         end: Any = last.end
-        with mlflow.start_run(run_name=f"{path.stem}-{recording.attempt}"):
+        with mlflow.start_run(run_name=f"{path.stem}-{recording.attempt}", nested=bool(mlflow.active_run())):
             mlflow.log_params({"command": " ".join(last.start["command"])[:500], "commit": last.start["git"]["commit"]})
             mlflow.set_tags({"greenhouse_record": path.stem, "outcome": last.outcome})
             mlflow.log_metrics({"cpu_s": end["cpu_s"], "kwh": end["uj"][1] / 3.6e12})

@@ -21,6 +21,7 @@ VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTH
              "WORLD_SIZE")  # fmt: skip
 """Variables of the environment that change what a training computes; no other is recorded."""
 MOST_UNTRACKED = 1000
+"""Files in no commit that are hashed, Python's first."""
 PACKAGES = (
     "import json,platform,sys;from pathlib import Path;"
     "names=[f.name[:-10].rpartition('-') for p in sys.path for f in sorted(Path(p).glob('*.dist-info'))];"
@@ -55,8 +56,9 @@ def git_facts(root: Path, records: Path, left_out: Sequence[Path]) -> dict[str, 
         with on_disk(kept := records / f"{digest}.diff"):
             kept.write_bytes(diff)
     names = _git(root, "ls-files", "--others", "--exclude-standard", "-z").decode(errors="replace").split("\0")
-    new = _files((root / name for name in names if name), left_out)
-    return {"commit": commit, "diff": digest, "untracked": hashed(new[:MOST_UNTRACKED], root)}
+    new = sorted(_files((root / name for name in names if name), left_out), key=lambda path: path.suffix != ".py")
+    facts = {"commit": commit, "diff": digest, "untracked": hashed(new[:MOST_UNTRACKED], root)}
+    return {**facts, "unrecorded": max(0, len(new) - MOST_UNTRACKED)}
 
 
 def _files(paths: Iterable[Path], left_out: Sequence[Path]) -> list[Path]:

@@ -14,6 +14,7 @@ import greenhouse_record
 from components.core.files import read_json, write_json
 from components.studies import adoption, leftovers
 from flows.compare import different
+from flows.tracking.recorded_run import MissingPartError, _clone
 from flows.tracking.snapshots import Snapshot
 from greenhouse_record.record import read
 from tests.components.studies.test_leftovers import hub, write
@@ -100,7 +101,7 @@ def test_a_recorded_run_is_answered_for_signed_and_run_again(fresh_clone: Pipeli
     key, signed = key_pair(run_folder.parent), run_folder.parent / "signed"
     write(fresh_clone.root, {"models/adopted/mine/weights.pt": "as a kill before the end left it"})
     shown = greenhouse("greenhouse", "adopt", str(run_folder / "model"), "--name", "mine")
-    assert "1 runs that failed" in shown
+    assert "1 run that failed" in shown
     assert "against a recorder who lies no record helps" in shown
     assert "weights.pt may be a pickle" in shown
     assert "loss 2.500" in greenhouse("greenhouse", "card", "adopted/mine")
@@ -116,9 +117,12 @@ def test_a_recorded_run_is_answered_for_signed_and_run_again(fresh_clone: Pipeli
     assert "a record of 2 tries" in greenhouse(*check)
     (verified,) = (fresh_clone.root / ".greenhouse/findings/verified").glob("*.json")
     write_json(verified, read_json(verified) | {"at": "2026-01-01T10:05+00:00"})  # as one that was done again
-    assert "rebuild.verified: signed " in greenhouse(*check)
+    assert "rebuild.verified.at: signed " in greenhouse(*check)
+    assert "not as it was recorded" not in shown
     (run_folder / "train.py").write_text(f"{PROGRAM}\nsys.exit(3)")
     commit(run_folder)
+    changed = greenhouse("greenhouse", "adopt", str(run_folder / "model"), "--name", "later")
+    assert "train.py: not as it was recorded (1 such file)" in changed
     assert "identical: model/state.pt" in greenhouse("greenhouse", "verify", "adopted/mine"), "HEAD there moved on"
     weights = fresh_clone.root / "models/adopted/mine/weights.pt"
     written = weights.read_bytes()
@@ -179,6 +183,11 @@ def test_code_that_was_not_committed_is_told_and_compared(tmp_path: Path) -> Non
     for part in ("train.py twice", "changes: none -> ", "train.py: ", "data/rows.txt: "):
         assert part in told
     assert different(one, one)[:3] == ["parameters: the same", "code: the same", "data: the same"]
+    (start,) = (attempt.start for attempt in read(next(b.glob(".greenhouse/records/*.jsonl"))).attempts)
+    (diff,) = b.glob(".greenhouse/records/*.diff")
+    diff.write_bytes(diff.read_bytes().replace(b"changed", b"altered"))
+    with pytest.raises(MissingPartError, match="was edited"), _clone(b, start):
+        pass
     nobody = Snapshot("adopted/y", "adopted", {}, adopted=adoption.facts_of(leftovers.read(a / "model"), None))
     assert "    not known of B: nobody recorded the run" in different(one, nobody)
 
@@ -212,3 +221,8 @@ def test_of_a_run_that_nobody_recorded_the_rest_is_told(clone: PipelineClone, tm
     assert "text-generation training: 12 steps |" in (tmp_path / "hub" / "README.md").read_text()
     card = clone.run("greenhouse", "card", "adopted/left", "--json")
     assert json.loads(card)["cost"]["not_known"] == "nobody recorded the run"
+
+
+def test_the_pipeline_does_without_adopting() -> None:
+    program = "import sys, flows.pipeline\nassert not {'components.studies.adoption', 'flows.adopt'} & {*sys.modules}"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -14,7 +14,7 @@ import pytest
 from components.carbon.ledger.reader import read as read_ledger
 from greenhouse_record import recorded
 from greenhouse_record.record import Record, changes, read
-from greenhouse_record.surroundings import named_files
+from greenhouse_record.surroundings import MOST_UNTRACKED, named_files
 from tests.errors import refused, shows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,6 +78,32 @@ def test_a_run_is_recorded_with_its_code_data_and_outputs(project: Path) -> None
     (project / "model" / "more").touch()
     wrong = changes({**start["data"], **attempt.outputs}, project, project / "model")
     assert wrong == ["data/text", "model/weights", "model/more"]
+
+
+def test_files_and_processes_that_are_left_out_are_said(project: Path) -> None:
+    """A folder behind a link, the last of many files in no commit, and a process that outlives the command."""
+    (project / "elsewhere").mkdir()
+    (project / "data" / "linked").symlink_to(project / "elsewhere")
+    for number in range(MOST_UNTRACKED + 1):
+        (project / f"log-{number}").touch()
+    (project / "zz_model.py").touch()
+    reserve = "import glob, os\nassert os.path.getsize(*glob.glob('.greenhouse/records/*.reserve')) > 10_000\n"
+    (project / "train.py").write_text(f"{TRAIN}subprocess.Popen(['sleep', '3'])\n{reserve}")
+    said = run().splitlines()
+    assert [line.partition(": ")[2].partition(" ")[0] for line in said[:2]] == [f"{project}/data/linked:", "2"]
+    assert said[2].startswith("greenhouse-record: processes that the command started still run")
+    (attempt,) = record(project).attempts
+    assert "zz_model.py" in attempt.start["git"]["untracked"]
+    assert not list(record(project).path.parent.glob("*.reserve"))
+
+
+def test_a_recorder_that_inherits_ignored_children_waits_for_its_own(project: Path) -> None:
+    """As under some servers, which ignore SIGCHLD so that children need no waiting."""
+    ignored = "import os, signal, sys\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+    ignored += "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    words = [sys.executable, "-c", ignored, *RECORD[1:], "--", sys.executable, "train.py"]
+    assert subprocess.run(words, capture_output=True).returncode == 0
+    assert record(project).attempts[0].outcome == "Completed"
 
 
 @pytest.mark.parametrize("command", [["./run.sh"], ["sh", "-c", "./run.sh --more"], [sys.executable, "-m", "pkg"]])

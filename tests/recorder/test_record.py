@@ -15,7 +15,7 @@ READING = {"kind": "reading", "t": "2026-12-01T00:00:01.000Z", "host": "h"}
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A record of one try: two readings, a loss, an end."""
-    path = tmp_path / "r.jsonl"
+    path = tmp_path / "records" / "r.jsonl"
     append(path, {"kind": "record", "format": 1, "id": "r", "out": "model"})
     append(path, START)
     for uj in (5, 7):
@@ -34,6 +34,14 @@ def test_a_line_taken_out_or_edited_shows(path: Path, removed: int) -> None:
     edited = lines[removed].replace(b'"kind"', b'"kind" ')
     path.write_bytes(b"".join([*lines[:removed], edited, *lines[removed + 1 :]]))
     refuses(lambda: read(path), "record.read.2", f"line {removed + 1}")
+
+
+def test_lines_cut_off_the_end_show_by_the_head_and_so_does_a_head_that_is_gone(path: Path) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]))
+    refuses(lambda: read(path), "record.read.2", "line 5")
+    path.with_suffix(".head").unlink()
+    refuses(lambda: read(path), "record.read.2", "line 5")
 
 
 def test_a_torn_line_is_left_out_and_the_next_append_replaces_it(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""LitGPT's pretrain, called as its command calls it, on bytes of a text; it resumes by itself."""
+"""LitGPT's pretrain, called as its command calls it, on bytes of a text in a computed order; it resumes by itself."""
 
 import json
 import sys
@@ -12,11 +12,14 @@ from litgpt.data import DataModule
 from litgpt.pretrain import setup
 from torch.utils.data import DataLoader
 
+from greenhouse_record import recorded
+from greenhouse_record.order import Sampler
+
 CONFIG = json.loads(Path(sys.argv[1]).read_text())
 
 
 class Bytes(DataModule):
-    """Windows of the text in order: int64 (context + 1,)."""
+    """Windows of the text: int64 (context + 1,)."""
 
     def connect(self, *_: Any, **__: Any) -> None:
         pass
@@ -25,7 +28,10 @@ class Bytes(DataModule):
         text = b"".join(path.read_bytes() for path in sorted(Path("data").iterdir()))
         ids, context = torch.tensor(list(text)), CONFIG["context"]
         rows = [ids[start : start + context + 1] for start in range(0, len(ids) - context - 1, context)]
-        return DataLoader(rows, CONFIG["batch"])  # type: ignore[arg-type]
+        sampler = Sampler(len(rows), CONFIG["seed"])
+        with recorded(data="data", out="model") as run:  # which adds to the record that is open
+            run.note(order=sampler.facts())
+        return DataLoader(rows, CONFIG["batch"], sampler=sampler)  # type: ignore[arg-type]
 
     val_dataloader = train_dataloader
 

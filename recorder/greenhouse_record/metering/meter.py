@@ -235,7 +235,7 @@ class Meter:
         try:
             yield
         except (OSError, ValueError, UserError) as error:
-            trouble = f"{type(error).__name__}: {error}"
+            trouble = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             if not self.trouble:
                 print(f"{self.who}: no reading could be written ({trouble}); it will be made up for", file=sys.stderr)
             self.trouble = trouble
