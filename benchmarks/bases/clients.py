@@ -117,9 +117,10 @@ DVC = {
     "dvc exp run --temp": [*EXP, "+finetune.instruct.steps=3", "-n", "client-temp", "--temp"],
     "dvc queue": [*EXP, "+finetune.instruct.steps=4", "-n", "client-queue", "--queue"],
     "dvc queue start": ["queue", "start"],
-    "dvc exp diff": ["exp", "diff", "--json", "client-temp"],
+    "dvc exp diff": ["exp", "diff", "--json"],
 }
-"""Client -> arguments of DVC, in a clone of this checkout; in this order."""
+"""Client -> arguments of DVC, in a clone of this checkout; in this order; the last of README's first experiment."""
+README = re.findall(r"^    greenhouse run (\S+=\S+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
 PATIENCE_S = 900
 
 
@@ -180,6 +181,11 @@ def experiments(place: Path) -> list[dict]:
     subprocess.run(["cp", "-a", str(ROOT), str(clone)], check=True)
     for name, arguments in DVC.items():
         before = _spans(clone)
+        if name == "dvc exp diff":
+            first = row("greenhouse run", [sys.executable, "-m", "flows.cli", "run", README[0]], clone)
+            rows.append(first[0] | {"client": f"greenhouse run {README[0]}"})
+            listed = row("", [sys.executable, "-m", "dvc", "exp", "list", "--name-only"], clone)[1].split()
+            arguments = [*arguments, next(one for one in listed if not one.startswith("client-"))]
         found, printed = row(name, [sys.executable, "-m", "dvc", *arguments], clone)
         if name == "dvc queue start":
             found["ok"] &= "Success" in ended_queue(clone)

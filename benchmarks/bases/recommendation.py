@@ -132,8 +132,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def measure(place: Path) -> tuple[dict, list[dict], list[dict]]:
     """Results, goals and raw rows."""
-    base = place / "masked" if (place / "masked").exists() else ROOT / "models/pretrain/masked"
-    rows = [row_of(one, base, place, TRAINED, SETTINGS) for one in SETS]
+    rows = [row_of(one, ROOT / "models/pretrain/masked", place, TRAINED, SETTINGS) for one in SETS]
     results = summary(rows)
     high, worst = results["regret_high_max"], results["regret_max"]
     says = f"upper bound of the largest: {high:.3f}; accuracy lost to the better of the two, five label sets"

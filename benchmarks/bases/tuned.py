@@ -14,6 +14,8 @@ from pathlib import Path
 from shutil import copytree
 from typing import Any
 
+import torch
+
 from benchmarks import train_corpus
 from benchmarks.bases.packages import minilm
 from benchmarks.bases.tiny import ARCHITECTURES, CAUSAL, save_tiny
@@ -82,6 +84,9 @@ def prepare(place: Path) -> None:
     for kind in ("causal", "foreign", "masked"):
         shape = derive_shape(ModelShape(size=2, width=64, heads=2), 600, 96, causal=kind != "masked")
         model = Transformer(shape).initialise(1)
+        with torch.no_grad():  # fresh ones have zeros, behind which no fault of an export would show
+            for parameter in model.parameters():
+                parameter.add_(0.06 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)))
         export.save(model, chatml if kind == "foreign" else tokenizer_json, place / kind, {})
 
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from components.core.errors import UserError
-from components.finetuning_data.rows import ROLES, UnusableRow, kind_of, listed
+from components.finetuning_data.rows import UnusableRow, kind_of, listed
 
 Columns = dict[str, str]
 """Role -> column."""
@@ -42,6 +42,7 @@ FORMS: tuple[dict[str, tuple[str, ...]], ...] = (
     {"text": PAIR, "label": ("label", "gold_label", "is_duplicate")},
     {"prompt": ASKED, "completion": ANSWER},
     {"text": TEXT, "label": LABEL},
+    {"text": TEXT, "labels": LABEL},  # where one of both is named
 )
 
 MORE_LABELS = ("star", "stars", "rating", "score", "grade", "verdict", "type")
@@ -53,13 +54,15 @@ MOST_CLASSES, LONGEST_CLASS, SHORTEST_PROSE = 100, 60, 16
 def parsed(text: str) -> Columns:
     """A mapping written as `text=review,label=sentiment`, a part in quotes if it has a comma; empty for an empty text.
 
+    It may name some of a kind's roles alone: the others are guessed.
+
     Raises:
         UserError: it is none, or its roles are not those of one kind of row.
     """
     parts = next(csv.reader([text], skipinitialspace=True), [])
     pairs = [part.partition("=") for part in parts if part.strip()]
     mapping = {role.strip(): column.strip() for role, _, column in pairs}
-    if mapping and not (all(mapping.values()) and mapping.keys() <= set(ROLES) and kind_of(mapping)):
+    if mapping and not (all(mapping.values()) and any(mapping.keys() <= form.keys() for form in FORMS)):
         raise UserError(f"--columns {text}: give text=COLUMN,label=COLUMN, or a column for each of prompt and "
                         "completion, for messages, or for prompt, chosen and rejected; A+B joins two; where a name "
                         'has a comma, put its part in quotes: \'"text=A, B",label=C\'')  # fmt: skip
@@ -69,11 +72,16 @@ def parsed(text: str) -> Columns:
 def columns_of(row: dict[str, Any], given: Columns | None = None) -> Columns:
     """The mapping of a row: the one given, or the guess from its filled columns, or else from all; empty if none fits.
 
+    A guess keeps what is given of its roles.
+
     Where tables of several forms were united, the columns of the others are null, or empty in a csv.
     """
     names = [name for key, value in row.items() for name in _names(key, value)]
     filled = [name for name in names if value_of(row, name) not in (None, "", [])]
-    mapping = given or _guess(tuple(filled)) or _guess(tuple(names))
+    mapping = given or {}
+    if not kind_of(mapping):
+        parts = tuple(mapping.items())
+        mapping = _guess(tuple(filled), parts) or _guess(tuple(names), parts)
     if "label" in mapping and listed(value_of(row, mapping["label"])) is not None:
         mapping = {"labels" if role == "label" else role: column for role, column in mapping.items()}
     return mapping
@@ -86,33 +94,46 @@ def _names(key: str, value: Any) -> list[str]:
 
 
 @lru_cache(maxsize=1000)
-def _guess(names: tuple[str, ...]) -> Columns:
-    whole = {name.strip().casefold().replace(" ", "_"): name for name in reversed(names)}
+def _guess(names: tuple[str, ...], parts: tuple[tuple[str, str], ...] = ()) -> Columns:
+    given = dict(parts)
+    left = [name for name in reversed(names) if name not in given.values()]
+    whole = {name.strip().casefold().replace(" ", "_"): name for name in left}
     ends = Counter(name.rpartition("_")[2] for name in whole)
     by_end = {end: name for known, name in whole.items() if ends[end := known.rpartition("_")[2]] == 1}
     for known in (whole, by_end | whole):
-        for form in FORMS:
+        for form in [form for form in FORMS if given.keys() <= form.keys()]:
             mapping = {
                 role: next((one for one in accepted if known.keys() >= set(one.split("+"))), "")
                 for role, accepted in form.items()
+                if role not in given
             }
             if all(mapping.values()):
-                return {role: "+".join(known[part] for part in column.split("+")) for role, column in mapping.items()}
+                found = {role: "+".join(known[part] for part in one.split("+")) for role, one in mapping.items()}
+                return {role: (given | found)[role] for role in form}
     return {}
 
 
-def by_contents(rows: Sequence[dict[str, Any]]) -> Columns:
-    """The mapping of rows by what their columns hold, words in their names deciding between several; empty if none."""
-    cells = {name: [str(row[name]).strip() for row in rows if row.get(name) not in (None, "", [])] for name in rows[0]}
+def by_contents(rows: Sequence[dict[str, Any]], given: Columns) -> Columns:
+    """The mapping of rows by what their columns hold, words in their names deciding between several; empty if none.
+
+    Args:
+        given: the part that is known, a text or a label.
+    """
+    names = [name for name in rows[0] if name not in given.values()]
+    cells = {name: [str(row[name]).strip() for row in rows if row.get(name) not in (None, "", [])] for name in names}
     texts = {name: values for name, values in cells.items() if _is_prose(values)}
     labels = [name for name, values in cells.items() if name not in texts and _are_classes(values)]
     asks = {name: sum(value.endswith(("?", "\uff1f")) for value in values) for name, values in texts.items()}
-    if not labels and len(texts) == 2 and min(asks.values()) < len(rows) / 2 < max(asks.values()):
+    if not (labels or given) and len(texts) == 2 and min(asks.values()) < len(rows) / 2 < max(asks.values()):
         prompt, completion = sorted(texts, key=lambda name: -asks[name])
         return {"prompt": prompt, "completion": completion}
     text = _named(list(texts), TEXT) or sorted(texts, key=lambda name: -sum(map(len, texts[name])))[:1]
-    label = _named(labels, LABEL + MORE_LABELS)
-    return {"text": text[0], "label": label[0]} if len(text) == len(label) == 1 else {}
+    found = {"text": text, "label": _named(labels, LABEL + MORE_LABELS)}
+    if given.keys() == {"labels"}:
+        del found["label"]
+    found |= {role: [column] for role, column in given.items()}
+    is_told = len(found) == 2 and all(len(names) == 1 for names in found.values())
+    return {role: names[0] for role, names in found.items()} if is_told else {}
 
 
 def _is_prose(values: list[str]) -> bool:

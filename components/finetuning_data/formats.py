@@ -96,18 +96,18 @@ def read(path: Path, given: Columns | None = None) -> Rows:
             except UnusableRow as problem:
                 refused.append(Refused(where, problem.reason, mapping.get(problem.detail, problem.detail)))
     kind = kind_of(first)
+    if unseen and columns:
+        raise UserError(f"{path}: it has no column {min(unseen)}, but {_shown(columns)}; correct --columns (A.B is B "
+                        "inside A)")  # fmt: skip
     if kind is None:
         if not columns:
             refuse_empty(path, rows, refused)
         named = [value for name, file in files.items() for _, value in _values(file, name) if isinstance(value, dict)]
-        if guess := by_contents(named):
+        if guess := by_contents(named, given or {}):
             return read(path, guess)
         raise UserError(f"{path}: columns {_shown(columns)}; neither names nor contents tell, of {len(named)} rows, "
                         "which is which; name them, such as --columns text=COLUMN,label=COLUMN (or prompt and "
                         "completion, messages, labels, or prompt, chosen and rejected)")  # fmt: skip
-    if unseen:
-        raise UserError(f"{path}: it has no column {min(unseen)}, but {_shown(columns)}; correct --columns (A.B is B "
-                        "inside A)")  # fmt: skip
     refuse_empty(path, rows, refused)
     left = tuple(name for name in columns if unused[name])
     return Rows(path, kind, rows, refused, left, heldout, apart if heldout else (), first)

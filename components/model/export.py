@@ -27,7 +27,7 @@ from components.core.files import read_fields, read_json, sha256_bytes, write_js
 from components.model import hub_model
 from components.model.hub_model import HubClassifier, HubModel
 from components.model.transformer import Shape, Transformer
-from components.tokens.hub_encoder import WHOLE_COPY, encoder_of
+from components.tokens.hub_encoder import WHOLE_COPY, encoder_of, special_ids
 from components.tokens.tokenizer import (
     ASSISTANT,
     CHAT,
@@ -107,15 +107,17 @@ def _keep_tokens(like: Path, folder: Path, model: Network) -> None:
     write_json(folder / "tokenizer_config.json", kept)
 
 
-def load(folder: Path, device: str = "cpu") -> tuple[Network, tokenizers.Tokenizer, dict[str, Any]]:
-    """Read a model folder that `save` or `transformers` wrote.
+def load(
+    folder: Path, device: str = "cpu", any_head: bool = False
+) -> tuple[Network, tokenizers.Tokenizer, dict[str, Any]]:
+    """Read a model folder that `save` or `transformers` wrote; `any_head` as in `inspected`.
 
     Returns:
         The model (in eval mode), its tokenizer, and greenhouse.json (empty if there is none).
 
     Raises `UserError`: a file is missing, or the folder holds another kind of model.
     """
-    shape, tokenizer = inspected(folder)
+    shape, tokenizer = inspected(folder, any_head)
     facts = read_fields(folder / "greenhouse.json", WHOLE_COPY) if (folder / "greenhouse.json").exists() else {}
     _refuse_retokenized(folder, facts)
     if not is_own(read_fields(folder / "config.json", WHOLE_COPY)):
@@ -143,8 +145,11 @@ def _refuse_retokenized(folder: Path, facts: dict[str, Any]) -> None:
             )
 
 
-def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
+def inspected(folder: Path, any_head: bool = False) -> tuple[Shape, tokenizers.Tokenizer]:
     """What `load` can know of a folder without reading its weights.
+
+    Args:
+        any_head: take a classifier too, which is then without the head that predicts text.
 
     Raises:
         UserError: a file is missing or damaged, they do not belong together, or the folder holds another kind of model.
@@ -179,15 +184,32 @@ def inspected(folder: Path) -> tuple[Shape, tokenizers.Tokenizer]:
     if needed > stored:  # it may be any number
         raise UserError(f"{folder}: is damaged (config.json is of {needed} weights or more, and there are {stored}); "
                         f"{WHOLE_COPY}")  # fmt: skip
-    if "SequenceClassification" in str(fields.get("architectures")):
+    if hub_model.labels_of(fields) and not any_head:
         raise UserError(
-            f"{folder}: it holds a classifier, which writes no text and is not tuned again; give the model that it was "
-            "tuned from, or another such as models/pretrain/causal"
+            f"{folder}: it holds a classifier, which writes no text; give the model that it was tuned from, or another "
+            "such as models/pretrain/causal"
         )
-    if (most := max(tokenizer.get_vocab().values(), default=0)) >= shape.vocab_size:
-        raise UserError(f"{folder}: tokenizer.json has the id {most} and the model embeds {shape.vocab_size}, so the "
-                        "tokenizer belongs to another base; put the model's own there")  # fmt: skip
+    if unfit := _contradiction(folder, fields, tokenizer, shape.vocab_size):
+        raise UserError(f"{folder}: {unfit}, so the tokenizer belongs to another base; put the model's own there")
     return shape, tokenizer
+
+
+def _contradiction(folder: Path, fields: dict[str, Any], tokenizer: tokenizers.Tokenizer, embedded: int) -> str:
+    """What shows that tokenizer.json is not of the model beside it, whose config.json has these fields; else empty."""
+    vocab = tokenizer.get_vocab()
+    if (most := max(vocab.values(), default=0)) >= embedded:
+        return f"tokenizer.json has the id {most} and the model embeds {embedded}"
+    for path in filter(Path.exists, (folder / "vocab.json", folder / "vocab.txt")):
+        text = path.read_text(encoding="utf-8")
+        listed = json.loads(text) if path.suffix == ".json" else {one: id for id, one in enumerate(text.split("\n"))}
+        if 2 * sum(vocab.get(token) == id for token, id in listed.items()) < len(listed):
+            return f"most tokens of {path.name} have other ids in tokenizer.json"
+    pairs = {f"{role}_id": (fields.get(f"{role}_id"), id) for role, id in special_ids(folder, tokenizer).items()}
+    stated = {name: pair for name, pair in pairs.items() if pair[0] is not None}
+    if stated and not any(id in (one if isinstance(one, list) else [one]) for one, id in stated.values()):
+        name, (one, id) = min(stated.items())
+        return f"config.json has {one} as {name} and the tokenizer {id}, and no special token agrees"
+    return ""
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -288,7 +310,8 @@ def is_own(fields: dict[str, Any]) -> bool:
     rope, plain = _rope(fields), fields.get("hidden_act", "silu") == "silu" and "auto_map" not in fields
     biased = fields.get("attention_bias") or fields.get("mlp_bias") or fields.get("use_sliding_window")
     scaled = rope.get("rope_type", rope.get("type", "default")) != "default"
-    return fields.get("model_type") in ("qwen3", "eurobert") and plain and not (biased or scaled)
+    changed = biased or scaled or hub_model.labels_of(fields)
+    return fields.get("model_type") in ("qwen3", "eurobert") and plain and not changed
 
 
 def _rope(fields: dict[str, Any]) -> dict[str, Any]:

@@ -294,14 +294,25 @@ def load(folder: Path, shape: Shape, device: str = "cpu") -> HubModel:
 def load_classifier(
     folder: Path, shape: Shape, pad: int, seed: int, labels: list[str], problem: str, device: str = "cpu"
 ) -> HubClassifier:
-    """The backbone of a folder with a head for these labels, which is a function of the seed.
+    """The backbone of a folder with a head for these labels: the folder's if of as many, else a function of the seed.
 
     Raises `UserError`: as `load`.
     """
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
     with seeded(seed):
         module, fresh = _read(folder, "SequenceClassification", problem_type=problem, pad_token_id=pad, **names)
+    if labels_of(read_json(folder / "config.json")):  # a head that came with it is trained too
+        backbone = f"{module.base_model_prefix}."
+        fresh = [name for name, _ in module.named_parameters() if not name.startswith(backbone)]
     return HubClassifier(module, shape, fresh).to(device)
+
+
+def labels_of(fields: dict[str, Any]) -> list[str]:
+    """Names of a classifier's classes in the order of its logits, from its config.json; none of another model's."""
+    if "SequenceClassification" not in str(fields.get("architectures")):
+        return []
+    names = fields.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    return [names[key] for key in sorted(names, key=int)]
 
 
 def _read(folder: Path, kind: str, **fields: Any) -> tuple[Any, list[str]]:
@@ -310,6 +321,7 @@ def _read(folder: Path, kind: str, **fields: Any) -> tuple[Any, list[str]]:
     import transformers
 
     settings = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True, "dtype": torch.float32}
+    settings["ignore_mismatched_sizes"] = True  # of a head for other labels; all others are refused below
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, **fields)
         auto = getattr(transformers, f"AutoModelFor{kind}")
@@ -320,7 +332,7 @@ def _read(folder: Path, kind: str, **fields: Any) -> tuple[Any, list[str]]:
     except Exception as error:  # whatever weights of a stranger's make `transformers` raise
         raise UserError(f"{folder}: `transformers` loads no {kind} from it ({clause(error)}); take another base, or "
                         "get a whole copy of the folder") from None  # fmt: skip
-    fresh = sorted(report["missing_keys"])
+    fresh = sorted({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])})
     wrong = [name for name in fresh if name.startswith(f"{module.base_model_prefix}.") and "pooler" not in name]
     wrong += [name for name in sorted(report["unexpected_keys"]) if any(part.isdigit() for part in name.split("."))]
     if wrong:  # a head may be another, but all of the blocks must be there

@@ -40,25 +40,13 @@ class HubEncoder:
         self._tokenizer.no_truncation()
         self._tokenizer.encode_special_tokens = True  # their names inside a text are plain text
         self.vocab_size = self._tokenizer.get_vocab_size()
-        path = folder / "tokenizer_config.json"
-        fields = read_fields(path, WHOLE_COPY) if path.exists() else {}
-        self.pad = self._special(fields, "pad_token", "eos_token") or 0
-        self.mask = self._special(fields, "mask_token")
-        self._path, self._eos = folder / "tokenizer.json", self._special(fields, "eos_token")
+        ids = special_ids(folder, self._tokenizer)
+        self._path, self._eos = folder / "tokenizer.json", ids.get("eos_token")
+        self.pad, self.mask = ids.get("pad_token", self._eos or 0), ids.get("mask_token")
         ends = (self._eos, self._tokenizer.token_to_id(IM_END))
         self.stops = tuple(sorted({id for id in ends if id is not None}))
-        begin = self._special(fields, "bos_token")
-        self._name, self._begin = folder.name, () if begin is None else (begin,)
+        self._name, self._begin = folder.name, (ids["bos_token"],) if "bos_token" in ids else ()
         self._bytes = byte_of_character()
-
-    def _special(self, fields: dict, *names: str) -> int | None:
-        """Id of the first of these that tokenizer_config.json names."""
-        for name in names:
-            token = fields.get(name)
-            content = token.get("content") if isinstance(token, dict) else token
-            if isinstance(content, str) and (id := self._tokenizer.token_to_id(content)) is not None:
-                return int(id)
-        return None
 
     @cached_property
     def chat(self) -> ChatFormat:
@@ -118,6 +106,15 @@ class HubEncoder:
         name = self._tokenizer.id_to_token(id) or ""
         known = all(character in self._bytes for character in name)
         return bytes(self._bytes[character] for character in name) if known else name.encode()
+
+
+def special_ids(folder: Path, tokenizer: Tokenizer) -> dict[str, int]:
+    """Role, such as `pad_token` -> id, of the special tokens that the folder's tokenizer_config.json names."""
+    path = folder / "tokenizer_config.json"
+    fields = read_fields(path, WHOLE_COPY) if path.exists() else {}
+    named = {role: one.get("content") if isinstance(one, dict) else one for role, one in fields.items()}
+    texts = {role: one for role, one in named.items() if role.endswith("_token") and isinstance(one, str)}
+    return {role: id for role, one in texts.items() if (id := tokenizer.token_to_id(one)) is not None}
 
 
 AnyEncoder = Encoder | HubEncoder

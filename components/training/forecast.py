@@ -7,6 +7,8 @@ needs goes, but both are added: a process keeps what it freed. On a CPU memory i
 at the peak), on CUDA what tensors take of the device.
 """
 
+import resource
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -62,11 +64,12 @@ def forecast(
     rows = -(-len(largest.ids_BT) // numerics.processes)
     rows = min(rows, config.micro_batch or rows)
     activations = kept[0] + (rows - 1) * max(0, kept[1] - kept[0])
-    vocab_size = model.shape.vocab_size
+    vocab_size = getattr(model, "num_labels", model.shape.vocab_size)  # a classifier has no logits of tokens
     logits = 2 * vocab_size * min(logit_rows(vocab_size, numerics.device), rows * largest.ids_BT.shape[1])
     trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
     total = sum(batch.ids_BT.numel() for batch in sample) / len(sample) * config.steps / numerics.processes
-    memory = _held(model, numerics.device) + 3 * trained + activations + logits + REPORT
+    held, reached = _taken(numerics.device)
+    memory = max(reached, held + 3 * trained + activations + logits + REPORT)
     return TrainingForecast(memory, PASSES * seconds * total / parts[1].ids_BT.numel())
 
 
@@ -87,11 +90,12 @@ def _kept(model: nn.Module, batch: Batch, objective: Objective, numerics: Numeri
     return sum(sizes.values())
 
 
-def _held(model: nn.Module, device: str) -> int:
-    """Bytes that are taken before the first step."""
+def _taken(device: str) -> tuple[int, int]:
+    """Bytes that are taken before the first step, and that were at the peak until then."""
     if device == "cuda":
-        return int(torch.cuda.memory_allocated())
-    return int(psutil.Process().memory_info().rss)
+        return int(torch.cuda.memory_allocated()), int(torch.cuda.max_memory_allocated())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(psutil.Process().memory_info().rss), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def refuse_beyond(cost: TrainingForecast, config: TrainConfig, numerics: Numerics, limit: int | None = None) -> None:

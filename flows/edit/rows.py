@@ -52,7 +52,7 @@ def rows(
     greenhouse edit rows OWNER/NAME@COMMIT          a data set of the Hugging Face hub, copied to downloads/
     greenhouse edit rows PATH --base FOLDER         and start from a model of `transformers`, such as Llama or BERT
     greenhouse edit rows PATH --base OWNER/NAME@COMMIT   the same from the hub: safetensors alone, no code
-    greenhouse edit rows PATH --columns text=review,label=sentiment     where the guess is wrong
+    greenhouse edit rows PATH --columns text=review,label=sentiment     where the guess is wrong; one may be enough
     greenhouse edit rows PATH --dry-run             write nothing
 
     Rows are chats (`messages`; or `prompt` and `completion`), texts (`text` and `label`, or `labels`, a list of several
@@ -93,7 +93,20 @@ def base(model: str, /, *, branch: Branch, dry_run: bool = False) -> None:
     """
     folder = fetched_base(model)
     print(plain(described(folder, branch)))
-    print(apply({f"finetune.{branch}.base": _named(folder)}, dry_run))
+    print(apply(_started_from(folder, branch), dry_run))
+
+
+def _started_from(folder: Path, branch: Branch) -> dict[str, Any]:
+    """What a branch is given with a base: its folder, and the learning rate that is usual for it.
+
+    A base made elsewhere gets 5e-5, with LoRA ten times that, and for preferences a tenth. A rate of one's own stays.
+    """
+    mine = getattr(schema.load(paths.PARAMS).finetune, branch)
+    rate = type(mine).model_fields["learning_rate"].default
+    usual = {"own": rate, "lora": rate / 2, "full": rate / 20}
+    kind = "own" if folder.is_relative_to(paths.ROOT / "models") else "lora" if mine.lora_rank else "full"
+    values = {"base": _named(folder)} | ({"learning_rate": usual[kind]} if mine.learning_rate in usual.values() else {})
+    return {f"finetune.{branch}.{name}": value for name, value in values.items()}
 
 
 def wanted(
@@ -133,9 +146,10 @@ def wanted(
     values: dict[str, Any] = {"data": _named(path), "max_pairs": max(10, len(parts.train)), "steps": steps}
     if (columns or {}) != mine.columns:
         values["columns"] = columns or {}
-    if folder or (fits in FURTHER and not mine.base):
-        values["base"] = _named(folder) if folder else start
-    return {f"finetune.{fits}.{name}": value for name, value in values.items()}
+    if fits in FURTHER and not mine.base:
+        values["base"] = start
+    edits = {f"finetune.{fits}.{name}": value for name, value in values.items()}
+    return edits | (_started_from(folder, fits) if folder else {})
 
 
 def apply(values: dict[str, Any], dry_run: bool) -> str:
@@ -165,8 +179,8 @@ def encoded(rows: Split, params: Finetune, base: Path) -> tuple["Choice", list[s
     from components.stages.finetune.example_selection import choice_of
     from components.tokens.hub_encoder import encoder_of
 
-    most = export.inspected(base)[0].context
-    key = f"finetune.{KINDS[rows.source.kind].branch}.context"
+    branch = KINDS[rows.source.kind].branch
+    most, key = export.inspected(base, branch == "classify")[0].context, f"finetune.{branch}.context"
     limit, remedy = f"the context of {params.context}", f"raise {key} (the base has {most} positions)"
     if most < params.context:
         limit = f"the context of {most} positions of the base ({key} is {params.context})"
@@ -242,7 +256,7 @@ def described(folder: Path, branch: str) -> str:
     from components.model import export
     from components.tokens.hub_encoder import encoder_of
 
-    model, _, _ = export.load(folder)
+    model, _, _ = export.load(folder, any_head=branch == "classify")
     if branch != "classify":
         if not model.shape.causal:
             raise UserError(f"{folder}: a masked model; {branch} takes a causal one, such as Llama, Qwen or GPT-2")

@@ -74,7 +74,7 @@ def _base(branch: str, base: str, root: Path, made_here: Collection[str]) -> Non
         from components.model.export import inspected
 
         try:
-            is_causal = inspected(root / base)[0].causal
+            is_causal = inspected(root / base, branch == "classify")[0].causal
         except UserError as error:
             raise UserError(f"finetune.{branch}.base: {error}") from None
     if branch != "classify" and not is_causal:

@@ -179,8 +179,8 @@ def digest(tensors):
     parts = [name.encode() + tensors[name].numpy().tobytes() for name in sorted(tensors)]
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
-def of_folder(folder):
-    with safe_open(Path(folder, "model.safetensors"), "pt") as file:
+def of_folder(folder, name="model.safetensors"):
+    with safe_open(Path(folder, name), "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}
 
 def loaded(lines, folder):
@@ -188,6 +188,8 @@ def loaded(lines, folder):
         with chdir(folder):
             exec(lines, scope := {})
             assert scope["classify"](["a text"])[0] in json.load(open("tfidf/tfidf.json"))["labels"]
+        found = {name: torch.from_numpy(array) for name, array in scope["arrays"].items()}
+        assert digest(found) == digest(of_folder(folder, "tfidf/tfidf.safetensors")), lines
         return
     scope, expected = {}, of_folder(folder)
     exec(lines, scope)

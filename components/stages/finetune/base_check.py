@@ -55,9 +55,11 @@ def untrained_warning(
     texts = [getattr(one, "text", "") or f"{one.prompt}\n{one.answer}" for one in examples[:MOST_TEXTS]]
     rows = [encoder.encode(text)[: model.shape.context] for text in texts]
     mask: int | None = getattr(encoder, "mask", None)
+    if getattr(model, "fresh", None):  # no head came with it
+        return ""
     if model.shape.causal:
         asked = [next_tokens(ids) for ids in rows if len(ids) > 1]
-    elif mask is None or getattr(model, "fresh", None):  # no head came with it
+    elif mask is None:
         return ""
     else:
         asked = [hidden_tokens(ids, range(HIDDEN // 2, len(ids), HIDDEN), mask) for ids in rows if len(ids) >= HIDDEN]
@@ -68,4 +70,5 @@ def untrained_warning(
     if nats < guess:
         return ""
     return (f"{base.name} predicts the held-out text no better than a uniform guess ({nats:.1f} nats per token; the "
-            f"guess: {guess:.1f}): it is untrained, or its tokenizer.json belongs to another base.")  # fmt: skip
+            f"guess: {guess:.1f}): it is untrained, or its tokenizer.json belongs to another base: ids and special "
+            "tokens fit, and more its files do not tell.")  # fmt: skip

@@ -15,7 +15,7 @@ import torch
 from tokenizers import Tokenizer
 
 from components.core.errors import UserError
-from components.core.files import sha256_bytes
+from components.core.files import read_json, sha256_bytes
 from components.core.progress import Progress
 from components.core.report import Report
 from components.corpus.corpus import read_corpus
@@ -55,6 +55,8 @@ EXAMPLES = 8
 UNTAUGHT = "What is a list?"
 """A question of a kind that no tuning row is of."""
 ANSWER_TOKENS = 40
+HIGH_RATE = 5e-4
+"""Learning rate that all weights of a base made elsewhere are warned of."""
 
 
 class Job:
@@ -77,11 +79,12 @@ class Job:
         self.params, self.numerics, self.progress = params, numerics, progress
         device = floats.configure_torch(numerics)
         self.settings = settings_of(params, params.steps, f"finetune.{branch}")
-        export.inspected(base)
+        any_head = branch == "classify"
+        export.inspected(base, any_head)
         least = sum(path.stat().st_size for path in export.weight_files(base)) * (1 if params.lora_rank else 4)
         refuse_beyond(TrainingForecast(least, 0.0), self.settings, numerics)  # before weights are read
         self.model: export.Network
-        self.model, _, self.base_facts = export.load(base, device)
+        self.model, _, self.base_facts = export.load(base, device, any_head)
         if branch != "classify" and (not self.model.shape.causal or getattr(self.model, "fresh", None)):
             raise UserError(
                 f"finetune.{branch}: {base.name} holds no causal model; give the one that pretrain@causal wrote"
@@ -107,7 +110,13 @@ class Job:
             total = len(choice.examples.train) + len(choice.examples.heldout)
             yield (f"{choice.cut:,} of {total:,} examples are cut to {self.context} tokens, and the base could read "
                    f"{most}: raise {wanted}.")  # fmt: skip
+        if had := hub_model.labels_of(read_json(self.base / "config.json")):
+            does = "is tuned on" if len(had) == len(choice.examples.labels) else "gives way to a new one"
+            yield f"The base is a classifier: its head ({', '.join(had[:5])}) {does}."
         if self._is_foreign:
+            if not self.params.lora_rank and self.params.learning_rate >= HIGH_RATE:
+                yield (f"finetune.{self.branch}.learning_rate is {self.params.learning_rate:g}, and a base made "
+                       "elsewhere mostly wants 2e-5 to 5e-5 (`greenhouse edit base` writes it).")  # fmt: skip
             yield untrained_warning(self.model, self.base, self.encoder, choice.examples.heldout, self.numerics)
 
     @property
@@ -205,6 +214,7 @@ class Job:
         examples: Examples[Passage] = self.choice.examples
         labels, problem = examples.labels, examples.problem
         test_ids = classify.encoded(self.encoder, examples.heldout, self.context)
+        counted = self._counted()  # its memory is then part of the forecast
         simple, recommendation = self._advised(work)
         model, batches, objective = self.training()
 
@@ -217,7 +227,7 @@ class Job:
         self._merge_lora(model, out)
         report = classification_report.classify(
             self.choice, result, probability_NK,
-            {"tfidf": simple.predict([row.text for row in examples.heldout])} | self._counted(), recommendation,
+            {"tfidf": simple.predict([row.text for row in examples.heldout])} | counted, recommendation,
             [self.encoder.read(row.text, self.context) for row in examples.heldout], reports,
         )  # fmt: skip
         facts = {"labels": labels, "pooling": "last" if self.model.shape.causal else "mean", "problem": problem}
@@ -341,7 +351,7 @@ class Job:
         """Say what a training takes before the first. Raises `UserError`: there is less memory."""
         with self.progress.phase("evaluate"):
             cost = forecast(model, batches, objective, self.settings, self.numerics)
-        line = f"forecast of the training alone: {cost} ({self.settings.steps})"
+        line = f"forecast: {cost} ({self.settings.steps})"
         if self.branch == "classify":
             line += f"; {(1 + tfidf.FOLDS) * cost.seconds / 60:.2g} at most with its cross-validation before"
         self.progress.log(line)

@@ -124,7 +124,7 @@ def test_columns_of_any_name_are_guessed_by_what_they_hold(header: str, tmp_path
         found = read(path)
         assert (found.columns, len(found.rows)) == (dict(pair.split("=") for pair in mapping.split(",")), 20)
     else:
-        refuses(lambda: read(path), "formats.read.1", "a.csv", "--columns")
+        refuses(lambda: read(path), "formats.read.2", "a.csv", "--columns")
 
 
 def test_columns_can_be_named(tmp_path: Path) -> None:
@@ -132,14 +132,21 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     found = read(path, parsed(" text=summary, label=genre"))
     assert found.rows == [Labelled("c", "d", "a.csv line 2")]
     assert (found.unused, found.refused[0].reason) == (("text", "label"), "empty text")
+    for part in ({"label": "genre"}, {"text": "summary"}):
+        other = {"text": "text", "label": "label"} | part
+        assert read(path, parsed(",".join(map("=".join, part.items())))).columns == other
+    (odd := tmp_path / "odd.csv").write_text(
+        "Seite,Ort,Art\n" + "".join(f"a long page of text {n},{n % 2},x{n % 3}\n" for n in range(20))
+    )
+    assert read(odd, parsed("label=Art")).columns == {"text": "Seite", "label": "Art"}
     assert parsed('"text=Text, frei (v1)", label=A+B=C') == {"text": "Text, frei (v1)", "label": "A+B=C"}
-    with refused("formats.read.2", "a.csv", "sumary", "text, label, summary, genre"):
+    with refused("formats.read.1", "a.csv", "sumary", "text, label, summary, genre"):
         read(path, parsed("text=sumary,label=genre"))
     nested = tmp_path / "b.jsonl"
     nested.write_text('{"query": "where is it", "meta": {"intent": "track"}}\n')
     assert read(nested, {"text": "query", "label": "meta.intent"}).kind == "label"
-    refuses(lambda: read(nested, {"text": "query", "label": "meta.intention"}), "formats.read.2", "meta.intention")
-    for wrong in ("text", "text=a", "text=a,class=b", "text=,label=b"):
+    refuses(lambda: read(nested, {"text": "query", "label": "meta.intention"}), "formats.read.1", "meta.intention")
+    for wrong in ("text", "text=a,completion=b", "text=a,class=b", "text=,label=b"):
         with refused("columns.parsed", f"--columns {wrong}", "text=COLUMN,label=COLUMN"):
             parsed(wrong)
 

@@ -224,8 +224,8 @@ def test_labels_are_names(tmp_path: Path) -> None:
     ("name", "content", "code", "facts"),
     [
         ("a.jsonl", b'{"prompt": "a", "completion": ""}\n' * 2, "rows.refuse_empty.2", ["2 x empty answer", "line 1"]),
-        ("a.jsonl", b'{"satz": "a", "art": "b"}', "formats.read.1", ["satz, art", "1 rows", "--columns"]),
-        ("a.csv", b"a text " * 99 + b",b\nmore,c\n", "formats.read.1", ["columns " + "a text " * 5 + "a tex, b (is"]),
+        ("a.jsonl", b'{"satz": "a", "art": "b"}', "formats.read.2", ["satz, art", "1 rows", "--columns"]),
+        ("a.csv", b"a text " * 99 + b",b\nmore,c\n", "formats.read.2", ["columns " + "a text " * 5 + "a tex, b (is"]),
         ("a.jsonl", b'[{"text": "a", "label": "b"}]', "rows.refuse_empty.2", ["line 1", "list"]),
         ("a.jsonl", b'[\n {"text": "a",\n "label": "b"}\n]', "rows.refuse_empty.2", ["list"]),
         ("a.jsonl", b'{"text": "o\xf9", "label": "a"}', "rows.refuse_empty.2", ["1 x not UTF-8", "line 1", "0xf9"]),

@@ -157,7 +157,7 @@ def test_rows_go_to_the_branch_that_learns_from_them(
     assert "finetune.classify.data" in subject.wanted(str(tmp_path / "several.jsonl"), None, None, "train")
     assert "classes: even " in capsys.readouterr().out
     (tmp_path / "scores.csv").write_text("text,score\n" + "".join(f"one{i} two{i},{i / 2}\n" for i in range(40)))
-    with refused("formats.read.1", "scores.csv", "text, score", "--columns text=COLUMN,label=COLUMN"):
+    with refused("formats.read.2", "scores.csv", "text, score", "--columns text=COLUMN,label=COLUMN"):
         subject.wanted(str(tmp_path / "scores.csv"), None, None, "train")
     with refused("rows.wanted", chats, "for instruct (kind chat)", "classify"):
         subject.wanted(str(chats), "classify", None, "train")

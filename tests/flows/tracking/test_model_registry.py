@@ -8,9 +8,10 @@ from typing import Any
 import mlflow
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from benchmarks.bases.surfaces import SURFACES, ids_of
-from components.core.files import read_json, write_json
+from components.core.files import read_json, sha256_bytes, write_json
 from components.instruction_pairs.examples import Passage
 from components.model import export
 from components.params import FURTHER, Account, FinetuneBranches, Params, Prefer
@@ -156,6 +157,9 @@ def test_the_classifier_answers_with_labels_and_gets_its_card(
     monkeypatch.chdir(copy)
     loaded: dict[str, Any] = {}
     exec(lines, loaded)
+    kept = load_file(models / "models/finetune/classify/tfidf/tfidf.safetensors")
+    hashes = [{name: sha256_bytes(one.tobytes()) for name, one in each.items()} for each in (loaded["arrays"], kept)]
+    assert hashes[0] == hashes[1]
     terms = read_json(copy / "tfidf/tfidf.json")["vocabulary"]["words"]
     text = " ".join(term for term in terms if not {"to", "be", "or", "not"} & set(term.split()))
     assert loaded["classify"](["not to be", text]) == ["shakespeare", "python-docs"]

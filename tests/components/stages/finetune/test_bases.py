@@ -1,6 +1,7 @@
 """Bases that `transformers` runs: tuned in the same loop, resumed to the byte, and the same model in other tools."""
 
 import json
+import re
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from benchmarks.bases.tiny import CAUSAL, save_tiny
 from components.core.files import read_json, write_json
 from components.finetuning_data.chat import encode
 from components.instruction_pairs.examples import Message
-from components.model import export
+from components.model import export, hub_model
 from components.model.generate import generate
 from components.params import Classify, Finetune, Instruct, Numerics
 from components.stages.finetune.training import settings_of
@@ -24,7 +25,7 @@ from components.training.objectives import language_model_loss, packed
 from flows.chat import Sampling, open_chat
 from tests.components.real_text import tree
 from tests.components.stages.finetune.test_own_rows import place, run
-from tests.errors import refused
+from tests.errors import refused, refuses
 from tests.progress_recorder import Recorder
 
 __all__ = ["place"]
@@ -67,7 +68,7 @@ def test_a_base_is_tuned_resumed_to_the_byte_and_is_the_same_model_in_transforme
     assert any("going on from step 4" in line for line in told.lines)
     told = Recorder()
     assert report == run(place, tmp_path / "whole", branch, rows, params, bases / kind, told)
-    (forecast,) = (line for line in told.lines if line.startswith("forecast of the training alone: "))
+    (forecast,) = (line for line in told.lines if line.startswith("forecast: "))
     assert forecast.endswith("at most with its cross-validation before") is not causal
     assert any(note.startswith("cross-validation 2 of at most 5: loss") for note in told.notes) is not causal
     assert ("cross-validate" in told.checks) is not causal
@@ -196,11 +197,30 @@ def test_a_base_that_cannot_be_used_is_refused_before_work(place: Path, tmp_path
         refuse_beyond(TrainingForecast(3 * 10**9, 1.0), config, Numerics(), limit=2 * 10**9)
 
 
-def test_what_is_known_of_a_base_goes_into_the_model(place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("labels", "says"), [(["Lima", "Oslo"], "is tuned on"), (["no", "perhaps", "yes"], "gives way")]
+)
+def test_a_classifier_is_a_base_and_what_is_known_of_it_goes_into_the_model(
+    labels: list[str], says: str, place: Path, tmp_path: Path
+) -> None:
+    """Its head is kept where it has as many labels; generation refuses it."""
     base = save_tiny("bert", (place / "masked/tokenizer.json").read_text(), 500, tmp_path / "base")
+    names: dict[str, Any] = {"id2label": dict(enumerate(labels)), "label2id": {one: n for n, one in enumerate(labels)}}
+    made = transformers.AutoModelForSequenceClassification.from_pretrained(base, **names)
+    made.save_pretrained(base)
+    refuses(lambda: export.load(base), "export.inspected.6", base)
+    shape, problem = export.inspected(base, any_head=True)[0], "single_label_classification"
+    model = hub_model.load_classifier(base, shape, 1, 1, ["Lima", "Oslo"], problem)
+    old, new = made.state_dict(), model.module.state_dict()
+    is_kept = torch.equal(new["classifier.weight"], old["classifier.weight"][:2])
+    assert is_kept == (says == "is tuned on")
+    assert model.fresh == ["classifier.weight", "classifier.bias"], "LoRA trains it too"
+    assert all(torch.equal(new[name], old[name]) for name in old if name.startswith("bert."))
     write_json(base / "source.json", {"name": "them/bert", "revision": "c0ffee"})
     (base / "README.md").write_text("---\nlicense: apache-2.0\n---\n# BERT\n")
-    run(place, tmp_path, "classify", "labels.csv", Classify(**FAST | {"steps": 1}), base)
+    report = run(place, tmp_path, "classify", "labels.csv", Classify(**FAST | {"steps": 1}), base)
+    assert re.search(rf"The base is a classifier: its head \({', '.join(labels)}\) {says}", report.markdown)
+    assert "finetune.classify.learning_rate is 0.003, and a base made elsewhere mostly wants 2e-5" in report.markdown
     facts = json.loads((tmp_path / "out/greenhouse.json").read_text())["finetuning"]
     assert facts["base_name"] == "them/bert"
     assert (facts["base_revision"], facts["base_licence"]) == ("c0ffee", "apache-2.0")

@@ -111,11 +111,21 @@ def test_answers_that_are_known_and_rows_that_are_not_seen_are_said(place: Path,
 
 
 def test_labels_are_learned(place: Path, tmp_path: Path) -> None:
-    (place / "long.csv").write_text((place / "labels.csv").read_text() + f"{'Lima all day ' * 90},Lima\n")
-    report = run(place, tmp_path, "classify", "long.csv", Classify(**FAST | {"context": 64}, max_pairs=130))
+    shutil.copytree(place, world := tmp_path / "world")
+    shutil.rmtree(world / "rows", ignore_errors=True)
+    (world / "rows").mkdir()
+    (world / "rows/train.csv").write_text((place / "labels.csv").read_text() + f"{'Lima all day ' * 90},Lima\n")
+    (world / "rows/test.csv").write_text(
+        f"text,label\n{(long := 'Oslo all night ' * 90)},Oslo\nLima quiet now,Lima\nOslo then,Oslo\nLima mostly,Lima\n"
+    )
+    report = run(world, tmp_path, "classify", "rows", Classify(**FAST | {"context": 64}, max_pairs=130))
     assert report.facts["labels"] == ["Lima", "Oslo"]
-    assert report.facts["cut"] == 1
-    assert re.search(r"1 of \d+ examples are cut to 64 tokens, and the base could read 128: raise", report.markdown)
+    assert report.facts["cut"] == 2
+    assert re.search(r"2 of \d+ examples are cut to 64 tokens, and the base could read 128: raise", report.markdown)
+    *whole, seen = sorted(pl.read_csv(tmp_path / "reports/details/heldout.csv")["text"], key=len)
+    assert whole == ["Oslo then", "Lima mostly", "Lima quiet now"]
+    assert long.startswith(seen)
+    assert len(Encoder((place / "masked/tokenizer.json").read_text()).encode(seen)) == 64, "what the model saw"
     assert report.metrics["accuracy/value"] > 0.8
 
 
@@ -301,8 +311,13 @@ def test_a_masked_base_made_elsewhere_is_given_a_head(
     ("name", "content", "says"),
     [
         ("config.json", "<html>", ["files.read_fields", "config.json", "Expecting value"]),
-        ("config.json", {"architectures": ["EuroBertForSequenceClassification"]}, ["export.inspected.6"]),
         ("config.json", {"vocab_size": 400}, ["export.inspected.7", "tokenizer.json", "422", "400"]),
+        (
+            "config.json",
+            dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id"), 7),
+            ["export.inspected.7", "config.json has 7 as", "no special token agrees"],
+        ),
+        ("vocab.txt", "[PAD]\n[CLS]\n[SEP]", ["export.inspected.7", "most tokens of vocab.txt have other ids"]),
         ("tokenizer.json", "{", ["export.inspected.4", "tokenizer.json"]),
         ("model.safetensors", "12345678", ["export.inspected.4", "model.safetensors"]),
         ("model.safetensors", None, ["export.weight_files.2", "model.safetensors"]),
