@@ -185,11 +185,7 @@ def encoded(rows: Split, params: Finetune, base: Path) -> tuple["Choice", list[s
     if most < params.context:
         limit = f"the context of {most} positions of the base ({key} is {params.context})"
     if most <= params.context:
-        own = base.resolve().is_relative_to(paths.ROOT / "models")
-        remedy = ("raise pretrain.common.context, which means pretraining again" if own else
-                  "take a base with more positions")  # fmt: skip
-    if most == params.context:  # room in the base alone would not be used
-        remedy += f", and raise {key} too"
+        remedy = f"take a base with more positions (pretrain.common.context, for your own), and raise {key} too"
     choice = choice_of(rows, encoder_of(base), min(params.context, most))
     if not (choice.examples.train and choice.examples.heldout):
         raise UserError(f"{rows.source.path}: no answer begins within {limit}; {remedy}, or shorten the prompts")

@@ -111,8 +111,8 @@ def test_what_a_score_or_a_training_leaves_out_is_said(
 
 @pytest.mark.parametrize(("context", "remedy"), [
     (32, "raise finetune.instruct.context (the base has 64 positions)"),
-    (64, "raise pretrain.common.context, which means pretraining again, and raise finetune.instruct.context too"),
-    (128, "raise pretrain.common.context, which means pretraining again"),
+    (64, "take a base with more positions (pretrain.common.context, for your own), and raise "
+     "finetune.instruct.context too"),
 ])  # fmt: skip
 def test_the_remedy_for_rows_that_are_cut_makes_room(
     context: int, remedy: str, params_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture
