@@ -17,7 +17,6 @@ from components.carbon.ledger import reader
 from components.carbon.planning.forecast import orchestration_forecast
 from components.core.errors import UserError
 from components.core.files import write_text
-from components.core.plain_text import counted
 from components.lineage.documents import Query, query_of
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
 from components.studies.withdrawn import withdraw
@@ -35,7 +34,6 @@ from flows.tracking.search import CACHE, files_of, still_held
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import answers, search_for
 
-UNPRICED = "No record here of such a run; `greenhouse sync pull` fetches those that others pushed"
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
 LIMITED = "{}: cut at max_megabytes, so other text takes its place, and the held-out set may change with it"
 PURGED = "\nOld states whose objects go can no longer be checked out, compared or verified. What stays of it:\n"
@@ -122,8 +120,7 @@ def rows_to_redo(documents: list[Any]) -> list[PlanRow]:
 def price(documents: list[Any]) -> str:
     """Seconds, energy and grams of the removal, stage by stage and in all."""
     grid, rows = schema.load(paths.PARAMS).runtime.grid, rows_to_redo(documents)
-    text = render(rows, resolve(grid, paths.ROOT), datetime.now(UTC))
-    return text if all(row.expected for row in rows) else f"{text}\n{UNPRICED}"
+    return render(rows, resolve(grid, paths.ROOT), datetime.now(UTC))
 
 
 def searched(text: str, query: Any, found: list[Any], most_others: int) -> Any:
@@ -163,12 +160,8 @@ def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> st
         touched = {one.facts["source"] for one in documents}
         sources = [one for one in schema.load(paths.PARAMS).ingest.sources if getattr(one, "max_megabytes", 0)]
         lines += [LIMITED.format(one.name) for one in sources if one.name in touched]
-    if saw := forgetting.models_that_saw(found):
-        lines += ["", "models that were pretrained on them:"]
-        lines += [
-            f"    {name}: {counted(count, 'document')}, each token {mean:.2f} times on average"
-            for name, (count, mean) in saw.items()
-        ]
+    if saw := [*forgetting.models_that_saw(found)]:
+        lines += ["", "models that were pretrained on them:", *saw]
     if not already:
         lines += ["", "price of their removal:", price(documents)]
     lines += ["", *copies_lines(search), "", "the sources themselves, which only you can change:"]

@@ -19,13 +19,16 @@ from components.studies.attestation.claims import Claims, GateVerdict
 from components.studies.attestation.training_content import OWNER
 from components.studies.attestation.verdict import NOTE, Finding
 from flows.system import paths
-from flows.tracking import environment_record, snapshots
+from flows.tracking import snapshots
+from flows.tracking.environment_record import recorded, runs_of
 from flows.tracking.garbage import local_folder
 from flows.tracking.mlflow_run import client
 from flows.tracking.model_exposure import states
 from flows.tracking.model_origin import collect, gathered, load_of, model_files
 from flows.tracking.rebuild_commit import hash_in
 from flows.tracking.snapshots import ObjectCache, Snapshot
+
+UNKNOWN_MACHINE = NotKnown(not_known="no run of MLflow says where this model was made")
 
 # -- collecting --------------------------------------------------------------------------------------------------------
 
@@ -52,7 +55,7 @@ def claims_of(one: Snapshot, stage: str, owner: dict[str, str]) -> Claims:
         md5=one.outputs()[f"models/{model}"],
         lock={name: one.lock[name] for name in (*stages, "evaluate") if name in one.lock},
         commit=commit,
-        environment=one.adopted.get("environment") or _environment(stage, fingerprint),
+        environment=one.adopted.get("environment") or recorded(client(), stage, fingerprint) or UNKNOWN_MACHINE,
         verdict=_verdict(fingerprint),
         retrieved=_retrieved(file),
         personal=found.records.personal if "filter" in stages else {},
@@ -76,14 +79,9 @@ def _retrieved(file: Files) -> list[str]:
 
 def _commit(stage: str, fingerprint: str) -> str | NotKnown:
     """That of the newest completed run in MLflow that made the stage's output from these inputs."""
-    runs = environment_record.runs_of(client(), stage, fingerprint)[:1]
+    runs = runs_of(client(), stage, fingerprint)[:1]
     commit = runs[0].data.tags.get("git.commit") if runs else ""
     return commit or NotKnown(not_known="no run of MLflow here has made this model")
-
-
-def _environment(stage: str, fingerprint: str) -> dict[str, str] | NotKnown:
-    environment = environment_record.recorded(client(), stage, fingerprint)
-    return environment or NotKnown(not_known="no run of MLflow says where this model was made")
 
 
 def versions_of(fingerprint: str) -> list[Any]:

@@ -4,11 +4,12 @@ Documents are followed by their name: the id, with the text's hash where other t
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from components.core.plain_text import counted
 from components.lineage.documents import CORPORA, Query, Traced, View, shards, text_at
 from components.lineage.needles import MOST_OTHERS, Needles
 from components.lineage.readings import parts_of
@@ -63,15 +64,14 @@ def entries(query: Query, found: list[TraceMatch], ids: set[str]) -> list[str]:
     return [f"{kind}: {query.value}", *extra]
 
 
-def models_that_saw(found: list[TraceMatch]) -> dict[str, tuple[int, float]]:
-    """Model -> documents it was trained on, and how often each of their tokens on average."""
-    seen = [one for match in found for one in match.seen if isinstance(one, Seen) and one.most]
-    names = dict.fromkeys(f"{one.branch} ({one.model})" for one in seen)
-    rows = {name: [one for one in seen if f"{one.branch} ({one.model})" == name] for name in names}
-    return {
-        name: (len(own), sum(one.mean * one.tokens for one in own) / sum(one.tokens for one in own))
-        for name, own in rows.items()
-    }
+def models_that_saw(found: list[TraceMatch]) -> Iterator[str]:
+    """A line for each model: documents it was trained on, and how often each of their tokens on average."""
+    by_model = dict[str, list[Seen]]()
+    for one in (one for match in found for one in match.seen if isinstance(one, Seen) and one.most):
+        by_model.setdefault(f"{one.branch} ({one.model})", []).append(one)
+    for name, own in by_model.items():
+        mean = sum(one.mean * one.tokens for one in own) / sum(one.tokens for one in own)
+        yield f"    {name}: {counted(len(own), 'document')}, each token {mean:.2f} times on average"
 
 
 def stages_to_redo(documents: list[Traced], lock: dict[str, dict[str, Any]]) -> list[str]:

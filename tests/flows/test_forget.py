@@ -70,7 +70,7 @@ def test_a_clone_whose_objects_were_purged_says_so(fresh_clone: PipelineClone, t
 
 @pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900, func_only=True)
 def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(
     finished_clone: PipelineClone, databases: Path, tmp_path: Path
 ) -> None:
