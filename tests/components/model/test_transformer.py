@@ -88,6 +88,7 @@ def test_the_loss_works_in_pieces_and_with_nothing_to_predict(monkeypatch: pytes
     monkeypatch.setattr(cpu_kernels, "LOGITS_CHUNK", 50 * VOCABULARY)
     pieces = torch.autograd.grad(cpu_kernels.linear_cross_entropy(hidden, model.head_weight, ids.flatten()), hidden)[0]
     torch.testing.assert_close(pieces, whole)
+    assert cpu_kernels.logit_rows(50304, "cuda") > 10_000 > 1000 > cpu_kernels.logit_rows(50304, "cpu"), "by device"
     assert language_model_loss(model, Batch(ids, torch.full_like(ids, IGNORE))).item() == 0.0
 
 
