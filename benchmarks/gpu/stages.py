@@ -26,7 +26,7 @@ from components.core.progress import Progress
 from components.params import Numerics
 from components.stages.evaluate import registry
 from components.stages.evaluate.tasks.task import Folders
-from components.stages.finetune import example_selection, preferences
+from components.stages.finetune import example_selection, job, preferences
 from components.stages.finetune.stage import finetune
 from components.stages.pretrain import memory_check
 from components.stages.pretrain import stage as pretraining
@@ -129,6 +129,7 @@ def ranks(folder: Path) -> dict[str, Any]:
 def tune(case: str, folder: Path) -> dict[str, Any]:
     """A few steps of a branch of fine-tuning on few examples of a finished demo."""
     example_selection.MOST_HELDOUT = preferences.MOST_HELDOUT = HELDOUT  # type: ignore[attr-defined]
+    job.EXAMPLES, job.ANSWER_TOKENS = 1, 4
     branch: Any = "instruct" if case == "lora" else case
     params = getattr(schema.load(ROOT / "params.yaml").finetune, branch)
     changes: dict[str, Any] = {"steps": STEPS, "batch": 4, "context": 64, "max_pairs": 60}
