@@ -43,6 +43,7 @@ from components.tokens.tokenizer import (
 HEAD = "lm_head.weight"
 Network = Transformer | HubModel
 """Our own network, or a module of `transformers` with the same interface."""
+Loaded = tuple[Network, tokenizers.Tokenizer, dict[str, Any]]
 SIZES = ("vocab_size", "depth", "width", "heads", "kv_heads", "head_dim", "feed_forward", "context")
 
 
@@ -107,9 +108,7 @@ def _keep_tokens(like: Path, folder: Path, model: Network) -> None:
     write_json(folder / "tokenizer_config.json", kept)
 
 
-def load(
-    folder: Path, device: str = "cpu", any_head: bool = False
-) -> tuple[Network, tokenizers.Tokenizer, dict[str, Any]]:
+def load(folder: Path, device: str = "cpu", any_head: bool = False) -> Loaded:
     """Read a model folder that `save` or `transformers` wrote; `any_head` as in `inspected`.
 
     Returns:
@@ -200,8 +199,8 @@ def _contradiction(folder: Path, fields: dict[str, Any], tokenizer: tokenizers.T
     if (most := max(vocab.values(), default=0)) >= embedded:
         return f"tokenizer.json has the id {most} and the model embeds {embedded}"
     for path in filter(Path.exists, (folder / "vocab.json", folder / "vocab.txt")):
-        text = path.read_text(encoding="utf-8")
-        listed = json.loads(text) if path.suffix == ".json" else {one: id for id, one in enumerate(text.split("\n"))}
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        listed = read_fields(path, WHOLE_COPY) if path.suffix == ".json" else {one: n for n, one in enumerate(lines)}
         if 2 * sum(vocab.get(token) == id for token, id in listed.items()) < len(listed):
             return f"most tokens of {path.name} have other ids in tokenizer.json"
     pairs = {f"{role}_id": (fields.get(f"{role}_id"), id) for role, id in special_ids(folder, tokenizer).items()}

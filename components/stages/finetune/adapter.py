@@ -12,14 +12,12 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-import tokenizers
 import torch
 from torch import Tensor, nn
 
 from components.core.errors import UserError, clause
 from components.core.files import fingerprint, read_fields, sha256_bytes, sha256_file, write_json
 from components.model import export
-from components.model.export import Network
 from components.model.hub_model import HubClassifier, HubModel
 from components.model.lora import LoRALinear
 from components.stages.finetune.classifier import Classifier
@@ -155,7 +153,7 @@ def _fits(a_RD: Tensor, b_XR: Tensor, weight: Tensor) -> bool:
     return is_product and (len(b_XR), a_RD.shape[1]) == tuple(weight.shape)
 
 
-def load(folder: Path, device: str = "cpu") -> tuple[Network, tokenizers.Tokenizer, dict[str, Any]]:
+def load(folder: Path, device: str = "cpu") -> export.Loaded:
     """`export.load` of a model folder, or of an adapter's, merged into its base; with the tokenizer it was made with.
 
     Raises `UserError`: as `export.load`, `base_of` and `merge` do, or the tokenizer is another.

@@ -190,6 +190,14 @@ def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path
         small_base(tmp_path / f"model-{causal}", json.dumps(dir(json)) * 3 + chats.read_text(), causal)
     found = subject.wanted(str(chats), None, str(tmp_path / "model-True"), "train")
     assert found["finetune.instruct.base"] == str(tmp_path / "model-True")
+    assert found["finetune.instruct.learning_rate"] == 5e-5
+    for change, rate in ({"lora_rank": 8}, 5e-4), ({"learning_rate": 3e-4}, None):
+        mine = {f"finetune.instruct.{name}": value for name, value in change.items()}
+        params_file.write(params_yaml, params_file.changed(schema.load(params_yaml), mine, "test"))
+        kept = subject._started_from(tmp_path / "model-True", "instruct")
+        assert kept.get("finetune.instruct.learning_rate") == rate
+    own = subject._started_from(paths.ROOT / "models/finetune/instruct", "prefer")
+    assert own["finetune.prefer.learning_rate"] == 1e-4
     shown = capsys.readouterr().out
     assert re.search(r": 0\.0\d+ M parameters; tuning all of them takes", shown)
     assert "tokens per row: median" in shown
