@@ -5,6 +5,7 @@ writer. Each may be called again with the same: MLflow then has it once.
 """
 
 import json
+import math
 import os
 import re
 import threading
@@ -16,7 +17,6 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
-from components.reporting.tables import interval
 from flows.system import paths
 from flows.system.mlflow_location import ARTIFACTS
 from flows.system.mlflow_server import require_mlflow
@@ -197,8 +197,10 @@ def log_scores(mlflow: Any, run_id: str, metrics: dict[str, float], ms: int = 0,
     """
     scored = mlflow.get_run(run_id).data.metrics | metrics
     if main := next((name for name in (own, *PRIMARY) if name in scored), ""):
-        bounds = [scored.get(main + end) for end in ("", "_low", "_high")]
-        mlflow.set_tag(run_id, "primary", f"{interval(*bounds)} {main}")
+        low, high = (scored.get(main + end, math.nan) for end in ("_low", "_high"))
+        # MLflow's column shows ten characters: an interval as its half-width.
+        half = "" if math.isnan(high - low) else f"±{(high - low) / 2:.3f}".replace("±0", "±")
+        mlflow.set_tag(run_id, "primary", f"{scored[main]:.3f}{half} {main}")
     log_metrics(mlflow, run_id, {name: metrics[name] for name in (main, *metrics) if name in metrics}, ms)
 
 

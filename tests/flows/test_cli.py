@@ -1,4 +1,4 @@
-"""`greenhouse`: help that teaches and imports nothing heavy, refusals of one sentence, and lines of before."""
+"""`greenhouse`: help that teaches and imports nothing heavy, and refusals of one sentence."""
 
 import json
 import shlex

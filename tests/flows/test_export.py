@@ -80,13 +80,11 @@ def test_the_folder_is_one_the_hub_takes(models: Path, run: Callable[..., str]) 
     assert "No licence is stated" in shown
 
 
-def test_no_row_of_ones_own_is_in_what_is_exported(
+def test_rows_of_ones_own_are_named_in_what_is_exported(
     models: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., str]
 ) -> None:
-    """Nor of a model whose facts have one as an example, as those of earlier versions do."""
     facts = models / "models/finetune/instruct/greenhouse.json"
-    secret = {"prompt": "Who owes what?", "answer": "Jane Doe, jane.doe@mail.org, owes 14 gold pieces."}
-    task = {"name": "rows", "title": "rows of r.jsonl -> the last answer of a chat", "chat": True, "example": secret}
+    task = {"name": "rows", "title": "rows of r.jsonl -> the last answer of a chat", "chat": True}
     write_json(facts, read_json(facts) | {"task": task, "finetuning": {"steps": 5, "rows": "r.jsonl"}})
     before = facts.read_bytes()
     out = {"outs": [{"path": "models/finetune/instruct", "md5": "1.dir"}]}
@@ -94,14 +92,11 @@ def test_no_row_of_ones_own_is_in_what_is_exported(
     monkeypatch.setattr(model_origin, "find", lambda name, whole=True: Snapshot(name, "workspace", lock, "abc"))
     run("instruct", "--to", "hub")
     folder = models / "exports/instruct"
-    assert not [path.name for path in folder.iterdir() if b"14 gold" in path.read_bytes()]
     assert read_json(folder / "greenhouse.json")["task"]["title"] == task["title"]
     assert facts.read_bytes() == before
     said = (folder / "ATTRIBUTION.md").read_text()
     assert "tuned on rows of r.jsonl, whose licence and origin are not recorded here. Those rows are as their" in said
     assert "personal data in them was not replaced" in said
-    with refused("leave_own_row_out", "greenhouse.json", "`greenhouse run --until finetune@instruct`"):
-        export.leave_own_row_out(facts, "finetune/instruct")
 
 
 def test_a_push_is_explicit_private_and_checked_first(

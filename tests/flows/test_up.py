@@ -282,6 +282,14 @@ def test_the_password_of_a_database_is_no_argument_of_a_process(monkeypatch: pyt
     assert servers[1].environment["MLFLOW_TRACKING_URI"] == store
 
 
+def test_what_a_new_version_made_stale_is_said_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    stale = {"mix": ["file components/core/files.py: modified"], "account": ["never ran"]}
+    monkeypatch.setattr(up.dvc, "stale", lambda: stale)
+    assert up.stale_line().startswith("stale     mix (mix: file components/core/files.py: modified); ")
+    stale.pop("mix")
+    assert not up.stale_line()
+
+
 def test_the_address_of_the_form_is_the_newer_page_of_our_own_server() -> None:
     own = up.ServerPlan(4200, 5000, "", "http://127.0.0.1:4200/api", "http://127.0.0.1:5000")
     assert up.form_address(own, "abc") == "http://127.0.0.1:4200/v2/deployments/deployment/abc/run"

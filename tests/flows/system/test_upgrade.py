@@ -38,8 +38,13 @@ def revision(database: Path) -> str:
 
 
 def test_an_old_database_is_upgraded_with_a_copy_aside(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = revision(old)
+    before, prefect = revision(old), old.parent / "prefect/prefect.db"  # its server upgrades that one
+    prefect.parent.mkdir()
+    with closing(sqlite3.connect(prefect)) as connection:
+        connection.execute("CREATE TABLE flow_run (id)")
     upgrade_databases(old.parent)
+    (aside,) = prefect.parent.glob("prefect-before-prefect-*.db")
+    assert b"CREATE TABLE flow_run" in aside.read_bytes()
     (copy,) = old.parent.glob("mlflow-before-mlflow-*.db")
     assert revision(copy) == before != revision(old)
     assert f"its database as it was: {copy}" in capsys.readouterr().err
