@@ -12,6 +12,7 @@ import pytest
 from components.carbon.footprint.costs import LedgerCosts
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import read
+from components.core.files import write_json
 from components.core.report import Report
 from components.params import Grid
 from components.reporting.tables import write_table
@@ -91,6 +92,15 @@ def test_what_a_state_cost_is_told_in_energy_and_carbon(tmp_path: Path) -> None:
     used = read(tmp_path).where(lambda span: span.labels.get("stage") in ("dedup", None)).energy.mid_kwh
     assert wh == pytest.approx(1000 * used, rel=1e-3)
     assert grams == pytest.approx(used * 2 * 50, rel=1e-3)
+
+
+def test_licences_are_those_of_real_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mixture's began with 38,432 short texts that it generates."""
+    licences = {"MIT": {"num_documents": 3}, "ISC": {"num_documents": 9}}
+    write_json(tmp_path / "manifest", {"licences": licences})
+    monkeypatch.setattr(compare, "files_of", lambda state: {"data/bias/train/manifest.json": tmp_path / "manifest"}.get)
+    state = Snapshot("a", "revision", {})
+    assert compare.licence_lines(state, state) == ["licences: ISC 9, MIT 3"]
 
 
 def test_what_is_the_same_on_every_item_is_one_line() -> None:
