@@ -199,7 +199,7 @@ def log_scores(mlflow: Any, run_id: str, metrics: dict[str, float], ms: int = 0,
     if main := next((name for name in (own, *PRIMARY) if name in scored), ""):
         low, high = (scored.get(main + end, math.nan) for end in ("_low", "_high"))
         # MLflow's column shows ten characters: an interval as its half-width.
-        half = "" if math.isnan(high - low) else f"±{(high - low) / 2:.3f}".replace("±0", "±")
+        half = "" if math.isnan(high - low) else f"±{(high - low) / 2:.2f}".replace("±0", "±")
         mlflow.set_tag(run_id, "primary", f"{scored[main]:.3f}{half} {main}")
     log_metrics(mlflow, run_id, {name: metrics[name] for name in (main, *metrics) if name in metrics}, ms)
 

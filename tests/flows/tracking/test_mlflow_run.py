@@ -86,7 +86,7 @@ def test_a_parent_run_begins_with_what_changed(checkout: Path, tmp_path: Path, m
     assert [data.dataset.name for data in second.inputs.dataset_inputs] == ["data/mix"]
     assert second.data.tags["changed"] == "steps 60, was 100 (finetune.instruct)"
     assert [name for name in second.data.tags if name in TAGS] == [*TAGS], "columns stand in the order of a run's tags"
-    assert second.data.tags["primary"] == "0.500±.100 instruct"
+    assert second.data.tags["primary"] == "0.500±.10 instruct"
     assert classified.data.tags["primary"] == "0.900 classify"  # it stood there with the score of another model
     assert {"figures.json", "report.html", "cards"} <= {file.path for file in client.list_artifacts(runs[1])}
     monkeypatch.setattr(snapshots, "client", lambda: client)

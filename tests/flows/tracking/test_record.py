@@ -263,7 +263,7 @@ def test_a_stage_of_plain_dvc_records_itself_and_the_last_one_ends_the_run(
     )
     record.record_own(folder.run)
     parent = rows(client)["calm-otter"]
-    assert (parent.data.tags["primary"], parent.data.metrics) == ("1.900±.100 bpb", scores)
+    assert (parent.data.tags["primary"], parent.data.metrics) == ("1.900±.10 bpb", scores)
     failing, _ = begun(stage="tokenize")
     failing.write_result(StageResult("Failed", "tokenize: no", record={"ms": 1_700_000_000_000}))
     record.record_own(folder.run)
