@@ -18,7 +18,7 @@ from components.statistics import critical_t, holm
 
 Verdict = Literal["better", "not shown", "worse"]
 COVERED = "Intervals cover works or items, not training seeds; verdicts cover both, with Holm's correction."
-"""What stands at every table of scores: why a gain whose interval excludes zero may not be shown."""
+"""Stands at every table of scores: why a gain whose interval excludes zero may not be shown."""
 LEVEL = 0.05
 """Chance of one false "better" in a table, and of one false "worse"."""
 PRINTED = 3

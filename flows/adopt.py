@@ -94,8 +94,9 @@ def adopt(folder: Path, /, *, record: Path | None = None, name: str = "") -> Non
     greenhouse adopt ~/run/model --record R.jsonl --name mine
     greenhouse card adopted/mine                              then compare, verify, export and cost know it
 
-    The model is copied and hashed by DVC; commit models/adopted to share it. Without a record the files of nanochat,
-    LitGPT, axolotl, transformers and TRL are read for what they tell; what they do not is said, with why.
+    The model is copied and hashed by DVC; commit models/adopted to share it. Without a record the
+    files of nanochat, LitGPT, axolotl, transformers and TRL are read for what they tell; what they
+    do not is said, with why.
 
     Args:
         folder: of the model, as its trainer wrote it.

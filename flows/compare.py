@@ -328,7 +328,7 @@ def _energy(ledger_costs: LedgerCosts, state: Snapshot) -> str:
     """As the report counts it, whose own stage is not in it yet."""
     wanted = {stage: inputs for stage, inputs in state.fingerprints().items() if stage != "account"}
     runs = made(ledger_costs.ledger, wanted, wanted, paths.ROOT.name)
-    runs = {stage: one for stage, one in runs.items() if one.run.labels.get("fingerprint") == wanted[stage]}
+    runs = {name: one for name, one in runs.items() if one.run.labels.get("fingerprint") == wanted[name]}
     if not runs:
         return "not in this machine's ledger"
     cost, absent = costs(ledger_costs, runs).total, len(wanted) - len(runs)

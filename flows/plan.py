@@ -72,7 +72,8 @@ def render(rows: list[PlanRow], grid: Intensity, now: datetime) -> str:
     for row in rows:
         if row.expected is None:
             of = " on its base and data" if row.stage.startswith("finetune@") else ""
-            lines.append(f"{row.stage:<20} {'?':>20} {'?':>26} {'?':>26}  {row.reason}; no run here{of} to go by")
+            unknown = f"{'?':>20} {'?':>26} {'?':>26}"
+            lines.append(f"{row.stage:<20} {unknown}  {row.reason}; no run here{of} to go by")
             continue
         seconds, kwh = row.expected.seconds, row.expected.kwh
         known.append(row.expected)

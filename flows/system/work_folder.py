@@ -11,7 +11,10 @@ from components.core.errors import UserError
 
 @contextmanager
 def sole_writer(work: Path, shown: str = "") -> Iterator[None]:
-    """Hold the lock of a work folder, `shown` as its path or otherwise: two processes never work in one.
+    """Hold the lock of a work folder: two processes never work in one.
+
+    Args:
+        shown: what messages call it; by default its path.
 
     Raises:
         UserError: another process holds it; its pid is named.

@@ -198,7 +198,8 @@ def history(folder: Path) -> Ledger:
 
 def _shares(paths: list[Path]) -> dict[tuple, int]:
     """Key of a reading -> microseconds of it that count, for hosts with more than one file."""
-    boots = {path: path.stem.rpartition("-")[2] for path in paths}  # an adopted model's is named otherwise where pulled
+    # By the boot alone: the file of an adopted model has another name where it was pulled.
+    boots = {path: path.stem.rpartition("-")[2] for path in paths}
     num_files = Counter(boots.values())
     by_host: dict[str, dict[tuple, Interval]] = defaultdict(dict)
     for path in paths:
