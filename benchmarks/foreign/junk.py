@@ -1,8 +1,9 @@
 """Cookie banners and menus of others, in seven languages, and how many of them the default rules drop.
 
 Each has strings of one package in the order in which a page shows them. Who wrote the phrases of the filter had seen
-strings of klaro, tarteaucitron, MediaWiki and DokuWiki; those of Docusaurus, NexT and Roundcube came in after the rules
-were done, and are held out.
+strings of klaro, tarteaucitron, MediaWiki and DokuWiki, and five phrases of "accept all" were added after their items
+had been measured. Strings of Docusaurus, NexT and Roundcube no author of phrases or words of menus has seen (of their
+keys, who wrote the words had): they are held out, and the goal is of them. They are menus alone.
 """
 
 import json
@@ -34,10 +35,10 @@ def measure() -> tuple[dict, list[dict]]:
         for name in sorted({row[field] for row in rows}):
             results[f"junk_removed_{field}_{name}"] = _share([row for row in rows if row[field] == name])
     write_rows("foreign-junk", [{key: value for key, value in row.items() if key != "text"} for row in rows])
-    unseen = results["junk_removed_held_out_True"]["share"]
-    says = "banners and menus that are dropped; the author of the rules had seen four of seven packages"
-    says += f", of the other three {unseen:.3f}"
-    return results, [goal("junk_removed", results["junk_removed"]["share"], 0.7, "higher", says)]
+    unseen, seen = (results[f"junk_removed_held_out_{held_out}"] for held_out in (True, False))
+    says = f"menus that are dropped, of three packages whose strings no author of the rules had seen, of {unseen['n']}"
+    says += f"; of {seen['n']} banners and menus of four packages that they had seen {seen['share']:.3f}"
+    return results, [goal("junk_removed", unseen["share"], 0.7, "higher", says)]
 
 
 def _share(rows: list[dict]) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """Runs that fail late: odd folders, looked at and ingested as `greenhouse run --data` does.
 
 Late is a refusal after a tenth of the folder's bytes or more were read: as the readers took them, in the look and the
-stage, each time that a file is read. What the operating system reads ahead, 1 MB of a file, is not counted. The folders
-are made here, by who wrote the checks.
+stage, each time that a file is read; of Parquet, what its reader asks for. What the operating system reads ahead, 1 MB
+of a file, is not counted. The folders are made here, by who wrote the checks; the last ten by who looked for faults.
 """
 
 import gzip
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from benchmarks.results import goal, write_rows
 from components.core.errors import UserError
 from components.params import Files, Ingest, LicencePolicy
+from components.stages.ingest import tabular
 from components.stages.ingest.stage import ingest
 from components.text.opening import OpenFile
 from flows.planning.inspect_text import look
@@ -107,6 +108,45 @@ def second_half(at: int, text: str) -> bytes:
     return good(at, text) if at < FOLDER_BYTES / PIECE / FILES / 2 else b"\xff" + good(at, text)
 
 
+def arrays(item: Callable[[int, str], object], count: int = 1) -> Any:
+    """A maker of a folder with so many JSON arrays."""
+
+    def make(folder: Path, pieces: list[str]) -> None:
+        for number in range(count):
+            items = [item(at, text) for at, text in enumerate(pieces[number::count])]
+            (folder / f"{number}.json").write_text(json.dumps(items))
+
+    return make
+
+
+def scripts(folder: Path, pieces: list[str]) -> None:
+    """Pages without text."""
+    for number in range(FILES):
+        parts = (f"<script>var x='{at}'; {'x' * 300}</script>" for at in range(len(pieces[number::FILES])))
+        (folder / f"{number}.html").write_text(f"<html><body>{''.join(parts)}</body></html>")
+
+
+def half_null(folder: Path, pieces: list[str]) -> None:
+    """Parquet in which the second half of each file has no text."""
+    for number in range(FILES):
+        part = pieces[number::FILES]
+        half = len(part) // 2
+        table = pa.table({"text": part[:half] + [None] * (len(part) - half)})
+        pq.write_table(table, folder / f"{number}.parquet", row_group_size=1000)
+
+
+def half_broken(folder: Path, pieces: list[str]) -> None:
+    """Four files, of which two have a broken row on each line."""
+    for number in range(FILES):
+        lines = (line(text=one) if number < 2 else b"{broken\n" for one in pieces[number::FILES])
+        (folder / f"{number}.jsonl").write_bytes(b"".join(lines))
+
+
+def no_text(at: int, text: str) -> object:
+    """An item whose text is empty."""
+    return {"text": "", "url": "https://a.org/" + "a" * 300}
+
+
 UNSTATED = LicencePolicy(unknown="refuse")
 TABLES = {"names_csv": b"name,born\n" + b"somebody,1900\n" * 9000, "side_jsonl": line(name="a", born=1) * 9000}
 FOLDERS: dict[str, Any] = {
@@ -149,6 +189,16 @@ FOLDERS: dict[str, Any] = {
     "pictures and archives beside": beside(a_png=b"\x89PNG" * 9000, a_zip=b"PK\3\4" * 9000, a_pdf=b"%PDF" * 9000),
     "settings and a broken json beside": beside(a_json=b'{"tab": 4}', b_json=b'{"text": ' * 9000),
     "an empty table and an empty text beside": beside(a_csv=b"", a_txt=b"", b_csv=b"text\n"),
+    "a json array of empty texts": arrays(no_text),
+    "four json arrays of empty texts": arrays(no_text, 4),
+    "a json array, half of its texts lists": arrays(lambda at, text: {"text": [text] if at % 2 else text}),
+    "four json arrays, a tenth of the texts numbers": arrays(lambda at, text: {"text": text if at % 10 else at}, 4),
+    "pages of scripts alone": scripts,
+    "the same text on each line": lambda folder, pieces: rows(good)(folder, [pieces[0]] * len(pieces)),
+    "one text of 24 MB without a space": lambda folder, _: rows(good)(folder, ["x" * FOLDER_BYTES]),
+    "a json array of empty texts beside": beside(z_json=json.dumps([{"text": ""}] * 20_000).encode()),
+    "the second half of each parquet without text": half_null,
+    "two of four jsonl broken on each line": half_broken,
 }  # fmt: skip
 
 
@@ -200,5 +250,18 @@ def counted() -> Iterator[Counter[str]]:
 
         return call
 
-    with patch.multiple(OpenFile, read=counting(OpenFile.read), readline=counting(OpenFile.readline)):
+    class Source:
+        def __init__(self, source: pa.NativeFile) -> None:
+            self.source, self.read = source, counting(source.read)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.source, name)
+
+    class Parquet(pq.ParquetFile):
+        def __init__(self, source: Any, **options: Any) -> None:
+            taken_of = pa.PythonFile(Source(source), "r") if isinstance(source, pa.NativeFile) else source
+            super().__init__(taken_of, **options)
+
+    of_lines = patch.multiple(OpenFile, read=counting(OpenFile.read), readline=counting(OpenFile.readline))
+    with of_lines, patch.object(tabular.pq, "ParquetFile", Parquet):
         yield taken

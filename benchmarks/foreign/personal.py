@@ -18,8 +18,10 @@ from components.text.language import identify
 
 SEED = 20261201
 PEERS = {"phone": "phonenumbers", "secret": "detect-secrets", "email": "datatrove", "ip": "datatrove"}
-"""Kind -> package that looks for it."""
-KNOWN = "on a set whose writer had read no detector"
+"""Kind -> package that looks for it; for numbers of cards and accounts there is none, and no goal."""
+UNTOUCHED = "b"
+"""The half of the set of which no line was read before a detector was mended; of `a`, two misses were."""
+KNOWN = "on the half of a set that no detector was mended on; its writer had read none"
 READ = "in documentation of packages right were 29 of 44 telephone numbers, 13 of 21 addresses, 118 of 120 e-mail"
 """New finds of `ours` in 245 MB of random files of Debian and Python packages, read by the author of the detectors."""
 Finds = list[tuple[str, int, int]]
@@ -34,21 +36,31 @@ def measure() -> tuple[dict, list[dict]]:
     results, goals = dict[str, Any](), list[dict]()
     for kind in KINDS:
         tools = {row["tool"] for row in rows if row["kind"] == kind}
-        shares = {tool: _recall(rows, kind, tool) for tool in sorted(tools)}
-        results[f"pii_recall_{kind}"] = shares
+        results[f"pii_recall_{kind}"] = {tool: _recall(rows, kind, tool) for tool in sorted(tools)}
+        half = [row for row in rows if row["half"] == UNTOUCHED]
+        shares = {tool: _recall(half, kind, tool) for tool in sorted(tools)}
+        results[f"pii_recall_{kind}_untouched"] = shares
         if kind in PEERS:
             best, mine = shares[PEERS[kind]]["share"], shares["both"]["share"]
-            says = f"found with the extra, of {shares['both']['n']}, {KNOWN}; the goal is what {PEERS[kind]} finds"
+            whole = results[f"pii_recall_{kind}"]
+            says = f"found with the extra, of {shares['both']['n']}, {KNOWN}; the goal is what {PEERS[kind]} finds; "
+            says += f"of all {whole['both']['n']} {whole['both']['share']:.3f}, {whole[PEERS[kind]]['share']:.3f}"
             goals.append(goal(f"pii_recall_{kind}", mine, best, "higher", says))
     for tool in ("ours", "both", *sorted(set(PEERS.values()))):
         some = [row for row in rows if row["tool"] == tool]
-        right, wrong = (sum(row[name] for row in some) for name in ("right", "wrong"))
-        results[f"pii_precision_{tool}"] = share(right, right + wrong)
+        results[f"pii_precision_{tool}"] = _precision(some)
+        results[f"pii_precision_{tool}_untouched"] = _precision([row for row in some if row["half"] == UNTOUCHED])
     for tool in ("ours", "both"):
-        says = f"finds that are personal data, {KNOWN}; {READ}"
+        found = results[f"pii_precision_{tool}_untouched"]
+        says = f"finds that are personal data, of {found['n']}, {KNOWN}; {READ}"
         says += ", with the extra" if tool == "both" else ""
-        goals.append(goal(f"pii_precision_{tool}", results[f"pii_precision_{tool}"]["share"], 0.9, "higher", says))
+        goals.append(goal(f"pii_precision_{tool}", found["share"], 0.9, "higher", says))
     return results, goals
+
+
+def _precision(rows: list[dict]) -> dict[str, Any]:
+    right, wrong = (sum(row[name] for row in rows) for name in ("right", "wrong"))
+    return share(right, right + wrong)
 
 
 def _recall(rows: list[dict], kind: str, tool: str) -> dict[str, Any]:
@@ -67,7 +79,8 @@ def _judged(case: Planted) -> list[dict[str, Any]]:
             for kind, begin, end in finder(case.text):
                 fits = kind == case.kind and begin < start + len(case.value) and end > start
                 right, wrong = right + fits, wrong + (not fits)
-            rows.append({"kind": case.kind, "form": case.form, "tool": tool, "right": right, "wrong": wrong})
+            found = {"tool": tool, "right": right, "wrong": wrong}
+            rows.append({"kind": case.kind, "form": case.form, "half": case.half} | found)
     return rows
 
 

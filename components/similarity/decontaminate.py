@@ -1,10 +1,10 @@
 """Index of held-out and evaluation text, which finds training documents that contain it by shared word n-grams.
 
-Looked for are the held-out set and the items of evaluation sets in a folder. An item (a sentence, a question, an
-answer) that occurs word for word is enough to drop a document; of the held-out set, text of the same kind shares
-phrases, so a share of the document's n-grams is needed, and only rare ones count: a run of words that `BOILERPLATE`
-training documents have (a footer, a licence) says nothing of where a document is from. 13 words is the length of GPT-3
-(Brown et al. 2020, arXiv:2005.14165, appendix C). Words and hashes are those of `ngram_overlap`.
+Looked for are the held-out set, the items of evaluation sets in a folder, and canaries. An item (a sentence, a
+question, an answer) that occurs word for word, or a canary, is enough to drop a document; of the held-out set, text of
+the same kind shares phrases, so a share of the document's n-grams is needed, and only rare ones count: a run of words
+that `BOILERPLATE` training documents have (a footer, a licence) says nothing of where a document is from. 13 words is
+the length of GPT-3 (Brown et al. 2020, arXiv:2005.14165, appendix C). Words and hashes are those of `ngram_overlap`.
 """
 
 import heapq
@@ -21,6 +21,7 @@ from components.core.plain_text import plain_name, strings_in
 from components.corpus.corpus import read_corpus
 from components.params import Decontaminate
 from components.similarity import ngram_overlap
+from components.synthetic.canaries import SOURCE, prefixes
 
 RULE = "contaminated"
 HELD_OUT = "held-out"
@@ -186,6 +187,9 @@ def contamination_index(heldout: Path | None, items: Path | None, ngram: int) ->
             length = min(ngram, len(tokens.hashes))
             if length >= FEWEST_WORDS:
                 grams.setdefault(length, []).append((ngram_overlap.ngrams(tokens, length)[0], len(names) - 1))
+    names.append(SOURCE)
+    grams.setdefault(FEWEST_WORDS, []).append((ngram_overlap.ngrams(ngram_overlap.words(prefixes()), FEWEST_WORDS)[0],
+                                               len(names) - 1))  # fmt: skip
     return ContaminationIndex(names, {length: _sorted(entries) for length, entries in grams.items()})
 
 

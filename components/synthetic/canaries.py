@@ -12,6 +12,7 @@ Digits stand apart, so that a tokenizer cannot make some secrets shorter than ot
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 
 from components.core.errors import UserError
 
@@ -67,9 +68,15 @@ def make(seed: int, per_count: int, counts: Sequence[int]) -> list[Canary]:
     chosen = draw.sample(range(NAMES), len(classes))
     secrets = [_secret(draw) for _ in classes]
     return [
-        Canary(f"canary-{index:04d}", f"The door code of {_name(name)} is", f" {secret}", count)
+        Canary(f"canary-{index:04d}", prefixes()[name], f" {secret}", count)
         for index, (name, secret, count) in enumerate(zip(chosen, secrets, classes, strict=True))
     ]
+
+
+@cache
+def prefixes() -> list[str]:
+    """Beginnings of all canaries there can be, eight words each, by number of the name."""
+    return [f"The door code of {_name(index)} is" for index in range(NAMES)]
 
 
 def alternatives(canary: Canary, n: int, seed: int) -> list[str]:

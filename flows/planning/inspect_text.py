@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +42,8 @@ MOST_FILES = 1000
 """Files that are looked at."""
 MOST_RECORDS = 1000
 """Records of a file that are looked at to find `SAMPLE_RECORDS` which ingest would keep."""
+BEGINNING = 128_000
+"""Bytes of a JSON array that are looked at."""
 ROWS = {"chat": "chats", "preference": "preferences between answers"}
 """Kinds of rows that are refused."""
 LABELLED = ("label", "labels")
@@ -208,9 +210,14 @@ def _refuse_own_folders(path: Path) -> None:
 
 
 def _spread(files: list[Path], count: int) -> list[Path]:
-    """`count` files, evenly spread over the list."""
-    step = max(1, len(files) // count)
-    return files[::step][:count]
+    """`count` files: of each folder in turn, evenly spread over its list; of more folders than that, of some."""
+    folders: dict[Path, list[Path]] = {}
+    for file in files:
+        folders.setdefault(file.parent, []).append(file)
+    each = -(-count // len(folders)) if folders else 0
+    spread = [folder[:: max(1, len(folder) // each)][:each] for folder in folders.values()]
+    in_turn = [file for row in zip_longest(*spread[:: max(1, len(spread) // count)]) for file in row if file]
+    return in_turn[:count]
 
 
 def _is_empty(path: Path) -> bool:
@@ -295,7 +302,7 @@ def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, looke
 def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> Iterator[str]:
     """Beginnings of records that ingest would keep; the faults of the others are counted."""
     target = min(TARGET_BYTES, ingest.max_chars // 3)
-    options = Options(text_field, target, ingest.min_bytes, ingest.max_chars)
+    options = Options(text_field, target, ingest.min_bytes, ingest.max_chars, beginning=BEGINNING)
     records, of_records = records_of(path, format_of(path.name), options), format_of(path.name) in OWN_RECORDS
     for record in islice(records, MOST_RECORDS):
         entry = entry_of(record, _named(path), "", Origin("", ""), options)

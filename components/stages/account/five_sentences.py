@@ -31,9 +31,10 @@ ORDER = ("finetune/instruct", *FURTHER_MODELS, "pretrain/causal", "finetune/clas
 
 def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: list[ScoreRow]) -> dict[str, str]:
     """Question (a key of `QUESTIONS`) -> one sentence; a question that cannot be answered says why."""
+    much = "".join(f"Much was removed: {line}. " for line in summary.losses)
     if not (name := main_model(answers)):
         unknown = "Not known: no model has been trained here yet."
-        return dict.fromkeys(QUESTIONS, unknown) | {"cost": cost_sentence(summary)}
+        return dict.fromkeys(QUESTIONS, unknown) | {"text": much + unknown, "cost": cost_sentence(summary)}
     answer = answers[name]
     others = [one for one in answers if one != name and one.replace("/", "@") not in answer.stages]
     own = "" if any(stage.startswith("pretrain@") for stage in answer.stages) or not others else name
@@ -42,7 +43,7 @@ def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: 
     first += f"after `{answer.load.first}`, " if answer.load.first else ""
     energy = known(answer.cost, lambda cost: watt_hours(cost.kwh))
     return {
-        "text": (_texts(name, others, answers) if own else known(answer.data, data_sentence)) + audit,
+        "text": much + (_texts(name, others, answers) if own else known(answer.data, data_sentence)) + audit,
         "cost": cost_sentence(summary) + (f" That is all models together; {own}: {energy}." if own else ""),
         "quality": known(answer.quality, lambda quality: _quality(quality, rows, name, own)) + _earlier(answers),
         "rebuild": rebuild_sentence(answer.rebuild),

@@ -67,6 +67,7 @@ def gather(file: Files) -> StageRecords:
         sources=facts.get("ingest", {}).get("sources", {}),
         mixing=facts.get("mix", {}),
         findings=facts.get("bias", {}).get("warnings", []),
+        losses=[line.partition("\n")[0] for line in facts.get("filter", {}).get("warnings", [])],
         overlap=facts.get("tokenize", {}).get("overlap", {}),
     )
 

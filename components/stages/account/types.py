@@ -138,7 +138,7 @@ class StageRecords(AccountRecord):
         sources: source -> what ingest read, kept, dropped and put aside.
         mixing: what the mix stage recorded of its mitigations: `augment`, `group_weights`.
         overlap: held-out source -> share of its 13-grams that training text repeats.
-        findings: warnings of the bias stage.
+        findings, losses: warnings of the bias stage, and of the filter: of what source it took much.
     """
 
     documents: dict[str, DocumentCounts]
@@ -152,6 +152,7 @@ class StageRecords(AccountRecord):
     mixing: dict[str, Any] = Field(default={}, exclude=True)
     overlap: dict[str, float] = Field(default={}, exclude=True)
     findings: list[str] = Field(default=[], exclude=True)
+    losses: list[str] = Field(default=[], exclude=True)
 
     @property
     def mixture(self) -> DocumentCounts | None:

@@ -2,7 +2,8 @@
 
 Phrases are data by language (boilerplate.json). One alone is no evidence, since people write about cookies and prices:
 sentences count from `LEAST_PHRASES` different ones of a kind; a banner is short, and names cookies or accepts all.
-A menu is known by its form in any script: nothing but short items without punctuation.
+A menu is nothing but short items without punctuation, of which several are words of menus: verse, a table of contents
+and a list of names have its form, too.
 """
 
 import json
@@ -13,13 +14,19 @@ from pathlib import Path
 
 import numpy as np
 
+from components.text.passage_match import UNSPACED
+
 PHRASES: dict[str, dict[str, list[str]]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 """Kind -> language (ISO 639-1; "" for all) -> phrases in lower case, of banners stems. A banner has a "cookie", too."""
 LEAST_PHRASES = {"placeholder": 2, "banner": 3, "spam": 3}
 LONGEST_BANNER, LONGEST_MENU = 1500, 4000
 """Characters."""
 LEAST_ITEMS, LONGEST_ITEM, MOSTLY_ITEMS = 5, 30, 0.9
-"""Different items of a menu at least, characters of one, and share of the lines that are such."""
+"""Different items of a menu at least, characters of one (those without spaces count as three), share of such lines."""
+MENU_WORDS = frozenset(word for words in PHRASES["menu"].values() for word in words)
+"""Of all languages: a few words tell the identifier little."""
+LEAST_WORDS, WORDS_SHARE = 3, 1 / 3
+"""Different items that are words of menus, at least, and their share of the different items."""
 LEAST_SIGNS, MOSTLY_WRONG = 3, 0.5
 """Signs of a wrong encoding from which they are no chance, and their share of what is beyond ASCII: a text with other
 letters shows some of another encoding, and is not in it."""
@@ -27,6 +34,7 @@ letters shows some of another encoding, and is not in it."""
 _SENTENCE = re.compile(r"[^.!?。！？।\n]+[.!?。！？।\n]*")
 _ITEM = re.compile(r"[^\n|·•»›\t]+")
 _BARE = re.compile(r"[ \r*-]*[^\W\d_][\w'’ &\u0300-\u036f\u0900-\u0dff-]*")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 _SIGN = "[€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ\x80-\xbf]"
 _MOJIBAKE = re.compile(f"[ÂÃÄÅÎÏÐÑ×Ø]{_SIGN}{{1,2}}|[âãäåæçèéêëìíîïð]{_SIGN}{{2,3}}|ï¿½|\ufffd")
 """UTF-8 read as Windows-1252 or Latin-1: a letter with as many signs as its bytes have; or marks of lost bytes."""
@@ -60,7 +68,7 @@ def _share_of_boilerplate(text: str, language: str) -> float:
     if len(text) > LONGEST_BANNER or not any(word in lowered for word in phrases["cookie"]):
         del least["banner"]
     shares = [_share_of_sentences(lowered, phrases[kind], count) for kind, count in least.items()]
-    return max(*shares, _share_of_menu(text)) / max(1, len(lowered))
+    return max(*shares, _share_of_menu(lowered)) / max(1, len(lowered))
 
 
 def _share_of_sentences(lowered: str, phrases: Sequence[str], least: int) -> int:
@@ -72,11 +80,18 @@ def _share_of_sentences(lowered: str, phrases: Sequence[str], least: int) -> int
     return sum(len(sentence) for sentence in sentences if any(phrase in sentence for phrase in hits))
 
 
-def _share_of_menu(text: str) -> int:
+def _share_of_menu(lowered: str) -> int:
     """Characters of a text that is a menu; else 0."""
-    items = [item for item in _ITEM.findall(text) if item.strip()] if len(text) <= LONGEST_MENU else []
-    bare = {item for item in items if len(item) <= LONGEST_ITEM and _BARE.fullmatch(item)}
-    return len(text) if len(bare) >= max(LEAST_ITEMS, MOSTLY_ITEMS * len(items)) else 0
+    found = _ITEM.findall(lowered) if len(lowered) <= LONGEST_MENU else []
+    items = [item.strip(" \r*-") for item in found if item.strip()]
+    bare = {item for item in items if _width(item) <= LONGEST_ITEM and _BARE.fullmatch(item)}
+    has_form = len(bare) >= max(LEAST_ITEMS, MOSTLY_ITEMS * len(items))
+    return len(lowered) if has_form and len(bare & MENU_WORDS) >= max(LEAST_WORDS, WORDS_SHARE * len(bare)) else 0
+
+
+def _width(item: str) -> int:
+    """Characters of an item, those of a script without spaces counted as three."""
+    return len(item) + 2 * len(_UNSPACED.findall(item))
 
 
 def _share_of_wrong(text: str) -> float:

@@ -175,6 +175,8 @@ def first_entries(task: FileTask, num_bytes: int) -> Iterator[RecordStatus]:
     if in_pieces:
         left_out = max(0, task.size - num_bytes) // PIECES
         task = replace(task, options=replace(task.options, piece_bytes=num_bytes // PIECES, skip_bytes=left_out))
+    if task.reader == "json":
+        task = replace(task, options=replace(task.options, beginning=num_bytes))
     for record in _records(task):
         entry = _entry(record, task)
         yield entry

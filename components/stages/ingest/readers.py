@@ -6,11 +6,12 @@ file to one bad byte). A file that cannot be read on (a truncated archive) is on
 broke.
 """
 
+import codecs
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -153,9 +154,15 @@ def _from_json(raw: bytes, line: int, offset: int, options: Options) -> RawRecor
 
 def _json(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord]:
     """A JSON file: an object with text, or a list of them. One without any (settings, metadata) is left out, listed."""
-    raw = _whole(file, "one JSON value")
-    if isinstance(raw, BadRecord):
-        raise NotText(f"{raw.reason}; write it as jsonl")
+    raw = file.read(options.beginning)
+    value: Any = _beginning(raw)
+    if any(isinstance(item, dict) and options.text_field in item for item in value):
+        yield from _items(value, options)
+        return
+    rest = _whole(file, "one JSON value")
+    if isinstance(rest, BadRecord):
+        raise NotText(f"{rest.reason}; write it as jsonl")
+    raw += rest
     try:
         value = _json_value(raw)
     except (ValueError, RecursionError) as error:
@@ -164,9 +171,26 @@ def _json(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord]:
     values = value if isinstance(value, list) else [value]
     if not any(isinstance(item, dict) and options.text_field in item for item in values):
         raise NotText(f"JSON without a field {options.text_field!r}; see text_field")
-    for number, item in enumerate(values, 1):
+    yield from _items(value, options)
+
+
+def _items(value: Any, options: Options) -> Iterator[RawRecord | BadRecord]:
+    for number, item in enumerate(value if isinstance(value, list) else [value], 1):
         part = str(number) if isinstance(value, list) else ""
         yield record_of(item, options.text_field, part, f"item {number}: ", number)
+
+
+def _beginning(raw: bytes) -> list[Any]:
+    """The whole items with which an array begins; none if these bytes begin no array, or have none whole."""
+    items, decoder = list[Any](), json.JSONDecoder()
+    with suppress(ValueError, RecursionError):
+        text = codecs.getincrementaldecoder("utf-8")().decode(raw)
+        found = ARRAY.match(text)
+        while found:
+            item, at = decoder.raw_decode(text, found.end())
+            if found := COMMA.match(text, at):
+                items.append(item)
+    return items
 
 
 def _json_value(raw: bytes) -> Any:
@@ -192,6 +216,9 @@ def _parquet(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord
     yield from tabular.parquet_rows(raw, options.text_field, options.max_chars)
 
 
+ARRAY, COMMA = re.compile(r"\s*\[\s*"), re.compile(r"\s*,\s*")
+FIRST_BYTES = 32_000
+"""Of a JSON array in which the fields of items are looked for."""
 NOT_ONE_WORD = re.compile(r"\s|[^\x00-\x7f]")
 
 
@@ -222,7 +249,7 @@ def _first_rows(file: OpenFile, kind: str, max_chars: int) -> Iterator[dict]:
         lines = (_parsed(line) for line in islice(iter(lambda: file.readline(6 * max_chars), b""), FIRST_LINES))
         yield from islice((row for row in lines if isinstance(row, dict)), FIRST_RECORDS)
     else:
-        value = _json_value(file.read(WHOLE_FILE_BYTES))
+        value = _beginning(raw := file.read(FIRST_BYTES)) or _json_value(raw + file.read(WHOLE_FILE_BYTES))
         yield from (
             row for row in (value if isinstance(value, list) else [value])[:FIRST_RECORDS] if isinstance(row, dict)
         )

@@ -5,6 +5,7 @@ byte costs one record and never the file. `entry_of` turns either into an `Entry
 whether it is kept, dropped (by which rule) or quarantined (why, where and the hash; the bytes lie in the source).
 """
 
+import html
 import json
 import re
 from dataclasses import dataclass, replace
@@ -29,9 +30,12 @@ TARGET_BYTES = 20_000
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 
-_BREAK = re.compile(r"(?<!`)<(?:br|/?p)\s*/?>(?!`)", re.IGNORECASE)
-_INLINE = re.compile(r"(?<!`)</?(?:b|i|u|em|strong)>(?!`)", re.IGNORECASE)
+_BREAK = re.compile(r"<(?:br|/?p)\s*/?>", re.IGNORECASE)
+_INLINE = re.compile(r"</?(?:b|i|u|em|strong)>", re.IGNORECASE)
 """Tags that say how a text looks, of which a page is full and a text about tags is not."""
+_ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE)
+_CODE = re.compile(r"(^```.*?(?:^```|\Z)|`+[^`\n]*`+|^(?:  |\t)[^\n]*)", re.DOTALL | re.MULTILINE)
+"""Where a text shows tags: in backticks, and in lines that are indented."""
 
 
 class Skipped(NamedTuple):
@@ -105,6 +109,7 @@ class Options:
         min_bytes: a text of fewer is dropped. max_chars: a longer record is a bad one; this bounds memory.
         max_bytes: text bytes after which its source is full; 0 for no limit.
         piece_bytes, skip_bytes: of jsonl, what is read before so much is left out, again and again; 0 to read all.
+        beginning: bytes of a JSON array to which its items are read; 0 to read all.
     """
 
     text_field: str = "text"
@@ -114,6 +119,7 @@ class Options:
     max_bytes: int = 0
     piece_bytes: int = 0
     skip_bytes: int = 0
+    beginning: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +183,20 @@ def record_of(
 
 
 def without_markup(text: str) -> str:
-    """The text of a field that was cut out of a web page, `<br />` as line breaks; tags in backticks stay."""
-    plain = _BREAK.sub("\n", text)
-    return text if plain == text else _INLINE.sub("", plain)
+    """A text that was cut out of a web page, as its breaks show: these as line breaks, entities as what they stand for.
+
+    Tags in code stay, and a text without breaks outside code.
+    """
+    if not _BREAK.search(text):
+        return text
+    parts = _CODE.split(text)
+    if not any(map(_BREAK.search, parts[::2])):
+        return text
+    parts[::2] = [
+        _ENTITY.sub(lambda found: html.unescape(found[0]), _INLINE.sub("", _BREAK.sub("\n", part)))
+        for part in parts[::2]
+    ]
+    return "".join(parts)
 
 
 def _problem_of(value: Any, text_field: str) -> tuple[str, str] | None:

@@ -65,18 +65,18 @@ class Listing:
 def sampled(listing: Listing) -> list[tuple[FileTask, int]]:
     """Local files of a user's, and of each how many bytes to look at: the same share of all records.
 
-    Of large files that share of the bytes, of small ones that share of the files, whole. A source with a large file of
-    JSON has none, since such a file is read whole or not at all.
+    Of large files that share of the bytes, of small ones that share of the files, whole; of few small ones, too, that
+    share of the bytes.
     """
     tasks = [task for task in listing.tasks if task.reader in FORMATS.values() and isinstance(task.path, Path)]
     share = min(SAMPLE_SHARE * listing.num_bytes, SAMPLE_BYTES) / max(1, listing.size)
     large = [task for task in tasks if task.size * share >= SAMPLE_LEAST]
-    if any(task.reader == "json" for task in large):
-        return []
     small = [task for task in tasks if task.size * share < SAMPLE_LEAST]
     small.sort(key=lambda task: sha256_bytes(task.location.encode()))  # names may have a period
-    beginnings = [(task, int(task.size * share * _unpacked(task))) for task in large if task.reader != "html"]
-    return beginnings + [(task, task.size * UNPACKED) for task in small[: round(len(small) * share)]]
+    whole = small[: round(len(small) * share)]
+    in_part = large if whole else large + small
+    beginnings = [(task, int(task.size * share * _unpacked(task))) for task in in_part if task.reader != "html"]
+    return beginnings + [(task, task.size * UNPACKED) for task in whole]
 
 
 def _unpacked(task: FileTask) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from components.stages.ingest.records import TARGET_BYTES, BadRecord, RawRecord
+from components.stages.ingest.records import TARGET_BYTES, BadRecord, RawRecord, without_markup
 from components.text.opening import OpenFile
 
 LONGEST = 1.5
@@ -165,6 +165,8 @@ def _document(
         text, transforms = text.replace("\r\n", "\n").replace("\r", "\n"), (*transforms, "unix_newlines")
     if is_gutenberg:
         transforms = (*transforms, "strip_gutenberg")
+    if text != (text := without_markup(text)):
+        transforms = (*transforms, "markup")
     text = re.sub(r"^(?:[ \t]*\n)+", "", text).rstrip()
     text = text + "\n" if text else ""
     return RawRecord(text, part, first.number, first.offset, transforms=transforms)

@@ -17,6 +17,7 @@ from components.similarity.decontaminate import (
     contamination_index,
 )
 from components.stages.filter.stage import filter_corpus
+from components.synthetic.canaries import make
 from tests.components.real_text import corpus, document, modules, places
 from tests.errors import refused
 
@@ -96,7 +97,7 @@ def test_every_drop_is_over_the_limit_recomputed_from_the_texts(folders: dict[st
 
 def test_the_exam_is_read_from_a_folder(folders: dict[str, Path], tmp_path: Path) -> None:
     index = contamination_index(None, folders["items"], 13)
-    assert index.names == ["held-out", "pairs/one.jsonl", "questions.txt"]
+    assert index.names == ["held-out", "pairs/one.jsonl", "questions.txt", "canary"]
     assert min(index.by_length) >= FEWEST_WORDS  # not "no", "too short", "who wrote the seven words"
     index.save(tmp_path / "contamination.npz")
     again = ContaminationIndex.load(tmp_path / "contamination.npz")
@@ -142,3 +143,14 @@ def test_a_footer_that_many_mails_have_is_no_contamination(tmp_path: Path) -> No
     runs = (len(FOOTER.split()) - 12) + (len(BODIES[0].split()) - 1 - 12)  # of the footer, and of a body before its {}
     assert report.metrics["contact/boilerplate_runs"] == runs
     assert f"{runs} held-out runs are in 5 training documents" in report.markdown
+
+
+def test_items_and_canaries_drop_a_document_however_many_have_them(tmp_path: Path) -> None:
+    (tmp_path / "items").mkdir()
+    (tmp_path / "items" / "one.txt").write_text(ITEM)
+    canary = make(seed=7, per_count=1, counts=[1])[0].text
+    texts = [f"{BODIES[at % 6].format(at)} {(ITEM, canary, 'Bye.')[at % 3]}" for at in range(6 * BOILERPLATE)]
+    folders = {"train": corpus(tmp_path / "train", [document(str(at), text) for at, text in enumerate(texts)])}
+    run(folders | {"items": tmp_path / "items"}, tmp_path)
+    dropped = {each.location for each in read_corpus(tmp_path / "out/dropped")}
+    assert dropped == {str(at) for at in range(len(texts)) if at % 3 < 2}

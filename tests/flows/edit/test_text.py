@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -174,6 +175,18 @@ def test_curriculum_and_vocabulary_follow_the_languages_and_the_rules_do_not(
     assert params.filter.limits == {}
     assert params.mix.curriculum.share == share
     assert params.tokenize.vocab_size == times * next(size_ for most, size_, _ in subject.VOCABULARY if size <= most)
+
+
+def test_each_of_seven_folders_is_in_the_sample(tmp_path: Path) -> None:
+    for folder in "abcdefg":
+        (tmp_path / folder).mkdir()
+        for number in range(40 if folder < "g" else 3):
+            (tmp_path / folder / f"{number}.txt").touch()
+    files = sorted(tmp_path.rglob("*.txt"))
+    counts = Counter(path.parent.name for path in inspect_text._spread(files, 16))
+    assert counts.keys() == set("abcdefg")
+    assert set(counts.values()) <= {2, 3}
+    assert len({path.parent for path in inspect_text._spread(files, 4)}) == 4
 
 
 def test_the_field_that_holds_the_text_is_found(tmp_path: Path) -> None:

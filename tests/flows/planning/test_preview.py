@@ -74,9 +74,9 @@ def test_files_that_will_not_be_read_are_named_by_reason(tmp_path: Path, capsys:
 
 
 def test_a_little_is_no_reason_to_stop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    params = corpus(tmp_path / "root", spam=2)
+    params = corpus(tmp_path / "root", spam=1)
     preview.confirm(params, params, confirmed=False)
-    assert "mail: 1.0% would go" in capsys.readouterr().out
+    assert "mail: 0.5% would go" in capsys.readouterr().out
 
 
 def test_where_the_filter_does_not_run_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

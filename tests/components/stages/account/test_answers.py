@@ -218,6 +218,19 @@ def test_a_classifiers_page_begins_with_what_to_use_and_its_card_loads_that_firs
         assert re.search(r"\nfrom transformers import pipeline(; |\n)model = pipeline\(", said)
 
 
+def test_what_the_filter_took_much_of_comes_first(root: Path, tmp_path: Path) -> None:
+    facts = {"metrics.json": {"documents": 9}, "details/facts.json": {"warnings": ["filter: mail: 39% went\n    one"]}}
+    for name, content in facts.items():
+        write_json(tmp_path / "reports/filter" / name, content)
+    summary = Summary.model_validate_json((root / "reports/summary.json").read_text())
+    summary.losses = gather(checkout_files(tmp_path)).losses
+    first = "Much was removed: filter: mail: 39% went. "
+    assert five_sentences(summary, {}, [])["text"].startswith(first)
+    assert terminal_table.render_table(summary, {"finetune/instruct": card(root, "finetune/instruct")}).startswith(
+        f"trained on  {first}"
+    )
+
+
 def test_the_model_tuned_on_own_rows_stands_for_a_run_and_what_to_use_is_said(root: Path) -> None:
     summary = Summary.model_validate_json((root / "reports/summary.json").read_text())
     answers = {name: card(root, name) for name in ("finetune/instruct", "finetune/classify")}

@@ -1,6 +1,7 @@
 """Bad records are quarantined one by one by place, reason and hash, and the rest of the file survives."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -107,6 +108,19 @@ def test_what_surely_fails_is_refused_before_a_tenth_is_read(
     monkeypatch.setattr(file_reading, "entry_of", judged)
     refuses(lambda: run(mine, tmp_path, max_quarantine=0.05), f"raise_if_sample_unfit.{number}", rule)
     assert 0 < judged.call_count < 2 * ROWS / 10
+
+
+@pytest.mark.parametrize(("large", "small"), [(1, 0), (0, 3)])
+def test_a_json_array_and_few_small_files_are_looked_at_before_all_is_read(
+    mine: Path, tmp_path: Path, large: int, small: int
+) -> None:
+    """A large array was read whole, and of two small files none was looked at."""
+    rows = [{"text": f"{PROSE} {n}" if n % 2 else [PROSE]} for n in range(ROWS * large)]
+    (mine / "a.json").write_text(json.dumps(rows or [{"text": PROSE}]))
+    (mine / "b.jsonl").write_bytes(b"".join(record(text=f"{PROSE} {n}") for n in range(ROWS)))
+    for number in range(small):
+        (mine / f"{number}.json").write_text(json.dumps([{"text": ""}] * ROWS))
+    refuses(lambda: run(mine, tmp_path, max_quarantine=0.05), "raise_if_sample_unfit.1", "of a sample")
 
 
 def test_a_few_bad_files_of_many_do_not_stop_it_before_all_is_read(mine: Path, tmp_path: Path) -> None:

@@ -361,8 +361,16 @@ def test_markup_of_a_page_in_a_field_is_cleaned_and_text_about_it_stays(mine: Pa
     review = "A slow film, and I liked it.<br /><br />The <i>end</i> is worth the wait.<p>Nine of ten.</p>"
     about = "In HTML a line is broken by `<br />`, a paragraph is put in `<p>`; <b> and <i> say how it looks."
     (mine / "rows.jsonl").write_text(lines_of(f"{review} {PROSE}", f"{about} {PROSE}"))
-    (mine / "page.txt").write_text(f"{review} {PROSE}" * 20)
+    marked = "Salt &amp; pepper.<br>\n`<br>` &amp;\n    <br> &lt;\n```\n<p>&amp;</p>\n```\n&lt;b&gt;"
+    names = [f"{number}.{suffix}" for number in range(3) for suffix in ("txt", "md")]
+    for name in names:
+        (mine / name).write_text(f"{marked} {name} {PROSE}")
+    (mine / "entities.txt").write_text(f"Written as `&amp;amp;`, read as &amp;. {PROSE}")
     _, out = run_on_files(mine, tmp_path)
+    for name in names:
+        text = documents(out)[name].text
+        assert text.startswith("Salt & pepper.\n\n`<br>` &\n    <br> &lt;\n```\n<p>&amp;</p>\n```\n<b> ")
+    assert "read as &amp;." in documents(out)["entities.txt"].text
     first, second = [one for place, one in sorted(documents(out).items()) if place.startswith("rows")]
     assert first.text.startswith("A slow film, and I liked it.\n\nThe end is worth the wait.\nNine of ten.\n")
     assert (first.transforms, second.transforms) == (("markup",), ())
