@@ -117,7 +117,7 @@ class Recording(Log):
         assert self.path
         left_out = [*self.data, self.out, self.home]
         counters = TreeCounters(self.itself)
-        facts = {
+        facts: dict[str, Any] = {
             "data": hashed(self.data, self.root),  # first: what is missing is said before anything is written
             "attempt": self.attempt,
             "started": start_of(os.getpid()),
