@@ -252,7 +252,7 @@ def counted() -> Iterator[Counter[str]]:
 
     class Source:
         def __init__(self, source: pa.NativeFile) -> None:
-            self.source, self.read = source, counting(source.read)
+            self.source, self.read, self.read_buffer = source, counting(source.read), counting(source.read_buffer)
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self.source, name)
