@@ -27,7 +27,7 @@ from components.core.files import read_fields, read_json, sha256_bytes, write_js
 from components.model import hub_model
 from components.model.hub_model import HubClassifier, HubModel
 from components.model.transformer import Shape, Transformer
-from components.tokens.hub_encoder import WHOLE_COPY, encoder_of, special_ids
+from components.tokens.hub_encoder import WHOLE_COPY, encoder_of
 from components.tokens.tokenizer import (
     ASSISTANT,
     CHAT,
@@ -203,11 +203,6 @@ def _contradiction(folder: Path, fields: dict[str, Any], tokenizer: tokenizers.T
         listed = read_fields(path, WHOLE_COPY) if path.suffix == ".json" else {one: n for n, one in enumerate(lines)}
         if 2 * sum(vocab.get(token) == id for token, id in listed.items()) < len(listed):
             return f"most tokens of {path.name} have other ids in tokenizer.json"
-    pairs = {f"{role}_id": (fields.get(f"{role}_id"), id) for role, id in special_ids(folder, tokenizer).items()}
-    stated = {name: pair for name, pair in pairs.items() if pair[0] is not None}
-    if stated and not any(id in (one if isinstance(one, list) else [one]) for one, id in stated.values()):
-        name, (one, id) = min(stated.items())
-        return f"config.json has {one} as {name} and the tokenizer {id}, and no special token agrees"
     return ""
 
 

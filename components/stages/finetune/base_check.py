@@ -70,5 +70,5 @@ def untrained_warning(
     if nats < guess:
         return ""
     return (f"{base.name} predicts the held-out text no better than a uniform guess ({nats:.1f} nats per token; the "
-            f"guess: {guess:.1f}): it is untrained, or its tokenizer.json belongs to another base: ids and special "
-            "tokens fit, and more its files do not tell.")  # fmt: skip
+            f"guess: {guess:.1f}): it is untrained, or its tokenizer.json belongs to another base: its ids fit, "
+            "and more the files do not tell.")  # fmt: skip

@@ -52,8 +52,8 @@ LEFT = {
     },
 }  # fmt: skip
 KNOWN = {
-    "TRL (transformers 5.24.0)": (12, 336, {"eval_loss": 2.5}, "org/base", {DATA, ORDER, SETTINGS}),
-    "axolotl 0.9.1": (12, 336, {"eval_loss": 2.5}, "org/phi", {DATA, ORDER}),
+    "TRL (transformers 5.24.0)": (12, 336, {"loss": 3.0, "eval_loss": 2.5}, "org/base", {DATA, ORDER, SETTINGS}),
+    "axolotl 0.9.1": (12, 336, {"loss": 3.0, "eval_loss": 2.5}, "org/phi", {DATA, ORDER}),
     "nanochat": (6, 1536, {"val_bpb": 2.1, "train_loss": None}, "", {DATA, ORDER}),
     "LitGPT": (16, 4096, {"val_loss": 4.4, "train_loss": 4.5}, "", {DATA, ORDER}),
 }

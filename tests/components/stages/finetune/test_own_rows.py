@@ -312,11 +312,6 @@ def test_a_masked_base_made_elsewhere_is_given_a_head(
     [
         ("config.json", "<html>", ["files.read_fields", "config.json", "Expecting value"]),
         ("config.json", {"vocab_size": 400}, ["export.inspected.7", "tokenizer.json", "422", "400"]),
-        (
-            "config.json",
-            dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id"), 7),
-            ["export.inspected.7", "config.json has 7 as", "no special token agrees"],
-        ),
         ("vocab.txt", "[PAD]\n[CLS]\n[SEP]", ["export.inspected.7", "most tokens of vocab.txt have other ids"]),
         ("tokenizer.json", "{", ["export.inspected.4", "tokenizer.json"]),
         ("model.safetensors", "12345678", ["export.inspected.4", "model.safetensors"]),
