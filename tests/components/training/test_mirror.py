@@ -35,6 +35,21 @@ def test_a_lost_disk_is_made_good_from_the_store(store: str, tmp_path: Path) -> 
     assert any("step-000010 was copied from s3://" in line for line in recorder.lines)
 
 
+def test_an_older_checkpoint_on_this_disk_gives_way_to_a_newer_one_in_the_store(
+    store: str,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    work, recorder = tmp_path / "pretrain@causal" / "jkl", Recorder()
+    mirror = Mirror.under(store, work, recorder.log)
+    with pytest.raises(Stopped):
+        run(work, progress=stops_at(11), mirror=mirror)
+    shutil.rmtree(checkpoint.folder_of(work, 11))
+    assert checkpoint.steps(work)[0] == 10
+    resumed, _ = run(work, mirror=mirror)
+    assert same(weights(resumed), weights(run(tmp_path / "whole")[0]))
+    assert any("step-000011 was copied from s3://" in line for line in recorder.lines)
+
+
 def test_a_newer_checkpoint_on_this_disk_wins(store: str, tmp_path: Path) -> None:  # noqa: F811
     work, recorder = tmp_path / "pretrain@causal" / "def", Recorder()
     run(work, mirror=Mirror.under(store, work, recorder.log))
