@@ -28,7 +28,7 @@ def measure() -> tuple[dict, list[dict]]:
                 rows.append({"pair": name, "who": who, "cpu_s": cpu_s})
     write_rows("foreign-peers", rows)
     results, goals, megabytes = dict[str, Any](), list[dict](), corpus.num_bytes / 1e6
-    says = f"its CPU seconds over ours, {megabytes:.0f} MB of manuals, help and sayings, beside other work"
+    says = f"its CPU seconds over ours, {megabytes:.0f} MB of manuals, help and sayings"
     for name, (_, wanted) in PAIRS.items():
         least = {
             who: min(row["cpu_s"] for row in rows if (row["pair"], row["who"]) == (name, who))
