@@ -14,8 +14,9 @@ One file, `.greenhouse/records/<id>.jsonl`, holds all tries and resumes of one o
 
 Hashes of files are `{path: {"sha256": hex, "bytes": n}}`; paths are relative to the folder that
 holds `.greenhouse` where they lie below it. `<id>.head` beside it names the last of the `DURABLE`
-lines, so that lines cut off the end show too. `host`, `start`, `reading` and `end` have the keys of
-a ledger's lines: a ledger's reader reads them as spans.
+lines, so that lines cut off the end show too; `<id>.reserve` keeps room for the end while a try
+runs. `host`, `start`, `reading` and `end` have the keys of a ledger's lines: a ledger's reader
+reads them as spans.
 
 A try without `end` was recorded by a process that was killed. Against a recorder who lies no record
 helps.
