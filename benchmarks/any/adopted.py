@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.any.runs import Run
 from benchmarks.any.trainers import ENVIRONMENT
-from benchmarks.proof.clone import Clone, cloned, key_pair
+from benchmarks.proof.clone import Clone, key_pair
 
 STEPS = ("adopt", "sign", "check")
 """What a run must pass to be counted; the run again is counted by itself."""
@@ -18,10 +18,9 @@ OF_RUN_AGAIN = {
 TOLD = ("identical", "differs", "missing", "not the same")
 
 
-def rows(runs: list[Run], folder: Path) -> list[dict[str, object]]:
+def rows(clone: Clone, runs: list[Run], folder: Path) -> list[dict[str, object]]:
     """A row for each run and step: its exit status, and the lines that say what came of it."""
-    clone, (key, public) = cloned(folder / "clone"), key_pair(folder)
-    found = list[dict[str, object]]()
+    (key, public), found = key_pair(folder), list[dict[str, object]]()
     for run in runs:
         name = run.trainer.name.split()[0].lower()
         signed = str(folder / "signed" / name)
@@ -31,16 +30,16 @@ def rows(runs: list[Run], folder: Path) -> list[dict[str, object]]:
             "check": ("verify", signed, "--key", str(public)),
             "run again": ("verify", f"adopted/{name}"),
         }  # fmt: skip
-        found += [
-            {"trainer": run.trainer.name, "step": step} | said(clone, run, *words) for step, words in steps.items()
-        ]
+        for step, words in steps.items():
+            status, lines = tried(clone, *words)
+            told = "; ".join([line for line in lines if line.startswith(TOLD)] or lines[-1:])
+            row = {"trainer": run.trainer.name, "step": step, "status": status}
+            found.append(row | {"said": told.replace(str(run.folder), ".")})
     return found
 
 
-def said(clone: Clone, run: Run, *words: str) -> dict[str, object]:
-    """Exit status and the telling lines of a command of the clone."""
+def tried(clone: Clone, *words: str) -> tuple[int, list[str]]:
+    """Exit status and lines of `greenhouse WORDS` in the clone."""
     path = os.pathsep.join([str(clone.root), str(clone.root / "recorder")])
     done = clone.tried("greenhouse", *words, **ENVIRONMENT, PYTHONPATH=path, NANOCHAT_BASE_DIR="base")
-    lines = (done.stdout + done.stderr).strip().splitlines()
-    told = [line for line in lines if line.startswith(TOLD)] or lines[-1:]
-    return {"status": done.returncode, "said": "; ".join(told).replace(str(run.folder), ".")}
+    return done.returncode, (done.stdout + done.stderr).strip().splitlines()

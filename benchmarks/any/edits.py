@@ -6,25 +6,22 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from benchmarks.any.adopted import tried
 from benchmarks.any.runs import Run
-from components.core.errors import UserError
-from greenhouse_record.record import FIRST, changes, read
+from benchmarks.proof.clone import Clone
+from greenhouse_record.record import FIRST
 
 Edit = Callable[[bytes], bytes | None]
 """The bytes of a file as edited; None: the file is removed."""
 Lines = list[dict]
 
 
-def found(run: Run, folder: Path) -> str:
-    """What a check of a copy of a recorded run says is wrong; empty if nothing."""
-    (path,) = (folder / ".greenhouse/records").glob("*.jsonl")
-    try:
-        last = read(path).attempts[-1]
-    except UserError as error:
-        return str(error).replace(str(folder), ".")
-    wrong = changes({**last.start["data"], **last.start["files"]}, folder)
-    wrong += changes(last.outputs, folder, folder / run.trainer.out)
-    return ", ".join(wrong)
+def found(clone: Clone, run: Run, model: Path) -> str:
+    """What `greenhouse adopt` of a copy's model finds wrong, as a user of a clone would see it; empty if nothing."""
+    shutil.rmtree(clone.root / "models/adopted", ignore_errors=True)
+    status, lines = tried(clone, "adopt", str(model), "--name", "one")
+    told = [line for line in lines if "not as it was recorded" in line] or lines[-1:] * bool(status)
+    return "; ".join(told).replace(str(clone.root), "CLONE")
 
 
 OF_FILES: dict[str, Edit] = {
@@ -102,18 +99,19 @@ def edits(run: Run) -> Iterator[tuple[str, str, str, Edit]]:
             yield kind, name, str(path.relative_to(folder)), edit
 
 
-def look_for(run: Run, scratch: Path) -> list[dict[str, str]]:
+def look_for(clone: Clone, run: Run, scratch: Path) -> list[dict[str, str]]:
     """A row for each edit of a copy of the run, and one for the copy before any was made."""
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(run.folder, scratch, symlinks=True)
-    rows = [{"kind": "none", "edit": "untouched", "file": "", "said": found(run, scratch)}]
+    model = scratch / run.trainer.out
+    rows = [{"kind": "none", "edit": "untouched", "file": "", "said": found(clone, run, model)}]
     for kind, name, file, edit in edits(run):
         whole = (scratch / file).read_bytes()
         if (data := edit(whole)) is None:
             (scratch / file).unlink()
         else:
             (scratch / file).write_bytes(data)
-        rows.append({"kind": kind, "edit": name, "file": file, "said": found(run, scratch)})
+        rows.append({"kind": kind, "edit": name, "file": file, "said": found(clone, run, model)})
         (scratch / file).write_bytes(whole)
     shutil.rmtree(scratch)
     return [{"trainer": run.trainer.name} | row for row in rows]
