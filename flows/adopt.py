@@ -110,6 +110,5 @@ def adopt(folder: Path, /, *, record: Path | None = None, name: str = "") -> Non
     answers = collect(one, one.name.replace("/", "@"))
     print(model_page(answers), *answers.limits, sep="\n")
     if (kept := recorded_run.record_of(one)) and (changed := recorded_run.changed_since(one, kept)):
-        number = counted(len(changed), "such file")
-        print(f"{changed[0]}: not as it was recorded ({number}), so that the run cannot be made again")
+        print(f"{changed[0]}: gone or not as it was recorded ({counted(len(changed), 'such file')})")
     print("`git add models/adopted` and commit, so that other clones know it")

@@ -20,7 +20,7 @@ def found(clone: Clone, run: Run, model: Path) -> str:
     """What `greenhouse adopt` of a copy's model finds wrong, as a user of a clone would see it; empty if nothing."""
     shutil.rmtree(clone.root / "models/adopted", ignore_errors=True)
     status, lines = tried(clone, "adopt", str(model), "--name", "one")
-    told = [line for line in lines if "not as it was recorded" in line] or lines[-1:] * bool(status)
+    told = [line for line in lines if "not as it was recorded (" in line] or lines[-1:] * bool(status)
     return "; ".join(told).replace(str(clone.root), "CLONE")
 
 

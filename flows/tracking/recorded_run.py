@@ -49,9 +49,9 @@ def root_of(one: Snapshot) -> Path | None:
 
 
 def changed_since(one: Snapshot, record: Record) -> list[str]:
-    """Files of data, and those that the command names, which are not as when the run began, where it ran here."""
-    root, start = root_of(one), record.attempts[-1].start
-    return changes({**start["data"], **start["files"]}, root) if root else []
+    """Files of data, those that the command names, and what it wrote, that are gone or not as then, if it ran here."""
+    root, last = root_of(one), record.attempts[-1]
+    return changes({**last.start["data"], **last.start["files"], **last.outputs}, root) if root else []
 
 
 def altered(one: Snapshot, record: Record | None) -> list[str]:
