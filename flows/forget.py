@@ -26,22 +26,20 @@ from flows.planning import step_cost
 from flows.planning.stage_forecast import expected
 from flows.system import dvc, paths, processes
 from flows.system.command import whole
-from flows.tracking import forgetting, forgotten, team_ledger
-from flows.tracking.forgetting import entries, in_remote, quoting, stages_to_redo, with_duplicates
-from flows.tracking.forgotten import recorded
+from flows.tracking import forgetting, team_ledger
+from flows.tracking.forgetting import entries, quoting, recorded, stages_to_redo, with_duplicates
 from flows.tracking.model_exposure import workspace_view
 from flows.tracking.search import CACHE, files_of, still_held
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import answers, search_for
 
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
-LIMITED = "{}: cut at max_megabytes, so other text takes its place, and the held-out set may change with it"
 PURGED = "\nOld states whose objects go can no longer be checked out, compared or verified. What stays of it:\n"
 COPIES = "copies of them that dedup dropped, which would come in their place, so they go too: {}"
 STAY = "words that stay, in files of your own or in other documents, which --quoting takes along:"
+REPLACE = "`greenhouse promote` replaces it, with --override KIND=REASON where no rule judges its kind"
 SHOWN = 10
 """Documents that are listed."""
-WEIGHTS = "    (weights: of models whose corpus or rows hold it, whether or not training came to it)"
 REMOVED = """
 removed: {} documents; no corpus of the workspace has one of them any more
 left in old states: up to {} objects in DVC's cache and remote, which --purge deletes
@@ -88,19 +86,19 @@ def fetch_corpora() -> None:
     Raises:
         UserError: neither has all of the corpora.
     """
-    if dvc.lock() and not all((paths.ROOT / out).exists() for out in ("data/ingest/train", "data/mix")):
-        print("fetching the recorded outputs from the DVC remote ...", flush=True)
-        store, state = ObjectCache(), Snapshot("workspace", "workspace", dvc.lock())
-        store.pull(state.outputs().values())
-        files = dict(files_of(store, state))
-        store.pull(files.values())
-        wanted = {path: md5 for path, md5 in (state.outputs() | files).items() if path.startswith("data/")}
-        if missing := {path: md5 for path, md5 in wanted.items() if not store.path(md5).exists()}:
-            why = in_remote(set(missing.values()))[2] or "they were never pushed, or purged after a removal"
-            raise UserError(
-                f"{len(missing)} objects of dvc.lock are in neither DVC's cache nor a remote, such as {min(missing)}: "
-                f"{why}; take a newer dvc.lock (`git pull`), or `dvc push` them where they are"
-            )
+    if not dvc.lock() or all((paths.ROOT / out).exists() for out in ("data/ingest/train", "data/mix")):
+        return
+    print("fetching the recorded outputs from the DVC remote ...", flush=True)
+    store, state = ObjectCache(), Snapshot("workspace", "workspace", dvc.lock())
+    store.pull(state.outputs().values())
+    files = state.outputs() | dict(files_of(store, state))
+    store.pull(files.values())
+    if missing := [md5 for path, md5 in files.items() if path.startswith("data/") and not store.path(md5).exists()]:
+        why = store.unanswered or "they were never pushed, or purged after a removal"
+        raise UserError(
+            f"{len(missing)} objects of dvc.lock's data are in neither DVC's cache nor a remote: {why}; take a newer "
+            "dvc.lock (`git pull`), or `dvc push` them where they are"
+        )
 
 
 def rows_to_redo(documents: list[Any]) -> list[PlanRow]:
@@ -156,10 +154,6 @@ def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> st
     out = all(any(location.rule == OPTED_OUT for location in doc.locations) for doc in documents)
     if already := out or set(entries) <= set(listed):
         lines.append(ALREADY.format(opt_out_file().name))
-    else:
-        touched = {one.facts["source"] for one in documents}
-        sources = [one for one in schema.load(paths.PARAMS).ingest.sources if getattr(one, "max_megabytes", 0)]
-        lines += [LIMITED.format(one.name) for one in sources if one.name in touched]
     if saw := [*forgetting.models_that_saw(found)]:
         lines += ["", "models that were pretrained on them:", *saw]
     if not already:
@@ -171,14 +165,9 @@ def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> st
 
 def copies_lines(search: Any) -> list[str]:
     """What --purge can delete once the documents are taken out."""
-    items, unreached = forgotten.copies(search.objects(), search.models)
+    items, unreached = forgetting.copies(search.copies, search.models)
     what = [item.what for item in items] + [f"not known or not reached: {line}" for line in unreached]
-    weights = [WEIGHTS] if any(output.startswith("models/") for output in search.copies.values()) else []
-    return [
-        f"copies: {len(search.objects())} objects of DVC and what follows:",
-        *(f"    {one}" for one in what),
-        *weights,
-    ]
+    return [f"copies: {len(search.copies)} objects of DVC and what follows:", *(f"    {one}" for one in what)]
 
 
 def opt_out_file() -> Path:
@@ -187,12 +176,12 @@ def opt_out_file() -> Path:
 
 
 def leave_out(text: str, entries: list[str], search: Any) -> None:
-    """Put lines on the opt-out list, make again what is stale, withdraw and mark the models that saw the documents.
+    """Put lines on the opt-out list, make again what is stale, withdraw the models that saw the documents.
 
     Raises:
         UserError: the pipeline did not complete; the list keeps the entries, and it can be run again.
     """
-    known = forgotten.record(text, search)
+    known = forgetting.record(text, search)
     if not all((paths.ROOT / out).exists() for out in dvc.outputs()):
         dvc.run("checkout", "--allow-missing")
     listed = opt_out_file().read_text("utf-8")
@@ -203,18 +192,15 @@ def leave_out(text: str, entries: list[str], search: Any) -> None:
     outputs = {out["md5"] for entry in dvc.lock().values() for out in entry.get("outs", [])}
     reason = f"it saw or may have seen {len(known.ids)} documents that were to be forgotten"
     withdraw(paths.ROOT, sorted(known.models - outputs), reason, datetime.now(UTC).date())
-    for alias in forgetting.mark(forgetting.versions_of(known.models - outputs), reason):
-        print(
-            f"{alias} still points at a model that saw them or may have (marked in MLflow); `greenhouse promote` "
-            "replaces it, with --override KIND=REASON where no rule judges its kind"
-        )
+    for alias in forgetting.aliases_of(forgetting.versions_of(known.models - outputs)):
+        print(f"{alias} still points at a model that saw them or may have; {REPLACE}")
     if left := still_held(known.ids):
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")
     search.everywhere()
     search.found = [hit for hit in search.found if hit.owner != CACHE or hit.md5 not in known.objects]
     print(REMOVED.format(len(known.ids), len(known.objects)))
     print(search.sentence())
-    files = f"{opt_out_file().name}, {forgotten.FILE}, withdrawn.json and dvc.lock"
+    files = f"{opt_out_file().name}, {forgetting.FILE}, withdrawn.json and dvc.lock"
     print(f"other clones need this state: commit {files}, then `dvc push`")
 
 
@@ -242,7 +228,7 @@ def make_again() -> None:
 def delete_copies(text: str) -> int:
     """List every copy that can be deleted and what cannot be reached, ask, delete. The exit status."""
     refuse_while_running()
-    items, note = forgotten.to_purge(text)
+    items, note = forgetting.to_purge(text)
     items += of_paths(idle_work_folders())
     return carry_out(items, [PURGED, note], "purge", len(items))
 
@@ -254,7 +240,7 @@ def forget(
     """Forget a text: who saw it, what its removal costs, every copy that is left; leave it out, and delete the copies.
 
     greenhouse forget "five words or more of it"      what would go; or an id, sha256, location, source, licence
-    greenhouse forget QUERY --apply                   opts it out, makes again what is stale, marks the models
+    greenhouse forget QUERY --apply                   opts it out, makes again what is stale, withdraws the models
     greenhouse forget QUERY --purge                   afterwards: deletes what old states still hold
 
     The first changes nothing; `--apply` asks first where QUERY names several documents, `--purge` always; without a
@@ -268,7 +254,7 @@ def forget(
 
     Args:
         query: id, passage, e-mail address, location or its beginning, source, or licence.
-        apply: opt out, make again what is stale, mark the models.
+        apply: opt out, make again what is stale, withdraw the models that saw it.
         purge: then: delete the copies in old states, after asking.
         quoting: documents that have some of its words too go with it.
         common_above: words that more documents than so many have too are common, and are not looked for.

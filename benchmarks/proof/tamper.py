@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.proof.fields import changed
 from components.core.errors import UserError
 from components.core.files import folder_md5, md5_file, read_json, sha256_file, write_json
-from components.studies.attestation.claims import item_of
+from components.studies.attestation.claims import STATED as PARTS
 
 BEYOND = (
     "energy, time, machine, commit and judgements, which other runs change that only the signer or the checker knows",
@@ -357,7 +357,7 @@ def kinds(folder: Path, key: Path, public: Path) -> dict[str, dict[str, list[Any
     judge("unsigned", (*UNSIGNED.items(), *each_file(folder)), touched)
     judge("hidden", HIDDEN.items(), lambda change: touched(partial(again, change)))
     claims = dict(each_claim(facts))
-    stated = {name: claims.pop(name) for name in list(claims) if item_of(name.replace(" ", ".")) == "stated"}
+    stated = {name: claims.pop(name) for name in list(claims) if name.replace(" ", ".").startswith(PARTS)}
     judge("resigned", (RESIGNED | claims).items(), rewritten)
     judge("stated", (STATED | stated).items(), rewritten)
     judge("outside", [*beside, *((name, (listed, data)) for name, data in lists.items())], lambda one: outside(*one))

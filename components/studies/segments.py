@@ -88,6 +88,11 @@ class Segments:
         """What the run trained on."""
         return prepare(self.objective, self.root / "data/tokenize", self.params, self.numerics)
 
+    @property
+    def reports(self) -> Path:
+        """What the run reported."""
+        return self.root / "reports/pretrain" / self.objective
+
     def rerun(self, first: int, last: int, progress: Progress) -> str:
         """Train from checkpoint `first` to step `last`; the first file or loss that is not as recorded, or ""."""
         inputs, work, was = self.inputs, self.root / f"work-{first}-{last}", self.kept(last)
@@ -107,9 +112,7 @@ class Segments:
 
     def losses_from(self, first: int, losses: list[float]) -> str:
         """The first loss after step `first` that loss.csv has not, or ""."""
-        with open(
-            self.root / "reports/pretrain" / self.objective / "details/loss.csv", encoding="utf-8", newline=""
-        ) as file:
+        with (self.reports / "details/loss.csv").open(encoding="utf-8", newline="") as file:
             recorded = {row["step"]: row["loss"] for row in csv.DictReader(file)}
         for step, loss in enumerate(losses, first + 1):
             if (was := recorded.get(str(step), "nothing")) != str(rounded(loss)):
@@ -120,11 +123,10 @@ class Segments:
         """The first figure in metrics.json that a checkpoint at the end does not have, or ""."""
         model, _, _ = export.load(end)
         losses = checkpoint.read(end)[1]["losses"].tolist()
-        scores = self.inputs.heldout.score(
-            model.to(self.numerics.device).eval(), FINAL_WINDOWS, progress.raise_if_stopped
-        )
+        model = model.to(self.numerics.device).eval()
+        scores = self.inputs.heldout.score(model, FINAL_WINDOWS, progress.raise_if_stopped)
         made = {f"heldout/{name}": value for name, value in scores.items()}
-        recorded = flat(read_json(self.root / "reports/pretrain" / self.objective / "metrics.json"))
+        recorded = flat(read_json(self.reports / "metrics.json"))
         for name, value in rounded(made | {"train/loss": float(np.mean(losses[-RECENT:]))}).items():
             if recorded.get(name) != value:
                 return f"metrics.json: {name}: recorded {recorded.get(name, 'nothing')}, now {value}"

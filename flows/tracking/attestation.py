@@ -151,8 +151,7 @@ def with_its_files(one: Snapshot) -> Snapshot:
 def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> Iterator[Finding]:
     """Hash every output in `lock` again: as it lies here (if `here`), and in DVC's cache, filled from the remote."""
     store, count = ObjectCache(), 0
-    for out in (out for entry in lock.values() for out in entry.get("outs", [])):
-        path, md5 = out["path"], out["md5"]
+    for path, md5 in Snapshot("", "", lock).outputs().items():
         files = md5s_below(paths.ROOT / path) if here and (paths.ROOT / path).exists() else {}
         count += len(files)
         try:
@@ -181,23 +180,30 @@ def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> Iterator[Finding]:
         yield Finding("hashed", "yes", f"{count} files hashed again by that dvc.lock")
 
 
-def chain(lock: dict[str, dict[str, Any]]) -> Iterator[Finding]:
-    """Links between the stages in `lock` that are broken, or that cannot be told.
+def chain(state: str, behind: list[str], lock: dict[str, dict[str, Any]]) -> list[Finding]:
+    """Whether each stage behind a model is recorded, and was run on what the stage before made.
 
     Args:
-        lock: entries of dvc.lock of a model's stages.
+        state: where `lock`, entries of dvc.lock, is from. behind: the model's stages.
     """
-    store, outs = ObjectCache(), Snapshot("", "", lock).outputs()
+    outs, found = Snapshot("", "", lock).outputs(), list[Finding]()
+    for stage in behind:
+        if stage not in lock:
+            found.append(Finding("chain", "unknown", f"no stage {stage} in dvc.lock of {state}"))
     for stage, dep in ((stage, dep) for stage, entry in lock.items() for dep in entry.get("deps", [])):
         path, made = dep["path"], outs.get(dep["path"], dep["md5"])
         if whole := next((out for out in outs if path.startswith(f"{out}/")), ""):
-            if not store.path(outs[whole]).exists():
+            if not (store := ObjectCache()).path(outs[whole]).exists():
                 where = "is not here; `greenhouse sync pull` fetches it if the remote has it"
-                yield Finding("chain", "unknown", f"the listing of the output that {path} is a part of {where}")
+                found.append(Finding("chain", "unknown", f"the listing of {whole}, which {path} is a part of, {where}"))
                 continue
             made = hash_in(path.removeprefix(f"{whole}/"), store.files(outs[whole]))
         if dep["md5"] != made:
-            yield Finding("chain", "no", f"dvc.lock: {stage} was run on another {path} than the stage before made")
+            text = f"dvc.lock: {stage} was run on another {path} than the stage before made"
+            found.append(Finding("chain", "no", text))
+    if behind and not found:
+        found = [Finding("chain", "yes", f"{len(behind)} stages in dvc.lock of {state}, which records this model")]
+    return found
 
 
 def mlflow_copies(fingerprint: str, md5: str, files: dict[str, str]) -> Iterator[Finding]:

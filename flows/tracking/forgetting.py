@@ -1,26 +1,37 @@
-"""What forgetting documents takes: what is on the opt-out list for it, what is made again, which models are marked.
+"""What forgetting documents takes, and `forgotten.json`, in git beside opt_out.txt: what was forgotten.
 
-Documents are followed by their name: the id, with the text's hash where other texts have that id.
+Documents are followed by their name: the id, with the text's hash where other texts have that id. A removal is known by
+its query's salted hash and keeps ids, hashes of DVC and salted hashes of runs of words, no text: so whoever searches
+later, in this clone or another, looks for the same, also when nothing here holds the text any more.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator
+import secrets
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from components.core.errors import UserError
+from components.core.files import fingerprint, read_json, write_json
 from components.core.plain_text import counted
 from components.lineage.documents import CORPORA, Query, Traced, View, shards, text_at
 from components.lineage.needles import MOST_OTHERS, Needles
 from components.lineage.readings import parts_of
-from flows.system import dvc
-from flows.system.disk import Removable
+from flows.system import dvc, paths
+from flows.system.disk import Removable, is_own, removable
 from flows.tracking import garbage, snapshots
 from flows.tracking.mlflow_run import client
 from flows.tracking.model_exposure import Seen, workspace_view
-from flows.tracking.search import INGESTED, Search, files_of, is_of_another, texts_of
+from flows.tracking.search import CACHE, INGESTED, Search, files_of, is_of_another, still_held, texts_of
 from flows.tracking.snapshots import ObjectCache
 from flows.tracking.trace_report import TraceMatch
+
+FILE = "forgotten.json"
+NOTHING = "nothing was taken out by this query; `greenhouse forget QUERY --apply` takes out what the workspace has"
+STILL_THERE = "the workspace still has it; take it out first: `greenhouse forget QUERY --apply`"
 
 # -- what is to be forgotten -------------------------------------------------------------------------------------------
 
@@ -91,25 +102,106 @@ def stages_to_redo(documents: list[Traced], lock: dict[str, dict[str, Any]]) -> 
     return again
 
 
+def sources_of(documents: list[Traced]) -> list[str]:
+    """Where the texts were read: copies that are the owner's to remove."""
+    return list(dict.fromkeys(f"{one.facts['source']}: {one.facts['location'].split('#')[0]}" for one in documents))
+
+
+# -- what was forgotten ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Removal:
+    """What a removal concerns.
+
+    Attributes:
+        ids: names of documents; none if nothing was removed.
+        objects: hash of each object of DVC that held them -> its output and state.
+        models: hashes of models trained on such.
+    """
+
+    needles: Needles
+    ids: set[str] = field(default_factory=set)
+    objects: dict[str, str] = field(default_factory=dict)
+    models: set[str] = field(default_factory=set)
+
+
+def _all() -> dict[str, Any]:
+    path = paths.ROOT / FILE
+    return (read_json(path) if path.exists() else {}) or {"salt": f"{secrets.randbits(64):016x}", "removals": {}}
+
+
+def _key(text: str, salt: str) -> str:
+    return fingerprint([salt, text.strip()])
+
+
+def recorded(text: str) -> Removal:
+    """What a removal by this query concerns, which may have been interrupted."""
+    known = _all()
+    row, salt = known["removals"].get(_key(text, known["salt"])), int(known["salt"], 16)
+    if row is None:
+        return Removal(Needles(salt))
+    return Removal(Needles.from_json(row["runs"], salt), set(row["ids"]), row["objects"], set(row["models"]))
+
+
+def record(text: str, search: Search) -> Removal:
+    """Keep what a removal concerns, beside what an earlier one by this query recorded."""
+    known, before = _all(), recorded(text)
+    known["salt"] = f"{search.needles.salt:016x}"
+    removal = Removal(
+        before.needles.joined(search.needles),
+        before.ids | set(search.ids),
+        search.copies | before.objects,
+        before.models | search.models,
+    )
+    row = {"ids": sorted(removal.ids), "objects": removal.objects, "models": sorted(removal.models)}
+    known["removals"][_key(text, known["salt"])] = row | {"runs": removal.needles.as_json()}
+    write_json(paths.ROOT / FILE, known)
+    return removal
+
+
 # -- copies ------------------------------------------------------------------------------------------------------------
 
 
-def in_remote(hashes: set[str]) -> tuple[set[str], Callable[[str], None] | None, str]:
-    """Those objects that the default remote has, how to remove one there, and why that is not known.
-
-    Returns:
-        the hashes; a function; a sentence, empty if the remote answered.
-    """
+def in_remote(hashes: Collection[str]) -> tuple[dict[str, Removable], str]:
+    """Those objects that the default remote has; why that is not known, if it does not answer."""
     with dvc.open_repo() as repo:
-        if "remote" not in repo.config["core"]:
-            return set(), None, ""
-        if why := dvc.unreachable(repo):
-            return set(), None, why
+        why = dvc.unreachable(repo)
+        if why or "remote" not in repo.config["core"]:
+            return {}, why
         store = repo.cloud.get_remote_odb()
-        return {md5 for md5 in hashes if store.exists(md5)}, lambda md5: store.delete(md5), ""
+        return {md5: Removable("", 0, partial(store.delete, md5)) for md5 in sorted(hashes) if store.exists(md5)}, ""
 
 
-# -- MLflow ------------------------------------------------------------------------------------------------------------
+def copies(objects: dict[str, str], models: set[str]) -> tuple[list[Removable], list[str]]:
+    """What can be deleted of these objects of DVC (hash -> output) and models, and what nobody can reach.
+
+    They are files in DVC's cache and remote, experiments that hold one, and versions in MLflow.
+    """
+    store, (far, why) = ObjectCache(), in_remote(objects)
+    cached = {md5: store.path(md5) for md5 in objects if store.path(md5).exists()}
+    unreached = [why] if why else []
+    if cached and not is_own(store.folder):
+        unreached.append(f"{len(cached)} objects that hold it stay in {store.folder}, outside of this checkout")
+        cached = {}
+    near = {md5: removable("", path) for md5, path in cached.items()}
+    items = list[Removable]()
+    for output in dict.fromkeys(objects.values()):
+        for place, there in ((CACHE, near), ("DVC's remote", far)):
+            if some := [one for md5, one in there.items() if objects[md5] == output]:
+                items.append(together(f"{place}: {output}", some))
+    items += map(garbage.experiment_item, experiments_with(objects))
+    return [*items, *map(model_item, versions_of(models))], unreached
+
+
+def together(what: str, parts: list[Removable]) -> Removable:
+    """Several things that are removed one after the other, as one line of a list."""
+
+    def remove() -> None:
+        for one in parts:
+            one.remove()
+
+    return Removable(f"{what} (files: {len(parts)})", sum(one.num_bytes for one in parts), remove)
 
 
 def versions_of(models: Collection[str]) -> list[Any]:
@@ -117,14 +209,10 @@ def versions_of(models: Collection[str]) -> list[Any]:
     return [row for row in client().search_model_versions("") if row.tags.get("dvc.md5") in models]
 
 
-def mark(versions: list[Any], text: str) -> list[str]:
-    """Tag the versions, and name the aliases that point at them."""
-    mlflow, aliases = client(), list[str]()
-    for row in versions:
-        mlflow.set_model_version_tag(row.name, row.version, "forget.saw", text)
-        known = mlflow.get_model_version(row.name, row.version).aliases
-        aliases += [f"{row.name}@{alias}" for alias in known]
-    return aliases
+def aliases_of(versions: list[Any]) -> list[str]:
+    """The aliases that point at registered versions."""
+    known = [client().get_model_version(row.name, row.version) for row in versions]
+    return [f"{row.name}@{alias}" for row in known for alias in row.aliases]
 
 
 def model_item(row: Any) -> Removable:
@@ -139,6 +227,23 @@ def experiments_with(objects: Collection[str]) -> list[str]:
     return [name for name in every if not set(objects).isdisjoint(dict(files_of(store, snapshots.find(name))).values())]
 
 
-def sources_of(documents: list[Traced]) -> list[str]:
-    """Where the texts were read: copies that are the owner's to remove."""
-    return list(dict.fromkeys(f"{one.facts['source']}: {one.facts['location'].split('#')[0]}" for one in documents))
+def to_purge(text: str) -> tuple[list[Removable], str]:
+    """What old states still hold of documents that were taken out, and what was searched and cannot be reached.
+
+    Raises:
+        UserError: they were not taken out yet.
+    """
+    known = recorded(text)
+    if not known.ids:
+        raise UserError(NOTHING)
+    if still_held(known.ids):
+        raise UserError(STILL_THERE)
+    search, workspace = Search(known.needles, known.ids).everywhere(), snapshots.find("workspace")
+    here = {md5 for _, md5 in files_of(ObjectCache(), workspace)}
+    objects = {md5: output for md5, output in (search.copies | known.objects).items() if md5 not in here}
+    items, unreached = copies(objects, (known.models | search.models) - set(workspace.outputs().values()))
+    quoted = [one.path for one in search.found if one.owner == "MLflow" and one.is_copy]
+    items += [removable(f"MLflow: {name}", paths.STATE / "mlartifacts" / name) for name in quoted]
+    search.found = [one for one in search.found if one.path not in quoted and one.md5 not in objects]
+    search.unsearched += unreached
+    return items, search.sentence()

@@ -25,7 +25,7 @@ from components.lineage.readings import NeedleHit, Part, hits_in, parts_of, part
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
 from flows.system import environment, git, paths
 from flows.tracking import snapshots
-from flows.tracking.model_exposure import cached_view, states, workspace_view
+from flows.tracking.model_exposure import states, workspace_view
 from flows.tracking.snapshots import ObjectCache, Snapshot
 
 SHOWN = 5
@@ -85,8 +85,8 @@ class Search:
     Attributes:
         named: whether a text holds the passage or address that was asked for, if that is how they were named.
         num_places: files looked into. found: those with words that stay. unsearched: what was not looked into, and why.
-        copies: (DVC's hash, path) of each object with a document's text, tokens, or weights trained on it -> the output
-            and state it is of. models: DVC's hash of every model that was trained on what holds one.
+        copies: DVC's hash of each object with a document's text, tokens, or weights trained on it -> one of the outputs
+            that it is of, and the state. models: DVC's hash of every model that was trained on what holds one.
         is_removed: whether the workspace has none of the documents: what it has of them stays.
     """
 
@@ -96,7 +96,7 @@ class Search:
     num_places: int = 0
     found: list[Place] = field(default_factory=list)
     unsearched: list[str] = field(default_factory=list)
-    copies: dict[tuple[str, str], str] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)
     models: set[str] = field(default_factory=set)
     is_removed: bool = False
     _known: dict[tuple[str, bool], list[NeedleHit]] = field(default_factory=dict)
@@ -146,23 +146,23 @@ class Search:
         store.pull({md5 for one in files for path, md5 in one.items() if not path.endswith(WEIGHTS)})
         noted = set[tuple[str, str]]()
         for state, own in [*zip(known, files, strict=True), *unnamed(store, files)]:
-            view = workspace_view if state.kind == "workspace" else cached_view(state)
-            bad = self._of_state(state, own, store, view, noted)
+            bad = self._of_state(state, own, store, noted)
             models = models_of(state.lock, bad, rows)
             self.models |= {md5 for out, md5 in state.outputs().items() if out in models}
             folders = tuple(f"{model}/" for model in models)
             bad |= {one for one in own if one.endswith(WEIGHTS) and one.startswith(folders)}
             for path in sorted(bad):
-                self.copies.setdefault((own[path], path), f"{'/'.join(path.split('/')[:3])} of {state.name}")
+                self.copies.setdefault(own[path], f"{'/'.join(path.split('/')[:3])} of {state.name}")
 
     def _of_state(
-        self, state: Snapshot, own: dict[str, str], store: ObjectCache, view: Any, noted: set[tuple[str, str]]
+        self, state: Snapshot, own: dict[str, str], store: ObjectCache, noted: set[tuple[str, str]]
     ) -> set[str]:
         """Files of a state that go with the documents; words of others in it are noted, of an object once."""
+        roots = [paths.ROOT] if state.kind == "workspace" else []
 
         def at(path: str) -> Path | None:
-            places = (store.path(own[path]) if path in own else None, view(path))
-            return next((place for place in places if place and place.is_file()), None)
+            places = (store.path(own.get(path, "")), *(root / path for root in roots))
+            return next((place for place in places if place.is_file()), None)
 
         stays = state.kind == CACHE or (state.kind == "workspace" and self.is_removed)
         bad, gone = set[str](), [out for out, md5 in state.outputs().items() if is_unlisted(store, md5)]
@@ -226,10 +226,6 @@ class Search:
         for name, data in git.history():
             self.note("git", name, parts_of_bytes(data, name))
 
-    def objects(self) -> dict[str, str]:
-        """DVC's hash of each copy -> one of the outputs that it is of, and the state."""
-        return {md5: output for (md5, _), output in self.copies.items()}
-
     # -- the answer ----------------------------------------------------------------------------------------------------
 
     def sentence(self) -> str:
@@ -277,12 +273,10 @@ def rows_of(shard: Path, path: str, ids: Collection[str]) -> list[str]:
     if not (ids and path.startswith("data/") and path.endswith(".parquet")):
         return []
     columns = [name for name in ("id", "sha256", "rule") if name in pq.read_schema(shard).names]
-    rows = pq.read_table(shard, columns=columns).to_pylist() if "id" in columns else []
+    rows = pq.read_table(shard, columns=columns).to_pylist() if "sha256" in columns else []
     rows = [row for row in rows if row.get("rule") != OPTED_OUT]  # of these ingest keeps no text
-    if "sha256" not in columns:  # a table about documents, which names them by id and place: all that share it
-        ids = {name.split(" ")[0] for name in ids}
     bases = [row["id"].split("-")[0] for row in rows]
-    return [row["id"] for row, base in zip(rows, bases, strict=True) if {base, f"{base} {row.get('sha256')}"} & {*ids}]
+    return [row["id"] for row, base in zip(rows, bases, strict=True) if {base, f"{base} {row['sha256']}"} & {*ids}]
 
 
 def texts_of(corpora: Iterable[tuple[str, str]], ids: Collection[str], theirs: bool) -> Iterator[list[str]]:

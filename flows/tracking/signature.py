@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from components.core.errors import UserError
+from components.core.errors import UserError, clause
 from components.studies.attestation.renderings import SIGNATURE
 from components.studies.attestation.verdict import Finding
 
@@ -12,11 +12,26 @@ EXTRA = "this needs the extra `signed`: .venv/bin/pip install -c constraints.txt
 MAKE_KEY = (
     "make a pair: openssl ecparam -name prime256v1 -genkey -noout -out KEY; openssl ec -in KEY -pubout -out KEY.pub"
 )
-REFUSALS = {
-    "Key mismatch": "another key made it", "InvalidSignature": "it was changed",
-    "Signature mismatch": "a file was changed, added or taken away after it",
-    "symlink": "there is a link, which may point anywhere",
-}  # fmt: skip
+
+
+def _with(half: Literal["private", "public"], key: Path) -> Any:
+    """What `model_signing` signs with, or verifies with: over all files but the signature, those of git too.
+
+    Raises:
+        ImportError: the extra is not installed.
+        UserError: the key cannot be read, or is of another kind.
+    """
+    from model_signing import hashing, signing, verifying
+
+    config: Any
+    try:
+        if half == "private":
+            config = signing.Config().use_elliptic_key_signer(private_key=key)
+        else:
+            config = verifying.Config().use_elliptic_key_verifier(public_key=key)
+    except Exception as error:  # the library raises what its parts raise, such as for a curve that they do not know
+        raise UserError(f"{key}: no {half} key of an elliptic curve ({clause(error)}); {MAKE_KEY}") from None
+    return config.set_hashing_config(hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False))
 
 
 def signing(key: Path) -> Callable[[Path], None]:
@@ -25,18 +40,10 @@ def signing(key: Path) -> Callable[[Path], None]:
     Raises `UserError`: the key cannot be read, or is of another kind; the extra is not installed.
     """
     try:
-        from model_signing import signing
+        config = _with("private", key)
     except ImportError:
         raise UserError(EXTRA) from None
-    try:
-        config = signing.Config().use_elliptic_key_signer(private_key=key)
-    except Exception as error:  # the library raises what its parts raise, such as for a curve that they do not know
-        raise UserError(f"{key}: no private key that can sign ({words(error)}); {MAKE_KEY}") from None
-
-    def sign(folder: Path) -> None:
-        config.set_hashing_config(_hashed()).sign(folder, folder / SIGNATURE)
-
-    return sign
+    return lambda folder: config.sign(folder, folder / SIGNATURE)
 
 
 def signed_by(folder: Path, key: Path | None) -> Finding:
@@ -49,38 +56,11 @@ def signed_by(folder: Path, key: Path | None) -> Finding:
     if key is None:
         return Finding("signature", "unknown", "give the signer's public key (--key KEY.pub)")
     try:
-        from model_signing import verifying
+        _with("public", key).verify(folder, folder / SIGNATURE)
     except ImportError:
         return Finding("signature", "unknown", EXTRA)
-    try:
-        config = verifying.Config().use_elliptic_key_verifier(public_key=key)
-    except Exception as error:  # the library raises what its parts raise, such as for a curve that they do not know
-        raise UserError(
-            f"{key}: no public key ({words(error)}); it is what `openssl ec -in KEY -pubout` prints"
-        ) from None
-    try:
-        config.set_hashing_config(_hashed()).verify(folder, folder / SIGNATURE)
-    except Exception as error:  # for a file that is no signature too
-        text = f"{SIGNATURE}: no valid signature of these files by this key ({_refusal(error)})"
-        return Finding("signature", "no", text)
+    except UserError:
+        raise
+    except Exception:  # for a file that is no signature too; `model_signing` says why in lists and reprs
+        return Finding("signature", "no", f"{SIGNATURE}: no signature of these files by this key")
     return Finding("signature", "yes", f"{SIGNATURE}: the signature is of these files and this key")
-
-
-def _hashed() -> Any:
-    """What a signature is over: all files but itself, those of git too."""
-    from model_signing import hashing
-
-    return hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
-
-
-def _refusal(error: Exception) -> str:
-    """Why a signature is not valid; `model_signing` says it in lists and reprs."""
-    known = f"{type(error).__name__}: {error}"
-    return next((said for sign, said in REFUSALS.items() if sign in known), "the file is missing, or no OMS signature")
-
-
-def words(error: Exception) -> str:
-    """What an error of files, keys or `model_signing` says, on one line."""
-    if isinstance(error, AttributeError):  # what model_signing asks of a key of another kind
-        return "not of an elliptic curve"
-    return error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())[:200]

@@ -6,13 +6,14 @@ claims again, and asks the list of withdrawn models. Whatever it cannot do leave
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from components.core.errors import UserError, clause
 from components.core.plain_text import plain_name
 from components.stages.account.model_answers import stages_behind
 from components.studies.adoption import UNRECORDED, strangers
-from components.studies.attestation.claims import PARTS, Claims, compared, is_part
+from components.studies.attestation.claims import Claims, compared, halves
 from components.studies.attestation.renderings import claims_in, differences
 from components.studies.attestation.verdict import STATED, CheckVerdict, Finding, Scope
 from components.studies.withdrawn import FILE, withdrawals, withdrawn
@@ -77,25 +78,14 @@ def recomputed(claims: Claims) -> Iterator[Finding]:
     behind = stages_behind(claims.model, tunings_of(one))
     lock = {name: one.lock[name] for name in (*behind, "evaluate") if name in one.lock}
     hashed = list(attestation.rehashed(lock, is_here))  # first: it fetches the listings that the chain is read from
-    yield from [_recorded(one, claims)] if one.adopted else _chain(one, behind, lock)
-    bases = {out["md5"]: out["path"] for entry in lock.values() for out in entry.get("outs", [])}
-    gone = {path: withdrawn(paths.ROOT, md5) for md5, path in bases.items() if md5 != claims.md5}
-    yield from (Finding("standing", "no", f"{path}, behind the model, is {why}") for path, why in gone.items() if why)
+    yield from [_recorded(one, claims)] if one.adopted else attestation.chain(one.name, behind, lock)
+    for path, md5 in replace(one, lock=lock).outputs().items():
+        if md5 != claims.md5 and (why := withdrawn(paths.ROOT, md5)):
+            yield Finding("standing", "no", f"{path}, behind the model, is {why}")
     yield from hashed
     fingerprint = one.fingerprints()[claims.model.replace("/", "@")]
     yield from attestation.mlflow_copies(fingerprint, claims.md5, claims.files)
     yield from _figures(one, claims)
-
-
-def _chain(one: Snapshot, behind: list[str], lock: dict) -> Iterator[Finding]:
-    """Whether every stage behind the model is recorded, and was run on what the stage before made."""
-    absent = [name for name in behind if name not in lock]
-    found = [Finding("chain", "unknown", f"no stage {name} in dvc.lock of {one.name}") for name in absent]
-    found += attestation.chain(lock)
-    if behind and not found:
-        text = f"{len(behind)} stages in dvc.lock of {one.name}, which records this model"
-        found = [Finding("chain", "yes", text)]
-    yield from found
 
 
 def _recorded(one: Snapshot, claims: Claims) -> Finding:
@@ -112,33 +102,23 @@ def _recorded(one: Snapshot, claims: Claims) -> Finding:
 
 
 def _figures(one: Snapshot, claims: Claims) -> Iterator[Finding]:
-    """The claims, collected again and compared part by part."""
+    """The claims, collected again and compared part by part; what is equal since nobody recorded it is no success."""
     again = attestation.claims_of(one, claims.model.replace("/", "@"), claims.owner)
-    other = list(compared(claims.model_dump(mode="json"), again.model_dump(mode="json")))
-    found = [Finding(row.item, "no" if row.differs else "unknown", row.text) for row in other if row.item != STATED]
-    told = {finding.item for finding in found}
-    yield from found
-    collections = (*collected(again), *([data_again(one)] if one.adopted else []))
-    yield from {finding.item: finding for finding in collections if finding.item not in told}.values()
-    for part in PARTS[STATED]:
-        if lines := [row.text for row in other if is_part(row.path, part)]:
-            more = f", and {len(lines) - 1} more" if lines[1:] else ""
-            yield Finding(STATED, "unknown", f"{lines[0]}{more}; {OTHER_RUNS}")
-        else:
-            known = "nobody else can know" if part == "owner" else "as the records here have it"
-            yield Finding(STATED, "unknown", f"{part}: {known}")
-
-
-def collected(claims: Claims) -> Iterator[Finding]:
-    """What was collected again of each item that figures establish; nothing is no success."""
-    licences = getattr(claims.data, "licences", {}) or ([claims.licence] if isinstance(claims.licence, str) else [])
-    for item, found, what in (
-        ("licences", licences, "licences, with the counts of documents"),
-        ("parameters", claims.lock, "stages with their parameters"),
-        ("scores", getattr(claims.quality, "scores", []), "scores"),
-    ):
-        text = f"{len(found)} {what}" if found else "nothing was recorded of them"
-        yield Finding(item, "yes" if found else "unknown", text)
+    (there, stated), (here, known) = halves(claims), halves(again)
+    yield from compared(there, here)
+    licences = getattr(again.data, "licences", {}) or ([again.licence] if isinstance(again.licence, str) else [])
+    counted = {"parameters": (again.lock, "stages with their parameters"),
+               "scores": (getattr(again.quality, "scores", []), "scores"),
+               "licences": (licences, "licences, with the counts of documents")}  # fmt: skip
+    if one.adopted:
+        counted.pop("licences")
+        yield data_again(one)
+    for item, (found, what) in counted.items():
+        yield Finding(item, "yes" if found else "unknown", f"{len(found)} {what}")
+    for part, value in stated.items():
+        texts = [finding.text for finding in compared(value, known[part], part)]
+        beside = f"{texts[0]}; {OTHER_RUNS}" if texts else f"{part}: the records here say nothing else"
+        yield Finding(STATED, "unknown", beside)
 
 
 def report(folder: Path, key: Path | None, scope: Scope = "all") -> int:
@@ -158,8 +138,7 @@ def conclusion(verdict: CheckVerdict) -> str:
     if verdict.wrong:
         return f"differs in {len(verdict.wrong)} places"
     if verdict.open_items:
-        items = (f"{item} ({why})" if (why := verdict.why(item)) else item for item in verdict.open_items)
-        return f"no claim differs, and not established is: {', '.join(items)}"
+        return f"no claim differs, and not established is: {', '.join(verdict.open_items)}"
     if verdict.scope == "bytes":
         return f"signed by this key, and these bytes; {NOT_RECOMPUTED}"
     return "signed by this key, and established here as listed; what the signer states rests on the signer's word"

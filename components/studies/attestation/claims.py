@@ -8,10 +8,11 @@ as right.
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from components.stages.account.answers import ModelAnswers, NotKnown
 from components.stages.account.types import AccountRecord
+from components.studies.attestation.verdict import Finding
 
 
 class GateVerdict(AccountRecord):
@@ -48,43 +49,32 @@ class Claims(ModelAnswers):
 
 
 ABSENT = object()
-PARTS = {
-    "stated": ("cost", "environment", "commit", "verdict", "rebuild", "quality.champion", "owner"),
-    "licences": ("licence", "data", "retrieved", "personal"),
-    "scores": ("quality",),
-}  # fmt: skip
-"""Item of a verdict -> parts of the claims; all others are parameters. What is stated rests on a ledger, on MLflow or
-on the owner's word. It is of one run and one time, and may differ where another run made the same bytes, shared the
-machine, or was judged later: it is shown beside the records here, and is never a difference."""
+STATED = ("cost", "environment", "commit", "verdict", "rebuild", "owner", "quality.champion")
+"""Parts that rest on a ledger, on MLflow or on the owner's word. They are of one run and one time, and may differ where
+another run made the same bytes, shared the machine, or was judged later: they are shown beside the records here, and
+are never a difference."""
+ESTABLISH = {"licence": "licences", "data": "licences", "retrieved": "licences", "personal": "licences",
+             "quality": "scores"}  # fmt: skip
+"""Other part -> item of a verdict; all that are not here are parameters."""
 
 
-class Mismatch(NamedTuple):
-    """A part of the claims that was not found as signed: its path, what is known of it, whether it is known here."""
-
-    path: str
-    text: str
-    is_known: bool
-
-    @property
-    def item(self) -> str:
-        """What the part is: an item that can be established, or "stated"."""
-        return item_of(self.path)
-
-    @property
-    def differs(self) -> bool:
-        """Whether it is another than a record here says of what can be established."""
-        return self.is_known and self.item != "stated"
+def halves(claims: Claims) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The claims as JSON: what can be established, and each of `STATED`."""
+    tree = claims.model_dump(mode="json")
+    champion = tree["quality"].pop("champion", None)
+    return tree, {part: tree.pop(part) for part in STATED[:-1]} | {STATED[-1]: champion}
 
 
-def compared(there: Any, here: Any, path: str = "") -> Iterator[Mismatch]:
+def compared(there: Any, here: Any, path: str = "") -> Iterator[Finding]:
     """What differs between two trees of JSON, and which parts nobody knows here.
 
     Args:
         there: as signed. here: as collected again; `ABSENT` for a part that only one of them has.
     """
+    item = ESTABLISH.get(re.split(r"\W", path)[0], "parameters")
     if is_unknown(here) and not here["is_none"]:
         if there != here:
-            yield Mismatch(path, f"{path}: {here['not_known']}", is_known=False)
+            yield Finding(item, "unknown", f"{path}: {here['not_known']}")
     elif isinstance(there, dict) and isinstance(here, dict) and not (is_unknown(there) or is_unknown(here)):
         for key in dict.fromkeys([*there, *here]):
             yield from compared(there.get(key, ABSENT), here.get(key, ABSENT), f"{path}.{key}".lstrip("."))
@@ -92,17 +82,7 @@ def compared(there: Any, here: Any, path: str = "") -> Iterator[Mismatch]:
         for index, pair in enumerate(zip(there, here, strict=True)):
             yield from compared(*pair, f"{path}[{index}]")
     elif type(there) is not type(here) or there != here:
-        yield Mismatch(path, f"{path}: signed {shown(there)}, by the records here {shown(here)}", is_known=True)
-
-
-def item_of(path: str) -> str:
-    """What a part of the claims is, by its path: an item that can be established, or "stated"."""
-    return next((item for item, parts in PARTS.items() if any(is_part(path, part) for part in parts)), "parameters")
-
-
-def is_part(path: str, part: str) -> bool:
-    """Whether a path is that of a part of the claims, or of something in it."""
-    return re.split(r"\W", path)[: part.count(".") + 1] == part.split(".")
+        yield Finding(item, "no", f"{path}: signed {shown(there)}, by the records here {shown(here)}")
 
 
 def is_unknown(value: Any) -> bool:
@@ -112,8 +92,6 @@ def is_unknown(value: Any) -> bool:
 
 def shown(value: Any) -> str:
     """A value on one line."""
-    if isinstance(value, dict) and "verdict" in value:
-        return f"{value['registered']} version {value['version']}: {value['verdict']}"
     if is_unknown(value):
         value = f"not known: {value['not_known']}"
     text = "nothing" if value is ABSENT else str(value)

@@ -61,12 +61,10 @@ SECTIONS = {
 }  # fmt: skip
 """Section -> its fields, of the owner or of `facts`."""
 SOURCES_FROM = "data/bias/train/manifest.json, ingest.sources in params.yaml, dvc.lock"
-OF_DATA = ("size", "synthetic", "licences_as_stated", "opt_out", "cleaning")
-"""Fields of `facts` that the data answers."""
 
 
 def facts(claims: Claims) -> dict[str, tuple[Any, str]]:
-    """Field -> what the stages recorded, and where it was read; those of the data alone where nobody knows that."""
+    """Field -> what the stages recorded, and where it was read; without those of the data where nobody knows it."""
     found: dict[str, tuple[Any, str]] = {
         "name_and_version": ({"name": claims.title, "hash": claims.md5}, "dvc.lock"),
         "depends_on": (claims.base or "none: trained from random weights", "dvc.yaml, finetune in params.yaml"),
@@ -83,7 +81,7 @@ def facts(claims: Claims) -> dict[str, tuple[Any, str]]:
         ),
     }
     if isinstance(data := claims.data, NotKnown):
-        return dict.fromkeys(OF_DATA, (data, "")) | found
+        return found
     asked = claims.lock.get("ingest", {}).get("params", {}).get("params.yaml", {}).get("ingest", {})
     dropped = sum(row.documents for row in data.removed if row.rule == "opted_out")
     removed = {f"{row.stage}: {row.rule}": row.documents for row in data.removed}
@@ -93,17 +91,15 @@ def facts(claims: Claims) -> dict[str, tuple[Any, str]]:
         "trained_on_with_generated_text_and_repeats": {"documents": data.mixture, "tokens": data.num_tokens},
         "tokens_that_pretraining_read": data.tokens_seen,
     }
-    of_data = (
-        (size, "manifests of data/bias/train, data/mix/train and data/tokenize/train, greenhouse.json"),
-        (generated if data.generated else "none", "data/mix/train/manifest.json"),
-        (data.licences, "data/bias/train/manifest.json"),
-        (
-            {"list": asked.get("opt_out", ""), "documents_left_out": dropped},
-            "ingest.opt_out in params.yaml, data/ingest/dropped",
-        ),
-        ({"documents_removed": removed, "quarantined": data.quarantined}, "data/*/dropped/manifest.json"),
-    )
-    return found | dict(zip(OF_DATA, of_data, strict=True))
+    left_out = {"list": asked.get("opt_out", ""), "documents_left_out": dropped}
+    cleaned = {"documents_removed": removed, "quarantined": data.quarantined}
+    return found | {
+        "size": (size, "manifests of data/bias/train, data/mix/train and data/tokenize/train, greenhouse.json"),
+        "synthetic": (generated if data.generated else "none", "data/mix/train/manifest.json"),
+        "licences_as_stated": (data.licences, "data/bias/train/manifest.json"),
+        "opt_out": (left_out, "ingest.opt_out in params.yaml, data/ingest/dropped"),
+        "cleaning": (cleaned, "data/*/dropped/manifest.json"),
+    }
 
 
 def training_content(claims: Claims) -> dict[str, Any]:
@@ -118,5 +114,8 @@ def training_content(claims: Claims) -> dict[str, Any]:
         unknown = isinstance(value, NotKnown)
         return {"value": f"not known: {value.not_known}"} if unknown else {"value": value, "from": source}
 
-    sections = {section: {name: field(*known[name]) for name in names} for section, names in SECTIONS.items()}
+    sections = {
+        section: {name: field(*known.get(name, (claims.data, ""))) for name in names}
+        for section, names in SECTIONS.items()
+    }
     return {"material_for": forms} | sections

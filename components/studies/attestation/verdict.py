@@ -71,10 +71,6 @@ class CheckVerdict:
             return 1
         return 2 if self.open_items else 0
 
-    def why(self, item: str) -> str:
-        """Why an item is not established; "" where nobody looked."""
-        return "; ".join(one.text for one in self.findings if one.item == item and one.answer != "yes")
-
     def lists(self) -> dict[str, list[str]]:
         """Title -> lines: the three lists, and differences if there are any."""
         established = [item for item in ITEMS if self.answer(item) == "yes"]
@@ -87,5 +83,8 @@ class CheckVerdict:
             title: [one.text for one in self.findings if one.item in items and one.answer != "no"]
             for title, items in told.items()
         }
-        open_lines = [f"{ITEMS[item]}: {self.why(item) or 'not looked at'}" for item in self.open_items]
+        why = {
+            item: [one.text for one in self.findings if (one.item, one.answer) == (item, "unknown")] for item in ITEMS
+        }
+        open_lines = [f"{ITEMS[item]}: {'; '.join(why[item]) or 'not looked at'}" for item in self.open_items]
         return found | {"not established": open_lines + found["not established"], "DIFFERENT": self.wrong}

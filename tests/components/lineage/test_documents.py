@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from components.corpus.corpus import CorpusWriter, Document
@@ -103,9 +102,6 @@ def test_texts_with_the_same_id_are_told_apart(tmp_path: Path) -> None:
     assert len(trace(Query("id", first.id), view)) == 2
     mixture, quarantine = (tmp_path / f"data/{part}/part-00000.parquet" for part in ("mix/train", "ingest/quarantine"))
     assert rows_of(mixture, "data/mix/train/part-00000.parquet", {found.name}) == []
-    about = tmp_path / "scores.parquet"
-    pl.DataFrame({"id": [first.id], "score": [0.5]}).write_parquet(about)
-    assert rows_of(about, "data/dedup/scores.parquet", {found.name}) == [first.id]
     assert rows_of(mixture, "data/mix.parquet", {kept.name}) == [first.id]
     assert rows_of(quarantine, "data/ingest.parquet", {found.name}) == [first.id]
 

@@ -1,15 +1,18 @@
-"""Experiments, registered models and remotes of a removal."""
+"""What a removal takes along, what is kept of it in git, and its experiments, registered models and remotes."""
 
 import json
 from dataclasses import replace
 from hashlib import md5
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from components.corpus.corpus import CorpusWriter, Document
 from components.lineage.documents import DocumentLocation, Query, Traced
+from components.lineage.needles import Needles
 from flows.tracking import forgetting, snapshots
+from flows.tracking.search import Search
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import TraceMatch
 from tests.flows.object_cache import listing
@@ -68,7 +71,7 @@ def test_what_was_purged_from_the_remote_is_no_error_of_dvc(tmp_path: Path, capl
 
 
 @pytest.mark.usefixtures("mlflow_tables")
-def test_versions_that_saw_a_text_and_the_aliases_that_point_at_them_are_marked(
+def test_versions_that_saw_a_text_and_the_aliases_that_point_at_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow import MlflowClient
@@ -82,6 +85,21 @@ def test_versions_that_saw_a_text_and_the_aliases_that_point_at_them_are_marked(
     assert forgetting.versions_of({"1.dir"}) == []
     client.set_model_version_tag("greenhouse-causal-2", saw.version, "dvc.md5", "1.dir")
     assert [one.version for one in forgetting.versions_of({"1.dir"})] == [saw.version]
-    assert forgetting.mark([saw], "it saw 2 documents") == ["greenhouse-causal-2@champion"]
-    tags = [client.get_model_version("greenhouse-causal-2", one.version).tags for one in (saw, later)]
-    assert [one.get("forget.saw") for one in tags] == ["it saw 2 documents", None]
+    assert forgetting.aliases_of([saw]) == ["greenhouse-causal-2@champion"]
+
+
+def search(salt: int, ids: set[str], runs: list[int], **copies: str) -> Search:
+    return Search(Needles(salt, np.array(runs, np.uint64)), ids, copies=copies, models={"1.dir"})
+
+
+def test_a_second_removal_by_a_query_adds_to_the_record(checkout: Path) -> None:
+    assert forgetting.recorded("a query").ids == set()
+    forgetting.record("a query", search(7, {"a" * 16}, [3, 9], x1="a of workspace"))
+    forgetting.record("a query ", search(7, {"b" * 16}, [4], x1="a of x", x2="b of x"))
+    forgetting.record("a query", search(7, set(), []))  # an apply that goes on after a kill finds nothing any more
+    forgetting.record("another", search(7, {"c" * 16}, [5]))
+    known = forgetting.recorded("a query")
+    assert known.ids == {"a" * 16, "b" * 16}
+    assert known.objects == {"x1": "a of workspace", "x2": "b of x"}, "an object may be of another state by now"
+    assert (known.models, known.needles.salt, known.needles.own.tolist()) == ({"1.dir"}, 7, [3, 4, 9])
+    assert "a query" not in (checkout / forgetting.FILE).read_text()

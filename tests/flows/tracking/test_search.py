@@ -17,7 +17,7 @@ from components.lineage.documents import Query
 from components.lineage.needles import Needles
 from components.tokens.tokenizer import train_bpe
 from flows.system import paths
-from flows.tracking import forgetting, forgotten, search, snapshots
+from flows.tracking import forgetting, search, snapshots
 from flows.tracking.search import Search, models_of
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import search_for
@@ -114,7 +114,12 @@ def take_out(root: Path, *others: Document) -> None:
         corpus(root / f"data/{stage}/train", [a_document("essay.txt", ESSAY), *others])
 
 
+def hashes(root: Path, *names: str) -> set[str]:
+    return {md5_file(root / name) for name in names}
+
+
 ID = a_document("letter.txt", LETTER).id
+WEIGHTS = "models/pretrain/causal/model.safetensors"
 CACHED = {
     "data/ingest/train/part-00000.parquet",
     "data/mix/train/part-00000.parquet",
@@ -134,7 +139,7 @@ def test_a_quotation_in_another_document_and_in_rows_is_named_with_its_words(roo
 def test_copies_are_corpora_tokens_and_weights_and_models_go_by_the_same_rule(root: Path) -> None:
     one = searched({ID}, ESSAY)
     in_base64 = "data/ingest/quarantine/records.jsonl"
-    assert {path for _, path in one.copies} == CACHED | {in_base64, "models/pretrain/causal/model.safetensors"}
+    assert set(one.copies) == hashes(root, *CACHED, in_base64, WEIGHTS)
     assert one.models == {state_of(root).outputs()["models/pretrain/causal"], "2.dir"}
 
 
@@ -143,13 +148,13 @@ def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path, monkey
 
     Words that a document has which came in its place were called copies, and models trained on them later were to go.
     """
-    forgotten.record("a query", searched({ID}, ESSAY))
+    forgetting.record("a query", searched({ID}, ESSAY))
     take_out(root, a_document("new.txt", "We kept the harbour ledgers in a locked oak cabinet too."))
     states = state_of(root), replace(state_of(root), name="later", kind="run")
     monkeypatch.setattr(search, "states", lambda: iter(states))
-    known = forgotten.recorded("a query ")
-    assert (known.ids, "mix" in str(known.objects), forgotten.recorded("another").ids) == ({ID}, True, set())
-    kept = (root / forgotten.FILE).read_text()
+    known = forgetting.recorded("a query ")
+    assert (known.ids, "ingest" in str(known.objects), forgetting.recorded("another").ids) == ({ID}, True, set())
+    kept = (root / forgetting.FILE).read_text()
     assert not any(word in kept for word in ("a query", "harbour", "candlelight"))
     again = Search(known.needles, known.ids).everywhere()
     said = again.sentence()
@@ -158,7 +163,7 @@ def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path, monkey
     files = [f"data/{stage}/train/part-00000.parquet" for stage in ("ingest", "mix")]
     assert f"\n    15 words in essay.txt, 9 words in new.txt:\n        workspace: {', '.join(files)}" in said
     left = "data/ingest/quarantine/records.jsonl"
-    assert again.copies == {(md5_file(root / left), left): "data/ingest/quarantine of later"}
+    assert again.copies == {md5_file(root / left): "data/ingest/quarantine of later"}
     assert again.models == set()
     assert "not searched:\n    clones, caches and backups of others" in said
     assert "no model" not in said
@@ -180,26 +185,26 @@ def test_a_team_s_server_is_named_as_not_searched(root: Path, monkeypatch: pytes
 
 
 def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forgotten.record("a query", searched({ID}, ESSAY))
+    forgetting.record("a query", searched({ID}, ESSAY))
     gone, stays = [md5_file(root / path) for path in ("data/mix/train/part-00000.parquet", "eval_sets/items.txt")]
     take_out(root)
     (root / "data/ingest/quarantine/records.jsonl").write_bytes(b"")
     (root / "models/pretrain/causal/model.safetensors").write_bytes(b"others")
     put(root / "md5", (root / "eval_sets/items.txt").read_bytes())
-    monkeypatch.setattr(forgotten, "in_remote", lambda hashes: (set(), None, "DVC remote far: nothing is at far"))
+    monkeypatch.setattr(forgetting, "in_remote", lambda hashes: ({}, "DVC remote far: nothing is at far"))
     asked: list[set[str]] = [set()]
 
     def none_of_mlflow(models: set[str]) -> list:
         asked.append(models)
         return []
 
-    monkeypatch.setattr(forgotten, "versions_of", none_of_mlflow)
+    monkeypatch.setattr(forgetting, "versions_of", none_of_mlflow)
     monkeypatch.setattr(snapshots, "experiments", dict)
     monkeypatch.setattr(snapshots, "find", lambda name: state_of(root))
-    items, said = forgotten.to_purge("a query")
-    folders = ("data/ingest/quarantine", "data/tokenize/train", "models/pretrain/causal")
-    deleted = {f"DVC's cache: {folder} of workspace (files: 1)" for folder in (*folders, "data/mix/train")}
-    assert {item.what for item in items} == {*deleted, "MLflow: 1/examples.md"}, "ingest has the object of mix"
+    items, said = forgetting.to_purge("a query")
+    folders = ("data/ingest/quarantine", "data/ingest/train", "data/tokenize/train", "models/pretrain/causal")
+    deleted = {f"DVC's cache: {folder} of workspace (files: 1)" for folder in folders}
+    assert {item.what for item in items} == {*deleted, "MLflow: 1/examples.md"}, "mix has the object of ingest"
     assert all(item.num_bytes for item in items)
     assert not asked[-1] & {*state_of(root).outputs().values()}, "what the workspace has stays in MLflow too"
     for item in items:
@@ -210,7 +215,7 @@ def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monk
     assert "15 words in essay.txt:\n        workspace: data/ingest/train/part-00000.parquet, data/mix/" in said
     assert "DVC remote far: nothing is at far" in said
     corpus(root / "data/bias/train", [a_document("letter.txt", LETTER)])
-    refuses(lambda: forgotten.to_purge("a query"), "forgotten.to_purge.2", "`greenhouse forget QUERY --apply`")
+    refuses(lambda: forgetting.to_purge("a query"), "forgetting.to_purge.2", "`greenhouse forget QUERY --apply`")
 
 
 def test_what_lies_in_dvcs_cache_alone_and_in_git_is_found(root: Path) -> None:
@@ -224,14 +229,14 @@ def test_what_lies_in_dvcs_cache_alone_and_in_git_is_found(root: Path) -> None:
     assert [place.path for place in one.found if place.owner == "database"] == [".greenhouse/prefect/prefect.db"]
     found = [place.line() for place in one.found if place.owner == "DVC's cache"]
     assert found == [f"DVC's cache: {'ab' * 16}: 9 words"]
-    assert "ab" * 16 not in dict(one.copies), "DVC keeps data of the owner there too"
+    assert "ab" * 16 not in one.copies, "DVC keeps data of the owner there too"
     in_git = [place.line() for place in one.found if place.owner == "git"]
     assert sorted(in_git) == ["git: commit: 15 words", "git: rows.jsonl: 15 words in line 2"]
 
 
 def test_a_text_too_short_for_runs_goes_by_its_id_with_its_tokens(root: Path) -> None:
     one = Search(Needles(7), {ID}).everywhere()
-    assert {path for _, path in one.copies} == CACHED | {"models/pretrain/causal/model.safetensors"}
+    assert set(one.copies) == hashes(root, *CACHED, WEIGHTS)
 
 
 def test_what_cannot_be_looked_into_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +248,7 @@ def test_what_cannot_be_looked_into_is_said(root: Path, monkeypatch: pytest.Monk
     for copy in (root / "md5").glob(f"*/{md5_file(root / 'data/mix/train/part-00000.parquet')[2:]}"):
         copy.unlink()
     monkeypatch.setattr(search, "states", lambda: iter([state]))
-    assert {path for _, path in searched({ID}).copies} >= CACHED, "one lies in the workspace still"
+    assert set(searched({ID}).copies) >= hashes(root, *CACHED), "one lies in the workspace still"
     one = Search(Needles(7))
     one.own_files(known)
     one.of_states(known)
