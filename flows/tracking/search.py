@@ -99,10 +99,9 @@ class Search:
     copies: dict[str, str] = field(default_factory=dict)
     models: set[str] = field(default_factory=set)
     is_removed: bool = False
-    _known: dict[tuple[str, bool], list[NeedleHit]] = field(default_factory=dict)
 
     def everywhere(self) -> "Search":
-        """All of it, anew; objects that were looked into before are not read again."""
+        """All of it, anew."""
         self.num_places, self.found, self.unsearched, self.copies, self.models = 0, [], [], {}, set()
         self.is_removed = bool(self.ids) and not still_held(self.ids, CORPORA)
         if self.is_removed:
@@ -114,26 +113,22 @@ class Search:
         self.history()
         return self
 
-    def look(self, owner: str, path: str, parts: Iterable[Part], key: str = "", own: bool = False) -> list[NeedleHit]:
+    def look(self, owner: str, path: str, parts: Iterable[Part], own: bool = False) -> list[NeedleHit]:
         """What a file holds; noted where it cannot be read.
 
         Args:
-            key: the hash by which it is known when it is met again. own: of one's own files what is `named` counts too.
+            own: of one's own files what is `named` counts too.
         """
         self.num_places += 1
-        known = key, path.endswith(".bin")  # the same bytes are other text as tokens
-        if key and known in self._known:
-            return self._known[known]
         try:
-            hits = self._known[known] = hits_in(parts, self.needles, self.named if own else None)
+            return hits_in(parts, self.needles, self.named if own else None)
         except (UserError, OSError, ValueError, pa.ArrowException) as error:
             self.unsearched.append(f"{owner}: {path}: {clause(error)}")
             return []
-        return hits
 
     def note(self, owner: str, path: str, parts: Iterable[Part], md5: str = "", own: bool = False) -> None:
         """Look into a file, and keep it as found if it has words of the text."""
-        if hits := self.look(owner, path, parts, own=own):
+        if hits := self.look(owner, path, parts, own):
             self.found.append(Place(owner, path, tuple(hits), md5))
 
     # -- DVC -----------------------------------------------------------------------------------------------------------
@@ -144,9 +139,11 @@ class Search:
         store.pull({md5 for state in known for md5 in state.outputs().values() if md5.endswith(".dir")})
         files = [dict(files_of(store, state)) for state in known]
         store.pull({md5 for one in files for path, md5 in one.items() if not path.endswith(WEIGHTS)})
-        noted = set[tuple[str, str]]()
+        goes = dict[tuple[str, str], bool]()
         for state, own in [*zip(known, files, strict=True), *unnamed(store, files)]:
-            bad = self._of_state(state, own, store, noted)
+            self._of_state(state, own, store, goes)
+            bad = {path for path, md5 in own.items() if goes.get((path, md5))}
+            bad |= tokens_of(bad, own)
             models = models_of(state.lock, bad, rows)
             self.models |= {md5 for out, md5 in state.outputs().items() if out in models}
             folders = tuple(f"{model}/" for model in models)
@@ -155,9 +152,13 @@ class Search:
                 self.copies.setdefault(own[path], f"{'/'.join(path.split('/')[:3])} of {state.name}")
 
     def _of_state(
-        self, state: Snapshot, own: dict[str, str], store: ObjectCache, noted: set[tuple[str, str]]
-    ) -> set[str]:
-        """Files of a state that go with the documents; words of others in it are noted, of an object once."""
+        self, state: Snapshot, own: dict[str, str], store: ObjectCache, goes: dict[tuple[str, str], bool]
+    ) -> None:
+        """Look into each file of a state that none before had; words of other documents in it are noted.
+
+        Args:
+            goes: (path, hash) of each file -> whether it goes with the documents; filled.
+        """
         roots = [paths.ROOT] if state.kind == "workspace" else []
 
         def at(path: str) -> Path | None:
@@ -165,24 +166,22 @@ class Search:
             return next((place for place in places if place.is_file()), None)
 
         stays = state.kind == CACHE or (state.kind == "workspace" and self.is_removed)
-        bad, gone = set[str](), [out for out, md5 in state.outputs().items() if is_unlisted(store, md5)]
+        gone = [out for out, md5 in state.outputs().items() if is_unlisted(store, md5)]
         for path, md5 in own.items():
-            if path.endswith(WEIGHTS):
+            if path.endswith(WEIGHTS) or (path, md5) in goes:
                 continue
             if (place := at(path)) is None:
                 gone.append(path)
                 continue
-            hits = self.look(state.name, path, parts_at(path, place, at), md5)
-            goes = not stays and (any(hit.own for hit in hits) or bool(rows_of(place, path, self.ids)))
-            bad |= {path} if goes else set()
-            stay = tuple(hit for hit in hits if not goes or (is_of_another(hit, self.ids) and not hit.own))
-            if stay and (md5, path) not in noted:
-                noted.add((md5, path))
+            hits = self.look(state.name, path, parts_at(path, place, at))
+            bad = not stays and (any(hit.own for hit in hits) or bool(rows_of(place, path, self.ids)))
+            stay = tuple(hit for hit in hits if not bad or (is_of_another(hit, self.ids) and not hit.own))
+            goes[path, md5] = bad
+            if stay:
                 self.found.append(Place(state.name, path, stay, md5))
         if gone:
             what = "files are in neither DVC's cache nor a remote, where one could look into them, such as"
             self.unsearched.append(f"{state.name}: {len(gone)} {what} {gone[0]}")
-        return bad | tokens_of(bad, own)
 
     # -- the owner's files ---------------------------------------------------------------------------------------------
 

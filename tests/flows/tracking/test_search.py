@@ -162,8 +162,7 @@ def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path, monkey
     assert "\n    15 words in rows.jsonl line 2:\n        finetune.instruct.data: rows.jsonl" in said
     files = [f"data/{stage}/train/part-00000.parquet" for stage in ("ingest", "mix")]
     assert f"\n    15 words in essay.txt, 9 words in new.txt:\n        workspace: {', '.join(files)}" in said
-    left = "data/ingest/quarantine/records.jsonl"
-    assert again.copies == {md5_file(root / left): "data/ingest/quarantine of later"}
+    assert again.copies == {}, "what the workspace has too stays with it"
     assert again.models == set()
     assert "not searched:\n    clones, caches and backups of others" in said
     assert "no model" not in said
