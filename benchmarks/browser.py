@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "reports" / "report.html"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-PICTURES = ("report.png", "scores.png")
+PICTURES = ("report.png",)
 """Of README, in docs/images."""
 
 
@@ -25,14 +25,13 @@ def run(chromium: str, page: Path, size: tuple[int, int], *options: str) -> str:
 
 
 def renew_pictures() -> None:
-    """Take docs/images/report.png, the head of the report, and copy the forest plot beside it.
+    """Take docs/images/report.png, the head of the report.
 
     Raises:
         SystemExit: there is no Chromium, or no report.
     """
-    chromium, images = browser(), ROOT / "docs" / "images"
+    chromium, picture = browser(), ROOT / "docs" / "images" / "report.png"
     if chromium is None or not REPORT.exists():
         sys.exit(f"{REPORT}: make demo first, with one of {', '.join(BROWSERS)} on PATH")
-    run(chromium, REPORT, (1080, 760), f"--screenshot={images / 'report.png'}")
-    shutil.copyfile(REPORT.with_name("scores.png"), images / "scores.png")
-    print(f"taken: {images}/report.png, {images}/scores.png")
+    run(chromium, REPORT, (1080, 760), f"--screenshot={picture}")
+    print(f"taken: {picture}")

@@ -38,13 +38,17 @@ Figures of one-off measurements, and results of code that was taken out since.
 """
 
 
-def goals_table(results: dict) -> str:
-    """A benchmark's goals as a Markdown table; below it where and at which commit each was measured."""
-    rows = ["| | measured | goal | met |", "|---|--:|--:|---|"]
+def goals_table(results: dict, archived: bool = False) -> str:
+    """A benchmark's goals as a Markdown table; below it where and at which commit each was measured.
+
+    Archived figures stand without goals: they say nothing of the code of today.
+    """
+    rows = ["| | measured |", "|---|--:|"] if archived else ["| | measured | goal | met |", "|---|--:|--:|---|"]
     for row in results["goals"]:
         sign, met = "≥" if row["better"] == "higher" else "≤", "yes" if row["met"] else "no"
         named = f"`{row['name']}`" + (f": {row['says']}" if row.get("says") else "")
-        rows.append(f"| {named} | {row['value']:.4g} | {sign} {row['goal']:g} | {met} |")
+        asked = "" if archived else f" {sign} {row['goal']:g} | {met} |"
+        rows.append(f"| {named} | {row['value']:.4g} |{asked}")
     return "\n".join(rows) + "\n\n" + stamp.in_words({row["name"]: row for row in results["goals"]})
 
 
@@ -67,7 +71,7 @@ def results_page() -> str:
     for path in sorted((ROOT / "benchmarks" / "archive").glob("*.json")):
         found = read_json(path)
         if "goals" in found:
-            parts += [f"### {path.stem}", goals_table(found)]
+            parts += [f"### {path.stem}", goals_table(found, archived=True)]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 

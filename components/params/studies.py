@@ -67,7 +67,7 @@ REFERENCE = 64
 
 
 class LabelEfficiency(Section):
-    """Accuracy by number of labels: pretrained, from scratch, TF-IDF; masked or causal; LoRA or all weights."""
+    """Accuracy by number of labels: pretrained, from scratch, rules; masked or causal; LoRA or all weights."""
 
     labels: list[int] = [16, 64, 256, 1024, 4096]
     """Numbers of training labels, rising, with 64 and one above it: the figure compares with pretraining at 64."""

@@ -71,7 +71,14 @@ def test_all_arms_and_the_report(made: study.LabelStudy, tmp_path: Path) -> None
     assert "(masked 1234) alone" in text
     assert "times as many labels" in text
     assert "| from scratch |" in text
-    assert found["label_efficiency"]["low"] is None  # two seeds
+    assert found["label_efficiency"]["rule"]["low"] is None  # two seeds
+    assert headline["label_efficiency/value"] == pytest.approx(  # the best rival's, whichever it is
+        min(needed["value"] for needed in found["label_efficiency"].values()), rel=1e-3
+    )
+    masked = made.result(study.LabelPoint("masked", 64, 1))
+    assert {"TF-IDF", "naive Bayes"} <= masked["rules"].keys()
+    best = max(digits.count("1") for digits in masked["rules"].values())
+    assert best > masked["rules"]["largest class"].count("1"), "they learn"
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {"accuracy.png", "price.png"}
 
 
