@@ -54,7 +54,8 @@ def of_trainers(all_of_them: list[Trainer], folder: Path) -> None:
         except (AssertionError, subprocess.CalledProcessError) as error:
             words[trainer.name] = f"not recorded: {error}"[:300]
     write_rows("any_runs", [row for run in runs for row in run.rows()])
-    results, goals = {"trainers": words}, []
+    results: dict[str, object] = {"trainers": words}
+    goals: list[dict] = []
     if counted := [run for run in runs if run.cgroup_s is not None]:
         off = [abs(run.cpu_s / (run.cgroup_s or 1) - 1) for run in counted]
         shares = [abs(run.energy_over_share - 1) for run in counted]
@@ -86,10 +87,10 @@ def of_adopted(all_of_them: list[Trainer], folder: Path, place: Path) -> None:
         goal("repeats_explained", sum(map(len, told.values())), len(runs), "higher",
              f"run again without the kill, and again where weights differ: {says}"),
     ])  # fmt: skip
-    rows = [row for run in runs for row in look_for(clone, run, place / "scratch")]
-    write_rows("any_edits", rows)
-    edited = [row for row in rows if row["kind"] != "none"]
-    found, called = (sum(bool(row["said"]) for row in some) for some in (edited, rows))
+    looked = [row for run in runs for row in look_for(clone, run, place / "scratch")]
+    write_rows("any_edits", looked)
+    edited = [row for row in looked if row["kind"] != "none"]
+    found, called = (sum(bool(row["said"]) for row in some) for some in (edited, looked))
     write("any", {"edits": {"n": len(edited), "found": found}}, [
         goal("edits_found", found / len(edited), 1.0, "higher",
              f"by greenhouse adopt, of {len(edited)}, with the head beside the record left: {', '.join(whole)}"),
