@@ -4,7 +4,7 @@ import io
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -20,16 +20,18 @@ from flows.system.command import whole
 
 CANDIDATES = ("models/finetune/instruct", "models/pretrain/causal")
 """Where a model is looked for, the better partner first."""
+TEMPERATURE = 0.7
+"""Of a model that continues text, or answers in its own words."""
 LEAST_CONFIDENCE = 0.5
 """Below it the model would, at the average token, rather have said something else."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen (components/model/generate.py)."""
+    """How the next token is chosen (components/model/generate.py); without a temperature the model decides it."""
 
     max_tokens: int = 64
-    temperature: float = 0.7
+    temperature: float | None = None
     top_p: float = 0.9
     seed: int = 1
 
@@ -120,7 +122,7 @@ class Conversation:
         _, made, logprobs = generate(
             self.model, self.tokenizer, self.context(question),
             max_tokens=min(self.sampling.max_tokens, self.model.shape.context - self.room),
-            temperature=self.sampling.temperature, top_p=self.sampling.top_p,
+            temperature=self.sampling.temperature or 0.0, top_p=self.sampling.top_p,
             seed=self.sampling.seed + len(self.turns), on_token=grow, stop_ids=self.encoder.stops,
         )  # fmt: skip
         text = self.tokenizer.decode(made)  # special tokens are nothing to show
@@ -168,6 +170,8 @@ def open_chat(folder: Path, sampling: Sampling) -> tuple[Conversation, str]:
         description += f"\nIt was not taught others:{other}\nAn answer that is not marked as a guess may be wrong too."
     elif example := task.get("example") or own_example(folder):
         description += f"\nIt was tuned on examples such as\n  you> {example['prompt']}\n  model> {example['answer']}"
+    if sampling.temperature is None:  # where one answer alone is right, chance makes fewer of them
+        sampling = replace(sampling, temperature=0.0 if shown else TEMPERATURE)
     encoder = encoder_of(folder if (folder / "tokenizer.json").exists() else base_of(folder))
     return Conversation(model, tokenizer, instruct, sampling, encoder, alone=bool(shown)), description
 
@@ -236,7 +240,7 @@ def chat(
     prompt: str | None = None,
     model: str = "",
     max_tokens: Annotated[int, Parameter(converter=whole, validator=Number(gte=1, lte=1 << 20))] = Sampling.max_tokens,
-    temperature: Annotated[float, Parameter(validator=Number(gte=0, lte=100))] = Sampling.temperature,
+    temperature: Annotated[float | None, Parameter(validator=Number(gte=0, lte=100))] = None,
     top_p: Share = Sampling.top_p,
     seed: Annotated[int, Parameter(converter=whole, validator=Number(gte=0, lt=1 << 63))] = Sampling.seed,
     confidence: Share = LEAST_CONFIDENCE,
@@ -262,7 +266,7 @@ def chat(
         prompt: answer this and end.
         model: folder of a model or an adapter; default: the first of models/finetune/instruct, models/pretrain/causal.
         max_tokens: tokens of an answer at most (64).
-        temperature: 0: always the likeliest token (0.7).
+        temperature: 0: always the likeliest token (0.7, and 0 for a model that was taught questions).
         top_p: sample from the likeliest tokens that have this probability together (0.9).
         seed: the same seed gives the same answer (1).
         confidence: below it, an answer is a guess (0.5).

@@ -78,9 +78,10 @@ def labels(*settings: str) -> int:
 
     On a task of `finetune.classify` drawn from the corpus (rows of your own are refused), trains `seeds` models on each
     number of labels: the pretrained masked model, the same from random weights, the causal model, and LoRA; the best
-    rule without a network stands beside them. Says how many times as many labels that rule, and training from scratch,
-    need for the accuracy that pretraining reaches with 64, and what each point costs in joules. Reads what the pipeline made. Killed and started again, it
-    reads finished points back and goes on. Less than 10 minutes on two cores with the demo's models. Results:
+    rule without a network stands beside them. Says how many times as many labels that rule, and training from
+    scratch, need for the accuracy that pretraining reaches with 64, and what each point costs in joules. Reads what
+    the pipeline made. Killed and started again, it reads finished points back and goes on. Less than 10 minutes on
+    two cores with the demo's models. Results:
     reports/label_efficiency/ and MLflow, a child run per point.
 
     Args:

@@ -111,6 +111,11 @@ def test_a_chat_opens_with_what_it_answers_and_one_it_was_not_taught(folder: Pat
     talk, opening = open_chat(tmp_path / "model", Sampling(max_tokens=2))
     assert "Each is answered by itself; it knows numbers below 100." in opening
     talk.answer("What is 2+2?", lambda _: None)
+    assert talk.sampling.temperature == 0, "chance is no part of an answer that is right or wrong"
+    assert [chat(folder).sampling.temperature, chat(tmp_path / "model", temperature=1.0).sampling.temperature] == [
+        0.7,
+        1,
+    ]
     assert talk.context(talk.question("?")) == talk.context(talk.question("?")) == [END_OF_TEXT, *talk.question("?")]
     assert [opening.count(f"you> {prompt}\n  model> {answer}") for prompt, answer in pairs] == [1] * 4
     assert opening.index("What is 1+1?") < opening.index("not taught") < opening.index("What is a list?")
