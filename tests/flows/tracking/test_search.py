@@ -268,30 +268,26 @@ def tuned_on(path: str, digest: str) -> dict:
 
 def test_rows_that_models_were_tuned_on_are_searched_though_params_yaml_is_put_back(root: Path) -> None:
     write_params(root)
-    digest = md5_file(root / "rows.jsonl")
-    states = [
-        Snapshot(name, "run", {"finetune@instruct": tuned_on(path, digest)})
-        for name, path in (("a", "rows.jsonl"), ("b", "./rows.jsonl"))
-    ]
+    rows, digest = ("rows.jsonl", "./rows.jsonl"), md5_file(root / "rows.jsonl")
     one = Search(Needles.of([LETTER], [], 7))
-    one.own_files(states)
+    one.own_files([Snapshot(path, "run", {"finetune@instruct": tuned_on(path, digest)}) for path in rows])
     (found,) = one.found
-    stage = "rows of finetune@instruct of"
-    assert (found.line(), found.md5) == (f"{stage} a, {stage} b: rows.jsonl: 15 words in rows.jsonl line 2", digest)
+    owner = ", ".join(f"rows of finetune@instruct of {path}" for path in rows)
+    assert (found.line(), found.md5) == (f"{owner}: rows.jsonl: 15 words in rows.jsonl line 2", digest)
 
 
-def test_a_passage_or_an_address_is_found_in_rows_and_items_that_are_no_documents(root: Path) -> None:
-    for query, path in (
-        (Query("email", ADDRESS.upper()), "eval_sets/items.txt"),
-        (Query("passage", "pages by candlelight and sold"), "rows.jsonl"),
-    ):
-        one = search_for(query, Needles())
-        one.own_files()
-        assert [found.path for found in one.found] == [path]
-        assert "what was asked for" in one.found[0].line()
-    one = search_for(Query("id", "0" * 16), Needles())
+@pytest.mark.parametrize(
+    ("query", "files"),
+    [(Query("email", ADDRESS.upper()), ["eval_sets/items.txt"]),
+     (Query("passage", "pages by candlelight and sold"), ["rows.jsonl"]), (Query("id", "0" * 16), [])],
+)  # fmt: skip
+def test_a_passage_or_an_address_is_found_in_rows_and_items_that_are_no_documents(
+    root: Path, query: Query, files: list[str]
+) -> None:
+    one = search_for(query, Needles())
     one.own_files()
-    assert one.found == []
+    assert [found.path for found in one.found] == files
+    assert all("what was asked for" in found.line() for found in one.found)
 
 
 def test_documents_that_quote_can_be_taken_along(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,47 +301,38 @@ def test_documents_that_quote_can_be_taken_along(root: Path, monkeypatch: pytest
     assert forgetting.quoting(needles, {ID}) == [a_document("essay.txt", ESSAY).id], "afterwards too"
 
 
-def test_a_model_tuned_from_a_tuned_one_counts_and_one_tuned_on_other_rows_of_that_path_does_not() -> None:
-    """Whether prefer's base, another model at that path, read them too is not known: it may have."""
-
-    def stage(model: str, *deps: tuple[str, str]) -> dict:
-        read = [{"path": path, "md5": digest} for path, digest in deps]
-        return {"deps": read, "outs": [{"path": model, "md5": f"{model} now"}]}
-
-    lock = {
-        "finetune@prefer": stage("models/finetune/prefer", (INSTRUCT, "before")),
-        "finetune@elsewhere": stage("models/finetune/elsewhere", ("/copy", f"{INSTRUCT} now")),
-        "finetune@instruct": stage(INSTRUCT, ("rows.jsonl", "5")),
-        "finetune@classify": stage("models/finetune/classify", ("rows.jsonl", "4")),
-    }
-    assert models_of(lock, [], {"5"}) == {INSTRUCT, "models/finetune/prefer", "models/finetune/elsewhere"}
+TUNED = {f"models/finetune/{one}" for one in ("again", "instruct", "from_checkpoint", "copy")}
 
 
-def test_a_tuned_model_counts_by_what_its_own_stage_read_of_the_text() -> None:
-    """Models of a foreign base and own rows were listed as copies of any text of the mixture."""
+@pytest.mark.parametrize(
+    ("held", "rows", "counts"),
+    [("mix/train", (), {"models/pretrain/causal", "models/checkpoints/causal", *TUNED}),
+     ("bias/train", (), {"models/finetune/sampled"}), ("ingest/heldout", (), set()), ("dedup/dropped", (), set()),
+     ("", ("5",), {"models/finetune/foreign", "models/finetune/of_foreign"})],
+)  # fmt: skip
+def test_a_tuned_model_counts_by_what_its_own_stage_read_of_the_text(
+    held: str, rows: tuple[str, ...], counts: set[str]
+) -> None:
+    """Models of a foreign base and own rows were listed as copies of any text of the mixture.
+
+    A model tuned from one that counts does, wherever its copy lies; one tuned on other rows of that path does not.
+    """
     read = {
-        "pretrain@causal": ["data/tokenize"],
-        "finetune@again": ["./models/finetune/instruct", "own.csv"],
-        "finetune@instruct": ["models/pretrain/causal", "own.csv"],
-        "finetune@from_checkpoint": ["models/checkpoints/causal/step-10", "own.csv"],
-        "finetune@copy": ["/elsewhere/causal", "own.csv"],
-        "finetune@sampled": ["/hub/base", "data/bias/train"],
-        "finetune@foreign": ["/hub/base", "own.csv"],
+        "pretrain@causal": [("data/tokenize", "0.dir")],
+        "finetune@again": [("./models/finetune/instruct", "0.dir"), ("own.csv", "4")],
+        "finetune@instruct": [("models/pretrain/causal", "0.dir"), ("own.csv", "4")],
+        "finetune@from_checkpoint": [("models/checkpoints/causal/step-10", "0.dir")],
+        "finetune@copy": [("/elsewhere/causal", "causal.dir")],
+        "finetune@sampled": [("/hub/base", "0.dir"), ("data/bias/train", "0.dir")],
+        "finetune@of_foreign": [("/elsewhere/foreign", "foreign.dir")],
+        "finetune@foreign": [("/hub/base", "0.dir"), ("own.csv", "5")],
     }
     lock = {
         stage: {
-            "deps": [{"path": path, "md5": f"{path.removeprefix('/elsewhere/')}.dir"} for path in deps]
-            + [{"path": "data/ingest/heldout", "md5": "0.dir"}],
+            "deps": [{"path": path, "md5": md5} for path, md5 in (*deps, ("data/ingest/heldout", "0.dir"))],
             "outs": [{"path": f"models/{stage.replace('@', '/')}", "md5": f"{stage.partition('@')[2]}.dir"}],
         }
         for stage, deps in read.items()
     }
     lock["pretrain@causal"]["outs"].append({"path": "models/checkpoints/causal", "md5": "1.dir"})
-    base = {"models/pretrain/causal", "models/checkpoints/causal"}
-    tuned = {f"models/finetune/{one}" for one in ("again", "instruct", "from_checkpoint", "copy")}
-    sampled = {"models/finetune/sampled"}
-    for stage, models in {
-        "mix": base | tuned, "bias": sampled, "ingest/heldout": set(), "dedup/dropped": set()
-    }.items():  # fmt: skip
-        folder = stage if "/" in stage else f"{stage}/train"
-        assert models_of(lock, [f"data/{folder}/part-00000.parquet"], ()) == models
+    assert models_of(lock, [f"data/{held}/part-00000.parquet"] if held else [], rows) == counts
