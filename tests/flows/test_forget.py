@@ -28,7 +28,6 @@ def test_a_dry_run_names_models_price_and_copies_and_changes_nothing(
     said = finished_clone.run("greenhouse", "forget", trained_on)
     assert all(word in said for word in ("causal", "masked", " Wh ", "nothing has changed"))
     assert "\n    DVC's cache: data/mix/train of workspace (files: " in said
-    assert "cut at max_megabytes, so other text takes its place" in said
     assert finished_clone.outputs() == finished_outputs()
     assert "up to date" in finished_clone.run("dvc", "status")
 
@@ -65,7 +64,7 @@ def test_a_clone_whose_objects_were_purged_says_so(fresh_clone: PipelineClone, t
     (tmp_path / "remote" / "files" / "md5").mkdir(parents=True)
     fresh_clone.run("dvc", "remote", "add", "--default", "far", str(tmp_path / "remote"))
     _, said = fresh_clone.run("greenhouse", "forget", "0" * 16, expect=1).splitlines()
-    shows(said, "forget.fetch_corpora", "forget: 1", "data/ingest/train", "purged after a removal")
+    shows(said, "forget.fetch_corpora", "forget: 1", "purged after a removal")
 
 
 @pytest.mark.long
