@@ -83,8 +83,8 @@ class CheckVerdict:
             title: [one.text for one in self.findings if one.item in items and one.answer != "no"]
             for title, items in told.items()
         }
-        why = {
-            item: [one.text for one in self.findings if (one.item, one.answer) == (item, "unknown")] for item in ITEMS
-        }
-        open_lines = [f"{ITEMS[item]}: {'; '.join(why[item]) or 'not looked at'}" for item in self.open_items]
+        open_lines = list[str]()
+        for item in self.open_items:
+            why = "; ".join(one.text for one in self.findings if one.item == item and one.answer != "yes")
+            open_lines.append(f"{ITEMS[item]}: {why or 'not looked at'}")
         return found | {"not established": open_lines + found["not established"], "DIFFERENT": self.wrong}
