@@ -73,7 +73,7 @@ def study_form(study: Study) -> Flow[Any, State]:
     section: Any = study.section
 
     def run(params: section | None = None, params_hash: str = "") -> State:
-        recovery.tag_flow_run(str(flow_run.id))
+        recovery.label_flow_run(str(flow_run.id))
         try:
             own = schema.load(paths.PARAMS)
             refuse_stale_form(params_hash, own)

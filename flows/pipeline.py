@@ -17,6 +17,8 @@ workspace. What a kill leaves is closed at the next start: flows/tracking/recove
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from threading import Event
 from typing import Any
@@ -38,7 +40,7 @@ from flows.system import dvc, paths
 from flows.system.command import words_of
 from flows.system.work_folder import sole_writer
 from flows.tracking import recovery
-from flows.tracking.snapshots import find
+from flows.tracking.snapshots import Snapshot, find
 
 prefect_log.say_once()
 
@@ -87,19 +89,23 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
     try:
         check_run_name(name)
         print(f"pipeline: run {name}", flush=True)  # by which `cost`, `compare` and the pages know it
-        recovery.tag_flow_run(flow_run_id)
+        recovery.label_flow_run(flow_run_id)
         own = schema.load(paths.PARAMS)
         refuse_stale_form(form_hash, own)
         chosen = params or own
         is_experiment = chosen.identity() != own.identity()
         with experiment.worktree(name, chosen) if is_experiment else sole_writer(paths.RUNS, "this checkout") as apart:
-            root = apart or paths.ROOT
+            root, before = apart or paths.ROOT, _workspace()
             # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
             run = RUNS[name] = PipelineRun(name, root, chosen, [] if is_experiment else targets, flow_run_id)
             state = _run_stages(run)
-            if is_experiment and state.is_completed():
+            if not state.is_completed():
+                run_view.show_result(run)
+            elif is_experiment:
                 experiment.save(root, name)
-                state = _saved(state, name, _compared(run, name))
+                state = _saved(state, name, _compared(run, before, name))
+            elif run.stale and (verdict := _compared(run, before, "workspace")):
+                state = Completed(name=state.name, message=f"against the workspace before it: {verdict}")
         return state
     except UserError as error:
         return Failed(message=str(error))
@@ -109,15 +115,24 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         return Failed(message=words)
 
 
-def _compared(run: PipelineRun, name: str) -> str:
-    """Compare a saved experiment with the workspace, on its pages. Returns the verdict; "" if there is none."""
+def _workspace() -> Snapshot | None:
+    """The workspace as it is; None before its first run."""
+    with suppress(UserError):
+        return find("workspace")
+    return None
+
+
+def _compared(run: PipelineRun, before: Snapshot | None, name: str) -> str:
+    """Compare what a run made with the workspace before it, on its pages. Returns the verdict; "" if there is none."""
+    verdict, lines = "", list[str]()
     try:
-        lines = list(compare.report(find("workspace"), find(name)))
-    except UserError as error:  # the experiment is saved all the same, and a workspace may have nothing yet
+        if before:
+            before = replace(before, kind="before this run") if name == "workspace" else before
+            lines = list(compare.report(before, find(name)))
+            verdict = next(line for line in reversed(lines) if line.startswith((compare.VERDICT, "scores")))
+    except UserError as error:  # the run is done all the same
         print(f"not compared: {error}", flush=True)
-        return ""
-    verdict = next((line for line in lines if line.startswith(compare.VERDICT)), "")
-    run_view.show_comparison(run, verdict, "\n".join([*lines, ""]))
+    run_view.show_result(run, verdict, lines)
     return verdict
 
 

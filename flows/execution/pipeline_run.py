@@ -72,6 +72,7 @@ class PipelineRun:
     stopped: StageResult | None = None
     results: dict[str, StageResult] = field(default_factory=dict)
     timings: dict[str, Timing] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         whole = dvc.graph(self.root)
@@ -324,9 +325,9 @@ class PipelineRun:
         status = {"Failed": "FAILED", "Completed": "FINISHED"}.get(self._final_name(), "KILLED")
         told = "account" in self.results and self.results["account"].name == "Completed"
         spans = reader.read(paths.LEDGER).select(run=self.name)  # what this run itself used
-        metrics = rounded({"cost/run_kwh": spans.energy.mid_kwh, "cost/run_seconds": self.wall_s})
+        self.metrics = rounded({"cost/run_kwh": spans.energy.mid_kwh, "cost/run_seconds": self.wall_s})
         scores = [result.record.get("scores", {}) for result in done]
-        metrics |= headline(self.root) if told else dict(ChainMap(*scores))  # else it is of an earlier run
+        self.metrics |= headline(self.root) if told else dict(ChainMap(*scores))  # else it is of an earlier run
         figures = {"orchestration_seconds": self.overhead_s()} | errors(parts, "total_")
         with contextlib.suppress(UserError):  # of an unknown grid the pipeline has said so
             figures["run_grams"] = intensity.resolve(self.params.runtime.grid, self.root).grams(spans.hours).mid
@@ -338,7 +339,7 @@ class PipelineRun:
         files = run_files(self.root, told, unmade, self.folder.path)
         params = self.params.identity()
         self.folder.end(
-            status, files, self.root, metrics=metrics, params=params, tags=tags, figures=figures, summary=text
+            status, files, self.root, metrics=self.metrics, params=params, tags=tags, figures=figures, summary=text
         )
 
 

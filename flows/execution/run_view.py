@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from flows.execution.pipeline_run import PipelineRun
 from flows.planning import step_cost
 from flows.planning.stage_forecast import Spent, expected
 from flows.system import dvc, paths
-from flows.tracking.mlflow_run import describe_comparison, experiment_id
+from flows.tracking.mlflow_run import describe_comparison, energy, experiment_id, primary
 from flows.tracking.mlflow_view import run_page
 from flows.tracking.record import told
 
@@ -51,22 +52,26 @@ def show(run: PipelineRun, states: dict[str, str]) -> None:
             create_markdown_artifact(without_quotations(text), key=key, description=key.replace("-", " ", 1))
 
 
-def brief(verdict: str, run_kwh: float) -> list[str]:
-    """What the head of a run's page in Prefect has room for: the score that differs most surely, and its energy."""
-    most = re.search(r"\((\S+) .*? improvement ([+-][\d.]+)", verdict)
-    text = "no score differs beyond chance" if "scores that differ" in verdict else "no score differs"
-    if most:
-        text = f"{'worse' if most[2].startswith('-') else 'better'}: {most[1]} {most[2]}"
-    return [text, f"{1000 * run_kwh:.3g} Wh, own stages"]
+def brief(verdict: str) -> str:
+    """What the head of a page has room for: the score that differs most surely, or why none is compared."""
+    if most := re.search(r"\((\S+) .*? improvement ([+-][\d.]+)", verdict):
+        return f"{'worse' if most[2].startswith('-') else 'better'}: {most[1]} {float(most[2]):+.3f}"
+    return re.sub(r"^scores[^:]*: |^B is better.*", "", verdict) or "no score differs beyond chance"
 
 
-def show_comparison(run: PipelineRun, verdict: str, text: str) -> None:
-    """How an experiment compares with the workspace, on its pages in Prefect and MLflow."""
+def show_result(run: PipelineRun, verdict: str = "", lines: Sequence[str] = ()) -> None:
+    """How a run compares, or what it scored, and its energy: first on its pages in Prefect and MLflow.
+
+    Args:
+        verdict: the line of the comparison (`lines`) with the workspace before the run that sums it up.
+    """
+    head = [brief(verdict) if verdict else primary(run.metrics)[1], energy(run.metrics)]
     with get_client(sync_client=True) as client:
         tags = client.read_flow_run(UUID(run.flow_run)).tags
-        spent = sum([Spent(**result.spent).kwh for result in run.results.values() if result.spent], 0.0)
-        client.update_flow_run(UUID(run.flow_run), tags=[*brief(verdict, spent), *tags])
-    page = f"{verdict}\n\n```\n{text}```\n"
+        client.update_flow_run(UUID(run.flow_run), tags=[*filter(None, head), *tags])
+    if not verdict:
+        return
+    page = "\n".join([verdict, "", "```", *lines, "```", ""])
     create_markdown_artifact(page, key="against-workspace", description="Which is better, by how much, what it cost")
     try:
         describe_comparison(run.recorder.client, run.recorder.open(), verdict, page)

@@ -22,7 +22,7 @@ from flows.system.mlflow_location import ARTIFACTS
 from flows.system.mlflow_server import require_mlflow
 from flows.system.paths import EXPERIMENT
 from flows.system.run_folder import PIPELINE, REPRO, RunFolder
-from flows.tracking.mlflow_view import TAGS, store_view
+from flows.tracking.mlflow_view import store_view
 from flows.tracking.run_files import report_files
 
 BATCH = 1000
@@ -88,7 +88,7 @@ def parent_run(mlflow: Any, run: RunFolder, make: bool = True) -> str:
         return known
     if not make:
         return ""
-    tags = dict.fromkeys(TAGS, "") | {"kind": facts["kind"], "git.commit": facts.get("commit", "")}
+    tags = {"kind": facts["kind"], "git.commit": facts.get("commit", "")}
     tags |= {"prefect.flow_run": facts["flow_run"]} if facts.get("flow_run") else {}
     return create_run(mlflow, run.name, process, tags | {NAME_TAG: run.name}, facts.get("t"))
 
@@ -143,8 +143,8 @@ def close_parent(
     """
     log_params(mlflow, run_id, params)
     log_scores(mlflow, run_id, metrics, ms, _describe(mlflow, run_id, name, params, summary))
-    if (used := metrics.get("cost/run_kwh")) is not None:
-        mlflow.set_tag(run_id, "cost", f"{1000 * used:.3g} Wh")
+    if used := energy(metrics):
+        mlflow.set_tag(run_id, "cost", used)
     if summary:
         store_view(mlflow, experiment_id(mlflow))
     for key, value in (tags or {}).items():
@@ -195,13 +195,30 @@ def log_scores(mlflow: Any, run_id: str, metrics: dict[str, float], ms: int = 0,
     Args:
         own: the score that shall stand for it, if it has that.
     """
-    scored = mlflow.get_run(run_id).data.metrics | metrics
-    if main := next((name for name in (own, *PRIMARY) if name in scored), ""):
-        low, high = (scored.get(main + end, math.nan) for end in ("_low", "_high"))
-        # MLflow's column shows ten characters: an interval as its half-width.
-        half = "" if math.isnan(high - low) else f"±{(high - low) / 2:.2f}".replace("±0", "±")
-        mlflow.set_tag(run_id, "primary", f"{scored[main]:.3f}{half} {main}")
+    main, text = primary(mlflow.get_run(run_id).data.metrics | metrics, own)
+    if main:
+        mlflow.set_tag(run_id, "primary", text)
     log_metrics(mlflow, run_id, {name: metrics[name] for name in (main, *metrics) if name in metrics}, ms)
+
+
+def primary(scores: dict[str, float], own: str = "") -> tuple[str, str]:
+    """The score that stands for a run, and its value with the half-width of its interval; "" of none.
+
+    Args:
+        own: the score that shall stand for it, if it has that.
+    """
+    main = next((name for name in (own, *PRIMARY) if name in scores), "")
+    if not main:
+        return "", ""
+    low, high = (scores.get(main + end, math.nan) for end in ("_low", "_high"))
+    half = "" if math.isnan(high - low) else f"±{(high - low) / 2:.2f}".replace("±0", "±")
+    return main, f"{scores[main]:.3f}{half} {main}"
+
+
+def energy(metrics: dict[str, float]) -> str:
+    """What a run used, in few characters; "" if it is not known."""
+    used = metrics.get("cost/run_kwh")
+    return "" if used is None else f"{1000 * used:.3g} Wh"
 
 
 def shown_name(changes: list[str]) -> str:
@@ -214,10 +231,10 @@ def shown_name(changes: list[str]) -> str:
 
 
 def brief(change: str) -> str:
-    """A change for a narrow column: `steps 60, was 100 (finetune.instruct)`."""
+    """A change for a narrow column: `steps 100 -> 60 (finetune.instruct)`."""
     key, _, values = change.partition(" ")
-    (section, _, leaf), (before, _, now) = key.rpartition("."), values.rpartition(" -> ")
-    return f"{leaf} {now}, was {before} ({section})"
+    section, _, leaf = key.rpartition(".")
+    return f"{leaf} {values} ({section})"
 
 
 def describe_comparison(mlflow: Any, run_id: str, verdict: str, page: str) -> None:

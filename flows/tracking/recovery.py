@@ -1,6 +1,6 @@
 """Closing what a kill left open, at the next start: in Prefect, in MLflow, and worktrees.
 
-In Prefect every run of ours carries its process as a tag (`processes.process_tag`); one whose process is gone becomes
+In Prefect every run of ours carries its process as a label (`processes.process_tag`); one whose process is gone becomes
 `Crashed`. In `.greenhouse/runs/` a run without its mark is recorded as far as it came, and is `KILLED` in MLflow
 (record.py). A worktree has its process in a file beside it. A run of another host is never touched, nor one naming no
 process unless this process alone could have started it. No record, whatever is in it, stops the work.
@@ -8,6 +8,7 @@ process unless this process alone could have started it. No record, whatever is 
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 from flows.system import git
 from flows.system.mlflow_server import silence
@@ -63,7 +64,7 @@ def _crash_in_prefect(serving: bool) -> None:
     with get_client(sync_client=True) as client:
         unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": list(UNFINISHED)}}})
         running = client.read_flow_runs(flow_run_filter=unfinished)
-        runs = [run for run in running if _is_dead(run.tags, never_began=serving and run.deployment_id is not None)]
+        runs = [run for run in running if _is_dead(run, never_began=serving and run.deployment_id is not None)]
         for run in runs:
             print(f"closing {run.name} in Prefect: its process is gone")
             client.set_flow_run_state(run.id, state, force=True)
@@ -73,18 +74,17 @@ def _crash_in_prefect(serving: bool) -> None:
                     client.set_task_run_state(task.id, state, force=True)
 
 
-def _is_dead(tags: list[str], never_began: bool = False) -> bool:
-    """Whether a run names its process (one per try), and none of them lives; `never_began` if it names none."""
-    processes = [tag for tag in tags if is_process_tag(tag)]
+def _is_dead(run: Any, never_began: bool = False) -> bool:
+    """Whether a run names its process, the last try's, and it is gone; `never_began` if it names none."""
+    processes = [text for text in (*run.labels.values(), *run.tags) if is_process_tag(text)]
     return never_began if not processes else not any(tag_alive(tag) for tag in processes)
 
 
-def tag_flow_run(flow_run_id: str) -> None:
-    """Have a flow run of this process carry it as a tag."""
+def label_flow_run(flow_run_id: str) -> None:
+    """Have a flow run of this process carry it as a label: tags stand in the head of its page."""
     from uuid import UUID
 
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        tags = client.read_flow_run(UUID(flow_run_id)).tags
-        client.update_flow_run(UUID(flow_run_id), tags=[*tags, process_tag()])
+        client.update_flow_run_labels(UUID(flow_run_id), {"process": process_tag()})

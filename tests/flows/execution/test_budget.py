@@ -20,7 +20,7 @@ def test_a_sweep_and_a_trial_stop_by_that_name_too(name: str, monkeypatch: pytes
     def spent(*_: object) -> Path:
         raise Stopped("BudgetReached", "runtime.budget.project: all of 1 kWh is used")
 
-    monkeypatch.setattr(forms.recovery, "tag_flow_run", lambda id: None)
+    monkeypatch.setattr(forms.recovery, "label_flow_run", lambda id: None)
     monkeypatch.setattr(forms.schema, "load", lambda path: Params())
     study = importlib.import_module(f"flows.{name}").STUDY
     state = forms.study_form(replace(study, run=spent)).fn()

@@ -57,14 +57,16 @@ def test_an_experiment_ends_with_how_to_go_on_and_is_saved_unless_it_stopped(
 ) -> None:
     """The way on stood in a log alone; DVC refused one that stopped, for outputs that were not made yet."""
     result, saved = StageResult(name, before), list[str]()
-    run = SimpleNamespace(stopped=result if result.stopped else None)
+    run = SimpleNamespace(stopped=result if result.stopped else None, stale=[])
     for module, attribute, fake in (
         (pipeline, "flow_run", SimpleNamespace(name="calm-otter", id="1")),
         (pipeline, "PipelineRun", lambda *_: run),
         (pipeline, "RUNS", {}),
         (pipeline, "_run_stages", lambda run: result.state),
-        (pipeline.recovery, "tag_flow_run", lambda id: None),
+        (pipeline.recovery, "label_flow_run", lambda id: None),
         (pipeline.experiment, "worktree", lambda name, params: nullcontext(Path())),
+        (pipeline, "find", lambda name: None),
+        (pipeline.run_view, "show_result", lambda *_: None),
         (pipeline.experiment, "save", lambda root, name: saved.append(name)),
     ):
         monkeypatch.setattr(module, attribute, fake)
@@ -79,7 +81,7 @@ def test_a_second_run_of_the_workspace_is_refused_before_it_works(
     """It ended after seconds in DVC's own text on its lock, its stage's earlier outputs gone."""
     monkeypatch.setattr(paths, "RUNS", tmp_path)
     monkeypatch.setattr(pipeline, "flow_run", SimpleNamespace(name="calm-otter", id="1"))
-    monkeypatch.setattr(pipeline.recovery, "tag_flow_run", lambda id: None)
+    monkeypatch.setattr(pipeline.recovery, "label_flow_run", lambda id: None)
     with sole_writer(tmp_path):
         state = pipeline.run_pipeline(None, "", [])
     shows(state.message, "sole_writer", f"process {os.getpid()}")

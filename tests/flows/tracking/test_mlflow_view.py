@@ -17,6 +17,10 @@ def test_the_view_shows_what_changed_then_quality_and_cost(tmp_path: Path) -> No
     state = json.loads(client.get_experiment(experiment).tags["mlflow.sharedViewState.quality"])
     names = ("changed", "primary", "cost", "result")
     assert state["selectedColumns"] == [f"tags.`{name}`" for name in names]
+    before_result = state["columnOrder"][: state["columnOrder"].index("tags.`result`")]
+    assert 73 + sum(state["columnWidths"][name] for name in before_result) <= 698, (
+        "as wide as it is beside the Assistant"
+    )
     ends = {"FINISHED": {}, "FAILED": {"run": "calm-otter"}, "KILLED": {"run": "keen-wren"}}
     stage, *parents = (client.create_run(experiment, tags=tags).info.run_id for tags in ends.values())
     for run, end in zip((stage, *parents), ends, strict=True):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -30,9 +31,14 @@ def test_a_step_of_the_clock_ends_no_live_run(monkeypatch: pytest.MonkeyPatch) -
 def test_a_prefect_run_is_dead_if_it_names_processes_and_none_lives(ended: str) -> None:
     host = processes.process_tag().split(":")[1]
     of_others = ("proc:", "proc:a:b:c:d", f"proc:{host}:x:y", "processing", "greenhouse")
-    assert recovery._is_dead([ended])
-    assert not recovery._is_dead([ended, processes.process_tag()])  # tried again
-    assert not any(recovery._is_dead([tag]) for tag in of_others)
+
+    def is_dead(label: str, tags: tuple[str, ...] = (), never_began: bool = False) -> bool:
+        return recovery._is_dead(SimpleNamespace(labels={"process": label}, tags=tags), never_began)
+
+    assert is_dead(ended)
+    assert is_dead("", (ended,)), "a version before labels tagged it"
+    assert not is_dead(processes.process_tag(), (ended,))  # tried again
+    assert not any(map(is_dead, of_others))
     # For the only server of deployments a deployment's run that names no process never began.
-    assert recovery._is_dead(["greenhouse"], never_began=True)
-    assert not recovery._is_dead([processes.process_tag()], never_began=True)
+    assert is_dead("", ("greenhouse",), never_began=True)
+    assert not is_dead(processes.process_tag(), never_began=True)
