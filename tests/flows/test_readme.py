@@ -1,5 +1,6 @@
-"""Every command line of README and docs, as written, in a clean process; long ones by the tests that are named here."""
+"""Every command line of README and docs, in a block or a sentence, as written; long ones by what is named here."""
 
+import importlib.util
 import json
 import os
 import re
@@ -7,9 +8,12 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
+from cyclopts import MissingArgumentError
+from dvc.cli import DvcParserError, parse_args
 
 from flows import cli
 from flows.system import dvc
@@ -18,6 +22,7 @@ from tests.flows.pipeline_clone import LOGIN, ROOT, PipelineClone
 README = (ROOT / "README.md").read_text("utf-8")
 DOCS = {path.stem: path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
 GENERATED = ("reference", "results")
+BESIDE = ("CONTRIBUTING.md", "SECURITY.md", "recorder/README.md", "docs/specimen/README.md")
 COVERED = {
     line: test
     for test, lines in {
@@ -32,6 +37,7 @@ COVERED = {
         ),
         "flows/test_studies.py::test_a_study_is_recorded_point_by_point_and_read_back": (
             "greenhouse study labels",
+            "greenhouse study labels seeds=3",
             "greenhouse study mitigate",
         ),
         "flows/edit/test_rows.py::test_rows_are_shown_and_written": ("greenhouse edit rows rows.jsonl",),
@@ -42,17 +48,43 @@ COVERED = {
         "flows/test_seeds.py::test_trainings_are_experiments_and_their_spread_is_the_noise_floor": (
             "greenhouse study seeds",
         ),
-        "flows/test_data_choices.py::test_an_arm_that_differs_in_seeds_alone_gains_nothing": ("greenhouse study data",),
-        "flows/test_promote.py::test_the_better_model_is_promoted_and_the_equal_one_is_not": ("greenhouse promote",),
+        "flows/test_data_choices.py::test_an_arm_that_differs_in_seeds_alone_gains_nothing": (
+            "greenhouse study data --arm dedup.near=false",
+        ),
+        "flows/test_promote.py::test_the_better_model_is_promoted_and_the_equal_one_is_not": (
+            "greenhouse promote",
+            "greenhouse promote STATE --withdraw KIND=REASON",
+        ),
         "flows/edit/test_text.py::test_a_file_changed_added_or_deleted_makes_ingest_stale": (
             "greenhouse run --data ~/my-texts",
             "greenhouse run --data ~/texts",
         ),
         "flows/edit/test_text.py::test_hub_ids_need_a_commit": ("greenhouse run --data owner/name@<commit>",),
-        "flows/test_readme.py::test_lines_that_are_not_run_here_are_in_tests_that_exist": ("make test",),
+        "../.ci/run": ("make test", "make lint"),
+        "../.ci/nightly": (
+            "make test-fast",
+            "make bench NAME=long",
+            "python -m benchmarks.specimen",
+            "python -m benchmarks.specimen --check",
+        ),
+        "flows/test_run.py::test_a_preset_is_values_of_one_run_and_values_win_over_it": (
+            "greenhouse run --preset NAME",
+        ),
+        "flows/test_pipeline.py::test_accept_keeps_an_output_on_the_record": (
+            "greenhouse plan --accept STAGE --reason REASON",
+        ),
+        "flows/planning/test_fit_budget.py::test_params_yaml_is_edited_in_place": ("greenhouse plan --fit",),
+        "flows/planning/test_compute_optimal.py::test_the_same_loss_for_less_and_the_best_for_each_budget": (
+            "greenhouse plan --best",
+        ),
+        "recorder/test_command.py::test_a_run_is_recorded_with_its_code_data_and_outputs": (
+            "greenhouse-record --data data/ --out model/ -- torchrun train.py",
+            "greenhouse-record --data data/ --out model/ -- torchrun train.py --config c.yaml",
+        ),
         "flows/test_sync.py::test_a_fresh_clone_compares_what_another_made": (
             "greenhouse sync push",
             "greenhouse sync pull",
+            "dvc pull",
             "git push",
             "git pull",
             "dvc remote add --default team s3://bucket/greenhouse",
@@ -75,7 +107,9 @@ COVERED = {
         "flows/test_adopt.py::test_a_recorded_run_is_answered_for_signed_and_run_again": (
             "greenhouse adopt ~/run/model --name mine",
             "greenhouse verify adopted/mine",
+            "greenhouse verify adopted/NAME",
             "greenhouse adopt FOLDER",
+            "git add models/adopted",
         ),
         "flows/edit/test_text.py::test_a_folder_of_text": (
             "greenhouse run --data notes.md",
@@ -90,40 +124,66 @@ COVERED = {
     }.items()
     for line in lines
 }
-"""Line -> the test that runs the command: it takes minutes, removes what others need, or wants a network."""
-COMMAND = re.compile(r"(git|greenhouse|make|python -m|dvc|prefect|mlflow|\.) [\w./]")
+"""Line -> the test that runs the command: it takes minutes, or removes what others need."""
+COMMAND = re.compile(r"(git|greenhouse|greenhouse-record|make|python -m|pip|dvc|prefect|mlflow|\.) [\w./'-]")
 
 
 def command_lines() -> list[str]:
-    """Commands of README in its order, lines of code blocks and words between backticks; then code blocks of docs."""
-    quoted = re.findall(r"`([^`\n]+)`", README)
-    docs = [line for name, page in DOCS.items() if name not in GENERATED for line in code_lines(page)]
-    lines = [re.split(r"   +|  +#", line)[0] for line in (*code_lines(README), *quoted, *docs)]
-    return list(dict.fromkeys(line for line in lines if COMMAND.match(line)))
+    """Commands of README in its order, then of docs: lines of code blocks and words between backticks."""
+    pages = [README, *(page for name, page in DOCS.items() if name not in GENERATED)]
+    pages += [(ROOT / name).read_text("utf-8") for name in BESIDE]
+    quoted = [" ".join(words.split()) for page in pages for words in re.findall(r"`([^`]+)`", without_fences(page))]
+    shown = [*code_lines(README), *quoted, *(line for page in pages for line in code_lines(page))]
+    lines = dict.fromkeys(re.split(r"   +|  +#", line)[0] for line in shown)
+    return [line for line in lines if COMMAND.match(line) and is_whole(line)]
+
+
+def is_whole(line: str) -> bool:
+    """Whether it is more than the name of a verb or a module that a sentence is about, which wants more words."""
+    program, *words = shlex.split(line)
+    if program == "greenhouse" and "--help" not in words:
+        try:
+            cli.app_for(words).parse_args(words, exit_on_error=False, print_error=False)
+        except MissingArgumentError:
+            return False
+    elif program == "dvc":
+        try:
+            parse_args(words)
+        except DvcParserError:
+            return False
+    return line != "python -m flows.stage"
+
+
+def without_fences(page: str) -> str:
+    return re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)
 
 
 def code_lines(page: str) -> list[str]:
     """Indented lines of a page, without its fenced blocks."""
-    return re.findall(r"^    (\S.*)$", re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return re.findall(r"^    (\S.*)$", without_fences(page), re.MULTILINE)
 
 
 def test_lines_that_are_not_run_here_are_in_tests_that_exist() -> None:
     assert set(COVERED) <= set(command_lines())
     for line, test in COVERED.items():
-        path, name = test.split("::")
-        assert f"def {name}(" in (ROOT / "tests" / path).read_text("utf-8"), line
+        path, _, name = test.partition("::")
+        wanted = f"def {name}(" if name else line.removesuffix(" --check")
+        assert wanted in (ROOT / "tests" / path).read_text("utf-8"), line
 
 
-def test_every_command_that_readme_shows_is_a_verb(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = [shlex.split(line)[1:] for line in command_lines() if line.startswith("greenhouse ")]
-    assert len(shown) > 20
-    for words in shown:
-        verb = words[: 2 if words[0] in cli.BELOW else 1]
-        options = [word for word in words if word.startswith("--")]
-        assert cli.answer([*verb, "--help"]) == 0, words
-        said = capsys.readouterr().out
-        assert said.startswith(f"Usage: greenhouse {' '.join(verb)}")
-        assert [option for option in options if f"  {option}" not in said] == [], words
+def test_every_command_that_pages_show_is_taken_by_its_parser() -> None:
+    """Of `greenhouse`, words that a verb does not take raise; of pip, which wants a network, the extra is looked up."""
+    lines = [line for line in command_lines() if line.startswith(("greenhouse ", "python -m ", "pip "))]
+    assert len(lines) > 50
+    for words in map(shlex.split, lines):
+        if words[0] == "python":
+            assert importlib.util.find_spec(words[2]), words
+        elif words[0] == "pip":
+            folder, extra = re.fullmatch(r"([./\w]+?)(?:\[(\w+)\])?", words[-1]).groups()  # type: ignore[union-attr]
+            project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text("utf-8"))["project"]
+            assert extra is None or extra in project["optional-dependencies"], words
+        elif "--help" not in words:
+            cli.app_for(words[1:]).parse_args(words[1:], exit_on_error=False, print_error=False)
 
 
 @pytest.fixture
@@ -148,11 +208,15 @@ def test_every_line_runs_as_written(as_installed: PipelineClone, tmp_path: Path)
     clone, name = as_installed, "NAME"
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PREFECT_API_URL": clone.api, **LOGIN}
     (tmp_path / ".gitconfig").write_text("[user]\nname = test\nemail = test@localhost\n")  # `dvc exp apply` asks for it
+    clone.git("init", "--bare", "--quiet", str(tmp_path / "origin"))
+    clone.git("remote", "add", "origin", str(tmp_path / "origin"))
+    clone.run("dvc", "remote", "add", "--local", "--default", "team", str(tmp_path / "team"))
     said, before = dict[str, str](), clone.outputs()
     with clone.edited("params.yaml"):
-        for line in (line for line in command_lines() if line not in COVERED):
-            command = line.replace("NAME", name).replace("my-experiment", name)
-            command = command.replace("<this repository>", str(clone.root))
+        for line in (line for line in command_lines() if line not in COVERED and not line.startswith("pip ")):
+            command = line.replace("NAME", name).replace("my-experiment", name).replace("<stage>", "mix")
+            command = command.replace("<this repository>", str(clone.root)).replace("KEY=VALUE", "seed=2")
+            params = (clone.root / "params.yaml").read_text()
             done = subprocess.run(
                 ["bash", "-c", f". {clone.root}/.venv/bin/activate; {command}"],
                 cwd=tmp_path if line.startswith("git clone") else clone.root, env=environment, text=True,
@@ -160,6 +224,7 @@ def test_every_line_runs_as_written(as_installed: PipelineClone, tmp_path: Path)
             )  # fmt: skip
             assert done.returncode == 0, f"{line}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
             said[line] = done.stdout
+            (clone.root / "params.yaml").write_text(params)  # of `edit preset`
             if saved := re.search(r"saved as DVC experiment (\S+):", done.stdout):
                 name = saved[1]
                 assert clone.outputs() == before, "the workspace stays as it is"
