@@ -49,7 +49,7 @@ class Claims(ModelAnswers):
 
 
 ABSENT = object()
-STATED = ("cost", "environment", "commit", "verdict", "rebuild", "owner", "quality.champion")
+STATED = ("cost", "environment", "commit", "verdict", "owner", "rebuild.commit", "rebuild.verified", "quality.champion")
 """Parts that rest on a ledger, on MLflow or on the owner's word. They are of one run and one time, and may differ where
 another run made the same bytes, shared the machine, or was judged later: they are shown beside the records here, and
 are never a difference."""
@@ -60,9 +60,11 @@ ESTABLISH = {"licence": "licences", "data": "licences", "retrieved": "licences",
 
 def halves(claims: Claims) -> tuple[dict[str, Any], dict[str, Any]]:
     """The claims as JSON: what can be established, and each of `STATED`."""
-    tree = claims.model_dump(mode="json")
-    champion = tree["quality"].pop("champion", None)
-    return tree, {part: tree.pop(part) for part in STATED[:-1]} | {STATED[-1]: champion}
+    tree, stated = claims.model_dump(mode="json"), dict[str, Any]()
+    for part in STATED:
+        above, _, name = part.rpartition(".")
+        stated[part] = (tree[above] if above else tree).pop(name, None)
+    return tree, stated
 
 
 def compared(there: Any, here: Any, path: str = "") -> Iterator[Finding]:
