@@ -47,7 +47,7 @@ def run(
     greenhouse run --until pretrain@causal          the stages up to this one
     greenhouse run --only mix                       this stage alone, by DVC
     greenhouse run --dry-run                        what would run, why, and what its first stages would do
-    greenhouse run --only filter --dry-run filter.rules.min_words=20      what a stage would do with other values
+    greenhouse run --only filter --dry-run filter.rules=gopher      what a stage would do with other values
 
     DVC decides what is stale; Prefect orders, shows and cancels. Killed, it goes on where it was. Keys are those of
     params.yaml and defaults.yaml (docs/guide.md).

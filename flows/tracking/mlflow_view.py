@@ -11,7 +11,7 @@ from flows.system.paths import EXPERIMENT
 VIEW = "quality"
 COLUMNS = {
     "attributes.`Run Name`": 130, "runDateAndNestInfo": 130,
-    "tags.`changed`": 139, "tags.`primary`": 138, "tags.`cost`": 88, "tags.`result`": 323, "duration": 80,
+    "tags.`changed`": 132, "tags.`primary`": 138, "tags.`cost`": 95, "tags.`result`": 323, "duration": 80,
 }  # fmt: skip
 """Columns of the view in their order, as MLflow calls them -> width in pixels.
 
