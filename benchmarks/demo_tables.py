@@ -46,7 +46,7 @@ def answers() -> str:
         ("What was it trained on, under which licences, and what was removed, from whom?", _data(card["data"]),
          '`greenhouse trace "glory grows guilty of detested crimes"`'),
         ("What did it cost, failed and resumed runs included?", _cost(card["cost"]),
-         "`greenhouse cost --since 2026-01-31`"),
+         "whole project: `greenhouse cost --since 2026-01-31`"),
         ("How good is it, against what baseline, with which error?", _quality(card["quality"]["scores"]),
          "`greenhouse card instruct`"),
         ("Can it be rebuilt bit for bit?", _rebuild(card["rebuild"]), "`greenhouse verify instruct`"),
@@ -88,7 +88,7 @@ def _quality(scores: list[dict[str, Any]]) -> str:
     score = next(row for row in scores if row["baseline"] is not None and row["low"] is not None)
     bounds, baseline = f"[{score['low']:.3f}, {score['high']:.3f}]", score["baseline_name"] or "baseline"
     own = f"{score['title']} {score['value']:.3f} {bounds}"
-    return f"{own}, {baseline} {score['baseline']:.3g}; {len(scores)} scores on its card, those of its base among them"
+    return f"{own}, {baseline} {score['baseline']:.3g}; {len(scores)} scores in `reports/cards/`, its base's too"
 
 
 def _rebuild(rebuild: dict[str, Any]) -> str:
