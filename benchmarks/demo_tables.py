@@ -8,8 +8,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from components.statistics import critical_t
-from components.verdicts import shipped_spread
+from components.core.files import read_json
+from components.verdicts import one_more
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_LINES = 14
@@ -25,16 +25,15 @@ def excerpt() -> str:
 def another_training() -> str:
     """Sentence with the 95% prediction interval of one more training, for each main score whose spread is known."""
     scores = json.loads((ROOT / "reports/summary.json").read_text())["scores"]
-    known, ranges, least = shipped_spread(), [], math.inf
+    ranges, of = list[str](), {(0, 0)}
+    known = read_json(ROOT / "components/seed_spread.json")
     for score in scores:
-        sd, trainings = known.get(f"{score['model']} {score['name']}", (0.0, 0))
-        if "column" in score and trainings:
-            reach = critical_t(trainings - 1, 0.95) * sd * math.sqrt(1 + 1 / trainings)
+        if "column" in score and (row := known.get(f"{score['model']} {score['name']}")):
+            low, high = one_more(row["mean"], row["sd"], row["trainings"])
             most = math.inf if score.get("unit") == "bits" else 1.0
-            low, high = score["value"] - reach, min(score["value"] + reach, most)
-            ranges.append(f"{score['column']} {low:.3f}..{high:.3f}")
-            least = min(least, trainings)
-    told = f"One more training, with another seed (95%, from {least} trainings): {', '.join(ranges)}."
+            ranges.append(f"{score['column']} {low:.3f}..{min(high, most):.3f}")
+            of.add((row["trainings"], row["limited"]))
+    told = f"Another seed (95%, from {max(of)[0]} trainings, {max(of)[1]} with AVX2 alone): {', '.join(ranges)}."
     return textwrap.fill(told, 120)
 
 

@@ -106,6 +106,8 @@ class Score(BaseModel):
         if baseline and (gain := baseline.gain):
             facts |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
             every = baseline.against or (() if baseline.ceiling else (gain,))
+            if any(one.low is not None and not one.freedom for one in every):
+                raise ValueError(f"{name}: a gain has an interval, but no standard error with degrees of freedom")
             facts["against"] = [(one.value, one.error, one.freedom) for one in every if one.freedom]
         if baseline and baseline.ceiling:
             facts["ceiling_name"], facts["ceiling"] = baseline.ceiling

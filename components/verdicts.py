@@ -32,15 +32,21 @@ def shipped_spread() -> dict[str, tuple[float, int]]:
     return {name: (row["sd"], row["trainings"]) for name, row in known.items()}
 
 
+def one_more(mean: float, sd: float, trainings: int) -> tuple[float, float]:
+    """The 95% prediction interval of one more training, by mean and standard deviation of others."""
+    reach = critical_t(trainings - 1, 0.95) * sd * (1 + 1 / trainings) ** 0.5
+    return mean - reach, mean + reach
+
+
 def row_name(score: Score) -> str:
     """The name of a score's row in the table of spreads: its model and its own."""
     return f"{score.model} {score.name}"
 
 
 def verdicts(scores: Sequence[Score], spread: dict[str, tuple[float, int]] | None = None) -> dict[str, Verdict]:
-    """Row -> verdict, of scores held against something; the others are rows without a claim."""
+    """Row -> verdict, of scores that rules were posed on; the others, such as before tuning, claim nothing of them."""
     known = shipped_spread() if spread is None else spread
-    rows = {row_name(score): score for score in scores if score.against}
+    rows = {row_name(score): score for score in scores if score.rules and score.against}
     tails = {name: _tails(score, known.get(name)) for name, score in rows.items()}
     better, worse = (dict(zip(tails, holm([tail[side] for tail in tails.values()]), strict=True)) for side in (0, 1))
     verdicts_of: dict[str, Verdict] = {name: "worse" if worse[name] < LEVEL else "not shown" for name in rows}

@@ -31,7 +31,7 @@ def rows_table(draw: np.random.Generator) -> bool:
             ratio((worse + seed + draw.normal(0.0, WORK_SD, WORKS)).tolist(), None, works, paired=True)
             for worse in handicaps
         ]
-        baseline = Baseline("rule", 0.5, beside[0], against=tuple(beside))
+        baseline = Baseline("rule", 0.5, beside[0], against=tuple(beside), rules=RULES)
         scores.append(Score.of(f"row/{row}", "", beside[0], baseline, model="", measured_by=""))
     return "better" in verdicts(scores, spread).values()
 

@@ -122,9 +122,9 @@ class _Order:
 class Mixture:
     """N-gram models mixed with n-grams of what stands earlier in the same window (Kuhn and De Mori 1990).
 
-    It reads what the network reads: windows that begin afresh. How much each part counts depends on how much of the
-    context either knows, and is fitted by expectation maximisation to the last of the training windows, beside n-gram
-    models of the others.
+    It reads what the network reads, windows that begin afresh, or longer ones if told to. How much each part counts
+    depends on how much of the context either knows, and is fitted by expectation maximisation to the last of the
+    training windows, beside n-gram models of the others.
     """
 
     CACHED = 4
@@ -156,18 +156,18 @@ class Mixture:
             self.weights /= self.weights.sum(1, keepdims=True)
         self.ngrams = [NGram(windows, offsets, vocab_size) for offsets in contexts]
 
-    def logp(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Natural log-probability of each id after the first: float64 (len - 1,)."""
+    def logp(self, ids: Sequence[int] | np.ndarray, context: int = 0) -> np.ndarray:
+        """Natural log-probability of each id after the first, in windows of `context`: float64 (len - 1,)."""
         found = [np.zeros(0)]
-        for window in self._windows(ids):
+        for window in self._windows(ids, context):
             parts, cases = self.parts(window)
             found.append(np.log((parts * self.weights[cases]).sum(1)))
         return np.concatenate(found)
 
-    def guess(self, ids: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    def guess(self, ids: Sequence[int], context: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Whether the likeliest id is right at each place after the first, and its probability: bool, float64."""
         found = [(np.zeros(0, bool), np.zeros(0))]
-        for window in self._windows(ids):
+        for window in self._windows(ids, context):
             mixed = self.distribution(window)
             found.append((mixed.argmax(1) == window[1:], mixed.max(1)))
         hit, sure = zip(*found, strict=True)
@@ -187,9 +187,9 @@ class Mixture:
             for weight, ngram in zip([main, *weights.T[1:first]], self.ngrams, strict=True)
         )
 
-    def _windows(self, ids: Sequence[int] | np.ndarray) -> list[np.ndarray]:
-        starts = range(0, len(ids) - 1, self.context)
-        return [np.asarray(ids[start : start + self.context + 1]) for start in starts]
+    def _windows(self, ids: Sequence[int] | np.ndarray, context: int) -> list[np.ndarray]:
+        size = context or self.context
+        return [np.asarray(ids[start : start + size + 1]) for start in range(0, len(ids) - 1, size)]
 
     def parts(self, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Probability of each id after the first by every part, and the case that says how the parts are weighed.

@@ -18,6 +18,8 @@ from components.counting.training_text import TrainingText
 Form = Literal["text", "hidden", "choice", "written", "label"]
 PPMD_ORDER, PPMD_BYTES = 10, 256 << 20
 """Order of the compressor, and its memory."""
+DOCUMENT_CACHE, DOCUMENT = "document cache", 8192
+"""The rule that reads a whole document, and how many of its tokens at most: a cache of so many takes 300 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,9 @@ def _ngram(order: int) -> Callable[[TrainingText], Callable[[str], float]]:
     return fit
 
 
-def _mixture(seen: TrainingText) -> Callable[[str], float]:
-    return lambda text: float(-seen.mixture.logp(seen.encode(text)).sum() / np.log(2))
+def _mixture(context: int) -> Callable[[TrainingText], Callable[[str], float]]:
+    """Of the network's context, if that is 0; else of documents: their cache reads as far back as ppmd may."""
+    return lambda seen: lambda text: float(-seen.mixture.logp(seen.encode(text), context).sum() / np.log(2))
 
 
 def _ppmd(seen: TrainingText) -> Callable[[str], float]:
@@ -66,12 +69,13 @@ RULES: tuple[Rule, ...] = (
     Rule("unigrams", "text", _ngram(1)),
     Rule("bigrams", "text", _ngram(2)),
     Rule("trigrams", "text", _ngram(3)),
-    Rule("n-grams, cache", "text", _mixture),
+    Rule("n-grams, cache", "text", _mixture(0)),
+    Rule(DOCUMENT_CACHE, "text", _mixture(DOCUMENT)),
     Rule("ppmd", "text", _ppmd, apart=False),
     Rule("commonest token", "hidden", hidden.commonest, blind=True),
     Rule("two tokens before", "hidden", hidden.by_context(-2, -1)),
     Rule("both neighbours", "hidden", hidden.by_context(-1, 1)),
-    Rule("two-sided, cache", "hidden", hidden.two_sided),
+    Rule("two-sided cache", "hidden", hidden.two_sided),
     Rule("any choice", "choice", in_context.blind(lambda places: 0.0), blind=True),
     Rule("first choice", "choice", in_context.blind(lambda places: -min(places, default=0)), blind=True),
     Rule("last choice", "choice", in_context.blind(lambda places: max(places, default=0)), blind=True),

@@ -1,5 +1,7 @@
 """The text a model was trained on, as windows of ids and as a string: what counting rules may know."""
 
+import copy
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,14 @@ class TrainingText:
     def mixture(self) -> Mixture:
         """N-grams of the text with a cache of the window, fitted once."""
         return Mixture(self.windows, [before(LONGEST)], self.vocab_size, self.context)
+
+    def told(self, lines: Iterable[str]) -> "TrainingText":
+        """The same text and, after it, lines that the model was tuned on."""
+        more = [np.array(self.encode(line)[: self.context + 1]) for line in lines]
+        told = copy.copy(self)
+        told.__dict__ = {key: value for key, value in self.__dict__.items() if key not in ("ids", "text", "mixture")}
+        told.__dict__["_read"] = [*self.windows, *more], self.share
+        return told
 
     @cached_property
     def _tokenizer(self) -> Any:

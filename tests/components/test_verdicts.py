@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.reporting.tables import interval
 from components.scores import Baseline, Score
-from components.statistics import Estimate
-from components.verdicts import row_name, shipped_spread, verdict_text, verdicts
+from components.statistics import Estimate, critical_t
+from components.verdicts import one_more, row_name, shipped_spread, verdict_text, verdicts
 
 KNOWN = {f"m row/{number}": (0.01, 10) for number in range(12)}
 
@@ -15,7 +16,7 @@ KNOWN = {f"m row/{number}": (0.01, 10) for number in range(12)}
 def score(number: int, *gains: tuple[float, float], **more: Any) -> Score:
     """A row with gains over rules, each with its standard error over ten works."""
     every = tuple(Estimate(gain, gain - 0.1, gain + 0.1, 100, 10, "works", error, 9.0) for gain, error in gains)
-    beside = Baseline("rule", 0.5, every[0], against=every, **more)
+    beside = Baseline("rule", 0.5, every[0], **{"against": every, "rules": len(every)} | more)
     return Score.of(f"row/{number}", "row", every[0], beside, model="m", measured_by="evaluate")
 
 
@@ -37,6 +38,25 @@ def test_nothing_is_shown_where_seeds_were_not_measured_or_the_printed_figure_hi
     assert verdicts([score(1, (0.2, 0.01))], {}) == {"m row/1": "not shown"}
     tiny = score(1, (0.0005, 0.00001))
     assert verdicts([tiny], {"m row/1": (0.0, 10)}) == {"m row/1": "not shown"}
+
+
+def test_no_rule_no_sign_and_no_gain_without_its_error() -> None:
+    assert verdicts([score(1, (0.2, 0.01), needs_model=True, rules=0)], KNOWN) == {}
+    with pytest.raises(ValueError, match="standard error"):
+        score(1, (0.2, 0.01), against=(Estimate(0.2, 0.1, 0.3, 100, 10, "works"),))
+
+
+def test_a_row_that_is_better_is_printed_with_a_bound_above_zero() -> None:
+    """Over works and seeds .05 is shown just so; with two decimals the bound was printed as zero."""
+    row = score(1, (0.05, 0.0213))
+    assert verdicts([row], {"m row/1": (0.00666448, 10)}) == {"m row/1": "better"}
+    reach = critical_t(9.0, 0.95) * 0.0213
+    assert float(interval(0.05, 0.05 - reach, 1.0).partition("[")[2].partition(",")[0]) > 0.0
+
+
+def test_one_more_training_is_around_the_mean_of_the_others() -> None:
+    assert one_more(0.5, 0.0, 10) == (0.5, 0.5)
+    assert one_more(0.5, 0.1, 10) == pytest.approx((0.5 - 0.23725, 0.5 + 0.23725), abs=1e-4)
 
 
 @pytest.mark.parametrize(("low", "said"), [(0.3, "has learned"), (0.0, "not shown"), (-0.1, "not shown")])

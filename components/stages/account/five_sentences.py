@@ -87,8 +87,7 @@ def cost_sentence(summary: Summary) -> str:
 
 def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, own: str) -> str:
     """What the verdicts on scores of all models are, and on `name`, whose quality it is; `own` if it stands apart."""
-    counted = [row for row in rows if row.verdict and not row.score.baseline_needs_model]
-    beaten = [row.mark == "+" for row in rows if row.verdict and row.score.baseline_needs_model]
+    counted = [row for row in rows if row.verdict]
     learned = [row.score.has_learned for row in rows if row.score.ceiling is not None]
     champion = quality.champion
     against = ""
@@ -103,9 +102,8 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, own: str) 
     whose = [row for row in counted if row.score.model == own]
     apart = f", {sum(row.verdict == 'better' for row in whose)} better of the {len(whose)} of {own}" if own else ""
     head = f"Of {len(rows)} scores{' of all models' if own else ''}, {len(counted)} held against counting"
-    none = len(rows) - len(counted) - len(beaten) - len(learned)
-    beside = f"; {sum(beaten)} of {len(beaten)} beat another model (+)" if beaten else ""
-    beside += f"; {sum(learned)} of {len(learned)} abilities learned (=)" if learned else ""
+    none = len(rows) - len(counted) - len(learned)
+    beside = f"; {sum(learned)} of {len(learned)} abilities learned (=)" if learned else ""
     return f"{head}: {words}{apart}{beside}; {none} claim nothing{against}{skipped}."
 
 

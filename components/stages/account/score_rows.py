@@ -80,7 +80,7 @@ def score_rows(answers: Mapping[str, ModelAnswers], most: int = 0) -> list[Score
 def _row(score: Score, counterpart: Score | None) -> ScoreRow:
     """The row of a score; a tuned model's has the gain, one that should be even the value that is."""
     if score.is_tuned and score.gain is not None:
-        gain = interval(score.gain, score.gain_low, score.gain_high, ".2f")
+        gain = interval(score.gain, score.gain_low, score.gain_high)
         return ScoreRow(score, gain if gain.startswith("-") else f"+{gain}")
     if score.better == "half":
         return ScoreRow(score, f"even {EVEN['half']:.3f}")

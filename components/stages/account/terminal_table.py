@@ -96,8 +96,8 @@ def _labelled(label: str, text: str) -> list[str]:
 def _scores(rows: list[ScoreRow]) -> list[str]:
     """What the signs say, a header, and a line per score, `t` where training had such exercises."""
     lines = [
-        "+ better than counting, - worse, ~ not shown: over works and seeds (Holm); = learned; t: trained for",
-        f"{'intervals: works or items alone':<34}{'value (v: low is good)':<23}{'best rule':<23}counterpart or gain",
+        "+ better than counting, - worse, ~ not shown: works, seeds (Holm); = learned: items; t: trained for",
+        f"{'intervals: works or items alone':<32}{'value (v: low is good)':<23}{'best rule':<22}counterpart or gain",
     ]
     for row in rows:
         score = row.score
@@ -105,7 +105,7 @@ def _scores(rows: list[ScoreRow]) -> list[str]:
         rule, of_rule = score.beside
         base = "" if of_rule is None else f"{of_rule:.3f} {rule}"
         marks = row.mark + ("t" if score.taught else " ")
-        lines.append(f"{marks} {_short(row.name, 30):<31}{value:<22} {_short(base, 22):<23}{row.counterpart}")
+        lines.append(f"{marks} {_short(row.name, 28):<29}{value:<22} {_short(base, 21):<22}{row.counterpart}")
     return lines if rows else []
 
 

@@ -43,12 +43,12 @@ TASKS: dict[str, Callable[[EvalContext], TaskResult]] = {
 }
 
 GROUPS: tuple[dict[str, int], ...] = (
-    {"bits_per_byte": 12, "calibration": 4, "context_extension": 5},
-    {"masked": 10, "sentence_pairs": 1},
+    {"bits_per_byte": 14, "calibration": 8, "context_extension": 6},
+    {"answers": 16},
+    {"masked": 14, "sentence_pairs": 1},
     {"minimal_pairs": 6, "pronoun_gap": 1, "memorisation": 2},
     {"chain_of_thought": 5, "open_book": 1},
     {"recall": 1, "few_shot": 1},
-    {"answers": 1},
     {"harness": 10},
 )
 """Tasks that one process runs after each other, because they share a model or its scores; the longest first.

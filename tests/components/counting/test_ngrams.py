@@ -106,3 +106,10 @@ def test_text_that_was_read_several_times_is_counted_once(length_warmup: float, 
     rules = [Mixture(text.windows, [before(5)], 600, CONTEXT) for text in (once, often)]
     bits = [-sum(rule.logp(ids).sum() for ids in heldout) for rule in rules]
     assert bits[1] < 1.01 * bits[0]
+
+
+def test_a_document_cache_knows_what_stood_beyond_the_window() -> None:
+    draw = np.random.default_rng(2)
+    model = Mixture([np.tile(draw.integers(0, 8, 5), 4)[:11] for _ in range(60)], [before(2)], vocab_size=8, context=10)
+    ids = np.tile(draw.integers(0, 8, 20), 3)
+    assert model.logp(ids, 60)[20:].sum() > model.logp(ids)[20:].sum() + 10.0

@@ -62,7 +62,7 @@ def test_hidden_tokens_of_a_text_that_says_everything_twice() -> None:
     hidden = np.arange(32) % 8 == np.arange(32) // 8
     said = posed("hidden", known, [(windows[0], hidden)])
     right = {name: float((guess == windows[0][hidden]).mean()) for name, (guess,) in said.items()}
-    assert right["two-sided, cache"] == 1.0
+    assert right["two-sided cache"] == 1.0
     assert right["commonest token"] < 0.5
 
 

@@ -5,13 +5,13 @@ risk at a coverage is the share of wrong ones among as many of the surest. Both 
 equal confidence rank, per cluster, so that whole clusters can be resampled.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from components.scores import Baseline
 from components.stages.evaluate.tasks.task import Curve, TaskResult
-from components.statistics import Estimate, Resampling, Statistic, jackknife_interval, variance_words
+from components.statistics import MIN_CLUSTERS, Estimate, Resampling, Spread, Statistic, variance_words
 
 BINS = 200
 """Bins of confidence rank: a coverage is met to half a percent."""
@@ -22,7 +22,7 @@ SHOWN = 0.2
 
 def report_abstention(
     result: TaskResult, tables: np.ndarray, strata: np.ndarray | None, title: str, unit: str, resampling: Resampling,
-    rule: tuple[str, np.ndarray] | None = None,
+    rules: Mapping[str, np.ndarray] | None = None,
 ) -> None:  # fmt: skip
     """Put AUROC, and risk at `COVERAGES`, into metrics, table and a curve.
 
@@ -30,21 +30,29 @@ def report_abstention(
         tables: counts by rank of each cluster, (num_clusters, BINS, 2).
         strata: the number of each cluster's stratum (num_clusters,); None for one.
         unit: what the clusters are, in the plural.
-        rule: name and tables of a rule that answers the same questions, as baseline; None: the answers in any order.
+        rules: tables of each rule that answers the same questions, by name; None: beside the answers in any order.
     """
-    name, other = rule or ("any order", np.broadcast_to(tables.mean(1, keepdims=True), tables.shape))
-    both = np.stack([tables, other], axis=1)
+    others = rules or {"any order": np.broadcast_to(tables.mean(1, keepdims=True), tables.shape)}
+    every, sizes = np.stack([tables, *others.values()], axis=1), tables.sum((1, 2))
     total, n, variance = tables.sum(0), int(tables.sum()), variance_words(len(tables), unit)
 
     def estimate(statistic: Statistic) -> Estimate:
-        low, high = jackknife_interval(both, statistic, resampling, strata)
-        return Estimate(float(statistic(both.sum(0))), low, high, n, len(tables), variance)
+        spread = Spread.of(every, statistic, sizes, strata)
+        if len(tables) < MIN_CLUSTERS:
+            return Estimate(spread.value, None, None, n, len(tables), variance)
+        bounds = spread.interval(resampling.confidence)
+        return Estimate(spread.value, *bounds, n, len(tables), variance, spread.error, spread.freedom)
 
     def score(metric: str, label: str, statistic: Statistic, note: str = "", *, is_risk: bool = False) -> None:
         sign, better = (-1.0, "lower") if is_risk else (1.0, "higher")
         value = estimate(lambda counts: statistic(counts)[..., 0]).within(0, 1)
-        gain = estimate(lambda counts: sign * (statistic(counts)[..., 0] - statistic(counts)[..., 1]))
-        baseline = Baseline(name, float(statistic(both.sum(0))[1]), gain, needs_model=is_risk and not rule)
+        gains = [
+            estimate(lambda counts, at=at: sign * (statistic(counts)[..., 0] - statistic(counts)[..., at]))
+            for at in range(1, 1 + len(others))
+        ]
+        best = min(range(len(gains)), key=lambda at: gains[at].value)
+        known = [*others][best], float(statistic(every.sum(0))[1 + best]), gains[best]
+        baseline = Baseline(*known, needs_model=not rules, against=tuple(gains), rules=len(rules or ()))
         text = f"{title}, {label}"
         result.score(metric, text, value, baseline, note, kind="calibration", better=better, headline=is_risk)
 

@@ -1,17 +1,21 @@
 """Task `answers`: how well the tuned model predicts the answers of held-out instructions.
 
 Bits per byte of the answer given its prompt in chat form, on pairs drawn from held-out documents with the extractors of
-fine-tuning (components/instruction_pairs). Baseline: the base model, given prompt and answer as lines of a document,
-the form in which it does best. Fine-tuning reports its own scores on its own pairs; with these rows two tuned models
-are compared pair by pair. A model tuned on preferences too is scored beside: its baseline is the one it started from.
+fine-tuning (components/instruction_pairs). Beside it stand rules of text that have counted what the base read, and all
+pairs of the training documents, of which a part was tuned on. Fine-tuning reports its own scores on its own pairs,
+before and after; with these rows two tuned models are compared pair by pair. A model tuned on preferences too is scored
+beside: its baseline is the one it started from.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from components.core.files import read_json, sha256_bytes
-from components.corpus.corpus import Document
+from components.corpus.corpus import Document, read_corpus
+from components.counting.registry import posed
 from components.instruction_pairs import continuation, describe, heading
 from components.instruction_pairs.examples import PromptPair
 from components.stages.evaluate.tasks.bits_per_byte import bits
@@ -22,7 +26,8 @@ from components.training.likelihood import next_tokens, score
 
 NAME = "answers"
 PREFERRED = "preferred_bits_per_byte"
-PAIRS: dict[str, Callable[[Document], Iterable[PromptPair]]] = {
+Extract = Callable[[Document], Iterable[PromptPair]]
+PAIRS: dict[str, Extract] = {
     "describe": describe.pairs,
     "heading": heading.pairs,
     "continue": continuation.pairs,
@@ -46,21 +51,24 @@ def answers(context: EvalContext) -> TaskResult:
     if not chosen:
         raise NotApplicable(f"the held-out documents hold no pair for the task {task}")
     result = TaskResult(NAME, unit="works", model="finetune/instruct")
-    _score(result, context, chosen)
+    _score(result, context, chosen, PAIRS[task])
     estimate = result.estimate("bits_per_byte", context.resampling)
     result.metric("bits_per_byte", estimate)
+    common: dict[str, Any] = {"kind": "knowledge", "unit": "bits", "better": "lower"}
+    baseline = result.baseline("bits_per_byte", context.resampling)
+    title = f"answer bits per byte, {len(chosen)} pairs"
+    result.score("bits_per_byte", title, estimate, baseline, headline=True, column="answers", **common)
     result.facts["task"] = task
     if result.rows(PREFERRED):
         estimate = result.estimate(PREFERRED, context.resampling)
         result.metric(PREFERRED, estimate)
         baseline = result.baseline(PREFERRED, context.resampling, needs_model=True)
         title = f"answer bits per byte, {len(chosen)} pairs, preferred"
-        common: dict[str, Any] = {"kind": "knowledge", "unit": "bits", "better": "lower"}
         result.score(PREFERRED, title, estimate, baseline, model="finetune/prefer", **common)
     return result
 
 
-def _pairs(context: EvalContext, extract: Callable[[Document], Iterable[PromptPair]]) -> list[PromptPair]:
+def _pairs(context: EvalContext, extract: Extract) -> list[PromptPair]:
     """At most `items` pairs with different answers, in an order drawn by hash."""
     by_answer: dict[str, PromptPair] = {}
     for document in context.heldout:
@@ -70,25 +78,37 @@ def _pairs(context: EvalContext, extract: Callable[[Document], Iterable[PromptPa
     return [by_answer[answer] for _, answer in keyed[: context.params.items]]
 
 
-def _score(result: TaskResult, context: EvalContext, chosen: list[PromptPair]) -> None:
+def _score(result: TaskResult, context: EvalContext, chosen: list[PromptPair], extract: Extract) -> None:
     """Append a row per pair."""
-    tuned = _bits(context.instruct, chosen, chat=True)
-    base = _bits(context.causal, chosen, chat=False)
-    compared = [("bits_per_byte", "finetune/instruct", "the base model", tuned, base)]
+    tuned = _bits(context.instruct, chosen)
+    asked = [(pair, weight) for pair, (_, weight) in zip(chosen, tuned, strict=True)]
+    compared = [("bits_per_byte", "finetune/instruct", tuned, counted(context, asked, extract))]
     if models := context.further("prefer"):
-        preferred, start = (_bits(one, chosen, chat=True) for one in models)
-        compared.append((PREFERRED, "finetune/prefer", "before preference tuning", preferred, start))
-    for metric, model, name, after, before in compared:
-        for pair, (size, weight), (baseline, base_weight) in zip(chosen, after, before, strict=True):
-            assert weight == base_weight, "both models have the tokenizer of pretraining"
+        preferred, start = (_bits(one, chosen) for one in models)
+        before = {"before preference tuning": [size for size, _ in start]}
+        compared.append((PREFERRED, "finetune/prefer", preferred, before))
+    for metric, model, after, beside in compared:
+        for number, (pair, (size, weight)) in enumerate(zip(chosen, after, strict=True)):
             where: dict[str, Any] = {"cluster": pair.cluster, "stratum": pair.stratum, "model": model}
-            where |= {"weight": weight, "direction": "lower", "rules": {name: baseline}}
-            result.item(metric, item_id(pair.prompt, pair.answer), size, **where)
+            where |= {"weight": weight, "direction": "lower"}
+            rules = {name: row[number] for name, row in beside.items()}
+            result.item(metric, item_id(pair.prompt, pair.answer), size, rules=rules, **where)
 
 
-def _bits(model: LanguageModel, chosen: list[PromptPair], chat: bool) -> list[tuple[float, int]]:
+def counted(context: EvalContext, asked: Sequence[tuple[PromptPair, int]], extract: Extract) -> dict[str, list[float]]:
+    """Rule of text -> bits of each answer after its prompt, of as many bytes as are given."""
+    learned = (pair for document in read_corpus(context.folders.mix / "train") for pair in extract(document))
+    seen = context.training_text.told(f"{pair.prompt}\n{pair.answer}\n" for pair in learned)
+    lines = [(f"{pair.prompt}\n", pair.answer.encode()[:size].decode(errors="ignore")) for pair, size in asked]
+    whole = posed("text", seen, [text for prompt, answer in lines for text in (prompt, prompt + answer)], apart=True)
+    bits_of = {name: np.subtract(row[1::2], row[::2]).tolist() for name, row in whole.items()}
+    goes_on = [part for prompt, answer in lines for part in (f"\n{prompt}", answer)]
+    return bits_of | {"ppmd": posed("text", seen, goes_on, only="ppmd")["ppmd"][1::2]}
+
+
+def _bits(model: LanguageModel, chosen: list[PromptPair]) -> list[tuple[float, int]]:
     """Bits and bytes of each answer; one that does not fit the context beside its prompt loses its end."""
-    before, after = ([END_OF_TEXT, USER], [ASSISTANT]) if chat else ([END_OF_TEXT], model.encode("\n")[1:])
+    before, after = [END_OF_TEXT, USER], [ASSISTANT]
     rows = []
     for pair in chosen:
         answer = model.encode(pair.answer.encode()[:MOST_ANSWER_BYTES].decode(errors="ignore"))[1:]

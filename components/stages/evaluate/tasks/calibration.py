@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from components.counting.registry import DOCUMENT, DOCUMENT_CACHE
 from components.stages.evaluate.heldout_sample import DocumentScores
 from components.stages.evaluate.tasks.abstention import counts_by_rank, report_abstention
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id, work_of
@@ -43,11 +44,11 @@ def calibration(context: EvalContext) -> TaskResult:
     result.curves.append(_reliability(tables.sum(0)))
     ranks = counts_by_rank([np.exp(entry.scores.top) for entry in scored], [entry.scores.hit for entry in scored])
     tables, strata = by_work(scored, ranks)
-    guessed = [context.training_text.mixture.guess(context.causal.encode(entry.document.text)) for entry in scored]
-    ranks = counts_by_rank([sure for _, sure in guessed], [hit for hit, _ in guessed])
-    rule_tables, _ = by_work(scored, ranks)
-    known = ("n-grams, cache", rule_tables)
-    report_abstention(result, tables, strata, "next token", "works", context.resampling, known)
+    ids, rules = [context.causal.encode(entry.document.text) for entry in scored], dict[str, np.ndarray]()
+    for name, length in (("n-grams, cache", 0), (DOCUMENT_CACHE, DOCUMENT)):
+        hits, sure = zip(*(context.training_text.mixture.guess(one, length) for one in ids), strict=True)
+        rules[name] = by_work(scored, counts_by_rank(sure, hits))[0]
+    report_abstention(result, tables, strata, "next token", "works", context.resampling, rules)
     return result
 
 

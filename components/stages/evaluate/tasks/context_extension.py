@@ -2,8 +2,8 @@
 
 A model trained on windows of C tokens meets angles of its rotary embedding beyond C that it has never seen. NTK-aware
 scaling (bloc97 2023) needs no training: it raises RoPE's base so that only slow rotations stretch. The held-out text is
-scored in windows `FACTOR` times as long, with positions as trained and rescaled. Baseline: the same tokens in windows
-of the trained length, whose first tokens see little before them.
+scored in windows `FACTOR` times as long, with positions as trained and rescaled, and for comparison in windows of the
+trained length, whose first tokens see little before them. The rules read as far as the long windows, or the document.
 """
 
 import copy
@@ -11,7 +11,7 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
-from components.scores import Baseline
+from components.counting.registry import DOCUMENT, DOCUMENT_CACHE
 from components.stages.evaluate.heldout_sample import score_documents
 from components.stages.evaluate.tasks.bits_per_byte import add_range, bits, position_bins
 from components.stages.evaluate.tasks.scoring import LanguageModel
@@ -39,6 +39,7 @@ def context_extension(context: EvalContext) -> TaskResult:
         RESCALED: score_documents(rescaled(model), context.heldout),
         RESTARTED: context.heldout_scores,
     }
+    mixture = context.training_text.mixture
     result, by_position = TaskResult(NAME), TaskResult(NAME)  # rows of positions are drawn, not tested
     for arm, entries in scored.items():
         for entry, stretched in zip(entries, scored[UNTOUCHED], strict=True):
@@ -48,6 +49,10 @@ def context_extension(context: EvalContext) -> TaskResult:
             if weight := int(entry.num_bytes[inside].sum()):
                 name, work = item_id(entry.document.id, entry.num_bytes.tobytes(), str(long)), work_of(entry.document)
                 where: dict[str, Any] = {"condition": arm, "weight": weight} | work
+                if arm == RESCALED:
+                    ids = model.encode(entry.document.text)
+                    reach = {"n-grams, cache": long, DOCUMENT_CACHE: DOCUMENT}
+                    where["rules"] = {rule: bits(mixture.logp(ids, far)[inside]) for rule, far in reach.items()}
                 result.item("beyond", name, bits(entry.scores.logp[inside]), direction="lower", **where)
     if not result.rows("beyond"):
         raise NotApplicable(f"no held-out document is longer than {trained} tokens, the model's context")
@@ -78,9 +83,9 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
     for arm, estimate in beyond.items():
         result.metric(f"beyond_{arm}", estimate, bounds=False)
     result.metric("gain_beyond", result.paired("beyond", RESCALED, UNTOUCHED, context.resampling))
-    gain = result.paired("beyond", RESCALED, RESTARTED, context.resampling)
-    baseline = Baseline(f"windows of {context.causal.context}", beyond[RESTARTED].value, gain, needs_model=True)
-    note = f"windows of {FACTOR} times the trained context; rescaled: NTK-aware"
+    baseline = result.baseline("beyond", context.resampling, RESCALED)
+    note = f"windows of {FACTOR} times the trained context; rescaled: NTK-aware; "
+    note += f"windows of {context.causal.context}: {beyond[RESTARTED].value:.3f}"
     for name, arm, other in (("as trained", UNTOUCHED, None), ("rescaled", RESCALED, baseline)):
         row: dict[str, Any] = {"kind": "context", "unit": "bits", "better": "lower", "headline": arm == RESCALED}
         if arm == RESCALED:

@@ -14,7 +14,8 @@ import numpy as np
 from components.core.files import sha256_bytes
 from components.corpus.corpus import Document
 from components.counting.hidden import MASK_SHARE
-from components.counting.registry import posed
+from components.counting.registry import DOCUMENT_CACHE, posed
+from components.counting.training_text import TrainingText
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, item_id, work_of
 from components.training.likelihood import Scores, hidden_tokens, score
@@ -40,7 +41,7 @@ def masked(context: EvalContext) -> TaskResult:
     masked_windows = windows(model, context.heldout, context.params.seed)
     if not masked_windows:
         raise NotApplicable("the held-out documents are too short to hide a token")
-    guesses = posed("hidden", context.masked_training_text, [(one.ids, one.hidden) for one in masked_windows])
+    guesses = guessed_by_rules(context.masked_training_text, masked_windows)
     for window, scores, *guessed in zip(masked_windows, restore(model, masked_windows), *guesses.values(), strict=True):
         document, size = window.document, len(scores.hit)
         where: dict[str, Any] = {"condition": document.source, "weight": size} | work_of(document)
@@ -59,6 +60,24 @@ def masked(context: EvalContext) -> TaskResult:
     shown: dict[str, Any] = {"kind": "knowledge", "headline": True, "primary": True, "column": "mlm"}
     result.score("accuracy", "masked tokens restored", total, baseline, note, **shown)
     return result
+
+
+def guessed_by_rules(seen: TrainingText, asked: Sequence[MaskedWindow]) -> dict[str, list[np.ndarray]]:
+    """Rule -> ids of each window's hidden places; the best rule also where it reads all windows of a document."""
+    by_document: dict[str, list[MaskedWindow]] = {}
+    for one in asked:
+        by_document.setdefault(one.document.id, []).append(one)
+    documents = [
+        (np.concatenate([one.ids for one in parts]), np.concatenate([one.hidden for one in parts]))
+        for parts in by_document.values()
+    ]
+    said = posed("hidden", seen, [*((one.ids, one.hidden) for one in asked), *documents])
+    whole: dict[MaskedWindow, np.ndarray] = {}
+    for parts, guess in zip(by_document.values(), said["two-sided cache"][len(asked) :], strict=True):
+        ends = np.cumsum([one.hidden.sum() for one in parts])[:-1]
+        whole |= dict(zip(parts, np.split(guess, ends), strict=True))
+    guesses = {name: rows[: len(asked)] for name, rows in said.items()}
+    return guesses | {DOCUMENT_CACHE: [whole[one] for one in asked]}
 
 
 def windows(model: LanguageModel, documents: list[Document], seed: int) -> list[MaskedWindow]:

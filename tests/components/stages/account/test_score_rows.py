@@ -84,8 +84,8 @@ def test_signs_are_those_of_the_verdicts(monkeypatch: pytest.MonkeyPatch) -> Non
     rows = []
     for name, value in (("better", 0.2), ("worse", -0.2), ("not_shown", 0.01)):
         gain = Estimate(value, value - 0.05, value + 0.05, 100, 20, "works", 0.02, 9.0)
-        before = Baseline("before tuning", 0.3, gain, needs_model=True)
-        rows.append(Score.of(f"instruct/{name}", name, estimate(0.4, 0.32, 0.5), before, **TUNED))
+        rule = Baseline("before tuning", 0.3, gain, needs_model=True, rules=4)
+        rows.append(Score.of(f"instruct/{name}", name, estimate(0.4, 0.32, 0.5), rule, **TUNED))
     marks = {row.score.title: row.mark for row in score_rows(answers(rows))}
     assert marks == {"better": "+", "worse": "-", "not_shown": "~"}
     learned = rows[0].model_copy(update={"ceiling": 1.0, "ceiling_name": "copy rule", "against": ()})
@@ -105,7 +105,7 @@ def test_what_tuning_gained_has_a_row_though_a_rule_is_better(scores: list[Score
     rows = {row.name: row for row in score_rows(answers(told), most)}
     row = rows["instruct: answer bits per byte"]
     assert (row.score.baseline, row.score.baseline_name) == (1.2, "before tuning")
-    assert row.counterpart == "+0.80 [0.60, 1.00]"
+    assert row.counterpart == "+0.800 [0.600, 1.000]"
     assert most or "instruct: choice accuracy" in rows
 
 
