@@ -46,10 +46,11 @@ def report_abstention(
     def score(metric: str, label: str, statistic: Statistic, note: str = "", *, is_risk: bool = False) -> None:
         sign, better = (-1.0, "lower") if is_risk else (1.0, "higher")
         value = estimate(lambda counts: statistic(counts)[..., 0]).within(0, 1)
-        gains = [
-            estimate(lambda counts, at=at: sign * (statistic(counts)[..., 0] - statistic(counts)[..., at]))
-            for at in range(1, 1 + len(others))
-        ]
+
+        def gain(at: int) -> Estimate:
+            return estimate(lambda counts: sign * (statistic(counts)[..., 0] - statistic(counts)[..., at]))
+
+        gains = [gain(at) for at in range(1, 1 + len(others))]
         best = min(range(len(gains)), key=lambda at: gains[at].value)
         known = [*others][best], float(statistic(every.sum(0))[1 + best]), gains[best]
         baseline = Baseline(*known, needs_model=not rules, against=tuple(gains), rules=len(rules or ()))
