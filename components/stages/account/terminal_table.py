@@ -96,8 +96,8 @@ def _labelled(label: str, text: str) -> list[str]:
 def _scores(rows: list[ScoreRow]) -> list[str]:
     """What the signs say, a header, and a line per score, `t` where training had such exercises."""
     lines = [
-        "+ better than counting, - worse, ~ not shown: works, seeds (Holm); = learned: items; t: trained for",
-        f"{'intervals: works or items alone':<32}{'value (v: low is good)':<23}{'best rule':<22}counterpart or gain",
+        "+ better than counting, - worse, ~ not shown: over works and seeds (Holm); = learned; t: trained for",
+        f"{'intervals and = leave out seeds':<32}{'value (v: low is good)':<23}{'best rule':<22}counterpart or gain",
     ]
     for row in rows:
         score = row.score

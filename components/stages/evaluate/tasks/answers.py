@@ -57,7 +57,7 @@ def answers(context: EvalContext) -> TaskResult:
     common: dict[str, Any] = {"kind": "knowledge", "unit": "bits", "better": "lower"}
     baseline = result.baseline("bits_per_byte", context.resampling)
     title = f"answer bits per byte, {len(chosen)} pairs"
-    result.score("bits_per_byte", title, estimate, baseline, headline=True, column="answers", **common)
+    result.score("bits_per_byte", title, estimate, baseline, headline=True, **common)
     result.facts["task"] = task
     if result.rows(PREFERRED):
         estimate = result.estimate(PREFERRED, context.resampling)
