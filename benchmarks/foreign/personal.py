@@ -85,7 +85,7 @@ def _judged(case: Planted) -> list[dict[str, Any]]:
 
 
 def _language(text: str) -> str:
-    return identify(text, [])[0]
+    return identify(text)[0]
 
 
 def _phonenumbers(text: str) -> Finds:

@@ -33,7 +33,7 @@ from components.stages.filter.pii_packages import check_packages
 from components.stages.filter.quality import scores
 from components.stages.filter.rules import RULES, Columns, broken_rules, explain, limits_for
 from components.stages.filter.types import FilterCounts
-from components.text.language import identify, known_languages
+from components.text.language import identify_all, known_languages
 
 TRANSFORM = "redact_pii"
 """Name of the redaction in a document's provenance."""
@@ -186,9 +186,7 @@ def tag(documents: list[Document], wanted: list[str]) -> Columns:
     """
     texts = [document.text for document in documents]
     columns: Columns = scores(texts)
-    languages = [identify(text, wanted) for text in texts]
-    for index, name in enumerate(("language", "language_score", "language_kept")):
-        columns[name] = np.array([row[index] for row in languages])
+    columns |= zip(("language", "language_score", "language_kept"), identify_all(texts, wanted), strict=True)
     columns["boilerplate"] = boilerplate(texts, columns["language"].tolist())
     return columns
 

@@ -29,7 +29,7 @@ class Languages:
         """
         for id, text, row in zip(ids, texts, counts, strict=True):
             if key(0, id, "language") < self._below:
-                language, probability, _ = identify(text)
+                language, probability = identify(text)
                 name = language if probability >= SURE else UNSURE
                 self._counts[name] = self._counts.get(name, 0) + row
 

@@ -11,7 +11,7 @@ def counts(texts: list[str]) -> np.ndarray:
 
 
 def test_the_sample_of_a_large_corpus_is_small_fair_and_independent_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.stages.tokenize.fertility.identify", lambda text: (text, 1.0, 1.0))
+    monkeypatch.setattr("components.stages.tokenize.fertility.identify", lambda text: (text, 1.0))
     ids = [f"{number:016x}" for number in range(10 * SAMPLE)]
     texts = ["en" if number % 4 else "de" for number in range(len(ids))]
     both = []
