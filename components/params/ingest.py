@@ -131,7 +131,7 @@ class Ingest(Section):
     max_chars: int = Field(default=2_000_000, ge=1000)
     """Longer texts are quarantined (reason `too_long`)."""
     max_quarantine: Fraction = 0.05
-    """Share of records that may be quarantined; above it the stage stops."""
+    """Share of records that may be bad; above it the stage stops. Those that merely have no text are not counted."""
     shard_megabytes: float = Field(default=4.0, gt=0.0)
     """Text per shard (10^6 bytes); bounds memory."""
     opt_out: str = Field(default="opt_out.txt", min_length=1)

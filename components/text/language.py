@@ -7,7 +7,6 @@ text. Probabilities are rounded to 3 digits, far coarser than what float arithme
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -28,27 +27,28 @@ BLOCK_TEXTS, WIDTH, DEPTH, NO_BYTE = 256, 64, 6, b"\xff"
 starts in, as many as the longest n-gram has; a byte that no text has, which leads to the first state."""
 
 
-@dataclass(frozen=True)
-class Model:
-    """The automaton and the tables of the package's model.
+class Identifier:
+    """The package's model as arrays.
 
     Attributes:
         rows: where each state's row of `moves` starts, (num_states,).
         moves: the next state by row and byte, (num_rows * 256,).
         features: the n-gram that each state ends, (num_states,); -1 for none.
         weights, prior: log probabilities, (num_features, num_classes) and (num_classes,), float32.
-        labels, classes: languages, and the class of each, (num_languages,).
-        also: pairs of a class and the class that it counts to: a variety, another script.
+        labels: the languages in order, (num_languages,).
+        first: the first class of each, (num_languages,).
+        of: the language of each class, (num_classes,); varieties and scripts are classes of their own.
     """
 
-    rows: np.ndarray
-    moves: np.ndarray
-    features: np.ndarray
-    weights: np.ndarray
-    prior: np.ndarray
-    labels: np.ndarray
-    classes: np.ndarray
-    also: Sequence[tuple[int, int]]
+    def __init__(self) -> None:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+        known = LanguageIdentifier.from_model_file(MODEL_FILE)
+        self.rows, self.moves = np.asarray(known.tk_row).astype(np.int64) << 8, np.asarray(known.tk_nextmove)
+        self.features = np.array(known.tk_output, np.int32)
+        self.weights, self.prior = known.nb_ptc.astype(np.float32), known.nb_pc
+        names = [MEMBERS.get(name, name) for name in known.nb_classes]
+        self.labels, self.first, self.of = np.unique(names, return_index=True, return_inverse=True)
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Of each language, (num_texts, num_languages) float64."""
@@ -61,9 +61,10 @@ class Model:
         scores *= (1 / np.sqrt(np.maximum(lengths, 1)))[:, None].astype(np.float32)
         likely = np.exp(scores - scores.max(axis=1, keepdims=True)).astype(np.float64)
         likely /= likely.sum(axis=1, keepdims=True)
-        for number, to in self.also:
-            likely[:, to] += likely[:, number]
-        return likely[:, self.classes]
+        found = likely[:, self.first]
+        for number in np.setdiff1d(np.arange(len(self.of)), self.first):
+            found[:, self.of[number]] += likely[:, number]
+        return found
 
     def _counts(self, data: Sequence[bytes], lengths: np.ndarray) -> csr_array:
         """Logarithms of the n-grams' counts, (num_texts, num_features)."""
@@ -86,24 +87,7 @@ class Model:
         return self.features[states[DEPTH + 1 :].T.ravel()[: len(joined)]]
 
 
-@cache
-def _model() -> Model:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    known = LanguageIdentifier.from_model_file(MODEL_FILE)
-    names = [MEMBERS.get(name, name) for name in known.nb_classes]
-    classes = {name: known.nb_classes.index(name) for name in names}
-    also = [(number, classes[name]) for number, name in enumerate(names) if number != classes[name]]
-    return Model(
-        np.asarray(known.tk_row).astype(np.int64) << 8,
-        np.asarray(known.tk_nextmove),
-        np.array(known.tk_output, np.int32),
-        known.nb_ptc.astype(np.float32),
-        known.nb_pc,
-        np.array(list(classes)),
-        np.array(list(classes.values())),
-        also,
-    )
+_identifier = cache(Identifier)
 
 
 def excerpt(text: str) -> str:
@@ -116,11 +100,11 @@ def excerpt(text: str) -> str:
 
 def identify_all(texts: Sequence[str], wanted: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Most likely language of each text (ISO 639-1), its probability, and that it is one of `wanted` (1 if none)."""
-    parts = [_model().probabilities(texts[at : at + BLOCK_TEXTS]) for at in range(0, len(texts), BLOCK_TEXTS)]
-    likely = np.concatenate(parts or [np.zeros((0, len(_model().labels)))])
-    kept = likely[:, np.isin(_model().labels, wanted)].sum(axis=1) if wanted else np.ones(len(texts))
+    parts = [_identifier().probabilities(texts[at : at + BLOCK_TEXTS]) for at in range(0, len(texts), BLOCK_TEXTS)]
+    likely = np.concatenate(parts or [np.zeros((0, len(_identifier().labels)))])
+    kept = likely[:, np.isin(_identifier().labels, wanted)].sum(axis=1) if wanted else np.ones(len(texts))
     best = likely.argmax(axis=1)
-    return _model().labels[best], likely.max(axis=1).round(3), kept.round(3)
+    return _identifier().labels[best], likely.max(axis=1).round(3), kept.round(3)
 
 
 def identify(text: str) -> tuple[str, float]:
@@ -137,4 +121,4 @@ def surely_not_english(text: str) -> bool:
 
 def known_languages() -> list[str]:
     """Codes that `identify` gives."""
-    return sorted(_model().labels.tolist())
+    return _identifier().labels.tolist()

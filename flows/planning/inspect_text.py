@@ -18,7 +18,7 @@ from components.finetuning_data.formats import SUFFIXES, kind_at
 from components.params import Ingest
 from components.stages.ingest.hub import Dataset, raise_if_missing
 from components.stages.ingest.readers import NotText, field_lengths, format_of, records_of
-from components.stages.ingest.records import SURROGATE, TARGET_BYTES, Options, Origin, Skipped, entry_of
+from components.stages.ingest.records import SURROGATE, TARGET_BYTES, WITHOUT_TEXT, Options, Origin, Skipped, entry_of
 from components.stages.ingest.sources import OWN_RECORDS, names_under, why_none
 from components.text.language import NO_LANGUAGE, identify
 from components.text.opening import COMPRESSION, inner_suffix, open_bytes
@@ -307,7 +307,7 @@ def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> 
     for record in islice(records, MOST_RECORDS):
         entry = entry_of(record, _named(path), "", Origin("", ""), options)
         looked.records += 1
-        looked.bad += entry.quarantined
+        looked.bad += entry.quarantined and entry.rule not in WITHOUT_TEXT
         if entry.rule:
             looked.faults[_fault(entry.rule, entry.reason, entry.quarantined and not of_records, ingest)] += 1
         else:

@@ -42,6 +42,9 @@ WHOLE_FILE_BYTES = 50_000_000
 """Longest HTML page or JSON value that is read: both need the whole of it in memory."""
 
 
+PAGE_BEGINNING, BODY = 400_000, re.compile(rb"<body[\s>]", re.IGNORECASE)
+"""Bytes of a page that tell whether it has text, if its body begins in them: scripts may come before all of it."""
+
 FIRST_RECORDS, FIRST_LINES = 20, 100
 """Records after which a side table is looked for, and by which the field with the text is guessed; lines in which they
 are looked for."""
@@ -95,11 +98,12 @@ def _whole(file: OpenFile, noun: str) -> bytes | BadRecord:
 
 
 def _html(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord]:
-    """The main text of a page."""
-    raw = _whole(file, "an HTML page")
+    """The main text of a page; of its beginning, if that is asked for and the body is in it."""
+    begun = file.read(PAGE_BEGINNING if options.beginning else 0)
+    raw = b"" if BODY.search(begun) else _whole(file, "an HTML page")
     if isinstance(raw, BadRecord):
         yield raw
-    elif page := main_text(raw):
+    elif page := main_text(raw := begun + raw):
         yield RawRecord(page.text, transforms=page.transforms)
     else:
         yield BadRecord.of("no_text", "no main text was found in the page", raw)

@@ -28,6 +28,9 @@ TAKEN = ("id", "group", "license", "licence")
 TARGET_BYTES = 20_000
 """Length after which a passage of plain text ends at the next blank line."""
 
+WITHOUT_TEXT = ("empty", "no_text")
+"""Rules of quarantined records that are whole and have no text: however many there are, the others are read."""
+
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 _BREAK = re.compile(r"<(?:br|/?p)\s*/?>", re.IGNORECASE)
@@ -109,7 +112,7 @@ class Options:
         min_bytes: a text of fewer is dropped. max_chars: a longer record is a bad one; this bounds memory.
         max_bytes: text bytes after which its source is full; 0 for no limit.
         piece_bytes, skip_bytes: of jsonl, what is read before so much is left out, again and again; 0 to read all.
-        beginning: bytes of a JSON array to which its items are read; 0 to read all.
+        beginning: bytes of a JSON array to which its items are read, and whether of a page, too; 0 to read all.
     """
 
     text_field: str = "text"
@@ -206,6 +209,8 @@ def _problem_of(value: Any, text_field: str) -> tuple[str, str] | None:
     if text_field not in value:
         names = ", ".join(sorted(map(str, value))[:8])
         return "missing_field", f"no field {text_field!r} (there are: {names}); see text_field"
+    if value[text_field] is None:
+        return "empty", f"field {text_field!r} is null"
     if not isinstance(value[text_field], str):
         return "wrong_type", f"field {text_field!r} is {_type(value[text_field])}, not text"
     return None

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from components.corpus.corpus import Document, reconcile
 from components.stages.ingest.heldout_split import Works
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
-from components.stages.ingest.records import RecordStatus, Skipped
+from components.stages.ingest.records import WITHOUT_TEXT, RecordStatus, Skipped
 
 SAMPLES = 3
 """Sample documents per source: those of the lowest hash, so the same ones every time."""
 
 LISTED = 1000
-"""Quarantined records and held-out groups that are listed one by one; all are in the corpora."""
+"""Quarantined records of a rule, and held-out groups, that are listed one by one; all are in the corpora."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class SourceCounts:
         self.documents_in += 1
         if entry.quarantined:
             self.quarantined[entry.rule] += 1
-            if len(self.bad_records) < LISTED:
+            if self.quarantined[entry.rule] <= LISTED:
                 self.bad_records.append(entry)
         elif entry.rule:
             self.dropped[entry.rule] += 1
@@ -99,6 +99,11 @@ class SourceCounts:
         lost += [f"{count} files left out: {reason}" for reason, count in sorted(reasons.items())]
         return ", ".join([f"{self.documents_in} records in {self.files} files, {self.kept} kept", *lost])
 
-    def quarantine_rate(self) -> float:
-        """Share of the records that came in which are quarantined."""
-        return self.quarantined.total() / self.documents_in if self.documents_in else 0.0
+    @property
+    def bad(self) -> int:
+        """Quarantined records but those that merely have no text."""
+        return sum(count for rule, count in self.quarantined.items() if rule not in WITHOUT_TEXT)
+
+    def bad_share(self) -> float:
+        """Share of the records that came in which are bad."""
+        return self.bad / self.documents_in if self.documents_in else 0.0

@@ -21,7 +21,7 @@ from components.core.workers import Workers, pool
 from components.corpus.corpus import CorpusWriter, read_corpus
 from components.params import Ingest
 from components.stages.ingest.ingest_pass import IngestPass
-from components.stages.ingest.records import RecordStatus
+from components.stages.ingest.records import WITHOUT_TEXT, RecordStatus
 from components.stages.ingest.report import report_of, samples
 from components.stages.ingest.source_counts import SourceCounts
 
@@ -168,7 +168,7 @@ def _raise_if_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -> None
                 f"ingest source {name}: nothing was found to read ({counts.summary()}{empty}); correct its path, "
                 "pattern or field, or leave the source out"
             )
-        if counts.quarantine_rate() > params.max_quarantine:
+        if counts.bad_share() > params.max_quarantine:
             raise UserError(_too_many_bad(name, counts, params, work))
     source_counts = ingest_pass.source_counts.values()
     if not any(counts.kept for counts in source_counts):
@@ -184,9 +184,9 @@ def raise_if_sample_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -
     """
     sampled = ingest_pass.trial()
     for name, counts in sampled.items():
-        rate = counts.quarantine_rate()
+        rate = counts.bad_share()
         least = rate - SURE_ERRORS * math.sqrt(rate * (1 - rate) / max(1, counts.documents_in))
-        if counts.quarantined.total() >= SURE_RECORDS and least > params.max_quarantine:
+        if counts.bad >= SURE_RECORDS and least > params.max_quarantine:
             raise UserError(_too_many_bad(name, counts, params, work, "of a sample of "))
     if all(counts.documents_in >= SURE_RECORDS and not counts.kept for counts in sampled.values()):
         came = "; ".join(f"{name}: {counts.summary()}" for name, counts in sampled.items())
@@ -195,13 +195,14 @@ def raise_if_sample_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -
 
 
 def _too_many_bad(name: str, counts: SourceCounts, params: Ingest, work: Path, of: str = "of ") -> str:
-    bad, total = counts.quarantined.total(), counts.documents_in
+    bad, total = counts.bad, counts.documents_in
     work.mkdir(parents=True, exist_ok=True)
     listing = work / "quarantine.jsonl"
-    listing.write_text("".join(map(evidence_line, counts.bad_records)), encoding="utf-8")
-    first = counts.bad_records[0]
+    listed = [one for one in counts.bad_records if one.rule not in WITHOUT_TEXT]
+    listing.write_text("".join(map(evidence_line, listed)), encoding="utf-8")
+    first = listed[0]
     where = f"{first.document.location.split('#')[0]} line {first.line}" if first.line else first.document.location
-    rules = ", ".join(f"{count} {rule}" for rule, count in counts.quarantined.most_common())
+    rules = ", ".join(f"{count} {rule}" for rule, count in counts.quarantined.most_common() if rule not in WITHOUT_TEXT)
     enough = math.ceil(100 * bad / total) / 100
     return (
         f"ingest source {name}: {bad} {of}{total} records are bad ({bad / total:.0%}; ingest.max_quarantine allows "

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -12,6 +13,8 @@ import pytest
 
 from components.corpus.corpus import read_corpus, read_manifest
 from components.stages.ingest import file_reading
+from components.stages.ingest.readers import PAGE_BEGINNING, records_of
+from components.stages.ingest.records import Options, RawRecord
 from tests.components.stages.ingest.hostile_files import PROSE, record
 from tests.components.stages.ingest.ingest_run import documents, quarantined
 from tests.components.stages.ingest.ingest_run import run_on_files as run
@@ -22,7 +25,7 @@ LINES: list[tuple[bytes, str]] = [
     (record(text=PROSE + "one"), ""),
     (b'{"text": "' + PROSE.encode() + b"\n", "invalid_json"),
     (b"\n", "blank"),
-    (record(text=None), "wrong_type"),
+    (record(text=None), "empty"),
     (record(text=123), "wrong_type"),
     (record(title="no text here"), "missing_field"),
     (record(text=[PROSE]), "wrong_type"),
@@ -80,9 +83,9 @@ def test_each_bad_record_is_quarantined_with_place_reason_and_hash_and_the_rest_
 
 
 def test_too_many_bad_records_stop_the_stage_and_name_the_first(folder: Path, tmp_path: Path) -> None:
-    with refused("stage._raise_if_unfit.2", "13 of 27", "48%", "5%", "4 wrong_type", "bad.jsonl line 2: invalid_json"):
+    with refused("stage._raise_if_unfit.2", "11 of 27", "41%", "5%", "3 wrong_type", "bad.jsonl line 2: invalid_json"):
         run(folder, tmp_path, max_quarantine=0.05)
-    assert (tmp_path / "run-work/quarantine.jsonl").read_text().count("\n") == 13
+    assert (tmp_path / "run-work/quarantine.jsonl").read_text().count("\n") == 11
 
 
 ROWS = 9000
@@ -119,7 +122,7 @@ def test_a_json_array_and_few_small_files_are_looked_at_before_all_is_read(
     (mine / "a.json").write_text(json.dumps(rows or [{"text": PROSE}]))
     (mine / "b.jsonl").write_bytes(b"".join(record(text=f"{PROSE} {n}") for n in range(ROWS)))
     for number in range(small):
-        (mine / f"{number}.json").write_text(json.dumps([{"text": ""}] * ROWS))
+        (mine / f"{number}.json").write_text(json.dumps([{"text": 0}] * ROWS))
     refuses(lambda: run(mine, tmp_path, max_quarantine=0.05), "raise_if_sample_unfit.1", "of a sample")
 
 
@@ -175,8 +178,26 @@ def test_a_bad_row_of_parquet_costs_that_row_only(mine: Path, tmp_path: Path) ->
     report, out = run(mine, tmp_path)
     evidence = quarantined(out)
     places = {item["reason"].split(":")[0]: item["rule"] for item in evidence}
-    assert places == {"row 71": "invalid_utf8", "row 201": "wrong_type"}
+    assert places == {"row 71": "invalid_utf8", "row 201": "empty"}
     assert report.metrics["documents/kept"] == 200
+
+
+def test_rows_without_text_are_listed_and_end_no_run(mine: Path, tmp_path: Path) -> None:
+    texts = [*(f"{PROSE} {n}" for n in range(60)), *[None] * 30, *[""] * 30]
+    pq.write_table(pa.table({"text": texts}), mine / "table.parquet")
+    (mine / "page.html").write_text("<body><script>1</script></body>")
+    report, out = run(mine, tmp_path, max_quarantine=0)
+    assert Counter(item["rule"] for item in quarantined(out)) == {"empty": 60, "no_text": 1}
+    assert report.metrics["documents/kept"] == 60
+
+
+def test_a_page_is_judged_by_its_beginning_if_its_body_is_in_that(mine: Path) -> None:
+    text, filled = f"<article><p>{PROSE * 5}</p></article>", f"<script>{'x' * PAGE_BEGINNING}</script>"
+    pages = {f"<body>{text}{filled}": 1, f"<body>{filled}{text}": 0, f"{filled}<body>{text}": 1}
+    for number, (page, found) in enumerate(pages.items()):
+        path = mine / f"{number}.html"
+        path.write_text(f"<html>{page}</body></html>")
+        assert [isinstance(one, RawRecord) for one in records_of(path, "html", Options(beginning=1))] == [found]
 
 
 def test_ids_of_a_table_need_be_no_text(mine: Path, tmp_path: Path) -> None:
