@@ -12,12 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import ROOT as ROOT
-from benchmarks import browser, data_table, demo_tables, reference, stamp, train_table
+from benchmarks import browser, data_table, demo_tables, reference, samples_table, stamp, train_table
 from benchmarks.__main__ import BENCHMARKS
 from components.core.files import read_json, write_json
 
 BLOCK = re.compile(r"(<!-- (?P<name>demo|answers) -->\n).*?(<!-- end -->)", re.DOTALL)
 MORE: dict[str, tuple[str, Callable[[dict], str]]] = {
+    "evidence": (
+        "Twenty answers and twenty samples of the preset cpu-40min, unselected (benchmarks/evidence/samples.py):",
+        samples_table.page,
+    ),
     "data": ("What 1 TB would take, computed from the growth of CPU and memory and not run:", data_table.terabyte),
     "train": (
         "On a Xeon with AMX, of an earlier commit and beside LitGPT alone: [train_amx](#train_amx). Blocks of 3.2 M "

@@ -1,9 +1,9 @@
 """Simulate what the statistics promise: `make bench NAME=evidence`, or `python -m benchmarks.evidence --only gate`.
 
 A group is a module of this folder with a function `measure(worlds)` that returns results, goals and perhaps raw rows;
-`rows` and `chat` look at a finished demo, `known` at one of another commit, `preset` at another checkout; these are
-measured on request. All write benchmarks/results/evidence.json; a group that is measured again alone leaves the others'
-figures as they are.
+`rows` and `chat` look at a finished demo, `known` at one of another commit, `preset` and `samples` at another checkout;
+these are measured on request. All write benchmarks/results/evidence.json; a group that is measured again alone leaves
+the others' figures as they are.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from benchmarks.results import write, write_rows
 from benchmarks.tables import ROOT
 
 GROUPS = ("intervals", "gate", "bias", "simulated")
+OF_BASE = ("known", "preset", "samples")
 WORLDS = 2000
 
 
@@ -22,11 +23,11 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.evidence", description=__doc__)
     parser.add_argument("--only", default=",".join(GROUPS), help="groups, separated by commas (default: %(default)s)")
     parser.add_argument("--worlds", type=int, default=WORLDS, help="simulated worlds (default: %(default)s)")
-    parser.add_argument("--base", type=Path, default=ROOT, help="finished run that `known` or `preset` is measured on")
+    parser.add_argument("--base", type=Path, default=ROOT, help=f"finished run of {OF_BASE}")
     arguments = parser.parse_args()
     for group in arguments.only.split(","):
         module = importlib.import_module(f"benchmarks.evidence.{group}")
-        results, goals, *raw = module.measure(arguments.base if group in ("known", "preset") else arguments.worlds)
+        results, goals, *raw = module.measure(arguments.base if group in OF_BASE else arguments.worlds)
         for table, rows in (raw[0] if raw else {}).items():
             write_rows(f"evidence-{table}", rows)
         write("evidence", results, goals)
