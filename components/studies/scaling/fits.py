@@ -53,6 +53,13 @@ class Fits:
         """The largest fitted budget."""
         return max(self.params.budgets)
 
+    def last_ratio(self, flops: float) -> float:
+        """Loss at a budget if it fell with every doubling by the ratio of the last two budgets: a rule of thumb."""
+        best = {budget: min(loss for _, loss in scaling_law.mean_by_size(points))
+                for budget, points in sweep.by_budget(self.results).items()}  # fmt: skip
+        (less, before), (most, last) = sorted(best.items())[-2:]
+        return last * (last / before) ** (math.log(flops / most) / math.log(most / less))
+
     def interval(self, value: Callable[[Law], float], noise: float = 0.0) -> tuple[float, float]:
         """95% bootstrap interval of what a law says, plus normal noise of that deviation."""
         draws = np.random.default_rng(2).normal(0.0, noise, len(self.laws))

@@ -25,8 +25,12 @@ def predictions(fits: Fits) -> list[dict[str, Any]]:
         cell = sweep.check_cells(fits.params, width, plan.flops)[0]
         row = {"multiple": plan.flops / fits.largest, "budget": plan.flops, "width": width, "size": cell.size}
         row |= {"tokens": cell.tokens, "flops": cell.flops} | fits.prediction(cell.size, cell.tokens)
-        rows.append(row | {"power_law": fits.rival.loss(cell.flops)})
+        rows.append(row | {"power_law": fits.rival.loss(cell.flops), "last_ratio": fits.last_ratio(cell.flops)})
     return rows
+
+
+ERRORS = {"error": "loss", "power_law_error": "power_law", "last_ratio_error": "last_ratio"}
+"""Relative error -> the prediction it is of."""
 
 
 def checked(expected: Sequence[dict[str, Any]], results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -34,14 +38,14 @@ def checked(expected: Sequence[dict[str, Any]], results: Sequence[dict[str, Any]
 
     Returns:
         A row per prediction with `losses` of its runs (one per seed), their mean `measured`, the relative `error`
-        against it with its standard error `error_se`, and `power_law_error`.
+        against it with its standard error `error_se`, and those of the two rivals.
     """
     rows = []
     for row in expected:
         losses = [run["loss"] for run in results if (run["width"], run["budget"]) == (row["width"], row["budget"])]
         mean = statistics.fmean(losses)
         spread = statistics.stdev(losses) / math.sqrt(len(losses)) / mean
-        errors = {"error": row["loss"] / mean - 1, "error_se": spread, "power_law_error": row["power_law"] / mean - 1}
+        errors = {name: row[of] / mean - 1 for name, of in ERRORS.items()} | {"error_se": spread}
         rows.append(row | {"losses": losses, "measured": mean} | errors)
     return rows
 
@@ -103,7 +107,7 @@ ENOUGH_SEEDS = 3
 """Runs from which the standard error of their mean says something."""
 CHECK_COLUMNS = (
     "larger runs", "weights", "tokens", "predicted", "95%", "measured, mean", "error (standard error)",
-    "error of a power law with a floor",
+    "error of a power law with a floor", "of the last doubling's ratio",
 )  # fmt: skip
 
 
@@ -112,6 +116,7 @@ def _check_cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['multiple']:.3g}x, {row['flops']:.3g} FLOPs, {len(row['losses'])} seeds", f"{row['size'] / 1e3:.0f} k",
         f"{row['tokens'] / 1e6:.2f} M", f"{row['loss']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}",
         f"{row['measured']:.3f}", f"{row['error']:+.2%} ({row['error_se']:.2%})", f"{row['power_law_error']:+.2%}",
+        f"{row['last_ratio_error']:+.2%}",
     )  # fmt: skip
 
 

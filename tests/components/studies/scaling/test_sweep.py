@@ -106,6 +106,8 @@ def test_predictions_are_right_where_the_law_holds_and_the_report_says_how_right
     law, params = scaling_law.Law(1.0, 500.0, 0.7, 60.0, 0.35), PARAMS.model_copy(update={"objective": "masked"})
     fits = Fits.of(params, made_up(sweep.plan(params), law))
     expected = report.predictions(fits)
+    best = [min(row["loss"] for row in fits.results if row["budget"] == budget) for budget in params.budgets[-2:]]
+    assert expected[0]["last_ratio"] == pytest.approx(best[1] ** 2 / best[0], rel=0.01), "one doubling more"
     assert [row["multiple"] for row in expected] == [2.0]
     cells = sweep.check_cells(params, expected[0]["width"], expected[0]["budget"])
     assert [cell.seed for cell in cells] == [1, 2]
