@@ -155,7 +155,7 @@ def write_signed(model: str, at: str, key: Path, owner: Path | None, folder: Pat
     one, name, stated = with_its_files(one), stage.replace("@", "/"), owner_fields(owner)
     raise_if_withdrawn(one, name)
     if f"models/{name}" not in one.outputs():
-        raise UserError(f"{one.name}: no models/{name} there; run the pipeline first")
+        raise UserError(f"{one.name}: no models/{name} there; run the pipeline or `dvc checkout` first")
     claims = claims_of(one, stage, stated)
     if not one.adopted and not any(file.endswith(".safetensors") for file in claims.files):
         raise UserError(f"{one.name}: the weights of models/{name} are neither here nor in DVC's cache; `dvc pull` "

@@ -128,7 +128,8 @@ def by_contents(rows: Sequence[dict[str, Any]], given: Columns) -> Columns:
         prompt, completion = sorted(texts, key=lambda name: -asks[name])
         return {"prompt": prompt, "completion": completion}
     text = _named(list(texts), TEXT) or sorted(texts, key=lambda name: -sum(map(len, texts[name])))[:1]
-    found = {"text": text, "label": _named(labels, LABEL + MORE_LABELS)}
+    told = _named([name for name in cells if name not in texts], LABEL + MORE_LABELS)  # no other in silence
+    found = {"text": text, "label": [name for name in told or labels if name in labels]}
     if given.keys() == {"labels"}:
         del found["label"]
     found |= {role: [column] for role, column in given.items()}
@@ -148,9 +149,9 @@ def _are_classes(values: list[str]) -> bool:
 
 
 def _named(names: list[str], words: Sequence[str]) -> list[str]:
-    """The one name there is, or those of several that have one of the words, `StarsGiven` being two."""
+    """Names that have one of the words, `StarsGiven` being two."""
     inside = {name: re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()) for name in names}
-    return names if len(names) == 1 else [name for name, own in inside.items() if {*own} & {*words}]
+    return [name for name, own in inside.items() if {*own} & {*words}]
 
 
 def value_of(row: dict[str, Any], column: str) -> Any:
@@ -163,7 +164,7 @@ def value_of(row: dict[str, Any], column: str) -> Any:
         return row.get(column)
     if "+" not in column:
         outer, _, inner = column.partition(".")
-        return row[outer].get(inner) if isinstance(row.get(outer), dict) else None
+        return value_of(row[outer], inner) if isinstance(row.get(outer), dict) else None
     parts = {name: value_of(row, name) for name in column.split("+")}
     for name, part in parts.items():
         if not isinstance(part, str | None):

@@ -30,6 +30,8 @@ from components.text.csv_table import CsvTable
 from components.text.opening import OpenFile, inner_suffix
 
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".tab", ".parquet")
+FEWEST = 4
+"""Rows of which contents tell anything."""
 FIRST_ROWS = 100
 """Rows among which the first readable one is looked for, to tell what a file holds."""
 LONGEST_NAME = 40
@@ -105,7 +107,8 @@ def read(path: Path, given: Columns | None = None) -> Rows:
         named = [value for name, file in files.items() for _, value in _values(file, name) if isinstance(value, dict)]
         if guess := by_contents(named, given or {}):
             return read(path, guess)
-        raise UserError(f"{path}: columns {_shown(columns)}; neither names nor contents tell, of {len(named)} rows, "
+        why = "names do not, and contents of so few cannot" if len(named) < FEWEST else "neither names nor contents"
+        raise UserError(f"{path}: columns {_shown(columns)}; {why} tell, of {len(named)} rows, "
                         "which is which; name them, such as --columns text=COLUMN,label=COLUMN (or prompt and "
                         "completion, messages, labels, or prompt, chosen and rejected)")  # fmt: skip
     refuse_empty(path, rows, refused)

@@ -22,6 +22,7 @@ from components.core.errors import UserError
 from components.model.cpu_kernels import logit_rows
 from components.params import Numerics
 from components.training import numerics as floats
+from components.training import optimizer
 from components.training.device_memory import bytes_of, gigabytes
 from components.training.objectives import Batch, Objective
 from components.training.train_config import TrainConfig
@@ -53,6 +54,7 @@ def forecast(
     largest = max(sample, key=lambda batch: batch.ids_BT.numel())
     kept, seconds = list[int](), 0.0
     model.to(numerics.device).train()
+    optimizer.build(model, config.optimizer)  # the first imports 40 to 90 MB, which are then part of what is held
     parts = [largest.slice(0, rows).to(numerics.device) for rows in (1, 2)]
     for part in parts:
         started = perf_counter()

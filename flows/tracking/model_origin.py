@@ -161,7 +161,7 @@ def gathered(one: Snapshot, stage: str) -> Gathered:
         raise UserError(f"{one.name}: its dvc.lock has no stage {stage}; run the pipeline there first")
     records = adoption.records_of(model, one.adopted) if one.adopted else gather(file)
     if model not in records.models:
-        raise UserError(f"{one.name}: no models/{model} there; run the pipeline first")
+        raise UserError(f"{one.name}: no models/{model} there; run the pipeline or `dvc checkout` first")
     grid = schema.load(paths.PARAMS).runtime.grid
     fingerprints, here = one.fingerprints(), one.kind == "workspace"
     behind = stages_behind(model, tunings_of(one))

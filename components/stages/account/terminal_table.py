@@ -75,6 +75,9 @@ def model_page(answers: ModelAnswers) -> str:
     size = f"{number} parameters, {facts.objective}, context {facts.shape.get('context', 'of unknown')} tokens"
     head = [f"{answers.title} ({state})", *textwrap.wrap(facts.task.get("advice", ""), WIDTH)]
     head.append(size + (f", {facts.task['title']}" if facts.task.get("title") else ""))
+    if answers.base:
+        revision = f", revision {facts.finetuning['base_revision']}" if facts.finetuning.get("base_revision") else ""
+        head += _labelled("base", (facts.finetuning.get("base_name") or answers.base) + revision)
     for name in ("licence", "data", "cost", "quality", "rebuild"):
         head += _labelled(name, texts[name])
     every = score_rows({answers.model: answers})

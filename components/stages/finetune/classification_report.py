@@ -58,7 +58,8 @@ def classify(
     for name in rules:
         gain = over_works(right["this_model"] - right[name], passages, paired=True).within(-1, 1)
         beside_it[name] = Baseline(NAMES.get(name, "TF-IDF"), float(np.mean(right[name])), gain)
-    advice = recommendation.sentence(len(passages), interval_of(own.accuracy), interval_of(simple.accuracy))
+    what = "texts right in all their labels" if several else "labels right"
+    advice = recommendation.sentence(len(passages), interval_of(own.accuracy), interval_of(simple.accuracy), what)
     report = TuningReport("Classification", choice, result, reports, "passages", advice)
     caveat = _untested(examples)
     report.add_score("accuracy", own.accuracy, beside_it, caveat=caveat, column="classify")

@@ -85,6 +85,8 @@ class Job:
         refuse_beyond(TrainingForecast(least, 0.0), self.settings, numerics)  # before weights are read
         self.model: export.Network
         self.model, _, self.base_facts = export.load(base, device, any_head)
+        if params.lora_rank and isinstance(self.model, HubModel):
+            hub_model.peft_library()  # before work
         if branch != "classify" and (not self.model.shape.causal or getattr(self.model, "fresh", None)):
             raise UserError(
                 f"finetune.{branch}: {base.name} holds no causal model; give the one that pretrain@causal wrote"

@@ -110,6 +110,8 @@ HEADERS: dict[str, tuple[str, str]] = {
     "Frage;Antwort": (f"{WHY};{RAINS}", "prompt=Frage,completion=Antwort"),
     "A_body;Q_body": (f"{RAINS};{WHY}", "prompt=Q_body,completion=A_body"),
     "Seite;Ort": ("{0};{1}", ""),
+    "Meinung;Stars;Shop": (f"{LIKED};;{{1}}", ""),
+    "Meinung;Shop;Score": (f"{LIKED};{{1}};{{0}}", ""),
     "Bericht;Land;Jahr": (f"{LIKED};{{1}};{{1}}", ""),
 }  # fmt: skip
 """Header -> a row in which {0} is its number and {1} one of three classes; the mapping, if there is one."""
@@ -143,9 +145,13 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     with refused("formats.read.1", "a.csv", "sumary", "text, label, summary, genre"):
         read(path, parsed("text=sumary,label=genre"))
     nested = tmp_path / "b.jsonl"
-    nested.write_text('{"query": "where is it", "meta": {"intent": "track"}}\n')
-    assert read(nested, {"text": "query", "label": "meta.intent"}).kind == "label"
-    refuses(lambda: read(nested, {"text": "query", "label": "meta.intention"}), "formats.read.1", "meta.intention")
+    nested.write_text('{"query": {"by": {"text": "where is it"}}, "meta": {"intent": "track"}}\n')
+    assert read(nested, {"text": "query.by.text", "label": "meta.intent"}).rows[0].text == "where is it"
+    refuses(
+        lambda: read(nested, {"text": "query.by.text", "label": "meta.intention"}), "formats.read.1", "meta.intention"
+    )
+    short = written(tmp_path, "c.csv", f"Meinung,Ort\n{LIKED},a\n{LIKED},b\n")
+    refuses(lambda: read(short), "formats.read.2", "contents of so few cannot tell, of 2 rows")
     for wrong in ("text", "text=a,completion=b", "text=a,class=b", "text=,label=b"):
         with refused("columns.parsed", f"--columns {wrong}", "text=COLUMN,label=COLUMN"):
             parsed(wrong)

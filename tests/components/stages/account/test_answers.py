@@ -163,6 +163,8 @@ def test_of_a_base_made_elsewhere_only_the_stages_behind_the_tuning_count(
         "Qwen/Qwen3-0.6B (revision c0f, licence: mit)" if behind else "Qwen3-0.6B (licence: none stated in its folder)"
     )
     assert f"It comes from {said}, which was made elsewhere: " in " ".join(answers.limits)
+    line = "Qwen/Qwen3-0.6B, revision c0f" if behind else "Qwen3-0.6B"
+    assert f"\nbase        {line}\n" in terminal_table.model_page(answers)
     assert answers.own_rows == ([] if behind else ["chats.jsonl"])
     assert "made elsewhere" not in " ".join(card(tmp_path, "finetune/classify").limits)
     text = (tmp_path / "reports/cards/finetune-instruct/README.md").read_text()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from components.instruction_pairs.examples import Message
 from components.model import export, hub_model
 from components.model.generate import generate
 from components.params import Classify, Finetune, Instruct, Numerics
+from components.stages.finetune import tfidf
 from components.stages.finetune.training import settings_of
 from components.tokens.hub_encoder import HubEncoder, encoder_of
 from components.training.forecast import TrainingForecast, refuse_beyond
@@ -171,7 +173,9 @@ def test_what_a_base_reads_of_a_text_is_shown_as_it_was_written(tmp_path: Path) 
     assert cut == {2: "", 5: "  Hello, Wörld", 6: "  Hello, Wörld!", 8: "  Hello, Wörld!  It\nis", 20: text}
 
 
-def test_a_base_that_cannot_be_used_is_refused_before_work(place: Path, tmp_path: Path) -> None:
+def test_a_base_that_cannot_be_used_is_refused_before_work(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     base = tmp_path / "base"
     save_tiny("bert", (place / "masked/tokenizer.json").read_text(), 500, base)
     fields, weights = read_json(base / "config.json"), base / "model.safetensors"
@@ -189,6 +193,11 @@ def test_a_base_that_cannot_be_used_is_refused_before_work(place: Path, tmp_path
     with refused("hub_model.refuse_code", "tokenizer_config.json", "auto_map"):
         run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), base)
     write_json(base / "tokenizer_config.json", tokens)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "peft", None)
+        without.delattr(tfidf, "choose")  # the first work of all
+        with refused("peft_library", "peft"):
+            run(place, tmp_path, "classify", "labels.csv", Classify(**FAST, lora_rank=2), base)
     weights.rename(base / "pytorch_model.bin")
     with refused("export.weight_files.2", "model.safetensors", "pytorch_model.bin"):
         run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), base)

@@ -145,6 +145,7 @@ def test_several_labels_are_learned(kind: str, place: Path, tmp_path: Path) -> N
     assert "accuracy/chance" not in metrics
     assert {"accuracy/tfidf", "macro_f1/value"} <= metrics.keys()
     assert "right is a text whose labels are all said and no others" in report.markdown
+    assert " of the texts right in all their labels and the network " in report.facts["advice"]
     items = pl.read_csv(tmp_path / "reports" / "details" / "heldout.csv")
     assert set(items["true"]) == {"none", "Lima", "Oslo", "Lima, Oslo"}
     assert items["where"].str.contains(r"^several\.jsonl line \d+$").all()
