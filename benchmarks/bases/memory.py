@@ -24,12 +24,14 @@ from components.stages.finetune.stage import finetune
 
 SIZES: dict[str, dict[str, Any]] = {
     "3 M": {"hidden_size": 192, "num_hidden_layers": 6},
+    "3 M, 120 steps": {"hidden_size": 192, "num_hidden_layers": 6},
     "20 M": {"hidden_size": 192, "num_hidden_layers": 12, "vocab_size": 32_000},
     "60 M": {"hidden_size": 640, "num_hidden_layers": 12},
     "1 B": {"hidden_size": 2048, "num_hidden_layers": 19, "vocab_size": 32_000, "dtype": "bfloat16"},
 }  # fmt: skip
 """Llamas by name; the vocabulary is 600, or what a real base of the size has."""
 TUNED: dict[str, dict[str, Any]] = {
+    "3 M, 120 steps": {"steps": 120, "checkpoint_every": 60},  # kernels of many shapes, as a user's run has them
     "1 B": {"batch": 2, "context": 64, "lora_rank": 8},
     "22 M, classes": {"context": 128, "max_pairs": 600, "learning_rate": 5e-5},
 }

@@ -5,7 +5,6 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -251,7 +250,6 @@ def described(folder: Path, branch: str) -> str:
         UserError: it is of another kind or not whole, or lacks the tokens of a chat.
     """
     from components.model import export
-    from components.model.hub_model import HubModel
     from components.tokens.hub_encoder import encoder_of
 
     model, _, _ = export.load(folder, any_head=branch == "classify")
@@ -261,10 +259,9 @@ def described(folder: Path, branch: str) -> str:
         _ = encoder_of(folder).chat
     count = model.num_parameters
     whole, adapted = human(count * BYTES_PER_PARAMETER), human(count * 4)
-    extra = ", which needs the extra `peft`" if isinstance(model, HubModel) and not find_spec("peft") else ""
     return (
         f"{folder}: {count / 1e6:.3g} M parameters; tuning all of them takes {whole} of memory and the activations, "
-        f"with LoRA (finetune.{branch}.lora_rank{extra}) {adapted}"
+        f"with LoRA (finetune.{branch}.lora_rank; a base made elsewhere needs the extra peft) {adapted}"
     )
 
 

@@ -171,6 +171,12 @@ def test_a_forecast_counts_weights_three_times_beside_what_the_backward_pass_of_
     found = forecast.forecast(model, batches, language_model_loss, SETTINGS, NUMERICS)
     assert needed <= found.memory < needed + 100_000
 
+    def of_many_widths(number: int) -> Batch:
+        return replace(batches(0), ids_BT=batches(0).ids_BT[:, : None if number == 0 else -number])
+
+    wider = forecast.forecast(model, of_many_widths, language_model_loss, SETTINGS, NUMERICS)
+    assert wider.memory - found.memory == (SETTINGS.steps - 1) * forecast.PER_SHAPE
+
 
 def test_nothing_is_a_spike_in_fine_tuning() -> None:
     """Rows of a rare class have a high loss, and are what is to be learned."""

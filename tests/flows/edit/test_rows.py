@@ -200,7 +200,7 @@ def test_a_base_is_described_before_it_is_written(params_yaml: Path, chats: Path
     assert own["finetune.prefer.learning_rate"] == 1e-4
     shown = capsys.readouterr().out
     assert re.search(r": 0\.0\d+ M parameters; tuning all of them takes", shown)
-    assert "needs the extra" not in shown, "of a base of our own form"
+    assert "needs the extra peft" in shown
     assert "tokens per row: median" in shown
     long = [{"prompt": f"{number} a long question " * 200, "completion": f"{number}"} for number in range(40)]
     chats.write_text("".join(json.dumps(row) + "\n" for row in long))
