@@ -150,7 +150,7 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     refuses(
         lambda: read(nested, {"text": "query.by.text", "label": "meta.intention"}), "formats.read.1", "meta.intention"
     )
-    short = written(tmp_path, "c.csv", f"Meinung,Ort\n{LIKED},a\n{LIKED},b\n")
+    short = written(tmp_path, "c.csv", "Meinung,Ort\na long page of text,a\na long page again,b\n")
     refuses(lambda: read(short), "formats.read.2", "contents of so few cannot tell, of 2 rows")
     for wrong in ("text", "text=a,completion=b", "text=a,class=b", "text=,label=b"):
         with refused("columns.parsed", f"--columns {wrong}", "text=COLUMN,label=COLUMN"):
