@@ -96,7 +96,7 @@ def predicted(folder: Path, texts: list[str]) -> dict[str, list[str]]:
 
     loaded: dict[str, Any] = {}
     with contextlib.chdir(folder):
-        exec(model_card.TFIDF_LINES + model_card.ONE, loaded)
+        exec(model_card.TFIDF_LINES.replace("{}", "") + model_card.ONE, loaded)
         simple = loaded["classify"](texts)
     model = pipeline("text-classification", str(folder))
     said = model(texts, truncation=True, max_length=CONTEXT, batch_size=32)
