@@ -86,7 +86,7 @@ print(json.dumps(told))
 """)  # fmt: skip
     assert shown["state"] == "Completed", shown
     told = "saved as DVC experiment {0}: `greenhouse compare workspace {0}`, `dvc exp apply {0}`"
-    assert shown["message"] == told.format(shown["name"])
+    assert shown["message"] == "scores: the same evaluation; " + told.format(shown["name"])
     assert {stage for stage, state in shown["tasks"].items() if state == "Completed"} == {"account"}, shown
     assert shown["tasks"]["pretrain@causal"] == shown["tasks"]["finetune@instruct"] == "Cached"
     assert "params.vocabulary" in shown["refused"]
