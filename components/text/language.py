@@ -8,10 +8,10 @@ text. Probabilities are rounded to 3 digits, far coarser than what float arithme
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.sparse import csr_array
 
 EXCERPT_CHARS = 500
 NO_LANGUAGE = "zxx"
@@ -66,7 +66,7 @@ class Identifier:
             found[:, self.of[number]] += likely[:, number]
         return found
 
-    def _counts(self, data: Sequence[bytes], lengths: np.ndarray) -> csr_array:
+    def _counts(self, data: Sequence[bytes], lengths: np.ndarray) -> Any:
         """Logarithms of the n-grams' counts, (num_texts, num_features)."""
         ends = np.cumsum(lengths + 1)
         found = self._walk(NO_BYTE.join([*data, b""]))
@@ -74,6 +74,8 @@ class Identifier:
         width = len(self.weights)
         keys, counts = np.unique(np.searchsorted(ends, at, "right") * width + found[at], return_counts=True)
         starts = np.searchsorted(keys, np.arange(len(data) + 1) * width)
+        from scipy.sparse import csr_array
+
         return csr_array((np.log1p(counts.astype(np.float32)), keys % width, starts), shape=(len(data), width))
 
     def _walk(self, joined: bytes) -> np.ndarray:

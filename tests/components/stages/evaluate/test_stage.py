@@ -140,9 +140,9 @@ def test_killed_and_stopped_it_runs_only_what_is_missing_and_workers_change_no_b
 @pytest.mark.parametrize(
     ("finished", "done", "note"),
     [
-        ((), 0, "0 of 13 tasks; bits per byte and masked"),
-        (("bits_per_byte", "masked"), 44, "2 of 13 tasks; calibration and sentence pairs"),
-        ([*GROUPS[0], *GROUPS[1]], 64, "5 of 13 tasks; minimal pairs and chain of thought"),
+        ((), 0, "0 of 13 tasks; bits per byte and answers"),
+        (("bits_per_byte", "masked"), 37, "2 of 13 tasks; calibration and answers"),
+        ([*GROUPS[0], *GROUPS[1]], 58, "4 of 13 tasks; masked and minimal pairs"),
         (ASKED, 100, "13 of 13 tasks; "),
     ],
 )
