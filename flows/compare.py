@@ -31,13 +31,27 @@ from flows.tracking.team_ledger import ledger_of
 
 SHOWN = 12
 """Rows of a long list that are shown."""
-VERDICT = "B is better"
-"""How the line begins that sums a comparison up."""
 PAIRS = "reports/finetune/instruct/details"
 """Where the stage that tunes keeps its held-out pairs."""
 CHOICES, BITS, FEWER = "instruct/choice_accuracy", "instruct/answer_bits_per_byte", "answers/bits_per_byte"
 """The choice of an answer and its bits, on those pairs; its bits on the fewer pairs that evaluate has."""
 TUNED = "finetune/instruct"
+
+
+class Verdict(str):
+    """The line that sums a comparison up, or says why nothing is compared; `brief` is the same in few words."""
+
+    brief: str
+
+    def __new__(cls, text: str, brief: str) -> "Verdict":
+        line = super().__new__(cls, text)
+        line.brief = brief
+        return line
+
+    @classmethod
+    def none(cls, why: str, label: str = "") -> "Verdict":
+        """No scores are compared, or not those of the models there are."""
+        return cls(f"scores{label}: {why}", why)
 
 
 def different(a: Snapshot, b: Snapshot) -> list[str]:
@@ -154,7 +168,8 @@ def outdated(a: Snapshot, b: Snapshot) -> Iterator[str]:
     for label, one in (("A", a), ("B", b)):
         kinds = [kind for kind, stage in seed_runs.STAGES.items() if stage in one.lock and _is_on(one, kind)]
         if kinds := [kind for kind in kinds if seed_runs.scores_another(one, kind)]:
-            yield f"scores {label}: of earlier models than these: {', '.join(kinds)}; run the pipeline there to its end"
+            why = f"of earlier models than these: {', '.join(kinds)}; run the pipeline there to its end"
+            yield Verdict.none(why, f" {label}")
 
 
 def _is_on(one: Snapshot, kind: str) -> bool:
@@ -175,18 +190,19 @@ def resampling(a: Snapshot) -> Any:
     return Resampling(seed=a.params().get("evaluate", {}).get("seed", 1))
 
 
-def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> str:
+def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> Verdict:
     """Which of two is better, by how much, and what each has cost, in one line."""
     unlike = [row for row in rows if not is_same(row)]
     sure = [row for row in unlike if row.p_holm < 0.05]
-    better, most = sum(row.improvement > 0 for row in sure), ""
+    better, most, brief = sum(row.improvement > 0 for row in sure), "", "no score differs beyond chance"
     if sure:
         (first,) = named([max(sure, key=lambda row: abs(row.improvement) / (row.error or 1.0))], a, b)
         most = f" ({first.name} {first.a:.3f} -> {first.b:.3f}, improvement {_gain(first)})"
+        brief = f"{'better' if first.improvement > 0 else 'worse'}: {first.name} {first.improvement:+.3f}"
     spent = {label: text.split()[0] if text[0].isdigit() else "unknown" for label, text in _energies(a, b).items()}
     energy = ", ".join(f"{label} {wh}" for label, wh in spent.items())
     counts = f"{better}, worse in {len(sure) - better}, of {len(unlike)} scores that differ, beyond chance"
-    return f"{VERDICT} in {counts}{most}; Wh: {energy}"
+    return Verdict(f"B is better in {counts}{most}; Wh: {energy}", brief)
 
 
 def named(rows: list[Any], *states: Snapshot) -> list[Any]:
@@ -207,7 +223,7 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
     rows, without = differences(a, b)
     if not rows:
         before, after = (state.outputs().get(f"{seed_runs.EVALUATE}/details") for state in (a, b))
-        yield f"scores: {'the same evaluation' if before == after else 'the two answered no item in common'}"
+        yield Verdict.none("the same evaluation" if before == after else "the two answered no item in common")
         yield from scored_by_themselves(a, b, [])
         return
     yield verdict(a, b, rows)
@@ -348,14 +364,14 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
     yield ""
     details = {f"{reports}/details" for reports in seed_runs.SCORED_BY.values()}
     if others := [(label, one.adopted) for label, one in (("A", a), ("B", b)) if one.adopted]:
-        yield "scores: NOT COMPARABLE: of another trainer only its own last figures are known, on data of its own"
+        yield Verdict.none("NOT COMPARABLE: of another trainer only its own last figures are known, on data of its own")
         for label, adopted in others:
             figures = [f"{name} {value:.4g}" for name, value in adopted["figures"].items()]
             yield f"    {label}: {', '.join(figures) or 'none'}"
     elif not same_heldout(a, b):
-        yield "scores: NOT COMPARABLE: the two were examined on different held-out sets (ingest differs)"
+        yield Verdict.none("NOT COMPARABLE: the two were examined on different held-out sets (ingest differs)")
     elif without := [side for side, one in (("A", a), ("B", b)) if not details & one.outputs().keys()]:
-        yield f"scores: {' and '.join(without)} has none; run the pipeline there to its end"
+        yield Verdict.none(f"{' and '.join(without)} has none; run the pipeline there to its end")
     else:
         yield from scores(a, b)
     yield from outdated(a, b)
@@ -364,9 +380,14 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
     yield from energy_lines(a, b)
 
 
+def verdict_of(lines: list[str]) -> Verdict:
+    """The verdict among the lines of a report; that a model is newer than its scores goes before the scores."""
+    return next(line for line in reversed(lines) if isinstance(line, Verdict))
+
+
 def as_page(lines: list[str]) -> str:
     """The comparison as one HTML file, with the verdict as its heading; it leads nowhere and needs nothing."""
-    heading = next((line for line in lines if line.startswith(VERDICT)), lines[0])
+    heading = verdict_of(lines)
     body = html.escape("\n".join(line for line in lines if line != heading).strip())
     style = "body{font:16px sans-serif;margin:2em auto;max-width:70em;padding:0 1em}"
     style += "h1{font-size:1.3em}pre{white-space:pre-wrap;overflow-wrap:anywhere}"

@@ -122,21 +122,21 @@ def _workspace() -> Snapshot | None:
     return None
 
 
-def _compared(run: PipelineRun, before: Snapshot | None, name: str) -> str:
-    """Compare what a run made with the workspace before it, on its pages. Returns the verdict; "" if there is none."""
-    verdict, lines = "", list[str]()
+def _compared(run: PipelineRun, before: Snapshot | None, name: str) -> compare.Verdict | None:
+    """Compare what a run made with the workspace before it, on its pages. Returns the verdict if there is one."""
+    verdict, lines = None, list[str]()
     try:
         if before:
             before = replace(before, kind="before this run") if name == "workspace" else before
             lines = list(compare.report(before, find(name)))
-            verdict = next(line for line in reversed(lines) if line.startswith((compare.VERDICT, "scores")))
+            verdict = compare.verdict_of(lines)
     except UserError as error:  # the run is done all the same
         print(f"not compared: {error}", flush=True)
     run_view.show_result(run, verdict, lines)
     return verdict
 
 
-def _saved(state: State, name: str, verdict: str) -> State:
+def _saved(state: State, name: str, verdict: str | None) -> State:
     """End of an experiment: how it compares and how to go on; a form shows nothing else."""
     told = f"saved as DVC experiment {name}: `greenhouse compare workspace {name}`, `dvc exp apply {name}`"
     return Completed(name=state.name, message="; ".join(filter(None, [verdict, state.message, told])))

@@ -1,6 +1,5 @@
 """The text a model was trained on, as windows of ids and as a string: what counting rules may know."""
 
-import copy
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -66,14 +65,6 @@ class TrainingText:
         """N-grams of the text with a cache of the window, fitted once."""
         return Mixture(self.windows, [before(LONGEST)], self.vocab_size, self.context)
 
-    def told(self, lines: Iterable[str]) -> "TrainingText":
-        """The same text and, after it, lines that the model was tuned on."""
-        more = [np.array(self.encode(line)[: self.context + 1]) for line in lines]
-        told = copy.copy(self)
-        told.__dict__ = {key: value for key, value in self.__dict__.items() if key not in ("ids", "text", "mixture")}
-        told.__dict__["_read"] = [*self.windows, *more], self.share
-        return told
-
     @cached_property
     def _tokenizer(self) -> Any:
         import tokenizers
@@ -101,6 +92,16 @@ class TrainingText:
                     found.append(windows.window(sample))
                     tokens += windows.length
         return found[::-1], read / order.steps
+
+
+class TunedText(TrainingText):
+    """A training text and, after it, lines that the model was tuned on."""
+
+    def __init__(self, seen: TrainingText, lines: Iterable[str]) -> None:
+        self.model, self.shards, self.order = seen.model, seen.shards, seen.order
+        self.context, self.vocab_size = seen.context, seen.vocab_size
+        more = [np.array(self.encode(line)[: self.context + 1]) for line in lines]
+        self._read = [*seen.windows, *more], seen.share
 
 
 class WholeCorpus(TrainingText):

@@ -67,15 +67,15 @@ class Identifier:
         return found
 
     def _counts(self, data: Sequence[bytes], lengths: np.ndarray) -> Any:
-        """Logarithms of the n-grams' counts, (num_texts, num_features)."""
+        """Logarithms of the n-grams' counts, (num_texts, num_features), sparse by rows."""
+        from scipy.sparse import csr_array
+
         ends = np.cumsum(lengths + 1)
         found = self._walk(NO_BYTE.join([*data, b""]))
         at = np.flatnonzero(found >= 0)
         width = len(self.weights)
         keys, counts = np.unique(np.searchsorted(ends, at, "right") * width + found[at], return_counts=True)
         starts = np.searchsorted(keys, np.arange(len(data) + 1) * width)
-        from scipy.sparse import csr_array
-
         return csr_array((np.log1p(counts.astype(np.float32)), keys % width, starts), shape=(len(data), width))
 
     def _walk(self, joined: bytes) -> np.ndarray:

@@ -1,7 +1,6 @@
 """What people see of a run of the pipeline as a whole, in the terminal and on its page in Prefect."""
 
 import os
-import re
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -15,6 +14,7 @@ from components.carbon.planning.forecast import total
 from components.core.errors import UserError
 from components.core.plain_text import without_quotations
 from components.reporting.tables import ranged
+from flows.compare import Verdict
 from flows.execution.pipeline_run import PipelineRun
 from flows.planning import step_cost
 from flows.planning.stage_forecast import Spent, expected
@@ -52,20 +52,13 @@ def show(run: PipelineRun, states: dict[str, str]) -> None:
             create_markdown_artifact(without_quotations(text), key=key, description=key.replace("-", " ", 1))
 
 
-def brief(verdict: str) -> str:
-    """What the head of a page has room for: the score that differs most surely, or why none is compared."""
-    if most := re.search(r"\((\S+) .*? improvement ([+-][\d.]+)", verdict):
-        return f"{'worse' if most[2].startswith('-') else 'better'}: {most[1]} {float(most[2]):+.3f}"
-    return re.sub(r"^scores[^:]*: |^B is better.*", "", verdict) or "no score differs beyond chance"
-
-
-def show_result(run: PipelineRun, verdict: str = "", lines: Sequence[str] = ()) -> None:
+def show_result(run: PipelineRun, verdict: Verdict | None = None, lines: Sequence[str] = ()) -> None:
     """How a run compares, or what it scored, and its energy: first on its pages in Prefect and MLflow.
 
     Args:
         verdict: the line of the comparison (`lines`) with the workspace before the run that sums it up.
     """
-    head = [brief(verdict) if verdict else primary(run.metrics)[1], energy(run.metrics)]
+    head = [verdict.brief if verdict else primary(run.metrics)[1], energy(run.metrics)]
     with get_client(sync_client=True) as client:
         tags = client.read_flow_run(UUID(run.flow_run)).tags
         client.update_flow_run(UUID(run.flow_run), tags=[*filter(None, head), *tags])

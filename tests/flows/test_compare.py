@@ -191,6 +191,7 @@ def test_the_choices_of_a_tuned_model_are_paired_beside_its_answers(
     alone = [line for line in told if line.startswith("instruct, by their own held-out rows, without an interval: ")]
     if asked == "the same":
         assert paired[0].split()[1:] == ["0.5000", "0.7500", "+0.2500", "[+0.2500,", "+0.2500]", "*"]
+        assert compare.verdict_of(told).brief == "better: instruct/choice_accuracy +0.250"
         # The same score stood there twice: by evaluate's fewer pairs, and by these.
         assert not [line for line in told if line.startswith("answers/bits_per_byte")]
         assert "the same on every item: 1 metric (instruct 1)" in told
@@ -205,5 +206,6 @@ def test_a_state_without_an_evaluation_is_not_called_equal() -> None:
     """As the one that a registered model's alias names, if the run that made it ended early."""
     scored = {"evaluate": {"outs": [{"path": "reports/evaluate/details", "md5": "one.dir"}]}}
     a, b = Snapshot("a", "run", scored), Snapshot("b", "run", {})
-    told = next(line for line in compare.report(a, b) if line.startswith("scores"))
+    told = compare.verdict_of(list(compare.report(a, b)))
     assert told == "scores: B has none; run the pipeline there to its end"
+    assert told.brief == "B has none; run the pipeline there to its end"

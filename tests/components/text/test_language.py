@@ -1,3 +1,5 @@
+"""Languages of texts that are walked at once: the answers of the package, text by text."""
+
 import numpy as np
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 

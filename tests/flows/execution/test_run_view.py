@@ -27,17 +27,6 @@ def test_the_table_of_a_run_has_the_grams_of_its_stages(tmp_path: Path, monkeypa
     assert run_view.grams(run) == {}
 
 
-def test_the_head_of_a_page_has_the_verdict_in_few_words() -> None:
-    verdict = "B is better in 0, worse in 1, of 2 scores that differ, beyond chance (bpb 1 -> 2, improvement -0.0293 "
-    assert run_view.brief(f"{verdict}[-0.0413, -0.0174]); Wh: A 0.4, B 0.429") == "worse: bpb -0.029"
-    none = "B is better in 0, worse in 0, of 1 scores that differ, beyond chance; Wh: A unknown, B unknown"
-    assert run_view.brief(none) == "no score differs beyond chance"
-    assert run_view.brief("scores: NOT COMPARABLE: other sets") == "NOT COMPARABLE: other sets", (
-        "it said that none differs"
-    )
-    assert run_view.brief("scores B: of earlier models than these: mlm") == "of earlier models than these: mlm"
-
-
 def test_the_forecast_says_what_is_known_of_what_may_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LEDGER", "RUNS"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())

@@ -16,6 +16,7 @@ import numpy as np
 from components.core.files import read_json, sha256_bytes
 from components.corpus.corpus import Document, read_corpus
 from components.counting.registry import posed
+from components.counting.training_text import TunedText
 from components.instruction_pairs import continuation, describe, heading
 from components.instruction_pairs.examples import PromptPair
 from components.stages.evaluate.tasks.bits_per_byte import bits
@@ -98,7 +99,7 @@ def _score(result: TaskResult, context: EvalContext, chosen: list[PromptPair], e
 def counted(context: EvalContext, asked: Sequence[tuple[PromptPair, int]], extract: Extract) -> dict[str, list[float]]:
     """Rule of text -> bits of each answer after its prompt, of as many bytes as are given."""
     learned = (pair for document in read_corpus(context.folders.mix / "train") for pair in extract(document))
-    seen = context.training_text.told(f"{pair.prompt}\n{pair.answer}\n" for pair in learned)
+    seen = TunedText(context.training_text, (f"{pair.prompt}\n{pair.answer}\n" for pair in learned))
     lines = [(f"{pair.prompt}\n", pair.answer.encode()[:size].decode(errors="ignore")) for pair, size in asked]
     whole = posed("text", seen, [text for prompt, answer in lines for text in (prompt, prompt + answer)], apart=True)
     bits_of = {name: np.subtract(row[1::2], row[::2]).tolist() for name, row in whole.items()}
