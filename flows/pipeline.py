@@ -132,7 +132,7 @@ def _compared(run: PipelineRun, before: Snapshot | None, name: str) -> compare.V
             verdict = compare.verdict_of(lines)
     except UserError as error:  # the run is done all the same
         print(f"not compared: {error}", flush=True)
-    run_view.show_result(run, verdict, lines)
+    run_view.show_result(run, verdict.brief if verdict else "", lines)
     return verdict
 
 

@@ -14,7 +14,6 @@ from components.carbon.planning.forecast import total
 from components.core.errors import UserError
 from components.core.plain_text import without_quotations
 from components.reporting.tables import ranged
-from flows.compare import Verdict
 from flows.execution.pipeline_run import PipelineRun
 from flows.planning import step_cost
 from flows.planning.stage_forecast import Spent, expected
@@ -52,13 +51,13 @@ def show(run: PipelineRun, states: dict[str, str]) -> None:
             create_markdown_artifact(without_quotations(text), key=key, description=key.replace("-", " ", 1))
 
 
-def show_result(run: PipelineRun, verdict: Verdict | None = None, lines: Sequence[str] = ()) -> None:
+def show_result(run: PipelineRun, verdict: str = "", lines: Sequence[str] = ()) -> None:
     """How a run compares, or what it scored, and its energy: first on its pages in Prefect and MLflow.
 
     Args:
-        verdict: the line of the comparison (`lines`) with the workspace before the run that sums it up.
+        verdict: what the comparison (`lines`) with the workspace before the run says, in few words.
     """
-    head = [verdict.brief if verdict else primary(run.metrics)[1], energy(run.metrics)]
+    head = [verdict or primary(run.metrics)[1], energy(run.metrics)]
     with get_client(sync_client=True) as client:
         tags = client.read_flow_run(UUID(run.flow_run)).tags
         client.update_flow_run(UUID(run.flow_run), tags=[*filter(None, head), *tags])
