@@ -126,7 +126,7 @@ def searched(text: str, query: Any, found: list[Any], most_others: int) -> Any:
     dropped; still to be made."""
     known, ids = recorded(text), forgetting.with_duplicates(found)
     needles = forgetting.needles_of(found, ids, known.needles.salt, most_others).joined(known.needles)
-    return search_for(query, needles, ids | known.ids)
+    return search_for(query, needles, {*ids, *known.ids})
 
 
 def documents_lines(query: Any, found: list[Any]) -> list[str]:
@@ -189,7 +189,7 @@ def leave_out(text: str, entries: list[str], search: Any) -> None:
     write_text(opt_out_file(), listed.rstrip("\n") + "\n" + "".join(f"{line}\n" for line in new))
     print(f"{opt_out_file().name}: {len(new)} lines added; making again what is stale", flush=True)
     make_again()
-    outputs = {out["md5"] for entry in dvc.lock().values() for out in entry.get("outs", [])}
+    outputs = {*Snapshot("workspace", "workspace", dvc.lock()).outputs().values()}
     reason = f"it saw or may have seen {len(known.ids)} documents that were to be forgotten"
     withdraw(paths.ROOT, sorted(known.models - outputs), reason, datetime.now(UTC).date())
     for alias in forgetting.aliases_of(forgetting.versions_of(known.models - outputs)):
@@ -197,8 +197,8 @@ def leave_out(text: str, entries: list[str], search: Any) -> None:
     if left := still_held(known.ids):
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")
     search.everywhere()
-    search.found = [hit for hit in search.found if hit.owner != CACHE or hit.md5 not in known.objects]
-    print(REMOVED.format(len(known.ids), len(known.objects)))
+    search.found = [hit for hit in search.found if hit.owner != CACHE or hit.md5 not in known.copies]
+    print(REMOVED.format(len(known.ids), len(known.copies)))
     print(search.sentence())
     files = f"{opt_out_file().name}, {forgetting.FILE}, withdrawn.json and dvc.lock"
     print(f"other clones need this state: commit {files}, then `dvc push`")

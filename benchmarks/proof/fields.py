@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.studies.attestation.claims import Claims
-from components.studies.attestation.renderings import documents
+from components.studies.attestation.renderings import DOCUMENTS
 from components.studies.attestation.training_content import OWNER
 
 Path = tuple[str | int, ...]
@@ -77,8 +77,8 @@ def worlds(claims: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _fields(claims: dict[str, Any]) -> dict[Path, Any]:
-    trees = documents(Claims.model_validate(claims))
-    return {(name, *path): value for name, tree in trees.items() for path, value in leaves(tree)}
+    parsed = Claims.model_validate(claims)
+    return {(name, *path): value for name, make in DOCUMENTS.items() for path, value in leaves(make(parsed))}
 
 
 def _is_constant(value: Any) -> bool:

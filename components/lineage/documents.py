@@ -182,36 +182,21 @@ def _rows(view: View, kind: str, value: str) -> Iterator[dict[str, Any]]:
 def predicate(kind: str, value: str) -> Callable[[str], bool]:
     """Whether a cell (an id, a location, a text) is one that the query names."""
     if kind == "passage":
-        return _containing(value, Passages([words(value)]))
+        passages, longest = Passages([words(value)]), max(words(value), key=len)
+        # Most ASCII texts are decided by looking for its longest word.
+        return lambda cell: (not cell.isascii() or longest in cell.lower()) and passages.first_in(cell) is not None
     if kind == "prefix":
         return lambda cell: cell.startswith(value)
     if kind == "email":
         address = re.compile(rf"(?<![\w.+-]){re.escape(value)}(?![\w-])", re.IGNORECASE)
         return lambda cell: "@" in cell and address.search(cell) is not None
-    return lambda cell: _matches(kind, cell, value)
+    end = {"id": "-", "location": "#"}.get(kind)  # of an id its copies match too, of a location the parts of its file
+    return lambda cell: cell == value or (end is not None and cell.startswith(value + end))
 
 
 def _rows_at(path: Path, columns: Sequence[str], rows: list[int]) -> list[dict[str, Any]]:
     """Some rows of a shard; the file is not read if there are none."""
     return pq.read_table(path, columns=list(columns)).take(rows).to_pylist() if rows else []
-
-
-def _matches(column: str, cell: str, value: str) -> bool:
-    """Whether they are equal; an id also matches its copies, a location the parts of its file."""
-    end = {"id": "-", "location": "#"}.get(column)
-    return cell == value or (end is not None and cell.startswith(value + end))
-
-
-def _containing(passage: str, passages: Passages) -> Callable[[str], bool]:
-    """Predicate: a text contains the passage. Most ASCII texts are decided by looking for its longest word."""
-    longest = max(words(passage), key=len, default="")
-
-    def contains(text: str) -> bool:
-        if text.isascii() and longest not in text.lower():
-            return False
-        return passages.first_in(text) is not None
-
-    return contains
 
 
 def _locations(view: View, bases: set[str]) -> Iterator[tuple[DocumentLocation, str]]:

@@ -69,6 +69,16 @@ def removable(what: str, path: Path) -> Removable:
     return Removable(what, size_of(path), partial(remove_path, path))
 
 
+def together(what: str, parts: list[Removable]) -> Removable:
+    """Several things that are removed one after the other, as one item."""
+
+    def remove() -> None:
+        for one in parts:
+            one.remove()
+
+    return Removable(what, sum(one.num_bytes for one in parts), remove)
+
+
 def remove_path(path: Path) -> None:
     """Remove a file or a folder of this checkout, read-only ones (DVC's cache) too; nothing if it is gone.
 

@@ -153,25 +153,24 @@ def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> Iterator[Finding]:
     store, count = ObjectCache(), 0
     for path, md5 in Snapshot("", "", lock).outputs().items():
         files = md5s_below(paths.ROOT / path) if here and (paths.ROOT / path).exists() else {}
-        count += len(files)
         try:
             objects, gone = store.files(md5), list[str]()
         except UserError as error:
             objects, gone = {}, [str(error)]
+        store.pull(objects.values())
+        cached = {name: md5_file(store.path(one)) for name, one in objects.items() if store.path(one).exists()}
+        count += len(files) + len(cached)
         if files and files.get("", folder_md5(files)) != md5:
             other, *_ = min(files.items() ^ (objects or files).items(), default=("",))
             named = f"{path}/{other}".rstrip("/")
             yield Finding("hashed", "no", f"{named}: not as dvc.lock records it, in this workspace")
         if objects and md5.endswith(".dir") and folder_md5(objects) != md5:
             yield Finding("hashed", "no", f"{path}: DVC's listing of it does not have the hash {md5}")
-        store.pull(objects.values())
         for name, wanted in objects.items():
-            file, found = f"{path}/{name}".rstrip("/"), store.path(wanted)
-            if not found.exists():
+            file = f"{path}/{name}".rstrip("/")
+            if name not in cached:
                 gone.append(f"{file}: {store.absent(wanted)}")
-                continue
-            count += 1
-            if md5_file(found) != wanted:
+            elif cached[name] != wanted:
                 yield Finding("hashed", "no", f"{file}: the object {wanted} in DVC's cache has other bytes")
         if gone:
             where = "; the files here were hashed" if files else ""
@@ -186,10 +185,9 @@ def chain(state: str, behind: list[str], lock: dict[str, dict[str, Any]]) -> lis
     Args:
         state: where `lock`, entries of dvc.lock, is from. behind: the model's stages.
     """
-    outs, found = Snapshot("", "", lock).outputs(), list[Finding]()
-    for stage in behind:
-        if stage not in lock:
-            found.append(Finding("chain", "unknown", f"no stage {stage} in dvc.lock of {state}"))
+    outs = Snapshot("", "", lock).outputs()
+    absent = [stage for stage in behind if stage not in lock]
+    found = [Finding("chain", "unknown", f"no stage {stage} in dvc.lock of {state}") for stage in absent]
     for stage, dep in ((stage, dep) for stage, entry in lock.items() for dep in entry.get("deps", [])):
         path, made = dep["path"], outs.get(dep["path"], dep["md5"])
         if whole := next((out for out in outs if path.startswith(f"{out}/")), ""):

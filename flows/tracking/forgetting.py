@@ -8,7 +8,6 @@ later, in this clone or another, looks for the same, also when nothing here hold
 import re
 import secrets
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -21,7 +20,7 @@ from components.lineage.documents import CORPORA, Query, Traced, View, shards, t
 from components.lineage.needles import MOST_OTHERS, Needles
 from components.lineage.readings import parts_of
 from flows.system import dvc, paths
-from flows.system.disk import Removable, is_own, removable
+from flows.system.disk import Removable, is_own, removable, together
 from flows.tracking import garbage, snapshots
 from flows.tracking.mlflow_run import client
 from flows.tracking.model_exposure import Seen, workspace_view
@@ -87,18 +86,16 @@ def models_that_saw(found: list[TraceMatch]) -> Iterator[str]:
 
 def stages_to_redo(documents: list[Traced], lock: dict[str, dict[str, Any]]) -> list[str]:
     """Stages that run again: ingest, and those with an input that holds or comes of a document."""
-    held = {f"data/{place.stage}/{place.part}" for one in documents for place in one.locations}
-    changed: set[str] = set()
-    again = []
+    held = {f"data/{place.stage}/{place.part}/" for one in documents for place in one.locations}
+    changed, again = set[str](), list[str]()
     for stage in dvc.graph():
-        entry = lock.get(stage, {})
-        deps = [f"{dep['path']}/" for dep in entry.get("deps", [])]  # a folder may be that of several outputs
-        if stage == "ingest" or any(f"{out}/".startswith(dep) for out in changed for dep in deps):
+        deps, outs = ([f"{row['path']}/" for row in lock.get(stage, {}).get(kind, [])] for kind in ("deps", "outs"))
+        # A folder may be that of several outputs.
+        if stage == "ingest" or any(out.startswith(dep) for out in changed for dep in deps):
             again.append(stage)
-            outs = {out["path"] for out in entry.get("outs", [])}
-            corpus = stage in ("ingest", *(name for name, _ in CORPORA))
-            changed |= {out for out in outs if not corpus or any(f"{place}/".startswith(f"{out}/") for place in held)}
-            changed |= {out for out in outs if out.endswith("metrics.json")}
+            holding = held if stage in ("ingest", *(name for name, _ in CORPORA)) else outs
+            places = (*holding, *(out for out in outs if out.endswith("metrics.json/")))
+            changed |= {out for out in outs if any(place.startswith(out) for place in places)}
     return again
 
 
@@ -110,22 +107,6 @@ def sources_of(documents: list[Traced]) -> list[str]:
 # -- what was forgotten ------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Removal:
-    """What a removal concerns.
-
-    Attributes:
-        ids: names of documents; none if nothing was removed.
-        objects: hash of each object of DVC that held them -> its output and state.
-        models: hashes of models trained on such.
-    """
-
-    needles: Needles
-    ids: set[str] = field(default_factory=set)
-    objects: dict[str, str] = field(default_factory=dict)
-    models: set[str] = field(default_factory=set)
-
-
 def _all() -> dict[str, Any]:
     path = paths.ROOT / FILE
     return (read_json(path) if path.exists() else {}) or {"salt": f"{secrets.randbits(64):016x}", "removals": {}}
@@ -135,29 +116,26 @@ def _key(text: str, salt: str) -> str:
     return fingerprint([salt, text.strip()])
 
 
-def recorded(text: str) -> Removal:
-    """What a removal by this query concerns, which may have been interrupted."""
+def recorded(text: str) -> Search:
+    """What a removal by this query looked for and found, which may have been interrupted; no ids if there was none."""
     known = _all()
     row, salt = known["removals"].get(_key(text, known["salt"])), int(known["salt"], 16)
     if row is None:
-        return Removal(Needles(salt))
-    return Removal(Needles.from_json(row["runs"], salt), set(row["ids"]), row["objects"], set(row["models"]))
+        return Search(Needles(salt), set())
+    needles, models = Needles.from_json(row["runs"], salt), set(row["models"])
+    return Search(needles, set(row["ids"]), copies=row["objects"], models=models)
 
 
-def record(text: str, search: Search) -> Removal:
-    """Keep what a removal concerns, beside what an earlier one by this query recorded."""
-    known, before = _all(), recorded(text)
+def record(text: str, search: Search) -> Search:
+    """Keep what a removal concerns, beside what an earlier one by this query recorded; both together."""
+    known, both = _all(), recorded(text)
     known["salt"] = f"{search.needles.salt:016x}"
-    removal = Removal(
-        before.needles.joined(search.needles),
-        before.ids | set(search.ids),
-        search.copies | before.objects,
-        before.models | search.models,
-    )
-    row = {"ids": sorted(removal.ids), "objects": removal.objects, "models": sorted(removal.models)}
-    known["removals"][_key(text, known["salt"])] = row | {"runs": removal.needles.as_json()}
+    both.needles, both.ids = both.needles.joined(search.needles), {*both.ids, *search.ids}
+    both.copies, both.models = search.copies | both.copies, both.models | search.models
+    row = {"ids": sorted(both.ids), "objects": both.copies, "models": sorted(both.models)}
+    known["removals"][_key(text, known["salt"])] = row | {"runs": both.needles.as_json()}
     write_json(paths.ROOT / FILE, known)
-    return removal
+    return both
 
 
 # -- copies ------------------------------------------------------------------------------------------------------------
@@ -189,19 +167,9 @@ def copies(objects: dict[str, str], models: set[str]) -> tuple[list[Removable], 
     for output in dict.fromkeys(objects.values()):
         for place, there in ((CACHE, near), ("DVC's remote", far)):
             if some := [one for md5, one in there.items() if objects[md5] == output]:
-                items.append(together(f"{place}: {output}", some))
+                items.append(together(f"{place}: {output} (files: {len(some)})", some))
     items += map(garbage.experiment_item, experiments_with(objects))
     return [*items, *map(model_item, versions_of(models))], unreached
-
-
-def together(what: str, parts: list[Removable]) -> Removable:
-    """Several things that are removed one after the other, as one line of a list."""
-
-    def remove() -> None:
-        for one in parts:
-            one.remove()
-
-    return Removable(f"{what} (files: {len(parts)})", sum(one.num_bytes for one in parts), remove)
 
 
 def versions_of(models: Collection[str]) -> list[Any]:
@@ -240,7 +208,7 @@ def to_purge(text: str) -> tuple[list[Removable], str]:
         raise UserError(STILL_THERE)
     search, workspace = Search(known.needles, known.ids).everywhere(), snapshots.find("workspace")
     here = {md5 for _, md5 in files_of(ObjectCache(), workspace)}
-    objects = {md5: output for md5, output in (search.copies | known.objects).items() if md5 not in here}
+    objects = {md5: output for md5, output in (search.copies | known.copies).items() if md5 not in here}
     items, unreached = copies(objects, (known.models | search.models) - set(workspace.outputs().values()))
     quoted = [one.path for one in search.found if one.owner == "MLflow" and one.is_copy]
     items += [removable(f"MLflow: {name}", paths.STATE / "mlartifacts" / name) for name in quoted]

@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 
 from components.core.errors import UserError
 from flows.system import dvc, paths
-from flows.system.disk import Removable, is_own, remove_path, size_of
+from flows.system.disk import Removable, is_own, removable, remove_path, size_of, together
 from flows.tracking import snapshots
 from flows.tracking.mlflow_run import client, name_of
 from flows.tracking.snapshots import ObjectCache
@@ -91,19 +91,13 @@ def used_objects(commits: list[str], runs: dict[str, str]) -> set[str]:
 
 def cache_items(used: set[str], folder: Path) -> list[Removable]:
     """The unused objects of DVC's cache, as one item."""
-    unused = [path for path in sorted(folder.glob("??/*")) if path.parent.name + path.name not in used]
-
-    def remove() -> None:
-        for path in unused:
-            remove_path(path)
-
-    total = sum(size_of(path) for path in unused)
-    return [Removable(f"{len(unused)} objects of DVC's cache", total, remove)] if unused else []
+    paths = [path for path in sorted(folder.glob("??/*")) if path.parent.name + path.name not in used]
+    unused = [removable("", path) for path in paths]
+    return [together(f"{len(unused)} objects of DVC's cache", unused)] if unused else []
 
 
 def experiment_item(name: str) -> Removable:
     """A DVC experiment (its bytes are counted with the cache)."""
-
     return Removable(f"DVC experiment {name}", 0, lambda: dvc.run("exp", "remove", "-q", name))
 
 

@@ -31,12 +31,7 @@ def workspace_view(path: str) -> Path | None:
 
 @cache
 def _locked_view() -> View:
-    return cached_view(Snapshot("workspace", "workspace", dvc.lock()))
-
-
-def cached_view(state: Snapshot) -> View:
-    """Files of another state, by the hashes in its dvc.lock; those DVC no longer holds are none."""
-    return snapshots.files_of(state, pull=False)
+    return snapshots.files_of(Snapshot("workspace", "workspace", dvc.lock()), pull=False)
 
 
 # -- models ------------------------------------------------------------------------------------------------------------
@@ -61,14 +56,13 @@ def models() -> list[Model]:
     known: dict[tuple[str, str], Model] = {}
     registered = _registered()
     for state in states():
-        view = workspace_view if state.kind == "workspace" else cached_view(state)
+        view = workspace_view if state.kind == "workspace" else snapshots.files_of(state, pull=False)
         for branch in ("causal", "masked"):
             if f"pretrain@{branch}" not in state.lock:
                 continue
             fingerprint = state.fingerprints()[f"pretrain@{branch}"]
             if (branch, fingerprint) not in known:
-                names = registered.get(fingerprint, [])
-                known[branch, fingerprint] = _model(branch, [*names], state, view)
+                known[branch, fingerprint] = _model(branch, [*registered.get(fingerprint, [])], state, view)
             known[branch, fingerprint].names.append(state.name)
     return list(known.values())
 
@@ -110,15 +104,13 @@ def _model(branch: str, names: list[str], state: Snapshot, view: View) -> Model:
     outputs = state.outputs()
     used = {dep["path"]: dep["md5"] for dep in state.lock[f"pretrain@{branch}"]["deps"]}
     model = Model(branch, names, state, view, outputs.get("data/mix", ""))
+    facts, tokens = view(f"models/pretrain/{branch}/greenhouse.json"), view("data/tokenize/train/manifest.json")
     if used.get("data/tokenize") != outputs.get("data/tokenize") or not tokens_fit(state):
         model.problem = "was trained on other tokens than its state records now; run the pipeline there"
-        return model
-    facts = view(f"models/pretrain/{branch}/greenhouse.json")
-    tokens = view("data/tokenize/train/manifest.json")
-    if facts is None or tokens is None:
+    elif facts is None or tokens is None:
         model.problem = "its files are neither here nor in DVC's cache"
-        return model
-    model.training = Training.of(read_json(facts), read_json(tokens)["num_tokens"], branch == "causal")
+    else:
+        model.training = Training.of(read_json(facts), read_json(tokens)["num_tokens"], branch == "causal")
     return model
 
 
@@ -149,10 +141,8 @@ def stretch_of(location: DocumentLocation, view: View) -> Stretch | None:
         view: files of the state in which the document has this location.
     """
     path = view("data/tokenize/train/manifest.json")
-    if path is None:
-        return None
-    rows = read_json(path)["shards"]
-    starts = view(f"data/tokenize/train/{rows[location.shard]['documents']}")
+    rows = read_json(path)["shards"] if path else []
+    starts = view(f"data/tokenize/train/{rows[location.shard]['documents']}") if rows else None
     if starts is None:
         return None
     before = sum(row["num_tokens"] for row in rows[: location.shard])

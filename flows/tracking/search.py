@@ -7,7 +7,7 @@ for DVC's objects and MLflow's versions alike. Rows and items are the owner's fi
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from components.stages.ingest.opt_out import RULE as OPTED_OUT
 from flows.system import environment, git, paths
 from flows.tracking import snapshots
 from flows.tracking.model_exposure import states, workspace_view
+from flows.tracking.model_origin import tunings_of
 from flows.tracking.snapshots import ObjectCache, Snapshot
 
 SHOWN = 5
@@ -37,7 +38,8 @@ CHECKED = ("data/ingest/heldout/", "data/tokenize/heldout/")
 TRAINING = ("pretrain@", "finetune@")
 WEIGHTS = (".safetensors",)
 CACHE = "DVC's cache"
-SHARD = re.compile(r"data/(mix/train|ingest/heldout)/part-(\d+)\.parquet")
+SHARD = re.compile(r"data/(?:mix(?=/train)|ingest(?=/heldout))/(\w+)/part-(\d+)\.parquet")
+"""Corpus shard whose tokens are the shard of the same number."""
 TOKENS = re.compile(r"(data/tokenize)/(train|heldout)/tokens-\d+\.bin")
 BEYOND = (
     "clones, caches and backups of others; other remotes, and what a remote has of states that are not known here",
@@ -143,7 +145,7 @@ class Search:
         for state, own in [*zip(known, files, strict=True), *unnamed(store, files)]:
             self._of_state(state, own, store, goes)
             bad = {path for path, md5 in own.items() if goes.get((path, md5))}
-            bad |= tokens_of(bad, own)
+            bad |= own.keys() & {SHARD.sub(r"data/tokenize/\1/tokens-\2.bin", path) for path in bad}
             models = models_of(state.lock, bad, rows)
             self.models |= {md5 for out, md5 in state.outputs().items() if out in models}
             folders = tuple(f"{model}/" for model in models)
@@ -273,17 +275,21 @@ def rows_of(shard: Path, path: str, ids: Collection[str]) -> list[str]:
         return []
     columns = [name for name in ("id", "sha256", "rule") if name in pq.read_schema(shard).names]
     rows = pq.read_table(shard, columns=columns).to_pylist() if "sha256" in columns else []
-    rows = [row for row in rows if row.get("rule") != OPTED_OUT]  # of these ingest keeps no text
-    bases = [row["id"].split("-")[0] for row in rows]
-    return [row["id"] for row, base in zip(rows, bases, strict=True) if {base, f"{base} {row['sha256']}"} & {*ids}]
+    # Of what was opted out ingest keeps no text.
+    return [row["id"] for row in rows if row.get("rule") != OPTED_OUT and is_one_of(ids, row)]
+
+
+def is_one_of(ids: Collection[str], row: dict[str, str]) -> bool:
+    """Whether a row of a corpus is one of the documents, or a copy of one."""
+    base = row["id"].split("-")[0]
+    return base in ids or f"{base} {row['sha256']}" in ids
 
 
 def texts_of(corpora: Iterable[tuple[str, str]], ids: Collection[str], theirs: bool) -> Iterator[list[str]]:
     """Texts of corpora of the workspace, a shard at a time: of the documents, or of the others."""
     for shard in shards(workspace_view, *corpora):
-        table = pq.read_table(shard.path, columns=["id", "sha256", "text"]).to_pydict()
-        rows = zip((id.split("-")[0] for id in table["id"]), table["sha256"], table["text"], strict=True)
-        yield [text for id, sha256, text in rows if (id in ids or f"{id} {sha256}" in ids) == theirs]
+        rows = pq.read_table(shard.path, columns=["id", "sha256", "text"]).to_pylist()
+        yield [row["text"] for row in rows if is_one_of(ids, row) == theirs]
 
 
 KEPT = tuple(one for one in CORPORA if one[1] in ("train", "heldout"))
@@ -295,13 +301,6 @@ def still_held(ids: Collection[str], corpora: Iterable[tuple[str, str]] = KEPT) 
     own = shards(workspace_view, *corpora)
     rows = (rows_of(one.path, f"data/{one.stage}/{one.part}/{one.file}", ids) for one in own)
     return list(dict.fromkeys(row for some in rows for row in some))
-
-
-def tokens_of(bad: Collection[str], own: Collection[str]) -> set[str]:
-    """Token shards of corpus shards: number k is of shard k."""
-    shards = [found for path in bad if (found := SHARD.fullmatch(path))]
-    part = {"mix/train": "train", "ingest/heldout": "heldout"}
-    return {f"data/tokenize/{part[one[1]]}/tokens-{one[2]}.bin" for one in shards} & set(own)
 
 
 def models_of(lock: dict[str, dict[str, Any]], bad: Iterable[str], rows: Collection[str]) -> set[str]:
@@ -360,11 +359,8 @@ def unnamed(store: ObjectCache, files: list[dict[str, str]]) -> Iterator[tuple[S
 
 def rows_of_state(state: Snapshot) -> Iterator[tuple[str, str, str]]:
     """Stage, path and hash of the rows that each fine-tuning of a state read; none for those that read a corpus."""
-    for stage, entry in state.lock.items():
-        if not stage.startswith("finetune@"):
-            continue
-        own = replace(state, lock={stage: entry}).params().get("finetune", {}).get(stage.partition("@")[2], {})
-        for dep in entry.get("deps", []):
+    for branch, own in tunings_of(state).items():
+        for dep in state.lock.get(stage := f"finetune@{branch}", {}).get("deps", []):
             if "data" in own and place_of(dep["path"]) == place_of(own["data"]) and not dep["path"].startswith("data/"):
                 yield stage, dep["path"], dep["md5"]
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from components.core.errors import UserError
 from components.core.plain_text import counted
@@ -35,23 +36,16 @@ def answers(query: Query, whole: bool = False) -> list[TraceMatch]:
     """
     known, passage = models(), query.value if query.kind == "passage" and not whole else ""
     here = {model.mix for model in known if "workspace" in model.names}
-    workspace = Snapshot("workspace", "workspace", dvc.lock())
-    matches = {
-        _key(document): TraceMatch(document, [], workspace, workspace_view) for document in trace(query, workspace_view)
-    }
-    for mix in sorted({model.mix for model in known}, key=lambda mix: (mix not in here, mix)):
-        of_mix = [model for model in known if model.mix == mix]
-        own = trace(query, of_mix[0].view)
-        for document in own:
-            first = TraceMatch(document, [], of_mix[0].state, of_mix[0].view)
-            answer = matches.setdefault(_key(document), first)
+    workspace = Snapshot("workspace", "workspace", dvc.lock()), workspace_view
+    mixes = sorted({model.mix for model in known}, key=lambda mix: (mix not in here, mix))
+    matches = dict[tuple[str, str], TraceMatch]()  # by id and hash: an edited file has the id that it had before
+    for of_mix in ([], *([model for model in known if model.mix == mix] for mix in mixes)):
+        state, view = (of_mix[0].state, of_mix[0].view) if of_mix else workspace
+        for document in trace(query, view):
+            key = document.facts["id"], document.facts["sha256"]
+            answer = matches.setdefault(key, TraceMatch(document, [], state, view))
             answer.seen += [seen_by(model, document, passage) for model in of_mix]
     return list(matches.values())
-
-
-def _key(document: Traced) -> tuple[str, str]:
-    """One text in all states: an edited file has the id that it had before."""
-    return document.facts["id"], document.facts["sha256"]
 
 
 def search_for(query: Query, needles: Needles, ids: Collection[str] = ()) -> Search:
@@ -63,12 +57,13 @@ def search_for(query: Query, needles: Needles, ids: Collection[str] = ()) -> Sea
 def told(query: Query, matches: list[TraceMatch], own: Search) -> Iterator[str]:
     """The answer, line by line."""
     yield from _documents_lines(query, matches)
-    if own.found:
-        yield "\nIn rows for fine-tuning and evaluation items, which are no documents:"
-        yield from (f"    {one.line()}" for one in own.found)
-    if own.unsearched:
-        yield "\nNot searched:"
-        yield from (f"    {line}" for line in own.unsearched)
+    files = [one.line() for one in own.found]
+    beside = {
+        "In rows for fine-tuning and evaluation items, which are no documents": files,
+        "Not searched": own.unsearched,
+    }
+    for title, lines in beside.items():
+        yield from [f"\n{title}:", *(f"    {line}" for line in lines)] if lines else ()
 
 
 def _documents_lines(query: Query, matches: list[TraceMatch]) -> Iterator[str]:
@@ -86,14 +81,15 @@ def _documents_lines(query: Query, matches: list[TraceMatch]) -> Iterator[str]:
 
 
 def _near_lines(query: Query) -> Iterator[str]:
-    rows = near(query.value, workspace_view) if query.kind == "passage" else []
-    if rows:
+    if query.kind != "passage":
+        return
+    if rows := near(query.value, workspace_view):
         yield "Documents that hold some of its runs of six words:"
+    else:
+        yield "None has a fifth of it in runs of six words either. Punctuation and case do not count, every word does."
     for row in rows:
         location = f"{row.facts['source']}: {row.facts['location']} (id {row.facts['id']})"
         yield f"    {row.share:.0%}  {location}  {row.stage}/{row.part}"
-    if query.kind == "passage" and not rows:
-        yield "None has a fifth of it in runs of six words either. Punctuation and case do not count, every word does."
 
 
 def _document_lines(answer: TraceMatch) -> Iterator[str]:
@@ -123,17 +119,12 @@ def _location_line(location: DocumentLocation) -> str:
     return f"{location.stage:<9}{location.part:<11}{location.file} row {location.row}{name}{why}{changes}"
 
 
-def _seen_as_json(seen: Seen | str) -> dict:
-    """A model's exposure; `{"said": why}` where it is not known."""
-    return {"said": seen} if isinstance(seen, str) else asdict(seen)
-
-
 def as_json(query: Query, matches: list[TraceMatch], own: Search) -> str:
-    """The answer for a program."""
-    rows = [
-        asdict(one.document) | {"state": one.state.name, "models": [_seen_as_json(seen) for seen in one.seen]}
-        for one in matches
-    ]
+    """The answer for a program; of a model whose exposure is not known `{"said": why}`."""
+    rows = list[dict[str, Any]]()
+    for one in matches:
+        seen = [{"said": seen} if isinstance(seen, str) else asdict(seen) for seen in one.seen]
+        rows.append(asdict(one.document) | {"state": one.state.name, "models": seen})
     files = [{"key": one.owner, "path": one.path, "places": [hit.where for hit in one.hits]} for one in own.found]
     answer = {"query": asdict(query), "documents": rows, "files": files, "not_searched": own.unsearched}
     return json.dumps(answer, indent=2, ensure_ascii=False)

@@ -4,6 +4,7 @@ Since `card.json` must be the canonical JSON of what is read from it, and every 
 value can hide in a duplicate key, a mark or a blank.
 """
 
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,13 +24,10 @@ MOST_BYTES = 5_000_000
 """Size of a file of claims above which it is not written, nor read."""
 
 
-def documents(claims: Claims) -> dict[str, Any]:
-    """File -> the tree of JSON that is made of the claims for tools and forms."""
-    return {
-        "provenance.json": provenance(claims),
-        "bom.cdx.json": bom(claims),
-        "training-content.json": training_content(claims),
-    }
+DOCUMENTS: dict[str, Callable[[Claims], dict[str, Any]]] = {
+    "provenance.json": provenance, "bom.cdx.json": bom, "training-content.json": training_content,
+}  # fmt: skip
+"""File -> what makes its tree of JSON of the claims, for tools and forms."""
 
 
 def renderings(claims: Claims) -> dict[str, bytes]:
@@ -37,7 +35,7 @@ def renderings(claims: Claims) -> dict[str, bytes]:
     text = canonical_json(claims.model_dump(mode="json"))
     claims = Claims.model_validate_json(text)  # with keys in the order in which whoever reads the card has them
     texts = {CARD: text, "README.md": card(claims), "ATTRIBUTION.md": attribution(claims)}
-    texts |= {name: canonical_json(tree) for name, tree in documents(claims).items()}
+    texts |= {name: canonical_json(make(claims)) for name, make in DOCUMENTS.items()}
     return {name: text.encode() for name, text in texts.items()}
 
 

@@ -110,12 +110,10 @@ def training_content(claims: Claims) -> dict[str, Any]:
     ]
     known = facts(claims) | {name: (claims.owner.get(name, NOT_ASKED), "owner's file") for name in OWNER}
 
-    def field(value: Any, source: str) -> dict[str, Any]:
+    def field(name: str) -> dict[str, Any]:
+        value, source = known.get(name, (claims.data, ""))
         unknown = isinstance(value, NotKnown)
         return {"value": f"not known: {value.not_known}"} if unknown else {"value": value, "from": source}
 
-    sections = {
-        section: {name: field(*known.get(name, (claims.data, ""))) for name in names}
-        for section, names in SECTIONS.items()
-    }
+    sections = {section: {name: field(name) for name in names} for section, names in SECTIONS.items()}
     return {"material_for": forms} | sections

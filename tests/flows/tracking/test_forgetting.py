@@ -100,6 +100,6 @@ def test_a_second_removal_by_a_query_adds_to_the_record(checkout: Path) -> None:
     forgetting.record("another", search(7, {"c" * 16}, [5]))
     known = forgetting.recorded("a query")
     assert known.ids == {"a" * 16, "b" * 16}
-    assert known.objects == {"x1": "a of workspace", "x2": "b of x"}, "an object may be of another state by now"
+    assert known.copies == {"x1": "a of workspace", "x2": "b of x"}, "an object may be of another state by now"
     assert (known.models, known.needles.salt, known.needles.own.tolist()) == ({"1.dir"}, 7, [3, 4, 9])
     assert "a query" not in (checkout / forgetting.FILE).read_text()

@@ -153,7 +153,7 @@ def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path, monkey
     states = state_of(root), replace(state_of(root), name="later", kind="run")
     monkeypatch.setattr(search, "states", lambda: iter(states))
     known = forgetting.recorded("a query ")
-    assert (known.ids, "ingest" in str(known.objects), forgetting.recorded("another").ids) == ({ID}, True, set())
+    assert (known.ids, "ingest" in str(known.copies), forgetting.recorded("another").ids) == ({ID}, True, set())
     kept = (root / forgetting.FILE).read_text()
     assert not any(word in kept for word in ("a query", "harbour", "candlelight"))
     again = Search(known.needles, known.ids).everywhere()
