@@ -158,16 +158,12 @@ def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> st
         lines += ["", "models that were pretrained on them:", *saw]
     if not already:
         lines += ["", "price of their removal:", price(documents)]
-    lines += ["", *copies_lines(search), "", "the sources themselves, which only you can change:"]
-    lines += [f"    {place}" for place in forgetting.sources_of(documents)]
-    return "\n".join([*lines, "", STAY, search.sentence()])
-
-
-def copies_lines(search: Any) -> list[str]:
-    """What --purge can delete once the documents are taken out."""
     items, unreached = forgetting.copies(search.copies, search.models)
     what = [item.what for item in items] + [f"not known or not reached: {line}" for line in unreached]
-    return [f"copies: {len(search.copies)} objects of DVC and what follows:", *(f"    {one}" for one in what)]
+    lines += ["", f"copies: {len(search.copies)} objects of DVC and what follows:", *(f"    {one}" for one in what)]
+    lines += ["", "the sources themselves, which only you can change:"]
+    lines += [f"    {place}" for place in forgetting.sources_of(documents)]
+    return "\n".join([*lines, "", STAY, search.sentence()])
 
 
 def opt_out_file() -> Path:
@@ -225,14 +221,6 @@ def make_again() -> None:
         )
 
 
-def delete_copies(text: str) -> int:
-    """List every copy that can be deleted and what cannot be reached, ask, delete. The exit status."""
-    refuse_while_running()
-    items, note = forgetting.to_purge(text)
-    items += of_paths(idle_work_folders())
-    return carry_out(items, [PURGED, note], "purge", len(items))
-
-
 def forget(
     query: str, /, *, apply: bool = False, purge: bool = False, quoting: bool = False,
     common_above: Annotated[int, Parameter(converter=whole)] = 5,
@@ -262,7 +250,10 @@ def forget(
     if apply and purge:
         raise UserError("--apply and --purge go one after the other; leave --purge out until the first is done")
     if purge:
-        return delete_copies(query)
+        refuse_while_running()
+        items, note = forgetting.to_purge(query)
+        items += of_paths(idle_work_folders())
+        return carry_out(items, [PURGED, note], "purge", len(items))
     asked, exact = look(query, again=apply)
     hits = exact + (quoting_too(searched(query, asked, exact, common_above)) if quoting else [])
     if apply:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import canonical_json, folder_md5, md5_file, md5s_below, read_json, rounded, sha256_file
+from components.core.files import canonical_json, folder_md5, md5_file, md5s_below, rounded, sha256_file
+from components.lineage.documents import shards
 from components.params import read_tree
 from components.stages.account.answers import NotKnown
 from components.stages.account.model_answers import files_behind, verify_command
@@ -26,6 +27,7 @@ from flows.tracking.mlflow_run import client
 from flows.tracking.model_exposure import states
 from flows.tracking.model_origin import collect, gathered, load_of, model_files
 from flows.tracking.rebuild_commit import hash_in
+from flows.tracking.search import files_of
 from flows.tracking.snapshots import ObjectCache, Snapshot
 
 UNKNOWN_MACHINE = NotKnown(not_known="no run of MLflow says where this model was made")
@@ -68,9 +70,7 @@ def _retrieved(file: Files) -> list[str]:
     """First and last day on which text that was trained on was retrieved, as its pins say."""
     import polars as pl
 
-    manifest = file("data/bias/train/manifest.json")
-    shards = [file(f"data/bias/train/{row['file']}") for row in read_json(manifest)["shards"]] if manifest else []
-    if not (known := [path for path in shards if path]):
+    if not (known := [shard.path for shard in shards(file, ("bias", "train"))]):
         return []
     days = pl.scan_parquet(known).select("retrieved").filter(pl.col("retrieved") != "")
     first, last = days.select(pl.min("retrieved").alias("first"), pl.max("retrieved").alias("last")).collect().row(0)
@@ -79,9 +79,8 @@ def _retrieved(file: Files) -> list[str]:
 
 def _commit(stage: str, fingerprint: str) -> str | NotKnown:
     """That of the newest completed run in MLflow that made the stage's output from these inputs."""
-    runs = runs_of(client(), stage, fingerprint)[:1]
-    commit = runs[0].data.tags.get("git.commit") if runs else ""
-    return commit or NotKnown(not_known="no run of MLflow here has made this model")
+    commits = [run.data.tags.get("git.commit") for run in runs_of(client(), stage, fingerprint)[:1]]
+    return next(filter(None, commits), NotKnown(not_known="no run of MLflow here has made this model"))
 
 
 def versions_of(fingerprint: str) -> list[Any]:
@@ -140,12 +139,8 @@ def with_its_files(one: Snapshot) -> Snapshot:
     """
     if one.kind != "workspace":
         return one
-    store = ObjectCache()
-    for out, md5 in one.outputs().items():
-        listed = store.files(md5) if store.path(md5).exists() and md5.endswith(".dir") else {"": md5}
-        if not all((paths.ROOT / out / name).exists() for name in listed):
-            return replace(one, kind="revision")
-    return one
+    files = [*one.outputs(), *dict(files_of(ObjectCache(), one))]
+    return one if all((paths.ROOT / file).exists() for file in files) else replace(one, kind="revision")
 
 
 def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> Iterator[Finding]:

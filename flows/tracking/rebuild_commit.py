@@ -41,10 +41,10 @@ def rebuild_commit(lock: Mapping[str, dict[str, Any]], stages: Collection[str]) 
     inputs = {dep["path"] for entry in lock.values() for dep in entry.get("deps", [])}
     own = tuple(sorted(path for path in inputs if not path.startswith(("/", "../"))))
     earlier = git.answer("log", f"-{EARLIER}", "--format=%H", "--", "params.yaml", DEFAULTS, *own).split()
-    at_head = differences(head, entries, own)
     for commit in (head, *earlier):
-        if not (at_head if commit == head else differences(commit, entries, own)):
+        if not differences(commit, entries, own):
             return commit
+    at_head = differences(head, entries, own)
     more = f" and {len(at_head) - SHOWN} more" if len(at_head) > SHOWN else ""
     return NotKnown(
         not_known=f"neither {head[:10]} nor the last commits before it have what dvc.lock recorded of its run; at "
@@ -61,8 +61,7 @@ def differences(commit: str, entries: Collection[dict[str, Any]], own: tuple[str
     files, changed = files_at(commit, own), list[str]()
     for entry in entries:
         then = entry.get("params", {})
-        trees = {file: _tree(commit, file) for file in then}
-        now = {file: {key: layout.value_at(trees[file], key) for key in then[file]} for file in then}
+        now = {file: {key: layout.value_at(_tree(commit, file), key) for key in then[file]} for file in then}
         changed += [key for key, *_ in dvc.leaves("", layout.effective(then), layout.effective(now))]
     for entry in entries:
         for dep in entry.get("deps", []):
