@@ -66,10 +66,10 @@ class LabelledText:
         from sklearn.decomposition import TruncatedSVD
         from sklearn.pipeline import make_pipeline
 
-        known = [*self.unlabelled, *(text[:MOST_CHARACTERS] for text in self.texts)]
-        vectors = _tf_idf(max_features=20_000).fit(known)
-        directions = TruncatedSVD(min(DIMENSIONS, len(vectors.vocabulary_) - 1), random_state=1)
-        return make_pipeline(vectors, directions).fit(known)
+        vectors = _tf_idf(max_features=20_000)
+        counted = vectors.fit_transform([*self.unlabelled, *(text[:MOST_CHARACTERS] for text in self.texts)])
+        directions = TruncatedSVD(min(DIMENSIONS, counted.shape[1] - 1), random_state=1).fit(counted)
+        return make_pipeline(vectors, directions)
 
 
 def pieces(documents: Iterable[Document]) -> list[str]:

@@ -6,6 +6,10 @@ from functools import cached_property
 import numpy as np
 
 _HASH = 0x9E3779B97F4A7C15
+BLOCK = 128
+"""Places whose distributions are computed together: 2 MB of a vocabulary of 2,048, what a processor's cache holds."""
+Found = tuple[np.ndarray, np.ndarray]
+"""Where each of some hashes stands among the sorted known ones, and whether it is one of them: int64, bool."""
 
 
 def before(order: int) -> tuple[int, ...]:
@@ -50,33 +54,43 @@ class NGram:
 
     def logp(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Natural log-probability of each id after the first: float64 (len - 1,)."""
-        grams = self.grams(np.asarray(ids), np.arange(1, len(ids)))
-        probability = np.full(len(grams), 1.0 / self.vocab_size)
-        for length, order in enumerate(self.orders, 1):
-            own, left = order.looked_up(_hashed(grams[:, -length:]), _hashed(grams[:, -length:-1]))
-            probability = own + left * probability
-        return np.log(probability)
+        return np.log(self.probability(np.asarray(ids))[0])
 
-    def known(self, grams: np.ndarray) -> np.ndarray:
-        """How many ids of each context were seen together, from its end: int64 (num_grams,)."""
-        known = np.zeros(len(grams), dtype=np.int64)
-        for length, order in enumerate(self.orders[1:], 2):
-            known[_found(order.contexts, _hashed(grams[:, -length:-1]))[1]] = length - 1
-        return known
+    def probability(self, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of each id after the first, its probability, and how many ids of its context were seen together.
+
+        Float64 (len - 1,), int64 (len - 1,); ids of a context are counted from its end.
+        """
+        grams = self.grams(window, np.arange(1, len(window)))
+        probability, known = np.full(len(grams), 1.0 / self.vocab_size), np.zeros(len(grams), dtype=np.int64)
+        for length, order in enumerate(self.orders, 1):
+            own, left, seen = order.looked_up(_hashed(grams[:, -length:]), _hashed(grams[:, -length:-1]))
+            probability = own + left * probability
+            known[seen] = length - 1
+        return probability, known
 
     def distribution(self, window: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Probability of every id of the vocabulary at each of the places: float64 (num_places, vocab_size)."""
+        return self.after(self.contexts(window, places))
+
+    def contexts(self, window: np.ndarray, places: np.ndarray) -> list[Found]:
+        """The ids around each of the places among the contexts that were counted, the one of no ids first."""
         grams = self.grams(window, places)
-        found, left = np.zeros((len(places), self.vocab_size)), np.ones(len(places))
-        for length in range(len(self.orders), 1, -1):
-            self.orders[length - 1].add_followers(found, left, _hashed(grams[:, -length:-1]))
+        return [_found(order.contexts, _hashed(grams[:, -length:-1])) for length, order in enumerate(self.orders, 1)]
+
+    def after(self, contexts: Sequence[Found]) -> np.ndarray:
+        """Probability of every id of the vocabulary in contexts: float64 (num_places, vocab_size)."""
+        left = np.ones(len(contexts[0][0]))
+        found = np.zeros((len(left), self.vocab_size))
+        for order, places in zip(self.orders[:0:-1], contexts[:0:-1], strict=True):
+            order.add_followers(found, left, places)
         return found + left[:, None] * self.anywhere
 
     @cached_property
     def anywhere(self) -> np.ndarray:
         """Probability of every id where nothing is known of what stands around: float64 (vocab_size,)."""
         ids = np.arange(self.vocab_size)[:, None]
-        own, left = self.orders[0].looked_up(_hashed(ids), _hashed(ids[:, :0]))
+        own, left, _ = self.orders[0].looked_up(_hashed(ids), _hashed(ids[:, :0]))
         return own + left / self.vocab_size
 
 
@@ -100,15 +114,15 @@ class _Order:
         order, sizes = np.argsort(self.inverse, kind="stable"), np.bincount(self.inverse)
         return self.last[order], self.shares[order], np.cumsum(sizes) - sizes, sizes
 
-    def looked_up(self, hashes: np.ndarray, contexts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Share of each n-gram in its context, and what is left to shorter ones: all, where the context is unknown."""
+    def looked_up(self, hashes: np.ndarray, contexts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Share of each n-gram in its context; what is left to shorter ones, all of one that is unknown; known or not."""
         at, seen = _found(self.contexts, contexts)
         gram, known = _found(self.hashes, hashes)  # its context is known as well
-        return np.where(known, self.shares[gram] / self.totals[at], 0), np.where(seen, self.left[at], 1)
+        return np.where(known, self.shares[gram] / self.totals[at], 0), np.where(seen, self.left[at], 1), seen
 
-    def add_followers(self, found: np.ndarray, left: np.ndarray, contexts: np.ndarray) -> None:
+    def add_followers(self, found: np.ndarray, left: np.ndarray, contexts: Found) -> None:
         """Add to each row of `found` what its context's followers have of `left`, which keeps the rest."""
-        at, seen = _found(self.contexts, contexts)
+        at, seen = contexts
         tokens, masses, begins, counts = self.by_context
         rows, at = np.flatnonzero(seen), at[seen]
         sizes = counts[at]
@@ -168,28 +182,37 @@ class Mixture:
         """Whether the likeliest id is right at each place after the first, and its probability: bool, float64."""
         found = [(np.zeros(0, bool), np.zeros(0))]
         for window in self._windows(ids, context):
-            mixed = self.distribution(window)
-            found.append((mixed.argmax(1) == window[1:], mixed.max(1)))
+            for places, mixed in self.distributions(window):
+                found.append((mixed.argmax(1) == window[places], mixed.max(1)))
         hit, sure = zip(*found, strict=True)
         return np.concatenate(hit), np.concatenate(sure)
 
-    def distribution(self, window: np.ndarray) -> np.ndarray:
-        """Probability of every id of the vocabulary at each place of a window but the first: (len - 1, vocab_size)."""
-        places, (_, cases) = np.arange(1, len(window)), self.parts(window)
-        weights, first = self.weights[cases], len(self.ngrams)
-        main, cached = weights[:, 0].copy(), np.zeros((len(places), self.ngrams[0].vocab_size))
-        for weight, earlier in zip(weights.T[first:], self._earlier(window), strict=True):
-            totals, (rows, at) = earlier.sum(1), np.nonzero(earlier)
-            np.add.at(cached, (rows, window[at]), (weight / np.maximum(totals, 1))[rows])
-            main += np.where(totals, 0, weight)
-        return cached + sum(
-            weight[:, None] * ngram.distribution(window, places)
-            for weight, ngram in zip([main, *weights.T[1:first]], self.ngrams, strict=True)
-        )
+    def distributions(self, window: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Probability of every id of the vocabulary at each place of a window but the first, some places at a time.
+
+        Yields the places, at most `BLOCK`, and (num_places, vocab_size) in float64.
+        """
+        first, read = len(self.ngrams), np.zeros(self.ngrams[0].vocab_size)
+        for places in _blocks(window):
+            pairs, contexts = list(self._earlier(window, places)), [one.contexts(window, places) for one in self.ngrams]
+            totals = np.stack([places, *(np.bincount(rows, minlength=len(places)) for rows, _ in pairs)], axis=1)
+            weights = self.weights[self._cases(np.sum([seen for _, seen in contexts[0][1:]], axis=0), totals)]
+            mixed = np.empty((len(places), len(read)))
+            for row, token in enumerate(window[places - 1]):
+                read[token] += 1
+                mixed[row] = read
+            each = weights[:, first:] / np.maximum(totals, 1)
+            mixed *= each[:, :1]
+            for share, (rows, earlier) in zip(each.T[1:], pairs, strict=True):
+                np.add.at(mixed, (rows, window[earlier]), share[rows])
+            weights[:, 0] += np.where(totals, 0, weights[:, first:]).sum(1)
+            for weight, ngram, found in zip(weights.T[:first], self.ngrams, contexts, strict=True):
+                mixed += weight[:, None] * ngram.after(found)
+            yield places, mixed
 
     def _windows(self, ids: Sequence[int] | np.ndarray, context: int) -> list[np.ndarray]:
         size = context or self.context
-        return [np.asarray(ids[start : start + size + 1]) for start in range(0, len(ids) - 1, size)]
+        return [np.asarray(ids[start : start + size + 1], dtype=np.int32) for start in range(0, len(ids) - 1, size)]
 
     def parts(self, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Probability of each id after the first by every part, and the case that says how the parts are weighed.
@@ -197,26 +220,54 @@ class Mixture:
         The parts are the n-gram models and the window's n-grams before the place; where the window has not shown a
         context, the main n-gram model speaks: float64 (len - 1, parts), int64 (len - 1,).
         """
-        same, main = window[1:, None] == window, self.ngrams[0]
-        columns = [np.exp(ngram.logp(window)) for ngram in self.ngrams]
-        cases = main.known(main.grams(window, np.arange(1, len(window)))) * (self.CACHED + 1)
-        for earlier in self._earlier(window):
-            totals = earlier.sum(1)
-            columns.append(np.divide((earlier & same).sum(1), totals, out=columns[0].copy(), where=totals > 0))
-            cases += totals > 0
-        return np.stack(columns, axis=1), cases
+        (main, known), *others = (ngram.probability(window) for ngram in self.ngrams)
+        counts, totals = self._cached(window)
+        cached = np.where(totals, counts / np.maximum(totals, 1), main[:, None])
+        columns = [main, *(probability for probability, _ in others), *cached.T]
+        return np.stack(columns, axis=1), self._cases(known, totals)
 
-    def _earlier(self, window: np.ndarray) -> Iterator[np.ndarray]:
-        """By number of ids looked back, the earlier places after the same ids as each place: bool (len - 1, len)."""
-        same, earlier = window[:, None] == window, np.tri(len(window), k=-1, dtype=bool)
-        for back in range(1, self.CACHED + 1):
-            yield earlier[1:]
-            earlier[:back], earlier[:, :back] = False, False
-            earlier[back:, back:] &= same[:-back, :-back]
+    def _cases(self, known: np.ndarray, totals: np.ndarray) -> np.ndarray:
+        return known * (self.CACHED + 1) + (totals > 0).sum(1)
+
+    def _cached(self, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of each id after the first, how often it stood earlier after the same ids, and how often these did.
+
+        By number of ids looked back, from 0: float64 (len - 1, `CACHED`) each.
+        """
+        counts, totals = np.zeros((2, len(window) - 1, self.CACHED))
+        order = np.argsort(window, kind="stable")
+        begins = np.searchsorted(window[order], window[order])
+        times = np.zeros(len(window))
+        times[order] = np.arange(len(window)) - begins
+        counts[:, 0], totals[:, 0] = times[1:], np.arange(1, len(window))
+        for places in _blocks(window):
+            for back, (rows, earlier) in enumerate(self._earlier(window, places), 1):
+                same = window[earlier] == window[places[rows]]
+                totals[places - 1, back] = np.bincount(rows, minlength=len(places))
+                counts[places - 1, back] = np.bincount(rows, same, minlength=len(places))
+        return counts, totals
+
+    def _earlier(self, window: np.ndarray, places: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """By number of ids looked back, from 1: pairs of one of the places and an earlier place after the same ids.
+
+        The places as positions in `places`: int64 (num_pairs,) each.
+        """
+        rows, earlier = np.nonzero(window[places - 1][:, None] == window[: places[-1] - 1])
+        before = earlier + 1 < places[rows]
+        rows, earlier = rows[before], earlier[before] + 1
+        for back in range(1, self.CACHED):
+            yield rows, earlier
+            same = (earlier > back) & (window[earlier - back - 1] == window[places[rows] - back - 1])
+            rows, earlier = rows[same], earlier[same]
 
 
-def _found(known: np.ndarray, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each hash stands among the sorted known ones, and whether it is one of them."""
+def _blocks(window: np.ndarray) -> Iterator[np.ndarray]:
+    """The places of a window after the first, `BLOCK` at a time."""
+    for start in range(1, len(window), BLOCK):
+        yield np.arange(start, min(start + BLOCK, len(window)))
+
+
+def _found(known: np.ndarray, hashes: np.ndarray) -> Found:
     at = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
     return at, known[at] == hashes
 

@@ -8,7 +8,7 @@ import pytest
 
 from components.core.files import read_json, write_json
 from components.corpus.corpus import read_corpus
-from components.counting.ngrams import Mixture, NGram, before
+from components.counting.ngrams import BLOCK, Mixture, NGram, before
 from components.counting.training_text import TrainingText, WholeCorpus
 from components.tokens.shards import TokenShards
 from components.training.data_order import PretrainBatches
@@ -29,12 +29,14 @@ def test_a_distribution_is_that_of_all_next_tokens() -> None:
     draw = np.random.default_rng(4)
     windows = [draw.integers(0, 12, 41) // 2 for _ in range(40)]
     model = Mixture(windows, [before(4), (-3, -2)], vocab_size=8, context=40)
-    for ids in ([1, 7], windows[0][:3].tolist(), windows[0].tolist()):  # 7 is never seen
-        window = np.array(ids)
-        by_token = [np.exp(model.logp([*ids[:-1], token])[-1]) for token in range(8)]
-        assert model.distribution(window)[-1] == pytest.approx(by_token)
-        assert model.distribution(window).sum(1) == pytest.approx(1.0)
-        hit, sure = model.guess(ids)
+    several_blocks = np.concatenate(windows)[: 2 * BLOCK + 9].tolist()
+    for ids in ([1, 7], windows[0][:3].tolist(), windows[0].tolist(), several_blocks):  # 7 is never seen
+        by_token = [np.exp(model.logp([*ids[:-1], token], len(ids))[-1]) for token in range(8)]
+        places, chances = map(np.concatenate, zip(*model.distributions(np.array(ids)), strict=True))
+        assert places.tolist() == list(range(1, len(ids)))
+        assert chances[-1] == pytest.approx(by_token)
+        assert chances.sum(1) == pytest.approx(1.0)
+        hit, sure = model.guess(ids, len(ids))
         assert sure[-1] == pytest.approx(max(by_token))
         assert hit[-1] == (by_token[ids[-1]] == max(by_token))
 
