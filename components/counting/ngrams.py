@@ -115,7 +115,7 @@ class _Order:
         return self.last[order], self.shares[order], np.cumsum(sizes) - sizes, sizes
 
     def looked_up(self, hashes: np.ndarray, contexts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Share of each n-gram in its context; what is left to shorter ones, all of one that is unknown; known or not."""
+        """Share of each n-gram in its context, what is left to shorter ones (all of an unknown one), if it is known."""
         at, seen = _found(self.contexts, contexts)
         gram, known = _found(self.hashes, hashes)  # its context is known as well
         return np.where(known, self.shares[gram] / self.totals[at], 0), np.where(seen, self.left[at], 1), seen
