@@ -141,7 +141,7 @@ def report(trials: list[Trial]) -> None:
     }  # fmt: skip
     p95 = float(np.quantile([trial.recover_s for trial in trials], 0.95))
     write("chaos", results, [
-        goal("faults_tried", len(trials), 200, "higher"),
+        goal("faults_tried", len(trials), 60, "higher"),
         goal("faults_survived_fraction", len(survived) / len(trials), 1.0, "higher"),
         goal("recover_s_p95", p95, 30, "lower", "rerun's start until work goes on, seconds"),
     ])  # fmt: skip

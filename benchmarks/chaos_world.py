@@ -33,11 +33,10 @@ class Target:
     command: tuple[str, ...]
     forgets: tuple[str, ...]
     makes: str = ""
-    ray: bool = False
 
 
-def _repro(stage: str, ray: bool = False) -> Target:
-    return Target(("dvc", "repro", stage), (stage,), ray=ray)
+def _repro(stage: str) -> Target:
+    return Target(("dvc", "repro", stage), (stage,))
 
 
 PIPELINES = {
@@ -57,7 +56,6 @@ TOYS = {
             "finetune@instruct", "mix", "evaluate", "bias",
         )
     },
-    "dedup, Ray": _repro("dedup", ray=True),
     "exp run": Target(("dvc", "exp", "run", "mix"), ("mix",)),
     "scaling": Target(("greenhouse", "study", "scaling", *SWEEP), (), "reports/scaling/scaling.json"),
     "verify": Target(("greenhouse", "verify", "causal"), ()),
@@ -189,11 +187,6 @@ class World:
         self, target: Target, prefix: tuple[str, ...] = (), limits: dict[int, int] | None = None, **more: str
     ) -> subprocess.Popen:
         """Start a target's command."""
-        if target.ray:
-            runtime = yaml.safe_load(self.path("params.yaml").read_text())["runtime"] | {"engine": "ray"}
-            self.environment["GREENHOUSE_RUNTIME"] = json.dumps(runtime)
-        else:
-            self.environment.pop("GREENHOUSE_RUNTIME", None)
         of_prefect = {} if target.command[0] == "dvc" or "PREFECT_API_URL" in more else self.prefect()
 
         def limit() -> None:

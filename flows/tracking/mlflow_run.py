@@ -57,6 +57,7 @@ def client() -> Any:
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line per attempt at a server that ended
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback before our sentence
     with _IMPORTING:
         from mlflow import MlflowClient
 
