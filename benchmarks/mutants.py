@@ -60,7 +60,6 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
 """Name -> the module, and the tests that must notice."""
 _STRICT = "the lengths are equal by construction"
 EQUIVALENT: dict[str, str] = {
-    "attribution: reading_line: 1 -> 2 #2": "the whole of weights of which there are none",
     "ledger: _shares: True -> False": _STRICT,
     "ledger: _shares: stems.count(path.stem) > 1 -> stems.count(path.stem) >= 1": "one meter writes a file, so that its"
     " readings do not overlap: they count whole either way",

@@ -22,8 +22,9 @@ from typing import Any
 from greenhouse_record import __version__, surroundings
 from greenhouse_record.errors import UserError
 from greenhouse_record.metering.counters import lives, start_of, utc
+from greenhouse_record.metering.meter import Meter
 from greenhouse_record.record import FORMAT, Attempt, Files, append, changes, figures, hashed, on_disk, read, relative
-from greenhouse_record.tree_meter import TreeCounters, TreeMeter
+from greenhouse_record.tree_meter import RecordWriter, TreeCounters
 
 VARIABLE = "GREENHOUSE_RECORD"
 """Names the open record to processes inside: its file and the number of the try."""
@@ -136,7 +137,8 @@ class Recording(Log):
         with on_disk(self._reserve):
             self._reserve.write_bytes(bytes(RESERVED))
         labels = {"stage": "train", "record": self.path.stem, "attempt": str(self.attempt)}
-        self._meter = TreeMeter(self.path, self.interval_s, labels, counters, facts)
+        self._meter = Meter(self.path.parent, self.interval_s, labels, counters, RecordWriter(self.path))
+        self._meter.facts = facts
         self._started, self._used = time.monotonic(), _cpu_s(self.itself)
         self._meter.__enter__()
         unread = "" if self.data else "no --data: which data it reads is not recorded"

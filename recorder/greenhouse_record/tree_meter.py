@@ -7,20 +7,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from greenhouse_record.metering import nvml
 from greenhouse_record.metering.attribution import MeterState
 from greenhouse_record.metering.counters import Reading, SystemCounters
 from greenhouse_record.metering.ledger_writer import LedgerWriter
-from greenhouse_record.metering.meter import Meter
 from greenhouse_record.record import append
 
-LONGEST_SHARE = 0.001
-"""Share of a run's time between two readings: a day's run has a few thousand, not 86,400."""
 
-
-class TreeCounters:
+class TreeCounters(SystemCounters):
     """The machine's counters without the GPUs that the command cannot see.
 
     Args:
@@ -30,15 +25,19 @@ class TreeCounters:
     """
 
     def __init__(self, itself: bool) -> None:
-        self.itself, self._all = itself, SystemCounters()
-        self.host, self.now_us = self._all.host, self._all.now_us
-        self.lacking = self._all.warm_up()[1]
-        self.gpus = nvml.device_names(self._all.nvml)
-        self._visible = nvml.visible(self._all.nvml, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        super().__init__()
+        self.itself = itself
+        self.nvml, self.lacking = nvml.open_nvml()
+        self.gpus = nvml.device_names(self.nvml)
+        self._visible = nvml.visible(self.nvml, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+    def warm_up(self) -> tuple[bool, str]:
+        """Nothing: all counters are open."""
+        return False, ""
 
     def read(self) -> Reading:
         """A reading without hidden GPUs and the recorder's CPU time."""
-        reading, pid = self._all.read(), os.getpid()
+        reading, pid = super().read(), os.getpid()
         hidden = reading.gpu_pids.keys() - self._visible
         energy = {name: uj for name, uj in reading.energy_uj.items() if name not in hidden}
         processes = reading.processes
@@ -49,6 +48,10 @@ class TreeCounters:
 
 class RecordWriter(LedgerWriter):
     """A record as a meter writes it; the state is in memory, for one process alone takes readings."""
+
+    who = "greenhouse-record"
+    longest_share = 0.001
+    """A day's run has a few thousand readings, not 86,400."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._state = path, MeterState()
@@ -68,23 +71,3 @@ class RecordWriter(LedgerWriter):
 
     def sync(self) -> None:
         """Nothing: lines that must be on disk are, once they are appended."""
-
-
-class TreeMeter(Meter):
-    """Meters this process and its descendants as a span of a record; readings become rarer with time.
-
-    Args:
-        facts: what its `start` line has besides.
-    """
-
-    who = "greenhouse-record"
-
-    def __init__(
-        self, path: Path, interval_s: float, labels: dict[str, str], counters: TreeCounters, facts: dict[str, Any]
-    ) -> None:
-        super().__init__(path.parent, interval_s, labels, counters, RecordWriter(path))
-        self.facts, self._began_us = facts, counters.now_us()
-
-    def _account(self, state: MeterState, lines: list[dict], reading: Reading) -> None:
-        super()._account(state, lines, reading)
-        self.interval_us = max(self.interval_us, int(LONGEST_SHARE * (self._at_us - self._began_us)))

@@ -12,7 +12,8 @@ import pynvml
 import pytest
 
 from greenhouse_record.metering import nvml
-from greenhouse_record.tree_meter import TreeCounters, TreeMeter
+from greenhouse_record.metering.meter import Meter
+from greenhouse_record.tree_meter import RecordWriter, TreeCounters
 
 RECORDED = json.loads(Path(__file__).with_name("machines.json").read_bytes())["nvml"]
 
@@ -103,8 +104,8 @@ def test_a_tree_is_given_its_processes_share_of_the_devices_it_sees(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     monkeypatch.setattr(nvml, "open_nvml", lambda: (driver([5, 5], [os.getpid(), 1]), ""))
     counters = TreeCounters(itself=True)
-    with TreeMeter(tmp_path / "r.jsonl", 60, {}, counters, {}) as meter:
-        counters._all.nvml = driver([1005, 2005], [os.getpid(), 1])
+    with Meter(tmp_path, 60, {}, counters, RecordWriter(tmp_path / "r.jsonl")) as meter:
+        counters.nvml = driver([1005, 2005], [os.getpid(), 1])
         meter.read()
     lines = [json.loads(text) for text in (tmp_path / "r.jsonl").read_text().splitlines()]
     line = next(line for line in lines if line["kind"] == "reading")

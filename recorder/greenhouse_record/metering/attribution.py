@@ -33,9 +33,9 @@ span of its own, it would belong to 10, and `stage` would get 6,400,000 uJ.
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict, astuple, dataclass, field, fields
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from greenhouse_record.metering import constants
 from greenhouse_record.metering.constants import Bounds
@@ -225,41 +225,33 @@ def reading_line(state: MeterState, reading: Reading, host: Host) -> dict | None
         return None
     dt_us = reading.at_us - state.at_us
     cpu = dict.fromkeys(state.spans, 0)
-    owner = state.innermost_spans()
+    innermost = state.innermost_spans()
     for owner_pid, amount in cpu_by_owner(state, reading).items():
-        if owner_pid in owner:
-            cpu[owner[owner_pid].id] += amount
+        if owner_pid in innermost:
+            cpu[innermost[owner_pid].id] += amount
+    owners = {pid: innermost[owner_pid].id for pid, owner_pid in owner_pids(state, reading).items()}
     busy_us, counter = _host_busy(state, reading, cpu)
     state.busy_us += busy_us
     energies = _host_energy(state, reading, host, dt_us, busy_us)
-    weights = {
-        "cpu": (cpu, busy_us),
-        "memory": _resident(state, reading, owner, leaves),
-        "idle": (dict.fromkeys(leaves, 1), len(leaves)),
-    }
-    weights |= {
-        f"gpu{name[5:]}": _on_gpu(state, reading, owner, name, leaves)
-        for name in reading.energy_uj if name.startswith("nvml:")
-    }  # fmt: skip
-    line = _line(state, reading, host, dt_us, busy_us, counter)
-    line["spans"] = {id: {"cpu_us": us, "uj": {}} for id, us in cpu.items() if us} | {
-        id: {"cpu_us": cpu[id], "wall_us": dt_us // len(leaves), "uj": {}} for id in leaves
-    }
-    for name, (bounds, source) in energies.items():
-        equally = name.startswith("gpu") and not _names_its_processes(reading, f"nvml:{name[3:]}")
-        line["host_uj"][name], line["source"][name] = bounds, source + (SHARED if equally else "")
-        line["unattributed_uj"][name] = _divide(name, bounds, *weights.get(name, ({}, 1)), line["spans"])
-    _add_up(state, line)
-    remember(state, reading)
-    return line
-
-
-def _line(state: MeterState, reading: Reading, host: Host, dt_us: int, busy_us: int, counter: str) -> dict:
+    equally = dict.fromkeys(leaves, 1), len(leaves)
+    weights = {"cpu": (cpu, busy_us), "memory": _resident(state, reading, owners, leaves), "idle": equally}
+    for name, pids in reading.gpu_pids.items():  # in a container a device names none of the processes that are seen
+        if any(pid in reading.processes for pid in pids):
+            weights[f"gpu{name[5:]}"] = Counter(owners[pid] for pid in pids if pid in owners), len(pids)
     state.seq += 1
-    return {
+    line: dict[str, Any] = {
         "kind": "reading", "book": state.book, "seq": state.seq, "host": host.file_stem, "t": reading.time,
         "dt_us": dt_us, "counter": counter, "busy_us": busy_us, "host_uj": {}, "source": {}, "unattributed_uj": {},
     }  # fmt: skip
+    line["spans"] = {id: {"cpu_us": us, "uj": {}} for id, us in cpu.items() if us} | {
+        id: {"cpu_us": cpu[id], "wall_us": dt_us // len(leaves), "uj": {}} for id in leaves
+    }
+    for name, (bounds, source) in energies.items():  # a device's is divided equally among its processes, or the leaves
+        line["host_uj"][name], line["source"][name] = bounds, source + ("" if name in weights else SHARED)
+        line["unattributed_uj"][name] = _divide(name, bounds, *weights.get(name, equally), line["spans"])
+    _add_up(state, line)
+    remember(state, reading)
+    return line
 
 
 def _host_busy(state: MeterState, reading: Reading, cpu: dict[str, int]) -> tuple[int, str]:
@@ -311,36 +303,21 @@ def _model(watts: Bounds, amount_us: int) -> Microjoules:
 
 
 def _resident(
-    state: MeterState, reading: Reading, owner: dict[int, OpenSpan], leaves: list[str]
+    state: MeterState, reading: Reading, owners: dict[int, str], leaves: list[str]
 ) -> tuple[dict[str, int], int]:
-    """Resident bytes by leaf, and of all processes: who uses memory is charged for unused too."""
+    """Resident bytes by leaf, and of all processes: who uses memory is charged for unused too.
+
+    Args:
+        owners: the innermost span that each process belongs to, by pid.
+    """
     used: dict[str, int] = defaultdict(int)
-    by_owner: dict[int, int] = defaultdict(int)
-    for pid, owner_pid in owner_pids(state, reading).items():
-        by_owner[owner_pid] += reading.processes[pid].rss_bytes
-    for owner_pid, rss_bytes in by_owner.items():
-        span = owner[owner_pid].id
+    by_span: dict[str, int] = defaultdict(int)
+    for pid, span in owners.items():
+        by_span[span] += reading.processes[pid].rss_bytes
+    for span, rss_bytes in by_span.items():
         inside = [leaf for leaf in leaves if state.contains(span, state.spans[leaf])]
         _share(used, rss_bytes, inside or [span])
     return used, sum(process.rss_bytes for process in reading.processes.values())
-
-
-def _on_gpu(
-    state: MeterState, reading: Reading, owner: dict[int, OpenSpan], name: str, leaves: list[str]
-) -> tuple[dict[str, int], int]:
-    """A device's energy is divided equally among its processes; in a container NVML names none: the leaves share."""
-    if not _names_its_processes(reading, name):
-        return dict.fromkeys(leaves, 1), len(leaves)
-    used: dict[str, int] = defaultdict(int)
-    owners = owner_pids(state, reading)
-    for pid in reading.gpu_pids[name]:
-        if pid in owners:
-            used[owner[owners[pid]].id] += 1
-    return used, len(reading.gpu_pids[name])
-
-
-def _names_its_processes(reading: Reading, name: str) -> bool:
-    return any(pid in reading.processes for pid in reading.gpu_pids.get(name, ()))
 
 
 def _divide(name: str, bounds: Microjoules, weights: dict[str, int], whole: int, spans: dict[str, dict]) -> list[int]:

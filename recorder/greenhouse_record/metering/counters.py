@@ -17,9 +17,10 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from greenhouse_record.metering import nvml, rapl
+from greenhouse_record.metering.rapl import text_of
 
 TICK_US, PAGE_BYTES = 1_000_000 // os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 
@@ -73,20 +74,6 @@ class Reading:
     energy_uj: dict[str, int] = field(default_factory=dict)
     wrap_uj: dict[str, int] = field(default_factory=dict)
     gpu_pids: dict[str, list[int]] = field(default_factory=dict)
-
-
-class Counters(Protocol):
-    """Source of readings: the system, or a fake in tests."""
-
-    host: Host
-
-    def now_us(self) -> int:
-        """The clock of `Reading.at_us`."""
-        ...
-
-    def read(self) -> Reading:
-        """The counters now."""
-        ...
 
 
 class SystemCounters:
@@ -144,17 +131,11 @@ def this_host() -> Host:
 def _boot() -> list[str]:
     """Identity of this boot (and PID namespace) of this machine."""
     if sys.platform == "linux":
-        return [_text("/etc/machine-id"), _text("/proc/sys/kernel/random/boot_id"), os.readlink("/proc/self/ns/pid")]
+        ids = [text_of(path) for path in ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")]
+        return [*ids, os.readlink("/proc/self/ns/pid")]
     import psutil
 
     return [platform.node(), str(round(psutil.boot_time() / 10))]  # of two clocks, so it varies a little
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return ""
 
 
 INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-bf16", "avx512f": "AVX512", "avx2": "AVX2"}
@@ -165,7 +146,7 @@ and processors of one name differ in them."""
 def cpu_model() -> str:
     """The processor's name, by the kernel or Python, and its fastest matrix instructions."""
     facts: dict[str, str] = {}
-    for line in _text("/proc/cpuinfo").splitlines():
+    for line in text_of("/proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")
         facts.setdefault(name.strip(), value.strip())
     flags = facts.get("flags", "").split()
@@ -175,13 +156,13 @@ def cpu_model() -> str:
 
 def _quota_threads() -> int:
     """Threads the container may keep busy (cgroup v2 `cpu.max`), rounded up."""
-    quota, _, period = _text("/sys/fs/cgroup/cpu.max").partition(" ")
+    quota, _, period = text_of("/sys/fs/cgroup/cpu.max").partition(" ")
     return max(1, -(-int(quota) // int(period))) if quota.isdigit() else 1 << 20
 
 
 def _memory_bytes() -> int:
     """Memory of the machine, or what the container may use."""
-    limit = _text("/sys/fs/cgroup/memory.max")
+    limit = text_of("/sys/fs/cgroup/memory.max")
     total = os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES
     return min(total, int(limit)) if limit.isdigit() else total
 
@@ -190,7 +171,7 @@ def host_busy_us() -> int | None:
     """CPU time spent on anything but idling, all threads together; None where it is hidden (some sandboxes)."""
     if sys.platform == "linux":
         user, nice, system, _idle, _iowait, irq, softirq, *_ = map(
-            int, _text("/proc/stat").split("\n", 1)[0].split()[1:]
+            int, text_of("/proc/stat").split("\n", 1)[0].split()[1:]
         )
         return (user + nice + system + irq + softirq) * TICK_US or None
     import psutil
@@ -262,7 +243,7 @@ def start_of(pid: int) -> int:
 
 def lives(pid: int, start: int) -> bool:
     """Whether the process that had this pid and `start_of` still runs; one that waits to be reaped does not."""
-    zombie = sys.platform == "linux" and not _text(f"/proc/{pid}/cmdline")
+    zombie = sys.platform == "linux" and not text_of(f"/proc/{pid}/cmdline")
     return start != 0 and start_of(pid) == start and not zombie
 
 

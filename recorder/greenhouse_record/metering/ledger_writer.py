@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,11 @@ class LedgerWriter:
     Raises `UserError`: the folder cannot be written.
     """
 
+    who = "ledger"
+    """Who says on the terminal what cannot be read or written."""
+    longest_share = 0.0
+    """Share of a run's time that may pass between two readings, if that is more than the interval."""
+
     def __init__(self, folder: Path, host: Host) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -39,6 +45,10 @@ class LedgerWriter:
         self.path = folder / f"{host.file_stem}.jsonl"
         self.state_path = folder / f".{host.file_stem}.books"
         self.lock_path = folder / f".{host.file_stem}.lock"
+
+    def say(self, text: str) -> None:
+        """A sentence on the terminal."""
+        print(f"{self.who}: {text}", file=sys.stderr)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[tuple[MeterState, list[dict]]]:
@@ -57,12 +67,9 @@ class LedgerWriter:
             return MeterState()
 
     def sync(self) -> None:
-        """Sync the ledger file to disk."""
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        """Sync the ledger file to disk, as far as the disk does."""
+        with contextlib.suppress(OSError), open(self.path, "ab") as file:
+            os.fsync(file.fileno())
 
     def _recover(self) -> MeterState:
         """The state; the lines of a transaction that was killed halfway are appended first."""

@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -31,7 +30,7 @@ from greenhouse_record.errors import UserError
 from greenhouse_record.metering import constants
 from greenhouse_record.metering.attribution import MeterState, OpenSpan, reading_line, remember
 from greenhouse_record.metering.constants import Bounds
-from greenhouse_record.metering.counters import Counters, Host, Reading, SystemCounters, start_of, utc
+from greenhouse_record.metering.counters import Host, Reading, SystemCounters, start_of, utc
 from greenhouse_record.metering.ledger_writer import LedgerWriter
 
 WATTS = ("cpu_busy_w_per_thread", "cpu_idle_w_per_thread", "memory_w_per_gb")
@@ -74,11 +73,8 @@ class Meter:
     Raises `UserError`: the folder cannot be written.
     """
 
-    who = "ledger"
-    """Who says on the terminal what cannot be read or written."""
-
     def __init__(
-        self, folder: Path, interval_s: float, labels: Mapping[str, str], counters: Counters | None = None,
+        self, folder: Path, interval_s: float, labels: Mapping[str, str], counters: SystemCounters | None = None,
         writer: LedgerWriter | None = None,
     ) -> None:  # fmt: skip
         self.interval_us = int(interval_s * 1e6)
@@ -87,9 +83,9 @@ class Meter:
         self.id = ""
         self.trouble = ""
         self.facts: dict[str, Any] = {}
-        self._counters: Counters = counters or SystemCounters()
+        self._counters = counters or SystemCounters()
         self._writer = writer or LedgerWriter(folder, self._counters.host)
-        self._at_us = 0
+        self._at_us, self._began_us = 0, self._counters.now_us()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample_until_done, name="meter", daemon=True)
 
@@ -104,7 +100,7 @@ class Meter:
         self._done.set()
         self._thread.join(timeout=5.0)
         self._close(self.id, self.outcome or _outcome(error), self.labels)
-        self._sync()
+        self._writer.sync()
 
     @contextlib.contextmanager
     def span(self, name: str, **labels: str) -> Iterator[None]:
@@ -149,10 +145,6 @@ class Meter:
         with self._writer.transaction() as (state, lines):
             self._account(state, lines, self._counters.read())
 
-    def _sync(self) -> None:
-        with contextlib.suppress(OSError):
-            self._writer.sync()
-
     # -- beginning and end ---------------------------------------------------------------------------------------------
 
     def _open(self, name: str, labels: dict[str, str], edge: bool = False) -> str:
@@ -164,21 +156,14 @@ class Meter:
                 self._account(state, lines, reading)
             parent = _parent_span(state, reading, self.id)
             inherited = state.spans[parent].labels if parent else {}
-            span = OpenSpan(
-                secrets.token_hex(6),
-                parent,
-                name,
-                inherited | labels,
-                os.getpid(),
-                start_of(os.getpid()),
-                since_us=state.at_us,
-            )
-            state.spans[span.id] = span
+            pid, id = os.getpid(), secrets.token_hex(6)
+            span = OpenSpan(id, parent, name, inherited | labels, pid, start_of(pid), since_us=state.at_us)
+            state.spans[id] = span
             if reading:
                 remember(state, reading)  # from here this process and its children are the span's
-            lines.append({"kind": "start", "span": span.id, "parent": parent, "t": utc(time.time()), "name": name,
-                          "labels": span.labels, "pid": span.pid} | self.facts)  # fmt: skip
-        return span.id
+            lines.append({"kind": "start", "span": id, "parent": parent, "t": utc(time.time()), "name": name,
+                          "labels": span.labels, "pid": pid} | self.facts)  # fmt: skip
+        return id
 
     def _close(self, id: str, outcome: str, labels: Mapping[str, str] | None = None, edge: bool = False) -> None:
         """Close a span; where that fails the next reading does."""
@@ -196,6 +181,8 @@ class Meter:
         for span in reversed(lost):
             lines.append(_end(state, span, "Killed", {}))
         self._at_us = state.at_us
+        longest_us = int(self._writer.longest_share * (self._at_us - self._began_us))
+        self.interval_us = max(self.interval_us, longest_us)
 
     def _fresh(self, state: MeterState) -> bool:
         return self._counters.now_us() - state.at_us < EDGE_S * 1e6
@@ -209,14 +196,13 @@ class Meter:
         while not self._done.wait(max(0.0, self._at_us + self.interval_us - self._counters.now_us()) / 1e6):
             with self._going_on(self.interval_us / 1e6):
                 self._sample_if_due()
-            self._sync()  # without the lock: a busy disk takes seconds, and the counters go on
+            self._writer.sync()  # without the lock: a busy disk takes seconds, and the counters go on
 
     def _warm_up(self) -> None:
         """Add slow counters, and read them at once: what a counter counts is known from its first reading on."""
-        warm_up = getattr(self._counters, "warm_up", None)
-        added, lacking = warm_up() if warm_up else (False, "")
+        added, lacking = self._counters.warm_up()
         if lacking:
-            print(f"{self.who}: {lacking}", file=sys.stderr)
+            self._writer.say(lacking)
         if added:
             self.read()
 
@@ -237,7 +223,7 @@ class Meter:
         except (OSError, ValueError, UserError) as error:
             trouble = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             if not self.trouble:
-                print(f"{self.who}: no reading could be written ({trouble}); it will be made up for", file=sys.stderr)
+                self._writer.say(f"no reading could be written ({trouble}); it will be made up for")
             self.trouble = trouble
             self._done.wait(wait_s)
 
@@ -271,9 +257,9 @@ def _end(state: MeterState, span: OpenSpan, outcome: str, labels: dict[str, str]
         if child.parent == span.id:
             child.parent = span.parent
     uj = [own + inside for own, inside in zip(span.uj, span.ended_uj)]
-    return {"kind": "end", "span": span.id, "t": utc(time.time()), "outcome": outcome, "uj": uj} | (
-        {"labels": {name: value for name, value in labels.items() if span.labels.get(name) != value}} if labels else {}
-    )
+    line = {"kind": "end", "span": span.id, "t": utc(time.time()), "outcome": outcome, "uj": uj}
+    new = {name: value for name, value in labels.items() if span.labels.get(name) != value}
+    return line | ({"labels": new} if labels else {})
 
 
 def _outcome(error: BaseException | None) -> str:

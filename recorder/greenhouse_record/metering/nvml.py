@@ -45,10 +45,14 @@ def _read_device(nvml: Any, index: int, energy: dict[str, int], pids: dict[str, 
     pids[name] = [process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(device)]
 
 
+def devices(nvml: Any) -> list[Any]:
+    """Handles of the devices, in the order of the bus; none without NVML."""
+    return [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())] if nvml else []
+
+
 def device_names(nvml: Any) -> list[str]:
     """Products, in the order of the bus: `NVIDIA H100 80GB HBM3`."""
-    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())] if nvml else []
-    return [str(nvml.nvmlDeviceGetName(handle)) for handle in handles]
+    return [str(nvml.nvmlDeviceGetName(device)) for device in devices(nvml)]
 
 
 def visible(nvml: Any, setting: str | None) -> set[str]:
@@ -56,15 +60,12 @@ def visible(nvml: Any, setting: str | None) -> set[str]:
 
     Numbers are taken in the order of the bus, which is CUDA's where all devices of a machine are alike.
     """
-    names = {str(index): f"nvml:{index}" for index in range(nvml.nvmlDeviceGetCount())} if nvml else {}
-    if setting is None or "MIG" in setting:
-        return set(names.values())
-    wanted = [word.strip() for word in setting.split(",")]
-    uuids = {index: str(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(int(index)))) for index in names}
-    return {
-        name for index, name in names.items()
-        if index in wanted or any(word.startswith("GPU-") and uuids[index].startswith(word) for word in wanted)
-    }  # fmt: skip
+    uuids = [str(nvml.nvmlDeviceGetUUID(device)) for device in devices(nvml)]
+    everything = setting is None or "MIG" in setting
+    wanted = [word.strip() for word in (setting or "").split(",")]
+    named = tuple(word for word in wanted if word.startswith("GPU-"))
+    seen = (index for index, uuid in enumerate(uuids) if everything or str(index) in wanted or uuid.startswith(named))
+    return {f"nvml:{index}" for index in seen}
 
 
 def _lacking(nvml: Any) -> str:

@@ -68,7 +68,7 @@ def counted(before: int, now: int, wrap: int | None, dt_us: int) -> int:
 
 def _name(folder: Path, cpu: str) -> str:
     """`package-0`, or `dram-0` for the memory beside it; "" for a zone that is part of another or contains it."""
-    kind = _text(folder / "name")
+    kind = text_of(folder / "name")
     if kind == "dram":
         parent = _name(folder.parent / folder.name.rpartition(":")[0], cpu)
         return parent.replace("package", "dram")
@@ -85,8 +85,9 @@ def _readable(folder: Path) -> Zone | None:
         return None
 
 
-def _text(path: Path) -> str:
+def text_of(path: str | Path) -> str:
+    """What a file of the kernel holds; "" if it is not there or may not be read."""
     try:
-        return path.read_text().strip()
+        return Path(path).read_text().strip()
     except OSError:
         return ""
