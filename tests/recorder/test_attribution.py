@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenhouse_record.metering import constants
-from greenhouse_record.metering.attribution import SHARED, MeterState, reading_line, remember
+from greenhouse_record.metering.attribution import SHARED, MeterState, remember
 from tests.components.carbon.world import HOST, World
 
 EVENTS = st.lists(
@@ -49,9 +49,7 @@ def happen(world: World, event: tuple[str, int, int]) -> None:
 def with_a_stage(name: str = "stage") -> tuple[World, int]:
     """A machine with a span of a process, and that process."""
     world = World()
-    stage = world.fork(2)
-    world.open(stage, name)
-    return world, stage
+    return world, world.begun(name)
 
 
 def assert_reconciles(line: dict) -> None:
@@ -69,8 +67,7 @@ def assert_reconciles(line: dict) -> None:
 @given(EVENTS, st.booleans())
 def test_spans_and_unattributed_are_the_host_exactly(events: list, rapl: bool) -> None:
     world = World(rapl=rapl)
-    stage = world.fork(2)
-    world.open(stage, "stage")
+    stage = world.begun("stage")
     busy, used = world.busy_us, world.rapl_true_uj
     for event in events:
         happen(world, event)
@@ -105,38 +102,26 @@ def test_what_is_reaped_within_the_tree_is_counted_once(events: list) -> None:
 def test_a_stage_inside_a_pipeline_is_not_the_pipelines() -> None:
     world, pipeline = with_a_stage("pipeline")
     dvc = world.fork(pipeline)
-    stage = world.fork(dvc)
-    world.open(stage, "stage", "pipeline")
+    stage = world.begun("stage", dvc, "pipeline")
     for amount in (100_000, 200_000):
-        world.burn(stage, amount)
-        world.burn(pipeline, 1_000)
-        world.burn(dvc, 2_000)
-        world.pass_time(400_000)
-        world.sample()
-    assert world.cpu_us("stage") == 300_000
-    assert world.cpu_us("pipeline") == 2 * 3_000
+        world.step(400_000, {stage: amount, pipeline: 1_000, dvc: 2_000})
+    assert (world.cpu_us("stage"), world.cpu_us("pipeline")) == (300_000, 2 * 3_000)
     world.close("stage")
     world.burn(stage, 5_000)  # the interpreter shuts down
     world.end(stage)
     world.end(dvc)
     world.sample()
-    assert world.cpu_us("stage") == 300_000
-    assert world.cpu_us("pipeline") == 2 * 3_000 + 5_000
+    assert (world.cpu_us("stage"), world.cpu_us("pipeline")) == (300_000, 2 * 3_000 + 5_000)
 
 
 def test_the_last_moments_of_a_killed_stage_are_its_own() -> None:
     world, pipeline = with_a_stage("pipeline")
-    stage = world.fork(pipeline)
-    world.open(stage, "stage", "pipeline")
-    world.burn(stage, 100_000)
-    world.pass_time(200_000)
-    world.sample()
+    stage = world.begun("stage", pipeline, "pipeline")
+    world.step(200_000, {stage: 100_000})
     world.burn(stage, 70_000)
     world.end(stage)
-    world.pass_time(200_000)
-    world.sample()
-    assert world.cpu_us("stage") == 170_000
-    assert world.cpu_us("pipeline") == 0
+    world.step(200_000)
+    assert (world.cpu_us("stage"), world.cpu_us("pipeline")) == (170_000, 0)
     assert "stage" not in world.state.spans
 
 
@@ -146,25 +131,16 @@ def test_a_worker_that_outlives_its_pool_stays_with_the_stage() -> None:
     worker = world.fork(pool)
     world.sample()
     world.end(pool)
-    world.burn(worker, 300_000)
-    world.sample()
+    world.step(0, {worker: 300_000})
     assert world.cpu_us("stage") == 300_000
 
 
 def test_two_stages_at_once_share_the_idle_power_and_nothing_counts_twice() -> None:
-    world = World()
-    stages = [world.fork(2), world.fork(2)]
-    world.open(stages[0], "a")
-    world.open(stages[1], "b")
+    world, a = with_a_stage("a")
+    b = world.begun("b")
     for _ in range(5):
-        world.burn(stages[0], 900_000)
-        world.burn(stages[1], 300_000)
-        world.burn(2, 200_000)
-        world.pass_time(1_000_000)
-        world.sample()
-    assert world.cpu_us("a") == 4_500_000
-    assert world.cpu_us("b") == 1_500_000
-    line = world.lines[-1]
+        line = world.step(1_000_000, {a: 900_000, b: 300_000, 2: 200_000})
+    assert (world.cpu_us("a"), world.cpu_us("b")) == (4_500_000, 1_500_000)
     assert line["spans"]["a"]["uj"]["idle"] == line["spans"]["b"]["uj"]["idle"]
     assert line["spans"]["a"]["wall_us"] == 500_000
     assert line["unattributed_uj"]["cpu"][1] == round(200_000 * (3.5 - 0.74))
@@ -176,65 +152,42 @@ def test_a_host_counter_that_lags_or_falls_behind_takes_nothing_from_the_spans(l
     world, stage = with_a_stage()
     began_us = world.busy_us
     for lag_us in lags_us:
-        world.burn(stage, 200_000)
         world.busy_us -= lag_us
-        world.pass_time(200_000)
-        world.sample()
-        assert_reconciles(world.lines[-1])
+        assert_reconciles(world.step(200_000, {stage: 200_000}))
     assert world.cpu_us("stage") == world.tree_us(stage) == 200_000 * len(lags_us)
-    world.burn(2, 300_000)  # others' time is the host's again once its counter has caught up
-    world.pass_time(300_000)
-    world.sample()
+    world.step(300_000, {2: 300_000})  # others' time is the host's again once its counter has caught up
     assert sum(line["busy_us"] for line in world.lines) == world.busy_us - began_us == host_us
 
 
 def test_a_state_file_of_an_older_version_is_read() -> None:
-    world = World()
-    world.open(world.fork(2), "a")
+    world, _ = with_a_stage("a")
     older = json.loads(json.dumps(world.state.to_json()))
     older["spans"]["a"]["pending_us"] = 7
     assert MeterState.from_json(older) == world.state
-    assert {tuple(fields) for fields in older["seen"].values()} == {
-        ("start", "parent", "own_us", "reaped_us", "domain")
-    }
+    assert {tuple(row) for row in older["seen"].values()} == {("start", "parent", "own_us", "reaped_us", "domain")}
 
 
 def test_nobody_metering_means_no_line_and_a_new_start() -> None:
-    world = World()
-    world.open(world.fork(2), "a")
+    world, _ = with_a_stage("a")
     world.close("a")
     lines = len(world.lines)
-    world.burn(2, 1_000_000)
-    world.pass_time(3_600_000_000)
-    world.sample()
+    world.step(3_600_000_000, {2: 1_000_000})
     assert len(world.lines) == lines
-    stage = world.fork(2)
-    world.open(stage, "b")
-    world.burn(stage, 10_000)
-    world.pass_time(20_000)
-    world.sample()
-    assert world.lines[-1]["busy_us"] == 10_000
-    assert world.lines[-1]["dt_us"] == 20_000
+    line = world.step(20_000, {world.begun("b"): 10_000})
+    assert (line["busy_us"], line["dt_us"]) == (10_000, 20_000)
 
 
 def test_a_clock_that_went_back_starts_anew() -> None:
-    world = World()
-    world.open(world.fork(2), "a")
-    world.now_us -= 500_000
-    world.sample()
-    assert world.lines == []
-    world.pass_time(10_000)
-    world.sample()
-    assert world.lines[-1]["dt_us"] == 10_000
+    world, _ = with_a_stage("a")
+    assert world.step(-500_000) == {}
+    assert world.step(10_000)["dt_us"] == 10_000
 
 
 def test_a_hidden_host_counter_is_said() -> None:
     world, stage = with_a_stage()
     world.burn(stage, 40_000)
-    world.pass_time(50_000)
-    line = reading_line(world.state, replace(world.reading(), busy_us=None), HOST)
-    assert line["counter"] == "processes"
-    assert line["busy_us"] == 40_000
+    line = world.line(busy_us=None)
+    assert (line["counter"], line["busy_us"]) == ("processes", 40_000)
 
 
 @pytest.mark.parametrize(
@@ -248,13 +201,10 @@ def test_a_hidden_host_counter_is_said() -> None:
 def test_a_gpu_goes_to_the_process_on_it_or_to_the_leaves_equally(
     pids: list[int] | None, shares: dict[str, int], source: str
 ) -> None:
-    world = World()
-    world.open(world.fork(2), "a")
-    world.open(world.fork(2), "b")
+    world, _ = with_a_stage("a")
+    world.begun("b")
     world.state.energy_uj = {"nvml:0": 1000}
-    world.pass_time(1_000_000)
-    more = {} if pids is None else {"gpu_pids": {"nvml:0": pids}}
-    line = reading_line(world.state, replace(world.reading(), energy_uj={"nvml:0": 9000}, **more), HOST)
+    line = world.line(energy_uj={"nvml:0": 9000}, gpu_pids={} if pids is None else {"nvml:0": pids})
     assert line["source"]["gpu0"] == source
     used = {name: part["uj"]["gpu0"] for name, part in line["spans"].items() if "gpu0" in part["uj"]}
     assert used == {name: [uj] * 3 for name, uj in shares.items()}
@@ -263,28 +213,20 @@ def test_a_gpu_goes_to_the_process_on_it_or_to_the_leaves_equally(
 
 def test_a_counter_that_one_reading_lacks_goes_on_from_its_last_known_value() -> None:
     """A stage's process opens NVML beside its first reading, which therefore lacks it."""
-    world = World()
-    world.open(world.fork(2), "pipeline")
+    world, _ = with_a_stage("pipeline")
     remember(world.state, replace(world.reading(), energy_uj={"nvml:0": 1000}))
-    world.pass_time(700_000)
-    world.open(world.fork(2), "stage")
-    world.pass_time(300_000)
-    line = reading_line(world.state, replace(world.reading(), energy_uj={"nvml:0": 9000}), HOST)
-    assert line["host_uj"]["gpu0"] == (8000,) * 3
+    world.begun("stage")
+    assert world.line(energy_uj={"nvml:0": 9000})["host_uj"]["gpu0"] == (8000,) * 3
 
 
 def test_what_a_gpu_used_while_nobody_metered_is_nobodys() -> None:
-    world = World()
-    world.open(world.fork(2), "yesterday")
+    world, _ = with_a_stage("yesterday")
     remember(world.state, replace(world.reading(), energy_uj={"nvml:0": 1000}))
     world.close("yesterday")
     world.pass_time(3_600_000_000)
-    world.open(world.fork(2), "today")
-    world.pass_time(1_000_000)
+    world.begun("today")
     for counted, used in ((5_000_000, None), (5_000_700, (700,) * 3)):
-        line = reading_line(world.state, replace(world.reading(), energy_uj={"nvml:0": counted}), HOST)
-        assert line["host_uj"].get("gpu0") == used
-        world.pass_time(1_000_000)
+        assert world.line(energy_uj={"nvml:0": counted})["host_uj"].get("gpu0") == used
 
 
 def test_a_busy_thread_idles_once() -> None:
@@ -292,43 +234,32 @@ def test_a_busy_thread_idles_once() -> None:
     world, stage = with_a_stage()
     world.burn(stage, 10_000_000)
     world.pass_time(10_000_000)
-    line = reading_line(world.state, world.reading(), replace(HOST, usable_threads=2))
-    assert line["host_uj"]["idle"][1] == 14_800_000
-    assert line["host_uj"]["cpu"][1] == 27_600_000
+    used = world.line(replace(HOST, usable_threads=2))["host_uj"]
+    assert (used["idle"][1], used["cpu"][1]) == (14_800_000, 27_600_000)
     per_gb_w = constants.bounds("memory_w_per_gb").as_list()
-    assert list(line["host_uj"]["memory"]) == [round(80_000_000 * watts) for watts in per_gb_w]
-    busy = reading_line(world.state, world.reading(), HOST)
-    assert busy["host_uj"]["cpu"] == (0, 0, 0)
+    assert list(used["memory"]) == [round(80_000_000 * watts) for watts in per_gb_w]
+    assert world.line()["host_uj"]["cpu"] == (0, 0, 0)
 
 
 def test_what_waits_for_a_stage_keeps_its_memory_for_it() -> None:
     """Prefect and DVC (two processes) are resident while stage `a` runs: 30 of the 50 MB in use are the stage's."""
     world, pipeline = with_a_stage("pipeline")
-    stage = world.fork(world.fork(pipeline))
-    world.open(stage, "a", "pipeline")
-    world.pass_time(1_000_000)
-    world.sample()
-    line = world.lines[-1]
+    world.begun("a", world.fork(pipeline), "pipeline")
+    line = world.step(1_000_000)
     assert line["spans"]["a"]["uj"]["memory"] == [uj * 30 // 50 for uj in line["host_uj"]["memory"]]
     assert "memory" not in line["spans"].get("pipeline", {"uj": {}})["uj"]
-    other = world.fork(pipeline)
-    world.open(other, "b", "pipeline")
-    world.pass_time(1_000_000)
-    world.sample()
-    shares = [world.lines[-1]["spans"][name]["uj"]["memory"][1] for name in ("a", "b")]
-    assert shares[0] == shares[1]  # its own 10 MB and half of the 20 MB that wait for both
+    world.begun("b", pipeline, "pipeline")
+    spans = world.step(1_000_000)["spans"]
+    assert spans["a"]["uj"]["memory"] == spans["b"]["uj"]["memory"]  # own 10 MB and half of the 20 MB that wait
     world.close("a")
     world.close("b")
-    world.pass_time(1_000_000)
-    world.sample()
-    assert world.lines[-1]["spans"]["pipeline"]["uj"]["memory"]
+    assert world.step(1_000_000)["spans"]["pipeline"]["uj"]["memory"]
 
 
 def test_a_span_that_only_used_a_gpu_has_used_no_processor() -> None:
     world, pipeline = with_a_stage("pipeline")
-    world.open(world.fork(pipeline), "a", "pipeline")
-    counters = {"energy_uj": {"nvml:0": 5_000_000}, "gpu_pids": {"nvml:0": [pipeline]}}
-    remember(world.state, replace(world.reading(), **counters))
-    world.pass_time(1_000_000)
-    line = reading_line(world.state, replace(world.reading(), **counters | {"energy_uj": {"nvml:0": 5_000_300}}), HOST)
+    world.begun("a", pipeline, "pipeline")
+    pids = {"gpu_pids": {"nvml:0": [pipeline]}}
+    remember(world.state, replace(world.reading(), energy_uj={"nvml:0": 5_000_000}, **pids))
+    line = world.line(energy_uj={"nvml:0": 5_000_300}, **pids)
     assert line["spans"]["pipeline"] == {"cpu_us": 0, "uj": {"gpu0": [300] * 3}}

@@ -1,6 +1,8 @@
 """A made-up machine: processes that burn CPU, fork, end and are reaped; a busy counter; RAPL counters that wrap."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from greenhouse_record.metering.attribution import MeterState, OpenSpan, reading_line, remember
 from greenhouse_record.metering.counters import Host, Process, Reading
@@ -78,6 +80,24 @@ class World:
             self.now_us, f"2026-01-01T{self.now_us // 3_600_000_000 % 24:02d}:00:00.000Z", self.busy_us, processes,
             energy, dict.fromkeys(energy, WRAP_UJ),
         )  # fmt: skip
+
+    def line(self, host: Host = HOST, **counters: Any) -> Any:
+        """The ledger line of a reading with these counters in place of the machine's."""
+        return reading_line(self.state, replace(self.reading(), **counters), host)
+
+    def step(self, us: int, burned: Mapping[int, int] | None = None) -> dict:
+        """Processes (by pid) burn CPU time while `us` pass; then a reading is taken. Its line, the last there is."""
+        for pid, amount in (burned or {}).items():
+            self.burn(pid, amount)
+        self.pass_time(us)
+        self.sample()
+        return self.lines[-1] if self.lines else {}
+
+    def begun(self, name: str, parent: int = 2, inside: str = "") -> int:
+        """A new process of `parent`, which opens a span."""
+        pid = self.fork(parent)
+        self.open(pid, name, inside)
+        return pid
 
     def sample(self) -> None:
         reading = self.reading()
