@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from greenhouse_record.errors import UserError, clause
-from greenhouse_record.shared_file import append_at, locked
+from greenhouse_record.shared_file import append_at, locked, replace
 
 FORMAT = 1
 FIRST = "0" * 64
@@ -118,9 +118,7 @@ def append(path: Path, line: dict) -> None:
         text = json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
         append_at(path, size, text, line["kind"] in DURABLE)
         if line["kind"] in DURABLE:
-            temporary = path.with_suffix(".head.new")
-            temporary.write_text(sha256(text).hexdigest() + "\n")
-            os.replace(temporary, path.with_suffix(".head"))
+            replace(path.with_suffix(".head"), sha256(text).hexdigest() + "\n")
 
 
 def _last_line(path: Path) -> tuple[bytes, int]:

@@ -1,4 +1,4 @@
-"""File that several processes append to: a lock that dies with its process, and an append.
+"""File that several processes append to: a lock that dies with its process, an append, and a replacement.
 
 The lock excludes this process's other threads too.
 """
@@ -54,6 +54,13 @@ def _try(handle: int) -> bool:
         return True
     except (BlockingIOError, PermissionError):  # EAGAIN, EACCES: another process holds it
         return False
+
+
+def replace(path: Path, text: str) -> None:
+    """Put text in the place of a file, which is made; a kill leaves the one or the other."""
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def append_at(path: Path, offset: int, data: bytes, durable: bool = False) -> None:

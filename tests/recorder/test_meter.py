@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -45,6 +44,25 @@ def run(folder: Path, body: str) -> str:
     return output
 
 
+def metered(folder: Path, interval_s: float, work: str) -> subprocess.Popen:
+    """A metered process of the stage `dedup` that does its work until it is killed."""
+    body = f'Meter(folder, {interval_s}, {{"stage": "dedup"}}).__enter__()\nprint("go", flush=True)\n{work}'
+    process = start(folder, body)
+    process.stdout.readline()
+    return process
+
+
+def kill(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()
+
+
+def lines_of(folder: Path) -> list[dict]:
+    """The lines of the one file of a ledger."""
+    (path,) = folder.glob("*.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def only(ledger: Ledger, name: str) -> Span:
     (span,) = [span for span in ledger if span.name == name]
     return span
@@ -57,13 +75,11 @@ def cpu_of(pid: int) -> float:
 
 
 def test_kill_9_loses_at_most_one_interval(tmp_path: Path) -> None:
-    process = start(tmp_path, 'Meter(folder, 0.25, {"stage": "dedup"}).__enter__()\nprint("go", flush=True)\nburn(60)')
-    process.stdout.readline()
+    process = metered(tmp_path, 0.25, "burn(60)")
     before = cpu_of(process.pid)
     time.sleep(2.0)
     used = cpu_of(process.pid) - before
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill(process)
     span = only(read(tmp_path), "dedup")
     assert span.outcome == "Killed"
     assert used - 0.25 - 0.15 <= span.cpu_us / 1e6 <= used + 0.1  # 0.15 s: this machine may be busy with other tests
@@ -101,20 +117,12 @@ def test_four_stages_at_once_and_two_clones_sum_to_one_host(tmp_path: Path) -> N
 
 
 def test_another_process_takes_over_within_an_interval(tmp_path: Path) -> None:
-    body = 'Meter(folder, 0.3, {"stage": sys.argv[0] or "x"}).__enter__()\nprint("go", flush=True)\ntime.sleep(60)'
-    processes = {process.pid: process for process in (start(tmp_path, body) for _ in range(2))}
-    for process in processes.values():
-        process.stdout.readline()
+    first, second = [metered(tmp_path, 0.3, "time.sleep(60)") for _ in range(2)]
     time.sleep(0.7)
-    process = processes.pop(next(iter(processes)))
-    process.kill()
-    process.wait()
+    kill(first)
     time.sleep(1.6)
-    (left,) = processes.values()
-    left.kill()
-    left.wait()
-    (path,) = tmp_path.glob("*.jsonl")
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    kill(second)
+    lines = lines_of(tmp_path)
     gaps_s = [line["dt_us"] / 1e6 for line in lines if line["kind"] == "reading"]
     assert sum(gaps_s) > 1.8
     assert max(gaps_s) < 2 * 0.3
@@ -290,7 +298,6 @@ def test_a_thousand_short_phases_cost_few_readings(tmp_path: Path) -> None:
         for _ in range(200):
             with meter.span("eval"):
                 pass
-    (path,) = tmp_path.glob("*.jsonl")
-    kinds = [json.loads(line)["kind"] for line in path.read_text().splitlines()]
+    kinds = [line["kind"] for line in lines_of(tmp_path)]
     assert kinds.count("start") == kinds.count("end") == 201
     assert kinds.count("reading") < 20  # 400 edges, each with a look at the clock

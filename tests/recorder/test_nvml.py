@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,13 +19,18 @@ from greenhouse_record.tree_meter import RecordWriter, TreeCounters
 RECORDED = json.loads(Path(__file__).with_name("machines.json").read_bytes())["nvml"]
 
 
-def driver(counters: list[int | None], pids: list[int] | None = None) -> Any:
-    """A driver with these counters (None: the device has none), by the names the real bindings have."""
+def driver(counters: list[int | None], pids: list[int] | None = None, **failing: int) -> Any:
+    """A driver with these counters (None: the device has none), by the names the real bindings have.
+
+    Args:
+        failing: calls that end in an error, by the number of it.
+    """
+
+    def raises(code: int) -> Any:
+        raise pynvml.NVMLError(code)
 
     def or_error(value: Any) -> Any:
-        if value is None:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        return value
+        return raises(pynvml.NVML_ERROR_NOT_SUPPORTED) if value is None else value
 
     calls: dict[str, Callable] = {
         "nvmlInit": lambda: None,
@@ -35,6 +41,7 @@ def driver(counters: list[int | None], pids: list[int] | None = None) -> Any:
         "nvmlDeviceGetUUID": lambda device: f"GPU-{device}abc-0",
         "nvmlDeviceGetComputeRunningProcesses": lambda device: [SimpleNamespace(pid=pid) for pid in or_error(pids)],
     }
+    calls |= {name: partial(raises, code) for name, code in failing.items()}
     assert all(callable(getattr(pynvml, name)) for name in calls)
     return SimpleNamespace(NVMLError=pynvml.NVMLError, **calls)
 
@@ -59,13 +66,7 @@ def test_a_card_without_a_counter_is_left_out_and_said(monkeypatch: pytest.Monke
 
 
 def test_a_driver_that_is_lost_in_the_middle_fails_no_reading() -> None:
-    lost = driver([5])
-
-    def gone() -> int:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
-
-    lost.nvmlDeviceGetCount = gone
-    assert nvml.read_nvml(lost) == ({}, {})
+    assert nvml.read_nvml(driver([5], nvmlDeviceGetCount=pynvml.NVML_ERROR_GPU_IS_LOST)) == ({}, {})
 
 
 def test_a_device_whose_driver_does_not_open_is_said_and_no_device_is_silent(
@@ -73,14 +74,8 @@ def test_a_device_whose_driver_does_not_open_is_said_and_no_device_is_silent(
 ) -> None:
     monkeypatch.setattr(nvml, "DEVICE", str(tmp_path / "none"))
     assert nvml.open_nvml() == (None, "")
-    broken = driver([5])
-
-    def refuse() -> None:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
-
-    broken.nvmlInit = refuse
     monkeypatch.setattr(nvml, "DEVICE", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "pynvml", broken)
+    monkeypatch.setitem(sys.modules, "pynvml", driver([5], nvmlInit=pynvml.NVML_ERROR_DRIVER_NOT_LOADED))
     module, lacking = nvml.open_nvml()
     assert module is None
     assert "Driver Not Loaded" in lacking

@@ -21,7 +21,7 @@ from pathlib import Path
 from greenhouse_record.errors import UserError
 from greenhouse_record.metering.attribution import MeterState
 from greenhouse_record.metering.counters import Host
-from greenhouse_record.shared_file import append_at, locked
+from greenhouse_record.shared_file import append_at, locked, replace
 
 
 class LedgerWriter:
@@ -54,39 +54,36 @@ class LedgerWriter:
     def transaction(self) -> Iterator[tuple[MeterState, list[dict]]]:
         """The state, and a list for new lines: written when the block ends without an error."""
         with locked(self.lock_path):
-            state = self._recover()
+            state, offset, appended = self._load()
+            if self._size() < offset + len(appended):  # a kill came before they were
+                append_at(self.path, offset, appended)
             lines: list[dict] = []
             yield state, lines
             self._commit(state, lines)
 
     def peek(self) -> MeterState:
-        """The state as they were last written, without waiting for the lock."""
-        try:
-            return MeterState.from_json(json.loads(self.state_path.read_bytes())["books"])
-        except (FileNotFoundError, ValueError):
-            return MeterState()
+        """The state as it was last written, without waiting for the lock."""
+        return self._load()[0]
 
     def sync(self) -> None:
         """Sync the ledger file to disk, as far as the disk does."""
         with contextlib.suppress(OSError), open(self.path, "ab") as file:
             os.fsync(file.fileno())
 
-    def _recover(self) -> MeterState:
-        """The state; the lines of a transaction that was killed halfway are appended first."""
+    def _load(self) -> tuple[MeterState, int, bytes]:
+        """The state, and of the lines last appended the offset and the text."""
         try:
             raw = json.loads(self.state_path.read_bytes())
         except (FileNotFoundError, ValueError):
-            return MeterState()
-        size = self.path.stat().st_size if self.path.exists() else 0
-        if size < raw["offset"] + len(raw["appended"].encode()):
-            append_at(self.path, raw["offset"], raw["appended"].encode())
-        return MeterState.from_json(raw["books"])
+            return MeterState(), 0, b""
+        return MeterState.from_json(raw["books"]), raw["offset"], raw["appended"].encode()
+
+    def _size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
 
     def _commit(self, state: MeterState, lines: list[dict]) -> None:
-        offset = self.path.stat().st_size if self.path.exists() else 0
+        offset = self._size()
         appended = "".join(json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n" for line in lines)
         raw = {"books": state.to_json(), "offset": offset, "appended": appended}
-        temporary = self.state_path.with_suffix(".new")
-        temporary.write_text(json.dumps(raw, separators=(",", ":")), encoding="utf-8")
-        os.replace(temporary, self.state_path)
+        replace(self.state_path, json.dumps(raw, separators=(",", ":")))
         append_at(self.path, offset, appended.encode())

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,30 +43,29 @@ def hub(**more: object) -> dict[str, object]:
     return {"config.json": CONFIG, "model.safetensors": None, "training_args.bin": "pickle", **state, **more}
 
 
-LEFT = {
-    "TRL (transformers 5.24.0)": hub(**{"README.md": CARD}),
-    "axolotl 0.9.1": hub(**{"README.md": AXOLOTL}),
-    "nanochat": {"meta_000004.json": {}, "meta_000006.json": NANOCHAT, "model_000006.pt": "pickle"},
-    "LitGPT": {
-        "final/model_config.yaml": "n_layer: 2\nn_embd: 32\nblock_size: 128\n", "final/lit_model.pth": "pickle",
-        "final/hyperparameters.yaml": HYPERPARAMETERS, "logs/csv/version_0/metrics.csv": METRICS,
-    },
+STEPS, UNKNOWN = (12, 336, {"loss": 3.0, "eval_loss": 2.5}), {DATA, ORDER}
+LEFT: dict[str, tuple[dict[str, object], Any, str, set[str]]] = {
+    "TRL (transformers 5.24.0)": (hub(**{"README.md": CARD}), STEPS, "org/base", UNKNOWN | {SETTINGS}),
+    "axolotl 0.9.1": (hub(**{"README.md": AXOLOTL}), STEPS, "org/phi", UNKNOWN),
+    "nanochat": (
+        {"meta_000004.json": {}, "meta_000006.json": NANOCHAT, "model_000006.pt": "pickle"},
+        (6, 1536, {"val_bpb": 2.1, "train_loss": None}), "", UNKNOWN,
+    ),
+    "LitGPT": (
+        {"final/model_config.yaml": "n_layer: 2\nn_embd: 32\nblock_size: 128\n", "final/lit_model.pth": "pickle",
+         "final/hyperparameters.yaml": HYPERPARAMETERS, "logs/csv/version_0/metrics.csv": METRICS},
+        (16, 4096, {"val_loss": 4.4, "train_loss": 4.5}), "", UNKNOWN,
+    ),
 }  # fmt: skip
-KNOWN = {
-    "TRL (transformers 5.24.0)": (12, 336, {"loss": 3.0, "eval_loss": 2.5}, "org/base", {DATA, ORDER, SETTINGS}),
-    "axolotl 0.9.1": (12, 336, {"loss": 3.0, "eval_loss": 2.5}, "org/phi", {DATA, ORDER}),
-    "nanochat": (6, 1536, {"val_bpb": 2.1, "train_loss": None}, "", {DATA, ORDER}),
-    "LitGPT": (16, 4096, {"val_loss": 4.4, "train_loss": 4.5}, "", {DATA, ORDER}),
-}
+"""Trainer -> what it left; steps, tokens and figures of it; the base; what is not known."""
 
 
 @pytest.mark.parametrize("trainer", LEFT)
 def test_an_adapter_reads_what_its_trainer_left_and_says_what_it_did_not(tmp_path: Path, trainer: str) -> None:
-    found = read(write(tmp_path, LEFT[trainer]))
-    steps, tokens, figures, base, unknown = KNOWN[trainer]
-    assert (found.trainer, found.steps, found.tokens, found.figures, found.base) == (
-        trainer, steps, tokens, figures, base
-    )  # fmt: skip
+    left, training, base, unknown = LEFT[trainer]
+    found = read(write(tmp_path, left))
+    assert (found.trainer, found.base) == (trainer, base)
+    assert (found.steps, found.tokens, found.figures) == training
     assert found.not_known.keys() & {DATA, ORDER, SETTINGS} == unknown
     assert (found.shape["depth"], found.shape["width"]) == (2, 32)
     assert all(path.exists() for path in found.files.values())
@@ -91,8 +91,8 @@ def test_of_an_unknown_trainer_nothing_is_guessed(tmp_path: Path) -> None:
         ({"notes.txt": "no model"}, 2),
         (hub() | {"config.json": "{"}, 1),
         (hub() | {"model.safetensors": "torn"}, 1),
-        (LEFT["nanochat"] | {"meta_000006.json": {"step": 6}}, 1),
-        (LEFT["LitGPT"] | {"final/hyperparameters.yaml": "- a"}, 1),
+        (LEFT["nanochat"][0] | {"meta_000006.json": {"step": 6}}, 1),
+        (LEFT["LitGPT"][0] | {"final/hyperparameters.yaml": "- a"}, 1),
     ],
 )
 def test_what_is_damaged_is_said_in_a_sentence(tmp_path: Path, files: dict[str, object], number: int) -> None:
