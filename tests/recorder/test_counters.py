@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil  # noqa: F401 - before the platform is another
 import pytest
 
-from greenhouse_record.metering.counters import SystemCounters, lives, start_of
+from greenhouse_record.metering.counters import SystemCounters, _linux_processes, _psutil_processes, lives, start_of
 from tests.recorder.test_rapl import MACHINES, build
 
 
@@ -23,6 +23,13 @@ def test_a_reading_has_the_zones_and_this_process(tmp_path: Path) -> None:
     assert me.rss_bytes > 1_000_000
     assert counters.host.threads >= counters.host.usable_threads >= 1
     assert counters.read().at_us > reading.at_us
+
+
+def test_both_ways_to_list_processes_agree_on_this_one() -> None:
+    ours, others = (listed()[os.getpid()] for listed in (_linux_processes, _psutil_processes))
+    assert (ours.parent, others.parent) == (os.getppid(),) * 2
+    assert abs(ours.own_us - others.own_us) < 1_000_000
+    assert others.rss_bytes > 1_000_000
 
 
 @pytest.mark.parametrize("platform", [sys.platform, "other"])

@@ -251,17 +251,9 @@ def _psutil_processes() -> dict[int, Process]:
     import psutil
 
     by_pid = {}
-    for process in psutil.process_iter():
-        try:
-            with process.oneshot():
-                times = process.cpu_times()
-                by_pid[process.pid] = Process(
-                    start=int(process.create_time() * 100),
-                    parent=process.ppid(),
-                    own_us=int((times.user + times.system) * 1e6),
-                    children_us=0,
-                    rss_bytes=process.memory_info().rss,
-                )
-        except psutil.Error:
-            continue
+    for process in psutil.process_iter(["create_time", "ppid", "cpu_times", "memory_info"]):
+        info, times, memory = process.info, process.info["cpu_times"], process.info["memory_info"]
+        if times and memory:  # else it is another user's, and may not be read
+            own_us = int((times.user + times.system) * 1e6)
+            by_pid[process.pid] = Process(int(info["create_time"] * 100), info["ppid"], own_us, 0, memory.rss)
     return by_pid
