@@ -6,7 +6,6 @@ tuned by LoRA; it is killed once too, started again, and compared with the run t
 
 import json
 import re
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from benchmarks.results import goal
 from components.core.progress import Progress
 from components.params import Classify, Finetune, Instruct, Numerics
 from components.stages.finetune.stage import finetune
+from components.training.forecast import peak_bytes
 
 SIZES: dict[str, dict[str, Any]] = {
     "3 M": {"hidden_size": 192, "num_hidden_layers": 6},
@@ -76,7 +76,7 @@ def tuned(size: str, place: Path, target: Path) -> None:
         )
     finetune(branch="classify" if size == CLASSES else "instruct", base=base, train=rows, heldout=place / "heldout",
              params=params, numerics=Numerics(), progress=told, **{part: target / part for part in PARTS})  # fmt: skip
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_bytes()
     print(json.dumps({"size": size, "forecast_bytes": told.memory, "peak_bytes": peak,
                       "error": abs(told.memory / peak - 1)}))  # fmt: skip
 

@@ -4,7 +4,6 @@ On a CPU, where the peak of the process is known; its counts as JSON. The case n
 """
 
 import json
-import resource
 import sys
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def main(case: str, work: Path) -> None:
     settings = TrainConfig(steps=2, optimizer=Optimizer(), checkpoint_every=2)
     found = forecast.forecast(model, batches, language_model_loss, settings, numerics)
     loop.train(model, batches, language_model_loss, settings, work, Progress(), numerics=numerics)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = forecast.peak_bytes()
     print(json.dumps({"case": case, "forecast_bytes": found.memory, "peak_bytes": peak,
                       "forecast_over_peak": found.memory / peak}))  # fmt: skip
 

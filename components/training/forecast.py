@@ -7,6 +7,7 @@ what the backward pass needs goes, but both are added: a process keeps what it f
 process (its resident set at the peak), on CUDA what tensors take of the device.
 """
 
+import re
 import resource
 import sys
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from components.training import optimizer
 from components.training.device_memory import bytes_of, gigabytes
 from components.training.objectives import Batch, Objective
 from components.training.train_config import TrainConfig
+from greenhouse_record.metering.rapl import text_of
 
 SAMPLE = 64
 """Batches that are looked at for the largest, and for the mean size."""
@@ -102,8 +104,15 @@ def _taken(device: str) -> tuple[int, int]:
     """Bytes that are taken before the first step, and that were at the peak until then."""
     if device == "cuda":
         return int(torch.cuda.memory_allocated()), int(torch.cuda.max_memory_allocated())
+    return int(psutil.Process().memory_info().rss), peak_bytes()
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had; where the kernel does not say, that of the one that started it too."""
+    if known := re.search(r"VmHWM:\s+(\d+) kB", text_of("/proc/self/status")):
+        return int(known[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
-    return int(psutil.Process().memory_info().rss), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def refuse_beyond(cost: TrainingForecast, config: TrainConfig, numerics: Numerics, limit: int | None = None) -> None:

@@ -1,6 +1,8 @@
 """The loop: it resumes to the bit, adds up micro-batches, goes around bad batches, and saves before it stops."""
 
 import math
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -285,3 +287,11 @@ def test_a_device_or_compiler_that_is_not_there_is_named(tmp_path: Path, monkeyp
     missing = config.patch({"cpp.cxx": (None, str(tmp_path / "no-compiler"))})  # monkeypatch would take it out for good
     with missing, refused("numerics.raise_if_missing.2", "numerics.compile = true"):
         loop.train(network(), batches, language_model_loss, SETTINGS, tmp_path, numerics=Numerics(compile=True))
+
+
+def test_the_peak_of_a_process_is_its_own() -> None:
+    """What the kernel counts for a process that was started holds what its parent had before."""
+    code = "from components.training.forecast import peak_bytes; print(peak_bytes())"
+    held = b"x" * 800_000_000
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert int(said) < len(held) < forecast.peak_bytes()
