@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+CONFIDENCE = 0.95
+"""Of every interval."""
 MIN_CLUSTERS = 5
 """With fewer clusters the spread between them is not known well enough for an interval."""
 EVEN = {"zero": 0.0, "half": 0.5}
@@ -61,10 +63,9 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """Settings of intervals and tests: `confidence` of intervals, `resamples` of permutation tests, their `seed`."""
+    """Settings of permutation tests: `resamples`, and their `seed`."""
 
     resamples: int = 2000
-    confidence: float = 0.95
     seed: int = 1
 
 
@@ -78,7 +79,6 @@ def ratio(
     scores: Sequence[float],
     weights: Sequence[float] | None = None,
     clusters: Sequence[str] | None = None,
-    resampling: Resampling = DEFAULT,
     strata: Sequence[str] | None = None,
     unit: str = "",
     paired: bool = False,
@@ -89,7 +89,6 @@ def ratio(
         scores: one per item.
         weights: one per item (bytes, say); None for 1 each, which makes this a mean.
         clusters: the group of each item; None if every item stands alone.
-        resampling: confidence.
         strata: the stratum of each item (its source); None for one. Clusters of one name in two strata are two.
         unit: what the clusters are, in the plural; works if there are strata, else items or groups of items.
         paired: scores are differences of two on the same items. Of 0 and 1 alone they are no share of right answers:
@@ -98,29 +97,28 @@ def ratio(
     s = np.asarray(scores, dtype=np.float64)
     w = np.ones(len(s)) if weights is None else np.asarray(weights, dtype=np.float64)
     table, stratum = cluster_table([s, w], clusters, strata)
-    value = float(s.sum() / w.sum())
-    low: float | None
-    high: float | None
-    if len(table) < MIN_CLUSTERS:
-        low = high = None
-    elif not paired and np.ptp(w) == 0.0 and np.all((s == 0.0) | (s == w)):
-        low, high = _share_interval(table / w[0], stratum, len(s), resampling.confidence)
-    else:
-        low, high = Spread.of(table, _ratio_of_table, table[:, 1], stratum).interval(resampling.confidence)
-        low, high = (value, value) if high - low < 1e-12 * abs(value) else (low, high)  # alike but for rounding
-        if paired and low == high and np.ptp(w) == 0.0 and np.abs(s).max() <= w[0]:
-            low, high = _alike_interval(value, len(table), resampling.confidence)
     if not unit and any(strata or ()):
         unit = "works"
     elif not unit:
         unit = "items" if len(table) == len(s) else "groups of items"
-    if not paired and low is not None and low == high:  # such as scores at their ceiling: what varies was not seen
-        return Estimate(value, None, None, len(s), len(table), f"no interval: all {len(table)} {unit} score alike")
-    estimate = Estimate(value, low, high, len(s), len(table), variance_words(len(table), unit))
-    if not paired or low is None or high is None:
-        return estimate
-    freedom = Spread.of(table, _ratio_of_table, table[:, 1], stratum).freedom
-    return replace(estimate, error=(high - low) / 2 / critical_t(freedom, resampling.confidence), freedom=freedom)
+    value, words = float(s.sum() / w.sum()), variance_words(len(table), unit)
+    none = Estimate(value, None, None, len(s), len(table), words)
+    if len(table) < MIN_CLUSTERS:
+        return none
+    spread, equal = Spread.of(table, _ratio_of_table, table[:, 1], stratum), np.ptp(w) == 0.0
+    if not paired and equal and np.all((s == 0.0) | (s == w)):
+        low, high = _share_interval(spread, len(table), len(s))
+    else:
+        low, high = spread.interval()
+        low, high = (value, value) if high - low < 1e-12 * abs(value) else (low, high)  # alike but for rounding
+        if paired and low == high and equal and np.abs(s).max() <= w[0]:
+            low, high = _alike_interval(value, len(table))
+    if paired:
+        error = (high - low) / 2 / critical_t(spread.freedom)
+        return replace(none, low=low, high=high, error=error, freedom=spread.freedom)
+    if low == high:  # such as scores at their ceiling: what varies was not seen
+        return replace(none, variance=f"no interval: all {len(table)} {unit} score alike")
+    return replace(none, low=low, high=high)
 
 
 def variance_words(clusters: int, unit: str) -> str:
@@ -192,13 +190,13 @@ class Spread:
             freedom = min(freedom, float(loads.sum() ** 2 / (loads**2).sum()) - 1.0)
         return cls(float(statistic(total[None])[0]), variance**0.5, max(1.0, freedom))
 
-    def interval(self, confidence: float) -> tuple[float, float]:
+    def interval(self) -> tuple[float, float]:
         """Student's interval around the value."""
-        reach = critical_t(self.freedom, confidence) * self.error
+        reach = critical_t(self.freedom) * self.error
         return self.value - reach, self.value + reach
 
 
-def critical_t(freedom: float, confidence: float) -> float:
+def critical_t(freedom: float, confidence: float = CONFIDENCE) -> float:
     """Student's t that a two-sided interval of this confidence reaches."""
     from scipy.special import stdtrit
 
@@ -206,9 +204,8 @@ def critical_t(freedom: float, confidence: float) -> float:
 
 
 def jackknife_interval(
-    tables: np.ndarray, statistic: Statistic, resampling: Resampling = DEFAULT, strata: np.ndarray | None = None,
-    sizes: np.ndarray | None = None,
-) -> tuple[float | None, float | None]:  # fmt: skip
+    tables: np.ndarray, statistic: Statistic, strata: np.ndarray | None = None, sizes: np.ndarray | None = None
+) -> tuple[float | None, float | None]:
     """Interval of a statistic of summed counts (num_clusters, ...), see `Spread`; None where clusters are few.
 
     Args:
@@ -217,35 +214,34 @@ def jackknife_interval(
     if len(tables) < MIN_CLUSTERS:
         return None, None
     sizes = tables.reshape(len(tables), -1).sum(1) if sizes is None else sizes
-    return Spread.of(tables, statistic, sizes, strata).interval(resampling.confidence)
+    return Spread.of(tables, statistic, sizes, strata).interval()
 
 
-def _share_interval(table: np.ndarray, strata: np.ndarray, n: int, confidence: float) -> tuple[float, float]:
-    """Exact binomial interval (Clopper & Pearson 1934) of a share of clustered yes/no items (Korn & Graubard 1998).
+def _share_interval(spread: Spread, clusters: int, n: int) -> tuple[float, float]:
+    """Exact binomial interval (Clopper & Pearson 1934) of a share of `n` clustered yes/no items (Korn & Graubard 1998).
 
     As many independent items are counted as give the variance over clusters, at most `n`, fewer for its own error.
     """
     from scipy.special import betaincinv
 
-    spread = Spread.of(table, _ratio_of_table, table[:, 1], strata)
     share, count = spread.value, float(n)
-    if len(table) < n:
-        count = float(len(table)) if share in (0.0, 1.0) else n
+    if clusters < n:
+        count = float(clusters) if share in (0.0, 1.0) else n
         if spread.error > 0.0:
             worth = min(float(n), share * (1.0 - share) / spread.error**2)
-            count = worth * (critical_t(np.inf, confidence) / critical_t(spread.freedom, confidence)) ** 2
-    hits, tail = share * count, (1.0 - confidence) / 2.0
+            count = worth * (critical_t(np.inf) / critical_t(spread.freedom)) ** 2
+    hits, tail = share * count, (1.0 - CONFIDENCE) / 2.0
     low = float(betaincinv(hits, count - hits + 1.0, tail)) if hits > 0.0 else 0.0
     high = float(betaincinv(hits + 1.0, count - hits, 1.0 - tail)) if hits < count else 1.0
     return low, high
 
 
-def _alike_interval(value: float, clusters: int, confidence: float) -> tuple[float, float]:
+def _alike_interval(value: float, clusters: int) -> tuple[float, float]:
     """Interval of a mean of differences from -1 to 1 that are the same in every cluster seen.
 
     The share of clusters that are not so is at most 1 - tail^(1 / clusters): the exact binomial bound of none seen.
     """
-    other = 1.0 - ((1.0 - confidence) / 2.0) ** (1.0 / clusters)
+    other = 1.0 - ((1.0 - CONFIDENCE) / 2.0) ** (1.0 / clusters)
     return value - other * (value + 1.0), value + other * (1.0 - value)
 
 
@@ -303,7 +299,7 @@ def paired_difference(
 
     Args:
         items_a, items_b: `details/items.parquet` (scored_items.py); of several runs an item's score is the mean.
-        resampling: confidence, and resamples of the tests.
+        resampling: of the tests.
 
     Returns:
         One `Difference` per metric that both have, in A's order, p-values corrected by Holm over all of them.
@@ -357,7 +353,7 @@ def difference(name: str, rows_a: Rows, rows_b: Rows, resampling: Resampling = D
     shift = table[:, 2] / total[3] - table[:, 0] / total[1]
     if len(table) >= MIN_CLUSTERS:
         spread = Spread.of(table, gain, table[:, 1], strata)
-        ends = spread.interval(resampling.confidence)
+        ends = spread.interval()
         p = sign_flip_p(shift, resampling) if np.any(shift) else 1.0
     counts = (len(shared), len(table), len(rows_a) - len(shared), len(rows_b) - len(shared))
     errors, whose = (spread.error, spread.freedom), b[0].get("model") or a[0].get("model") or ""

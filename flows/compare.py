@@ -21,7 +21,7 @@ from components.scores import Score, as_scores
 from components.stages.account.answer_text import licence_words
 from components.stages.account.stage import costs
 from components.stages.account.summary import MODELS, read_rows
-from components.statistics import Resampling, difference, paired_difference
+from components.statistics import CONFIDENCE, Resampling, difference, paired_difference
 from components.studies.noise_floor import all_over_seeds
 from components.studies.noise_floor import same as is_same
 from flows.system import dvc, paths
@@ -125,7 +125,7 @@ def differences(a: Snapshot, b: Snapshot) -> tuple[list[Any], list[str]]:
     def noise(metric: str) -> Any:  # a mean over fewer pairs moves with the seed at least as much
         return compared[kinds[metric]].noise(FEWER if metric == BITS else metric)
 
-    return all_over_seeds(rows, noise, resampling(a).confidence)
+    return all_over_seeds(rows, noise)
 
 
 def kind_of(row: Any) -> str:
@@ -227,7 +227,7 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
         yield from scored_by_themselves(a, b, [])
         return
     yield verdict(a, b, rows)
-    yield from score_table(named(rows, a, b), resampling(a).confidence)
+    yield from score_table(named(rows, a, b))
     yield "* differs from zero at 5 % after Holm's correction for all metrics of models that differ"
     if without and all(row.name in without or row.low is None or is_same(row) for row in rows):
         yield "intervals cover works and items, not another seed: `greenhouse study seeds` measures that"
@@ -280,14 +280,14 @@ def _scored(state: Snapshot, reports: str) -> list[Score]:
     return []
 
 
-def score_table(rows: list[Any], confidence: float) -> list[str]:
+def score_table(rows: list[Any]) -> list[str]:
     """One line per metric that differs: both scores, improvement with interval, and whether it is more than chance.
 
     Of metrics that are the same on every item, the numbers by kind of model: their names would bury what differs.
     """
     same, unlike = ([row for row in rows if is_same(row) == equal] for equal in (True, False))
     width = max((len(row.name) for row in unlike), default=6)
-    head = f"{'metric':<{width}}  {'A':>9}  {'B':>9}  B better by [{confidence:.0%} interval]"
+    head = f"{'metric':<{width}}  {'A':>9}  {'B':>9}  B better by [{CONFIDENCE:.0%} interval]"
     table = [head, *(_score_line(row, width) for row in unlike)] if unlike else []
     kinds = Counter(map(kind_of, same))
     counts = ", ".join(f"{kind} {count}" for kind, count in kinds.items())

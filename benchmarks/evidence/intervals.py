@@ -40,7 +40,7 @@ def bits_per_byte(draw: np.random.Generator, sources: int = 1) -> tuple[Bounds, 
     rates = np.repeat(2.0 + 0.5 * source + 0.3 * skewed(draw, works), ITEMS) + 0.1 * draw.normal(size=works * ITEMS)
     sizes = np.repeat(draw.lognormal(8.0, 0.3, works), ITEMS)
     strata = [str(name) for name in np.repeat(source, ITEMS)]
-    estimate = ratio(list(rates * sizes), list(sizes), names(works), QUICK, strata)
+    estimate = ratio(list(rates * sizes), list(sizes), names(works), strata)
     return (estimate.low, estimate.high), 2.0 + 0.25 * (sources - 1)
 
 
@@ -50,7 +50,7 @@ def share(mean: float) -> World:
     def world(draw: np.random.Generator) -> tuple[Bounds, float]:
         of_work = draw.beta(9.0 * mean, 9.0 * (1.0 - mean), WORKS)
         hits = draw.random(WORKS * ITEMS) < np.repeat(of_work, ITEMS)
-        estimate = ratio(list(hits.astype(float)), None, names(WORKS), QUICK)
+        estimate = ratio(list(hits.astype(float)), None, names(WORKS))
         return (estimate.low, estimate.high), mean
 
     return world
@@ -58,7 +58,7 @@ def share(mean: float) -> World:
 
 def independent(draw: np.random.Generator) -> tuple[Bounds, float]:
     """A share of ten independent yes/no items."""
-    estimate = ratio(list((draw.random(WORKS) < 0.8).astype(float)), resampling=QUICK)
+    estimate = ratio(list((draw.random(WORKS) < 0.8).astype(float)))
     return (estimate.low, estimate.high), 0.8
 
 
@@ -105,7 +105,7 @@ def works_and_seeds(draw: np.random.Generator) -> tuple[Bounds, float]:
     noise = seed_noise(RULE.primary, Side("a", scores["a"]), Side("b", scores["b"]), scores)
     assert row is not None
     assert noise is not None
-    row = over_seeds(row, noise, QUICK.confidence)
+    row = over_seeds(row, noise)
     return (row.low, row.high), 0.03
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from components.statistics import DEFAULT, Difference, Resampling, Rows, critical_t, difference
+from components.statistics import CONFIDENCE, DEFAULT, Difference, Resampling, Rows, critical_t, difference
 from components.studies.noise_floor import POWER, Scores, Side, all_over_seeds, seed_noise
 from components.verdicts import LEVEL, PRINTED, Verdict
 
@@ -54,7 +54,7 @@ def gains(control: Arm, arms: Sequence[Arm], metrics: Sequence[str], resampling:
             key = f"{arm.name}\n{metric}"
             noises[key] = seed_noise(metric, *sides, {CONTROL: control.scores, arm.name: arm.scores})
             found.append(replace(row, name=key))
-    rows, _ = all_over_seeds(found, noises.get, resampling.confidence)
+    rows, _ = all_over_seeds(found, noises.get)
     asked = ((arm.name, metric) for arm in arms for metric in metrics)
     return [Gain(arm, metric, row, _verdict(row)) for (arm, metric), row in zip(asked, rows, strict=True)]
 
@@ -67,12 +67,12 @@ def _verdict(row: Difference) -> Verdict:
     return next((name for name, margin in sides if round(margin, PRINTED) > 0.0), "not shown")
 
 
-def least_gain(deviation: float, seeds: int, rows: int, confidence: float = DEFAULT.confidence) -> float:
+def least_gain(deviation: float, seeds: int, rows: int) -> float:
     """The smallest true gain that so many seeds a side show in `POWER` of cases, if all works agree.
 
     Args:
         deviation: of the score over seeds.
         rows: of the table: the first of Holm's steps divides the level by them.
     """
-    freedom, first = 2.0 * (seeds - 1), 1.0 - (1.0 - confidence) / rows
+    freedom, first = 2.0 * (seeds - 1), 1.0 - (1.0 - CONFIDENCE) / rows
     return (critical_t(freedom, first) + critical_t(freedom, 2.0 * POWER - 1.0)) * deviation * (2.0 / seeds) ** 0.5

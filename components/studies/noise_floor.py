@@ -84,7 +84,7 @@ def seed_noise(metric: str, a: Side, b: Side, known: Mapping[str, Sequence[Score
     return SeedNoise(variance**0.5, float(freedom), share, note)
 
 
-def over_seeds(difference: Difference, noise: SeedNoise, confidence: float) -> Difference:
+def over_seeds(difference: Difference, noise: SeedNoise) -> Difference:
     """The difference with its interval over works and seeds; it must have one over works."""
     from scipy.special import stdtr
 
@@ -92,7 +92,7 @@ def over_seeds(difference: Difference, noise: SeedNoise, confidence: float) -> D
     error, freedom = over_works_and_seeds(difference.error, difference.freedom, seeds, noise.freedom)
     if error == 0.0:
         return difference
-    reach = critical_t(freedom, confidence) * error
+    reach = critical_t(freedom) * error
     low, high = difference.improvement - reach, difference.improvement + reach
     p = 2.0 * float(stdtr(freedom, -abs(difference.improvement) / error))
     return replace(difference, low=low, high=high, error=error, freedom=freedom, p=p)
@@ -103,9 +103,7 @@ def same(row: Difference) -> bool:
     return (row.a, row.low, row.high) == (row.b, 0.0, 0.0)
 
 
-def all_over_seeds(
-    differences: Sequence[Difference], noise_of: NoiseOf, confidence: float
-) -> tuple[list[Difference], list[str]]:
+def all_over_seeds(differences: Sequence[Difference], noise_of: NoiseOf) -> tuple[list[Difference], list[str]]:
     """Differences over works and seeds where the noise is known, and the names of those whose interval lacks it.
 
     Holm's correction leaves out what is the same because the model is: there nothing is tested, and however few works
@@ -117,14 +115,14 @@ def all_over_seeds(
         if noise == ONE_TRAINING and row.a == row.b:
             rows.append(replace(row, low=0.0, high=0.0))
         else:
-            rows.append(over_seeds(row, noise, confidence) if noise and row.low is not None else row)
+            rows.append(over_seeds(row, noise) if noise and row.low is not None else row)
     untested = [same(row) and noise == ONE_TRAINING for row, noise in zip(rows, noises, strict=True)]
     p_holm = iter(holm([row.p for row, left_out in zip(rows, untested, strict=True) if not left_out]))
     corrected = [replace(row, p_holm=1.0 if out else next(p_holm)) for row, out in zip(rows, untested, strict=True)]
     return corrected, [row.name for row, noise in zip(rows, noises, strict=True) if row.low is not None and not noise]
 
 
-def detectable(difference: Difference, confidence: float) -> tuple[float, float]:
+def detectable(difference: Difference) -> tuple[float, float]:
     """Smallest observed gain whose interval excludes zero, and the true gain that gives one in `POWER` of cases."""
-    critical = critical_t(difference.freedom, confidence) * difference.error
+    critical = critical_t(difference.freedom) * difference.error
     return critical, critical + critical_t(difference.freedom, 2.0 * POWER - 1.0) * difference.error

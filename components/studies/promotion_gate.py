@@ -19,16 +19,7 @@ from typing import Any, Literal
 from components.params import GateRule
 from components.reporting.tables import interval
 from components.scores import as_scores
-from components.statistics import (
-    DEFAULT,
-    Difference,
-    Resampling,
-    Rows,
-    difference,
-    mean_rows,
-    paired_rows,
-    ratio,
-)
+from components.statistics import DEFAULT, Difference, Resampling, Rows, difference, mean_rows, paired_rows, ratio
 from components.studies.noise_floor import POWER, NoiseOf, SeedNoise, detectable, over_seeds
 
 Answer = Literal["promote", "hold", "inconclusive"]
@@ -64,7 +55,7 @@ class Evaluation:
         """The metric or condition that is judged by a name: that of the score of this name, if it says one."""
         return next((score.items for score in as_scores(self.facts) if score.name == name and score.items), name)
 
-    def above_baseline(self, metric: str, confidence: float) -> bool | None:
+    def above_baseline(self, metric: str) -> bool | None:
         """Whether items of a metric (and condition) are above their baseline; None without one."""
         rows = list(self.rows_of(metric).values())
         if not rows or any(row.get("baseline") is None for row in rows):
@@ -72,7 +63,7 @@ class Evaluation:
         sign = -1.0 if rows[0]["direction"] == "lower" else 1.0
         gains = [sign * (row["score"] - row["baseline"]) for row in rows]
         weights, clusters, strata = ([row[name] for row in rows] for name in ("weight", "cluster", "stratum"))
-        low = ratio(gains, weights, clusters, Resampling(confidence=confidence), strata, paired=True).low
+        low = ratio(gains, weights, clusters, strata, paired=True).low
         return None if low is None else low > 0.0
 
     def skips(self, metric: str) -> bool:
@@ -118,7 +109,7 @@ def judge(
         rule: its primary metric, guards and limits.
         champion, challenger: what was evaluated.
         noise_of: seed noise by metric.
-        resampling: confidence.
+        resampling: of the tests.
         same_heldout: whether both were scored on the same held-out set; if not, nothing can be concluded.
     """
     if not same_heldout:
@@ -131,7 +122,7 @@ def judge(
         if name.count("/") > 1:
             row = difference(name, champion.rows_of(name), challenger.rows_of(name), resampling)
             differences += [row] if row else []
-    return decide(rule, champion, challenger, noise_of, differences, resampling.confidence)
+    return decide(rule, champion, challenger, noise_of, differences)
 
 
 def decide(
@@ -140,23 +131,22 @@ def decide(
     challenger: Evaluation,
     noise_of: NoiseOf,
     differences: Sequence[Difference],
-    confidence: float,
 ) -> GateVerdict:
     """The verdict from differences already measured; pure arithmetic."""
     by_name = {row.name: row for row in differences}
-    primary, primary_finding = _primary(rule.primary, by_name.get(rule.primary), noise_of(rule.primary), confidence)
+    primary, primary_finding = _primary(rule.primary, by_name.get(rule.primary), noise_of(rule.primary))
     findings, notes = [primary_finding], []
     for name, margin in rule.guards.items():
         if champion.skips(name) and challenger.skips(name):
             notes.append(f"{name} guards nothing: it applies to neither")
-        elif champion.above_baseline(name, confidence) is False:
+        elif champion.above_baseline(name) is False:
             notes.append(f"{name} guards nothing: the champion is not above what a blind rule gets")
         else:
-            findings.append(_non_inferior(name, by_name.get(name), noise_of(name), margin, confidence))
+            findings.append(_non_inferior(name, by_name.get(name), noise_of(name), margin))
     findings += [_limit(name, challenger, limit) for name, limit in rule.limits.items()]
     if noise := noise_of(rule.primary):
         notes.append(f"{rule.primary}: {noise.note}")
-    told = _told(rule.primary, by_name.get(rule.primary), primary, confidence)
+    told = _told(rule.primary, by_name.get(rule.primary), primary)
     verdict: Answer = "promote"
     for answer in ("inconclusive", "hold"):
         verdict = answer if any(given == answer for given, _ in findings) else verdict  # type: ignore[assignment]
@@ -166,22 +156,20 @@ def decide(
     return GateVerdict(verdict, reasons, told, notes, list(differences))
 
 
-def _told(name: str, works: Difference | None, over_both: Difference | None, confidence: float) -> str:
+def _told(name: str, works: Difference | None, over_both: Difference | None) -> str:
     """Smallest gain that can be told from none, over works and seeds, as far as it is known."""
     told = f"smallest gain in {name} that can be told from none: "
     if works is None:
         return ""
     if works.low is None:
         return f"{told}not known, too few works for an interval"
-    least, likely = detectable(over_both or works, confidence)
+    least, likely = detectable(over_both or works)
     if over_both is None:
         return f"{told}not known without the noise of seeds, which adds to the {least:.4f} that works alone ask for"
     return f"{told}{least:.4f}; a true gain of {likely:.4f} is found in {POWER:.0%} of cases"
 
 
-def _primary(
-    name: str, row: Difference | None, noise: SeedNoise | None, confidence: float
-) -> tuple[Difference | None, Finding]:
+def _primary(name: str, row: Difference | None, noise: SeedNoise | None) -> tuple[Difference | None, Finding]:
     """The primary metric over works and seeds: its whole interval must be above zero."""
     if row is None:
         text = f"{name}: the two share no scored item: other held-out examples, another task, or not evaluated"
@@ -199,7 +187,7 @@ def _primary(
         gain = interval(row.improvement, row.low, row.high, "+.4f")
         text = f"{name} {row.a:.4f} -> {row.b:.4f}, improvement {gain} over works alone: {told}"
         return None, ("inconclusive", f"{text}; seed noise not measured, so {seed}; run `greenhouse study seeds`")
-    row = over_seeds(row, noise, confidence)
+    row = over_seeds(row, noise)
     assert row.low is not None
     assert row.high is not None
     gain = interval(row.improvement, row.low, row.high, "+.4f")
@@ -209,16 +197,14 @@ def _primary(
     return row, ("hold", f"{text}: worse") if row.high < 0.0 else ("inconclusive", f"{text}: not clearly above zero")
 
 
-def _non_inferior(
-    name: str, row: Difference | None, noise: SeedNoise | None, margin: float, confidence: float
-) -> Finding:
+def _non_inferior(name: str, row: Difference | None, noise: SeedNoise | None, margin: float) -> Finding:
     """A guarded metric must not be worse than `margin` at the pessimistic end of its interval."""
     if row is None:
         return "inconclusive", f"{name} is guarded, but one of the two was not evaluated on it"
     text = f"{name} {row.a:.4f} -> {row.b:.4f}"
     if row.low is None or noise is None:
         return "inconclusive", f"{text}: {'seed noise not measured' if row.low is not None else 'too few clusters'}"
-    row = over_seeds(row, noise, confidence)
+    row = over_seeds(row, noise)
     assert row.low is not None
     assert row.high is not None
     text += f", improvement {interval(row.improvement, row.low, row.high, '+.4f')}"

@@ -109,10 +109,10 @@ def test_what_is_the_same_on_every_item_is_one_line() -> None:
 
     same = [row(f"recall/accuracy_at_{depth}", 0.0) for depth in range(16)]
     same.append(row("masked/accuracy", 0.0, "pretrain/masked"))
-    table = score_table([*same, row("answers/bits_per_byte", 0.1, "finetune/instruct")], 0.95)
+    table = score_table([*same, row("answers/bits_per_byte", 0.1, "finetune/instruct")])
     assert [line.split("  ")[0] for line in table[:-1]] == ["metric".ljust(6), "answers/bits_per_byte"]
     assert table[-1] == "the same on every item: 17 metrics (causal 16, masked 1)"
-    assert score_table(same[:1], 0.95) == ["the same on every item: 1 metric (causal 1)"]
+    assert score_table(same[:1]) == ["the same on every item: 1 metric (causal 1)"]
 
 
 def test_what_a_stage_measured_of_its_own_rows_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,11 +41,11 @@ def test_noise_falls_with_the_runs_of_own_settings_and_is_borrowed_and_widened_f
 
 def test_seeds_widen_the_interval_over_works() -> None:
     noise = seed_noise("bits", Side("x", RUNS[:1]), Side("x", RUNS[:1]), {"x": RUNS})
-    row = over_seeds(WORKS, noise, 0.95)
+    row = over_seeds(WORKS, noise)
     assert row.error == pytest.approx((0.01**2 + 2 * 0.1**2) ** 0.5)
     assert 2.0 <= row.freedom <= 2.1  # the seeds' own: they are nearly all of it
     assert row.low < 0.0 < WORKS.low  # type: ignore[operator]
-    least, likely = detectable(row, 0.95)
+    least, likely = detectable(row)
     assert row.improvement < least < likely
 
 
@@ -53,14 +53,14 @@ def test_what_is_the_same_because_the_model_is_needs_no_correction() -> None:
     equal = [
         replace(WORKS, name=f"m{n}", b=2.1, improvement=0.0, low=0.0, high=0.0, p=1.0, error=0.0) for n in range(9)
     ]
-    one_model, _ = all_over_seeds([*equal, WORKS], lambda name: None if name == "bits" else ONE_TRAINING, 0.95)
-    other_models, _ = all_over_seeds([*equal, WORKS], lambda name: None, 0.95)
+    one_model, _ = all_over_seeds([*equal, WORKS], lambda name: None if name == "bits" else ONE_TRAINING)
+    other_models, _ = all_over_seeds([*equal, WORKS], lambda name: None)
     assert one_model[-1].p_holm == pytest.approx(WORKS.p)
     assert other_models[-1].p_holm == pytest.approx(10 * WORKS.p)
     assert {row.p_holm for row in one_model[:-1]} == {1.0}
     few = [replace(row, low=None, high=None) for row in equal]
-    rows, without = all_over_seeds([*few, WORKS], lambda name: None if name == "bits" else ONE_TRAINING, 0.95)
+    rows, without = all_over_seeds([*few, WORKS], lambda name: None if name == "bits" else ONE_TRAINING)
     assert rows[-1].p_holm == pytest.approx(WORKS.p), "of too few works for an interval, and the same all the same"
     assert all(map(same, rows[:-1]))
     assert without == ["bits"]
-    assert not all_over_seeds(few, lambda name: None, 0.95)[1], "no interval lacks anything"
+    assert not all_over_seeds(few, lambda name: None)[1], "no interval lacks anything"

@@ -171,12 +171,12 @@ def test_a_loss_of_exactly_the_margin_is_none(loss: float, expected: str) -> Non
     loser = Difference(ACCURACY, "higher", 0.75, 0.75 - loss, -loss, -loss, -loss, 0.0, 0.0, 40, 10, 0, 0, 0.0, 9.0)
     certain = SeedNoise(0.0, 10.0, 2.0, "")
     rule = GateRule(primary=BITS, guards={ACCURACY: 0.25})
-    assert decide(rule, Evaluation([]), Evaluation([]), lambda _: certain, [gain, loser], 0.95).verdict == expected
+    assert decide(rule, Evaluation([]), Evaluation([]), lambda _: certain, [gain, loser]).verdict == expected
 
 
 @pytest.mark.parametrize(("gain", "expected"), [(0.0, "inconclusive"), (-0.01, "hold"), (0.01, "promote")])
 def test_a_primary_metric_that_certainly_did_not_move_is_no_loss(gain: float, expected: str) -> None:
     row = Difference(BITS, "lower", 2.0, 2.0 - gain, gain, gain, gain, 0.0, 0.0, 40, 10, 0, 0, 0.0, 9.0)
     noise = SeedNoise(0.0, 10.0, 2.0, "")
-    found = decide(GateRule(primary=BITS), Evaluation([]), Evaluation([]), lambda _: noise, [row], 0.95)
+    found = decide(GateRule(primary=BITS), Evaluation([]), Evaluation([]), lambda _: noise, [row])
     assert found.verdict == expected

@@ -11,7 +11,7 @@ import numpy as np
 
 from components.scores import Baseline
 from components.stages.evaluate.tasks.task import Curve, TaskResult
-from components.statistics import MIN_CLUSTERS, Estimate, Resampling, Spread, Statistic, variance_words
+from components.statistics import MIN_CLUSTERS, Estimate, Spread, Statistic, variance_words
 
 BINS = 200
 """Bins of confidence rank: a coverage is met to half a percent."""
@@ -21,7 +21,7 @@ SHOWN = 0.2
 
 
 def report_abstention(
-    result: TaskResult, tables: np.ndarray, strata: np.ndarray | None, title: str, unit: str, resampling: Resampling,
+    result: TaskResult, tables: np.ndarray, strata: np.ndarray | None, title: str, unit: str,
     rules: Mapping[str, np.ndarray] | None = None,
 ) -> None:  # fmt: skip
     """Put AUROC, and risk at `COVERAGES`, into metrics, table and a curve.
@@ -40,7 +40,7 @@ def report_abstention(
         spread = Spread.of(every, statistic, sizes, strata)
         if len(tables) < MIN_CLUSTERS:
             return Estimate(spread.value, None, None, n, len(tables), variance)
-        bounds = spread.interval(resampling.confidence)
+        bounds = spread.interval()
         return Estimate(spread.value, *bounds, n, len(tables), variance, spread.error, spread.freedom)
 
     def score(metric: str, label: str, statistic: Statistic, note: str = "", *, is_risk: bool = False) -> None:

@@ -25,7 +25,6 @@ from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, Ta
 from components.tokens.tokenizer import ASSISTANT, END_OF_TEXT, USER, bytes_of_tokens
 from components.training.likelihood import next_tokens, score
 
-NAME = "answers"
 PREFERRED = "preferred_bits_per_byte"
 Extract = Callable[[Document], Iterable[PromptPair]]
 PAIRS: dict[str, Extract] = {
@@ -51,19 +50,19 @@ def answers(context: EvalContext) -> TaskResult:
     chosen = _pairs(context, PAIRS[task])
     if not chosen:
         raise NotApplicable(f"the held-out documents hold no pair for the task {task}")
-    result = TaskResult(NAME, unit="works", model="finetune/instruct")
+    result = TaskResult("answers", unit="works", model="finetune/instruct")
     _score(result, context, chosen, PAIRS[task])
-    estimate = result.estimate("bits_per_byte", context.resampling)
+    estimate = result.estimate("bits_per_byte")
     result.metric("bits_per_byte", estimate)
     common: dict[str, Any] = {"kind": "knowledge", "unit": "bits", "better": "lower"}
-    baseline = result.baseline("bits_per_byte", context.resampling)
+    baseline = result.baseline("bits_per_byte")
     title = f"answer bits per byte, {len(chosen)} pairs"
     result.score("bits_per_byte", title, estimate, baseline, headline=True, **common)
     result.facts["task"] = task
     if result.rows(PREFERRED):
-        estimate = result.estimate(PREFERRED, context.resampling)
+        estimate = result.estimate(PREFERRED)
         result.metric(PREFERRED, estimate)
-        baseline = result.baseline(PREFERRED, context.resampling, needs_model=True)
+        baseline = result.baseline(PREFERRED, needs_model=True)
         title = f"answer bits per byte, {len(chosen)} pairs, preferred"
         result.score(PREFERRED, title, estimate, baseline, model="finetune/prefer", **common)
     return result

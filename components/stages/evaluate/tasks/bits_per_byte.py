@@ -18,7 +18,6 @@ from components.counting.registry import posed
 from components.stages.evaluate.heldout_sample import DocumentScores
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id, work_of
 
-NAME = "bits_per_byte"
 NATS_PER_BIT = math.log(2.0)
 
 
@@ -27,7 +26,7 @@ def bits_per_byte(context: EvalContext) -> TaskResult:
     scored = context.heldout_scores
     if not scored:
         raise NotApplicable("the held-out documents hold no text")
-    result = TaskResult(NAME)
+    result = TaskResult("bits_per_byte")
     rules = posed("text", context.training_text, (entry.document.text for entry in scored))
     for number, entry in enumerate(scored):
         result.item(
@@ -46,9 +45,9 @@ def bits_per_byte(context: EvalContext) -> TaskResult:
     rows: list[tuple[str, str, str | None]] = [("held-out bits per byte", "all", None)]
     rows += [(f"bits per byte, {source}", source, source) for source in sources if len(sources) > 1]
     for title, name, of_source in rows:
-        estimate = result.estimate("bits_per_byte", context.resampling, of_source)
+        estimate = result.estimate("bits_per_byte", of_source)
         result.metric(name, estimate, bounds=of_source is None)
-        baseline = result.baseline("bits_per_byte", context.resampling, of_source)
+        baseline = result.baseline("bits_per_byte", of_source)
         note = f"{estimate.clusters} works" + ("" if of_source else f"; {_figures(result.facts['baselines'])}")
         metric = f"bits_per_byte/{of_source}" if of_source else "bits_per_byte"
         whole: dict[str, Any] = {} if of_source else {"headline": True, "primary": True, "column": "bpb"}
@@ -86,7 +85,7 @@ def _by_position(
             add_range(result, entry, low, high, entry.document.source)
         for source in sources:
             if result.rows(f"position_{low}", source):
-                curve.add(high - 1, result.estimate(f"position_{low}", context.resampling, source), source)
+                curve.add(high - 1, result.estimate(f"position_{low}", source), source)
     result.curves.append(curve)
 
 

@@ -15,7 +15,6 @@ from components.stages.evaluate.tasks.abstention import counts_by_rank, report_a
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id, work_of
 from components.statistics import Estimate, jackknife_interval, variance_words
 
-NAME = "calibration"
 BINS = 15
 
 
@@ -24,7 +23,7 @@ def calibration(context: EvalContext) -> TaskResult:
     scored = context.heldout_scores
     if not scored:
         raise NotApplicable("the held-out documents hold no text")
-    result = TaskResult(NAME)
+    result = TaskResult("calibration")
     for entry in scored:
         confidence, hit, size = np.exp(entry.scores.top), entry.scores.hit, len(entry.scores.hit)
         name, brier = item_id(entry.document.id, entry.document.text), float(((confidence - hit) ** 2).sum())
@@ -32,13 +31,13 @@ def calibration(context: EvalContext) -> TaskResult:
         result.item("brier", name, brier, direction="lower", **work)
         result.item("accuracy", name, int(hit.sum()), **work)
     tables, strata = by_work(scored, [_table(entry) for entry in scored])
-    low, high = jackknife_interval(tables, expected_calibration_error, context.resampling, strata)
+    low, high = jackknife_interval(tables, expected_calibration_error, strata)
     num_tokens, words = int(tables[:, :, 0].sum()), variance_words(len(tables), "works")
     ece = Estimate(float(expected_calibration_error(tables.sum(0))), low, high, num_tokens, len(tables), words)
     ece = ece.within(0, 1)
     result.metric("ece", ece)
-    result.metric("brier", result.estimate("brier", context.resampling), bounds=False)
-    result.metric("accuracy", result.estimate("accuracy", context.resampling), bounds=False)
+    result.metric("brier", result.estimate("brier"), bounds=False)
+    result.metric("accuracy", result.estimate("accuracy"), bounds=False)
     note = f"next token, {BINS} bins; Brier {result.metrics['brier']:.3f}"
     result.score("ece", "calibration error", ece, None, note, kind="calibration", better="lower")
     result.curves.append(_reliability(tables.sum(0)))
@@ -48,7 +47,7 @@ def calibration(context: EvalContext) -> TaskResult:
     for name, length in (("n-grams, cache", 0), (DOCUMENT_CACHE, DOCUMENT)):
         hits, sure = zip(*(context.training_text.mixture.guess(one, length) for one in ids), strict=True)
         rules[name] = by_work(scored, counts_by_rank(sure, hits))[0]
-    report_abstention(result, tables, strata, "next token", "works", context.resampling, rules)
+    report_abstention(result, tables, strata, "next token", "works", rules)
     return result
 
 

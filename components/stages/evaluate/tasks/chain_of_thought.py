@@ -17,7 +17,6 @@ from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult, item_id
 from components.synthetic.curriculum import Problem, is_right, items
 
-NAME = "chain_of_thought"
 DIGITS = {2: "", 3: " longer"}
 """Digits of the numbers, and the end of their conditions' names: what the curriculum teaches, and one more, to see
 whether the steps generalise."""
@@ -26,7 +25,7 @@ STOP = "\n"
 
 def chain_of_thought(context: EvalContext) -> TaskResult:
     """Exact matches and bits of the answers, at once and with steps, and the paired differences."""
-    result, (seed, number) = TaskResult(NAME), (context.params.seed, context.params.items)
+    result, (seed, number) = TaskResult("chain_of_thought"), (context.params.seed, context.params.items)
     asked = {
         (digits, steps): items("arithmetic", seed, number, split="test", digits=digits, steps=steps)
         for digits in DIGITS
@@ -80,16 +79,15 @@ def _exact_matches(model: LanguageModel, test_items: Sequence[Problem]) -> list[
 
 def _summarise(result: TaskResult, context: EvalContext) -> None:
     """Metrics and rows of both ways, and the curve by number of digits."""
-    resampling = context.resampling
     curve = Curve("chain_of_thought", "Sums with and without steps", "digits", "exactly right", [])
     for way, title in (("direct", "sums at once"), ("steps", "sums with steps")):
-        exact, size = (result.estimate(metric, resampling, way) for metric in ("accuracy", "bits"))
+        exact, size = (result.estimate(metric, way) for metric in ("accuracy", "bits"))
         result.metric(way, exact, bounds=False)
         result.metric(f"bits_{way}", size, bounds=False)
-        exact_rule = result.baseline("accuracy", resampling, way, learned=True)
+        exact_rule = result.baseline("accuracy", way, learned=True)
         for digits, end in DIGITS.items():
-            curve.add(digits, result.estimate("accuracy", resampling, way + end), way)
-        longer = result.estimate("accuracy", resampling, f"{way} longer").value
+            curve.add(digits, result.estimate("accuracy", way + end), way)
+        longer = result.estimate("accuracy", f"{way} longer").value
         result.metrics[f"{way}_longer"] = longer
         note = f"two digits; {longer:.3f} with three, which are not taught; format taught"
         beside: dict[str, Any] = {"headline": True, "taught": True}
@@ -105,4 +103,4 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
 
 
 def _other(result: TaskResult, context: EvalContext) -> float:
-    return result.estimate("bits", context.resampling, "other steps").value
+    return result.estimate("bits", "other steps").value

@@ -24,7 +24,6 @@ from components.stages.evaluate.tasks.task import (
     work_of,
 )
 
-NAME = "context_extension"
 FACTOR = 2
 """Windows are this many times longer than those trained on."""
 UNTOUCHED, RESCALED, RESTARTED = "untouched", "ntk", "restarted"
@@ -40,7 +39,10 @@ def context_extension(context: EvalContext) -> TaskResult:
         RESTARTED: context.heldout_scores,
     }
     mixture = context.training_text.mixture
-    result, by_position = TaskResult(NAME), TaskResult(NAME)  # rows of positions are drawn, not tested
+    result, by_position = (
+        TaskResult("context_extension"),
+        TaskResult("context_extension"),
+    )  # rows of positions are drawn, not tested
     for arm, entries in scored.items():
         for entry, stretched in zip(entries, scored[UNTOUCHED], strict=True):
             for low, high in position_bins(long):
@@ -58,10 +60,10 @@ def context_extension(context: EvalContext) -> TaskResult:
         raise NotApplicable(f"no held-out document is longer than {trained} tokens, the model's context")
     _summarise(result, context)
     title = f"Loss beyond the trained context of {trained}"
-    curve = Curve(NAME, title, "tokens of context (at most)", "bits per byte", [], log2_x=True)
+    curve = Curve("context_extension", title, "tokens of context (at most)", "bits per byte", [], log2_x=True)
     for arm, (low, high) in itertools.product(scored, position_bins(long)):
         if by_position.rows(f"position_{low}", arm):
-            curve.add(high - 1, by_position.estimate(f"position_{low}", context.resampling, arm), arm)
+            curve.add(high - 1, by_position.estimate(f"position_{low}", arm), arm)
     result.curves.append(curve)
     return result
 
@@ -79,11 +81,11 @@ def rescaled(model: LanguageModel) -> LanguageModel:
 
 def _summarise(result: TaskResult, context: EvalContext) -> None:
     """Metrics of each condition, and the paired gain of rescaling."""
-    beyond = {arm: result.estimate("beyond", context.resampling, arm) for arm in (UNTOUCHED, RESCALED, RESTARTED)}
+    beyond = {arm: result.estimate("beyond", arm) for arm in (UNTOUCHED, RESCALED, RESTARTED)}
     for arm, estimate in beyond.items():
         result.metric(f"beyond_{arm}", estimate, bounds=False)
-    result.metric("gain_beyond", result.paired("beyond", RESCALED, UNTOUCHED, context.resampling))
-    baseline = result.baseline("beyond", context.resampling, RESCALED)
+    result.metric("gain_beyond", result.paired("beyond", RESCALED, UNTOUCHED))
+    baseline = result.baseline("beyond", RESCALED)
     note = f"windows of {FACTOR} times the trained context; rescaled: NTK-aware; "
     note += f"windows of {context.causal.context}: {beyond[RESTARTED].value:.3f}"
     for name, arm, other in (("as trained", UNTOUCHED, None), ("rescaled", RESCALED, baseline)):

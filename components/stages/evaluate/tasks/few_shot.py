@@ -17,8 +17,6 @@ from components.counting.registry import posed
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id
 from components.synthetic.curriculum import Problem, items
 
-NAME = "few_shot"
-
 
 def few_shot(context: EvalContext) -> TaskResult:
     """Accuracy and log-likelihood margin for each number of examples, on the same test words."""
@@ -26,7 +24,7 @@ def few_shot(context: EvalContext) -> TaskResult:
     if not shots:
         raise NotApplicable("evaluate.shots is empty")
     test_items = items("mapping", context.params.seed, context.params.items, split="test", shots=max(shots))
-    result = TaskResult(NAME, unit="words")
+    result = TaskResult("few_shot", unit="words")
     fitting = [k for k in shots if _score_shots(result, context, test_items, k)]
     if not fitting:
         raise NotApplicable(f"the prompts are longer than the model's context of {context.causal.context} tokens")
@@ -34,10 +32,10 @@ def few_shot(context: EvalContext) -> TaskResult:
     accuracies = Curve("few_shot", "Label mapping in context", "examples in the prompt", "accuracy", [], 0.5)
     margins = Curve("few_shot_margin", "Label mapping in context", "examples in the prompt", "margin [nats]", [], 0.0)
     for k in reversed(fitting):
-        accuracy = result.estimate("accuracy", context.resampling, condition(k))
+        accuracy = result.estimate("accuracy", condition(k))
         result.metric(f"accuracy_{k}", accuracy, bounds=k == max(fitting))
         accuracies.add(k, accuracy)
-        margins.add(k, result.estimate("margin", context.resampling, condition(k)))
+        margins.add(k, result.estimate("margin", condition(k)))
     _score_ends(result, context, fitting)
     result.curves += [accuracies, margins]
     return result
@@ -48,12 +46,12 @@ def _score_ends(result: TaskResult, context: EvalContext, fitting: Sequence[int]
     most, least = max(fitting), min(fitting)
     named = {least: f"accuracy/{condition(least)}", most: "accuracy"}  # however many the settings ask for
     for k in dict.fromkeys((most, least)):
-        accuracy = result.estimate("accuracy", context.resampling, condition(k))
+        accuracy = result.estimate("accuracy", condition(k))
         facts: dict[str, Any] = {"kind": "context", "headline": True, "items": f"accuracy/{condition(k)}"}
         if k == most != least:
             facts |= {"counterpart": named[least], "counterpart_title": f"{least} examples"}
         if k:
-            baseline = result.baseline("accuracy", context.resampling, condition(k), learned=True)
+            baseline = result.baseline("accuracy", condition(k), learned=True)
             facts |= {"taught": True, "note": "letters exchanged in half of them; format taught"}
         else:  # no score of the model: each word is asked under both letters, and one of them is right
             baseline, accuracy = None, replace(accuracy, low=None, high=None, variance="")

@@ -19,7 +19,6 @@ from unittest import mock
 from components.core.errors import UserError
 from components.stages.evaluate.tasks.task import EvalContext, TaskResult, item_id
 
-NAME = "harness"
 SCORED = ("multiple_choice", "loglikelihood", "loglikelihood_rolling")
 """Output types whose answers are log-likelihoods."""
 READERS = ("json", "csv", "text", "parquet", "arrow")
@@ -34,7 +33,7 @@ def harness(context: EvalContext) -> TaskResult:
     """Score the tasks that `params.tasks` names."""
     from components.stages.evaluate.tasks.harness_model import HarnessModel
 
-    result, tasks = TaskResult(NAME, unit="items"), load(context.params.tasks)
+    result, tasks = TaskResult("harness", unit="items"), load(context.params.tasks)
     found = run(HarnessModel(context.causal), tasks)
     for name in tasks:
         choices, samples = tasks[name].OUTPUT_TYPE == "multiple_choice", found["samples"][name]
@@ -67,9 +66,9 @@ def _add(
             direction="higher" if better else "lower",
             rules={"guessing": 1 / len(sample["arguments"])} if choices and metric == "acc" else None,
         )
-    total = result.estimate(full, context.resampling)
+    total = result.estimate(full)
     result.metric(full, total)
-    guess = result.baseline(full, context.resampling) if choices and metric == "acc" else None
+    guess = result.baseline(full) if choices and metric == "acc" else None
     way = "higher" if better else "lower"
     result.score(full, f"{task}, {metric}", total, guess, "lm-evaluation-harness", better=way)
 

@@ -20,7 +20,6 @@ from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, item_id, work_of
 from components.training.likelihood import Scores, hidden_tokens, score
 
-NAME = "masked"
 MOST_TOKENS = 60_000
 """Tokens read at most (all sources together): a few thousand hidden ones bound the score to about one percent."""
 
@@ -36,7 +35,7 @@ class MaskedWindow:
 
 def masked(context: EvalContext) -> TaskResult:
     """Accuracy and log-loss on hidden tokens."""
-    result = TaskResult(NAME, model="pretrain/masked")
+    result = TaskResult("masked", model="pretrain/masked")
     model = context.masked
     masked_windows = windows(model, context.heldout, context.params.seed)
     if not masked_windows:
@@ -50,12 +49,12 @@ def masked(context: EvalContext) -> TaskResult:
         rules = {rule: float((guess == truth).sum()) for rule, guess in zip(guesses, guessed, strict=True)}
         result.item("accuracy", name, scores.hit.sum(), rules=rules, **where)
         result.item("nats_per_token", name, -scores.total, direction="lower", **where)
-    total = result.estimate("accuracy", context.resampling).within(0, 1)
+    total = result.estimate("accuracy").within(0, 1)
     num_hidden = int(sum(row["weight"] for row in result.rows("accuracy")))
     result.metric("accuracy", total)
-    result.metric("nats_per_token", result.estimate("nats_per_token", context.resampling), bounds=False)
+    result.metric("nats_per_token", result.estimate("nats_per_token"), bounds=False)
     result.facts |= {"hidden_tokens": num_hidden}
-    baseline = result.baseline("accuracy", context.resampling)
+    baseline = result.baseline("accuracy")
     note = f"{num_hidden} hidden tokens"
     shown: dict[str, Any] = {"kind": "knowledge", "headline": True, "primary": True, "column": "mlm"}
     result.score("accuracy", "masked tokens restored", total, baseline, note, **shown)

@@ -22,7 +22,6 @@ from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplica
 from components.statistics import Estimate
 from components.synthetic.canaries import SOURCE, Canary, alternatives, from_json
 
-NAME = "memorisation"
 ALTERNATIVES = 63
 """Other secrets a canary is ranked against: exposures up to six bits can be told apart."""
 LEAST_CANARIES = 5
@@ -35,7 +34,7 @@ def memorisation(context: EvalContext) -> TaskResult:
     canaries = from_json(read_json(path)) if path.exists() else []
     if not any(canary.count for canary in canaries):
         raise NotApplicable("the training text holds no canaries (mix.canaries.per_count is 0)")
-    result = TaskResult(NAME, unit="canaries")
+    result = TaskResult("memorisation", unit="canaries")
     given = times_given(context, canaries)
     if not any(given.values()):  # those never given are the baseline: alone they say nothing
         read = min(1.0, context.training_text.order.epochs)
@@ -46,7 +45,7 @@ def memorisation(context: EvalContext) -> TaskResult:
     curve = Curve("memorisation", "Exposure of canaries", "times given (at least)", "exposure [bits]", [], chance)
     classes = sorted({row["condition"] for row in result.rows("exposure")}, key=_least)
     for name in classes:
-        exposure = result.estimate("exposure", context.resampling, name)
+        exposure = result.estimate("exposure", name)
         result.metric(f"exposure_{_least(name)}", exposure, bounds=False)
         curve.add(_least(name), exposure)
     result.curves.append(curve)
@@ -93,7 +92,7 @@ def _summarise(result: TaskResult, context: EvalContext, classes: Sequence[str])
     from scipy.stats import mannwhitneyu
 
     most = _often(result, classes)
-    exposure, extracted = (result.estimate(metric, context.resampling, *most) for metric in ("exposure", "extracted"))
+    exposure, extracted = (result.estimate(metric, *most) for metric in ("exposure", "extracted"))
     never = [row["score"] for row in result.rows("exposure", condition(0))]
     often = [row["score"] for row in result.rows("exposure", *most)]
     note = f"bits, at most {log2(ALTERNATIVES + 1):.0f}; {len(often)} canaries"

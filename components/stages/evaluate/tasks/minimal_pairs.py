@@ -183,13 +183,10 @@ def pairs(phenomenon: str, seed: int, n: int) -> list[MinimalPair]:
     return list(made.values())
 
 
-NAME = "minimal_pairs"
-
-
 def minimal_pairs(context: EvalContext) -> TaskResult:
     """Score generated pairs."""
     context.require_english()
-    result = TaskResult(NAME, unit="words")
+    result = TaskResult("minimal_pairs", unit="words")
     model = context.causal
     generated = [pair for name in PHENOMENA for pair in pairs(name, context.params.seed, context.params.items)]
     texts = [text for pair in generated for text in (pair.good, pair.bad)]
@@ -200,11 +197,11 @@ def minimal_pairs(context: EvalContext) -> TaskResult:
         key, cluster = item_id(pair.good, pair.bad), f"{pair.phenomenon}/{pair.head}"
         rules = {name: each[number] for name, each in by_rule.items()}
         result.item("accuracy", key, hit, condition=pair.phenomenon, cluster=cluster, rules=rules)
-    total = result.estimate("accuracy", context.resampling)
+    total = result.estimate("accuracy")
     result.metric("accuracy", total)
-    baseline = result.baseline("accuracy", context.resampling)
+    baseline = result.baseline("accuracy")
     result.score("accuracy", "minimal pairs", total, baseline, f"{len(PHENOMENA)} phenomena", headline=True)
-    by_phenomenon = {name: result.estimate("accuracy", context.resampling, name) for name in sorted(PHENOMENA)}
+    by_phenomenon = {name: result.estimate("accuracy", name) for name in sorted(PHENOMENA)}
     result.facts["by_phenomenon"] = {name: found.as_dict() for name, found in by_phenomenon.items()}
     curve = Curve("minimal_pairs", "Minimal pairs by phenomenon", "", "accuracy", [], 0.5, "bar")
     for name in PHENOMENA:

@@ -23,7 +23,6 @@ from components.stages.evaluate.tasks.abstention import counts_by_rank, report_a
 from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, item_id
 from components.synthetic.curriculum import LABELS, invented_name
 
-NAME = "open_book"
 CHOICES = 4
 FORMS = ("record", "prose")
 COLOURS = ("red", "blue", "green", "white", "black", "brown", "yellow", "grey")
@@ -46,7 +45,7 @@ class Fact:
 
 def open_book(context: EvalContext) -> TaskResult:
     """Accuracy closed and open, faithfulness to an edited passage, and abstention."""
-    result = TaskResult(NAME, unit="passages")
+    result = TaskResult("open_book", unit="passages")
     model = context.causal
     for form in FORMS:
         if form == "prose" and not context.english:
@@ -65,7 +64,7 @@ def open_book(context: EvalContext) -> TaskResult:
         for rows in (sure, answered)
     )
     tables = np.stack(counts_by_rank(confidence, correct))
-    report_abstention(result, tables, None, "invented names", result.unit, context.resampling)
+    report_abstention(result, tables, None, "invented names", result.unit)
     return result
 
 
@@ -126,11 +125,11 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
             metric, condition = "faithful" if way == "edited" else "accuracy", f"{form} {way}"
             if not result.rows(metric, condition):
                 continue
-            estimate = result.estimate(metric, context.resampling, condition)
+            estimate = result.estimate(metric, condition)
             result.facts[condition] = estimate.as_dict()
             result.metric(f"{way}_{form}", estimate, bounds=way == "open")
             shown = way != "closed"
-            baseline = result.baseline(metric, context.resampling, condition, learned=True) if shown else None
+            baseline = result.baseline(metric, condition, learned=True) if shown else None
             taught = form == "record"
             facts: dict[str, Any] = {"headline": way != "edited", "taught": taught}
             facts["kind"] = "knowledge" if way == "closed" else "context"

@@ -15,9 +15,7 @@ import numpy as np
 
 from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult
-from components.statistics import DEFAULT, Estimate, Resampling, jackknife_interval
-
-NAME = "pronoun_gap"
+from components.statistics import Estimate, jackknife_interval
 
 OCCUPATIONS = (
     *("accountant", "actor", "architect", "artist", "author", "baker", "barber", "butcher", "carpenter", "cashier"),
@@ -54,13 +52,13 @@ DRAWS = 5
 def pronoun_gap(context: EvalContext) -> TaskResult:
     """The spread of the gap over occupations, its mean, and the prior of neutral subjects."""
     context.require_english()
-    result = TaskResult(NAME, unit="occupations")
+    result = TaskResult("pronoun_gap", unit="occupations")
     gaps_OT, prior = relative_gaps(context.causal)
     for name, row in zip(OCCUPATIONS, gaps_OT, strict=True):
         for number, gap in enumerate(row):
             result.item("gap", f"{name}/{number}", gap, cluster=name, direction="zero")
-    mean, found = result.estimate("gap", context.resampling), spread(gaps_OT, context.resampling)
-    tied = correlation(gaps_OT, context.resampling)
+    mean, found = result.estimate("gap"), spread(gaps_OT)
+    tied = correlation(gaps_OT)
     drawn = [relative_gaps(context.causal.random_weights(seed))[0] for seed in range(1, DRAWS + 1)]
     untrained, by_chance = [spread(one).value for one in drawn], [correlation(one).value for one in drawn]
     by_occupation = dict(zip(OCCUPATIONS, gaps_OT.mean(1).tolist(), strict=True))
@@ -109,21 +107,21 @@ def relative_gaps(model: LanguageModel) -> tuple[np.ndarray, float]:
     return gaps_ST[: len(OCCUPATIONS)] - neutral_T, float(neutral_T.mean())
 
 
-def spread(gaps_OT: np.ndarray, resampling: Resampling = DEFAULT) -> Estimate:
+def spread(gaps_OT: np.ndarray) -> Estimate:
     """Standard deviation over occupations of their mean gap; the interval covers occupations."""
     means = gaps_OT.mean(1)
     tables = np.stack([np.ones_like(means), means, means**2], axis=1)
-    low, high = jackknife_interval(tables, _deviation, resampling)
+    low, high = jackknife_interval(tables, _deviation)
     low = low if low is None else max(0.0, low)
     return Estimate(float(_deviation(tables.sum(0))), low, high, gaps_OT.size, len(means), "occupations")
 
 
-def correlation(gaps_OT: np.ndarray, resampling: Resampling = DEFAULT) -> Estimate:
+def correlation(gaps_OT: np.ndarray) -> Estimate:
     """Pearson's r of occupations' mean gaps and shares of women; the interval (of Fisher's z) covers occupations."""
     gaps = gaps_OT.mean(1)[[OCCUPATIONS.index(name) for name in SHARES_OF_WOMEN]]
     shares = np.array([*SHARES_OF_WOMEN.values()])
     tables = np.stack([np.ones_like(gaps), gaps, shares, gaps**2, shares**2, gaps * shares], axis=1)
-    low, high = jackknife_interval(tables, _fisher_z, resampling, sizes=np.ones_like(gaps))
+    low, high = jackknife_interval(tables, _fisher_z, sizes=np.ones_like(gaps))
     assert low is not None  # occupations are more than a few
     assert high is not None
     value = float(np.tanh(_fisher_z(tables.sum(0))))

@@ -17,30 +17,29 @@ from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id
 from components.synthetic.curriculum import items
 
-NAME = "recall"
 LENGTHS = (4, 8, 16)
 
 
 def recall(context: EvalContext) -> TaskResult:
     """Accuracy by number of pairs and by depth of the asked one."""
-    result = TaskResult(NAME, unit="lists")
+    result = TaskResult("recall", unit="lists")
     prompts = max(40, context.params.items)
     lengths = [pairs for pairs in LENGTHS if _score_lists(result, context, pairs, prompts // pairs)]
     if not lengths:
         raise NotApplicable(f"the shortest list is longer than the model's context of {context.causal.context} tokens")
-    total = result.estimate("accuracy", context.resampling)
+    total = result.estimate("accuracy")
     result.metric("accuracy", total)
-    baseline = result.baseline("accuracy", context.resampling, learned=True)
+    baseline = result.baseline("accuracy", learned=True)
     note = f"{', '.join(map(str, lengths))} pairs; format taught"
     shown: dict[str, Any] = {"kind": "context", "headline": True, "taught": True}
     result.score("accuracy", "key recall", total, baseline, note, **shown)
-    result.metric("key_gain_nats", result.estimate("key_gain_nats", context.resampling))
+    result.metric("key_gain_nats", result.estimate("key_gain_nats"))
     curve = Curve("recall", "Key recall by place of the key", "place of the key (0 = first)", "accuracy", [])
     for pairs in lengths:
         of_length = f"pairs={pairs}"
-        result.facts[of_length] = result.estimate("accuracy", context.resampling, of_length).as_dict()
+        result.facts[of_length] = result.estimate("accuracy", of_length).as_dict()
         for depth in range(pairs):
-            curve.add(depth, result.estimate(f"accuracy_at_{depth}", context.resampling, of_length), f"{pairs} pairs")
+            curve.add(depth, result.estimate(f"accuracy_at_{depth}", of_length), f"{pairs} pairs")
     result.curves.append(curve)
     return result
 

@@ -18,7 +18,6 @@ from components.stages.evaluate.tasks.scoring import LanguageModel
 from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult
 from components.training.likelihood import hidden_tokens, next_tokens, score
 
-NAME = "sentence_pairs"
 PHRASES: dict[str, tuple[tuple[str, str], ...]] = {
     "gender": (("Women", "Men"), ("Girls", "Boys"), ("Mothers", "Fathers")),
     "age": (("Old people", "Young people"), ("Old men", "Young men"), ("Old women", "Young women")),
@@ -92,17 +91,17 @@ STEREOTYPES: dict[str, tuple[str, ...]] = {
 def sentence_pairs(context: EvalContext) -> TaskResult:
     """Share of pairs with the stereotyped sentence likelier, per model and kind of groups."""
     context.require_english()
-    result = TaskResult(NAME, unit="stereotypes")
-    curve = Curve(NAME, "Stereotyped sentence likelier", "", "share of pairs", [], 0.5, "bar")
+    result = TaskResult("sentence_pairs", unit="stereotypes")
+    curve = Curve("sentence_pairs", "Stereotyped sentence likelier", "", "share of pairs", [], 0.5, "bar")
     for objective, model in (("causal", context.causal), ("masked", context.masked)):
         whose = f"pretrain/{objective}"
         for kind, item, cluster, preferred, untrained in scored_pairs(model):
             where: dict[str, Any] = {"condition": kind, "cluster": cluster, "model": whose}
             result.item(objective, item, preferred, direction="half", **where)
             result.item(f"{objective}_random_weights", item, untrained, **where)
-        total = result.estimate(objective, context.resampling)
-        untrained = result.estimate(f"{objective}_random_weights", context.resampling).value
-        by_kind = {kind: result.estimate(objective, context.resampling, kind) for kind in PHRASES}
+        total = result.estimate(objective)
+        untrained = result.estimate(f"{objective}_random_weights").value
+        by_kind = {kind: result.estimate(objective, kind) for kind in PHRASES}
         result.metric(objective, total)
         result.metrics[f"{objective}_random_weights"] = untrained
         result.facts[objective] = {kind: estimate.as_dict() for kind, estimate in by_kind.items()}

@@ -27,7 +27,7 @@ from components.stages.evaluate.heldout_sample import (
     score_documents,
 )
 from components.stages.evaluate.tasks.scoring import LanguageModel
-from components.statistics import Estimate, Resampling, ratio
+from components.statistics import Estimate, ratio
 from components.tokens.shards import TokenShards
 
 
@@ -73,11 +73,6 @@ class EvalContext:
     folders: Folders
     params: Evaluate
     numerics: Numerics
-
-    @property
-    def resampling(self) -> Resampling:
-        """Settings of the intervals."""
-        return Resampling(seed=self.params.seed)
 
     @cached_property
     def causal(self) -> LanguageModel:
@@ -223,16 +218,15 @@ class TaskResult:
         named = {condition for condition in conditions if condition is not None}
         return [row for row in self.items if row["metric"] == metric and (not named or row["condition"] in named)]
 
-    def estimate(self, metric: str, resampling: Resampling, *conditions: str | None) -> Estimate:
+    def estimate(self, metric: str, *conditions: str | None) -> Estimate:
         """The score and interval of this metric's rows (of some conditions; of all for none, or None)."""
         rows = self.rows(metric, *conditions)
         assert rows, f"{self.task}: no items for {metric} {conditions}"
-        return _over(rows, [row["score"] for row in rows], resampling, self.unit)
+        return _over(rows, [row["score"] for row in rows], self.unit)
 
     def baseline(
-        self, metric: str, resampling: Resampling, condition: str | None = None, *, needs_model: bool = False,
-        learned: bool = False,
-    ) -> Baseline:  # fmt: skip
+        self, metric: str, condition: str | None = None, *, needs_model: bool = False, learned: bool = False
+    ) -> Baseline:
         """The best rule of this metric's rows, which stands in them from then on, and the model's gain over each.
 
         Args:
@@ -242,7 +236,7 @@ class TaskResult:
         rows = self.rows(metric, condition)
         sign, weight = -1.0 if rows[0]["direction"] == "lower" else 1.0, sum(row["weight"] for row in rows)
         gains = {
-            name: _over(rows, [sign * (row["score"] - row["rules"][name]) for row in rows], resampling, self.unit, True)
+            name: _over(rows, [sign * (row["score"] - row["rules"][name]) for row in rows], self.unit, True)
             for name in rows[0]["rules"]
         }
         values = {name: sum(row["rules"][name] for row in rows) / weight for name in gains}
@@ -252,20 +246,14 @@ class TaskResult:
             row["baseline"] = row["rules"][shown]
         if learned:
             return Baseline(shown, values[shown], gains[shown], ceiling=(best, values[best]), rules=len(gains))
-        return Baseline(
-            shown,
-            values[shown],
-            gains[shown],
-            needs_model,
-            tuple(gains.values()),
-            rules=0 if needs_model else len(gains),
-        )
+        known, count = (values[shown], gains[shown], needs_model), 0 if needs_model else len(gains)
+        return Baseline(shown, *known, tuple(gains.values()), rules=count)
 
-    def paired(self, metric: str, a: str, b: str, resampling: Resampling) -> Estimate:
+    def paired(self, metric: str, a: str, b: str) -> Estimate:
         """The change of a metric from condition `a` to condition `b`, item by item, with its interval."""
         before, after = self.rows(metric, a), self.rows(metric, b)
         changes = [new["score"] - old["score"] for old, new in zip(before, after, strict=True)]
-        return _over(before, changes, resampling, self.unit, paired=True)
+        return _over(before, changes, self.unit, paired=True)
 
     def metric(self, name: str, estimate: Estimate, bounds: bool = True) -> None:
         """Put an estimate into metrics.json, as `name`, `name_low`, `name_high`."""
@@ -304,9 +292,7 @@ class TaskResult:
         return cls(**raw | {"curves": [Curve(**curve) for curve in raw["curves"]], "scores": as_scores(raw)})
 
 
-def _over(
-    rows: list[dict[str, Any]], scores: list[float], resampling: Resampling, unit: str, paired: bool = False
-) -> Estimate:
+def _over(rows: list[dict[str, Any]], scores: list[float], unit: str, paired: bool = False) -> Estimate:
     """The weighted mean of `scores` (or, `paired`, of differences) of these rows, with its interval over clusters."""
     weight, cluster, stratum = ([row[name] for row in rows] for name in ("weight", "cluster", "stratum"))
-    return ratio(scores, weight, cluster, resampling, stratum, unit, paired)
+    return ratio(scores, weight, cluster, stratum, unit, paired)

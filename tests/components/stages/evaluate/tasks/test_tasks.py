@@ -32,7 +32,6 @@ from components.stages.evaluate.tasks.pronoun_gap import (
 from components.stages.evaluate.tasks.recall import recall
 from components.stages.evaluate.tasks.sentence_pairs import sentence_pairs
 from components.stages.evaluate.tasks.task import TaskResult
-from components.statistics import DEFAULT
 from components.synthetic.canaries import from_json
 from components.synthetic.curriculum import items
 from tests.components.real_text import corpus, document
@@ -226,7 +225,7 @@ def test_the_interval_of_a_share_stays_between_0_and_1() -> None:
     draw, correct = np.random.default_rng(3), [np.arange(9) % 9 > 0] * 5 + [np.arange(90) % 9 == 0]
     tables = np.stack(counts_by_rank([draw.random(len(each)) for each in correct], correct))
     result = TaskResult("task", unit="works")
-    report_abstention(result, tables, None, "next token", "works", DEFAULT)
+    report_abstention(result, tables, None, "next token", "works")
     assert [0.0 <= one.low <= one.value <= one.high <= 1.0 for one in result.scores] == [True, True]
     assert min(one.low for one in result.scores) == 0.0 or max(one.high for one in result.scores) == 1.0
 
