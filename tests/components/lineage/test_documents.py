@@ -39,9 +39,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def view_of(root: Path) -> View:
+    return lambda path: root / path if (root / path).exists() else None
+
+
 @pytest.fixture
 def view(root: Path) -> View:
-    return lambda path: root / path if (root / path).exists() else None
+    return view_of(root)
 
 
 def passage_of(document: Document) -> str:
@@ -89,10 +93,7 @@ def test_texts_with_the_same_id_are_told_apart(tmp_path: Path) -> None:
     with CorpusWriter(tmp_path / "data/ingest/quarantine", dropped=True) as writer:
         writer.add(second, "duplicate_id", "another record has the id")
         writer.add(first, "duplicate_id", "the same record twice")
-
-    def view(path: str) -> Path | None:
-        return tmp_path / path if (tmp_path / path).exists() else None
-
+    view = view_of(tmp_path)
     (found,) = trace(query_of(passage_of(second), view), view)
     assert [(place.stage, place.part, place.row) for place in found.locations] == [("ingest", "quarantine", 0)]
     assert found.name == f"{first.id} {second.sha256}"
@@ -121,10 +122,7 @@ def test_the_other_kinds_of_query(root: Path, view: View) -> None:
 def test_a_name_with_a_line_break_is_found_as_it_is_and_as_it_is_written(tmp_path: Path) -> None:
     document = replace(modules("scipy", 60)[0], location=r"name\nwith newline.txt#2")
     corpus(tmp_path / "data/ingest/train", [document])
-
-    def view(path: str) -> Path | None:
-        return tmp_path / path if (tmp_path / path).exists() else None
-
+    view = view_of(tmp_path)
     for name in ("name\nwith newline.txt", r"name\nwith newline.txt"):
         assert query_of(name, view) == Query("location", r"name\nwith newline.txt")
     assert query_of("name\nwith", view) == Query("prefix", r"name\nwith")

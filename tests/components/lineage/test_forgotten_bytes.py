@@ -16,6 +16,7 @@ from components.stages.ingest.stage import ingest
 from components.stages.mix.stage import mix
 from components.stages.pretrain.stage import pretrain
 from components.stages.tokenize.stage import tokenize
+from tests.components.lineage.test_documents import view_of
 from tests.components.real_text import tree
 from tests.components.small_corpus import NUMERICS, small
 
@@ -78,10 +79,9 @@ def test_the_bytes_are_those_of_a_run_that_never_had_the_document(with_it: Path,
     [("numpy@example.org", "email"), ("mine", "source"), ("BSD-3-Clause", "licence"), ("_", "prefix")],
 )
 def test_what_may_name_many_documents_is_understood(with_it: Path, text: str, kind: str) -> None:
-    query = query_of(text, lambda path: with_it / path if (with_it / path).exists() else None)
+    query = query_of(text, view_of(with_it))
     assert (query.kind, query.value) == (kind, text)
-    found = trace(query, lambda path: with_it / path if (with_it / path).exists() else None)
-    assert found
+    assert (found := trace(query, view_of(with_it)))
     assert all(one.facts["location"].startswith("_") for one in found if kind == "prefix")
 
 

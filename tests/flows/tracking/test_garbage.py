@@ -3,25 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock, call
 
 import pytest
 
 from flows.tracking.garbage import model_item
 
 VERSION = SimpleNamespace(name="greenhouse-causal-2", version="3")
-
-
-class Client:
-    """Stands for MLflow: notes what is deleted."""
-
-    def __init__(self) -> None:
-        self.deleted: list[str] = []
-
-    def delete_model_version(self, name: str, version: str) -> None:
-        self.deleted.append(f"{name} {version}")
-
-    def delete_logged_model(self, model_id: str) -> None:
-        self.deleted.append(model_id)
 
 
 @pytest.mark.parametrize("place", ["checkout", "elsewhere"])
@@ -32,10 +20,10 @@ def test_a_copy_of_a_model_goes_where_it_is_the_checkouts_own(
     folder = tmp_path / place / ".greenhouse" / "mlartifacts" / "a model"
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"12345")
-    client = Client()
+    client = Mock(spec=["delete_model_version", "delete_logged_model"])  # of MLflow
     item = model_item(client, SimpleNamespace(model_id="m-1", artifact_location=folder.as_uri()), VERSION)
     item.remove()
-    assert client.deleted == ["greenhouse-causal-2 3", "m-1"]
+    assert client.mock_calls == [call.delete_model_version("greenhouse-causal-2", "3"), call.delete_logged_model("m-1")]
     own = place == "checkout"
     assert folder.exists() == (not own)
     assert item.num_bytes == (5 if own else 0)
