@@ -62,11 +62,7 @@ class Training:
     @property
     def batches(self) -> list[int]:
         """Numbers of the batches trained on, in order."""
-        return [number for number in range(self.steps + len(self.skipped)) if self.trained(number)]
-
-    def trained(self, number: int) -> bool:
-        """Whether batch `number` was trained on."""
-        return number < self.steps + len(self.skipped) and number not in self.skipped
+        return [number for number in range(self.steps + len(self.skipped)) if number not in self.skipped]
 
 
 def times_seen(training: Training, start: int, end: int) -> np.ndarray:
@@ -112,12 +108,10 @@ def places_of(values: np.ndarray, size: int, seed: int) -> np.ndarray:
     while len(walking):
         left, right = found[walking] & mask, found[walking] >> half
         for number in reversed(range(ROUNDS)):
-            left, right = right, left ^ (_spread(right, mixed(seed, number)) & mask)
+            # `order.mixed(right, key)` of all values at once: their products and sums are modulo 2^64.
+            key = mixed(seed, number)
+            spread = codepoints.mixed(right + np.uint64((key + 1) * STRIDE & MASK64))
+            left, right = right, left ^ (spread & mask)
         found[walking] = left | right << half
         walking = walking[found[walking] >= size]
     return found
-
-
-def _spread(values: np.ndarray, key: int) -> np.ndarray:
-    """`data_order.mixed(key, value)` of uint64 values, whose products and sums are modulo 2^64."""
-    return codepoints.mixed(values + np.uint64((key + 1) * STRIDE & MASK64))

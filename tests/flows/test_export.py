@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from unittest.mock import Mock, call
 
 import gguf
 import huggingface_hub
@@ -102,24 +102,11 @@ def test_rows_of_ones_own_are_named_in_what_is_exported(
 def test_a_push_is_explicit_private_and_checked_first(
     models: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., str]
 ) -> None:
-    sent: list[dict] = []
-
-    class Hub:
-        def create_repo(self, repository: str, **options: object) -> None:
-            if repository.startswith("stranger/"):
-                raise LocalTokenNotFoundError("no token")
-            sent.append({"repository": repository} | options)
-
-        def upload_folder(self, **options: object) -> SimpleNamespace:
-            sent.append(options)
-            return SimpleNamespace(commit_url="https://hub/commit/1")
-
-    def validate(card: ModelCard) -> None:
-        if card.data.license == "isc":
-            raise ValueError('- Error: "license" must be one of\n[...]')
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
-    monkeypatch.setattr(ModelCard, "validate", validate)
+    hub, bad = Mock(spec=["create_repo", "upload_folder"]), ValueError('- Error: "license" must be one of\n[...]')
+    hub.create_repo.side_effect = [None, LocalTokenNotFoundError("no token")]
+    hub.upload_folder.return_value.commit_url = "https://hub/commit/1"
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
+    monkeypatch.setattr(ModelCard, "validate", Mock(side_effect=[None, None, bad]))
     for repository, *says in (
         ("a b/c", "check_push.1", "--push a b/c"),
         ("name", "check_push.2", "--push name"),
@@ -130,8 +117,8 @@ def test_a_push_is_explicit_private_and_checked_first(
     assert not (models / "exports").exists()
     state(monkeypatch, "MIT")
     said = run("causal", "--to", "hub", "--push", "me/it")
-    assert sent[0] == {"repository": "me/it", "private": True, "exist_ok": True}
-    assert sent[1]["folder_path"] == models / "exports/causal"
+    assert hub.mock_calls[0] == call.create_repo("me/it", private=True, exist_ok=True)
+    assert hub.upload_folder.call_args.kwargs["folder_path"] == models / "exports/causal"
     assert "sent: https://hub/commit/1" in said
     with refused("export.send.2", "stranger/it", "no token"):
         run("causal", "--to", "hub", "--push", "stranger/it", "--out", str(paths.ROOT / "other"))
@@ -140,7 +127,7 @@ def test_a_push_is_explicit_private_and_checked_first(
         run("causal", "--to", "hub", "--push", "me/third", "--out", str(paths.ROOT / "third"))
     with refused("check_push.1", "--push bad name"):  # though the folder exists
         run("causal", "--to", "hub", "--push", "bad name")
-    assert len(sent) == 2
+    assert [one[0] for one in hub.mock_calls] == ["create_repo", "upload_folder", "create_repo"]
 
 
 @pytest.mark.parametrize(
