@@ -2,7 +2,8 @@
 
 Late is a refusal after a tenth of the folder's bytes or more were read: as the readers took them, in the look and the
 stage, each time that a file is read; of Parquet, what its reader asks for. What the operating system reads ahead, 1 MB
-of a file, is not counted. The folders are made here, by who wrote the checks; the last ten by who looked for faults.
+of a file, is not counted. The folders are made here, by who wrote the checks; the last twenty by who looked for
+faults.
 """
 
 import gzip
@@ -135,11 +136,33 @@ def half_null(folder: Path, pieces: list[str]) -> None:
         pq.write_table(table, folder / f"{number}.parquet", row_group_size=1000)
 
 
+def columns_differ(folder: Path, pieces: list[str]) -> None:
+    """Parquet of which every other file has lists in the place of texts."""
+    for number in range(FILES):
+        texts = [[text] if number % 2 else text for text in pieces[number::FILES]]
+        pq.write_table(pa.table({"text": texts}), folder / f"{number}.parquet", row_group_size=1000)
+
+
+def one_name(folder: Path, pieces: list[str]) -> None:
+    """Parquet with two columns of the same name."""
+    for number in range(FILES):
+        column = pa.array(pieces[number::FILES])
+        pq.write_table(pa.Table.from_arrays([column, column], ["text", "text"]), folder / f"{number}.parquet")
+
+
 def half_broken(folder: Path, pieces: list[str]) -> None:
     """Four files, of which two have a broken row on each line."""
     for number in range(FILES):
         lines = (line(text=one) if number < 2 else b"{broken\n" for one in pieces[number::FILES])
         (folder / f"{number}.jsonl").write_bytes(b"".join(lines))
+
+
+def rows_or_commas(folder: Path, pieces: list[str]) -> None:
+    """Four files, of which two have the rows of a JSON array without its brackets."""
+    for number in range(FILES):
+        ends = b"\n" if number < 2 else b",\n"
+        rows_of = (good(0, text)[:-1] + ends for text in pieces[number::FILES])
+        (folder / f"{number}.jsonl").write_bytes(b"".join(rows_of))
 
 
 def no_text(at: int, text: str) -> object:
@@ -199,6 +222,16 @@ FOLDERS: dict[str, Any] = {
     "a json array of empty texts beside": beside(z_json=json.dumps([{"text": ""}] * 20_000).encode()),
     "the second half of each parquet without text": half_null,
     "two of four jsonl broken on each line": half_broken,
+    "two of four jsonl with a comma after each row": rows_or_commas,
+    "one program of 24 MB as a row": lambda folder, pieces: rows(good)(folder, ["".join(pieces)]),
+    "a first row of 5 MB in every jsonl": lambda folder, pieces: rows(good)(folder, ["x" * 5_000_000] * 4 + pieces),
+    "one json object of 24 MB": lambda folder, pieces: (folder / "0.json").write_bytes(good(0, "".join(pieces))),
+    "one csv row of 24 MB": lambda folder, pieces: rows(csv_row, ".csv", b"id,text,other\n")(folder, ["".join(pieces)]),
+    "lists for texts in every other parquet": columns_differ,
+    "two columns of one name in each parquet": one_name,
+    "a byte order mark on each line": rows(lambda at, text: b"\xef\xbb\xbf" + good(at, text)),
+    "nul characters from the middle on": rows(lambda at, text: line(text="\0" * (at > 7500) + text)),
+    "one id for the last third": rows(lambda at, text: line(text=text, id=at if at < 10_000 else "same")),
 }  # fmt: skip
 
 

@@ -34,6 +34,8 @@ FEWEST = 4
 """Rows of which contents tell anything."""
 FIRST_ROWS = 100
 """Rows among which the first readable one is looked for, to tell what a file holds."""
+LONGEST_FIRST = 131_072
+"""Bytes of a line that is read for that."""
 LONGEST_NAME = 40
 """Characters of a column that a message shows."""
 LONGEST_FIELD = 1 << 24
@@ -189,15 +191,18 @@ def kind_at(path: Path) -> Kind | None:
     Columns are not guessed: a text to pretrain on may well have a category.
     """
     try:
-        first = islice(_values(path, path.name), FIRST_ROWS)
+        first = islice(_values(path, path.name, LONGEST_FIRST), FIRST_ROWS)
         row = next((value for _, value in first if isinstance(value, dict)), {})
     except Exception:  # whatever a reader raises; ingest says it of the file
         return None
     return kind_of(row)
 
 
-def _values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
-    """The rows of a file and where each stands, by the name given; what is no row is `Refused`."""
+def _values(path: Path, name: str, longest: int = -1) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
+    """The rows of a file and where each stands, by the name given; what is no row is `Refused`.
+
+    Of JSON lines with `longest` only those before the first that has more bytes.
+    """
     if inner_suffix(path.name) == ".parquet":
         try:
             with pq.ParquetFile(path) as table:
@@ -217,7 +222,9 @@ def _values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any] | Refus
                     where = f"{name} row {number}"
                     yield where, _parsed(json.dumps(row).encode(), where)
                 return
-            for number, line in enumerate(iter(file.readline, b""), 1):
+            for number, line in enumerate(iter(lambda: file.readline(longest), b""), 1):
+                if len(line) == longest:
+                    return
                 where = f"{name} line {number}"
                 if line.strip():
                     yield where, _parsed(line.removeprefix(b"\xef\xbb\xbf"), where)

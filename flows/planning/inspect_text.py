@@ -42,8 +42,8 @@ MOST_FILES = 1000
 """Files that are looked at."""
 MOST_RECORDS = 1000
 """Records of a file that are looked at to find `SAMPLE_RECORDS` which ingest would keep."""
-BEGINNING = 128_000
-"""Bytes of a JSON array that are looked at."""
+BEGINNING, MOST_PARTS = 128_000, 50
+"""Bytes of a JSON array that are looked at; of another file with records, or this part of it if that is more."""
 ROWS = {"chat": "chats", "preference": "preferences between answers"}
 """Kinds of rows that are refused."""
 LABELLED = ("label", "labels")
@@ -312,6 +312,8 @@ def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> 
             looked.faults[_fault(entry.rule, entry.reason, entry.quarantined and not of_records, ingest)] += 1
         else:
             yield entry.document.text[:SAMPLE_CHARS]
+        if of_records and entry.offset > max(BEGINNING, path.stat().st_size // MOST_PARTS):
+            return
 
 
 def _fault(rule: str, reason: str, of_text: bool, ingest: Ingest) -> Fault:

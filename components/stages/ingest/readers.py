@@ -8,6 +8,7 @@ broke.
 
 import codecs
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from components.stages.ingest.records import HASHED_BYTES, BadRecord, Options, R
 from components.stages.ingest.tabular import NotText
 from components.stages.ingest.text_splitting import SCENE, plain_text
 from components.stages.ingest.web_pages import main_text, warc_records
-from components.text.opening import OpenFile, inner_suffix
+from components.text.opening import COMPRESSION, OpenFile, inner_suffix
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".org")
 FORMATS = (
@@ -146,7 +147,7 @@ def _json_lines(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRec
 
 def _from_json(raw: bytes, line: int, offset: int, options: Options) -> RawRecord | BadRecord:
     try:
-        value = json.loads((raw.removeprefix(b"\xef\xbb\xbf") if line == 1 else raw).decode("utf-8", "strict"))
+        value = json.loads(raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "strict"))  # files were put together
     except UnicodeDecodeError as error:
         position = f"byte 0x{error.object[error.start]:02x} at offset {offset + error.start}"
         return BadRecord.of("invalid_utf8", f"{position} is not UTF-8", raw, line, offset)
@@ -223,6 +224,8 @@ def _parquet(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord
 ARRAY, COMMA = re.compile(r"\s*\[\s*"), re.compile(r"\s*,\s*")
 FIRST_BYTES = 32_000
 """Of a JSON array in which the fields of items are looked for."""
+QUOTE, END_BYTES = re.compile(rb'(?<!\\)"'), 65_536
+"""A quotation mark that is not escaped; bytes at the end of a file in which an end of line is looked for."""
 NOT_ONE_WORD = re.compile(r"\s|[^\x00-\x7f]")
 
 
@@ -250,13 +253,40 @@ def _first_rows(file: OpenFile, kind: str, max_chars: int) -> Iterator[dict]:
     elif kind == "parquet":
         yield from tabular.first_parquet_rows(file.file.raw, FIRST_RECORDS)
     elif kind == "jsonl":
-        lines = (_parsed(line) for line in islice(iter(lambda: file.readline(6 * max_chars), b""), FIRST_LINES))
+        lines = (_parsed(line) for line in islice(_first_lines(file, max_chars), FIRST_LINES))
         yield from islice((row for row in lines if isinstance(row, dict)), FIRST_RECORDS)
     else:
         value = _beginning(raw := file.read(FIRST_BYTES)) or _json_value(raw + file.read(WHOLE_FILE_BYTES))
         yield from (
             row for row in (value if isinstance(value, list) else [value])[:FIRST_RECORDS] if isinstance(row, dict)
         )
+
+
+def _first_lines(file: OpenFile, max_chars: int) -> Iterator[bytes]:
+    """The lines of a file.
+
+    Raises:
+        ValueError: a value is too long for a text, and its line has no end near that of the file.
+    """
+    while line := file.readline(max_chars + 65_536):
+        if not line.endswith(b"\n") and _longest_end(line) > max_chars and _ends_within_line(file.path):
+            raise ValueError(f"a value of more than {max_chars} characters, and no other line; cut it into records")
+        yield line if line.endswith(b"\n") else line + file.readline(5 * max_chars)
+
+
+def _longest_end(line: bytes) -> int:
+    """Characters of the value in which a piece of a line of JSON breaks off."""
+    value = QUOTE.split(line)[-1]
+    return len(value.decode("utf-8", "ignore")) - 5 * value.count(b"\\u")
+
+
+def _ends_within_line(path: Path) -> bool:
+    """Whether the last line of a file is a long one; of a packed file nobody knows."""
+    if path.suffix.lower() in COMPRESSION:
+        return False
+    with open(path, "rb") as file:
+        file.seek(-min(END_BYTES, path.stat().st_size), os.SEEK_END)
+        return b"\n" not in file.read().rstrip(b"\n")
 
 
 def _parsed(line: bytes) -> object:

@@ -69,6 +69,8 @@ def first_parquet_rows(file: Any, count: int) -> Iterator[dict[str, Any]]:
     table = pq.ParquetFile(file)
     is_text = [pa.types.is_string(kind) or pa.types.is_large_string(kind) for kind in table.schema_arrow.types]
     columns = [name for name, text in zip(table.schema_arrow.names, is_text, strict=True) if text][:MOST_COLUMNS]
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise without_column(twice[0], table.schema_arrow.names)
     for batch in islice(table.iter_batches(batch_size=count, columns=columns), 1):
         rows = [_as_bytes(batch.column(name)).to_pylist() for name in columns]
         for values in zip(*rows, strict=True):
@@ -82,13 +84,16 @@ def parquet_rows(file: Any, text_field: str, max_chars: int) -> Iterator[RawReco
         max_chars: a longer text is a bad record, and is not decoded.
 
     Raises:
-        NotText: there is no column `text_field`, or several.
+        NotText: there is no column `text_field`, several, or one of lists or the like.
     """
     table = pq.ParquetFile(file)
     names = table.schema_arrow.names
     if names.count(text_field) != 1:
         raise without_column(text_field, names)
-    if _is_text(table.schema_arrow.field(text_field).type) and _is_packed(table.metadata, text_field):
+    kind = table.schema_arrow.field(text_field).type
+    if pa.types.is_nested(kind):
+        raise NotText(f"column {text_field!r} of the table is a {kind}, not text")
+    if _is_text(kind) and _is_packed(table.metadata, text_field):
         table = pq.ParquetFile(file, read_dictionary=[text_field])
     columns = [text_field, *(name for name in TAKEN if name in names and name != text_field)]
     binary = [name for name in columns[1:] if _is_binary(table.schema_arrow.field(name).type)]

@@ -125,8 +125,8 @@ PARQUETS: list[tuple[str, Callable[[], bytes], int, set[str]]] = [
     ("dictionary.parquet", lambda: parquet(
         text=pa.DictionaryArray.from_arrays(pa.array([0, 1]), pa.array([b"\xff" + PROSE.encode(), PROSE.encode()],
                                             pa.binary()).view(pa.string()))), 0, UNREAD),
-    ("list.parquet", lambda: parquet(text=[[PROSE], [PROSE]]), 0, {"wrong_type"}),
-    ("struct.parquet", lambda: parquet(text=[{"a": PROSE}]), 0, {"wrong_type"}),
+    ("list.parquet", lambda: parquet(text=[[PROSE], [PROSE]]), 0, {"not text"}),
+    ("struct.parquet", lambda: parquet(text=[{"a": PROSE}]), 0, {"not text"}),
     ("numbers.parquet", lambda: parquet(text=[1.5, None]), 0, {"wrong_type"}),
     ("binary.parquet", lambda: parquet(text=[PROSE.encode(), b"\xff\0"]), 1, {"invalid_utf8"}),
     ("odd-time.parquet", lambda: parquet(text=TWO, group=pa.array([2**62, 1], pa.timestamp("us"))), 2, KEPT),
@@ -190,6 +190,7 @@ TEXTS: list[tuple[str, Callable[[], bytes], int, set[str]]] = [
     ("utf32.txt", lambda: (PROSE * 3).encode("utf-32"), 0, {"nul"}),
     ("old-mac.txt", lambda: f"{PROSE}\r{PROSE}\r".encode(), 1, KEPT),
     ("nul.txt", lambda: b"\0" * 100_000, 0, {"nul"}),
+    ("boms.jsonl", lambda: 2 * (b"\xef\xbb\xbf" + json.dumps({"text": PROSE}).encode() + b"\n"), 2, set()),
     ("bom.txt", lambda: b"\xef\xbb\xbf", 0, {"empty"}),
     ("spaces.md", lambda: b" \n\t" * 50_000, 0, {"empty"}),
     ("unbroken.txt", lambda: b"x" * 500_000, 75, KEPT),
