@@ -43,7 +43,8 @@ MOST_FILES = 1000
 MOST_RECORDS = 1000
 """Records of a file that are looked at to find `SAMPLE_RECORDS` which ingest would keep."""
 BEGINNING, MOST_PARTS = 128_000, 50
-"""Bytes of a JSON array that are looked at; of another file with records, or this part of it if that is more."""
+"""Bytes of a JSON array that are looked at; after `COUNTED_RECORDS` of another file, or this part of it if that is
+more."""
 ROWS = {"chat": "chats", "preference": "preferences between answers"}
 """Kinds of rows that are refused."""
 LABELLED = ("label", "labels")
@@ -304,7 +305,7 @@ def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> 
     target = min(TARGET_BYTES, ingest.max_chars // 3)
     options = Options(text_field, target, ingest.min_bytes, ingest.max_chars, beginning=BEGINNING)
     records, of_records = records_of(path, format_of(path.name), options), format_of(path.name) in OWN_RECORDS
-    for record in islice(records, MOST_RECORDS):
+    for number, record in enumerate(islice(records, MOST_RECORDS)):
         entry = entry_of(record, _named(path), "", Origin("", ""), options)
         looked.records += 1
         looked.bad += entry.quarantined and entry.rule not in WITHOUT_TEXT
@@ -312,7 +313,7 @@ def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> 
             looked.faults[_fault(entry.rule, entry.reason, entry.quarantined and not of_records, ingest)] += 1
         else:
             yield entry.document.text[:SAMPLE_CHARS]
-        if of_records and entry.offset > max(BEGINNING, path.stat().st_size // MOST_PARTS):
+        if number >= COUNTED_RECORDS and entry.offset > max(BEGINNING, path.stat().st_size // MOST_PARTS):
             return
 
 

@@ -266,17 +266,19 @@ def _first_lines(file: OpenFile, max_chars: int) -> Iterator[bytes]:
     """The lines of a file.
 
     Raises:
-        ValueError: a value is too long for a text, and its line has no end near that of the file.
+        ValueError: a text is too long, and its line has no end near that of the file.
     """
     while line := file.readline(max_chars + 65_536):
-        if not line.endswith(b"\n") and _longest_end(line) > max_chars and _ends_within_line(file.path):
-            raise ValueError(f"a value of more than {max_chars} characters, and no other line; cut it into records")
+        if not line.endswith(b"\n") and _open_text_chars(line) > max_chars and _ends_within_line(file.path):
+            raise ValueError(f"a text of more than {max_chars} characters, and no other line; cut it into records")
         yield line if line.endswith(b"\n") else line + file.readline(5 * max_chars)
 
 
-def _longest_end(line: bytes) -> int:
-    """Characters of the value in which a piece of a line of JSON breaks off."""
-    value = QUOTE.split(line)[-1]
+def _open_text_chars(line: bytes) -> int:
+    """Characters of the `text` in which a piece of a line of JSON breaks off; 0 if it breaks off elsewhere."""
+    *_, name, colon, value = [b"", b"", *QUOTE.split(line)]
+    if (name, colon.strip()) != (b"text", b":"):
+        return 0
     return len(value.decode("utf-8", "ignore")) - 5 * value.count(b"\\u")
 
 

@@ -363,11 +363,11 @@ def test_defaults_yaml_is_written_from_the_schema(params_yaml: Path) -> None:
     assert "nothing changed" in preset.rewrite_defaults()
 
 
-def test_a_value_too_long_for_a_text_is_refused_from_its_beginning_but_not_with_lines_after_it(tmp_path: Path) -> None:
+def test_a_text_too_long_is_refused_from_its_beginning_but_not_with_lines_after_it(tmp_path: Path) -> None:
     row = json.dumps({"text": "A sentence of some length. " * 9}) + "\n"
     long = json.dumps({"text": "x" * 3_000_000}) + "\n"
     (tmp_path / "rows.jsonl").write_text(long)
-    with pytest.raises(UserError, match="more than 2000000 characters, and no other line"):
+    with pytest.raises(UserError, match="a text of more than 2000000 characters, and no other line"):
         look(str(tmp_path))
     (tmp_path / "rows.jsonl").write_text(long + row)
     assert look(str(tmp_path)).text_field == "text"
