@@ -223,7 +223,9 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
     rows, without = differences(a, b)
     if not rows:
         before, after = (state.outputs().get(f"{seed_runs.EVALUATE}/details") for state in (a, b))
-        yield Verdict.none("the same evaluation" if before == after else "the two answered no item in common")
+        apart = ", ".join(branch for branch in seed_runs.STAGES if scored_apart(a, b, branch))
+        same = "the same evaluation" + (f"; of {apart} no item in common" if apart else "")
+        yield Verdict.none(same if before == after else "the two answered no item in common")
         yield from scored_by_themselves(a, b, [])
         return
     yield verdict(a, b, rows)

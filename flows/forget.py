@@ -72,10 +72,12 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
             "mix.canaries.per_count 0 in params.yaml leaves it out"
         )
     hits = [match for match in hits if match not in generated]
-    taken_out = bool(recorded(text).ids)
-    if not hits and not (again and taken_out):
-        near = "`greenhouse trace` says what is near, and which rows and items of your own have it"
-        hint = "it was taken out; --purge deletes old copies" if taken_out else near
+    known = recorded(text)
+    if not hits and not (again and known.ids):
+        hint = "`greenhouse trace` says what is near, and which rows and items of your own have it"
+        if known.ids:
+            print(search_for(query, known.needles, known.ids).everywhere().sentence(), flush=True)
+            hint = "it was taken out; --purge deletes old copies"
         raise UserError(f"no document has this {query.kind}; {hint}")
     return query, hits
 

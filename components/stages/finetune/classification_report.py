@@ -60,6 +60,9 @@ def classify(
         beside_it[name] = Baseline(NAMES.get(name, "TF-IDF"), float(np.mean(right[name])), gain)
     what = "texts right in all their labels" if several else "labels right"
     advice = recommendation.sentence(len(passages), interval_of(own.accuracy), interval_of(simple.accuracy), what)
+    used, usual = right["tfidf" if recommendation.use == "tfidf" else "this_model"], right.get("largest_class")
+    if usual is not None and not (over_works(used - usual, passages, paired=True).low or 0) > 0:
+        advice += f" It is not shown to be better than always saying the commonest class: {usual.mean():.3f}."
     report = TuningReport("Classification", choice, result, reports, "passages", advice)
     caveat = _untested(examples)
     report.add_score("accuracy", own.accuracy, beside_it, caveat=caveat, column="classify")
