@@ -73,12 +73,17 @@ def add(lines: list[Line], text: str, at: float) -> None:
             lines[-1] = Line("\r", at)
         elif piece:
             kept = "" if lines[-1].text == "\r" else lines[-1].text
-            lines[-1] = Line((kept + piece)[:COLUMNS], at)
+            lines[-1] = Line(kept + piece, at)
+
+
+def rows_of(text: str) -> list[str]:
+    """A line as a terminal breaks it."""
+    return [text[start : start + COLUMNS] for start in range(0, len(text) or 1, COLUMNS)]
 
 
 def svg(lines: list[Line]) -> str:
     """The lines as an animated SVG."""
-    shown = [Line(line.text.rstrip(), line.at) for line in lines]
+    shown = [Line(row, line.at) for line in lines for row in rows_of(line.text.rstrip())]
     while not shown[-1].text.strip():
         shown.pop()
     scale = SECONDS / max(shown[-1].at, 1e-9)

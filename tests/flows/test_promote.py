@@ -59,7 +59,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         gain = 0.2 if branch == "causal" else 0.0
         row = Difference("bits", "lower", 2.0, 2.0 - gain, gain, gain, gain, 0.0, 0.0, 40, 10, 0, 0, 0.01, 9.0)
         noise = SeedNoise(0.013, 3.0, 2.0, "seed sd 0.0130 from 4 runs of both sides")
-        return decide(rule, Evaluation([]), Evaluation([]), lambda metric: noise, [row], 0.95)
+        return decide(rule, Evaluation([]), Evaluation([]), lambda metric: noise, [row])
 
     monkeypatch.setattr(promote, "_judged", judged)
     return found

@@ -89,7 +89,7 @@ def test_a_model_that_is_the_same_on_both_sides_differs_in_nothing(cache: Path) 
     compared = seed_runs.Compared.of(runs[0], other, "classify")
     assert compared.items_a == compared.items_b
     rows = paired_difference(compared.items_a, compared.items_b)
-    rows, without = all_over_seeds(rows, compared.noise, 0.95)
+    rows, without = all_over_seeds(rows, compared.noise)
     assert [(row.improvement, row.low, row.high) for row in rows] == [(0.0, 0.0, 0.0)]
     assert not without
 
