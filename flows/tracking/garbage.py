@@ -91,8 +91,8 @@ def used_objects(commits: list[str], runs: dict[str, str]) -> set[str]:
 
 def cache_items(used: set[str], folder: Path) -> list[Removable]:
     """The unused objects of DVC's cache, as one item."""
-    paths = [path for path in sorted(folder.glob("??/*")) if path.parent.name + path.name not in used]
-    unused = [removable("", path) for path in paths]
+    objects = sorted(folder.glob("??/*"))
+    unused = [removable("", path) for path in objects if path.parent.name + path.name not in used]
     return [together(f"{len(unused)} objects of DVC's cache", unused)] if unused else []
 
 

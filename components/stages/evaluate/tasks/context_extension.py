@@ -39,10 +39,8 @@ def context_extension(context: EvalContext) -> TaskResult:
         RESTARTED: context.heldout_scores,
     }
     mixture = context.training_text.mixture
-    result, by_position = (
-        TaskResult("context_extension"),
-        TaskResult("context_extension"),
-    )  # rows of positions are drawn, not tested
+    result = TaskResult("context_extension")
+    by_position = TaskResult("context_extension")  # its rows are drawn, not tested
     for arm, entries in scored.items():
         for entry, stretched in zip(entries, scored[UNTOUCHED], strict=True):
             for low, high in position_bins(long):
