@@ -46,6 +46,7 @@ def _unpack(path: Path) -> Path:
     return target
 
 
-def files(pattern: str) -> list[Path]:
-    """Files of all packages that match, in order."""
-    return sorted(path for folder in unpacked() for path in folder.glob(pattern) if path.is_file())
+def files(pattern: str, of: str = "*") -> list[Path]:
+    """Files that match, in order: of all packages, or of those whose folder matches `of`."""
+    folders = (folder for folder in unpacked() if folder.match(of))
+    return sorted(path for folder in folders for path in folder.glob(pattern) if path.is_file())
