@@ -57,7 +57,7 @@ def ingested(path: Path) -> None:
             (entry.document.location + entry.document.group + entry.reason).encode()
     except readers.NotText:
         pass
-    inspect_text._text_field(path, [path, path], Ingest(), Counter())
+    inspect_text._text_field(path, [path, path], Ingest(), inspect_text.Looked(Counter()))
 
 
 def _of_source(name: str) -> Reader:

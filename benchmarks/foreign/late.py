@@ -2,7 +2,7 @@
 
 Late is a refusal after a tenth of the folder's bytes or more were read: as the readers took them, in the look and the
 stage, each time that a file is read; of Parquet, what its reader asks for. What the operating system reads ahead, 1 MB
-of a file, is not counted. The folders are made here, by who wrote the checks; the last twenty by who looked for
+of a file, is not counted. The folders are made here, by who wrote the checks; the last twenty-two by who looked for
 faults.
 """
 
@@ -127,6 +127,11 @@ def scripts(folder: Path, pieces: list[str]) -> None:
         (folder / f"{number}.html").write_text(f"<html><body>{''.join(parts)}</body></html>")
 
 
+def one_row(folder: Path, pieces: list[str]) -> None:
+    """Parquet with all text in one row."""
+    pq.write_table(pa.table({"text": ["".join(pieces)]}), folder / "0.parquet")
+
+
 def half_null(folder: Path, pieces: list[str]) -> None:
     """Parquet in which the second half of each file has no text."""
     for number in range(FILES):
@@ -227,6 +232,10 @@ FOLDERS: dict[str, Any] = {
     "a first row of 5 MB in every jsonl": lambda folder, pieces: rows(good)(folder, ["x" * 5_000_000] * 4 + pieces),
     "one json object of 24 MB": lambda folder, pieces: (folder / "0.json").write_bytes(good(0, "".join(pieces))),
     "one csv row of 24 MB": lambda folder, pieces: rows(csv_row, ".csv", b"id,text,other\n")(folder, ["".join(pieces)]),
+    "one parquet row of 24 MB": one_row,
+    "a json array with one text of 24 MB": lambda folder, pieces: (
+        arrays(lambda _, text: {"text": text})(folder, ["".join(pieces)])
+    ),
     "lists for texts in every other parquet": columns_differ,
     "two columns of one name in each parquet": one_name,
     "a byte order mark on each line": rows(lambda at, text: b"\xef\xbb\xbf" + good(at, text)),
@@ -292,8 +301,10 @@ def counted() -> Iterator[Counter[str]]:
 
     class Parquet(pq.ParquetFile):
         def __init__(self, source: Any, **options: Any) -> None:
-            taken_of = pa.PythonFile(Source(source), "r") if isinstance(source, pa.NativeFile) else source
-            super().__init__(taken_of, **options)
+            if isinstance(source, Path) and "input" in source.parts:
+                source = pa.OSFile(str(source))
+            is_input = isinstance(source, pa.NativeFile)
+            super().__init__(pa.PythonFile(Source(source), "r") if is_input else source, **options)
 
     of_lines = patch.multiple(OpenFile, read=counting(OpenFile.read), readline=counting(OpenFile.readline))
     with of_lines, patch.object(tabular.pq, "ParquetFile", Parquet):

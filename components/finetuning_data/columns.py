@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
@@ -67,6 +68,14 @@ def parsed(text: str) -> Columns:
                         "completion, for messages, or for prompt, chosen and rejected; A+B joins two; where a name "
                         'has a comma, put its part in quotes: \'"text=A, B",label=C\'')  # fmt: skip
     return mapping
+
+
+def refuse_shared(path: Path, columns: Columns) -> None:
+    """Raise `UserError` if two roles have a column in common: the text would give the answer away."""
+    for column, count in Counter(part for one in columns.values() for part in one.split("+")).items():
+        if count > 1:
+            roles = " and ".join(role for role, one in columns.items() if column in one.split("+"))
+            raise UserError(f"{path}: {roles} are both the column {column}; name another column for one of them")
 
 
 def columns_of(row: dict[str, Any], given: Columns | None = None) -> Columns:

@@ -24,18 +24,27 @@ import pyarrow.parquet as pq
 
 from components.core.errors import UserError, clause
 from components.core.plain_text import strings_in
-from components.finetuning_data.columns import Columns, by_contents, by_role, columns_of, used_by, value_of
+from components.finetuning_data.columns import (
+    Columns,
+    by_contents,
+    by_role,
+    columns_of,
+    refuse_shared,
+    used_by,
+    value_of,
+)
 from components.finetuning_data.rows import KINDS, Kind, Refused, Row, UnusableRow, kind_of, refuse_empty
 from components.text.csv_table import CsvTable
 from components.text.opening import OpenFile, inner_suffix
 
-SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".tab", ".parquet")
+TABLES = (".csv", ".tsv", ".tab")
+SUFFIXES = (".jsonl", ".ndjson", *TABLES, ".parquet")
 FEWEST = 4
 """Rows of which contents tell anything."""
 FIRST_ROWS = 100
 """Rows among which the first readable one is looked for, to tell what a file holds."""
 LONGEST_FIRST = 131_072
-"""Bytes of a line that is read for that."""
+"""Bytes of a line of JSON, or characters of a header, that are read for that."""
 LONGEST_NAME = 40
 """Characters of a column that a message shows."""
 LONGEST_FIELD = 1 << 24
@@ -78,6 +87,7 @@ def read(path: Path, given: Columns | None = None) -> Rows:
         UserError: there is no such file, none of a known format, no row with known columns, or no row that can be used.
     """
     first = Columns()
+    refuse_shared(path, given or {})
     rows, heldout, refused, columns, unused = list[Row](), list[Row](), list[Refused](), Counter[str](), Counter[str]()
     files = {_name_in(path, file): file for file in files_of(path)}
     apart, unseen = heldout_files(files), {*(given or {}).values()}
@@ -191,11 +201,20 @@ def kind_at(path: Path) -> Kind | None:
     Columns are not guessed: a text to pretrain on may well have a category.
     """
     try:
-        first = islice(_values(path, path.name, LONGEST_FIRST), FIRST_ROWS)
-        row = next((value for _, value in first if isinstance(value, dict)), {})
+        return kind_of(_first_names(path))
     except Exception:  # whatever a reader raises; ingest says it of the file
         return None
-    return kind_of(row)
+
+
+def _first_names(path: Path) -> Iterable[str]:
+    """Names of the columns of a table, or of those of the first readable row."""
+    if inner_suffix(path.name) == ".parquet":
+        return pq.read_schema(path).names
+    if inner_suffix(path.name) in TABLES:
+        with closing(OpenFile(path)) as file:
+            return CsvTable(file, LONGEST_FIRST).names
+    first = islice(_values(path, path.name, LONGEST_FIRST), FIRST_ROWS)
+    return next((value for _, value in first if isinstance(value, dict)), ())
 
 
 def _values(path: Path, name: str, longest: int = -1) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
@@ -214,7 +233,7 @@ def _values(path: Path, name: str, longest: int = -1) -> Iterator[tuple[str, dic
         return
     try:
         with closing(OpenFile(path)) as file:
-            if inner_suffix(path.name) in (".csv", ".tsv", ".tab"):
+            if inner_suffix(path.name) in TABLES:
                 yield from _csv(file, name)
                 return
             if inner_suffix(path.name) == ".json" and (listed := _listed(path)) is not None:

@@ -9,6 +9,9 @@ from itertools import islice
 from typing import Any
 
 DELIMITERS = ",;\t|"
+OPEN_QUOTE = "a quotation mark is not closed; close it, or write it twice where it is a part of the text"
+SWALLOWED_ROWS = 12
+"""Lines of a field from which on they may be the rows below it."""
 MOST_HEADER_LINES = 100
 """Lines of a header whose names have line breaks, in quotation marks, as Excel writes them."""
 
@@ -65,6 +68,8 @@ class CsvTable:
             line, offset = lines.line + 1, lines.offset
             try:
                 values = next(rows)
+                if any(map(self._holds_rows, values)):
+                    raise csv.Error(OPEN_QUOTE)
             except StopIteration:
                 return
             except csv.Error as error:
@@ -76,6 +81,12 @@ class CsvTable:
     def _reader(self) -> Iterator[list[str]]:
         return csv.reader(self._lines, delimiter=self.delimiter, strict=True)
 
+    def _holds_rows(self, value: str) -> bool:
+        """Whether a field has swallowed the rows below its own: nothing else has as many fields on every line."""
+        if value.count("\n") < SWALLOWED_ROWS or len(self.names) < 2:
+            return False
+        return all(line.count(self.delimiter) == len(self.names) - 1 for line in value.split("\n")[1:-1])
+
     def _problem(self, values: list[str]) -> tuple[str, str] | None:
         if values and len(values) != len(self.names):
             return "invalid_csv", f"{len(values)} fields, but the header names {len(self.names)}"
@@ -86,8 +97,8 @@ class CsvTable:
 
 
 def _words_of(error: csv.Error) -> str:
-    """What the csv module says, but for the one thing at which a file may end too early for it: an open quotation."""
-    return "a quotation mark is not closed" if str(error) == "unexpected end of data" else str(error)
+    """What the csv module says, but for the two things that it says of an open quotation."""
+    return OPEN_QUOTE if str(error) == "unexpected end of data" or "expected after" in str(error) else str(error)
 
 
 class _Lines:
@@ -110,7 +121,7 @@ class _Lines:
         self.row.append(raw)
         self.row_bytes += len(raw)
         if self.row_bytes > self.longest:
-            raise csv.Error(f"a row over {self.longest} bytes; is a quotation mark missing?")
+            raise csv.Error(f"a row over {self.longest} bytes; {OPEN_QUOTE}")
         return raw.decode("utf-8", "surrogateescape")
 
     def next_row(self) -> None:

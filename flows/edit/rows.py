@@ -77,7 +77,7 @@ def rows(
     print(apply(wanted(data, branch, base, split, parsed(columns)), dry_run))
 
 
-def base(model: str, /, *, branch: Branch, dry_run: bool = False) -> None:
+def base(model: str, /, *, branch: Branch | None = None, dry_run: bool = False) -> None:
     """A model of your own to fine-tune, with the rows that the branch has.
 
     greenhouse edit base FOLDER --branch instruct             a model of `transformers`, such as Llama or BERT
@@ -88,9 +88,11 @@ def base(model: str, /, *, branch: Branch, dry_run: bool = False) -> None:
 
     Args:
         model: model folder, or owner/name@commit.
-        branch: the branch that starts from it.
+        branch: the branch that starts from it; needed.
         dry_run: write nothing.
     """
+    if branch is None:
+        raise UserError(f"{model}: which branch starts from it? name one with --branch {' or '.join(BRANCHES)}")
     folder = fetched_base(model)
     print(plain(described(folder, branch)))
     print(apply(_started_from(folder, branch), dry_run))

@@ -112,8 +112,8 @@ def _setting(entry: str) -> tuple[str, Any]:
             child = below[0].removeprefix(shared)
             raise UserError(f"settings: {key}: a section, not a key; give one of its keys, such as {key}{child}")
         every = [own for name in keys if not keys[name].section for own in (name, *layout.sharers(name))]
-        near = difflib.get_close_matches(key, every, n=1, cutoff=0.6)
-        meant = f"did you mean {near[0]}? " if near else ""
+        near = [own for own in every if own.endswith(f".{key}")] or difflib.get_close_matches(key, every, 1, 0.6)
+        meant = f"did you mean {', '.join(dict.fromkeys(near))}? " if near else ""
         raise UserError(f"settings: {key}: no such key; {meant}docs/guide.md says where the keys are")
     try:
         return key, yaml.safe_load(text)

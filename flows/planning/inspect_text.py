@@ -8,7 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +17,12 @@ from components.core.errors import UserError, clause
 from components.finetuning_data.formats import SUFFIXES, kind_at
 from components.params import Ingest
 from components.stages.ingest.hub import Dataset, raise_if_missing
-from components.stages.ingest.readers import NotText, field_lengths, format_of, records_of
+from components.stages.ingest.readers import NotText, format_of, records_of
 from components.stages.ingest.records import SURROGATE, TARGET_BYTES, WITHOUT_TEXT, Options, Origin, Skipped, entry_of
 from components.stages.ingest.sources import OWN_RECORDS, names_under, why_none
 from components.text.language import NO_LANGUAGE, identify
 from components.text.opening import COMPRESSION, inner_suffix, open_bytes
+from flows.planning.first_fields import field_lengths
 from flows.system import dvc, paths
 from flows.system.disk import human
 from flows.system.hub_name import pinned
@@ -122,13 +123,12 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
             "give txt, md, rst, org, html, json, jsonl, csv, tsv, parquet or warc, plain or .gz, .zst"
         )
     hint = _refuse_rows(path, readable)
-    sample, faults = _spread(readable, SAMPLE_FILES), Counter[Fault]()
-    text_field, lacking = _text_field(path, readable, ingest, faults)
+    sample, looked = _spread(readable, SAMPLE_FILES), Looked(Counter())
+    text_field, lacking = _text_field(path, readable, ingest, looked)
     readable = [one for one in readable if one not in lacking]
-    looked = Looked(faults)
     texts = _texts(path, sorted(readable, key=lambda one: one not in sample), text_field, ingest, looked)
     size = round(sum(_text_bytes(one) for one in readable))
-    parts = [_without_field(lacking, text_field), _shown(faults)]
+    parts = [_without_field(lacking, text_field), _shown(looked)]
     not_read = "; ".join(part for part in parts if part) + looked.warning(ingest.max_quarantine)
     return OwnText("files", str(path), "", size, len(known) - len(lacking), text_field, _languages(texts), not_read,
                    hint)  # fmt: skip
@@ -147,9 +147,10 @@ class Fault(NamedTuple):
 
 @dataclass
 class Looked:
-    """Result of a sample of the records: why some would not be read, and how many are bad."""
+    """Result of a sample of the records: why some would not be read, where first, and how many are bad."""
 
     faults: Counter[Fault]
+    places: dict[Fault, str] = field(default_factory=dict)
     records: int = 0
     bad: int = 0
 
@@ -183,12 +184,13 @@ def _refuse_rows(path: Path, files: list[Path]) -> str:
     return hint
 
 
-def _shown(faults: Counter[Fault]) -> str:
+def _shown(looked: Looked) -> str:
     """The commonest reasons for which something is not read, as a line; those that take a whole file come first."""
-    ranked = sorted(faults.items(), key=lambda one: (not one[0].of_file, -one[1]))
-    left = len(faults) - MOST_FAULTS
+    ranked = sorted(looked.faults.items(), key=lambda one: (not one[0].of_file, -one[1]))
+    left = len(ranked) - MOST_FAULTS
     more = f"; {left} more {'reason' if left == 1 else 'reasons'}" if left > 0 else ""
-    return "; ".join(f"{count} x {fault.reason}" for fault, count in ranked[:MOST_FAULTS]) + more
+    reasons = (f"{count} x {fault.reason}{looked.places.get(fault, '')}" for fault, count in ranked[:MOST_FAULTS])
+    return "; ".join(reasons) + more
 
 
 def _why_none(path: Path, files: list[Path], known: list[Path]) -> str:
@@ -240,9 +242,7 @@ def _text_bytes(path: Path) -> float:
 # -- fields and language -----------------------------------------------------------------------------------------------
 
 
-def _text_field(
-    data: Path, files: list[Path], ingest: Ingest, faults: Counter[Fault]
-) -> tuple[str, dict[Path, list[str]]]:
+def _text_field(data: Path, files: list[Path], ingest: Ingest, looked: Looked) -> tuple[str, dict[Path, list[str]]]:
     """`text` where records have it, else the field with the longest values; and the fields of the tables without it.
 
     Of the `MOST_FILES` largest files with fields: one table may hold most of a folder's text.
@@ -256,10 +256,11 @@ def _text_field(
             found[path] = field_lengths(path, ingest.max_chars)
             lengths.update(found[path])
         except Exception as error:  # whatever a reader raises; ingest quarantines the file
-            faults[Fault(f"{_named(path)} cannot be read ({clause(error)})")] += 1
+            looked.faults[Fault(f"{_named(path)} cannot be read ({clause(error)})")] += 1
     if len(tables) == len(files) and "text" not in lengths and not lengths.total():
-        why = _shown(faults) or "its records have no field that holds text"
-        raise UserError(f"{data}: {why}; correct the file, or name one `text`")
+        if looked.faults:
+            raise UserError(f"{data}: {_shown(looked)}; correct what is named, get a whole copy, or leave it out")
+        raise UserError(f"{data}: its records have no field that holds text; name the field with the text `text`")
     text_field = "text" if "text" in lengths or not lengths else lengths.most_common(1)[0][0]
     return text_field, {path: list(fields) for path, fields in found.items() if fields and text_field not in fields}
 
@@ -295,7 +296,7 @@ def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, looke
         except NotText as reason:
             looked.faults[Fault(f"{_named(path)} left out: {reason}")] += 1
     if not texts:
-        shown = _shown(looked.faults) or "there are none"
+        shown = _shown(looked) or "there are none"
         raise UserError(f"{data}: ingest would keep none of its records ({shown}); correct the text or give more")
     return texts
 
@@ -310,7 +311,9 @@ def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> 
         looked.records += 1
         looked.bad += entry.quarantined and entry.rule not in WITHOUT_TEXT
         if entry.rule:
-            looked.faults[_fault(entry.rule, entry.reason, entry.quarantined and not of_records, ingest)] += 1
+            fault = _fault(entry.rule, entry.reason, entry.quarantined and not of_records, ingest)
+            looked.faults[fault] += 1
+            looked.places.setdefault(fault, f", first in {_named(path)}" + f" line {entry.line}" * bool(entry.line))
         else:
             yield entry.document.text[:SAMPLE_CHARS]
         if number >= COUNTED_RECORDS and entry.offset > max(BEGINNING, path.stat().st_size // MOST_PARTS):
@@ -319,7 +322,11 @@ def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> 
 
 def _fault(rule: str, reason: str, of_text: bool, ingest: Ingest) -> Fault:
     """Why a record, or a text file that is bad as a whole, would not be read."""
-    details = {"unreadable": f": {reason}", "too_short": f": fewer than {ingest.min_bytes} bytes"}
+    details = {
+        "unreadable": f": {reason}",
+        "invalid_csv": f": {reason}",
+        "too_short": f": fewer than {ingest.min_bytes} bytes",
+    }
     where = " in a text file" if of_text else ""
     return Fault(rule + details.get(rule, "") + where, of_text)
 

@@ -8,9 +8,7 @@ broke.
 
 import codecs
 import json
-import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -26,7 +24,7 @@ from components.stages.ingest.records import HASHED_BYTES, BadRecord, Options, R
 from components.stages.ingest.tabular import NotText
 from components.stages.ingest.text_splitting import SCENE, plain_text
 from components.stages.ingest.web_pages import main_text, warc_records
-from components.text.opening import COMPRESSION, OpenFile, inner_suffix
+from components.text.opening import OpenFile, inner_suffix
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".org")
 FORMATS = (
@@ -46,9 +44,8 @@ WHOLE_FILE_BYTES = 50_000_000
 PAGE_BEGINNING, BODY = 400_000, re.compile(rb"<body[\s>]", re.IGNORECASE)
 """Bytes of a page that tell whether it has text, if its body begins in them: scripts may come before all of it."""
 
-FIRST_RECORDS, FIRST_LINES = 20, 100
-"""Records after which a side table is looked for, and by which the field with the text is guessed; lines in which they
-are looked for."""
+FIRST_RECORDS = 20
+"""Records after which a side table is looked for."""
 
 
 def format_of(name: str) -> str:
@@ -160,7 +157,7 @@ def _from_json(raw: bytes, line: int, offset: int, options: Options) -> RawRecor
 def _json(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord]:
     """A JSON file: an object with text, or a list of them. One without any (settings, metadata) is left out, listed."""
     raw = file.read(options.beginning)
-    value: Any = _beginning(raw)
+    value: Any = whole_items(raw)
     if any(isinstance(item, dict) and options.text_field in item for item in value):
         yield from _items(value, options)
         return
@@ -169,7 +166,7 @@ def _json(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord]:
         raise NotText(f"{rest.reason}; write it as jsonl")
     raw += rest
     try:
-        value = _json_value(raw)
+        value = json_value(raw)
     except (ValueError, RecursionError) as error:
         yield BadRecord.of("invalid_json", f"not JSON: {clause(error)}", raw)
         return
@@ -185,7 +182,7 @@ def _items(value: Any, options: Options) -> Iterator[RawRecord | BadRecord]:
         yield record_of(item, options.text_field, part, f"item {number}: ", number)
 
 
-def _beginning(raw: bytes) -> list[Any]:
+def whole_items(raw: bytes) -> list[Any]:
     """The whole items with which an array begins; none if these bytes begin no array, or have none whole."""
     items, decoder = list[Any](), json.JSONDecoder()
     with suppress(ValueError, RecursionError):
@@ -198,7 +195,7 @@ def _beginning(raw: bytes) -> list[Any]:
     return items
 
 
-def _json_value(raw: bytes) -> Any:
+def json_value(raw: bytes) -> Any:
     """The value that a JSON file holds.
 
     Raises:
@@ -222,80 +219,6 @@ def _parquet(file: OpenFile, options: Options) -> Iterator[RawRecord | BadRecord
 
 
 ARRAY, COMMA = re.compile(r"\s*\[\s*"), re.compile(r"\s*,\s*")
-FIRST_BYTES = 32_000
-"""Of a JSON array in which the fields of items are looked for."""
-QUOTE, END_BYTES = re.compile(rb'(?<!\\)"'), 65_536
-"""A quotation mark that is not escaped; bytes at the end of a file in which an end of line is looked for."""
-NOT_ONE_WORD = re.compile(r"\s|[^\x00-\x7f]")
-
-
-def field_lengths(path: Path, max_chars: int) -> Counter[str]:
-    """Characters in each field of the first records of a file; none for formats without fields.
-
-    Those of values with white space or letters beyond ASCII: a long address or hash is no text, and counts as 0.
-
-    Raises:
-        Exception: of its reader; the file cannot be read.
-    """
-    kind, lengths = format_of(path.name), Counter[str]()
-    if kind not in ("jsonl", "json", "csv", "parquet"):
-        return lengths
-    with closing(OpenFile(path)) as file:
-        for row in _first_rows(file, kind, max_chars):
-            texts = {name: value for name, value in row.items() if isinstance(value, str) and name}
-            lengths.update({name: len(value) * bool(NOT_ONE_WORD.search(value)) for name, value in texts.items()})
-    return lengths
-
-
-def _first_rows(file: OpenFile, kind: str, max_chars: int) -> Iterator[dict]:
-    if kind == "csv":
-        yield from tabular.first_csv_rows(file, FIRST_RECORDS, max_chars)
-    elif kind == "parquet":
-        yield from tabular.first_parquet_rows(file.file.raw, FIRST_RECORDS)
-    elif kind == "jsonl":
-        lines = (_parsed(line) for line in islice(_first_lines(file, max_chars), FIRST_LINES))
-        yield from islice((row for row in lines if isinstance(row, dict)), FIRST_RECORDS)
-    else:
-        value = _beginning(raw := file.read(FIRST_BYTES)) or _json_value(raw + file.read(WHOLE_FILE_BYTES))
-        yield from (
-            row for row in (value if isinstance(value, list) else [value])[:FIRST_RECORDS] if isinstance(row, dict)
-        )
-
-
-def _first_lines(file: OpenFile, max_chars: int) -> Iterator[bytes]:
-    """The lines of a file.
-
-    Raises:
-        ValueError: a text is too long, and its line has no end near that of the file.
-    """
-    while line := file.readline(max_chars + 65_536):
-        if not line.endswith(b"\n") and _open_text_chars(line) > max_chars and _ends_within_line(file.path):
-            raise ValueError(f"a text of more than {max_chars} characters, and no other line; cut it into records")
-        yield line if line.endswith(b"\n") else line + file.readline(5 * max_chars)
-
-
-def _open_text_chars(line: bytes) -> int:
-    """Characters of the `text` in which a piece of a line of JSON breaks off; 0 if it breaks off elsewhere."""
-    *_, name, colon, value = [b"", b"", *QUOTE.split(line)]
-    if (name, colon.strip()) != (b"text", b":"):
-        return 0
-    return len(value.decode("utf-8", "ignore")) - 5 * value.count(b"\\u")
-
-
-def _ends_within_line(path: Path) -> bool:
-    """Whether the last line of a file is a long one; of a packed file nobody knows."""
-    if path.suffix.lower() in COMPRESSION:
-        return False
-    with open(path, "rb") as file:
-        file.seek(-min(END_BYTES, path.stat().st_size), os.SEEK_END)
-        return b"\n" not in file.read().rstrip(b"\n")
-
-
-def _parsed(line: bytes) -> object:
-    try:
-        return json.loads(line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None
 
 
 READERS: dict[str, Callable[[Any, Options], Iterator[RawRecord | BadRecord]]] = {

@@ -1,7 +1,6 @@
 """Rows of CSV and Parquet tables, one bad row at a time."""
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -13,8 +12,6 @@ from components.text.opening import OpenFile
 
 BATCH_ROWS = 64
 """Rows of Parquet in memory at once; texts are long."""
-MOST_COLUMNS = 200
-"""Columns of Parquet in which text is looked for."""
 LARGE_DICTIONARY, PACKED = 4_000_000, 10.0
 """Bytes of a dictionary as it is stored, and bytes that one of a column unpacks to: text stays below both."""
 MOST_NAMES, NAME_CHARS = 12, 40
@@ -55,26 +52,6 @@ def csv_rows(file: OpenFile, text_field: str, max_chars: int) -> Iterator[RawRec
         else:
             values = dict(zip(table.names, row.values, strict=True))
             yield record_of(values, text_field, str(number), f"row {number}: ", row.line, row.offset)
-
-
-def first_csv_rows(file: Any, count: int, max_chars: int) -> Iterator[dict[str, Any]]:
-    """The first rows by column, as far as they can be read."""
-    table = CsvTable(file, max_chars)
-    for row in islice(table, count):
-        yield dict(zip(table.names, row.values, strict=False))
-
-
-def first_parquet_rows(file: Any, count: int) -> Iterator[dict[str, Any]]:
-    """The first rows, of the columns that hold text."""
-    table = pq.ParquetFile(file)
-    is_text = [pa.types.is_string(kind) or pa.types.is_large_string(kind) for kind in table.schema_arrow.types]
-    columns = [name for name, text in zip(table.schema_arrow.names, is_text, strict=True) if text][:MOST_COLUMNS]
-    if twice := [name for name in columns if columns.count(name) > 1]:
-        raise without_column(twice[0], table.schema_arrow.names)
-    for batch in islice(table.iter_batches(batch_size=count, columns=columns), 1):
-        rows = [_as_bytes(batch.column(name)).to_pylist() for name in columns]
-        for values in zip(*rows, strict=True):
-            yield {name: (value or b"").decode("utf-8", "replace") for name, value in zip(columns, values, strict=True)}
 
 
 def parquet_rows(file: Any, text_field: str, max_chars: int) -> Iterator[RawRecord | BadRecord]:
@@ -138,7 +115,7 @@ def _cells(column: pa.Array, longest: int) -> Iterator[Any]:
     indices: Iterable[int | None] = range(len(column))
     if pa.types.is_dictionary(column.type):
         indices, column = column.indices.to_pylist(), column.dictionary
-    column = _as_bytes(column)
+    column = as_bytes(column)
     is_text = _is_text(column.type)
     for index in indices:
         cell = None if index is None else column[index]
@@ -151,14 +128,19 @@ def _cells(column: pa.Array, longest: int) -> Iterator[Any]:
             yield None
 
 
+def chunks_of(metadata: pq.FileMetaData, name: str) -> Iterator[tuple[pq.ColumnChunkMetaData, int]]:
+    """A column in each row group of a file, with the number of its rows."""
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        chunks = map(group.column, range(metadata.num_columns))
+        yield next(chunk for chunk in chunks if chunk.path_in_schema == name), group.num_rows
+
+
 def _is_packed(metadata: pq.FileMetaData, name: str) -> bool:
     """Whether a column may hold a long value once for many rows, which 64 rows would repeat in memory.
 
     It is then read as a dictionary, in which each row names a value; other text would take five times as long so.
     """
-    for group in range(metadata.num_row_groups):
-        chunks = (metadata.row_group(group).column(number) for number in range(metadata.num_columns))
-        chunk = next(chunk for chunk in chunks if chunk.path_in_schema == name)
+    for chunk, _ in chunks_of(metadata, name):
         in_dictionary = chunk.data_page_offset - chunk.dictionary_page_offset if chunk.has_dictionary_page else 0
         ratio = chunk.total_uncompressed_size / max(1, chunk.total_compressed_size)
         if in_dictionary and (in_dictionary > LARGE_DICTIONARY or ratio > PACKED):
@@ -175,7 +157,7 @@ def _is_binary(kind: pa.DataType) -> bool:
     return types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
 
 
-def _as_bytes(column: pa.Array) -> pa.Array:
+def as_bytes(column: pa.Array) -> pa.Array:
     """Text as bytes without a copy, since a bad byte would fail the whole column; other types as they are."""
     if pa.types.is_string(column.type):
         return column.view(pa.binary())

@@ -142,6 +142,9 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     )
     assert read(odd, parsed("label=Art")).columns == {"text": "Seite", "label": "Art"}
     assert parsed('"text=Text, frei (v1)", label=A+B=C') == {"text": "Text, frei (v1)", "label": "A+B=C"}
+    for twice in ({"text": "summary", "label": "summary"}, {"text": "text+summary", "label": "summary"}):
+        with refused("columns.refuse_shared", "a.csv", "text and label", "summary"):
+            read(path, twice)
     with refused("formats.read.1", "a.csv", "sumary", "text, label, summary, genre"):
         read(path, parsed("text=sumary,label=genre"))
     nested = tmp_path / "b.jsonl"

@@ -272,6 +272,7 @@ def test_the_hub_is_read_at_a_commit_alone(params_yaml: Path, tmp_path: Path, mo
     with refused("pinned.2", "https://huggingface.co/datasets/owner/rows/commits/main"):
         subject.fetched_rows("owner/rows", "train")
     refuses(lambda: subject.fetched_base("owner/model@main"), "pinned.2", "owner/model@main")
+    refuses(lambda: subject.base("owner/model"), "rows.base", "owner/model", "--branch instruct or classify or prefer")
     refuses(lambda: subject.fetched_rows(str(tmp_path / "nowhere"), "train"), "pinned.1", tmp_path / "nowhere")
     asked: list[Any] = []
 

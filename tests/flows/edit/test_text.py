@@ -9,14 +9,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from components import params as schema
 from components.core.errors import UserError
 from components.params import document, layout
+from components.text.opening import OpenFile
 from flows.edit import preset
 from flows.edit import text as subject
 from flows.planning import inspect_text
+from flows.planning.first_fields import field_lengths
 from flows.system import params_file, paths
 from flows.system.paths import ROOT
 from tests.components.carbon.planning.test_step_cost_table import RATES
@@ -205,7 +209,7 @@ def test_the_field_that_holds_the_text_is_found(tmp_path: Path) -> None:
     linked.write_text(json.dumps({"url": "https://example.org/" + "a" * 900, "body": GERMAN * 3}) + "\n")
     assert look(str(linked)).text_field == "body"
     (tmp_path / "hashes.csv").write_text("id,sha256\n" + "".join(f"{number},{'ab' * 32}\n" for number in range(9)))
-    refuses(lambda: look(str(tmp_path / "hashes.csv")), "inspect_text._text_field", tmp_path / "hashes.csv", "`text`")
+    refuses(lambda: look(str(tmp_path / "hashes.csv")), "inspect_text._text_field.2", tmp_path / "hashes.csv", "`text`")
 
 
 def test_many_bad_records_in_the_sample_are_said_before_anything_runs(tmp_path: Path) -> None:
@@ -222,7 +226,10 @@ def test_files_lost_as_a_whole_are_named_before_bad_rows(tmp_path: Path) -> None
     rows = ['{"text": ""}'] * 30 + ['{"text": "ab"}'] * 20 + ['{"text": 3}'] * 10 + ["nonsense"] * 5
     (tmp_path / "rows.jsonl").write_text("\n".join(rows))
     not_read = look(str(tmp_path)).not_read
-    assert not_read.startswith("1 x invalid_utf8 in a text file; 30 x empty; 20 x too_short: fewer than 40 bytes;")
+    assert not_read.startswith(
+        "1 x invalid_utf8 in a text file, first in latin.txt line 1; 30 x empty, first in rows.jsonl line 1; "
+        "20 x too_short: fewer than 40 bytes, first in rows.jsonl line 31;"
+    )
     assert "; 2 more reasons" in not_read
 
 
@@ -251,7 +258,9 @@ def test_hub_ids_need_a_commit(params_yaml: Path, monkeypatch: pytest.MonkeyPatc
         (lambda folder: (folder / "a.txt").touch() or folder, [NO_FILE, "empty"]),
         (lambda folder: (folder / "a.jsonl.gz").write_bytes(gzip.compress(b"")) and folder, [NO_FILE, "empty"]),
         (lambda folder: (folder / "a.json").write_text('{"text": "a"}\n' * 2) and folder,
-         ["inspect_text._text_field", "a.json", ".jsonl"]),
+         ["inspect_text._text_field.1", "a.json", ".jsonl"]),
+        (lambda folder: (folder / "a.parquet").write_bytes(b"PAR1" + bytes(99)) and folder,
+         ["inspect_text._text_field.1", "a.parquet", "whole copy"]),
         (lambda folder: (folder / ".a.txt").write_text(GERMAN) and folder, [NO_FILE, "folder"]),
         (lambda folder: (folder / "a.txt").write_bytes(bytes(range(256)) * 800) and folder,
          ["inspect_text._texts", "x invalid_utf8"]),
@@ -363,14 +372,54 @@ def test_defaults_yaml_is_written_from_the_schema(params_yaml: Path) -> None:
     assert "nothing changed" in preset.rewrite_defaults()
 
 
-def test_a_text_too_long_is_refused_from_its_beginning_but_not_with_lines_after_it(tmp_path: Path) -> None:
-    row = json.dumps({"text": "A sentence of some length. " * 9}) + "\n"
-    long = json.dumps({"text": "x" * 3_000_000}) + "\n"
-    (tmp_path / "rows.jsonl").write_text(long)
-    with pytest.raises(UserError, match="a text of more than 2000000 characters, and no other line"):
+SHORT, LONG = "A sentence of some length. " * 9, "x" * 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "row", "between", "end"),
+    [
+        ("a.jsonl", "", '{{"text": "{}"}}', "\n", "\n"),
+        ("a.json", "", '{{"text": "{}"}}', None, ""),
+        ("a.json", "[", '{{"text": "{}"}}', ", ", "]"),
+        ("a.csv", "id,text,label\n", '1,"{}",0', "\n", "\n"),
+        ("a.csv", "id,text\n", '1,"{}"', "\n2,unquoted\n", "\n"),
+    ],
+)
+def test_a_text_too_long_is_refused_from_its_beginning_but_not_with_records_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, head: str, row: str, between: str | None, end: str
+) -> None:
+    taken, readline = list[int](), OpenFile.readline
+
+    def counted(file: OpenFile, size: int) -> bytes:
+        taken.append(len(line := readline(file, size)))
+        return line
+
+    monkeypatch.setattr(OpenFile, "readline", counted)
+    (tmp_path / name).write_text(head + row.format(LONG) + end)
+    with pytest.raises(UserError, match="more than 2000000 characters"):
         look(str(tmp_path))
-    (tmp_path / "rows.jsonl").write_text(long + row)
+    assert sum(taken) < 2_500_000
+    if between is not None:
+        (tmp_path / name).write_text(head + row.format(LONG) + between + row.format(SHORT) + end)
+        assert field_lengths(tmp_path / name, 2_000_000)["text"] >= len(SHORT.rstrip())
+
+
+def test_a_row_of_parquet_too_long_is_refused_unread_but_not_with_rows_after_it(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": [LONG * 3]}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="texts of 9000.* bytes, more than 2000000 characters can have"):
+        look(str(tmp_path))
+    pq.write_table(pa.table({"text": [LONG * 3, SHORT]}), tmp_path / "a.parquet")
     assert look(str(tmp_path)).text_field == "text"
+
+
+def test_an_open_quotation_mark_is_named_with_its_line(tmp_path: Path) -> None:
+    rows = [f"{number},{GERMAN.replace(',', '')},{number % 2}\n" for number in range(60)]
+    rows[5] = rows[5].replace(",", ',"', 1)
+    for last in (rows[-1], rows[-1].replace(",0", '",0').replace(",1", '",1')):  # never closed, or by a stray one
+        (tmp_path / "a.csv").write_text("".join(["id,text,label\n", *rows[:-1], last]))
+        not_read = look(str(tmp_path)).not_read
+        assert "1 x invalid_csv: not CSV: a quotation mark is not closed; close it" in not_read
+        assert "first in a.csv line 7" in not_read
 
 
 @pytest.mark.pipeline

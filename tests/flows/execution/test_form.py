@@ -91,6 +91,7 @@ TWICE = "form._refuse_contradiction"
         ({"settings": ["dedup.treshold=0.8"]}, ["form._setting.2", "settings: dedup.treshold", "dedup.threshold?"]),
         ({"settings": ["dedup={}"]}, ["form._setting.1", "settings: dedup"]),
         ({"settings": ["finetune.instruct=20"]}, ["form._setting.1", "finetune.instruct"]),
+        ({"settings": ["eval_every=1"]}, ["form._setting.2", "pretrain.common.eval_every, pretrain.masked.eval_every"]),
         ({"settings": ["nokey=1"]}, ["form._setting.2", "settings: nokey", "docs/guide.md"]),
         ({"settings": ["pretrain.causal.stepz=1"]}, ["form._setting.2", "pretrain.causal.steps?"]),
         ({"settings": ["finetune.instruct.stpes=1"]}, ["form._setting.2", "finetune.instruct.steps?"]),
