@@ -1,11 +1,13 @@
 """`greenhouse edit text`: params.yaml for one's own text."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from components import params as schema
 from components.carbon.planning.step_cost_table import Rates
 from components.core.errors import UserError
+from components.core.files import nested, read_json, write_json
 from components.params import layout
 from flows.planning import preview, step_cost
 from flows.planning.inspect_text import OwnText, look
@@ -14,12 +16,13 @@ from flows.system import params_file, paths
 from flows.system.disk import human
 from flows.system.params_file import difference
 
-PLANNED = (
-    *("ingest.sources", "ingest.watch", "mix.weights", "mix.curriculum.share", "filter.per_source"),
+SIZED = (
     *("tokenize.vocab_size", "mix.canaries.per_count", "bias.min_mentions"),
     *(f"pretrain.{one}.{key}" for one in layout.BRANCHES for key in ("steps", "eval_every", "checkpoint_every")),
 )
-"""Keys that follow from the text."""
+"""Keys that follow from how much text there is."""
+CHOSEN = ("mix.curriculum.share", *SIZED)
+"""Keys that follow from the text unless a person has set them."""
 
 DATA_STAGES_MEGABYTES = 25.0
 """Megabytes the data stages get through in their part of the demo's five minutes on two cores
@@ -27,10 +30,12 @@ DATA_STAGES_MEGABYTES = 25.0
 MOST_EPOCHS = 8
 """Times a text is repeated at most: to about 4 repeats are as good as new text, beyond 16 they bring nothing
 (Muennighoff et al. 2023, arXiv:2305.16264)."""
-VOCABULARY = ((0.3, 384, 1.9), (1.0, 768, 2.5), (4.0, 2048, 3.2), (1e9, 4096, 3.7))
+VOCABULARY = ((0.3, 384, 1.9), (1.0, 768, 2.5), (4.0, 2048, 3.2), (1e9, 2048, 3.7))
 """Up to so many megabytes of text: tokens in the vocabulary, and about how many bytes one then stands for."""
 MOST_LANGUAGES = 4
 """Times as many tokens at most, for each language wants its own, and Chinese characters are a few thousand."""
+LEAST_VOCABULARY, BYTES_PER_TOKEN = 300, 40
+"""The bytes, the special tokens and a few; bytes of text for each token more, since learned from less it is rare."""
 PRETRAIN_S = 75.0
 """Seconds of the demo's five minutes in which both models are pretrained, side by side (docs/guide.md)."""
 MOST_STEPS = 3
@@ -38,24 +43,26 @@ MOST_STEPS = 3
 
 Change = tuple[Any, str]
 """A new value, and the reason for it."""
+Changes = dict[str, Change]
 Measure = Callable[[schema.Params], dict[str, Rates]]
 """Tries some training steps: parameters -> branch -> what they take here (`rates.required`)."""
 
 
-def wanted(own: OwnText, before: schema.Params, measure: Measure) -> dict[str, Change]:
+def wanted(own: OwnText, before: schema.Params, measure: Measure, kept: Mapping[str, Any] = {}) -> Changes:
     """Dotted keys of the schema and the values they get for this text.
 
     Args:
-        before: the parameters before any text of one's own: text up to their limits fits the time.
+        before: the parameters as if there had been no text: text up to the limits of their sources fits the time.
         measure: says how many training steps do.
+        kept: keys that have a value by hand, and that value: the others go with it.
     """
     limits = [source.max_megabytes for source in before.ingest.sources]
     limit = sum(limits) if all(limits) else DATA_STAGES_MEGABYTES
     megabytes = min(limit, own.num_bytes / 1e6) if own.num_bytes else limit
-    return sources(own, limit) | exercises(own, before) | sizes(megabytes, own.languages, before, measure)
+    return sources(own, limit) | exercises(own, before) | sizes(megabytes, own.languages, before, measure, kept)
 
 
-def sources(own: OwnText, limit: float) -> dict[str, Change]:
+def sources(own: OwnText, limit: float) -> Changes:
     """The one source, and all that named the sources before it."""
     files, hub = {"path": own.place, "text_field": own.text_field}, {"dataset": own.place, "revision": own.revision}
     cut = own.kind == "hub" or own.num_bytes / 1e6 > limit
@@ -70,14 +77,16 @@ def sources(own: OwnText, limit: float) -> dict[str, Change]:
     }
 
 
-def exercises(own: OwnText, before: schema.Params) -> dict[str, Change]:
+def exercises(own: OwnText, before: schema.Params) -> Changes:
     """The curriculum, which is in English: none for text without, unless a person asks for it."""
     if not own.languages or "en" in own.languages:
-        return {"mix.curriculum.share": (before.mix.curriculum.share, "")}
+        return {"mix.curriculum.share": (before.mix.curriculum.share or schema.Params().mix.curriculum.share, "")}
     return {"mix.curriculum.share": (0.0, "its exercises are in English, and the text has none; set it to have them")}
 
 
-def sizes(megabytes: float, languages: tuple[str, ...], before: schema.Params, measure: Measure) -> dict[str, Change]:
+def sizes(
+    megabytes: float, languages: tuple[str, ...], before: schema.Params, measure: Measure, kept: Mapping[str, Any]
+) -> Changes:
     """Vocabulary, training steps and canaries for an amount of text in some languages.
 
     Raises:
@@ -85,7 +94,7 @@ def sizes(megabytes: float, languages: tuple[str, ...], before: schema.Params, m
     """
     vocabulary, bytes_per_token = next((size, ratio) for most, size, ratio in VOCABULARY if megabytes <= most)
     times = min(MOST_LANGUAGES, len(languages) + 2 * bool({"zh", "ja"} & {*languages})) or 1
-    vocabulary = min(vocabulary, before.tokenize.vocab_size) * times
+    learned = min(vocabulary * times, LEAST_VOCABULARY + round(megabytes * 1e6 / BYTES_PER_TOKEN))
     tokens = megabytes * 1e6 / bytes_per_token
     if (epochs := before.pretrain.causal.batch * before.pretrain.causal.context / tokens) > MOST_EPOCHS:
         raise UserError(
@@ -93,13 +102,9 @@ def sizes(megabytes: float, languages: tuple[str, ...], before: schema.Params, m
             f"times, and more than {MOST_EPOCHS} bring little; give {megabytes * 1e6 * epochs / MOST_EPOCHS:.0f} bytes "
             "at least"
         )
-    changes: dict[str, Change] = {
-        "tokenize.vocab_size": (
-            vocabulary,
-            f"for {megabytes:.2g} MB of text in {', '.join(languages) or 'one language'}",
-        )
-    }
-    tokenize = before.tokenize.model_copy(update={"vocab_size": vocabulary})
+    amount = f"for {human(round(megabytes * 1e6))} of text in {', '.join(languages) or 'one language'}"
+    changes: Changes = {"tokenize.vocab_size": (learned, amount)}
+    tokenize = before.tokenize.model_copy(update={"vocab_size": kept.get("tokenize.vocab_size", learned)})
     rates = measure(before.model_copy(update={"tokenize": tokenize}))
     for branch in ("causal", "masked"):
         shipped = getattr(before.pretrain, branch)
@@ -110,8 +115,9 @@ def sizes(megabytes: float, languages: tuple[str, ...], before: schema.Params, m
         limit = f"the time allows {in_time} on this machine" if in_time <= most else f"{most} are the most"
         # The mixture has generated texts beside the text, so a step has less of it than its tokens.
         why = f"about {steps / per_epoch * (1 - before.mix.curriculum.share):.2g} times through the text; {limit}"
-        for key, value in in_proportion(shipped, steps).items():
-            changes[f"pretrain.{branch}.{key}"] = value, why if key == "steps" else "in proportion"
+        changes[name := f"pretrain.{branch}.steps"] = steps, why
+        for key, value in in_proportion(shipped, kept.get(name, steps)).items():
+            changes.setdefault(f"pretrain.{branch}.{key}", (value, "in proportion"))
     few = next((number for least, number in ((2, 8), (0.3, 3)) if megabytes >= least), 1)
     changes["mix.canaries.per_count"] = (min(few, before.mix.canaries.per_count), "so that canaries stay a small share")
     mentions = before.bias.min_mentions
@@ -137,26 +143,48 @@ def configure(data: str, measure: Measure = step_cost.required) -> str:
     own = look(data, current.ingest)
     if _same(own, current):
         return f"params.yaml points at {own.place} already; nothing changed"
-    changes = wanted(own, before_own_text(current), measure)
-    values = {key: value for key, (value, _) in changes.items()}
+    unplanned = as_shipped(files)
+    kept = by_hand(files, unplanned)
+    changes = wanted(own, unplanned, measure, kept)
+    values = {key: value for key, (value, _) in changes.items() if key not in kept}
     goal = params_file.changed(current, values, "params.yaml for this text")
     new = params_file.rewritten(files, text, goal)
     back = params_file.replace(paths.PARAMS, new)
-    return "\n".join([_introduction(own), *_told(files, goal, changes), "", *difference(text, new), back])
+    write_json(_plan(), _values(goal, CHOSEN))
+    stays = [
+        f"  {key}: {value}  (stays: set by hand; {changes[key][0]} would follow from the text)"
+        for key, value in kept.items()
+    ]
+    return "\n".join([_introduction(own), *_told(files, goal, changes), *stays, "", *difference(text, new), back])
 
 
-def before_own_text(current: schema.Params) -> schema.Params:
-    """What to plan from: where another text was named before, what follows from the text is as it was before that."""
-    kept = params_file.before(paths.PARAMS)
-    if not kept.exists():
-        return current
-    try:
-        first = schema.read(paths.PARAMS, kept.read_text(encoding="utf-8")).params()
-    except (UserError, UnicodeDecodeError):  # what was not valid was put right since, by a preset
-        return current
-    if first.ingest.sources == current.ingest.sources:
-        return current
-    return params_file.changed(current, _values(first, PLANNED), kept.name)
+def as_shipped(files: schema.ParamFiles) -> schema.Params:
+    """What to plan from: what follows from the amount of text is as it ships for this size of the network."""
+    keys = {_file_key(key): layout.file_keys()[_file_key(key)].value for key in SIZED}
+    return files.overlaid(nested(params_file.reaching(keys, files.own))).params()
+
+
+def by_hand(files: schema.ParamFiles, unplanned: schema.Params) -> dict[str, Any]:
+    """Keys that follow from a text and have a value that a person gave: not shipped, nor a preset's or another plan's.
+
+    Where a text of one's own is named and the plan for it is not there, as in a clone, all of them count as planned.
+    """
+    values, shipped = _values(files.params(), CHOSEN), _values(schema.Params(), CHOSEN) | _values(unplanned, SIZED)
+    named = files.params().ingest.sources != schema.Params().ingest.sources
+    earlier = read_json(_plan()) if _plan().exists() else values if named else {}
+    presets = [layout.leaves(params_file.read_preset(name)) for name in params_file.preset_names()]
+    known = {key: [shipped[key], earlier.get(key), *(one.get(_file_key(key)) for one in presets)] for key in CHOSEN}
+    return {key: value for key, value in values.items() if value not in known[key]}
+
+
+def _plan() -> Path:
+    """The file with what the last text gave the keys that follow from it."""
+    return paths.PARAMS.with_name(f"{paths.PARAMS.name}.planned")
+
+
+def _file_key(key: str) -> str:
+    """The file key that ships for a key of the schema: the shared one, if branches share it."""
+    return [*layout.shared_places(key)][-1]
 
 
 def _values(params: schema.Params, keys: Iterable[str]) -> dict[str, Any]:

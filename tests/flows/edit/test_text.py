@@ -108,11 +108,45 @@ def test_another_text_is_planned_as_if_there_had_been_none(params_yaml: Path, en
     configure(small)
     configure(english)
     assert params_yaml.read_text() == mine, "what the user changed since stays"
+    configure(small)
+    for kept in (".before", ".planned"):  # a clone has neither
+        params_yaml.with_name(params_yaml.name + kept).unlink()
+    configure(english)
+    assert params_yaml.read_text() == mine
+
+
+def test_what_a_preset_sets_follows_from_the_text_again_and_what_a_person_sets_stays(
+    params_yaml: Path, english: Path, tmp_path: Path
+) -> None:
+    configure(english)
+    wanted = schema.load(params_yaml).pretrain.causal
+    params_file.before(params_yaml).rename(params_yaml)
+    params_yaml.with_name("params.yaml.planned").unlink()
+    params_yaml.write_text(params_file.edited(params_yaml.read_text(), {"pretrain.common.steps": 8000,
+                                                                        "pretrain.common.eval_every": 1000}))  # fmt: skip
+    assert "stays" not in configure(english)
+    assert schema.load(params_yaml).pretrain.causal == wanted
+    params_yaml.write_text(params_file.edited(params_yaml.read_text(), {"pretrain.common.steps": 450}))
+    (small := tmp_path / "small.txt").write_text(GERMAN * 300)
+    said, causal = configure(small), schema.load(params_yaml).pretrain.causal
+    assert "pretrain.causal.steps: 450  (stays: set by hand; " in said
+    assert (causal.steps, causal.eval_every, causal.checkpoint_every) == (450, 150, 75)
+    assert schema.load(params_yaml).tokenize.vocab_size == 384
+
+
+def test_a_vocabulary_is_no_larger_than_the_text_can_teach(params_yaml: Path, tmp_path: Path) -> None:
+    (folder := tmp_path / "texts").mkdir()
+    for number, text in enumerate([ENGLISH * 9, GERMAN * 9, JAPANESE * 7]):
+        (folder / f"{number}.txt").write_text(text)
+    configure(folder)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    assert 2500 < size < 3000
+    assert schema.load(params_yaml).tokenize.vocab_size == 300 + round(size / 40)
 
 
 def test_all_keys_that_follow_from_a_text_are_known(english: Path) -> None:
     rates = {"causal": RATES, "masked": RATES}
-    assert subject.wanted(look(str(english)), schema.Params(), lambda _: rates).keys() == set(subject.PLANNED)
+    assert subject.wanted(look(str(english)), schema.Params(), lambda _: rates).keys() > set(subject.CHOSEN)
 
 
 def test_little_text_gets_a_small_vocabulary_and_few_steps(params_yaml: Path, tmp_path: Path) -> None:
