@@ -55,9 +55,23 @@ def verdicts(scores: Sequence[Score], spread: dict[str, tuple[float, int]] | Non
 
 def verdict_text(score: Score, said: Mapping[str, str]) -> str:
     """The verdict on a score in words; of an ability that some rule has, whether it was learned."""
-    if score.ceiling is None:
-        return said.get(row_name(score), "")
-    return "has learned" if score.has_learned else "not shown"
+    if score.ceiling is not None:
+        return "has learned" if score.has_learned else "not shown"
+    verdict = said.get(row_name(score), "")
+    return verdict + _why_not(score) if verdict == "not shown" else verdict
+
+
+def _why_not(score: Score) -> str:
+    """Why a gain whose interval leaves out zero is not shown; "" of others."""
+    low, high, name = score.gain_low, score.gain_high, row_name(score)
+    if low is None or high is None or low <= 0.0 <= high:
+        return ""
+    if name not in shipped_spread():
+        return ": its spread over seeds is not known"
+    if verdicts([score])[name] != "not shown":
+        return ": corrected for all rows (Holm)"
+    alike = verdicts([score], {name: (0.0, 2)})[name] == "not shown"
+    return ": another rule is as good" if alike else ": another seed may undo it"
 
 
 def _tails(score: Score, spread: tuple[float, int] | None) -> tuple[float, float]:

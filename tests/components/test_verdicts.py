@@ -68,6 +68,25 @@ def test_a_row_of_an_ability_makes_no_claim_but_that_it_was_learned(low: float, 
     assert (verdicts([learned], KNOWN), verdict_text(learned, {})) == ({}, said)
 
 
+@pytest.mark.parametrize(
+    ("gains", "low", "spread", "why"),
+    [
+        ([(0.2, 0.1)], -0.1, 0.001, ""),
+        ([(0.2, 0.01)], 0.1, None, ": its spread over seeds is not known"),
+        ([(0.2, 0.01)], 0.1, 0.001, ": corrected for all rows (Holm)"),
+        ([(0.2, 0.01)], 0.1, 0.2, ": another seed may undo it"),
+        ([(0.2, 0.01), (0.01, 0.01)], 0.1, 0.001, ": another rule is as good"),
+    ],
+)
+def test_a_row_whose_interval_leaves_out_zero_says_why_it_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, gains: list[tuple[float, float]], low: float, spread: float | None, why: str
+) -> None:
+    row = score(1, *gains).model_copy(update={"gain_low": low})
+    monkeypatch.setattr("components.verdicts.shipped_spread", lambda: {"m row/1": (spread, 10)} if spread else {})
+    assert verdict_text(row, {"m row/1": "not shown"}) == f"not shown{why}"
+    assert verdict_text(row, {"m row/1": "better"}) == "better"
+
+
 def test_more_rows_need_more_evidence() -> None:
     alone = score(0, (0.032, 0.003))
     assert verdicts([alone], KNOWN) == {"m row/0": "better"}

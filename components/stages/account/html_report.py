@@ -42,7 +42,8 @@ def render_html(
     judgements: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> str:
     """The report as one self-contained page; `judgements` are the gate's verdict and the noise of seeds by model."""
-    texts = five_sentences(summary, answers, score_rows(answers))
+    rows = score_rows(answers)
+    texts = five_sentences(summary, answers, rows)
     scores = picture(reports / "scores.png")
     narrow = picture(reports / "scores-narrow.png")
     return environment().get_template("report.html.j2").render(
@@ -51,7 +52,7 @@ def render_html(
         answers=[(QUESTIONS[key], text) for key, text in texts.items()],
         samples=_samples(reports / "finetune" / "instruct" / "details" / "examples.json"),
         scores=scores and scores._replace(narrow=narrow.data if narrow else ""),
-        first=_first(score_rows(answers, MOST_SCORES)),
+        first=_first(score_rows(answers, MOST_SCORES), len(rows)),
         documents=_documents(summary),
         costs=_costs(summary),
         pictures=_pictures([reports / f"{name}.png" for name in ("energy", "loss_per_gram", "forecast")]),
@@ -60,15 +61,16 @@ def render_html(
     )  # fmt: skip
 
 
-def _first(rows: Sequence[ScoreRow]) -> str:
-    """The scores that matter first, as in the table at the end of a run."""
-    body = []
+def _first(rows: Sequence[ScoreRow], total: int) -> str:
+    """The scores that matter first, as in the table at the end of a run; the head counts all, so both are named."""
+    body, count = [], f"Of all {total} scores, which the head counts, these {len(rows)}. " * (total > len(rows))
     for row in rows:
         score = row.score
         value = interval(score.value, score.low, score.high)
         low = " (low is good)" if score.better == "lower" else ""
         body.append([row.name + low, value, beside_text(score), row.said, row.counterpart])
-    return _table("score value best_rule verdict counterpart", body, COVERED) if body else ""
+    columns = "score value compared_with verdict counterpart_or_gain"
+    return _table(columns, body, count + COVERED) if body else ""
 
 
 def _samples(path: Path) -> list[dict[str, str]]:

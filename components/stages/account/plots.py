@@ -176,5 +176,5 @@ def _legend() -> list[Any]:
     return [
         Line2D([], [], color=ABOVE, marker="o", label="score better than every rule"),
         Line2D([], [], color=GREY, marker="o", label="not shown, worse, or no claim"),
-        Line2D([], [], color=BASELINE, linewidth=3, label="best rule"),
+        Line2D([], [], color=BASELINE, linewidth=3, label="best rule, or before tuning"),
     ]

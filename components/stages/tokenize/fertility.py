@@ -1,9 +1,11 @@
 """Compression and fertility per language: a tokenizer may serve the largest language and split all others finely.
 
 Languages are those of language.py, of a sample of documents that the hash of their ids chooses, so that it stays cheap.
+Documents that mix generates are none of it: exercises in invented words are no language that a vocabulary could serve.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,23 +14,27 @@ from components.text.language import SURE, UNSURE, identify
 
 SAMPLE = 4000
 """Documents of a corpus that are looked at, about; all of a smaller one."""
+GENERATED = re.compile("curriculum/.*|canary")
+"""Names of sources that mix generates."""
 
 
 class Languages:
     """Documents, bytes, tokens and words of the sample, by language."""
 
-    def __init__(self, num_documents: int) -> None:
+    def __init__(self, sources: Mapping[str, Mapping[str, int]]) -> None:
+        num_documents = sum(one["num_documents"] for name, one in sources.items() if not GENERATED.fullmatch(name))
         self._below = (SAMPLE << 64) // max(SAMPLE, num_documents)
         self._counts: dict[str, np.ndarray] = {}
 
-    def add(self, ids: Sequence[str], texts: Sequence[str], counts: np.ndarray) -> None:
+    def add(self, ids: Sequence[str], names: Sequence[str], texts: Sequence[str], counts: np.ndarray) -> None:
         """Count those of some documents that are in the sample.
 
         Args:
+            names: of their sources.
             counts: int64 (num_documents, 4): 1, bytes, tokens, words.
         """
-        for id, text, row in zip(ids, texts, counts, strict=True):
-            if key(0, id, "language") < self._below:
+        for id, source, text, row in zip(ids, names, texts, counts, strict=True):
+            if not GENERATED.fullmatch(source) and key(0, id, "language") < self._below:
                 language, probability = identify(text)
                 name = language if probability >= SURE else UNSURE
                 self._counts[name] = self._counts.get(name, 0) + row

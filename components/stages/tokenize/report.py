@@ -46,8 +46,8 @@ def build(encoder: Encoder, trained: Encoded, held: Encoded, overlap: OverlapCou
     page.parts[1:1] = [f"**Warning.** {warning}." for warning in warnings]
     page.show(
         f"split language {COUNTED}", _common(languages),
-        f"Languages of a sample of {sum(row[2] for row in languages)} documents, those of one in a hundred or more "
-        f"(py3langid; `unsure` below {SURE:.0%}).",
+        f"Languages of a sample of {sum(row[2] for row in languages)} documents that people wrote, those of one in a "
+        f"hundred or more (py3langid; `unsure` below {SURE:.0%}).",
     )  # fmt: skip
     pieces = [encoder.decode([id]) for id in encoder.encode(held.example)[:60]]
     shown = "|".join(piece.replace("\n", "\\n").replace("`", "'") for piece in pieces)

@@ -132,7 +132,7 @@ class _Encoding:
     def corpus(self, folder: Path, manifest: Manifest, out: Path, is_heldout: bool) -> Encoded:
         sources = sorted(manifest.sources)
         counts, token_counts = np.zeros((len(sources), 4), np.int64), np.zeros(self.encoder.vocab_size, np.int64)
-        encoded = Encoded(sources, counts, token_counts, Languages(manifest.num_documents))
+        encoded = Encoded(sources, counts, token_counts, Languages(manifest.sources))
         writer = TokenWriter(out, self.encoder.vocab_size, self.sha256, sources)
         for number, shard in enumerate(manifest.shards, 1):
             self.progress.raise_if_stopped()
@@ -158,7 +158,7 @@ class _Encoding:
         num_words = np.bincount(text_words.document, minlength=len(texts))
         counts = np.stack([np.ones_like(lengths), num_bytes, lengths, num_words], axis=1)
         np.add.at(encoded.counts, sources, counts)
-        encoded.languages.add(keys, texts, counts)
+        encoded.languages.add(keys, names, texts, counts)
         encoded.token_counts += np.bincount(flat, minlength=self.encoder.vocab_size)
         if is_heldout:
             encoded.document_sources += sources.tolist()

@@ -15,7 +15,7 @@ from components.core.files import read_json, write_json
 from components.params import Account, FinetuneBranches, Params
 from components.params.finetune import Instruct
 from components.scores import Score
-from components.stages.account import model_card, terminal_table
+from components.stages.account import html_report, model_card, terminal_table
 from components.stages.account.answer_text import sentences
 from components.stages.account.answers import (
     AgainstChampion,
@@ -270,6 +270,8 @@ def test_tables_of_two_runs_have_the_same_scores_however_long_their_texts_are(ro
         text = render_table(summary.model_copy(update={"cost": long}), {answers.model: answers})
         tables.append(re.findall(r"^   (score \d+)", text, re.M))
         assert re.search(r"\((\d+) more: \1 no sign\); cards: ", text)
+        report = html_report.render_html(summary, {answers.model: answers}, root / "reports")
+        assert "Of all 20 scores, which the head counts, these 10. Intervals cover" in report
     for first, second in (tables, pages):
         assert first == second
         assert len(first) == terminal_table.MOST_SCORES

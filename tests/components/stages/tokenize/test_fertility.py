@@ -16,8 +16,8 @@ def test_the_sample_of_a_large_corpus_is_small_fair_and_independent_of_order(mon
     texts = ["en" if number % 4 else "de" for number in range(len(ids))]
     both = []
     for order in (1, -1):
-        found = Languages(len(ids))
-        found.add(ids[::order], texts[::order], counts(texts[::order]))
+        found = Languages({"mine": {"num_documents": len(ids)}})
+        found.add(ids[::order], ["mine"] * len(ids), texts[::order], counts(texts[::order]))
         both.append(found.rows())
     assert both[0] == both[1]
     documents = {row[0]: row[1] for row in both[0]}

@@ -103,13 +103,17 @@ def test_a_language_that_the_vocabulary_spells_in_bytes_is_named(corpora: Path, 
     chinese = (
         "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。白日依山尽，黄河入海流。欲穷千里目，更上一层楼。红豆生南国。"
     )
-    more = (document(f"zh-{at}", f"{chinese}{at}", "others") for at in range(2))
+    more = [document(f"zh-{at}", f"{chinese}{at}", "others") for at in range(2)]
+    more += [document(f"made-{at}", f"{at}7 ~ zub ~ wol |\n" * 9, "curriculum/copy") for at in range(60)]
     corpus(tmp_path / "train", [*read_corpus(corpora / "train"), *more])
     corpus(tmp_path / "heldout", read_corpus(corpora / "heldout"))
     report = run(tmp_path, tmp_path / "made")
     warnings = report.facts["warnings"]
     (warning,) = [one for one in warnings if one.startswith("tokenize: text in zh has 0.99 bytes a token")]
-    assert not any("text in en" in one for one in warnings)
+    assert not any("text in en" in one or "without language" in one for one in warnings)
+    with (tmp_path / "made" / "reports" / "details" / "languages.csv").open() as file:
+        counted = [int(row["documents"]) for row in csv.DictReader(file) if row["split"] == "train"]
+    assert sum(counted) == read_manifest(tmp_path / "train").num_documents - 60, "no generated document"
     (code,) = ill_served([("train", "zxx", 9, 9, 9, 9, 1.98, 3.0)])
     assert code.startswith("tokenize: text without language (code, numbers) has 1.98 bytes a token")
     assert f"**Warning.** {warning}." in report.markdown.split("\n\n")[1 : 1 + len(warnings)]
