@@ -36,6 +36,8 @@ MOST_LANGUAGES = 4
 """Times as many tokens at most, for each language wants its own, and Chinese characters are a few thousand."""
 LEAST_VOCABULARY, BYTES_PER_TOKEN = 300, 40
 """The bytes, the special tokens and a few; bytes of text for each token more, since learned from less it is rare."""
+LITTLE = ("; that is very little: a model will repeat it, and tuning, whose tasks are drawn from it, may want 100 kB "
+          "(`greenhouse run --until pretrain@causal` ends before)")  # fmt: skip
 PRETRAIN_S = 75.0
 """Seconds of the demo's five minutes in which both models are pretrained, side by side (docs/guide.md)."""
 MOST_STEPS = 3
@@ -208,7 +210,7 @@ def _introduction(own: OwnText) -> str:
     field = f", text in the field `{own.text_field}`" if own.text_field != "text" else ""
     known = "mostly" if len(own.languages) == 1 else "in"
     language = f", {known} {', '.join(own.languages)}" if own.languages else ""
-    little = "; that is very little, expect a model that repeats it" if own.num_bytes < 100_000 else ""
+    little = LITTLE if own.num_bytes < 100_000 else ""
     lost = f"\nnot all of it is read: {own.not_read}" if own.not_read else ""
     hint = f"\n{own.hint}" if own.hint else ""
     size = human(own.num_bytes)

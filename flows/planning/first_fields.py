@@ -69,7 +69,7 @@ def _first_records(file: OpenFile, kind: str, max_chars: int) -> list[Mapping[st
     limits = sorted({FIRST_BYTES, 4 * FIRST_BYTES, LARGE_BEGINNING, longest, 3 * longest, 6 * longest})
     raw, records = b"", list[Mapping[str, Any]]()
     for limit in (*limits, WHOLE_FILE_BYTES):
-        raw += b"".join(_lines(file, limit - len(raw)))
+        raw += _next(file, limit - len(raw))
         is_whole = len(raw) < limit
         records = RECORDS[kind](raw, is_whole or limit >= WHOLE_FILE_BYTES)
         enough = sum(map(bool, records)) >= FIRST_RECORDS or len(records) >= FIRST_LINES
@@ -80,20 +80,16 @@ def _first_records(file: OpenFile, kind: str, max_chars: int) -> list[Mapping[st
     return [record for record in records if record][:FIRST_RECORDS]
 
 
-def _lines(file: OpenFile, num_bytes: int) -> Iterator[bytes]:
-    """The next lines, and the beginning of one; those before the place where an archive breaks off."""
-    found = False
-    while num_bytes > 0:
-        try:
-            line = file.readline(num_bytes)
-        except OSError:
-            if found:
-                return
+def _next(file: OpenFile, num_bytes: int) -> bytes:
+    """The next bytes; of a damaged archive those before the line that is damaged."""
+    data = bytearray()
+    try:
+        while len(data) < num_bytes and (line := file.readline(num_bytes - len(data))):
+            data += line
+    except OSError:
+        if not data:
             raise
-        if not line:
-            return
-        yield line
-        found, num_bytes = True, num_bytes - len(line)
+    return bytes(data)
 
 
 def _json_lines(raw: bytes, is_whole: bool) -> list[Mapping[str, Any]]:

@@ -122,8 +122,8 @@ def test_what_a_preset_sets_follows_from_the_text_again_and_what_a_person_sets_s
     wanted = schema.load(params_yaml).pretrain.causal
     params_file.before(params_yaml).rename(params_yaml)
     params_yaml.with_name("params.yaml.planned").unlink()
-    params_yaml.write_text(params_file.edited(params_yaml.read_text(), {"pretrain.common.steps": 8000,
-                                                                        "pretrain.common.eval_every": 1000}))  # fmt: skip
+    of_preset = {"pretrain.common.steps": 8000, "pretrain.common.eval_every": 1000}
+    params_yaml.write_text(params_file.edited(params_yaml.read_text(), of_preset))
     assert "stays" not in configure(english)
     assert schema.load(params_yaml).pretrain.causal == wanted
     params_yaml.write_text(params_file.edited(params_yaml.read_text(), {"pretrain.common.steps": 450}))
@@ -440,7 +440,7 @@ def test_a_text_too_long_is_refused_from_its_beginning_but_not_with_records_afte
 
 def test_a_row_of_parquet_too_long_is_refused_unread_but_not_with_rows_after_it(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": [LONG * 3]}), tmp_path / "a.parquet")
-    with pytest.raises(UserError, match="texts of 9000.* bytes, more than 2000000 characters can have"):
+    with pytest.raises(UserError, match=r"texts of 9000.* bytes, more than 2000000 characters can have"):
         look(str(tmp_path))
     pq.write_table(pa.table({"text": [LONG * 3, SHORT]}), tmp_path / "a.parquet")
     assert look(str(tmp_path)).text_field == "text"
