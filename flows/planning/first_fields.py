@@ -37,7 +37,7 @@ QUOTE = re.compile(rb'(?<!\\)"')
 """A quotation mark of JSON that is not escaped."""
 SHORT_RECORD = {
     "jsonl": re.compile(rb"\n\s*\S"),
-    "json": re.compile(rb"\}\s*,\s*\{"),
+    "json": re.compile(rb'\}\s*,\s*\{\s*"'),
     "csv": re.compile(rb'(?<!")"(?!").*(?<!")"(?!")', re.DOTALL),
 }
 """What the end of a file has if its last record is short: an end between records, or quotation marks of several."""
@@ -69,7 +69,7 @@ def _first_records(file: OpenFile, kind: str, max_chars: int) -> list[Mapping[st
     limits = sorted({FIRST_BYTES, 4 * FIRST_BYTES, LARGE_BEGINNING, longest, 3 * longest, 6 * longest})
     raw, records = b"", list[Mapping[str, Any]]()
     for limit in (*limits, WHOLE_FILE_BYTES):
-        raw += _next(file, limit - len(raw))
+        raw = _longer(raw, file, limit)
         is_whole = len(raw) < limit
         records = RECORDS[kind](raw, is_whole or limit >= WHOLE_FILE_BYTES)
         enough = sum(map(bool, records)) >= FIRST_RECORDS or len(records) >= FIRST_LINES
@@ -80,11 +80,11 @@ def _first_records(file: OpenFile, kind: str, max_chars: int) -> list[Mapping[st
     return [record for record in records if record][:FIRST_RECORDS]
 
 
-def _next(file: OpenFile, num_bytes: int) -> bytes:
-    """The next bytes; of a damaged archive those before the line that is damaged."""
-    data = bytearray()
+def _longer(raw: bytes, file: OpenFile, limit: int) -> bytes:
+    """A longer beginning of a file; of a damaged archive what precedes the line that is damaged."""
+    data = bytearray(raw)
     try:
-        while len(data) < num_bytes and (line := file.readline(num_bytes - len(data))):
+        while len(data) < limit and (line := file.readline(limit - len(data))):
             data += line
     except OSError:
         if not data:
