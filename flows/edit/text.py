@@ -152,7 +152,7 @@ def configure(data: str, measure: Measure = step_cost.required) -> str:
     goal = params_file.changed(current, values, "params.yaml for this text")
     new = params_file.rewritten(files, text, goal)
     back = params_file.replace(paths.PARAMS, new)
-    write_json(_plan(), _values(goal, CHOSEN))
+    write_json(_plan(), _values(goal, (key for key in CHOSEN if key not in kept)))
     stays = [
         f"  {key}: {value}  (stays: set by hand; {changes[key][0]} would follow from the text)"
         for key, value in kept.items()
@@ -224,12 +224,9 @@ def _told(files: schema.ParamFiles, goal: schema.Params, changes: dict[str, Chan
     for key, (value, why) in changes.items():
         if before[key] != value:
             written = params_file.file_key(key, value, after, files.own)
-            rows.setdefault(written, f"  {written}: {_brief(value)}" + (f"  ({why})" if why else ""))
+            shown = value[0]["name"] if key == "ingest.sources" else value
+            rows.setdefault(written, f"  {written}: {shown}" + (f"  ({why})" if why else ""))
     return [*rows.values()]
-
-
-def _brief(value: Any) -> str:
-    return value[0]["name"] if isinstance(value, list) and value and isinstance(value[0], dict) else str(value)
 
 
 def text(data: str, /) -> None:

@@ -130,6 +130,8 @@ def test_what_a_preset_sets_follows_from_the_text_again_and_what_a_person_sets_s
     (small := tmp_path / "small.txt").write_text(GERMAN * 300)
     said, causal = configure(small), schema.load(params_yaml).pretrain.causal
     assert "pretrain.causal.steps: 450  (stays: set by hand; " in said
+    configure(english)
+    configure(small)
     assert (causal.steps, causal.eval_every, causal.checkpoint_every) == (450, 150, 75)
     assert schema.load(params_yaml).tokenize.vocab_size == 384
 
