@@ -196,12 +196,9 @@ def _values(params: schema.Params, keys: Iterable[str]) -> dict[str, Any]:
 
 def _same(own: OwnText, current: schema.Params) -> bool:
     """Whether params.yaml has this text as its one source."""
-    if len(current.ingest.sources) != 1:
-        return False
-    source = current.ingest.sources[0]
-    if isinstance(source, schema.Files):
-        return own.kind == "files" and source.path == own.place
-    return isinstance(source, schema.Hub) and (source.dataset, source.revision) == (own.place, own.revision)
+    named = {"path": own.place} if own.kind == "files" else {"dataset": own.place, "revision": own.revision}
+    sources = [source.model_dump() for source in current.ingest.sources]
+    return len(sources) == 1 and {"kind": own.kind, **named}.items() <= sources[0].items()
 
 
 def _introduction(own: OwnText) -> str:

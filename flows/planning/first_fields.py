@@ -56,8 +56,7 @@ def field_lengths(path: Path, max_chars: int) -> Counter[str]:
     if kind != "parquet" and kind not in RECORDS:
         return lengths
     with closing(OpenFile(path)) as file:
-        first = _parquet_rows if kind == "parquet" else _first_records
-        for row in first(file, kind, max_chars):
+        for row in (_parquet_rows if kind == "parquet" else _first_records)(file, kind, max_chars):
             texts = {name: value for name, value in row.items() if isinstance(value, str) and name}
             lengths.update({name: len(value) * bool(NOT_ONE_WORD.search(value)) for name, value in texts.items()})
     return lengths
@@ -108,12 +107,7 @@ def _parsed(line: bytes) -> Mapping[str, Any]:
 
 
 def _json_items(raw: bytes, is_whole: bool) -> list[Mapping[str, Any]]:
-    value: Any = whole_items(raw)
-    try:
-        value = json_value(raw) if is_whole else value
-    except (ValueError, RecursionError):
-        if not value:  # else it is broken behind them
-            raise
+    value = json_value(raw) if is_whole else whole_items(raw)
     return [item if isinstance(item, dict) else {} for item in (value if isinstance(value, list) else [value])]
 
 
