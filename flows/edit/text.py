@@ -197,8 +197,8 @@ def _values(params: schema.Params, keys: Iterable[str]) -> dict[str, Any]:
 def _same(own: OwnText, current: schema.Params) -> bool:
     """Whether params.yaml has this text as its one source."""
     named = {"path": own.place} if own.kind == "files" else {"dataset": own.place, "revision": own.revision}
-    sources = [source.model_dump() for source in current.ingest.sources]
-    return len(sources) == 1 and {"kind": own.kind, **named}.items() <= sources[0].items()
+    entries = [source.model_dump() for source in current.ingest.sources]
+    return len(entries) == 1 and {"kind": own.kind, **named}.items() <= entries[0].items()
 
 
 def _introduction(own: OwnText) -> str:
