@@ -2,8 +2,7 @@
 
 Phrases are data by language (boilerplate.json). One alone is no evidence, since people write about cookies and prices:
 sentences count from `LEAST_PHRASES` different ones of a kind; a banner is short, and names cookies or accepts all.
-Menus stay: verse, a table of contents and a list of names have their form, and words of menus in 13 languages were in
-16% of those that nobody had seen before.
+Menus go by their form (`line_signals`): words of menus in 13 languages were in 16% of those that nobody had seen.
 """
 
 import json

@@ -199,6 +199,13 @@ def broken_by_default(text: str) -> set[str]:
         ("अभी खरीदें और पैसे बचाएँ। " * 50, "max_duplicate_10gram"),
         ("اشتر الآن ووفر المال. " * 50, "max_duplicate_10gram"),
         ("真人娱乐城，注册送88元，首存100%返水！老虎机天天中奖，提款五分钟到账，", "max_boilerplate"),
+        ("Startseite\nÜber uns\nAktuelle Meldungen\nKontakt", "min_running_text"),
+        ("Accueil | À propos | Plan du site | Nous contacter", "min_running_text"),
+        ("首页\n关于我们\n新闻中心\n联系我们", "min_running_text"),
+        ("ホーム\n検索\nプライバシー・ポリシー\nお問い合わせ", "min_running_text"),
+        ("Главная · О проекте · Карта сайта · Вход", "min_running_text"),
+        ("Vorwort\nEinleitung\nErstes Kapitel\nZweites Kapitel\nDrittes Kapitel\nNachwort", "min_running_text"),
+        ("Zutaten\nMehl\nZucker\nButter\nEier\nSalz", "min_running_text"),
         (LOREM, "max_boilerplate"),
         (GERMAN.encode().decode("cp1252", "replace"), "max_mojibake"),
         (GERMAN.encode().decode("latin-1"), "max_mojibake"),
@@ -208,6 +215,27 @@ def broken_by_default(text: str) -> set[str]:
 )
 def test_what_nobody_wrote_to_be_read_goes_by_default(text: str, rule: str) -> None:
     assert rule in broken_by_default(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hi Ann\nSee attached\nBest wishes from Bob",  # three lines
+        "春眠不觉晓\n处处闻啼鸟\n夜来风雨声，\n花落知多少",  # a mark
+        "the snow has gone\nand all day long\nthe crows come back\nto the wet field",  # lines of four words
+        "flour 300 g\nbutter 150 g\nsugar 100 g\none egg",  # digits
+        "古池や\n蛙飛び込む水の音\n夏草や\n兵どもが夢の跡なり候",  # a line of more than three words
+    ],
+)
+def test_verse_notes_and_lists_with_numbers_are_no_menu(text: str) -> None:
+    assert "min_running_text" not in broken_by_default(text)
+
+
+def test_running_text_is_of_each_text_alone() -> None:
+    texts = ["Home\nAbout us\nNews\nContact", "", "Home\nAbout us\nNews today are as follows\nContact", "a | b"]
+    found = scores(texts)
+    assert found["num_pieces"].tolist() == [4, 0, 4, 2]
+    assert (found["running_text"] * 9).round().tolist() == [0, 0, 5, 0]
 
 
 RULED = (
@@ -259,8 +287,6 @@ CODE = "".join(
         "春過ぎて\n夏来にけらし\n白妙の\n衣ほすてふ\n天の香具山",
         "हिमालय के आँगन में\nउसे प्रथम किरणों का\nदे उपहार\nउषा ने हँस\nअभिनंदन किया\nऔर पहनाया हीरक हार",
         "قفا نبك من ذكرى حبيب ومنزل\nبسقط اللوى بين الدخول فحومل\nفتوضح فالمقراة لم يعف رسمها\nلما نسجتها\nترى بعر",
-        "Vorwort\nEinleitung\nErstes Kapitel\nZweites Kapitel\nDrittes Kapitel\nNachwort",
-        "Zutaten\nMehl\nZucker\nButter\nEier\nSalz",
         "Anna Schmidt\nPeter Müller\nJohn Smith\nMarie Curie\nAda Lovelace",
         "Über allen Gipfeln\nIst Ruh,\nIn allen Wipfeln\nSpürest du\nKaum einen Hauch;\nDie Vögelein schweigen.",
         "Ein Cookie ist eine kleine Datei, die ein Browser für einen Server aufhebt und ihm bei jeder Anfrage schickt.",
