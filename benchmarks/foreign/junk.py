@@ -3,7 +3,7 @@
 Each banner and menu has strings of one package in the order in which a page shows them; spam is whole mails of a
 corpus. Who wrote the phrases of the filter had seen strings of klaro, tarteaucitron, MediaWiki and DokuWiki, and five
 phrases of "accept all" were added after their items had been measured; Cookie Control, Docusaurus, NexT and Roundcube
-were held out next; the rule on menus (`min_running_text`) was made in sight of them. What is held out now no author of
+were held out next; the rule on menus was made in sight of them. What is held out now no author of
 rules has seen, and the goal is of it: .695 when it was first measured; then kana became a quarter of a word and `・` a
 mark of entries, for menus that had been seen.
 """

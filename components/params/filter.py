@@ -72,10 +72,7 @@ class FilterRules(Section):
     max_newlines_per_word: float | None = None
     """Most line breaks per word (FineWeb)."""
     max_boilerplate: float | None = None
-    """Largest share of characters in cookie banners (13 languages), offers (8) or placeholder text."""
-    min_running_text: float | None = None
-    """Smallest share of words in pieces of more than three words, or with a digit or a punctuation mark; menus have
-    none. Only asked of four pieces (between line ends, or bars) or more, one of a single word."""
+    """Largest share of characters in cookie banners (13 languages), offers (8), menus or placeholder text."""
     max_mojibake: float | None = None
     """Largest share of characters that a wrong encoding made."""
     min_language_score: float | None = None

@@ -1,8 +1,8 @@
-"""Shares of a text that nobody wrote to be read: banners and offers of web pages, placeholder text, mojibake.
+"""Shares of a text that nobody wrote to be read: banners, offers and menus of web pages, placeholders, mojibake.
 
 Phrases are data by language (boilerplate.json). One alone is no evidence, since people write about cookies and prices:
 sentences count from `LEAST_PHRASES` different ones of a kind; a banner is short, and names cookies or accepts all.
-Menus go by their form (`line_signals`): words of menus in 13 languages were in 16% of those that nobody had seen.
+Menus are told by their form: words of menus in 13 languages were in 16% of those that nobody had seen before.
 """
 
 import json
@@ -12,6 +12,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import regex
+
+from components.text.codepoints import UNSPACED_RANGES
 
 PHRASES: dict[str, dict[str, list[str]]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 """Kind -> language (ISO 639-1; "" for all) -> phrases in lower case, of banners stems. A banner has a "cookie", too."""
@@ -22,7 +25,16 @@ LEAST_SIGNS, MOSTLY_WRONG = 3, 0.5
 """Signs of a wrong encoding from which they are no chance, and their share of what is beyond ASCII: a text with other
 letters shows some of another encoding, and is not in it."""
 
+LEAST_ENTRIES, ENTRY_WORDS = 4, 3
+"""Pieces between line ends and bars from which a text may be a menu, and the most words of each."""
+
 _SENTENCE = re.compile(r"[^.!?。！？।\n]+[.!?。！？।\n]*")
+_BARS = "\n|·•«»‹›←→"
+_NOT_IN_MENUS = regex.compile(rf"\d|[^\w\p{{M}}\s{_BARS}&/'’・-]")
+_BLOCKS = "".join(f"{chr(first)}-{chr(last)}" for first, last in UNSPACED_RANGES)
+_KANA = regex.compile(r"[\u3040-\u30ff]")
+_UNSPACED = regex.compile(rf"[[\w&&[{_BLOCKS}]]--[\u3040-\u30ff]]", regex.V1)
+_SPACED = regex.compile(rf"[[\w\p{{M}}]--[{_BLOCKS}]]+", regex.V1)
 _SIGN = "[€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ\x80-\xbf]"
 _MOJIBAKE = re.compile(f"[ÂÃÄÅÎÏÐÑ×Ø]{_SIGN}{{1,2}}|[âãäåæçèéêëìíîïð]{_SIGN}{{2,3}}|ï¿½|\ufffd")
 """UTF-8 read as Windows-1252 or Latin-1: a letter with as many signs as its bytes have; or marks of lost bytes."""
@@ -51,12 +63,33 @@ def _phrases(language: str) -> dict[str, list[str]]:
 
 
 def _share_of_boilerplate(text: str, language: str) -> float:
+    if is_menu(text):
+        return 1.0
     lowered = text.lower()
     phrases, least = _phrases(language), dict(LEAST_PHRASES)
     if len(text) > LONGEST_BANNER or not any(word in lowered for word in phrases["cookie"]):
         del least["banner"]
     shares = [_share_of_sentences(lowered, phrases[kind], count) for kind, count in least.items()]
     return max(shares) / max(1, len(lowered))
+
+
+def is_menu(text: str) -> bool:
+    """Whether the text is a list of entries of at most three words, without a digit or a mark that entries do not have.
+
+    One of them is a single word, or two characters of a script without spaces: verse and names of people have none.
+    """
+    if not text.strip() or _NOT_IN_MENUS.search(text):
+        return False
+    sizes = [_size(piece) for piece in re.split(f"[{_BARS}]", text) if piece.strip()]
+    longest, shortest = max(words for words, _ in sizes), min(characters for _, characters in sizes)
+    return len(sizes) >= LEAST_ENTRIES and longest <= ENTRY_WORDS and shortest <= 2
+
+
+def _size(entry: str) -> tuple[float, int]:
+    """Its words, a kana being a quarter, and another character of a script without spaces half a word; and such
+    characters, with two for each word of other scripts."""
+    kana, unspaced, spaced = (len(kind.findall(entry)) for kind in (_KANA, _UNSPACED, _SPACED))
+    return spaced + kana / 4 + unspaced / 2, 2 * spaced + kana + unspaced
 
 
 def _share_of_sentences(lowered: str, phrases: Sequence[str], least: int) -> int:

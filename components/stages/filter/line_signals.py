@@ -6,20 +6,12 @@ from components.stages.filter.array_counts import repeats, share, within
 from components.stages.filter.c4_signals import c4_scores
 from components.stages.filter.lines import Lines, ends_in_ellipsis, find_lines, is_any
 from components.stages.filter.words import WordCounts
-from components.text.codepoints import ALNUM, ALPHA, SPACE, TERMINAL, WORD, Hasher, Scan
+from components.text.codepoints import TERMINAL, Hasher, Scan
 
 SHORT_LINE_CHARS = 30
 """FineWeb: lines of this length or less are short."""
 BULLETS = "•-"
 """Characters that begin a bulleted line."""
-BARS = "|·•«»‹›←→"
-"""Characters that part the entries of a menu in one line."""
-IN_ENTRIES = "&/-'’・"
-"""Marks that an entry of a menu may have."""
-ENTRY_WORDS = 3
-"""Most words of an entry of a menu."""
-KANA, KANA_WORDS, UNSPACED_WORDS = (0x3040, 0x30FF), 0.25, 0.5
-"""Code points of syllables, what part of a word one is, and what another character of a script without spaces is."""
 
 
 def line_scores(scanned: Scan, hasher: Hasher, words: WordCounts, num_chars: np.ndarray) -> dict[str, np.ndarray]:
@@ -31,7 +23,6 @@ def line_scores(scanned: Scan, hasher: Hasher, words: WordCounts, num_chars: np.
         | _bullets_and_ellipses(scanned, lines, len(num_chars))
         | _repetition(scanned, hasher, lines, words, num_chars)
         | _shapes(scanned, hasher, lines, num_chars, newlines)
-        | _running_text(scanned, words)
         | {"newlines_per_word": share(newlines, words.counts)}
         | c4_scores(scanned, lines, words, len(num_chars))
     )
@@ -112,33 +103,6 @@ def _shapes(
         "punctuated_lines": share(_per_document(document[ends_well], count), total),
         "short_lines": share(_per_document(document[short], count), total),
         "repeated_line_chars": share(chars, num_chars - newlines),
-    }
-
-
-def _running_text(scanned: Scan, words: WordCounts) -> dict[str, np.ndarray]:
-    """Pieces between line ends and bars, and the share of words in those that no menu has.
-
-    Such are longer than an entry, or have a digit or a mark that entries do not have; all are, in a text without a
-    piece of one word, or of two characters in a script without spaces: it is verse, or a list of names.
-    """
-    kinds, count = scanned.kinds, len(words.counts)
-    ends = np.flatnonzero(np.isin(scanned.codes, [ord(sign) for sign in f"\n{BARS}"]))
-    entry_mark = np.isin(scanned.codes, [ord(sign) for sign in f"{BARS}{IN_ENTRIES}"])
-    is_mark = ((kinds & (SPACE | WORD)) == 0) & ~entry_mark
-    is_digit = (kinds & (ALNUM | ALPHA)) == ALNUM
-    marks = np.diff(np.searchsorted(np.flatnonzero(is_mark | is_digit), ends), prepend=0)
-    piece = np.searchsorted(ends, words.starts)  # of each word
-    codes = scanned.codes[words.starts]
-    unspaced = np.where((codes >= KANA[0]) & (codes <= KANA[1]), KANA_WORDS, UNSPACED_WORDS)
-    length = np.bincount(piece, np.where(words.spaced, 1, unspaced), len(ends))
-    halves = np.bincount(piece, np.where(words.spaced, 2, 1), len(ends))
-    full = halves > 0
-    document = scanned.document_of(ends)
-    has_short = _per_document(document[full & (halves <= 2)], count) > 0
-    running = (marks > 0) | (length > ENTRY_WORDS) | ~has_short[document]
-    return {
-        "num_pieces": _per_document(document[full], count),
-        "running_text": share(words.sums(running[piece]), words.counts),
     }
 
 

@@ -26,7 +26,6 @@ PROSE: Least = ("num_words", 40)
 LINES: Least = ("num_lines", 10)
 REPEATED: Least = ("repeated_lines", 3)
 PARAGRAPHS: Least = ("repeated_paragraphs", 3)
-PIECES: Least = ("num_pieces", 4)
 MOSTLY_UNSPACED = 0.5
 """Share of letters in scripts without spaces from which rules about words do not apply."""
 
@@ -72,7 +71,6 @@ RULES = (
     FilterRule("max_repeated_line_chars", "repeated_line_chars", REPEATED),
     FilterRule("max_newlines_per_word", "newlines_per_word", LINES, "spaced"),
     FilterRule("max_boilerplate", "boilerplate"),
-    FilterRule("min_running_text", "running_text", PIECES),
     FilterRule("max_mojibake", "mojibake"),
     FilterRule("min_language_score", "language_kept"),
 )
@@ -117,7 +115,6 @@ RULE_SETS: dict[RuleSet, Limits] = {
         "max_duplicate_lines": 0.6,
         "max_duplicate_10gram": 0.65,
         "max_boilerplate": 0.4,
-        "min_running_text": 0.01,
         "max_mojibake": 0.01,
     },
     "gopher": GOPHER_QUALITY | GOPHER_REPETITION,
