@@ -313,7 +313,8 @@ def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> 
         if entry.rule:
             fault = _fault(entry.rule, entry.reason, entry.quarantined and not of_records, ingest)
             looked.faults[fault] += 1
-            looked.places.setdefault(fault, f", first in {_named(path)}" + f" line {entry.line}" * bool(entry.line))
+            line = f" line {entry.line}" if entry.line else ""
+            looked.places.setdefault(fault, f", first in {_named(path)}{line}")
         else:
             yield entry.document.text[:SAMPLE_CHARS]
         if number >= COUNTED_RECORDS and entry.offset > max(BEGINNING, path.stat().st_size // MOST_PARTS):
