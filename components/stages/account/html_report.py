@@ -63,13 +63,14 @@ def render_html(
 
 def _first(rows: Sequence[ScoreRow], total: int) -> str:
     """The scores that matter first, as in the table at the end of a run; the head counts all, so both are named."""
-    body, count = [], f"Of all {total} scores, which the head counts, these {len(rows)}. " * (total > len(rows))
+    body = []
     for row in rows:
         score = row.score
         value = interval(score.value, score.low, score.high)
         low = " (low is good)" if score.better == "lower" else ""
         body.append([row.name + low, value, beside_text(score), row.said, row.counterpart])
     columns = "score value compared_with verdict counterpart_or_gain"
+    count = f"Of all {total} scores, which the head counts, these {len(rows)}. " if total > len(rows) else ""
     return _table(columns, body, count + COVERED) if body else ""
 
 
