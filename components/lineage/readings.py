@@ -5,6 +5,7 @@ import html
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ MOST_BYTES = 200_000_000
 """Larger files that are no tables and no tokens are not read."""
 BLOCK, OVERLAP = 1 << 20, 1 << 10
 """Characters that are searched at once, and how far a block reaches into the next."""
-BLOCK_ROWS, BLOCK_TOKENS = 256, 1 << 18
+BLOCK_ROWS = 256
 TABLE = b"PAR1"
 """First bytes of a Parquet file."""
 PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}
@@ -92,14 +93,20 @@ def _rows(path: Path | pa.BufferReader) -> Iterator[Part]:
             yield Part(str(row.get("location") or f"row {number}"), text, str(row.get("id") or ""))
 
 
-def parts_of_tokens(path: Path, dtype: str, tokenizer: Path) -> Iterator[Part]:
-    """The text of a token shard."""
+def parts_of_tokens(path: Path, dtype: str, tokenizer: Path, starts: Path, corpus: Path | None) -> Iterator[Part]:
+    """The text of each document of a token shard.
+
+    Args:
+        starts: the file with the first token of each document, and the end. corpus: the shard of the texts, whose rows
+            are the same documents; without it they are numbered.
+    """
     import tokenizers
 
     ids, codec = np.fromfile(path, np.dtype(dtype).newbyteorder("<")), tokenizers.Tokenizer.from_file(str(tokenizer))
-    for start in range(0, len(ids), BLOCK_TOKENS):
-        some = ids[start : start + BLOCK_TOKENS + OVERLAP]
-        yield Part("", codec.decode(some.tolist(), skip_special_tokens=False))
+    rows = pq.read_table(corpus, columns=["location", "id"]).to_pylist() if corpus else []
+    for number, (start, end) in enumerate(pairwise(np.load(starts).tolist())):
+        row = rows[number] if number < len(rows) else {"location": f"document {number + 1}", "id": ""}
+        yield Part(row["location"], codec.decode(ids[start:end].tolist(), skip_special_tokens=False), row["id"])
 
 
 def hits_in(parts: Iterable[Part], needles: Needles, named: Callable[[str], bool] | None = None) -> list[NeedleHit]:

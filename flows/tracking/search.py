@@ -40,7 +40,7 @@ WEIGHTS = (".safetensors",)
 CACHE = "DVC's cache"
 SHARD = re.compile(r"data/(?:mix(?=/train)|ingest(?=/heldout))/(\w+)/part-(\d+)\.parquet")
 """Corpus shard whose tokens are the shard of the same number."""
-TOKENS = re.compile(r"(data/tokenize)/(train|heldout)/tokens-\d+\.bin")
+TOKENS = re.compile(r"(data/tokenize)/(train|heldout)/tokens-(\d+)\.bin")
 BEYOND = (
     "clones, caches and backups of others; other remotes, and what a remote has of states that are not known here",
     "exports and signed folders; statistics learnt from the text: tokenizers, scores, logs, the energy ledger",
@@ -250,7 +250,7 @@ class Search:
 
 
 def parts_at(path: str, place: Path, at: Callable[[str], Path | None]) -> Iterator[Part]:
-    """The text of an output's file; of a token shard with the tokenizer of its state.
+    """The text of an output's file; of a token shard by document, with the tokenizer of its state.
 
     Raises:
         UserError: that is gone, or the file is too large.
@@ -258,10 +258,13 @@ def parts_at(path: str, place: Path, at: Callable[[str], Path | None]) -> Iterat
     if not (shard := TOKENS.fullmatch(path)):
         yield from parts_of(place, path)
         return
-    manifest, tokenizer = at(f"{shard[1]}/{shard[2]}/manifest.json"), at(f"{shard[1]}/tokenizer.json")
-    if manifest is None or tokenizer is None:
-        raise UserError("the tokenizer of these tokens is gone")
-    yield from parts_of_tokens(place, read_json(manifest)["dtype"], tokenizer)
+    folder, part, number = shard.groups()
+    beside = f"{folder}/{part}/manifest.json", f"{folder}/tokenizer.json", f"{folder}/{part}/documents-{number}.npy"
+    manifest, tokenizer, starts = map(at, beside)
+    if not (manifest and tokenizer and starts):
+        raise UserError("the tokenizer or the index of these tokens is gone")
+    corpus = at(f"data/{'mix' if part == 'train' else 'ingest'}/{part}/part-{number}.parquet")
+    yield from parts_of_tokens(place, read_json(manifest)["dtype"], tokenizer, starts, corpus)
 
 
 def is_of_another(hit: NeedleHit, ids: Collection[str]) -> bool:

@@ -100,7 +100,7 @@ def _scores(rows: list[ScoreRow]) -> list[str]:
     """What the signs say, a header, and a line per score, `t` where training had such exercises."""
     lines = [
         "+ better than counting, - worse, ~ not shown: over works and seeds (Holm); = learned; t: trained for",
-        f"{'intervals and = leave out seeds':<32}{'value (v: low is good)':<23}{'compared with':<22}counterpart or gain",
+        f"{'intervals and = leave out seeds':<32}{'value (v: low is good)':<23}compared with         counterpart or gain",
     ]
     for row in rows:
         score = row.score

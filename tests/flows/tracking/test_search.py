@@ -52,9 +52,9 @@ def root(checkout: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     (tokens := tmp_path / "data/tokenize/train").mkdir(parents=True)
     tokenizer.save(str(tmp_path / "data/tokenize/tokenizer.json"))
     write_json(tokens / "manifest.json", {"dtype": "uint16"})
-    np.array([at for text in texts for at in (0, *tokenizer.encode(text.text).ids)], "<u2").tofile(
-        tokens / "tokens-00000.bin"
-    )
+    ids = [[0, *tokenizer.encode(text.text).ids] for text in texts]
+    np.array([at for some in ids for at in some], "<u2").tofile(tokens / "tokens-00000.bin")
+    np.save(tokens / "documents-00000.npy", np.cumsum([0, *map(len, ids)]))
     (tmp_path / "models/pretrain/causal").mkdir(parents=True)
     (tmp_path / "models/pretrain/causal/model.safetensors").write_bytes(b"weights")
     rows = [{"prompt": "Who?", "completion": "Nobody."}, {"prompt": "What?", "completion": f"She {QUOTE}."}]
@@ -132,6 +132,7 @@ def test_a_quotation_in_another_document_and_in_rows_is_named_with_its_words(roo
     found = {(one.owner, one.path): one.line() for one in searched({ID}, ESSAY).found}
     assert found["workspace", "data/ingest/train/part-00000.parquet"].endswith(": 15 words in essay.txt")
     assert found["workspace", "data/mix/train/part-00000.parquet"].endswith(": 15 words in essay.txt")
+    assert found["workspace", "data/tokenize/train/tokens-00000.bin"].endswith(": 15 words in essay.txt")
     assert "15 words in rows.jsonl line 2" in found["finetune.instruct.data", "rows.jsonl"]
     assert found["MLflow", "1/examples.md"] == "MLflow: 1/examples.md: 9 words"
 
