@@ -183,7 +183,8 @@ class Search:
                 self.found.append(Place(state.name, path, stay, md5))
         if gone:
             what = "files are in neither DVC's cache nor a remote, where one could look into them, such as"
-            self.unsearched.append(f"{state.name}: {len(gone)} {what} {gone[0]}")
+            owner = f"dvc.lock of commit {state.name}" if state.kind == "revision" else state.name
+            self.unsearched.append(f"{owner}: {len(gone)} {what} {gone[0]}")
 
     # -- the owner's files ---------------------------------------------------------------------------------------------
 
