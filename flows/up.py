@@ -246,7 +246,10 @@ def serve_all() -> None:
         print("starting Prefect, MLflow and the deployments ...", flush=True)
         start_servers(servers, chosen, key)
         record(clients)
-        threading.Thread(target=run_record.follow, name="record", daemon=True).start()
+        follow = threading.Thread(
+            target=run_record.follow, args=(recovery.crash_in_prefect,), name="record", daemon=True
+        )
+        follow.start()
         ids = start_deployments(servers, chosen)
         show(chosen, form_address(chosen, ids["pipeline"]), clients, key)
         if line := stale_line():

@@ -223,12 +223,17 @@ def energy(metrics: dict[str, float]) -> str:
 
 
 def shown_name(changes: list[str]) -> str:
-    """What a run changed, for its name: the first change, or of one key in several sections its new values."""
+    """What a run changed, for its name: the first change, or of one key in several sections its new values.
+
+    A key that is there no more says little: `columns {} -> unset` stands beside `columns.prompt unset -> question`.
+    """
+    changes = [change for change in changes if not change.endswith(" -> unset")] or changes
     keys = {change.split(" ")[0].rpartition(".")[2] for change in changes}
     if len(changes) > 1 and len(keys) == 1:
         values = ", ".join(dict.fromkeys(change.rpartition(" -> ")[2] for change in changes))
         return f"{keys.pop()} {values}"[:80] + f" in {len(changes)} sections"
-    return changes[0][:80] + (f", {len(changes) - 1} more" if len(changes) > 1 else "")
+    first = changes[0].replace(" unset -> ", "=")
+    return first[:80] + (f", {len(changes) - 1} more" if len(changes) > 1 else "")
 
 
 def brief(change: str) -> str:

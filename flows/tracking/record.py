@@ -16,8 +16,9 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
 
+from components.carbon.ledger import reader
 from components.core.errors import clause
-from flows.system import environment
+from flows.system import environment, paths
 from flows.system.run_folder import REPRO, EventReader, RunFolder, StageFolder, StageResult, open_runs
 from flows.tracking import environment_record, mlflow_run
 from flows.tracking.model_registry import ModelRecord, describe_models, log_model
@@ -155,6 +156,9 @@ class Recorder:
             files = [self.run.kept / name for name in end.pop("files")]
             mlflow_run.close_parent(self.client, parent, self.run.name, files=files, **end)
         elif parent and self.client.get_run(parent).info.status == "RUNNING":
+            used = {"cost/run_kwh": reader.read(paths.LEDGER).select(run=self.run.name).energy.mid_kwh}
+            mlflow_run.log_metrics(self.client, parent, used)
+            self.client.set_tag(parent, "cost", mlflow_run.energy(used))
             self.client.set_tag(parent, "result", f"Killed: {KILLED}")
             self.client.set_terminated(parent, "KILLED")
             tags = {"mlflow.parentRunId": parent, "mlflow.runName": MACHINE}
@@ -184,10 +188,13 @@ def record_own(run: RunFolder) -> None:
                 recorder.finish()
 
 
-def follow() -> None:
+def follow(on_dead: Callable[[], None]) -> None:
     """Record every `dvc repro` while it runs, and what a kill leaves of any run; for `make up`, until its process ends.
 
     Its thread has the runs that it records for itself until they end.
+
+    Args:
+        on_dead: called after a run whose process is gone was closed.
     """
     held = dict[str, tuple[Recorder, ExitStack]]()
     closed = set[str]()
@@ -195,27 +202,31 @@ def follow() -> None:
         time.sleep(EVERY_S)
         for run in open_runs(closed):
             try:
-                _follow(run, held)
+                if _follow(run, held):
+                    on_dead()
             except Exception as error:  # whatever it is: the next look is another try
                 told(error)
                 closed.add(run.name)  # of this process
 
 
-def _follow(run: RunFolder, held: dict[str, tuple[Recorder, ExitStack]]) -> None:
+def _follow(run: RunFolder, held: dict[str, tuple[Recorder, ExitStack]]) -> bool:
+    """Record what is new of a run. Whether it was closed, because its process is gone."""
     if run.name not in held and (run.facts().get("kind") == REPRO or not run.alive):
         stack = ExitStack()
         if not stack.enter_context(run.sole_recorder()):
             stack.close()
-            return
+            return False
         held[run.name] = Recorder(run), stack
     if run.name not in held:
-        return
+        return False
     recorder, stack = held[run.name]
     recorder.advance()
-    if run.ending() or not run.alive:
+    alive = run.alive
+    if run.ending() or not alive:
         del held[run.name]
         with stack:
             close_dead(run, recorder)
+    return not alive
 
 
 def close_dead(run: RunFolder, recorder: Recorder, say: Callable[[str], None] = print) -> None:

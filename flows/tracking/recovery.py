@@ -24,7 +24,7 @@ def recover(serving: bool = False) -> None:
         serving: this process is the only one that starts runs of deployments, and has not begun: one that is unfinished
             and names no process was killed before our code began, and would hold its deployment's slot for ever.
     """
-    _crash_in_prefect(serving)
+    crash_in_prefect(serving)
     recover_records()
 
 
@@ -54,7 +54,7 @@ def _close(run: RunFolder, say: Callable[[str], None]) -> None:
 UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
 
 
-def _crash_in_prefect(serving: bool) -> None:
+def crash_in_prefect(serving: bool = False) -> None:
     """Force unfinished runs of dead processes, with their tasks, to `Crashed`: they would hold a deployment's slot."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter

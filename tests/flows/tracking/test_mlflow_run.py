@@ -129,6 +129,8 @@ def test_threads_that_need_mlflow_at_once_import_it_one_after_the_other(tmp_path
     [
         (["dedup.lines 1 -> 2"], "dedup.lines 1 -> 2"),
         (["dedup.lines 1 -> 2", "mix.seed 1 -> 2"], "dedup.lines 1 -> 2, 1 more"),
+        (["ingest.columns {} -> unset", "ingest.columns.text unset -> body"], "ingest.columns.text=body"),
+        (["ingest.columns.text body -> unset"], "ingest.columns.text body -> unset"),
         (["finetune.classify.seed 1 -> 2001", "mix.seed 1 -> 2001"], "seed 2001 in 2 sections"),
     ],
 )

@@ -1,5 +1,6 @@
 """The record of a run, from its folder into MLflow: complete, once, whoever writes it and however often."""
 
+import sys
 import threading
 import time
 from pathlib import Path
@@ -196,10 +197,21 @@ def test_what_a_killed_pipeline_left_is_recorded_at_the_next_start(
     found = {name: run.info.status for name, run in rows(client).items()}
     assert found == {"mix": "FINISHED", "tokenize": "KILLED", "calm-otter": "KILLED"}
     assert rows(client)["tokenize"].data.tags["error"].startswith("tokenize: its process ended without a result")
-    assert rows(client)["calm-otter"].data.tags["result"].startswith("Killed: its process ended without a result")
+    run = rows(client)["calm-otter"].data
+    assert run.tags["result"].startswith("Killed: its process ended without a result")
+    assert (run.metrics["cost/run_kwh"], run.tags["cost"]) == (0, "0 Wh"), "what it used until then: of no reading"
     assert done.run.closed
     recovery.recover_records(said.append)
     assert len(said) == 1
+
+
+def test_up_closes_what_a_kill_left_in_prefect_too(client: mlflow.MlflowClient, ended: str) -> None:
+    """It stood there as Running until `up` ended."""
+    working, _ = begun(process=ended)
+    killed(working, ended)
+    with pytest.raises(SystemExit):
+        record.follow(lambda: sys.exit(0))
+    assert rows(client)["calm-otter"].info.status == "KILLED"
 
 
 def test_a_run_that_ended_without_its_record_keeps_its_own_end(
@@ -315,7 +327,7 @@ def test_make_up_goes_on_after_trouble(monkeypatch: pytest.MonkeyPatch, capsys: 
 
     monkeypatch.setattr(record, "_follow", follow)
     monkeypatch.setattr(record, "EVERY_S", 0.01)
-    threading.Thread(target=record.follow, daemon=True).start()
+    threading.Thread(target=record.follow, args=(lambda: None,), daemon=True).start()
     time.sleep(0.1)
     other.open(REPRO)
     assert looks.wait(60)
