@@ -37,7 +37,10 @@ TREE = FOLDER / "tree"
 CARBON, EVALUATE, SYSTEM = "tests/components/carbon", "tests/components/stages/evaluate", "tests/flows/system"
 GOLDEN = "tests/components/test_golden.py"
 MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "loader": ("recorder/greenhouse_record/order.py", ("tests/components/training/test_data_order.py", GOLDEN)),
+    "loader": (
+        "recorder/greenhouse_record/order.py",
+        ("tests/components/training/test_data_order.py", "tests/recorder/test_order.py", GOLDEN),
+    ),
     "attribution": ("recorder/greenhouse_record/metering/attribution.py", ("tests/recorder/test_attribution.py",)),
     "ledger": ("components/carbon/ledger/reader.py", (f"{CARBON}/ledger",)),
     "statistics": ("components/statistics.py", ("tests/components/test_statistics.py",)),

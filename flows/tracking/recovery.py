@@ -7,7 +7,7 @@ process unless this process alone could have started it. No record, whatever is 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flows.system import git
@@ -51,18 +51,21 @@ def _close(run: RunFolder, say: Callable[[str], None]) -> None:
             told(error)
 
 
-UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
+UNDER_WAY = ("RUNNING", "PENDING")
 
 
-def crash_in_prefect(serving: bool = False) -> None:
-    """Force unfinished runs of dead processes, with their tasks, to `Crashed`: they would hold a deployment's slot."""
+def crash_in_prefect(serving: bool = False, states: Sequence[str] = (*UNDER_WAY, "CANCELLING")) -> None:
+    """Force runs of dead processes, in these states, and their tasks to `Crashed`: they would hold a deployment's slot.
+
+    While `up` serves, `UNDER_WAY` alone: who cancels a run on its page gets `Cancelled` from Prefect, a moment later.
+    """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.states import Crashed, State
 
     state: State = Crashed(message="the process of this run is gone; run it again, it resumes")
     with get_client(sync_client=True) as client:
-        unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": list(UNFINISHED)}}})
+        unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": list(states)}}})
         running = client.read_flow_runs(flow_run_filter=unfinished)
         runs = [run for run in running if _is_dead(run, never_began=serving and run.deployment_id is not None)]
         for run in runs:

@@ -153,3 +153,9 @@ def test_the_best_plan_spends_the_budget_and_no_other_is_better() -> None:
     assert plan.tokens * plan.candidate.flops_per_token == pytest.approx(1e13)
     assert plan.loss == min(TRUE.loss(one.size, 1e13 / one.flops_per_token) for one in candidates)
     assert candidates[0] != plan.candidate != candidates[-1]
+
+
+def test_the_tokens_to_a_loss_reach_it() -> None:
+    for size, loss in ((2e5, 3.0), (2e6, 2.5), (2e7, 2.0)):
+        assert TRUE.loss(size, TRUE.tokens_to(size, loss)) == pytest.approx(loss)
+    assert TRUE.tokens_to(2e4, 1.3) == math.inf
