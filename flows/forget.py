@@ -212,7 +212,8 @@ def make_again() -> None:
     """
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        command, ends = [sys.executable, "-m", "flows.cli", "run", "--yes"], processes.dies_with_parent()
+        command = [sys.executable, "-m", "flows.cli", "run", "--yes"]
+        ends = processes.dies_with_parent(signal.SIGKILL)
         status = subprocess.run(command, cwd=paths.ROOT, preexec_fn=ends).returncode
     finally:
         signal.signal(signal.SIGINT, before)

@@ -70,8 +70,18 @@ def tag_alive(tag: str) -> bool:
 
 
 def dies_with_parent(sig: int = signal.SIGTERM) -> Callable[[], None]:
-    """A `preexec_fn` after which the kernel sends `sig` when the thread that started the child ends (Linux only)."""
-    return partial(set_parent_death_signal, sig)
+    """A `preexec_fn` after which the kernel sends `sig` when the thread that started the child ends (Linux only).
+
+    SIGTERM is for a child that ends by it at once, or within seconds. One that answers it at length, as the pipeline,
+    which closes its records, is killed: it would outlive a parent that nobody waits for any more.
+    """
+    return partial(_end_with, os.getpid(), sig)
+
+
+def _end_with(parent: int, sig: int) -> None:
+    set_parent_death_signal(sig)
+    if os.getppid() != parent:  # it died before the call above, and no signal will come
+        os._exit(1)
 
 
 def end_with_dvc(pipeline: str = "") -> None:
