@@ -40,8 +40,9 @@ def leftovers() -> list[Path]:
 
 
 def idle_work_folders() -> list[Path]:
-    """Work folders (`work/<stage>/<fingerprint>`) whose lock is free."""
-    return [folder for folder in sorted(paths.WORK.glob("*/*")) if folder.is_dir() and not in_use(folder)]
+    """Work folders (`work/<stage>/<fingerprint>`) that hold more than a lock, and whose lock is free."""
+    holding = sorted({path.parent for path in paths.WORK.glob("*/*/*") if path.name != "lock"})
+    return [folder for folder in holding if not in_use(folder)]
 
 
 # -- everything --------------------------------------------------------------------------------------------------------
@@ -82,7 +83,8 @@ def show(items: list[Removable], notes: list[str], most: int = 12) -> int:
     total = sum(item.num_bytes for item in items)
     ordered = sorted(items, key=lambda item: -item.num_bytes)
     for item in ordered[:most]:
-        print(f"{human(item.num_bytes):>10}  {item.what}")
+        size = human(item.num_bytes) if item.num_bytes else ""  # an experiment or what is in a remote has none here
+        print(f"{size:>10}  {item.what}")
     if rest := ordered[most:]:
         print(f"{human(sum(item.num_bytes for item in rest)):>10}  {len(rest)} more")
     print(f"{human(total):>10}  in all")

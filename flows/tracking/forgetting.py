@@ -169,7 +169,10 @@ def copies(objects: dict[str, str], models: set[str]) -> tuple[list[Removable], 
             if some := [one for md5, one in there.items() if objects[md5] == output]:
                 items.append(together(f"{place}: {output} (files: {len(some)})", some))
     items += map(garbage.experiment_item, experiments_with(objects))
-    return [*items, *map(model_item, versions_of(models))], unreached
+    for row in versions_of(models):
+        model = client().get_logged_model(row.source.rpartition("/")[2])
+        items.append(garbage.model_item(client(), model, row))
+    return items, unreached
 
 
 def versions_of(models: Collection[str]) -> list[Any]:
@@ -181,12 +184,6 @@ def aliases_of(versions: list[Any]) -> list[str]:
     """The aliases that point at registered versions."""
     known = [client().get_model_version(row.name, row.version) for row in versions]
     return [f"{row.name}@{alias}" for row in known for alias in row.aliases]
-
-
-def model_item(row: Any) -> Removable:
-    """A registered version with its copy in MLflow."""
-    mlflow = client()
-    return garbage.model_item(mlflow, mlflow.get_logged_model(row.source.rpartition("/")[2]), row)
 
 
 def experiments_with(objects: Collection[str]) -> list[str]:

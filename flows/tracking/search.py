@@ -38,6 +38,8 @@ CHECKED = ("data/ingest/heldout/", "data/tokenize/heldout/")
 TRAINING = ("pretrain@", "finetune@")
 WEIGHTS = (".safetensors",)
 CACHE = "DVC's cache"
+GONE = "files or folders are in neither DVC's cache nor a remote, where one could look into them, such as"
+ELSEWHERE = "if somebody has them, `dvc push` from there and ask again; else there is nothing to do"
 SHARD = re.compile(r"data/(?:mix(?=/train)|ingest(?=/heldout))/(\w+)/part-(\d+)\.parquet")
 """Corpus shard whose tokens are the shard of the same number."""
 TOKENS = re.compile(r"(data/tokenize)/(train|heldout)/tokens-(\d+)\.bin")
@@ -182,9 +184,7 @@ class Search:
             if stay:
                 self.found.append(Place(state.name, path, stay, md5))
         if gone:
-            what = "files are in neither DVC's cache nor a remote, where one could look into them, such as"
-            owner = f"dvc.lock of commit {state.name}" if state.kind == "revision" else state.name
-            self.unsearched.append(f"{owner}: {len(gone)} {what} {gone[0]}")
+            self.unsearched.append(f"{state.title()}: {len(gone)} {GONE} {gone[0]}; {ELSEWHERE}")
 
     # -- the owner's files ---------------------------------------------------------------------------------------------
 

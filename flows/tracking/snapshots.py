@@ -61,6 +61,11 @@ class Snapshot:
             tree = layout.overlaid(tree, {own: values[own]} if own in values else {})
         return tree
 
+    def title(self) -> str:
+        """Its name; of a commit with its day and first line too, which say whose work it is."""
+        about = git.answer("log", "-1", "--format=%as, %s", self.commit) if self.kind == "revision" else ""
+        return f"commit {self.name} ({about})" if about else self.name
+
     def outputs(self) -> dict[str, str]:
         """Path -> hash of every output."""
         return {out["path"]: out["md5"] for entry in self.lock.values() for out in entry.get("outs", [])}

@@ -254,8 +254,19 @@ def test_what_cannot_be_looked_into_is_said(root: Path, monkeypatch: pytest.Monk
     one.of_states(known)
     said = one.sentence()
     assert "rows of finetune@instruct of run-a: gone.jsonl: it is gone, or not what it was" in said
-    assert "workspace: 1 files are in neither DVC's cache nor a remote, where one could look into them" in said
-    assert f"such as {name}" in said
+    assert "workspace: 1 files or folders are in neither DVC's cache nor a remote, where one could look" in said
+    assert f"such as {name}; if somebody has them, `dvc push` from there" in said
+
+
+def test_a_commit_that_nobody_has_the_files_of_is_named_by_its_day_and_words(root: Path) -> None:
+    (clone := PipelineClone(root)).git("commit", "--quiet", "--allow-empty", "-m", "Pictures of a run")
+    commit = clone.git("rev-parse", "HEAD").strip()
+    lock = {"ingest": {"outs": [{"path": "data/ingest/train", "md5": f"{'0' * 32}.dir"}]}}
+    one = Search(Needles(7))
+    one.of_states([Snapshot(commit[:9], "revision", lock, commit)])
+    (said,) = one.unsearched
+    assert said.startswith(f"commit {commit[:9]} (20")
+    assert ", Pictures of a run): 1 files or folders are in neither DVC's cache nor a remote" in said
 
 
 def tuned_on(path: str, digest: str) -> dict:
