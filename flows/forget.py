@@ -1,6 +1,5 @@
 """`greenhouse forget`: who saw a text, what its removal costs; then leave it out, and delete the copies."""
 
-import re
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from components.carbon.ledger import reader
 from components.carbon.planning.forecast import orchestration_forecast
 from components.core.errors import UserError
 from components.core.files import write_text
+from components.corpus.corpus import is_generated
 from components.lineage.documents import Query, query_of
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
 from components.studies.withdrawn import withdraw
@@ -65,7 +65,7 @@ def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
         raise UserError("nothing has been ingested here yet, and no DVC remote has it; run `make demo` first")
     query = query_of(text, workspace_view)
     hits = answers(query, whole=True)
-    generated = [hit for hit in hits if re.match("curriculum/|canary$", hit.document.facts["source"])]
+    generated = [hit for hit in hits if is_generated(hit.document.facts["source"])]
     if generated and len(generated) == len(hits):
         raise UserError(
             f"{generated[0].document.facts['source']}: text that mix generates; mix.curriculum.share or "

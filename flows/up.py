@@ -9,7 +9,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -247,8 +246,8 @@ def serve_all() -> None:
         print("starting Prefect, MLflow and the deployments ...", flush=True)
         start_servers(servers, chosen, key)
         record(clients)
-        close = partial(recovery.crash_in_prefect, states=recovery.UNDER_WAY)
-        threading.Thread(target=run_record.follow, args=(close,), name="record", daemon=True).start()
+        threading.Thread(target=run_record.follow, name="record", daemon=True).start()
+        threading.Thread(target=recovery.watch, name="recovery", daemon=True).start()
         ids = start_deployments(servers, chosen)
         show(chosen, form_address(chosen, ids["pipeline"]), clients, key)
         if line := stale_line():

@@ -205,6 +205,11 @@ def document_of(row: dict[str, Any]) -> Document:
     return Document(**row | {"transforms": tuple(row["transforms"])})
 
 
+def is_generated(source: str) -> bool:
+    """Whether mix generates the texts of a source: exercises and canaries."""
+    return source == "canary" or source.startswith("curriculum/")
+
+
 def read_shard(path: Path) -> list[Document]:
     """The documents of a shard, in order; of a dropped one without `rule` and `reason`."""
     with pq.ParquetFile(path) as file:  # `read_table` would import pandas first, a fifth of a second

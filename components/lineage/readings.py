@@ -98,14 +98,16 @@ def parts_of_tokens(path: Path, dtype: str, tokenizer: Path, starts: Path, corpu
 
     Args:
         starts: the file with the first token of each document, and the end. corpus: the shard of the texts, whose rows
-            are the same documents; without it they are numbered.
+            are the same documents; without it, or if it has another number of rows, they are numbered.
     """
     import tokenizers
 
     ids, codec = np.fromfile(path, np.dtype(dtype).newbyteorder("<")), tokenizers.Tokenizer.from_file(str(tokenizer))
+    bounds = list(pairwise(np.load(starts).tolist()))
     rows = pq.read_table(corpus, columns=["location", "id"]).to_pylist() if corpus else []
-    for number, (start, end) in enumerate(pairwise(np.load(starts).tolist())):
-        row = rows[number] if number < len(rows) else {"location": f"document {number + 1}", "id": ""}
+    if len(rows) != len(bounds):
+        rows = [{"location": f"document {number}", "id": ""} for number in range(1, len(bounds) + 1)]
+    for row, (start, end) in zip(rows, bounds, strict=True):
         yield Part(row["location"], codec.decode(ids[start:end].tolist(), skip_special_tokens=False), row["id"])
 
 

@@ -155,20 +155,25 @@ class Recorder:
         if end:
             files = [self.run.kept / name for name in end.pop("files")]
             mlflow_run.close_parent(self.client, parent, self.run.name, files=files, **end)
-        elif parent and self.client.get_run(parent).info.status == "RUNNING":
-            used = {"cost/run_kwh": reader.read(paths.LEDGER).select(run=self.run.name).energy.mid_kwh}
-            mlflow_run.log_metrics(self.client, parent, used)
-            self.client.set_tag(parent, "cost", mlflow_run.energy(used))
-            self.client.set_tag(parent, "result", f"Killed: {KILLED}")
-            self.client.set_terminated(parent, "KILLED")
-            tags = {"mlflow.parentRunId": parent, "mlflow.runName": MACHINE}
-            if machine := mlflow_run.find_run(self.client, self.run.facts()["process"], tags):
-                self.client.set_terminated(machine, "KILLED")
+        elif parent and (status := self.client.get_run(parent).info.status) in ("RUNNING", "KILLED"):
+            self._killed(parent, status)
         for stage in self.run.stages() if parent else ():  # so that curves of two runs lie over each other
             before = stage.name.replace("@", "/") + "/"
             mlflow_run.log_curves(self.client, parent, EventReader(stage).new(), before)
         if not self._failed and all(stage.recorded for stage in self.run.stages()):
             self.run.close()
+
+    def _killed(self, parent: str, status: str) -> None:
+        """Record a run that left no account of its end; its energy anew while its last stages end."""
+        used = {"cost/run_kwh": reader.read(paths.LEDGER).select(run=self.run.name).energy.mid_kwh}
+        mlflow_run.log_metrics(self.client, parent, used)
+        self.client.set_tag(parent, "cost", mlflow_run.energy(used))
+        if status == "RUNNING":
+            self.client.set_tag(parent, "result", f"Killed: {KILLED}")
+            self.client.set_terminated(parent, "KILLED")
+            tags = {"mlflow.parentRunId": parent, "mlflow.runName": MACHINE}
+            if machine := mlflow_run.find_run(self.client, self.run.facts()["process"], tags):
+                self.client.set_terminated(machine, "KILLED")
 
     @property
     def settled(self) -> bool:
@@ -188,13 +193,10 @@ def record_own(run: RunFolder) -> None:
                 recorder.finish()
 
 
-def follow(on_dead: Callable[[], None]) -> None:
+def follow() -> None:
     """Record every `dvc repro` while it runs, and what a kill leaves of any run; for `make up`, until its process ends.
 
     Its thread has the runs that it records for itself until they end.
-
-    Args:
-        on_dead: called after a run whose process is gone was closed.
     """
     held = dict[str, tuple[Recorder, ExitStack]]()
     closed = set[str]()
@@ -202,31 +204,27 @@ def follow(on_dead: Callable[[], None]) -> None:
         time.sleep(EVERY_S)
         for run in open_runs(closed):
             try:
-                if _follow(run, held):
-                    on_dead()
+                _follow(run, held)
             except Exception as error:  # whatever it is: the next look is another try
                 told(error)
                 closed.add(run.name)  # of this process
 
 
-def _follow(run: RunFolder, held: dict[str, tuple[Recorder, ExitStack]]) -> bool:
-    """Record what is new of a run. Whether it was closed, because its process is gone."""
+def _follow(run: RunFolder, held: dict[str, tuple[Recorder, ExitStack]]) -> None:
     if run.name not in held and (run.facts().get("kind") == REPRO or not run.alive):
         stack = ExitStack()
         if not stack.enter_context(run.sole_recorder()):
             stack.close()
-            return False
+            return
         held[run.name] = Recorder(run), stack
     if run.name not in held:
-        return False
+        return
     recorder, stack = held[run.name]
     recorder.advance()
-    alive = run.alive
-    if run.ending() or not alive:
+    if run.ending() or not run.alive:
         del held[run.name]
         with stack:
             close_dead(run, recorder)
-    return not alive
 
 
 def close_dead(run: RunFolder, recorder: Recorder, say: Callable[[str], None] = print) -> None:

@@ -7,7 +7,9 @@ process unless this process alone could have started it. No record, whatever is 
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from flows.system import git
@@ -52,6 +54,8 @@ def _close(run: RunFolder, say: Callable[[str], None]) -> None:
 
 
 UNDER_WAY = ("RUNNING", "PENDING")
+WATCH_S = 10.0
+"""Seconds between looks for runs of dead processes."""
 
 
 def crash_in_prefect(serving: bool = False, states: Sequence[str] = (*UNDER_WAY, "CANCELLING")) -> None:
@@ -75,6 +79,14 @@ def crash_in_prefect(serving: bool = False, states: Sequence[str] = (*UNDER_WAY,
             for task in client.read_task_runs(flow_run_filter=only):
                 if not task.state or not task.state.is_final():
                     client.set_task_run_state(task.id, state, force=True)
+
+
+def watch() -> None:
+    """Close in Prefect, every `WATCH_S`, what a kill leaves while `up` serves; until its process ends."""
+    while True:
+        time.sleep(WATCH_S)
+        with suppress(Exception):  # the server is busy: the next look is another try
+            crash_in_prefect(states=UNDER_WAY)
 
 
 def _is_dead(run: Any, never_began: bool = False) -> bool:

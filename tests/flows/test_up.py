@@ -94,7 +94,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 @pytest.mark.pipeline
 @pytest.mark.slow
-def test_up_serves_guards_and_stops(tmp_path: Path) -> None:
+def test_up_serves_guards_and_stops(tmp_path: Path, ended: str) -> None:
     state = tmp_path / "with a space" / ".greenhouse"
     with servers(state) as (process, addresses):
         prefect, mlflow = addresses["PREFECT_API_URL"], addresses["MLFLOW_TRACKING_URI"]
@@ -113,6 +113,7 @@ def test_up_serves_guards_and_stops(tmp_path: Path) -> None:
         names = {row["name"] for row in httpx.post(f"{prefect}/deployments/filter", json={}, auth=login).json()}
         assert min(names) == "pipeline", "Prefect shows ten, from A to Z"
         assert {"stage-ingest", "stage-pretrain", "study-seeds"} <= names
+        killed = a_run_of(ended, f"{prefect}/", login)
         said = (state / "said").read_text()
         assert_browser_logs_in_once(said, prefect, mlflow)
         tree = process_tree(process)
@@ -130,6 +131,8 @@ def test_up_serves_guards_and_stops(tmp_path: Path) -> None:
         ], asked.stderr  # fmt: skip
         assert_secret(key, state, tree)
         assert addresses_seen_elsewhere(state) == (prefect, mlflow)
+        look = f"{prefect}/flow_runs/{killed}"
+        assert until(lambda: httpx.get(look, auth=login).json()["state"]["name"] == "Crashed", 60)
         again = run_verb("up", state, PREFECT_PORT=str(free_port()))
         assert again.returncode == 1
         shows(again.stderr, "up.plan.1")
@@ -137,6 +140,13 @@ def test_up_serves_guards_and_stops(tmp_path: Path) -> None:
         assert process.wait(60) == 0
         assert gone(tree)
         assert not (state / "servers.json").exists()
+
+
+def a_run_of(process: str, prefect: str, login: tuple[str, str]) -> str:
+    """Id of a run in Prefect that is Running, of this process."""
+    flow = httpx.post(f"{prefect}flows/", json={"name": "pipeline"}, auth=login).json()["id"]
+    body = {"flow_id": flow, "state": {"type": "RUNNING"}, "labels": {"process": process}}
+    return httpx.post(f"{prefect}flow_runs/", json=body, auth=login).json()["id"]
 
 
 def answer(port: int) -> str:

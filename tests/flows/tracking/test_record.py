@@ -1,6 +1,5 @@
 """The record of a run, from its folder into MLflow: complete, once, whoever writes it and however often."""
 
-import sys
 import threading
 import time
 from pathlib import Path
@@ -205,15 +204,6 @@ def test_what_a_killed_pipeline_left_is_recorded_at_the_next_start(
     assert len(said) == 1
 
 
-def test_up_closes_what_a_kill_left_in_prefect_too(client: mlflow.MlflowClient, ended: str) -> None:
-    """It stood there as Running until `up` ended."""
-    working, _ = begun(process=ended)
-    killed(working, ended)
-    with pytest.raises(SystemExit):
-        record.follow(lambda: sys.exit(0))
-    assert rows(client)["calm-otter"].info.status == "KILLED"
-
-
 def test_a_run_that_ended_without_its_record_keeps_its_own_end(
     client: mlflow.MlflowClient, tmp_path: Path, ended: str
 ) -> None:
@@ -327,7 +317,7 @@ def test_make_up_goes_on_after_trouble(monkeypatch: pytest.MonkeyPatch, capsys: 
 
     monkeypatch.setattr(record, "_follow", follow)
     monkeypatch.setattr(record, "EVERY_S", 0.01)
-    threading.Thread(target=record.follow, args=(lambda: None,), daemon=True).start()
+    threading.Thread(target=record.follow, daemon=True).start()
     time.sleep(0.1)
     other.open(REPRO)
     assert looks.wait(60)
