@@ -13,6 +13,8 @@ from typing import Any
 
 from components.core.errors import STOPPED_EXIT
 
+LEAVE_S = 60
+"""Seconds in which whoever got SIGTERM has stopped its stages, its record and its server, or is ended."""
 Stop = Callable[[str, str], bool]
 _interrupted = threading.Event()
 """Set once Ctrl-C was pressed in this process."""
@@ -55,8 +57,13 @@ def with_prefect(stop: Stop = _nothing_runs, meanwhile: Callable[[], None] = lam
 
 
 def _terminate(*_: Any) -> None:
-    """Leave in order. Told again meanwhile, go on leaving: a second exception would cut that short."""
+    """Leave in order. Told again meanwhile, go on leaving: a second exception would cut that short.
+
+    After `LEAVE_S` the kernel ends the process: Python drops an exception that a signal raises inside a callback.
+    """
     signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(LEAVE_S)
     sys.exit(143)
 
 

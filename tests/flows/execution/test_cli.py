@@ -1,6 +1,9 @@
 """A flow run from a terminal: how its end is told, and the exit status."""
 
 import os
+import signal
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -85,3 +88,25 @@ def test_a_second_run_of_the_workspace_is_refused_before_it_works(
     with sole_writer(tmp_path):
         state = pipeline.run_pipeline(None, "", [])
     shows(state.message, "sole_writer", f"process {os.getpid()}")
+
+
+LOSING = """
+import gc, os, signal, time, weakref
+from flows.execution import cli
+cli.LEAVE_S = 1
+signal.signal(signal.SIGTERM, cli._terminate)
+class Held: pass
+one = Held()
+kept = weakref.ref(one, lambda _: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(0.01)))
+del one
+time.sleep(600)
+"""
+
+
+def test_who_is_told_to_end_where_python_drops_the_exception_ends_all_the_same() -> None:
+    """In a callback of an object's end, or of an import, it is printed and lost; such a process ran on to its end."""
+    process = subprocess.run(
+        [sys.executable, "-c", LOSING], cwd=paths.ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert "Exception ignored in" in process.stderr
+    assert process.returncode == -signal.SIGALRM
