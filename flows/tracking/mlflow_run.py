@@ -175,14 +175,16 @@ def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -
     """
     run = mlflow.get_run(run_id)
     before, changes = _most_alike(mlflow, run, dotted(params))
-    mlflow.set_tag(run_id, "changed", "; ".join(map(brief, changes))[:MAX_TAG])
+    # A key that is there no more says little: `columns {} -> unset` stands beside `columns.prompt unset -> question`.
+    told = [change for change in changes if not change.endswith(" -> unset")] or changes
+    mlflow.set_tag(run_id, "changed", "; ".join(map(brief, told))[:MAX_TAG])
     if before is None:
         first = "The first run of its kind."
     else:
         first = "\n".join(changes) or "No parameter differs."
         first = f"{first}\n\n(against {name_of(before)})"
         if changes:
-            mlflow.update_run(run_id, name=f"{shown_name(changes)} ({name})")
+            mlflow.update_run(run_id, name=f"{shown_name(told)} ({name})")
     mlflow.set_tag(run_id, "mlflow.note.content", f"{first}\n\n{summary}"[:MAX_TAG])
     sections = {".".join(change.split(".")[:2]) for change in changes}
     return PRIMARY_OF.get(sections.pop(), "") if len(sections) == 1 else ""
@@ -223,17 +225,12 @@ def energy(metrics: dict[str, float]) -> str:
 
 
 def shown_name(changes: list[str]) -> str:
-    """What a run changed, for its name: the first change, or of one key in several sections its new values.
-
-    A key that is there no more says little: `columns {} -> unset` stands beside `columns.prompt unset -> question`.
-    """
-    changes = [change for change in changes if not change.endswith(" -> unset")] or changes
+    """What a run changed, for its name: the first change, or of one key in several sections its new values."""
     keys = {change.split(" ")[0].rpartition(".")[2] for change in changes}
     if len(changes) > 1 and len(keys) == 1:
         values = ", ".join(dict.fromkeys(change.rpartition(" -> ")[2] for change in changes))
         return f"{keys.pop()} {values}"[:80] + f" in {len(changes)} sections"
-    first = changes[0].replace(" unset -> ", "=")
-    return first[:80] + (f", {len(changes) - 1} more" if len(changes) > 1 else "")
+    return changes[0].replace(" unset -> ", "=")[:80] + (f", {len(changes) - 1} more" if len(changes) > 1 else "")
 
 
 def brief(change: str) -> str:

@@ -13,6 +13,7 @@ the tasks it had not finished. Scores do not depend on the number of processes.
 
 import hashlib
 import importlib
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from multiprocessing.pool import ThreadPool
@@ -36,6 +37,8 @@ from components.verdicts import verdict_text, verdicts
 
 TICK_S = 0.5
 """Seconds between two progress updates."""
+MOST_OF_TASK = 0.9
+"""Share of a task's time that counts while it is at work."""
 
 
 def evaluate(
@@ -103,21 +106,30 @@ def _run_all(
     with pool(workers) as processes, ThreadPool(1) as thread:
         running = thread.apply_async(lambda: list(processes.map(run, GROUPS)))
         importlib.import_module("matplotlib.figure")  # needed next, and this thread has nothing else to do
+        began = dict[str, float]()
         while not running.ready():
             running.wait(TICK_S)
-            report_progress(names, work, workers, progress)
+            report_progress(names, work, workers, progress, began)
             progress.raise_if_stopped()
         running.get()
 
 
-def report_progress(names: list[str], work: Path, workers: int, progress: Progress) -> None:
-    """Report how many tasks are finished, which run, and how far that is by what tasks took on the demo."""
+def report_progress(names: list[str], work: Path, workers: int, progress: Progress, began: dict[str, float]) -> None:
+    """Report how many tasks are finished, which run, and how far that is by what tasks took on the demo.
+
+    Args:
+        began: when each task was first seen at work; filled. One that is at work counts by its time, at most for most.
+    """
     left = {name for name in names if not result_path(work, name).exists()}
     groups = [unfinished for group in GROUPS if (unfinished := [name for name in group if name in left])]
     note = " and ".join(group[0].replace("_", " ") for group in groups[:workers])
     seconds = {name: each for group in GROUPS for name, each in group.items() if name in names}
-    done = sum(each for name, each in seconds.items() if name not in left) / sum(seconds.values())
-    progress.update(round(100 * done), 100, "%", f"{len(names) - len(left)} of {len(names)} tasks; {note}")
+    done, now = float(sum(each for name, each in seconds.items() if name not in left)), time.monotonic()
+    for name in (group[0] for group in groups[:workers]):
+        done += min(now - began.setdefault(name, now), MOST_OF_TASK * seconds[name])
+    progress.update(
+        round(100 * done / sum(seconds.values())), 100, "%", f"{len(names) - len(left)} of {len(names)} tasks; {note}"
+    )
 
 
 # -- reporting ---------------------------------------------------------------------------------------------------------

@@ -67,7 +67,9 @@ def test_a_parent_run_begins_with_what_changed(checkout: Path, tmp_path: Path, m
         run.open("pipeline", commit="abc+changes")
         runs.append(mlflow_run.parent_run(client, run))
         assert mlflow_run.parent_run(client, run) == runs[-1]
-        params, files = {"finetune": {branch: {"steps": steps}, "seed": seed}}, run_files(root, accounted=True)
+        columns = {"text": "body"} if name == "cool-jay" else {}
+        params = {"finetune": {branch: {"steps": steps, "columns": columns}, "seed": seed}}
+        files = run_files(root, accounted=True)
         figures, text = {"orchestration_seconds": 1.0}, summary_text(root)
         mlflow_run.close_parent(
             client, runs[-1], name, "FINISHED", headline(root) | {"classify": 0.9}, params, {}, files, figures, text
@@ -85,6 +87,8 @@ def test_a_parent_run_begins_with_what_changed(checkout: Path, tmp_path: Path, m
     assert [data.dataset.name for data in second.inputs.dataset_inputs] == ["data/mix"]
     assert second.data.tags["changed"] == "steps 100 -> 60 (finetune.instruct)"
     assert second.data.tags["primary"] == "0.500±.10 instruct"
+    assert classified.info.run_name == "finetune.classify.steps 30 -> 20, 1 more (cool-jay)"
+    assert "-> unset" not in classified.data.tags["changed"], "`columns {} -> unset` stood there"
     assert classified.data.tags["primary"] == "0.900 classify"  # it stood there with the score of another model
     assert {"figures.json", "report.html", "cards"} <= {file.path for file in client.list_artifacts(runs[1])}
     monkeypatch.setattr(snapshots, "client", lambda: client)
@@ -129,8 +133,7 @@ def test_threads_that_need_mlflow_at_once_import_it_one_after_the_other(tmp_path
     [
         (["dedup.lines 1 -> 2"], "dedup.lines 1 -> 2"),
         (["dedup.lines 1 -> 2", "mix.seed 1 -> 2"], "dedup.lines 1 -> 2, 1 more"),
-        (["ingest.columns {} -> unset", "ingest.columns.text unset -> body"], "ingest.columns.text=body"),
-        (["ingest.columns.text body -> unset"], "ingest.columns.text body -> unset"),
+        (["finetune.classify.columns.text unset -> body"], "finetune.classify.columns.text=body"),
         (["finetune.classify.seed 1 -> 2001", "mix.seed 1 -> 2001"], "seed 2001 in 2 sections"),
     ],
 )

@@ -152,8 +152,13 @@ def test_progress_is_by_the_time_of_tasks_and_names_those_that_run(
     for name in finished:
         write_json(result_path(tmp_path, name), {})
     progress = Recorder()
-    report_progress(wanted(Evaluate()), tmp_path, 2, progress)
+    began = dict[str, float]()
+    report_progress(wanted(Evaluate()), tmp_path, 2, progress, began)
     assert (progress.done, progress.notes) == ([done], [note])
+    for since in (5.0, 1e6):  # the first tasks take a while, and more of it on a slow machine
+        report_progress(wanted(Evaluate()), tmp_path, 2, progress, {name: began[name] - since for name in began})
+    assert done <= progress.done[1] <= progress.done[2] <= 100
+    assert bool(began) == (done < progress.done[2])
 
 
 def test_a_missing_model_is_named(world: World, tmp_path: Path) -> None:
