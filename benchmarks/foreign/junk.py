@@ -3,9 +3,9 @@
 Each banner and menu has strings of one package in the order in which a page shows them; spam is whole mails of a
 corpus. Who wrote the phrases of the filter had seen strings of klaro, tarteaucitron, MediaWiki and DokuWiki, and five
 phrases of "accept all" were added after their items had been measured; Cookie Control, Docusaurus, NexT and Roundcube
-were held out next; the rule on menus was made in sight of them. What is held out now no author of
-rules has seen, and the goal is of it: .695 when it was first measured; then kana became a quarter of a word and `・` a
-mark of entries, for menus that had been seen.
+were held out next; the rule on menus was made in sight of them. What is held out now no author of rules had seen, and
+the goal is of it: .695 when it was first measured. The rule was changed twice since, each time for other texts: menus
+in Japanese that had been seen, and verse of a stranger of which it took 5 of 33.
 """
 
 import json

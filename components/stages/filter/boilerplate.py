@@ -25,14 +25,15 @@ LEAST_SIGNS, MOSTLY_WRONG = 3, 0.5
 """Signs of a wrong encoding from which they are no chance, and their share of what is beyond ASCII: a text with other
 letters shows some of another encoding, and is not in it."""
 
-LEAST_ENTRIES, ENTRY_WORDS = 4, 3
-"""Pieces between line ends and bars from which a text may be a menu, and the most words of each."""
+LEAST_ENTRIES, ENTRY_WORDS, MOST_OTHER = 4, 3, 0.3
+"""Pieces between line ends and bars from which a text may be a menu, the most words of an entry, and the largest share
+of words in pieces that are none."""
 
 _SENTENCE = re.compile(r"[^.!?。！？।\n]+[.!?。！？।\n]*")
 _BARS = "\n|·•«»‹›←→"
 _NOT_IN_MENUS = regex.compile(rf"\d|[^\w\p{{M}}\s{_BARS}&/'’・-]")
 _BLOCKS = "".join(f"{chr(first)}-{chr(last)}" for first, last in UNSPACED_RANGES)
-_KANA = regex.compile(r"[\u3040-\u30ff]")
+_HIRAGANA, _KATAKANA = regex.compile(r"[\u3040-\u309f]"), regex.compile(r"[\u30a0-\u30ff]")
 _UNSPACED = regex.compile(rf"[[\w&&[{_BLOCKS}]]--[\u3040-\u30ff]]", regex.V1)
 _SPACED = regex.compile(rf"[[\w\p{{M}}]--[{_BLOCKS}]]+", regex.V1)
 _SIGN = "[€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ\x80-\xbf]"
@@ -74,22 +75,31 @@ def _share_of_boilerplate(text: str, language: str) -> float:
 
 
 def is_menu(text: str) -> bool:
-    """Whether the text is a list of entries of at most three words, without a digit or a mark that entries do not have.
+    """Whether the text is a list of entries, most of them, of at most three words, that begin with no small letter.
 
-    One of them is a single word, or two characters of a script without spaces: verse and names of people have none.
+    It has no digit and no mark that entries do not have. One entry at least is a single word, or two characters of a
+    script without spaces. Verse has lines of five characters or more there, or such as begin small; names of people
+    have two words.
     """
     if not text.strip() or _NOT_IN_MENUS.search(text):
         return False
-    sizes = [_size(piece) for piece in re.split(f"[{_BARS}]", text) if piece.strip()]
-    longest, shortest = max(words for words, _ in sizes), min(characters for _, characters in sizes)
-    return len(sizes) >= LEAST_ENTRIES and longest <= ENTRY_WORDS and shortest <= 2
+    pieces = [piece.strip() for piece in re.split(f"[{_BARS}]", text) if piece.strip()]
+    sizes = [_size(piece) for piece in pieces]
+    total, shortest = sum(words for words, _ in sizes), min(characters for _, characters in sizes)
+    is_entry = [
+        words <= ENTRY_WORDS and not piece[0].islower() for piece, (words, _) in zip(pieces, sizes, strict=True)
+    ]
+    others = sum(words for (words, _), entry in zip(sizes, is_entry, strict=True) if not entry)
+    return len(pieces) >= LEAST_ENTRIES and shortest <= 2 and others <= MOST_OTHER * total
 
 
-def _size(entry: str) -> tuple[float, int]:
-    """Its words, a kana being a quarter, and another character of a script without spaces half a word; and such
-    characters, with two for each word of other scripts."""
-    kana, unspaced, spaced = (len(kind.findall(entry)) for kind in (_KANA, _UNSPACED, _SPACED))
-    return spaced + kana / 4 + unspaced / 2, 2 * spaced + kana + unspaced
+def _size(piece: str) -> tuple[float, int]:
+    """Its words: a katakana is a quarter, a hiragana half, another character of a script without spaces three quarters
+    of one; and such characters, with two for each word of other scripts."""
+    kinds = (_KATAKANA, _HIRAGANA, _UNSPACED, _SPACED)
+    katakana, hiragana, unspaced, spaced = (len(kind.findall(piece)) for kind in kinds)
+    words = katakana / 4 + hiragana / 2 + unspaced * 3 / 4 + spaced
+    return words, katakana + hiragana + unspaced + 2 * spaced
 
 
 def _share_of_sentences(lowered: str, phrases: Sequence[str], least: int) -> int:

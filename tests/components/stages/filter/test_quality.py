@@ -202,7 +202,7 @@ def broken_by_default(text: str) -> set[str]:
         ("Startseite\nÜber uns\nAktuelle Meldungen\nKontakt", "max_boilerplate"),
         ("Accueil | À propos | Plan du site | Nous contacter", "max_boilerplate"),
         ("首页\n关于我们\n新闻中心\n联系我们", "max_boilerplate"),
-        ("ホーム\n検索\nプライバシー・ポリシー\nお問い合わせ", "max_boilerplate"),
+        ("ホーム\n検索\n設定\nサイトマップ\nプライバシー・ポリシー\nお問い合わせ\nログイン", "max_boilerplate"),
         ("Главная · О проекте · Карта сайта · Вход", "max_boilerplate"),
         ("Vorwort\nEinleitung\nErstes Kapitel\nZweites Kapitel\nDrittes Kapitel\nNachwort", "max_boilerplate"),
         ("Zutaten\nMehl\nZucker\nButter\nEier\nSalz", "max_boilerplate"),
@@ -223,6 +223,9 @@ def test_what_nobody_wrote_to_be_read_goes_by_default(text: str, rule: str) -> N
         "Hi Ann\nSee attached\nBest wishes from Bob",  # three lines
         "春眠不觉晓\n处处闻啼鸟\n夜来风雨声，\n花落知多少",  # a mark
         "the snow has gone\nand all day long\nthe crows come back\nto the wet field",  # lines of four words
+        "rain falls\non\nthe grey roof\nand the\ncat",  # lines that begin small
+        "夜雨·其二\n作者\n某人\n灯前书一卷\n窗外雨三更\n远寺闻钟晚\n归舟待月明",  # lines of five characters
+        "山里に\nただひとりをば\n夜更けて\n灯をともす\n人ぞゆかしき",  # the same with kana
         "flour 300 g\nbutter 150 g\nsugar 100 g\none egg",  # digits
         "古池や\n蛙飛び込む水の音\n夏草や\n兵どもが夢の跡なり候",  # a line of more than three words
     ],
