@@ -99,6 +99,21 @@ def test_what_is_reaped_within_the_tree_is_counted_once(events: list) -> None:
     assert world.cpu_us("stage") == world.tree_us(stage)
 
 
+def test_an_orphan_that_the_recorder_reaps_is_counted_once() -> None:
+    """Its parent and it ended between two readings: half of its time counted twice, as a reading had it already."""
+    world, recorder = with_a_stage()
+    train = world.fork(recorder)
+    between = world.fork(train)
+    orphan = world.fork(between)
+    world.step(500_000, {orphan: 400_000, train: 10_000})
+    world.end(between)
+    world.tasks[orphan].parent = recorder  # which takes the place of init
+    world.burn(orphan, 100_000)
+    world.end(orphan)
+    world.sample()
+    assert world.cpu_us("stage") == world.tree_us(recorder) == 510_000
+
+
 def test_a_stage_inside_a_pipeline_is_not_the_pipelines() -> None:
     world, pipeline = with_a_stage("pipeline")
     dvc = world.fork(pipeline)

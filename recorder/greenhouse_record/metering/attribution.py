@@ -180,6 +180,9 @@ def cpu_by_owner(state: MeterState, reading: Reading) -> dict[int, int]:
     metered = {span.pid for span in state.spans.values()}
     alive = {pid: process.start for pid, process in reading.processes.items()}
     dead = {pid: seen for pid, seen in state.seen.items() if alive.get(pid) != seen.start}
+    reaped: dict[int, int] = {}
+    among: dict[int, list[int]] = {}
+    orphans: dict[int, int] = {}
     for pid, owner_pid in owner_pids(state, reading).items():
         process = reading.processes[pid]
         before = state.seen.get(pid)
@@ -188,10 +191,27 @@ def cpu_by_owner(state: MeterState, reading: Reading) -> dict[int, int]:
         else:
             used[owner_pid] += max(0, process.own_us - before.own_us)
             ended = _dead_below(pid, dead)
-            rest = process.children_us - before.children_us - sum(seen.own_us + seen.children_us for seen in ended)
+            known = sum(seen.own_us + seen.children_us for seen in ended)
+            reaped[pid] = process.children_us - before.children_us - known
             others = {seen.owner_pid for seen in ended} & metered - {owner_pid}
-            _share(used, max(0, rest), sorted(others) or [owner_pid])
+            among[pid] = sorted(others) or [owner_pid]
+            if reaped[pid] < 0 and any(seen.parent in dead for seen in ended):
+                orphans[pid] = -reaped[pid]
+    for pid, known in orphans.items():
+        _take_off(reading, reaped, pid, known)
+    for pid, rest in reaped.items():
+        _share(used, max(0, rest), among[pid])
     return used
+
+
+def _take_off(reading: Reading, reaped: dict[int, int], pid: int, known: int) -> None:
+    """Take what is known of orphans off the time of the ancestor of `pid` that reaped them in place of their parent."""
+    above = reading.processes[pid].parent
+    while known and above in reaped:
+        taken = min(known, max(0, reaped[above]))
+        reaped[above] -= taken
+        known -= taken
+        above = reading.processes[above].parent
 
 
 def _dead_below(pid: int, dead: dict[int, SeenProcess]) -> list[SeenProcess]:
