@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from flows.planning import preflight
 from flows.planning.stage_forecast import Spent, errors
 from flows.system import dvc, environment, git, paths, processes
 from flows.system.run_folder import PIPELINE, RunFolder, StageFolder, StageResult
+from flows.system.work_folder import holder, in_use
 from flows.tracking import mlflow_run, record
 from flows.tracking.progress import Screen
 from flows.tracking.run_files import headline, run_files, summary_text
@@ -154,15 +155,16 @@ class PipelineRun:
         folder, known = self.folder.stage(stage), stage.partition("@")[0] in STAGES
         folder.clear()
         before = {} if stage in self.stale else dvc.lock(self.root).get(stage, {})
+        from flows.execution.stage_view import StageView  # Prefect, whose import takes seconds
+
+        view = StageView(folder, self._screen, known)
+        self._wait_for_the_same(stage, view.line)
         timing = self.timings[stage] = Timing(time.perf_counter() - self._began)
         with self._lock:
             if self._ending:
                 assert self.stopped is not None
                 return self.stopped
             process = self._processes[stage] = self._start(stage, folder)
-        from flows.execution.stage_view import StageView  # Prefect, whose import takes seconds
-
-        view = StageView(folder, self._screen, known)
         while process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(LOOK_S)
@@ -178,6 +180,26 @@ class PipelineRun:
         view.end(self.root / "reports" / stage.replace("@", "/") / "details" / "report.md", result.name)
         timing.function_s = result.function_s
         return result
+
+    def _wait_for_the_same(self, stage: str, tell: Callable[[str], None]) -> None:
+        """Wait while another run makes the same from the same inputs: DVC then takes it from its cache.
+
+        Args:
+            tell: shows a line of the stage.
+        """
+        for pid in self._makers(stage):
+            tell(f"another run makes the same (process {pid}); waits for it")
+            for maker in _with_parent(int(pid)):  # the parent is its DVC, which records what it made
+                while processes.tag_alive(maker) and not self._ending:
+                    time.sleep(LOOK_S)
+            time.sleep(LOOK_S)  # its pid may be read before it is written
+
+    def _makers(self, stage: str) -> Iterator[str]:
+        """Pids of the processes of other runs that are at work on a stage with the inputs it has here."""
+        if any(in_use(work) for work in (paths.WORK / stage).glob("*")):  # only then is it worth hashing the inputs
+            work = paths.WORK / stage / dvc.inputs(stage, self.root).fingerprint
+            while (pid := holder(work)) and not self._ending:
+                yield pid
 
     def _start(self, stage: str, folder: StageFolder) -> subprocess.Popen:
         """Start DVC. Ctrl-C reaches this process alone, which then stops the others in order: hence own sessions."""
@@ -370,6 +392,13 @@ def _tree(pid: int) -> list[psutil.Process]:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def _with_parent(pid: int) -> list[str]:
+    """The tags of a process and of its parent; none if it has ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [processes.process_tag(one) for one in (pid, psutil.Process(pid).ppid())]
+    return []
 
 
 def _signal(process: psutil.Process, number: int) -> None:

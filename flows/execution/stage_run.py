@@ -105,7 +105,7 @@ def _perform(stage: Stage, branch: str, name: str, folder: StageFolder, alone: b
     inputs = dvc.inputs(name, intact=True)
     code_files.record(inputs.hashes, paths.ROOT)
     work = paths.WORK / name / inputs.fingerprint
-    with sole_writer(work):
+    with sole_writer(work, waits=lambda pid: print(f"{name}: process {pid} makes the same; waits for it", flush=True)):
         events = EventWriter(folder, fingerprint=inputs.fingerprint, params=inputs.params, hashes=inputs.hashes)
         run, checkout = folder.run.name, paths.ROOT.name
         labels = {"stage": name, "run": run, "fingerprint": inputs.fingerprint, "checkout": checkout}

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,11 +10,12 @@ from components.core.errors import UserError
 
 
 @contextmanager
-def sole_writer(work: Path, shown: str = "") -> Iterator[None]:
+def sole_writer(work: Path, shown: str = "", waits: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the lock of a work folder: two processes never work in one.
 
     Args:
         shown: what messages call it; by default its path.
+        waits: told the pid of the process that holds it, before waiting for that to end; without it that is an error.
 
     Raises:
         UserError: another process holds it; its pid is named.
@@ -25,7 +26,11 @@ def sole_writer(work: Path, shown: str = "") -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise UserError(f"{shown or work}: process {lock.read()} works here; wait for it or stop it") from None
+            pid = lock.read()
+            if waits is None:
+                raise UserError(f"{shown or work}: process {pid} works here; wait for it or stop it") from None
+            waits(pid)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -34,11 +39,17 @@ def sole_writer(work: Path, shown: str = "") -> Iterator[None]:
 
 def in_use(folder: Path) -> bool:
     """Whether a process holds the lock of a work folder."""
+    return bool(holder(folder))
+
+
+def holder(folder: Path) -> str:
+    """The pid of the process that holds the lock of a work folder; empty if none does."""
     try:
         with open(folder / "lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return lock.read() or "0"  # it writes it in a moment
     except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+        pass
+    return ""

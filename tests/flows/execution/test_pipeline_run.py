@@ -1,5 +1,8 @@
 """What a run leaves on record when it ends: how far off its forecasts were, and what waiting for its start saved."""
 
+import os
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,43 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def ending() -> dict[str, Any]:
     """What the run left for its record."""
     return RunFolder("calm-otter").ending()
+
+
+MAKER = """
+import subprocess, sys, time
+from pathlib import Path
+from flows.system.work_folder import sole_writer
+if len(sys.argv) == 2:  # as DVC, which records what its stage has made
+    subprocess.run([sys.executable, "-c", sys.argv[1], sys.argv[1], "stage"])
+    time.sleep(0.5)
+    Path("recorded").touch()
+else:
+    with sole_writer(Path("work/mix/same")):
+        print("works", flush=True)
+        time.sleep(0.5)
+"""
+
+
+def test_what_another_run_makes_is_waited_for_until_its_dvc_has_recorded_it(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "WORK", checkout / "work")
+    lines: list[str] = []
+    with pipeline_run.PipelineRun("calm-otter", checkout, Params(), []) as this:
+        command, path = [sys.executable, "-c", MAKER, MAKER], os.pathsep.join(sys.path)
+        with subprocess.Popen(
+            command, cwd=checkout, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE
+        ) as other:
+            assert other.stdout
+            other.stdout.readline()
+            monkeypatch.setattr(dvc, "inputs", lambda *_: dvc.Inputs({"dep": "other"}))
+            this._wait_for_the_same("mix", lines.append)
+            assert not lines  # it makes something else
+            monkeypatch.setattr(dvc.Inputs, "fingerprint", "same")
+            this._wait_for_the_same("mix", lines.append)
+            assert (checkout / "recorded").exists()
+    (line,) = lines
+    assert line.startswith("another run makes the same (process ")
 
 
 def test_the_parent_gets_the_error_of_all_that_was_forecast_and_completed(checkout: Path) -> None:

@@ -1,8 +1,11 @@
 """How a stage ends: one outcome and one sentence for each way, nothing half-written taken for whole."""
 
 import os
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -96,6 +99,20 @@ def test_two_processes_never_work_in_one_folder(tmp_path: Path) -> None:
         pass
     with sole_writer(tmp_path):
         pass
+    held, told = Event(), list[str]()
+    with ThreadPoolExecutor(1) as threads:
+
+        def hold() -> None:
+            with sole_writer(tmp_path):
+                held.set()
+                time.sleep(0.2)
+                told.append("done")
+
+        first = threads.submit(hold)
+        held.wait()
+        with sole_writer(tmp_path, waits=told.append):  # the second of two runs that make the same
+            assert told == [str(os.getpid()), "done"]
+        first.result()
 
 
 def test_a_branch_that_is_off_is_one_sentence(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
