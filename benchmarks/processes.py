@@ -1,6 +1,7 @@
 """Processes that benchmarks start: their output, or the end of the benchmark; their memory and CPU seconds."""
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -87,6 +88,9 @@ class PeakMemory(threading.Thread):
         return total
 
 
+_NUMBERS = itertools.count()
+
+
 class Cgroup:
     """A cgroup that counts the CPU seconds of what begins in it: version 1's cpuacct, else version 2's, else none."""
 
@@ -94,8 +98,8 @@ class Cgroup:
         self.folder: Path | None = None
         for root, figure in ((CPUACCT, "cpuacct.usage"), (UNIFIED, "cpu.stat")):
             with contextlib.suppress(OSError):
-                folder = root / (name or f"greenhouse-bench-{os.getpid()}")
-                folder.mkdir(exist_ok=True)
+                folder = root / (name or f"greenhouse-bench-{os.getpid()}-{next(_NUMBERS)}")  # none that one left
+                folder.mkdir(exist_ok=bool(name))
                 if (folder / figure).exists():
                     self.folder, self.figure = folder, figure
                     return

@@ -109,6 +109,7 @@ def trainers(nanochat_checkout: Path | None) -> list[Trainer]:
     known = [
         of_script("plain loop", "plain.py", "model.safetensors", "model.safetensors"),
         of_script("TRL SFTTrainer", "sft.py", "checkpoint-*/trainer_state.json", "model.safetensors"),
+        # LitGPT 0.5 resumes with lightning < 2.6 alone: its checkpoints hold a DataLoader, which is not loaded since.
         of_script("LitGPT pretrain", "lit.py", "step-*/hyperparameters.yaml", "**/lit_model.pth"),
     ]
     return [*known, nanochat(nanochat_checkout)] if nanochat_checkout else known
