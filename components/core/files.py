@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -229,3 +230,12 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def unreadable(path: Path) -> str:
+    """Why neither ingest nor DVC, which versions the folder, can read a path; "" if they can."""
+    if not os.path.exists(path):
+        return "a link to nothing"
+    if not os.path.isdir(path) and not os.path.isfile(path):
+        return "no regular file"
+    return "its name is not UTF-8" if re.search("[\ud800-\udfff]", str(path)) else ""

@@ -18,7 +18,7 @@ from components.finetuning_data.formats import SUFFIXES, kind_at
 from components.params import Ingest
 from components.stages.ingest.hub import Dataset, raise_if_missing
 from components.stages.ingest.readers import NotText, format_of, records_of
-from components.stages.ingest.records import SURROGATE, TARGET_BYTES, WITHOUT_TEXT, Options, Origin, Skipped, entry_of
+from components.stages.ingest.records import TARGET_BYTES, WITHOUT_TEXT, Options, Origin, Skipped, entry_of
 from components.stages.ingest.sources import OWN_RECORDS, names_under, why_none
 from components.text.language import NO_LANGUAGE, identify
 from components.text.opening import COMPRESSION, inner_suffix, open_bytes
@@ -107,11 +107,8 @@ def look(data: str, ingest: Ingest) -> OwnText:
 def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
     _refuse_own_folders(path)
     there = [one for one in path.rglob("*") if os.path.lexists(one)]  # and may be asked about
-    if odd := sorted(one for one in there if not os.path.isdir(one) and not os.path.isfile(one)):
-        raise UserError(f"{path}: {dvc.unreadable(odd)}")
-    if odd := sorted(one for one in there if SURROGATE.search(str(one))):
-        raise UserError(f"{path}: {len(odd)} names are not UTF-8, and DVC, which versions the folder, cannot read "
-                        f"them: rename {ascii(str(odd[0]))[1:-1]:.300}")  # fmt: skip
+    if odd := dvc.cannot_read(*sorted(there)):
+        raise UserError(f"{path}: {odd}")
     skipped: list[Skipped] = []
     files = [path] if path.is_file() else [path / name for name in sorted(names_under(path, "**/*", skipped))]
     known = [one for one in files if format_of(one.name)]
@@ -171,15 +168,14 @@ def _refuse_rows(path: Path, files: list[Path]) -> str:
     """
     hint = ""
     for file in _spread([one for one in files if inner_suffix(one.name) in SUFFIXES], SAMPLE_FILES):
-        kind, line = kind_at(file), f"greenhouse edit rows {path}"
+        kind = kind_at(file)
         if kind in LABELLED:
-            hint = hint or (f"{_named(file)} has labels, which are not read: the text is pretrained on; `{line}` is "
-                            "for labelled rows")  # fmt: skip
+            hint = hint or (f"{_named(file)} has labels, which are not read: the text is pretrained on; "
+                            f"`greenhouse edit rows {file}` is for labelled rows")  # fmt: skip
         if kind in ROWS:
-            what = ROWS[kind]
             raise UserError(
-                f"{path}: {file.name} has {what}, which a pretrained model is tuned on; type `{line}`, or give "
-                "rows with a text alone"
+                f"{path}: {file.name} has {ROWS[kind]}, which a pretrained model is tuned on; type "
+                f"`greenhouse edit rows {path}`, or give rows with a text alone"
             )
     return hint
 

@@ -4,12 +4,14 @@ Attended runs stop where a source would lose much, until a person confirms. Othe
 begins with it.
 """
 
+import codecs
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.errors import UserError
@@ -25,6 +27,7 @@ from components.stages.ingest.readers import NotText
 from components.stages.ingest.records import Skipped
 from components.stages.ingest.remote_files import is_remote
 from components.stages.ingest.sources import Listing, listings
+from components.text.opening import OpenFile
 from flows.system import dvc, paths
 
 FILES = 400
@@ -33,7 +36,10 @@ BYTES = 2_000_000
 """Text of a source that is looked at: some three seconds of the filter."""
 HELD_OUT, FEWEST, EXAMPLES = 16, 32, 3
 """Of a sample, one document in so many is held out, if there are `FEWEST`; examples shown of a source or a reason."""
-REASONS = 6
+MOST_BEGINNINGS, BEGINNING = 20_000, 1 << 16
+"""Files of a source whose beginning is looked at for its encoding, and its bytes."""
+NOT_UTF8 = "text that is not UTF-8: `iconv -f ENCODING -t utf-8` converts a file"
+REASONS = 20
 """Reasons shown for which files are not read."""
 ON = ("ingest", "dedup", "filter")
 """Stages of which one must run for the filter to."""
@@ -57,6 +63,24 @@ def left_out(listing: Listing) -> str:
     if len(by_reason) > REASONS:
         lines.append(f"  {len(by_reason) - REASONS} more reasons")
     return "\n".join(lines) if by_reason else ""
+
+
+def list_other_encodings(local: list[Listing]) -> None:
+    """List the files of text whose beginning is not UTF-8 as not read: ingest quarantines what it cannot decode."""
+    for listing in local:
+        for task in listing.tasks[:: max(1, len(listing.tasks) // MOST_BEGINNINGS)]:
+            if task.reader == "text" and not _begins_as_utf8(Path(task.path)):
+                listing.skipped.append(Skipped(plain_name(task.location), NOT_UTF8, task.size))
+
+
+def _begins_as_utf8(path: Path) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(OpenFile(path).read(BEGINNING))
+    except UnicodeDecodeError:
+        return False
+    except (OSError, pa.ArrowException):  # damaged: ingest says so
+        return True
+    return True
 
 
 def sample(local: list[Listing]) -> list[Document]:
@@ -108,6 +132,7 @@ def show(params: Params, root: Path = paths.ROOT) -> list[Losses]:
     sources that lose nothing left out."""
     local = local_files(params, root)
     documents = sample(local)
+    list_other_encodings(local)
     for line in filter(None, map(left_out, local)):
         print(plain(line), flush=True)
     items = root / params.filter.decontaminate.items

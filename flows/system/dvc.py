@@ -19,13 +19,15 @@ from typing import Any
 import yaml
 
 from components.core.errors import UserError, clause
-from components.core.files import fingerprint, md5_file
+from components.core.files import fingerprint, md5_file, unreadable
 from components.params import DEFAULTS, layout, read_tree
 from flows.system import code_files
 from flows.system.paths import DVC_CACHE, ROOT
 from flows.system.processes import busy, output
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+MOST_NAMED = 8
+"""Files that a message names."""
 DAMAGED = "{} is damaged: take it from git (`git checkout dvc.lock`) or remove it, and run again"
 
 
@@ -54,7 +56,7 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
     except FileNotFoundError as error:
         if not error.filename or not os.path.islink(error.filename):
             raise
-        raise UserError(unreadable([Path(error.filename)])) from None
+        raise UserError(cannot_read(Path(error.filename))) from None
     except sqlite3.Error as error:
         raise UserError(
             f"DVC's database in {DVC_CACHE}: {clause(error)}; make room on the disk, or raise the limit on the size of "
@@ -75,11 +77,13 @@ def unreachable(repo: Any) -> str:
     return ""
 
 
-def unreadable(files: list[Path]) -> str:
-    """What is wrong with a folder that holds them, links to nothing or what is neither file nor folder."""
-    more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
-    kind = "no regular file" if os.path.exists(files[0]) else "a link to nothing"
-    return f"{files[0]}{more}: {kind}, and DVC, which versions the folder that it lies in, cannot read it; remove it"
+def cannot_read(*files: Path) -> str:
+    """Those of the paths that DVC cannot read in a folder that it versions, and why; "" if it can read all."""
+    shown = [f"{ascii(str(file))[1:-1]:.300} ({why})" for file in files if (why := unreadable(file))]
+    if not shown:
+        return ""
+    more = [f"{len(shown) - MOST_NAMED} more"] if len(shown) > MOST_NAMED else []
+    return f"DVC, which versions the folder, cannot read {', '.join(shown[:MOST_NAMED] + more)}; remove or rename them"
 
 
 def _mend_rwlock(folder: Path) -> None:

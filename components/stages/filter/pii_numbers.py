@@ -113,13 +113,15 @@ def _checksum(iban: str) -> bool:
 
 # -- telephone numbers -------------------------------------------------------------------------------------------------
 
+_UNSPACED = r"[\u0e00-\u9fff\uac00-\ud7a3]"
+"""Characters of scripts that write no space between a word and a number."""
 _PHONE = re.compile(
-    r"(?<![\w.%#$/@+-])(?:\+ ?|\()?(?:\(?\+ ?)?\d[\d ().\-/]{5,22}\d"
-    r"(?:(?: ?x| ?ext\.? ?)\d{1,6})?(?![\w%]|[.,:/-]\d|\()"
+    rf"(?:(?<![\w.%#$/@+-])|(?<={_UNSPACED})(?=[\d+]))(?:\+ ?|\()?(?:\(?\+ ?)?\d[\d ().\-/]{{5,22}}\d"
+    rf"(?:(?: ?x| ?ext\.? ?)\d{{1,6}})?(?:(?![\w%])|(?={_UNSPACED}))(?![.,:/-]\d|\()"
 )
 _PHONE_WORDS = "|".join(word for words in WORDS["phone"].values() for word in words)
 _CALL = re.compile(
-    rf"(?:(?:(?<!\w)|(?<=[\u0e00-\u9fff\uac00-\ud7a3]))(?:{_PHONE_WORDS})(?![a-zа-яà-ž])"
+    rf"(?:(?:(?<!\w)|(?<={_UNSPACED}))(?:{_PHONE_WORDS})(?![a-zа-яà-ž])"
     r"|\b(?:reach|text)\b[^.\n]{1,40}\b(?:at|on)\b)(?P<gap>[^\d\n]{0,20})$",
     re.IGNORECASE,
 )

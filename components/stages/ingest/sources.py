@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from components.core.errors import UserError
-from components.core.files import sha256_bytes
+from components.core.files import sha256_bytes, unreadable
 from components.core.plain_text import plain_name
 from components.params import Files, Hub, Ingest, Packages, PackageTexts
 from components.stages.ingest import hub, pinned_packages, remote_files
@@ -217,11 +217,9 @@ def _unfit(path: Path, name: str, inside: Path) -> str:
         return "a link to a folder, which is not followed"
     if is_folder:
         return "" if os.access(path, os.R_OK | os.X_OK) else "a folder that may not be read"
-    if not path.is_file():
-        return "no regular file" if os.path.exists(path) else "a link to nothing"
-    if not path.resolve().is_relative_to(inside):
+    if path.is_file() and not path.resolve().is_relative_to(inside):
         return "a link that leads out of the folder"
-    return "its name is not UTF-8" if SURROGATE.search(name) else ""
+    return unreadable(path)
 
 
 def _grouping(name: str, kind: str, size: int, total: int) -> tuple[str, int]:

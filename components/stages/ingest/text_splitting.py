@@ -158,7 +158,8 @@ def _document(
     except UnicodeDecodeError as error:
         line = first.number + raw.count(b"\n", 0, error.start)
         where = f"byte 0x{raw[error.start]:02x} at offset {first.offset + error.start} is not UTF-8"
-        return BadRecord.of("invalid_utf8", f"{where}; convert the file with `iconv -t utf-8`", raw, line, first.offset)
+        reason = f"{where}; convert the file with `iconv -f ENCODING -t utf-8`"
+        return BadRecord.of("invalid_utf8", reason, raw, line, first.offset)
     if first.offset == 0 and text.startswith("\ufeff"):
         text, transforms = text[1:], ("strip_byte_order_mark", *transforms)
     if "\r" in text:

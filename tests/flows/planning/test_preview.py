@@ -60,16 +60,19 @@ def test_files_that_will_not_be_read_are_named_by_reason(tmp_path: Path, capsys:
     for number in range(5):
         (folder / f"{number}.png").touch()
     (folder / ".hidden.txt").touch()
+    (folder / "german.txt").write_bytes((GOOD + "Grüße").encode("latin-1", "replace"))
+    (folder / "wide.txt").write_text(GOOD, encoding="utf-16")
     (folder / "names.csv").write_text("name\nsomebody\n")
     ingest = params.ingest.model_copy(update={"sources": [schema.Files(name="mine", path=str(folder))]})
     params = params.model_copy(update={"ingest": ingest})
     preview.confirm(params, params, confirmed=False)
-    *lines, table = capsys.readouterr().out.splitlines()[:4]
+    *lines, table, encoding = capsys.readouterr().out.splitlines()[:5]
     assert lines == [
-        "mine: files that will not be read: 7",
+        "mine: files that will not be read: 8",
         "  5 x .png is no format that ingest reads: 0.png, 1.png, 2.png, ...",
         "  1 x hidden: .hidden.txt",
     ]
+    assert encoding == "  1 x text that is not UTF-8: `iconv -f ENCODING -t utf-8` converts a file: german.txt"
     shows(table, "without_column.2", "1 x", "'text'", "there are: name", "names.csv")
 
 
