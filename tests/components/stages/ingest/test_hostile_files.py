@@ -15,7 +15,7 @@ from components.stages.ingest.records import SURROGATE, BadRecord, Options
 from flows.planning import inspect_text
 from tests.components.stages.ingest.hostile_files import HOSTILE, LINES, MOST_CHARS, PROSE, TREE, record, warc
 from tests.components.stages.ingest.ingest_run import documents, run_on_files
-from tests.errors import refused, refuses
+from tests.errors import refused
 
 UNLISTED = {"its name is not UTF-8", "hidden"}
 """Reasons for which a file is not opened."""
