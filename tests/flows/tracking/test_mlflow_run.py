@@ -14,7 +14,7 @@ from components.params import Params
 from flows.execution.stages import STAGES
 from flows.system import paths
 from flows.system.run_folder import RunFolder
-from flows.tracking.mlflow_run import dotted, log_files, shown_name
+from flows.tracking.mlflow_run import dotted, energy, log_files, shown_name
 from tests.components.finished_project import project
 
 
@@ -139,3 +139,9 @@ def test_threads_that_need_mlflow_at_once_import_it_one_after_the_other(tmp_path
 )
 def test_names_of_runs_tell_them_apart(changes: list[str], name: str) -> None:
     assert shown_name(changes) == name
+
+
+def test_the_energy_of_a_run_that_redid_a_part_stands_beside_that_of_all_stages() -> None:
+    assert energy({"cost/run_kwh": 0.00031, "cost/behind_kwh": 0.0034}) == "0.31 of 3.4 Wh"
+    assert energy({"cost/run_kwh": 0.00031}) == "0.31 Wh", "a run that was killed"
+    assert energy({}) == ""
