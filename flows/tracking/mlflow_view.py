@@ -10,13 +10,13 @@ from flows.system.paths import EXPERIMENT
 
 VIEW = "quality"
 COLUMNS = {
-    "attributes.`Run Name`": 130, "runDateAndNestInfo": 130,
-    "tags.`changed`": 132, "tags.`primary`": 138, "tags.`cost`": 115, "tags.`result`": 303, "duration": 80,
+    "attributes.`Run Name`": 130, "runDateAndNestInfo": 120,
+    "tags.`changed`": 122, "tags.`primary`": 138, "tags.`cost`": 115, "tags.`result`": 323, "duration": 80,
 }  # fmt: skip
 """Columns of the view in their order, as MLflow calls them -> width in pixels.
 
-What a run changed, its score, its energy and that of all stages behind its models, how it compares or ended: at 1280 pixels the first three are whole beside
-MLflow's Assistant, which leaves them 698 of 1,026.
+What a run changed, its score, its energy beside that of all stages behind its models, how it compares or ended: at
+1280 pixels the first three are whole beside MLflow's Assistant, which leaves them 698 of 1,026.
 """
 PARENTS = "tags.run LIKE '%'"
 """Parent runs, as MLflow's search has it."""
