@@ -174,6 +174,7 @@ def would_run(only: str, until: str, values: Sequence[str]) -> Iterator[str]:
         yield dry_run_of(only, values)
         return
     if values:
+        form_of(values).applied(schema.read(paths.PARAMS))  # what is wrong with them comes first
         raise UserError("--dry-run with other values needs --only STAGE, which says what it would do with them")
     yield "\n".join(explain())
     graph, stale = dvc.graph(), dvc.stale()
