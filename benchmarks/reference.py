@@ -9,6 +9,8 @@ import yaml
 
 from components.params.document import written
 from components.params.layout import SHOWN, file_keys
+from components.stages.filter.rules import RULE_SETS
+from components.stages.filter.rules import RULES as RULE_TABLE
 from flows import cli
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +28,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def page() -> str:
     """The text of the page."""
-    parts = [HEAD, "## Commands", *commands(), "## Keys", KEYS, *keys(), "## Files", FILES, files()]
+    rules = ["## Rule sets of the filter", RULES, rule_sets()]
+    parts = [HEAD, "## Commands", *commands(), "## Keys", KEYS, *keys(), *rules, "## Files", FILES, files()]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -66,6 +69,25 @@ def keys() -> list[str]:
             default = "" if one.value is None else f"`{written(one.value)}`"
             rows.append([name, default, one.description])
     return [*parts, table(("key", "default", "what"), rows)]
+
+
+RULES = """
+`filter.rules` names one; `filter.limits` and `filter.per_source` set single limits over it. A limit that a set lacks is
+off. What the rules measure: [the filter](data.md#filter).
+"""
+
+
+def rule_sets() -> str:
+    """A table of the limits of each set."""
+    sets = {name: limits for name, limits in RULE_SETS.items() if limits}
+    names = [rule.name for rule in RULE_TABLE if any(rule.name in limits for limits in sets.values())]
+    rows = [[f"`{name}`", *(limit(limits.get(name, ())) for limits in sets.values())] for name in names]
+    return table(("limit", *sets), rows)
+
+
+def limit(value: float | Sequence[float]) -> str:
+    """A limit, or the two ends of a range."""
+    return " to ".join(f"{one:,g}" for one in (value if isinstance(value, Sequence) else [value]))
 
 
 FILES = "What each stage reads and writes, from dvc.yaml. A stage with branches has a line for all of them."
