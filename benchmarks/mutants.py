@@ -64,7 +64,7 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
 _STRICT = "the lengths are equal by construction"
 EQUIVALENT: dict[str, str] = {
     "ledger: _shares: True -> False": _STRICT,
-    "ledger: _shares: stems.count(path.stem) > 1 -> stems.count(path.stem) >= 1": "one meter writes a file, so that its"
+    "ledger: _shares: num_files[boots[path]] > 1 -> num_files[boots[path]] >= 1": "one meter writes a file, so that its"
     " readings do not overlap: they count whole either way",
     "statistics: of: 4000000 -> 4000001": "the size of a block, after which the same blocks are joined",
     "statistics: holm: 0.0 -> 1.0": "every entry of the list is set",
@@ -73,8 +73,7 @@ EQUIVALENT: dict[str, str] = {
     "budget: module: TYPE_CHECKING -> not TYPE_CHECKING": "names of annotations are then imported in vain",
     "scoring: choose: True -> False": _STRICT,
     "scoring: greedy: length + max_tokens -> length - max_tokens": "the size of a batch",
-    "scoring: _ended: END_OF_TEXT in ids or stop in self.tokenizer.decode(ids) -> END_OF_TEXT in ids and stop in "
-    "self.tokenizer.decode(ids)": "what is written after an end is cut off",
+    "scoring: greedy: True -> False": _STRICT,
 }
 """Mutant -> why no test can tell it from the original."""
 PACKAGES = ("pytest", "hypothesis", "numpy", "scipy.stats", "torch", "pandas", "polars", "pyarrow.parquet", "pydantic",

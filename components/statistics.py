@@ -13,6 +13,7 @@ Two models are compared on the same items, cluster by cluster, which removes wha
 interval of the difference is far narrower than the two intervals suggest.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -110,7 +111,7 @@ def ratio(
         low, high = _share_interval(spread, len(table), len(s))
     else:
         low, high = spread.interval()
-        low, high = (value, value) if high - low < 1e-12 * abs(value) else (low, high)  # alike but for rounding
+        low, high = (value, value) if math.isclose(low, high, rel_tol=1e-12) else (low, high)  # alike but for rounding
         if paired and low == high and equal and np.abs(s).max() <= w[0]:
             low, high = _alike_interval(value, len(table))
     if paired:

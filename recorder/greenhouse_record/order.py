@@ -115,11 +115,16 @@ class Sampler:
         """Item read at a position of the whole run (from 0, over all epochs)."""
         return window_start(position, self.size, 1, self.seed)
 
+    @property
+    def positions(self) -> range:
+        """Positions of the whole run that this process reads."""
+        return range(self.first + self.rank, self.size * self.epochs, self.world)
+
     def __iter__(self) -> Iterator[int]:
-        return map(self.item, range(self.first + self.rank, self.size * self.epochs, self.world))
+        return map(self.item, self.positions)
 
     def __len__(self) -> int:
-        return len(range(self.first + self.rank, self.size * self.epochs, self.world))
+        return len(self.positions)
 
     def facts(self) -> dict[str, Any]:
         """All that the order is computed from, for `run.note(order=sampler.facts())`."""

@@ -22,6 +22,7 @@ GOLDEN: dict[str, Any] = {
     "hash": 10582256770994164593,
     "sides": "a67087c98eedec75",
     "order": "5d325ae184001686",
+    "small": "201c0dc17a1dd050",
     "batches": "a580c852fa4238c6",
     "masks": "93dd5b0ac7d47f64",
     "counts": [9, 1, 1],
@@ -58,6 +59,7 @@ def test_which_works_are_held_out_depends_on_salt_source_and_name() -> None:
 
 def test_data_order_and_batches_that_do_not_overlap() -> None:
     assert digest([permuted(index, 1000, 42) for index in range(1000)]) == GOLDEN["order"]
+    assert digest([[permuted(index, size, 42) for index in range(size)] for size in range(40)]) == GOLDEN["small"]
     seen: list[int] = []
 
     def window(start: int, length: int) -> np.ndarray:

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from greenhouse_record.order import Order, Sampler
@@ -26,13 +24,6 @@ def test_a_resumed_loader_goes_on_where_it_stopped(first: int) -> None:
 def test_ranks_take_turns() -> None:
     ranks = [list(Sampler(90, seed=3, rank=rank, world=3)) for rank in range(3)]
     assert [item for turn in zip(*ranks, strict=True) for item in turn] == list(Sampler(90, seed=3))
-
-
-@given(size=st.integers(1, 40), first=st.integers(0, 50), epochs=st.integers(1, 3), world=st.integers(1, 4))
-def test_a_sampler_is_as_long_as_what_it_reads(size: int, first: int, epochs: int, world: int) -> None:
-    for rank in range(world):
-        sampler = Sampler(size, seed=3, first=first, epochs=epochs, rank=rank, world=world)
-        assert len(sampler) == len(list(sampler))
 
 
 def test_documents_of_a_step_are_those_whose_tokens_its_windows_read() -> None:

@@ -128,6 +128,33 @@ def test_a_probe_at_its_baseline_guards_nothing(tmp_path: Path) -> None:
         assert (nothing in found.notes) is (expected == "promote")
 
 
+@pytest.mark.parametrize(
+    ("direction", "gains", "weights", "above"),
+    [
+        ("higher", [0.9] * 24, [1.0] * 24, True),
+        ("lower", [-0.9] * 24, [1.0] * 24, True),
+        ("lower", [0.9] * 24, [1.0] * 24, False),
+        ("higher", [0.6] * 5, [1.0] * 5, False),  # five that are alike: the next may be another
+        ("higher", [0.3, 0.5] * 10, [1.0] * 20, True),
+        ("higher", [0.0] * 6, [1.0, 2.0] * 3, False),  # all exactly at their baselines
+        ("higher", [0.9] * 4, [1.0] * 4, None),  # too few for an interval
+        ("higher", [0.9], [1.0], None),
+        ("higher", [], [], None),
+    ],
+)
+def test_a_probe_is_above_its_baseline_if_its_whole_interval_is(
+    direction: str, gains: list[float], weights: list[float], above: bool | None, tmp_path: Path
+) -> None:
+    probe = [item_row(ACCURACY, n, 0.1 + gain, weight, direction, n)
+             for n, (gain, weight) in enumerate(zip(gains, weights, strict=True))]  # fmt: skip
+    known, unknown = (Evaluation([tmp_path / name]) for name in ("known", "unknown"))
+    for side, baseline in ((known, 0.1), (unknown, None)):
+        write_items([item_row(BITS, 0, 1.0, 1.0, "lower", 0), *(row | {"baseline": baseline} for row in probe)],
+                    side.items[0])  # fmt: skip
+    assert known.above_baseline(ACCURACY) is above
+    assert unknown.above_baseline(ACCURACY) is None
+
+
 def test_a_guard_of_one_condition_is_not_diluted_by_others_at_chance(tmp_path: Path) -> None:
     """An ability that falls from always to .75 beside three conditions at a quarter moves their mean by .06."""
     guard = "open_book/accuracy/record open"

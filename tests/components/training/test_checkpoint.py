@@ -1,6 +1,8 @@
 """Checkpoints: the newest whole one is found, damaged and half-written ones are passed over."""
 
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,46 @@ def test_an_old_one_that_is_gone_meanwhile_is_no_error(tmp_path: Path) -> None:
 
     checkpoint.save(tmp_path, 8, 2, write_model, {"momentum": torch.ones(2)}, {}, removed)
     assert checkpoint.steps(tmp_path) == [8, 4]
+
+
+@pytest.mark.parametrize(("asynchronous", "thread"), [(False, threading.main_thread().name), (True, "checkpoint_0")])
+def test_a_write_is_made_where_it_shall_be_and_waited_for(asynchronous: bool, thread: str) -> None:
+    wrote: list[str] = []
+
+    def write() -> None:
+        time.sleep(0.02)
+        wrote.append(threading.current_thread().name)
+
+    with checkpoint.CheckpointWriter() as writer:
+        writer.write(write, asynchronous)
+        writer.finish()
+        assert wrote == [thread]
+        writer.finish()  # nothing is pending
+        writer.write(write, asynchronous)
+    assert wrote == [thread] * 2
+
+
+def test_an_error_of_a_write_on_the_thread_is_raised_where_it_is_waited_for() -> None:
+    def fail() -> None:
+        raise OSError("the disk is full")
+
+    with checkpoint.CheckpointWriter() as writer:
+        writer.write(fail, asynchronous=True)
+        with pytest.raises(OSError, match="the disk is full"):
+            writer.finish()
+    with pytest.raises(OSError, match="the disk is full"), checkpoint.CheckpointWriter() as writer:
+        writer.write(fail, asynchronous=True)
+    writer = checkpoint.CheckpointWriter()
+    writer.write(fail, asynchronous=True)
+    writer.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)  # what ended the run comes first
+
+
+def test_writes_are_slow_that_take_more_than_a_hundredth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """(begin, end) of each write, and whether it counts as slow: measured from the end of the one before."""
+    writes = {(0, 900): False, (1899, 1900): False, (1998, 2000): True, (2296, 2300): True, (2997, 3000): False}
+    times = iter([second for write in writes for second in write])
+    monkeypatch.setattr(checkpoint, "perf_counter", lambda: next(times))
+    with checkpoint.CheckpointWriter() as writer:
+        for slow in writes.values():
+            writer.write(lambda: None, asynchronous=False)
+            assert writer.slow is slow

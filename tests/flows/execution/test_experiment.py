@@ -8,11 +8,14 @@ import csv
 import io
 import json
 import re
+from contextlib import nullcontext
 
 import pytest
 
-from flows.system import params_file
-from tests.errors import shows
+from components.params import load
+from flows.execution import experiment
+from flows.system import params_file, paths
+from tests.errors import refused, shows
 from tests.flows.pipeline_clone import PipelineClone, make_clone
 
 pytestmark = pytest.mark.pipeline
@@ -40,6 +43,13 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> PipelineClone:
 def attempt(clone: PipelineClone, inside: str = "pass") -> str:
     """The last line of making a worktree: `went in`, or the refusal."""
     return clone.run_code(TRY.format(inside=inside)).splitlines()[-1]
+
+
+def test_changed_values_make_an_experiment_which_ends_at_no_stage() -> None:
+    own = load(paths.ROOT / "params.yaml")
+    for values, is_one in (({}, False), ({"runtime.workers": 7}, False), ({"mix.seed": 77}, True)):
+        with refused("refuse_until", "until mix") if is_one else nullcontext():
+            experiment.refuse_until("mix", params_file.changed(own, values, ""), own)
 
 
 NAMED = {

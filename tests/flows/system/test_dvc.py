@@ -53,8 +53,11 @@ def test_reasons_name_keys_files_and_outputs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "read", [dvc.lock, lambda root: dvc.inputs("one", root), dvc.stale], ids=["lock", "inputs", "stale"]
 )
-def test_dvc_lock_is_never_read_half_written(tmp_path: Path, read: Callable[[Path], Any]) -> None:
-    """A stage that ends beside us has DVC rewrite the file in place; who reads it then waits."""
+def test_dvc_lock_is_never_read_half_written(
+    tmp_path: Path, read: Callable[[Path], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage that ends beside us has DVC rewrite the file in place; who reads it then waits, however long it takes."""
+    monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0.03)
     Repo.init(str(tmp_path), no_scm=True).close()
     (tmp_path / "dvc.yaml").write_text("stages:\n  one:\n    cmd: 'true'\n")
     lock, whole = tmp_path / "dvc.lock", "schema: '2.0'\nstages:\n  one:\n    cmd: 'true'\n"
@@ -112,6 +115,14 @@ def test_a_link_to_nothing_in_a_dependency_is_a_sentence(tmp_path: Path) -> None
     (tmp_path / "in" / "gone.txt").symlink_to("nowhere.txt")
     (tmp_path / "dvc.yaml").write_text("stages: {copy: {cmd: ls, deps: [in]}}")
     refuses(lambda: dvc.stale(tmp_path), "open_repo.3", "gone.txt", "link to nothing")
+
+
+@pytest.mark.parametrize(("number", "more"), [(1, ""), (2, " (and 1 more)"), (3, " (and 2 more)")])
+def test_files_that_cannot_be_read_are_counted(tmp_path: Path, number: int, more: str) -> None:
+    files = [tmp_path / str(name) for name in range(number)]
+    assert dvc.unreadable(files).startswith(f"{files[0]}{more}: a link to nothing, and DVC")
+    os.mkfifo(files[0])
+    assert dvc.unreadable(files).startswith(f"{files[0]}{more}: no regular file, and DVC")
 
 
 def test_files_that_another_run_has_are_a_sentence(tmp_path: Path) -> None:

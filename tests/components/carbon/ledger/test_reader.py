@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -161,29 +162,82 @@ def test_a_torn_line_is_skipped_and_its_spans_energy_not_lost_twice(tmp_path: Pa
     assert lost.unattributed == lost.host_energy
 
 
+def start_of(span: str, parent: str = "", second: int = 0, **labels: str) -> dict:
+    time = f"2026-01-01T00:00:{second:02d}Z"
+    return {"kind": "start", "span": span, "parent": parent, "t": time, "name": span, "labels": labels}
+
+
+def end_of(span: str, second: int, joules: int) -> dict:
+    uj = [joules * 500_000, joules * 1_000_000, joules * 2_000_000]
+    at = f"2026-01-01T00:00:{second:02d}Z"
+    return {"kind": "end", "span": span, "t": at, "outcome": "Completed", "uj": uj}
+
+
 def test_history_bears_an_end_whose_start_was_lost(tmp_path: Path) -> None:
-    start, end = (
-        {"kind": "start", "span": "a", "parent": "", "t": "2026-01-01T00:00:00Z", "name": "a", "labels": {}},
-        {"kind": "end", "span": "a", "t": "2026-01-01T00:01:00Z", "outcome": "Completed", "uj": [1, 2, 3]},
-    )
-    write(tmp_path / "box.jsonl", [end | {"span": "lost"}, start, end])
+    end = end_of("a", 59, 2)
+    write(tmp_path / "box.jsonl", [end | {"span": "lost"}, start_of("a"), end])
     (tmp_path / "team").mkdir()
-    write(tmp_path / "team/other.jsonl", [start | {"span": "b"}, end | {"span": "b"}])  # of another machine
+    write(tmp_path / "team/other.jsonl", [start_of("b"), end | {"span": "b"}])  # of another machine
     (span,) = history(tmp_path)
-    assert (span.id, span.energy) == ("a", Energy(1, 2, 3))
+    assert (span.id, span.energy) == ("a", Energy(1_000_000, 2_000_000, 4_000_000))
 
 
-def start_of(span: str) -> dict:
-    return {"kind": "start", "span": span, "parent": "", "t": "2026-01-01T00:00:00Z", "name": span, "labels": {}}
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 99)), min_size=1, max_size=8), st.randoms())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_history_gives_each_span_its_own_energy(tmp_path: Path, spans: list[tuple[int, int]], random: Random) -> None:
+    """Spans inside each other that end in any order: the meter adds what one has used, with all that ended in it, to
+    the nearest around it that is open yet. Every end line is there twice.
+    """
+    parents = {str(number): str(around % number) if number else "" for number, (around, _) in enumerate(spans)}
+    own = {str(number): joules for number, (_, joules) in enumerate(spans)}
+    whole, still_open, ends = dict(own), list(own), []
+    random.shuffle(still_open)
+    while still_open:
+        name = still_open.pop()
+        ends.append(end_of(name, len(ends), whole[name]))
+        around = parents[name]
+        while around and around not in still_open:
+            around = parents[around]
+        if around:
+            whole[around] += whole[name]
+    write(tmp_path / "box-b0071234.jsonl", [*(start_of(name, parents[name]) for name in own), *ends, *ends])
+    assert {span.id: span.energy.mid / 1e6 for span in history(tmp_path)} == own
 
 
-def reading_at(second: int, dt_us: int = 1_000_000, **more: object) -> dict:
+def reading_at(second: int, dt_s: int = 1, book: str = "1", span: str = "a", **uj: int) -> dict:
+    """The reading that ends at a second: a machine of a watt or so, all of it used by one span on one processor."""
+    uj = uj or {"cpu": 1_000_000 * dt_s}
+    bounds = {name: [value // 2, value, 2 * value] for name, value in uj.items()}
+    time = f"2026-01-01T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}Z"
+    use = {"cpu_us": dt_s * 1_000_000, "wall_us": dt_s * 1_000_000, "uj": bounds}
     return {
-        "kind": "reading", "host": "box-b0071234", "book": "1", "seq": second, "t": f"2026-01-01T00:00:{second:02d}Z",
-        "dt_us": dt_us, "counter": "/proc/stat", "busy_us": 9, "host_uj": {"cpu": [5, 6, 7]},
-        "source": {"cpu": "measured:rapl"}, "unattributed_uj": {"cpu": [0, 0, 0]},
-        "spans": {name: {"cpu_us": 1, "uj": {"cpu": [5, 6, 7]}} | more for name in ("a",)},
+        "kind": "reading", "host": "box-b0071234", "book": book, "seq": second, "t": time, "dt_us": dt_s * 1_000_000,
+        "counter": "/proc/stat", "busy_us": dt_s * 1_000_000, "host_uj": bounds,
+        "source": dict.fromkeys(bounds, "measured:rapl"), "spans": {span: use},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("begin_s", "length_s", "both_s"), [(3600, 3600, 0), (1800, 3600, 1800), (0, 3600, 3600), (600, 1200, 1200)]
+)
+def test_what_two_meters_saw_at_once_counts_half_and_their_spans_use_whole(
+    tmp_path: Path, begin_s: int, length_s: int, both_s: int
+) -> None:
+    """One meter's hour, and a reading of another that is in it for `both_s`. To the microjoule."""
+    alone_s = 3600 + length_s - both_s
+    idle = [3_600_000_000, length_s * 1_000_000]
+    lines = [reading_at(3600, 3600, "1", "a", cpu=7 * idle[0], idle=idle[0]),
+             reading_at(begin_s + length_s, length_s, "2", "b", cpu=7 * idle[1], idle=idle[1])]  # fmt: skip
+    for line, name in zip(lines, "ab", strict=True):
+        write(tmp_path / name / "box-b0071234.jsonl", [start_of(name), line])
+    ledger = read(tmp_path)
+    assert ledger.parts["idle"].mid == ledger.host_busy_us == alone_s * 1_000_000
+    assert ledger.share_s == alone_s
+    assert ledger.parts["cpu"].mid == 7 * sum(idle), "what a span used itself stays whole"
+    # The host's counter says less than its spans used: what is missing is added to it, and nothing is left over.
+    assert ledger.host_parts["cpu"] == ledger.parts["cpu"]
+    assert {*ledger.unattributed_parts.values()} == {Energy()}
+    assert ledger.difference_uj() == 0
 
 
 @pytest.mark.parametrize(("outcome", "second"), [("Completed", 9), ("Killed", 2)])

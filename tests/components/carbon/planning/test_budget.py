@@ -1,7 +1,9 @@
 """The budget check, on a made-up clock: it warns at 80 %, stops before the step that cannot fit, overshoots by none."""
 
+import itertools
 import json
 import pickle
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,8 +18,8 @@ from components.carbon.planning.budget import (
     NO_LIMIT,
     Amounts,
     BudgetLimits,
-    ProjectProgress,
     budget_check,
+    metered,
     remaining_to_begin,
 )
 from components.carbon.spans import Ledger
@@ -85,28 +87,69 @@ def test_a_step_that_fits_to_the_last_joule_is_taken() -> None:
         BudgetLimits(Amounts(kwh=2.0), Amounts(kwh=1.0)).check(Totals(0.6), 1.0)
 
 
+@pytest.mark.parametrize("lag", [0.0, 0.5], ids=["read now", "read half the time ago"])
+@pytest.mark.parametrize("unit", ["hours", "kwh", "grams"])
+def test_a_step_is_taken_if_one_as_long_as_the_last_few_fits(unit: str, lag: float) -> None:
+    """All runs of four steps at 1 kWh an hour, 2 g per kWh, under all limits. All figures but an older step's are
+    whole numbers: what fits exactly is taken.
+    """
+    each = 2 if unit == "grams" else 1
+    for hours, limit in itertools.product(itertools.product((1, 2, 4), repeat=4), range(4, 20)):
+        budget = BudgetLimits(Amounts(**{unit: limit * each}), Amounts(3, 3, 6), grams_per_kwh=2.0, began_kwh=100.0)
+        used, longest, warned = 3, 0.0, False
+        for step in hours:
+            used, longest = used + step, max(step, 0.8 * longest)
+            elapsed = used - 3
+            totals = Totals(100.0 + elapsed * (1 - lag), elapsed * lag * 3600.0)
+            if used + longest > limit:
+                with pytest.raises(Stopped):
+                    budget.check(totals, elapsed * 3600.0)
+                break
+            warning = budget.check(totals, elapsed * 3600.0)
+            assert budget.fraction == pytest.approx((used + longest) / limit, rel=1e-12)
+            assert bool(warning) is (budget.fraction >= 0.8 and not warned)
+            warned = warned or bool(warning)
+
+
+def test_of_several_limits_the_nearest_counts() -> None:
+    budget = BudgetLimits(Amounts(hours=100.0, kwh=10.0, grams=1000.0), grams_per_kwh=1.0)
+    assert budget.check(Totals(4.5), 3600.0) == "budget of the run: 4.5 of 10 kWh used (90% after the next step)"
+    assert budget.fraction == pytest.approx(0.9)
+
+
+def test_amounts_without_a_limit_are_not_shown() -> None:
+    assert str(Amounts(1.5, NO_LIMIT, 20.0)) == "1.5 h, 20 gCO2e"
+    assert str(Amounts(0.0, 0.0, 0.0)) == "0 h, 0 kWh, 0 gCO2e"
+    assert str(Amounts(NO_LIMIT, NO_LIMIT, NO_LIMIT)) == ""
+
+
 @dataclass
 class FakeMeter:
-    """Reads its counters every second, and when asked; power is whatever the test sets."""
+    """Reads its counters every second, and when asked; power is whatever the test sets.
 
-    now_s: float = 0.0
+    All of the run's energy is of other processes than this one.
+    """
+
+    now_s: float = 1000.0
     true_kwh: float = 0.0
     read_kwh: float = 0.0
-    read_s: float = -1.0
+    read_s: float = 999.0
+    asked: int = 0
 
     def work(self, seconds: float, watts: float) -> None:
         while seconds > 0:
             part = min(seconds, 1.0 - self.now_s % 1.0)
             self.now_s, self.true_kwh, seconds = self.now_s + part, self.true_kwh + part * watts / 3.6e6, seconds - part
             if self.now_s % 1.0 < 1e-9 or 1.0 - self.now_s % 1.0 < 1e-9:
-                self.totals_now()
+                self.read_kwh, self.read_s = self.true_kwh, self.now_s
 
     def totals(self, whole_run: bool = False) -> Totals:
-        return Totals(self.read_kwh, self.now_s - self.read_s)
+        return Totals(self.read_kwh if whole_run else 0.0, self.now_s - self.read_s)
 
     def totals_now(self, whole_run: bool = False) -> Totals:
+        self.asked += 1
         self.read_kwh, self.read_s = self.true_kwh, self.now_s
-        return self.totals()
+        return self.totals(whole_run)
 
 
 @given(st.floats(0.01, 4.0), st.floats(1.0, 200.0), st.floats(1.5, 400.0))
@@ -128,6 +171,20 @@ def test_no_limit_is_passed_by_more_than_a_step(step_s: float, watts: float, ste
     assert taken >= min(steps * 0.8, steps - 2.5)
 
 
+def test_counters_are_read_before_the_first_reading_and_near_a_limit_only() -> None:
+    meter = FakeMeter(true_kwh=7.0, read_kwh=7.0, read_s=1000.0)
+    limits = Limits(kwh=100 / 3600, project=ProjectBudget(hours=1000 / 3600))
+    check = budget_check(Runtime(budget=limits), meter, Path("no-ledger"), "r", clock=lambda: meter.now_s)
+    asked, said = [], []
+    for _ in range(90):
+        said.append(check())
+        asked.append(meter.asked)
+        meter.work(1.0, 3.6e6 / 3600)  # a 3600th of a kWh
+    assert asked[:80] == [1] * 80
+    assert asked[80:] == list(range(2, 12)), "80 are used when one more would be 81"
+    assert said[50] == "; 51% of the run's budget; 5% of the project's budget"
+
+
 def test_hours_that_are_over_keep_their_intensity_when_the_grid_turns_dirty(tmp_path: Path) -> None:
     """1 kWh in a clean hour, and a run that goes on in a dirty one: 50 g stay 50 g."""
     hours, now = tmp_path / "grid.csv", datetime.now(UTC)
@@ -141,7 +198,7 @@ def test_hours_that_are_over_keep_their_intensity_when_the_grid_turns_dirty(tmp_
          "unattributed_uj": {"cpu": [0] * 3}, "spans": {"a": {"cpu_us": 0, "uj": {"cpu": kwh}}}},
     ]  # fmt: skip
     (tmp_path / "box.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    meter = FakeMeter(now_s=10.0, true_kwh=1.0, read_kwh=1.0, read_s=10.0)  # the run's span has the hour's 1 kWh
+    meter = FakeMeter(true_kwh=1.0, read_kwh=1.0, read_s=1000.0)  # the run's span has the hour's 1 kWh
     grid = Grid(series="grid.csv", pue=1.0)
     tight, wide = Runtime(grid=grid, budget=Limits(grams=49)), Runtime(grid=grid, budget=Limits(grams=60))
     with refused("budget.BudgetLimits.check", "50 of 49 gCO2e"):
@@ -192,19 +249,39 @@ def test_the_projects_limits_bind_and_the_runs_do_not(tmp_path: Path) -> None:
         sum(range(3_000_000))
     used = read(tmp_path).energy.mid_kwh
     (tmp_path / "grid.csv").write_text("time,g_per_kwh\n2026-03-02T17:00,100\n")
-    grid = Grid(zone="FRA", series="grid.csv")
+    grid, labels = Grid(zone="FRA", series="grid.csv"), {"stage": "scaling", "run": "sweep"}
+    for limits in (
+        Limits(),
+        Limits(kwh=used / 2, hours=1e-9, grams=1e-9),
+        Limits(project=ProjectBudget(kwh=100 * used, grams=1000.0)),
+    ):
+        with metered(tmp_path, Runtime(budget=limits, grid=grid), labels, tmp_path) as (meter, progress):
+            progress.raise_if_stopped()
+            assert meter is not None
+    for spent in (ProjectBudget(kwh=used), ProjectBudget(hours=1e-9), ProjectBudget(grams=used)):
+        runtime = Runtime(budget=Limits(project=spent), grid=grid)
+        with (
+            refused("budget.BudgetLimits.check", "runtime.budget.project", "params.yaml", "KEY=VALUE") as stop,
+            metered(tmp_path, runtime, labels, tmp_path),
+        ):
+            pytest.fail("it began")
+        assert stop.value.name == "BudgetReached"
+    assert len(read(tmp_path).select(run="sweep")) == 6, "what is refused is metered too"
 
-    def progress(meter: Meter, **budget: object) -> ProjectProgress:
-        return ProjectProgress(Runtime(budget=Limits(**budget), grid=grid), meter, tmp_path, tmp_path)  # type: ignore[arg-type]
 
-    with Meter(tmp_path, 0.1, {"stage": "scaling", "run": "sweep"}) as meter:
-        progress(meter).raise_if_stopped()
-        progress(meter, kwh=used / 2, hours=1e-9, grams=1e-9).raise_if_stopped()
-        progress(meter, project=ProjectBudget(kwh=100 * used, grams=1000.0)).raise_if_stopped()
-        for spent in (ProjectBudget(kwh=used), ProjectBudget(hours=1e-9), ProjectBudget(grams=used)):
-            with refused("budget.BudgetLimits.check", "runtime.budget.project", "params.yaml", "KEY=VALUE") as stop:
-                progress(meter, project=spent).raise_if_stopped()
-            assert stop.value.name == "BudgetReached"
+def test_work_is_limited_while_it_runs_metered_without_limits_or_neither(tmp_path: Path) -> None:
+    runtime = Runtime(budget=Limits(project=ProjectBudget(hours=0.5 / 3600)), meter_interval_s=0.2)
+    with metered(tmp_path, runtime, {"stage": "b"}) as (meter, progress):
+        time.sleep(0.51)
+        with refused("budget.BudgetLimits.check", "runtime.budget.project"):
+            progress.raise_if_stopped()
+    with metered(tmp_path, None, {"stage": "c"}) as (meter, progress):
+        assert meter is not None
+        progress.raise_if_stopped()
+    assert {span.stage for span in read(tmp_path)} == {"b", "c"}
+    with metered(None, runtime, {}) as (meter, progress):
+        assert meter is None
+        progress.raise_if_stopped()
 
 
 def test_a_stop_comes_out_of_a_worker_process_whole() -> None:

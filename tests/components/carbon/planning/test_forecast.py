@@ -1,6 +1,5 @@
 """Forecasts from the ledger's own history: intervals that cover, and halves of runs left out."""
 
-import json
 import math
 import statistics
 from dataclasses import replace
@@ -24,6 +23,7 @@ from components.carbon.planning.forecast import (
 )
 from components.carbon.spans import Bounds
 from greenhouse_record.metering.meter import Meter
+from tests.components.carbon.ledger.test_reader import end_of, start_of, write
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -137,24 +137,16 @@ def test_forecasts_are_compared_with_what_came_of_them() -> None:
     assert interrupted(Ledger([*spans[:2], span(2, 1.0, "")]), "dedup", "f")  # the present run is in the ledger too
 
 
-def end_and_start(id: str, parent: str, begin: int, seconds: int, joules: int, **labels: str) -> tuple[str, str]:
-    """Ledger lines of a span; its end line has the energy of all that ended in it."""
-    times = [(START + timedelta(seconds=at)).isoformat() for at in (begin, begin + seconds)]
-    start = {"kind": "start", "span": id, "parent": parent, "t": times[0], "name": id, "labels": labels, "pid": 1}
-    uj = [joules * 500_000, joules * 1_000_000, joules * 2_000_000]
-    end = {"kind": "end", "span": id, "t": times[1], "outcome": "Completed", "uj": uj}
-    return json.dumps(end), json.dumps(start)
-
-
 def test_a_longer_finetuning_is_forecast_more_energy_in_proportion_to_its_tokens(tmp_path: Path) -> None:
     """The seconds grew with the steps and the energy did not: in `history` phases had none."""
     labels = {"stage": "finetune@instruct", "fingerprint": "f", "tokens": "1000"}
-    stage_end, stage = end_and_start("s", "", 0, 30, 100, **labels)
-    load_end, load = end_and_start("l", "s", 0, 10, 15, **labels, phase="load")
-    train_end, train = end_and_start("t", "s", 10, 20, 80, **labels, phase="train")
-    save_end, save = end_and_start("c", "t", 25, 5, 10, **labels, phase="checkpoint")
-    lines = [stage, load, load_end, train, save, save_end, train_end, stage_end]
-    (tmp_path / "box-b0071234.jsonl").write_text("\n".join(lines) + "\n")
+    write(tmp_path / "box-b0071234.jsonl", [
+        start_of("s", second=0, **labels),
+        start_of("l", "s", 0, **labels, phase="load"), end_of("l", 10, 15),
+        start_of("t", "s", 10, **labels, phase="train"),
+        start_of("c", "t", 25, **labels, phase="checkpoint"), end_of("c", 30, 10),
+        end_of("t", 30, 80), end_of("s", 30, 100),
+    ])  # fmt: skip
     ledger = history(tmp_path)
     own = {one.id: one.energy.mid / 1e6 for one in ledger}
     assert own == {"s": 5, "l": 15, "t": 70, "c": 10}
@@ -164,16 +156,6 @@ def test_a_longer_finetuning_is_forecast_more_energy_in_proportion_to_its_tokens
     found = forecast(ledger, "finetune@instruct", "new", tokens=10_000)
     assert found.kwh.mid == pytest.approx(820 / 3.6e6)
     assert found.training_s == pytest.approx(200)
-
-
-def test_the_energy_of_a_span_that_outlived_its_parent_is_taken_from_the_one_further_out(tmp_path: Path) -> None:
-    """The meter adds it there, so the parent's end line has none of it."""
-    run_end, run = end_and_start("r", "", 0, 40, 100, run="r")
-    stage_end, stage = end_and_start("s", "r", 0, 10, 30, run="r", stage="mix")
-    child_end, child = end_and_start("c", "s", 5, 20, 50, run="r", stage="mix")
-    lines = [run, stage, child, stage_end, child_end, child_end, run_end]  # one line twice: counted once
-    (tmp_path / "box-b0071234.jsonl").write_text("\n".join(lines) + "\n")
-    assert {one.id: one.energy.mid / 1e6 for one in history(tmp_path)} == {"r": 20, "s": 30, "c": 50}
 
 
 def test_history_is_read_without_the_readings(tmp_path: Path) -> None:
@@ -208,11 +190,12 @@ def test_the_interval_is_students_for_any_number_of_runs() -> None:
 def test_the_training_that_a_forecast_names_is_the_models_own(tmp_path: Path) -> None:
     """A classifier's stage trains a second time, from random weights."""
     labels = {"stage": "finetune@classify", "fingerprint": "f", "tokens": "1000"}
-    stage_end, stage = end_and_start("s", "", 0, 30, 100, **labels)
-    own_end, own = end_and_start("t", "s", 5, 12, 60, **labels, phase="train")
-    other_end, other = end_and_start("u", "s", 18, 9, 30, **labels, phase="train")
-    lines = [stage, own, own_end, other, other_end, stage_end]
-    (tmp_path / "box-b0071234.jsonl").write_text("\n".join(lines) + "\n")
+    write(tmp_path / "box-b0071234.jsonl", [
+        start_of("s", second=0, **labels),
+        start_of("t", "s", 5, **labels, phase="train"), end_of("t", 17, 60),
+        start_of("u", "s", 18, **labels, phase="train"), end_of("u", 27, 30),
+        end_of("s", 30, 100),
+    ])  # fmt: skip
     found = forecast(history(tmp_path), "finetune@classify", "new", tokens=2000)
     assert found.training_s == pytest.approx(24)
     assert found.seconds.mid == pytest.approx(30 + 12 + 9)

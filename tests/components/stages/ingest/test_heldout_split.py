@@ -3,13 +3,15 @@
 import hashlib
 from collections import Counter, defaultdict
 from dataclasses import replace
+from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.corpus.corpus import Document
-from components.stages.ingest.heldout_split import MAX_SHARE, HeldoutSplit, Side, cut_document
+from components.stages.ingest.heldout_split import MAX_SHARE, HeldoutSplit, Side, _filled, cut_document
 
 PARAGRAPH = "One line of a paragraph.\nAnother line of it.\n\n"
 
@@ -143,6 +145,8 @@ def test_a_long_document_is_cut_before_a_heading() -> None:
     assert head.text.split() + tail.text.split() == text.split()
     assert len(tail.text) == pytest.approx(0.06 * len(text), rel=0.1)
     assert tail.id != head.id == record.id
+    assert tail.location == "work#0/heldout"
+    assert tail.id == hashlib.sha256(b"source\nwork#0/heldout").hexdigest()[:16]
     assert tail.sha256 == hashlib.sha256(tail.text.encode()).hexdigest()
     assert cut_document(doc("work", size=1), 1) is None
 
@@ -179,6 +183,22 @@ def parts_of(sizes: list[int], fraction: float = 0.06) -> list[int]:
 def test_a_work_of_up_to_one_and_a_half_parts_is_held_out_whole(size: int, part: int) -> None:
     """Parts are of 1,000 bytes here, the least there is."""
     assert parts_of([size] * 40) == [part] * 10 + [0] * 30
+
+
+def test_small_works_give_themselves_and_larger_ones_one_level_that_fills_what_is_wanted() -> None:
+    for sizes in product((1, 2, 5, 9), repeat=4):
+        for fewest, wanted in product((1, 2, 4), range(1, sum(sizes) + 1)):
+            count = max(fewest, next(number for number in range(1, 5) if sum(sizes[:number]) >= wanted))
+            parts = _filled(np.array(sizes), wanted, fewest).tolist()
+            levels = [level for level in range(1, 10) if sum(min(size, level) for size in sizes[:count]) <= wanted]
+            level = max(levels, default=0)
+            assert parts == [min(size, level) for size in sizes[:count]] + [0] * (4 - count)
+
+
+@pytest.mark.parametrize(("large", "gives"), [(6500, 1000), (6510, 1505)])
+def test_a_source_falls_short_below_nine_tenths_of_what_is_wanted(large: int, gives: int) -> None:
+    """Seven small works give 3,500 bytes and the large one its part of 1,000: of 5,000 enough, of 5,005 not."""
+    assert sorted(parts_of([500] * 7 + [large], fraction=0.5)) == [500] * 7 + [gives]
 
 
 @pytest.mark.parametrize("sizes", [[300, 900], [900]])

@@ -73,6 +73,7 @@ def test_bootstrap_covers_the_truth_and_widens_with_noise() -> None:
     rows = flat(points(noise=0.01))
     again = [scaling_law.resampled(rows, TRUE, 3, seed=1) for _ in range(2)]
     assert again[0] == again[1]
+    assert len(again[0]) == 3
 
 
 def test_other_luck_may_have_a_floor_where_the_fit_has_none() -> None:

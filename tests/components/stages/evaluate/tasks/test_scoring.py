@@ -46,6 +46,8 @@ def test_choices_by_one_pass_and_by_whole_continuations_agree(model: LanguageMod
     quick = model.choose([(prompt, choices)])[0]
     whole = [one.total for one in model.answers([(prompt, choice) for choice in choices])]
     assert np.diff(quick) == pytest.approx(np.diff(whole), abs=1e-4)  # what choices share cancels
+    long = LINES[0] * 100
+    assert model._choices(long, choices)[0].ids == model.encode(long + choices[0])[-model.context - 1 : -1]
 
 
 def test_choices_of_several_tokens_are_scored_whole(model: LanguageModel) -> None:
@@ -85,6 +87,14 @@ def test_greedy_writes_what_generate_writes(model: LanguageModel) -> None:
     for prompt, text in zip(prompts, model.greedy(prompts, 12, "\n"), strict=True):
         expected, _, _ = generate(model.model, model.tokenizer, prompt, max_tokens=12, stop_ids=(0,))
         assert text == expected.split("\n")[0]
+
+
+def test_greedy_asks_for_no_token_after_the_last_stop(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, hidden = list[int](), model.model.hidden
+    monkeypatch.setattr(model.model, "hidden", lambda *rows, **more: asked.append(len(rows)) or hidden(*rows, **more))
+    (text,) = model.greedy(["The array"], 40, "\n")
+    assert text == LINES[0].removeprefix("The array")
+    assert len(asked) == len(model.encode(f"{LINES[0]}\n")) - len(model.encode("The array"))
 
 
 def test_a_text_longer_than_the_context_loses_its_beginning_alone(model: LanguageModel) -> None:
