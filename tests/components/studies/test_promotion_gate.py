@@ -89,8 +89,10 @@ def test_a_verdict_names_what_it_rests_on_and_nothing_else(
 def test_limits_held_out_sets_and_several_runs_of_a_side(tmp_path: Path) -> None:
     a, b, c = (evaluation(tmp_path / f"{n}.parquet", n, bits=2.0 if n == 1 else 1.5) for n in (1, 2, 3))
     for other, same, expected, says in (
-        (replace(b, metrics={}), True, "inconclusive", "calibration/ece"),
+        (replace(b, metrics={}), True, "inconclusive", "calibration/ece has a limit of 0.15, but was not evaluated"),
         (replace(b, metrics={"calibration/ece": 0.4}), True, "hold", "calibration/ece is 0.4000, the limit is 0.15"),
+        (replace(b, metrics={"calibration/ece": 0.15}), True, "promote", BITS),
+        (replace(b, metrics={}, facts={"skipped": {"calibration": "no items"}}), True, "promote", BITS),
         (b, False, "inconclusive", "different held-out sets"),
         (Evaluation([*b.items, *c.items], {}, METRICS), True, "promote", BITS),
     ):

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -13,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.carbon.ledger.reader import Energy, counted_us, history, read
-from greenhouse_record.metering.attribution import OpenSpan
-from greenhouse_record.metering.counters import Reading, read_stat
+from greenhouse_record.metering.counters import read_stat
 from tests.components.carbon.world import HOST, World
 
 
@@ -74,63 +72,6 @@ def test_two_clones_and_two_hosts_merge_without_counting_twice(tmp_path: Path) -
     assert both.difference_uj() == 0
 
 
-def two_meters(apart_us: int, seconds: int = 20) -> tuple[World, World]:
-    """One machine, metered by two clones at once, whose readings are `apart_us` apart; each runs a stage of its own."""
-    from greenhouse_record.metering.attribution import reading_line, remember
-
-    world = World()
-    stages = [world.fork(2), world.fork(2)]
-    clones = [World(tasks=world.tasks), World(tasks=world.tasks)]
-    for number, clone in enumerate(clones):
-        clone.state.book = f"book-{number}"
-        span = OpenSpan(f"s{number}", "", f"s{number}", {}, stages[number], world.tasks[stages[number]].start, 0)
-        clone.state.spans[span.id] = span
-        remember(clone.state, world.reading())
-    for _ in range(seconds):
-        for clone, wait_us in zip(clones, (apart_us, 1_000_000 - apart_us), strict=True):
-            world.burn(stages[0], int(0.9 * wait_us))
-            world.burn(stages[1], int(0.5 * wait_us))
-            world.pass_time(wait_us)
-            line = reading_line(clone.state, timed(world), HOST)
-            clone.lines.append(line)
-    return clones[0], clones[1]
-
-
-def timed(world: World) -> Reading:
-    """A reading whose UTC is the world's own clock to the millisecond."""
-    at = datetime.fromtimestamp(1_800_000_000 + world.now_us / 1e6, UTC)
-    return replace(world.reading(), time=at.isoformat(timespec="milliseconds"))
-
-
-@given(st.integers(1, 999))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_two_clones_metering_one_machine_at_once_count_it_once(tmp_path: Path, apart_ms: int) -> None:
-    first, second = two_meters(apart_ms * 1000)
-    write(tmp_path / "mine/box-b0071234.jsonl", lines_of(first, {"s0": {"stage": "a"}}))
-    write(tmp_path / "theirs/box-b0071234.jsonl", lines_of(second, {"s1": {"stage": "b"}}))
-    mine, theirs, both = read(tmp_path / "mine"), read(tmp_path / "theirs"), read(tmp_path)
-    # Alone, each has the whole machine; together they have it once (the ends, where one metered alone, apart).
-    assert both.host_energy.mid_uj == pytest.approx(mine.host_energy.mid_uj, rel=0.06)
-    assert both.difference_uj() == 0
-    assert min(min(one.as_list()) for one in both.unattributed_parts.values()) >= 0
-    # CPU time is each one's own, idle energy is shared.
-    assert both.parts["cpu"] == mine.parts["cpu"] + theirs.parts["cpu"]
-    assert both.parts["idle"].mid_uj == pytest.approx(mine.parts["idle"].mid_uj, rel=0.06)
-    assert both.share_s == pytest.approx(20, rel=0.06)
-    assert both.host_busy_us == pytest.approx(mine.host_busy_us, rel=0.06)
-
-
-def test_a_pulled_ledger_costs_what_it_does_where_it_was_written(tmp_path: Path) -> None:
-    """Idle energy of a model that was adopted there counted whole here: its file has another name."""
-    own, adopted = two_meters(400_000)
-    rows = lines_of(own, {"s0": {"stage": "a"}}), lines_of(adopted, {"s1": {"stage": "b"}})
-    for names in (("there/box-b007.jsonl", "there/adopted/mine/box-b007.jsonl"),
-                  ("here/team/box-b007.jsonl", "here/team/adopted-mine-box-b007.jsonl")):  # fmt: skip
-        for name, lines in zip(names, rows, strict=True):
-            write(tmp_path / name, lines)
-    assert read(tmp_path / "here").parts == read(tmp_path / "there").parts
-
-
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 1000), st.integers(1, 100)), max_size=30))
 def test_time_is_counted_once(spans: list[tuple[str, int, int]]) -> None:
     """Readings of one book follow each other; whatever the state do, all that counts is the time they cover."""
@@ -182,6 +123,27 @@ def test_history_bears_an_end_whose_start_was_lost(tmp_path: Path) -> None:
     assert (span.id, span.energy) == ("a", Energy(1_000_000, 2_000_000, 4_000_000))
 
 
+def test_every_kind_of_line_is_in_the_ledger_once(tmp_path: Path) -> None:
+    time = "2026-01-01T00:00:00Z"
+    host = {"kind": "host", "t": time, "host": "box-b0071234", "cpu": "a processor"}
+    said = {"kind": "forecast", "t": time, "span": "a", "stage": "mix", "basis": "b", "seconds": [1, 2, 3],
+            "kwh": [1, 2, 3]}  # fmt: skip
+    end = end_of("a", 9, 1) | {"labels": {"mlflow": "abc"}}
+    lines = [host, start_of("a", stage="mix"), said, reading_at(1), reading_at(2), end]
+    write(tmp_path / "box-b0071234.jsonl", [*lines, *lines])
+    for ledger in (read(tmp_path), history(tmp_path)):
+        ((name, machine),) = ledger.hosts.items()
+        assert (name, machine["stem"], machine["cpu"]) == ("box-b0071234", "box-b0071234", "a processor")
+        assert [(one["stage"], tuple(one["seconds"])) for one in ledger.forecasts] == [("mix", (1, 2, 3))]
+        (span,) = ledger
+        assert (span.id, span.name, span.outcome, span.seconds) == ("a", "a", "Completed", 9)
+        assert span.labels == {"stage": "mix", "mlflow": "abc"}
+    whole = read(tmp_path)
+    assert (whole.counters, whole.host_busy_us, whole.share_s) == ({"/proc/stat"}, 2_000_000, 2)
+    assert whole.hours == {"2026-01-01T00": Energy(1_000_000, 2_000_000, 4_000_000)} == {"2026-01-01T00": whole.energy}
+    assert whole.rest_hours == {"2026-01-01T00": Energy()}
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 99)), min_size=1, max_size=8), st.randoms())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_history_gives_each_span_its_own_energy(tmp_path: Path, spans: list[tuple[int, int]], random: Random) -> None:
@@ -217,6 +179,15 @@ def reading_at(second: int, dt_s: int = 1, book: str = "1", span: str = "a", **u
     }  # fmt: skip
 
 
+def two_meters(begin_s: int, length_s: int) -> list[list[dict]]:
+    """Ledgers of two clones on one machine: a reading of the first hour, and one that begins at a second of it."""
+    ends = (("1", "a", 3600, 3600), ("2", "b", begin_s + length_s, length_s))
+    return [
+        [start_of(span), reading_at(end, dt_s, book, span, cpu=7_000_000 * dt_s, idle=1_000_000 * dt_s)]
+        for book, span, end, dt_s in ends
+    ]
+
+
 @pytest.mark.parametrize(
     ("begin_s", "length_s", "both_s"), [(3600, 3600, 0), (1800, 3600, 1800), (0, 3600, 3600), (600, 1200, 1200)]
 )
@@ -225,19 +196,25 @@ def test_what_two_meters_saw_at_once_counts_half_and_their_spans_use_whole(
 ) -> None:
     """One meter's hour, and a reading of another that is in it for `both_s`. To the microjoule."""
     alone_s = 3600 + length_s - both_s
-    idle = [3_600_000_000, length_s * 1_000_000]
-    lines = [reading_at(3600, 3600, "1", "a", cpu=7 * idle[0], idle=idle[0]),
-             reading_at(begin_s + length_s, length_s, "2", "b", cpu=7 * idle[1], idle=idle[1])]  # fmt: skip
-    for line, name in zip(lines, "ab", strict=True):
-        write(tmp_path / name / "box-b0071234.jsonl", [start_of(name), line])
+    for name, lines in zip("ab", two_meters(begin_s, length_s), strict=True):
+        write(tmp_path / name / "box-b0071234.jsonl", lines)
     ledger = read(tmp_path)
     assert ledger.parts["idle"].mid == ledger.host_busy_us == alone_s * 1_000_000
     assert ledger.share_s == alone_s
-    assert ledger.parts["cpu"].mid == 7 * sum(idle), "what a span used itself stays whole"
+    assert ledger.parts["cpu"].mid == 7_000_000 * (3600 + length_s), "what a span used itself stays whole"
     # The host's counter says less than its spans used: what is missing is added to it, and nothing is left over.
     assert ledger.host_parts["cpu"] == ledger.parts["cpu"]
     assert {*ledger.unattributed_parts.values()} == {Energy()}
     assert ledger.difference_uj() == 0
+
+
+def test_a_pulled_ledger_costs_what_it_does_where_it_was_written(tmp_path: Path) -> None:
+    """Idle energy of a model that was adopted there counted whole here: its file has another name."""
+    for names in (("there/box-b007.jsonl", "there/adopted/mine/box-b007.jsonl"),
+                  ("here/team/box-b007.jsonl", "here/team/adopted-mine-box-b007.jsonl")):  # fmt: skip
+        for name, lines in zip(names, two_meters(1800, 3600), strict=True):
+            write(tmp_path / name, lines)
+    assert read(tmp_path / "here").parts == read(tmp_path / "there").parts
 
 
 @pytest.mark.parametrize(("outcome", "second"), [("Completed", 9), ("Killed", 2)])

@@ -38,6 +38,33 @@ def test_a_law_is_recovered_from_its_points(law: Law) -> None:
         assert found.as_dict()[name] == pytest.approx(value, rel=1e-3), name
 
 
+@pytest.mark.parametrize("law", [TRUE, Law(0.7, 900.0, 0.6, 40.0, 0.25), Law(0.8, 27.0, 0.27, 24.0, 0.21, 2.5)])
+def test_the_unknowns_of_a_descent_are_those_of_its_law(law: Law) -> None:
+    data = scaling_law._Logs.of(flat(points(law)))
+    free = data.free(law)
+    assert data.law(free).as_dict() == pytest.approx(law.as_dict())
+    assert data.residuals(free) == pytest.approx(0.0, abs=1e-12)
+    steps = 1e-6 * np.eye(len(free))
+    measured = [(data.residuals(free + step) - data.residuals(free - step)) / 2e-6 for step in steps]
+    assert pytest.approx(np.array(measured), abs=1e-8) == data.slopes(free).T
+
+
+@pytest.mark.parametrize(
+    ("law", "name", "bound"),
+    [
+        (Law(1.2, 6e18, 4.0, 200.0, 0.4), "size_exponent", 3.0),
+        (Law(1.2, 60.0, 0.35, 1e24, 4.0), "token_exponent", 3.0),
+        (Law(1.2, 2.0, 0.003, 200.0, 0.4), "size_exponent", 0.01),
+        (Law(1.2, 60.0, 0.35, 2.0, 0.003), "token_exponent", 0.01),
+        (Law(1.2, 60.0, 0.35, 200.0, 0.4, 40.0), "power", 20.0),
+        (Law(1.2, 60.0, 0.35, 200.0, 0.4, 0.3), "power", 0.5),
+    ],
+)
+def test_exponents_and_power_stay_within_their_bounds(law: Law, name: str, bound: float) -> None:
+    found = scaling_law.fit(flat(points(law)), [law])
+    assert getattr(found, name) == pytest.approx(bound, rel=1e-3)
+
+
 def test_the_law_holds_the_published_forms() -> None:
     """Hoffmann et al. 2022 at p = 1; Kaplan et al. 2020, equation 1.5 with its constants, at p = 1 / beta."""
     assert Law(1.69, 406.4, 0.34, 410.7, 0.28).loss(1e8, 1e9) == pytest.approx(
@@ -121,10 +148,10 @@ def test_a_minimum_at_an_edge_gives_no_exponent(sizes: Sequence[float], which: s
 
 
 def frontier(exponent: float, floor: float = 1.5) -> dict[float, list[Point]]:
-    """Budgets whose best sizes lie on floor + 900 / C^exponent; sizes to either side are worse."""
+    """Budgets whose best size, between two that were run, lies on floor + 900 / C^exponent; others are worse."""
     return {
-        budget: [Point(size, budget / size, budget, floor + 900 / budget**exponent + worse)
-                 for size, worse in ((1e4, 0.1), (1e5, 0.0), (1e6, 0.1))]
+        budget: [Point(10**at, budget / 10**at, budget, floor + 900 / budget**exponent + (at - 5.2) ** 2 / 10)
+                 for at in (4, 5, 6)]
         for budget in BUDGETS
     }  # fmt: skip
 

@@ -50,11 +50,16 @@ def test_choices_by_one_pass_and_by_whole_continuations_agree(model: LanguageMod
     assert model._choices(long, choices)[0].ids == model.encode(long + choices[0])[-model.context - 1 : -1]
 
 
-def test_choices_of_several_tokens_are_scored_whole(model: LanguageModel) -> None:
-    choices = (" returns the value", " xylophone", " returns")
+@pytest.mark.parametrize(
+    "choices", [(" returns the value", " xylophone", " returns"), (" B M", " D M"), (" B",), (" B", " B M")]
+)
+def test_choices_that_differ_before_their_last_token_are_scored_whole(
+    model: LanguageModel, choices: tuple[str, ...]
+) -> None:
     whole = model.answers([("This function", choice) for choice in choices])
     assert model.choose([("This function", choices)])[0] == pytest.approx([one.total for one in whole])
-    assert len(whole[0].logp) > len(whole[2].logp)
+    lengths = [len(model.encode(f"This function{choice}")) - len(model.encode("This function")) for choice in choices]
+    assert [len(one.logp) for one in whole] == lengths
 
 
 def test_a_continuation_without_ids_of_its_own_is_scored_by_the_last_one(model: LanguageModel) -> None:
