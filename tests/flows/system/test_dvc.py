@@ -117,12 +117,16 @@ def test_a_link_to_nothing_in_a_dependency_is_a_sentence(tmp_path: Path) -> None
     refuses(lambda: dvc.stale(tmp_path), "open_repo.3", "gone.txt", "link to nothing")
 
 
-@pytest.mark.parametrize(("number", "more"), [(1, ""), (2, " (and 1 more)"), (3, " (and 2 more)")])
-def test_files_that_cannot_be_read_are_counted(tmp_path: Path, number: int, more: str) -> None:
-    files = [tmp_path / str(name) for name in range(number)]
-    assert dvc.unreadable(files).startswith(f"{files[0]}{more}: a link to nothing, and DVC")
+def test_files_that_cannot_be_read_are_named_each_with_its_reason(tmp_path: Path) -> None:
+    files = [tmp_path / str(name) for name in range(dvc.MOST_NAMED + 2)]
+    assert dvc.cannot_read(*files).count("(a link to nothing)") == dvc.MOST_NAMED
+    assert "/7 (a link to nothing), 2 more; remove" in dvc.cannot_read(*files)
     os.mkfifo(files[0])
-    assert dvc.unreadable(files).startswith(f"{files[0]}{more}: no regular file, and DVC")
+    files[1].touch()
+    assert dvc.cannot_read(*files[:2]) == (
+        f"DVC, which versions the folder, cannot read {files[0]} (no regular file); remove or rename them"
+    )
+    assert not dvc.cannot_read(files[1])
 
 
 def test_files_that_another_run_has_are_a_sentence(tmp_path: Path) -> None:
