@@ -372,8 +372,8 @@ def report(a: Snapshot, b: Snapshot) -> Iterator[str]:
             yield f"    {label}: {', '.join(figures) or 'none'}"
     elif not same_heldout(a, b):
         yield Verdict.none("NOT COMPARABLE: the two were examined on different held-out sets (ingest differs)")
-    elif without := [side for side, one in (("A", a), ("B", b)) if not details & one.outputs().keys()]:
-        yield Verdict.none(f"{' and '.join(without)} has none; run the pipeline there to its end")
+    elif without := [f"{side} ({it.kind})" for side, it in (("A", a), ("B", b)) if not details & it.outputs().keys()]:
+        yield Verdict.none(f"{' and '.join(without)} has none: no run of it came as far as evaluate")
     else:
         yield from scores(a, b)
     yield from outdated(a, b)

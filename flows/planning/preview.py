@@ -22,7 +22,7 @@ from components.params import Files, Filter, Params
 from components.reporting.tables import quoted
 from components.stages.filter.losses import Losses
 from components.stages.filter.stage import filter_corpus
-from components.stages.ingest.file_reading import first_documents
+from components.stages.ingest.file_reading import sampled_entries
 from components.stages.ingest.readers import NotText
 from components.stages.ingest.records import Skipped
 from components.stages.ingest.remote_files import is_remote
@@ -83,17 +83,23 @@ def _begins_as_utf8(path: Path) -> bool:
     return True
 
 
-def sample(local: list[Listing]) -> list[Document]:
-    """Some documents of the files; those of them that hold no text are listed as skipped."""
-    documents = list[Document]()
+def sample(local: list[Listing]) -> tuple[list[Document], list[Losses]]:
+    """Some documents of the files, and what ingest would not keep; files that hold no text are listed as skipped."""
+    documents, by_source = list[Document](), list[Losses]()
     for listing in local:
+        by_source.append(losses := Losses(listing.name, 0))
         tasks = listing.tasks[:: max(1, len(listing.tasks) // FILES)]
         for task in tasks:
             try:
-                documents += first_documents(task, BYTES // len(tasks))
+                for entry in sampled_entries(task, BYTES // len(tasks)):
+                    losses.documents += 1
+                    if entry.rule:
+                        losses.add(entry.rule, f"{entry.rule}: {entry.document.location}: {entry.reason}")
+                    else:
+                        documents.append(entry.document)
             except NotText as reason:
                 listing.skipped.append(Skipped(plain_name(task.location), plain_name(str(reason)), task.size))
-    return documents
+    return documents, [losses for losses in by_source if losses.rules]
 
 
 def preview(documents: Sequence[Document], params: Filter, items: Path, work: Path) -> list[Losses]:
@@ -120,10 +126,8 @@ def preview(documents: Sequence[Document], params: Filter, items: Path, work: Pa
         )
         for path in shard_paths(places["out"] / "dropped"):
             for row in pq.read_table(path, columns=["source", "rule", "location", "text"]).to_pylist():
-                losses = by_source[row["source"]]
-                losses.rules[row["rule"]] += 1
-                if len(losses.examples) < EXAMPLES:
-                    losses.examples.append(f"{row['rule']}: {row['location']}: {quoted(row['text'])}")
+                example = f"{row['rule']}: {row['location']}: {quoted(row['text'])}"
+                by_source[row["source"]].add(row["rule"], example)
     return [losses for losses in by_source.values() if losses.rules]
 
 
@@ -131,20 +135,22 @@ def show(params: Params, root: Path = paths.ROOT) -> list[Losses]:
     """Print which files will not be read, and what each source of files would lose, with examples; returns the latter,
     sources that lose nothing left out."""
     local = local_files(params, root)
-    documents = sample(local)
+    documents, unkept = sample(local)
     list_other_encodings(local)
     for line in filter(None, map(left_out, local)):
         print(plain(line), flush=True)
+    for one in unkept:
+        print(told("ingest", one), flush=True)
     items = root / params.filter.decontaminate.items
     losses = preview(documents, params.filter, items, paths.WORK / "filter" / "preview") if documents else []
     for one in losses:
-        print(told(one), flush=True)
+        print(told("filter", one), flush=True)
     return losses
 
 
-def told(losses: Losses) -> str:
-    """What a source would lose, with examples."""
-    return plain(f"filter, by a sample of {losses.documents} documents: {losses.told('would go')}")
+def told(stage: str, losses: Losses) -> str:
+    """What a source would lose in a stage, with examples."""
+    return plain(f"{stage}, by a sample of {losses.documents} documents: {losses.told('would go')}")
 
 
 def of_corpus(train: Path, params: Params) -> str:
@@ -155,7 +161,10 @@ def of_corpus(train: Path, params: Params) -> str:
     documents = [one for path in shard_paths(train) for one in read_shard(path)[::every]]
     items = paths.ROOT / params.filter.decontaminate.items
     losses = preview(documents, params.filter, items, paths.WORK / "filter" / "dry-run")
-    return "\n".join(map(told, losses)) or f"filter, by a sample of {len(documents)} documents: nothing would go"
+    return (
+        "\n".join(told("filter", one) for one in losses)
+        or f"filter, by a sample of {len(documents)} documents: nothing would go"
+    )
 
 
 def confirm(params: Params, own: Params, confirmed: bool) -> None:

@@ -207,5 +207,5 @@ def test_a_state_without_an_evaluation_is_not_called_equal() -> None:
     scored = {"evaluate": {"outs": [{"path": "reports/evaluate/details", "md5": "one.dir"}]}}
     a, b = Snapshot("a", "run", scored), Snapshot("b", "run", {})
     told = compare.verdict_of(list(compare.report(a, b)))
-    assert told == "scores: B has none; run the pipeline there to its end"
-    assert told.brief == "B has none; run the pipeline there to its end"
+    assert told == "scores: B (run) has none: no run of it came as far as evaluate"
+    assert told.brief == "B (run) has none: no run of it came as far as evaluate"

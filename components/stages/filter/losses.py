@@ -15,6 +15,9 @@ MOST_CONTAMINATED, MOST, LEAST_DOCUMENTS = 0.1, max(0.01, 3 * SHIPPED), 2
 """A source loses much if more than a tenth is contaminated, or by another rule more than a hundredth, or three times
 the share of the shipped corpus. One document alone is shown, and stops nothing."""
 
+EXAMPLES = 3
+"""Of what a source loses."""
+
 
 @dataclass
 class Losses:
@@ -24,6 +27,12 @@ class Losses:
     documents: int
     rules: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
+
+    def add(self, rule: str, example: str) -> None:
+        """One more document that goes; the first few are examples."""
+        self.rules[rule] += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(example)
 
     @property
     def much(self) -> list[str]:

@@ -185,21 +185,19 @@ def first_entries(task: FileTask, num_bytes: int) -> Iterator[RecordStatus]:
             return
 
 
-def first_documents(task: FileTask, num_bytes: int) -> list[Document]:
-    """An even sample of a local file's documents that ingest would keep, up to about so many bytes of text.
+def sampled_entries(task: FileTask, num_bytes: int) -> Iterator[RecordStatus]:
+    """An even sample of a local file's entries, up to about so many bytes of text that ingest would keep.
 
     Raises:
         NotText: the file as a whole holds no text.
     """
-    documents, size, step = list[Document](), 0, min(MOST_STEPS, max(1, task.size // num_bytes))
+    size, step = 0, min(MOST_STEPS, max(1, task.size // num_bytes))
     for record in islice(_records(task), None, None, step):
         entry = _entry(record, task)
-        if not entry.rule:
-            documents.append(entry.document)
-            size += entry.num_bytes
+        yield entry
+        size += 0 if entry.rule else entry.num_bytes
         if size >= num_bytes:
-            break
-    return documents
+            return
 
 
 def _entry(record: RawRecord | BadRecord, task: FileTask) -> RecordStatus:

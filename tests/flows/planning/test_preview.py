@@ -63,16 +63,20 @@ def test_files_that_will_not_be_read_are_named_by_reason(tmp_path: Path, capsys:
     (folder / "german.txt").write_bytes((GOOD + "Grüße").encode("latin-1", "replace"))
     (folder / "wide.txt").write_text(GOOD, encoding="utf-16")
     (folder / "names.csv").write_text("name\nsomebody\n")
+    (folder / "posts.jsonl").write_text(json.dumps({"text": GOOD}) + '\n{"text": "Oh."}\n')
     ingest = params.ingest.model_copy(update={"sources": [schema.Files(name="mine", path=str(folder))]})
     params = params.model_copy(update={"ingest": ingest})
     preview.confirm(params, params, confirmed=False)
-    *lines, table, encoding = capsys.readouterr().out.splitlines()[:5]
+    *lines, table, encoding, unkept, _, short = capsys.readouterr().out.splitlines()[:8]
     assert lines == [
         "mine: files that will not be read: 8",
         "  5 x .png is no format that ingest reads: 0.png, 1.png, 2.png, ...",
         "  1 x hidden: .hidden.txt",
     ]
     assert encoding == "  1 x text that is not UTF-8: `iconv -f ENCODING -t utf-8` converts a file: german.txt"
+    assert unkept.startswith("ingest, by a sample of ")
+    assert "by too_short" in unkept
+    assert short.startswith("    too_short: posts.jsonl")
     shows(table, "without_column.2", "1 x", "'text'", "there are: name", "names.csv")
 
 
