@@ -60,8 +60,8 @@ class Evaluation:
         rows = list(self.rows_of(metric).values())
         if not rows or any(row.get("baseline") is None for row in rows):
             return None
-        sign = -1.0 if rows[0]["direction"] == "lower" else 1.0
-        gains = [sign * (row["score"] - row["baseline"]) for row in rows]
+        lower = rows[0]["direction"] == "lower"
+        gains = [row["baseline"] - row["score"] if lower else row["score"] - row["baseline"] for row in rows]
         weights, clusters, strata = ([row[name] for row in rows] for name in ("weight", "cluster", "stratum"))
         low = ratio(gains, weights, clusters, strata, paired=True).low
         return None if low is None else low > 0.0

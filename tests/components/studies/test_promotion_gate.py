@@ -136,6 +136,7 @@ def test_a_probe_at_its_baseline_guards_nothing(tmp_path: Path) -> None:
         ("higher", [0.9] * 24, [1.0] * 24, True),
         ("lower", [-0.9] * 24, [1.0] * 24, True),
         ("lower", [0.9] * 24, [1.0] * 24, False),
+        ("lower", [-0.6] * 5, [1.0] * 5, False),
         ("higher", [0.6] * 5, [1.0] * 5, False),  # five that are alike: the next may be another
         ("higher", [0.3, 0.5] * 10, [1.0] * 20, True),
         ("higher", [0.0] * 6, [1.0, 2.0] * 3, False),  # all exactly at their baselines
