@@ -6,6 +6,7 @@
 import re
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
@@ -31,7 +32,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "A run": {
         "run": ("flows.run:run", "Run what is stale of the pipeline; KEY=VALUE makes an experiment."),
         "up": ("flows.up:up", "Serve Prefect, MLflow and the forms until Ctrl-C."),
-        "study": ("", "Scaling law, noise of seeds, labels that pretraining saves, mitigation of bias."),
+        "study": ("", "Scaling law, noise of seeds, choices of data, labels saved, mitigation of bias."),
     },
     "After a run": {
         "chat": ("flows.chat:chat", "Talk to the model just made."),
@@ -118,6 +119,9 @@ def _sentence(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         return f"{' '.join(error.unused_tokens or ())}: no argument of it takes that"
     text = " ".join(str(error).split()).removesuffix(".")
+    meant = re.search(r": --(\S+)\. (Did you mean --(\S+)\?)", text)
+    if meant and not get_close_matches(meant[1], [meant[3]]):  # alike in their dashes alone
+        text = text.replace(meant[2], "Keys of params.yaml are given as KEY=VALUE")
     text = re.sub(r"\. ([A-Z])", lambda match: f", {match[1].lower()}", text)
     return text[:1].lower() + text[1:]
 

@@ -90,7 +90,7 @@ def fetch_corpora() -> None:
     """
     if not dvc.lock() or all((paths.ROOT / out).exists() for out in ("data/ingest/train", "data/mix")):
         return
-    print("fetching the recorded outputs from the DVC remote ...", flush=True)
+    print("some outputs are not here: looking for them in DVC's cache and its remote, if there is one ...", flush=True)
     store, state = ObjectCache(), Snapshot("workspace", "workspace", dvc.lock())
     store.pull(state.outputs().values())
     files = state.outputs() | dict(files_of(store, state))

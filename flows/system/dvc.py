@@ -45,6 +45,7 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
 
     # Its bars, of a tenth of a second each, would flicker through the stages' own lines in a terminal.
     logging.getLogger("dvc.progress").setLevel(logging.CRITICAL)
+    logging.getLogger("dvc.output").setLevel(logging.ERROR)  # it warns of each output that is not made yet
     _mend_rwlock(root / ".dvc/tmp")
     try:
         with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):

@@ -91,6 +91,7 @@ def parent_run(mlflow: Any, run: RunFolder, make: bool = True) -> str:
         return ""
     tags = {"kind": facts["kind"], "git.commit": facts.get("commit", "")}
     tags |= {"prefect.flow_run": facts["flow_run"]} if facts.get("flow_run") else {}
+    store_view(mlflow, experiment_id(mlflow))
     return create_run(mlflow, run.name, process, tags | {NAME_TAG: run.name}, facts.get("t"))
 
 
@@ -146,8 +147,6 @@ def close_parent(
     log_scores(mlflow, run_id, metrics, ms, _describe(mlflow, run_id, name, params, summary))
     if used := energy(metrics):
         mlflow.set_tag(run_id, "cost", used)
-    if summary:
-        store_view(mlflow, experiment_id(mlflow))
     for key, value in (tags or {}).items():
         mlflow.set_tag(run_id, key, value)
     log_inputs(mlflow, run_id, _data_sets(files))

@@ -218,7 +218,8 @@ def _of_record(name: str, mlflow: Any, run: Any) -> Snapshot:
 
 
 def _address() -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI", "MLflow")
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return uri if uri.startswith("http") else "MLflow"
 
 
 # -- bytes in DVC's cache ----------------------------------------------------------------------------------------------
