@@ -36,7 +36,7 @@ from greenhouse_record.metering.meter import Meter
 GRACE_S = 4.0
 """Seconds a stage gets to save and end before it is killed; a cancelled tree is gone within 10."""
 UNCHANGED = "DVC: nothing to run"
-BROUGHT = "DVC: brought up to date"
+BROUGHT = "taken from DVC's cache"
 RECORD_S, LEAVE_S = 180.0, 20.0
 """Longest wait for MLflow after the last stage, and after a signal."""
 LOOK_S = 0.2
@@ -173,7 +173,7 @@ class PipelineRun:
         timing.ended = time.perf_counter() - self._began
         result = self._result(folder, process.returncode, before)
         if not self._ending:
-            if folder.result():
+            if folder.result() or result.name == "Restored":
                 view.line(result.message)
             elif known and process.returncode:  # what it printed says why
                 view.lines()

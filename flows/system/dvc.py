@@ -10,13 +10,14 @@ import re
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock
 
 from components.core.errors import UserError, clause
 from components.core.files import fingerprint, md5_file, unreadable
@@ -397,7 +398,11 @@ def command(*arguments: str) -> list[str]:
 def run(*arguments: str, root: Path = ROOT) -> str:
     """Output of a DVC command in a checkout.
 
+    Of commands on experiments one runs at a time: two in one repository take the same git references, and break off.
+
     Raises:
         UserError: it fails; the line that says why is shown.
     """
-    return os.fsdecode(output(command(*arguments), root))
+    alone = FileLock(ROOT / ".dvc/tmp/experiments.lock") if arguments[0] == "exp" else nullcontext()
+    with alone:
+        return os.fsdecode(output(command(*arguments), root))

@@ -137,6 +137,28 @@ def test_it_has_all_of_the_workspace_runs_what_differs_and_is_saved(toy_clone: P
     assert [float(rows[name][size]) for name in ("", "calm-otter")] == [10, 11]
 
 
+AT_ONCE = """
+from concurrent.futures import ProcessPoolExecutor
+from components.params import load
+from flows.execution import experiment
+from flows.system import paths
+
+def save(name):
+    with experiment.worktree(name, load(paths.ROOT / "params.yaml")) as root:
+        experiment.save(root, name)
+
+with ProcessPoolExecutor(3) as processes:
+    list(processes.map(save, ["one-otter", "two-otter", "three-otter"]))
+"""
+
+
+def test_experiments_that_end_at_once_are_all_saved(toy_clone: PipelineClone) -> None:
+    """`dvc exp save` of two at once broke off: both take the same git references."""
+    toy_clone.run_code(AT_ONCE)
+    saved = toy_clone.run("dvc", "exp", "list", "--name-only")
+    assert {"one-otter", "two-otter", "three-otter"} <= {*saved.split()}
+
+
 def test_a_tracked_dvc_file_stands_for_its_folder(clone: PipelineClone) -> None:
     text = clone.root / "texts" / "a.txt"
     text.parent.mkdir()
