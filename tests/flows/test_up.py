@@ -127,7 +127,7 @@ def test_up_serves_guards_and_stops(tmp_path: Path, ended: str) -> None:
         )
         assert asked.stdout.splitlines()[1:] == [
             "PrefectEventsClient", "PrefectEventSubscriber", "PrefectLogsSubscriber",
-            (state / "mlartifacts").as_uri() + "/1",
+            (state / "mlartifacts").as_uri() + "/2",
         ], asked.stderr  # fmt: skip
         assert_secret(key, state, tree)
         assert addresses_seen_elsewhere(state) == (prefect, mlflow)
