@@ -218,11 +218,12 @@ def primary(scores: dict[str, float], own: str = "") -> tuple[str, str]:
 
 
 def energy(metrics: dict[str, float]) -> str:
-    """What a run used, in few characters, and of how much for all of its state's stages; "" if it is not known."""
-    used, behind = metrics.get("cost/run_kwh"), metrics.get("cost/behind_kwh")
+    """What a run used, in few characters, if it redid a part of how much for all stages; "" if it is not known."""
+    used = metrics.get("cost/run_kwh")
     if used is None:
         return ""
-    return f"{1000 * used:.3g} Wh" if behind is None else f"{1000 * used:.3g} of {1000 * behind:.3g} Wh"
+    behind = metrics.get("cost/behind_kwh", 0.0)  # without what orchestration used
+    return f"{1000 * used:.2g} of {1000 * behind:.2g} Wh" if used < behind else f"{1000 * used:.3g} Wh"
 
 
 def shown_name(changes: list[str]) -> str:
