@@ -260,7 +260,7 @@ def forget(
     asked, exact = look(query, again=apply)
     hits = exact + (quoting_too(searched(query, asked, exact, common_above)) if quoting else [])
     if apply:
-        print("\n".join(["These are left out from now on:", *documents_lines(asked, hits)]))
+        print("\n".join(["These will be left out:", *documents_lines(asked, hits)]))
     if apply and len(hits) > 1 and not agreed("apply"):
         return 1
     lines = entries(asked, exact, with_duplicates(hits))

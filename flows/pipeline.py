@@ -102,7 +102,6 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
             if not state.is_completed():
                 run_view.show_result(run)
             elif is_experiment:
-                experiment.save(root, name)
                 state = _saved(state, name, _compared(run, before, name))
             elif run.stale and (verdict := _compared(run, before, "workspace")):
                 state = Completed(name=state.name, message=f"against the workspace before it: {verdict}")
@@ -143,7 +142,7 @@ def _saved(state: State, name: str, verdict: str | None) -> State:
 
 
 def _run_stages(run: PipelineRun) -> State:
-    """Submit the stages in the graph's order, show and record them, and wait for all."""
+    """Submit the stages in the graph's order, show and record them, wait for all, and save an experiment."""
     futures: dict[str, Any] = {}
     # A thread for each stage, since one that waits for those before it holds its thread; `run.places` bounds what runs.
     with ThreadPoolTaskRunner[State](len(run.stages)) as runner, run:
@@ -154,6 +153,7 @@ def _run_stages(run: PipelineRun) -> State:
             named = dvc_stage.with_options(name=stage)  # until a task begins, Prefect shows the name of its function
             futures[stage] = runner.submit(named, {"stage": stage, "run": run.name}, [futures[need] for need in needs])
         _wait(futures.values())
+        run.save()
     states = {stage: str(future.state.name) for stage, future in futures.items()}
     run_view.show(run, states)
     return run.final_state(states)

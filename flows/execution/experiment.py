@@ -108,7 +108,4 @@ def save(root: Path, name: str) -> None:
     Raises:
         UserError: DVC refuses; its last line is shown.
     """
-    try:
-        dvc.run("exp", "save", "--name", name, "--force", "--include-untracked", "dvc.lock", root=root)
-    except UserError as error:
-        raise UserError(f"{error}; the run's MLflow record is complete") from None
+    dvc.run("exp", "save", "--name", name, "--force", "--include-untracked", "dvc.lock", root=root)

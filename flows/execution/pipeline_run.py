@@ -21,7 +21,7 @@ from components.carbon.ledger import reader
 from components.core.errors import UserError
 from components.core.files import rounded, write_json
 from components.params import Params
-from flows.execution import start_meter
+from flows.execution import experiment, start_meter
 from flows.execution.stages import STAGES
 from flows.planning import preflight
 from flows.planning.stage_forecast import Spent, errors
@@ -140,7 +140,7 @@ class PipelineRun:
 
     def _cached(self) -> list[str]:
         """Stages that DVC had done before; none if the run did not come to its end, for then nobody knows."""
-        if self._ended:
+        if self.ended:
             return []
         names = {stage: self.results[stage].name if stage in self.results else "Cached" for stage in self.stages}
         return [stage for stage, name in names.items() if name in ("Cached", "Restored")]
@@ -284,21 +284,30 @@ class PipelineRun:
         while self._processes and time.monotonic() < until:
             time.sleep(0.02)
 
+    def save(self) -> None:
+        """Save an experiment that came to its end; one that cannot be has failed, in MLflow and its cost as well."""
+        if self.root == paths.ROOT or self.ended:
+            return
+        try:
+            experiment.save(self.root, self.name)
+        except UserError as error:
+            self.stop("Failed", str(error))
+
     @property
-    def _ended(self) -> StageResult | None:
+    def ended(self) -> StageResult | None:
         """What ended the run before its time: the first stage that failed, else what stopped it."""
         return next((result for result in self.results.values() if result.name == "Failed"), self.stopped)
 
     def _final_name(self) -> str:
         """`Failed`, the name of the stop, or `Completed`: what orchestration cost is counted under it, too."""
-        return self._ended.name if self._ended else "Completed"
+        return self.ended.name if self.ended else "Completed"
 
     def final_state(self, states: dict[str, str]) -> Any:
         """The run's own state: failed if a stage failed, stopped if one stopped, else completed."""
         from prefect.states import Completed
 
-        if self._ended:
-            return self._ended.state
+        if self.ended:
+            return self.ended.state
         if all(name == "Cached" for name in states.values()):
             return Completed(name="Cached", message="nothing to do: everything is up to date")
         return Completed(message="")
@@ -354,10 +363,10 @@ class PipelineRun:
         with contextlib.suppress(UserError):  # of an unknown grid the pipeline has said so
             figures["run_grams"] = intensity.resolve(self.params.runtime.grid, self.root).grams(spans.hours).mid
         made = {stage for stage, result in self.results.items() if result.name in ("Completed", "Restored", "Cached")}
-        unmade = [stage for stage in self._outdated if stage not in made] if self._ended else []
+        unmade = [stage for stage in self._outdated if stage not in made] if self.ended else []
         tags, text = {"stages": json.dumps(list(self.timings))}, summary_text(self.root) if told else ""
         tags |= {mlflow_run.UNMADE_TAG: ", ".join(unmade)} if unmade else {}
-        tags |= {"result": f"{self._ended.name}: {self._ended.message}"} if self._ended else {}
+        tags |= {"result": f"{self.ended.name}: {self.ended.message}"} if self.ended else {}
         files = run_files(self.root, told, unmade, self.folder.path)
         params = self.params.identity()
         self.folder.end(

@@ -52,7 +52,7 @@ def test_many_documents_are_left_out_only_where_the_user_agrees(finished_clone: 
     said = finished_clone.run("greenhouse", "forget", "python-docs", "--purge", expect=1)
     shows(said, "forgetting.to_purge.1")
     said = finished_clone.run("greenhouse", "forget", "python-docs", "--apply", expect=1)
-    assert "These are left out from now on:\ndocuments for source python-docs: " in said
+    assert "These will be left out:\ndocuments for source python-docs: " in said
     assert "YES=1 in front of the command agrees" in said
     assert (finished_clone.root / "opt_out.txt").read_text() == before
 

@@ -12,6 +12,7 @@ import yaml
 from prefect.exceptions import TerminationSignal
 
 from components.carbon.ledger.reader import read
+from components.core.errors import UserError
 from components.core.files import read_json, rounded, write_json
 from components.params import Params
 from flows.execution import pipeline_run
@@ -230,3 +231,26 @@ def test_a_file_in_the_way_of_its_end_does_not_leave_the_run_open(
         (RunFolder("calm-otter").path / "timings.json").mkdir()
     assert "the end of the run is not kept: [Errno 21] Is a directory" in capsys.readouterr().out
     assert this.closed.is_set()
+
+
+@pytest.mark.parametrize(("outcome", "refused"), [("Completed", ""), ("Completed", "no name"), ("Failed", "")])
+def test_an_experiment_that_cannot_be_saved_has_failed_everywhere(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, outcome: str, refused: str
+) -> None:
+    """It was red in Prefect, green in MLflow and Completed in its cost; and DVC refused one that had stopped."""
+    saved: list[str] = []
+
+    def save(root: Path, name: str) -> None:
+        saved.append(name)
+        if refused:
+            raise UserError(refused)
+
+    monkeypatch.setattr(pipeline_run.experiment, "save", save)
+    with pipeline_run.PipelineRun("calm-otter", checkout, Params(), []) as this:
+        this.results["mix"] = StageResult(outcome, "")
+        this.save()
+    assert saved == ["calm-otter"] * (outcome == "Completed")
+    (span,) = read(paths.LEDGER)
+    assert span.outcome == ("Failed" if refused else outcome)
+    assert ending()["status"] == ("FINISHED" if span.outcome == "Completed" else "FAILED")
+    assert this.final_state({"mix": outcome}).name == span.outcome
