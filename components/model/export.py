@@ -157,8 +157,8 @@ def inspected(folder: Path, any_head: bool = False) -> tuple[Shape, tokenizers.T
         raise UserError(f"{folder}: an adapter, no model; give its base, or the folder that has it merged in")
     for name in ("config.json", "tokenizer.json"):
         if not (folder / name).exists():
-            raise UserError(f"{folder}: no {name}, so this is no model folder; {WHOLE_COPY}, or give one "
-                            "that a training stage wrote")  # fmt: skip
+            lacks = f"no {name}, so this is no model folder" if folder.exists() else "no such folder"
+            raise UserError(f"{folder}: {lacks}; {WHOLE_COPY}, or give one that a training stage wrote")
     fields, path, stored = read_fields(folder / "config.json", WHOLE_COPY), folder / "tokenizer.json", 0
     if (of_tokens := folder / "tokenizer_config.json").exists():
         hub_model.refuse_code(read_fields(of_tokens, WHOLE_COPY), folder, of_tokens.name)
