@@ -163,5 +163,5 @@ def test_progress_is_by_the_time_of_tasks_and_names_those_that_run(
 
 def test_a_missing_model_is_named(world: World, tmp_path: Path) -> None:
     arguments = world.stage(tmp_path / "reports", tmp_path / "work") | {"masked": tmp_path / "nowhere"}
-    refuses(lambda: evaluate(**arguments), "export.inspected.2", "nowhere", "config.json")
+    refuses(lambda: evaluate(**arguments), "export.inspected.2", "nowhere", "no such folder")
     assert result_path(tmp_path / "work", "bits_per_byte").exists()
