@@ -6,8 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from benchmarks import stamp, tables
-from benchmarks.tables import ROOT
+from benchmarks import ROOT, stamp
 from components.core.files import read_json, rounded, write_json
 
 
@@ -48,6 +47,8 @@ def write_rows(name: str, rows: Sequence[Mapping[str, object]]) -> None:
 
 def write(name: str, results: dict, goals: list[dict]) -> Path:
     """Merge new figures into the file, print their goals, write the page of results."""
+    from benchmarks import tables  # the commands' help and all: no part of what the processes of a bench cost
+
     path = ROOT / "benchmarks" / "results" / f"{name}.json"
     old = read_json(path) if path.exists() else {}
     write_json(path, rounded(merged(old, results, goals, stamp.now())))

@@ -24,7 +24,7 @@ from flows.system.run_folder import write_private
 from flows.tracking import record as run_record
 from flows.tracking import recovery
 from flows.tracking.mlflow_run import client, experiment_id
-from flows.tracking.mlflow_view import links, store_view
+from flows.tracking.mlflow_view import links
 
 START_S = 90.0
 
@@ -216,8 +216,7 @@ def show(chosen: ServerPlan, form: str, clients: dict[str, str], key: str) -> No
         first = form if chosen.prefect_port else f"{chosen.mlflow_url}/"
         print(f"login     {first}?{LINK}={key}   once in each browser")
     print(f"Prefect   {form}   the form of a run")
-    store_view(client(), experiment_id(client()))  # so that the link below shows it before the first run, too
-    for page, address in links(client(), chosen.mlflow_url).items():
+    for page, address in links(client(), experiment_id, chosen.mlflow_url).items():
         print(f"{'MLflow' if page == 'runs' else page:<9} {address}")
     print("clients elsewhere:")
     for name, value in clients.items():

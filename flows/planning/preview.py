@@ -20,7 +20,7 @@ from components.core.plain_text import plain, plain_name
 from components.corpus.corpus import CorpusWriter, Document, read_manifest, read_shard, shard_paths
 from components.params import Files, Filter, Params
 from components.reporting.tables import quoted
-from components.stages.filter.losses import Losses
+from components.stages.filter.losses import EXAMPLES, Losses
 from components.stages.filter.stage import filter_corpus
 from components.stages.ingest.file_reading import sampled_entries
 from components.stages.ingest.readers import NotText
@@ -34,8 +34,8 @@ FILES = 400
 """Files of a source that are looked at, evenly spread."""
 BYTES = 2_000_000
 """Text of a source that is looked at: some three seconds of the filter."""
-HELD_OUT, FEWEST, EXAMPLES = 16, 32, 3
-"""Of a sample, one document in so many is held out, if there are `FEWEST`; examples shown of a source or a reason."""
+HELD_OUT, FEWEST = 16, 32
+"""Of a sample, one document in so many is held out, if there are `FEWEST`."""
 MOST_BEGINNINGS, BEGINNING = 20_000, 1 << 16
 """Files of a source whose beginning is looked at for its encoding, and its bytes."""
 NOT_UTF8 = "text that is not UTF-8: `iconv -f ENCODING -t utf-8` converts a file"

@@ -218,7 +218,7 @@ def primary(scores: dict[str, float], own: str = "") -> tuple[str, str]:
 
 
 def energy(metrics: dict[str, float]) -> str:
-    """What a run used, in few characters, if it redid a part of how much for all stages; "" if it is not known."""
+    """What a run used, in few characters; of how much in all, where it redid a part; "" if it is not known."""
     used = metrics.get("cost/run_kwh")
     if used is None:
         return ""

@@ -4,9 +4,8 @@ MLflow's page keeps a shared view (what its Share button makes) as a tag of the 
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
-
-from flows.system.paths import EXPERIMENT
 
 VIEW = "quality"
 COLUMNS = {
@@ -44,19 +43,19 @@ def run_page(url: str, experiment: str, run: str) -> str:
     return f"{url}/#/experiments/{experiment}/runs/{run}?{TRAINING}"
 
 
-def links(mlflow: Any, url: str) -> dict[str, str]:
-    """Addresses on a running MLflow server: `runs`, and `compare` once there are two runs, the older one first."""
+def links(mlflow: Any, experiment: Callable[[Any], str], url: str) -> dict[str, str]:
+    """Addresses on a running MLflow server: `runs`, and `compare` once there are two runs, the older one first.
+
+    Args:
+        experiment: gives the id of the project's experiment, into which the view is stored.
+    """
     try:
-        experiment = mlflow.get_experiment_by_name(EXPERIMENT)
-        if experiment is None:  # none yet before the first run
-            return {"runs": f"{url}/#/experiments?{TRAINING}"}
-        number, newest = experiment.experiment_id, ["attributes.start_time DESC"]
+        number, newest = experiment(mlflow), ["attributes.start_time DESC"]
+        store_view(mlflow, number)  # as this version has it
         runs = mlflow.search_runs([number], FINISHED, max_results=2, order_by=newest)
-        stored = any(tag.endswith(f".{VIEW}") for tag in experiment.tags)
     except Exception:  # a server of others may fail in any way, which is no reason to stop what runs
         return {"runs": url}
-    view = f"&viewStateShareKey={VIEW}" if stored else ""
-    pages = {"runs": f"{url}/#/experiments/{number}/runs?{TRAINING}{view}"}
+    pages = {"runs": f"{url}/#/experiments/{number}/runs?{TRAINING}&viewStateShareKey={VIEW}"}
     if len(runs) == 2:
         names = json.dumps([run.info.run_id for run in reversed(runs)], separators=(",", ":"))
         pages["compare"] = f'{url}/#/compare-runs?runs={names}&experiments=["{number}"]&{TRAINING}'.replace('"', "%22")

@@ -16,7 +16,7 @@ MOST_CONTAMINATED, MOST, LEAST_DOCUMENTS = 0.1, max(0.01, 3 * SHIPPED), 2
 the share of the shipped corpus. One document alone is shown, and stops nothing."""
 
 EXAMPLES = 3
-"""Of what a source loses."""
+"""Shown of what a source loses."""
 
 
 @dataclass

@@ -33,27 +33,25 @@ def test_the_view_shows_what_changed_then_quality_and_cost(tmp_path: Path) -> No
 @pytest.mark.usefixtures("mlflow_tables")
 def test_links(tmp_path: Path, runs: int) -> None:
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    assert links(client, "http://host") == {"runs": "http://host/#/experiments?workflowType=machine_learning"}
     number = client.create_experiment("greenhouse")
     names = []
     for start in range(runs):
-        store_view(client, number)
         names.append(client.create_run(number, start_time=start + 1, tags={"run": f"r{start}"}).info.run_id)
         client.set_terminated(names[-1], "FINISHED")
-    pages = links(client, "http://host")
-    view = "&viewStateShareKey=quality" if runs else ""
-    assert pages["runs"] == f"http://host/#/experiments/{number}/runs?workflowType=machine_learning{view}"
+    pages = links(client, lambda _: number, "http://host")
+    at = f"http://host/#/experiments/{number}/runs?workflowType=machine_learning"
+    assert pages["runs"] == f"{at}&viewStateShareKey=quality"
+    assert "mlflow.sharedViewState.quality" in client.get_experiment(number).tags, "also before the first run"
     asked = ",".join(f"%22{name}%22" for name in names)
     compare = f"runs=[{asked}]&experiments=[%22{number}%22]&workflowType=machine_learning"
     assert pages.get("compare") == (f"http://host/#/compare-runs?{compare}" if runs == 2 else None)
 
 
 def test_a_server_that_fails_has_its_address() -> None:
-    class Failing:
-        def get_experiment_by_name(self, name: str) -> None:
-            raise mlflow.MlflowException("of the server")
+    def fails(_: object) -> str:
+        raise mlflow.MlflowException("of the server")
 
-    assert links(Failing(), "http://host") == {"runs": "http://host"}
+    assert links(None, fails, "http://host") == {"runs": "http://host"}
 
 
 def test_the_page_of_a_run_is_the_one_for_training() -> None:
