@@ -9,8 +9,8 @@ from typing import Any
 
 VIEW = "quality"
 COLUMNS = {
-    "attributes.`Run Name`": 130, "runDateAndNestInfo": 120,
-    "tags.`changed`": 122, "tags.`primary`": 138, "tags.`cost`": 115, "tags.`result`": 323, "duration": 80,
+    "attributes.`Run Name`": 130, "runDateAndNestInfo": 130,
+    "tags.`changed`": 117, "tags.`primary`": 138, "tags.`cost`": 110, "tags.`result`": 323, "duration": 80,
 }  # fmt: skip
 """Columns of the view in their order, as MLflow calls them -> width in pixels.
 
