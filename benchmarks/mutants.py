@@ -63,10 +63,12 @@ MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
 """Name -> the module, and the tests that must notice."""
 _STRICT = "the lengths are equal by construction"
 EQUIVALENT: dict[str, str] = {
+    "attribution: MeterState: 4 -> 5": "the length of a random name",
     "ledger: _shares: True -> False": _STRICT,
     "ledger: _shares: num_files[boots[path]] > 1 -> num_files[boots[path]] >= 1": "one meter writes a file, so that its"
     " readings do not overlap: they count whole either way",
     "statistics: of: 4000000 -> 4000001": "the size of a block, after which the same blocks are joined",
+    "statistics: sign_flip_p: max -> min": "the size of a batch of sign flips, all drawn by one generator in turn",
     "statistics: holm: 0.0 -> 1.0": "every entry of the list is set",
     "scaling law: minimum: True -> False": "pairs come apart into lists of equal length",
     "budget: check: True -> False #4": "whether a printed line is flushed",

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 from scipy.stats import binomtest, permutation_test
 
@@ -12,6 +14,7 @@ from components.scored_items import write_items
 from components.statistics import (
     Resampling,
     Spread,
+    cluster_table,
     holm,
     jackknife_interval,
     paired_difference,
@@ -37,6 +40,20 @@ def test_a_ratio_is_the_quotient_of_sums_and_its_interval_holds_it() -> None:
     assert found.value == pytest.approx(3.0)
     assert found.low <= 3.0 <= (found.high or 0.0)
     assert (found.n, found.clusters, found.variance) == (5, 5, "items")
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("uvwx"), st.integers(0, 9)), min_size=1, max_size=12))
+def test_a_table_of_clusters_adds_up_what_is_of_one_stratum_and_name(items: list[tuple[str, str, int]]) -> None:
+    """In the order of both; a name in two strata is two clusters."""
+    sources, works, scores = zip(*items, strict=True)
+    table, strata = cluster_table([np.array(scores), np.ones(len(items))], works, sources)
+    expected = [
+        [sum(score for *key, score in items if tuple(key) == pair), sum(tuple(key) == pair for *key, _ in items)]
+        for pair in sorted({(source, work) for source, work, _ in items})
+    ]
+    assert table.tolist() == expected
+    names = sorted({*sources})
+    assert [names[number] for number in strata] == [source for source, _ in sorted({item[:2] for item in items})]
 
 
 def test_few_clusters_and_equal_scores_have_no_interval_and_say_why() -> None:
@@ -173,7 +190,7 @@ def test_fewer_than_five_clusters_have_no_interval(tmp_path: Path, clusters: int
     a, b = (written(tmp_path / name, np.arange(clusters) / 10 + 1) for name in ("a.parquet", "b.parquet"))
     (found,) = paired_difference(a, b)
     assert (found.low, found.high) == ((None, None) if clusters < 5 else (0.0, 0.0))
-    assert (found.error, found.freedom) == (0.0, 0.0 if clusters < 5 else 4.0)
+    assert (found.p, found.error, found.freedom) == (1.0, 0.0, 0.0 if clusters < 5 else 4.0)
     assert (ratio(np.arange(clusters) / 10).low is None) == (clusters < 5)
 
 

@@ -80,6 +80,10 @@ def test_spans_and_unattributed_are_the_host_exactly(events: list, rapl: bool) -
             assert sum(line["host_uj"]["cpu"][1] for line in world.lines) == world.rapl_true_uj - used
     for line in world.lines:
         assert_reconciles(line)
+    for id, span in world.state.spans.items():  # what `Meter.totals` says is what the lines add up to
+        assert span.cpu_us == world.cpu_us(id)
+        parts = [uj for line in world.lines for uj in line["spans"].get(id, {"uj": {}})["uj"].values()]
+        assert tuple(span.uj) == tuple(sum(uj[bound] for uj in parts) for bound in range(3))
     assert [line["seq"] for line in world.lines] == list(range(1, len(world.lines) + 1))
 
 
@@ -99,17 +103,24 @@ def test_what_is_reaped_within_the_tree_is_counted_once(events: list) -> None:
     assert world.cpu_us("stage") == world.tree_us(stage)
 
 
-def test_an_orphan_that_the_recorder_reaps_is_counted_once() -> None:
-    """Its parent and it ended between two readings: half of its time counted twice, as a reading had it already."""
+@pytest.mark.parametrize("adopted", [True, False])
+def test_an_orphan_that_the_recorder_reaps_is_counted_once(adopted: bool) -> None:
+    """Its parent and it ended between two readings: half of its time counted twice, as a reading had it already.
+
+    Where it ends before its parent, which reaps it, nothing of it is to be taken off anybody.
+    """
     world, recorder = with_a_stage()
     train = world.fork(recorder)
     between = world.fork(train)
     orphan = world.fork(between)
     world.step(500_000, {orphan: 400_000, train: 10_000})
-    world.end(between)
-    world.tasks[orphan].parent = recorder  # which takes the place of init
+    if adopted:
+        world.end(between)
+        world.tasks[orphan].parent = recorder  # which takes the place of init
     world.burn(orphan, 100_000)
     world.end(orphan)
+    if not adopted:
+        world.end(between)
     world.sample()
     assert world.cpu_us("stage") == world.tree_us(recorder) == 510_000
 

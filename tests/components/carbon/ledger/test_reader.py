@@ -43,8 +43,11 @@ def write(path: Path, lines: list[dict]) -> None:
 
 
 def test_a_span_without_an_end_ends_at_its_last_reading(tmp_path: Path) -> None:
-    write(tmp_path / "box-b0071234.jsonl", lines_of(busy_world(), {"a": {"stage": "dedup"}}))
-    (span,) = read(tmp_path)
+    world = busy_world()
+    world.lines[-1]["spans"]["pipeline"] = {"cpu_us": 7, "uj": {}}  # another span is inside it: no wall time is its own
+    write(tmp_path / "box-b0071234.jsonl", lines_of(world, {"a": {"stage": "dedup"}, "pipeline": {}}))
+    span, pipeline = read(tmp_path)
+    assert (pipeline.cpu_us, pipeline.wall_us) == (7, 0)
     assert span.outcome == "Killed"
     assert span.cpu_us == 1_500_000
     assert span.parts["cpu"] == Energy(1_800_000, 4_140_000, 8_250_000)  # busy less idle watts
@@ -129,7 +132,7 @@ def test_every_kind_of_line_is_in_the_ledger_once(tmp_path: Path) -> None:
     said = {"kind": "forecast", "t": time, "span": "a", "stage": "mix", "basis": "b", "seconds": [1, 2, 3],
             "kwh": [1, 2, 3]}  # fmt: skip
     end = end_of("a", 9, 1) | {"labels": {"mlflow": "abc"}}
-    lines = [host, start_of("a", stage="mix"), said, reading_at(1), reading_at(2), end]
+    lines = [host, start_of("a", stage="mix"), said, reading_at(1), reading_at(2), reading_at(3, 0), end]
     write(tmp_path / "box-b0071234.jsonl", [*lines, *lines])
     for ledger in (read(tmp_path), history(tmp_path)):
         ((name, machine),) = ledger.hosts.items()
