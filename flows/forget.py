@@ -34,6 +34,10 @@ from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import answers, search_for
 
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
+LIMITED = (
+    "{} has a limit (max_megabytes): other documents of it come in their place, in the held-out set too, and scores "
+    "may not compare with earlier ones"
+)
 PURGED = "\nOld states whose objects go can no longer be checked out, compared or verified. What stays of it:\n"
 COPIES = "copies of them that dedup dropped, which would come in their place, so they go too: {}"
 STAY = "words that stay, in files of your own or in other documents, which --quoting takes along:"
@@ -145,6 +149,11 @@ def documents_lines(query: Any, found: list[Any]) -> list[str]:
         lines += [f"    {row['id']} {row['location']}: {row['reason']}" for row in dropped[:SHOWN]]
     if any((place.stage, place.part) == ("ingest", "heldout") for hit in found for place in hit.document.locations):
         lines.append(HELD_OUT)
+    limited = {
+        source.name for source in schema.load(paths.PARAMS).ingest.sources if getattr(source, "max_megabytes", 0)
+    }
+    if full := sorted(limited & {row["source"] for row in facts}):
+        lines.append(LIMITED.format(", ".join(full)))
     return lines
 
 
@@ -260,9 +269,13 @@ def forget(
     asked, exact = look(query, again=apply)
     hits = exact + (quoting_too(searched(query, asked, exact, common_above)) if quoting else [])
     if apply:
-        print("\n".join(["These will be left out:", *documents_lines(asked, hits)]))
+        print("\n".join(["These will be left out:", *documents_lines(asked, hits)]), flush=True)
     if apply and len(hits) > 1 and not agreed("apply"):
         return 1
+    if apply:
+        print(
+            "first their copies are looked for; until the list is changed, a run beside this one uses them", flush=True
+        )
     lines = entries(asked, exact, with_duplicates(hits))
     search = searched(query, asked, hits, common_above).everywhere()
     if apply:

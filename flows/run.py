@@ -21,8 +21,8 @@ from flows.execution.experiment import refuse_until
 from flows.execution.form import PipelineForm, params_hash
 from flows.execution.pipeline_run import stop_runs
 from flows.execution.stages import STAGES, refresh
-from flows.planning import preview, step_cost
-from flows.planning.stage_forecast import expected
+from flows.planning import preflight, preview, step_cost
+from flows.planning.stage_forecast import expected, settings_of
 from flows.system import dvc, params_file, paths
 
 if TYPE_CHECKING:
@@ -127,6 +127,9 @@ def run_from_terminal(until: str, settings: Sequence[str] = (), yes: bool = Fals
     chosen = form.applied(schema.read(paths.PARAMS)) if form else own
     if until and form:
         refuse_until(until, chosen, own)
+    if form:  # of what is stale beside them the run itself asks, once DVC has said what that is
+        changed = [stage for stage in dvc.graph() if settings_of(stage, chosen) != settings_of(stage, own)]
+        preflight.raise_if_unfit(chosen, paths.ROOT, changed)
     if any(isinstance(source, schema.Files) for source in chosen.ingest.sources):
         preview.confirm(chosen, own, yes)
     if chosen.runtime.start_within_hours:

@@ -118,7 +118,7 @@ def _perform(stage: Stage, branch: str, name: str, folder: StageFolder, alone: b
             progress.listen()
             context = StageContext(params, fresh(work / "out"), fresh(work / "reports"), work, progress)
             forecast = record_forecast(meter, name, inputs.fingerprint, params)
-            if forecast:
+            if forecast and forecast.alike:
                 progress.expected_s, progress.training_s = forecast.seconds.mid, forecast.training_s
             started = time.perf_counter()
             result, report = attempt(stage, branch, context)

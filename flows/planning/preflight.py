@@ -87,7 +87,7 @@ def _rows(branch: str, path: Path, shown: str) -> None:
     from components.finetuning_data.rows import raise_if_other_kind
 
     if not path.exists():
-        raise UserError(f"finetune.{branch}.data = {shown}: no such file or folder; correct it in params.yaml")
+        raise UserError(f"finetune.{branch}.data = {shown}: no such file or folder; give a path that is there")
     if (path / "manifest.json").exists():  # a corpus
         return
     for kind in map(kind_at, files_of(path)):

@@ -51,27 +51,48 @@ def expected(
 
 
 def settings_of(stage: str, params: Params) -> str:
-    """Fingerprint of a stage's section of the parameters; empty for one of the user's own."""
+    """Fingerprint of what a stage's time rests on: its section of the parameters, and how much it is given.
+
+    That is the sources of a data stage's text, and the shapes of the models that are evaluated. Empty for a stage of
+    the user's own.
+    """
     name, _, branch = stage.partition("@")
     section = getattr(params, name, None)
     section = getattr(section, branch, None) if branch else section
-    return fingerprint_of(section.model_dump(mode="json")) if isinstance(section, BaseModel) else ""
+    if not isinstance(section, BaseModel):
+        return ""
+    given: list[Any] = []
+    if name == "evaluate":
+        given = shapes(params)
+    elif not branch and name != "account":
+        given = [params.ingest.model_dump(mode="json")]
+    return fingerprint_of([section.model_dump(mode="json"), given])
+
+
+def shapes(params: Params) -> list[Any]:
+    """Shapes of the networks that are pretrained."""
+    return [section.model.model_dump(mode="json") for section in (params.pretrain.causal, params.pretrain.masked)]
 
 
 def tokens_of(stage: str, params: Params) -> int:
-    """Tokens that a fine-tuning reads at most; 0 for others: pretraining has its calibration."""
+    """Tokens that a training reads at most; 0 of a stage that trains nothing."""
     name, _, branch = stage.partition("@")
-    if name != "finetune":
+    if name not in ("pretrain", "finetune"):
         return 0
-    section = getattr(params.finetune, branch)
+    section = getattr(getattr(params, name), branch)
     return int(section.steps * section.batch * section.context)
 
 
 def trained_on(stage: str, params: Params) -> str:
-    """Base and data of a fine-tuning; of another stage empty."""
+    """What the time of a training's tokens rests on: the shape, and of a fine-tuning base and data; else empty."""
     name, _, branch = stage.partition("@")
-    section = getattr(params.finetune, branch) if name == "finetune" else None
-    return f"{section.base} {section.data}" if section else ""
+    if name not in ("pretrain", "finetune"):
+        return ""
+    parts = [fingerprint_of(shapes(params))]
+    if name == "finetune":
+        section = getattr(params.finetune, branch)
+        parts += [section.base, section.data]
+    return " ".join(parts)
 
 
 def record_forecast(meter: Any, stage: str, fingerprint: str, params: Params) -> StageForecast | None:

@@ -200,6 +200,8 @@ def _of_record(name: str, mlflow: Any, run: Any) -> Snapshot:
 
     from mlflow.exceptions import MlflowException
 
+    if run.info.status == "RUNNING":
+        raise UserError(f"{name} still runs; compare it once it has ended (`greenhouse cost` shows what runs)")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one small file
     with tempfile.TemporaryDirectory() as folder:
         try:

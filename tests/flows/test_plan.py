@@ -1,5 +1,6 @@
 """The plan: the table, what it says when there is nothing to say, and on what a stage's forecast rests."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,7 +126,7 @@ def test_finetuning_is_forecast_in_proportion_to_steps_batch_and_context() -> No
     ours = parse({"finetune": {"classify": {"steps": 80, "batch": 4, "context": 96}}})
     run, train, fold = span(0, 30), span(0, 10), span(0, 5)
     tokens = str(stage_forecast.tokens_of("finetune@classify", ours))
-    base_and_data = "models/pretrain/masked data/bias/train"
+    base_and_data = stage_forecast.trained_on("finetune@classify", ours)
     run.labels = {"stage": "finetune@classify", "tokens": tokens, "trained_on": base_and_data}
     for number, (phase, part) in enumerate({"cross-validate": fold, "train": train}.items()):
         part.id, part.parent, part.labels = f"part{number}", run.id, run.labels | {"phase": phase}
@@ -152,6 +153,26 @@ def test_finetuning_is_forecast_in_proportion_to_steps_batch_and_context() -> No
     assert stage_forecast.tokens_of("finetune@instruct", quick) == 3 * 2 * 16
 
 
+def test_what_a_stage_is_given_is_one_of_its_settings() -> None:
+    """More text takes longer to filter and other shapes longer to evaluate, with the same section of parameters."""
+    source = {"kind": "packages", "name": "a", "packages": ["rich"]}
+    shipped = parse({"pretrain": {"causal": {"steps": 8}}})
+    text = parse({"pretrain": {"causal": {"steps": 8}}, "ingest": {"sources": [source]}})
+    longer = parse({"pretrain": {"causal": {"steps": 9}}})
+    deeper = parse({"pretrain": {"causal": {"steps": 8, "model": {"size": 3}}}})
+    data = {"ingest", "dedup", "filter", "bias", "mix", "tokenize"}
+
+    def changed(other: Params, of: Callable[[str, Params], object]) -> set[str]:
+        stages = [*data, "pretrain@causal", "finetune@classify", "evaluate", "account"]
+        return {stage for stage in stages if of(stage, shipped) != of(stage, other)}
+
+    assert changed(text, stage_forecast.settings_of) == data
+    assert changed(deeper, stage_forecast.settings_of) == {"pretrain@causal", "evaluate"}
+    assert changed(deeper, stage_forecast.trained_on) == {"pretrain@causal", "finetune@classify"}
+    assert changed(longer, stage_forecast.settings_of) == {"pretrain@causal"}
+    assert changed(longer, stage_forecast.tokens_of) == {"pretrain@causal"}
+
+
 def test_a_stage_says_before_what_is_compared_after(checkout: Path) -> None:
     errors = []
     for _ in range(2):
@@ -162,5 +183,5 @@ def test_a_stage_says_before_what_is_compared_after(checkout: Path) -> None:
         errors.append(stage_forecast.errors([stage_forecast.spent(said, 0.5, totals.mid_kwh)]))
     assert errors[0] == {}  # nothing was known yet
     assert set(errors[1]) == {"forecast_error_pct/seconds", "forecast_error_pct/kwh"}
-    assert [line["basis"] for line in history(paths.LEDGER).forecasts] == ["1 run of the stage, other inputs too"]
+    assert [line["basis"] for line in history(paths.LEDGER).forecasts] == ["1 run of the stage with other settings"]
     assert read(paths.LEDGER).difference_uj() == 0

@@ -52,6 +52,12 @@ def test_a_preset_is_values_of_one_run_and_values_win_over_it(monkeypatch: pytes
     assert chosen.pretrain.causal.model.size == 3
 
 
+def test_a_value_that_cannot_do_is_refused_before_the_run_begins() -> None:
+    """It began a run that failed after ten seconds, and stood in the books as one."""
+    wrong = "finetune.classify.data=no/such.csv"
+    refuses(lambda: run.run_from_terminal("", [wrong]), "preflight._rows", "finetune.classify.data = no/such.csv")
+
+
 def test_a_dry_run_says_why_and_what_only_stages_with_inputs_would_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,8 +2,9 @@
 
 From the ledger's history: a prediction interval of a new run, on the logarithm (times and energies are positive and
 their errors multiply), with Student's t for the few runs there are. Runs of the same inputs (the same fingerprint) say
-more than others of the stage; with fewer than two of them all runs of the stage are used and the forecast says so.
-Of a fine-tuning they are brought to the tokens that the new one reads: a constant, and the training in proportion.
+more than others of the stage; with fewer than two of them those of the same settings are used, else all runs of the
+stage, with a wide interval, and the forecast says so. Those of a training are brought to the tokens that the new one
+reads: a constant, and the training in proportion.
 
 From a calibration (step_cost_table.py), for pretraining: what some real steps took here, times the steps. What it
 leaves out, and how far it was off, is learnt from every run that was forecast so: its ratio of actual to raw forecast
@@ -25,13 +26,16 @@ FLOOR = 0.04
 """Smallest relative standard deviation: two equal runs are luck."""
 UNKNOWN = 0.5
 """Relative standard deviation taken for one run."""
+OTHER_SETTINGS = 1.0
+"""Smallest relative standard deviation of runs with other settings. Between the demo and tests/small.yaml the root mean
+square of ln(seconds / seconds) over the stages without tokens is 1.05."""
 UNTRIED = 0.10
 """Relative standard deviation of a calibration tried once at most (docs/ledger.md)."""
 NORMAL80 = 1.282
 TOKENS = "tokens"
-"""Label of a fine-tuning's spans: steps x batch x context."""
+"""Label of a training's spans: steps x batch x context."""
 TRAINED_ON = "trained_on"
-"""Label of a fine-tuning's spans: base and data. A run on others says nothing of how long tokens take."""
+"""Label of a training's spans: base or shape, and data. A run on others says nothing of how long tokens take."""
 TRAINING = "train"
 TRAININGS = (TRAINING, "cross-validate")
 """Phases that last in proportion to tokens: its own training, and those that it is compared by."""
@@ -41,7 +45,8 @@ TRAININGS = (TRAINING, "cross-validate")
 class StageForecast:
     """Forecast of one stage; `basis` names its runs. `raw` is a calibration's seconds and kWh before correction.
 
-    `training_s` is what a fine-tuning's own training, its first, takes of the seconds; 0 elsewhere.
+    `training_s` is what a fine-tuning's own training, its first, takes of the seconds; 0 elsewhere. `alike` is false if
+    it is from runs with other settings: then it may be far off, and is no help in telling how much is left.
     """
 
     stage: str
@@ -50,6 +55,7 @@ class StageForecast:
     basis: str
     raw: tuple[float, float] | None = None
     training_s: float = 0.0
+    alike: bool = True
 
     def line(self) -> dict:
         """As a line of the ledger (`Meter.record`)."""
@@ -78,11 +84,12 @@ def error_pct(forecast_mid: float, actual: float) -> float:
     return 100 * (forecast_mid - actual) / actual if actual else 0.0
 
 
-def interval(values: Sequence[float], unknown: float = UNKNOWN) -> Bounds:
+def interval(values: Sequence[float], unknown: float = UNKNOWN, least: float = FLOOR) -> Bounds:
     """80 % prediction interval for one more value like these (positive ones).
 
     Args:
         unknown: relative standard deviation where there is one value.
+        least: smallest relative standard deviation of several.
     """
     from scipy.special import stdtrit
 
@@ -92,7 +99,7 @@ def interval(values: Sequence[float], unknown: float = UNKNOWN) -> Bounds:
     if n == 1:
         half = NORMAL80 * unknown * math.sqrt(2)
     else:
-        deviation = max(statistics.stdev(logs), FLOOR)
+        deviation = max(statistics.stdev(logs), least)
         half = float(stdtrit(n - 1, 0.9)) * deviation * math.sqrt(1 + 1 / n)  # Student's t, 10 % in each tail
     return Bounds(math.exp(mid - half), math.exp(mid), math.exp(mid + half))
 
@@ -131,6 +138,7 @@ def forecast(
     runs = completed(ledger, stage)
     same = same_inputs(runs, fingerprint)
     alike = [run for run in runs if settings and run.span.labels.get("settings") == settings]
+    spread = (UNKNOWN, FLOOR)
     if len(same) >= 2:
         chosen, what = same, "the same inputs"
     elif alike:
@@ -139,14 +147,15 @@ def forecast(
         chosen = [run for run in runs if run.tokens and run.span.labels.get(TRAINED_ON, "") == trained_on]
         what = "the stage, other inputs too, in proportion to the tokens trained on"
     else:
-        chosen, what = runs, "the stage, other inputs too"
+        chosen, what, spread = runs, "the stage with other settings", (OTHER_SETTINGS, OTHER_SETTINGS)
     if not chosen:
         return None
     basis = f"{counted(len(chosen), 'run')} of {what}"
     chosen = chosen[-RECENT:]
     seconds, kwh = zip(*(run.with_tokens(tokens) for run in chosen), strict=True)
     training_s = statistics.fmean(run.training_s(tokens) for run in chosen) if tokens else 0.0
-    return StageForecast(stage, interval(seconds), interval(kwh), basis, training_s=training_s)
+    bounds = interval(seconds, *spread), interval(kwh, *spread)
+    return StageForecast(stage, *bounds, basis, training_s=training_s, alike=spread[0] < OTHER_SETTINGS)
 
 
 @dataclass(frozen=True)

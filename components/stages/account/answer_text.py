@@ -20,6 +20,8 @@ from components.stages.account.answers import (
 from components.stages.account.types import Triple
 
 MOST_REASONS = 3
+OVER_LIMIT = "over_limit"
+"""Rule by which ingest leaves out what is beyond `max_megabytes` of a source: a size, no judgement of the text."""
 UNSTATED = "NOASSERTION"
 """SPDX's word for a source that states no licence, or one that is no SPDX expression."""
 _Fact = TypeVar("_Fact")
@@ -62,9 +64,13 @@ def data_sentence(data: DataAnswer, most_licences: int = 3) -> str:
     megabytes = data.num_bytes / 1e6
     size = f"{megabytes:,.0f}" if megabytes >= 10 else f"{megabytes:.2g}"
     licences = licence_words(data.licences, most_licences)
+    beyond = sum(row.documents for row in data.removed if row.rule == OVER_LIMIT)
+    removed = f"{sum(row.documents for row in data.removed) - beyond:,} more"
+    if beyond:
+        removed += f", {beyond:,} were beyond the limit of their source"
     return (
         f"{counted(data.documents, 'document')} ({size} MB; {licences}){generated}{seen_words(data)}; "
-        f"filters had removed {sum(row.documents for row in data.removed):,} more{quarantined}{left_out_words(data)}."
+        f"filters had removed {removed}{quarantined}{left_out_words(data)}."
     )
 
 

@@ -165,7 +165,8 @@ def _trained(
 
     def train(group: data_parallel.ProcessGroup) -> tuple[Transformer, TrainResult]:
         model = Transformer(inputs.shape).initialise(params.seed, params.initial_scale)
-        return model, train_on(inputs, model, work, progress, group, mirror=mirror)
+        with progress.phase("train"):
+            return model, train_on(inputs, model, work, progress, group, mirror=mirror)
 
     (model, result), group = data_parallel.train_together(train, numerics, work, worker)
     return model, result, group

@@ -13,7 +13,7 @@ MADE = {"outs": [{"path": "models/pretrain/causal", "md5": "one"}]}
 
 
 @pytest.fixture
-def cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+def cancelled(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """MLflow with one run, which was cancelled after its first stage."""
     tags = {"run": "calm-otter", "unmade": "finetune@instruct, evaluate"}
     run = SimpleNamespace(info=SimpleNamespace(run_id="m", status="KILLED"), data=SimpleNamespace(tags=tags))
@@ -37,6 +37,7 @@ def cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in (snapshots, model_exposure):
         monkeypatch.setattr(module, "client", Recorded)
+    return run
 
 
 @pytest.mark.usefixtures("cancelled")
@@ -64,3 +65,8 @@ def test_an_experiment_is_found_in_another_case_if_only_one_fits(
         refuses(lambda: snapshots.find(name), "snapshots._of_run", "TWO")
         return
     assert (snapshots.find(name).name, snapshots.find(name).kind) == (found, "experiment")
+
+
+def test_a_run_that_still_runs_is_called_so_and_not_unfinished(cancelled: SimpleNamespace) -> None:
+    cancelled.info.status = "RUNNING"
+    refuses(lambda: snapshots.find("calm-otter"), "snapshots._of_record.1", "calm-otter")

@@ -16,12 +16,13 @@ from components.params import Account, FinetuneBranches, Params
 from components.params.finetune import Instruct
 from components.scores import Score
 from components.stages.account import html_report, model_card, terminal_table
-from components.stages.account.answer_text import sentences
+from components.stages.account.answer_text import data_sentence, sentences
 from components.stages.account.answers import (
     AgainstChampion,
     Change,
     ModelAnswers,
     NotKnown,
+    Removed,
 )
 from components.stages.account.five_sentences import QUESTIONS, five_sentences
 from components.stages.account.model_answers import lineage, model_answers, stages_behind, unknown_origin
@@ -73,6 +74,14 @@ def test_every_model_has_five_answers(root: Path) -> None:
         assert answers.cost.stages == answers.stages == stages_behind(model, {})
         assert len(answers.load.lines) == 2
         assert all("not known: " in text or len(text) > 40 for text in sentences(answers).values())
+
+
+def test_what_is_beyond_the_size_of_a_source_was_not_removed_by_a_filter(root: Path) -> None:
+    """A removal of one document on a source with a limit was told as "filters had removed 18 more"."""
+    data = card(root, "pretrain/causal").data
+    before = data_sentence(data)
+    data.removed.append(Removed(rule="over_limit", stage="ingest", documents=17, of=40))
+    assert data_sentence(data) == before.replace(" more", " more, 17 were beyond the limit of their source", 1)
 
 
 def test_the_cost_is_that_of_the_stages_behind_the_model(root: Path) -> None:
