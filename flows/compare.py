@@ -25,7 +25,7 @@ from components.statistics import CONFIDENCE, Resampling, difference, paired_dif
 from components.studies.noise_floor import all_over_seeds
 from components.studies.noise_floor import same as is_same
 from flows.system import dvc, paths
-from flows.tracking import seed_runs
+from flows.tracking import mlflow_run, seed_runs
 from flows.tracking.snapshots import Snapshot, files_of, find
 from flows.tracking.team_ledger import ledger_of
 
@@ -191,18 +191,25 @@ def resampling(a: Snapshot) -> Any:
 
 
 def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> Verdict:
-    """Which of two is better, by how much, and what each has cost, in one line."""
-    unlike = [row for row in rows if not is_same(row)]
-    sure = [row for row in unlike if row.p_holm < 0.05]
-    better, most, brief = sum(row.improvement > 0 for row in sure), "", "no score differs beyond chance"
-    if sure:
-        (first,) = named([max(sure, key=lambda row: abs(row.improvement) / (row.error or 1.0))], a, b)
-        most = f" ({first.name} {first.a:.3f} -> {first.b:.3f}, improvement {_gain(first)})"
+    """Which of two is better, in one line: the models' main scores, the surest others, and what each has cost."""
+    unlike = named([row for row in rows if not is_same(row)], a, b)
+    sure = sorted(filter(_is_sure, unlike), key=lambda row: -abs(row.improvement) / (row.error or 1.0))
+    better, worse = ([row for row in sure if row.improvement * sign > 0] for sign in (1, -1))
+    main = [row for name in mlflow_run.PRIMARY for row in unlike if row.name == name]
+    told, brief = "", "no score differs beyond chance"
+    for row in [*main, *(row for row in (*better[:1], *worse[:1]) if row not in main)]:
+        told += f"; {row.name} {row.a:.3f} -> {row.b:.3f}, improvement {row.improvement:+.4f}"
+        told += "" if _is_sure(row) else ", not beyond chance"
+    if first := next(filter(_is_sure, [*main, *sure]), None):
         brief = f"{'better' if first.improvement > 0 else 'worse'}: {first.name} {first.improvement:+.3f}"
     spent = {label: text.split()[0] if text[0].isdigit() else "unknown" for label, text in _energies(a, b).items()}
     energy = ", ".join(f"{label} {wh}" for label, wh in spent.items())
-    counts = f"{better}, worse in {len(sure) - better}, of {len(unlike)} scores that differ, beyond chance"
-    return Verdict(f"B is better in {counts}{most}; Wh: {energy}", brief)
+    counts = f"{len(better)}, worse in {len(worse)}, of {len(unlike)} scores that differ, beyond chance"
+    return Verdict(f"B is better in {counts}{told}; Wh: {energy}", brief)
+
+
+def _is_sure(row: Any) -> bool:
+    return bool(row.p_holm < 0.05)
 
 
 def named(rows: list[Any], *states: Snapshot) -> list[Any]:
@@ -231,6 +238,10 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
     yield verdict(a, b, rows)
     yield from score_table(named(rows, a, b))
     yield "* differs from zero at 5 % after Holm's correction for all metrics of models that differ"
+    if unshown := [row for row in rows if (row.low or 0.0) * (row.high or 0.0) > 0.0 and not _is_sure(row)]:
+        least, corrected = min(row.p for row in unshown), min(row.p_holm for row in unshown)
+        why = f"p {least:.2g} or more, corrected {corrected:.2g} or more; few works give no small p"
+        yield f"no * though the interval leaves out zero: {counted(len(unshown), 'score')}, {why}"
     if without and all(row.name in without or row.low is None or is_same(row) for row in rows):
         yield "intervals cover works and items, not another seed: `greenhouse study seeds` measures that"
     elif without:
@@ -299,7 +310,7 @@ def score_table(rows: list[Any]) -> list[str]:
 
 def _score_line(row: Any, width: int) -> str:
     gain = _gain(row) + (" no interval" if row.low is None else "")
-    sure = "" if row.p_holm >= 0.05 else " *"
+    sure = " *" if _is_sure(row) else ""
     left_out = f"  ({row.only_a} items only in A, {row.only_b} only in B: left out)" if row.only_a or row.only_b else ""
     return f"{row.name:<{width}}  {row.a:>9.4f}  {row.b:>9.4f}  {gain}{sure}{left_out}"
 

@@ -103,6 +103,29 @@ def test_licences_are_those_of_real_text(tmp_path: Path, monkeypatch: pytest.Mon
     assert compare.licence_lines(state, state) == ["licences: ISC 9, MIT 3"]
 
 
+def test_the_headline_names_the_main_scores_and_the_surest_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It named a part of a task, and neither bits per byte nor what was worse."""
+
+    def row(name: str, gain: float, p_holm: float) -> Difference:
+        of_one = ("lower", 4.0, 4.0 - gain, gain, gain - 0.1, gain + 0.1)
+        return Difference(name, *of_one, 0.06, p_holm, 40, 5, 0, 0, 0.05, 4.0, "pretrain/causal")
+
+    rows = [row("chain/bits", 2.0, 0.01), row("bpb", 1.5, 1.0), row("gap", -0.5, 0.01), row("noise", -0.2, 0.9)]
+    monkeypatch.setattr(compare, "_scored", lambda *_: [])
+    monkeypatch.setattr(compare, "_energies", lambda *_: {"A": "2 Wh", "B": "3 Wh"})
+    monkeypatch.setattr(compare, "differences", lambda *_: (rows, []))
+    monkeypatch.setattr(compare, "scored_by_themselves", lambda *_: [])
+    told = list(compare.scores(Snapshot("a", "revision", {}), Snapshot("b", "revision", {})))
+    assert told[0] == (
+        "B is better in 1, worse in 1, of 4 scores that differ, beyond chance; bpb 4.000 -> 2.500, improvement "
+        "+1.5000, not beyond chance; chain/bits 4.000 -> 2.000, improvement +2.0000; gap 4.000 -> 4.500, improvement "
+        "-0.5000; Wh: A 2, B 3"
+    )
+    assert told[0].brief == "better: chain/bits +2.000"
+    says = "2 scores, p 0.06 or more, corrected 0.9 or more; few works give no small p"
+    assert told[-1] == f"no * though the interval leaves out zero: {says}"
+
+
 def test_what_is_the_same_on_every_item_is_one_line() -> None:
     def row(name: str, gain: float, model: str = "pretrain/causal") -> Difference:
         return Difference(name, "higher", 0.5, 0.5 + gain, gain, gain, gain, 0.5, 1.0, 40, 10, 0, 0, 0.0, 9.0, model)

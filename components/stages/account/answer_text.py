@@ -132,7 +132,7 @@ def cost_text(cost: CostAnswer) -> str:
     early = "no run of just these inputs ended early"
     if cost.attempts:
         early = f"{counted(cost.attempts, 'run')} that failed, stopped or resumed"
-        early += f": {watt_hours(cost.attempts_kwh)} of it" if cost.attempts_kwh[1] else ""
+        early += f": {watt_hours(cost.attempts_kwh)} of it, in these stages alone" if cost.attempts_kwh[1] else ""
     first, last = cost.stages[0], cost.stages[-1]
     behind = f"the {len(cost.stages)} stages behind it, {first} to {last}" if first != last else f"{last} alone"
     missing = f" Not in this ledger: {', '.join(cost.missing)}." if cost.missing else ""

@@ -103,8 +103,9 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, own: str) 
     apart = f", {sum(row.verdict == 'better' for row in whose)} better of the {len(whose)} of {own}" if own else ""
     head = f"Of {len(rows)} scores{' of all models' if own else ''}, {len(counted)} held against counting"
     none = len(rows) - len(counted) - len(learned)
-    beside = f"; {sum(learned)} of {len(learned)} abilities learned (=)" if learned else ""
-    return f"{head}: {words}{apart}{beside}; {none} claim nothing{against}{skipped}."
+    others = ", the others not shown (~)" if not all(learned) else ""
+    beside = f"; {sum(learned)} of {len(learned)} abilities learned (=){others}" if learned else ""
+    return f"{head}: {words}{apart}{beside}; {none} held against no rule (no sign){against}{skipped}."
 
 
 def _earlier(answers: Mapping[str, ModelAnswers]) -> str:

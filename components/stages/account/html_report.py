@@ -152,7 +152,7 @@ def _documents(summary: Summary) -> str:
 def _costs(summary: Summary) -> list[str]:
     cost, project = summary.cost, summary.project
     rows = [
-        [stage, f"{row.elapsed_s:.1f}", f"{row.cpu_s:.1f}", *_energy(row.kwh, row.grams), str(row.attempts or "")]
+        [stage, f"{row.elapsed_s:.1f}", f"{row.cpu_s:.1f}", *_energy(row.kwh, row.grams), str(row.attempts)]
         for stage, row in cost.stages.items()
     ]
     for name, whole in ((ORCHESTRATION_NAME, cost.orchestration), ("**total**", cost.total)):
@@ -169,7 +169,12 @@ def _costs(summary: Summary) -> list[str]:
     return [
         _table("stage seconds CPU_seconds Wh g_CO2e attempts", rows, caption),
         _table("component how_it_was_obtained Wh share", _components(cost), "What the energy rests on."),
-        _table("runs processes CPU_seconds Wh g_CO2e", runs, "The project: runs by outcome, and each by itself."),
+        _table(
+            "runs processes CPU_seconds Wh g_CO2e",
+            runs,
+            "The project: runs by outcome, and each by itself, with the stage that writes this page, which the total "
+            "above lacks.",
+        ),
     ]
 
 

@@ -16,7 +16,7 @@ from components.params import Account, FinetuneBranches, Params
 from components.params.finetune import Instruct
 from components.scores import Score
 from components.stages.account import html_report, model_card, terminal_table
-from components.stages.account.answer_text import data_sentence, sentences
+from components.stages.account.answer_text import cost_text, data_sentence, sentences
 from components.stages.account.answers import (
     AgainstChampion,
     Change,
@@ -307,6 +307,12 @@ def test_the_summary_says_which_way_scores_differ_from_the_champions(
     assert says in sentences(answers)["quality"]
 
 
+def test_the_energy_of_runs_that_ended_early_is_said_to_be_of_the_models_stages(root: Path) -> None:
+    """`greenhouse cost` has a killed run as a whole."""
+    cost = card(root, "pretrain/causal").cost.model_copy(update={"attempts": 1, "attempts_kwh": [0.0, 6.2e-6, 0.0]})
+    assert " of it, in these stages alone)" in cost_text(cost)
+
+
 def test_what_licences_ask() -> None:
     assert model_card.asks("MIT OR Apache-2.0").count("keep its copyright notice") == 2
     assert "share adaptations alike" in model_card.asks("CC-BY-SA-4.0")
@@ -328,6 +334,6 @@ def test_what_tuning_gained_is_not_counted_as_better_than_counting(root: Path) -
     assert list(said) == list(QUESTIONS)
     assert said["quality"].startswith(
         "Of 6 scores, 2 held against counting: 1 better (+), 0 not shown (~), 1 worse (-); "
-        "1 of 2 abilities learned (=); 2 claim nothing"
+        "1 of 2 abilities learned (=), the others not shown (~); 2 held against no rule (no sign)"
     )
     assert "finetune/instruct is champion as the first of its name, compared with none" in said["quality"]
