@@ -1,4 +1,4 @@
-"""Forecast of a training's memory and time before its first step, from two forward passes over a row or two.
+"""Forecast of a training's memory and time before its first step, from forward passes over a few rows.
 
 Autograd is asked what it keeps for the backward pass: what grows with the rows is scaled to a whole batch, which holds
 for every architecture; compiled blocks keep what the compiler's cut of their graph says. To it come weights, gradients,
@@ -33,6 +33,8 @@ SAMPLE = 64
 """Batches that are looked at for the largest, and for the mean size."""
 PASSES = 3
 """Passes forward that a step takes as long as: the backward pass is two."""
+TIMED_ROWS = 8
+"""Rows of the pass that is timed: two take nearly as long as eight, which made 5 minutes of 1.3."""
 REPORT = 40_000_000
 """Bytes of the libraries that draw a report: 20 to 35 MB were measured."""
 
@@ -58,19 +60,17 @@ def forecast(
     """Forecast of one process; the model keeps its weights, and no gradient is left."""
     sample = [batches(number) for number in range(min(config.steps, SAMPLE))]
     largest = max(sample, key=lambda batch: batch.ids_BT.numel())
-    kept, seconds = list[int](), 0.0
+    rows = -(-len(largest.ids_BT) // numerics.processes)
+    rows = min(rows, config.micro_batch or rows)
     model.to(numerics.device).train()
     optimizer.build(model, config.optimizer)  # the first imports 40 to 90 MB, which are then part of what is held
     parts = [largest.slice(0, rows).to(numerics.device) for rows in (1, 2)]
-    for part in parts:
-        started = perf_counter()
-        kept.append(_kept(model, part, objective, numerics))
-        seconds = perf_counter() - started
+    kept = [_kept(model, part, objective, numerics) for part in parts]
+    timed = largest.slice(0, min(rows, TIMED_ROWS)).to(numerics.device)
+    seconds = min(_seconds(model, timed, objective, numerics) for _ in range(2))  # the first meets a new shape
     if numerics.compile:
         with floats.partitioned(model):
             kept = [_kept(model, part, objective, numerics) for part in parts]
-    rows = -(-len(largest.ids_BT) // numerics.processes)
-    rows = min(rows, config.micro_batch or rows)
     activations = kept[0] + (rows - 1) * max(0, kept[1] - kept[0])
     vocab_size = getattr(model, "num_labels", model.shape.vocab_size)  # a classifier has no logits of tokens
     logits = 2 * vocab_size * min(logit_rows(vocab_size, numerics.device), rows * largest.ids_BT.shape[1])
@@ -80,7 +80,14 @@ def forecast(
     shapes = len({batch.ids_BT.shape for batch in sample}) - 1 + len({batch.num_targets for batch in sample}) // 4
     kernels = PER_SHAPE * min(MOST_SHAPES, shapes) if numerics.device == "cpu" else 0
     memory = max(reached, held + 3 * trained + activations + logits + kernels + REPORT)
-    return TrainingForecast(memory, PASSES * seconds * total / parts[1].ids_BT.numel())
+    return TrainingForecast(memory, PASSES * seconds * total / timed.ids_BT.numel())
+
+
+def _seconds(model: nn.Module, batch: Batch, objective: Objective, numerics: Numerics) -> float:
+    """Seconds of a pass forward."""
+    started = perf_counter()
+    _kept(model, batch, objective, numerics)
+    return perf_counter() - started
 
 
 def _kept(model: nn.Module, batch: Batch, objective: Objective, numerics: Numerics) -> int:
