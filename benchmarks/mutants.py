@@ -73,6 +73,8 @@ EQUIVALENT: dict[str, str] = {
     "scaling law: minimum: True -> False": "pairs come apart into lists of equal length",
     "budget: check: True -> False #4": "whether a printed line is flushed",
     "budget: module: TYPE_CHECKING -> not TYPE_CHECKING": "names of annotations are then imported in vain",
+    "personal data: _is_public: -1 -> 1": "a domain has a dot: its last two parts are two",
+    "personal data: _is_public: -1 -> 1 #2": "a domain has a dot: its last two parts are two",
     "scoring: choose: True -> False": _STRICT,
     "scoring: greedy: length + max_tokens -> length - max_tokens": "the size of a batch",
     "scoring: greedy: True -> False": _STRICT,
@@ -209,7 +211,7 @@ def passes(tests: Sequence[str], *options: str, plugins: Sequence[object] = ()) 
             for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:
                 del sys.modules[name]
             sys.path[0] = str(TREE)
-            os.environ["PYTHONPATH"] = str(TREE)
+            os.environ["PYTHONPATH"] = f"{TREE}:{TREE / 'recorder'}"
             silent = os.open(os.devnull, os.O_RDWR)
             for number in (0, 1, 2):
                 os.dup2(silent, number)
@@ -367,6 +369,8 @@ def main() -> None:
     if not arguments.report:
         shutil.rmtree(TREE, ignore_errors=True)
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(TREE)], check=True)
+        for name in [name for name, value in os.environ.items() if str(STATE) in value]:
+            del os.environ[name]  # the clone has a state folder of its own
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # a stale one would hide a change of the same size
         for package in PACKAGES:

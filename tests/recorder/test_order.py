@@ -11,6 +11,7 @@ def test_an_epoch_has_each_item_once_and_the_next_another_order() -> None:
     items = list(Sampler(100, seed=3, epochs=2))
     assert sorted(items[:100]) == sorted(items[100:]) == list(range(100))
     assert items[:100] != items[100:]
+    assert list(Sampler(100, seed=3)) == items[:100], "once, unless more is asked for"
 
 
 @pytest.mark.parametrize("first", [0, 37, 150])
