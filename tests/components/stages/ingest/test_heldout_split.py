@@ -24,9 +24,9 @@ def doc(group: str, number: int = 0, size: int = 100, file: str = "") -> Documen
     return Document(location, text, "source", "1", location, group, "MIT", "params", "", "", transforms)
 
 
-def split(documents: list[Document], fraction: float = 0.06, salt: str = "salt") -> list[tuple[Side, Document]]:
+def split(documents: list[Document], fraction: float = 0.06) -> list[tuple[Side, Document]]:
     """All pieces with their sides."""
-    heldout = HeldoutSplit(fraction, salt)
+    heldout = HeldoutSplit(fraction, "salt")
     for document in documents:
         heldout.observe(document, len(document.text))
     return [piece for document in documents for piece in heldout.sides(document, len(document.text))]
@@ -60,14 +60,6 @@ def test_ten_works_or_all_and_bytes_near_the_fraction(works: list[int], fraction
         sides[piece.group].append(side)
     for order in sides.values():
         assert order == sorted(order, reverse=True), "a part that is not the last, or not contiguous"
-
-
-def test_long_works_give_a_part_and_short_ones_all() -> None:
-    long = [doc(f"work {work}", number, 1000) for work in range(30) for number in range(100)]
-    assert len(heldout_of(long)) == 10
-    assert sum(heldout_of(long).values()) == 180_000
-    short = [doc(f"record {number}", 0, 1000) for number in range(2000)]
-    assert len(heldout_of(short)) == 120
 
 
 @pytest.mark.parametrize(("works", "held"), [(1, 0), (40, 10)])
@@ -110,14 +102,6 @@ def test_a_document_that_comes_moves_others_only_at_an_edge(works: list[int], wo
 def held_works(sides: dict[str, Side]) -> set[str]:
     """Works that have a held-out part, each with a "#" after its name."""
     return {place.split("#")[0] + "#" for place, side in sides.items() if side == "heldout"}
-
-
-def test_the_salt_and_the_name_alone_decide_which_works() -> None:
-    works = [doc(f"work {work}", number, 1000) for work in range(200) for number in range(20)]
-    in_turns = sorted(works, key=lambda document: int(document.location.split("#")[1]))
-    assert heldout_of(in_turns) == heldout_of(works)
-    assert set(heldout_of(works)) == set(heldout_of(works[::-1]))
-    assert set(heldout_of(works)) != {piece.group for side, piece in split(works, salt="other") if side == "heldout"}
 
 
 def test_one_edition_of_a_work_is_held_out_and_the_same_part_of_others_is_dropped() -> None:
@@ -176,7 +160,10 @@ def parts_of(sizes: list[int], fraction: float = 0.06) -> list[int]:
     heldout = HeldoutSplit(fraction, "salt")
     for number, size in enumerate(sizes):
         heldout.observe(doc(f"work {number}", 0, size), size)
-    return heldout.works("source").parts.tolist()
+    works = heldout.works("source")
+    parts = works.parts.tolist()
+    assert works.num_cut == sum(0 < part < size for part, size in zip(parts, works.sizes.tolist(), strict=True))
+    return parts
 
 
 @pytest.mark.parametrize(("size", "part"), [(1500, 1500), (1501, 1000)])
@@ -199,14 +186,6 @@ def test_small_works_give_themselves_and_larger_ones_one_level_that_fills_what_i
 def test_a_source_falls_short_below_nine_tenths_of_what_is_wanted(large: int, gives: int) -> None:
     """Seven small works give 3,500 bytes and the large one its part of 1,000: of 5,000 enough, of 5,005 not."""
     assert sorted(parts_of([500] * 7 + [large], fraction=0.5)) == [500] * 7 + [gives]
-
-
-@pytest.mark.parametrize("sizes", [[300, 900], [900]])
-def test_of_two_works_the_short_one_may_be_held_out_whole_a_lone_one_never(sizes: list[int]) -> None:
-    parts = parts_of(sizes, fraction=0.49)
-    assert sum(parts) <= 0.5 * sum(sizes) + 300
-    assert 900 not in parts
-    assert max(parts) > 0
 
 
 @pytest.mark.parametrize(("size", "cut"), [(2000, False), (2500, True)])
