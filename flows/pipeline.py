@@ -104,7 +104,8 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
             elif is_experiment:
                 state = _saved(state, name, _compared(run, before, name))
             elif run.stale and (verdict := _compared(run, before, "workspace")):
-                state = Completed(name=state.name, message=f"against the workspace before it: {verdict}")
+                told = filter(None, [state.message, f"against the workspace before it: {verdict}"])
+                state = Completed(name=state.name, message="; ".join(told))
         return state
     except UserError as error:
         return Failed(message=str(error))

@@ -20,6 +20,7 @@ from components.carbon.footprint import intensity
 from components.carbon.ledger import reader
 from components.core.errors import UserError
 from components.core.files import rounded, write_json
+from components.core.plain_text import counted
 from components.params import Params
 from flows.execution import experiment, start_meter
 from flows.execution.stages import STAGES
@@ -310,7 +311,9 @@ class PipelineRun:
             return self.ended.state
         if all(name == "Cached" for name in states.values()):
             return Completed(name="Cached", message="nothing to do: everything is up to date")
-        return Completed(message="")
+        brought, ran = (list(states.values()).count(name) for name in ("Restored", "Completed"))
+        told = f"{counted(ran, 'stage')} ran, {brought} came from DVC's cache" if brought else ""
+        return Completed(message=told)
 
     def overhead_s(self) -> float:
         """Wall seconds less the stage functions' own on the longest path of the graph: what orchestration adds."""

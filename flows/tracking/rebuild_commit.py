@@ -47,8 +47,8 @@ def rebuild_commit(lock: Mapping[str, dict[str, Any]], stages: Collection[str]) 
     at_head = differences(head, entries, own)
     more = f" and {len(at_head) - SHOWN} more" if len(at_head) > SHOWN else ""
     return NotKnown(
-        not_known=f"neither {head[:10]} nor the last commits before it have what dvc.lock recorded of its run; at "
-        f"{head[:10]} these differ: {', '.join(at_head[:SHOWN])}{more} (commit them with dvc.lock)"
+        not_known=f"its run had {', '.join(at_head[:SHOWN])}{more} otherwise than {head[:10]} or a commit before it; "
+        "commit them with dvc.lock"
     )
 
 

@@ -232,7 +232,7 @@ def rebuild_sentence(rebuild: RebuildAnswer) -> str:
     if not isinstance(rebuild.verified, NotKnown):
         verified = f"done on {rebuild.verified.at[:10]}, {rebuild.verified.result}"
     if isinstance(rebuild.commit, NotKnown):
-        return f"From which commit is not known: {rebuild.commit.not_known}; {verified}."
+        return f"No commit is known to rebuild it: {rebuild.commit.not_known}; {verified}."
     commit, lock = _short(rebuild.commit), _short(rebuild.dvc_lock)
     if rebuild.experiment:
         return (

@@ -32,8 +32,10 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
     every, code = score_rows(answers), list[str]()
     sentences = five_sentences(summary, answers, every)
     if name := main_model(answers):
-        sentences["load"] = f"{to_use(answers[name]) or f'{name}, in Python'}:"
-        code = load_lines(answers[name], "; ")
+        code, use = ["; ".join(answers[name].load.lines)], to_use(answers[name])
+        if use.startswith(TFIDF_FIRST):
+            use += f" (by the lines that `greenhouse card {name.partition('/')[2]}` shows). The network, in Python"
+        sentences["load"] = f"{use or f'{name}, in Python'}:"
     head: list[str] = []
     for key, text in sentences.items():
         head += _labelled(LABELS[key], text)
@@ -51,9 +53,9 @@ def render_table(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
     return _page(head) + "\n".join([*code, ""]) + _page([*_scores(rows), *caveats, *foot])
 
 
-def load_lines(answers: ModelAnswers, between: str = "\n") -> list[str]:
+def load_lines(answers: ModelAnswers) -> list[str]:
     """Lines that load a model, whole, to be pasted: first those of TF-IDF, where it is advised."""
-    network = between.join(answers.load.lines)
+    network = "\n".join(answers.load.lines)
     folder = answers.load.call.partition('model="')[2].partition('"')[0]
     lines = [answers.load.first, network] if answers.load.first else [network]
     if to_use(answers).startswith(TFIDF_FIRST):

@@ -183,6 +183,8 @@ def test_what_dvc_did_without_the_stage_is_known_by_its_entry_in_dvc_lock(
         ]
     assert ends == ["Cached", "Restored", "Restored", "Completed"]
     assert checked == ["mix", "mix", "own"]
+    told = this.final_state({"ingest": "Cached", "dedup": "Restored", "filter": "Restored", "mix": "Completed"}).message
+    assert told == "1 stage ran, 2 came from DVC's cache", "12 of 12 may run, and none did"
 
 
 @pytest.mark.parametrize(

@@ -224,9 +224,11 @@ def test_a_classifiers_page_begins_with_what_to_use_and_its_card_loads_that_firs
     assert model_card.tfidf_lines(answers) in text
     summary = Summary.model_validate_json((root / "reports/summary.json").read_text())
     table = terminal_table.render_table(summary, {answers.model: answers})
+    assert ('open("models/finetune/classify/tfidf/tfidf.json")' in page) == (first != "network")
     for said in (page, table):  # whole: lines are longer than a page is wide
-        assert ('open("models/finetune/classify/tfidf/tfidf.json")' in said) == (first != "network")
         assert re.search(r"\nfrom transformers import pipeline(; |\n)model = pipeline\(", said)
+    assert ("the lines that `greenhouse card classify` shows" in " ".join(table.split())) == (first != "network")
+    assert table.count("import ") == 1, "eleven lines of it pushed the scores away"
 
 
 def test_what_the_filter_took_much_of_comes_first(root: Path, tmp_path: Path) -> None:
