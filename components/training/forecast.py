@@ -51,7 +51,7 @@ class TrainingForecast:
     seconds: float
 
     def __str__(self) -> str:
-        return f"{gigabytes(self.memory)} of memory at the peak, {self.seconds / 60:.2g} minutes for all steps"
+        return f"{gigabytes(self.memory)} of memory at the peak, {self.seconds:,.1f} s for all steps"
 
 
 def forecast(

@@ -355,7 +355,7 @@ class Job:
             cost = forecast(model, batches, objective, self.settings, self.numerics)
         line = f"forecast: {cost} ({self.settings.steps})"
         if self.branch == "classify":
-            line += f"; {(1 + tfidf.FOLDS) * cost.seconds / 60:.2g} at most with its cross-validation before"
+            line += f"; {(1 + tfidf.FOLDS) * cost.seconds:,.1f} s at most with its cross-validation before"
         self.progress.log(line)
         refuse_beyond(cost, self.settings, self.numerics)
 
