@@ -30,4 +30,4 @@ def clause(error: BaseException, length: int = 200) -> str:
 
 def plain(text: str) -> str:
     r"""`text` with each control character as Python writes it: `\x1b`."""
-    return text if text.isascii() and text.isprintable() else _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+    return text if text.isascii() and text.isprintable() else _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)

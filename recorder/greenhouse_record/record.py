@@ -181,13 +181,13 @@ def figures(line: dict) -> dict[str, float]:
     return {name: value for name, value in line.items() if isinstance(value, float)}
 
 
-def hashed(places: list[Path], root: Path) -> Files:
-    """sha256 and size of each file of these places, sorted by path; no link to a folder is followed.
+def hashed(paths: list[Path], root: Path) -> Files:
+    """sha256 and size of each file of these paths, sorted by path; no link to a folder is followed.
 
     Raises `UserError`: one is missing or cannot be read.
     """
     files: Files = {}
-    for path in sorted({path for place in places for path in (place.rglob("*") if place.is_dir() else [place])}):
+    for path in sorted({path for given in paths for path in (given.rglob("*") if given.is_dir() else [given])}):
         try:
             if not path.is_dir():
                 files[relative(path, root)] = _hash(path)
@@ -215,5 +215,5 @@ def changes(files: Files, root: Path, *folders: Path) -> list[str]:
 
     Raises `UserError`: one cannot be read.
     """
-    here = hashed([place for place in (*(root / name for name in files), *folders) if place.exists()], root)
+    here = hashed([path for path in (*(root / name for name in files), *folders) if path.exists()], root)
     return sorted(name for name in files if here.get(name) != files[name]) + sorted(here.keys() - files.keys())

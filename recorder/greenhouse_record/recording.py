@@ -87,7 +87,7 @@ class Recording(Log):
         self, command: Sequence[str], data: Iterable[str | Path], out: str | Path, state: str | Path | None = None,
         resume: str = "", interval_s: float = 1.0, itself: bool = False,
     ) -> None:  # fmt: skip
-        self.command, self.data = list(command), [Path(os.path.abspath(place)) for place in data]
+        self.command, self.data = list(command), [Path(os.path.abspath(source)) for source in data]
         self.root, self.out = surroundings.root_of(Path.cwd()), Path(os.path.abspath(out))
         self.home = Path(os.path.abspath(state or self.root / ".greenhouse"))
         if not LEAST_INTERVAL_S <= interval_s < math.inf:
@@ -142,7 +142,7 @@ class Recording(Log):
         self._started, self._used = time.monotonic(), _cpu_s(self.itself)
         self._meter.__enter__()
         unread = "" if self.data else "no --data: which data it reads is not recorded"
-        links = [path for place in self.data for path in place.rglob("*") if path.is_symlink() and path.is_dir()]
+        links = [path for source in self.data for path in source.rglob("*") if path.is_symlink() and path.is_dir()]
         unhashed = f"{links[0]}: links to a folder, which is not hashed; name that with --data too" if links else ""
         more = facts["git"].get("unrecorded") and f"{facts['git']['unrecorded']} files in no commit are not recorded"
         for lacking in filter(None, (counters.lacking, unread, unhashed, more)):
@@ -203,8 +203,8 @@ def recorded(
     if path:
         return Log(Path(path), int(attempt))
     words = [os.path.basename(sys.executable), *sys.argv]
-    places = [data] if isinstance(data, (str, Path)) else data
-    return Recording(words, places, out, state, resume, interval_s, itself=True)
+    sources = [data] if isinstance(data, (str, Path)) else data
+    return Recording(words, sources, out, state, resume, interval_s, itself=True)
 
 
 def _still_running(last: Attempt) -> int | None:

@@ -208,9 +208,9 @@ def _take_off(reading: Reading, reaped: dict[int, int], pid: int, known: int) ->
     """Take what is known of orphans off the time of the ancestor of `pid` that reaped them in place of their parent."""
     above = reading.processes[pid].parent
     while known and above in reaped:
-        taken = min(known, max(0, reaped[above]))
-        reaped[above] -= taken
-        known -= taken
+        removed_us = min(known, max(0, reaped[above]))
+        reaped[above] -= removed_us
+        known -= removed_us
         above = reading.processes[above].parent
 
 

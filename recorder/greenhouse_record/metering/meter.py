@@ -228,10 +228,10 @@ class Meter:
             self._done.wait(wait_s)
 
 
-def host_line(host: Host, at: str) -> dict[str, Any]:
+def host_line(host: Host, time_utc: str) -> dict[str, Any]:
     """Ledger line of a machine, with the watts that its energies rest on."""
     watts = {name: constants.rows()[name] for name in WATTS}
-    return {"kind": "host", "t": at, "host": host.file_stem, "watts": watts, **asdict(host)}
+    return {"kind": "host", "t": time_utc, "host": host.file_stem, "watts": watts, **asdict(host)}
 
 
 def _parent_span(state: MeterState, reading: Reading | None, own: str) -> str:
