@@ -101,11 +101,16 @@ def judge_model(
     champion = mlflow.get_registered_model(name).aliases.get("champion") if versions else None
     champions = [version for version in versions if version == champion]
     candidates = [version for version, row in versions.items() if row.tags.get("fingerprint") == made]
-    if not candidates or not champions:
-        return f"{name}: no registered version was made by {challenger.name}" if champions else f"{name}: no champion"
+    if not candidates:
+        return f"{name}: no registered version was made by {challenger.name}"
+    version = max(candidates, key=int)
+    if not champions and challenger.kind != "workspace":
+        return f"{name}: no champion to be held against; `greenhouse promote` makes the workspace's model the first"
+    if not champions:  # a purge has deleted it: this is the first of its name again
+        mlflow.set_registered_model_alias(name, "champion", version)
+        return f"{name}: there was no champion, so version {version} is champion now, compared with none"
     if champions[0] in candidates:
         return f"{name}: version {champions[0]} is of {challenger.name}, and champion already"
-    version = max(candidates, key=int)
     if rule:
         verdict = _judged(find(f"{name}@champion"), challenger, branch, rule, params)
     else:
@@ -180,8 +185,9 @@ def promote(challenger: str = "", /, *, override: tuple[str, ...] = (), withdraw
     `promote.rules`, over works and seeds (`greenhouse study seeds` measures the noise of seeds; without it nothing is
     promoted). The smallest gain that could be told from none, or why it is not known, is printed before the verdict.
     The verdict is an artifact of the flow, tags of the model's version and a paragraph of the report; so is a promotion
-    by override, with its reason. Nothing is judged with --withdraw: the model is put on the list withdrawn.json, which
-    verify, export, card, chat and the gate read.
+    by override, with its reason. Where no champion is left, as after a purge, the model of the workspace becomes it.
+    Nothing is judged with --withdraw: the model is put on the list withdrawn.json, which verify, export, card, chat and
+    the gate read.
 
     Args:
         challenger: snapshot that would replace the champions.
@@ -196,6 +202,7 @@ def promote(challenger: str = "", /, *, override: tuple[str, ...] = (), withdraw
         chosen = Promotion(challenger=challenger or "workspace", override=reasons)
     except ValidationError as error:
         raise UserError(schema.explain(error, "")) from None
+    find(chosen.challenger)  # a wrong name is refused before a run begins
     from flows.forms import study_form
 
     return cli.run(study_form(STUDY), REPORTS / "report.md", params=chosen)

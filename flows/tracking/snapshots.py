@@ -175,7 +175,10 @@ def _of_alias(name: str) -> Snapshot:
         run = mlflow.get_run(version.run_id)
         parent = mlflow.get_run(run.data.tags.get("mlflow.parentRunId", run.info.run_id))
     except MlflowException:
-        raise UserError(f"{name}: no registered model of that name and alias in {_address()}") from None
+        raise UserError(
+            f"{name}: no registered model of that name has the alias {alias} in {_address()}; if `greenhouse forget "
+            "--purge` deleted it, `greenhouse promote` makes the workspace's model champion"
+        ) from None
     return _of_record(name, mlflow, parent)
 
 

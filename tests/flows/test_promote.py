@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from components.core.errors import UserError
 from components.core.files import read_json
 from components.params import GateRule, Params, Promote, Promotion
 from components.statistics import Difference
@@ -20,6 +21,10 @@ from tests.errors import refuses
 
 NAME = "greenhouse-causal-2"
 FREE = {"causal": GateRule(primary="bits"), "masked": GateRule(primary="bits")}
+
+
+def raises(words: str) -> None:
+    raise UserError(words)
 
 
 class Registry:
@@ -120,7 +125,22 @@ def test_a_model_without_a_rule_and_a_rule_without_a_model_are_sentences(
     monkeypatch.setattr(promote, "find", lambda name: Snapshot("run-7", "run", lock))
     text = told(Params())
     assert "- prefer: run-7 has no stage finetune@prefer, so there is nothing to judge" in text
-    assert "greenhouse-classify-2: no champion" in text
+    assert "greenhouse-classify-2: no registered version was made by run-7" in text
+    registry.aliases[NAME] = {}
+    assert f"- {NAME}: no champion to be held against; `greenhouse promote` makes" in told(Params())
+
+
+def test_the_workspaces_model_is_champion_where_a_purge_left_none(registry: Registry) -> None:
+    """It said "no champion", and Completed; nothing made one again."""
+    registry.aliases[NAME] = {}
+    assert f"- {NAME}: there was no champion, so version 2 is champion now" in told()
+    assert registry.aliases[NAME] == {"champion": "2"}
+
+
+def test_a_wrong_name_is_refused_before_a_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promote, "find", lambda name: raises(f"{name}: there is none"))
+    with pytest.raises(UserError, match="no-such: there is none"):
+        promote.promote("no-such")
 
 
 def test_the_preferred_model_is_judged_by_its_own_answers(registry: Registry) -> None:
