@@ -33,5 +33,6 @@ def test_documents_of_a_step_are_those_whose_tokens_its_windows_read() -> None:
     of_token = np.repeat(np.arange(500), lengths)
     order = Order(int(ends[-1]), context=16, batch=5, seed=9)
     for step in range(100):
+        assert order.starts(step).shape == (5,)
         for start, documents in zip(order.starts(step), order.documents(step, ends - lengths), strict=True):
             assert sorted(set(of_token[start : start + 16])) == list(documents)

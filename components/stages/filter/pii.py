@@ -91,9 +91,7 @@ def _if_public(match: re.Match[str]) -> Iterator[PersonalDataSpan]:
         address = ipaddress.ip_address(match[0])
     except ValueError:
         return
-    if address.is_multicast:
-        return
-    if address.is_global or (address.version == 6 and "::" not in match[0] and not address.is_private):
+    if address.is_global and not address.is_multicast:
         yield PersonalDataSpan(match.start(), match.end(), "ip")
 
 

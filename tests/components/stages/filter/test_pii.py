@@ -60,6 +60,7 @@ def test_recall_and_precision() -> None:
         ("secret", "token: kqzvWhrmt8pxebJcwyd5gsunQA", "kqzvWhrmt8pxebJcwyd5gsunQA"),  # 9 changes in 25: .36
         ("ip", "at 2a00:14::200e", "2a00:14::200e"),
         ("ip", "address 91.189.91.38", "91.189.91.38"),
+        ("ip", "version                  91.189.91.38", "91.189.91.38"),  # of another column
         ("iban", "(NO93\u00a08601\u00a01117\u00a0947)", "NO93\u00a08601\u00a01117\u00a0947"),
         ("card", "Visa 4111 1111 1111 1111 09/28", "4111 1111 1111 1111"),
         ("card", "Visa 4111111111111111 09/28 cvv 123", "4111111111111111"),
@@ -139,6 +140,7 @@ def test_redaction_names_the_kind_and_keeps_the_rest() -> None:
         "+2147483647, ring buffer size 1048576, freq * 40 + 10486188, DFARS 252.227-7013",
         "2026-05-01 10.11.2025 +2026-05-01",
         "kernel 6.12.118.200, 239.255.255.250",
+        "100.100.64.200 is shared by customers of a network",
         "4111 1111 1111 1112 09",  # neither is a card
         "token: a1Ba2Bb1aB2b",  # few characters, each often
         "token: qwuyEFGHij78",  # three changes of class among twelve characters
