@@ -87,6 +87,7 @@ def test_weights_that_find_no_room_in_memory_are_not_called_damaged(tokenizer_js
 
 def test_loading_what_is_no_model_says_what_is_missing(tokenizer_json: str, tmp_path: Path) -> None:
     refuses(lambda: export.load(tmp_path), "export.inspected.2", tmp_path, "config.json")
+    refuses(lambda: export.load(tmp_path / "nowhere"), "export.inspected.2", "nowhere", "no such folder")
     export.save(network(), tokenizer_json, tmp_path, {})
     fields = json.loads((tmp_path / "config.json").read_text())
     for change, code, fact in (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from components.tokens.shards import TokenShards
 from components.training.ahead import Ahead
-from components.training.data_order import Windows, pretrain_batches
+from components.training.data_order import pretrain_batches
 from greenhouse_record.order import described, permuted, phases_of
 from tests.components.small_corpus import write_tokens
 from tests.errors import refused
@@ -25,15 +25,6 @@ def test_every_index_goes_to_a_place_of_its_own(size: int, seed: int) -> None:
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> TokenShards:
     return TokenShards.open(write_tokens(tmp_path_factory.mktemp("tokens")) / "train")
-
-
-def test_an_epoch_reads_every_window_once_and_the_next_in_another_order(shards: TokenShards) -> None:
-    windows = Windows(shards, context=64, length=65, seed=1)
-    epochs = [[windows.window(epoch * windows.count + i).tobytes() for i in range(windows.count)] for epoch in (0, 1)]
-    everything = sorted(shards.window(i * 64, 65).tobytes() for i in range(windows.count))
-    assert sorted(epochs[0]) == sorted(epochs[1]) == everything
-    assert epochs[0] != epochs[1]
-    assert windows.count * 64 + 1 <= shards.num_tokens < (windows.count + 1) * 64 + 1
 
 
 @pytest.mark.parametrize("mask_rate", [None, 0.3])

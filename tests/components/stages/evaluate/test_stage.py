@@ -20,7 +20,6 @@ from components.statistics import paired_difference
 from tests.components.killed import killed_when
 from tests.components.real_text import tree
 from tests.components.stages.evaluate.conftest import World
-from tests.errors import refuses
 from tests.progress_recorder import Recorder
 
 pytestmark = pytest.mark.slow
@@ -159,9 +158,3 @@ def test_progress_is_by_the_time_of_tasks_and_names_those_that_run(
         report_progress(wanted(Evaluate()), tmp_path, 2, progress, {name: began[name] - since for name in began})
     assert done <= progress.done[1] <= progress.done[2] <= 100
     assert bool(began) == (done < progress.done[2])
-
-
-def test_a_missing_model_is_named(world: World, tmp_path: Path) -> None:
-    arguments = world.stage(tmp_path / "reports", tmp_path / "work") | {"masked": tmp_path / "nowhere"}
-    refuses(lambda: evaluate(**arguments), "export.inspected.2", "nowhere", "no such folder")
-    assert result_path(tmp_path / "work", "bits_per_byte").exists()

@@ -332,15 +332,6 @@ def test_a_damaged_base_or_one_with_the_tokenizer_of_another_is_named(
         run(place, tmp_path, "classify", "labels.csv", Classify(**FAST), tmp_path / "base")
 
 
-def test_a_base_without_one_of_its_shards_is_named(foreign: Path, place: Path, tmp_path: Path) -> None:
-    shard = next(foreign.glob("model-00001*"))
-    kept = shard.read_bytes()
-    shard.unlink()
-    with refused("export.weight_files.2", foreign, shard.name):
-        run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST), foreign)
-    shard.write_bytes(kept)
-
-
 def test_a_held_out_preference_keeps_its_line_and_a_class_without_held_out_rows_is_named() -> None:
     encoder = Encoder(train_bpe([], 263).to_str())
 

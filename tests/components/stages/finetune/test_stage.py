@@ -9,7 +9,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from components.core.files import read_json, sha256_file
@@ -25,7 +24,7 @@ from components.stages.finetune import passage_tasks
 from components.stages.finetune.example_selection import select
 from components.stages.finetune.stage import finetune
 from components.tokens.hub_encoder import encoder_of
-from components.tokens.tokenizer import ASSISTANT, END, END_OF_TEXT, USER, Encoder, train_bpe
+from components.tokens.tokenizer import train_bpe
 from tests.components import task_corpora as corpora
 from tests.components.killed import killed_when
 from tests.components.real_text import tree
@@ -228,20 +227,8 @@ def test_classify_learns(rank: int, place: Path, tmp_path: Path, monkeypatch: py
         assert base["model_sha256"] == sha256_file(place / "masked" / "model.safetensors")
 
 
-def test_the_tuned_model_is_an_ordinary_one(made: dict) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder = made["instruct"][0] / "out"
-    ours, _, facts = export.load(folder)
-    theirs = AutoModelForCausalLM.from_pretrained(folder).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    encoder = Encoder((folder / "tokenizer.json").read_text())
-    chat = tokenizer.apply_chat_template([{"role": "user", "content": "Why?"}], add_generation_prompt=True)
-    question = [END_OF_TEXT, USER, *encoder.encode("Why?"), ASSISTANT]
-    assert chat["input_ids"] == question
-    asked = torch.tensor([[*question, *encoder.encode("So."), END]])
-    with torch.inference_mode():
-        torch.testing.assert_close(ours(asked), theirs(asked).logits, atol=2e-5, rtol=1e-5)
+def test_a_tuned_model_holds_its_task_and_how_it_was_trained(made: dict) -> None:
+    _, _, facts = export.load(made["instruct"][0] / "out")
     task = facts["task"]
     assert task["example"]["prompt"].startswith("What does this do?\n")  # what `greenhouse chat` shows
     assert task["title"] == "name and signature of a Python object -> first sentence of its docstring"
