@@ -243,22 +243,6 @@ def test_a_step_back_and_a_stop_wait_for_the_checkpoint_on_its_way(
     assert same(weights(model), weights(clean))
 
 
-def test_a_checkpoint_that_could_not_be_written_beside_the_training_ends_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow_disk(monkeypatch, slow=True)
-    write = checkpoint.save
-
-    def full(*arguments: Any) -> Path:
-        if threading.current_thread() is not threading.main_thread():
-            raise OSError(28, "No space left on device")
-        return write(*arguments)
-
-    monkeypatch.setattr(checkpoint, "save", full)
-    with pytest.raises(OSError, match="No space left"):
-        run(tmp_path, settings=replace(SETTINGS, checkpoint_every=2))
-
-
 def test_running_out_of_memory_says_what_to_lower(tmp_path: Path) -> None:
     def objective(model: Any, batch: Batch) -> Tensor:
         return language_model_loss(model, batch) + torch.empty(1 << 60).sum()

@@ -1,6 +1,5 @@
 """Data sets in hub layout, streamed by `datasets`; what the hub cannot give is explained."""
 
-import json
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -61,18 +60,6 @@ def test_without_a_day_there_is_none_and_a_wrong_one_is_refused(mine: Path, tmp_
         for source in ({"kind": "hub", "dataset": "mine"}, {"kind": "files", "path": "mine"}):
             with refused(code, "ingest.sources.0", "retrieved =", fact):
                 parse({"ingest": {"sources": [source | {"retrieved": day}], "watch": "mine"}})
-
-
-def test_bad_rows_and_the_limit(mine: Path, tmp_path: Path) -> None:
-    rows = [{"text": text} for text in descriptions()]
-    rows.insert(3, {"text": None})
-    (mine / "train.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    settings = Ingest(sources=[Hub(dataset="mine", max_megabytes=0.003)], watch="mine", max_quarantine=0.5)
-    report, _ = run_ingest(settings, tmp_path)
-    facts = report.facts["sources"]["hub"]
-    assert facts["quarantined"] == {"empty": 1}
-    assert 3000 <= facts["kept_bytes"] < 3000 + max(len(row["text"] or "") for row in rows)
-    assert facts["documents_in"] < len(rows)
 
 
 @pytest.mark.parametrize(
