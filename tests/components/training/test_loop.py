@@ -93,9 +93,12 @@ def test_checkpoints_are_kept_by_the_policy(tmp_path: Path) -> None:
 def test_micro_batches_add_up_to_the_batch(tmp_path: Path) -> None:
     exact = Numerics(dtype="float32")
     whole, parts = network(), network()
+    ids_BT, targets = batches(0).ids_BT, batches(0).targets
+    by_torch = torch.nn.functional.cross_entropy(network().eval()(ids_BT).flatten(0, 1), targets.flatten()).item()
     for model, size in ((whole, None), (parts, 3)):
         settings = replace(SETTINGS, micro_batch=size, steps=3, optimizer=Optimizer(name="adamw", matrix_lr=1e-3))
-        loop.train(model, batches, language_model_loss, settings, tmp_path / str(size), numerics=exact)
+        result = loop.train(model, batches, language_model_loss, settings, tmp_path / str(size), numerics=exact)
+        assert result.losses[0] == pytest.approx(by_torch, rel=1e-4)
     for ours, theirs in zip(weights(whole), weights(parts), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-6)
 

@@ -253,6 +253,7 @@ def test_an_adapter_of_a_base_in_shards_is_loaded_by_peft_and_by_us(foreign: Pat
 
     run(place, tmp_path, "instruct", "chats.jsonl", Instruct(**FAST, lora_rank=4, base=str(foreign)), foreign)
     folder, ids = tmp_path / "out" / "adapter", torch.arange(3, 60)[None]
+    assert read_json(folder / "greenhouse.json")["task"]["chat"]
     theirs = AutoPeftModelForCausalLM.from_pretrained(folder, dtype=torch.float32)  # it finds the base by itself
     with torch.inference_mode():
         logits = theirs.eval()(ids).logits
