@@ -29,7 +29,7 @@ class Finetune(Section):
     context: int = Field(default=256, ge=16)
     """Tokens per example at most."""
     max_pairs: int = Field(default=4000, ge=10)
-    """Most training examples drawn from the corpus."""
+    """Most training examples, of your own rows or drawn from a corpus."""
     learning_rate: float = Field(default=1e-3, gt=0.0)
     """Peak learning rate (AdamW)."""
     lora_rank: int = Field(default=0, ge=0)
@@ -61,7 +61,7 @@ class Classify(Finetune):
     task: Literal["auto", "source", "work", "order"] = "auto"
     """Which task: `auto` takes the first that the corpus can feed, and says which it skipped and why."""
     max_pairs: int = Field(default=256, ge=10)
-    """Most training examples drawn from the corpus. Few, so that it shows what pretraining is worth."""
+    """Most training examples, of your own rows or drawn from a corpus: few, to show what pretraining is worth."""
 
 
 class Prefer(Finetune):
