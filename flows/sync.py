@@ -4,6 +4,7 @@ import subprocess
 from typing import Literal
 
 from components.core.errors import UserError
+from components.core.plain_text import counted
 from flows.system import dvc, paths
 from flows.tracking import team_ledger
 
@@ -22,6 +23,6 @@ def sync(direction: Literal["push", "pull"], /) -> None:
     # The ledger first: what is wrong with the remote is one sentence there.
     files = team_ledger.push() if direction == "push" else team_ledger.pull()
     whose = "of this clone pushed" if direction == "push" else "of other clones pulled"
-    print(f"ledger: {files} files {whose}", flush=True)
+    print(f"ledger: {counted(files, 'file')} {whose}", flush=True)
     if subprocess.run(dvc.command(direction), cwd=paths.ROOT).returncode:
         raise UserError(f"`dvc {direction}` failed; its lines above say why")

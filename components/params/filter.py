@@ -113,7 +113,7 @@ class Filter(Section):
     """Limits that differ for a source: {source: {rule: value}}."""
     languages: list[str] = []
     """ISO 639-1 codes to keep when the limit `min_language_score` is set; empty keeps all."""
-    redact: list[Kind | Package] = ["email", "phone", "ip", "card", "iban", "secret"]
+    redact: list[Literal[Kind, Package]] = ["email", "phone", "ip", "card", "iban", "secret"]
     """Kinds of personal data replaced by `<KIND>`; `phonenumbers` and `detect-secrets` find more (extra `pii`)."""
     decontaminate: Decontaminate = Decontaminate()
     """What training text must not hold."""

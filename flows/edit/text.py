@@ -205,8 +205,7 @@ def _introduction(own: OwnText) -> str:
     if own.kind == "hub":
         return f"{own.place} at {own.revision[:9]}: read from the hub while ingest runs"
     field = f", text in the field `{own.text_field}`" if own.text_field != "text" else ""
-    known = "mostly" if len(own.languages) == 1 else "in"
-    language = f", {known} {', '.join(own.languages)}" if own.languages else ""
+    language = f", languages of a tenth or more: {', '.join(own.languages)}" if own.languages else ""
     little = LITTLE if own.num_bytes < 100_000 else ""
     lost = f"\nnot all of it is read: {own.not_read}" if own.not_read else ""
     hint = f"\n{own.hint}" if own.hint else ""

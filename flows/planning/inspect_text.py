@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components.core.errors import UserError, clause
+from components.core.plain_text import counted
 from components.finetuning_data.formats import SUFFIXES, kind_at
 from components.params import Ingest
 from components.stages.ingest.hub import Dataset, raise_if_missing
@@ -196,7 +197,7 @@ def _why_none(path: Path, files: list[Path], known: list[Path]) -> str:
     if known:
         return "the file is empty" if len(files) == 1 else f"{len(files)} files, and those that could be read are empty"
     kinds = ", ".join(kind for kind, _ in Counter(one.suffix or "no suffix" for one in files).most_common(4))
-    return f"{len(files)} files ({kinds}), none that can be read"
+    return f"{counted(len(files), 'file')} ({kinds}), none that can be read"
 
 
 def _refuse_own_folders(path: Path) -> None:

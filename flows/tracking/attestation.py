@@ -11,6 +11,7 @@ from typing import Any
 
 from components.core.errors import UserError
 from components.core.files import canonical_json, folder_md5, md5_file, md5s_below, rounded, sha256_file
+from components.core.plain_text import counted
 from components.lineage.documents import shards
 from components.params import read_tree
 from components.stages.account.answers import NotKnown
@@ -169,9 +170,11 @@ def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> Iterator[Finding]:
                 yield Finding("hashed", "no", f"{file}: the object {wanted} in DVC's cache has other bytes")
         if gone:
             where = "; the files here were hashed" if files else ""
-            yield Finding(NOTE, "unknown", f"{path}: {len(gone)} files of it in no cache, such as {gone[0]}{where}")
+            yield Finding(
+                NOTE, "unknown", f"{path}: {counted(len(gone), 'file')} of it in no cache, such as {gone[0]}{where}"
+            )
     if count:
-        yield Finding("hashed", "yes", f"{count} files hashed again by that dvc.lock")
+        yield Finding("hashed", "yes", f"{counted(count, 'file')} hashed again by that dvc.lock")
 
 
 def chain(state: str, behind: list[str], lock: dict[str, dict[str, Any]]) -> list[Finding]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from components.core.errors import UserError
 from components.core.files import read_json, sha256_file, write_text
+from components.core.plain_text import counted
 from components.studies import adoption
 from components.studies.attestation.verdict import Finding
 from components.studies.leftovers import WEIGHTS
@@ -70,9 +71,9 @@ def data_again(one: Snapshot) -> Finding:
     elif not root:
         why = "its data are not on this machine"
     elif changed := changes(data, root):
-        why = f"{changed[0]} is not as the record names it, nor are {len(changed) - 1} other files of data"
+        why = f"{counted(len(changed), 'file')} of data not as the record names them, the first {changed[0]}"
     else:
-        text = f"{len(data)} files of data, hashed again as the record names them; licences are not in it"
+        text = f"{counted(len(data), 'file')} of data, hashed again as the record names them; licences are not in it"
         return Finding("licences", "yes", text)
     return Finding("licences", "unknown", why)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from components.core.errors import UserError, clause
-from components.core.plain_text import plain_name
+from components.core.plain_text import counted, plain_name
 from components.stages.account.model_answers import stages_behind
 from components.studies.adoption import UNRECORDED, strangers
 from components.studies.attestation.claims import Claims, compared, halves
@@ -47,8 +47,8 @@ def check(folder: Path, key: Path | None, scope: Scope = "all") -> CheckVerdict:
         return CheckVerdict([*findings, Finding("bytes", "no", clause(error))], scope)
     findings += [Finding("bytes", "no", line) for line in wrong]
     if not wrong:
-        files = len(claims.files)
-        findings.append(Finding("bytes", "yes", f"{files} files of the model, and what card.json makes, as bytes"))
+        files = counted(len(claims.files), "file")
+        findings.append(Finding("bytes", "yes", f"{files} of the model, and what card.json makes, as bytes"))
     findings.append(_standing(claims.md5))
     if scope == "all":
         try:

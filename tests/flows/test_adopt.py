@@ -133,7 +133,7 @@ def test_a_recorded_run_is_answered_for_signed_and_run_again(fresh_clone: Pipeli
     weights.write_bytes(written)
     (run_folder / "data" / "rows.txt").write_text("to be, or not to be")
     said = greenhouse(*check, expect=2)
-    assert "data/rows.txt is not as the record names it" in said
+    assert "1 file of data not as the record names them, the first data/rows.txt" in said
     assert "not established is: licences" in said.splitlines()[-1]
     assert "missing: data/rows.txt is not as it was" in greenhouse("greenhouse", "verify", "adopted/mine", expect=2)
     greenhouse("greenhouse", "promote", "adopted/mine", "--withdraw", "mine=it quotes a customer")

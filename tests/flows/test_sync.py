@@ -27,7 +27,7 @@ def test_a_fresh_clone_compares_what_another_made(finished_clone: PipelineClone,
         key, folder = key_pair(tmp_path), str(tmp_path / "FOLDER")
         clone.run("greenhouse", "export", "instruct", "--to", "signed", "--key", str(key), "--out", folder)
         mate, verify = cloned(clone, tmp_path / "mate"), ("greenhouse", "verify", folder, "--key", f"{key}.pub")
-        assert "1 files of this clone pushed" in clone.run("greenhouse", "sync", "push")
+        assert "1 file of this clone pushed" in clone.run("greenhouse", "sync", "push")
         assert "established here as listed" in mate.run(*verify)  # it fetches what it reads
         mate.run("greenhouse", "sync", "pull")
         (ledger,) = (clone.root / ".greenhouse/ledger").glob("*.jsonl")

@@ -48,6 +48,7 @@ def render_html(
     narrow = picture(reports / "scores-narrow.png")
     return environment().get_template("report.html.j2").render(
         summary=summary,
+        made=_made(summary, answers),
         judgements=judgements,
         answers=[(QUESTIONS[key], text) for key, text in texts.items()],
         samples=_samples(reports / "finetune" / "instruct" / "details" / "examples.json"),
@@ -59,6 +60,15 @@ def render_html(
         facts=_cost_facts(summary),
         sections=[_section(stage, folder) for stage, folder in (stage_reports(reports) | _studies(reports)).items()],
     )  # fmt: skip
+
+
+def _made(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
+    """The run that made the newest of these outputs, its day, and the commit that rebuilds them; as far as known."""
+    last = [
+        f"run {row.run}, {row.ended[:10]}" for row in sorted(summary.cost.stages.values(), key=lambda row: row.ended)
+    ]
+    commits = [str(one.rebuild.commit)[:10] for one in answers.values() if isinstance(one.rebuild.commit, str)]
+    return ", ".join([*last[-1:], *(f"commit {commit}" for commit in commits[:1])])
 
 
 def _first(rows: Sequence[ScoreRow], total: int) -> str:

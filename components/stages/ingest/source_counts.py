@@ -4,6 +4,7 @@ import heapq
 from collections import Counter
 from dataclasses import dataclass, field
 
+from components.core.plain_text import counted
 from components.corpus.corpus import Document, reconcile
 from components.stages.ingest.heldout_split import Works
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
@@ -96,8 +97,10 @@ class SourceCounts:
         """A few words on the files and records that came in, and how many were kept or lost."""
         lost = [f"{count} {rule}" for rule, count in sorted((self.dropped + self.quarantined).items())]
         reasons = Counter(file.reason for file in self.skipped)
-        lost += [f"{count} files left out: {reason}" for reason, count in sorted(reasons.items())]
-        return ", ".join([f"{self.documents_in} records in {self.files} files, {self.kept} kept", *lost])
+        lost += [f"{counted(count, 'file')} left out: {reason}" for reason, count in sorted(reasons.items())]
+        return ", ".join(
+            [f"{counted(self.documents_in, 'record')} in {counted(self.files, 'file')}, {self.kept} kept", *lost]
+        )
 
     @property
     def bad(self) -> int:

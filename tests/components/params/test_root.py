@@ -99,6 +99,10 @@ SOURCES, GROUPS = "Params._settings_per_source_name_sources", "Mix._weighted_gro
             {"promote": {"rules": {"mask": {"primary": "bits"}}}},
             ["Promote._kinds_exist", "rules.mask", "causal, masked"],
         ),
+        (
+            {"filter": {"redact": ["mail"]}},
+            ["root.parse", "filter.redact.0 = 'mail'", "'phonenumbers' or 'detect-secrets'"],
+        ),
         ({"numerics": {"threads": 1000}}, ["root.parse", "numerics.threads = 1000", "less than or equal to 512"]),
     ],
 )

@@ -210,7 +210,7 @@ def test_curriculum_and_vocabulary_follow_the_languages_and_the_rules_do_not(
     for number, text in enumerate(texts):
         (path / f"{number}.txt").write_text(text)
     assert look(str(path)).languages == languages
-    configure(path)
+    assert f" of text, languages of a tenth or more: {', '.join(languages)}" in configure(path)
     params, size = schema.load(params_yaml), sum(file.stat().st_size for file in path.iterdir()) / 1e6
     assert params.filter.limits == {}
     assert params.mix.curriculum.share == share
@@ -290,7 +290,7 @@ def test_hub_ids_need_a_commit(params_yaml: Path, monkeypatch: pytest.MonkeyPatc
         (lambda folder: folder / "missing", ["pinned.1", "missing"]),
         (lambda folder: folder, [NO_FILE, "folder"]),
         (lambda folder: os.mkfifo(folder / "pipe") or folder / "pipe", [NO_FILE, "pipe: no regular file"]),
-        (lambda folder: (folder / "a.bin").write_bytes(b"\0") and folder, [NO_FILE, "1 files (.bin)"]),
+        (lambda folder: (folder / "a.bin").write_bytes(b"\0") and folder, [NO_FILE, "1 file (.bin)"]),
         (lambda folder: (folder / "a.txt").touch() or folder, [NO_FILE, "empty"]),
         (lambda folder: (folder / "a.jsonl.gz").write_bytes(gzip.compress(b"")) and folder, [NO_FILE, "empty"]),
         (lambda folder: (folder / "a.json").write_text('{"text": "a"}\n' * 2) and folder,

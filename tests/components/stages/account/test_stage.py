@@ -182,6 +182,7 @@ def test_the_shares_of_constants_and_of_memory_are_in_summary_table_and_report(r
 def test_the_report_is_one_file_that_leads_nowhere_and_says_what_is_nobodys(root: Path) -> None:
     project, page = read_json(root / "reports/summary.json")["project"], (root / "reports/report.html").read_text()
     low, mid, high = (f"{1000 * value:.2g}" for value in project["unattributed"]["kwh"])
+    assert re.search("<title>greenhouse: run calm-otter, 20[0-9-]{8}</title>", page), "tabs of two runs"
     for words in ("data:image/png;base64,", "default-src 'none'", "&lt;script&gt;alert(1)&lt;/script&gt;",
                   "<td>1</td>", "<td>calm-otter</td>", "the total above lacks",
                   "Saved by DVC&#39;s cache: 0 (0 to 0) Wh",

@@ -328,12 +328,12 @@ def test_what_a_person_gets_wrong_is_named(mixed: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     cases: list[tuple[str, dict, list[str]]] = [
         ("lines.json", {"max_quarantine": 0.05}, ["_raise_if_unfit.2", "lines.json", "not JSON", ".jsonl"]),
-        ("nothing.jsonl.gz", {}, ["_raise_if_unfit.1", "0 records in 1 files, 0 kept, for they are empty"]),
+        ("nothing.jsonl.gz", {}, ["_raise_if_unfit.1", "0 records in 1 file, 0 kept, for they are empty"]),
         ("blank.json", {"max_quarantine": 0.05}, ["_raise_if_unfit.2", "blank.json", "not JSON", "empty"]),
         ("nowhere", {}, ["sources.watched_path.1", "nowhere", "`path`"]),
         ("empty", {}, ["sources._files", "empty; it is empty"]),
         ("pictures", {}, ["sources._files", "1 x .png"]),
-        ("tiny.txt", {}, ["_raise_if_unfit.3", "files: 1 records in 1 files, 0 kept, 1 too_short"]),
+        ("tiny.txt", {}, ["_raise_if_unfit.3", "files: 1 record in 1 file, 0 kept, 1 too_short"]),
         ("table.csv", {}, ["_raise_if_unfit.1", "no column 'text'", "body, date", "text_field"]),
         ("mine/a.txt", {}, ["ingest.stage._split"]),
         ("mine", {"watch": str(tmp_path / "empty")}, ["sources.watched_path.2", "mine", "ingest.watch"]),
