@@ -134,8 +134,12 @@ def use() -> None:
 SHORT = {
     "--leftovers": "build leftovers, and work folders in which killed stages would resume",
     "--unused": "DVC's cache and MLflow's models that nothing names any more",
-    "--all": "everything Greenhouse made, but the energy ledger",
+    "--all": "everything Greenhouse made, .venv and dvc.lock too, but the energy ledger",
 }
+
+
+GOES = "dvc.lock goes, even if git tracks it (`git checkout dvc.lock` brings it back), and .venv (`make demo` makes it)."
+"""What --all takes that other commands count on."""
 
 
 def clean(*, leftovers: bool = False, unused: bool = False, all: bool = False, ledger: bool = False) -> int:
@@ -144,7 +148,7 @@ def clean(*, leftovers: bool = False, unused: bool = False, all: bool = False, l
     greenhouse clean                   what each of these would free
     greenhouse clean --leftovers       build leftovers, and the work folders in which killed stages would resume
     greenhouse clean --unused          DVC's cache and MLflow's models that nothing names any more
-    greenhouse clean --all             everything Greenhouse made; the energy ledger stays unless --ledger
+    greenhouse clean --all             everything Greenhouse made, .venv and dvc.lock too; not the ledger unless --ledger
 
     Each lists what it would remove, in bytes, and asks; `YES=1` in front answers. `--unused` keeps the workspace, git
     tags, runs and models that are `champion` or `challenger` or carry the MLflow tag `keep`, and experiments named like
@@ -166,6 +170,7 @@ def clean(*, leftovers: bool = False, unused: bool = False, all: bool = False, l
     refuse_while_running()
     if all:
         kept = f"Kept: the energy ledger, {shown(paths.LEDGER)} (--ledger removes it)."
-        return carry_out(everything(ledger), ["The energy ledger goes too." if ledger else kept], "purge")
+        told = ["The energy ledger goes too." if ledger else kept]
+        return carry_out(everything(ledger), [GOES, *told], "purge")
     items, notes = garbage.unused()
     return carry_out(items, notes, "yes")

@@ -138,7 +138,9 @@ def test_purge_takes_all_but_the_sources_and_the_ledger(toy_clone: PipelineClone
     (toy_clone.root / ".greenhouse" / "ledger" / "host.jsonl").write_text("{}\n")
     (tmp_path / "venv").mkdir()
     (toy_clone.root / ".venv").symlink_to(tmp_path / "venv")
-    assert toy_clone.run("greenhouse", "clean", "--all", expect=1).count("YES=1") == 1
+    said = toy_clone.run("greenhouse", "clean", "--all", expect=1)
+    assert said.count("YES=1") == 1
+    assert "dvc.lock goes, even if git tracks it" in said, "both stood among `10 more`"
     assert (toy_clone.root / "models").exists()
     assert "energy ledger" in toy_clone.run("greenhouse", "clean", "--all", YES="1")
     for gone in ("data", "models", "reports", ".dvc/cache", ".venv"):
