@@ -138,7 +138,7 @@ SHORT = {
 }
 
 
-GOES = "dvc.lock goes, even if git tracks it (`git checkout dvc.lock` brings it back), and .venv (`make demo` makes it)."
+GOES = "dvc.lock goes, even if git tracks it (`git checkout dvc.lock` undoes that), and .venv (`make demo` makes one)."
 """What --all takes that other commands count on."""
 
 
@@ -148,7 +148,7 @@ def clean(*, leftovers: bool = False, unused: bool = False, all: bool = False, l
     greenhouse clean                   what each of these would free
     greenhouse clean --leftovers       build leftovers, and the work folders in which killed stages would resume
     greenhouse clean --unused          DVC's cache and MLflow's models that nothing names any more
-    greenhouse clean --all             everything Greenhouse made, .venv and dvc.lock too; not the ledger unless --ledger
+    greenhouse clean --all             everything Greenhouse made, .venv and dvc.lock too; the ledger with --ledger
 
     Each lists what it would remove, in bytes, and asks; `YES=1` in front answers. `--unused` keeps the workspace, git
     tags, runs and models that are `champion` or `challenger` or carry the MLflow tag `keep`, and experiments named like
