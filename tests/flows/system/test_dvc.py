@@ -29,6 +29,8 @@ def test_dvc_reads_yaml_with_the_c_parser() -> None:
 
 def test_graph_is_in_topological_order() -> None:
     stages = dvc.graph(ROOT)
+    dvc.require_stage("mix", "--only mix")
+    refuses(lambda: dvc.require_stage("nope", "--only nope"), "dvc.require_stage", "--only nope", "ingest, dedup")
     order = list(stages)
     for stage, needs in stages.items():
         assert all(order.index(need) < order.index(stage) for need in needs)

@@ -62,6 +62,13 @@ def test_ten_works_or_all_and_bytes_near_the_fraction(works: list[int], fraction
         assert order == sorted(order, reverse=True), "a part that is not the last, or not contiguous"
 
 
+def test_works_whose_documents_alternate_are_cut_as_if_one_came_after_the_other() -> None:
+    documents = [doc(f"work {work}", number, 1000) for work in range(30) for number in range(20)]
+    alternating = [documents[20 * work + number] for number in range(20) for work in range(30)]
+    assert heldout_of(alternating) == heldout_of(documents)
+    assert len(heldout_of(documents)) >= 10
+
+
 @pytest.mark.parametrize(("works", "held"), [(1, 0), (40, 10)])
 def test_a_document_without_a_place_to_cut_is_held_out_whole_or_is_all_there_is(works: int, held: int) -> None:
     documents = [replace(doc(f"work {work}"), text="x" * 50_000) for work in range(works)]
