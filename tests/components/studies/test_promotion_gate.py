@@ -178,6 +178,10 @@ def test_a_guard_of_one_condition_is_not_diluted_by_others_at_chance(tmp_path: P
     assert pooled.verdict == "promote"  # which is why the shipped rules name conditions
     assert own.verdict == "hold"
     assert "record open 1.0000 -> 0.7500" in own.reasons[0]
+    said = {"title": "x", "value": 1.0, "low": 1.0, "high": 1.0, "n": 9, "model": "x", "measured_by": "evaluate"}
+    scores = [said | {"name": name, "items": items} for name, items in (("bits", ""), ("other", "x"), ("open", guard))]
+    known = Evaluation([], {"scores": scores})
+    assert [known.items_of(name) for name in ("open", "bits", "none")] == [guard, "bits", "none"]
     conditions = [name for name in RULES["causal"].guards if name.count("/") > 1]
     assert conditions == ["open_book/accuracy/record open", "chain_of_thought/accuracy/steps"]
 

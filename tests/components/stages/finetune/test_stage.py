@@ -191,6 +191,9 @@ def test_preferences_are_learned(rank: int, place: Path, tmp_path: Path) -> None
     task = read_json(tmp_path / "out" / "greenhouse.json")["task"]
     assert (task["branch"], task["chat"]) == ("prefer", True)
     assert (tmp_path / "out" / "adapter").exists() == bool(rank)
+    if rank:
+        adapter = read_json(tmp_path / "out" / "adapter" / "greenhouse.json")
+        assert adapter["task"] == {"name": "rows", "branch": "prefer", "chat": True}
 
 
 @pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.long), 8])
@@ -222,7 +225,9 @@ def test_classify_learns(rank: int, place: Path, tmp_path: Path, monkeypatch: py
     assert read_json(tmp_path / "out" / "config.json")["id2label"] == {"0": "docs", "1": "tales"}
     assert not any("lora" in name for name in load_file(tmp_path / "out" / "model.safetensors"))
     if rank:
-        base = read_json(tmp_path / "out" / "adapter" / "greenhouse.json")["base"]
+        adapter = read_json(tmp_path / "out" / "adapter" / "greenhouse.json")
+        base = adapter["base"]
+        assert not adapter["task"]["chat"]
         assert base["path"] == "models/pretrain/masked"
         assert base["model_sha256"] == sha256_file(place / "masked" / "model.safetensors")
 
