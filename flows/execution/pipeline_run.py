@@ -101,7 +101,8 @@ class PipelineRun:
         self._meter = Meter(paths.LEDGER, self.params.runtime.meter_interval_s, {"run": self.name})
         self._meter.__enter__()
         if self.stale:
-            self.folder.open(PIPELINE, commit=git.commit(), flow_run=self.flow_run)
+            params = self.params.identity()
+            self.folder.open(PIPELINE, commit=git.commit(), flow_run=self.flow_run, params=params)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:

@@ -144,7 +144,7 @@ def close_parent(
         ms: when it ended, in Unix milliseconds; now by default.
     """
     log_params(mlflow, run_id, params)
-    log_scores(mlflow, run_id, metrics, ms, _describe(mlflow, run_id, name, params, summary))
+    log_scores(mlflow, run_id, metrics, ms, describe(mlflow, run_id, name, params, summary))
     if used := energy(metrics):
         mlflow.set_tag(run_id, "cost", used)
     for key, value in (tags or {}).items():
@@ -164,7 +164,7 @@ def _data_sets(files: Sequence[Path]) -> dict[str, str]:
     return {path: outs[path] for path in ("data/mix", "data/ingest/heldout") if path in outs}
 
 
-def _describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -> str:
+def describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) -> str:
     """Description and shown name of a parent run: both begin with what it changed against the earlier run most like it.
 
     Not against the latest: an experiment that follows seed runs would be named by their seeds.

@@ -169,6 +169,8 @@ class Recorder:
         mlflow_run.log_metrics(self.client, parent, used)
         self.client.set_tag(parent, "cost", mlflow_run.energy(used))
         if status == "RUNNING":
+            if params := self.run.facts().get("params"):
+                mlflow_run.describe(self.client, parent, self.run.name, params, "")
             self.client.set_tag(parent, "result", f"Killed: {KILLED}")
             self.client.set_terminated(parent, "KILLED")
             tags = {"mlflow.parentRunId": parent, "mlflow.runName": MACHINE}

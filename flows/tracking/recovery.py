@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from flows.system import git
+from components.carbon.ledger import reader
+from flows.system import git, paths
 from flows.system.mlflow_server import silence
 from flows.system.processes import is_process_tag, process_tag, tag_alive
 from flows.system.run_folder import RunFolder, open_runs
@@ -67,18 +68,25 @@ def crash_in_prefect(serving: bool = False, states: Sequence[str] = (*UNDER_WAY,
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.states import Crashed, State
 
-    state: State = Crashed(message="the process of this run is gone; run it again, it resumes")
     with get_client(sync_client=True) as client:
         unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": list(states)}}})
         running = client.read_flow_runs(flow_run_filter=unfinished)
         runs = [run for run in running if _is_dead(run, never_began=serving and run.deployment_id is not None)]
         for run in runs:
             print(f"closing {run.name} in Prefect: its process is gone")
+            state: State = Crashed(message=_left(run.name))
             client.set_flow_run_state(run.id, state, force=True)
             only = FlowRunFilter.model_validate({"id": {"any_": [str(run.id)]}})
             for task in client.read_task_runs(flow_run_filter=only):
                 if not task.state or not task.state.is_final():
                     client.set_task_run_state(task.id, state, force=True)
+
+
+def _left(name: str) -> str:
+    """What the page of a run of a dead process says: that it resumes, and what it used, if the ledger knows."""
+    used = reader.read(paths.LEDGER).select(run=name).energy.mid_kwh
+    spent = f"; {1000 * used:.3g} Wh so far (ledger)" if used else ""
+    return f"the process of this run is gone; run it again, it resumes{spent}"
 
 
 def watch() -> None:

@@ -186,7 +186,13 @@ def test_what_a_killed_pipeline_left_is_recorded_at_the_next_start(
     client: mlflow.MlflowClient, tmp_path: Path, ended: str
 ) -> None:
     """A stage that had ended is FINISHED, the one at work and the run are KILLED."""
+    earlier = client.create_run(
+        mlflow_run.experiment_id(client), 1, {"kind": PIPELINE, mlflow_run.NAME_TAG: "before"}, "before"
+    )
+    mlflow_run.log_params(client, earlier.info.run_id, {"mix": {"seed": 1}})
+    client.set_terminated(earlier.info.run_id)
     done, _ = begun(process=ended)
+    done.run.note(params={"mix": {"seed": 2}})
     completed(done, tmp_path / "worktree")
     working, _ = begun(stage="tokenize")
     killed(working, ended)
@@ -194,9 +200,11 @@ def test_what_a_killed_pipeline_left_is_recorded_at_the_next_start(
     recovery.recover_records(said.append)
     assert said == ["closing calm-otter: its process ended without closing it"]
     found = {name: run.info.status for name, run in rows(client).items()}
-    assert found == {"mix": "FINISHED", "tokenize": "KILLED", "calm-otter": "KILLED"}
+    killed_run = "mix.seed 1 -> 2 (calm-otter)"
+    assert found == {"before": "FINISHED", "mix": "FINISHED", "tokenize": "KILLED", killed_run: "KILLED"}
     assert rows(client)["tokenize"].data.tags["error"].startswith("tokenize: its process ended without a result")
-    run = rows(client)["calm-otter"].data
+    run = rows(client)[killed_run].data
+    assert run.tags["changed"] == "seed 1 -> 2 (mix)"
     assert run.tags["result"].startswith("Killed: its process ended without a result")
     assert (run.metrics["cost/run_kwh"], run.tags["cost"]) == (0, "0 Wh"), "what it used until then: of no reading"
     assert done.run.closed

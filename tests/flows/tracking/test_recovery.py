@@ -2,13 +2,16 @@
 
 import os
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from components.carbon.ledger.reader import read
 from flows.system import processes
 from flows.tracking import recovery
+from tests.components.finished_project import ledger
 
 
 def test_a_reused_pid_is_another_process() -> None:
@@ -42,3 +45,11 @@ def test_a_prefect_run_is_dead_if_it_names_processes_and_none_lives(ended: str) 
     # For the only server of deployments a deployment's run that names no process never began.
     assert is_dead("", ("greenhouse",), never_began=True)
     assert not is_dead(processes.process_tag(), never_began=True)
+
+
+def test_a_crashed_run_says_what_it_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery.paths, "LEDGER", tmp_path)
+    ledger(tmp_path, tmp_path, {"dedup": 0.05})
+    known, says = read(tmp_path).select(run="calm-otter").energy.mid_kwh, "gone; run it again, it resumes"
+    assert recovery._left("calm-otter").endswith(f"{says}; {1000 * known:.3g} Wh so far (ledger)")
+    assert recovery._left("never-metered").endswith(says)
