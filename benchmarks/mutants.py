@@ -78,7 +78,9 @@ EQUIVALENT: dict[str, str] = {
     "personal data: _is_public: -1 -> 1": "a domain has a dot: its last two parts are two",
     "personal data: _is_public: -1 -> 1 #2": "a domain has a dot: its last two parts are two",
     "held-out cut: _prepare: True -> False #2": _STRICT,
+    "forecast: forecast: True -> False": _STRICT,
     "scoring: choose: True -> False": _STRICT,
+    "scoring: module: TYPE_CHECKING -> not TYPE_CHECKING": "names of annotations are then imported in vain",
     "scoring: greedy: length + max_tokens -> length - max_tokens": "the size of a batch",
     "scoring: greedy: True -> False": _STRICT,
 }
