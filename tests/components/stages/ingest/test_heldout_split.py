@@ -62,6 +62,11 @@ def test_ten_works_or_all_and_bytes_near_the_fraction(works: list[int], fraction
         assert order == sorted(order, reverse=True), "a part that is not the last, or not contiguous"
 
 
+def test_short_works_are_held_out_whole_until_what_is_wanted_is_reached() -> None:
+    held = heldout_of([doc(f"record {number}", 0, 1000) for number in range(2000)])
+    assert [*held.values()] == [1000] * 120
+
+
 def test_works_whose_documents_alternate_are_cut_as_if_one_came_after_the_other() -> None:
     documents = [doc(f"work {work}", number, 1000) for work in range(30) for number in range(20)]
     alternating = [documents[20 * work + number] for number in range(20) for work in range(30)]
