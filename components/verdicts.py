@@ -53,11 +53,11 @@ def verdicts(scores: Sequence[Score], spread: dict[str, tuple[float, int]] | Non
     return verdicts_of | {name: "better" for name in rows if better[name] < LEVEL}
 
 
-def verdict_text(score: Score, said: Mapping[str, str]) -> str:
+def verdict_text(score: Score, verdict_of: Mapping[str, str]) -> str:
     """The verdict on a score in words; of an ability that some rule has, whether it was learned."""
     if score.ceiling is not None:
         return "has learned" if score.has_learned else "not shown"
-    verdict = said.get(row_name(score), "")
+    verdict = verdict_of.get(row_name(score), "")
     return verdict + _why_not(score) if verdict == "not shown" else verdict
 
 

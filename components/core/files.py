@@ -46,16 +46,16 @@ def folder_md5(files: Mapping[str, str]) -> str:
     return hashlib.md5(json.dumps(rows, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
-def md5s_below(place: Path) -> dict[str, str]:
+def md5s_below(root: Path) -> dict[str, str]:
     """Relative path -> MD5 of the files of a folder; of a file under ""."""
-    if place.is_file():
-        return {"": md5_file(place)}
-    return {str(path.relative_to(place)): md5_file(path) for path in sorted(place.rglob("*")) if path.is_file()}
+    if root.is_file():
+        return {"": md5_file(root)}
+    return {str(path.relative_to(root)): md5_file(path) for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-def md5_of(place: Path) -> str:
+def md5_of(path: Path) -> str:
     """DVC's hash of a file or folder as it lies there."""
-    files = md5s_below(place)
+    files = md5s_below(path)
     return files[""] if "" in files else folder_md5(files)
 
 

@@ -66,18 +66,18 @@ def _features(models: Sequence[NGram], window: Window, vocab_size: int) -> np.nd
     Log-probabilities by each context and by none, whether the window holds the token and how often, how often after
     the same token, before it, and between the same two.
     """
-    shown, places = _shown(window, vocab_size)
-    logs = [np.log(model.distribution(shown, places)) for model in models]
+    shown, positions = _shown(window, vocab_size)
+    logs = [np.log(model.distribution(shown, positions)) for model in models]
     rows = [*logs, np.broadcast_to(np.log(models[0].anywhere), logs[0].shape)]
     counts = np.bincount(shown, minlength=vocab_size + 1)[:vocab_size]
     rows += [np.broadcast_to(np.log1p(counts), logs[0].shape), np.broadcast_to(counts > 0, logs[0].shape)]
     padded = np.pad(shown, 1, constant_values=vocab_size)
     same = [
-        (padded[at][None] == padded[at][places][:, None]) & (padded[at][places] < vocab_size)[:, None]
-        for at in (slice(None, -2), slice(2, None))
+        (padded[shift][None] == padded[shift][positions][:, None]) & (padded[shift][positions] < vocab_size)[:, None]
+        for shift in (slice(None, -2), slice(2, None))
     ]
     for earlier in (*same, same[0] & same[1]):
-        beside = np.zeros((len(places), vocab_size + 1))
+        beside = np.zeros((len(positions), vocab_size + 1))
         where, column = np.nonzero(earlier)
         np.add.at(beside, (where, shown[column]), 1)
         rows.append(np.log1p(beside[:, :vocab_size]))

@@ -59,8 +59,8 @@ def blind(which: Callable[[list[int]], float]) -> Callable[[TrainingText], Choos
     def fit(seen: TrainingText) -> Choose:
         def choose(asked: Asked) -> list[float]:
             prompt, choices = asked
-            places = [[match.start() for match in re.finditer(re.escape(choice), prompt)] for choice in choices]
-            return [which(positions) for positions in places]
+            by_choice = [[match.start() for match in re.finditer(re.escape(choice), prompt)] for choice in choices]
+            return [which(positions) for positions in by_choice]
 
         return choose
 

@@ -74,7 +74,7 @@ class LabelledText:
 
 def pieces(documents: Iterable[Document]) -> list[str]:
     """The beginnings of documents, cut in pieces, up to `UNLABELLED_CHARS` in all."""
-    each = (document.text[at : at + PIECE_CHARS] for document in documents for at in range(0, 10_000, PIECE_CHARS))
+    each = (document.text[cut : cut + PIECE_CHARS] for document in documents for cut in range(0, 10_000, PIECE_CHARS))
     return list(islice((piece for piece in each if piece.strip()), UNLABELLED_CHARS // PIECE_CHARS))
 
 

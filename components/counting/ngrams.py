@@ -47,10 +47,10 @@ class NGram:
         columns = [offset - least for offset in self.offsets]
         return np.stack([ids[column : column + len(inside)][inside] for column in columns], axis=1)
 
-    def grams(self, window: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Context of each place and the id there: (num_places, offsets); beyond the window no id is known."""
+    def grams(self, window: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Context of each position and the id there: (num_positions, offsets); beyond the window no id is known."""
         edge = max(map(abs, self.offsets))
-        return np.pad(window, edge, constant_values=self.vocab_size)[places[:, None] + edge + np.array(self.offsets)]
+        return np.pad(window, edge, constant_values=self.vocab_size)[positions[:, None] + edge + np.array(self.offsets)]
 
     def logp(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Natural log-probability of each id after the first: float64 (len - 1,)."""
@@ -69,22 +69,22 @@ class NGram:
             known[seen] = length - 1
         return probability, known
 
-    def distribution(self, window: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Probability of every id of the vocabulary at each of the places: float64 (num_places, vocab_size)."""
-        return self.after(self.contexts(window, places))
+    def distribution(self, window: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Probability of every id of the vocabulary at each of the positions: float64 (num_positions, vocab_size)."""
+        return self.after(self.contexts(window, positions))
 
-    def contexts(self, window: np.ndarray, places: np.ndarray) -> list[Found]:
-        """The ids around each of the places among the contexts that were counted, the one of no ids first."""
-        grams = self.grams(window, places)
-        return [_found(order.contexts, _hashed(grams[:, -length:-1])) for length, order in enumerate(self.orders, 1)]
+    def contexts(self, window: np.ndarray, positions: np.ndarray) -> list[Found]:
+        """The ids around each of the positions among the contexts that were counted, the one of no ids first."""
+        grams = self.grams(window, positions)
+        return [_locate(order.contexts, _hashed(grams[:, -length:-1])) for length, order in enumerate(self.orders, 1)]
 
     def after(self, contexts: Sequence[Found]) -> np.ndarray:
         """Probability of every id of the vocabulary in contexts: float64 (num_places, vocab_size)."""
         left = np.ones(len(contexts[0][0]))
-        found = np.zeros((len(left), self.vocab_size))
-        for order, places in zip(self.orders[:0:-1], contexts[:0:-1], strict=True):
-            order.add_followers(found, left, places)
-        return found + left[:, None] * self.anywhere
+        probabilities = np.zeros((len(left), self.vocab_size))
+        for order, context in zip(self.orders[:0:-1], contexts[:0:-1], strict=True):
+            order.add_followers(probabilities, left, context)
+        return probabilities + left[:, None] * self.anywhere
 
     @cached_property
     def anywhere(self) -> np.ndarray:
@@ -116,21 +116,21 @@ class _Order:
 
     def looked_up(self, hashes: np.ndarray, contexts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Share of each n-gram in its context, what is left to shorter ones (all of an unknown one), if it is known."""
-        at, seen = _found(self.contexts, contexts)
-        gram, known = _found(self.hashes, hashes)  # its context is known as well
-        return np.where(known, self.shares[gram] / self.totals[at], 0), np.where(seen, self.left[at], 1), seen
+        index, seen = _locate(self.contexts, contexts)
+        gram, known = _locate(self.hashes, hashes)  # its context is known as well
+        return np.where(known, self.shares[gram] / self.totals[index], 0), np.where(seen, self.left[index], 1), seen
 
-    def add_followers(self, found: np.ndarray, left: np.ndarray, contexts: Found) -> None:
-        """Add to each row of `found` what its context's followers have of `left`, which keeps the rest."""
-        at, seen = contexts
+    def add_followers(self, probabilities: np.ndarray, left: np.ndarray, contexts: Found) -> None:
+        """Add to each row of `probabilities` what its context's followers have of `left`, which keeps the rest."""
+        index, seen = contexts
         tokens, masses, begins, counts = self.by_context
-        rows, at = np.flatnonzero(seen), at[seen]
-        sizes = counts[at]
-        entries = np.arange(sizes.sum()) + np.repeat(begins[at] - (np.cumsum(sizes) - sizes), sizes)
-        found[np.repeat(rows, sizes), tokens[entries]] += (
-            np.repeat(left[rows] / self.totals[at], sizes) * masses[entries]
+        rows, index = np.flatnonzero(seen), index[seen]
+        sizes = counts[index]
+        entries = np.arange(sizes.sum()) + np.repeat(begins[index] - (np.cumsum(sizes) - sizes), sizes)
+        probabilities[np.repeat(rows, sizes), tokens[entries]] += (
+            np.repeat(left[rows] / self.totals[index], sizes) * masses[entries]
         )
-        left[rows] *= self.left[at]
+        left[rows] *= self.left[index]
 
 
 class Mixture:
@@ -172,33 +172,34 @@ class Mixture:
 
     def logp(self, ids: Sequence[int] | np.ndarray, context: int = 0) -> np.ndarray:
         """Natural log-probability of each id after the first, in windows of `context`: float64 (len - 1,)."""
-        found = [np.zeros(0)]
+        logps = [np.zeros(0)]
         for window in self._windows(ids, context):
             parts, cases = self.parts(window)
-            found.append(np.log((parts * self.weights[cases]).sum(1)))
-        return np.concatenate(found)
+            logps.append(np.log((parts * self.weights[cases]).sum(1)))
+        return np.concatenate(logps)
 
     def guess(self, ids: Sequence[int], context: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Whether the likeliest id is right at each place after the first, and its probability: bool, float64."""
-        found = [(np.zeros(0, bool), np.zeros(0))]
+        guesses = [(np.zeros(0, bool), np.zeros(0))]
         for window in self._windows(ids, context):
-            for places, mixed in self.distributions(window):
-                found.append((mixed.argmax(1) == window[places], mixed.max(1)))
-        hit, sure = zip(*found, strict=True)
+            for positions, mixed in self.distributions(window):
+                guesses.append((mixed.argmax(1) == window[positions], mixed.max(1)))
+        hit, sure = zip(*guesses, strict=True)
         return np.concatenate(hit), np.concatenate(sure)
 
     def distributions(self, window: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Probability of every id of the vocabulary at each place of a window but the first, some places at a time.
 
-        Yields the places, at most `BLOCK`, and (num_places, vocab_size) in float64.
+        Yields the positions, at most `BLOCK`, and (num_positions, vocab_size) in float64.
         """
         first, read = len(self.ngrams), np.zeros(self.ngrams[0].vocab_size)
-        for places in _blocks(window):
-            pairs, contexts = list(self._earlier(window, places)), [one.contexts(window, places) for one in self.ngrams]
-            totals = np.stack([places, *(np.bincount(rows, minlength=len(places)) for rows, _ in pairs)], axis=1)
+        for positions in _blocks(window):
+            pairs = list(self._earlier(window, positions))
+            contexts = [one.contexts(window, positions) for one in self.ngrams]
+            totals = np.stack([positions, *(np.bincount(rows, minlength=len(positions)) for rows, _ in pairs)], axis=1)
             weights = self.weights[self._cases(np.sum([seen for _, seen in contexts[0][1:]], axis=0), totals)]
-            mixed = np.empty((len(places), len(read)))
-            for row, token in enumerate(window[places - 1]):
+            mixed = np.empty((len(positions), len(read)))
+            for row, token in enumerate(window[positions - 1]):
                 read[token] += 1
                 mixed[row] = read
             each = weights[:, first:] / np.maximum(totals, 1)
@@ -206,9 +207,9 @@ class Mixture:
             for share, (rows, earlier) in zip(each.T[1:], pairs, strict=True):
                 np.add.at(mixed, (rows, window[earlier]), share[rows])
             weights[:, 0] += np.where(totals, 0, weights[:, first:]).sum(1)
-            for weight, ngram, found in zip(weights.T[:first], self.ngrams, contexts, strict=True):
-                mixed += weight[:, None] * ngram.after(found)
-            yield places, mixed
+            for weight, ngram, context in zip(weights.T[:first], self.ngrams, contexts, strict=True):
+                mixed += weight[:, None] * ngram.after(context)
+            yield positions, mixed
 
     def _windows(self, ids: Sequence[int] | np.ndarray, context: int) -> list[np.ndarray]:
         size = context or self.context
@@ -240,24 +241,24 @@ class Mixture:
         times = np.zeros(len(window))
         times[order] = np.arange(len(window)) - begins
         counts[:, 0], totals[:, 0] = times[1:], np.arange(1, len(window))
-        for places in _blocks(window):
-            for back, (rows, earlier) in enumerate(self._earlier(window, places), 1):
-                same = window[earlier] == window[places[rows]]
-                totals[places - 1, back] = np.bincount(rows, minlength=len(places))
-                counts[places - 1, back] = np.bincount(rows, same, minlength=len(places))
+        for positions in _blocks(window):
+            for back, (rows, earlier) in enumerate(self._earlier(window, positions), 1):
+                same = window[earlier] == window[positions[rows]]
+                totals[positions - 1, back] = np.bincount(rows, minlength=len(positions))
+                counts[positions - 1, back] = np.bincount(rows, same, minlength=len(positions))
         return counts, totals
 
-    def _earlier(self, window: np.ndarray, places: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """By number of ids looked back, from 1: pairs of one of the places and an earlier place after the same ids.
+    def _earlier(self, window: np.ndarray, positions: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """By number of ids looked back, from 1: pairs of one of the positions and an earlier one after the same ids.
 
-        The places as positions in `places`: int64 (num_pairs,) each.
+        The former as indices into `positions`: int64 (num_pairs,) each.
         """
-        rows, earlier = np.nonzero(window[places - 1][:, None] == window[: places[-1] - 1])
-        before = earlier + 1 < places[rows]
+        rows, earlier = np.nonzero(window[positions - 1][:, None] == window[: positions[-1] - 1])
+        before = earlier + 1 < positions[rows]
         rows, earlier = rows[before], earlier[before] + 1
         for back in range(1, self.CACHED):
             yield rows, earlier
-            same = (earlier > back) & (window[earlier - back - 1] == window[places[rows] - back - 1])
+            same = (earlier > back) & (window[earlier - back - 1] == window[positions[rows] - back - 1])
             rows, earlier = rows[same], earlier[same]
 
 
@@ -267,9 +268,9 @@ def _blocks(window: np.ndarray) -> Iterator[np.ndarray]:
         yield np.arange(start, min(start + BLOCK, len(window)))
 
 
-def _found(known: np.ndarray, hashes: np.ndarray) -> Found:
-    at = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-    return at, known[at] == hashes
+def _locate(known: np.ndarray, hashes: np.ndarray) -> Found:
+    index = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+    return index, known[index] == hashes
 
 
 def _hashed(grams: np.ndarray) -> np.ndarray:

@@ -33,14 +33,14 @@ class Rule:
             predicted is what follows; `label`: a text, predicted is its class.
         fit: from the training text (of `label`: from texts with labels) to the prediction of an item.
         blind: whether it can't look at what is asked: its score is what is had without the ability.
-        apart: whether an item is predicted by itself, and not with the items before it known.
+        alone: whether an item is predicted by itself, and not with the items before it known.
     """
 
     name: str
     form: Form
     fit: Callable[[Any], Callable[[Any], Any]]
     blind: bool = False
-    apart: bool = True
+    alone: bool = True
 
 
 def _ngram(order: int) -> Callable[[TrainingText], Callable[[str], float]]:
@@ -71,14 +71,14 @@ RULES: tuple[Rule, ...] = (
     Rule("trigrams", "text", _ngram(3)),
     Rule("n-grams, cache", "text", _mixture(0)),
     Rule(DOCUMENT_CACHE, "text", _mixture(DOCUMENT)),
-    Rule("ppmd", "text", _ppmd, apart=False),
+    Rule("ppmd", "text", _ppmd, alone=False),
     Rule("commonest token", "hidden", hidden.commonest, blind=True),
     Rule("two tokens before", "hidden", hidden.by_context(-2, -1)),
     Rule("both neighbours", "hidden", hidden.by_context(-1, 1)),
     Rule("two-sided cache", "hidden", hidden.two_sided),
-    Rule("any choice", "choice", in_context.blind(lambda places: 0.0), blind=True),
-    Rule("first choice", "choice", in_context.blind(lambda places: -min(places, default=0)), blind=True),
-    Rule("last choice", "choice", in_context.blind(lambda places: max(places, default=0)), blind=True),
+    Rule("any choice", "choice", in_context.blind(lambda positions: 0.0), blind=True),
+    Rule("first choice", "choice", in_context.blind(lambda positions: -min(positions, default=0)), blind=True),
+    Rule("last choice", "choice", in_context.blind(lambda positions: max(positions, default=0)), blind=True),
     Rule("commonest choice", "choice", in_context.blind(len), blind=True),
     Rule("copy rule", "choice", in_context.copied),
     Rule("words alike", "choice", in_context.alike),
@@ -103,12 +103,12 @@ def key_of(name: str) -> str:
     return next(key for key, known in NAMES.items() if known == name)
 
 
-def posed(form: Form, seen: Any, items: Iterable[Any], *, apart: bool = False, only: str = "") -> dict[str, list[Any]]:
+def posed(form: Form, seen: Any, items: Iterable[Any], *, alone: bool = False, only: str = "") -> dict[str, list[Any]]:
     """Rule -> its prediction of every item.
 
     Args:
-        apart: of rules that predict each item by itself alone. only: of one rule, by its name.
+        alone: of rules that predict each item by itself alone. only: of one rule, by its name.
     """
     asked = list(items)
-    rules = [rule for rule in RULES if rule.form == form and (rule.apart or not apart) and only in ("", rule.name)]
+    rules = [rule for rule in RULES if rule.form == form and (rule.alone or not alone) and only in ("", rule.name)]
     return {rule.name: list(map(rule.fit(seen), asked)) for rule in rules}

@@ -77,7 +77,7 @@ class TrainingText:
     def _read(self) -> tuple[list[np.ndarray], float]:
         order = self.order
         batches = PretrainBatches(self.shards, order.phases, None if order.causal else 0.0, document_mask=False)
-        known, found, tokens, read = np.zeros(order.num_tokens, bool), [], 0, 0
+        known, kept, tokens, read = np.zeros(order.num_tokens, bool), [], 0, 0
         for number in reversed(order.batches):
             if tokens >= MOST_TOKENS:
                 break
@@ -89,9 +89,9 @@ class TrainingText:
                 own = known[start + order.causal : start + windows.length]
                 if own.mean() < 0.5:  # windows of another length of training lie across those of this one
                     own[:] = True
-                    found.append(windows.window(sample))
+                    kept.append(windows.window(sample))
                     tokens += windows.length
-        return found[::-1], read / order.steps
+        return kept[::-1], read / order.steps
 
 
 class TunedText(TrainingText):

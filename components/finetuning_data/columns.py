@@ -117,8 +117,8 @@ def _guess(names: tuple[str, ...], parts: tuple[tuple[str, str], ...] = ()) -> C
                 if role not in given
             }
             if all(mapping.values()):
-                found = {role: "+".join(known[part] for part in one.split("+")) for role, one in mapping.items()}
-                return {role: (given | found)[role] for role in form}
+                columns = {role: "+".join(known[part] for part in one.split("+")) for role, one in mapping.items()}
+                return {role: (given | columns)[role] for role in form}
     return {}
 
 
@@ -137,13 +137,13 @@ def by_contents(rows: Sequence[dict[str, Any]], given: Columns) -> Columns:
         prompt, completion = sorted(texts, key=lambda name: -asks[name])
         return {"prompt": prompt, "completion": completion}
     text = _named(list(texts), TEXT) or sorted(texts, key=lambda name: -sum(map(len, texts[name])))[:1]
-    told = _named([name for name in cells if name not in texts], LABEL + MORE_LABELS)  # no other in silence
-    found = {"text": text, "label": [name for name in told or labels if name in labels]}
+    named = _named([name for name in cells if name not in texts], LABEL + MORE_LABELS)  # no other in silence
+    candidates = {"text": text, "label": [name for name in named or labels if name in labels]}
     if given.keys() == {"labels"}:
-        del found["label"]
-    found |= {role: [column] for role, column in given.items()}
-    is_told = len(found) == 2 and all(len(names) == 1 for names in found.values())
-    return {role: names[0] for role, names in found.items()} if is_told else {}
+        del candidates["label"]
+    candidates |= {role: [column] for role, column in given.items()}
+    is_told = len(candidates) == 2 and all(len(names) == 1 for names in candidates.values())
+    return {role: names[0] for role, names in candidates.items()} if is_told else {}
 
 
 def _is_prose(values: list[str]) -> bool:

@@ -90,7 +90,7 @@ def read(path: Path, given: Columns | None = None) -> Rows:
     refuse_shared(path, given or {})
     rows, heldout, refused, columns, unused = list[Row](), list[Row](), list[Refused](), Counter[str](), Counter[str]()
     files = {_name_in(path, file): file for file in files_of(path)}
-    apart, unseen = heldout_files(files), {*(given or {}).values()}
+    heldout_names, unseen = heldout_files(files), {*(given or {}).values()}
     for name, file in files.items():
         for where, value in _values(file, name):
             if isinstance(value, Refused):
@@ -106,7 +106,7 @@ def read(path: Path, given: Columns | None = None) -> Rows:
             used = used_by(first if is_other else mapping)
             unused.update({column for column, one in value.items() if one not in (None, "", [])} - used)
             try:
-                (heldout if name in apart else rows).append(_row(value, mapping, first, where))
+                (heldout if name in heldout_names else rows).append(_row(value, mapping, first, where))
             except UnusableRow as problem:
                 refused.append(Refused(where, problem.reason, mapping.get(problem.detail, problem.detail)))
     kind = kind_of(first)
@@ -125,7 +125,7 @@ def read(path: Path, given: Columns | None = None) -> Rows:
                         "completion, messages, labels, or prompt, chosen and rejected)")  # fmt: skip
     refuse_empty(path, rows, refused)
     left = tuple(name for name in columns if unused[name])
-    return Rows(path, kind, rows, refused, left, heldout, apart if heldout else (), first)
+    return Rows(path, kind, rows, refused, left, heldout, heldout_names if heldout else (), first)
 
 
 def _shown(columns: Iterable[str]) -> str:

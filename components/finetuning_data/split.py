@@ -75,15 +75,15 @@ def split(examples: Rows, heldout: Path | None, most: int, seed: int) -> Split:
     _refuse_alike(path, examples.rows, refused)
     usable = _distinct(examples.rows, refused)
     refuse_empty(path, usable, refused)
-    apart = _by_hash(_distinct(examples.heldout, refused), HELDOUT_SEED)
-    rows = [*apart, *_by_hash(usable, HELDOUT_SEED)]
+    given_heldout = _by_hash(_distinct(examples.heldout, refused), HELDOUT_SEED)
+    rows = [*given_heldout, *_by_hash(usable, HELDOUT_SEED)]
     groups = _groups(rows)
     for members in groups:
         for index in members:
             rows[index] = replace(rows[index], cluster=str(members[0]))
     if examples.heldout:
-        held = set(range(min(MOST_HELDOUT, len(apart))))
-        unused = _like_held_out(rows, groups, len(apart), refused) | set(range(len(apart)))
+        held = set(range(min(MOST_HELDOUT, len(given_heldout))))
+        unused = _like_held_out(rows, groups, len(given_heldout), refused) | set(range(len(given_heldout)))
     else:
         wanted = max(LEAST_HELDOUT, min(MOST_HELDOUT, round(HELDOUT_SHARE * len(rows))))
         held = unused = _held_out(groups, [classes_of(row) for row in rows], wanted)
@@ -105,7 +105,7 @@ def split(examples: Rows, heldout: Path | None, most: int, seed: int) -> Split:
             f"{alike}; give {more}; left out: {'; '.join(reason_lines(refused)) or 'none'}"
         )
     _refuse_alike(path, train, refused)
-    given = _given(examples, len(tested), len(apart)) if examples.heldout else ""
+    given = _given(examples, len(tested), len(given_heldout)) if examples.heldout else ""
     return Split(examples, train, tested, refused, beyond, given)
 
 

@@ -136,8 +136,8 @@ class Draw:
         """The documents of a corpus, or of a large one a share drawn by hash."""
         if folder not in self._read:
             share = MOST_MEGABYTES * 1e6 / max(1, read_manifest(folder).num_bytes)
-            found = read_corpus(folder)
-            self._read[folder] = [one for one in found if share >= 1 or self.fraction(one.id) < share]
+            documents = read_corpus(folder)
+            self._read[folder] = [one for one in documents if share >= 1 or self.fraction(one.id) < share]
         return self._read[folder]
 
     def key(self, *parts: object) -> str:
@@ -179,11 +179,11 @@ def _distinct(
     for document in draw.documents(folder):
         mine = ((draw.key(document.id, index), pair) for index, pair in enumerate(of(document)))
         keyed += nsmallest(per_document, mine, key=lambda item: item[0])
-    taken = set(known)
+    answers = set(known)
     examples = []
     for _, pair in sorted(keyed, key=lambda item: item[0]):
-        if pair.answer not in taken:
-            taken.add(pair.answer)
+        if pair.answer not in answers:
+            answers.add(pair.answer)
             examples.append(pair)
     return examples
 

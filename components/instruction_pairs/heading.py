@@ -50,5 +50,5 @@ def answers(title: str, sentence: str) -> bool:
 
 def _stems(text: str) -> set[str]:
     words = [word for word in WORD.findall(text.casefold()) if word not in LABELS]
-    wide = {word[at : at + 2] for word in words for at in range(len(word) - 1) if ord(word[at]) >= 0x3000}
+    wide = {word[start : start + 2] for word in words for start in range(len(word) - 1) if ord(word[start]) >= 0x3000}
     return wide | {word.rstrip("s")[:5] for word in words if len(word) >= 4 and ord(word[0]) < 0x3000}

@@ -26,11 +26,11 @@ def is_sentence(text: str, shortest: int = 15, longest: int = 240) -> bool:
     return letters >= 0.75 * len(text) and (not spaced or text.count(" ") >= 2)
 
 
-def cut_near(text: str, at: int, low: int, high: int) -> int:
-    """Cut position in [low, high]: the end of the sentence nearest `at`, else of a line, else of a word, else `at`."""
+def cut_near(text: str, target: int, low: int, high: int) -> int:
+    """Cut position in [low, high]: the end of the sentence nearest `target`, of a line, of a word, else `target`."""
     for pattern in (ENDS, BREAKS, SPACES):
-        places = [match.end() for match in pattern.finditer(text, max(0, low - 1), min(len(text), high + 1))]
-        places = [place for place in places if low <= place <= high]
-        if places:
-            return min(places, key=lambda place: (abs(place - at), place))
-    return at
+        cuts = [match.end() for match in pattern.finditer(text, max(0, low - 1), min(len(text), high + 1))]
+        cuts = [cut for cut in cuts if low <= cut <= high]
+        if cuts:
+            return min(cuts, key=lambda cut: (abs(cut - target), cut))
+    return target

@@ -104,14 +104,14 @@ def places_of(values: np.ndarray, size: int, seed: int) -> np.ndarray:
     With the halves swapped before and after, a round is its own inverse, so these are the rounds in reverse order.
     """
     half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
-    mask, found, walking = (np.uint64(1) << half) - np.uint64(1), values.astype(np.uint64), np.arange(len(values))
+    mask, indices, walking = (np.uint64(1) << half) - np.uint64(1), values.astype(np.uint64), np.arange(len(values))
     while len(walking):
-        left, right = found[walking] & mask, found[walking] >> half
+        left, right = indices[walking] & mask, indices[walking] >> half
         for number in reversed(range(ROUNDS)):
             # `order.mixed(right, key)` of all values at once: their products and sums are modulo 2^64.
             key = mixed(seed, number)
             spread = codepoints.mixed(right + np.uint64((key + 1) * STRIDE & MASK64))
             left, right = right, left ^ (spread & mask)
-        found[walking] = left | right << half
-        walking = walking[found[walking] >= size]
-    return found
+        indices[walking] = left | right << half
+        walking = walking[indices[walking] >= size]
+    return indices

@@ -77,7 +77,7 @@ class Needles:
         """Words of each text in runs, and in the text's own runs: int64 (num_texts,) each."""
         hits = np.zeros((2, len(texts)), np.int64)
         for size, salted, documents in _runs(texts, self.salt):
-            own, shared = (_places(runs, salted)[1] for runs in (self.own, self.shared))
+            own, shared = (_locate(runs, salted)[1] for runs in (self.own, self.shared))
             for row, hit in enumerate((own | shared, own)):
                 hits[row] += _words(size, np.flatnonzero(hit), documents, len(texts))
         return hits[0], hits[1]
@@ -110,7 +110,7 @@ def _num_documents(wanted: np.ndarray, others: Iterable[Sequence[str]], salt: in
     have = np.zeros(len(wanted), np.int64)
     for some in others if len(wanted) else ():
         for _, salted, documents in _runs(some, salt):
-            index, hit = _places(wanted, salted)
+            index, hit = _locate(wanted, salted)
             pairs = np.unique(np.stack([index[hit], documents[hit]]), axis=1)
             have += np.bincount(pairs[0], minlength=len(wanted))
     return have
@@ -120,7 +120,7 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold().encode("utf-8", "replace").decode()  # halves of pairs
 
 
-def _places(sorted_runs: np.ndarray, salted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _locate(sorted_runs: np.ndarray, salted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where each hash stands among the runs, and whether it does."""
     if not len(sorted_runs):
         return np.zeros(len(salted), np.int64), np.zeros(len(salted), bool)

@@ -122,10 +122,10 @@ def hits_in(parts: Iterable[Part], needles: Needles, named: Callable[[str], bool
         hits |= {part.where: NeedleHit(part.where, 0, True, part.id) for part in some if named and named(part.text)}
         readings = [(part, text) for part in some for text in _readings(part.text)]
         words, own = needles.within([text for _, text in readings])
-        for at in np.flatnonzero(words):
-            part, num = readings[at][0], int(words[at])
+        for index in np.flatnonzero(words):
+            part, num = readings[index][0], int(words[index])
             before = hits.get(part.where, NeedleHit(part.where, 0, False, part.id))
-            hits[part.where] = before._replace(words=max(before.words, num), own=before.own or bool(own[at]))
+            hits[part.where] = before._replace(words=max(before.words, num), own=before.own or bool(own[index]))
     return list(hits.values())
 
 

@@ -316,9 +316,9 @@ class _LinearCrossEntropy(Function):
 def _loss_and_gradient(logits_NV: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
     """Summed loss, and its gradient with respect to the logits (softmax minus one-hot), which overwrites them."""
     probability_NV = torch.ops.aten._softmax.out(logits_NV, -1, False, out=logits_NV)
-    at = torch.arange(len(targets_N), device=targets_N.device), targets_N
-    at_target_N = probability_NV[at]
+    target_index = torch.arange(len(targets_N), device=targets_N.device), targets_N
+    at_target_N = probability_NV[target_index]
     # float32's smallest normal number stands for zero: a loss of 87 nats, and finite
     total = -at_target_N.float().clamp_min(1.2e-38).log_().sum()
-    probability_NV[at] = at_target_N - 1
+    probability_NV[target_index] = at_target_N - 1
     return total, probability_NV

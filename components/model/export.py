@@ -80,8 +80,8 @@ def save(model: Network, tokenizer_json: str, folder: Path, facts: dict[str, Any
 
 def _keep_rope(like: Path | None, folder: Path) -> None:
     """Give the model in `folder` its rotary positions also in the keys that readers of transformers 4 know alone."""
-    fields, theirs = read_json(folder / "config.json"), read_json(like / "config.json") if like else {}
-    kept = {name: one for name, one in theirs.items() if "rope" in name or "rotary" in name}
+    fields, original = read_json(folder / "config.json"), read_json(like / "config.json") if like else {}
+    kept = {name: one for name, one in original.items() if "rope" in name or "rotary" in name}
     rope = dict(fields.get("rope_parameters") or {})
     if theta := rope.pop("rope_theta", None):
         scaled = rope.get("rope_type", "default") != "default"
@@ -91,10 +91,10 @@ def _keep_rope(like: Path | None, folder: Path) -> None:
 
 def _keep_tokens(like: Path, folder: Path, model: Network) -> None:
     """Give the model in `folder` the tokenizer and special tokens of `like`, and the template of its chats."""
-    fields, theirs = read_json(folder / "config.json"), read_json(like / "config.json")
+    fields, original = read_json(folder / "config.json"), read_json(like / "config.json")
     if isinstance(model, Transformer):
         names = [name for name in (*fields, "mask_token_id") if name.endswith("_token_id")]
-        write_json(folder / "config.json", fields | {name: theirs.get(name) for name in names})
+        write_json(folder / "config.json", fields | {name: original.get(name) for name in names})
     for name in ("special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt"):
         if (like / name).exists():
             write_text(folder / name, (like / name).read_text(encoding="utf-8"))
@@ -102,7 +102,7 @@ def _keep_tokens(like: Path, folder: Path, model: Network) -> None:
     if model.shape.causal and not isinstance(model, HubClassifier):
         encoder = encoder_of(like)
         kept["chat_template"] = encoder.chat.template
-        ids = {name: theirs.get(name) for name in ("bos_token_id", "pad_token_id")}
+        ids = {name: original.get(name) for name in ("bos_token_id", "pad_token_id")}
         ends = {"eos_token_id": list(encoder.stops), "max_length": model.shape.context}
         write_json(folder / "generation_config.json", ids | ends)
     write_json(folder / "tokenizer_config.json", kept)

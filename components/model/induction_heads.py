@@ -72,7 +72,7 @@ def initialise(model: Any, shape: Shape, generator: torch.Generator) -> None:
         return nn.init.orthogonal_(torch.empty(channels, shape.width), generator=generator)
 
     for number, neighbour in enumerate(neighbours(shape)):
-        query, key = (at * channels + torch.arange(channels) for at in (number * shape.heads // shape.kv_heads, number))
+        query, key = (i * channels + torch.arange(channels) for i in (number * shape.heads // shape.kv_heads, number))
         for layer in (first, second):
             layer.q_proj.weight[query] *= NOISE
             layer.k_proj.weight[key] *= NOISE

@@ -116,54 +116,57 @@ class Attention(nn.Module):
         self.seen_BHTS: Tensor | None = None  # filled while `captured_attention` is on
         self.capturing = False
 
-    def forward(self, x_BTD: Tensor, at: Positions) -> Tensor:
-        q_BHTC, k_BKTC, v_BKTC = self.project(x_BTD, at)
+    def forward(self, x_BTD: Tensor, positions: Positions) -> Tensor:
+        q_BHTC, k_BKTC, v_BKTC = self.project(x_BTD, positions)
         # Generation: keys and values of earlier positions come from the cache, and the new ones go into it.
-        if at.cache is not None:
-            k_BKTC, v_BKTC = at.cache.extend(self.layer, k_BKTC, v_BKTC)
+        if positions.cache is not None:
+            k_BKTC, v_BKTC = positions.cache.extend(self.layer, k_BKTC, v_BKTC)
         # The kernels below never hold the weights as a tensor; for plots they are computed apart, at full cost.
         if self.capturing:
-            self.seen_BHTS = attention_weights(q_BHTC, k_BKTC, at)
+            self.seen_BHTS = attention_weights(q_BHTC, k_BKTC, positions)
         # Training on CUDA with several documents in a window: FlexAttention skips the blocks between two documents.
-        if at.blocks is not None:
-            y_BHTC = document_attention.attend(q_BHTC, k_BKTC, v_BKTC, at.blocks)
+        if positions.blocks is not None:
+            y_BHTC = document_attention.attend(q_BHTC, k_BKTC, v_BKTC, positions.blocks)
         # All else: PyTorch chooses a kernel. `is_causal` needs no mask in memory, so `mask` is None wherever it serves.
         else:
             y_BHTC = F.scaled_dot_product_attention(
-                q_BHTC, k_BKTC, v_BKTC, at.mask, is_causal=at.causal, enable_gqa=self.shape.kv_heads < self.shape.heads
-            )
+                q_BHTC, k_BKTC, v_BKTC, positions.mask, is_causal=positions.causal,
+                enable_gqa=self.shape.kv_heads < self.shape.heads,
+            )  # fmt: skip
         return self.o_proj(y_BHTC.transpose(1, 2).flatten(2))
 
-    def fused(self, unit_BTD: Tensor, gain_D: Tensor, at: Positions) -> Tensor:
+    def fused(self, unit_BTD: Tensor, gain_D: Tensor, positions: Positions) -> Tensor:
         """`forward` by CPU kernels, for a normed input whose gain is not applied yet."""
         qkv_BTX = cpu_kernels.linear(unit_BTD, gain_D, self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)
         qkv_BTX = lora.adapted(qkv_BTX, unit_BTD, gain_D, (self.q_proj, self.k_proj, self.v_proj))
         gains = (self.q_norm.weight, self.k_norm.weight) if self.shape.qk_norm else None
         shape = self.shape
-        y_BTX = cpu_kernels.self_attention(qkv_BTX, gains, at.cos, at.sin, shape.heads, shape.norm_eps, shape.causal)
+        y_BTX = cpu_kernels.self_attention(
+            qkv_BTX, gains, positions.cos, positions.sin, shape.heads, shape.norm_eps, shape.causal
+        )
         return self.o_proj(y_BTX)
 
-    def fits_kernels(self, at: Positions) -> bool:
+    def fits_kernels(self, positions: Positions) -> bool:
         """Whether `fused` can replace `forward`: no mask, cache or captured weights, one key head per query head."""
-        plain = at.mask is None and at.blocks is None and at.cache is None
+        plain = positions.mask is None and positions.blocks is None and positions.cache is None
         return plain and not self.capturing and self.shape.heads == self.shape.kv_heads
 
-    def project(self, x_BTD: Tensor, at: Positions) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x_BTD: Tensor, positions: Positions) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, T, C), keys and values (B, K, T, C), normed and rotated."""
         heads = (*x_BTD.shape[:2], -1, self.shape.head_dim)
         q_BTHC, k_BTKC, v_BTKC = (proj(x_BTD).view(heads) for proj in (self.q_proj, self.k_proj, self.v_proj))
         if self.shape.qk_norm:
             q_BTHC, k_BTKC = self.q_norm(q_BTHC), self.k_norm(k_BTKC)
-        q_BHTC, k_BKTC = (apply_rotary(x.transpose(1, 2), at.cos, at.sin) for x in (q_BTHC, k_BTKC))
+        q_BHTC, k_BKTC = (apply_rotary(x.transpose(1, 2), positions.cos, positions.sin) for x in (q_BTHC, k_BTKC))
         return q_BHTC.to(v_BTKC.dtype), k_BKTC.to(v_BTKC.dtype), v_BTKC.transpose(1, 2)
 
 
-def attention_weights(q_BHTC: Tensor, k_BKSC: Tensor, at: Positions) -> Tensor:
+def attention_weights(q_BHTC: Tensor, k_BKSC: Tensor, positions: Positions) -> Tensor:
     """Attention weights, float32 (B, H, T, S), which scaled_dot_product_attention does not return; rows sum to 1."""
     k_BHSC = k_BKSC.repeat_interleave(q_BHTC.shape[1] // k_BKSC.shape[1], dim=1)
     score_BHTS = q_BHTC.float() @ k_BHSC.float().transpose(-1, -2) / math.sqrt(q_BHTC.shape[-1])
-    mask = at.mask
-    if at.causal:
+    mask = positions.mask
+    if positions.causal:
         mask = torch.ones(score_BHTS.shape[-2:], dtype=torch.bool, device=q_BHTC.device).tril()
     if mask is not None:
         score_BHTS = score_BHTS.masked_fill(~mask, -torch.inf)
@@ -200,19 +203,19 @@ class Block(nn.Module):
         self.post_attention_layernorm = Norm(shape.width, shape.norm_eps)
         self.mlp = FeedForward(shape)
 
-    def forward(self, x_BTD: Tensor, at: Positions) -> Tensor:
+    def forward(self, x_BTD: Tensor, positions: Positions) -> Tensor:
         # Training on a CPU: fused kernels with their own gradients. They support neither masks, caches nor shared key
         # heads (`fits_kernels`).
-        if cpu_kernels.use_cpu_kernels(x_BTD) and self.self_attn.fits_kernels(at):
-            return self.fused(x_BTD, at)
+        if cpu_kernels.use_cpu_kernels(x_BTD) and self.self_attn.fits_kernels(positions):
+            return self.fused(x_BTD, positions)
         # Everywhere else (CUDA, torch.compile, evaluation, generation), the plain form.
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), at)
+        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), positions)
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
 
-    def fused(self, x_BTD: Tensor, at: Positions) -> Tensor:
+    def fused(self, x_BTD: Tensor, positions: Positions) -> Tensor:
         """`forward` in fewer passes over memory; see cpu_kernels.py."""
         first, second = self.input_layernorm, self.post_attention_layernorm
-        x_BTD = x_BTD + self.self_attn.fused(cpu_kernels.rms_normalize(x_BTD, first.eps), first.weight, at)
+        x_BTD = x_BTD + self.self_attn.fused(cpu_kernels.rms_normalize(x_BTD, first.eps), first.weight, positions)
         return x_BTD + self.mlp.fused(cpu_kernels.rms_normalize(x_BTD, second.eps), second.weight)
 
 
@@ -270,10 +273,10 @@ class Transformer(nn.Module):
             cache: keys and values of earlier positions (causal, one call per new piece); extended in place. Not
                 together with `documents_BT`.
         """
-        at = self.positions(ids_BT, documents_BT, cache)
+        positions = self.positions(ids_BT, documents_BT, cache)
         x_BTD = self.embed_tokens(ids_BT)
         for block in self.compiled if self.training and self.compiled else self.layers:
-            x_BTD = block(x_BTD, at)
+            x_BTD = block(x_BTD, positions)
         return self.norm(x_BTD)
 
     def forward(self, ids_BT: Tensor, documents_BT: Tensor | None = None, cache: KeyValueCache | None = None) -> Tensor:

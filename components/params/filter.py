@@ -120,9 +120,9 @@ class Filter(Section):
 
     @model_validator(mode="after")
     def _limits_are_known(self) -> "Filter":
-        places: dict[tuple[str, ...], dict[str, Any]] = {("limits",): self.limits}
-        places |= {("per_source", source): self.limits | limits for source, limits in self.per_source.items()}
-        for key, limits in places.items():
+        sections: dict[tuple[str, ...], dict[str, Any]] = {("limits",): self.limits}
+        sections |= {("per_source", source): self.limits | limits for source, limits in self.per_source.items()}
+        for key, limits in sections.items():
             try:
                 FilterRules.model_validate(limits)
             except ValidationError as error:  # pydantic would put its faults at `filter` itself

@@ -99,7 +99,7 @@ def _walk(section: Section, prefix: str) -> Iterator[tuple[str, FileKey]]:
             shipped = [shortened(source) for source in values[name]] if key == "ingest.sources" else values[name]
             yield key, FileKey(description, value=shipped)
             continue
-        shared = [place for place, one in SHARED.items() if any(name.startswith(f"{key}.") for name in one.branches)]
+        shared = [common for common, one in SHARED.items() if any(name.startswith(f"{key}.") for name in one.branches)]
         if not shared:
             yield key, FileKey(description, section=True)
             yield from _walk(value, f"{key}.")

@@ -77,23 +77,23 @@ def legend(*all_axes: "Axes") -> None:
 
 def bars(axes: "Axes", names: Sequence[str], series: Mapping[str, Sequence[float]], stacked: bool = True) -> np.ndarray:
     """Lying bars, the first name on top; a colour per series. Returns the ends of stacked bars, float64 (names,)."""
-    places, left = np.arange(len(names)), np.zeros(len(names))
+    positions, left = np.arange(len(names)), np.zeros(len(names))
     height = 0.8 if stacked else 0.8 / max(1, len(series))
     for number, (label, values) in enumerate(series.items()):
         offset = 0.0 if stacked else (number - (len(series) - 1) / 2) * height
-        axes.barh(places + offset, values, height, left if stacked else None, label=label)
+        axes.barh(positions + offset, values, height, left if stacked else None, label=label)
         left = left + np.asarray(values, float)
-    axes.set_yticks(places, names)
+    axes.set_yticks(positions, names)
     axes.invert_yaxis()
     return left
 
 
 def intervals(axes: "Axes", names: Sequence[str], rows: ArrayLike, label: str = "95% interval") -> None:
     """A point with its interval per name, the first on top; `rows` are (value, low, high)."""
-    places = np.arange(len(names))
+    positions = np.arange(len(names))
     value, low, high = np.array(rows, float).reshape(-1, 3).T
-    axes.errorbar(value, places, xerr=error_bars(value, low, high), fmt="o", capsize=3, label=label)
-    axes.set_yticks(places, names)
+    axes.errorbar(value, positions, xerr=error_bars(value, low, high), fmt="o", capsize=3, label=label)
+    axes.set_yticks(positions, names)
     axes.set_ylim(max(1, len(names)) - 0.5, -0.5)
 
 

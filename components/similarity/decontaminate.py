@@ -89,13 +89,13 @@ class ContaminationIndex:
             if not len(hashes):  # all held-out documents are shorter than a run of words
                 continue
             grams, documents = ngram_overlap.ngrams(scanned, length)
-            place = np.minimum(np.searchsorted(hashes, grams), len(hashes) - 1)  # of the nearest hash looked for
-            is_hit = hashes[place] == grams
-            is_common = is_hit & (sets[place] == _COMMON)
+            index = np.minimum(np.searchsorted(hashes, grams), len(hashes) - 1)  # of the nearest hash looked for
+            is_hit = hashes[index] == grams
+            is_common = is_hit & (sets[index] == _COMMON)
             is_hit &= ~is_common
             totals = np.bincount(documents[~is_common], minlength=len(texts))
             # Columns (document, evaluation set) of every hit; equal columns are counted.
-            columns = np.stack([documents[is_hit], sets[place[is_hit]].astype(np.int64)])
+            columns = np.stack([documents[is_hit], sets[index[is_hit]].astype(np.int64)])
             pairs, counts = np.unique(columns, axis=1, return_counts=True)
             for document, number, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
                 hits[document].append(Hit(self.names[number], length, count, int(totals[document])))

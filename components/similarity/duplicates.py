@@ -76,7 +76,7 @@ class DuplicateSearch:
     """Finds the near-duplicates among documents given in rank order.
 
     Attributes:
-        agree: estimated similarity of pairs, from `places` places of their signatures.
+        agree: estimated similarity of pairs, from `num_slots` places of their signatures.
         sizes: (n,) int64, shingles per document.
         num_heldout: how many of the first ranks are held-out: never dropped, never compared with each other.
         threshold: Jaccard similarity from which a document is dropped.
@@ -90,7 +90,7 @@ class DuplicateSearch:
     """
 
     agree: Verify
-    places: int
+    num_slots: int
     sizes: np.ndarray
     num_heldout: int
     threshold: float
@@ -193,7 +193,7 @@ class DuplicateSearch:
         pairs = pairs[np.minimum(first, second) >= self.threshold * np.maximum(first, second)]
         # Of n shingles about K (1 - exp(-n / K)) different places of K are filled; the others repeat those.
         smaller = np.minimum(self.sizes[pairs[:, 0]], self.sizes[pairs[:, 1]])
-        filled = self.places * -np.expm1(-smaller / self.places)
+        filled = self.num_slots * -np.expm1(-smaller / self.num_slots)
         error = np.sqrt(self.threshold * (1 - self.threshold) / filled)
         return pairs[self.agree(pairs) >= self.threshold - 4 * error]
 

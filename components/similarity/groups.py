@@ -46,7 +46,7 @@ def similar_groups(texts: Sequence[str]) -> np.ndarray:
 
     search = DuplicateSearch(
         agree=lambda pairs: agreement(signed, pairs),
-        places=BANDS * ROWS,
+        num_slots=BANDS * ROWS,
         sizes=counts,
         num_heldout=0,
         threshold=THRESHOLD,

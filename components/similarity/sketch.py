@@ -225,16 +225,16 @@ class Sketches:
         for each in self.maps:
             each.madvise(mmap.MADV_DONTNEED)
 
-    def band(self, band: int, place: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The hash of one band, uint64, and `place` of every document that has one (not -1), shard by shard."""
+    def band(self, band: int, position: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The hash of one band, uint64, and `position` of every document that has one (not -1), shard by shard."""
         done = 0
         for target, count in zip(self.targets, self.counts, strict=True):
             keys = np.fromfile(f"{target}.bands.bin", np.uint64, count=count, offset=8 * band * count)
-            here = place[done : done + count]
+            here = position[done : done + count]
             yield keys[here >= 0], here[here >= 0]
             done += count
 
-    def places(self, documents: np.ndarray) -> np.ndarray:
+    def locations(self, documents: np.ndarray) -> np.ndarray:
         """(n, 3) int64: number of the shard, first shingle, number of shingles of each document."""
         return np.stack([self.shard[documents], self.start[documents], self.size[documents]], axis=1)
 
@@ -248,15 +248,15 @@ def _columns(target: Path, number: int) -> dict[str, np.ndarray]:
 
 
 def similarities(work: Path, pairs: np.ndarray) -> np.ndarray:
-    """Exact Jaccard similarity of pairs of documents, given by their places: (n, 2, 3) of `Sketches.places`."""
+    """Exact Jaccard similarity of pairs of documents, given by their locations: (n, 2, 3) of `Sketches.locations`."""
 
     @lru_cache(maxsize=100)
-    def opened(shard: int) -> BinaryIO:
+    def shingle_file(shard: int) -> BinaryIO:
         return cast(BinaryIO, open(f"{sketch_name(work, shard)}.shingles.bin", "rb", buffering=0))
 
     @lru_cache(maxsize=256)  # pairs come in order of the first
     def read(shard: int, start: int, size: int) -> np.ndarray:
-        return np.frombuffer(os.pread(opened(shard).fileno(), 8 * size, 8 * start), dtype=np.uint64)
+        return np.frombuffer(os.pread(shingle_file(shard).fileno(), 8 * size, 8 * start), dtype=np.uint64)
 
     return np.array([jaccard(read(*first), read(*second)) for first, second in pairs.tolist()], dtype=np.float64)
 

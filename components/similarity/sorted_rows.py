@@ -60,18 +60,18 @@ class SortedRows:
         self._waiting, self._num_waiting = [run[:0].copy()], 0
 
     def _merged(self, file: int, ends: list[int]) -> Iterator[np.ndarray]:
-        at, held = [0, *ends[:-1]], [self._waiting[0][:0]] * len(ends)
+        offsets, held = [0, *ends[:-1]], [self._waiting[0][:0]] * len(ends)
         row_bytes = 8 * self._columns
         length = max(1, RUN_BYTES // row_bytes // len(ends))
         while True:
             for run, end in enumerate(ends):
-                if not len(held[run]) and at[run] < end:
-                    count = min(length, end - at[run])
-                    held[run] = np.frombuffer(os.pread(file, count * row_bytes, at[run] * row_bytes), np.uint64)
+                if not len(held[run]) and offsets[run] < end:
+                    count = min(length, end - offsets[run])
+                    held[run] = np.frombuffer(os.pread(file, count * row_bytes, offsets[run] * row_bytes), np.uint64)
                     held[run] = held[run].reshape(-1, self._columns)
-                    at[run] += count
+                    offsets[run] += count
             # What a run still has in the file is above its last row here: rows up to the lowest of these are complete.
-            last = min((held[run][-1].tolist() for run, end in enumerate(ends) if at[run] < end), default=None)
+            last = min((held[run][-1].tolist() for run, end in enumerate(ends) if offsets[run] < end), default=None)
             counts = [len(rows) if last is None else _up_to(rows, last) for rows in held]
             if not any(counts):
                 return

@@ -23,25 +23,25 @@ NOBODY: dict[str, Any] = {"data": {}, "files": {}, "git": {}, "command": [UNRECO
 """Stands for the `start` line of a run without a record."""
 
 
-def facts_of(found: Found, record: Record | None) -> dict[str, Any]:
+def facts_of(leftovers: Found, record: Record | None) -> dict[str, Any]:
     """The contents of greenhouse.json: what is known of the model, and the entry of its one step as in a dvc.lock."""
     start, logged = record.attempts[-1].start if record else NOBODY, dict[str, float]()
     for line in record.attempts[-1].of["log"] if record else ():
         logged |= figures(line)
-    last = {name: value for name, value in found.figures.items() if value is not None} or logged
+    last = {name: value for name, value in leftovers.figures.items() if value is not None} or logged
     git, read = start["git"], {**start["data"], **start["files"]}
     code = {path: row["sha256"] for path, row in {**start["files"], **git.get("untracked", {})}.items()}
-    tree = vars(found) | {
+    tree = vars(leftovers) | {
         "recorded": record is not None,
-        "dangers": dangers(found.files),
-        "files": sorted(found.files),
+        "dangers": dangers(leftovers.files),
+        "files": sorted(leftovers.files),
         "figures": {name: value for name, value in last.items() if isinstance(value, float) and isfinite(value)},
         "data": start["data"],
         "commit": (git.get("commit") or "") + ("+changes" if uncommitted(start) else ""),
         "code": {"commit": git.get("commit") or "", "changes": git.get("diff") or "none"} | code,
         "cmd": " ".join(start["command"]),
         "deps": [{"path": path, "md5": read[path]["sha256"]} for path in sorted(read)],
-        "params": {"params.yaml": {"trainer": found.config}},
+        "params": {"params.yaml": {"trainer": leftovers.config}},
     }
     if record:
         cpu = record.attempts[-1].host["cpu"]
@@ -77,13 +77,13 @@ def _code(start: dict[str, Any]) -> tuple[str | None, str | None, dict[str, Any]
 
 def unlike(tries: list[Attempt]) -> list[str]:
     """What is not the same in all tries of a model, a clause each; none if they are alike."""
-    found, first = list[str](), tries[0].start
+    differences, first = list[str](), tries[0].start
     commands = dict.fromkeys((" ".join(one.start["command"]), one.start["cwd"]) for one in tries)
     if len(commands) > 1:
-        found.append(f"its tries had different commands ({'; then '.join(command for command, _ in commands)})")
+        differences.append(f"its tries had different commands ({'; then '.join(command for command, _ in commands)})")
     if any((_code(one.start), one.start["data"]) != (_code(first), first["data"]) for one in tries):
-        found.append("code or data changed between its tries")
-    return found
+        differences.append("code or data changed between its tries")
+    return differences
 
 
 def lacking(tries: list[Attempt]) -> list[str]:

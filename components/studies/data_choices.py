@@ -45,7 +45,7 @@ class Gain:
 
 def gains(control: Arm, arms: Sequence[Arm], metrics: Sequence[str], resampling: Resampling = DEFAULT) -> list[Gain]:
     """The gain of every arm in every metric, over works and seeds, corrected for all of them."""
-    found, noises = [], {}
+    differences, noises = [], {}
     for arm in arms:
         for metric in metrics:
             row = difference(metric, control.rows[metric], arm.rows[metric], resampling)
@@ -53,8 +53,8 @@ def gains(control: Arm, arms: Sequence[Arm], metrics: Sequence[str], resampling:
             sides = Side(CONTROL, control.scores), Side(arm.name, arm.scores)
             key = f"{arm.name}\n{metric}"
             noises[key] = seed_noise(metric, *sides, {CONTROL: control.scores, arm.name: arm.scores})
-            found.append(replace(row, name=key))
-    rows, _ = all_over_seeds(found, noises.get)
+            differences.append(replace(row, name=key))
+    rows, _ = all_over_seeds(differences, noises.get)
     asked = ((arm.name, metric) for arm in arms for metric in metrics)
     return [Gain(arm, metric, row, _verdict(row)) for (arm, metric), row in zip(asked, rows, strict=True)]
 

@@ -84,8 +84,8 @@ def read(folder: Path) -> Found:
     """
     try:
         for adapter in (nanochat, litgpt, axolotl, transformers):
-            if found := adapter(folder):
-                return found
+            if leftovers := adapter(folder):
+                return leftovers
     except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError, SafetensorError) as error:
         raise UserError(f"{folder}: a file of its trainer cannot be read ({clause(error)}); get a whole copy") from None
     names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
@@ -102,13 +102,13 @@ def read(folder: Path) -> Found:
 
 def dangers(files: dict[str, Path]) -> list[str]:
     """Sentences about what whoever loads these files of a model should know first."""
-    told = []
+    sentences = []
     for name, path in files.items():
         if path.suffix == ".json" and b'"auto_map"' in path.read_bytes():
-            told.append(f"{name} names code of its own (auto_map), which runs where trust_remote_code is set.")
+            sentences.append(f"{name} names code of its own (auto_map), which runs where trust_remote_code is set.")
         if path.suffix in PICKLES:
-            told.append(f"{name} may be a pickle, which runs code when opened; open it with weights_only alone.")
-    return told
+            sentences.append(f"{name} may be a pickle, which runs code when opened; open it with weights_only alone.")
+    return sentences
 
 
 def _newest(paths: Iterable[Path]) -> Path | None:
@@ -168,18 +168,18 @@ def transformers(folder: Path) -> Found | None:
     from huggingface_hub.repocard import metadata_load
 
     checkpoint = _newest(folder.glob("checkpoint-[0-9]*"))
-    places = [place for place in (folder, checkpoint) if place]
-    configs = [place / name for place in places for name in ("config.json", "adapter_config.json")]
-    if not (at := next((path for path in configs if path.exists() and _is_of_transformers(path)), None)):
+    folders = [parent for parent in (folder, checkpoint) if parent]
+    configs = [parent / name for parent in folders for name in ("config.json", "adapter_config.json")]
+    if not (config_path := next((path for path in configs if path.exists() and _is_of_transformers(path)), None)):
         return None
-    states = [path for place in places if (path := place / "trainer_state.json").exists()]
-    state, config, card = read_json(states[-1]) if states else {}, read_json(at), folder / "README.md"
+    states = [path for parent in folders if (path := parent / "trainer_state.json").exists()]
+    state, config, card = read_json(states[-1]) if states else {}, read_json(config_path), folder / "README.md"
     head = (metadata_load(card) if card.exists() else None) or {}
     last = {name: value for row in state.get("log_history", []) for name, value in row.items()}
-    files = {path.name: path for path in (*sorted(at.parent.iterdir()), *states) if path.is_file()}
+    files = {path.name: path for path in (*sorted(config_path.parent.iterdir()), *states) if path.is_file()}
     named = config.get("task_type") or "".join(config.get("architectures") or [])
     task = next((task for end, task in TASKS.items() if named.endswith(end)), "feature-extraction")
-    tuned = at.name == "adapter_config.json"
+    tuned = config_path.name == "adapter_config.json"
     version = f"transformers {config.get('transformers_version', 'of an unknown version')}"
     is_trl = "trl" in (head.get("tags") or []) or "num_tokens" in last
     return Found(
@@ -210,14 +210,14 @@ def axolotl(folder: Path) -> Found | None:
     written = re.search(r"axolotl version: `(.*?)`\n```yaml\n(.*?)```", text, re.DOTALL)
     texts = [written[2]] if written else [path.read_text("utf-8") for path in sorted(folder.glob("*.y*ml"))]
     kept = next((tree for tree in map(yaml.safe_load, texts) if isinstance(tree, dict) and "base_model" in tree), None)
-    found = transformers(folder) if kept else None
-    if not kept or not found:
+    leftovers = transformers(folder) if kept else None
+    if not kept or not leftovers:
         return None
     names = ", ".join(str(row["path"]) for row in kept.get("datasets") or [])
-    unknown = found.not_known | {DATA: f"axolotl keeps the names of its data sets ({names}), and no hash of them"}
+    unknown = leftovers.not_known | {DATA: f"axolotl keeps the names of its data sets ({names}), and no hash of them"}
     del unknown[SETTINGS]
     version = f"axolotl {written[1]}" if written else "axolotl"
-    return replace(found, trainer=version, base=str(kept["base_model"]), config=kept, not_known=unknown)
+    return replace(leftovers, trainer=version, base=str(kept["base_model"]), config=kept, not_known=unknown)
 
 
 def _parameters(files: Iterable[Path]) -> int:

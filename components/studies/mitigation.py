@@ -85,7 +85,7 @@ class MitigationTrial(TrainingStudy[TrialRun, Mitigate]):
         swap = result["contrasts"]["counterfactual - random"]
         return {f"{f}_swap_{b}": swap[f][b] for f in swap for b in ("value", "low", "high")}
 
-    def told(self, result: dict[str, Any]) -> str:
+    def summary(self, result: dict[str, Any]) -> str:
         """Its spread and its loss."""
         return f"spread {result['spread']:.3f}, {result['bits_per_byte']:.4f} bits per byte"
 
@@ -94,7 +94,7 @@ class MitigationTrial(TrainingStudy[TrialRun, Mitigate]):
 
         Curriculum and canaries are left out, weights are the pipeline's; the tokenizer is the pipeline's for all arms.
         """
-        data = self.place.root / "data"
+        data = self.workplace.root / "data"
         bare = {"curriculum": Curriculum(share=0.0), "canaries": Canaries(per_count=0)}
         own = self.mixing.model_copy(update={"augment": point.arm, "seed": point.seed} | bare)
 
@@ -106,7 +106,7 @@ class MitigationTrial(TrainingStudy[TrialRun, Mitigate]):
             shutil.copy(tokenizer, aside / "out")
             shutil.copytree(data / "tokenize/heldout", aside / "out/heldout")
 
-        return made_once(self.place.work / f"tokens-{point.name}", encoded)
+        return made_once(self.workplace.work / f"tokens-{point.name}", encoded)
 
     def train(self, point: TrialRun, progress: Progress) -> None:
         """Pretrain a model; only text and seed differ from the others'."""
@@ -115,13 +115,13 @@ class MitigationTrial(TrainingStudy[TrialRun, Mitigate]):
             model=own.model, steps=own.steps, batch=own.batch, context=own.context, seed=point.seed,
             eval_every=own.steps, checkpoint_every=max(1, own.steps // 4),
         )  # fmt: skip
-        pretrained(self.folder(point), "causal", self.tokens(point), settings, self.place.numerics, progress)
+        pretrained(self.folder(point), "causal", self.tokens(point), settings, self.workplace.numerics, progress)
 
     def examine(self, point: TrialRun, trained: None) -> dict[str, Any]:
         """Spread and prior of the pronoun gap (nats), bits per byte of held-out text, and tokens of the mixture."""
-        network = LanguageModel.load(self.folder(point) / "model", self.place.numerics.device)
+        network = LanguageModel.load(self.folder(point) / "model", self.workplace.numerics.device)
         gaps_OT, prior = relative_gaps(network)
-        heldout = self.place.root / "data/ingest/heldout"
+        heldout = self.workplace.root / "data/ingest/heldout"
         scored = score_documents(network, sample(heldout, self.params.heldout_kilobytes, 1))
         total = sum(bits(entry.scores.logp) for entry in scored)
         num_bytes = sum(int(entry.num_bytes.sum()) for entry in scored)

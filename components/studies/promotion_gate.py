@@ -146,27 +146,27 @@ def decide(
     findings += [_limit(name, challenger, limit) for name, limit in rule.limits.items()]
     if noise := noise_of(rule.primary):
         notes.append(f"{rule.primary}: {noise.note}")
-    told = _told(rule.primary, by_name.get(rule.primary), primary)
+    detectable_gain = _detectable_gain(rule.primary, by_name.get(rule.primary), primary)
     verdict: Answer = "promote"
     for answer in ("inconclusive", "hold"):
         verdict = answer if any(given == answer for given, _ in findings) else verdict  # type: ignore[assignment]
     reasons = [reason for given, reason in findings if given == verdict]
     if verdict == "promote":
         reasons = [reasons[0], f"none of {len(findings) - 1} guards and limits is broken"]
-    return GateVerdict(verdict, reasons, told, notes, list(differences))
+    return GateVerdict(verdict, reasons, detectable_gain, notes, list(differences))
 
 
-def _told(name: str, works: Difference | None, over_both: Difference | None) -> str:
+def _detectable_gain(name: str, works: Difference | None, over_both: Difference | None) -> str:
     """Smallest gain that can be told from none, over works and seeds, as far as it is known."""
-    told = f"smallest gain in {name} that can be told from none: "
+    intro = f"smallest gain in {name} that can be told from none: "
     if works is None:
         return ""
     if works.low is None:
-        return f"{told}not known, too few works for an interval"
+        return f"{intro}not known, too few works for an interval"
     least, likely = detectable(over_both or works)
     if over_both is None:
-        return f"{told}not known without the noise of seeds, which adds to the {least:.4f} that works alone ask for"
-    return f"{told}{least:.4f}; a true gain of {likely:.4f} is found in {POWER:.0%} of cases"
+        return f"{intro}not known without the noise of seeds, which adds to the {least:.4f} that works alone ask for"
+    return f"{intro}{least:.4f}; a true gain of {likely:.4f} is found in {POWER:.0%} of cases"
 
 
 def _primary(name: str, row: Difference | None, noise: SeedNoise | None) -> tuple[Difference | None, Finding]:
@@ -179,13 +179,13 @@ def _primary(name: str, row: Difference | None, noise: SeedNoise | None) -> tupl
         return None, ("inconclusive", f"{name} has no interval on shared items: too few works")
     if noise is None:
         assert row.high is not None
-        told, seed = "not clearly above zero", "a lucky seed would do"
+        outcome, seed = "not clearly above zero", "a lucky seed would do"
         if row.high < 0.0:
-            told, seed = "worse on these works", "an unlucky seed would do"
+            outcome, seed = "worse on these works", "an unlucky seed would do"
         elif row.low > 0.0:
-            told = "better on these works"
+            outcome = "better on these works"
         gain = interval(row.improvement, row.low, row.high, "+.4f")
-        text = f"{name} {row.a:.4f} -> {row.b:.4f}, improvement {gain} over works alone: {told}"
+        text = f"{name} {row.a:.4f} -> {row.b:.4f}, improvement {gain} over works alone: {outcome}"
         return None, ("inconclusive", f"{text}; seed noise not measured, so {seed}; run `greenhouse study seeds`")
     row = over_seeds(row, noise)
     assert row.low is not None

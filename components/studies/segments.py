@@ -73,11 +73,11 @@ class Segments:
         """
         assert self.chosen[-1][1] == self.params.steps, "the last interval is always trained again"
         intervals = {"0": (0, 0)} | {f"{first}-{last}": (first, last) for first, last in self.chosen}
-        found = {name: self.rerun(first, last, progress) for name, (first, last) in intervals.items()}
+        by_interval = {name: self.rerun(first, last, progress) for name, (first, last) in intervals.items()}
         end, model = self.kept(self.params.steps), self.root / "models/pretrain" / self.objective / "model.safetensors"
         same = sha256_file(end / model.name) == sha256_file(model)
-        found["end"] = "" if same else "the last checkpoint is not the model"
-        return found | {"figures": self.figures(end, progress)}
+        by_interval["end"] = "" if same else "the last checkpoint is not the model"
+        return by_interval | {"figures": self.figures(end, progress)}
 
     def kept(self, step: int) -> Path:
         """The published checkpoint of a step."""

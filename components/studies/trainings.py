@@ -66,7 +66,7 @@ class TrainingStudy(ABC, Generic[Trained, Settings]):
     name: ClassVar[str]
     """Stage of its spans in the ledger."""
     params: Settings
-    place: Workplace
+    workplace: Workplace
 
     @abstractmethod
     def train(self, point: Trained, progress: Progress) -> Any:
@@ -77,7 +77,7 @@ class TrainingStudy(ABC, Generic[Trained, Settings]):
         """The figures of a point, as plain JSON."""
 
     @abstractmethod
-    def told(self, result: dict[str, Any]) -> str:
+    def summary(self, result: dict[str, Any]) -> str:
         """A result in a few words, for the log."""
 
     @abstractmethod
@@ -86,7 +86,7 @@ class TrainingStudy(ABC, Generic[Trained, Settings]):
 
     def folder(self, point: Trained) -> Path:
         """Folder of a point."""
-        return self.place.work / "points" / point.name
+        return self.workplace.work / "points" / point.name
 
     def finished(self, point: Trained) -> dict[str, Any] | None:
         """The result of a finished point; None of another."""
@@ -103,7 +103,7 @@ class TrainingStudy(ABC, Generic[Trained, Settings]):
         """
         if finished := self.finished(point):
             return finished
-        workplace, folder = self.place, self.folder(point)
+        workplace, folder = self.workplace, self.folder(point)
         labels = {"stage": self.name, "run": workplace.run, "point": point.name}
         with metered(workplace.ledger, workplace.runtime, labels, workplace.root) as (meter, progress):
             began_s, cpu_s = time.perf_counter(), time.process_time()

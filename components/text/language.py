@@ -61,20 +61,20 @@ class Identifier:
         scores *= (1 / np.sqrt(np.maximum(lengths, 1)))[:, None].astype(np.float32)
         likely = np.exp(scores - scores.max(axis=1, keepdims=True)).astype(np.float64)
         likely /= likely.sum(axis=1, keepdims=True)
-        found = likely[:, self.first]
+        by_language = likely[:, self.first]
         for number in np.setdiff1d(np.arange(len(self.of)), self.first):
-            found[:, self.of[number]] += likely[:, number]
-        return found
+            by_language[:, self.of[number]] += likely[:, number]
+        return by_language
 
     def _counts(self, data: Sequence[bytes], lengths: np.ndarray) -> Any:
         """Logarithms of the n-grams' counts, (num_texts, num_features), sparse by rows."""
         from scipy.sparse import csr_array
 
         ends = np.cumsum(lengths + 1)
-        found = self._walk(NO_BYTE.join([*data, b""]))
-        at = np.flatnonzero(found >= 0)
+        features = self._walk(NO_BYTE.join([*data, b""]))
+        index = np.flatnonzero(features >= 0)
         width = len(self.weights)
-        keys, counts = np.unique(np.searchsorted(ends, at, "right") * width + found[at], return_counts=True)
+        keys, counts = np.unique(np.searchsorted(ends, index, "right") * width + features[index], return_counts=True)
         starts = np.searchsorted(keys, np.arange(len(data) + 1) * width)
         return csr_array((np.log1p(counts.astype(np.float32)), keys % width, starts), shape=(len(data), width))
 
@@ -102,7 +102,7 @@ def excerpt(text: str) -> str:
 
 def identify_all(texts: Sequence[str], wanted: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Most likely language of each text (ISO 639-1), its probability, and that it is one of `wanted` (1 if none)."""
-    parts = [_identifier().probabilities(texts[at : at + BLOCK_TEXTS]) for at in range(0, len(texts), BLOCK_TEXTS)]
+    parts = [_identifier().probabilities(texts[cut : cut + BLOCK_TEXTS]) for cut in range(0, len(texts), BLOCK_TEXTS)]
     likely = np.concatenate(parts or [np.zeros((0, len(_identifier().labels)))])
     kept = likely[:, np.isin(_identifier().labels, wanted)].sum(axis=1) if wanted else np.ones(len(texts))
     best = likely.argmax(axis=1)

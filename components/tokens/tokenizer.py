@@ -110,12 +110,12 @@ def _rayon(threads: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _refuse_small(found: int, vocab_size: int) -> None:
-    if found == vocab_size:
+def _refuse_small(num_tokens: int, vocab_size: int) -> None:
+    if num_tokens == vocab_size:
         return
-    advice = f"set tokenize.vocab_size to at most {found}" if found >= 300 else "there is hardly any text"
+    advice = f"set tokenize.vocab_size to at most {num_tokens}" if num_tokens >= 300 else "there is hardly any text"
     raise UserError(
-        f"tokenize.vocab_size = {vocab_size}: the training text has pairs that repeat for only {found} tokens; "
+        f"tokenize.vocab_size = {vocab_size}: the training text has pairs that repeat for only {num_tokens} tokens; "
         f"{advice}, or give the pipeline more text (tokenize.train_megabytes limits how much is used)"
     )
 

@@ -76,7 +76,7 @@ def forecast(
     logits = 2 * vocab_size * min(logit_rows(vocab_size, numerics.device), rows * largest.ids_BT.shape[1])
     trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
     total = sum(batch.ids_BT.numel() for batch in sample) / len(sample) * config.steps / numerics.processes
-    held, reached = _taken(numerics.device)
+    held, reached = _held_bytes(numerics.device)
     shapes = len({batch.ids_BT.shape for batch in sample}) - 1 + len({batch.num_targets for batch in sample}) // 4
     kernels = PER_SHAPE * min(MOST_SHAPES, shapes) if numerics.device == "cpu" else 0
     memory = max(reached, held + 3 * trained + activations + logits + kernels + REPORT)
@@ -107,7 +107,7 @@ def _kept(model: nn.Module, batch: Batch, objective: Objective, numerics: Numeri
     return sum(sizes.values())
 
 
-def _taken(device: str) -> tuple[int, int]:
+def _held_bytes(device: str) -> tuple[int, int]:
     """Bytes that are taken before the first step, and that were at the peak until then."""
     if device == "cuda":
         return int(torch.cuda.memory_allocated()), int(torch.cuda.max_memory_allocated())

@@ -32,12 +32,12 @@ class TokenRow(NamedTuple):
 
     Attributes:
         ids: (T,) token ids.
-        places: (n,) positions whose final states predict, in any order and number.
+        positions: (n,) those whose final states predict, in any order and number.
         targets: (n,) the id asked for at each.
     """
 
     ids: Ids
-    places: Ids
+    positions: Ids
     targets: Ids
 
 
@@ -67,12 +67,12 @@ def next_tokens(ids: Ids, count: int | None = None) -> TokenRow:
     return TokenRow(ids[:-1], range(len(ids) - 1 - count, len(ids) - 1), ids[len(ids) - count :])
 
 
-def hidden_tokens(ids: Ids, places: Ids, mask: int = MASK) -> TokenRow:
-    """The ids at `places`, all hidden behind `mask`: for a masked model."""
+def hidden_tokens(ids: Ids, positions: Ids, mask: int = MASK) -> TokenRow:
+    """The ids at `positions`, all hidden behind `mask`: for a masked model."""
     shown = np.array(ids)
-    targets = shown[places]
-    shown[places] = mask
-    return TokenRow(shown, places, targets)
+    targets = shown[positions]
+    shown[positions] = mask
+    return TokenRow(shown, positions, targets)
 
 
 def score(
@@ -93,7 +93,7 @@ def score(
             check()
             part = [rows[index] for index in indices]
             arrays = (values.cpu().numpy() for values in _score_batch(model, part, device, numerics))
-            ends = np.cumsum([len(row.places) for row in part])[:-1]
+            ends = np.cumsum([len(row.positions) for row in part])[:-1]
             for index, *values in zip(indices, *(np.split(array, ends) for array in arrays), strict=True):
                 results[index] = Scores(*values)
     return [results[index] for index in range(len(rows))]
@@ -110,7 +110,7 @@ def _score_batch(
     lengths = np.array([len(row.ids) for row in rows])
     shown, inside = np.zeros((len(rows), lengths.max()), dtype=np.int64), np.arange(lengths.max()) < lengths[:, None]
     shown[inside] = np.concatenate([row.ids for row in rows])
-    owners = np.repeat(np.arange(len(rows)), [len(row.places) for row in rows])
+    owners = np.repeat(np.arange(len(rows)), [len(row.positions) for row in rows])
     columns = [owners, *(np.concatenate([row[part] for row in rows]) for part in (1, 2))]
     row_N, place_N, target_N = (torch.from_numpy(column.astype(np.int64)).to(device) for column in columns)
     # What a causal model reads before the padding does not know of it; to a masked one it is a document of its own.

@@ -110,7 +110,7 @@ def train(
             results.append(result)
             used = f"{result['seconds']:.0f} s, {result['joules']:.0f} J"
             note = "read back" if point.name in finished else used
-            print(f"[{len(results)}/{len(points)}] {point.name}: {study.told(result)}, {note}", flush=True)
+            print(f"[{len(results)}/{len(points)}] {point.name}: {study.summary(result)}, {note}", flush=True)
             record.child(point.name, point.facts, result, study.folder(point) / "reports")
     return results
 

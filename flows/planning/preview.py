@@ -150,7 +150,7 @@ def show(params: Params, root: Path = paths.ROOT) -> list[Losses]:
 
 def told(stage: str, losses: Losses) -> str:
     """What a source would lose in a stage, with examples."""
-    return plain(f"{stage}, by a sample of {losses.documents} documents: {losses.told('would go')}")
+    return plain(f"{stage}, by a sample of {losses.documents} documents: {losses.summary('would go')}")
 
 
 def of_corpus(train: Path, params: Params) -> str:

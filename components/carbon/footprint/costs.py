@@ -223,10 +223,10 @@ def moment(since: str) -> datetime:
     Raises `UserError`: it is no ISO date or time.
     """
     try:
-        at = datetime.fromisoformat(since.strip()) if since else ALWAYS
+        time = datetime.fromisoformat(since.strip()) if since else ALWAYS
     except ValueError:
         raise UserError(f"since {since}: no date; write a day in UTC, such as 2026-01-31") from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def cache_saved(ledger_costs: LedgerCosts, begin: datetime = ALWAYS) -> dict:

@@ -266,8 +266,8 @@ def _enter(ledger: Ledger, spans: dict[str, Span], seen: set[tuple], line: dict,
 
 
 def _started(line: dict) -> Span:
-    at = _time(line["t"])
-    return Span(line["span"], line["parent"], line["name"], line["host"], line["labels"], at, at)
+    started_at = _time(line["t"])
+    return Span(line["span"], line["parent"], line["name"], line["host"], line["labels"], started_at, started_at)
 
 
 def _enter_reading(ledger: Ledger, spans: dict[str, Span], line: dict, counted: int) -> None:
@@ -277,7 +277,7 @@ def _enter_reading(ledger: Ledger, spans: dict[str, Span], line: dict, counted: 
     ledger.host_busy_us += line["busy_us"] * counted // whole if whole else line["busy_us"]
     rest = {name: energy.part(counted, whole) for name, energy in _energies(line["host_uj"]).items()}
     ledger.host_parts = added([ledger.host_parts, rest])
-    hour, at = line["t"][:13], _time(line["t"])
+    hour, read_at = line["t"][:13], _time(line["t"])
     for id, part in line["spans"].items():
         if id not in spans:  # its start line was lost with a power cut: its energy stays unattributed
             continue
@@ -292,7 +292,7 @@ def _enter_reading(ledger: Ledger, spans: dict[str, Span], line: dict, counted: 
         span.parts = added([span.parts, energies])
         span.hours = added([span.hours, {hour: sum(energies.values(), Energy())}])
         span.sources |= {name: line["source"][name] for name in energies}
-        span.end = max(span.end, at)
+        span.end = max(span.end, read_at)
     ledger.rests[line["host"]] = added([ledger.rests.get(line["host"], {}), rest])
     ledger.rest_hours[hour] = ledger.rest_hours.get(hour, Energy()) + sum(rest.values(), Energy())
 

@@ -66,8 +66,8 @@ def _counts(index: DocumentIndex, sketches: Sketches, result: DedupResult) -> li
 
 def _pairs(index: DocumentIndex, result: DedupResult) -> Iterator[tuple]:
     """One row per removed document with the one that stays for it, in the order of the latter."""
-    gone = np.flatnonzero(result.removed)
-    for number in map(int, gone[np.argsort(result.canonical[gone], kind="stable")]):
+    removed = np.flatnonzero(result.removed)
+    for number in map(int, removed[np.argsort(result.canonical[removed], kind="stable")]):
         stays = int(result.canonical[number])
         names = (each for one in (number, stays) for each in (index.name("id", one), index.name("location", one)))
         yield *names, str(stays < result.num_heldout).lower(), f"{result.similarity[number]:.4f}"
@@ -98,18 +98,18 @@ def _metrics(
 
 def examples(index: DocumentIndex, result: DedupResult) -> str:
     """Removed documents beside the ones that stay for them: the largest clusters, then the least similar pairs."""
-    gone = np.flatnonzero(result.removed & ~result.exact)
-    stay, first, cluster = np.unique(result.canonical[gone], return_index=True, return_inverse=True)
+    removed = np.flatnonzero(result.removed & ~result.exact)
+    stay, first, cluster = np.unique(result.canonical[removed], return_index=True, return_inverse=True)
     size = np.bincount(cluster, minlength=len(stay))
     last = np.zeros_like(first)
-    last[cluster] = np.arange(len(gone))
-    largest = gone[first[np.lexsort((last, -size))]]
-    closest = gone[np.argsort(result.similarity[gone], kind="stable")]
+    last[cluster] = np.arange(len(removed))
+    largest = removed[first[np.lexsort((last, -size))]]
+    closest = removed[np.argsort(result.similarity[removed], kind="stable")]
     chosen = list(dict.fromkeys([*largest[: NUM_EXAMPLES // 2].tolist(), *closest[: NUM_EXAMPLES // 2].tolist()]))
     sections = ["# Near-duplicates, side by side\n\n`-` stays, `+` went; lines both have are left out."]
     for number in chosen:
         stays = int(result.canonical[number])
-        size_here = int((result.canonical[gone] == stays).sum())
+        size_here = int((result.canonical[removed] == stays).sum())
         head = f"## Jaccard {result.similarity[number]:.3f}, {size_here} removed for this document"
         names = [f"- {what}: `{index.name('location', one)}` ({index.name('id', one)})"
                  for what, one in (("stays", stays), ("removed", number))]  # fmt: skip

@@ -101,9 +101,9 @@ def find(index: DocumentIndex, sketches: Sketches, params: Dedup, workers_pool: 
     """
     work = sketches.targets[0].parent
     by_rank = ranking(index.num_heldout, sketches.num_chars, partial(index.columns, "id"), work)
-    place = np.empty_like(by_rank)
-    place[by_rank] = np.arange(len(by_rank))
-    canonical = first_equal(sketches.exact, place, work)
+    position = np.empty_like(by_rank)
+    position[by_rank] = np.arange(len(by_rank))
+    canonical = first_equal(sketches.exact, position, work)
     sketches.let_go()
     exact = canonical != np.arange(len(canonical))
     distinct = by_rank[~exact[by_rank]]
@@ -111,23 +111,23 @@ def find(index: DocumentIndex, sketches: Sketches, params: Dedup, workers_pool: 
         nothing = np.zeros(len(BINS) - 1, dtype=np.int64)
         return DedupResult(canonical, np.ones(len(exact)), exact, nothing, index.num_heldout)
     del by_rank
-    place[exact] = -1
-    place[distinct] = np.arange(len(distinct))
+    position[exact] = -1
+    position[distinct] = np.arange(len(distinct))
     search = DuplicateSearch(
         agree=partial(_agree, sketches, distinct),
-        places=sketches.agreement.shape[1],
+        num_slots=sketches.agreement.shape[1],
         sizes=sketches.size[distinct],
         num_heldout=int((distinct < index.num_heldout).sum()),
         threshold=params.threshold,
         bands=params.bands,
-        band=partial(sketches.band, place=place),
+        band=partial(sketches.band, position=position),
         verify=partial(_verify, sketches, distinct, workers_pool),
         folder=work,
     )
     near, near_similarity = search.run()
     sketches.let_go()
     # A copy of a document that is dropped has the same words, so it is as similar to the one that stays.
-    of = place[canonical]
+    of = position[canonical]
     similarity, target = near_similarity[of], distinct[near[of]]
     exact &= target == canonical
     return DedupResult(target, similarity, exact, search.histogram, index.num_heldout)
@@ -146,7 +146,7 @@ def _verify(sketches: Sketches, documents: np.ndarray, workers_pool: Pool, pairs
     def tasks() -> Iterator[np.ndarray]:
         for start in range(0, len(pairs), PAIRS_PER_TASK):
             block = documents[pairs[start : start + PAIRS_PER_TASK]]
-            yield np.stack([sketches.places(block[:, side]) for side in (0, 1)], axis=1)
+            yield np.stack([sketches.locations(block[:, side]) for side in (0, 1)], axis=1)
 
     compare = partial(similarities, sketches.targets[0].parent)
     results = map(compare, tasks()) if len(pairs) <= PAIRS_PER_TASK else workers_pool.map(compare, tasks())

@@ -56,8 +56,8 @@ class DocumentIndex:
         shards, path = [*held, *trained], work / "names.arrow"
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, _NAMES) as writer:
             for shard in shards:
-                with pq.ParquetFile(shard) as opened:
-                    writer.write_table(opened.read(columns=_NAMES.names).cast(_NAMES).combine_chunks())
+                with pq.ParquetFile(shard) as parquet:
+                    writer.write_table(parquet.read(columns=_NAMES.names).cast(_NAMES).combine_chunks())
         return_memory()
         names = _mapped(path)
         num_bytes = sum(manifest.num_bytes for manifest in manifests)

@@ -45,7 +45,7 @@ def build(
     by_rule = _by_rule(out / "dropped")
     documents = {name: source["num_documents"] for name, source in given.sources.items()}
     warnings = [
-        f"filter: {losses.told('went')}; read details/examples.md"
+        f"filter: {losses.summary('went')}; read details/examples.md"
         for losses in losses_of(documents, by_rule)
         if losses.much
     ]

@@ -106,7 +106,7 @@ def read_file(spool: Path, opt_out: Path, keep: bool, task: FileTask) -> ReadRes
         return ReadResult(**read_json(note))
     result = _fetched_and_read(spool, opt_out, task)
     pieces = enumerate(result.pieces)
-    result.pieces = [one if isinstance(one, str) else _spool(one, _piece(spool, task, at)) for at, one in pieces]
+    result.pieces = [one if isinstance(one, str) else _spool(one, _piece(spool, task, index)) for index, one in pieces]
     result.kept = True
     write_json(note, asdict(result))
     return result

@@ -46,13 +46,13 @@ class OptOut:
     def line_of(self, document: Document) -> int:
         """The line of the list that a document falls under; 0 if none."""
         file, _, key = document.location.partition("#id=")
-        places = (document.location, file.split("#")[0], key)  # `key` is the URL of an archived page
+        locations = (document.location, file.split("#")[0], key)  # `key` is the URL of an archived page
         keys = [(kind, getattr(document, kind)) for kind in ("id", "sha256", "source", "licence")]
-        keys += [("location", location) for location in places]
+        keys += [("location", location) for location in locations]
         if exact := next((self._exact[key] for key in keys if key in self._exact), 0):
             return exact
         for folder, line in self._folders:
-            if any(location.startswith(folder) for location in places):
+            if any(location.startswith(folder) for location in locations):
                 return line
         number = self._passages.first_in(document.text)
         return 0 if number is None else self._passage_lines[number]

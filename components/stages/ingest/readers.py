@@ -74,8 +74,8 @@ def records_of(path: Path, format_name: str, options: Options) -> Iterator[RawRe
         raise
     except Exception as error:  # one bad file costs no other, whatever its reader raises
         rule = "invalid_utf16" if file.is_utf16 and isinstance(error, UnicodeDecodeError) else "unreadable"
-        place = f" after byte {file.offset}" if file.offset else ""
-        yield BadRecord(rule, f"cannot be read on{place} ({clause(error)}); get a whole copy", offset=file.offset)
+        position = f" after byte {file.offset}" if file.offset else ""
+        yield BadRecord(rule, f"cannot be read on{position} ({clause(error)}); get a whole copy", offset=file.offset)
     finally:
         file.close()
 
@@ -187,10 +187,10 @@ def whole_items(raw: bytes) -> list[Any]:
     items, decoder = list[Any](), json.JSONDecoder()
     with suppress(ValueError, RecursionError):
         text = codecs.getincrementaldecoder("utf-8")().decode(raw)
-        found = ARRAY.match(text)
-        while found:
-            item, at = decoder.raw_decode(text, found.end())
-            if found := COMMA.match(text, at):
+        separator = ARRAY.match(text)
+        while separator:
+            item, end = decoder.raw_decode(text, separator.end())
+            if separator := COMMA.match(text, end):
                 items.append(item)
     return items
 

@@ -196,7 +196,7 @@ def without_markup(text: str) -> str:
     if not any(map(_BREAK.search, parts[::2])):
         return text
     parts[::2] = [
-        _ENTITY.sub(lambda found: html.unescape(found[0]), _INLINE.sub("", _BREAK.sub("\n", part)))
+        _ENTITY.sub(lambda entity: html.unescape(entity[0]), _INLINE.sub("", _BREAK.sub("\n", part)))
         for part in parts[::2]
     ]
     return "".join(parts)
@@ -242,18 +242,18 @@ def _type(value: Any) -> str:
     return names.get(type(value), "an object" if isinstance(value, dict) else type(value).__name__)
 
 
-def entry_of(found: RawRecord | BadRecord, location: str, group: str, origin: Origin, options: Options) -> RecordStatus:
+def entry_of(item: RawRecord | BadRecord, location: str, group: str, origin: Origin, options: Options) -> RecordStatus:
     """The entry of what a reader found in the file at `location`.
 
     Args:
         group: the group of all records of the file, or "" if each is its own.
     """
-    if isinstance(found, BadRecord):
-        part = f"L{found.line or '?'}@{found.offset}"  # who looks at pieces of a file counts no lines
-        return _quarantined(found, _document(RawRecord("", part), location, group, origin))
-    document, size = _document(found, location, group, origin), len(encoded(found.text))
-    entry = RecordStatus(document, key=found.key, line=found.line, offset=found.offset, num_bytes=size)
-    if defect := _defect_in(found.text, options.max_chars):
+    if isinstance(item, BadRecord):
+        part = f"L{item.line or '?'}@{item.offset}"  # who looks at pieces of a file counts no lines
+        return _quarantined(item, _document(RawRecord("", part), location, group, origin))
+    document, size = _document(item, location, group, origin), len(encoded(item.text))
+    entry = RecordStatus(document, key=item.key, line=item.line, offset=item.offset, num_bytes=size)
+    if defect := _defect_in(item.text, options.max_chars):
         return entry.as_quarantined(*defect)
     if size < options.min_bytes:
         return entry.as_dropped("too_short", f"{size} bytes, the limit is {options.min_bytes}")
@@ -262,11 +262,11 @@ def entry_of(found: RawRecord | BadRecord, location: str, group: str, origin: Or
 
 def _document(record: RawRecord, location: str, group: str, origin: Origin) -> Document:
     part = f"id={record.key}" if record.key else record.part
-    place = f"{location}#{part}" if part else location
-    shown = plain_name(SURROGATE.sub("?", place.replace("\0", "?")))
+    address = f"{location}#{part}" if part else location
+    shown = plain_name(SURROGATE.sub("?", address.replace("\0", "?")))
     own = stated_licence(record.licence) if record.licence else (origin.licence, origin.licence_from)
     return Document(
-        id=sha256_bytes(encoded(f"{origin.source}\n{place}"))[:16],  # of the place as it is: `shown` may be another's
+        id=sha256_bytes(encoded(f"{origin.source}\n{address}"))[:16],  # of it as it is: `shown` may be another's
         text=record.text,
         source=origin.source,
         source_version=origin.source_version,

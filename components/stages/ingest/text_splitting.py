@@ -74,10 +74,10 @@ class GutenbergBooks:
     """Books of a file, without the header and licence that Project Gutenberg wraps around each.
 
     The header goes up to the first start mark, the licence from an end mark to the next start mark or the end of the
-    file. `found` says whether there was a mark so far.
+    file. `has_mark` says whether there was a mark so far.
     """
 
-    found = False
+    has_mark = False
 
     def of(self, lines: Iterable[LineBytes]) -> Iterator[Iterator[LineBytes]]:
         """The lines of each book; all lines if there is no mark. A book must be read before the next is asked for."""
@@ -93,14 +93,14 @@ class GutenbergBooks:
         for line in islice(source, GUTENBERG_HEADER_LINES):
             held.append(line)
             if GUTENBERG_START.search(line.raw):
-                self.found = True
+                self.has_mark = True
                 return
         yield from held
 
     def _until_end(self, lines: Iterator[LineBytes]) -> Iterator[LineBytes]:
         for line in lines:
             if GUTENBERG_END.search(line.raw):
-                self.found = True
+                self.has_mark = True
                 return
             yield line
 
@@ -141,10 +141,10 @@ def plain_text(
         for run in passages(book, target_bytes, heading):
             if waiting is not None:
                 number += 1
-                yield _document(waiting, str(number), transforms, books.found)
+                yield _document(waiting, str(number), transforms, books.has_mark)
             waiting = run
     if waiting is not None:
-        yield _document(waiting, str(number + 1) if number else "", transforms if number else (), books.found)
+        yield _document(waiting, str(number + 1) if number else "", transforms if number else (), books.has_mark)
     else:
         yield RawRecord("")
 

@@ -155,6 +155,6 @@ def _plot(mixture: MixtureCounts, path: Path) -> None:
     caption = "What the models are trained on, by source; per cent are of all bytes."
     with chart(path, caption, 1.2 + 0.3 * len(rows), xlabel="text (MB)") as axes:
         ends = bars(axes, [name for name, _ in rows], {name: row for name, row in megabytes.items() if any(row)})
-        for place, end in enumerate(ends):
-            axes.annotate(f"{end / ends.sum():.1%}", (end, place), (4, 0), textcoords="offset points", va="center")
+        for position, end in enumerate(ends):
+            axes.annotate(f"{end / ends.sum():.1%}", (end, position), (4, 0), textcoords="offset points", va="center")
         axes.margins(x=0.12)

@@ -102,8 +102,8 @@ class Trained:
     @property
     def unlike_heldout(self) -> float:
         """Share of the training tokens whose source the held-out text has not: generated text."""
-        ours, theirs = (shards.manifest.per_source for shards in (self.train, self.heldout.shards))
-        return sum(row["num_tokens"] for name, row in ours.items() if name not in theirs) / self.train.num_tokens
+        ours, heldout = (shards.manifest.per_source for shards in (self.train, self.heldout.shards))
+        return sum(row["num_tokens"] for name, row in ours.items() if name not in heldout) / self.train.num_tokens
 
 
 def write(trained: Trained, tokenizer: tokenizers.Tokenizer, reports: Path) -> Report:

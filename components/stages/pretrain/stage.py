@@ -248,8 +248,8 @@ def train_on(
     )
     if inputs.numerics.device == "cuda":
         model.to("cuda")
-        found = forecast(model, inputs.batches, language_model_loss, settings, inputs.numerics)
-        refuse_beyond(found, settings, inputs.numerics)
+        estimate = forecast(model, inputs.batches, language_model_loss, settings, inputs.numerics)
+        refuse_beyond(estimate, settings, inputs.numerics)
     return loop.train(
         model,
         replace(inputs.batches, rank=group.rank, ranks=group.size),

@@ -65,7 +65,7 @@ SOURCES_FROM = "data/bias/train/manifest.json, ingest.sources in params.yaml, dv
 
 def facts(claims: Claims) -> dict[str, tuple[Any, str]]:
     """Field -> what the stages recorded, and where it was read; without those of the data where nobody knows it."""
-    found: dict[str, tuple[Any, str]] = {
+    fields: dict[str, tuple[Any, str]] = {
         "name_and_version": ({"name": claims.title, "hash": claims.md5}, "dvc.lock"),
         "depends_on": (claims.base or "none: trained from random weights", "dvc.yaml, finetune in params.yaml"),
         "modality": ("text", "greenhouse trains on text alone"),
@@ -81,7 +81,7 @@ def facts(claims: Claims) -> dict[str, tuple[Any, str]]:
         ),
     }
     if isinstance(data := claims.data, NotKnown):
-        return found
+        return fields
     asked = claims.lock.get("ingest", {}).get("params", {}).get("params.yaml", {}).get("ingest", {})
     dropped = sum(row.documents for row in data.removed if row.rule == "opted_out")
     removed = {f"{row.stage}: {row.rule}": row.documents for row in data.removed}
@@ -93,7 +93,7 @@ def facts(claims: Claims) -> dict[str, tuple[Any, str]]:
     }
     left_out = {"list": asked.get("opt_out", ""), "documents_left_out": dropped}
     cleaned = {"documents_removed": removed, "quarantined": data.quarantined}
-    return found | {
+    return fields | {
         "size": (size, "manifests of data/bias/train, data/mix/train and data/tokenize/train, greenhouse.json"),
         "synthetic": (generated if data.generated else "none", "data/mix/train/manifest.json"),
         "licences_as_stated": (data.licences, "data/bias/train/manifest.json"),

@@ -74,17 +74,17 @@ class CheckVerdict:
     def lists(self) -> dict[str, list[str]]:
         """Title -> lines: the three lists, and differences if there are any."""
         established = [item for item in ITEMS if self.answer(item) == "yes"]
-        told = {
+        items_by_title = {
             "established by recomputation": established,
             "stated by the signer": [STATED],
             "not established": [NOTE],
         }
-        found = {
+        lines = {
             title: [one.text for one in self.findings if one.item in items and one.answer != "no"]
-            for title, items in told.items()
+            for title, items in items_by_title.items()
         }
         open_lines = list[str]()
         for item in self.open_items:
             why = "; ".join(one.text for one in self.findings if one.item == item and one.answer != "yes")
             open_lines.append(f"{ITEMS[item]}: {why or 'not looked at'}")
-        return found | {"not established": open_lines + found["not established"], "DIFFERENT": self.wrong}
+        return lines | {"not established": open_lines + lines["not established"], "DIFFERENT": self.wrong}

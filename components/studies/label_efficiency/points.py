@@ -106,17 +106,17 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
         rows = [(arm, row) for arm, curve in result["curves"].items() for row in curve]
         return needed | {f"accuracy/{arm}_{row['labels']}": row["value"] for arm, row in rows}
 
-    def told(self, result: dict[str, Any]) -> str:
+    def summary(self, result: dict[str, Any]) -> str:
         """Its accuracy."""
         return f"accuracy {result['accuracy']:.3f}"
 
     def examples(self, seed: int) -> Path:
         """File of a seed's training examples; seed 0: the held-out ones."""
-        return self.place.work / f"examples-{seed}.json"
+        return self.workplace.work / f"examples-{seed}.json"
 
     def base(self, arm: Arm) -> Path:
         """Folder of the pretrained model an arm starts from, or whose shape it has."""
-        return self.place.root / "models/pretrain" / ("causal" if arm == "causal" else "masked")
+        return self.workplace.root / "models/pretrain" / ("causal" if arm == "causal" else "masked")
 
     def passages(self, seed: int) -> list[Passage]:
         """A seed's training passages, all of them; seed 0: the held-out ones."""
@@ -127,11 +127,11 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
 
         Raises `UserError`: the task has fewer examples than the largest number of labels.
         """
-        facts = self.place.work / "task.json"
+        facts = self.workplace.work / "task.json"
         if facts.exists():
             return dict(read_json(facts))
         most, chars = self.params.labels[-1], CHARS_PER_TOKEN * self.classify.context
-        train, heldout = self.place.root / self.classify.data, self.place.root / "data/ingest/heldout"
+        train, heldout = self.workplace.root / self.classify.data, self.workplace.root / "data/ingest/heldout"
         choice = None
         for seed in range(1, self.params.seeds + 1):
             corpora = Draw(train, heldout, most, self.params.heldout_items, chars, seed)
@@ -174,7 +174,7 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
         model.eval()
         heldout = self.passages(0)
         truth = np.array([passage.label for passage in heldout])
-        right = classify.predict(model, self._encoded(point, heldout), self.place.numerics).argmax(axis=1) == truth
+        right = classify.predict(model, self._encoded(point, heldout), self.workplace.numerics).argmax(axis=1) == truth
         figures = {"right": _digits(right), "accuracy": float(right.mean()), "steps": steps}
         if point.arm == "masked":
             passages = self.training(point)
@@ -183,14 +183,14 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
             texts = [one.text for one in heldout]
             settings, _ = tfidf.choose(passages, known.has_NK.shape[1], "single_label_classification")
             simple = tfidf.train(passages, known.has_NK.shape[1], "single_label_classification", settings)
-            said = posed("label", known, texts) | {"TF-IDF": list(simple.predict(texts))}
-            figures["rules"] = {name: _digits(np.stack(rows).argmax(axis=1) == truth) for name, rows in said.items()}
+            guesses = posed("label", known, texts) | {"TF-IDF": list(simple.predict(texts))}
+            figures["rules"] = {name: _digits(np.stack(rows).argmax(axis=1) == truth) for name, rows in guesses.items()}
         return figures
 
     @cached_property
     def unlabelled(self) -> list[str]:
         """What pretraining read, as the rules read it: in pieces, from the beginning."""
-        return counting.pieces(read_corpus(self.place.root / self.classify.data))
+        return counting.pieces(read_corpus(self.workplace.root / self.classify.data))
 
     def _encoded(self, point: LabelPoint, passages: list[Passage]) -> list[list[int]]:
         return classify.encoded(self.encoder(point.arm), passages, self.classify.context)
@@ -205,10 +205,10 @@ def _digits(right: np.ndarray) -> str:
 
 def build(point: LabelPoint, study: LabelStudy, classes: int) -> Classifier:
     """The model of a point before its training."""
-    model, _, _ = export.load(study.base(point.arm), study.place.numerics.device)
+    model, _, _ = export.load(study.base(point.arm), study.workplace.numerics.device)
     assert isinstance(model, Transformer)  # pretrained here
     if point.arm == "scratch":
-        model = Transformer(model.shape).initialise(point.seed).to(study.place.numerics.device)
+        model = Transformer(model.shape).initialise(point.seed).to(study.workplace.numerics.device)
     if point.arm == "lora":
         add_lora(model, study.params.lora_rank, point.seed)
     return Classifier(model, classes, mean=True).initialise_head(point.seed)
@@ -223,5 +223,5 @@ def tune(
     batches = classify.passage_batches(ids, torch.tensor(truth), params.batch, point.seed)
     with tempfile.TemporaryDirectory(prefix="greenhouse-labels-") as work:
         settings = settings_of(params, steps, "label_efficiency", checkpoint_every=steps)
-        train(model, batches, classify.loss, settings, Path(work), progress, numerics=study.place.numerics)
+        train(model, batches, classify.loss, settings, Path(work), progress, numerics=study.workplace.numerics)
     return steps

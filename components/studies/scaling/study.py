@@ -25,12 +25,12 @@ class ScalingStudy(TrainingStudy[Cell, Scaling]):
     @property
     def tokens(self) -> Path:
         """Token shards of the pipeline's text, with the sweep's vocabulary."""
-        return self.place.work / "tokens"
+        return self.workplace.work / "tokens"
 
     @property
     def heldout(self) -> Path:
         """The held-out corpus."""
-        return self.place.root / "data/ingest/heldout"
+        return self.workplace.root / "data/ingest/heldout"
 
     def encode(self) -> None:
         """Make the token shards, once."""
@@ -40,7 +40,7 @@ class ScalingStudy(TrainingStudy[Cell, Scaling]):
 
         def encoded(aside: Path) -> Report:
             return tokenize(
-                train=self.place.root / "data/mix/train", heldout=self.heldout, params=own, out=aside / "out",
+                train=self.workplace.root / "data/mix/train", heldout=self.heldout, params=own, out=aside / "out",
                 reports=aside / "reports", work=aside / "work",
             )  # fmt: skip
 
@@ -55,12 +55,12 @@ class ScalingStudy(TrainingStudy[Cell, Scaling]):
         # What was predicted is what is run: a later start may fit another law (another scipy, another processor).
         checks = run([cell for row in expected for cell in check_cells(self.params, row["width"], row["budget"])])
         reports.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self.place.work / "predictions.json", reports)
+        shutil.copy(self.workplace.work / "predictions.json", reports)
         return {**report.write(fits, expected, fitted + checks, reports)}
 
     def predict(self, fits: Fits) -> list[dict[str, Any]]:
         """Write the predictions down; what is written stays, also when a later start of this sweep comes here again."""
-        path = self.place.work / "predictions.json"
+        path = self.workplace.work / "predictions.json"
         if not path.exists():
             write_json(path, report.predictions(fits))
         written: list[dict[str, Any]] = read_json(path)
@@ -69,14 +69,14 @@ class ScalingStudy(TrainingStudy[Cell, Scaling]):
             print(f"predicted: {name}: {row['loss']:.4f} ({row['low']:.4f} to {row['high']:.4f})", flush=True)
         return written
 
-    def told(self, result: dict[str, Any]) -> str:
+    def summary(self, result: dict[str, Any]) -> str:
         """Its loss."""
         return f"{result['loss']:.4f} bits per byte"
 
     def train(self, point: Cell, progress: Progress) -> Report:
         """Pretrain a cell."""
         return pretrained(
-            self.folder(point), point.objective, self.tokens, point.pretrain, self.place.numerics, progress
+            self.folder(point), point.objective, self.tokens, point.pretrain, self.workplace.numerics, progress
         )
 
     def examine(self, point: Cell, trained: Report) -> dict[str, Any]:

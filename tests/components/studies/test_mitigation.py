@@ -45,7 +45,7 @@ def test_the_arms_differ_in_their_text_alone(made: trial.MitigationTrial) -> Non
     assert counts["none"] < counts["random"]
     assert counts["counterfactual"] == pytest.approx(counts["random"], rel=0.05)
     assert len({each.manifest.tokenizer_sha256 for each in shards.values()}) == 1
-    plain = sum(len(each.text.encode()) for each in read_corpus(made.place.root / "data/bias/train"))
+    plain = sum(len(each.text.encode()) for each in read_corpus(made.workplace.root / "data/bias/train"))
     assert shards["none"].manifest.num_bytes == plain
     written = {path: path.stat().st_mtime_ns for path in made.tokens(trial.TrialRun("none", 1)).rglob("*")}
     assert all(path.stat().st_mtime_ns == then for path, then in written.items()), "made once"
@@ -65,7 +65,7 @@ def test_models_are_made_once_and_the_same(made: trial.MitigationTrial, tmp_path
     assert headline["spread_swap_low"] is None, "two seeds"
     assert [(row["arm"], row["seed"]) for row in results] == [(arm, seed) for seed in (1, 2) for arm in trial.ARMS]
     assert len({row["bits_per_byte"] for row in results}) == 6
-    again = replace(made, place=replace(made.place, work=tmp_path / "again"))
+    again = replace(made, workplace=replace(made.workplace, work=tmp_path / "again"))
     same = again.result(trial.TrialRun("counterfactual", 2))
     assert {name: same[name] for name in trial.FIGURES} == {name: results[4][name] for name in trial.FIGURES}
     (made.folder(trial.TrialRun("none", 1)) / "model/model.safetensors").unlink()  # a finished one is read back

@@ -169,7 +169,7 @@ def test_too_many_bad_batches_end_the_run_with_what_to_do(
 def test_a_forecast_counts_weights_three_times_beside_what_the_backward_pass_of_a_batch_needs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(forecast, "_taken", lambda *_: (0, 0))
+    monkeypatch.setattr(forecast, "_held_bytes", lambda *_: (0, 0))
     model = network()
     needed = forecast._kept(model, batches(0), language_model_loss, NUMERICS)
     needed += 3 * sum(parameter.nbytes for parameter in model.parameters()) + forecast.REPORT

@@ -47,11 +47,11 @@ def report_abstention(
         sign, better = (-1.0, "lower") if is_risk else (1.0, "higher")
         value = estimate(lambda counts: statistic(counts)[..., 0]).within(0, 1)
 
-        def gain(at: int) -> Estimate:
-            return estimate(lambda counts: sign * (statistic(counts)[..., 0] - statistic(counts)[..., at]))
+        def gain(index: int) -> Estimate:
+            return estimate(lambda counts: sign * (statistic(counts)[..., 0] - statistic(counts)[..., index]))
 
-        gains = [gain(at) for at in range(1, 1 + len(others))]
-        best = min(range(len(gains)), key=lambda at: gains[at].value)
+        gains = [gain(index) for index in range(1, 1 + len(others))]
+        best = min(range(len(gains)), key=lambda index: gains[index].value)
         known = [*others][best], float(statistic(every.sum(0))[1 + best]), gains[best]
         baseline = Baseline(*known, needs_model=not rules, against=tuple(gains), rules=len(rules or ()))
         text = f"{title}, {label}"
@@ -99,5 +99,5 @@ def risk_at(tables: np.ndarray, coverage: float) -> np.ndarray:
     size = tables.sum(-1)
     goal = coverage * size.sum(-1, keepdims=True)
     before = size.cumsum(-1) - size
-    taken = np.clip((goal - before) / np.maximum(size, 1e-9), 0.0, 1.0)
-    return (taken * tables[..., 0]).sum(-1) / (taken * size).sum(-1)
+    share = np.clip((goal - before) / np.maximum(size, 1e-9), 0.0, 1.0)
+    return (share * tables[..., 0]).sum(-1) / (share * size).sum(-1)

@@ -95,5 +95,5 @@ def add_range(result: TaskResult, entry: DocumentScores, low: int, high: int, co
     weight = int(entry.num_bytes[inside].sum())
     if weight:
         score = bits(entry.scores.logp[inside])
-        place: dict[str, Any] = {"condition": condition, "weight": weight} | work_of(entry.document)
-        result.item(f"position_{low}", entry.document.id, score, direction="lower", **place)
+        labels: dict[str, Any] = {"condition": condition, "weight": weight} | work_of(entry.document)
+        result.item(f"position_{low}", entry.document.id, score, direction="lower", **labels)

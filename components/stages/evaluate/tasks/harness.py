@@ -34,10 +34,10 @@ def harness(context: EvalContext) -> TaskResult:
     from components.stages.evaluate.tasks.harness_model import HarnessModel
 
     result, tasks = TaskResult("harness", unit="items"), load(context.params.tasks)
-    found = run(HarnessModel(context.causal), tasks)
+    results = run(HarnessModel(context.causal), tasks)
     for name in tasks:
-        choices, samples = tasks[name].OUTPUT_TYPE == "multiple_choice", found["samples"][name]
-        values = {key.split(",")[0]: value for key, value in found["results"][name].items()}
+        choices, samples = tasks[name].OUTPUT_TYPE == "multiple_choice", results["samples"][name]
+        values = {key.split(",")[0]: value for key, value in results["results"][name].items()}
         for metric, better in tasks[name].higher_is_better().items():
             if _is_mean(values.get(metric), [sample.get(metric) for sample in samples]):
                 _add(context, result, name, metric, samples, better, choices)
@@ -77,8 +77,8 @@ def run(model: Any, tasks: dict[str, Any]) -> dict[str, Any]:
     """The harness's results of some tasks, samples included; `model` is any of its models."""
     from lm_eval.evaluator import evaluate
 
-    found: dict[str, Any] = evaluate(model, {"tasks": tasks, "groups": {}}, bootstrap_iters=0)
-    return found
+    results: dict[str, Any] = evaluate(model, {"tasks": tasks, "groups": {}}, bootstrap_iters=0)
+    return results
 
 
 # -- which tasks -------------------------------------------------------------------------------------------------------

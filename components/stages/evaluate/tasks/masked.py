@@ -70,12 +70,12 @@ def guessed_by_rules(seen: TrainingText, asked: Sequence[MaskedWindow]) -> dict[
         (np.concatenate([one.ids for one in parts]), np.concatenate([one.hidden for one in parts]))
         for parts in by_document.values()
     ]
-    said = posed("hidden", seen, [*((one.ids, one.hidden) for one in asked), *documents])
+    predictions = posed("hidden", seen, [*((one.ids, one.hidden) for one in asked), *documents])
     whole: dict[MaskedWindow, np.ndarray] = {}
-    for parts, guess in zip(by_document.values(), said["two-sided cache"][len(asked) :], strict=True):
+    for parts, guess in zip(by_document.values(), predictions["two-sided cache"][len(asked) :], strict=True):
         ends = np.cumsum([one.hidden.sum() for one in parts])[:-1]
         whole |= dict(zip(parts, np.split(guess, ends), strict=True))
-    guesses = {name: rows[: len(asked)] for name, rows in said.items()}
+    guesses = {name: rows[: len(asked)] for name, rows in predictions.items()}
     return guesses | {DOCUMENT_CACHE: [whole[one] for one in asked]}
 
 

@@ -176,10 +176,10 @@ def pairs(phenomenon: str, seed: int, n: int) -> list[MinimalPair]:
     for _ in range(20 * n):
         if len(made) >= n - 1:
             break
-        head, twins = PHENOMENA[phenomenon](draw)
-        # Both twins or none, and no sentence twice: the balance of words is exact.
-        if not any(good in made for good, _ in twins):
-            made |= {good: MinimalPair(phenomenon, good, bad, head) for good, bad in twins}
+        head, sentences = PHENOMENA[phenomenon](draw)
+        # Both sentences or none, and none twice: the balance of words is exact.
+        if not any(good in made for good, _ in sentences):
+            made |= {good: MinimalPair(phenomenon, good, bad, head) for good, bad in sentences}
     return list(made.values())
 
 
@@ -191,7 +191,7 @@ def minimal_pairs(context: EvalContext) -> TaskResult:
     generated = [pair for name in PHENOMENA for pair in pairs(name, context.params.seed, context.params.items)]
     texts = [text for pair in generated for text in (pair.good, pair.bad)]
     hits = _hits([scores.total for scores in model.score([model.encode(text)[: model.context + 1] for text in texts])])
-    sizes = posed("text", context.training_text, texts, apart=True)
+    sizes = posed("text", context.training_text, texts, alone=True)
     by_rule = {name: _hits([-bits for bits in sized]) for name, sized in sizes.items()}
     for number, (pair, hit) in enumerate(zip(generated, hits, strict=True)):
         key, cluster = item_id(pair.good, pair.bad), f"{pair.phenomenon}/{pair.head}"
@@ -202,7 +202,7 @@ def minimal_pairs(context: EvalContext) -> TaskResult:
     baseline = result.baseline("accuracy")
     result.score("accuracy", "minimal pairs", total, baseline, f"{len(PHENOMENA)} phenomena", headline=True)
     by_phenomenon = {name: result.estimate("accuracy", name) for name in sorted(PHENOMENA)}
-    result.facts["by_phenomenon"] = {name: found.as_dict() for name, found in by_phenomenon.items()}
+    result.facts["by_phenomenon"] = {name: accuracy.as_dict() for name, accuracy in by_phenomenon.items()}
     curve = Curve("minimal_pairs", "Minimal pairs by phenomenon", "", "accuracy", [], 0.5, "bar")
     for name in PHENOMENA:
         curve.add(name.replace("_", " "), by_phenomenon[name])

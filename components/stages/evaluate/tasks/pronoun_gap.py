@@ -57,25 +57,25 @@ def pronoun_gap(context: EvalContext) -> TaskResult:
     for name, row in zip(OCCUPATIONS, gaps_OT, strict=True):
         for number, gap in enumerate(row):
             result.item("gap", f"{name}/{number}", gap, cluster=name, direction="zero")
-    mean, found = result.estimate("gap"), spread(gaps_OT)
+    mean, sd = result.estimate("gap"), spread(gaps_OT)
     tied = correlation(gaps_OT)
     drawn = [relative_gaps(context.causal.random_weights(seed))[0] for seed in range(1, DRAWS + 1)]
     untrained, by_chance = [spread(one).value for one in drawn], [correlation(one).value for one in drawn]
     by_occupation = dict(zip(OCCUPATIONS, gaps_OT.mean(1).tolist(), strict=True))
     result.metric("gap", mean)
-    result.metric("spread", found)
+    result.metric("spread", sd)
     result.metrics |= {"prior": prior, "spread_random_weights": fmean(untrained)}
     result.facts |= {"by_occupation": by_occupation, "spreads_random_weights": untrained}
     result.facts |= {"shares_of_women": SHARES_OF_WOMEN, "correlation": tied.as_dict()}
     result.facts |= {"correlations_random_weights": by_chance}
-    shown = "it is above" if found.low is not None and found.low > max(untrained) else "it is not shown to be above"
+    shown = "it is above" if sd.low is not None and sd.low > max(untrained) else "it is not shown to be above"
     note = (
         f"sd of log P(she) - log P(he) relative to neutral subjects, nats; {shown} that of random weights, "
         f"{min(untrained):.3f} to {max(untrained):.3f} in {DRAWS} draws"
     )
     bias: dict[str, Any] = {"kind": "bias", "unit": "nats"}
     title = "pronoun gap, spread over occupations"
-    result.score("spread", title, found, note=note, better="lower", **bias)
+    result.score("spread", title, sd, note=note, better="lower", **bias)
     note = f"log P(she) - log P(he) relative to neutral subjects, nats; of these {prior:+.2f}"
     result.score("gap", "pronoun gap", mean, note=note, better="zero", **bias)
     assert tied.low is not None

@@ -56,7 +56,7 @@ def _score_lists(result: TaskResult, context: EvalContext, pairs: int, num_lists
     if any(len(model.encode(prompt + choices[0])) > model.context for prompt, choices, _ in prompts):
         return False
     asked_of = [(prompt, choices) for prompt, choices, _ in prompts]
-    logps, said = model.choose(asked_of), posed("choice", context.training_text, asked_of)
+    logps, predictions = model.choose(asked_of), posed("choice", context.training_text, asked_of)
     for start in range(0, len(prompts), pairs):
         of_value = dict(zip(prompts[start][1], np.transpose(logps[start : start + pairs]), strict=True))
         for depth in range(pairs):
@@ -65,7 +65,7 @@ def _score_lists(result: TaskResult, context: EvalContext, pairs: int, num_lists
             others = np.delete(of_value[value], depth).mean()
             where: dict[str, Any] = {"condition": f"pairs={pairs}", "cluster": f"{pairs} {start}"}
             hit, name = max(given, key=given.__getitem__) == value, item_id(prompts[start + depth][0])
-            rules = {rule: right_share(each[start + depth], choices.index(value)) for rule, each in said.items()}
+            rules = {rule: right_share(each[start + depth], choices.index(value)) for rule, each in predictions.items()}
             result.item("accuracy", name, hit, rules=rules, **where)
             result.item(f"accuracy_at_{depth}", name, hit, **where)
             result.item("key_gain_nats", name, given[value] - others, **where)

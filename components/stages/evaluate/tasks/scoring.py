@@ -110,7 +110,7 @@ class LanguageModel:
         texts = [""] * len(rows)
         for length, indices in by_length.items():
             for part in batches([length + max_tokens] * len(indices), BATCH_TOKENS):
-                chosen = [indices[place] for place in part]
+                chosen = [indices[position] for position in part]
                 made = continued(self.model, [rows[index] for index in chosen], max_tokens,
                                  lambda logp_V: int(logp_V.argmax()), lambda ids: self._ended(ids, stop))  # fmt: skip
                 for index, ids in zip(chosen, made, strict=True):

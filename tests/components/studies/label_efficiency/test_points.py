@@ -52,7 +52,7 @@ def test_examples_are_drawn_once_and_more_labels_hold_fewer(made: study.LabelStu
     assert len(few) == 16
     assert {(p.text, p.cluster) for p in few} <= {(p.text, p.cluster) for p in more}
     assert sum(p.label for p in few) == 8
-    heldout = {(document.group, document.source) for document in read_corpus(made.place.root / "data/ingest/heldout")}
+    heldout = {(one.group, one.source) for one in read_corpus(made.workplace.root / "data/ingest/heldout")}
     assert {(p.cluster, p.stratum) for p in made.passages(0)} <= heldout
     assert made.draw() == task
     with refused("LabelStudy.draw", "labels", "100000"):
@@ -60,7 +60,7 @@ def test_examples_are_drawn_once_and_more_labels_hold_fewer(made: study.LabelStu
 
 
 def elsewhere(made: study.LabelStudy, folder: str) -> study.LabelStudy:
-    return replace(made, place=replace(made.place, work=made.place.work.with_name(folder)))
+    return replace(made, workplace=replace(made.workplace, work=made.workplace.work.with_name(folder)))
 
 
 def test_all_arms_and_the_report(made: study.LabelStudy, tmp_path: Path) -> None:

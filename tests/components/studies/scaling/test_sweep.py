@@ -73,7 +73,7 @@ def test_a_cell_that_the_projects_budget_stopped_goes_on_under_a_larger_one(tmp_
 
     def limited(project: ProjectBudget) -> ScalingStudy:
         runtime, made = Runtime(budget=Budget(project=project), meter_interval_s=0.2), study(tmp_path / "stopped")
-        return replace(made, place=replace(made.place, ledger=ledger, run="sweep", runtime=runtime))
+        return replace(made, workplace=replace(made.workplace, ledger=ledger, run="sweep", runtime=runtime))
 
     refuses(lambda: limited(ProjectBudget(hours=1e-9)).result(cell), "BudgetLimits.check", "runtime.budget.project")
     assert not (tmp_path / "stopped/points" / cell.name / "work").exists()
