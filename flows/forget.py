@@ -268,6 +268,8 @@ def forget(
         return carry_out(items, [PURGED, note], "purge", len(items))
     asked, exact = look(query, again=apply)
     hits = exact + (quoting_too(searched(query, asked, exact, common_above)) if quoting else [])
+    cut = forgetting.cut_locations(hits)
+    hits += other_halves(hits, cut)
     if apply:
         print("\n".join(["These will be left out:", *documents_lines(asked, hits)]), flush=True)
     if apply and len(hits) > 1 and not agreed("apply"):
@@ -276,7 +278,7 @@ def forget(
         print(
             "first their copies are looked for; until the list is changed, a run beside this one uses them", flush=True
         )
-    lines = entries(asked, exact, with_duplicates(hits))
+    lines = entries(asked, exact, with_duplicates(hits), cut)
     search = searched(query, asked, hits, common_above).everywhere()
     if apply:
         leave_out(query, lines, search)
@@ -290,3 +292,10 @@ def quoting_too(search: Any) -> list[Any]:
     """The documents that have some words of those searched for, which may have gone already."""
     ids = quoting(search.needles, search.ids)
     return [match for id in ids for match in answers(Query("id", id.split("-")[0]), whole=True)]
+
+
+def other_halves(found: list[Any], cut: set[str]) -> list[Any]:
+    """What is not found of the documents that ingest cut at the edge of the held-out set: each goes whole."""
+    others = sorted(cut - {match.document.facts["location"] for match in found})
+    halves = [(location, match) for location in others for match in answers(Query("location", location), whole=True)]
+    return [match for location, match in halves if match.document.facts["location"] == location]

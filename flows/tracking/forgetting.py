@@ -19,6 +19,7 @@ from components.core.plain_text import counted
 from components.lineage.documents import CORPORA, Query, Traced, View, shards, text_at
 from components.lineage.needles import MOST_OTHERS, Needles
 from components.lineage.readings import parts_of
+from components.stages.ingest.heldout_split import whole_location
 from flows.system import dvc, paths
 from flows.system.disk import Removable, is_own, removable, together
 from flows.tracking import garbage, snapshots
@@ -63,11 +64,28 @@ def quoting(needles: Needles, ids: Collection[str]) -> list[str]:
     return list(dict.fromkeys(hit.id for hit in hits if is_of_another(hit, ids)))
 
 
-def entries(query: Query, found: list[TraceMatch], ids: set[str]) -> list[str]:
-    """Lines of the opt-out list. Of a passage or an address the list keeps nothing but hashes of the texts."""
-    extra = [f"id: {one}" for one in sorted(ids - {match.document.name for match in found})]
+def cut_locations(found: list[TraceMatch], view: View = workspace_view) -> set[str]:
+    """Locations of both halves of those documents that ingest cut at the edge of the held-out set."""
+    tables = (shard.path for shard in shards(view, ("ingest", "heldout")))
+    locations = {one for path in tables for one in pq.read_table(path, columns=["location"])["location"].to_pylist()}
+    halves = {location: whole_location(location) for location in locations if whole_location(location) != location}
+    wanted = {match.document.facts["location"] for match in found}
+    return {half for pair in halves.items() if wanted & {*pair} for half in pair}
+
+
+def entries(query: Query, found: list[TraceMatch], ids: set[str], cut: Collection[str] = ()) -> list[str]:
+    """Lines of the opt-out list. Of a passage or an address the list keeps nothing but hashes of the texts.
+
+    Args:
+        cut: locations of halves. Ingest compares the list with the whole, whose id its first half keeps and whose hash
+            neither has.
+    """
+    by_hash = query.kind in ("email", "passage", "sha256")
+    halves = {match.document.name for match in found if by_hash and match.document.facts["location"] in cut}
+    known = {match.document.name for match in found} - halves
+    extra = [f"id: {one}" for one in sorted(ids - known)]
     if query.kind in ("email", "passage"):
-        return [f"sha256: {one.document.facts['sha256']}" for one in found] + extra
+        return [f"sha256: {one.document.facts['sha256']}" for one in found if one.document.name in known] + extra
     if query.kind == "prefix" and not query.value.endswith("/"):
         return [f"id: {one}" for one in dict.fromkeys(match.document.facts["id"] for match in found)] + extra
     kind = "location" if query.kind == "prefix" else query.kind

@@ -44,6 +44,8 @@ SHORT = 0.9
 EDITION_MARGIN = 0.05
 """Share of another edition that is dropped before the same place: editions are not of the same length."""
 
+TAIL = "heldout"
+"""Last part of the location of a document's tail."""
 CUTS = (r"\n\s*\n(?=\S)", r"\n\s*\n", r"\n", r"[.!?]\s+|[\u3002\uff01\uff1f]", r"\s")
 """Where a long document may be cut, best first: before an unindented line after a blank one (a heading, a paragraph),
 at a blank line, a line, a sentence, a word."""
@@ -188,6 +190,11 @@ def edition_of(document: Document) -> str:
     return document.location.split("#")[0] if is_passage else ""
 
 
+def whole_location(location: str) -> str:
+    """Location of the document that a piece was cut from: its head keeps it."""
+    return re.sub(rf"[/#]{TAIL}$", "", location)
+
+
 def cut_document(document: Document, num_bytes: int) -> tuple[Document, Document] | None:
     """Head and tail of a document, cut near `num_bytes` at the best of `CUTS`; None if its text has none of them.
 
@@ -203,7 +210,7 @@ def cut_document(document: Document, num_bytes: int) -> tuple[Document, Document
             break
     else:
         return None
-    location = f"{document.location}{'/' if '#' in document.location else '#'}heldout"
+    location = f"{document.location}{'/' if '#' in document.location else '#'}{TAIL}"
     name = sha256_bytes(f"{document.source}\n{location}".encode("utf-8", "surrogatepass"))[:16]
     head, tail = _piece(document, text[:end].rstrip() + "\n"), _piece(document, text[end:])
     return head, replace(tail, id=name, location=location)

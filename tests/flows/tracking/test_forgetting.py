@@ -1,16 +1,19 @@
 """What a removal takes along, what is kept of it in git, and its experiments, registered models and remotes."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from hashlib import md5
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from components.core.files import sha256_bytes
 from components.corpus.corpus import CorpusWriter, Document
 from components.lineage.documents import DocumentLocation, Query, Traced
 from components.lineage.needles import Needles
+from components.stages.ingest.heldout_split import cut_document
+from components.stages.ingest.opt_out import load
 from flows.tracking import forgetting, snapshots
 from flows.tracking.search import Search
 from flows.tracking.snapshots import ObjectCache, Snapshot
@@ -19,11 +22,32 @@ from tests.flows.object_cache import listing
 
 
 def test_documents_that_quote_are_listed_by_id_beside_what_was_asked_for() -> None:
-    facts = {"id": "a" * 16, "sha256": "c" * 64}
+    facts = {"id": "a" * 16, "sha256": "c" * 64, "location": "letter.txt"}
     found = [TraceMatch(Traced(facts), [], Snapshot("workspace", "workspace", {}), lambda path: None)]
     ids, along = {"a" * 16, "b" * 16}, f"id: {'b' * 16}"
     assert forgetting.entries(Query("location", "letter.txt"), found, ids) == ["location: letter.txt", along]
     assert forgetting.entries(Query("passage", "five words"), found, ids) == [f"sha256: {'c' * 64}", along]
+
+
+@pytest.mark.parametrize("location", ["letter.txt", "letters.jsonl#id=3"])
+def test_of_a_document_cut_for_the_heldout_set_either_half_names_the_whole(location: str, tmp_path: Path) -> None:
+    """The list had the hash of the half, ingest compared it with the whole's, and the text was still there."""
+    text = "A word of it. " * 40
+    whole = Document("a" * 16, text, "mine", "1", location, "", "MIT", "", "", sha256_bytes(text.encode()), ())
+    head, tail = cut_document(whole, 300) or ()
+    for part, piece in (("train", head), ("heldout", tail)):
+        with CorpusWriter(tmp_path / "data/ingest" / part) as writer:
+            writer.add(piece)
+    state = Snapshot("workspace", "workspace", {})
+    both = [TraceMatch(Traced(asdict(piece)), [], state, lambda path: None) for piece in (head, tail)]
+    ids = {head.id, tail.id}
+    for match in both:
+        cut = forgetting.cut_locations([match], lambda path: tmp_path / path)
+        assert cut == {head.location, tail.location}
+        for kind, value in (("passage", "a word"), *((name, match.document.facts[name]) for name in ("id", "sha256"))):
+            opt_out = tmp_path / "opt_out.txt"
+            opt_out.write_text("\n".join(forgetting.entries(Query(kind, value), [match], ids, cut)))
+            assert load(opt_out).line_of(whole), (kind, match.document.facts["location"])
 
 
 def test_copies_that_dedup_dropped_go_too_and_say_why(tmp_path: Path) -> None:
