@@ -113,7 +113,7 @@ def forecast(run: PipelineRun) -> tuple[list[dict[str, str]], str]:
         for stage, part in parts.items()
     ]  # fmt: skip
     took = f"{ranged(seconds.as_list(), 's', '.0f')} and {ranged([1000 * each for each in kwh.as_list()], 'Wh', '.2g')}"
-    sentence = f"by themselves about {took}" if known else "none ever completed here"
+    sentence = f"by themselves about {took}" if known else "no run here to go by"
     less = f" for the {len(known)} that ran or were calibrated here" if 0 < len(known) < len(parts) else ""
     if other := [part for part in known if not part.alike]:
         less += f"; by runs with other settings for {len(other)} of them, so it may be far off"

@@ -34,7 +34,7 @@ def test_the_forecast_says_what_is_known_of_what_may_run(tmp_path: Path, monkeyp
     monkeypatch.setattr(dvc, "stale", lambda root: {"mix": ["never ran"]})
     this = PipelineRun("calm-otter", tmp_path, Params(), [])
     rows, told = run_view.forecast(this)
-    assert told == "2 of 2 stages may run, none ever completed here"
+    assert told == "2 of 2 stages may run, no run here to go by"
     assert [(row["stage"], row["seconds"], row["by"]) for row in rows] == [
         ("mix", "", "no run here to go by"), ("evaluate", "", "no run here to go by"),
     ]  # fmt: skip
