@@ -129,6 +129,7 @@ def run_from_terminal(until: str, settings: Sequence[str] = (), yes: bool = Fals
         refuse_until(until, chosen, own)
     if form:  # of what is stale beside them the run itself asks, once DVC has said what that is
         changed = [stage for stage in dvc.graph() if settings_of(stage, chosen) != settings_of(stage, own)]
+        changed += ["account"] if chosen.runtime != own.runtime else []  # it needs the grid
         preflight.raise_if_unfit(chosen, paths.ROOT, changed)
     if any(isinstance(source, schema.Files) for source in chosen.ingest.sources):
         preview.confirm(chosen, own, yes)

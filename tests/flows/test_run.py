@@ -54,8 +54,11 @@ def test_a_preset_is_values_of_one_run_and_values_win_over_it(monkeypatch: pytes
 
 def test_a_value_that_cannot_do_is_refused_before_the_run_begins() -> None:
     """It began a run that failed after ten seconds, and stood in the books as one."""
-    wrong = "finetune.classify.data=no/such.csv"
-    refuses(lambda: run.run_from_terminal("", [wrong]), "preflight._rows", "finetune.classify.data = no/such.csv")
+    for wrong, *says in (
+        ("finetune.classify.data=no/such.csv", "preflight._rows", "finetune.classify.data = no/such.csv"),
+        ("runtime.grid.zone=NARNIA", "zone_mean", "runtime.grid.zone = 'NARNIA'"),
+    ):
+        refuses(lambda wrong=wrong: run.run_from_terminal("", [wrong]), *says)
 
 
 def test_a_dry_run_says_why_and_what_only_stages_with_inputs_would_do(
