@@ -2,6 +2,7 @@
 
 import os
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def test_a_value_that_cannot_do_is_refused_before_the_run_begins() -> None:
         ("finetune.classify.data=no/such.csv", "preflight._rows", "finetune.classify.data = no/such.csv"),
         ("runtime.grid.zone=NARNIA", "zone_mean", "runtime.grid.zone = 'NARNIA'"),
     ):
-        refuses(lambda wrong=wrong: run.run_from_terminal("", [wrong]), *says)
+        refuses(partial(run.run_from_terminal, "", [wrong]), *says)
 
 
 def test_a_dry_run_says_why_and_what_only_stages_with_inputs_would_do(
