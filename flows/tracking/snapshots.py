@@ -203,13 +203,14 @@ def _of_record(name: str, mlflow: Any, run: Any) -> Snapshot:
 
     from mlflow.exceptions import MlflowException
 
-    if run.info.status == "RUNNING":
-        raise UserError(f"{name} still runs; compare it once it has ended (`greenhouse cost` shows what runs)")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one small file
     with tempfile.TemporaryDirectory() as folder:
         try:
             path = mlflow.download_artifacts(run.info.run_id, "dvc.lock", folder)
         except (MlflowException, OSError):
+            if run.info.status == "RUNNING":
+                running = "compare it once it has ended (`greenhouse cost` shows what runs)"
+                raise UserError(f"{name} still runs; {running}") from None
             raise UserError(
                 f"{name}: its MLflow run holds no dvc.lock, so it was no pipeline run that finished"
             ) from None

@@ -16,7 +16,8 @@ MADE = {"outs": [{"path": "models/pretrain/causal", "md5": "one"}]}
 def cancelled(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """MLflow with one run, which was cancelled after its first stage."""
     tags = {"run": "calm-otter", "unmade": "finetune@instruct, evaluate"}
-    run = SimpleNamespace(info=SimpleNamespace(run_id="m", status="KILLED"), data=SimpleNamespace(tags=tags))
+    info = SimpleNamespace(run_id="m", status="KILLED")
+    run = SimpleNamespace(info=info, data=SimpleNamespace(tags=tags), lock=True)
 
     class Recorded:
         def get_experiment_by_name(self, name: str) -> SimpleNamespace:
@@ -32,6 +33,8 @@ def cancelled(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             return run
 
         def download_artifacts(self, run_id: str, path: str, folder: str) -> str:
+            if not run.lock:
+                raise OSError
             write_json(Path(folder) / path, {"stages": {"pretrain@causal": MADE}})
             return f"{folder}/{path}"
 
@@ -68,5 +71,5 @@ def test_an_experiment_is_found_in_another_case_if_only_one_fits(
 
 
 def test_a_run_that_still_runs_is_called_so_and_not_unfinished(cancelled: SimpleNamespace) -> None:
-    cancelled.info.status = "RUNNING"
+    cancelled.info.status, cancelled.lock = "RUNNING", False
     refuses(lambda: snapshots.find("calm-otter"), "snapshots._of_record.1", "calm-otter")
