@@ -79,8 +79,8 @@ def enter(record: Record, one: snapshots.Snapshot) -> None:
     lines: list[dict[str, Any]] = []
     for attempt in record.attempts:
         run = f"{stage} try {attempt.start['attempt']}"  # each is a run of the bill, with how it ended
-        own = {"stage": stage, "fingerprint": fingerprint, "checkout": paths.ROOT.name, "run": run}
-        labels = attempt.start["labels"] | own
+        run_labels = {"stage": stage, "fingerprint": fingerprint, "checkout": paths.ROOT.name, "run": run}
+        labels = attempt.start["labels"] | run_labels
         lines += [attempt.host, attempt.start | {"name": run, "labels": labels}, *attempt.of["reading"]]
         lines += attempt.of["end"]
     text = "".join(json.dumps(line) + "\n" for line in lines)

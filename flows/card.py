@@ -39,8 +39,8 @@ def card(model: str = "", /, *, at: str = "workspace", json_: bool = False, sche
     if json_:
         print(answers.model_dump_json(indent=2))
         return
-    told, name = [*withdrawn_text(answers)], stage.replace("@", "/")
+    lines, name = [*withdrawn_text(answers)], stage.replace("@", "/")
     if one.kind in ("workspace", "adopted") and has_other_bytes(one, name):
-        told.append(f"models/{name}: not the bytes that DVC recorded and this page tells of; `dvc checkout` has them")
-    told += answers.limits[-1:] if one.adopted else []
-    print(*told, model_page(answers), sep="\n", end="")
+        lines.append(f"models/{name}: not the bytes that DVC recorded and this page tells of; `dvc checkout` has them")
+    lines += answers.limits[-1:] if one.adopted else []
+    print(*lines, model_page(answers), sep="\n", end="")

@@ -53,10 +53,10 @@ class Answer:
         """Geometric mean of the tokens' probabilities."""
         return math.exp(sum(map(math.log, self.probabilities)) / len(self.probabilities))
 
-    def caveat(self, least: float) -> str:
-        """Words if part of the prompt was not read, or the confidence is below `least`; else ""."""
+    def caveat(self, minimum: float) -> str:
+        """Words if part of the prompt was not read, or the confidence is below `minimum`; else ""."""
         cut = f"the prompt is too long: its first {self.unread} tokens were not read" if self.unread else ""
-        guess = f"a guess: confidence {self.confidence:.2f}, below {least:.2f}" if self.confidence < least else ""
+        guess = f"a guess: confidence {self.confidence:.2f}, below {minimum:.2f}" if self.confidence < minimum else ""
         return "; ".join(filter(None, (cut, guess)))
 
     def table(self) -> str:
@@ -84,7 +84,7 @@ class Conversation:
     alone: bool = False
 
     @property
-    def room(self) -> int:
+    def max_prompt(self) -> int:
         """Tokens of the context that are left for the prompt."""
         return self.model.shape.context - min(self.sampling.max_tokens, self.model.shape.context // 2)
 
@@ -100,7 +100,7 @@ class Conversation:
 
     def context(self, question: list[int]) -> list[int]:
         """The prompt with as many of the latest turns before it as fit."""
-        while self.turns and (self.alone or 1 + sum(map(len, self.turns)) + len(question) > self.room):
+        while self.turns and (self.alone or 1 + sum(map(len, self.turns)) + len(question) > self.max_prompt):
             self.turns.pop(0)
         return [*self.encoder.chat.begin, *(token for turn in self.turns for token in turn), *question]
 
@@ -119,19 +119,19 @@ class Conversation:
                 show(text[len(shown) :])
                 shown = text
 
-        _, made, logprobs = generate(
+        _, tokens, logprobs = generate(
             self.model, self.tokenizer, self.context(question),
-            max_tokens=min(self.sampling.max_tokens, self.model.shape.context - self.room),
+            max_tokens=min(self.sampling.max_tokens, self.model.shape.context - self.max_prompt),
             temperature=self.sampling.temperature or 0.0, top_p=self.sampling.top_p,
             seed=self.sampling.seed + len(self.turns), on_token=grow, stop_ids=self.encoder.stops,
         )  # fmt: skip
-        text = self.tokenizer.decode(made)  # special tokens are nothing to show
+        text = self.tokenizer.decode(tokens)  # special tokens are nothing to show
         show(text[len(shown) :])
-        ended = made and made[-1] in self.encoder.stops  # else by max_tokens, and a chat goes on after an end alone
+        ended = tokens and tokens[-1] in self.encoder.stops  # else by max_tokens, and a chat goes on after an end alone
         more = self.encoder.chat.around["assistant"][1][bool(ended) :] if self.instruct else ()
-        self.turns.append([*question, *made, *more])
-        pieces = [self.tokenizer.decode([token], skip_special_tokens=False) for token in made]
-        unread = max(0, len(self.encoder.chat.begin) + len(question) - self.room)
+        self.turns.append([*question, *tokens, *more])
+        pieces = [self.tokenizer.decode([token], skip_special_tokens=False) for token in tokens]
+        unread = max(0, len(self.encoder.chat.begin) + len(question) - self.max_prompt)
         return Answer(text, pieces, [math.exp(value) for value in logprobs], unread)
 
 
@@ -191,7 +191,7 @@ def own_example(folder: Path) -> dict[str, str]:
     return {"prompt": first["text"], "answer": first["answer"]} if {"text", "answer"} <= first.keys() else {}
 
 
-def converse(chat: Conversation, least: float, probabilities: bool) -> None:
+def converse(chat: Conversation, minimum: float, probabilities: bool) -> None:
     """Ask and answer until an empty line or the end of input; a line `?` shows the last answer's probabilities."""
     last: Answer | None = None
     while True:
@@ -207,7 +207,7 @@ def converse(chat: Conversation, least: float, probabilities: bool) -> None:
             continue
         print("model> ", end="", flush=True)
         last = chat.answer(prompt, write)
-        finish(last, least, probabilities, sys.stdout)
+        finish(last, minimum, probabilities, sys.stdout)
 
 
 def asked() -> str:
@@ -219,10 +219,10 @@ def asked() -> str:
     return "\n".join(lines).strip()
 
 
-def finish(answer: Answer, least: float, probabilities: bool, where: TextIO) -> None:
+def finish(answer: Answer, minimum: float, probabilities: bool, where: TextIO) -> None:
     """End the line of an answer, and say what is to be said of it."""
     print()
-    for line in (answer.caveat(least) and f"({answer.caveat(least)})", probabilities and answer.table()):
+    for line in (answer.caveat(minimum) and f"({answer.caveat(minimum)})", probabilities and answer.table()):
         if line:
             print(line, file=where, flush=True)
 

@@ -84,7 +84,7 @@ def show(items: list[Removable], notes: list[str], most: int = 12) -> int:
     ordered = sorted(items, key=lambda item: -item.num_bytes)
     for item in ordered[:most]:
         size = human(item.num_bytes) if item.num_bytes else ""  # an experiment or what is in a remote has none here
-        print(f"{size:>10}  {item.what}")
+        print(f"{size:>10}  {item.label}")
     if rest := ordered[most:]:
         print(f"{human(sum(item.num_bytes for item in rest)):>10}  {len(rest)} more")
     print(f"{human(total):>10}  in all")
@@ -170,7 +170,7 @@ def clean(*, leftovers: bool = False, unused: bool = False, all: bool = False, l
     refuse_while_running()
     if all:
         kept = f"Kept: the energy ledger, {shown(paths.LEDGER)} (--ledger removes it)."
-        told = ["The energy ledger goes too." if ledger else kept]
-        return carry_out(everything(ledger), [GOES, *told], "purge")
+        ledger_notes = ["The energy ledger goes too." if ledger else kept]
+        return carry_out(everything(ledger), [GOES, *ledger_notes], "purge")
     items, notes = garbage.unused()
     return carry_out(items, notes, "yes")

@@ -87,8 +87,8 @@ def app_for(words: Sequence[str]) -> App:
                 app.command(function, name=verb, group=group, help=None if verb in words[:1] else line)
                 continue
             above = App(name=verb, help=line, group=group)
-            for name, (inner, told) in BELOW[verb].items():
-                above.command(inner, name=name, help=None if [verb, name] == words[:2] else told)
+            for name, (inner, summary) in BELOW[verb].items():
+                above.command(inner, name=name, help=None if [verb, name] == words[:2] else summary)
             app.command(above)
     return app
 

@@ -72,9 +72,9 @@ def different(a: Snapshot, b: Snapshot) -> list[str]:
 
 def _edited(workspace: Snapshot) -> list[str]:
     """What params.yaml says now of the values that the workspace was made with."""
-    made = workspace.params()
-    changes = dvc.leaves("", made, schema.load(paths.PARAMS).model_dump(mode="json"))
-    return [f"{key}: {old} -> {new}" for key, old, new in changes if layout.holds(made, key)]
+    recorded = workspace.params()
+    changes = dvc.leaves("", recorded, schema.load(paths.PARAMS).model_dump(mode="json"))
+    return [f"{key}: {old} -> {new}" for key, old, new in changes if layout.holds(recorded, key)]
 
 
 def _hashes(state: Snapshot, top: str) -> dict[str, str]:
@@ -117,8 +117,8 @@ def differences(a: Snapshot, b: Snapshot) -> tuple[list[Any], list[str]]:
         if kind_of(row) == branch
     ]
     if "instruct" in compared:
-        own = [difference(name, *_on_pairs(a, b, name), resampling(a)) for name in (CHOICES, BITS)]
-        rows = [row for row in rows if row.name != FEWER or own[1] is None] + [row for row in own if row]
+        on_pairs = [difference(name, *_on_pairs(a, b, name), resampling(a)) for name in (CHOICES, BITS)]
+        rows = [row for row in rows if row.name != FEWER or on_pairs[1] is None] + [row for row in on_pairs if row]
 
     kinds = {row.name: kind_of(row) for row in rows}
 
@@ -192,23 +192,23 @@ def resampling(a: Snapshot) -> Any:
 
 def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> Verdict:
     """Which of two is better, in one line: the models' main scores, the surest others, and what each has cost."""
-    unlike = named([row for row in rows if not is_same(row)], a, b)
-    sure = sorted(filter(_is_sure, unlike), key=lambda row: -abs(row.improvement) / (row.error or 1.0))
-    better, worse = ([row for row in sure if row.improvement * sign > 0] for sign in (1, -1))
-    main = [row for name in mlflow_run.PRIMARY for row in unlike if row.name == name]
-    told, brief = "", "no score differs beyond chance"
+    differing = named([row for row in rows if not is_same(row)], a, b)
+    significant = sorted(filter(_is_significant, differing), key=lambda row: -abs(row.improvement) / (row.error or 1.0))
+    better, worse = ([row for row in significant if row.improvement * sign > 0] for sign in (1, -1))
+    main = [row for name in mlflow_run.PRIMARY for row in differing if row.name == name]
+    changes, brief = "", "no score differs beyond chance"
     for row in [*main, *(row for row in (*better[:1], *worse[:1]) if row not in main)]:
-        told += f"; {row.name} {row.a:.3f} -> {row.b:.3f}, improvement {row.improvement:+.4f}"
-        told += "" if _is_sure(row) else ", not beyond chance"
-    if first := next(filter(_is_sure, [*main, *sure]), None):
+        changes += f"; {row.name} {row.a:.3f} -> {row.b:.3f}, improvement {row.improvement:+.4f}"
+        changes += "" if _is_significant(row) else ", not beyond chance"
+    if first := next(filter(_is_significant, [*main, *significant]), None):
         brief = f"{'better' if first.improvement > 0 else 'worse'}: {first.name} {first.improvement:+.3f}"
     spent = {label: text.split()[0] if text[0].isdigit() else "unknown" for label, text in _energies(a, b).items()}
     energy = ", ".join(f"{label} {wh}" for label, wh in spent.items())
-    counts = f"{len(better)}, worse in {len(worse)}, of {len(unlike)} scores that differ, beyond chance"
-    return Verdict(f"B is better in {counts}{told}; Wh: {energy}", brief)
+    counts = f"{len(better)}, worse in {len(worse)}, of {len(differing)} scores that differ, beyond chance"
+    return Verdict(f"B is better in {counts}{changes}; Wh: {energy}", brief)
 
 
-def _is_sure(row: Any) -> bool:
+def _is_significant(row: Any) -> bool:
     return bool(row.p_holm < 0.05)
 
 
@@ -238,9 +238,9 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
     yield verdict(a, b, rows)
     yield from score_table(named(rows, a, b))
     yield "* differs from zero at 5 % after Holm's correction for all metrics of models that differ"
-    if unshown := [row for row in rows if (row.low or 0.0) * (row.high or 0.0) > 0.0 and not _is_sure(row)]:
-        least, corrected = min(row.p for row in unshown), min(row.p_holm for row in unshown)
-        why = f"p {least:.2g} or more, corrected {corrected:.2g} or more; few works give no small p"
+    if unshown := [row for row in rows if (row.low or 0.0) * (row.high or 0.0) > 0.0 and not _is_significant(row)]:
+        min_p, min_corrected = min(row.p for row in unshown), min(row.p_holm for row in unshown)
+        why = f"p {min_p:.2g} or more, corrected {min_corrected:.2g} or more; few works give no small p"
         yield f"no * though the interval leaves out zero: {counted(len(unshown), 'score')}, {why}"
     if without and all(row.name in without or row.low is None or is_same(row) for row in rows):
         yield "intervals cover works and items, not another seed: `greenhouse study seeds` measures that"
@@ -276,8 +276,8 @@ def scored_by_themselves(a: Snapshot, b: Snapshot, rows: list[Any]) -> Iterator[
 
 def _task(state: Snapshot, branch: str) -> tuple[Any, Any]:
     """What a model was tuned on, and scored by; nothing of a pretrained one."""
-    own = state.params().get("finetune", {}).get(branch, {})
-    return own.get("data"), own.get("task")
+    section = state.params().get("finetune", {}).get(branch, {})
+    return section.get("data"), section.get("task")
 
 
 def _measured(state: Snapshot, model: str) -> dict[str, Score]:
@@ -310,9 +310,9 @@ def score_table(rows: list[Any]) -> list[str]:
 
 def _score_line(row: Any, width: int) -> str:
     gain = _gain(row) + (" no interval" if row.low is None else "")
-    sure = " *" if _is_sure(row) else ""
+    mark = " *" if _is_significant(row) else ""
     left_out = f"  ({row.only_a} items only in A, {row.only_b} only in B: left out)" if row.only_a or row.only_b else ""
-    return f"{row.name:<{width}}  {row.a:>9.4f}  {row.b:>9.4f}  {gain}{sure}{left_out}"
+    return f"{row.name:<{width}}  {row.a:>9.4f}  {row.b:>9.4f}  {gain}{mark}{left_out}"
 
 
 def _gain(row: Any) -> str:

@@ -35,8 +35,8 @@ def run_study(name: str, params: Params, settings: DataChoices) -> Path:
     print(expectation(settings.seeds, len(arms) - 1), flush=True)
     runs: dict[str, list[Snapshot]] = {arm: [] for arm in arms}
     for number in range(1, settings.seeds + 1):  # all arms of a seed, then the next: what is stopped can be read
-        for arm, own in arms.items():
-            runs[arm].append(trained(own, number))
+        for arm, arm_params in arms.items():
+            runs[arm].append(trained(arm_params, number))
     if len({seed_runs.heldout_of(one) for many in runs.values() for one in many}) > 1:
         raise UserError("study data: the arms were scored on different held-out sets; sources changed on the way")
     write_text(REPORTS / "report.md", markdown(runs, settings.seeds))
@@ -50,17 +50,17 @@ def _chosen(entry: str) -> Params:
     if entry.partition(".")[0] not in SECTIONS:
         raise UserError(f"--arm {entry}: no choice of data; give a key of {', '.join(SECTIONS)}, as KEY=VALUE")
     as_it_is = schema.read(paths.PARAMS)
-    if (own := form_of([entry]).applied(as_it_is)) == form_of([]).applied(as_it_is):
+    if (chosen := form_of([entry]).applied(as_it_is)) == form_of([]).applied(as_it_is):
         raise UserError(f"--arm {entry}: params.yaml says so already; give a value that differs")
-    return own
+    return chosen
 
 
 def expectation(seeds: int, arms: int) -> str:
     """What so many seeds can show, as a sentence."""
     deviation, trainings = shipped_spread()[f"pretrain/causal {METRIC}"]
-    least = least_gain(deviation, seeds, arms)
+    gain = least_gain(deviation, seeds, arms)
     return (
-        f"{seeds} seeds a side can show a gain of {least:.3f} bits per byte or more, in four of five cases and if all "
+        f"{seeds} seeds a side can show a gain of {gain:.3f} bits per byte or more, in four of five cases and if all "
         f"works agree: a seed moves the score by {deviation:.3f}, measured on the demo in {trainings} trainings"
     )
 

@@ -141,7 +141,7 @@ def check_push(repository: str) -> None:
 # -- signed ----------------------------------------------------------------------------------------------------------
 
 
-def write_signed(model: str, at: str, key: Path, owner: Path | None, folder: Path) -> None:
+def write_signed(model: str, revision: str, key: Path, owner: Path | None, folder: Path) -> None:
     """Write the signed folder of a model. It is built in a work folder: nothing is beside `folder`, whenever it ends.
 
     Raises:
@@ -149,7 +149,7 @@ def write_signed(model: str, at: str, key: Path, owner: Path | None, folder: Pat
     """
     sign = signing(key)
     raise_if_not_writable(folder)
-    one, stage = choose(model, at)
+    one, stage = choose(model, revision)
     if one.kind == "workspace":
         dvc.raise_if_damaged([name for name in one.lock if name in dvc.graph()])
     one, name, stated = with_its_files(one), stage.replace("@", "/"), owner_fields(owner)
@@ -194,7 +194,7 @@ def raise_if_not_writable(target: Path) -> None:
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
-def write(model: str, at: str, form: str, out: str, repository: str) -> None:
+def write(model: str, revision: str, form: str, out: str, repository: str) -> None:
     """Write a model for llama.cpp or the hub, and push it if a repository is given.
 
     Raises:
@@ -202,7 +202,7 @@ def write(model: str, at: str, form: str, out: str, repository: str) -> None:
     """
     if repository:
         check_push(repository)
-    one, stage = choose(model, at)
+    one, stage = choose(model, revision)
     name, branch = stage.replace("@", "/"), stage.partition("@")[2]
     raise_if_withdrawn(one, name)
     target = Path(out) if out else paths.ROOT / "exports" / (f"{branch}.gguf" if form == "gguf" else branch)

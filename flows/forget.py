@@ -170,7 +170,7 @@ def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> st
     if not already:
         lines += ["", "price of their removal:", price(documents)]
     items, unreached = forgetting.copies(search.copies, search.models)
-    what = [item.what for item in items] + [f"not known or not reached: {line}" for line in unreached]
+    what = [item.label for item in items] + [f"not known or not reached: {line}" for line in unreached]
     lines += ["", f"copies: {len(search.copies)} objects of DVC and what follows:", *(f"    {one}" for one in what)]
     lines += ["", "the sources themselves, which only you can change:"]
     lines += [f"    {place}" for place in forgetting.sources_of(documents)]

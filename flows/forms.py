@@ -55,8 +55,8 @@ def stage_form(stage: Stage) -> Flow[Any, State]:
 def run_one(stage: Stage, branch: str, section: Any, form_hash: str) -> State:
     """The pipeline up to a stage, with its section of the parameters."""
     try:
-        own = schema.load(paths.PARAMS)
-        chosen = own if section is None else own.model_copy(update={stage.name: section})
+        configured = schema.load(paths.PARAMS)
+        chosen = configured if section is None else configured.model_copy(update={stage.name: section})
         if stage.name == "finetune" and branch not in ("", "all"):
             chosen.finetune.raise_if_off(branch)
     except UserError as error:
@@ -75,9 +75,9 @@ def study_form(study: Study) -> Flow[Any, State]:
     def run(params: section | None = None, params_hash: str = "") -> State:
         recovery.label_flow_run(str(flow_run.id))
         try:
-            own = schema.load(paths.PARAMS)
-            refuse_stale_form(params_hash, own)
-            folder = study.run(str(flow_run.name), own, params or study.section())
+            configured = schema.load(paths.PARAMS)
+            refuse_stale_form(params_hash, configured)
+            folder = study.run(str(flow_run.name), configured, params or study.section())
         except UserError as error:
             return Failed(message=f"{study.name}: {error}")
         except Stopped as stop:

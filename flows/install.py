@@ -154,19 +154,19 @@ def install_cpu_torch() -> None:
         return
     setting = own_index()
     if setting and pip_has_cpu_torch():
-        say(f"No NVIDIA driver; torch comes from where your pip setting {setting} says.")
+        log(f"No NVIDIA driver; torch comes from where your pip setting {setting} says.")
     elif setting in ("", "find-links") and reachable(f"{CPU_INDEX}/torch/"):
-        say(f"No NVIDIA driver: torch's CPU build, from {CPU_INDEX}")
+        log(f"No NVIDIA driver: torch's CPU build, from {CPU_INDEX}")
         pip("--no-deps", "--index-url", CPU_INDEX, required_torch())
     else:
         index = f"the index of your pip setting {setting}" if "index" in setting else "the default index"
         answer = "" if "index" in setting else f"{CPU_INDEX} does not answer: "
-        say(f"No NVIDIA driver, but {answer}torch comes from {index},")
-        say("in its CUDA build: some 3 GB more to download and 5 GB more on disk. Ctrl-C stops; nothing is lost.")
+        log(f"No NVIDIA driver, but {answer}torch comes from {index},")
+        log("in its CUDA build: some 3 GB more to download and 5 GB more on disk. Ctrl-C stops; nothing is lost.")
         raise_if_disk_below(CUDA_FREE_GB_NEEDED)
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     print(text, flush=True)
 
 
@@ -191,10 +191,10 @@ def pip(*arguments: str) -> None:
     """
     command = [str(PYTHON), "-m", "pip", "--log", str(LOG), "install", "--disable-pip-version-check", *arguments]
     failed = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
-    said = LOG.read_bytes() if LOG.exists() else b""
+    log_bytes = LOG.read_bytes() if LOG.exists() else b""
     LOG.unlink(missing_ok=True)
     if failed:
-        LOG.write_bytes(said[-LOG_BYTES:])
+        LOG.write_bytes(log_bytes[-LOG_BYTES:])
         raise InstallError(f"pip could not install, its lines above say why; the end of its log is in {LOG}")
 
 
@@ -209,9 +209,9 @@ def install(dev: bool) -> None:
             stamp(dev).write_text(recipe(dev))
         return
     check_machine()
-    what = "Greenhouse and its development tools" if dev else "Greenhouse"
-    say(f"Installing {what} into .venv (once), about 260 packages of the pinned set in constraints.txt.")
-    say("Measured: 2.4 GB on disk and two to five minutes on 2 cores with a near package index and torch's CPU build.")
+    product = "Greenhouse and its development tools" if dev else "Greenhouse"
+    log(f"Installing {product} into .venv (once), about 260 packages of the pinned set in constraints.txt.")
+    log("Measured: 2.4 GB on disk and two to five minutes on 2 cores with a near package index and torch's CPU build.")
     LOG.parents[1].mkdir(mode=0o700, exist_ok=True)
     LOG.parent.mkdir(exist_ok=True)
     started = time.monotonic()
@@ -223,8 +223,8 @@ def install(dev: bool) -> None:
     pip("--require-hashes", "--no-deps", *listed)
     pip("-c", "constraints.txt", "-e", ".[dev]" if dev else ".")  # ourselves, and torch where it is not there yet
     stamp(dev).write_text(recipe(dev))
-    say(f"Installed in {time.monotonic() - started:.0f} s. The command is .venv/bin/greenhouse;")
-    say("after `. .venv/bin/activate` it is greenhouse, and greenhouse --help shows examples.")
+    log(f"Installed in {time.monotonic() - started:.0f} s. The command is .venv/bin/greenhouse;")
+    log("after `. .venv/bin/activate` it is greenhouse, and greenhouse --help shows examples.")
 
 
 def main() -> int:

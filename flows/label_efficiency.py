@@ -22,18 +22,18 @@ def run_study(name: str, params: Params, settings: LabelEfficiency) -> Path:
     from components.studies.label_efficiency.points import LabelStudy
 
     require(INPUTS, "greenhouse run")
-    own = params.finetune.classify
-    if own.data != "data/bias/train" or own.base != "models/pretrain/masked":
+    classify = params.finetune.classify
+    if classify.data != "data/bias/train" or classify.base != "models/pretrain/masked":
         raise UserError(
             "finetune.classify is set to rows or a base of your own; this study draws labels from the corpus, for the "
             "pipeline's models: set its data to data/bias/train and its base to models/pretrain/masked"
         )
-    chosen = {"label_efficiency": settings, "finetune.classify": own, "numerics": params.numerics}
+    chosen = {"label_efficiency": settings, "finetune.classify": classify, "numerics": params.numerics}
     made_from = [dvc.inputs(stage).hashes for stage in ("finetune@classify", "finetune@instruct")]
     bases = [
         f"{base} {dvc.hash_of(f'pretrain@{base}', f'models/pretrain/{base}')[:8]}" for base in ("masked", "causal")
     ]
-    study = partial(LabelStudy, settings, classify=own, bases=bases)
+    study = partial(LabelStudy, settings, classify=classify, bases=bases)
     return carry_out(STUDY, name, params, chosen, made_from, study, REPORTS)
 
 

@@ -90,10 +90,10 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         check_run_name(name)
         print(f"pipeline: run {name}", flush=True)  # by which `cost`, `compare` and the pages know it
         recovery.label_flow_run(flow_run_id)
-        own = schema.load(paths.PARAMS)
-        refuse_stale_form(form_hash, own)
-        chosen = params or own
-        is_experiment = chosen.identity() != own.identity()
+        configured = schema.load(paths.PARAMS)
+        refuse_stale_form(form_hash, configured)
+        chosen = params or configured
+        is_experiment = chosen.identity() != configured.identity()
         with experiment.worktree(name, chosen) if is_experiment else sole_writer(paths.RUNS, "this checkout") as apart:
             root, before = apart or paths.ROOT, _workspace()
             # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
@@ -104,8 +104,8 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
             elif is_experiment:
                 state = _saved(state, name, _compared(run, before, name))
             elif run.stale and (verdict := _compared(run, before, "workspace")):
-                told = filter(None, [state.message, f"against the workspace before it: {verdict}"])
-                state = Completed(name=state.name, message="; ".join(told))
+                messages = filter(None, [state.message, f"against the workspace before it: {verdict}"])
+                state = Completed(name=state.name, message="; ".join(messages))
         return state
     except UserError as error:
         return Failed(message=str(error))
@@ -138,8 +138,8 @@ def _compared(run: PipelineRun, before: Snapshot | None, name: str) -> compare.V
 
 def _saved(state: State, name: str, verdict: str | None) -> State:
     """End of an experiment: how it compares and how to go on; a form shows nothing else."""
-    told = f"saved as DVC experiment {name}: `greenhouse compare workspace {name}`, `dvc exp apply {name}`"
-    return Completed(name=state.name, message="; ".join(filter(None, [verdict, state.message, told])))
+    hint = f"saved as DVC experiment {name}: `greenhouse compare workspace {name}`, `dvc exp apply {name}`"
+    return Completed(name=state.name, message="; ".join(filter(None, [verdict, state.message, hint])))
 
 
 def _run_stages(run: PipelineRun) -> State:

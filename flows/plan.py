@@ -128,7 +128,7 @@ def start_line(rows: list[PlanRow], grid: Intensity, now: datetime) -> str:
     start = cleanest_start(outlook, now, seconds, WITHIN_HOURS)
     if start == now:
         return ""
-    then, present = (outlook.per_kwh(at, seconds).mid for at in (start, now))
+    then, present = (outlook.per_kwh(begin, seconds).mid for begin in (start, now))
     return (
         f"cleanest start within {WITHIN_HOURS} hours: {start:%Y-%m-%d %H:%M} UTC, {then:.3g} instead of {present:.3g} "
         "g/kWh; runtime.start_within_hours waits for it, a form's run can be scheduled for it"

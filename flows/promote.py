@@ -45,8 +45,8 @@ class Judgement:
         name = f"version {self.challenger} of {self.model}"
         end = f"{name} is champion now" if self.promoted else f"version {self.champion} stays champion"
         by = [f"promoted by override, against the gate: {self.override}"] if self.override else []
-        gone = [f"version {self.champion}, the champion, is {self.withdrawn}"] if self.withdrawn else []
-        return [*gone, f"{name} against version {self.champion}", *self.verdict.lines(), *by, end]
+        withdrawn = [f"version {self.champion}, the champion, is {self.withdrawn}"] if self.withdrawn else []
+        return [*withdrawn, f"{name} against version {self.champion}", *self.verdict.lines(), *by, end]
 
     def tags(self) -> dict[str, str]:
         """Tags of the challenger's version in MLflow."""
@@ -96,11 +96,11 @@ def judge_model(
     if why := withdrawn(paths.ROOT, seed_runs.model_of(challenger, branch)):
         return f"{branch} of {challenger.name} is {why}, so it is not judged"
     mlflow, name = mlflow_run.client(), seed_runs.model_name(challenger, branch)
-    made = challenger.fingerprints().get(seed_runs.STAGES[branch], "none")
+    fingerprint = challenger.fingerprints().get(seed_runs.STAGES[branch], "none")
     versions = {row.version: row for row in mlflow.search_model_versions(f"name = '{name}'")}
     champion = mlflow.get_registered_model(name).aliases.get("champion") if versions else None
     champions = [version for version in versions if version == champion]
-    candidates = [version for version, row in versions.items() if row.tags.get("fingerprint") == made]
+    candidates = [version for version, row in versions.items() if row.tags.get("fingerprint") == fingerprint]
     if not candidates:
         return f"{name}: no registered version was made by {challenger.name}"
     version = max(candidates, key=int)

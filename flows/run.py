@@ -118,29 +118,29 @@ def form_of(values: Sequence[str]) -> "PipelineForm":
 
 def run_from_terminal(until: str, settings: Sequence[str] = (), yes: bool = False) -> "State":
     """The pipeline flow in this process, after all checks that can be made before it."""
-    own = schema.load(paths.PARAMS)
+    configured = schema.load(paths.PARAMS)
     if until in (f"finetune@{branch}" for branch in schema.FURTHER):
-        own.finetune.raise_if_off(until.partition("@")[2])
+        configured.finetune.raise_if_off(until.partition("@")[2])
     if until:
         dvc.require_stage(until, f"--until {until}")
     form = form_of(settings) if settings else None
-    chosen = form.applied(schema.read(paths.PARAMS)) if form else own
+    chosen = form.applied(schema.read(paths.PARAMS)) if form else configured
     if until and form:
-        refuse_until(until, chosen, own)
+        refuse_until(until, chosen, configured)
     if form:  # of what is stale beside them the run itself asks, once DVC has said what that is
-        changed = [stage for stage in dvc.graph() if settings_of(stage, chosen) != settings_of(stage, own)]
-        changed += ["account"] if chosen.runtime != own.runtime else []  # it needs the grid
+        changed = [stage for stage in dvc.graph() if settings_of(stage, chosen) != settings_of(stage, configured)]
+        changed += ["account"] if chosen.runtime != configured.runtime else []  # it needs the grid
         preflight.raise_if_unfit(chosen, paths.ROOT, changed)
     if any(isinstance(source, schema.Files) for source in chosen.ingest.sources):
-        preview.confirm(chosen, own, yes)
+        preview.confirm(chosen, configured, yes)
     if chosen.runtime.start_within_hours:
         wait_for_start(chosen)
     # What failed is said once, in the stage's own lines and in the last one; Prefect would say it of every task after.
     logging.getLogger("prefect.task_runs").propagate = False
-    with start_meter.metered(own), cli.with_prefect(stop_runs, _import_ahead):
+    with start_meter.metered(configured), cli.with_prefect(stop_runs, _import_ahead):
         from flows.pipeline import pipeline
 
-        return pipeline(form, params_hash(own), until, return_state=True)
+        return pipeline(form, params_hash(configured), until, return_state=True)
 
 
 def _import_ahead() -> None:
@@ -153,10 +153,10 @@ def run_stage(name: str) -> None:
 
     Raises `UserError`: no such stage, it is off, or what it reads is not there.
     """
-    own = schema.load(paths.PARAMS)
+    configured = schema.load(paths.PARAMS)
     stage, _, branch = name.partition("@")
     if stage == "finetune" and branch:
-        own.finetune.raise_if_off(branch)
+        configured.finetune.raise_if_off(branch)
     dvc.require_stage(name, f"--only {name}")
     dvc.raise_if_not_ready(name)
     command = dvc.command("--wait-for-lock", "repro", "--single-item", name)
@@ -224,14 +224,14 @@ def wait_for_start(
     A run of a form is not delayed: Prefect schedules it for the time that `greenhouse plan` names.
     """
     outlook, now = Outlook(resolve(params.runtime.grid, paths.ROOT)), clock()
-    at = cleanest_start(outlook, now, _expected_s(params), params.runtime.start_within_hours)
-    if at > now:
+    start = cleanest_start(outlook, now, _expected_s(params), params.runtime.start_within_hours)
+    if start > now:
         print(
-            f"pipeline: waits until {at:%Y-%m-%d %H:%M} UTC, the cleanest start within "
+            f"pipeline: waits until {start:%Y-%m-%d %H:%M} UTC, the cleanest start within "
             f"{params.runtime.start_within_hours:g} hours (runtime.start_within_hours)",
             flush=True,
         )
-    while (remaining_s := (at - clock()).total_seconds()) > 0:
+    while (remaining_s := (start - clock()).total_seconds()) > 0:
         sleep(min(remaining_s, 30.0))
 
 

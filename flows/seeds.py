@@ -39,8 +39,8 @@ def reseeded(params: Params, number: int) -> Params:
 
 def run_study(name: str, params: Params, settings: Seeds) -> Path:
     """Train again with other seeds of pretraining, fine-tuning and mixing, and measure how far the scores move."""
-    own = schema.load(paths.PARAMS)
-    snapshots = [trained(own, number) for number in range(1, settings.runs + 1)]
+    configured = schema.load(paths.PARAMS)
+    snapshots = [trained(configured, number) for number in range(1, settings.runs + 1)]
     workspace = find("workspace")
     if seed_runs.has_items(workspace, "causal"):
         snapshots.insert(0, workspace)
@@ -88,8 +88,8 @@ def markdown(snapshots: list[Snapshot]) -> str:
         if stage not in last.lock:
             continue
         seed_runs.record([one for one in snapshots if seed_runs.has_items(one, branch)], branch)
-        name, own = seed_runs.model_name(last, branch), Evaluation([], seed_runs.facts_of(last, branch))
-        guards = {own.items_of(guard) for rule in RULES.values() for guard in rule.guards}
+        name, evaluation = seed_runs.model_name(last, branch), Evaluation([], seed_runs.facts_of(last, branch))
+        guards = {evaluation.items_of(guard) for rule in RULES.values() for guard in rule.guards}
         known = seed_runs.SeedRuns.of(name, seed_runs.heldout_of(last))
         scores = known.scores()[seed_runs.settings_of(last, branch)]
         values = {metric: [run[metric] for run in scores if metric in run] for metric in scores[0]}

@@ -19,7 +19,7 @@ from flows.execution.stages import STAGES
 from flows.system import dvc, environment, paths, processes
 from flows.system.login import KEY, LINK, make_logins, new_key, prefect_auth
 from flows.system.mlflow_server import require_mlflow
-from flows.system.prefect_server import healthy, listener, require_prefect, set_damaged_aside, start
+from flows.system.prefect_server import healthy, listener, move_damaged_database, require_prefect, start
 from flows.system.run_folder import write_private
 from flows.tracking import record as run_record
 from flows.tracking import recovery
@@ -48,13 +48,13 @@ class Child:
         """Start it: Ctrl-C reaches `up` alone, which stops the children in order."""
         self.process, _ = start(self.command, self.log, self.environment, self.port or None)
 
-    def failure(self, what: str) -> UserError:
+    def failure(self, problem: str) -> UserError:
         """An error that shows the log's last line and where the rest is: of one that was killed, it is no reason."""
         if (status := self.process.poll() or 0) < 0:
             return UserError(f"{self.name} was killed (signal {-status}); start again; the whole log is {self.log}")
         lines = self.log.read_text(errors="replace").strip().splitlines()
         last = lines[-1].strip() if lines else "no output"
-        return UserError(f"{self.name} {what}: {last}; the whole log is {self.log}")
+        return UserError(f"{self.name} {problem}: {last}; the whole log is {self.log}")
 
 
 def port_from(variable: str, default: int) -> int:
@@ -152,7 +152,7 @@ def start_servers(servers: Servers, chosen: ServerPlan, key: str) -> None:
     """Start the servers side by side and wait until all answer; `key` is of the link that logs a browser in."""
     started, secret = [], {KEY: key}
     if chosen.prefect_port:
-        set_damaged_aside()
+        move_damaged_database()
         command = ["flows.serving.access_control", "prefect"]
         prefect = Child("prefect", command, secret, chosen.prefect_port)
         started.append((servers.start(prefect), f"{chosen.prefect_url}/health"))

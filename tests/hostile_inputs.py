@@ -164,7 +164,7 @@ def _query(root: Path, text: str) -> object:
 
 
 def _data(text: str) -> object:
-    return inspect_text.look(text, Ingest())
+    return inspect_text.inspect(text, Ingest())
 
 
 def _opt_out(root: Path, line: str) -> object:

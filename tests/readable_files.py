@@ -57,7 +57,7 @@ def ingested(path: Path) -> None:
             (entry.document.location + entry.document.group + entry.reason).encode()
     except readers.NotText:
         pass
-    inspect_text._text_field(path, [path, path], Ingest(), inspect_text.Looked(Counter()))
+    inspect_text._text_field(path, [path, path], Ingest(), inspect_text.ReadReport(Counter()))
 
 
 def _of_source(name: str) -> Reader:

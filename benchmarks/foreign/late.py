@@ -27,7 +27,7 @@ from components.params import Files, Ingest, LicencePolicy
 from components.stages.ingest import tabular
 from components.stages.ingest.stage import ingest
 from components.text.opening import OpenFile
-from flows.planning.inspect_text import look
+from flows.planning.inspect_text import inspect
 
 FOLDER_BYTES, PIECE, FILES, TENTH = 24_000_000, 400, 4, 0.1
 RowWriter = Callable[[int, str], bytes]
@@ -268,7 +268,7 @@ def tried(name: str, make: Callable[[Path, list[str]], None], pieces: list[str])
         said = ""
         with counted() as taken:
             try:
-                own = look(str(folder), Ingest())
+                own = inspect(str(folder), Ingest())
                 licences = UNSTATED if "which is refused" in name else LicencePolicy()
                 source = Files(name="mine", path=str(folder), text_field=own.text_field)
                 ingest(root=root, params=Ingest(sources=[source], watch=str(folder), licences=licences), **out)

@@ -10,7 +10,7 @@ from components.core.errors import UserError
 from components.core.files import nested, read_json, write_json
 from components.params import layout
 from flows.planning import preview, step_cost
-from flows.planning.inspect_text import OwnText, look
+from flows.planning.inspect_text import OwnText, inspect
 from flows.planning.step_cost import in_proportion
 from flows.system import params_file, paths
 from flows.system.disk import human
@@ -142,7 +142,7 @@ def configure(data: str, measure: Measure = step_cost.required) -> str:
     """
     text, files = paths.PARAMS.read_text(encoding="utf-8"), schema.read(paths.PARAMS)
     current = files.params()
-    own = look(data, current.ingest)
+    own = inspect(data, current.ingest)
     if _same(own, current):
         return f"params.yaml points at {own.place} already; nothing changed"
     unplanned = as_shipped(files)

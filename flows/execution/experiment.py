@@ -39,9 +39,9 @@ def worktree(name: str, params: Params) -> Iterator[Path]:
         yield root
 
 
-def refuse_until(stage: str, params: Params, own: Params) -> None:
+def refuse_until(stage: str, params: Params, configured: Params) -> None:
     """`dvc exp save` would record stages left out as made from the new values: an experiment runs to the end."""
-    if params.identity() != own.identity():
+    if params.identity() != configured.identity():
         raise UserError(
             f"until {stage}: changed values make an experiment, which always runs to the end; leave out either the "
             "stage or the values, or write the values into params.yaml first"

@@ -84,9 +84,9 @@ class PipelineForm(Section):
         settings = nested(reaching(dict(pairs), files.own))
         return ParamFiles(files.overlaid(settings).own, Path("the settings of this run")).params()
 
-    def _changed(self, own: Params) -> dict[str, Any]:
+    def _changed(self, configured: Params) -> dict[str, Any]:
         """File key -> value of the fields that were sent and differ from what they were filled with."""
-        sent, filled = self.model_dump(mode="json", exclude_unset=True), self.filled(own).model_dump(mode="json")
+        sent, filled = self.model_dump(mode="json", exclude_unset=True), self.filled(configured).model_dump(mode="json")
         shown = _leaves(filled)
         return {key: value for key, value in _leaves(sent).items() if value != shown[key]}
 
@@ -111,8 +111,8 @@ def _setting(entry: str) -> tuple[str, Any]:
         if below:
             child = below[0].removeprefix(shared)
             raise UserError(f"settings: {key}: a section, not a key; give one of its keys, such as {key}{child}")
-        every = [own for name in keys if not keys[name].section for own in (name, *layout.sharers(name))]
-        near = [own for own in every if own.endswith(f".{key}")] or difflib.get_close_matches(key, every, 1, 0.6)
+        leaves = [leaf for name in keys if not keys[name].section for leaf in (name, *layout.sharers(name))]
+        near = [leaf for leaf in leaves if leaf.endswith(f".{key}")] or difflib.get_close_matches(key, leaves, 1, 0.6)
         meant = f"did you mean {', '.join(dict.fromkeys(near))}? " if near else ""
         raise UserError(f"settings: {key}: no such key; {meant}docs/guide.md says where the keys are")
     try:
@@ -138,9 +138,9 @@ def params_hash(params: Params) -> str:
     return fingerprint(params.model_dump(mode="json"))
 
 
-def refuse_stale_form(form_hash: str, own: Params) -> None:
+def refuse_stale_form(form_hash: str, configured: Params) -> None:
     """Refuse a run whose form was filled from other values than params.yaml holds now."""
-    if form_hash and form_hash != params_hash(own):
+    if form_hash and form_hash != params_hash(configured):
         raise UserError(
             "this form was filled from an older params.yaml, so values you did not touch would count as changes; "
             "reload the page and fill it again"

@@ -313,8 +313,8 @@ class PipelineRun:
         if all(name == "Cached" for name in states.values()):
             return Completed(name="Cached", message="nothing to do: everything is up to date")
         brought, ran = (list(states.values()).count(name) for name in ("Restored", "Completed"))
-        told = f"{counted(ran, 'stage')} ran, {brought} came from DVC's cache" if brought else ""
-        return Completed(message=told)
+        message = f"{counted(ran, 'stage')} ran, {brought} came from DVC's cache" if brought else ""
+        return Completed(message=message)
 
     def overhead_s(self) -> float:
         """Wall seconds less the stage functions' own on the longest path of the graph: what orchestration adds."""
@@ -326,14 +326,14 @@ class PipelineRun:
 
     # -- its record ----------------------------------------------------------------------------------------------------
 
-    def start_record(self, opened: Callable[[str], None]) -> None:
+    def start_record(self, on_open: Callable[[str], None]) -> None:
         """Record the run in MLflow while it works, and its end, on a thread of its own: MLflow takes seconds.
 
         Args:
-            opened: called there with the id of the run's record, as soon as there is one.
+            on_open: called there with the id of the run's record, as soon as there is one.
         """
         self._recording = True
-        threading.Thread(target=copy_context().run, args=(self._record, opened), name="record", daemon=True).start()
+        threading.Thread(target=copy_context().run, args=(self._record, on_open), name="record", daemon=True).start()
 
     def _record(self, on_open: Callable[[str], None]) -> None:
         with self.folder.sole_recorder():
@@ -358,20 +358,20 @@ class PipelineRun:
         done = [result for result in self.results.values() if result.name == "Completed"]
         parts = [Spent(**result.spent) for result in done if result.spent]
         status = {"Failed": "FAILED", "Completed": "FINISHED"}.get(self._final_name(), "KILLED")
-        told = "account" in self.results and self.results["account"].name == "Completed"
+        has_account = "account" in self.results and self.results["account"].name == "Completed"
         spans = reader.read(paths.LEDGER).select(run=self.name)  # what this run itself used
         self.metrics = rounded({"cost/run_kwh": spans.energy.mid_kwh, "cost/run_seconds": self.wall_s})
         scores = [result.record.get("scores", {}) for result in done]
-        self.metrics |= headline(self.root) if told else dict(ChainMap(*scores))  # else it is of an earlier run
+        self.metrics |= headline(self.root) if has_account else dict(ChainMap(*scores))  # else it is of an earlier run
         figures = {"orchestration_seconds": self.overhead_s()} | errors(parts, "total_")
         with contextlib.suppress(UserError):  # of an unknown grid the pipeline has said so
             figures["run_grams"] = intensity.resolve(self.params.runtime.grid, self.root).grams(spans.hours).mid
-        made = {stage for stage, result in self.results.items() if result.name in ("Completed", "Restored", "Cached")}
-        unmade = [stage for stage in self._outdated if stage not in made] if self.ended else []
-        tags, text = {"stages": json.dumps(list(self.timings))}, summary_text(self.root) if told else ""
+        finished = {name for name, result in self.results.items() if result.name in ("Completed", "Restored", "Cached")}
+        unmade = [stage for stage in self._outdated if stage not in finished] if self.ended else []
+        tags, text = {"stages": json.dumps(list(self.timings))}, summary_text(self.root) if has_account else ""
         tags |= {mlflow_run.UNMADE_TAG: ", ".join(unmade)} if unmade else {}
         tags |= {"result": f"{self.ended.name}: {self.ended.message}"} if self.ended else {}
-        files = run_files(self.root, told, unmade, self.folder.path)
+        files = run_files(self.root, has_account, unmade, self.folder.path)
         params = self.params.identity()
         self.folder.end(
             status, files, self.root, metrics=self.metrics, params=params, tags=tags, figures=figures, summary=text

@@ -149,8 +149,8 @@ def evaluate(context: StageContext, branch: str) -> Report:
     from components.stages.evaluate.tasks.task import Tuned
 
     models, stages = context.root / "models", context.params.finetune.stages()
-    for gone in set(FURTHER) - set(stages):
-        remove_branch(context.root, gone)
+    for branch_off in set(FURTHER) - set(stages):
+        remove_branch(context.root, branch_off)
     return examine(
         causal=models / "pretrain/causal",
         masked=models / "pretrain/masked",

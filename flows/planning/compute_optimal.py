@@ -43,16 +43,16 @@ def advice(
     fits = read_law(reports / "scaling.json")
     price = Price(rate, Outlook(resolve(params.runtime.grid, paths.ROOT)), now)
     table = _Table(fits, price, served)
-    own, candidates = present(params, fits), sweep.candidates(fits.params)
+    configured, candidates = present(params, fits), sweep.candidates(fits.params)
     lines = [
-        table.line("params.yaml", own),
-        table.line("best for the same compute", best(fits.law, own.flops, candidates)),
+        table.line("params.yaml", configured),
+        table.line("best for the same compute", best(fits.law, configured.flops, candidates)),
     ]
     for name, budget in budgets(params, price, reader.read(paths.LEDGER), flops).items():
         plan = best(fits.law, budget, candidates) if budget > 0 else None
         lines.append(table.line(f"best for {name}", plan) if plan else f"{name}: nothing is left")
-    if same := cheapest(fits.law, own.loss, served, candidates):
-        share = (same.flops + served_flops(same, served)) / (own.flops + served_flops(own, served))
+    if same := cheapest(fits.law, configured.loss, served, candidates):
+        share = (same.flops + served_flops(same, served)) / (configured.flops + served_flops(configured, served))
         serving = f" of training and serving {served:.3g} tokens" if served else ""
         lines += [table.line("the same loss", same), f"the same loss at {share:.0%} of the carbon{serving}"]
     lines.append("losses in bits per byte with 95 % intervals (bootstrap of the runs behind the law)")
@@ -70,9 +70,9 @@ def read_law(path: Path) -> Fits:
 
 def present(params: Params, fits: Fits) -> BudgetPlan:
     """What params.yaml trains, with the vocabulary that the law knows."""
-    own = params.pretrain.causal
-    shape = derive_shape(own.model, fits.params.vocab_size, own.context, True)
-    tokens, size = float(own.steps * own.batch * own.context), sweep.size_of(shape)
+    section = params.pretrain.causal
+    shape = derive_shape(section.model, fits.params.vocab_size, section.context, True)
+    tokens, size = float(section.steps * section.batch * section.context), sweep.size_of(shape)
     candidate = Candidate("", size, shape.flops_per_token)
     return BudgetPlan(candidate, tokens * shape.flops_per_token, tokens, fits.law.loss(size, tokens))
 

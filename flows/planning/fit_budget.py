@@ -126,8 +126,8 @@ def needed(
     for branch, number in steps.items():
         section = getattr(params.pretrain, branch)
         changed = section.model_copy(update=in_proportion(section, number))
-        own = rates[branch]
-        trained.append(calibrated(books, f"pretrain@{branch}", own.seconds(changed), own.kwh(changed), ""))
+        measured = rates[branch]
+        trained.append(calibrated(books, f"pretrain@{branch}", measured.seconds(changed), measured.kwh(changed), ""))
     longest = max(trained, key=lambda forecast: forecast.seconds.high)
     timed = [longest] if params.runtime.parallel_stages > 1 else trained
     seconds = total([one.seconds for one in [*others, *timed]])

@@ -1,4 +1,4 @@
-"""A look at a user's own text before anything runs: what is there, how much, in which language, in which field.
+"""Inspection of a user's text before a run: its files, their size, the languages, and the field with the text.
 
 This is what `greenhouse run --data path` plans with. It reads a sample and the sizes of the files, so that it takes
 seconds whatever the size. Records are judged by the limits of ingest, so that text it would refuse is refused here.
@@ -38,7 +38,7 @@ COUNTED_RECORDS = 100
 OWN = ("benchmarks", "components", "docs", "flows", "presets", "recorder", "tests", "README.md")
 """Paths of the project that hold no text of a user; other folders that git tracks may."""
 
-MOST_FAULTS = 3
+MOST_REASONS = 3
 """Reasons that a message names."""
 MOST_FILES = 1000
 """Files that are looked at."""
@@ -55,7 +55,7 @@ LABELLED = ("label", "labels")
 
 @dataclass(frozen=True)
 class OwnText:
-    """What was found.
+    """Text that a user names as training data, as `inspect` found it.
 
     Attributes:
         kind: `files` or `hub`.
@@ -86,8 +86,8 @@ class OwnText:
         return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:64].strip("-") or "own-text"
 
 
-def look(data: str, ingest: Ingest) -> OwnText:
-    """Look at what a person names as text.
+def inspect(data: str, ingest: Ingest) -> OwnText:
+    """Inspect the files or the data set of the hub that a user names as text.
 
     Args:
         ingest: has the limits that records must keep.
@@ -99,13 +99,13 @@ def look(data: str, ingest: Ingest) -> OwnText:
         raise UserError("no text is named; give a file, a folder, or a data set of the hub")
     path = Path(os.path.expanduser(data))
     if os.path.exists(path):  # not of a name that cannot be
-        return _look_at_files(path.resolve(), ingest)
+        return _inspect_files(path.resolve(), ingest)
     dataset, revision = pinned(data, "datasets/")
     raise_if_missing(Dataset(dataset, "", "", revision, "", local=False))
     return OwnText("hub", dataset, revision)
 
 
-def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
+def _inspect_files(path: Path, ingest: Ingest) -> OwnText:
     _refuse_own_folders(path)
     there = [one for one in path.rglob("*") if os.path.lexists(one)]  # and may be asked about
     if odd := dvc.cannot_read(*sorted(there)):
@@ -121,44 +121,44 @@ def _look_at_files(path: Path, ingest: Ingest) -> OwnText:
             "give txt, md, rst, org, html, json, jsonl, csv, tsv, parquet or warc, plain or .gz, .zst"
         )
     hint = _refuse_rows(path, readable)
-    sample, looked = _spread(readable, SAMPLE_FILES), Looked(Counter())
-    text_field, lacking = _text_field(path, readable, ingest, looked)
+    sample, report = _spread(readable, SAMPLE_FILES), ReadReport(Counter())
+    text_field, lacking = _text_field(path, readable, ingest, report)
     readable = [one for one in readable if one not in lacking]
-    texts = _texts(path, sorted(readable, key=lambda one: one not in sample), text_field, ingest, looked)
+    texts = _texts(path, sorted(readable, key=lambda one: one not in sample), text_field, ingest, report)
     size = round(sum(_text_bytes(one) for one in readable))
-    parts = [_without_field(lacking, text_field), _shown(looked)]
-    not_read = "; ".join(part for part in parts if part) + looked.warning(ingest.max_quarantine)
+    parts = [_without_field(lacking, text_field), _summary(report)]
+    not_read = "; ".join(part for part in parts if part) + report.warning(ingest.max_quarantine)
     return OwnText("files", str(path), "", size, len(known) - len(lacking), text_field, _languages(texts), not_read,
                    hint)  # fmt: skip
 
 
-class Fault(NamedTuple):
-    """Why something would not be read.
+class SkipReason(NamedTuple):
+    """Reason for which ingest would not read a file or a record.
 
     Attributes:
         of_file: whether a file is lost by it as a whole, or a text that may be all of one; else a record of many.
     """
 
-    reason: str
+    text: str
     of_file: bool = True
 
 
 @dataclass
-class Looked:
+class ReadReport:
     """Result of a sample of the records: why some would not be read, where first, and how many are bad."""
 
-    faults: Counter[Fault]
-    places: dict[Fault, str] = field(default_factory=dict)
+    reasons: Counter[SkipReason]
+    first_seen: dict[SkipReason, str] = field(default_factory=dict)
     records: int = 0
     bad: int = 0
 
-    def warning(self, most: float) -> str:
-        """What follows for the run if more of the sample than `most` is bad; empty if not."""
-        if self.bad <= most * self.records:
+    def warning(self, max_share: float) -> str:
+        """Consequence for the run if more of the sample than `max_share` is bad; empty if not."""
+        if self.bad <= max_share * self.records:
             return ""
         return (
             f"\n{self.bad} of the {self.records} records looked at are bad ({self.bad / self.records:.0%}): if all are "
-            f"like them, ingest stops, for ingest.max_quarantine allows {most:.0%}"
+            f"like them, ingest stops, for ingest.max_quarantine allows {max_share:.0%}"
         )
 
 
@@ -171,7 +171,7 @@ def _refuse_rows(path: Path, files: list[Path]) -> str:
     for file in _spread([one for one in files if inner_suffix(one.name) in SUFFIXES], SAMPLE_FILES):
         kind = kind_at(file)
         if kind in LABELLED:
-            hint = hint or (f"{_named(file)} has labels, which are not read: the text is pretrained on; "
+            hint = hint or (f"{_shown_name(file)} has labels, which are not read: the text is pretrained on; "
                             f"`greenhouse edit rows {file}` is for labelled rows")  # fmt: skip
         if kind in ROWS:
             raise UserError(
@@ -181,12 +181,12 @@ def _refuse_rows(path: Path, files: list[Path]) -> str:
     return hint
 
 
-def _shown(looked: Looked) -> str:
+def _summary(report: ReadReport) -> str:
     """The commonest reasons for which something is not read, as a line; those that take a whole file come first."""
-    ranked = sorted(looked.faults.items(), key=lambda one: (not one[0].of_file, -one[1]))
-    left = len(ranked) - MOST_FAULTS
+    ranked = sorted(report.reasons.items(), key=lambda one: (not one[0].of_file, -one[1]))
+    left = len(ranked) - MOST_REASONS
     more = f"; {left} more {'reason' if left == 1 else 'reasons'}" if left > 0 else ""
-    reasons = (f"{count} x {fault.reason}{looked.places.get(fault, '')}" for fault, count in ranked[:MOST_FAULTS])
+    reasons = (f"{count} x {reason.text}{report.first_seen.get(reason, '')}" for reason, count in ranked[:MOST_REASONS])
     return "; ".join(reasons) + more
 
 
@@ -202,9 +202,9 @@ def _why_none(path: Path, files: list[Path], known: list[Path]) -> str:
 
 def _refuse_own_folders(path: Path) -> None:
     """DVC cannot watch what it writes, and Greenhouse must not read its own outputs, code and docs as text."""
-    for own in (*(paths.ROOT / name for name in ("data", "models", "reports", ".dvc", ".git", ".venv")), paths.STATE):
-        if path == own or path.is_relative_to(own) or own.is_relative_to(path):
-            raise UserError(f"{path}: Greenhouse itself writes to {own}; put your text into a folder of its own")
+    for base in (*(paths.ROOT / name for name in ("data", "models", "reports", ".dvc", ".git", ".venv")), paths.STATE):
+        if path == base or path.is_relative_to(base) or base.is_relative_to(path):
+            raise UserError(f"{path}: Greenhouse itself writes to {base}; put your text into a folder of its own")
     if any(path.is_relative_to(paths.ROOT / name) for name in OWN):
         raise UserError(f"{path}: it is part of the project; put your text into a folder of its own")
 
@@ -239,7 +239,7 @@ def _text_bytes(path: Path) -> float:
 # -- fields and language -----------------------------------------------------------------------------------------------
 
 
-def _text_field(data: Path, files: list[Path], ingest: Ingest, looked: Looked) -> tuple[str, dict[Path, list[str]]]:
+def _text_field(data: Path, files: list[Path], ingest: Ingest, report: ReadReport) -> tuple[str, dict[Path, list[str]]]:
     """`text` where records have it, else the field with the longest values; and the fields of the tables without it.
 
     Of the `MOST_FILES` largest files with fields: one table may hold most of a folder's text.
@@ -247,19 +247,19 @@ def _text_field(data: Path, files: list[Path], ingest: Ingest, looked: Looked) -
     Raises `UserError`: the records have fields, and none of them holds text.
     """
     tables = [path for path in files if format_of(path.name) in OWN_RECORDS and format_of(path.name) != "warc"]
-    found, lengths = dict[Path, Counter[str]](), Counter[str]()
+    by_table, lengths = dict[Path, Counter[str]](), Counter[str]()
     for path in sorted(tables, key=lambda one: (-one.stat().st_size, one))[:MOST_FILES]:
         try:
-            found[path] = field_lengths(path, ingest.max_chars)
-            lengths.update(found[path])
+            by_table[path] = field_lengths(path, ingest.max_chars)
+            lengths.update(by_table[path])
         except Exception as error:  # whatever a reader raises; ingest quarantines the file
-            looked.faults[Fault(f"{_named(path)} cannot be read ({clause(error)})")] += 1
+            report.reasons[SkipReason(f"{_shown_name(path)} cannot be read ({clause(error)})")] += 1
     if len(tables) == len(files) and "text" not in lengths and not lengths.total():
-        if looked.faults:
-            raise UserError(f"{data}: {_shown(looked)}; correct what is named, get a whole copy, or leave it out")
+        if report.reasons:
+            raise UserError(f"{data}: {_summary(report)}; correct what is named, get a whole copy, or leave it out")
         raise UserError(f"{data}: its records have no field that holds text; name the field with the text `text`")
     text_field = "text" if "text" in lengths or not lengths else lengths.most_common(1)[0][0]
-    return text_field, {path: list(fields) for path, fields in found.items() if fields and text_field not in fields}
+    return text_field, {path: list(fields) for path, fields in by_table.items() if fields and text_field not in fields}
 
 
 def _without_field(tables: dict[Path, list[str]], text_field: str) -> str:
@@ -267,19 +267,19 @@ def _without_field(tables: dict[Path, list[str]], text_field: str) -> str:
     if not tables:
         return ""
     size, (path, fields) = sum(one.stat().st_size for one in tables), next(iter(tables.items()))
-    shown = ", ".join(ascii(name)[1:-1][:40] for name in fields[:MOST_FAULTS])
+    shown = ", ".join(ascii(name)[1:-1][:40] for name in fields[:MOST_REASONS])
     return (
-        f"{len(tables)} x no field {text_field!r} ({human(size)} in all; {_named(path)} has {shown}): rename the field "
-        "that holds the text, or make such files a source of their own with its `text_field`"
+        f"{len(tables)} x no field {text_field!r} ({human(size)} in all; {_shown_name(path)} has {shown}): rename the "
+        "field that holds the text, or make such files a source of their own with its `text_field`"
     )
 
 
-def _named(path: Path) -> str:
+def _shown_name(path: Path) -> str:
     """A file's name as a message shows it."""
     return ascii(path.name)[1:-1][:80]
 
 
-def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, looked: Looked) -> list[str]:
+def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, report: ReadReport) -> list[str]:
     """The beginning of some records of the first `SAMPLE_FILES` files, and of more until ingest would keep one.
 
     Raises `UserError`: ingest would keep none.
@@ -289,36 +289,36 @@ def _texts(data: Path, files: list[Path], text_field: str, ingest: Ingest, looke
         if number >= SAMPLE_FILES and texts:
             return texts
         try:
-            texts += list(islice(_kept_texts(path, text_field, ingest, looked), COUNTED_RECORDS))[:SAMPLE_RECORDS]
+            texts += list(islice(_kept_texts(path, text_field, ingest, report), COUNTED_RECORDS))[:SAMPLE_RECORDS]
         except NotText as reason:
-            looked.faults[Fault(f"{_named(path)} left out: {reason}")] += 1
+            report.reasons[SkipReason(f"{_shown_name(path)} left out: {reason}")] += 1
     if not texts:
-        shown = _shown(looked) or "there are none"
+        shown = _summary(report) or "there are none"
         raise UserError(f"{data}: ingest would keep none of its records ({shown}); correct the text or give more")
     return texts
 
 
-def _kept_texts(path: Path, text_field: str, ingest: Ingest, looked: Looked) -> Iterator[str]:
-    """Beginnings of records that ingest would keep; the faults of the others are counted."""
+def _kept_texts(path: Path, text_field: str, ingest: Ingest, report: ReadReport) -> Iterator[str]:
+    """Beginnings of records that ingest would keep; the reasons for skipping the others are counted."""
     target = min(TARGET_BYTES, ingest.max_chars // 3)
     options = Options(text_field, target, ingest.min_bytes, ingest.max_chars, beginning=BEGINNING)
     records, of_records = records_of(path, format_of(path.name), options), format_of(path.name) in OWN_RECORDS
     for number, record in enumerate(islice(records, MOST_RECORDS)):
-        entry = entry_of(record, _named(path), "", Origin("", ""), options)
-        looked.records += 1
-        looked.bad += entry.quarantined and entry.rule not in WITHOUT_TEXT
+        entry = entry_of(record, _shown_name(path), "", Origin("", ""), options)
+        report.records += 1
+        report.bad += entry.quarantined and entry.rule not in WITHOUT_TEXT
         if entry.rule:
-            fault = _fault(entry.rule, entry.reason, entry.quarantined and not of_records, ingest)
-            looked.faults[fault] += 1
+            reason = _skip_reason(entry.rule, entry.reason, entry.quarantined and not of_records, ingest)
+            report.reasons[reason] += 1
             line = f" line {entry.line}" if entry.line else ""
-            looked.places.setdefault(fault, f", first in {_named(path)}{line}")
+            report.first_seen.setdefault(reason, f", first in {_shown_name(path)}{line}")
         else:
             yield entry.document.text[:SAMPLE_CHARS]
         if number >= COUNTED_RECORDS and entry.offset > max(BEGINNING, path.stat().st_size // MOST_PARTS):
             return
 
 
-def _fault(rule: str, reason: str, of_text: bool, ingest: Ingest) -> Fault:
+def _skip_reason(rule: str, reason: str, of_text: bool, ingest: Ingest) -> SkipReason:
     """Why a record, or a text file that is bad as a whole, would not be read."""
     details = {
         "unreadable": f": {reason}",
@@ -326,7 +326,7 @@ def _fault(rule: str, reason: str, of_text: bool, ingest: Ingest) -> Fault:
         "too_short": f": fewer than {ingest.min_bytes} bytes",
     }
     where = " in a text file" if of_text else ""
-    return Fault(rule + details.get(rule, "") + where, of_text)
+    return SkipReason(rule + details.get(rule, "") + where, of_text)
 
 
 def _languages(texts: list[str]) -> tuple[str, ...]:

@@ -100,10 +100,10 @@ def _network(params: Params, branch: str) -> None:
     from components.model.shape import derive_shape
     from components.stages.pretrain.memory_check import refuse_what_cannot_fit
 
-    own, numerics = getattr(params.pretrain, branch), params.numerics
-    numerics.raise_if_idle(f"pretrain.{branch}", own.batch)
-    shape = derive_shape(own.model, params.tokenize.vocab_size, own.context, branch == "causal")
-    refuse_what_cannot_fit(f"pretrain.{branch}", own, shape, numerics)
+    section, numerics = getattr(params.pretrain, branch), params.numerics
+    numerics.raise_if_idle(f"pretrain.{branch}", section.batch)
+    shape = derive_shape(section.model, params.tokenize.vocab_size, section.context, branch == "causal")
+    refuse_what_cannot_fit(f"pretrain.{branch}", section, shape, numerics)
 
 
 def _sources(params: Ingest, root: Path) -> None:

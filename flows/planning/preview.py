@@ -115,16 +115,16 @@ def preview(documents: Sequence[Document], params: Filter, items: Path, work: Pa
     by_source = {source: Losses(source, count) for source, count in Counter(one.source for one in train).items()}
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as folder:
-        places: dict[str, Any] = {name: Path(folder) / name for name in ("out", "reports", "work")}
-        places["work"].mkdir()
+        folders: dict[str, Any] = {name: Path(folder) / name for name in ("out", "reports", "work")}
+        folders["work"].mkdir()
         for name, some in (("train", train), ("heldout", held)):
             with CorpusWriter(Path(folder) / name) as writer:
                 for one in some:
                     writer.add(one)
         filter_corpus(
-            train=Path(folder) / "train", heldout=Path(folder) / "heldout", items=items, params=params, **places
+            train=Path(folder) / "train", heldout=Path(folder) / "heldout", items=items, params=params, **folders
         )
-        for path in shard_paths(places["out"] / "dropped"):
+        for path in shard_paths(folders["out"] / "dropped"):
             for row in pq.read_table(path, columns=["source", "rule", "location", "text"]).to_pylist():
                 example = f"{row['rule']}: {row['location']}: {quoted(row['text'])}"
                 by_source[row["source"]].add(row["rule"], example)
@@ -140,16 +140,16 @@ def show(params: Params, root: Path = paths.ROOT) -> list[Losses]:
     for line in filter(None, map(left_out, local)):
         print(plain(line), flush=True)
     for one in unkept:
-        print(told("ingest", one), flush=True)
+        print(losses_line("ingest", one), flush=True)
     items = root / params.filter.decontaminate.items
     losses = preview(documents, params.filter, items, paths.WORK / "filter" / "preview") if documents else []
     for one in losses:
-        print(told("filter", one), flush=True)
+        print(losses_line("filter", one), flush=True)
     return losses
 
 
-def told(stage: str, losses: Losses) -> str:
-    """What a source would lose in a stage, with examples."""
+def losses_line(stage: str, losses: Losses) -> str:
+    """Text of the losses of a source in a stage, with examples."""
     return plain(f"{stage}, by a sample of {losses.documents} documents: {losses.summary('would go')}")
 
 
@@ -162,20 +162,20 @@ def of_corpus(train: Path, params: Params) -> str:
     items = paths.ROOT / params.filter.decontaminate.items
     losses = preview(documents, params.filter, items, paths.WORK / "filter" / "dry-run")
     return (
-        "\n".join(told("filter", one) for one in losses)
+        "\n".join(losses_line("filter", one) for one in losses)
         or f"filter, by a sample of {len(documents)} documents: nothing would go"
     )
 
 
-def confirm(params: Params, own: Params, confirmed: bool) -> None:
+def confirm(params: Params, configured: Params, confirmed: bool) -> None:
     """Show what would go, if the filter is to run.
 
     Args:
-        own: the parameters of params.yaml.
+        configured: the parameters of params.yaml.
 
     Raises `UserError`: a source would lose much, and nobody has confirmed that.
     """
-    changed = params.ingest != own.ingest or params.filter != own.filter
+    changed = params.ingest != configured.ingest or params.filter != configured.filter
     if not changed and not set(ON) & set(dvc.stale()):
         return
     losses = show(params)

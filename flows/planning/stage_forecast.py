@@ -43,11 +43,11 @@ def expected(
     if branch not in rates or len(same_inputs(completed(books, stage), fingerprint)) >= 2:
         training = tokens_of(stage, params), trained_on(stage, params)
         return forecast(books, stage, fingerprint, settings_of(stage, params), *training)
-    own, section = rates[branch], getattr(params.pretrain, branch)
-    basis = f"calibration: {section.steps} steps of {own.step_s:.3g} s"
+    measured, section = rates[branch], getattr(params.pretrain, branch)
+    basis = f"calibration: {section.steps} steps of {measured.step_s:.3g} s"
     if section.length_warmup:  # as many tokens in shorter windows cost less attention, which nobody has measured
         basis += f" at full context, a little high for the {section.length_warmup:.0%} with shorter windows"
-    return calibrated(books, stage, own.seconds(section), own.kwh(section), basis)
+    return calibrated(books, stage, measured.seconds(section), measured.kwh(section), basis)
 
 
 def settings_of(stage: str, params: Params) -> str:

@@ -20,9 +20,9 @@ def explain() -> list[str]:
     outputs = dvc.outputs() if reasons else set()
     lines = []
     for stage in stages:
-        if own := reasons.get(stage):
+        if stage_reasons := reasons.get(stage):
             lines.append(f"{stage}:")
-            lines += [f"    {reason}" for reason in own if not _from_upstream(reason, outputs)] or [
+            lines += [f"    {reason}" for reason in stage_reasons if not _from_upstream(reason, outputs)] or [
                 "    what is before it changed"
             ]
     after = [stage for stage in dvc.downstream(stages, set(reasons)) if stage not in reasons]

@@ -29,7 +29,7 @@ def known(params: Params) -> dict[str, Rates]:
     return {branch: _rates(read_json(path)) for branch, path in records.items() if path.exists()}
 
 
-def measured(params: Params, say: Callable[[str], None] = print) -> dict[str, Rates]:
+def measured(params: Params, log: Callable[[str], None] = print) -> dict[str, Rates]:
     """Branch -> rates; what is not known yet is measured now, which takes some seconds and says so.
 
     Of several training processes (`numerics.processes`) nothing is known: then it is empty.
@@ -41,7 +41,7 @@ def measured(params: Params, say: Callable[[str], None] = print) -> dict[str, Ra
     missing = [branch for branch in BRANCHES if branch not in rates]
     if params.numerics.processes > 1 or not missing:  # one process cannot tell what several take
         return rates
-    say(f"calibration: some real training steps of {' and '.join(missing)} on this machine ...")
+    log(f"calibration: some real training steps of {' and '.join(missing)} on this machine ...")
     began_s = time.perf_counter()
     for group in [missing] if params.runtime.parallel_stages > 1 else [[one] for one in missing]:
         started = {branch: _start(branch, params) for branch in group}
@@ -50,22 +50,22 @@ def measured(params: Params, say: Callable[[str], None] = print) -> dict[str, Ra
     for branch in set(missing) - set(disturbed):
         write_json(file_of(branch, params), asdict(rates[branch]))
     took_s = time.perf_counter() - began_s
-    say(f"calibration: {took_s:.0f} s; " + "; ".join(_told(branch, rates[branch]) for branch in missing))
+    log(f"calibration: {took_s:.0f} s; " + "; ".join(_rates_text(branch, rates[branch]) for branch in missing))
     if disturbed:
         share = max(rates[branch].waited for branch in disturbed)
-        say(
+        log(
             f"calibration of {' and '.join(disturbed)} is not kept, since other work had {share:.0%} of the time; the "
             "next plan measures it again, and keeps it if the machine is quiet"
         )
     return rates
 
 
-def required(params: Params, say: Callable[[str], None] = print) -> dict[str, Rates]:
+def required(params: Params, log: Callable[[str], None] = print) -> dict[str, Rates]:
     """`measured`, for what cannot do without: the rates of every branch.
 
     Raises `UserError`: a calibration fails, or cannot tell because several processes train.
     """
-    rates = measured(params, say)
+    rates = measured(params, log)
     if missing := [branch for branch in BRANCHES if branch not in rates]:
         raise UserError(
             f"numerics.processes = {params.numerics.processes}: a calibration trains in one process and cannot tell "
@@ -77,8 +77,8 @@ def required(params: Params, say: Callable[[str], None] = print) -> dict[str, Ra
 
 def file_of(branch: str, params: Params) -> Path:
     """Where the rates of a branch are kept."""
-    beside = params.runtime.parallel_stages > 1
-    name = key(branch, getattr(params.pretrain, branch), params.numerics, params.tokenize.vocab_size, beside)
+    parallel = params.runtime.parallel_stages > 1
+    name = key(branch, getattr(params.pretrain, branch), params.numerics, params.tokenize.vocab_size, parallel)
     return paths.FINDINGS / "calibration" / f"{name}.json"
 
 
@@ -114,7 +114,7 @@ def _rates(raw: dict[str, Any]) -> Rates:
     return Rates(**raw | {"joules_per_step": (low, mid, high)})
 
 
-def _told(branch: str, rates: Rates) -> str:
+def _rates_text(branch: str, rates: Rates) -> str:
     joules = rates.joules_per_flop[1] * 1e12
     return f"{branch} {rates.tokens_per_s / 1000:.1f}k tokens/s, {rates.watts:.1f} W, {joules:.2g} J per 10^12 FLOP"
 

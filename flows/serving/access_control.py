@@ -154,7 +154,7 @@ class AccessControl:
 def _is_one_of(sent: str, wanted: tuple[str, ...]) -> bool:
     """Whether a secret is one of the right ones, compared in constant time."""
     data = sent.encode(errors="replace")
-    return any(secrets.compare_digest(data, secret.encode()) for secret in wanted)
+    return any(secrets.compare_digest(data, accepted.encode()) for accepted in wanted)
 
 
 def _token(message: Message) -> str:
@@ -204,9 +204,9 @@ def prefect_app(port: int, ephemeral: bool = False) -> ASGIApp:
     Args:
         ephemeral: without the services that a server of one command does not need.
     """
-    own = f"http://127.0.0.1:{port}"
-    os.environ["PREFECT_UI_API_URL"] = f"{own}/api"  # the UI would call port 4200 whatever the port is
-    os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"{own},http://localhost:{port}"
+    origin = f"http://127.0.0.1:{port}"
+    os.environ["PREFECT_UI_API_URL"] = f"{origin}/api"  # the UI would call port 4200 whatever the port is
+    os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"{origin},http://localhost:{port}"
     login = prefect_login()
     # Asked for above: Prefect's page would ask for it again, and know no cookie.
     os.environ.pop("PREFECT_SERVER_API_AUTH_STRING", None)

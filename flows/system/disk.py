@@ -15,7 +15,7 @@ from flows.system import paths
 class Removable:
     """Something that can be removed: its description, its size, and how to remove it."""
 
-    what: str
+    label: str
     num_bytes: int
     remove: Callable[[], object]
 
@@ -42,8 +42,8 @@ def is_own(path: Path) -> bool:
     A link lies where it is, not where it leads. What a state folder that is a link leads to is not the checkout's own:
     a copy of the checkout has the same link.
     """
-    address, own = path.parent.resolve() / path.name, (paths.ROOT, paths.STATE)
-    return address not in own and any(map(address.is_relative_to, own))
+    address, roots = path.parent.resolve() / path.name, (paths.ROOT, paths.STATE)
+    return address not in roots and any(map(address.is_relative_to, roots))
 
 
 def raise_if_foreign(path: Path) -> None:
@@ -59,24 +59,24 @@ def raise_if_foreign(path: Path) -> None:
         )
 
 
-def removable(what: str, path: Path) -> Removable:
+def removable(label: str, path: Path) -> Removable:
     """A file or a folder of this checkout as an item.
 
     Raises:
         UserError: it is not the checkout's own.
     """
     raise_if_foreign(path)
-    return Removable(what, size_of(path), partial(remove_path, path))
+    return Removable(label, size_of(path), partial(remove_path, path))
 
 
-def together(what: str, parts: list[Removable]) -> Removable:
+def together(label: str, parts: list[Removable]) -> Removable:
     """Several things that are removed one after the other, as one item."""
 
     def remove() -> None:
         for one in parts:
             one.remove()
 
-    return Removable(what, sum(one.num_bytes for one in parts), remove)
+    return Removable(label, sum(one.num_bytes for one in parts), remove)
 
 
 def remove_path(path: Path) -> None:

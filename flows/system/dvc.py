@@ -208,8 +208,8 @@ def raise_if_not_ready(stage: str, root: Path = ROOT) -> None:
         one = repo.stage.load_one(str(root / "dvc.yaml"), stage)
         makers = {Path(out.def_path): one.name for one in repo.index.stages for out in one.outs}
         for path in [Path(dep.def_path) for dep in one.deps if not dep.exists]:
-            made = [maker for out, maker in makers.items() if out.is_relative_to(path) or path.is_relative_to(out)]
-            todo = f"`greenhouse run --until {made[0]}` makes it" if made else "correct it in params.yaml"
+            producers = [maker for out, maker in makers.items() if out.is_relative_to(path) or path.is_relative_to(out)]
+            todo = f"`greenhouse run --until {producers[0]}` makes it" if producers else "correct it in params.yaml"
             raise UserError(f"{stage}: {path}, which it reads, is not there; {todo}")
 
 

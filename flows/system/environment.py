@@ -19,7 +19,7 @@ from flows.system.upgrade import upgrade_databases
 
 def environment() -> dict[str, str]:
     """`os.environ` with our settings added; what a user or a team has set is kept."""
-    own = {
+    defaults = {
         "GREENHOUSE_STATE": str(paths.STATE),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PREFECT_HOME": str(paths.STATE / "prefect"),
@@ -50,7 +50,7 @@ def environment() -> dict[str, str]:
     }  # fmt: skip
     kept = {name: value for name, value in os.environ.items() if value and name != "PATH"}
     running = running_servers()
-    settings = own | {address: running[address] for address in CLIENT_VARIABLES if address in running} | kept
+    settings = defaults | {address: running[address] for address in CLIENT_VARIABLES if address in running} | kept
     return settings | _logins(running, settings)
 
 
@@ -92,10 +92,10 @@ def private(folder: Path) -> None:
 
 def mlflow_address() -> str:
     """MLflow's address for a line of Python that is run in the checkout: its own database, or the server of a team."""
-    uri, own = os.environ["MLFLOW_TRACKING_URI"], f"sqlite:///{paths.STATE / 'mlflow.db'}"
-    if uri not in (own, running_servers().get("MLFLOW_TRACKING_URI")):
+    uri, default_uri = os.environ["MLFLOW_TRACKING_URI"], f"sqlite:///{paths.STATE / 'mlflow.db'}"
+    if uri not in (default_uri, running_servers().get("MLFLOW_TRACKING_URI")):
         return uri
-    return "sqlite:///.greenhouse/mlflow.db" if paths.STATE.name == ".greenhouse" else own
+    return "sqlite:///.greenhouse/mlflow.db" if paths.STATE.name == ".greenhouse" else default_uri
 
 
 def running_servers() -> dict[str, str]:

@@ -57,12 +57,12 @@ def history() -> Iterator[tuple[str, bytes]]:
 
 
 @contextmanager
-def worktree(name: str, at: str = "HEAD") -> Iterator[Path]:
+def worktree(name: str, revision: str = "HEAD") -> Iterator[Path]:
     """A checkout of a commit, on record as long as it is there; removed at the end, also after a failure."""
     root = paths.WORKTREES / name
     write_private(_process_of(root), {"process": processes.process_tag()})
     try:
-        git("worktree", "add", "--quiet", "--detach", str(root), at)
+        git("worktree", "add", "--quiet", "--detach", str(root), revision)
         yield root
     finally:
         remove_worktree(root)

@@ -51,8 +51,8 @@ def make_logins(key: str, *, prefect: bool, mlflow: bool) -> dict[str, str]:
         mlflow: whether MLflow's server is ours.
     """
     logins = dict[str, str]()
-    if prefect and (own := prefect_login()):
-        os.environ.setdefault("PREFECT_API_AUTH_STRING", own)
+    if prefect and (configured := prefect_login()):
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", configured)
     elif prefect:
         logins["PREFECT_API_AUTH_STRING"] = f"{USER}:{key}"
     if mlflow and not mlflow_login():

@@ -57,12 +57,12 @@ def _moves(connection: sqlite3.Connection, state: Path) -> dict[str, str]:
         return {}
     known = dict(connection.execute("SELECT name, artifact_location FROM experiments").fetchall())
     moves = dict[str, str]()
-    for name, folder, own in (
+    for name, folder, expected in (
         (EXPERIMENT, ARTIFACTS, [state / ARTIFACTS]),
         ("Default", "mlruns", [state, state.parent, ROOT]),
     ):
         old, suffix, _ = (known.get(name) or "").rpartition(f"/{folder}")
-        if suffix and not any(_lies_in(f"{old}{suffix}", base) for base in own):
+        if suffix and not any(_lies_in(f"{old}{suffix}", base) for base in expected):
             target = state / folder
             moves[f"{old}{suffix}"] = target.as_uri() if old.startswith("file:") else str(target)
     return moves

@@ -70,13 +70,13 @@ def rewritten(files: ParamFiles, text: str, wanted: Params) -> str:
     return edited(text, values, (key for key in off if layout.holds(files.own, key)))
 
 
-def file_key(key: str, value: Any, after: Mapping[str, Any], own: layout.Tree) -> str:
+def file_key(key: str, value: Any, after: Mapping[str, Any], tree: layout.Tree) -> str:
     """The file key for a key of the schema: the shared one where all branches get the value, else its own."""
     *_, shared = layout.shared_places(key)
     if shared not in layout.file_keys():
         return key
-    everywhere = all(after.get(name, value) == value and not layout.holds(own, name) for name in layout.sharers(shared))
-    return shared if everywhere else key
+    in_all = all(after.get(name, value) == value and not layout.holds(tree, name) for name in layout.sharers(shared))
+    return shared if in_all else key
 
 
 def before(path: Path) -> Path:
@@ -123,11 +123,11 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
-def reaching(values: Mapping[str, Any], own: layout.Tree) -> dict[str, Any]:
-    """`values` at file keys, and those that branches share also where a key of one in `own` would win over them."""
+def reaching(values: Mapping[str, Any], tree: layout.Tree) -> dict[str, Any]:
+    """`values` at file keys, and those that branches share also where a key of one in `tree` would win over them."""
     reached = dict[str, Any]()
     for key, value in values.items():
-        reached |= {sharer: value for sharer in layout.sharers(key) if layout.holds(own, sharer)}
+        reached |= {sharer: value for sharer in layout.sharers(key) if layout.holds(tree, sharer)}
     return reached | dict(values)
 
 
@@ -193,7 +193,7 @@ def _respaced(old: str, new: str) -> str:
     lines = [line if line in unchanged else re.sub(r"(\S) +# ([^#]*)$", r"\1  # \2", line) for line in new.splitlines()]
     # The blank line after a mapping that was empty stays behind it: the writer keeps it beside the key.
     behind = re.compile(r"^(( *)\S.*\n)\n((?:\2 .*\n)+)", re.MULTILINE)
-    return behind.sub(lambda found: found[0] if found[1] in old else f"{found[1]}{found[3]}\n", "\n".join([*lines, ""]))
+    return behind.sub(lambda match: match[0] if match[1] in old else f"{match[1]}{match[3]}\n", "\n".join([*lines, ""]))
 
 
 def _styled(value: Any) -> Any:

@@ -69,7 +69,7 @@ def healthy(url: str, seconds: float, process: subprocess.Popen | None = None) -
     return False
 
 
-def set_damaged_aside() -> None:
+def move_damaged_database() -> None:
     """Move Prefect's database away if it is damaged, and say so: the next server makes one, without earlier runs."""
     database = paths.STATE / "prefect" / "prefect.db"
     try:
@@ -80,12 +80,12 @@ def set_damaged_aside() -> None:
     except sqlite3.DatabaseError as error:
         state = str(error)
     if state != "ok":
-        aside = database.with_name(f"damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-        aside.mkdir()
+        target = database.with_name(f"damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        target.mkdir()
         for file in database.parent.glob("prefect.db*"):
-            file.rename(aside / file.name)
+            file.rename(target / file.name)
         print(
-            f"Prefect's database is damaged ({state}); it is in {aside} now, and Prefect begins a new one", flush=True
+            f"Prefect's database is damaged ({state}); it is in {target} now, and Prefect begins a new one", flush=True
         )
 
 
@@ -140,7 +140,7 @@ def prefect_server(
         finally:
             closing.set()
         return
-    set_damaged_aside()
+    move_damaged_database()
     log = paths.LOGS / "prefect-server.log"
     names = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
     before = {name: os.environ[name] for name in names if name in os.environ}

@@ -71,7 +71,7 @@ def test_the_chat_format_and_the_oldest_turns_go_first(folder: Path) -> None:
         talk.answer(f"question {number}?", lambda _: None)
         assert sum(map(len, talk.turns)) < 64
     ids = talk.context(talk.question("and now?"))
-    assert len(ids) <= talk.room
+    assert len(ids) <= talk.max_prompt
     assert ids[:2] == [END_OF_TEXT, USER]
     assert ids[-1] == ASSISTANT
     assert "question 19?" in talk.tokenizer.decode(ids)

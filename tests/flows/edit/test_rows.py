@@ -302,20 +302,20 @@ def test_the_hub_is_read_at_a_commit_alone(params_yaml: Path, tmp_path: Path, mo
 
 def test_text_for_pretraining_is_not_guessed_from_rows(chats: Path) -> None:
     with refused("inspect_text._refuse_rows", "chats.jsonl has chats", f"`greenhouse edit rows {chats}`"):
-        inspect_text.look(str(chats), schema.Ingest())
+        inspect_text.inspect(str(chats), schema.Ingest())
     rows = chats.with_name("preference.jsonl")
     rows.write_text(json.dumps({"prompt": "a", "chosen": "b", "rejected": "c"}) + "\n")
     with refused("inspect_text._refuse_rows", "preference.jsonl has preferences", f"`greenhouse edit rows {rows}`"):
-        inspect_text.look(str(rows), schema.Ingest())
+        inspect_text.inspect(str(rows), schema.Ingest())
     pages = [{"text": f"A page about the number {number}. " * 20, "score": number / 7} for number in range(40)]
     (scored := chats.with_name("corpus.jsonl")).write_text("".join(json.dumps(page) + "\n" for page in pages))
-    assert inspect_text.look(str(scored), schema.Ingest()).text_field == "text"
+    assert inspect_text.inspect(str(scored), schema.Ingest()).text_field == "text"
 
 
 def test_a_column_of_labels_beside_text_is_a_hint(tmp_path: Path) -> None:
     for name, label in (("label", "spam"), ("labels", ["spam", "mail"])):
         (rows := tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": "A letter. " * 20, name: label}) + "\n")
-        own = inspect_text.look(str(rows), schema.Ingest())
+        own = inspect_text.inspect(str(rows), schema.Ingest())
         assert (own.text_field, own.files, own.not_read) == ("text", 1, "")
         assert f"{name}.jsonl has labels" in own.hint
         assert f"`greenhouse edit rows {rows}` is for labelled rows" in own.hint

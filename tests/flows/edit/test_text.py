@@ -34,7 +34,7 @@ JAPANESE = "すべての人間は、生まれながらにして自由であり�
 
 def look(data: str) -> inspect_text.OwnText:
     """What is found with the limits that ship."""
-    return inspect_text.look(data, schema.Ingest())
+    return inspect_text.inspect(data, schema.Ingest())
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def test_files_lost_as_a_whole_are_named_before_bad_rows(tmp_path: Path) -> None
     assert "; 2 more reasons" in not_read
 
 
-NO_FILE = "inspect_text._look_at_files.2"
+NO_FILE = "inspect_text._inspect_files.2"
 
 
 def test_hub_ids_need_a_commit(params_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +304,7 @@ def test_hub_ids_need_a_commit(params_yaml: Path, monkeypatch: pytest.MonkeyPatc
          ["inspect_text._texts", "too_short", 40]),
         (lambda folder: (folder / "a.md").write_text("x" * 60) and folder, ["edit.text.sizes", "60 bytes"]),
         (lambda folder: Path(os.fsdecode(bytes(folder) + b"/b\xff.txt")).write_text(GERMAN) and folder,
-         ["_look_at_files.1", r"b\udcff.txt (its name is not UTF-8)"]),
+         ["_inspect_files.1", r"b\udcff.txt (its name is not UTF-8)"]),
         (lambda _: ROOT, ["_refuse_own_folders.1"]),
         (lambda _: ROOT / ".git", ["_refuse_own_folders.1"]),
         (lambda _: ROOT / "docs", ["_refuse_own_folders.2"]),

@@ -45,7 +45,7 @@ def test_a_state_folder_with_a_place_of_its_own_is_the_checkouts(
 ) -> None:
     monkeypatch.setattr(paths, "STATE", checkout.parent / "other")
     item = removable("weights", checkout.parent / "other" / "weights")
-    assert (item.what, item.num_bytes) == ("weights", 5)
+    assert (item.label, item.num_bytes) == ("weights", 5)
     item.remove()
     assert not (checkout.parent / "other" / "weights").exists()
 

@@ -48,19 +48,19 @@ def test_a_damaged_database_is_moved_aside_and_said(
     damage: slice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(paths, "STATE", tmp_path)
-    subject.set_damaged_aside()  # there is none yet
+    subject.move_damaged_database()  # there is none yet
     database = tmp_path / "prefect" / "prefect.db"
     database.parent.mkdir()
     with closing(sqlite3.connect(database)) as made:
         made.execute("CREATE TABLE runs AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM n LIMIT 9999) "
                      "SELECT hex(randomblob(40)) FROM n")  # fmt: skip
         made.commit()
-    subject.set_damaged_aside()
+    subject.move_damaged_database()
     assert capsys.readouterr().out == ""
     data = bytearray(database.read_bytes())
     data[damage] = b"!" * len(data[damage])
     database.write_bytes(data)
-    subject.set_damaged_aside()
+    subject.move_damaged_database()
     (moved,) = tmp_path.glob("prefect/damaged-*/prefect.db")
     assert moved.read_bytes() == data
     assert not database.exists()

@@ -27,6 +27,6 @@ def test_a_copy_of_a_model_goes_where_it_is_the_checkouts_own(
     own = place == "checkout"
     assert folder.exists() == (not own)
     assert item.num_bytes == (5 if own else 0)
-    assert item.what == "MLflow: greenhouse-causal-2 version 3" + (
+    assert item.label == "MLflow: greenhouse-causal-2 version 3" + (
         "" if own else f" (its copy, {folder}, is outside of this checkout and stays)"
     )

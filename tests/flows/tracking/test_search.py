@@ -204,7 +204,7 @@ def test_a_purge_deletes_what_was_recorded_and_names_what_stays(root: Path, monk
     items, said = forgetting.to_purge("a query")
     folders = ("data/ingest/quarantine", "data/ingest/train", "data/tokenize/train", "models/pretrain/causal")
     deleted = {f"DVC's cache: {folder} of workspace (files: 1)" for folder in folders}
-    assert {item.what for item in items} == {*deleted, "MLflow: 1/examples.md"}, "mix has the object of ingest"
+    assert {item.label for item in items} == {*deleted, "MLflow: 1/examples.md"}, "mix has the object of ingest"
     assert all(item.num_bytes for item in items)
     assert not asked[-1] & {*state_of(root).outputs().values()}, "what the workspace has stays in MLflow too"
     for item in items:

@@ -70,13 +70,13 @@ def test_what_is_no_file_is_listed(finished: Path) -> None:
 def test_the_look_before_a_run_goes_on_and_names_what_is_not_read(hostile: Path, tmp_path: Path) -> None:
     """Where DVC can read the folder as well: what is neither file nor folder is refused first."""
     odd = [name for name, (_, why) in TREE.items() if why in ("a link to nothing", "no regular file")]
-    with refused("inspect_text._look_at_files.1", hostile, "a link to nothing", "no regular file", *odd):
-        inspect_text.look(str(hostile), Ingest(max_chars=MOST_CHARS))
+    with refused("inspect_text._inspect_files.1", hostile, "a link to nothing", "no regular file", *odd):
+        inspect_text.inspect(str(hostile), Ingest(max_chars=MOST_CHARS))
     mine = tmp_path / "mine"
     shutil.copytree(hostile, mine, symlinks=True, ignore=lambda folder, names: odd)
     for path in [path for path in mine.rglob("*") if SURROGATE.search(path.name)]:
         path.unlink()
-    own = inspect_text.look(str(mine), Ingest(max_chars=MOST_CHARS))
+    own = inspect_text.inspect(str(mine), Ingest(max_chars=MOST_CHARS))
     assert own.text_field == "text"
     assert "more reasons" in own.not_read
 
@@ -89,7 +89,7 @@ def test_the_look_at_each_alone_agrees_with_ingest(hostile: Path, mine: Path, tm
     kept, why = next((count, why) for other, _, count, why in HOSTILE if other == name)
     field, problem = "text", ""
     try:
-        field = inspect_text.look(str(mine), Ingest(max_chars=MOST_CHARS)).text_field
+        field = inspect_text.inspect(str(mine), Ingest(max_chars=MOST_CHARS)).text_field
     except UserError as error:
         problem = str(error)
     assert problem.startswith(str(mine)) or kept or field != "text" or "kept" in why
@@ -99,12 +99,12 @@ def test_the_look_at_each_alone_agrees_with_ingest(hostile: Path, mine: Path, tm
 def test_the_field_is_decided_by_all_tables(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("name,value\n" + f"mercy,{'x' * 200_000}\n" * 3)
     (tmp_path / "b.jsonl").write_bytes(record(text=PROSE, note="y" * 500))
-    assert inspect_text.look(str(tmp_path), Ingest()).text_field == "text"
+    assert inspect_text.inspect(str(tmp_path), Ingest()).text_field == "text"
     (tmp_path / "b.jsonl").unlink()
     (tmp_path / "a.csv").write_text(f"name,value\nmercy,{'x' * 200}\n")
     (tmp_path / "c.csv").write_text(f"id;story\n1;{PROSE * 90}\n")
     (tmp_path / "d.csv").write_bytes(f"id;story\n1;{PROSE}\n".encode("utf-16"))
-    assert inspect_text.look(str(tmp_path), Ingest()).text_field == "story"
+    assert inspect_text.inspect(str(tmp_path), Ingest()).text_field == "story"
 
 
 def test_a_page_that_unpacks_to_any_length_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
