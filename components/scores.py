@@ -134,8 +134,8 @@ class Score(BaseModel):
         return self.is_tuned and self.baseline_needs_model and self.gain is not None
 
     @property
-    def beside(self) -> tuple[str, float | None]:
-        """The rule that stands beside it, and what that scores: one that has the ability whole, else the best."""
+    def reference(self) -> tuple[str, float | None]:
+        """Name and score of the rule that it is shown with: one that has the ability whole, else the best."""
         if self.ceiling is not None:
             return self.ceiling_name, self.ceiling
         return self.baseline_name, self.baseline

@@ -55,11 +55,11 @@ class Estimate:
         """Plain JSON."""
         return asdict(self)
 
-    def within(self, least: float, most: float) -> "Estimate":
+    def within(self, lower: float, upper: float) -> "Estimate":
         """The same with its interval cut to what such a score can be."""
         if self.low is None or self.high is None:
             return self
-        return replace(self, low=max(least, self.low), high=min(most, self.high))
+        return replace(self, low=max(lower, self.low), high=min(upper, self.high))
 
 
 @dataclass(frozen=True, slots=True)

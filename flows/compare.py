@@ -11,7 +11,7 @@ from typing import Any
 
 from components import params as schema
 from components.carbon.footprint import intensity
-from components.carbon.footprint.costs import LedgerCosts, made
+from components.carbon.footprint.costs import LedgerCosts, stage_runs
 from components.core.errors import UserError
 from components.core.files import read_json, write_text
 from components.core.plain_text import counted
@@ -74,7 +74,7 @@ def _edited(workspace: Snapshot) -> list[str]:
     """What params.yaml says now of the values that the workspace was made with."""
     recorded = workspace.params()
     changes = dvc.leaves("", recorded, schema.load(paths.PARAMS).model_dump(mode="json"))
-    return [f"{key}: {old} -> {new}" for key, old, new in changes if layout.holds(recorded, key)]
+    return [f"{key}: {old} -> {new}" for key, old, new in changes if layout.contains(recorded, key)]
 
 
 def _hashes(state: Snapshot, top: str) -> dict[str, str]:
@@ -356,7 +356,7 @@ def _energies(a: Snapshot, b: Snapshot) -> dict[str, str]:
 def _energy(ledger_costs: LedgerCosts, state: Snapshot) -> str:
     """As the report counts it, whose own stage is not in it yet."""
     wanted = {stage: inputs for stage, inputs in state.fingerprints().items() if stage != "account"}
-    runs = made(ledger_costs.ledger, wanted, wanted, paths.ROOT.name)
+    runs = stage_runs(ledger_costs.ledger, wanted, wanted, paths.ROOT.name)
     runs = {name: one for name, one in runs.items() if one.run.labels.get("fingerprint") == wanted[name]}
     if not runs:
         return "not in this machine's ledger"

@@ -83,7 +83,7 @@ def markdown(runs: Mapping[str, Sequence[Snapshot]], seeds: int) -> str:
         *(_row(one, spent[one.arm]) for one in results),
     ]
     page = Page("Choices of data", None)
-    page.say(
+    page.add(
         f"{seeds} trainings an arm, of as many tokens each. Gain: bits per byte fewer than the control's, with its 95% "
         "interval over works and seeds; verdict at 5% after Holm's correction over the table.",
         expectation(seeds, len(arms)) + ".",

@@ -82,7 +82,7 @@ def _train(name: str, params: Params) -> None:
 def markdown(snapshots: list[Snapshot]) -> str:
     """The seed noise of every kind of model; the runs are recorded on the way."""
     page = Page("Noise of seeds", None)
-    page.say(f"Runs: {', '.join(snapshot.name for snapshot in snapshots)}.")
+    page.add(f"Runs: {', '.join(snapshot.name for snapshot in snapshots)}.")
     last = snapshots[-1]
     for branch, stage in seed_runs.STAGES.items():
         if stage not in last.lock:
@@ -98,7 +98,7 @@ def markdown(snapshots: list[Snapshot]) -> str:
             for metric, row in values.items()
             if metric.count("/") < 2 or metric in guards
         ]
-        page.say(f"## {name}", markdown_table(("score", "mean", "sd over seeds", "runs"), rows, "lrrr"))
+        page.add(f"## {name}", markdown_table(("score", "mean", "sd over seeds", "runs"), rows, "lrrr"))
     return page.markdown
 
 

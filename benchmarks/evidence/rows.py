@@ -90,8 +90,8 @@ def kind_of(training: str) -> str:
 def _row(row: ScoreRow) -> dict:
     """A row of the demo's table as it stands in the csv."""
     score = row.score
-    rule, value = score.beside
-    named = {"row": row_name(score), "value": score.value, "verdict": row.said}
+    rule, value = score.reference
+    named = {"row": row_name(score), "value": score.value, "verdict": row.verdict_words}
     return named | {"best_rule": rule, "of_best_rule": value, "rules": score.rules}
 
 

@@ -92,12 +92,12 @@ class Exchange:
         return fsspec.core.url_to_fs(self.address)
 
 
-def _reached(address: str, what: str, act: Callable[[], Value]) -> Value:
+def _reached(address: str, done: str, act: Callable[[], Value]) -> Value:
     try:
         return act()
     except (OSError, ImportError, ValueError) as error:
         raise UserError(
-            f"runtime.work_path: {address} cannot be {what} ({clause(error)}); it must be a folder that every machine "
+            f"runtime.work_path: {address} cannot be {done} ({clause(error)}); it must be a folder that every machine "
             "reaches under this name, with the fsspec driver for it and credentials (s3fs, gcsfs, adlfs)"
         ) from None
 

@@ -129,8 +129,8 @@ def read_fields(path: Path, todo: str, *needed: str) -> dict[str, Any]:
     raise UserError(f"{path.parent}: {path.name} is damaged ({reason}); {todo}")
 
 
-def read_manifest_file(folder: Path, what: str, kind: type[T]) -> T:
-    """`manifest.json` of a finished corpus or of token shards (`what`), as the dataclass `kind`.
+def read_manifest_file(folder: Path, noun: str, kind: type[T]) -> T:
+    """`manifest.json` of a finished corpus or of token shards (`noun`), as the dataclass `kind`.
 
     Raises `UserError`: there is none, or it is damaged.
     """
@@ -138,11 +138,11 @@ def read_manifest_file(folder: Path, what: str, kind: type[T]) -> T:
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
     except FileNotFoundError:
-        raise UserError(f"{folder}: no manifest.json, so this is no finished {what}; {todo}") from None
+        raise UserError(f"{folder}: no manifest.json, so this is no finished {noun}; {todo}") from None
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise UserError(f"{path}: damaged ({where} {fault['msg']}); remove {folder} and {todo}") from None
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path}: damaged ({where} {first['msg']}); remove {folder} and {todo}") from None
 
 
 def raise_if_changed(path: Path, sha256: str) -> None:

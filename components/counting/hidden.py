@@ -77,10 +77,10 @@ def _features(models: Sequence[NGram], window: Window, vocab_size: int) -> np.nd
         for shift in (slice(None, -2), slice(2, None))
     ]
     for earlier in (*same, same[0] & same[1]):
-        beside = np.zeros((len(positions), vocab_size + 1))
+        neighbours = np.zeros((len(positions), vocab_size + 1))
         where, column = np.nonzero(earlier)
-        np.add.at(beside, (where, shown[column]), 1)
-        rows.append(np.log1p(beside[:, :vocab_size]))
+        np.add.at(neighbours, (where, shown[column]), 1)
+        rows.append(np.log1p(neighbours[:, :vocab_size]))
     return np.stack(rows, axis=2).astype(np.float32)
 
 

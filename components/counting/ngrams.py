@@ -41,10 +41,10 @@ class NGram:
     def _counted(self, windows: Sequence[np.ndarray]) -> np.ndarray:
         """Contexts and the ids in them, where all of a context lies in one window: (num_grams, offsets)."""
         ids, sizes = np.concatenate(windows).astype(np.int32), [len(window) for window in windows]
-        least, reach = min(self.offsets), max(self.offsets) - min(self.offsets) + 1
+        first, reach = min(self.offsets), max(self.offsets) - min(self.offsets) + 1
         window = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
         inside = window[reach - 1 :] == window[: max(0, len(ids) - reach + 1)]
-        columns = [offset - least for offset in self.offsets]
+        columns = [offset - first for offset in self.offsets]
         return np.stack([ids[column : column + len(inside)][inside] for column in columns], axis=1)
 
     def grams(self, window: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -64,8 +64,8 @@ class NGram:
         grams = self.grams(window, np.arange(1, len(window)))
         probability, known = np.full(len(grams), 1.0 / self.vocab_size), np.zeros(len(grams), dtype=np.int64)
         for length, order in enumerate(self.orders, 1):
-            own, left, seen = order.looked_up(_hashed(grams[:, -length:]), _hashed(grams[:, -length:-1]))
-            probability = own + left * probability
+            exact, left, seen = order.looked_up(_hashed(grams[:, -length:]), _hashed(grams[:, -length:-1]))
+            probability = exact + left * probability
             known[seen] = length - 1
         return probability, known
 
@@ -90,8 +90,8 @@ class NGram:
     def anywhere(self) -> np.ndarray:
         """Probability of every id where nothing is known of what stands around: float64 (vocab_size,)."""
         ids = np.arange(self.vocab_size)[:, None]
-        own, left, _ = self.orders[0].looked_up(_hashed(ids), _hashed(ids[:, :0]))
-        return own + left / self.vocab_size
+        exact, left, _ = self.orders[0].looked_up(_hashed(ids), _hashed(ids[:, :0]))
+        return exact + left / self.vocab_size
 
 
 class _Order:
@@ -184,8 +184,8 @@ class Mixture:
         for window in self._windows(ids, context):
             for positions, mixed in self.distributions(window):
                 guesses.append((mixed.argmax(1) == window[positions], mixed.max(1)))
-        hit, sure = zip(*guesses, strict=True)
-        return np.concatenate(hit), np.concatenate(sure)
+        hit, confidence = zip(*guesses, strict=True)
+        return np.concatenate(hit), np.concatenate(confidence)
 
     def distributions(self, window: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Probability of every id of the vocabulary at each place of a window but the first, some places at a time.

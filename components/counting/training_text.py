@@ -86,9 +86,9 @@ class TrainingText:
             windows = batches.windows(phase)
             for sample in reversed(phase.samples(number)):
                 start = windows.start(sample)  # of a causal window the first token is input alone
-                own = known[start + order.causal : start + windows.length]
-                if own.mean() < 0.5:  # windows of another length of training lie across those of this one
-                    own[:] = True
+                scored = known[start + order.causal : start + windows.length]
+                if scored.mean() < 0.5:  # windows of another length of training lie across those of this one
+                    scored[:] = True
                     kept.append(windows.window(sample))
                     tokens += windows.length
         return kept[::-1], read / order.steps

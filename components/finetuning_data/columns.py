@@ -160,7 +160,7 @@ def _are_classes(values: list[str]) -> bool:
 def _named(names: list[str], words: Sequence[str]) -> list[str]:
     """Names that have one of the words, `StarsGiven` being two."""
     inside = {name: re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()) for name in names}
-    return [name for name, own in inside.items() if {*own} & {*words}]
+    return [name for name, words_of in inside.items() if {*words_of} & {*words}]
 
 
 def value_of(row: dict[str, Any], column: str) -> Any:

@@ -30,8 +30,8 @@ def num_known(train: Iterable[Row], heldout: Iterable[Row]) -> int:
 
 def known_line(count: int, total: int) -> str:
     """That count in a sentence; nothing for none."""
-    what = "held-out answers are also answers of training rows, word for word: the gain may be recall of the answers."
-    return f"{count:,} of {total:,} {what}" if count else ""
+    caveat = "held-out answers are also answers of training rows, word for word: the gain may be recall of the answers."
+    return f"{count:,} of {total:,} {caveat}" if count else ""
 
 
 def seen_line(branch: str, num_train: int, steps: int, batch: int) -> str:

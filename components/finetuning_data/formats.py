@@ -172,9 +172,9 @@ def files_of(path: Path) -> list[Path]:
     files = [one for one in shown if inner_suffix(one.name) in SUFFIXES]
     files = files or [one for one in shown if inner_suffix(one.name) == ".json"]
     if not files:
-        what = "nothing to read" if path.exists() else "nothing of that name"
+        problem = "nothing to read" if path.exists() else "nothing of that name"
         known = ", ".join((".json", *SUFFIXES))
-        raise UserError(f"{path}: {what}; give a {known} file, plain, .gz or .zst, or a folder of them")
+        raise UserError(f"{path}: {problem}; give a {known} file, plain, .gz or .zst, or a folder of them")
     return files
 
 

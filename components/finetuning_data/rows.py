@@ -241,7 +241,7 @@ def _spoken(value: Any) -> Any:
     if len(parts) < 5 or parts[0].strip():
         return value
     roles = {"Human": "user", "Assistant": "assistant"}
-    return [{"role": roles[who], "content": text} for who, text in zip(parts[1::2], parts[2::2], strict=True)]
+    return [{"role": roles[speaker], "content": text} for speaker, text in zip(parts[1::2], parts[2::2], strict=True)]
 
 
 def _field(row: dict[str, Any], name: str) -> Any:

@@ -150,7 +150,7 @@ class Draw:
 
 
 def draw_pairs(
-    draw: Draw, of: Callable[[Document], Iterable[PromptPair]], per_document: int, least: int, what: str
+    draw: Draw, of: Callable[[Document], Iterable[PromptPair]], per_document: int, min_pairs: int, noun: str
 ) -> Examples[PromptPair]:
     """Pairs that `of` finds in each document, those with the lowest keys.
 
@@ -158,8 +158,8 @@ def draw_pairs(
 
     Args:
         per_document: most pairs of one document.
-        least: training pairs without which the task is not drawn; a quarter as many held-out ones are needed.
-        what: the pairs in words, for the reason.
+        min_pairs: training pairs without which the task is not drawn; a quarter as many held-out ones are needed.
+        noun: the pairs in words, for the reason.
 
     Raises:
         NotEnoughText: too few.
@@ -168,7 +168,7 @@ def draw_pairs(
     known = {pair.answer for pair in _distinct(fixed, draw.train, of, per_document, set())}
     heldout = _distinct(fixed, draw.heldout, of, per_document, known)
     train = _distinct(draw, draw.train, of, per_document, {pair.answer for pair in heldout})
-    _refuse_few(len(train), len(heldout), least, what)
+    _refuse_few(len(train), len(heldout), min_pairs, noun)
     return Examples(train[: draw.max_train], heldout[: draw.max_heldout])
 
 
@@ -177,8 +177,8 @@ def _distinct(
 ) -> list[PromptPair]:
     keyed: list[tuple[str, PromptPair]] = []
     for document in draw.documents(folder):
-        mine = ((draw.key(document.id, index), pair) for index, pair in enumerate(of(document)))
-        keyed += nsmallest(per_document, mine, key=lambda item: item[0])
+        ranked = ((draw.key(document.id, index), pair) for index, pair in enumerate(of(document)))
+        keyed += nsmallest(per_document, ranked, key=lambda item: item[0])
     answers = set(known)
     examples = []
     for _, pair in sorted(keyed, key=lambda item: item[0]):
@@ -188,11 +188,11 @@ def _distinct(
     return examples
 
 
-def _refuse_few(train: int, heldout: int, least: int, what: str) -> None:
-    needed = max(4, least // 4)
-    if train < least or heldout < needed:
+def _refuse_few(train: int, heldout: int, min_pairs: int, noun: str) -> None:
+    needed = max(4, min_pairs // 4)
+    if train < min_pairs or heldout < needed:
         raise NotEnoughText(
-            f"{train} training and {heldout} held-out {what} were found, {least} and {needed} are needed"
+            f"{train} training and {heldout} held-out {noun} were found, {min_pairs} and {needed} are needed"
         )
 
 

@@ -52,8 +52,8 @@ def questions(kind: str, seed: int, n: int, split: Split = "train") -> list[Prom
     return list(islice(_asked(kind, draw, split), n))
 
 
-def beside(pairs: int, seed: int) -> list[PromptPair]:
-    """The questions that are trained on beside so many pairs of text."""
+def mixed_in(pairs: int, seed: int) -> list[PromptPair]:
+    """Questions to train on together with `pairs` pairs of text."""
     return [one for kind, share in KINDS.items() for one in questions(kind, seed, round(PER_PAIR * share * pairs))]
 
 
@@ -71,22 +71,22 @@ def _asked(kind: str, draw: random.Random, split: Split) -> Iterator[PromptPair]
         yield PromptPair(form.format(*asked), answer, kind)
 
 
-Made = tuple[str, tuple[object, ...], str]
+HashedQuestion = tuple[str, tuple[object, ...], str]
 """The problem, which the split hashes, what is asked about, and the answer."""
 
 
-def _sum(draw: random.Random) -> Made:
+def _sum(draw: random.Random) -> HashedQuestion:
     a, b = (draw.randint(0, 9) if draw.random() < 0.3 else draw.randint(10, 99) for _ in range(2))
     return f"{min(a, b)}+{max(a, b)}", (a, b), f"{a}+{b}; {scratchpad(a, b)}= {a + b}"
 
 
-def _larger(draw: random.Random) -> Made:
+def _larger(draw: random.Random) -> HashedQuestion:
     a, b = (draw.randrange(10 ** draw.choice((1, 2, 2, 2, 3))) for _ in range(2))
     b += a == b
     return f"{min(a, b)}+{max(a, b)}", (a, b), str(max(a, b))
 
 
-def _copy(draw: random.Random) -> Made:
+def _copy(draw: random.Random) -> HashedQuestion:
     letters = draw.choice((ascii_lowercase, ascii_lowercase, ascii_letters, digits))
     longest = draw.choice((1, 1, 3)) if letters == digits else 1
     words = ["".join(draw.choices(letters, k=draw.randint(1, longest))) for _ in range(draw.randint(1, LONGEST_COPY))]

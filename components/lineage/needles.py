@@ -64,9 +64,9 @@ class Needles:
 
     def joined(self, other: "Needles") -> "Needles":
         """These and others of the same salt, as where a removal that was interrupted goes on."""
-        own, shared = np.union1d(self.own, other.own), np.union1d(self.shared, other.shared)
+        unique, shared = np.union1d(self.own, other.own), np.union1d(self.shared, other.shared)
         counts = max(self.num_common, other.num_common), max(self.num_left, other.num_left)
-        return Needles(self.salt, own, np.setdiff1d(shared, own), *counts)
+        return Needles(self.salt, unique, np.setdiff1d(shared, unique), *counts)
 
     def after_removal(self, others: Iterable[Sequence[str]]) -> "Needles":
         """These after the removal: runs that documents in their place have are shared."""
@@ -77,21 +77,21 @@ class Needles:
         """Words of each text in runs, and in the text's own runs: int64 (num_texts,) each."""
         hits = np.zeros((2, len(texts)), np.int64)
         for size, salted, documents in _runs(texts, self.salt):
-            own, shared = (_locate(runs, salted)[1] for runs in (self.own, self.shared))
-            for row, hit in enumerate((own | shared, own)):
+            unique, shared = (_locate(runs, salted)[1] for runs in (self.own, self.shared))
+            for row, hit in enumerate((unique | shared, unique)):
                 hits[row] += _words(size, np.flatnonzero(hit), documents, len(texts))
         return hits[0], hits[1]
 
     def as_json(self) -> dict[str, Any]:
         """For a file that git keeps."""
-        own, shared = (base64.b64encode(runs.astype("<u8").tobytes()).decode() for runs in (self.own, self.shared))
-        return {"own": own, "shared": shared, "common": self.num_common, "left": self.num_left}
+        unique, shared = (base64.b64encode(runs.astype("<u8").tobytes()).decode() for runs in (self.own, self.shared))
+        return {"own": unique, "shared": shared, "common": self.num_common, "left": self.num_left}
 
     @classmethod
     def from_json(cls, row: dict[str, Any], salt: int) -> "Needles":
         """What `as_json` wrote of runs with this salt."""
-        own, shared = (np.frombuffer(base64.b64decode(row[name]), "<u8") for name in ("own", "shared"))
-        return cls(salt, own.astype(np.uint64), shared.astype(np.uint64), row["common"], row["left"])
+        unique, shared = (np.frombuffer(base64.b64decode(row[name]), "<u8") for name in ("own", "shared"))
+        return cls(salt, unique.astype(np.uint64), shared.astype(np.uint64), row["common"], row["left"])
 
 
 def _runs(texts: Sequence[str], salt: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

@@ -121,11 +121,11 @@ def hits_in(parts: Iterable[Part], needles: Needles, named: Callable[[str], bool
     for some in _blocks(parts):
         hits |= {part.where: NeedleHit(part.where, 0, True, part.id) for part in some if named and named(part.text)}
         readings = [(part, text) for part in some for text in _readings(part.text)]
-        words, own = needles.within([text for _, text in readings])
+        words, unique = needles.within([text for _, text in readings])
         for index in np.flatnonzero(words):
             part, num = readings[index][0], int(words[index])
             before = hits.get(part.where, NeedleHit(part.where, 0, False, part.id))
-            hits[part.where] = before._replace(words=max(before.words, num), own=before.own or bool(own[index]))
+            hits[part.where] = before._replace(words=max(before.words, num), own=before.own or bool(unique[index]))
     return list(hits.values())
 
 

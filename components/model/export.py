@@ -134,8 +134,8 @@ def _refuse_retokenized(folder: Path, facts: dict[str, Any]) -> None:
     One of another base with as many ids would load, and its ids mean nothing to the model.
     """
     present = sha256_bytes(tokenizer_text(folder).encode())
-    for made in (facts.get("training"), facts.get("finetuning")):
-        made_with = str(made.get("tokenizer_sha256", present)) if isinstance(made, dict) else present
+    for facts_of in (facts.get("training"), facts.get("finetuning")):
+        made_with = str(facts_of.get("tokenizer_sha256", present)) if isinstance(facts_of, dict) else present
         if made_with != present:
             raise UserError(
                 f"{folder}: tokenizer.json has sha256 {present[:12]}..., and the model was trained with "

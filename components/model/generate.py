@@ -51,9 +51,9 @@ def generate(
         return token
 
     prompt_ids = ids[-(model.shape.context - max_tokens) :]
-    (made,) = continued(model, [prompt_ids], max_tokens, pick, lambda made: made[-1] in stop_ids)
-    text = tokenizer.decode(made[:-1] if made and made[-1] in stop_ids else made, skip_special_tokens=False)
-    return text, made, logprobs
+    (tokens,) = continued(model, [prompt_ids], max_tokens, pick, lambda ids: ids[-1] in stop_ids)
+    text = tokenizer.decode(tokens[:-1] if tokens and tokens[-1] in stop_ids else tokens, skip_special_tokens=False)
+    return text, tokens, logprobs
 
 
 @torch.inference_mode()
@@ -70,17 +70,17 @@ def continued(
         pick: the next id, from the natural log-probabilities of all (V,), on the CPU.
         ended: whether no more is wanted after these new ids.
     """
-    made: list[list[int]] = [[] for _ in rows]
+    outputs: list[list[int]] = [[] for _ in rows]
     pending, cache, device = torch.tensor(rows), model.cache(), next(model.parameters()).device
     for _ in range(max_tokens):
         hidden_BD = model.hidden(pending.to(device), cache=cache)[:, -1]
         logprob_BV = model.logits(hidden_BD).float().cpu().log_softmax(-1)
         pending = torch.tensor([[pick(logprob_V)] for logprob_V in logprob_BV])
-        for ids, new in zip(made, pending.tolist(), strict=True):
+        for ids, new in zip(outputs, pending.tolist(), strict=True):
             ids += new
-        if all(ended(ids) for ids in made):
+        if all(ended(ids) for ids in outputs):
             break
-    return made
+    return outputs
 
 
 def choose(logprob_V: Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:

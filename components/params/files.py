@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from components.core.errors import UserError, clause
 from components.params.document import defaults_text, written
-from components.params.layout import SHOWN, Tree, default_tree, file_keys, holds, overlaid, resolved, written_key
-from components.params.root import Params, fault
+from components.params.layout import SHOWN, Tree, contains, default_tree, file_keys, overlaid, resolved, written_key
+from components.params.root import Params, error_sentence
 
 DEFAULTS = "defaults.yaml"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -58,7 +58,7 @@ class ParamFiles:
 
     def _refuse_missing(self) -> None:
         """A file that lacks a key which it ships with was cut, or is of another version."""
-        missing = [key for key in SHOWN if not holds(self.own, key)]
+        missing = [key for key in SHOWN if not contains(self.own, key)]
         if not missing:
             return
         key = missing[0]
@@ -72,7 +72,7 @@ class ParamFiles:
     def _explained(self, error: ValidationError) -> str:
         faults = error.errors(include_url=False)
         written_at = [written_key(".".join(str(part) for part in one["loc"]), self.own) for one in faults]
-        return fault(faults[0], written_at[0], str(self.path), len(set(written_at)) - 1)
+        return error_sentence(faults[0], written_at[0], str(self.path), len(set(written_at)) - 1)
 
 
 def read(path: Path = Path("params.yaml"), text: str | None = None) -> ParamFiles:
@@ -82,18 +82,18 @@ def read(path: Path = Path("params.yaml"), text: str | None = None) -> ParamFile
     what the schema says, so that DVC would not see which stages are stale.
     """
     todo = "put it back as it shipped with `greenhouse edit preset default`"
-    own = read_tree(path, todo) if text is None else parse_tree(text, path, todo)
+    tree = read_tree(path, todo) if text is None else parse_tree(text, path, todo)
     defaults = path.with_name(DEFAULTS)
     if not defaults.exists() or defaults.read_bytes() != defaults_text().encode():
         raise UserError(
             f"{defaults}: not as the schema has it; write it anew with `greenhouse edit defaults`, and values into "
             "params.yaml"
         )
-    return ParamFiles(own, path)
+    return ParamFiles(tree, path)
 
 
 def read_tree(path: Path, todo: str = "correct the name") -> Tree:
-    """The mapping that a YAML file holds, {} if it is empty.
+    """The mapping that a YAML file contains, {} if it is empty.
 
     Raises `UserError`: it is missing (with what to do), no YAML, or no mapping.
     """
@@ -108,7 +108,7 @@ def read_tree(path: Path, todo: str = "correct the name") -> Tree:
 
 
 def parse_tree(text: str, path: Path, todo: str) -> Tree:
-    """The mapping that the text of a YAML file holds, {} if it is empty.
+    """The mapping that the text of a YAML file contains, {} if it is empty.
 
     Raises `UserError`: it is no YAML, has a key twice, or is no mapping (with what to do).
     """

@@ -113,21 +113,22 @@ def _walk(section: Section, prefix: str) -> Iterator[tuple[str, FileKey]]:
 def _walk_shared(shared: str, prefix: str, branches: Section) -> Iterator[tuple[str, FileKey]]:
     """The shared section `shared`, and what each branch in `branches`, the section at `prefix`, has of its own."""
     yield shared, FileKey(SHARED[shared].description, section=True)
-    own = SHARED[shared].branches
-    first, excluded = next(iter(own.items()))
+    own_keys = SHARED[shared].branches
+    first, excluded = next(iter(own_keys.items()))
     for key, one in _walk(getattr(branches, first.rpartition(".")[2]), f"{shared}."):
         leaf = key.removeprefix(f"{shared}.")
-        if leaf in excluded and sum(leaf in mine for mine in own.values()) == 1 < len(own) - 1:  # the others share it
-            others = getattr(branches, next(name for name in own if leaf not in own[name]).rpartition(".")[2])
+        # a key that one branch alone has of its own is shared by the others
+        if leaf in excluded and sum(leaf in keys for keys in own_keys.values()) == 1 < len(own_keys) - 1:
+            others = getattr(branches, next(name for name in own_keys if leaf not in own_keys[name]).rpartition(".")[2])
             yield key, dict(_walk(others, f"{shared}."))[key]
         elif leaf not in excluded:
             yield key, one
     for name in type(branches).model_fields:
-        mine = own.get(f"{prefix}.{name}", ())
+        keys = own_keys.get(f"{prefix}.{name}", ())
         yield f"{prefix}.{name}", FileKey(type(branches).model_fields[name].description or "", section=True)
         for key, one in _walk(getattr(branches, name), f"{prefix}.{name}."):
             leaf = key.removeprefix(f"{prefix}.{name}.")
-            if leaf in mine or (one.section and any(path.startswith(f"{leaf}.") for path in mine)):
+            if leaf in keys or (one.section and any(path.startswith(f"{leaf}.") for path in keys)):
                 yield key, one
 
 
@@ -200,7 +201,7 @@ def value_at(tree: Mapping[str, Any], key: str) -> Any:
     return node
 
 
-def holds(tree: Mapping[str, Any], key: str) -> bool:
+def contains(tree: Mapping[str, Any], key: str) -> bool:
     """Whether the tree has that dotted key."""
     path, _, leaf = key.rpartition(".")
     node = value_at(tree, path) if path else tree
@@ -222,12 +223,12 @@ def resolved(tree: Tree) -> Tree:
             continue
         for branch in shared.branches:
             section, _, leaf = branch.partition(".")
-            own = tree.get(section)
-            if isinstance(own, dict) and leaf in own and isinstance(own[leaf] or {}, dict):
-                own[leaf] = overlaid(values or {}, own[leaf] or {})
+            present = tree.get(section)
+            if isinstance(present, dict) and leaf in present and isinstance(present[leaf] or {}, dict):
+                present[leaf] = overlaid(values or {}, present[leaf] or {})
     for branch in BRANCHES:
-        if isinstance(own := value_at(tree, f"pretrain.{branch}"), dict):
-            tree["pretrain"][branch] = _derived(own)
+        if isinstance(present := value_at(tree, f"pretrain.{branch}"), dict):
+            tree["pretrain"][branch] = _derived(present)
     return tree
 
 
@@ -278,10 +279,10 @@ def effective(files: Mapping[str, Mapping[str, Any]]) -> Tree:
 def shared_places(key: str) -> list[str]:
     """File keys that set a key of the schema or file, the one in the shared section last if the branch shares it."""
     for section, shared in SHARED.items():
-        for branch, mine in shared.branches.items():
+        for branch, keys in shared.branches.items():
             leaf = key.removeprefix(f"{branch}.")
             if leaf != key:
-                return [key] if leaf in mine else [key, f"{section}.{leaf}"]
+                return [key] if leaf in keys else [key, f"{section}.{leaf}"]
     return [key]
 
 
@@ -290,14 +291,14 @@ def sharers(key: str) -> list[str]:
     for section, shared in SHARED.items():
         if key.startswith(f"{section}."):
             leaf = key.removeprefix(f"{section}.")
-            return [f"{branch}.{leaf}" for branch, mine in shared.branches.items() if leaf not in mine]
+            return [f"{branch}.{leaf}" for branch, keys in shared.branches.items() if leaf not in keys]
     return []
 
 
 def written_key(key: str, tree: Mapping[str, Any]) -> str:
     """The file key at which the value of a key of the schema stands in a tree of the file."""
     first, *rest = shared_places(key)
-    return rest[0] if rest and not holds(tree, first) and rest[0] in file_keys() else first
+    return rest[0] if rest and not contains(tree, first) and rest[0] in file_keys() else first
 
 
 def is_key(key: str) -> bool:

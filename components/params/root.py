@@ -163,10 +163,10 @@ def explain(error: ValidationError, where: str) -> str:
     """One sentence for the first fault of a validation: key, value, limit, what to do."""
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])
-    return fault(first, key, where, error.error_count() - 1)
+    return error_sentence(first, key, where, error.error_count() - 1)
 
 
-def fault(first: ErrorDetails, key: str, where: str, others: int) -> str:
+def error_sentence(first: ErrorDetails, key: str, where: str, others: int) -> str:
     """One sentence for a fault at a key, with the number of other faults; of the whole, it names the key by itself."""
     value = first.get("input")
     shown = "" if isinstance(value, dict | list) else f" = {value!r}"

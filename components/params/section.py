@@ -16,12 +16,12 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 """A share of a whole, from 0 to 1."""
 
 
-def matching(pattern: str, says: str) -> tuple[Any, ...]:
+def matching(pattern: str, message: str) -> tuple[Any, ...]:
     """What `Annotated[str, *matching(...)]` adds: a text that does not match is refused with a sentence."""
 
     def checked(text: str) -> str:
         if not re.fullmatch(pattern, text):
-            raise ValueError(says)
+            raise ValueError(message)
         return text
 
     return AfterValidator(checked), Field(json_schema_extra={"pattern": f"^({pattern})$"})

@@ -83,7 +83,7 @@ class Page:
         """The text so far."""
         return "\n\n".join(self.parts) + "\n"
 
-    def say(self, *paragraphs: str) -> None:
+    def add(self, *paragraphs: str) -> None:
         """Append paragraphs; empty ones are left out."""
         self.parts += [paragraph for paragraph in paragraphs if paragraph]
 
@@ -107,13 +107,13 @@ class Page:
         """Append a caption and a table, or the caption and "None." for a table without rows."""
         names, listed = columns.split(), list(rows)
         if not listed:
-            return self.say(f"{caption} None.")
+            return self.add(f"{caption} None.")
         bounded = [name for name in names if {f"{name}_low", f"{name}_high"} <= set(names)]
         shown = [name for name in names if not (name.endswith(("_low", "_high")) and name.rsplit("_", 1)[0] in bounded)]
         records = [dict(zip(names, _values(row, names), strict=True)) for row in listed]
         body = [[_with_bounds(record, name, name in bounded) for name in shown] for record in records]
         align = "".join("r" if is_numeric(column) else "l" for column in zip(*body, strict=True))
-        self.say(caption, markdown_table([heading(name) for name in shown], body, align))
+        self.add(caption, markdown_table([heading(name) for name in shown], body, align))
 
 
 def heading(column: str) -> str:

@@ -243,8 +243,8 @@ def _columns(target: Path, number: int) -> dict[str, np.ndarray]:
     """Columns of one shard's sketches, as `Sketches` has them of all."""
     with np.load(target.with_suffix(".npz"), allow_pickle=False) as saved:
         offsets, count = saved["offsets"], len(saved["num_chars"])
-        made = {"shard": np.full(count, number, np.int32), "start": offsets[:-1], "size": np.diff(offsets)}
-        return made | {name: saved[name] for name in ("agreement", "exact", "num_chars", "num_bytes")}
+        columns = {"shard": np.full(count, number, np.int32), "start": offsets[:-1], "size": np.diff(offsets)}
+        return columns | {name: saved[name] for name in ("agreement", "exact", "num_chars", "num_bytes")}
 
 
 def similarities(work: Path, pairs: np.ndarray) -> np.ndarray:

@@ -49,10 +49,10 @@ def facts_of(leftovers: Found, record: Record | None) -> dict[str, Any]:
     return json.loads(json.dumps(tree, default=str))  # dates of YAML as text
 
 
-def environment(made: dict[str, Any], cpu: str) -> dict[str, str]:
+def environment(recorded: dict[str, Any], cpu: str) -> dict[str, str]:
     """Processor, Python and packages of a try, as those of own runs are kept."""
-    packages = {name.lower(): version for name, version in made["packages"].items()}
-    return packages | {"processor": cpu, "python": made["python"] or "not known"}
+    packages = {name.lower(): version for name, version in recorded["packages"].items()}
+    return packages | {"processor": cpu, "python": recorded["python"] or "not known"}
 
 
 def tries_of(record: Record) -> list[Attempt]:
@@ -110,8 +110,8 @@ def records_of(model: str, facts: dict[str, Any]) -> StageRecords:
     ]
     kept = {name: facts[name] for name in ("pipeline_tag", "parameters", "shape")}
     training = {name: facts[name] for name in ("steps", "tokens") if facts[name]}
-    own = ModelFacts(**kept, objective=facts["pipeline_tag"], training=training, finetuning={}, task={}, flop=0.0)
-    return StageRecords(documents={}, tokens={}, models={model: own}, scores=scores, skipped=[], metrics={})
+    entry = ModelFacts(**kept, objective=facts["pipeline_tag"], training=training, finetuning={}, task={}, flop=0.0)
+    return StageRecords(documents={}, tokens={}, models={model: entry}, scores=scores, skipped=[], metrics={})
 
 
 def answered(answers: ModelAnswers, facts: dict[str, Any]) -> ModelAnswers:
@@ -121,7 +121,7 @@ def answered(answers: ModelAnswers, facts: dict[str, Any]) -> ModelAnswers:
     if data:
         why = f"no stage read its text; its record has its sha256 (files: {len(data)}, {size / 1e6:.2g} MB)"
         del unknown[DATA]
-    own = {
+    changes = {
         "title": f"{answers.model.removeprefix('adopted/')}, by {trainer}",
         "description": "A model of another trainer that Greenhouse answers for.",
         "base": facts["base"],
@@ -132,8 +132,8 @@ def answered(answers: ModelAnswers, facts: dict[str, Any]) -> ModelAnswers:
         "quality": NotKnown(not_known=UNSCORED) if isinstance(answers.quality, NotKnown) else answers.quality,
         "limits": [
             *facts.get("dangers", ()),
-            *(f"Not known: {what}: {reason}." for what, reason in unknown.items()),
+            *(f"Not known: {subject}: {reason}." for subject, reason in unknown.items()),
             TRUST if facts["recorded"] else f"Command, cost and failed tries are not known: {UNRECORDED}.",
         ],
     }
-    return answers.model_copy(update=own)
+    return answers.model_copy(update=changes)

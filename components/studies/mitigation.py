@@ -96,24 +96,24 @@ class MitigationTrial(TrainingStudy[TrialRun, Mitigate]):
         """
         data = self.workplace.root / "data"
         bare = {"curriculum": Curriculum(share=0.0), "canaries": Canaries(per_count=0)}
-        own = self.mixing.model_copy(update={"augment": point.arm, "seed": point.seed} | bare)
+        params = self.mixing.model_copy(update={"augment": point.arm, "seed": point.seed} | bare)
 
-        def encoded(aside: Path) -> None:
-            mixture, tokenizer = aside / "mixture", data / "tokenize/tokenizer.json"
+        def encoded(temp: Path) -> None:
+            mixture, tokenizer = temp / "mixture", data / "tokenize/tokenizer.json"
             mixture.mkdir()
-            mix(train=data / "bias/train", params=own, out=mixture, reports=aside / "reports", work=aside / "work")
-            encode(mixture / "train", tokenizer.read_text(encoding="utf-8"), aside / "out/train")
-            shutil.copy(tokenizer, aside / "out")
-            shutil.copytree(data / "tokenize/heldout", aside / "out/heldout")
+            mix(train=data / "bias/train", params=params, out=mixture, reports=temp / "reports", work=temp / "work")
+            encode(mixture / "train", tokenizer.read_text(encoding="utf-8"), temp / "out/train")
+            shutil.copy(tokenizer, temp / "out")
+            shutil.copytree(data / "tokenize/heldout", temp / "out/heldout")
 
         return made_once(self.workplace.work / f"tokens-{point.name}", encoded)
 
     def train(self, point: TrialRun, progress: Progress) -> None:
         """Pretrain a model; only text and seed differ from the others'."""
-        own = self.params
+        params = self.params
         settings = Pretrain(
-            model=own.model, steps=own.steps, batch=own.batch, context=own.context, seed=point.seed,
-            eval_every=own.steps, checkpoint_every=max(1, own.steps // 4),
+            model=params.model, steps=params.steps, batch=params.batch, context=params.context, seed=point.seed,
+            eval_every=params.steps, checkpoint_every=max(1, params.steps // 4),
         )  # fmt: skip
         pretrained(self.folder(point), "causal", self.tokens(point), settings, self.workplace.numerics, progress)
 
@@ -191,7 +191,7 @@ def markdown(result: dict[str, Any], params: Mitigate) -> str:
         for name, metrics in group.items()
     ]
     page = Page("Mitigation: counterfactual augmentation, on trial", None)
-    page.say(
+    page.add(
         f"{params.seeds} seeds per arm, {trained:,} tokens each of mixtures of "
         + ", ".join(f"{count:,} ({arm})" for arm, count in num_tokens.items())
         + ". 95 % intervals are over seeds and draws of the mixture.",

@@ -64,8 +64,8 @@ def seed_noise(metric: str, a: Side, b: Side, known: Mapping[str, Sequence[Score
     """
     values = {name: [run[metric] for run in runs if metric in run] for name, runs in known.items()}
     measured = {name: scores for name, scores in values.items() if len(scores) > 1}
-    own = {name: scores for name, scores in measured.items() if name in (a.settings, b.settings)}
-    used = own or measured
+    of_sides = {name: scores for name, scores in measured.items() if name in (a.settings, b.settings)}
+    used = of_sides or measured
     if not used:
         return None
     freedom = sum(len(scores) - 1 for scores in used.values())
@@ -80,7 +80,7 @@ def seed_noise(metric: str, a: Side, b: Side, known: Mapping[str, Sequence[Score
         "of one side, borrowed and widened for the other",
         "of both sides",
     )
-    note = f"seed sd {variance**0.5:.4f} from {count} runs {where[2 - sum(borrowed)] if own else where[0]}"
+    note = f"seed sd {variance**0.5:.4f} from {count} runs {where[2 - sum(borrowed)] if of_sides else where[0]}"
     return SeedNoise(variance**0.5, float(freedom), share, note)
 
 

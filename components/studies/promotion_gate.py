@@ -163,10 +163,10 @@ def _detectable_gain(name: str, works: Difference | None, over_both: Difference 
         return ""
     if works.low is None:
         return f"{intro}not known, too few works for an interval"
-    least, likely = detectable(over_both or works)
+    detected, likely = detectable(over_both or works)
     if over_both is None:
-        return f"{intro}not known without the noise of seeds, which adds to the {least:.4f} that works alone ask for"
-    return f"{intro}{least:.4f}; a true gain of {likely:.4f} is found in {POWER:.0%} of cases"
+        return f"{intro}not known without the noise of seeds, which adds to the {detected:.4f} that works alone ask for"
+    return f"{intro}{detected:.4f}; a true gain of {likely:.4f} is found in {POWER:.0%} of cases"
 
 
 def _primary(name: str, row: Difference | None, noise: SeedNoise | None) -> tuple[Difference | None, Finding]:

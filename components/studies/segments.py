@@ -98,14 +98,14 @@ class Segments:
         inputs, work, was = self.inputs, self.root / f"work-{first}-{last}", self.kept(last)
         if last:
             begin = self.kept(first)
-            if fault := checkpoint.damage(begin):
-                return f"{begin.name} is damaged: {fault}"
+            if problem := checkpoint.damage(begin):
+                return f"{begin.name} is damaged: {problem}"
             shutil.copytree(begin, work / begin.name)
         model = Transformer(inputs.shape).initialise(self.params.seed, self.params.initial_scale)
         result = train_on(inputs, model, work, progress, SINGLE, until=last)
-        made = read_json(checkpoint.folder_of(work, last) / "files.json")
+        hashes = read_json(checkpoint.folder_of(work, last) / "files.json")
         shutil.rmtree(work)
-        for name, digest in made.items():
+        for name, digest in hashes.items():
             if not (was / name).exists() or sha256_file(was / name) != digest:
                 return f"{was.name}/{name}"
         return self.losses_from(first, result.losses[first:])
@@ -125,9 +125,9 @@ class Segments:
         losses = checkpoint.read(end)[1]["losses"].tolist()
         model = model.to(self.numerics.device).eval()
         scores = self.inputs.heldout.score(model, FINAL_WINDOWS, progress.raise_if_stopped)
-        made = {f"heldout/{name}": value for name, value in scores.items()}
+        metrics = {f"heldout/{name}": value for name, value in scores.items()}
         recorded = flat(read_json(self.reports / "metrics.json"))
-        for name, value in rounded(made | {"train/loss": float(np.mean(losses[-RECENT:]))}).items():
+        for name, value in rounded(metrics | {"train/loss": float(np.mean(losses[-RECENT:]))}).items():
             if recorded.get(name) != value:
                 return f"metrics.json: {name}: recorded {recorded.get(name, 'nothing')}, now {value}"
         return self.losses_from(0, losses)

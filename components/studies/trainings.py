@@ -144,11 +144,11 @@ def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
     """
     if folder.exists():
         return folder
-    aside = folder.with_name(f"aside-{folder.name}")
-    shutil.rmtree(aside, ignore_errors=True)
+    temp = folder.with_name(f"aside-{folder.name}")
+    shutil.rmtree(temp, ignore_errors=True)
     for name in ("out", "reports", "work"):
-        (aside / name).mkdir(parents=True)
-    make(aside)
-    move(aside / "out", folder)
-    shutil.rmtree(aside)
+        (temp / name).mkdir(parents=True)
+    make(temp)
+    move(temp / "out", folder)
+    shutil.rmtree(temp)
     return folder

@@ -95,12 +95,12 @@ def items(task: str, seed: int, n: int, *, split: Split = "train", **difficulty:
     Raises:
         ValueError: unknown task or difficulty, a value out of range, or fewer than `n` distinct test items exist.
     """
-    made = list(islice(stream(task, seed, split=split, **difficulty), n))
-    if len(made) < n:
+    problems = list(islice(stream(task, seed, split=split, **difficulty), n))
+    if len(problems) < n:
         raise ValueError(
-            f"only {len(made)} distinct {split} items of {task} with {difficulty} found, {n} asked; ask for fewer"
+            f"only {len(problems)} distinct {split} items of {task} with {difficulty} found, {n} asked; ask for fewer"
         )
-    return made
+    return problems
 
 
 def stream(task: str, seed: int, *, split: Split = "train", **difficulty: int) -> Iterator[Problem]:
@@ -156,24 +156,24 @@ def _check(task: str, split: str, difficulty: dict[str, int]) -> None:
         raise ValueError(f"curriculum task {task}: depth = {difficulty['depth']} needs more pairs than that")
 
 
-Made = tuple[str, Problem]
+HashedProblem = tuple[str, Problem]
 """The problem (which the split hashes: equal problems have equal answers) and the item."""
 
 
-def _copy(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
+def _copy(draw: random.Random, split: str, difficulty: dict[str, int]) -> HashedProblem:
     length = difficulty.get("length") or _short(draw)
     sequence = f" {' '.join(draw.sample(LETTERS, length))}"
     rest = f" ={sequence}" * (TURNS // length)
     return sequence, Problem("copy", "copy", f"copy:{sequence} =", sequence, rest, sequence, (), {"length": length})
 
 
-def _recall(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
+def _recall(draw: random.Random, split: str, difficulty: dict[str, int]) -> HashedProblem:
     """Distinct keys, distinct capitals as values: a rule blind to the key is right for one key of a list, whichever."""
     pairs = difficulty.get("pairs") or _short(draw)
     return _asked_of_pairs(draw, "recall", draw.sample(LETTERS, pairs), difficulty)
 
 
-def _names(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
+def _names(draw: random.Random, split: str, difficulty: dict[str, int]) -> HashedProblem:
     """Keys of several tokens: looking back for the last token alone is not enough where two names end alike."""
     pairs = difficulty.get("pairs") or _short(draw)
     names: dict[str, None] = {}
@@ -184,11 +184,11 @@ def _names(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
 
 def invented_name(draw: random.Random, syllables: int) -> str:
     """Random syllables, capitalised."""
-    made = [draw.choice(ONSETS) + draw.choice(VOWELS) for _ in range(syllables)]
-    return ("".join(made) + draw.choice(CODAS)).capitalize()
+    parts = [draw.choice(ONSETS) + draw.choice(VOWELS) for _ in range(syllables)]
+    return ("".join(parts) + draw.choice(CODAS)).capitalize()
 
 
-def _asked_of_pairs(draw: random.Random, task: str, keys: list[str], difficulty: dict[str, int]) -> Made:
+def _asked_of_pairs(draw: random.Random, task: str, keys: list[str], difficulty: dict[str, int]) -> HashedProblem:
     pairs = len(keys)
     values = dict(zip(keys, draw.sample(LABELS, pairs), strict=True))
     asked = [key for _ in range(1 + TURNS // pairs) for key in draw.sample(keys, pairs)]
@@ -208,7 +208,7 @@ def _short(draw: random.Random) -> int:
     return draw.randint(2, draw.randint(2, 8))
 
 
-def _mapping(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
+def _mapping(draw: random.Random, split: str, difficulty: dict[str, int]) -> HashedProblem:
     """Two word classes, a letter for each: the letters mean nothing outside the item, so zero shots is chance.
 
     The problem is the word asked with both letters. Training never shows a test word in an item of these two letters,
@@ -244,7 +244,7 @@ def _balanced(draw: random.Random, shots: int) -> list[int]:
     return turns
 
 
-def _arithmetic(draw: random.Random, split: str, difficulty: dict[str, int]) -> Made:
+def _arithmetic(draw: random.Random, split: str, difficulty: dict[str, int]) -> HashedProblem:
     """Sums of two numbers of equal length. `sum` and `steps` share their problems, and so does a + b with b + a."""
     digits = difficulty.get("digits") or 2
     with_steps = bool(difficulty["steps"]) if "steps" in difficulty else draw.random() < 0.5
@@ -272,7 +272,7 @@ def scratchpad(a: int, b: int) -> str:
     return ";".join(columns)
 
 
-MAKERS: dict[str, Callable[[random.Random, str, dict[str, int]], Made]] = {
+MAKERS: dict[str, Callable[[random.Random, str, dict[str, int]], HashedProblem]] = {
     "copy": _copy,
     "recall": _recall,
     "mapping": _mapping,

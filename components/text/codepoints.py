@@ -167,7 +167,7 @@ def hash_word(word: str) -> np.uint64:
     return Hasher(scan([word]).codes)(np.array([0]), np.array([len(word)]))[0]
 
 
-_made: dict[int, np.ndarray] = {}
+_computed: dict[int, np.ndarray] = {}
 """Base -> its powers, as many as were asked for so far."""
 
 
@@ -177,9 +177,9 @@ def _powers(length: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _powers_of(base: int, length: int) -> np.ndarray:
-    powers = _made.get(base)
+    powers = _computed.get(base)
     if powers is None or len(powers) < length:
         steps = np.full(length, base, dtype=np.uint64)
         steps[:1] = 1
-        powers = _made[base] = np.cumprod(steps)
+        powers = _computed[base] = np.cumprod(steps)
     return powers[:length]

@@ -48,15 +48,15 @@ def save(
         state: JSON beside the tensors.
     """
     work.mkdir(parents=True, exist_ok=True)
-    folder, aside = folder_of(work, step), work / f".step-{step:06d}"
-    for left in (aside, folder):
+    folder, temp = folder_of(work, step), work / f".step-{step:06d}"
+    for left in (temp, folder):
         shutil.rmtree(left, ignore_errors=True)
-    aside.mkdir()
-    write_model(aside)
-    save_tensors(tensors, aside / "trainer.safetensors", {"state": json.dumps(state)})
-    write_json(aside / "files.json", {path.name: sha256_file(path) for path in sorted(aside.iterdir())})
-    sync_folder(aside)
-    os.replace(aside, folder)
+    temp.mkdir()
+    write_model(temp)
+    save_tensors(tensors, temp / "trainer.safetensors", {"state": json.dumps(state)})
+    write_json(temp / "files.json", {path.name: sha256_file(path) for path in sorted(temp.iterdir())})
+    sync_folder(temp)
+    os.replace(temp, folder)
     sync_folder(work)
     for old in steps(work)[keep:]:
         if not retain(old):
@@ -101,10 +101,10 @@ def newest(work: Path, log: Callable[[str], None]) -> int | None:
     """The newest step whose checkpoint is whole, or None; each damaged one is logged."""
     for step in steps(work):
         folder = folder_of(work, step)
-        fault = damage(folder)
-        if fault is None:
+        problem = damage(folder)
+        if problem is None:
             return step
-        log(f"checkpoint {folder.name} is damaged ({fault}); trying the one before it")
+        log(f"checkpoint {folder.name} is damaged ({problem}); trying the one before it")
     return None
 
 

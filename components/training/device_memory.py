@@ -20,8 +20,8 @@ def free() -> int:
     return min(int(psutil.virtual_memory().available), _of_container("max", sys.maxsize) - _of_container("current", 0))
 
 
-def _of_container(what: str, otherwise: int) -> int:
-    path = Path(f"/sys/fs/cgroup/memory.{what}")
+def _of_container(field: str, otherwise: int) -> int:
+    path = Path(f"/sys/fs/cgroup/memory.{field}")
     text = path.read_text().strip() if path.exists() else ""
     return int(text) if text.isdigit() else otherwise
 

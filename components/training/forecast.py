@@ -92,12 +92,12 @@ def _seconds(model: nn.Module, batch: Batch, objective: Objective, numerics: Num
 
 def _kept(model: nn.Module, batch: Batch, objective: Objective, numerics: Numerics) -> int:
     """Bytes that the backward pass of a batch needs beside the weights."""
-    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     sizes = dict[int, int]()
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
+        if storage.data_ptr() not in parameters:
             sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 

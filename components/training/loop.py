@@ -213,8 +213,8 @@ class Trainer:
         times = [self.config.checkpoint_every, *([self.config.keep_every] if self.config.keep_every else [])]
         saved = done or any(self.step % every == 0 for every in times) or (judged and self.is_best())
         if saved:
-            beside = (self.writer.slow or self.mirror is not None) and not done
-            self.save(asynchronous=beside and self.has_room())
+            asynchronous = (self.writer.slow or self.mirror is not None) and not done
+            self.save(asynchronous=asynchronous and self.has_room())
         if self.train_progress:
             self.train_progress.show(self.result, tokens * self.group.size, rate)
         if stop or (self.group.size == 1 and self.asked_to_stop()):

@@ -55,16 +55,16 @@ class Mirror:
             system, root = self._file_system()
             for step in sorted((one for one in self._steps(system, root) if one > than), reverse=True):
                 folder = checkpoint.folder_of(work, step)
-                aside = work / f".{folder.name}"
-                shutil.rmtree(aside, ignore_errors=True)
-                system.get(f"{root}/{folder.name}/", str(aside), recursive=True)
-                fault = checkpoint.damage(aside)
-                if fault is None:
+                temp = work / f".{folder.name}"
+                shutil.rmtree(temp, ignore_errors=True)
+                system.get(f"{root}/{folder.name}/", str(temp), recursive=True)
+                problem = checkpoint.damage(temp)
+                if problem is None:
                     shutil.rmtree(folder, ignore_errors=True)
-                    os.replace(aside, folder)
+                    os.replace(temp, folder)
                     self.log(f"{folder.name} was copied from {self.address}")
                     return
-                self.log(f"{folder.name} at {self.address} is damaged ({fault}); trying the one before it")
+                self.log(f"{folder.name} at {self.address} is damaged ({problem}); trying the one before it")
         except (OSError, ImportError, ValueError) as error:
             raise UserError(
                 f"runtime.work_path: {self.address} cannot be read ({clause(error)}); it needs fsspec's driver (s3fs, "

@@ -154,18 +154,18 @@ def packed(
         alone: one to a row, for a model that has no mask of documents.
     """
     rows: list[list[int]] = []
-    room: list[int] = []
+    free_positions: list[int] = []
     sizes = [len(ids) - 1 for ids, _ in chats]
     assert max(sizes) <= context, (max(sizes), context)
     for chat in sorted(range(len(chats)), key=lambda index: (-sizes[index], index)):
-        free = (row for row, left in enumerate(room) if left >= sizes[chat] and not alone)
+        free = (row for row, left in enumerate(free_positions) if left >= sizes[chat] and not alone)
         row = next(free, len(rows))
         if row == len(rows):
             rows.append([])
-            room.append(context)
+            free_positions.append(context)
         rows[row].append(chat)
-        room[row] -= sizes[chat]
-    longest = min(context, -(-(context - min(room)) // step) * step)
+        free_positions[row] -= sizes[chat]
+    longest = min(context, -(-(context - min(free_positions)) // step) * step)
     ids = np.full((len(rows), longest), PAD, dtype=np.int64)
     targets, documents = np.full_like(ids, IGNORE), np.full_like(ids, len(chats))
     for row, members in enumerate(rows):

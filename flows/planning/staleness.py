@@ -38,7 +38,7 @@ def tuning_line(stages: Iterable[str], files: schema.ParamFiles) -> str:
     rows = list[str]()
     for branch in (stage.partition("@")[2] for stage in stages if stage.startswith("finetune@")):
         key = layout.written_key(f"finetune.{branch}.steps", files.own)
-        by = key if layout.holds(files.own, key) else f"default of {key}"
+        by = key if layout.contains(files.own, key) else f"default of {key}"
         rows.append(f"{branch} {getattr(files.params().finetune, branch).steps:,} ({by})")
     return f"steps of tuning: {', '.join(rows)}" if rows else ""
 

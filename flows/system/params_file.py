@@ -67,7 +67,7 @@ def rewritten(files: ParamFiles, text: str, wanted: Params) -> str:
     added = {key for key in values if key in layout.file_keys() and key not in layout.SHOWN}
     off |= {key for key in added if values[key] == layout.file_keys()[key].value}  # back at its default
     values = {key: value for key, value in values.items() if key not in off}
-    return edited(text, values, (key for key in off if layout.holds(files.own, key)))
+    return edited(text, values, (key for key in off if layout.contains(files.own, key)))
 
 
 def file_key(key: str, value: Any, after: Mapping[str, Any], tree: layout.Tree) -> str:
@@ -75,7 +75,7 @@ def file_key(key: str, value: Any, after: Mapping[str, Any], tree: layout.Tree) 
     *_, shared = layout.shared_places(key)
     if shared not in layout.file_keys():
         return key
-    in_all = all(after.get(name, value) == value and not layout.holds(tree, name) for name in layout.sharers(shared))
+    in_all = all(after.get(name, value) == value and not layout.contains(tree, name) for name in layout.sharers(shared))
     return shared if in_all else key
 
 
@@ -127,7 +127,7 @@ def reaching(values: Mapping[str, Any], tree: layout.Tree) -> dict[str, Any]:
     """`values` at file keys, and those that branches share also where a key of one in `tree` would win over them."""
     reached = dict[str, Any]()
     for key, value in values.items():
-        reached |= {sharer: value for sharer in layout.sharers(key) if layout.holds(tree, sharer)}
+        reached |= {sharer: value for sharer in layout.sharers(key) if layout.contains(tree, sharer)}
     return reached | dict(values)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from components import params as schema
 from components.carbon.footprint import intensity
-from components.carbon.footprint.costs import LedgerCosts, made
+from components.carbon.footprint.costs import LedgerCosts, stage_runs
 from components.carbon.planning.forecast import checked
 from components.core.errors import UserError
 from components.core.files import fingerprint, read_json, write_json
@@ -168,7 +168,7 @@ def gathered(one: Snapshot, stage: str) -> Gathered:
     ledger = ledger_of({(name, fingerprints[name]) for name in behind if name in fingerprints})
     known = {(span.stage, span.labels.get("fingerprint")) for span in ledger}
     counted = [name for name in behind if here or (name, fingerprints.get(name)) in known]
-    runs = made(ledger, counted, fingerprints, paths.ROOT.name)
+    runs = stage_runs(ledger, counted, fingerprints, paths.ROOT.name)
     from components.stages.account.stage import costs, forecast_row
 
     cost = costs(LedgerCosts(ledger, grid, intensity.resolve(grid, paths.ROOT)), runs)

@@ -105,8 +105,8 @@ def device_hours(spans: Spans) -> float:
 
 
 @dataclass(frozen=True)
-class Made:
-    """A stage's artifact: the run that completed it, and the attempts before that did not."""
+class StageRun:
+    """Runs behind the output of a stage: the one that completed it, and the attempts before that did not."""
 
     stage: str
     run: Span
@@ -115,15 +115,17 @@ class Made:
     attempt_spans: Spans
 
 
-def made(ledger: Ledger, stages: Iterable[str], fingerprints: Mapping[str, str], checkout: str) -> dict[str, Made]:
-    """For each stage the completed run that made it, by its inputs (`fingerprints`), preferably in this checkout."""
+def stage_runs(
+    ledger: Ledger, stages: Iterable[str], fingerprints: Mapping[str, str], checkout: str
+) -> dict[str, StageRun]:
+    """Stage -> the completed run that made its output, by its inputs (`fingerprints`), preferably in this checkout."""
     by_stage = {}
     for stage in stages:
         runs = [span for span in ledger.select(stage=stage) if not span.is_phase]
         if run := _maker(runs, fingerprints.get(stage, ""), checkout):
             attempts = _attempts(runs, run)
             inside = Spans([span for attempt in attempts for span in ledger.inside(attempt)])
-            by_stage[stage] = Made(stage, run, ledger.inside(run), attempts, inside)
+            by_stage[stage] = StageRun(stage, run, ledger.inside(run), attempts, inside)
     return by_stage
 
 
@@ -211,9 +213,9 @@ def outcomes(spans: Spans) -> dict[str, str]:
     """Run -> how it ended, the oldest run first: as its own process says, else as its first that did not complete."""
     ended = dict[str, str]()
     for run, group in spans.where(lambda span: not span.is_phase).grouped(run_of).items():
-        own = [span.outcome for span in group if span.name == run]
+        of_run = [span.outcome for span in group if span.name == run]
         early = [span.outcome for span in group if span.outcome != "Completed"]
-        ended[run] = next(iter(own[-1:] or early), "Completed")
+        ended[run] = next(iter(of_run[-1:] or early), "Completed")
     return {run_of(span): ended.get(run_of(span), "Completed") for span in sorted(spans, key=lambda span: span.start)}
 
 

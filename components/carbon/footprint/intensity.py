@@ -35,13 +35,13 @@ class Intensity:
     pue: Bounds = MACHINE_ALONE
     pue_source: str = "of the machine alone"
 
-    def at(self, hour: str) -> Bounds:
+    def at_hour(self, hour: str) -> Bounds:
         """Grams per kWh of the grid in a UTC hour such as `2026-01-31T13`."""
         return Bounds.exactly(self.series[hour]) if hour in self.series else self.mean
 
     def grams(self, hours: dict[str, Energy]) -> Bounds:
         """CO2e of a machine's energy spent in those hours, PUE included."""
-        return sum((energy.kwh * self.at(hour) * self.pue for hour, energy in hours.items()), Bounds())
+        return sum((energy.kwh * self.at_hour(hour) * self.pue for hour, energy in hours.items()), Bounds())
 
     def sources(self, hours: dict[str, Energy]) -> list[str]:
         """Sources of these hours' intensities, in words."""

@@ -198,7 +198,7 @@ def budget_check(
 
 def _now(intensity: "Intensity") -> float:
     """Grams per kWh of the machine in this hour, mid."""
-    return intensity.at(time.strftime("%Y-%m-%dT%H", time.gmtime())).mid * intensity.pue.mid
+    return intensity.at_hour(time.strftime("%Y-%m-%dT%H", time.gmtime())).mid * intensity.pue.mid
 
 
 # -- outside the pipeline ----------------------------------------------------------------------------------------------

@@ -84,12 +84,12 @@ def error_pct(forecast_mid: float, actual: float) -> float:
     return 100 * (forecast_mid - actual) / actual if actual else 0.0
 
 
-def interval(values: Sequence[float], unknown: float = UNKNOWN, least: float = FLOOR) -> Bounds:
+def interval(values: Sequence[float], unknown: float = UNKNOWN, min_deviation: float = FLOOR) -> Bounds:
     """80 % prediction interval for one more value like these (positive ones).
 
     Args:
         unknown: relative standard deviation where there is one value.
-        least: smallest relative standard deviation of several.
+        min_deviation: smallest relative standard deviation of several.
     """
     from scipy.special import stdtrit
 
@@ -99,7 +99,7 @@ def interval(values: Sequence[float], unknown: float = UNKNOWN, least: float = F
     if n == 1:
         half = NORMAL80 * unknown * math.sqrt(2)
     else:
-        deviation = max(statistics.stdev(logs), least)
+        deviation = max(statistics.stdev(logs), min_deviation)
         half = float(stdtrit(n - 1, 0.9)) * deviation * math.sqrt(1 + 1 / n)  # Student's t, 10 % in each tail
     return Bounds(math.exp(mid - half), math.exp(mid), math.exp(mid + half))
 
@@ -140,17 +140,17 @@ def forecast(
     alike = [run for run in runs if settings and run.span.labels.get("settings") == settings]
     spread = (UNKNOWN, FLOOR)
     if len(same) >= 2:
-        chosen, what = same, "the same inputs"
+        chosen, source = same, "the same inputs"
     elif alike:
-        chosen, what = alike, "the same settings, other inputs too"
+        chosen, source = alike, "the same settings, other inputs too"
     elif tokens:
         chosen = [run for run in runs if run.tokens and run.span.labels.get(TRAINED_ON, "") == trained_on]
-        what = "the stage, other inputs too, in proportion to the tokens trained on"
+        source = "the stage, other inputs too, in proportion to the tokens trained on"
     else:
-        chosen, what, spread = runs, "the stage with other settings", (OTHER_SETTINGS, OTHER_SETTINGS)
+        chosen, source, spread = runs, "the stage with other settings", (OTHER_SETTINGS, OTHER_SETTINGS)
     if not chosen:
         return None
-    basis = f"{counted(len(chosen), 'run')} of {what}"
+    basis = f"{counted(len(chosen), 'run')} of {source}"
     chosen = chosen[-RECENT:]
     seconds, kwh = zip(*(run.with_tokens(tokens) for run in chosen), strict=True)
     training_s = statistics.fmean(run.training_s(tokens) for run in chosen) if tokens else 0.0

@@ -24,12 +24,12 @@ class Outlook:
         self.usual = climatology(intensity.series)
         self.used: set[str] = set()
 
-    def at(self, hour: datetime) -> Bounds:
+    def at_hour(self, hour: datetime) -> Bounds:
         """Grams per kWh of the grid in the hour that this time (UTC) is in."""
         key = hour.strftime("%Y-%m-%dT%H")
         if key in self.intensity.series:
             self.used.add(HOURLY)
-            return self.intensity.at(key)
+            return self.intensity.at_hour(key)
         slot = (hour.weekday(), hour.hour)
         if slot in self.usual:
             self.used.add(USUAL)
@@ -44,7 +44,7 @@ class Outlook:
         while now < end:
             next_hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
             until = min(end, next_hour)
-            total += self.at(now) * ((until - now).total_seconds() / seconds)
+            total += self.at_hour(now) * ((until - now).total_seconds() / seconds)
             now = until
         return total * self.intensity.pue
 

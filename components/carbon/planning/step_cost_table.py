@@ -81,7 +81,7 @@ class Rates:
         return bisect_right(counts, seconds, key=partial(self.seconds, params))
 
 
-def key(objective: str, params: "Pretrain", numerics: "Numerics", vocab_size: int, beside: bool) -> str:
+def key(objective: str, params: "Pretrain", numerics: "Numerics", vocab_size: int, parallel: bool) -> str:
     """Names a calibration: what is trained, how, where, and whether beside another branch."""
     from importlib.metadata import version
 
@@ -91,4 +91,4 @@ def key(objective: str, params: "Pretrain", numerics: "Numerics", vocab_size: in
     )
     optimizer = params.optimizer.name
     machine = [host.name, host.cpu, host.usable_threads, host.memory_bytes, version("torch")]
-    return fingerprint([objective, chosen, optimizer, numerics.model_dump(mode="json"), vocab_size, beside, machine])
+    return fingerprint([objective, chosen, optimizer, numerics.model_dump(mode="json"), vocab_size, parallel, machine])

@@ -163,8 +163,8 @@ def forecast_text(forecast: Forecast) -> str:
 
 def quality_text(quality: QualityAnswer, model: str) -> str:
     """Scores that stand for the model, and how it compares with the champion."""
-    own = [score for score in quality.scores if score.model == model]
-    chosen = [score for score in own if score.headline] or own or quality.scores
+    of_model = [score for score in quality.scores if score.model == model]
+    chosen = [score for score in of_model if score.headline] or of_model or quality.scores
     text = [f"{'; '.join(map(score_text, chosen[:3]))}.", f"Champion: {known(quality.champion, champion_text)}."]
     return " ".join([*text, *([f"{earlier_words(quality.scored_earlier)}."] if quality.scored_earlier else [])])
 
@@ -180,14 +180,14 @@ def earlier_words(models: Iterable[str]) -> str:
 
 def score_text(score: Score) -> str:
     """`accuracy 0.900 [0.800, 1.000], chance 0.500`."""
-    base = f", {beside_text(score)}" if score.baseline is not None else ""
+    base = f", {reference_text(score)}" if score.baseline is not None else ""
     caveat = f" ({score.caveat})" if score.caveat else ""
     return f"{score.title} {interval(score.value, score.low, score.high)}{base}{caveat}"
 
 
-def beside_text(score: Score) -> str:
+def reference_text(score: Score) -> str:
     """The best rule of a score, or the one that has the whole ability it shows, and what that scores; "" if none."""
-    name, value = score.beside
+    name, value = score.reference
     return "" if value is None else f"{name or 'baseline'} {value:.3f}"
 
 
@@ -195,22 +195,22 @@ def champion_text(against: AgainstChampion) -> str:
     """How many scores differ from the champion's, which way, and the first of them."""
     if against.is_this:
         return f"it is {against.champion}"
-    sure = [change for change in against.changes if change.significant]
-    changed = ", ".join(f"{change.name} {change.champion:.3f} -> {change.this:.3f}" for change in sure[:3])
+    significant = [change for change in against.changes if change.significant]
+    changed = ", ".join(f"{change.name} {change.champion:.3f} -> {change.this:.3f}" for change in significant[:3])
     return f"{direction_words(against)} (compared {against.compared})" + (f": {changed}" if changed else "")
 
 
 def direction_words(against: AgainstChampion) -> str:
     """`of 5 scores 2 are better and 1 worse than those of ..., beyond chance`."""
-    sure = [change for change in against.changes if change.significant]
-    better = sum(change.improvement > 0 for change in sure)
+    significant = [change for change in against.changes if change.significant]
+    better = sum(change.improvement > 0 for change in significant)
     if len(against.changes) == 1:
         how = "does not differ from"
-        if sure:
+        if significant:
             how = "is better than" if better else "is worse than"
         return f"the one score compared {how} that of {against.champion}, beyond chance"
     return (
-        f"of {len(against.changes)} scores {better} are better and {len(sure) - better} worse than those of "
+        f"of {len(against.changes)} scores {better} are better and {len(significant) - better} worse than those of "
         f"{against.champion}, beyond chance"
     )
 

@@ -37,15 +37,15 @@ def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: 
         return dict.fromkeys(QUESTIONS, unknown) | {"text": much + unknown, "cost": cost_sentence(summary)}
     answer = answers[name]
     others = [one for one in answers if one != name and one.replace("/", "@") not in answer.stages]
-    own = "" if any(stage.startswith("pretrain@") for stage in answer.stages) or not others else name
+    alone = "" if any(stage.startswith("pretrain@") for stage in answer.stages) or not others else name
     audit = f" Bias audit: {summary.audit}." if summary.audit else ""
     first = f"{use}. The network: " if (use := to_use(answer)) else ""
     first += f"after `{answer.load.first}`, " if answer.load.first else ""
     energy = known(answer.cost, lambda cost: watt_hours(cost.kwh))
     return {
-        "text": much + (_texts(name, others, answers) if own else known(answer.data, data_sentence)) + audit,
-        "cost": cost_sentence(summary) + (f" That is all models together; {own}: {energy}." if own else ""),
-        "quality": known(answer.quality, lambda quality: _quality(quality, rows, name, own)) + _earlier(answers),
+        "text": much + (_texts(name, others, answers) if alone else known(answer.data, data_sentence)) + audit,
+        "cost": cost_sentence(summary) + (f" That is all models together; {alone}: {energy}." if alone else ""),
+        "quality": known(answer.quality, lambda quality: _quality(quality, rows, name, alone)) + _earlier(answers),
         "rebuild": rebuild_sentence(answer.rebuild),
         "load": f"{first}with {answer.load.tool}: {answer.load.call}.",
     }
@@ -66,8 +66,8 @@ def to_use(answer: ModelAnswers) -> str:
 def _texts(name: str, others: list[str], answers: Mapping[str, ModelAnswers]) -> str:
     """The text of a model whose base was made elsewhere, and of the others, which this pipeline's text made."""
     data = next((one for other in others if not isinstance(one := answers[other].data, NotKnown)), None)
-    own = f"{name}: {known(answers[name].data, data_sentence).rstrip('.')}."
-    return own + (f" The other models: {data_sentence(data)}" if data else "")
+    sentence = f"{name}: {known(answers[name].data, data_sentence).rstrip('.')}."
+    return sentence + (f" The other models: {data_sentence(data)}" if data else "")
 
 
 def cost_sentence(summary: Summary) -> str:
@@ -85,8 +85,8 @@ def cost_sentence(summary: Summary) -> str:
     )
 
 
-def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, own: str) -> str:
-    """What the verdicts on scores of all models are, and on `name`, whose quality it is; `own` if it stands apart."""
+def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, alone: str) -> str:
+    """What the verdicts on scores of all models are, and on `name`, whose quality it is; `alone` if it stands apart."""
     counted = [row for row in rows if row.verdict]
     learned = [row.score.has_learned for row in rows if row.score.ceiling is not None]
     champion = quality.champion
@@ -99,13 +99,13 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, own: str) 
         f"{sum(row.mark == sign for row in counted)} {word} ({sign})"
         for word, sign in (("better", "+"), ("not shown", "~"), ("worse", "-"))
     )
-    whose = [row for row in counted if row.score.model == own]
-    apart = f", {sum(row.verdict == 'better' for row in whose)} better of the {len(whose)} of {own}" if own else ""
-    head = f"Of {len(rows)} scores{' of all models' if own else ''}, {len(counted)} held against counting"
+    whose = [row for row in counted if row.score.model == alone]
+    apart = f", {sum(row.verdict == 'better' for row in whose)} better of the {len(whose)} of {alone}" if alone else ""
+    head = f"Of {len(rows)} scores{' of all models' if alone else ''}, {len(counted)} held against counting"
     none = len(rows) - len(counted) - len(learned)
     others = ", the others not shown (~)" if not all(learned) else ""
-    beside = f"; {sum(learned)} of {len(learned)} abilities learned (=){others}" if learned else ""
-    return f"{head}: {words}{apart}{beside}; {none} held against no rule (no sign){against}{skipped}."
+    abilities = f"; {sum(learned)} of {len(learned)} abilities learned (=){others}" if learned else ""
+    return f"{head}: {words}{apart}{abilities}; {none} held against no rule (no sign){against}{skipped}."
 
 
 def _earlier(answers: Mapping[str, ModelAnswers]) -> str:

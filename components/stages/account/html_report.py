@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.core.files import read_json
 from components.reporting.tables import Page, interval, ranged
-from components.stages.account.answer_text import beside_text
+from components.stages.account.answer_text import reference_text
 from components.stages.account.answers import ModelAnswers
 from components.stages.account.five_sentences import QUESTIONS, five_sentences
 from components.stages.account.model_card import environment
@@ -48,7 +48,7 @@ def render_html(
     narrow = picture(reports / "scores-narrow.png")
     return environment().get_template("report.html.j2").render(
         summary=summary,
-        made=_made(summary, answers),
+        made=_origin(summary, answers),
         judgements=judgements,
         answers=[(QUESTIONS[key], text) for key, text in texts.items()],
         samples=_samples(reports / "finetune" / "instruct" / "details" / "examples.json"),
@@ -62,7 +62,7 @@ def render_html(
     )  # fmt: skip
 
 
-def _made(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
+def _origin(summary: Summary, answers: Mapping[str, ModelAnswers]) -> str:
     """The run that made the newest of these outputs, its day, and the commit that rebuilds them; as far as known."""
     last = [
         f"run {row.run}, {row.ended[:10]}" for row in sorted(summary.cost.stages.values(), key=lambda row: row.ended)
@@ -78,7 +78,7 @@ def _first(rows: Sequence[ScoreRow], total: int) -> str:
         score = row.score
         value = interval(score.value, score.low, score.high)
         low = " (low is good)" if score.better == "lower" else ""
-        body.append([row.name + low, value, beside_text(score), row.said, row.counterpart])
+        body.append([row.name + low, value, reference_text(score), row.verdict_words, row.counterpart])
     columns = "score value compared_with verdict counterpart_or_gain"
     count = f"Of all {total} scores, which the head counts, these {len(rows)}. " if total > len(rows) else ""
     return _table(columns, body, count + COVERED) if body else ""
@@ -145,10 +145,10 @@ def _documents(summary: Summary) -> str:
     """Documents by stage; what mix adds to them is generated, and no document of a source."""
     rows = []
     for stage, row in summary.documents.items():
-        made = row.generated
-        why = ", ".join(f"{rule} {count:,}" for rule, count in {**row.rules, **row.reasons, **made}.items())
-        counts = (row.taken, row.kept - sum(made.values()), row.dropped + row.quarantined, row.heldout)
-        rows.append([stage, *(f"{count:,}" for count in counts), f"generated beside them: {why}" if made else why])
+        generated = row.generated
+        why = ", ".join(f"{rule} {count:,}" for rule, count in {**row.rules, **row.reasons, **generated}.items())
+        counts = (row.num_in, row.kept - sum(generated.values()), row.dropped + row.quarantined, row.heldout)
+        rows.append([stage, *(f"{count:,}" for count in counts), f"generated beside them: {why}" if generated else why])
     caption = "Documents of the sources on their way to the models, by stage."
     if "train" in summary.tokens and "heldout" in summary.tokens:
         train, heldout = (summary.tokens[split]["num_tokens"] for split in ("train", "heldout"))

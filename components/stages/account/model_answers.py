@@ -55,8 +55,8 @@ def stages_behind(model: str, tunings: Tunings) -> list[str]:
     if model.startswith("adopted/"):
         return [model.replace("/", "@")]
     line = lineage(model, tunings)
-    made = (*CORPUS_STAGES, "tokenize") if line[0] in MODELS else CORPUS_STAGES[: max(_read(line, tunings).values())]
-    return [*made, *(name.replace("/", "@") for name in line if name in MODELS)]
+    corpus = (*CORPUS_STAGES, "tokenize") if line[0] in MODELS else CORPUS_STAGES[: max(_read(line, tunings).values())]
+    return [*corpus, *(name.replace("/", "@") for name in line if name in MODELS)]
 
 
 def _read(line: list[str], tunings: Tunings) -> dict[PurePath, int]:
@@ -76,11 +76,11 @@ def _setting(model: str, key: Literal["base", "data"], tunings: Tunings) -> str:
 def files_behind(file: Files, stages: Collection[str]) -> Files:
     """Files of a state, without the corpora of stages that are not among `stages`."""
 
-    def found(path: str) -> Path | None:
+    def file_of(path: str) -> Path | None:
         top, stage, *_ = path.split("/")
         return None if top == "data" and stage not in stages else file(path)
 
-    return found
+    return file_of
 
 
 def load_answer(model: str, where: str, first: str = "", address: str = "") -> LoadAnswer:
@@ -100,9 +100,9 @@ def unknown_origin(model: str) -> ModelOrigin:
     return ModelOrigin(rebuild=rebuild, load=load_answer(model, f"models/{model}"), champion=unknown)
 
 
-def verify_command(model: str, at: str = "") -> str:
+def verify_command(model: str, revision: str = "") -> str:
     """The command that rebuilds a model and compares its bytes."""
-    return f"greenhouse verify {model.replace('/', '@')}" + (f" --at {at}" if at else "")
+    return f"greenhouse verify {model.replace('/', '@')}" + (f" --at {revision}" if revision else "")
 
 
 def model_answers(
@@ -181,7 +181,7 @@ def data_answer(records: StageRecords, model: str, file: Files, stages: Collecti
         return NotKnown(not_known="no corpus is recorded: the data stages have not run, or their outputs are gone")
     mixture = documents.get("mix", real)
     removed = [
-        Removed(stage=stage, rule=rule, documents=number, of=row.taken)
+        Removed(stage=stage, rule=rule, documents=number, of=row.num_in)
         for stage, row in documents.items()
         for rule, number in row.rules.items()
     ]
@@ -250,8 +250,8 @@ def attribution(file: Files) -> list[Attribution] | NotKnown:
     if not shards:
         return NotKnown(not_known="the corpus is not here: run the data stages")
     keys = ["licence", "source", "source_version", "licence_from"]
-    place = pl.col("location")
-    columns = (pl.len(), pl.col("group").unique().sort(), place.min().alias("first"), place.max().alias("last"))
+    location = pl.col("location")
+    columns = (pl.len(), pl.col("group").unique().sort(), location.min().alias("first"), location.max().alias("last"))
     rows = pl.scan_parquet(shards).group_by(keys).agg(*columns).sort(keys).collect()
     return [
         Attribution(
@@ -269,7 +269,7 @@ def attribution(file: Files) -> list[Attribution] | NotKnown:
 
 def cost_answer(model: str, behind: list[str], cost: Cost, forecasts: list[dict[str, Any]]) -> CostAnswer | NotKnown:
     """Energy and carbon of all stages behind the model, and how they were forecast."""
-    own = cost.stages.get(model.replace("/", "@"), cost.nothing)
+    stage_cost = cost.stages.get(model.replace("/", "@"), cost.nothing)
     rows = {stage: cost.stages[stage] for stage in behind if stage in cost.stages}
     if not rows:
         return NotKnown(not_known="the ledger has no completed run of the stages behind this model")
@@ -279,9 +279,9 @@ def cost_answer(model: str, behind: list[str], cost: Cost, forecasts: list[dict[
     }
     return CostAnswer(
         **totals,
-        own_kwh=own.kwh,
-        own_grams=own.grams,
-        own_seconds=own.elapsed_s + getattr(own, "attempts_s", 0.0),
+        own_kwh=stage_cost.kwh,
+        own_grams=stage_cost.grams,
+        own_seconds=stage_cost.elapsed_s + getattr(stage_cost, "attempts_s", 0.0),
         seconds=sum(row.elapsed_s + row.attempts_s for row in rows.values()),
         cpu_s=sum(row.cpu_s for row in rows.values()),
         attempts=sum(row.attempts for row in rows.values()),
@@ -318,7 +318,7 @@ def quality_answer(line: list[str], records: StageRecords, origin: ModelOrigin) 
 
 def _scores(model: str, scores: list[Score]) -> list[Score]:
     """A tuned model's scores, its own stage's first; of a pretrained one its own stage's only if evaluate has none."""
-    mine = [score for score in scores if score.model == model]
-    evaluated = [score for score in mine if score.measured_by == "evaluate"]
-    own = [score for score in mine if score.measured_by != "evaluate"]
-    return (evaluated or own) if model.startswith("pretrain/") else own + evaluated
+    of_model = [score for score in scores if score.model == model]
+    evaluated = [score for score in of_model if score.measured_by == "evaluate"]
+    own_stage = [score for score in of_model if score.measured_by != "evaluate"]
+    return (evaluated or own_stage) if model.startswith("pretrain/") else own_stage + evaluated

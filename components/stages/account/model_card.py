@@ -14,7 +14,7 @@ from typing import Any
 
 from components.core.files import rounded, write_json, write_text
 from components.reporting.tables import escaped, ranged
-from components.stages.account.answer_text import beside_text, known, own_rows_text, sentences, withdrawn_text
+from components.stages.account.answer_text import known, own_rows_text, reference_text, sentences, withdrawn_text
 from components.stages.account.answers import ModelAnswers, NotKnown
 from components.verdicts import COVERED, verdict_text, verdicts
 
@@ -131,8 +131,8 @@ def card(answers: ModelAnswers) -> str:
     templates = environment()
     templates.filters |= {"bounds": ranged, "known": lambda x: known(x, str)}
     templates.filters["watt_hours"] = lambda kwh: ranged([1000 * value for value in kwh])
-    said = {} if isinstance(answers.quality, NotKnown) else verdicts(answers.quality.scores)
-    templates.filters |= {"beside": beside_text, "verdict": lambda score: verdict_text(score, said)}
+    by_score = {} if isinstance(answers.quality, NotKnown) else verdicts(answers.quality.scores)
+    templates.filters |= {"beside": reference_text, "verdict": lambda score: verdict_text(score, by_score)}
     templates.tests["known"] = lambda value: not isinstance(value, NotKnown)
     licence = "unknown" if isinstance(answers.licence, NotKnown) else hub_licence(answers.licence)
     limits = [*withdrawn_text(answers), *answers.limits, *map(own_rows_text, answers.own_rows)]
@@ -153,12 +153,12 @@ def attribution(answers: ModelAnswers) -> str:
     """ATTRIBUTION.md: what was trained on, by licence."""
     data = answers.data
     rows = data if isinstance(data, NotKnown) else data.attribution
-    own = [own_rows_text(name) for name in answers.own_rows]
+    row_texts = [own_rows_text(name) for name in answers.own_rows]
     groups = [] if isinstance(rows, NotKnown) else [(a, list(b)) for a, b in groupby(rows, lambda row: row.licence)]
     return str(
         environment()
         .get_template("attribution.md.j2")
-        .render(a=answers, groups=groups, asks=asks, own=own, unknown=known(rows, lambda _: ""))
+        .render(a=answers, groups=groups, asks=asks, own=row_texts, unknown=known(rows, lambda _: ""))
     )
 
 

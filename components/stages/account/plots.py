@@ -5,7 +5,7 @@ from typing import Any
 
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.reporting.figures import COLOURS, GREY, WIDTH, bars, chart, error_bars, figure, legend, save
-from components.stages.account.answer_text import beside_text
+from components.stages.account.answer_text import reference_text
 from components.stages.account.score_rows import ScoreRow
 from components.stages.account.summary import read_rows
 from components.stages.account.types import Cost
@@ -60,9 +60,9 @@ def _draw_forecasts(axes: Any, rows: list[dict[str, Any]], forecast: str, actual
 
     stages = list(dict.fromkeys(row["stage"] for row in rows))
     for number, stage in enumerate(stages):
-        own = [row for row in rows if row["stage"] == stage]
-        low, mid, high = ([row[forecast][i] * scale for row in own] for i in range(3))
-        took, color = [row[actual] * scale for row in own], COLOURS[number % len(COLOURS)]
+        of_stage = [row for row in rows if row["stage"] == stage]
+        low, mid, high = ([row[forecast][i] * scale for row in of_stage] for i in range(3))
+        took, color = [row[actual] * scale for row in of_stage], COLOURS[number % len(COLOURS)]
         axes.errorbar(
             took,
             mid,
@@ -117,7 +117,8 @@ ABOVE, BASELINE = COLOURS[0], COLOURS[1]
 def score_caption(rows: list[ScoreRow]) -> str:
     """What the plot shows, with every figure, for those who do not see it."""
     parts = [
-        f"{row.name} {row.score.value:.3f}" + (f" ({text})" if (text := beside_text(row.score)) else "") for row in rows
+        f"{row.name} {row.score.value:.3f}" + (f" ({text})" if (text := reference_text(row.score)) else "")
+        for row in rows
     ]
     return f"Scores and the rules beside them: {'; '.join(parts)}."
 
@@ -151,8 +152,8 @@ def _draw(axes: Any, rows: list[ScoreRow], narrow: bool) -> None:
         score, colour = row.score, ABOVE if row.verdict == "better" else GREY
         bounds = error_bars([score.value], [score.low], [score.high])
         axes.errorbar([score.value], [y], xerr=bounds, fmt="o", markersize=5, color=colour, linewidth=1.6)
-        if score.beside[1] is not None:
-            axes.plot([score.beside[1]] * 2, [y - 0.26, y + 0.26], color=BASELINE, linewidth=3, zorder=1)
+        if score.reference[1] is not None:
+            axes.plot([score.reference[1]] * 2, [y - 0.26, y + 0.26], color=BASELINE, linewidth=3, zorder=1)
         if narrow:
             axes.annotate(_name(row), (0, y - 0.42), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
     axes.set_yticks(range(len(rows)), [""] * len(rows) if narrow else [_name(row) for row in rows])

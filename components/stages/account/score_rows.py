@@ -29,17 +29,17 @@ class ScoreRow:
     @property
     def name(self) -> str:
         """Title of the score, after its short name if it has one; else a tuned model's after its folder's."""
-        own = self.score.column or (self.score.task if self.score.is_tuned else "")
-        return f"{own}: {self.score.title}" if own else self.score.title
+        prefix = self.score.column or (self.score.task if self.score.is_tuned else "")
+        return f"{prefix}: {self.score.title}" if prefix else self.score.title
 
     @property
-    def said(self) -> str:
-        """What the report says of it in words."""
+    def verdict_words(self) -> str:
+        """The verdict as the report words it."""
         return verdict_text(self.score, {row_name(self.score): self.verdict})
 
     @property
     def mark(self) -> str:
-        """What the table says of it in a sign: `+` better, `-` worse, `~` not shown, `=` learned, a space no claim."""
+        """The verdict as a sign in the table: `+` better, `-` worse, `~` not shown, `=` learned, a space no claim."""
         if self.score.ceiling is not None:
             return "=" if self.score.has_learned else "~"
         return {"better": "+", "worse": "-", "not shown": "~", "": " "}[self.verdict]

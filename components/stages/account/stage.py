@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.carbon.footprint import intensity
-from components.carbon.footprint.costs import LedgerCosts, Made, machine, made, num_gpus, project_total
+from components.carbon.footprint.costs import LedgerCosts, StageRun, machine, num_gpus, project_total, stage_runs
 from components.carbon.ledger import reader
 from components.carbon.planning.forecast import Checked, checked
 from components.core.files import rounded, write_json, write_text
@@ -70,7 +70,7 @@ def account(
         ledger_costs = LedgerCosts(_consistent(ledger_folder), grid, intensity.resolve(grid, root))
         records = gather(file)
         present = [stage for stage in STAGES if stage in records.metrics]
-        runs = made(ledger_costs.ledger, present, fingerprints or {}, root.name)
+        runs = stage_runs(ledger_costs.ledger, present, fingerprints or {}, root.name)
         summary = summarise(root, ledger_costs, records, runs, params)
         known = origins or {}
         answers = {
@@ -113,7 +113,7 @@ def _consistent(folder: Path) -> reader.Ledger:
 
 
 def summarise(
-    root: Path, ledger_costs: LedgerCosts, records: StageRecords, runs: dict[str, Made], params: Params
+    root: Path, ledger_costs: LedgerCosts, records: StageRecords, runs: dict[str, StageRun], params: Params
 ) -> Summary:
     """Summary of the checkout `root` and the ledger, of which `runs` made what lies here."""
     return Summary(
@@ -146,23 +146,23 @@ def forecast_row(one: Checked) -> dict[str, Any]:
 # -- cost --------------------------------------------------------------------------------------------------------------
 
 
-def costs(ledger_costs: LedgerCosts, runs: Mapping[str, Made], behind: Collection[str] | None = None) -> Cost:
+def costs(ledger_costs: LedgerCosts, runs: Mapping[str, StageRun], behind: Collection[str] | None = None) -> Cost:
     """Cost of the artifacts in this checkout: per stage (earlier attempts included), around the stages, in total.
 
     Args:
         behind: the stages that count, such as those behind a model; None for all.
     """
-    grid, found = ledger_costs.grid, ledger_costs.ledger
+    grid, ledger = ledger_costs.grid, ledger_costs.ledger
     runs = {stage: run for stage, run in runs.items() if behind is None or stage in behind}
     stages = {stage: _stage_cost(ledger_costs, run) for stage, run in runs.items()}
     names = {run.run.labels.get("run", "") for run in runs.values()} - {""}
     # What ran around these stages in the same pipeline runs: Prefect, DVC, MLflow.
-    around = found.where(lambda span: span.labels.get("run") in names and "stage" not in span.labels)
+    around = ledger.where(lambda span: span.labels.get("run") in names and "stage" not in span.labels)
     attempts = reader.Spans([span for run in runs.values() for span in run.attempt_spans])
     everything = reader.Spans([span for run in runs.values() for span in run.spans] + list(attempts) + list(around))
     sources = everything.sources
     hours = everything.hours
-    threads = max((facts["usable_threads"] for facts in found.hosts.values()), default=1)
+    threads = max((facts["usable_threads"] for facts in ledger.hosts.values()), default=1)
     gpus = max((num_gpus(group) for group in everything.grouped(lambda span: span.host).values()), default=0)
     return Cost(
         stages=stages,
@@ -176,19 +176,19 @@ def costs(ledger_costs: LedgerCosts, runs: Mapping[str, Made], behind: Collectio
         measured=bool(sources) and all(source.startswith("measured") for source in sources.values()),
         how=how(sources, everything.parts),
         constants=constants.described(),
-        counters=sorted(found.counters),
+        counters=sorted(ledger.counters),
         intensity="; ".join(ledger_costs.intensity.sources(hours)),
         location="not stated" if grid.zone == "WORLD" else grid.zone,
         pue=ledger_costs.intensity.pue.mid,
         pue_source=ledger_costs.intensity.pue_source,
         pue_assumed=grid.pue is None and ledger_costs.intensity.pue != intensity.MACHINE_ALONE,
         zone_missing=grid.zone == "WORLD" and not grid.series and not grid.grams_per_kwh,
-        hardware=hardware(found, everything),
+        hardware=hardware(ledger, everything),
         embodied_source=machine(grid.machine, 0.0, threads, gpus).source,
     )
 
 
-def _stage_cost(ledger_costs: LedgerCosts, run: Made) -> dict[str, Any]:
+def _stage_cost(ledger_costs: LedgerCosts, run: StageRun) -> dict[str, Any]:
     """Of the completed run and the attempts before it; `elapsed_s` is of the completed run alone."""
     both = reader.Spans([*run.spans, *run.attempt_spans])
     labels = {name: run.run.labels.get(name, "") for name in ("run", "fingerprint")}
@@ -240,11 +240,11 @@ def how(sources: dict[str, str], parts: dict[str, reader.Energy]) -> str:
     return "; ".join(f"{', '.join(shown[name] for name in names)} {way}" for way, names in rows)
 
 
-def hardware(found: reader.Ledger, spans: reader.Spans) -> str:
+def hardware(ledger: reader.Ledger, spans: reader.Spans) -> str:
     """The machines, in words."""
     names = []
     for host in sorted({span.host for span in spans}):
-        facts = found.hosts.get(host)
+        facts = ledger.hosts.get(host)
         if facts:
             names.append(f"{facts['usable_threads']} threads of {facts['cpu']}, {facts['memory_bytes'] / 1e9:.0f} GB")
     return "; ".join(dict.fromkeys(names)) or "not recorded"

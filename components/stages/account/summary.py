@@ -103,7 +103,7 @@ def documents(file: Files) -> dict[str, DocumentCounts]:
             continue
         counts = {name: part.get("num_documents", 0) for name, part in parts.items()}
         counts_of[stage] = DocumentCounts(
-            taken=sum(counts.values()),
+            num_in=sum(counts.values()),
             kept=counts["train"],
             dropped=counts["dropped"],
             quarantined=counts["quarantine"],
@@ -116,7 +116,7 @@ def documents(file: Files) -> dict[str, DocumentCounts]:
         )
     if "mix" in counts_of and "bias" in counts_of:
         mix, real = counts_of["mix"], counts_of["bias"]
-        mix.taken = real.kept
+        mix.num_in = real.kept
         mix.generated = {name: n["num_documents"] for name, n in mix.sources.items() if name not in real.sources}
     return counts_of
 

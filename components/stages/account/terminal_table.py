@@ -108,7 +108,7 @@ def _scores(rows: list[ScoreRow]) -> list[str]:
     for row in rows:
         score = row.score
         value = f"{'v' if score.better == 'lower' else ' '} {interval(score.value, score.low, score.high)}"
-        rule, of_rule = score.beside
+        rule, of_rule = score.reference
         base = "" if of_rule is None else f"{of_rule:.3f} {rule}"
         marks = row.mark + ("t" if score.taught else " ")
         lines.append(f"{marks} {_short(row.name, 28):<29}{value:<22} {_short(base, 21):<22}{row.counterpart}")

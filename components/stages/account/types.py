@@ -22,14 +22,14 @@ class DocumentCounts(AccountRecord):
     """Documents of a corpus stage.
 
     Attributes:
-        taken: documents in (JSON: `in`).
+        num_in: documents in (JSON: `in`).
         kept, dropped, quarantined, heldout: documents out; `kept_bytes` of text in the kept ones.
         rules, reasons: documents dropped by rule, quarantined by reason.
         sources, licences: counts of the kept documents by name.
         generated: those among them that mix made, by name.
     """
 
-    taken: int = Field(alias="in")
+    num_in: int = Field(alias="in")
     kept: int
     dropped: int
     quarantined: int
@@ -175,12 +175,12 @@ class StageRecords(AccountRecord):
     @property
     def left_out(self) -> dict[str, int]:
         """Reason -> files of all sources that ingest did not read whole; what most bytes were lost by comes first."""
-        found, sizes = Counter[str](), Counter[str]()
+        reasons, sizes = Counter[str](), Counter[str]()
         for row in self.sources.values():
-            found.update(row.get("files_skipped", {}))
-            found.update({BEYOND_LIMIT: row.get("files_not_read", 0), IN_PART: row.get("files_in_part", 0)})
+            reasons.update(row.get("files_skipped", {}))
+            reasons.update({BEYOND_LIMIT: row.get("files_not_read", 0), IN_PART: row.get("files_in_part", 0)})
             sizes.update(row.get("bytes_skipped", {}))
-        ordered = sorted(found.items(), key=lambda item: (-sizes[item[0]], -item[1], item[0]))
+        ordered = sorted(reasons.items(), key=lambda item: (-sizes[item[0]], -item[1], item[0]))
         return {reason: files for reason, files in ordered if files}
 
     @property
@@ -215,11 +215,11 @@ class StageRecords(AccountRecord):
     @property
     def mentions(self) -> dict[str, tuple[int, int]]:
         """Group -> documents that mention it before and after the bias filter, all sources together."""
-        found: dict[str, tuple[int, int]] = {}
+        by_group: dict[str, tuple[int, int]] = {}
         for row in self.tables.get("bias/mentions", []):
-            before, after = found.get(row["group"], (0, 0))
-            found[row["group"]] = (before + int(row["documents"]), after + int(row["documents_kept"]))
-        return {group: counts for group, counts in found.items() if counts[0]}
+            before, after = by_group.get(row["group"], (0, 0))
+            by_group[row["group"]] = (before + int(row["documents"]), after + int(row["documents_kept"]))
+        return {group: counts for group, counts in by_group.items() if counts[0]}
 
 
 class Summary(StageRecords):

@@ -133,16 +133,16 @@ def check_ratios(rows: Sequence[Impact], params: Bias, reports: Path) -> None:
         UserError: a ratio's widened interval lies above `params.max_removal_ratio`; the highest is named.
     """
     above = [(row, row.lower_bound(len(rows))) for row in rows]
-    above = [(row, least) for row, least in above if least > params.max_removal_ratio]
+    above = [(row, bound) for row, bound in above if bound > params.max_removal_ratio]
     if not above:
         return
-    row, least = max(above, key=lambda pair: (pair[1], pair[0].group, bool(pair[0].source)))
+    row, bound = max(above, key=lambda pair: (pair[1], pair[0].group, bool(pair[0].source)))
     where = f"in source {row.source}" if row.source else "over all sources"
     more = f" ({len(above)} such comparisons)" if len(above) > 1 else ""
     fix = "" if params.mask_identity else "set bias.mask_identity to true, "
     raise UserError(
         f"bias: the filter removes documents that mention {row.group} {where} {_times(row)} (at least "
-        f"{least:.1f}, for {len(rows)} comparisons; {row.removed.count} of {row.documents} documents), above "
+        f"{bound:.1f}, for {len(rows)} comparisons; {row.removed.count} of {row.documents} documents), above "
         f"bias.max_removal_ratio = {params.max_removal_ratio}{more}; read {reports}/details/dropped_examples.csv, "
         f"then {fix}raise bias.sentence_threshold or bias.max_toxic_share, use another bias.scorer, or raise "
         "bias.max_removal_ratio to accept it"

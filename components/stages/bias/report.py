@@ -83,14 +83,14 @@ def write_report(counts: BiasCounts, probes: dict[bool, list[Probe]], params: Bi
     linked = [row for row in associated if row["p_holm"] < SIGNIFICANT]
     metrics |= {"associations": len(linked), "untested_share": untested_share(counts.together, associated)}
     warnings = [*high_ratios(rows, params), *map(association_words, linked)]
-    page.say(
+    page.add(
         f"{metrics['documents_dropped']:,} of {metrics['documents_in']:,} documents dropped: more than "
         f"{params.max_toxic_share:.0%} of their sentences (and at least {params.min_toxic_sentences}) score above "
         f"{params.sentence_threshold} with `{params.scorer}`, identity {'' if params.mask_identity else 'not '}masked. "
         f"Without masking it would be {metrics['documents_dropped_unmasked']:,}.{not_judged(metrics)}",
     )
     _removal(page, rows, by_source, metrics, params)
-    page.say(*(f"**Warning.** {warning}." for warning in warnings))
+    page.add(*(f"**Warning.** {warning}." for warning in warnings))
     _probe(page, probes, metrics, params)
     _language(page, associated, linked, metrics)
     mentioned, toxic = representation(counts), toxicity(counts, params)
@@ -99,7 +99,7 @@ def write_report(counts: BiasCounts, probes: dict[bool, list[Probe]], params: Bi
     columns = "source group sentences toxic toxic_masked rate low high rate_masked times_no_group"
     page.table("toxicity", columns, toxic)
     page.table("dropped_examples", " ".join(counts.examples[0]) if counts.examples else "reason", counts.examples)
-    page.say(LIMITS.format(
+    page.add(LIMITS.format(
         version=VERSION, unscored=metrics["unscored_sentence_share"], unjudged=metrics["documents_unjudged"]
     ))  # fmt: skip
     plot_impact(rows, params.max_removal_ratio, reports / "plots" / "removal_ratio.png")
@@ -152,7 +152,7 @@ def not_judged(metrics: dict[str, float]) -> str:
 def _removal(page: Page, rows: list[Impact], by_source: list[Impact], metrics: dict[str, float], params: Bias) -> None:
     """Tables of removal rates: all sources, and by source."""
     page.table("disparate_impact_by_source", f"source {IMPACT}", map(_impact_row, by_source))
-    page.say("## Who is filtered")
+    page.add("## Who is filtered")
     few = len(GROUPS) - len(rows)
     page.table(
         "disparate_impact", IMPACT, map(_impact_row, rows),
@@ -179,7 +179,7 @@ def _impact_row(row: Impact) -> dict:
 
 def _probe(page: Page, probes: dict[bool, list[Probe]], metrics: dict[str, float], params: Bias) -> None:
     """The scorer on sentences that differ only in the group they are about."""
-    page.say(
+    page.add(
         "## The probe of the scorer",
         f"{len(HARMLESS)} harmless and {len(HOSTILE)} hostile templates per phrase. False-positive gap between groups: "
         f"{metrics['probe_gap']:.3f} as used (limit {params.max_probe_gap}), {metrics['probe_gap_unmasked']:.3f} "
@@ -205,7 +205,7 @@ def association_words(row: Mapping[str, Any]) -> str:
 def _language(page: Page, associated: list[dict], linked: list[dict], metrics: dict[str, float]) -> None:
     """Associations of groups with words that chance does not explain."""
     page.table("associations", " ".join(associated[0]) if associated else "source", associated)
-    page.say("## What is said of whom")
+    page.add("## What is said of whom")
     keys = ("source", "group", "word", "sentences_with_both", "works", "times_expected", "low", "high")
     page.show(
         "source group word sentences works times_expected times_expected_low times_expected_high",

@@ -30,7 +30,7 @@ def build(index: DocumentIndex, sketches: Sketches, result: DedupResult, params:
     lines = {kind: repeats(kind, sketches.targets, index.shards) for kind in ("lines", "paragraphs")}
     metrics = _metrics(index, sketches, result, lines)
     page = Page("Dedup", reports)
-    page.say(
+    page.add(
         f"{metrics['documents/dropped']:,} of {metrics['documents/in']:,} documents were removed "
         f"({metrics['megabytes/dropped']:.2f} of {metrics['megabytes/in']:.2f} MB), "
         f"{metrics['megabytes/like_heldout']:.2f} MB of it because it is like held-out text. Limit: Jaccard similarity "
@@ -41,7 +41,7 @@ def build(index: DocumentIndex, sketches: Sketches, result: DedupResult, params:
     page.table("boilerplate", "kind count bytes text", [
         (kind, row["count"], row["bytes"], row["text"][:300]) for kind in lines for row in lines[kind].top
     ])  # fmt: skip
-    page.say(
+    page.add(
         f"{metrics['repeated/lines']:.1%} of the bytes in lines of 40 bytes or more, and "
         f"{metrics['repeated/paragraphs']:.1%} of those in paragraphs of 100 or more, repeat an earlier one. They are "
         "counted, not removed.",
@@ -111,8 +111,8 @@ def examples(index: DocumentIndex, result: DedupResult) -> str:
         stays = int(result.canonical[number])
         size_here = int((result.canonical[removed] == stays).sum())
         head = f"## Jaccard {result.similarity[number]:.3f}, {size_here} removed for this document"
-        names = [f"- {what}: `{index.name('location', one)}` ({index.name('id', one)})"
-                 for what, one in (("stays", stays), ("removed", number))]  # fmt: skip
+        names = [f"- {role}: `{index.name('location', one)}` ({index.name('id', one)})"
+                 for role, one in (("stays", stays), ("removed", number))]  # fmt: skip
         sections.append("\n".join([f"{head}\n", *names, f"\n```diff\n{_difference(index, stays, number)}\n```"]))
     return "\n\n".join(sections) + "\n"
 

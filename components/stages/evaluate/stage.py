@@ -175,8 +175,8 @@ def markdown(scores: list[Score], skipped: dict[str, str]) -> str:
         "to what is asked. The column `variance` says what an interval covers.",
     )
     if skipped:
-        page.say("## Tasks that did not apply")
-        page.say("\n".join(f"- {name.replace('_', ' ')}: {why}" for name, why in skipped.items()))
+        page.add("## Tasks that did not apply")
+        page.add("\n".join(f"- {name.replace('_', ' ')}: {why}" for name, why in skipped.items()))
     return page.markdown
 
 

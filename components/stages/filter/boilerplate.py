@@ -67,10 +67,10 @@ def _share_of_boilerplate(text: str, language: str) -> float:
     if is_menu(text):
         return 1.0
     lowered = text.lower()
-    phrases, least = _phrases(language), dict(LEAST_PHRASES)
+    phrases, minimums = _phrases(language), dict(LEAST_PHRASES)
     if len(text) > LONGEST_BANNER or not any(word in lowered for word in phrases["cookie"]):
-        del least["banner"]
-    shares = [_share_of_sentences(lowered, phrases[kind], count) for kind, count in least.items()]
+        del minimums["banner"]
+    shares = [_share_of_sentences(lowered, phrases[kind], count) for kind, count in minimums.items()]
     return max(shares) / max(1, len(lowered))
 
 
@@ -102,10 +102,10 @@ def _size(piece: str) -> tuple[float, int]:
     return words, katakana + hiragana + unspaced + 2 * spaced
 
 
-def _share_of_sentences(lowered: str, phrases: Sequence[str], least: int) -> int:
+def _share_of_sentences(lowered: str, phrases: Sequence[str], minimum: int) -> int:
     """Characters in sentences with one of the phrases; 0 if the text has too few different ones."""
     hits = [phrase for phrase in phrases if phrase in lowered]
-    if len(hits) < least:
+    if len(hits) < minimum:
         return 0
     sentences = (match[0] for match in _SENTENCE.finditer(lowered))
     return sum(len(sentence) for sentence in sentences if any(phrase in sentence for phrase in hits))

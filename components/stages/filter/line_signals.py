@@ -79,9 +79,9 @@ def _paragraphs(scanned: Scan, lines: Lines, full: np.ndarray) -> tuple[np.ndarr
     # blank has the first, its last one (that before the next text's first) has the last; -1 in a blank text.
     inked = lines.full
     first, last = np.full((2, len(scanned.bounds) - 1), -1, dtype=np.int64)
-    inked_document, leads = np.unique(lines.document[inked], return_index=True)
-    first[inked_document] = lines.first[inked][leads]
-    last[inked_document] = lines.last[inked][np.append(leads[1:], inked.sum()) - 1] if len(leads) else 0
+    inked_document, first_inked = np.unique(lines.document[inked], return_index=True)
+    first[inked_document] = lines.first[inked][first_inked]
+    last[inked_document] = lines.last[inked][np.append(first_inked[1:], inked.sum()) - 1] if len(first_inked) else 0
     starts = np.maximum(lines.starts[begins], first[document])
     stops = np.minimum(lines.ends[ends], last[document] + 1)
     inside = starts < stops

@@ -94,7 +94,7 @@ def ngram_scores(words: WordCounts, num_chars: np.ndarray) -> Scores:
     A gram can only be repeated where the one word shorter is, so each n looks only where the last one found repeats.
     """
     document = np.repeat(np.arange(len(num_chars)), np.diff(words.bounds))
-    room = words.bounds[1:][document] - np.arange(len(document))  # words from here to the end of the text
+    remaining = words.bounds[1:][document] - np.arange(len(document))  # words from here to the end of the text
     lengths = np.zeros(len(document) + 1, dtype=np.int64)  # characters of all words before each
     np.cumsum(words.ends - words.starts, out=lengths[1:])
     keys = within(words.hashes, document)
@@ -104,7 +104,7 @@ def ngram_scores(words: WordCounts, num_chars: np.ndarray) -> Scores:
     #   n = 3: "a b c" and "a b d" differ: start is empty, and no longer gram can be repeated either
     start, result = np.arange(len(document)), {}
     for n in range(2, max(DUPLICATE_NGRAMS) + 1):
-        fits = room[start] >= n
+        fits = remaining[start] >= n
         start = start[fits]
         keys = mixed(keys[fits]) + words.hashes[start + n - 1]  # one word longer
         groups, first, count = repeats(keys)
@@ -129,9 +129,9 @@ def _top(
     document, chars, count = document[is_first], chars[is_first], count[is_first]
     # By text, then the most frequent, then the first: each text's first row is its answer.
     order = np.lexsort((np.arange(len(document)), -count, document))
-    leads = order[np.concatenate([[True], document[order][1:] != document[order][:-1]])] if len(order) else order
+    firsts = order[np.concatenate([[True], document[order][1:] != document[order][:-1]])] if len(order) else order
     result = np.zeros(num_documents, dtype=np.int64)
-    result[document[leads]] = (chars * count)[leads]
+    result[document[firsts]] = (chars * count)[firsts]
     return result
 
 

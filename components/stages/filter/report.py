@@ -36,7 +36,7 @@ def build(
     for sources, columns in read_tags(out / "tags"):
         counts.add(sources, columns, params)
     metrics, page = _metrics(given, kept, dropped, total), Page("Filter", reports)
-    page.say(
+    page.add(
         f"{metrics['documents/dropped']:,} of {metrics['documents/in']:,} documents were dropped "
         f"({metrics['megabytes/dropped']:.2f} of {metrics['megabytes/in']:.2f} MB). "
         f"{metrics['personal/found']:,} pieces of personal data in "
@@ -72,7 +72,7 @@ def build(
         "item of it, and how many of them were dropped.",
     )
     page.table("boilerplate", "passage training_documents heldout_documents runs", total.boilerplate)
-    page.say(
+    page.add(
         f"{total.boilerplate_runs:,} held-out runs are in {BOILERPLATE} training documents or more: boilerplate, "
         "no evidence that a document is held-out text. What stays in training is in tokenize's report, by work.",
     )

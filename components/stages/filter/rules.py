@@ -19,13 +19,13 @@ Limits = dict[str, Any]
 """Limits by the field of `FilterRules`; a rule that is not named is off."""
 Columns = dict[str, np.ndarray]
 """Scores by name, (num_documents,) each, `language` (str) among them."""
-Least = tuple[str, int]
+Minimum = tuple[str, int]
 """Name of a count and the lowest value from which a share of it says something: of one line, all or nothing ends in an
 ellipsis, and a sentence may lack every stop word."""
-PROSE: Least = ("num_words", 40)
-LINES: Least = ("num_lines", 10)
-REPEATED: Least = ("repeated_lines", 3)
-PARAGRAPHS: Least = ("repeated_paragraphs", 3)
+PROSE: Minimum = ("num_words", 40)
+LINES: Minimum = ("num_lines", 10)
+REPEATED: Minimum = ("repeated_lines", 3)
+PARAGRAPHS: Minimum = ("repeated_paragraphs", 3)
 MOSTLY_UNSPACED = 0.5
 """Share of letters in scripts without spaces from which rules about words do not apply."""
 
@@ -37,13 +37,13 @@ class FilterRule:
     Attributes:
         name: field of `FilterRules`.
         score: name of the score.
-        least: the text has so much of what is counted, or the rule is not asked; every share has one.
+        minimum: the text has so much of what is counted, or the rule is not asked; every share has one.
         scope: "all"; "spaced": scripts that put spaces between words; "english": surely English.
     """
 
     name: str
     score: str
-    least: Least = ("num_words", 0)
+    minimum: Minimum = ("num_words", 0)
     scope: str = "all"
 
 
@@ -156,8 +156,8 @@ def breaks(rule: FilterRule, rules: FilterRules, columns: Columns) -> np.ndarray
     if allowed is None:
         return np.zeros(len(values), dtype=bool)
     broken = (values < allowed[0]) | (values > allowed[1])
-    count, least = rule.least
-    return broken & (columns[count] >= least) & applies(rule.scope, columns)
+    count, minimum = rule.minimum
+    return broken & (columns[count] >= minimum) & applies(rule.scope, columns)
 
 
 def applies(scope: str, columns: Columns) -> np.ndarray:

@@ -53,34 +53,34 @@ def classify(
     passages, labels, several = examples.heldout, examples.labels, examples.problem == "multi_label_classification"
     predicted = {"this_model": decided(probability_NK, examples.problem), **rules}
     right = {name: right_of(predictions, passages) for name, predictions in predicted.items()}
-    own, simple = (classifier_scores(predicted[name], passages) for name in ("this_model", "tfidf"))
+    network, simple = (classifier_scores(predicted[name], passages) for name in ("this_model", "tfidf"))
     beside_it = {} if several else {"chance": Baseline("guessing", 1 / len(labels))}
     for name in rules:
         gain = over_works(right["this_model"] - right[name], passages, paired=True).within(-1, 1)
         beside_it[name] = Baseline(NAMES.get(name, "TF-IDF"), float(np.mean(right[name])), gain)
-    what = "texts right in all their labels" if several else "labels right"
-    advice = recommendation.sentence(len(passages), interval_of(own.accuracy), interval_of(simple.accuracy), what)
+    noun = "texts right in all their labels" if several else "labels right"
+    advice = recommendation.sentence(len(passages), interval_of(network.accuracy), interval_of(simple.accuracy), noun)
     used, usual = right["tfidf" if recommendation.use == "tfidf" else "this_model"], right.get("largest_class")
     if usual is not None and not (over_works(used - usual, passages, paired=True).low or 0) > 0:
         advice += f" It is not shown to be better than always saying the commonest class: {usual.mean():.3f}."
     report = TuningReport("Classification", choice, result, reports, "passages", advice)
     caveat = _untested(examples)
-    report.add_score("accuracy", own.accuracy, beside_it, caveat=caveat, column="classify")
-    report.add_score("macro_f1", own.macro_f1, caveat=caveat)
+    report.add_score("accuracy", network.accuracy, beside_it, caveat=caveat, column="classify")
+    report.add_score("macro_f1", network.macro_f1, caveat=caveat)
     report.metrics["classes"] = float(len(labels))
     _write_details(predicted, right, None if several else probability_NK.max(axis=1), examples, read, reports)
     learning(result, "heldout_accuracy", "held-out accuracy", reports)
     of_tfidf = beside_it["tfidf"].gain
     assert of_tfidf
-    rows = [("network", interval_of(own.accuracy), interval_of(own.macro_f1), interval_of(of_tfidf)),
+    rows = [("network", interval_of(network.accuracy), interval_of(network.macro_f1), interval_of(of_tfidf)),
             ("TF-IDF", interval_of(simple.accuracy), interval_of(simple.macro_f1), "")]  # fmt: skip
     note = "; right is a text whose labels are all said and no others" if several else ""
     caption = f"{len(passages)} held-out passages after {len(examples.train)} with labels{note}. The gain is paired."
     report.page.show("by accuracy macro_F1 gain_over_TF-IDF", rows, caption)
-    report.page.say(f"Classes: {', '.join(labels)}.")
-    _show_mistakes(probability_NK, own.confusion, examples, report.page, reports)
-    if own.accuracy.low is None:
-        report.page.say(f"Scores have {own.accuracy.variance}.")
+    report.page.add(f"Classes: {', '.join(labels)}.")
+    _show_mistakes(probability_NK, network.confusion, examples, report.page, reports)
+    if network.accuracy.low is None:
+        report.page.add(f"Scores have {network.accuracy.variance}.")
     return report.finished(advice=advice, recommended=recommendation.use)
 
 
@@ -95,15 +95,15 @@ def _untested(examples: Examples[Passage]) -> str:
 
 
 def _write_details(
-    predicted: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], sure: np.ndarray | None,
+    predicted: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], top: np.ndarray | None,
     examples: Examples[Passage], read: Sequence[str], reports: Path,
 ) -> None:  # fmt: skip
-    """Write heldout.csv and items.parquet; `sure` is the probability of this model's answer where that is one class."""
+    """Write heldout.csv and items.parquet; `top` is the probability of this model's answer where that is one class."""
     passages, labels = examples.heldout, examples.labels
     answers = {"true": truth_of(passages, len(labels))} | dict(predicted)
     columns = {name: [_named(row_K, labels) for row_K in rows_NK] for name, rows_NK in answers.items()}
-    if sure is not None:
-        columns["probability"] = [f"{value:.6f}" for value in sure]
+    if top is not None:
+        columns["probability"] = [f"{value:.6f}" for value in top]
     write_heldout(reports, passages, {"stratum": [passage.stratum for passage in passages]} | columns, read)
     write_items(_items(right, passages), reports / "details" / "items.parquet")
 
@@ -142,12 +142,12 @@ def _show_mistakes(
     _confusion_plot(labels, confusion_KK, truth_NK.sum(axis=0), reports / "plots" / "confusion.png", note)
     sure_NK = np.where(predicted_NK, probability_NK, unsaid_NK)
     wrong = [
-        (_named(truth, labels), _named(guess, labels), float(sure[truth != guess].max().round(6)), passage.text)
-        for passage, truth, guess, sure in zip(passages, truth_NK, predicted_NK, sure_NK, strict=True)
+        (_named(truth, labels), _named(guess, labels), float(confidence[truth != guess].max().round(6)), passage.text)
+        for passage, truth, guess, confidence in zip(passages, truth_NK, predicted_NK, sure_NK, strict=True)
         if (truth != guess).any()
     ]
     wrong.sort(key=lambda row: -row[2])
-    shown = [(true, guess, sure, quoted(text, 300)) for true, guess, sure, text in wrong[:MOST_SHOWN]]
+    shown = [(true, guess, confidence, quoted(text, 300)) for true, guess, confidence, text in wrong[:MOST_SHOWN]]
     page.table("misread", "true predicted probability text", shown, caption)
 
 

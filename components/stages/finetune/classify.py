@@ -73,10 +73,10 @@ def encoded(encoder: AnyEncoder, passages: Sequence[Passage], context: int) -> l
 def passage_batches(ids: Sequence[Sequence[int]], targets: Tensor, batch: int, seed: int, pad: int = PAD) -> Batches:
     """Training batches of passages."""
 
-    def made(indices: list[int]) -> Batch:
+    def make_batch(indices: list[int]) -> Batch:
         return Batch(padded([ids[index] for index in indices], pad), targets[indices])
 
-    return Batches(len(ids), batch, seed, made)
+    return Batches(len(ids), batch, seed, make_batch)
 
 
 @torch.inference_mode()

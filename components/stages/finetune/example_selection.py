@@ -53,7 +53,7 @@ def _drawn(branch: Branch, train: Path, heldout: Path, params: Finetune, encoder
     choice = choose(branch, params.task, draw)
     examples = choice.examples
     if branch == "instruct" and isinstance(encoder, Encoder):
-        taught = taught_questions.beside(len(examples.train), params.seed)
+        taught = taught_questions.mixed_in(len(examples.train), params.seed)
         examples = replace(examples, train=[*examples.train, *taught])
         choice = replace(choice, examples=examples, taught=len(taught))
     uncut = instruct.Format(encoder, sys.maxsize, chat=True)

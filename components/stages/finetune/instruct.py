@@ -57,19 +57,19 @@ class Format:
         """Ids of a pair (with another answer, if given); the answer with its end token if `end` (chat only)."""
         answer_ids = self._encode(pair.answer if answer is None else answer)
         ends = [self.encoder.chat.end] if self.chat and end else []
-        room = self.context - len(ends)
+        available = self.context - len(ends)
         prompt_ids = self.prompt(pair, self.context)
-        if len(prompt_ids) + len(answer_ids) > room:
-            answer_ids = answer_ids[: max(self.context // 2, room - len(prompt_ids))]
-            prompt_ids = self.prompt(pair, room - len(answer_ids))
+        if len(prompt_ids) + len(answer_ids) > available:
+            answer_ids = answer_ids[: max(self.context // 2, available - len(prompt_ids))]
+            prompt_ids = self.prompt(pair, available - len(answer_ids))
         return prompt_ids, answer_ids + ends
 
     def _encode(self, text: str) -> list[int]:
         """Ids of a message, as `chat.encode` has them."""
         return self.encoder.encode(text.strip() if self.chat and self.encoder.chat.strips else text)
 
-    def prompt(self, pair: PromptPair, room: int) -> list[int]:
-        """Ids of a prompt and the messages before it, at most `room`."""
+    def prompt(self, pair: PromptPair, max_tokens: int) -> list[int]:
+        """Ids of a prompt and the messages before it, at most `max_tokens`."""
         form = self.encoder.chat
         if self.chat:
             (before, after), (answer, _) = form.around["user"], form.around["assistant"]
@@ -80,9 +80,9 @@ class Format:
             before, after = (), tuple(self.encoder.encode("\n"))
             history = self.encoder.encode("".join(f"{message.content}\n" for message in pair.history))
         begin = form.begin
-        room -= len(begin) + len(before) + len(after)
-        prompt = self._encode(pair.prompt)[-max(1, room) :]
-        left = room - len(prompt)
+        max_tokens -= len(begin) + len(before) + len(after)
+        prompt = self._encode(pair.prompt)[-max(1, max_tokens) :]
+        left = max_tokens - len(prompt)
         return [*begin, *history[len(history) - max(0, min(left, len(history))) :], *before, *prompt, *after]
 
 
@@ -154,13 +154,13 @@ class InstructionScores:
 def judge(model: Network, pairs: Sequence[PromptPair], form: Format, numerics: Numerics) -> InstructionScores:
     """Score held-out pairs: each answer after its prompt and after those of its group of four."""
     count = len(pairs) - len(pairs) % CHOICES
-    encoded = [form(pairs[own], pairs[other].answer, end=False) for own, other in in_groups(count)]
+    encoded = [form(pairs[row], pairs[other].answer, end=False) for row, other in in_groups(count)]
     encoded += [form(pair, end=False) for pair in pairs[count:]]
     nats = answer_nats(model, encoded, numerics)
     square_GPA = -nats[: count * CHOICES].reshape(-1, CHOICES, CHOICES)
-    own = np.concatenate([-np.diagonal(square_GPA, axis1=1, axis2=2).reshape(-1), nats[count * CHOICES :]])
+    own_nats = np.concatenate([-np.diagonal(square_GPA, axis1=1, axis2=2).reshape(-1), nats[count * CHOICES :]])
     clusters, strata = [pair.cluster for pair in pairs], [pair.stratum for pair in pairs]
-    return InstructionScores(own / np.log(2), answer_bytes(pairs, form), chosen(square_GPA), clusters, strata)
+    return InstructionScores(own_nats / np.log(2), answer_bytes(pairs, form), chosen(square_GPA), clusters, strata)
 
 
 def in_groups(count: int) -> Iterator[tuple[int, int]]:
@@ -196,7 +196,7 @@ def right_by_rule(pairs: Sequence[PromptPair]) -> dict[str, tuple[str, np.ndarra
     }
     cells = list(in_groups(len(pairs) - len(pairs) % CHOICES))
     return {
-        key: (name, chosen(np.reshape([float(rule(pairs[own].prompt, pairs[other].answer)) for own, other in cells],
+        key: (name, chosen(np.reshape([float(rule(pairs[row].prompt, pairs[other].answer)) for row, other in cells],
                                       (-1, CHOICES, CHOICES))))
         for key, (name, rule) in rules.items()
     }  # fmt: skip

@@ -81,8 +81,8 @@ class Job:
         self.settings = settings_of(params, params.steps, f"finetune.{branch}")
         any_head = branch == "classify"
         export.inspected(base, any_head)
-        least = sum(path.stat().st_size for path in export.weight_files(base)) * (1 if params.lora_rank else 4)
-        refuse_beyond(TrainingForecast(least, 0.0), self.settings, numerics)  # before weights are read
+        weight_bytes = sum(path.stat().st_size for path in export.weight_files(base)) * (1 if params.lora_rank else 4)
+        refuse_beyond(TrainingForecast(weight_bytes, 0.0), self.settings, numerics)  # before weights are read
         self.model: export.Network
         self.model, _, self.base_facts = export.load(base, device, any_head)
         if params.lora_rank and isinstance(self.model, HubModel):
@@ -162,7 +162,7 @@ class Job:
         plain = instruct.Format(self.encoder, self.context, chat=False)
         # A base that may know chats is judged in the better of both forms: anything else would flatter the tuning.
         forms = [plain, chat] if self._is_foreign or self.base_facts.get("task", {}).get("chat") else [plain]
-        own = [chat(pair, end=False) for pair in examples.heldout]
+        encoded = [chat(pair, end=False) for pair in examples.heldout]
         num_bytes = instruct.answer_bytes(examples.heldout, chat).sum()
 
         def judge(forms: list[instruct.Format]) -> Judged:
@@ -171,7 +171,7 @@ class Job:
             return scores, self._answers(examples.heldout[:EXAMPLES], form)
 
         def evaluate(step: int) -> dict[str, float]:
-            nats = instruct.answer_nats(self.model, own, self.numerics)
+            nats = instruct.answer_nats(self.model, encoded, self.numerics)
             return {"heldout_bits_per_byte": float(nats.sum() / math.log(2) / num_bytes)}
 
         result, before, after = self._tuned(lambda: judge(forms), lambda: judge([chat]), evaluate, out, work)
@@ -317,11 +317,11 @@ class Job:
         export.save(self.model, self.tokenizer_json, out, facts, self.base if self._is_foreign else None)
 
     def _add_lora(self, model: export.Network) -> None:
-        own = self.params
-        if own.lora_rank and isinstance(model, HubModel):
-            model.add_lora(own.lora_rank, own.seed, own.lora_alpha, own.lora_targets)
-        elif own.lora_rank:
-            lora.add_lora(model, own.lora_rank, own.seed, own.lora_alpha, own.lora_targets)
+        params = self.params
+        if params.lora_rank and isinstance(model, HubModel):
+            model.add_lora(params.lora_rank, params.seed, params.lora_alpha, params.lora_targets)
+        elif params.lora_rank:
+            lora.add_lora(model, params.lora_rank, params.seed, params.lora_alpha, params.lora_targets)
 
     def _merge_lora(self, model: Any, out: Path) -> None:
         """Save the adapters, if there are any, and fold them into the model: what reads `out` needs a whole one."""
@@ -338,9 +338,9 @@ class Job:
         self, model: Any, batches: Any, objective: Any, evaluate: Any, work: Path, progress: Progress | None = None
     ) -> TrainResult:
         def run(group: data_parallel.ProcessGroup) -> TrainResult:
-            own = replace(batches, rank=group.rank, ranks=group.size)
+            rank_batches = replace(batches, rank=group.rank, ranks=group.size)
             return train_loop(
-                model, own, objective, self.settings, work / "checkpoints", progress or self.progress,
+                model, rank_batches, objective, self.settings, work / "checkpoints", progress or self.progress,
                 numerics=self.numerics, tokenizer_json=self.tokenizer_json, evaluate=evaluate, group=group,
             )  # fmt: skip
 
@@ -386,8 +386,8 @@ class Job:
 
     def _answers(self, pairs: Sequence[PromptPair], form: instruct.Format) -> list[str]:
         """The model's own answers to prompts of a form."""
-        room = self.context - min(ANSWER_TOKENS, self.context // 3)
-        texts = self._generated([form.prompt(pair, room) for pair in pairs])
+        max_prompt = self.context - min(ANSWER_TOKENS, self.context // 3)
+        texts = self._generated([form.prompt(pair, max_prompt) for pair in pairs])
         return texts if form.chat else [text.split("\n")[0] for text in texts]
 
     def _generated(self, prompts: list[list[int]]) -> list[str]:

@@ -151,10 +151,10 @@ def preference_batches(
 ) -> Batches:
     """Training batches of pairs that are sorted by length, as `reference_N2` is."""
 
-    def made(indices: list[int]) -> PairBatch:
+    def make_batch(indices: list[int]) -> PairBatch:
         return batch_of([pairs[index] for index in indices], reference_N2[indices], pad)
 
-    return Batches(len(pairs), batch, seed, made, by_length=True)
+    return Batches(len(pairs), batch, seed, make_batch, by_length=True)
 
 
 def log_probabilities(model: Any, batch: PairBatch) -> Tensor:

@@ -46,12 +46,12 @@ class TuningReport:
     ) -> None:
         self.choice, self.scores = choice, list[Score]()
         self.page = Page(f"{title}: {choice.task.name}", reports)
-        self.page.say(first)
-        self.page.say(f"Task: {choice.task.title}.")
-        self.page.say(*(f"Skipped: {one['task']} ({one['reason']})." for one in choice.skipped), choice.examples.note)
+        self.page.add(first)
+        self.page.add(f"Task: {choice.task.title}.")
+        self.page.add(*(f"Skipped: {one['task']} ({one['reason']})." for one in choice.skipped), choice.examples.note)
         if result.skipped:
             batches = ", ".join(map(str, result.skipped))
-            self.page.say(f"Passed over for a bad loss, so not learned from: batches {batches}.")
+            self.page.add(f"Passed over for a bad loss, so not learned from: batches {batches}.")
         self._say_unused(len(result.losses), reports)
         last = result.losses[-max(1, len(result.losses) // 10) :]
         self.metrics = {"train_loss": float(np.mean(last)), "skipped_batches": float(len(result.skipped))}
@@ -62,14 +62,14 @@ class TuningReport:
         """Say what was not learned from: rows that so many steps do not see, those refused, those cut."""
         choice = self.choice
         if choice.rows:
-            self.page.say(seen_line(choice.branch, len(choice.examples.train), steps, choice.batch))
+            self.page.add(seen_line(choice.branch, len(choice.examples.train), steps, choice.batch))
         if not choice.refused and not choice.cut:
             return
         ends = f" (in training a chat loses its end; {choice.cut_heldout} scored answers the beginning of their prompt)"
         ends = ends if choice.chats else ""
         cut = [f"{choice.cut} cut to fit the context{ends}"] if choice.cut else []
         noun = "Rows" if choice.rows else "Examples"
-        self.page.say(f"{noun} not used as they are: {'; '.join(reason_lines(choice.refused) + cut)}.")
+        self.page.add(f"{noun} not used as they are: {'; '.join(reason_lines(choice.refused) + cut)}.")
         rows = [(row.where, row.reason, row.detail) for row in choice.refused]
         write_table(reports / "details" / "refused.csv", ("where", "reason", "detail"), rows)
 
@@ -159,8 +159,8 @@ def instruct(
         f"that shares most runs of {RUN} letters with the prompt."
     )
     report.page.show("score before after shared_letters", scores, caption)
-    report.page.say(f"Tuning saves {interval_of(gain)} bits per byte on the same answers (paired).")
-    report.page.say(known_line(choice.known_answers, len(pairs)))
+    report.page.add(f"Tuning saves {interval_of(gain)} bits per byte on the same answers (paired).")
+    report.page.add(known_line(choice.known_answers, len(pairs)))
     listed = {"prompt": prompts, "answer": judged["answer"], "before": old, "after": new}
     _list_answers(report.page, reports, listed, "right answer", SHOWN_CHARS)
     return report.finished()
@@ -198,14 +198,14 @@ def prefer(
     report = TuningReport("Preference tuning", choice, result, reports)
     clusters = [row.cluster or row.where for row in rows]
     length_N2 = np.array([[len(row.chosen), len(row.rejected)] for row in rows], dtype=np.float64)
-    own = wins(after_N2)
-    accuracy = ratio(own.tolist(), None, clusters).within(0, 1)
+    tuned_wins = wins(after_N2)
+    accuracy = ratio(tuned_wins.tolist(), None, clusters).within(0, 1)
     table, rules = [("this model", interval_of(accuracy), "")], {"chance": Baseline("guessing", 0.5)}
     for key, title, name, values_N2 in (
         ("before", "the model before tuning", "before tuning", before_N2),
         ("longer", "the longer answer", "longer answer", length_N2),
     ):
-        gain = ratio((own - wins(values_N2)).tolist(), None, clusters, paired=True).within(-1, 1)
+        gain = ratio((tuned_wins - wins(values_N2)).tolist(), None, clusters, paired=True).within(-1, 1)
         other = ratio(wins(values_N2).tolist(), None, clusters).within(0, 1)
         rules[key] = Baseline(name, other.value, gain, needs_model=key == "before")
         table.append((title, interval_of(other), interval_of(gain)))
@@ -231,8 +231,8 @@ def prefer(
     learning(result, "heldout_accuracy", "held-out accuracy", reports)
     caption = f"Which of two answers is better: {len(rows)} held-out pairs, 95% intervals. The gain is paired."
     report.page.show("by accuracy this_model's_gain", table, caption)
-    report.page.say(known_line(choice.known_answers, len(rows)))
-    report.page.say(
+    report.page.add(known_line(choice.known_answers, len(rows)))
+    report.page.add(
         f"The better answer is likelier by {interval_of(before)} nats before tuning and {interval_of(after)} after; "
         f"the reward margin, beta times the change, is {interval_of(reward)} (0 before). The better answer itself "
         f"changed by {interval_of(chosen)} nats: where that is negative, both answers lost."
@@ -252,9 +252,9 @@ def _list_answers(
     """
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=False)]
     write_json(reports / "details" / "examples.json", rows)
-    page.say("What the model answers to held-out prompts, before and after tuning.")
+    page.add("What the model answers to held-out prompts, before and after tuning.")
     cells = [[quoted(text, prompt_chars if key == "prompt" else 160) for key, text in row.items()] for row in rows]
-    page.say(markdown_table([answer if key == "answer" else key for key in columns], cells, "l" * len(columns)))
+    page.add(markdown_table([answer if key == "answer" else key for key in columns], cells, "l" * len(columns)))
 
 
 # -- figures and facts -------------------------------------------------------------------------------------------------

@@ -199,14 +199,14 @@ class Recommendation:
     network: float
     tfidf: float
 
-    def sentence(self, tested: int, network: str, simple: str, what: str = "labels right") -> str:
-        """The advice, with scores on `tested` held-out rows in words; `what` is counted."""
+    def sentence(self, tested: int, network: str, simple: str, noun: str = "labels right") -> str:
+        """The advice, with scores on `tested` held-out rows in words; `noun` is counted."""
         use, other = "the network", "the TF-IDF model in `tfidf/`"
         if self.use == "tfidf":
             use, other = other, use
         return (
             f"Use {use}, not {other}: on {self.judged:,} training rows, each predicted by models that had not seen it "
-            f"({self.folds} of {self.of} folds), TF-IDF had {self.tfidf:.3f} of the {what} and the network "
+            f"({self.folds} of {self.of} folds), TF-IDF had {self.tfidf:.3f} of the {noun} and the network "
             f"{self.network:.3f}; on {tested:,} held-out rows, used for no choice, TF-IDF has {simple} and the network "
             f"{network}."
         )

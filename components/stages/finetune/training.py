@@ -21,7 +21,7 @@ class Batches:
 
     Attributes:
         size: number of examples, `batch` of them in a batch.
-        made: indices of examples -> their batch.
+        make_batch: indices of examples -> their batch.
         by_length: whether examples, which are sorted so, are drawn with their neighbours: rows have little padding.
         rank, ranks: of the process, which makes a batch of its part of the examples alone.
     """
@@ -29,14 +29,14 @@ class Batches:
     size: int
     batch: int
     seed: int
-    made: Callable[[list[int]], Batch]
+    make_batch: Callable[[list[int]], Batch]
     by_length: bool = False
     rank: int = 0
     ranks: int = 1
 
     def __call__(self, number: int) -> Batch:
         draw = neighbours if self.by_length else drawn
-        return self.made(part(draw(number, self.batch, self.size, self.seed), self.rank, self.ranks))
+        return self.make_batch(part(draw(number, self.batch, self.size, self.seed), self.rank, self.ranks))
 
 
 def drawn(number: int, batch: int, size: int, seed: int) -> list[int]:

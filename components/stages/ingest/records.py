@@ -264,7 +264,7 @@ def _document(record: RawRecord, location: str, group: str, origin: Origin) -> D
     part = f"id={record.key}" if record.key else record.part
     address = f"{location}#{part}" if part else location
     shown = plain_name(SURROGATE.sub("?", address.replace("\0", "?")))
-    own = stated_licence(record.licence) if record.licence else (origin.licence, origin.licence_from)
+    licence = stated_licence(record.licence) if record.licence else (origin.licence, origin.licence_from)
     return Document(
         id=sha256_bytes(encoded(f"{origin.source}\n{address}"))[:16],  # of it as it is: `shown` may be another's
         text=record.text,
@@ -272,8 +272,8 @@ def _document(record: RawRecord, location: str, group: str, origin: Origin) -> D
         source_version=origin.source_version,
         location=shown,
         group=plain_name(SURROGATE.sub("?", record.group or group or shown)),
-        licence=own[0],
-        licence_from=own[1],
+        licence=licence[0],
+        licence_from=licence[1],
         retrieved=origin.retrieved,
         sha256=sha256_bytes(encoded(record.text)),
         transforms=record.transforms,

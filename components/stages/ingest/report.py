@@ -129,9 +129,9 @@ def _remarks(page: Page, sources: Sources) -> None:
     """One line for each thing about a source that a person should know."""
     lines = []
     for name, counts in sources.items():
-        for fate, by_rule in (("dropped", counts.dropped), ("quarantined", counts.quarantined)):
+        for status, by_rule in (("dropped", counts.dropped), ("quarantined", counts.quarantined)):
             if by_rule:
-                lines.append(f"{name}: {fate} {', '.join(f'{n} {rule}' for rule, n in sorted(by_rule.items()))}.")
+                lines.append(f"{name}: {status} {', '.join(f'{n} {rule}' for rule, n in sorted(by_rule.items()))}.")
         sizes = _skipped_bytes(counts)
         lines += [
             f"{name}: {count} files left out ({sizes[reason]:,} bytes): {reason}."
@@ -142,7 +142,7 @@ def _remarks(page: Page, sources: Sources) -> None:
             lines.append(f"{name}: full at its limit, {counts.files_not_read} files were not read.")
         if counts.works is not None:
             lines += _heldout_remarks(name, counts.works)
-    page.say("\n".join(f"- {line}" for line in lines))
+    page.add("\n".join(f"- {line}" for line in lines))
 
 
 def _heldout_remarks(name: str, works: Works) -> list[str]:
@@ -166,10 +166,10 @@ def _opt_out(page: Page, sources: Sources, opt_out: OptOut) -> None:
     rows = [(line, kind, matched[opt_out.reason(line)]) for line, kind, _ in opt_out.entries]
     page.table("opted_out", "line kind documents", rows)
     if not rows:
-        return page.say(f"{opt_out.name}: no entries, so nothing is opted out.")
+        return page.add(f"{opt_out.name}: no entries, so nothing is opted out.")
     idle = [str(line) for line, _, documents in rows if not documents]
     lost = f"; matched nothing that other entries had left: line {', '.join(idle[:20])}" if idle else ""
-    page.say(f"{opt_out.name}: {len(rows)} entries, {sum(row[2] for row in rows)} documents opted out{lost}.")
+    page.add(f"{opt_out.name}: {len(rows)} entries, {sum(row[2] for row in rows)} documents opted out{lost}.")
 
 
 def _lists(page: Page, sources: Sources) -> None:

@@ -185,8 +185,8 @@ def raise_if_sample_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -
     sampled = ingest_pass.trial()
     for name, counts in sampled.items():
         rate = counts.bad_share()
-        least = rate - SURE_ERRORS * math.sqrt(rate * (1 - rate) / max(1, counts.documents_in))
-        if counts.bad >= SURE_RECORDS and least > params.max_quarantine:
+        lower = rate - SURE_ERRORS * math.sqrt(rate * (1 - rate) / max(1, counts.documents_in))
+        if counts.bad >= SURE_RECORDS and lower > params.max_quarantine:
             raise UserError(_too_many_bad(name, counts, params, work, "of a sample of "))
     if all(counts.documents_in >= SURE_RECORDS and not counts.kept for counts in sampled.values()):
         came = "; ".join(f"{name}: {counts.summary()}" for name, counts in sampled.items())

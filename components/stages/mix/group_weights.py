@@ -120,7 +120,7 @@ def write(page: Page, groups: GroupCounts, weights: Mapping[str, float]) -> None
     columns = "weight documents_in bytes_in documents bytes times"
     page.table("groups", f"source group {columns}", groups.group_rows(weights))
     page.table("group_weights", f"source {columns}", groups.weight_rows())
-    page.say("## Sampling weights of groups")
+    page.add("## Sampling weights of groups")
     page.show(
         f"group {columns}",
         [_row({"group": group}, weight, groups.total(group)) for group, weight in weights.items()],

@@ -71,7 +71,7 @@ def write_report(mixture: MixtureCounts, entries: Sequence[Planned], params: Mix
     metrics, page = _metrics(mixture, sum(not entry.num_copies for entry in entries)), Page("Mixture", reports)
     facts: dict[str, Any] = {"augment": params.augment, "warnings": []}
     copies = f", {metrics['bytes_augmented'] / 1e6:.2f} MB augmented copies ({params.augment})"
-    page.say(
+    page.add(
         f"{metrics['documents_in']:,} documents of real text came in; {metrics['documents_dropped']:,} were left out "
         f"by weight. The mixture has {metrics['documents_out']:,} documents ({metrics['bytes_out'] / 1e6:.2f} MB): "
         f"{metrics['bytes_real'] / 1e6:.2f} MB real text{copies if metrics['bytes_augmented'] else ''}, "
@@ -83,7 +83,7 @@ def write_report(mixture: MixtureCounts, entries: Sequence[Planned], params: Mix
     columns = "source weight documents_in bytes_in documents bytes times augmented augmented_bytes share"
     caption = "Text by source; `times` is how often its bytes are taken."
     page.table("sources", columns, rows, caption, "source weight documents_in bytes_in documents bytes times share")
-    page.say(
+    page.add(
         "Canaries are random texts inserted a known number of times, to measure what a model memorises. A model that "
         "trains on a part of the tokens sees that part of the repeats on average; those of count 0 are the control.",
     )

@@ -28,8 +28,8 @@ def refuse_what_cannot_fit(
     limit = limit if limit is not None else bytes_of(numerics.device)
     share = limit // (numerics.processes if numerics.device == "cpu" else 1)
     state, sequence = state_bytes(params, shape), sequence_bytes(params, shape, numerics)
-    own = -(-params.batch // numerics.processes)
-    rows = min(params.micro_batch or own, own)
+    per_process = -(-params.batch // numerics.processes)
+    rows = min(params.micro_batch or per_process, per_process)
     if state + rows * sequence <= share:
         return
     most = (share - state) // sequence

@@ -196,8 +196,8 @@ def prepare(objective: Objective, tokens: Path, params: Pretrain, numerics: Nume
             f"{params.context}; set pretrain.{objective}.context lower, or ingest.heldout_fraction higher"
         )
     evaluator = HeldoutEvaluator(heldout, bytes_of_tokens(tokenizer), params.context, mask_rate, numerics)
-    own = with_beginning(tokenizer_json) if objective == "causal" else tokenizer_json
-    inputs = PretrainInputs(objective, params, numerics, shape, train, evaluator, own)
+    model_tokenizer = with_beginning(tokenizer_json) if objective == "causal" else tokenizer_json
+    inputs = PretrainInputs(objective, params, numerics, shape, train, evaluator, model_tokenizer)
     assert inputs.batches  # refuses a training text shorter than a window
     return inputs
 

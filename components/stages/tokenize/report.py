@@ -25,7 +25,7 @@ def build(encoder: Encoder, trained: Encoded, held: Encoded, overlap: OverlapCou
     metrics, page = _metrics(encoder, trained, held, overlap), Page("Tokenizer", reports)
     shares = _overlap_per_source(held, overlap.total, overlap.repeated)
     splits = {"train": trained, "heldout": held}
-    page.say(
+    page.add(
         f"{metrics['vocab_size']:,} tokens, {metrics['unused_tokens']:,} of them learned and never used in training "
         f"text. Held-out text takes {metrics['heldout/bytes_per_token']:.2f} bytes a token.",
     )
@@ -51,7 +51,7 @@ def build(encoder: Encoder, trained: Encoded, held: Encoded, overlap: OverlapCou
     )  # fmt: skip
     pieces = [encoder.decode([id]) for id in encoder.encode(held.example)[:60]]
     shown = "|".join(piece.replace("\n", "\\n").replace("`", "'") for piece in pieces)
-    page.say(f"A piece of held-out text, cut into tokens: `{shown}`")
+    page.add(f"A piece of held-out text, cut into tokens: `{shown}`")
     page.table("vocabulary", "id bytes train heldout", _vocabulary(encoder, trained, held))
     _overlap(page, metrics, overlap, held)
     _draw(rows, trained, reports / "plots")
@@ -139,8 +139,8 @@ def _overlap(page: Page, metrics: dict[str, float], overlap: OverlapCounts, held
     page.table("overlap", "work ngrams repeated share", works)
     share = metrics.get(f"heldout/overlap_{NGRAM}gram")
     if share is None:
-        return page.say(f"No held-out document has {NGRAM} words, so its overlap with training cannot be measured.")
-    page.say(
+        return page.add(f"No held-out document has {NGRAM} words, so its overlap with training cannot be measured.")
+    page.add(
         f"{share:.2%} of the held-out {NGRAM}-grams of words also occur in the training text: quotations, boilerplate, "
         "other versions of a text that as a whole are no near-duplicates. Held-out scores profit by it.",
     )

@@ -108,11 +108,11 @@ def _data(claims: Claims) -> list[dict[str, Any]]:
     """A component per source of text, with its versions and licences; its bytes are outputs in provenance.json."""
     components = []
     for name, documents in sources_of(claims).items():
-        own = [row for row in attributions(claims) if row.source == name]
+        of_source = [row for row in attributions(claims) if row.source == name]
         content = {"type": "dataset", "name": name, "contents": {"properties": _properties({"documents": documents})}}
-        versions = ", ".join(dict.fromkeys(row.version for row in own))
+        versions = ", ".join(dict.fromkeys(row.version for row in of_source))
         ref = {"type": "data", "bom-ref": f"data:{name}", "name": name, "version": versions[:1024]}
-        licences = [stated(licence) for licence in dict.fromkeys(row.licence for row in own)]
+        licences = [stated(licence) for licence in dict.fromkeys(row.licence for row in of_source)]
         components.append(ref | {"licenses": licences, "data": [content]})
     return components
 

@@ -34,7 +34,7 @@ def provenance(claims: Claims) -> dict[str, Any]:
         for dep in claims.lock[name].get("deps", [])
         if not any(f"{dep['path']}/".startswith(f"{out['path']}/") for _, out in outs)
     }
-    made = [
+    byproducts = [
         {"name": out["path"], "digest": digest_of(out["md5"]), "annotations": {"stage": name}} for name, out in outs
     ]
     commit = claims.commit if isinstance(claims.commit, str) else ""
@@ -57,6 +57,6 @@ def provenance(claims: Claims) -> dict[str, Any]:
                     *({"name": path, "digest": digest_of(md5)} for path, md5 in sorted(inputs.items())),
                 ],
             },
-            "runDetails": {"builder": {"id": "urn:greenhouse:flows.pipeline"}, "byproducts": made},
+            "runDetails": {"builder": {"id": "urn:greenhouse:flows.pipeline"}, "byproducts": byproducts},
         },
     }

@@ -87,9 +87,9 @@ def _irregular(path: Path) -> str:
 
 def differences(folder: Path, claims: Claims) -> list[str]:
     """A sentence for each file of a signed folder that is not what the claims say."""
-    made = renderings(claims)
-    wrong = [f"{CARD}: names {name} among the model's files" for name in claims.files if name in (*made, SIGNATURE)]
-    digests = claims.files | {name: sha256_bytes(data) for name, data in made.items()}
+    texts = renderings(claims)
+    wrong = [f"{CARD}: names {name} among the model's files" for name in claims.files if name in (*texts, SIGNATURE)]
+    digests = claims.files | {name: sha256_bytes(data) for name, data in texts.items()}
     folders = {str(above) for name in (*digests, SIGNATURE) for above in PurePosixPath(name).parents}
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
     wrong += [f"{name}: nothing that {CARD} names" for name in sorted(there - {*digests, SIGNATURE} - folders)]
@@ -97,7 +97,7 @@ def differences(folder: Path, claims: Claims) -> list[str]:
         if why := _irregular(folder / name) if name in there else MISSING:
             wrong.append(f"{name}: {why}")
         elif sha256_file(folder / name) != digest:
-            wrong.append(f"{name}: not {f'what {CARD} makes it' if name in made else f'the file that {CARD} names'}")
+            wrong.append(f"{name}: not {f'what {CARD} makes it' if name in texts else f'the file that {CARD} names'}")
     are_right = not {line.partition(": ")[0] for line in wrong} & {*claims.files}
     if are_right and (md5 := folder_md5({name: md5_file(folder / name) for name in claims.files})) != claims.md5:
         wrong.append(f"{CARD}: names the model {claims.md5}, and these files are {md5}")

@@ -26,7 +26,7 @@ LEAST_SHARE = 0.03
 """Share of the documents from which a data set is named by itself."""
 
 
-def _data_sets(claims: Claims, own: bool) -> dict[str, Any]:
+def _data_sets(claims: Claims, from_files: bool) -> dict[str, Any]:
     """The sources that are files of one's own, or those of packages and hubs, with their share of the documents."""
     params = nested(layout.effective(claims.lock.get("ingest", {}).get("params", {})))
     kinds = {row.get("name", row["kind"]): row["kind"] for row in params.get("ingest", {}).get("sources", [])}
@@ -34,7 +34,7 @@ def _data_sets(claims: Claims, own: bool) -> dict[str, Any]:
     return {
         name: {"documents": number, "share": round(number / total, 4), "named": number / total >= LEAST_SHARE}
         for name, number in sources_of(claims).items()
-        if (kinds.get(name) == "files") == own
+        if (kinds.get(name) == "files") == from_files
     }
 
 
@@ -73,8 +73,8 @@ def facts(claims: Claims) -> dict[str, tuple[Any, str]]:
             " to ".join(claims.retrieved) or NotKnown(not_known="no pin has a day"),
             "column `retrieved` of data/bias/train",
         ),
-        "data_sets_of_packages_and_hubs": (_data_sets(claims, own=False) or "none", SOURCES_FROM),
-        "own_files": (_data_sets(claims, own=True) | _tuning_rows(claims) or "none", SOURCES_FROM),
+        "data_sets_of_packages_and_hubs": (_data_sets(claims, from_files=False) or "none", SOURCES_FROM),
+        "own_files": (_data_sets(claims, from_files=True) | _tuning_rows(claims) or "none", SOURCES_FROM),
         "personal_information": (
             {"replaced": dict(claims.personal) or "none found", "limit": "names and addresses are not found"},
             "reports/filter/details/personal.csv",

@@ -138,7 +138,7 @@ def markdown(result: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """The report."""
     curves, (rule, scratch) = result["curves"], map(_in_words, result["label_efficiency"].values())
     page = Page(f"What pretraining is worth, in labels: {facts['task']['name']}", None)
-    page.say(
+    page.add(
         f"For the accuracy that the pretrained model reaches with {REFERENCE} labels the best rule without a network "
         f"needs {rule}, the network from scratch {scratch}.",
         f"Task: {facts['task']['title']}; {len(facts['task']['classes'])} classes, {facts['items']} held-out examples, "

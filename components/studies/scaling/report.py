@@ -81,7 +81,7 @@ def _markdown(fits: Fits, checks: Sequence[dict[str, Any]]) -> str:
     floor, power = fits.interval(lambda law: law.floor), fits.interval(lambda law: law.power)
     exponent = f"{fits.exponent:.2f}" if fits.exponent is not None else f"none: {fits.reason}"
     page = Page("Scaling", None)
-    page.say(
+    page.add(
         f"{len(fits.results)} {fits.params.objective} runs; loss in bits per byte of {text}; equal runs with other "
         f"seeds differ by {fits.seed_spread:.4f} (standard deviation).",
         f"    L(N, D) = {law.floor:.3f} + (({law.size_scale:.4g} / N^{law.size_exponent:.3f})^{law.power:.2f} "
@@ -96,7 +96,7 @@ def _markdown(fits: Fits, checks: Sequence[dict[str, Any]]) -> str:
         "seeds. Sizes for other budgets: `greenhouse plan --best`.",
     )
     if fits.params.seeds < ENOUGH_SEEDS:
-        page.say(
+        page.add(
             f"Standard errors are of {fits.params.seeds} runs each, of which they may be several times too small; "
             f"set `seeds` of the sweep to {ENOUGH_SEEDS} or more for errors to rely on."
         )

@@ -36,12 +36,12 @@ class ScalingStudy(TrainingStudy[Cell, Scaling]):
         """Make the token shards, once."""
         from components.stages.tokenize.stage import tokenize
 
-        own = Tokenize(vocab_size=self.params.vocab_size, train_megabytes=self.params.train_megabytes)
+        settings = Tokenize(vocab_size=self.params.vocab_size, train_megabytes=self.params.train_megabytes)
 
-        def encoded(aside: Path) -> Report:
+        def encoded(temp: Path) -> Report:
             return tokenize(
-                train=self.workplace.root / "data/mix/train", heldout=self.heldout, params=own, out=aside / "out",
-                reports=aside / "reports", work=aside / "work",
+                train=self.workplace.root / "data/mix/train", heldout=self.heldout, params=settings, out=temp / "out",
+                reports=temp / "reports", work=temp / "work",
             )  # fmt: skip
 
         made_once(self.tokens, encoded)

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from components.instruction_pairs.taught import KINDS, beside, questions
+from components.instruction_pairs.taught import KINDS, mixed_in, questions
 from components.synthetic.curriculum import is_test
 
 
@@ -27,9 +27,9 @@ def test_each_kind_by_its_form() -> None:
 
 
 def test_shares_of_kinds_and_the_same_seed_gives_the_same() -> None:
-    pairs = beside(200, 1)
+    pairs = mixed_in(200, 1)
     assert Counter(pair.cluster for pair in pairs) == {"sum": 320, "larger": 240, "copy": 240}
-    assert pairs == beside(200, 1) != beside(200, 2)
+    assert pairs == mixed_in(200, 1) != mixed_in(200, 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -183,7 +183,7 @@ def test_a_slow_machine_trains_fewer_steps_and_a_quick_one_more(params_yaml: Pat
         assert (f"{subject.MOST_STEPS * shipped.steps} are the most" in said) == (step_s < 0.1)
         steps.append(schema.load(params_yaml).pretrain.causal.steps)
         printed, written = re.findall(r"^  ([a-z_.]+): ", said, re.MULTILINE), schema.read(params_yaml).own
-        assert [key for key in printed if not layout.holds(written, key)] == [], "keys as they are written"
+        assert [key for key in printed if not layout.contains(written, key)] == [], "keys as they are written"
         params_file.before(params_yaml).rename(params_yaml)
     assert steps == sorted(steps)
     assert steps[0] < subject.PRETRAIN_S

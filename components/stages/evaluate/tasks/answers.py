@@ -87,11 +87,11 @@ def _score(result: TaskResult, context: EvalContext, chosen: list[PromptPair], e
         preferred, start = (_bits(one, chosen) for one in models)
         before = {"before preference tuning": [size for size, _ in start]}
         compared.append((PREFERRED, "finetune/prefer", preferred, before))
-    for metric, model, after, beside in compared:
+    for metric, model, after, by_rule in compared:
         for number, (pair, (size, weight)) in enumerate(zip(chosen, after, strict=True)):
             where: dict[str, Any] = {"cluster": pair.cluster, "stratum": pair.stratum, "model": model}
             where |= {"weight": weight, "direction": "lower"}
-            rules = {name: row[number] for name, row in beside.items()}
+            rules = {name: row[number] for name, row in by_rule.items()}
             result.item(metric, item_id(pair.prompt, pair.answer), size, rules=rules, **where)
 
 
@@ -113,8 +113,8 @@ def _bits(model: LanguageModel, chosen: list[PromptPair]) -> list[tuple[float, i
     for pair in chosen:
         answer = model.encode(pair.answer.encode()[:MOST_ANSWER_BYTES].decode(errors="ignore"))[1:]
         answer = answer[: model.context // 2]
-        room = model.context - len(answer) - len(before) - len(after)
-        ids = [*before, *model.encode(pair.prompt)[1:][-room:], *after, *answer]
+        max_prompt = model.context - len(answer) - len(before) - len(after)
+        ids = [*before, *model.encode(pair.prompt)[1:][-max_prompt:], *after, *answer]
         rows.append(next_tokens(ids, len(answer)))
     sizes = bytes_of_tokens(model.tokenizer)
     scored = zip(rows, score(model.model, rows), strict=True)

@@ -45,8 +45,8 @@ def calibration(context: EvalContext) -> TaskResult:
     tables, strata = by_work(scored, ranks)
     ids, rules = [context.causal.encode(entry.document.text) for entry in scored], dict[str, np.ndarray]()
     for name, length in (("n-grams, cache", 0), (DOCUMENT_CACHE, DOCUMENT)):
-        hits, sure = zip(*(context.training_text.mixture.guess(one, length) for one in ids), strict=True)
-        rules[name] = by_work(scored, counts_by_rank(sure, hits))[0]
+        hits, probability = zip(*(context.training_text.mixture.guess(one, length) for one in ids), strict=True)
+        rules[name] = by_work(scored, counts_by_rank(probability, hits))[0]
     report_abstention(result, tables, strata, "next token", "works", rules)
     return result
 

@@ -90,10 +90,10 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
         longer = result.estimate("accuracy", f"{way} longer").value
         result.metrics[f"{way}_longer"] = longer
         note = f"two digits; {longer:.3f} with three, which are not taught; format taught"
-        beside: dict[str, Any] = {"headline": True, "taught": True}
+        options: dict[str, Any] = {"headline": True, "taught": True}
         if way == "steps":
-            beside |= {"counterpart": "accuracy/direct", "counterpart_title": "at once", "column": "sums"}
-        result.score(f"accuracy/{way}", f"{title}, right", exact, exact_rule, note, **beside)
+            options |= {"counterpart": "accuracy/direct", "counterpart_title": "at once", "column": "sums"}
+        result.score(f"accuracy/{way}", f"{title}, right", exact, exact_rule, note, **options)
         note = "format taught"
         if way == "steps":
             note += f"; after another sum's steps {_other(result, context):.3f}"

@@ -43,13 +43,13 @@ def few_shot(context: EvalContext) -> TaskResult:
 
 def _score_ends(result: TaskResult, context: EvalContext, fitting: Sequence[int]) -> None:
     """The score, that after the most examples, and the one after the fewest as its counterpart."""
-    most, least = max(fitting), min(fitting)
-    named = {least: f"accuracy/{condition(least)}", most: "accuracy"}  # however many the settings ask for
-    for k in dict.fromkeys((most, least)):
+    most, fewest = max(fitting), min(fitting)
+    named = {fewest: f"accuracy/{condition(fewest)}", most: "accuracy"}  # however many the settings ask for
+    for k in dict.fromkeys((most, fewest)):
         accuracy = result.estimate("accuracy", condition(k))
         facts: dict[str, Any] = {"kind": "context", "headline": True, "items": f"accuracy/{condition(k)}"}
-        if k == most != least:
-            facts |= {"counterpart": named[least], "counterpart_title": f"{least} examples"}
+        if k == most != fewest:
+            facts |= {"counterpart": named[fewest], "counterpart_title": f"{fewest} examples"}
         if k:
             baseline = result.baseline("accuracy", condition(k), learned=True)
             facts |= {"taught": True, "note": "letters exchanged in half of them; format taught"}

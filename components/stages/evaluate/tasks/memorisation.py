@@ -43,11 +43,11 @@ def memorisation(context: EvalContext) -> TaskResult:
         _score_canary(result, context, canary, condition(given[canary.id]))
     chance = sum(log2((ALTERNATIVES + 1) / rank) for rank in range(1, ALTERNATIVES + 2)) / (ALTERNATIVES + 1)
     curve = Curve("memorisation", "Exposure of canaries", "times given (at least)", "exposure [bits]", [], chance)
-    classes = sorted({row["condition"] for row in result.rows("exposure")}, key=_least)
+    classes = sorted({row["condition"] for row in result.rows("exposure")}, key=_min_times)
     for name in classes:
         exposure = result.estimate("exposure", name)
-        result.metric(f"exposure_{_least(name)}", exposure, bounds=False)
-        curve.add(_least(name), exposure)
+        result.metric(f"exposure_{_min_times(name)}", exposure, bounds=False)
+        curve.add(_min_times(name), exposure)
     result.curves.append(curve)
     _summarise(result, context, classes)
     return result
@@ -70,18 +70,18 @@ def times_given(context: EvalContext, canaries: list[Canary]) -> dict[str, int]:
 
 def condition(times: int) -> str:
     """The name of a number of times in items.parquet: classes double, 0, 1, 2 to 3, 4 to 7 ..."""
-    least = 1 << (times.bit_length() - 1) if times else 0
-    return f"times={least}" if least < 2 else f"times={least}-{2 * least - 1}"
+    minimum = 1 << (times.bit_length() - 1) if times else 0
+    return f"times={minimum}" if minimum < 2 else f"times={minimum}-{2 * minimum - 1}"
 
 
-def _least(name: str) -> int:
+def _min_times(name: str) -> int:
     return int(name.removeprefix("times=").split("-")[0])
 
 
 def _often(result: TaskResult, classes: Sequence[str]) -> list[str]:
     """The classes given most often that together have `LEAST_CANARIES`: of one canary nothing can be told."""
     chosen: list[str] = []
-    for name in reversed([one for one in classes if _least(one)]):
+    for name in reversed([one for one in classes if _min_times(one)]):
         if sum(len(result.rows("exposure", one)) for one in chosen) < LEAST_CANARIES:
             chosen.append(name)
     return chosen
@@ -105,7 +105,7 @@ def _summarise(result: TaskResult, context: EvalContext, classes: Sequence[str])
         gain = Estimate(value - exposure.value, None, None, len(often), 0)
         baseline = Baseline("never given ones", value, gain, needs_model=True)
     common: dict[str, Any] = {"kind": "memorisation", "better": "lower"}
-    times = f"{min(map(_least, most))}+ times"
+    times = f"{min(map(_min_times, most))}+ times"
     result.score("exposure", f"exposure, given {times}", exposure, baseline, note, headline=True, unit="bits", **common)
     result.metric("extracted", extracted, bounds=False)
     result.score("extracted", f"extracted word for word, given {times}", extracted, **common)
@@ -114,7 +114,7 @@ def _summarise(result: TaskResult, context: EvalContext, classes: Sequence[str])
 def _score_canary(result: TaskResult, context: EvalContext, canary: Canary, where: str) -> None:
     """Append exposure and extraction of a canary."""
     others = alternatives(canary, ALTERNATIVES, context.params.seed)
-    true, *rest = context.causal.answers([(canary.prefix, secret) for secret in (canary.secret, *others)])
+    true, *rest = context.causal.answers([(canary.prefix, candidate) for candidate in (canary.secret, *others)])
     rank = 1 + sum(other.total >= true.total for other in rest)
     exposure = log2((ALTERNATIVES + 1) / rank)
     result.item("exposure", canary.id, exposure, condition=where, direction="lower")

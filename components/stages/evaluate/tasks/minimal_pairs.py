@@ -172,15 +172,15 @@ PHENOMENA: dict[str, Callable[[random.Random], Twins]] = {
 def pairs(phenomenon: str, seed: int, n: int) -> list[MinimalPair]:
     """Up to `n` different pairs of a phenomenon (fewer if the templates hold no more); the same for the same seed."""
     draw = random.Random(f"greenhouse minimal pairs {phenomenon} {seed}")
-    made: dict[str, MinimalPair] = {}
+    by_sentence: dict[str, MinimalPair] = {}
     for _ in range(20 * n):
-        if len(made) >= n - 1:
+        if len(by_sentence) >= n - 1:
             break
         head, sentences = PHENOMENA[phenomenon](draw)
         # Both sentences or none, and none twice: the balance of words is exact.
-        if not any(good in made for good, _ in sentences):
-            made |= {good: MinimalPair(phenomenon, good, bad, head) for good, bad in sentences}
-    return list(made.values())
+        if not any(good in by_sentence for good, _ in sentences):
+            by_sentence |= {good: MinimalPair(phenomenon, good, bad, head) for good, bad in sentences}
+    return list(by_sentence.values())
 
 
 def minimal_pairs(context: EvalContext) -> TaskResult:

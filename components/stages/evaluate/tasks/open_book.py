@@ -57,11 +57,11 @@ def open_book(context: EvalContext) -> TaskResult:
             _score_facts(result, context, asked, form, way)
     _summarise(result, context)
     answered = [row for way in ("closed", "open") for form in FORMS for row in result.rows("accuracy", f"{form} {way}")]
-    sure = [row for way in ("closed", "open") for form in FORMS for row in result.rows("confidence", f"{form} {way}")]
+    rated = [row for way in ("closed", "open") for form in FORMS for row in result.rows("confidence", f"{form} {way}")]
     passages = sorted({row["cluster"] for row in answered})
     confidence, correct = (
         [np.array([row["score"] for row in rows if row["cluster"] == passage]) for passage in passages]
-        for rows in (sure, answered)
+        for rows in (rated, answered)
     )
     tables = np.stack(counts_by_rank(confidence, correct))
     report_abstention(result, tables, None, "invented names", result.unit)
@@ -111,11 +111,11 @@ def _score_facts(result: TaskResult, context: EvalContext, asked: Sequence[Fact]
     for number, fact in enumerate(asked):
         hit = fact.choices[int(logps[number].argmax())] == fact.answers[way]
         where: dict[str, Any] = {"condition": f"{form} {way}", "cluster": f"{form} {fact.passage}"}
-        name, sure = item_id(fact.prompts["open"], way), float(probability[number].max())
+        name, confidence = item_id(fact.prompts["open"], way), float(probability[number].max())
         right = fact.choices.index(fact.answers[way])
         rules = {rule: right_share(each[number], right) for rule, each in guesses.items()}
         result.item(metric, name, hit, rules=rules, **where)
-        result.item("confidence", name, sure, direction="lower", **where)
+        result.item("confidence", name, confidence, direction="lower", **where)
 
 
 def _summarise(result: TaskResult, context: EvalContext) -> None:

@@ -111,9 +111,9 @@ class LanguageModel:
         for length, indices in by_length.items():
             for part in batches([length + max_tokens] * len(indices), BATCH_TOKENS):
                 chosen = [indices[position] for position in part]
-                made = continued(self.model, [rows[index] for index in chosen], max_tokens,
+                outputs = continued(self.model, [rows[index] for index in chosen], max_tokens,
                                  lambda logp_V: int(logp_V.argmax()), lambda ids: self._ended(ids, stop))  # fmt: skip
-                for index, ids in zip(chosen, made, strict=True):
+                for index, ids in zip(chosen, outputs, strict=True):
                     end = ids.index(END_OF_TEXT) if END_OF_TEXT in ids else len(ids)
                     texts[index] = self.tokenizer.decode(ids[:end]).split(stop)[0]
         return texts

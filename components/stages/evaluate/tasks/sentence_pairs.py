@@ -129,7 +129,7 @@ def scored_pairs(model: LanguageModel) -> list[tuple[str, str, str, float, float
             shared_logps(tested, [pair for _, pair in named]).T for tested in (model, model.random_weights())
         )
     ]
-    return [(*names, float(own), float(random)) for (names, _), own, random in zip(named, *columns, strict=True)]
+    return [(*names, float(score), float(random)) for (names, _), score, random in zip(named, *columns, strict=True)]
 
 
 def shared_logps(model: LanguageModel, pairs: Sequence[tuple[tuple[str, str], str]]) -> np.ndarray:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from components.carbon.footprint.costs import LedgerCosts, device_hours, made, project_total
+from components.carbon.footprint.costs import LedgerCosts, device_hours, project_total, stage_runs
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import Energy, Ledger, Span, Spans
 from components.params import Grid
@@ -44,18 +44,18 @@ def test_the_run_of_these_inputs_and_the_attempts_before_it() -> None:
         span(6, "Running", **DEDUP),
     ]
     ledger = Ledger(spans)
-    found = made(ledger, ["dedup", "filter"], {"dedup": "new"}, "main")
+    found = stage_runs(ledger, ["dedup", "filter"], {"dedup": "new"}, "main")
     assert list(found) == ["dedup"]
     assert found["dedup"].run.id == "4"
     assert [one.id for one in found["dedup"].attempts] == ["2", "3"]
     assert found["dedup"].attempt_spans.energy.mid_kwh == 2.0
-    assert made(ledger, ["dedup"], {}, "main")["dedup"].run.id == "4"  # of this checkout
-    assert made(ledger, ["dedup"], {"dedup": "old"}, "main")["dedup"].run.id == "0"  # restored from DVC's cache
+    assert stage_runs(ledger, ["dedup"], {}, "main")["dedup"].run.id == "4"  # of this checkout
+    assert stage_runs(ledger, ["dedup"], {"dedup": "old"}, "main")["dedup"].run.id == "0"  # restored from DVC's cache
 
 
 def test_all_tries_of_a_record_are_its_models_cost() -> None:
     tries = [span(n, how, **DEDUP, record="r") for n, how in enumerate(("Failed", "Completed", "Killed", "Completed"))]
-    found = made(Ledger(tries), ["dedup"], {"dedup": "new"}, "main")["dedup"]
+    found = stage_runs(Ledger(tries), ["dedup"], {"dedup": "new"}, "main")["dedup"]
     total = project_total(ledger_costs(tries))["total"]["kwh"][1]
     assert found.spans.energy.mid_kwh + found.attempt_spans.energy.mid_kwh == total == 4.0
 
@@ -68,7 +68,7 @@ def test_a_verification_is_not_what_made_a_model() -> None:
     ]
     ledger = ledger_costs(spans).ledger
     for checkout in ("main", "moved"):
-        found = made(ledger, ["dedup"], {"dedup": "new"}, checkout)["dedup"]
+        found = stage_runs(ledger, ["dedup"], {"dedup": "new"}, checkout)["dedup"]
         assert (found.run.id, [attempt.id for attempt in found.attempts]) == ("1", ["0"])
 
 

@@ -25,9 +25,9 @@ def test_fixed_value_wins(tmp_path: Path) -> None:
 def test_then_the_series_by_hour_and_the_country_where_it_is_silent(tmp_path: Path) -> None:
     (tmp_path / "grid.csv").write_text(SERIES)
     found = resolve(Grid(zone="FRA", series="grid.csv", pue=2.0), tmp_path)
-    assert found.at("2026-01-01T00").mid == 150
-    assert found.at("2026-01-01T01").mid == 50
-    assert found.at("2026-01-01T02").mid == 56
+    assert found.at_hour("2026-01-01T00").mid == 150
+    assert found.at_hour("2026-01-01T01").mid == 50
+    assert found.at_hour("2026-01-01T02").mid == 56
     hours = {"2026-01-01T00": KWH, "2026-01-01T02": KWH}
     assert found.grams(hours).mid == pytest.approx(2 * (150 + 56))
     sources = found.sources(hours)

@@ -23,7 +23,7 @@ def test_beyond_the_series_the_hour_of_the_week_is_what_it_usually_is() -> None:
     grid = series([20.0 if n % 24 < 5 else 400.0 for n in range(14 * 24)], past)
     assert climatology(grid.series)[1, 3] == Bounds(20.0, 20.0, 20.0)
     outlook = Outlook(grid)
-    assert outlook.at(datetime(2026, 3, 3, 0, 0, tzinfo=UTC)) == Bounds(20.0, 20.0, 20.0)
+    assert outlook.at_hour(datetime(2026, 3, 3, 0, 0, tzinfo=UTC)) == Bounds(20.0, 20.0, 20.0)
     assert outlook.sources == ["the usual for the hour of the week in a series"]
 
 
@@ -31,8 +31,8 @@ def test_the_outlook_has_bounds_of_what_it_rests_on() -> None:
     """An hour of the series is what it says; the same hour of next week is between the least and the most it was."""
     grid = series([100.0] + [500.0] * 167 + [300.0], NOW.replace(minute=0))  # 17:00 this Monday and the next
     outlook = Outlook(grid)
-    assert outlook.at(NOW) == Bounds(100.0, 100.0, 100.0)
-    assert outlook.at(NOW + timedelta(days=14)) == Bounds(100.0, 200.0, 300.0)
+    assert outlook.at_hour(NOW) == Bounds(100.0, 100.0, 100.0)
+    assert outlook.at_hour(NOW + timedelta(days=14)) == Bounds(100.0, 200.0, 300.0)
     half_an_hour_of_each = outlook.per_kwh(NOW.replace(minute=30), 3600)
     assert half_an_hour_of_each.mid == pytest.approx(300.0)
     assert outlook.sources == ["a series", "the usual for the hour of the week in a series"]

@@ -10,7 +10,7 @@ from components import verdicts
 from components.reporting import figures
 from components.scores import Baseline, Score
 from components.stages.account import plots
-from components.stages.account.answer_text import beside_text
+from components.stages.account.answer_text import reference_text
 from components.stages.account.html_report import picture
 from components.stages.account.plots import plot_scores
 from components.stages.account.score_rows import ScoreRow, score_rows
@@ -91,9 +91,9 @@ def test_signs_are_those_of_the_verdicts(monkeypatch: pytest.MonkeyPatch) -> Non
     assert marks == {"better": "+", "worse": "-", "not_shown": "~"}
     learned = rows[0].model_copy(update={"ceiling": 1.0, "ceiling_name": "copy rule", "against": ()})
     [row] = score_rows(answers([learned]))
-    assert (row.mark, row.said, beside_text(row.score)) == ("=", "has learned", "copy rule 1.000")
+    assert (row.mark, row.verdict_words, reference_text(row.score)) == ("=", "has learned", "copy rule 1.000")
     [row] = score_rows(answers([learned.model_copy(update={"gain_low": -0.1})]))
-    assert (row.mark, row.said) == ("~", "not shown"), "no better than a rule that is blind to what is asked"
+    assert (row.mark, row.verdict_words) == ("~", "not shown"), "no better than a rule that is blind to what is asked"
 
 
 @pytest.mark.parametrize("most", [0, 2])

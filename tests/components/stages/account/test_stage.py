@@ -11,7 +11,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from components.carbon.footprint.costs import LedgerCosts, made
+from components.carbon.footprint.costs import LedgerCosts, stage_runs
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger.reader import history, read
 from components.carbon.planning.forecast import forecast
@@ -278,6 +278,6 @@ def test_a_card_splits_the_energy_of_the_stages_behind_its_model_as_the_terminal
     account(root=tmp_path, ledger_folder=books, params=Params())
     behind = [*CORPUS_STAGES, "tokenize", "pretrain@causal"]
     ledger_costs = LedgerCosts(read(books), grid, resolve(grid))
-    terminal = costs(ledger_costs, made(ledger_costs.ledger, behind, {}, tmp_path.name))
+    terminal = costs(ledger_costs, stage_runs(ledger_costs.ledger, behind, {}, tmp_path.name))
     card = read_json(tmp_path / "reports/cards/pretrain-causal/card.json")
     assert card["cost"]["how"] == terminal.how != read_json(tmp_path / "reports/summary.json")["cost"]["how"]
