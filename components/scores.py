@@ -1,7 +1,8 @@
 """Scores: what stages measure of models, as the stage that measures writes them and every reader shows them.
 
-A reader decides by fields, never by the words of a title: which model a score is of, what stands beside it, in which
-unit it is, whether training had such exercises. Scores lie in `details/facts.json` of their stage, under `scores`.
+A reader decides by fields, never by the words of a title: which model a score is of, what stands
+beside it, in which unit it is, whether training had such exercises. Scores lie in
+`details/facts.json` of their stage, under `scores`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,9 +25,12 @@ class Baseline:
     Attributes:
         name: the rule, in words.
         value: its score.
-        gain: score minus baseline, paired; the other way round where lower is better; None where it was not measured.
-        needs_model: whether it is a score of the same or another model, such as without steps or before tuning.
-        against: gains over every rule that was posed, this one among them; none where no claim is made.
+        gain: score minus baseline, paired; the other way round where lower is better; None where it
+            was not measured.
+        needs_model: whether it is a score of the same or another model, such as without steps or
+            before tuning.
+        against: gains over every rule that was posed, this one among them; none where no claim is
+            made.
         ceiling: of an ability that some rule has whole, that rule and its score.
         rules: how many rules without a network were posed.
     """
@@ -44,19 +48,26 @@ class Score(BaseModel):
     """One score of a model, with its interval and the best trivial rule on the same items.
 
     Attributes:
-        name: `task/metric` or more, stable whatever the settings; evaluate's tasks, or the branch of a training.
+        name: `task/metric` or more, stable whatever the settings; evaluate's tasks, or the branch
+            of a training.
         title: the score in words.
         model: whose it is, by its folder below models/. measured_by: the stage.
-        low, high: interval, over `variance`; None where there is none, and `variance` then says why.
+        low, high: interval, over `variance`; None where there is none, and `variance` then says
+            why.
         n: items it rests on.
         better: higher, lower, zero (closer to it) or half (closer to .5).
-        baseline, baseline_name, baseline_needs_model: as in `Baseline`. gain, gain_low, gain_high: its gain.
+        baseline, baseline_name, baseline_needs_model: as in `Baseline`. gain, gain_low, gain_high:
+            its gain.
         against: gain, its standard error and degrees of freedom against every rule (verdicts.py).
-        ceiling, ceiling_name: of a row "has learned to ..." what a rule scores that has the ability whole; no claim is
-            made of such a row. rules: how many rules without a network it was held against.
-        items: the scored items it is made of, `task/metric` or `task/metric/condition`, where the name does not say it.
-        counterpart: name of the same score under the other condition; counterpart_title: that condition in words.
-        headline: whether the table at the end of a run shows it. primary: whether it stands for a pretrained model.
+        ceiling, ceiling_name: of a row "has learned to ..." what a rule scores that has the ability
+            whole; no claim is made of such a row. rules: how many rules without a network it was
+            held against.
+        items: the scored items it is made of, `task/metric` or `task/metric/condition`, where the
+            name does not say it.
+        counterpart: name of the same score under the other condition; counterpart_title: that
+            condition in words.
+        headline: whether the table at the end of a run shows it. primary: whether it stands for a
+            pretrained model.
         taught: whether training text had such exercises.
         column: its short name, where it has one; such a score is in scores.json, which DVC shows.
         note: how it was measured. caveat: what it is not about, to be shown wherever the score is.

@@ -1,16 +1,18 @@
 """Confidence intervals of scores, and paired comparison of two models.
 
-Every score is an average over items, and items of one work, paradigm or occupation rise and fall together: the unit of
-all variance here is the cluster, never the item (Miller, "Adding Error Bars to Evals", 2024). All scores are functions
-of sums over clusters: `sum(score) / sum(weight)` is bits over bytes for compression, hits over items for accuracy.
+Every score is an average over items, and items of one work, paradigm or occupation rise and fall
+together: the unit of all variance here is the cluster, never the item (Miller, "Adding Error Bars
+to Evals", 2024). All scores are functions of sums over clusters: `sum(score) / sum(weight)` is bits
+over bytes for compression, hits over items for accuracy.
 
-Clusters are few: ten works of a source. A percentile or BCa bootstrap of ten covers .88 where .95 is promised; so the
-standard error is a jackknife's over clusters (within strata, the sources), its critical value Student's t with degrees
-of freedom for clusters of unequal size, and shares of yes/no items have the exact binomial interval of as many
-independent items as their variance is worth. `make bench NAME=evidence` measures the coverage.
+Clusters are few: ten works of a source. A percentile or BCa bootstrap of ten covers .88 where .95
+is promised; so the standard error is a jackknife's over clusters (within strata, the sources), its
+critical value Student's t with degrees of freedom for clusters of unequal size, and shares of
+yes/no items have the exact binomial interval of as many independent items as their variance is
+worth. `make bench NAME=evidence` measures the coverage.
 
-Two models are compared on the same items, cluster by cluster, which removes what makes an item hard for both: the
-interval of the difference is far narrower than the two intervals suggest.
+Two models are compared on the same items, cluster by cluster, which removes what makes an item hard
+for both: the interval of the difference is far narrower than the two intervals suggest.
 """
 
 import math
@@ -39,7 +41,8 @@ class Estimate:
         n: how many items it rests on.
         clusters: how many independent groups of items it rests on.
         variance: what the interval covers ("works"), or why there is none.
-        error, freedom: of a difference, its standard error over clusters and the error's degrees of freedom.
+        error, freedom: of a difference, its standard error over clusters and the error's degrees of
+            freedom.
     """
 
     value: float
@@ -90,10 +93,12 @@ def ratio(
         scores: one per item.
         weights: one per item (bytes, say); None for 1 each, which makes this a mean.
         clusters: the group of each item; None if every item stands alone.
-        strata: the stratum of each item (its source); None for one. Clusters of one name in two strata are two.
-        unit: what the clusters are, in the plural; works if there are strata, else items or groups of items.
-        paired: scores are differences of two on the same items. Of 0 and 1 alone they are no share of right answers:
-            the next item may be a -1.
+        strata: the stratum of each item (its source); None for one. Clusters of one name in two
+            strata are two.
+        unit: what the clusters are, in the plural; works if there are strata, else items or groups
+            of items.
+        paired: scores are differences of two on the same items. Of 0 and 1 alone they are no share
+            of right answers: the next item may be a -1.
     """
     s = np.asarray(scores, dtype=np.float64)
     w = np.ones(len(s)) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -133,8 +138,8 @@ def cluster_table(
     """Columns of items added up within each cluster.
 
     Returns:
-        A table (num_clusters, num_columns) in sorted order of stratum and cluster, and the number of each one's stratum
-        (num_clusters,).
+        A table (num_clusters, num_columns) in sorted order of stratum and cluster, and the number
+        of each one's stratum (num_clusters,).
     """
     count = len(columns[0])
     assert count > 0
@@ -165,10 +170,11 @@ class Spread:
     ) -> "Spread":
         """Jackknife over clusters, within strata (Rao, Wu & Yue 1992).
 
-        A stratum with a single cluster has no spread: all strata are then taken as one, which is conservative. The
-        degrees of freedom are those of the stratum with the fewest effective clusters, (sum of sizes)^2 / sum of
-        squares, less one (after Carter, Schnepel & Steigerwald 2017): Satterthwaite's are more, and too many when the
-        variances they rest on are of five clusters each.
+        A stratum with a single cluster has no spread: all strata are then taken as one, which is
+        conservative. The degrees of freedom are those of the stratum with the fewest effective
+        clusters, (sum of sizes)^2 / sum of squares, less one (after Carter, Schnepel & Steigerwald
+        2017): Satterthwaite's are more, and too many when the variances they rest on are of five
+        clusters each.
 
         Args:
             tables: (num_clusters, ...) counts or sums of each cluster.
@@ -221,7 +227,8 @@ def jackknife_interval(
 def _share_interval(spread: Spread, clusters: int, n: int) -> tuple[float, float]:
     """Exact binomial interval (Clopper & Pearson 1934) of a share of `n` clustered yes/no items (Korn & Graubard 1998).
 
-    As many independent items are counted as give the variance over clusters, at most `n`, fewer for its own error.
+    As many independent items are counted as give the variance over clusters, at most `n`, fewer for
+    its own error.
     """
     from scipy.special import betaincinv
 
@@ -240,7 +247,8 @@ def _share_interval(spread: Spread, clusters: int, n: int) -> tuple[float, float
 def _alike_interval(value: float, clusters: int) -> tuple[float, float]:
     """Interval of a mean of differences from -1 to 1 that are the same in every cluster seen.
 
-    The share of clusters that are not so is at most 1 - tail^(1 / clusters): the exact binomial bound of none seen.
+    The share of clusters that are not so is at most 1 - tail^(1 / clusters): the exact binomial
+    bound of none seen.
     """
     other = 1.0 - ((1.0 - CONFIDENCE) / 2.0) ** (1.0 / clusters)
     return value - other * (value + 1.0), value + other * (1.0 - value)
@@ -263,11 +271,13 @@ class Difference:
         a, b: the two scores on the shared items.
         improvement: how much better B is, in the metric's unit; negative if worse.
         low, high: bounds of the improvement; None where the clusters are too few.
-        p: two-sided p-value of "no difference" (sign flips of clusters); 1 where there is no interval.
+        p: two-sided p-value of "no difference" (sign flips of clusters); 1 where there is no
+            interval.
         p_holm: the same after Holm's correction for all metrics compared together.
         n, clusters: shared items and the groups they form.
         only_a, only_b: items that only one of the two has; they are dropped.
-        error, freedom: standard error of the improvement over clusters, and its degrees of freedom; 0 without interval.
+        error, freedom: standard error of the improvement over clusters, and its degrees of freedom;
+            0 without interval.
         model: whose items these are, by its folder below models/; "" where they do not say.
         conditions: of the task, whose items are taken together.
     """
@@ -299,11 +309,13 @@ def paired_difference(
     """Compare two models on the items both have, metric by metric; all conditions of a task are pooled.
 
     Args:
-        items_a, items_b: `details/items.parquet` (scored_items.py); of several runs an item's score is the mean.
+        items_a, items_b: `details/items.parquet` (scored_items.py); of several runs an item's score
+            is the mean.
         resampling: of the tests.
 
     Returns:
-        One `Difference` per metric that both have, in A's order, p-values corrected by Holm over all of them.
+        One `Difference` per metric that both have, in A's order, p-values corrected by Holm over
+        all of them.
     """
     return paired_rows(mean_rows(items_a), mean_rows(items_b), resampling)
 

@@ -1,9 +1,10 @@
 """Exchange of a job's files with a machine that does not share this one's disk, through a folder that both reach.
 
-The driver sends what a job reads; the job's machine fetches it to a folder of its own, in which the driver's paths are
-mirrored, runs the unchanged function there and sends what it wrote; the driver fetches that to where it belongs. Every
-file in the exchange gets a new random name and is written once, so a job that ran twice (a machine was lost) has two
-sets of files, of which one is taken, and nothing is ever overwritten while it is read.
+The driver sends what a job reads; the job's machine fetches it to a folder of its own, in which the
+driver's paths are mirrored, runs the unchanged function there and sends what it wrote; the driver
+fetches that to where it belongs. Every file in the exchange gets a new random name and is written
+once, so a job that ran twice (a machine was lost) has two sets of files, of which one is taken, and
+nothing is ever overwritten while it is read.
 """
 
 import os
@@ -138,10 +139,12 @@ def carried_out(
     """On a node: fetch what a job reads, do it in a folder of its own, and send what it wrote.
 
     Returns:
-        Its result, and the files in the order they were written in (the last says that all are there).
+        Its result, and the files in the order they were written in (the last says that all are
+        there).
 
     Raises:
-        UserError: of the function (paths in it are the driver's), or the exchange cannot be reached.
+        UserError: of the function (paths in it are the driver's), or the exchange cannot be
+            reached.
     """
     root = Path(tempfile.mkdtemp(prefix="greenhouse-job-"))
     try:

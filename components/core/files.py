@@ -1,7 +1,7 @@
 """Files written so that nothing half-written is ever taken for whole.
 
-Every write goes to a temporary name in the same folder, is synced, and is renamed. JSON is canonical (sorted keys, two
-spaces, a final newline), so that equal content means equal bytes.
+Every write goes to a temporary name in the same folder, is synced, and is renamed. JSON is
+canonical (sorted keys, two spaces, a final newline), so that equal content means equal bytes.
 """
 
 import errno

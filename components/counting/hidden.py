@@ -1,6 +1,7 @@
 """Rules that restore a hidden token from what stands around it, counted in the windows a model was trained on.
 
-Windows are ids; a hidden place holds an id that is none. Each rule says the likeliest token of every hidden place.
+Windows are ids; a hidden place holds an id that is none. Each rule says the likeliest token of
+every hidden place.
 
 Legend: H hidden places of a window, V ids of the vocabulary, F features of a candidate.
 """
@@ -18,8 +19,8 @@ Guess = Callable[[Window], np.ndarray]
 
 MASK_SHARE = 0.15
 FITTED = 3_000_000
-"""Candidates, hidden tokens times vocabulary, that the weights of `two_sided` are fitted to, in windows that are left
-out of its counts: 130 MB of features."""
+"""Candidates, hidden tokens times vocabulary, that the weights of `two_sided` are fitted to, in
+windows that are left out of its counts: 130 MB of features."""
 ROUNDS, RIDGE, DIGITS = 50, 1.0, 4
 """Steps of the fit at most, weight of its pull to zero in hidden tokens, and decimals of a weight that are kept."""
 AROUND = ((-3, -2, -1), (3, 2, 1), (-2, 1, -1), (2, -1, 1), (2, -2, 1, -1))
@@ -63,8 +64,8 @@ def _shown(window: Window, vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
 def _features(models: Sequence[NGram], window: Window, vocab_size: int) -> np.ndarray:
     """Features of every candidate at each hidden place: float32 (H, V, F).
 
-    Log-probabilities by each context and by none, whether the window holds the token and how often, how often after
-    the same token, before it, and between the same two.
+    Log-probabilities by each context and by none, whether the window holds the token and how often,
+    how often after the same token, before it, and between the same two.
     """
     shown, positions = _shown(window, vocab_size)
     logs = [np.log(model.distribution(shown, positions)) for model in models]
@@ -87,8 +88,8 @@ def _features(models: Sequence[NGram], window: Window, vocab_size: int) -> np.nd
 def _fitted(features_HVF: np.ndarray, truth_H: np.ndarray) -> np.ndarray:
     """Weights of the features that make the true tokens likeliest: float64 (F,).
 
-    By Newton's method to the one maximum, of which `DIGITS` are kept: then no token depends on the order in which a
-    machine adds.
+    By Newton's method to the one maximum, of which `DIGITS` are kept: then no token depends on the
+    order in which a machine adds.
     """
     number = features_HVF.shape[2]
     weights_F = np.full(number, 0.2)

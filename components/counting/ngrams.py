@@ -18,12 +18,12 @@ def before(order: int) -> tuple[int, ...]:
 
 
 class NGram:
-    """Interpolated Kneser-Ney model of token ids (Kneser and Ney 1995; three discounts per order, Chen and Goodman
-    1999) given ids around a place, which need not be its neighbours.
+    """Interpolated Kneser-Ney model of token ids (Kneser and Ney 1995; three discounts per order,
+    Chen and Goodman 1999) given ids around a place, which need not be its neighbours.
 
     Attributes:
-        offsets: where the ids of the context stand, those to be forgotten first at the beginning: (-2, -1) for a
-            trigram, (1, -1) for what stands between two neighbours.
+        offsets: where the ids of the context stand, those to be forgotten first at the beginning:
+            (-2, -1) for a trigram, (1, -1) for what stands between two neighbours.
         orders: what was counted, from no context to all of it.
     """
 
@@ -136,9 +136,9 @@ class _Order:
 class Mixture:
     """N-gram models mixed with n-grams of what stands earlier in the same window (Kuhn and De Mori 1990).
 
-    It reads what the network reads, windows that begin afresh, or longer ones if told to. How much each part counts
-    depends on how much of the context either knows, and is fitted by expectation maximisation to the last of the
-    training windows, beside n-gram models of the others.
+    It reads what the network reads, windows that begin afresh, or longer ones if told to. How much
+    each part counts depends on how much of the context either knows, and is fitted by expectation
+    maximisation to the last of the training windows, beside n-gram models of the others.
     """
 
     CACHED = 4
@@ -218,8 +218,9 @@ class Mixture:
     def parts(self, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Probability of each id after the first by every part, and the case that says how the parts are weighed.
 
-        The parts are the n-gram models and the window's n-grams before the place; where the window has not shown a
-        context, the main n-gram model speaks: float64 (len - 1, parts), int64 (len - 1,).
+        The parts are the n-gram models and the window's n-grams before the place; where the window
+        has not shown a context, the main n-gram model speaks: float64 (len - 1, parts), int64
+        (len - 1,).
         """
         (main, known), *others = (ngram.probability(window) for ngram in self.ngrams)
         counts, totals = self._cached(window)

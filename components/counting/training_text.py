@@ -35,9 +35,9 @@ class TrainingText:
     def windows(self) -> list[np.ndarray]:
         """The ids of each window, in the order of training; at most about the last `MOST_TOKENS`.
 
-        Text that was read several times is here once, where it was read last. If every n-gram occurred as often as
-        there were epochs, nothing would be left to discount, and the weights that are fitted to the last windows would
-        be fitted to text that the counts hold already.
+        Text that was read several times is here once, where it was read last. If every n-gram
+        occurred as often as there were epochs, nothing would be left to discount, and the weights
+        that are fitted to the last windows would be fitted to text that the counts hold already.
         """
         return self._read[0]
 

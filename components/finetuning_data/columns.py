@@ -1,10 +1,11 @@
 """Columns of rows: which of a table's own are the text, the class, the prompt, the answer; guessed, or named.
 
-A mapping is role -> column, such as {text: review, label: sentiment}; the roles are the names that rows.py explains. A
-column may lie inside another (`answers.text`), and several are joined by `+` to one text, with a blank line between
-them (`premise+hypothesis`). A guess is by name, in any case of letters: the first of `FORMS` that is all there, by
-whole names or else by last words, each of one column alone (`Customer Review`). Where names do not tell, in any
-language, what the columns hold does: prose beside a few values that return, or a question beside its answer.
+A mapping is role -> column, such as {text: review, label: sentiment}; the roles are the names that
+rows.py explains. A column may lie inside another (`answers.text`), and several are joined by `+` to
+one text, with a blank line between them (`premise+hypothesis`). A guess is by name, in any case of
+letters: the first of `FORMS` that is all there, by whole names or else by last words, each of one
+column alone (`Customer Review`). Where names do not tell, in any language, what the columns hold
+does: prose beside a few values that return, or a question beside its answer.
 """
 
 import csv
@@ -83,7 +84,8 @@ def columns_of(row: dict[str, Any], given: Columns | None = None) -> Columns:
 
     A guess keeps what is given of its roles.
 
-    Where tables of several forms were united, the columns of the others are null, or empty in a csv.
+    Where tables of several forms were united, the columns of the others are null, or empty in a
+    csv.
     """
     names = [name for key, value in row.items() for name in _names(key, value)]
     filled = [name for name in names if value_of(row, name) not in (None, "", [])]

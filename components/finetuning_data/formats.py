@@ -1,11 +1,13 @@
 """Rows for fine-tuning from json, jsonl, csv or parquet files (rows.py says what a row is, columns.py from what).
 
-The first row that has all columns of a kind decides for all. A row that cannot be used is refused, with file, line and
-reason, and the others are kept. A JSON file is a list of rows, an object that has one, SQuAD's nested articles, or JSON
-lines under another name; in a folder with other files it is taken for a description of them.
+The first row that has all columns of a kind decides for all. A row that cannot be used is refused,
+with file, line and reason, and the others are kept. A JSON file is a list of rows, an object that
+has one, SQuAD's nested articles, or JSON lines under another name; in a folder with other files it
+is taken for a description of them.
 
-Files of a folder that are named as held-out rows usually are (test.jsonl, validation-00000-of-00002.parquet,
-dev_matched.tsv, dev/...) hold those, where the folder has others too: somebody has divided them already.
+Files of a folder that are named as held-out rows usually are (test.jsonl,
+validation-00000-of-00002.parquet, dev_matched.tsv, dev/...) hold those, where the folder has others
+too: somebody has divided them already.
 """
 
 import csv
@@ -62,7 +64,8 @@ class Rows:
     """What a file or folder holds: rows of one kind in the order of the files, those refused, and columns not used.
 
     Attributes:
-        heldout: rows that are held out because of the files they stand in, and no others; none: the split decides.
+        heldout: rows that are held out because of the files they stand in, and no others; none: the
+            split decides.
         heldout_files: those files, as the folder has them.
         columns: role -> column, of the first row.
     """
@@ -84,7 +87,8 @@ def read(path: Path, given: Columns | None = None) -> Rows:
         given: role -> column, where columns are not to be guessed.
 
     Raises:
-        UserError: there is no such file, none of a known format, no row with known columns, or no row that can be used.
+        UserError: there is no such file, none of a known format, no row with known columns, or no
+            row that can be used.
     """
     first = Columns()
     refuse_shared(path, given or {})

@@ -1,8 +1,8 @@
 """Rows for fine-tuning: chats, texts with labels, preferences, and what makes one unusable.
 
     messages                     list of {role, content}, or of ShareGPT's {from, value}, with or without a
-                                 system message; content is a text or a list of parts, {type: text, text}; an answer
-                                 with `weight` 0 is not learned
+                                 system message; content is a text or a list of parts, {type: text,
+                                 text}; an answer with `weight` 0 is not learned
     prompt, completion           one question and its answer (texts, or lists of messages)
     text, label                  for a classifier: the one class of a text
     text, labels                 all classes of a text, a list that may be empty (in a csv, as JSON or as red;round)

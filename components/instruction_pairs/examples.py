@@ -1,8 +1,8 @@
 """Examples of fine-tuning tasks: pairs or passages drawn from the documents of a corpus.
 
-Draws are made by hash: an example is kept or not by its own key, so the choice depends on the seed and on the example,
-never on the order or the number of its neighbours. What is held out depends on no seed: models of different seeds are
-compared on the same examples.
+Draws are made by hash: an example is kept or not by its own key, so the choice depends on the seed
+and on the example, never on the order or the number of its neighbours. What is held out depends on
+no seed: models of different seeds are compared on the same examples.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,8 +18,8 @@ MOST_MEGABYTES = 64
 """Text looked at per corpus (10^6 bytes); of a larger one, a share of its documents drawn by hash."""
 
 HELDOUT_SEED, MOST_HELDOUT = 1, 480
-"""Seed of what is held out, whatever the seed of the training; and how many at most: they bound an accuracy to about
-4 percent, and a paired gain to less."""
+"""Seed of what is held out, whatever the seed of the training; and how many at most: they bound an
+accuracy to about 4 percent, and a paired gain to less."""
 
 
 class NotEnoughText(Exception):  # noqa: N818 - an answer, not an error
@@ -45,8 +45,8 @@ class PromptPair:
     """A prompt and its answer.
 
     Attributes:
-        cluster, stratum: the work it is from, which intervals resample as a whole, and that work's source; of rows of
-            one's own the group of similar ones, and nothing.
+        cluster, stratum: the work it is from, which intervals resample as a whole, and that work's
+            source; of rows of one's own the group of similar ones, and nothing.
         history: the messages before the prompt.
         where: file and line of a row of one's own.
     """
@@ -158,7 +158,8 @@ def draw_pairs(
 
     Args:
         per_document: most pairs of one document.
-        min_pairs: training pairs without which the task is not drawn; a quarter as many held-out ones are needed.
+        min_pairs: training pairs without which the task is not drawn; a quarter as many held-out
+            ones are needed.
         noun: the pairs in words, for the reason.
 
     Raises:

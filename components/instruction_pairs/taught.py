@@ -4,14 +4,16 @@
     Which is larger, 47 or 38?    47
     Repeat: q d x m               q d x m
 
-A chat tuned on documentation alone answers nothing that a person can check at a glance. These it answers right, for it
-was trained on this form; that says nothing of other questions. What stands in a problem kept for tests is in no
-training text: neither a sum nor a comparison of the same two numbers, in either order.
+A chat tuned on documentation alone answers nothing that a person can check at a glance. These it
+answers right, for it was trained on this form; that says nothing of other questions. What stands in
+a problem kept for tests is in no training text: neither a sum nor a comparison of the same two
+numbers, in either order.
 
-Half of them are asked as above, the others in words that visitors used: taught the first form alone, the model wrote
-nonsense after a space more or a question mark less. A sum is said again before its steps, so that the answer goes on as
-pretraining's text does. Four times as many questions as pairs of text. Questions on a passage (which name, which colour
-goes with what) stayed at .8, words that were to be repeated at .3: neither is taught.
+Half of them are asked as above, the others in words that visitors used: taught the first form
+alone, the model wrote nonsense after a space more or a question mark less. A sum is said again
+before its steps, so that the answer goes on as pretraining's text does. Four times as many
+questions as pairs of text. Questions on a passage (which name, which colour goes with what) stayed
+at .8, words that were to be repeated at .3: neither is taught.
 """
 
 import random

@@ -1,8 +1,9 @@
 """What is looked for when a text is to be forgotten: its runs of words, as salted hashes, which hold no text.
 
-A run is six words in a row, in scripts without spaces twelve characters. Those that no document which stays has are the
-text's own: what holds one is a copy. Those that a few others have too are quotations, which stay with these documents.
-Those that more have, such as a licence's, say nothing of this text: they are counted, and not looked for.
+A run is six words in a row, in scripts without spaces twelve characters. Those that no document
+which stays has are the text's own: what holds one is a copy. Those that a few others have too are
+quotations, which stay with these documents. Those that more have, such as a licence's, say nothing
+of this text: they are counted, and not looked for.
 """
 
 import base64
@@ -36,7 +37,8 @@ class Needles:
     Attributes:
         salt: mixed into each hash, so that lists of two projects do not compare.
         own: runs that no document which stays has. shared: those that a few have too.
-        num_common: runs that more have. num_left: runs that are not looked for because there are too many.
+        num_common: runs that more have. num_left: runs that are not looked for because there are
+            too many.
     """
 
     salt: int = 0

@@ -97,8 +97,9 @@ def parts_of_tokens(path: Path, dtype: str, tokenizer: Path, starts: Path, corpu
     """The text of each document of a token shard.
 
     Args:
-        starts: the file with the first token of each document, and the end. corpus: the shard of the texts, whose rows
-            are the same documents; without it, or if it has another number of rows, they are numbered.
+        starts: the file with the first token of each document, and the end. corpus: the shard of
+            the texts, whose rows are the same documents; without it, or if it has another number of
+            rows, they are numbered.
     """
     import tokenizers
 

@@ -5,8 +5,9 @@
     generation_config.json                    causal only
     greenhouse.json                           shape, training facts, task, which config.json has no fields for
 
-Our network is theirs, parameter by parameter: Qwen3 has QK-norm, EuroBERT is the same block without it and without the
-causal mask. So an export renames nothing but the prefix `model.`. No pickle is written or read.
+Our network is theirs, parameter by parameter: Qwen3 has QK-norm, EuroBERT is the same block without
+it and without the causal mask. So an export renames nothing but the prefix `model.`. No pickle is
+written or read.
 """
 
 import json
@@ -52,10 +53,11 @@ def save(model: Network, tokenizer_json: str, folder: Path, facts: dict[str, Any
 
     Args:
         model: any device, adapters merged; weights are written as they are (float32).
-        tokenizer_json: content of a tokenizer.json; its special tokens are those of components/tokens/tokenizer.py,
-            or those of `like`.
+        tokenizer_json: content of a tokenizer.json; its special tokens are those of
+            components/tokens/tokenizer.py, or those of `like`.
         folder: made if missing.
-        facts: anything JSON for greenhouse.json (`training`, `task`); `shape` and `num_parameters` are added.
+        facts: anything JSON for greenhouse.json (`training`, `task`); `shape` and `num_parameters`
+            are added.
         like: folder of a model made elsewhere, whose tokenizer and special tokens this one keeps.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +153,8 @@ def inspected(folder: Path, any_head: bool = False) -> tuple[Shape, tokenizers.T
         any_head: take a classifier too, which is then without the head that predicts text.
 
     Raises:
-        UserError: a file is missing or damaged, they do not belong together, or the folder holds another kind of model.
+        UserError: a file is missing or damaged, they do not belong together, or the folder holds
+            another kind of model.
     """
     if (folder / "adapter_config.json").exists():
         raise UserError(f"{folder}: an adapter, no model; give its base, or the folder that has it merged in")
@@ -258,7 +261,8 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, 
     """Write a safetensors file whole. Equal tensors and metadata give equal bytes.
 
     Args:
-        metadata: one entry at most, for safetensors writes several in an order that changes; default: `format`.
+        metadata: one entry at most, for safetensors writes several in an order that changes;
+            default: `format`.
     """
     assert metadata is None or len(metadata) == 1
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}

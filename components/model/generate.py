@@ -28,13 +28,15 @@ def generate(
         prompt: text (a document of its own: `<|endoftext|>` is put before it), or ids used as they are. What does not
             fit the context beside the answer is cut at the front.
         temperature: 0 takes the likeliest token; else the logits are divided by it before sampling.
-        top_p: sample from the smallest set of tokens with this total probability (Holtzman et al. 2019,
-            arXiv:1904.09751).
-        stop_ids: generation ends after one of these, which is left out of the text and kept in the ids.
+        top_p: sample from the smallest set of tokens with this total probability (Holtzman et al.
+            2019, arXiv:1904.09751).
+        stop_ids: generation ends after one of these, which is left out of the text and kept in the
+            ids.
         on_token: called with each id as it is made (for showing text while it grows).
 
     Returns:
-        The new text, its ids, and each id's natural log-probability under the model (before temperature and top_p).
+        The new text, its ids, and each id's natural log-probability under the model (before
+        temperature and top_p).
     """
     ids = [END_OF_TEXT, *tokenizer.encode(prompt, add_special_tokens=False).ids] if isinstance(prompt, str) else prompt
     assert ids

@@ -1,8 +1,9 @@
 """Groups of similar short texts, in memory: what must not be divided between training and held-out examples.
 
-The same shingles, signatures and search as dedup (docs/data.md); the shingles are shorter, as these texts are. What
-many texts share is a form they are written in ("Translate this sentence into French: ..."), and tells nothing about
-whether two are copies of each other: those shingles are left out.
+The same shingles, signatures and search as dedup (docs/data.md); the shingles are shorter, as these
+texts are. What many texts share is a form they are written in ("Translate this sentence into
+French: ..."), and tells nothing about whether two are copies of each other: those shingles are left
+out.
 """
 
 from collections.abc import Sequence
@@ -28,8 +29,8 @@ COMMON_SHARE, COMMON = 0.25, 10
 def similar_groups(texts: Sequence[str]) -> np.ndarray:
     """Number of each text's group, int64 (num_texts,). A text of fewer than three words is alike only to its equal.
 
-    Two texts are alike by what each has besides a form that more than a quarter of all are written in; a text that has
-    nothing besides is alike only to others of that kind.
+    Two texts are alike by what each has besides a form that more than a quarter of all are written
+    in; a text that has nothing besides is alike only to others of that kind.
     """
     sets, sizes = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for block in blocks([text.encode() for text in texts]):

@@ -1,9 +1,10 @@
 """Sketches of documents for dedup: shingles and bands on disk, a few numbers per document in memory.
 
-One call per shard writes three files into the work folder and is skipped when they are there already:
-`<name>.shingles.bin` (8 bytes per word, read back by the document), `<name>.bands.bin` (a hash per band and document,
-read back by the band) and `<name>.npz` (the rest). The whole is a file per column, mapped into memory and let go after
-each step, and one shard per process; never the corpus.
+One call per shard writes three files into the work folder and is skipped when they are there
+already: `<name>.shingles.bin` (8 bytes per word, read back by the document), `<name>.bands.bin` (a
+hash per band and document, read back by the band) and `<name>.npz` (the rest). The whole is a file
+per column, mapped into memory and let go after each step, and one shard per process; never the
+corpus.
 """
 
 import hashlib
@@ -45,7 +46,8 @@ class SketchJob:
         ngram: words per shingle.
         bands, rows: of the signature; no rows for no near-duplicates, then no shingles are made.
         seed: of the hash function.
-        line_sampling: lines and paragraphs whose hash is a multiple of this are counted; 1 counts all, 0 none.
+        line_sampling: lines and paragraphs whose hash is a multiple of this are counted; 1 counts
+            all, 0 none.
     """
 
     shard: Path
@@ -112,9 +114,10 @@ def sketch_reads(job: SketchJob) -> list[Path] | None:
 def band_keys(signature_rows: np.ndarray, band: int, rows: int) -> np.ndarray:
     """uint64 hash of one band of each signature: equal if all `rows` values of the band are equal.
 
-    A signature of bands * rows values is cut into `bands` runs. Two documents are proposed as a pair if one run agrees,
-    which for similarity J has the chance 1 - (1 - J^rows)^bands: an S-curve around (1 / bands)^(1 / rows). The band's
-    number goes in first, so that equal values in different bands do not meet.
+    A signature of bands * rows values is cut into `bands` runs. Two documents are proposed as a
+    pair if one run agrees, which for similarity J has the chance 1 - (1 - J^rows)^bands: an S-curve
+    around (1 / bands)^(1 / rows). The band's number goes in first, so that equal values in
+    different bands do not meet.
     """
     total = np.full(len(signature_rows), band, dtype=np.uint64)
     for column in range(band * rows, (band + 1) * rows):
@@ -176,7 +179,8 @@ class Sketches:
         targets: files of each shard. counts: documents of each.
         maps: files of the columns that follow, which are views of them.
         shard: (num_documents,) int32, which shard.
-        start, size: (num_documents,) int64, where its shingles are in the shard's file, and how many.
+        start, size: (num_documents,) int64, where its shingles are in the shard's file, and how
+            many.
         agreement: (num_documents, K) uint8, the lowest byte of each place of the signature.
         exact: (num_documents, 2) uint64.
         num_chars, num_bytes: (num_documents,) int64, of the text.

@@ -1,12 +1,14 @@
 """Mitigation trial: the effect of counterfactual augmentation on a model's pronoun gaps, with controls.
 
-Three mixtures of the same documents: as they are (`none`), each document with gendered words beside its swapped copy
-(`counterfactual`, Lu et al. 2018, arXiv 1807.11714), and with as many bytes of unchanged repeats (`random`), without
-which whatever repeating text does would be credited to the swap. Each is trained on with the same seeds, network and
-number of tokens, in one tokenizer; each seed has its own draw of the mixture. What is compared is the spread of the
-pronoun gap over occupations (pronoun_gap.py of the evaluate stage), seed by seed, with intervals over seeds and draws.
-Augmentation counts as a mitigation if the whole interval of `counterfactual - random` lies below zero; else the report
-says "not shown". The prior (the gap of neutral subjects) moves with any text that names more women, and is no evidence.
+Three mixtures of the same documents: as they are (`none`), each document with gendered words beside
+its swapped copy (`counterfactual`, Lu et al. 2018, arXiv 1807.11714), and with as many bytes of
+unchanged repeats (`random`), without which whatever repeating text does would be credited to the
+swap. Each is trained on with the same seeds, network and number of tokens, in one tokenizer; each
+seed has its own draw of the mixture. What is compared is the spread of the pronoun gap over
+occupations (pronoun_gap.py of the evaluate stage), seed by seed, with intervals over seeds and
+draws. Augmentation counts as a mitigation if the whole interval of `counterfactual - random` lies
+below zero; else the report says "not shown". The prior (the gap of neutral subjects) moves with any
+text that names more women, and is no evidence.
 """
 
 import shutil
@@ -92,7 +94,8 @@ class MitigationTrial(TrainingStudy[TrialRun, Mitigate]):
     def tokens(self, point: TrialRun) -> Path:
         """Token shards of a point's mixture, its own draw, made once.
 
-        Curriculum and canaries are left out, weights are the pipeline's; the tokenizer is the pipeline's for all arms.
+        Curriculum and canaries are left out, weights are the pipeline's; the tokenizer is the
+        pipeline's for all arms.
         """
         data = self.workplace.root / "data"
         bare = {"curriculum": Curriculum(share=0.0), "canaries": Canaries(per_count=0)}

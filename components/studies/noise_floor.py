@@ -1,9 +1,10 @@
 """Noise floor: how far a score moves from one training seed to another, and what that adds to a difference.
 
-An interval over works says how the score would change on other works of the same kind, and nothing of another seed: of
-two equal models with seed noise, one is "significantly" better in a third of all pairs if works are all that counts
-(Bouthillier et al. 2021; Madaan et al. 2024). So the variance of a difference here is that over works plus that of the
-seeds on either side, and its degrees of freedom are Satterthwaite's.
+An interval over works says how the score would change on other works of the same kind, and nothing
+of another seed: of two equal models with seed noise, one is "significantly" better in a third of
+all pairs if works are all that counts (Bouthillier et al. 2021; Madaan et al. 2024). So the
+variance of a difference here is that over works plus that of the seeds on either side, and its
+degrees of freedom are Satterthwaite's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +39,8 @@ class SeedNoise:
     Attributes:
         deviation: standard deviation of the score over seeds.
         freedom: its degrees of freedom.
-        share: factor on its square that gives the variance of the difference: 1 / runs of each side, more if borrowed.
+        share: factor on its square that gives the variance of the difference: 1 / runs of each
+            side, more if borrowed.
         note: where it comes from, in words.
     """
 
@@ -106,8 +108,8 @@ def same(row: Difference) -> bool:
 def all_over_seeds(differences: Sequence[Difference], noise_of: NoiseOf) -> tuple[list[Difference], list[str]]:
     """Differences over works and seeds where the noise is known, and the names of those whose interval lacks it.
 
-    Holm's correction leaves out what is the same because the model is: there nothing is tested, and however few works
-    there are, the interval is zero.
+    Holm's correction leaves out what is the same because the model is: there nothing is tested, and
+    however few works there are, the interval is zero.
     """
     noises = [noise_of(row.name) for row in differences]
     rows = []

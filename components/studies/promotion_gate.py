@@ -1,13 +1,14 @@
 """Promotion gate: whether the challenger replaces the champion (`promote`, `hold`, `inconclusive`), with reasons.
 
-Judged is one registered model at a time, by its own primary metric: it must improve, with the whole interval over works
-and seeds above zero. No guarded ability may be worse than its margin even at the pessimistic end of its interval (a
-non-inferiority test); a probe that is not above its baseline has nothing to lose and guards nothing. A guard names a
-score or the condition that is judged: pooled with conditions at chance, a lost ability would hide within the margin; a
-score says which condition its own is, such as the most examples of a curve. What the data
-cannot decide is `inconclusive`, and never promotes: a guard that is missing, a seed noise that nobody measured. Because
-every condition must hold at once, testing many guards makes a promotion rarer, never easier; no correction for many
-tests is needed (Berger's intersection-union test, 1982).
+Judged is one registered model at a time, by its own primary metric: it must improve, with the whole
+interval over works and seeds above zero. No guarded ability may be worse than its margin even at
+the pessimistic end of its interval (a non-inferiority test); a probe that is not above its baseline
+has nothing to lose and guards nothing. A guard names a score or the condition that is judged:
+pooled with conditions at chance, a lost ability would hide within the margin; a score says which
+condition its own is, such as the most examples of a curve. What the data cannot decide is
+`inconclusive`, and never promotes: a guard that is missing, a seed noise that nobody measured.
+Because every condition must hold at once, testing many guards makes a promotion rarer, never
+easier; no correction for many tests is needed (Berger's intersection-union test, 1982).
 """
 
 from collections.abc import Mapping, Sequence
@@ -78,8 +79,8 @@ class GateVerdict:
     Attributes:
         verdict: promote, hold, or inconclusive.
         reasons: one sentence per condition that did not hold, or that carried the promotion.
-        detectable: the smallest gain that could be told from none, or why it is not known, in words; "" if the
-            primary metric was not compared.
+        detectable: the smallest gain that could be told from none, or why it is not known, in
+            words; "" if the primary metric was not compared.
         notes: what was not guarded and why, where the seed noise is from.
         differences: what was compared, for the report.
     """
@@ -110,7 +111,8 @@ def judge(
         champion, challenger: what was evaluated.
         noise_of: seed noise by metric.
         resampling: of the tests.
-        same_heldout: whether both were scored on the same held-out set; if not, nothing can be concluded.
+        same_heldout: whether both were scored on the same held-out set; if not, nothing can be
+            concluded.
     """
     if not same_heldout:
         return GateVerdict(

@@ -2,11 +2,12 @@
 
     python -m components.studies.segments ARGUMENTS      JSON: the fields of `Segments`; prints what each came to
 
-An interval lies between neighbouring kept checkpoints (`pretrain.keep_every`). It is honest if training from its first
-ends in the bytes of its second with the recorded losses; step 0 is honest if it follows from the seed, the end if it is
-the model and has the recorded figures. The cheapest forgery patches the weights after training, so the last interval is
-always among the chosen. Whoever forged others is caught if the random rest meets one (`caught`): with 100 intervals, a
-tenth of them forged and the last not, 27 do in 96% of the draws; with one forged, in 26%.
+An interval lies between neighbouring kept checkpoints (`pretrain.keep_every`). It is honest if
+training from its first ends in the bytes of its second with the recorded losses; step 0 is honest
+if it follows from the seed, the end if it is the model and has the recorded figures. The cheapest
+forgery patches the weights after training, so the last interval is always among the chosen. Whoever
+forged others is caught if the random rest meets one (`caught`): with 100 intervals, a tenth of them
+forged and the last not, 27 do in 96% of the draws; with one forged, in 26%.
 """
 
 import csv
@@ -55,8 +56,8 @@ class Segments:
 
     Attributes:
         objective, params, numerics: of the run.
-        root: a folder with outputs as they were published, at their paths in a checkout: tokens, model, reports, and of
-            the kept checkpoints at least those of the chosen intervals.
+        root: a folder with outputs as they were published, at their paths in a checkout: tokens,
+            model, reports, and of the kept checkpoints at least those of the chosen intervals.
         chosen: steps of the intervals as (first, last), the last of the run among them.
     """
 

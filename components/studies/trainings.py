@@ -3,7 +3,8 @@
     work/points/NAME/result.json    of a finished point; model and reports beside it, where the study keeps them
     work/points/NAME/work/          checkpoints of one that was interrupted: it goes on from the newest
 
-A study says what its points are, how one is trained and examined, and what follows from all; the rest is here.
+A study says what its points are, how one is trained and examined, and what follows from all; the
+rest is here.
 """
 
 import shutil
@@ -44,10 +45,12 @@ class Workplace:
     """Where a study reads and writes, and how floats are computed.
 
     Attributes:
-        root: the checkout, with the pipeline's data and models; relative paths of `runtime` begin here.
+        root: the checkout, with the pipeline's data and models; relative paths of `runtime` begin
+            here.
         work: survives kills.
         ledger: the energy ledger; None meters nothing.
-        runtime: whose project budget stops a training between steps; None has no limit, as without a ledger.
+        runtime: whose project budget stops a training between steps; None has no limit, as without
+            a ledger.
         run: name of the study's run in the ledger.
     """
 

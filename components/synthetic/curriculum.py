@@ -1,13 +1,15 @@
 """Curriculum: generated text that teaches a small model to use its context: copy, recall, label mapping, sums.
 
-A few million tokens of natural text teach a model of a few million parameters none of these: k-shot, needle and copy
-stay at chance. A share of short, regular items is meant to, and the evaluate stage scores fresh items of the same
-forms. Both sides call `items`; what keeps the evaluation honest is the split: the problem behind an item (the pair of
-numbers, the sequence, the set of pairs) is hashed, one problem in eight is for tests, and no training item is ever made
-from it.
+A few million tokens of natural text teach a model of a few million parameters none of these:
+k-shot, needle and copy stay at chance. A share of short, regular items is meant to, and the
+evaluate stage scores fresh items of the same forms. Both sides call `items`; what keeps the
+evaluation honest is the split: the problem behind an item (the pair of numbers, the sequence, the
+set of pairs) is hashed, one problem in eight is for tests, and no training item is ever made from
+it.
 
-Every symbol that matters is one token to our tokenizer, the same one at each of its places: letters and words stand
-behind a space (` k`), digits do not (it splits numbers into digits, and a space before one is a token of its own).
+Every symbol that matters is one token to our tokenizer, the same one at each of its places: letters
+and words stand behind a space (` k`), digits do not (it splits numbers into digits, and a space
+before one is a token of its own).
 
     copy: q d x m = q d x m                  answer " q d x m"
     recall: k B, d M ? d M, k B, k B, d M    answer " M" (to the first key asked; training text goes on asking)
@@ -58,11 +60,14 @@ class Problem:
         task: one of `TASKS`.
         form: the word the prompt begins with: `copy`, `recall`, `label`, `sum` or `steps`.
         prompt: what a model is given; does not end in a space.
-        answer: the text that should follow; begins with a space. `prompt + answer + rest` is the training text.
+        answer: the text that should follow; begins with a space. `prompt + answer + rest` is the
+            training text.
         rest: further text of the same item that training sees (recall: more questions).
         final: the end of `answer` that is scored (differs from it only for `steps`).
-        choices: what `final` could be, for a score by likelihood with chance 1 / len(choices); empty: no small set.
-        difficulty: what was asked for or drawn: length, pairs, depth (0 = first pair), shots, digits.
+        choices: what `final` could be, for a score by likelihood with chance 1 / len(choices);
+            empty: no small set.
+        difficulty: what was asked for or drawn: length, pairs, depth (0 = first pair), shots,
+            digits.
     """
 
     task: str
@@ -86,14 +91,17 @@ def items(task: str, seed: int, n: int, *, split: Split = "train", **difficulty:
     Args:
         task: one of `TASKS`.
         seed: any integer; other seeds give other items of the same split.
-        n: how many. Test items are distinct; training items may repeat where problems are few (sums).
+        n: how many. Test items are distinct; training items may repeat where problems are few
+            (sums).
         split: whose problems: no problem is in both.
-        **difficulty: fixes what is otherwise drawn per item. copy: `length` (2-20). recall and names: `pairs` (2-20),
-            `depth` (which pair is asked first, 0-based). mapping: `shots` (0-22; in training 0-10).
+        **difficulty: fixes what is otherwise drawn per item. copy: `length` (2-20). recall and
+            names: `pairs` (2-20), `depth` (which pair is asked first, 0-based). mapping: `shots`
+            (0-22; in training 0-10).
             arithmetic: `digits` (1-6), `steps` (0 or 1).
 
     Raises:
-        ValueError: unknown task or difficulty, a value out of range, or fewer than `n` distinct test items exist.
+        ValueError: unknown task or difficulty, a value out of range, or fewer than `n` distinct
+            test items exist.
     """
     problems = list(islice(stream(task, seed, split=split, **difficulty), n))
     if len(problems) < n:
@@ -211,10 +219,11 @@ def _short(draw: random.Random) -> int:
 def _mapping(draw: random.Random, split: str, difficulty: dict[str, int]) -> HashedProblem:
     """Two word classes, a letter for each: the letters mean nothing outside the item, so zero shots is chance.
 
-    The problem is the word asked with both letters. Training never shows a test word in an item of these two letters,
-    so a right answer comes from the shots, however many are kept. The two are not told apart on purpose: were only the
-    right letter kept from training, knowing by heart which letters a word had would be wrong more often than chance.
-    From two shots on both letters are seen; of one letter alone, an item could be that of another problem.
+    The problem is the word asked with both letters. Training never shows a test word in an item of
+    these two letters, so a right answer comes from the shots, however many are kept. The two are
+    not told apart on purpose: were only the right letter kept from training, knowing by heart which
+    letters a word had would be wrong more often than chance. From two shots on both letters are
+    seen; of one letter alone, an item could be that of another problem.
     """
     shots = difficulty["shots"] if "shots" in difficulty else draw.randint(2, 8)
     kinds = draw.sample(sorted(CLASSES), 2)

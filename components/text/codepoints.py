@@ -1,14 +1,15 @@
 """Texts as arrays of code points, which filter counts and hashes without one Python string per word.
 
-The texts of a shard are laid end to end, with a newline after each. A table gives the kind of every code point, starts
-and ends of words and lines follow from differences, and any stretch is hashed from prefix sums: the polynomial hash
-sum(c[j] * B**j) of Karp and Rabin (1987) modulo 2**64, divided by B**start (B is odd, so it has an inverse), mixed.
-Equal stretches have equal hashes in every text, process and numpy version; different ones collide with a chance of
-about 2**-64 per pair.
+The texts of a shard are laid end to end, with a newline after each. A table gives the kind of every
+code point, starts and ends of words and lines follow from differences, and any stretch is hashed
+from prefix sums: the polynomial hash sum(c[j] * B**j) of Karp and Rabin (1987) modulo 2**64,
+divided by B**start (B is odd, so it has an inverse), mixed. Equal stretches have equal hashes in
+every text, process and numpy version; different ones collide with a chance of about 2**-64 per
+pair.
 
-The kinds WORD and UNSPACED make a word: a run of letters, digits, `_` and combining marks (for ASCII that is `\\w+`);
-in a script written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan) each character by itself. The
-table in `components.text` says who uses it.
+The kinds WORD and UNSPACED make a word: a run of letters, digits, `_` and combining marks (for
+ASCII that is `\\w+`); in a script written without spaces (Chinese, Japanese, Thai, Lao, Khmer,
+Burmese, Tibetan) each character by itself. The table in `components.text` says who uses it.
 """
 
 import unicodedata
@@ -19,8 +20,8 @@ import numpy as np
 import regex
 
 SPACE, WORD, ALPHA, ALNUM, UNSPACED, TERMINAL = (np.uint8(1 << bit) for bit in range(6))
-"""Kinds of a code point, one bit each: white space; in a word; a letter; a letter or a digit; of a script without
-spaces; ends a sentence (UAX 44).
+"""Kinds of a code point, one bit each: white space; in a word; a letter; a letter or a digit; of a
+script without spaces; ends a sentence (UAX 44).
 """
 
 _UNKNOWN = np.uint8(0x80)
@@ -146,8 +147,9 @@ def mixed(values: np.ndarray) -> np.ndarray:
 class Hasher:
     """Hashes of stretches of a scan, from prefix sums made once.
 
-    With S[i] = c[0] + c[1] B + ... + c[i - 1] B^(i - 1), the stretch from i to j gives (S[j] - S[i]) / B^i, which is
-    c[i] + c[i + 1] B + ...: the same number wherever the stretch stands, at the cost of two look-ups and a product.
+    With S[i] = c[0] + c[1] B + ... + c[i - 1] B^(i - 1), the stretch from i to j gives
+    (S[j] - S[i]) / B^i, which is c[i] + c[i + 1] B + ...: the same number wherever the stretch
+    stands, at the cost of two look-ups and a product.
     """
 
     def __init__(self, codes: np.ndarray) -> None:

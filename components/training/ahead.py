@@ -12,7 +12,8 @@ class Ahead(Generic[Result]):
 
     Args:
         batches: a function of the number alone, so that it does not matter when it is called.
-        begin: called first on the thread, which has a device of its own: pinned memory belongs to one.
+        begin: called first on the thread, which has a device of its own: pinned memory belongs to
+            one.
     """
 
     def __init__(self, batches: Callable[[int], Result], begin: Callable[[], object] | None = None) -> None:

@@ -5,8 +5,9 @@
       trainer.safetensors                                   optimizer state, losses so far; the rest as JSON metadata
       files.json                                            sha256 of each file, written last
 
-A kill at any moment leaves whole checkpoints and perhaps a folder whose name begins with a dot, which the next save
-removes. A damaged checkpoint is skipped with a message, and the one before it is taken.
+A kill at any moment leaves whole checkpoints and perhaps a folder whose name begins with a dot,
+which the next save removes. A damaged checkpoint is skipped with a message, and the one before it
+is taken.
 """
 
 import json
@@ -80,7 +81,8 @@ def folder_of(work: Path, step: int) -> Path:
 def publish(work: Path, kept: Path, every: int) -> None:
     """Put the checkpoints of every so many steps, and the last, into `kept`, with index.json: step -> file -> sha256.
 
-    Hard links where the disk allows, so that a killed run still has them to resume. Without `every` the index is empty.
+    Hard links where the disk allows, so that a killed run still has them to resume. Without `every`
+    the index is empty.
     """
     chosen = [step for step in reversed(steps(work)) if every and (step % every == 0 or step == steps(work)[0])]
     index = {folder_of(work, step).name: read_json(folder_of(work, step) / "files.json") for step in chosen}
@@ -135,10 +137,10 @@ MAX_SHARE = 0.01
 class CheckpointWriter:
     """Context manager of a run's checkpoint writes; leaving it waits for the last one.
 
-    Where the last checkpoint took more than `MAX_SHARE` of the time since the one before, the next is written from a
-    copy in memory by a thread, if there is room; the files are the same. At most one write is pending: whoever needs
-    the newest checkpoint (a save, a rollback, the end) waits for it in `finish`, which raises the error of a write that
-    failed.
+    Where the last checkpoint took more than `MAX_SHARE` of the time since the one before, the next
+    is written from a copy in memory by a thread, if there is room; the files are the same. At most
+    one write is pending: whoever needs the newest checkpoint (a save, a rollback, the end) waits
+    for it in `finish`, which raises the error of a write that failed.
     """
 
     def __init__(self) -> None:

@@ -1,10 +1,11 @@
 """Forecast of a training's memory and time before its first step, from forward passes over a few rows.
 
-Autograd is asked what it keeps for the backward pass: what grows with the rows is scaled to a whole batch, which holds
-for every architecture; compiled blocks keep what the compiler's cut of their graph says. To it come weights, gradients,
-AdamW's two moments, the logits of a chunk, kernels of each shape, and the libraries of the report. Gradients come as
-what the backward pass needs goes, but both are added: a process keeps what it freed. On a CPU memory is that of the
-process (its resident set at the peak), on CUDA what tensors take of the device.
+Autograd is asked what it keeps for the backward pass: what grows with the rows is scaled to a whole
+batch, which holds for every architecture; compiled blocks keep what the compiler's cut of their
+graph says. To it come weights, gradients, AdamW's two moments, the logits of a chunk, kernels of
+each shape, and the libraries of the report. Gradients come as what the backward pass needs goes,
+but both are added: a process keeps what it freed. On a CPU memory is that of the process (its
+resident set at the peak), on CUDA what tensors take of the device.
 """
 
 import re
@@ -39,8 +40,9 @@ REPORT = 40_000_000
 """Bytes of the libraries that draw a report: 20 to 35 MB were measured."""
 
 PER_SHAPE, MOST_SHAPES = 10_000_000, 45
-"""Bytes that a CPU's kernels keep for each new width of a batch, and widths at most, since the oldest give way; four
-numbers of targets count as a width. Measured on six tunings of 20 to 222 steps: the growth after the first step."""
+"""Bytes that a CPU's kernels keep for each new width of a batch, and widths at most, since the
+oldest give way; four numbers of targets count as a width. Measured on six tunings of 20 to 222
+steps: the growth after the first step."""
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
     result = train(model, batches, objective, config, work, progress, numerics=numerics)
 
-`batches(n)` gives this process's part of the n-th batch and depends on nothing else. So a run that is killed anywhere
-and started again on the same `work` folder goes on from its newest checkpoint and ends with the same weights, bit for
-bit. No time gets into the result. A step, in order: batch, gradients (summed over micro-batches), check for a bad loss,
-update, evaluation, checkpoint, report.
+`batches(n)` gives this process's part of the n-th batch and depends on nothing else. So a run that
+is killed anywhere and started again on the same `work` folder goes on from its newest checkpoint
+and ends with the same weights, bit for bit. No time gets into the result. A step, in order: batch,
+gradients (summed over micro-batches), check for a bad loss, update, evaluation, checkpoint, report.
 
-A loss that is not finite, or jumps far above the recent ones, is not trained on: the run goes back to its newest
-checkpoint and passes over that batch (as in Chowdhery et al. 2022, PaLM, arXiv:2204.02311, section 5.1).
+A loss that is not finite, or jumps far above the recent ones, is not trained on: the run goes back
+to its newest checkpoint and passes over that batch (as in Chowdhery et al. 2022, PaLM,
+arXiv:2204.02311, section 5.1).
 """
 
 import copy
@@ -68,20 +69,23 @@ def train(
     """Train `model` in place.
 
     Args:
-        model: initialised as the run should start; checkpoints in `work` win over it. Only parameters that require a
-            gradient are trained.
-        batches: this process's part of the n-th batch, n from 0; any n must do, since bad batches are passed over.
-            On a GPU it is called on a thread, one batch ahead.
+        model: initialised as the run should start; checkpoints in `work` win over it. Only
+            parameters that require a gradient are trained.
+        batches: this process's part of the n-th batch, n from 0; any n must do, since bad batches
+            are passed over. On a GPU it is called on a thread, one batch ahead.
         objective: summed loss of a batch, in nats.
         work: folder of the checkpoints; must belong to this run alone, and survive kills.
         tokenizer_json: goes into checkpoints.
-        evaluate: called with the number of steps done; what it returns is kept in the result. Must not use the global
-            random state.
-        write_model: writes a checkpoint's model folder, perhaps from a copy of the model and on another thread;
-            default: `export.save` for a Transformer without adapters, else the trained tensors alone.
+        evaluate: called with the number of steps done; what it returns is kept in the result. Must
+            not use the global random state.
+        write_model: writes a checkpoint's model folder, perhaps from a copy of the model and on
+            another thread; default: `export.save` for a Transformer without adapters, else the
+            trained tensors alone.
         group: the processes that share this training.
-        until: end after this step, as the run of `config.steps` went through it; None for all steps.
-        mirror: gets a copy of each checkpoint, and gives the newest back where `work` has none as new.
+        until: end after this step, as the run of `config.steps` went through it; None for all
+            steps.
+        mirror: gets a copy of each checkpoint, and gives the newest back where `work` has none as
+            new.
 
     Raises:
         Stopped: `progress.raise_if_stopped()` raised it; a checkpoint has been saved.
@@ -180,8 +184,8 @@ class Trainer:
     def gradients(self, parts: list[Batch]) -> tuple[float, float, int, bool]:
         """Fill the gradients of the mean loss.
 
-        Returns it, the norm of its gradient before clipping, all targets, and whether one of several processes must
-        stop.
+        Returns it, the norm of its gradient before clipping, all targets, and whether one of
+        several processes must stop.
         """
         targets = torch.full((), float(sum(part.num_targets for part in parts)), device=self.device)
         self.group.all_reduce([targets])
@@ -248,10 +252,11 @@ class Trainer:
     def is_bad(self, loss: float, norm: float) -> bool:
         """Whether this loss should not be trained on: not finite, or far above the recent ones.
 
-        Far above means more than `spike_nats` and more than 8 times the recent losses' spread (median absolute
-        deviation) above their median. The multiple of the spread adapts to noisy objectives; the 2 nats that are usual
-        keep the ordinary ups and downs of a run whose losses hardly vary from counting as spikes. Example: losses of
-        3.0 with a spread of 0.05 tolerate 5.0 (3.0 + max(2, 0.4)); with one of 0.5 they tolerate 7.0 (3.0 + max(2, 4)).
+        Far above means more than `spike_nats` and more than 8 times the recent losses' spread
+        (median absolute deviation) above their median. The multiple of the spread adapts to noisy
+        objectives; the 2 nats that are usual keep the ordinary ups and downs of a run whose losses
+        hardly vary from counting as spikes. Example: losses of 3.0 with a spread of 0.05 tolerate
+        5.0 (3.0 + max(2, 0.4)); with one of 0.5 they tolerate 7.0 (3.0 + max(2, 4)).
         """
         if not (math.isfinite(loss) and math.isfinite(norm)):
             return True

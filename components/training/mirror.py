@@ -1,7 +1,7 @@
 """Copies of a run's checkpoints on a file system that outlives this machine, such as `s3://bucket/prefix`.
 
-The thread that writes checkpoints sends them, files.json last, so that one that has it is whole. What cannot be sent is
-said, and training goes on: the checkpoint is on this disk.
+The thread that writes checkpoints sends them, files.json last, so that one that has it is whole.
+What cannot be sent is said, and training goes on: the checkpoint is on this disk.
 """
 
 import os

@@ -1,8 +1,9 @@
 """Training objectives: `causal`, `masked` and `sft`, each a function that makes a batch with targets.
 
-The three differ in their targets alone, so they share one loss, and one loop trains them all. Classification brings a
-loss of its own (see components/stages/finetune/classify.py): an objective, to the loop, is any function of (model,
-batch) that returns the summed loss in nats over the batch's targets.
+The three differ in their targets alone, so they share one loss, and one loop trains them all.
+Classification brings a loss of its own (see components/stages/finetune/classify.py): an objective,
+to the loop, is any function of (model, batch) that returns the summed loss in nats over the batch's
+targets.
 
 Legend: B batch, T positions, N targets. Targets that are `IGNORE` count for nothing.
 """
@@ -27,10 +28,11 @@ class Batch:
 
     Attributes:
         ids_BT: int64 token ids.
-        targets: int64, (B, T) ids or (B,) classes; `IGNORE` where nothing is to be predicted. Or float32: (B, K) which
-            of K classes, or (B,) scores.
+        targets: int64, (B, T) ids or (B,) classes; `IGNORE` where nothing is to be predicted. Or
+            float32: (B, K) which of K classes, or (B,) scores.
         documents_BT: which document each position belongs to; None lets attention cross documents.
-        kept_N: what `kept` returns, where it was asked before: on a GPU the question waits for the device.
+        kept_N: what `kept` returns, where it was asked before: on a GPU the question waits for the
+            device.
     """
 
     ids_BT: Tensor
@@ -100,7 +102,8 @@ def masked(
 
     Args:
         windows: (B, T) ids.
-        samples: number of each window in the data order; with `seed` it decides what is hidden, so no state is kept.
+        samples: number of each window in the data order; with `seed` it decides what is hidden, so
+            no state is kept.
         mask_rate: share of the ordinary tokens of a window that is hidden (rounded, at least one).
     """
     ids_BT = torch.from_numpy(windows)
@@ -132,7 +135,8 @@ def sft(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], step: int = 1, pad
 
     Args:
         pairs: (prompt ids, answer ids); the answer includes the token that ends it.
-        step: rows are padded at the end to a multiple of this, with `pad`, which causal attention cannot see.
+        step: rows are padded at the end to a multiple of this, with `pad`, which causal attention
+            cannot see.
     """
     ids = [[*prompt, *answer][:-1] for prompt, answer in pairs]
     targets = [[IGNORE] * (len(prompt) - 1) + [*answer] for prompt, answer in pairs]
@@ -144,8 +148,8 @@ def packed(
 ) -> Batch:
     """The same for chats of several turns, several in a row of a batch; attention stays inside each.
 
-    Longest first, each into the first row with room for it. A chat takes a position less than it has tokens: its last
-    is only predicted.
+    Longest first, each into the first row with room for it. A chat takes a position less than it
+    has tokens: its last is only predicted.
 
     Args:
         chats: ids, and which of them are predicted; each of at most `context` + 1.

@@ -1,8 +1,9 @@
 """A run with other identity values than params.yaml: an experiment that leaves the workspace as it is.
 
-It runs in a worktree of HEAD plus the uncommitted changes to tracked files (and dvc.lock, which a first run leaves
-untracked), shares the DVC cache, does only what the override touches, and is saved as a DVC experiment under the name
-of its Prefect run. `dvc exp show` lists it, `dvc exp apply NAME` brings it into the workspace.
+It runs in a worktree of HEAD plus the uncommitted changes to tracked files (and dvc.lock, which a
+first run leaves untracked), shares the DVC cache, does only what the override touches, and is saved
+as a DVC experiment under the name of its Prefect run. `dvc exp show` lists it, `dvc exp apply NAME`
+brings it into the workspace.
 """
 
 import os
@@ -25,7 +26,8 @@ def worktree(name: str, params: Params) -> Iterator[Path]:
     """A checkout of the workspace's state with `params` in place; removed at the end, also after a failure.
 
     Raises:
-        UserError: untracked files would be missing in it, which are named; git or DVC fails, whose words are shown.
+        UserError: untracked files would be missing in it, which are named; git or DVC fails, whose
+            words are shown.
     """
     refuse_untracked_sources()
     refuse_untracked_inputs(params)

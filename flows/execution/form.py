@@ -1,7 +1,7 @@
 """The form of `pipeline`: the settings people change most, and `key=value` for every other one.
 
-It is filled from params.yaml. A field counts only where its value differs from what it was filled with, so that it does
-not undo a preset: first the preset, then the changed fields, then `settings`.
+It is filled from params.yaml. A field counts only where its value differs from what it was filled
+with, so that it does not undo a preset: first the preset, then the changed fields, then `settings`.
 """
 
 import difflib
@@ -72,7 +72,8 @@ class PipelineForm(Section):
         """The parameters of a run with this form over the files it was filled from.
 
         Raises:
-            UserError: no such preset, an unknown key, or a value out of range: one field or key is named.
+            UserError: no such preset, an unknown key, or a value out of range: one field or key is
+                named.
         """
         changed = self._changed(files.params())
         pairs = [_setting(entry) for entry in self.settings]
@@ -151,7 +152,8 @@ def chosen_params(form: PipelineForm | None, form_hash: str) -> Params | None:
     """The parameters that a form asks for; None for params.yaml as it is when the run begins.
 
     Raises:
-        UserError: params.yaml is not valid, the form is stale, or one of its fields is out of range.
+        UserError: params.yaml is not valid, the form is stale, or one of its fields is out of
+            range.
     """
     if form is None:
         return None

@@ -152,7 +152,8 @@ class PipelineRun:
     def repro(self, stage: str) -> StageResult:
         """Have DVC reproduce one stage in a process of its own, and show it while it works.
 
-        Called on a thread of the task runner, which waits here: the child is told to die with that thread.
+        Called on a thread of the task runner, which waits here: the child is told to die with that
+        thread.
         """
         folder, known = self.folder.stage(stage), stage.partition("@")[0] in STAGES
         folder.clear()
@@ -386,7 +387,8 @@ def stop_runs(name: str, message: str) -> bool:
     """Stop the stages of every run of this process, so that each ends by itself. False if there is none.
 
     Args:
-        name: of the state that the runs get. With `Failed`, nobody can be told: wait until their records are closed.
+        name: of the state that the runs get. With `Failed`, nobody can be told: wait until their
+            records are closed.
         message: why, in one sentence.
     """
     runs = [run for run in RUNS.values() if not run.closed.is_set()]

@@ -1,8 +1,8 @@
 """The stages: a table of what each is called, takes, calls and leaves.
 
-`STAGES` is what a process of a stage, the forms and the record know of them; dvc.yaml wires them. A stage of the user's
-own stands in dvc.yaml alone. Each function below is a stage's `call`: it hands the stage function in `components/` its
-inputs, its section of the parameters, and where to write.
+`STAGES` is what a process of a stage, the forms and the record know of them; dvc.yaml wires them. A
+stage of the user's own stands in dvc.yaml alone. Each function below is a stage's `call`: it hands
+the stage function in `components/` its inputs, its section of the parameters, and where to write.
 """
 
 import os

@@ -1,7 +1,8 @@
 """`greenhouse plan --best`: the best size and tokens for the budget, and today's loss for less carbon.
 
-Needs the law that `greenhouse study scaling` fitted. It was fitted with a small vocabulary of its own and one process;
-what it says of other sizes is as good as its checks (reports/scaling/report.md).
+Needs the law that `greenhouse study scaling` fitted. It was fitted with a small vocabulary of its
+own and one process; what it says of other sizes is as good as its checks
+(reports/scaling/report.md).
 """
 
 from dataclasses import dataclass
@@ -78,8 +79,8 @@ def present(params: Params, fits: Fits) -> BudgetPlan:
 
 
 def budgets(params: Params, price: Price, books: reader.Ledger, flops: float = 0.0) -> dict[str, float]:
-    """Name -> FLOPs of each limit of `runtime.budget` and of what is left of the project's, all of it spent on the
-    causal model; and `flops` itself."""
+    """Name -> FLOPs of each limit of `runtime.budget` and of what is left of the project's, all of
+    it spent on the causal model; and `flops` itself."""
     run, project = remaining_to_begin(params.runtime.budget, books, price.outlook.intensity)
     by_limit = {f"{flops:.3g} FLOP": flops} if flops else {}
     for whose, part in (("", run), (" left of the project's budget", project)):

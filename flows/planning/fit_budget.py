@@ -1,11 +1,12 @@
 """`greenhouse plan --fit`: a budget becomes a number of pretraining steps, before the run.
 
-Bytes never depend on joules: what a budget may decide is how many tokens are trained on, and that is decided here, in
-params.yaml, so that the learning-rate schedule ends annealed. During the run the budget is only a guard.
+Bytes never depend on joules: what a budget may decide is how many tokens are trained on, and that
+is decided here, in params.yaml, so that the learning-rate schedule ends annealed. During the run
+the budget is only a guard.
 
-The upper ends of the forecasts' 80 % intervals must fit, and with them what Prefect, DVC and MLflow take around the
-stages; grams at the mid intensity of the hours from now on, as the guard will count them. Both branches keep the
-proportion of their steps.
+The upper ends of the forecasts' 80 % intervals must fit, and with them what Prefect, DVC and MLflow
+take around the stages; grams at the mid intensity of the hours from now on, as the guard will count
+them. Both branches keep the proportion of their steps.
 """
 
 from collections.abc import Callable

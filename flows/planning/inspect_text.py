@@ -1,7 +1,8 @@
 """Inspection of a user's text before a run: its files, their size, the languages, and the field with the text.
 
-This is what `greenhouse run --data path` plans with. It reads a sample and the sizes of the files, so that it takes
-seconds whatever the size. Records are judged by the limits of ingest, so that text it would refuse is refused here.
+This is what `greenhouse run --data path` plans with. It reads a sample and the sizes of the files,
+so that it takes seconds whatever the size. Records are judged by the limits of ingest, so that text
+it would refuse is refused here.
 """
 
 import os
@@ -45,8 +46,8 @@ MOST_FILES = 1000
 MOST_RECORDS = 1000
 """Records of a file that are looked at to find `SAMPLE_RECORDS` which ingest would keep."""
 BEGINNING, MOST_PARTS = 128_000, 50
-"""Bytes of a JSON array that are looked at; after `COUNTED_RECORDS` of another file, or this part of it if that is
-more."""
+"""Bytes of a JSON array that are looked at; after `COUNTED_RECORDS` of another file, or this part
+of it if that is more."""
 ROWS = {"chat": "chats", "preference": "preferences between answers"}
 """Kinds of rows that are refused."""
 LABELLED = ("label", "labels")
@@ -64,7 +65,8 @@ class OwnText:
         num_bytes: estimate of the text's bytes; 0 if unknown (hub).
         files: how many files will be read.
         text_field: field that holds the text, for formats that have fields.
-        languages: codes (ISO 639) of those that a tenth of the sample or more is in, the commonest first.
+        languages: codes (ISO 639) of those that a tenth of the sample or more is in, the commonest
+            first.
         not_read: what ingest would not read of the sample, and why; empty if it reads all.
         hint: what else the files might be meant for; empty if nothing.
     """
@@ -93,7 +95,8 @@ def inspect(data: str, ingest: Ingest) -> OwnText:
         ingest: has the limits that records must keep.
 
     Raises:
-        UserError: there is nothing, nothing readable, no record within the limits, or it is a part of the project.
+        UserError: there is nothing, nothing readable, no record within the limits, or it is a part
+            of the project.
     """
     if not data.strip():
         raise UserError("no text is named; give a file, a folder, or a data set of the hub")
@@ -136,7 +139,8 @@ class SkipReason(NamedTuple):
     """Reason for which ingest would not read a file or a record.
 
     Attributes:
-        of_file: whether a file is lost by it as a whole, or a text that may be all of one; else a record of many.
+        of_file: whether a file is lost by it as a whole, or a text that may be all of one; else a
+            record of many.
     """
 
     text: str

@@ -1,7 +1,7 @@
 """What can be known to fail before the first stage begins: settings against the files and the hardware that are here.
 
-Each stage checks this itself when it begins, with the same sentences; a run that may come to it should not have worked
-for minutes by then.
+Each stage checks this itself when it begins, with the same sentences; a run that may come to it
+should not have worked for minutes by then.
 """
 
 from collections.abc import Collection
@@ -19,8 +19,9 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         root: the checkout that they run in.
 
     Raises:
-        UserError: a source, the opt-out list, rows, a base, a licence, a language, a package, an evaluation set, a grid
-            or the device does not exist, or a network does not fit its settings or the memory.
+        UserError: a source, the opt-out list, rows, a base, a licence, a language, a package, an
+            evaluation set, a grid or the device does not exist, or a network does not fit its
+            settings or the memory.
     """
     if "ingest" in stages:
         _sources(params.ingest, root)

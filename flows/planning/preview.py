@@ -1,7 +1,7 @@
 """What the filter would do to a user's own text, by a sample, before anything runs.
 
-Attended runs stop where a source would lose much, until a person confirms. Others go on, and the report of the filter
-begins with it.
+Attended runs stop where a source would lose much, until a person confirms. Others go on, and the
+report of the filter begins with it.
 """
 
 import codecs
@@ -132,8 +132,8 @@ def preview(documents: Sequence[Document], params: Filter, items: Path, work: Pa
 
 
 def show(params: Params, root: Path = paths.ROOT) -> list[Losses]:
-    """Print which files will not be read, and what each source of files would lose, with examples; returns the latter,
-    sources that lose nothing left out."""
+    """Print which files will not be read, and what each source of files would lose, with examples;
+    returns the latter, sources that lose nothing left out."""
     local = local_files(params, root)
     documents, unkept = sample(local)
     list_other_encodings(local)

@@ -1,7 +1,8 @@
 """A stage's forecast, made right before its function begins, and how far off it was: for ledger, MLflow, and a total.
 
-What is not said beforehand cannot be checked afterwards, so every run is forecast, also those nobody planned. A stage
-that never completed here has no forecast; one that resumes is not compared with a whole run.
+What is not said beforehand cannot be checked afterwards, so every run is forecast, also those
+nobody planned. A stage that never completed here has no forecast; one that resumes is not compared
+with a whole run.
 """
 
 from dataclasses import dataclass
@@ -53,8 +54,8 @@ def expected(
 def settings_of(stage: str, params: Params) -> str:
     """Fingerprint of what a stage's time rests on: its section of the parameters, and how much it is given.
 
-    That is the sources of a data stage's text, and the shapes of the models that are evaluated. Empty for a stage of
-    the user's own.
+    That is the sources of a data stage's text, and the shapes of the models that are evaluated.
+    Empty for a stage of the user's own.
     """
     name, _, branch = stage.partition("@")
     section = getattr(params, name, None)

@@ -1,7 +1,8 @@
 """The calibration of pretraining: run once per shape, numerics and machine, then read from the state folder.
 
-Both branches are tried at the same time if a run would train them so: they slow each other down. Steps that had to
-share the processor with other work are used, less the waiting, but not kept: the next plan tries again.
+Both branches are tried at the same time if a run would train them so: they slow each other down.
+Steps that had to share the processor with other work are used, less the waiting, but not kept: the
+next plan tries again.
 """
 
 import json
@@ -35,7 +36,8 @@ def measured(params: Params, log: Callable[[str], None] = print) -> dict[str, Ra
     Of several training processes (`numerics.processes`) nothing is known: then it is empty.
 
     Raises:
-        UserError: a calibration fails, or the project's budget does not hold it; its last line is shown.
+        UserError: a calibration fails, or the project's budget does not hold it; its last line is
+            shown.
     """
     rates = known(params)
     missing = [branch for branch in BRANCHES if branch not in rates]

@@ -3,16 +3,18 @@
     python -m flows.serving.access_control prefect 3
     python -m flows.serving.access_control mlflow 4
 
-`make up`, and a run that starts a Prefect server of its own, start them, with a socket that listens. Both servers bind
-to loopback by themselves, and that is not enough: every account of the machine and any page in the user's browser can
-reach a loopback port, Prefect answers every `Host` and every `Origin`, and whoever can start a flow runs code as its
-owner. The checks stand before the whole application, websockets too. They refuse a request whose `Host` is no loopback
-name (a page that rebinds its own DNS name to 127.0.0.1), one whose `Origin` is not the server's own (a page that posts
-across origins; programs send none), and one without the login.
+`make up`, and a run that starts a Prefect server of its own, start them, with a socket that
+listens. Both servers bind to loopback by themselves, and that is not enough: every account of the
+machine and any page in the user's browser can reach a loopback port, Prefect answers every `Host`
+and every `Origin`, and whoever can start a flow runs code as its owner. The checks stand before the
+whole application, websockets too. They refuse a request whose `Host` is no loopback name (a page
+that rebinds its own DNS name to 127.0.0.1), one whose `Origin` is not the server's own (a page that
+posts across origins; programs send none), and one without the login.
 
-The login comes from the environment (flows/system/login.py). Programs send it as HTTP Basic, as the clients of Prefect
-and MLflow do, or its key as a Bearer token; the websockets of Prefect's clients, in their first message. A browser
-opens the link that `make up` prints: its answer sets a cookie and redirects, so that the key leaves the address bar.
+The login comes from the environment (flows/system/login.py). Programs send it as HTTP Basic, as the
+clients of Prefect and MLflow do, or its key as a Bearer token; the websockets of Prefect's clients,
+in their first message. A browser opens the link that `make up` prints: its answer sets a cookie and
+redirects, so that the key leaves the address bar.
 """
 
 import base64
@@ -55,11 +57,13 @@ class AccessControl:
 
     Args:
         app: what is protected.
-        port: the server's; its own origins are the loopback names at this port, and a tunnel's (`Origin` is `Host`).
+        port: the server's; its own origins are the loopback names at this port, and a tunnel's
+            (`Origin` is `Host`).
         login: `user:password` of programs.
         key: of the link and its cookie, and a Bearer token.
         open_paths: paths that may be read without login (health checks).
-        first_message: whether websockets may log in as Prefect's clients do, by their first message.
+        first_message: whether websockets may log in as Prefect's clients do, by their first
+            message.
     """
 
     def __init__(
@@ -112,7 +116,8 @@ class AccessControl:
         url = request.url.remove_query_params(LINK)
         page = "/" + url.path.lstrip("/") + (f"?{url.query}" if url.query else "")
         answer = RedirectResponse(page, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
-        # Lax: a link in the page of a terminal (another site) must find the cookie that it has just set.
+        # Lax: a link in the page of a terminal (another site) must find the cookie that it has just
+        # set.
         answer.set_cookie(COOKIE, self.key, httponly=True, samesite="lax")
         return answer
 

@@ -39,8 +39,8 @@ def human(num_bytes: float) -> str:
 def is_own(path: Path) -> bool:
     """Whether a path lies in this checkout or its state folder, whatever links lead to it; neither of the two itself.
 
-    A link lies where it is, not where it leads. What a state folder that is a link leads to is not the checkout's own:
-    a copy of the checkout has the same link.
+    A link lies where it is, not where it leads. What a state folder that is a link leads to is not
+    the checkout's own: a copy of the checkout has the same link.
     """
     address, roots = path.parent.resolve() / path.name, (paths.ROOT, paths.STATE)
     return address not in roots and any(map(address.is_relative_to, roots))

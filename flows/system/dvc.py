@@ -1,6 +1,7 @@
 """What DVC knows: the graph of stages, what is stale and why, and what goes into a stage.
 
-`dvc.yaml` is the one DAG; everything here reads it through DVC itself. DVC decides what is stale, nobody else.
+`dvc.yaml` is the one DAG; everything here reads it through DVC itself. DVC decides what is stale,
+nobody else.
 """
 
 import json
@@ -36,7 +37,8 @@ DAMAGED = "{} is damaged: take it from git (`git checkout dvc.lock`) or remove i
 def open_repo(root: Path = ROOT) -> Iterator[Any]:
     """DVC's view of a checkout, under DVC's own lock: a stage that ends beside us rewrites dvc.lock in place.
 
-    Waits for that lock, as `dvc --wait-for-lock` does; DVC lets go of it while a stage runs. Not to be nested.
+    Waits for that lock, as `dvc --wait-for-lock` does; DVC lets go of it while a stage runs. Not to
+    be nested.
 
     Raises:
         UserError: DVC cannot read the checkout or the text of a source, or use its own database.
@@ -44,7 +46,8 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
 
-    # Its bars, of a tenth of a second each, would flicker through the stages' own lines in a terminal.
+    # Its bars, of a tenth of a second each, would flicker through the stages' own lines in a
+    # terminal.
     logging.getLogger("dvc.progress").setLevel(logging.CRITICAL)
     logging.getLogger("dvc.output").setLevel(logging.ERROR)  # it warns of each output that is not made yet
     _mend_rwlock(root / ".dvc/tmp")
@@ -398,7 +401,8 @@ def command(*arguments: str) -> list[str]:
 def run(*arguments: str, root: Path = ROOT) -> str:
     """Output of a DVC command in a checkout.
 
-    Of commands on experiments one runs at a time: two in one repository take the same git references, and break off.
+    Of commands on experiments one runs at a time: two in one repository take the same git
+    references, and break off.
 
     Raises:
         UserError: it fails; the line that says why is shown.

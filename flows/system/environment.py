@@ -1,7 +1,8 @@
 """The environment that every command and its children run in.
 
-Nothing is written to the home folder. Servers and remotes that a team already has are honoured: what is set in the
-environment wins. `flows/__init__.py` applies it before Prefect, MLflow or DVC are imported.
+Nothing is written to the home folder. Servers and remotes that a team already has are honoured:
+what is set in the environment wins. `flows/__init__.py` applies it before Prefect, MLflow or DVC
+are imported.
 """
 
 import json

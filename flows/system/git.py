@@ -107,6 +107,7 @@ def _process_of(root: Path) -> Path:
 
 def copy_changes(root: Path) -> None:
     """Apply the uncommitted changes of tracked files to a worktree."""
-    # Without external diff tools and renames, so that `git apply` understands it whatever the user's settings.
+    # Without external diff tools and renames, so that `git apply` understands it whatever the
+    # user's settings.
     if diff := output(["git", "diff", "--no-ext-diff", "--binary", "HEAD"], paths.ROOT):
         output(["git", "apply", "--whitespace=nowarn", "-"], root, diff)

@@ -1,8 +1,9 @@
 """Logins of the servers that are started here: what the user set in the environment, else one that is made.
 
-A made login is a random key, new at each start, so that a program which later listens on a port that we left learns
-nothing of use. It stands where other accounts of the machine cannot read: in the environment of our processes, and in
-`.greenhouse/servers.json`, from where the commands of the checkout take it. It is never an argument of a process.
+A made login is a random key, new at each start, so that a program which later listens on a port
+that we left learns nothing of use. It stands where other accounts of the machine cannot read: in
+the environment of our processes, and in `.greenhouse/servers.json`, from where the commands of the
+checkout take it. It is never an argument of a process.
 """
 
 import os

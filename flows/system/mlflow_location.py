@@ -1,7 +1,7 @@
 """The addresses of artifacts in MLflow's database: absolute ones, so that of a copied checkout they name the original.
 
-They are made right where the environment is set, before any client or server opens the database: else `clean` in a copy
-deletes the weights of the original.
+They are made right where the environment is set, before any client or server opens the database:
+else `clean` in a copy deletes the weights of the original.
 """
 
 import sqlite3
@@ -28,7 +28,8 @@ def follow_checkout(state: Path) -> None:
     """Make the addresses in the MLflow database of a state folder those of that folder.
 
     Raises:
-        SystemExit: they are of another place and cannot be changed: what follows would write and delete there.
+        SystemExit: they are of another place and cannot be changed: what follows would write and
+            delete there.
     """
     database = state / "mlflow.db"
     if not database.exists():
@@ -50,8 +51,9 @@ def follow_checkout(state: Path) -> None:
 def _moves(connection: sqlite3.Connection, state: Path) -> dict[str, str]:
     """Old beginning of addresses -> the one they should have; empty if all is well.
 
-    Two folders are known: that of our experiment, also of one that a server made (in a folder of the experiment's
-    number), and that of MLflow's own experiment, which lies where the first client was started.
+    Two folders are known: that of our experiment, also of one that a server made (in a folder of
+    the experiment's number), and that of MLflow's own experiment, which lies where the first client
+    was started.
     """
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
         return {}

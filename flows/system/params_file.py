@@ -191,7 +191,8 @@ def _respaced(old: str, new: str) -> str:
     """
     unchanged = set(old.splitlines())
     lines = [line if line in unchanged else re.sub(r"(\S) +# ([^#]*)$", r"\1  # \2", line) for line in new.splitlines()]
-    # The blank line after a mapping that was empty stays behind it: the writer keeps it beside the key.
+    # The blank line after a mapping that was empty stays behind it: the writer keeps it beside the
+    # key.
     behind = re.compile(r"^(( *)\S.*\n)\n((?:\2 .*\n)+)", re.MULTILINE)
     return behind.sub(lambda match: match[0] if match[1] in old else f"{match[1]}{match[3]}\n", "\n".join([*lines, ""]))
 

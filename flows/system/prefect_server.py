@@ -1,8 +1,9 @@
 """A Prefect server of our own for the length of one command, to the end of its process, where none runs.
 
-Prefect would start one by itself, but such a server outlives a killed parent, and every child would start another.
-Ours dies with its parent, stands behind flows/serving/access_control.py with a login of its own, and its address and
-login are put into the environment, so that the stages and their flows share it.
+Prefect would start one by itself, but such a server outlives a killed parent, and every child would
+start another. Ours dies with its parent, stands behind flows/serving/access_control.py with a login
+of its own, and its address and login are put into the environment, so that the stages and their
+flows share it.
 """
 
 import atexit
@@ -35,8 +36,8 @@ def free_port() -> int:
 def listener(port: int) -> socket.socket:
     """A socket that listens on a port of the loopback interface (0: a free one), for a server that starts meanwhile.
 
-    Whoever connects waits until that server answers. Until it did, a program of another account could take the port,
-    and would be told the login.
+    Whoever connects waits until that server answers. Until it did, a program of another account
+    could take the port, and would be told the login.
 
     Raises:
         OSError: the port is taken, or not permitted.
@@ -122,13 +123,15 @@ def prefect_server(
     """The API of a Prefect server: the one the environment names, else a temporary one.
 
     Args:
-        on_end: called on a thread, with a sentence, if the server is gone before the `with` block ends.
-        meanwhile: called with `PREFECT_API_URL` set while a temporary server starts, which takes seconds, and ten where
-            it makes its database. Not called if there is nothing to wait for.
+        on_end: called on a thread, with a sentence, if the server is gone before the `with` block
+            ends.
+        meanwhile: called with `PREFECT_API_URL` set while a temporary server starts, which takes
+            seconds, and ten where it makes its database. Not called if there is nothing to wait
+            for.
 
     Raises:
-        UserError: the named one does not answer, the temporary one does not start (the log is named), or the login is
-            refused.
+        UserError: the named one does not answer, the temporary one does not start (the log is
+            named), or the login is refused.
     """
     closing = threading.Event()
     if url := os.environ.get("PREFECT_API_URL"):
@@ -179,7 +182,8 @@ def start(
 
     Args:
         command: the module and its arguments.
-        port: of a server: a socket that listens there (0: on a free one) is passed on as its last argument.
+        port: of a server: a socket that listens there (0: on a free one) is passed on as its last
+            argument.
 
     Returns:
         The process, and the port.

@@ -1,7 +1,8 @@
 """Costs of a set of spans (energy, carbon, hardware), and the spans that made the current artifacts.
 
-A figure is a triple low, mid, high. Attempts that failed, were stopped or killed on the way to an artifact are part of
-its cost and shown apart; what DVC took from its cache cost nothing now and shows what it cost when it was made.
+A figure is a triple low, mid, high. Attempts that failed, were stopped or killed on the way to an
+artifact are part of its cost and shown apart; what DVC took from its cache cost nothing now and
+shows what it cost when it was made.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +35,8 @@ def machine(kind: str, share_s: float, threads: int, gpus: int = 0) -> Embodied:
     Args:
         kind: row of constants.json (`server`, `workstation`, `laptop`).
         share_s: seconds of its wall clock, divided among what ran at once (`Spans.share_s`).
-        threads: hardware threads of the machine; one with fewer than the row's is taken as a share of it.
+        threads: hardware threads of the machine; one with fewer than the row's is taken as a share
+            of it.
         gpus: accelerators in use, each reserved wholly.
     """
     rows = constants.rows()
@@ -96,7 +98,8 @@ def num_gpus(spans: Spans) -> int:
 def device_hours(spans: Spans) -> float:
     """Hours of the devices that spans used: of each GPU, or of the machine where a span used none.
 
-    What ran at once on a machine shares its hours (`Spans.share_s`), so that parts add up to the whole.
+    What ran at once on a machine shares its hours (`Spans.share_s`), so that parts add up to the
+    whole.
     """
     return sum(one.share_s * max(1, num_gpus(one)) for one in (Spans([span]) for span in spans)) / 3600
 
@@ -132,8 +135,8 @@ def stage_runs(
 def _maker(runs: list[Span], fingerprint: str, checkout: str) -> Span | None:
     """The completed run that made what is there: the newest of these inputs in this checkout, or the first elsewhere.
 
-    Later ones elsewhere are experiments and verifications that made the same again. Without one of these inputs, the
-    newest in this checkout, or of any.
+    Later ones elsewhere are experiments and verifications that made the same again. Without one of
+    these inputs, the newest in this checkout, or of any.
     """
     completed = [span for span in runs if span.outcome == "Completed"]
     here = [span for span in completed if span.labels.get("checkout", checkout) == checkout]
@@ -162,9 +165,9 @@ def project_total(ledger_costs: LedgerCosts, since: str = "") -> dict:
     A span counts if it began since then.
 
     Returns:
-        `total`, `by_stage`, `by_outcome` and `by_run` (cost, `device_hours` and number of processes, `runs`, each; a
-        run has all that ran for it, and its `outcome`), `cache_saved`, `unattributed` (`kwh` and `grams` of no span),
-        `since`, `hosts`.
+        `total`, `by_stage`, `by_outcome` and `by_run` (cost, `device_hours` and number of
+        processes, `runs`, each; a run has all that ran for it, and its `outcome`), `cache_saved`,
+        `unattributed` (`kwh` and `grams` of no span), `since`, `hosts`.
 
     Raises `UserError`: `since` is no date.
     """
@@ -234,8 +237,8 @@ def moment(since: str) -> datetime:
 def cache_saved(ledger_costs: LedgerCosts, begin: datetime = ALWAYS) -> dict:
     """Cost saved by stages that DVC took from its cache, from the last run before each.
 
-    A pipeline run names them in its span's label `cached`; those that began at `begin` or later count. Returns `kwh`,
-    `grams` (triples) and `stages`, their number.
+    A pipeline run names them in its span's label `cached`; those that began at `begin` or later
+    count. Returns `kwh`, `grams` (triples) and `stages`, their number.
     """
     ledger = ledger_costs.ledger
     costs: dict[str, dict] = {}

@@ -1,9 +1,10 @@
 """Carbon intensity of the electricity: grams of CO2e per kWh, by hour, with its source.
 
-In this order: the value fixed in params.yaml, the user's hourly series, the country's yearly mean (intensity.csv, with
-year and licence), the world's mean. Which of them was used is part of every result; where the machine stands is never
-guessed from the network. A yearly mean is an average, location-based figure. Of a zone that was not stated only the
-range of all countries is known, as bounds. A building takes more than its machines: `pue` is part of every sum.
+In this order: the value fixed in params.yaml, the user's hourly series, the country's yearly mean
+(intensity.csv, with year and licence), the world's mean. Which of them was used is part of every
+result; where the machine stands is never guessed from the network. A yearly mean is an average,
+location-based figure. Of a zone that was not stated only the range of all countries is known, as
+bounds. A building takes more than its machines: `pue` is part of every sum.
 """
 
 import csv

@@ -1,11 +1,12 @@
 """Budgets: what remains of one, and checks that let no step begin that cannot fit; bytes never depend on joules.
 
-A run that begins has its own limits in full, and of the project's limits what the ledger has not used. Work outside the
-pipeline (a sweep, a trial, a calibration) has the project's limits alone.
+A run that begins has its own limits in full, and of the project's limits what the ledger has not
+used. Work outside the pipeline (a sweep, a trial, a calibration) has the project's limits alone.
 
-A check only decides whether a run goes on; what it computes is untouched, so a run that was stopped and is resumed
-under a larger budget ends with the same bytes as one that was never stopped. It is predictive: after each step it knows
-what a step costs, and stops when one more would not fit wholly.
+A check only decides whether a run goes on; what it computes is untouched, so a run that was stopped
+and is resumed under a larger budget ends with the same bytes as one that was never stopped. It is
+predictive: after each step it knows what a step costs, and stops when one more would not fit
+wholly.
 """
 
 import time
@@ -107,7 +108,8 @@ class BudgetLimits:
     def check(self, totals: Used, elapsed_s: float) -> str:
         """Call between steps. Returns a warning once, at 80 %; else "". `fraction` is how much will be used after one.
 
-        The next step is taken to last as long as the longest of the last few, at the power used so far.
+        The next step is taken to last as long as the longest of the last few, at the power used so
+        far.
 
         Raises `Stopped`: `BudgetReached`; the next step cannot fit.
         """
@@ -161,8 +163,9 @@ def budget_check(
 ) -> Callable[[], str]:
     """Budget check for `Progress.raise_if_stopped`: raises `Stopped` if none is left for a step, else says what is.
 
-    The budget is the whole run's: stages that ran before, and those that run beside this one, are in it. Near a limit,
-    and before the first reading, it has the counters read at each check, so that it never learns too late.
+    The budget is the whole run's: stages that ran before, and those that run beside this one, are
+    in it. Near a limit, and before the first reading, it has the counters read at each check, so
+    that it never learns too late.
     """
     limits_of: dict[str, Any] = {"run": runtime.budget, "project": runtime.budget.project}
     wanted = {whose: limit for whose, limit in limits_of.items() if limit.hours or limit.kwh or limit.grams}

@@ -1,14 +1,16 @@
 """Forecasts of a stage's seconds and energy, each with an interval, and the errors of earlier ones.
 
-From the ledger's history: a prediction interval of a new run, on the logarithm (times and energies are positive and
-their errors multiply), with Student's t for the few runs there are. Runs of the same inputs (the same fingerprint) say
-more than others of the stage; with fewer than two of them those of the same settings are used, else all runs of the
-stage, with a wide interval, and the forecast says so. Those of a training are brought to the tokens that the new one
+From the ledger's history: a prediction interval of a new run, on the logarithm (times and energies
+are positive and their errors multiply), with Student's t for the few runs there are. Runs of the
+same inputs (the same fingerprint) say more than others of the stage; with fewer than two of them
+those of the same settings are used, else all runs of the stage, with a wide interval, and the
+forecast says so. Those of a training are brought to the tokens that the new one
 reads: a constant, and the training in proportion.
 
-From a calibration (step_cost_table.py), for pretraining: what some real steps took here, times the steps. What it
-leaves out, and how far it was off, is learnt from every run that was forecast so: its ratio of actual to raw forecast
-is the next one's correction, and the spread of the ratios its interval.
+From a calibration (step_cost_table.py), for pretraining: what some real steps took here, times the
+steps. What it leaves out, and how far it was off, is learnt from every run that was forecast so:
+its ratio of actual to raw forecast is the next one's correction, and the spread of the ratios its
+interval.
 """
 
 import math
@@ -27,8 +29,9 @@ FLOOR = 0.04
 UNKNOWN = 0.5
 """Relative standard deviation taken for one run."""
 OTHER_SETTINGS = 1.0
-"""Smallest relative standard deviation of runs with other settings. Between the demo and tests/small.yaml the root mean
-square of ln(seconds / seconds) over the stages without tokens is 1.05."""
+"""Smallest relative standard deviation of runs with other settings. Between the demo and
+tests/small.yaml the root mean square of ln(seconds / seconds) over the stages without tokens is
+1.05."""
 UNTRIED = 0.10
 """Relative standard deviation of a calibration tried once at most (docs/ledger.md)."""
 NORMAL80 = 1.282
@@ -45,8 +48,9 @@ TRAININGS = (TRAINING, "cross-validate")
 class StageForecast:
     """Forecast of one stage; `basis` names its runs. `raw` is a calibration's seconds and kWh before correction.
 
-    `training_s` is what a fine-tuning's own training, its first, takes of the seconds; 0 elsewhere. `alike` is false if
-    it is from runs with other settings: then it may be far off, and is no help in telling how much is left.
+    `training_s` is what a fine-tuning's own training, its first, takes of the seconds; 0 elsewhere.
+    `alike` is false if it is from runs with other settings: then it may be far off, and is no help
+    in telling how much is left.
     """
 
     stage: str
@@ -107,8 +111,9 @@ def interval(values: Sequence[float], unknown: float = UNKNOWN, min_deviation: f
 def total(parts: Sequence[Bounds]) -> Bounds:
     """Sum of figures whose errors have a part in common, the load of the machine, and a part of their own.
 
-    Half-widths of the common part add up, those of the rest add in quadrature, on either side. With h of equal stages
-    and a common share r of the variance, the half-width of n of them is h sqrt(r n^2 + (1 - r) n).
+    Half-widths of the common part add up, those of the rest add in quadrature, on either side. With
+    h of equal stages and a common share r of the variance, the half-width of n of them is h sqrt(r
+    n^2 + (1 - r) n).
     """
     common = constants.bounds("load_share").mid
 
@@ -128,12 +133,13 @@ def forecast(
 ) -> StageForecast | None:
     """Forecast of a run of the stage now; None if it never completed.
 
-    From runs of the same inputs, if there are two; else of the same settings on other data (a label of their spans);
-    else from all.
+    From runs of the same inputs, if there are two; else of the same settings on other data (a label
+    of their spans); else from all.
 
     Args:
-        tokens: what its training reads (steps x batch x context); 0 where the settings do not say how long it trains.
-            Then runs that were not so labelled, or trained on others than `trained_on`, say nothing of it.
+        tokens: what its training reads (steps x batch x context); 0 where the settings do not say
+            how long it trains. Then runs that were not so labelled, or trained on others than
+            `trained_on`, say nothing of it.
     """
     runs = completed(ledger, stage)
     same = same_inputs(runs, fingerprint)
@@ -200,7 +206,8 @@ def orchestration_forecast(ledger: Ledger, num_stages: int) -> StageForecast | N
     """Forecast of orchestration around so many stages, from `history`; None if no pipeline run completed with any.
 
     What a command used before its run began is a span of its own, with the run's name as label.
-    In proportion to the number of stages: 19 mWh each around 2, 16 around 3 and 18 around 12, on a quiet machine.
+    In proportion to the number of stages: 19 mWh each around 2, 16 around 3 and 18 around 12, on a
+    quiet machine.
     """
     seconds, kwh = list[float](), list[float]()
     outermost = [span for span in ledger if not span.parent and "stage" not in span.labels]

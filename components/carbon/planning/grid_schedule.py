@@ -1,8 +1,8 @@
 """Outlook on the grid's coming hours.
 
-The intensity of a coming hour is the user's series where it reaches that far (a day-ahead forecast), else the mean of
-that hour of the week in the series (its climatology, bounded by the least and the most it was), else the yearly mean
-with its bounds.
+The intensity of a coming hour is the user's series where it reaches that far (a day-ahead
+forecast), else the mean of that hour of the week in the series (its climatology, bounded by the
+least and the most it was), else the yearly mean with its bounds.
 """
 
 from collections import defaultdict

@@ -1,7 +1,8 @@
 """Step costs of pretraining on this machine, in seconds and joules, and the cost of a whole run from them.
 
-The steps are run by components/studies/step_cost.py, in a process of its own that the ledger meters like any other. The
-figures belong to a shape, a batch, numerics and a machine, and are kept under a fingerprint of these.
+The steps are run by components/studies/step_cost.py, in a process of its own that the ledger meters
+like any other. The figures belong to a shape, a batch, numerics and a machine, and are kept under a
+fingerprint of these.
 """
 
 from bisect import bisect_right
@@ -26,7 +27,8 @@ class Rates:
 
     Attributes:
         steps: how many steps.
-        startup_s: from the start of the process to the first step (imports, initialisation, first checkpoint).
+        startup_s: from the start of the process to the first step (imports, initialisation, first
+            checkpoint).
         step_s: median seconds of a step.
         waited: share of the time in which other work had the processor.
         window_s: seconds to score a held-out window.

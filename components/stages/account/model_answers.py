@@ -49,8 +49,9 @@ def lineage(model: str, tunings: Tunings) -> list[str]:
 def stages_behind(model: str, tunings: Tunings) -> list[str]:
     """Stages of this pipeline that a model is made by, in order.
 
-    A base made elsewhere has none; the data stages then count as far as they made the corpus that it is tuned on. For
-    rows of one's own none does, though they are checked against the held-out set of ingest.
+    A base made elsewhere has none; the data stages then count as far as they made the corpus that
+    it is tuned on. For rows of one's own none does, though they are checked against the held-out
+    set of ingest.
     """
     if model.startswith("adopted/"):
         return [model.replace("/", "@")]

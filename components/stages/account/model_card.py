@@ -1,9 +1,10 @@
 """Model cards and attributions: the five answers as the files that lie beside a model wherever it is copied.
 
-`README.md` is the card as the Hugging Face hub reads it; `ATTRIBUTION.md` names what was trained on by licence, with
-what each licence asks; `card.json` is the typed object itself. They hold measurements, so they lie beside the reports
-and in copies of a model, not in its folder under models/, whose bytes DVC hashes. The metadata names no repository:
-nothing here was published, and a name such as `pretrain/causal` could be a stranger's.
+`README.md` is the card as the Hugging Face hub reads it; `ATTRIBUTION.md` names what was trained on
+by licence, with what each licence asks; `card.json` is the typed object itself. They hold
+measurements, so they lie beside the reports and in copies of a model, not in its folder under
+models/, whose bytes DVC hashes. The metadata names no repository: nothing here was published, and a
+name such as `pretrain/causal` could be a stranger's.
 """
 
 import re

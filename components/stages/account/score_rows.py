@@ -1,7 +1,8 @@
 """Scores as the end table and the forest plot show them: each beside its baseline and its counterpart.
 
-A counterpart is the same score under the other condition: without examples in the prompt, without steps, closed book;
-for a tuned model what tuning gained. Scores come from the answers of all models (answers.py), each once.
+A counterpart is the same score under the other condition: without examples in the prompt, without
+steps, closed book; for a tuned model what tuning gained. Scores come from the answers of all models
+(answers.py), each once.
 """
 
 from collections.abc import Mapping

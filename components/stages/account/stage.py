@@ -9,7 +9,8 @@
     reports/data.md          the data card
     data/croissant.json      the corpora, for machines
 
-These hold measurements, so no hash of DVC covers them, and they are written anew even when no stage had to run.
+These hold measurements, so no hash of DVC covers them, and they are written anew even when no stage
+had to run.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -52,11 +53,15 @@ def account(
     """Write the summary, the report, the plot and the cards under `root`/reports.
 
     Args:
-        root: the checkout, with `data/`, `models/` and `reports/` as the stages left them; missing ones are left out.
-        ledger_folder: the ledger; what is in it from other checkouts counts for the project's total alone.
+        root: the checkout, with `data/`, `models/` and `reports/` as the stages left them; missing
+            ones are left out.
+        ledger_folder: the ledger; what is in it from other checkouts counts for the project's total
+            alone.
         params: `account`, `runtime.grid`, and of `finetune` what each model comes from are used.
-        fingerprints: stage -> fingerprint of its present inputs, to find the run that made what lies here.
-        origins: model -> what git, DVC and MLflow know of it; a model that is missing is said to be unknown to them.
+        fingerprints: stage -> fingerprint of its present inputs, to find the run that made what
+            lies here.
+        origins: model -> what git, DVC and MLflow know of it; a model that is missing is said to be
+            unknown to them.
         judgements: registered name -> the gate's last verdict and the noise of seeds, as lines.
 
     Returns:

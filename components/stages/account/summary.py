@@ -1,8 +1,8 @@
 """What the reports of all stages say together: documents, tokens, models, scores, and what was skipped and why.
 
-Everything here is read from files that stages left: corpus manifests (`data/`), metrics.json and facts.json
-(`reports/`), greenhouse.json (`models/`). A stage that has not run is left out. What it cost is the ledger's
-(components/carbon/footprint/costs.py).
+Everything here is read from files that stages left: corpus manifests (`data/`), metrics.json and
+facts.json (`reports/`), greenhouse.json (`models/`). A stage that has not run is left out. What it
+cost is the ledger's (components/carbon/footprint/costs.py).
 """
 
 import csv
@@ -91,7 +91,8 @@ def read_rows(path: Path | None) -> list[dict[str, str]]:
 def documents(file: Files) -> dict[str, DocumentCounts]:
     """Stage -> documents in, kept (to train on), dropped, quarantined, held out, and the rules that dropped them.
 
-    Mix takes nothing away: it repeats, samples and adds, so what it has beyond real text is `generated`.
+    Mix takes nothing away: it repeats, samples and adds, so what it has beyond real text is
+    `generated`.
     """
     counts_of = {}
     for stage in CORPUS_STAGES:

@@ -1,10 +1,11 @@
 """Disparate impact: removal rates of documents that mention a group against comparable ones, and a limit on the ratio.
 
-Comparable are documents of the same source and like length that could be judged (stratified_rates.py). Rates of removal
-are compared, not of keeping: a group that loses 10% where the rest loses .5% is removed 20 times as often, and kept
-.905 times as often. Few removals scatter, so the limit is held against the interval, widened for the number of
-comparisons (Bonferroni): the stage stops where even its lower end is above `bias.max_removal_ratio`, and warns where
-the ratio is above it and Holm's p below `LEVEL`. Each row says which ratio could have been found at all.
+Comparable are documents of the same source and like length that could be judged
+(stratified_rates.py). Rates of removal are compared, not of keeping: a group that loses 10% where
+the rest loses .5% is removed 20 times as often, and kept .905 times as often. Few removals scatter,
+so the limit is held against the interval, widened for the number of comparisons (Bonferroni): the
+stage stops where even its lower end is above `bias.max_removal_ratio`, and warns where the ratio is
+above it and Holm's p below `LEVEL`. Each row says which ratio could have been found at all.
 """
 
 import math
@@ -28,8 +29,8 @@ LEVEL = 0.05
 class Impact:
     """Removal rate of the judged documents that mention a group, and its ratio to that of comparable documents.
 
-    `source` is "" where all sources are pooled; `strata` has the counts behind the ratio; `detectable` is the smallest
-    ratio that would have been found with probability .8.
+    `source` is "" where all sources are pooled; `strata` has the counts behind the ratio;
+    `detectable` is the smallest ratio that would have been found with probability .8.
     """
 
     group: str
@@ -130,7 +131,8 @@ def check_ratios(rows: Sequence[Impact], params: Bias, reports: Path) -> None:
     """Stop if a group is removed too often beyond chance, in a source or in all of them.
 
     Raises:
-        UserError: a ratio's widened interval lies above `params.max_removal_ratio`; the highest is named.
+        UserError: a ratio's widened interval lies above `params.max_removal_ratio`; the highest is
+            named.
     """
     above = [(row, row.lower_bound(len(rows))) for row in rows]
     above = [(row, bound) for row, bound in above if bound > params.max_removal_ratio]

@@ -7,8 +7,9 @@
     reports/details/facts.json       scores of the summary table (components/scores.py), skipped tasks and why,
                                      hashes of the held-out set and of the models' weights
 
-Tasks are independent, so they run in several processes; each result is kept in `work`, so that a killed stage runs only
-the tasks it had not finished. Scores do not depend on the number of processes.
+Tasks are independent, so they run in several processes; each result is kept in `work`, so that a
+killed stage runs only the tasks it had not finished. Scores do not depend on the number of
+processes.
 """
 
 import hashlib
@@ -62,10 +63,12 @@ def evaluate(
 
     Args:
         causal, masked, instruct, classify: model folders.
-        further: branch -> the model that was tuned further, and its base; of those branches that there are.
+        further: branch -> the model that was tuned further, and its base; of those branches that
+            there are.
         mix: the mix stage's folder (training text and canaries.json).
         heldout: the held-out corpus.
-        tokens: the tokenize stage's folder, from which the text that the causal model saw is read again.
+        tokens: the tokenize stage's folder, from which the text that the causal model saw is read
+            again.
         params: size of the tasks, and how intervals are made.
         numerics: device, and threads of each process.
         reports: empty folder for the report.
@@ -74,7 +77,8 @@ def evaluate(
         progress: receives progress, and may ask to stop.
 
     Raises:
-        UserError: a model or corpus is missing or damaged, the folder of minimal pairs is, or a task of the harness.
+        UserError: a model or corpus is missing or damaged, the folder of minimal pairs is, or a
+            task of the harness.
     """
     progress = progress or Progress()
     folders = Folders(causal, masked, instruct, classify, mix, heldout, tokens, further or {})
@@ -118,7 +122,8 @@ def report_progress(names: list[str], work: Path, workers: int, progress: Progre
     """Report how many tasks are finished, which run, and how far that is by what tasks took on the demo.
 
     Args:
-        began: when each task was first seen at work; filled. One that is at work counts by its time, at most for most.
+        began: when each task was first seen at work; filled. One that is at work counts by its
+            time, at most for most.
     """
     left = {name for name in names if not result_path(work, name).exists()}
     groups = [unfinished for group in GROUPS if (unfinished := [name for name in group if name in left])]

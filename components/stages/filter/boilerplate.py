@@ -1,8 +1,9 @@
 """Shares of a text that nobody wrote to be read: banners, offers and menus of web pages, placeholders, mojibake.
 
-Phrases are data by language (boilerplate.json). One alone is no evidence, since people write about cookies and prices:
-sentences count from `LEAST_PHRASES` different ones of a kind; a banner is short, and names cookies or accepts all.
-Menus are told by their form: words of menus in 13 languages were in 16% of those that nobody had seen before.
+Phrases are data by language (boilerplate.json). One alone is no evidence, since people write about
+cookies and prices: sentences count from `LEAST_PHRASES` different ones of a kind; a banner is
+short, and names cookies or accepts all. Menus are told by their form: words of menus in 13
+languages were in 16% of those that nobody had seen before.
 """
 
 import json
@@ -22,12 +23,12 @@ LEAST_PHRASES = {"placeholder": 2, "banner": 3, "spam": 3}
 LONGEST_BANNER = 1500
 """Characters."""
 LEAST_SIGNS, MOSTLY_WRONG = 3, 0.5
-"""Signs of a wrong encoding from which they are no chance, and their share of what is beyond ASCII: a text with other
-letters shows some of another encoding, and is not in it."""
+"""Signs of a wrong encoding from which they are no chance, and their share of what is beyond ASCII:
+a text with other letters shows some of another encoding, and is not in it."""
 
 LEAST_ENTRIES, ENTRY_WORDS, MOST_OTHER = 4, 3, 0.3
-"""Pieces between line ends and bars from which a text may be a menu, the most words of an entry, and the largest share
-of words in pieces that are none."""
+"""Pieces between line ends and bars from which a text may be a menu, the most words of an entry,
+and the largest share of words in pieces that are none."""
 
 _SENTENCE = re.compile(r"[^.!?。！？।\n]+[.!?。！？।\n]*")
 _BARS = "\n|·•«»‹›←→"
@@ -77,9 +78,9 @@ def _share_of_boilerplate(text: str, language: str) -> float:
 def is_menu(text: str) -> bool:
     """Whether the text is a list of entries, most of them, of at most three words, that begin with no small letter.
 
-    It has no digit and no mark that entries do not have. One entry at least is a single word, or two characters of a
-    script without spaces. Verse has lines of five characters or more there, or such as begin small; names of people
-    have two words.
+    It has no digit and no mark that entries do not have. One entry at least is a single word, or
+    two characters of a script without spaces. Verse has lines of five characters or more there, or
+    such as begin small; names of people have two words.
     """
     if not text.strip() or _NOT_IN_MENUS.search(text):
         return False
@@ -94,8 +95,8 @@ def is_menu(text: str) -> bool:
 
 
 def _size(piece: str) -> tuple[float, int]:
-    """Its words: a katakana is a quarter, a hiragana half, another character of a script without spaces three quarters
-    of one; and such characters, with two for each word of other scripts."""
+    """Its words: a katakana is a quarter, a hiragana half, another character of a script without
+    spaces three quarters of one; and such characters, with two for each word of other scripts."""
     kinds = (_KATAKANA, _HIRAGANA, _UNSPACED, _SPACED)
     katakana, hiragana, unspaced, spaced = (len(kind.findall(piece)) for kind in kinds)
     words = katakana / 4 + hiragana / 2 + unspaced * 3 / 4 + spaced

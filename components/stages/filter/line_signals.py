@@ -31,7 +31,8 @@ def line_scores(scanned: Scan, hasher: Hasher, words: WordCounts, num_chars: np.
 def _bullets_and_ellipses(scanned: Scan, lines: Lines, count: int) -> dict[str, np.ndarray]:
     """Gopher's quality rules look at all lines, blank ones too, but for what follows a last newline."""
     document = lines.document
-    # What follows a text's last newline is a line of its own for `find_lines`; it counts only if it is not empty.
+    # What follows a text's last newline is a line of its own for `find_lines`; it counts only if it
+    # is not empty.
     counted = ~((lines.ends == scanned.bounds[1:][document] - 1) & (lines.ends == lines.starts))
     total = _per_document(document[counted], count)
     bullet = lines.full & is_any(scanned.codes, lines.first, BULLETS)
@@ -70,13 +71,15 @@ def _repetition(
 
 def _paragraphs(scanned: Scan, lines: Lines, full: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Starts, ends and texts of all runs of lines with characters; the text's outer white space is no part of them."""
-    # A run begins at a line with characters after one without, or in another text; and ends the same way.
+    # A run begins at a line with characters after one without, or in another text; and ends the
+    # same way.
     new_text = np.diff(lines.document) > 0
     begins = np.flatnonzero(full & np.concatenate([[True], ~full[:-1] | new_text]))
     ends = np.flatnonzero(full & np.concatenate([~full[1:] | new_text, [True]]))
     document = lines.document[begins]
-    # first[t], last[t]: where the text t, stripped, begins and ends. Lines come in order, so its first line that is not
-    # blank has the first, its last one (that before the next text's first) has the last; -1 in a blank text.
+    # first[t], last[t]: where the text t, stripped, begins and ends. Lines come in order, so its
+    # first line that is not blank has the first, its last one (that before the next text's first)
+    # has the last; -1 in a blank text.
     inked = lines.full
     first, last = np.full((2, len(scanned.bounds) - 1), -1, dtype=np.int64)
     inked_document, first_inked = np.unique(lines.document[inked], return_index=True)

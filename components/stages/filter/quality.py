@@ -1,10 +1,11 @@
 """Scores of a shard's documents for the rules of Gopher, C4 and FineWeb, all in one pass over arrays.
 
-Sources: Rae et al. 2021 (Gopher, arXiv:2112.11446, table A1), Raffel et al. 2020 (C4, JMLR 21/140), Penedo et al. 2024
-(FineWeb, arXiv:2406.17557); where they leave room, a score is what datatrove 0.10 computes, whose decisions the field
-compares with, but for what a word is: `words.Words` says it, datatrove takes spaCy's tokens, punctuation marks among
-them; and lines without a word repeat nothing. Each score is per document; limits are applied elsewhere (`rules`), so
-that one pass serves any limits. All shares are 0 for a document without the thing counted.
+Sources: Rae et al. 2021 (Gopher, arXiv:2112.11446, table A1), Raffel et al. 2020 (C4, JMLR 21/140),
+Penedo et al. 2024 (FineWeb, arXiv:2406.17557); where they leave room, a score is what datatrove
+0.10 computes, whose decisions the field compares with, but for what a word is: `words.Words` says
+it, datatrove takes spaCy's tokens, punctuation marks among them; and lines without a word repeat
+nothing. Each score is per document; limits are applied elsewhere (`rules`), so that one pass serves
+any limits. All shares are 0 for a document without the thing counted.
 """
 
 from collections.abc import Sequence
@@ -91,7 +92,8 @@ def _stop_words(words: WordCounts) -> np.ndarray:
 def ngram_scores(words: WordCounts, num_chars: np.ndarray) -> Scores:
     """Shares of characters in the most frequent n-gram (n = 2 to 4) and in repeated n-grams (n = 5 to 10), by Gopher.
 
-    A gram can only be repeated where the one word shorter is, so each n looks only where the last one found repeats.
+    A gram can only be repeated where the one word shorter is, so each n looks only where the last
+    one found repeats.
     """
     document = np.repeat(np.arange(len(num_chars)), np.diff(words.bounds))
     remaining = words.bounds[1:][document] - np.arange(len(document))  # words from here to the end of the text
@@ -146,8 +148,8 @@ def _first_gram(words: WordCounts, lengths: np.ndarray, n: int) -> np.ndarray:
 def _duplicates(start: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
     """Grams that count as duplicates when a text is read from left to right, as indices into `start`.
 
-    A gram that was read before is one, and reading goes on after its end, so grams that begin inside it are not read.
-    Example, n = 2, for "a b a b a b" (`groups`: "a b" is 0, "b a" is 1):
+    A gram that was read before is one, and reading goes on after its end, so grams that begin
+    inside it are not read. Example, n = 2, for "a b a b a b" (`groups`: "a b" is 0, "b a" is 1):
 
         start   0  1  2  3  4
         groups  0  1  0  1  0
@@ -157,7 +159,8 @@ def _duplicates(start: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
                 |  +----------- "b a" for the first time
                 +-------------- "a b" for the first time
 
-    This order makes it a loop: whether a gram is read depends on all before it. It sees repeated grams only.
+    This order makes it a loop: whether a gram is read depends on all before it. It sees repeated
+    grams only.
 
     Args:
         start: (m,) first words of all grams that occur more than once in their text, in order.

@@ -1,7 +1,8 @@
 """Rules: the score each limits, the texts it applies to, and the reason given for a document that breaks it.
 
-Scores are made once (`quality`, `language`); any limits can be applied to them afterwards: those of params.yaml, or the
-published sets below, whose limits are tuned for web pages and would drop most of a technical corpus.
+Scores are made once (`quality`, `language`); any limits can be applied to them afterwards: those of
+params.yaml, or the published sets below, whose limits are tuned for web pages and would drop most
+of a technical corpus.
 """
 
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ Limits = dict[str, Any]
 Columns = dict[str, np.ndarray]
 """Scores by name, (num_documents,) each, `language` (str) among them."""
 Minimum = tuple[str, int]
-"""Name of a count and the lowest value from which a share of it says something: of one line, all or nothing ends in an
-ellipsis, and a sentence may lack every stop word."""
+"""Name of a count and the lowest value from which a share of it says something: of one line, all or
+nothing ends in an ellipsis, and a sentence may lack every stop word."""
 PROSE: Minimum = ("num_words", 40)
 LINES: Minimum = ("num_lines", 10)
 REPEATED: Minimum = ("repeated_lines", 3)
@@ -37,7 +38,8 @@ class FilterRule:
     Attributes:
         name: field of `FilterRules`.
         score: name of the score.
-        minimum: the text has so much of what is counted, or the rule is not asked; every share has one.
+        minimum: the text has so much of what is counted, or the rule is not asked; every share has
+            one.
         scope: "all"; "spaced": scripts that put spaces between words; "english": surely English.
     """
 

@@ -1,6 +1,7 @@
 """The report of the branch `classify`: which model to use, both on held-out passages, mistakes of the network.
 
-A passage is of one class, or of any number of them. Predictions are bool (N, K), which of K classes.
+A passage is of one class, or of any number of them. Predictions are bool (N, K), which of K
+classes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +47,8 @@ def classify(
 
     Args:
         probability_NK: of each class, by the network.
-        rules: predictions of TF-IDF, and of rules of the registry by their key, as `classify.decided` has them.
+        rules: predictions of TF-IDF, and of rules of the registry by their key, as
+            `classify.decided` has them.
         read: the text of each held-out passage as far as the network read it.
     """
     examples = choice.examples

@@ -1,8 +1,8 @@
 """Classification with a masked or a causal model: training batches, and scores of its predictions.
 
-A passage is given as plain tokens, as `transformers`' tokenizer gives them. It is of one class, or of any number of
-them. On held-out passages: accuracy and macro F1 with intervals over works, beside TF-IDF (tfidf.py),
-of which tfidf.py says whether it is to be used.
+A passage is given as plain tokens, as `transformers`' tokenizer gives them. It is of one class, or
+of any number of them. On held-out passages: accuracy and macro F1 with intervals over works, beside
+TF-IDF (tfidf.py), of which tfidf.py says whether it is to be used.
 
 Legend: N passages, B passages of a batch, K classes.
 """
@@ -123,9 +123,11 @@ class ClassifierScores:
     """Comparison of predictions with the truth.
 
     Attributes:
-        confusion: (K, K), passages by true class and predicted class; those of several classes count in each.
+        confusion: (K, K), passages by true class and predicted class; those of several classes
+            count in each.
         accuracy: share that `right_of` says, with its interval.
-        macro_f1: mean over the classes of their F1, with its interval (none for few works, or all alike).
+        macro_f1: mean over the classes of their F1, with its interval (none for few works, or all
+            alike).
     """
 
     confusion: np.ndarray

@@ -1,6 +1,7 @@
 """The examples of one call of `finetune`: drawn from a corpus, problems of its curriculum, or one's own rows.
 
-Every row that is cut, or has nothing to learn, is counted; the report says how many and why, details/refused.csv which.
+Every row that is cut, or has nothing to learn, is counted; the report says how many and why,
+details/refused.csv which.
 """
 
 import sys

@@ -4,13 +4,14 @@ A pair becomes `<|endoftext|><|user|>prompt<|assistant|>answer<|end|>`, with the
 on held-out pairs, both before and after:
 
 - bits per byte of the answer given its prompt. `<|end|>` is not counted, so that the base model can be judged too.
-- choice: of four pairs the model is asked, for each prompt, which of the four answers is its own. An answer's score is
-  its log-probability after this prompt less its mean after all four prompts: what an answer gains from *this* prompt,
-  whatever its length or style. A model that does not read the prompt gets a quarter right; a rule that reads no
-  language, but counts the runs of letters that prompt and answer share, can get nearly all: it is the baseline.
+- choice: of four pairs the model is asked, for each prompt, which of the four answers is its own.
+  An answer's score is its log-probability after this prompt less its mean after all four prompts:
+  what an answer gains from *this* prompt, whatever its length or style. A model that does not read
+  the prompt gets a quarter right; a rule that reads no language, but counts the runs of letters
+  that prompt and answer share, can get nearly all: it is the baseline.
 
-Before tuning the model has never seen the chat tokens, so the base model is given prompt and answer as plain lines of
-text, the form in which it does best; anything else would flatter the tuning.
+Before tuning the model has never seen the chat tokens, so the base model is given prompt and answer
+as plain lines of text, the form in which it does best; anything else would flatter the tuning.
 """
 
 import re
@@ -44,8 +45,8 @@ class Format:
 
     Attributes:
         encoder: the tokenizer.
-        context: most ids of a pair. Where one has more, the answer loses its end, beyond half the context, and what
-            stands before it its beginning.
+        context: most ids of a pair. Where one has more, the answer loses its end, beyond half the
+            context, and what stands before it its beginning.
         chat: with chat tokens; else as two lines of a document.
     """
 
@@ -91,8 +92,9 @@ def packed_batches(
 ) -> Batches:
     """Training batches of chats, in as few rows as fit.
 
-    On CUDA attention goes by blocks, as in pretraining with `document_mask`: rows are whole blocks where the context
-    is. On a CPU both have the dense mask: PyTorch has no gradient of FlexAttention there, and cpu_kernels.py no mask.
+    On CUDA attention goes by blocks, as in pretraining with `document_mask`: rows are whole blocks
+    where the context is. On a CPU both have the dense mask: PyTorch has no gradient of
+    FlexAttention there, and cpu_kernels.py no mask.
 
     Args:
         chats: ids, and which of them are learned; each of at most `context` + 1.
@@ -177,8 +179,8 @@ def answer_bytes(pairs: Sequence[PromptPair], form: Format) -> np.ndarray:
 def right_by_rule(pairs: Sequence[PromptPair]) -> dict[str, tuple[str, np.ndarray]]:
     """Key -> name and, as `InstructionScores.right`, what a rule without a network chooses.
 
-    Guessing; the answer that shares most runs of `RUN` letters with the prompt, or most words; the one that is
-    nearest in length to the prompt.
+    Guessing; the answer that shares most runs of `RUN` letters with the prompt, or most words; the
+    one that is nearest in length to the prompt.
     """
 
     def letters(text: str) -> set[str]:

@@ -1,6 +1,7 @@
 """One call of `finetune`: the base and the examples, and what each branch does with them.
 
-Every process of a training makes the same model, and its part of each batch; the stage's own alone judges and writes.
+Every process of a training makes the same model, and its part of each batch; the stage's own alone
+judges and writes.
 """
 
 import json
@@ -65,7 +66,8 @@ class Job:
     Attributes:
         settings: of its training.
         base_facts: greenhouse.json of the base.
-        context: tokens of an example at most: those of the parameters, or of the base if that has fewer.
+        context: tokens of an example at most: those of the parameters, or of the base if that has
+            fewer.
 
     Raises as `finetune` does.
     """
@@ -160,7 +162,8 @@ class Job:
         examples: Examples[PromptPair] = self.choice.examples
         chat = instruct.Format(self.encoder, self.context, chat=True)
         plain = instruct.Format(self.encoder, self.context, chat=False)
-        # A base that may know chats is judged in the better of both forms: anything else would flatter the tuning.
+        # A base that may know chats is judged in the better of both forms: anything else would
+        # flatter the tuning.
         forms = [plain, chat] if self._is_foreign or self.base_facts.get("task", {}).get("chat") else [plain]
         encoded = [chat(pair, end=False) for pair in examples.heldout]
         num_bytes = instruct.answer_bytes(examples.heldout, chat).sum()
@@ -368,7 +371,8 @@ class Job:
     def train_along(self, work: Path) -> None:
         """In another process than the stage's own: take part in its training, and judge nothing.
 
-        It has an evaluation, which the loop does not call here, so that it waits while the stage's own judges.
+        It has an evaluation, which the loop does not call here, so that it waits while the stage's
+        own judges.
         """
         self._train(*self.training(), lambda step: {}, work)
 

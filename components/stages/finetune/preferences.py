@@ -1,10 +1,12 @@
 """Preference tuning by DPO (Rafailov et al. 2023, arXiv:2305.18290): pairs of answers, batches, loss, scores.
 
-    loss = -log sigmoid(beta * ((log p(chosen) - log p_ref(chosen)) - (log p(rejected) - log p_ref(rejected))))
+    loss = -log sigmoid(beta * ((log p(chosen) - log p_ref(chosen)) - (log p(rejected) - log
+    p_ref(rejected))))
 
-p_ref is the model before tuning. Its log-probabilities are computed once, before the first step, so that training holds
-one model. The pairs are right against wrong answers to the curriculum's problems, which the model has met in
-pretraining and answers poorly, or one's own rows (prompt, chosen, rejected).
+p_ref is the model before tuning. Its log-probabilities are computed once, before the first step, so
+that training holds one model. The pairs are right against wrong answers to the curriculum's
+problems, which the model has met in pretraining and answers poorly, or one's own rows (prompt,
+chosen, rejected).
 
 Legend: B pairs, 2 chosen and rejected, R rows of a forward pass (2 B), T positions.
 """

@@ -190,7 +190,8 @@ def prefer(
     """Write plots and details under `reports` and return the report of preference tuning.
 
     Args:
-        judged_before, judged_after: log-probabilities of the held-out answers, (N, 2; chosen, rejected).
+        judged_before, judged_after: log-probabilities of the held-out answers, (N, 2; chosen,
+            rejected).
         beta: of the loss.
     """
     (before_N2, old), (after_N2, new) = judged_before, judged_after
@@ -271,8 +272,8 @@ def write_heldout(
     """Write `details/heldout.csv`: what each held-out example was judged to be, so that every score can be recomputed.
 
     Args:
-        examples: with `cluster`, what each is resampled with (its work, or the group of a row of one's own), and
-            `where`, file and line of a row of one's own, for a column of that name.
+        examples: with `cluster`, what each is resampled with (its work, or the group of a row of
+            one's own), and `where`, file and line of a row of one's own, for a column of that name.
         judged: column -> a value per example; fewer where the last were not judged so.
         texts: what was asked, as far as it was read.
     """

@@ -1,7 +1,8 @@
 """TF-IDF with logistic regression: a classifier without a network, trained in seconds and written beside the network.
 
-Terms are words and pairs of words, and runs of characters inside words too where cross-validation on the training
-texts prefers them; so is the strength of the regularisation. A model is two files, which ten lines of the card read:
+Terms are words and pairs of words, and runs of characters inside words too where cross-validation
+on the training texts prefers them; so is the strength of the regularisation. A model is two files,
+which ten lines of the card read:
 
     tfidf.json           names of the classes; the terms of each part in the order of the weights, and its settings
     tfidf.safetensors    the inverse document frequencies of each part; coef (K, V) and intercept (K,)
@@ -215,8 +216,9 @@ class Recommendation:
 def recommend(examples: Examples[Passage], settings: Settings, trained: Trained) -> Recommendation:
     """Choose by the training passages of examples alone; where both are right equally often, TF-IDF.
 
-    Both learn from the same folds and predict the passages left out. TF-IDF is cross-validated whole; the network is
-    trained fold by fold until the paired difference is clear or `ENOUGH` passages are judged.
+    Both learn from the same folds and predict the passages left out. TF-IDF is cross-validated
+    whole; the network is trained fold by fold until the paired difference is clear or `ENOUGH`
+    passages are judged.
     """
     passages, num_labels = examples.train, len(examples.labels)
     cut, right = folds(passages), np.zeros((0, 2))

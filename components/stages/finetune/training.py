@@ -22,8 +22,9 @@ class Batches:
     Attributes:
         size: number of examples, `batch` of them in a batch.
         make_batch: indices of examples -> their batch.
-        by_length: whether examples, which are sorted so, are drawn with their neighbours: rows have little padding.
-        rank, ranks: of the process, which makes a batch of its part of the examples alone.
+        by_length: whether examples, which are sorted so, are drawn with their neighbours: rows have
+        little padding. rank, ranks: of the process, which makes a batch of its part of the examples
+        alone.
     """
 
     size: int
@@ -60,7 +61,8 @@ EVALUATIONS = 3
 
 def settings_of(params: Finetune, steps: int, name: str, checkpoint_every: int = 0) -> TrainConfig:
     """Settings of a training of `steps`; `name` is the section in params.yaml, for messages."""
-    # Every value that counts, though some are the schema's defaults: no stage depends on a default of the schema.
+    # Every value that counts, though some are the schema's defaults: no stage depends on a default
+    # of the schema.
     rates = Optimizer(
         name="adamw", matrix_lr=params.learning_rate, embedding_lr=params.learning_rate, beta1=0.9, weight_decay=0.01,
         grad_clip=1.0, schedule="linear", warmup=0.1,
@@ -70,8 +72,8 @@ def settings_of(params: Finetune, steps: int, name: str, checkpoint_every: int =
         optimizer=rates,
         checkpoint_every=checkpoint_every or params.checkpoint_every,
         eval_every=max(1, -(-steps // EVALUATIONS)),
-        # A row of a rare class, a score far out, an unusual answer: a high loss is what is to be learned, and its
-        # gradient is clipped.
+        # A row of a rare class, a score far out, an unusual answer: a high loss is what is to be
+        # learned, and its gradient is clipped.
         spike_nats=math.inf,
         name=name,
         smaller=f"set finetune.{name.removeprefix('finetune.')}.batch lower, then context, or lora_rank above 0",

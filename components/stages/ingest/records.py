@@ -1,8 +1,9 @@
 """Records and bad records, which a reader yields, and the entries both become.
 
-A reader yields a `Record` for each text it finds and a `BadRecord` in the place of each it cannot read, so that one bad
-byte costs one record and never the file. `entry_of` turns either into an `Entry`: a document with its provenance and
-whether it is kept, dropped (by which rule) or quarantined (why, where and the hash; the bytes lie in the source).
+A reader yields a `Record` for each text it finds and a `BadRecord` in the place of each it cannot
+read, so that one bad byte costs one record and never the file. `entry_of` turns either into an
+`Entry`: a document with its provenance and whether it is kept, dropped (by which rule) or
+quarantined (why, where and the hash; the bytes lie in the source).
 """
 
 import html
@@ -109,10 +110,13 @@ class Options:
     Attributes:
         text_field: field or column that holds the text.
         target_bytes: length of a passage of plain text.
-        min_bytes: a text of fewer is dropped. max_chars: a longer record is a bad one; this bounds memory.
+        min_bytes: a text of fewer is dropped. max_chars: a longer record is a bad one; this bounds
+            memory.
         max_bytes: text bytes after which its source is full; 0 for no limit.
-        piece_bytes, skip_bytes: of jsonl, what is read before so much is left out, again and again; 0 to read all.
-        beginning: bytes of a JSON array to which its items are read, and whether of a page, too; 0 to read all.
+        piece_bytes, skip_bytes: of jsonl, what is read before so much is left out, again and again;
+            0 to read all.
+        beginning: bytes of a JSON array to which its items are read, and whether of a page, too; 0
+            to read all.
     """
 
     text_field: str = "text"
@@ -129,8 +133,9 @@ class Options:
 class RecordStatus:
     """A document and its status: kept (`rule` is empty), dropped, or quarantined.
 
-    A quarantined one has no text: by `line`, `offset` and hash it is found in the source. `key` is the record's own id,
-    by which repeats are found. `num_bytes` are those of the text (UTF-8), of a bad record those that were hashed.
+    A quarantined one has no text: by `line`, `offset` and hash it is found in the source. `key` is
+    the record's own id, by which repeats are found. `num_bytes` are those of the text (UTF-8), of a
+    bad record those that were hashed.
     """
 
     document: Document
@@ -171,7 +176,8 @@ def record_of(
     Args:
         label: begins the reason of a bad record: its number in the file.
         line: of the file; of one that has no lines, the number of the record.
-        raw: its bytes, which are hashed if it is bad; a row of a table has none and is hashed as JSON.
+        raw: its bytes, which are hashed if it is bad; a row of a table has none and is hashed as
+            JSON.
     """
     problem = _problem_of(value, text_field)
     if problem:

@@ -2,9 +2,9 @@
 
     sources -> files -> records -> kept | dropped (by rule) | quarantined (with evidence);  kept -> train | heldout
 
-Files are read by a pool of workers and written in the order of their names, so the bytes are the same whatever the
-number of workers; memory is bounded by a shard and the pieces in flight. The held-out set is cut here, before any
-stage that has settings to tune, and nothing edits it later.
+Files are read by a pool of workers and written in the order of their names, so the bytes are the
+same whatever the number of workers; memory is bounded by a shard and the pieces in flight. The
+held-out set is cut here, before any stage that has settings to tune, and nothing edits it later.
 """
 
 import json
@@ -26,8 +26,8 @@ from components.stages.ingest.report import report_of, samples
 from components.stages.ingest.source_counts import SourceCounts
 
 SURE_RECORDS, SURE_ERRORS = 20, 3.0
-"""Bad records of a sample, and standard errors of their share above what may be bad, from which the source surely has
-too many."""
+"""Bad records of a sample, and standard errors of their share above what may be bad, from which the
+source surely has too many."""
 
 
 def ingest(
@@ -44,11 +44,12 @@ def ingest(
 
     Args:
         root: the project, to which relative paths in params refer.
-        work: folder for text on its way. Of a large corpus, files that a killed run had read are not read again.
+        work: folder for text on its way. Of a large corpus, files that a killed run had read are
+            not read again.
 
     Raises:
-        UserError: a source is missing, has drifted, is empty, or has too many bad records; or there is no text, or none
-            that can be held out.
+        UserError: a source is missing, has drifted, is empty, or has too many bad records; or there
+            is no text, or none that can be held out.
         Stopped: `progress` asked to stop.
     """
     ingest_pass = IngestPass(params, root, work / "spool", progress)
@@ -131,8 +132,8 @@ def _write_entries(
 
 
 def left_out_lines(source_counts: dict[str, SourceCounts]) -> Iterator[str]:
-    """A line per source with files that were left out whole: they are no records, so no rule for bad ones stops for
-    them."""
+    """A line per source with files that were left out whole: they are no records, so no rule for
+    bad ones stops for them."""
     for name, counts in source_counts.items():
         if counts.skipped:
             largest, total = max(counts.skipped, key=lambda one: one.num_bytes), len(counts.skipped)
@@ -180,7 +181,8 @@ def raise_if_sample_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -
     """Stop before all is read where a sample leaves no doubt how that would end.
 
     Raises:
-        UserError: a source surely has too many bad records, a text without a licence, or no text that would be kept.
+        UserError: a source surely has too many bad records, a text without a licence, or no text
+            that would be kept.
     """
     sampled = ingest_pass.trial()
     for name, counts in sampled.items():

@@ -1,9 +1,10 @@
 """Sampling weights by group of people: text that mentions those a corpus hardly mentions, more often than once.
 
-A mitigation, off unless `mix.group_weights` names a group. A document that mentions one (in the lexicon's
-sense, identity_terms.py; counted sentence by sentence as the bias stage does) weighs its source's weight times the
-group's; of several named groups the largest weight counts. The weight holds to the nearest document for the documents
-of one source that weigh the same, as `mix.weights` does for a source.
+A mitigation, off unless `mix.group_weights` names a group. A document that mentions one (in the
+lexicon's sense, identity_terms.py; counted sentence by sentence as the bias stage does) weighs its
+source's weight times the group's; of several named groups the largest weight counts. The weight
+holds to the nearest document for the documents of one source that weigh the same, as `mix.weights`
+does for a source.
 """
 
 from collections.abc import Iterable, Mapping
@@ -79,7 +80,8 @@ class WeightedCounts:
 class GroupCounts:
     """Counts of a weighted plan: by source and group mentioned, and by source and weight (for which weights are exact).
 
-    A document of several groups is in the row of each, so rows of groups overlap; those of `by_weight` do not.
+    A document of several groups is in the row of each, so rows of groups overlap; those of
+    `by_weight` do not.
     """
 
     groups: dict[tuple[str, str], WeightedCounts] = field(default_factory=dict)

@@ -1,8 +1,9 @@
 """Memory check before the first step, by a lower bound: a training that it refuses never fits.
 
-Linux lends more memory than there is and kills who uses it, without a word; so what cannot fit is named beforehand. The
-bound counts what every way of computing a step holds at once: weights, gradients, the optimizer's state, and for each
-token of a forward pass what the backward pass needs of each block. Real steps were seen to hold up to twice of it.
+Linux lends more memory than there is and kills who uses it, without a word; so what cannot fit is
+named beforehand. The bound counts what every way of computing a step holds at once: weights,
+gradients, the optimizer's state, and for each token of a forward pass what the backward pass needs
+of each block. Real steps were seen to hold up to twice of it.
 """
 
 from components.core.errors import UserError

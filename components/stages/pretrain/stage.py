@@ -1,8 +1,9 @@
 """Pretraining: a model learns a language from token shards, by next-token or masked-word prediction.
 
-Both objectives take the same path: check everything that can be wrong before the first step, train (loop.py), evaluate
-on held-out text (report.py), write the model folder and the report. With `numerics.processes` > 1 this process is
-rank 0 and starts workers that run `python -m components.stages.pretrain.stage` (data_parallel.py).
+Both objectives take the same path: check everything that can be wrong before the first step, train
+(loop.py), evaluate on held-out text (report.py), write the model folder and the report. With
+`numerics.processes` > 1 this process is rank 0 and starts workers that run
+`python -m components.stages.pretrain.stage` (data_parallel.py).
 """
 
 import json
@@ -108,19 +109,22 @@ def pretrain(
         tokens: what the tokenize stage wrote (tokenizer.json, train/, heldout/).
         params, numerics: the sections of params.yaml.
         out: becomes a model folder (export.py).
-        reports: metrics.json, plots (learning curve, attention), details (loss.csv, heldout.csv, report).
+        reports: metrics.json, plots (learning curve, attention), details (loss.csv, heldout.csv,
+            report).
         work: checkpoints; survives kills, and a second call goes on from them.
-        kept: gets the checkpoints that `params.keep_every` names, with the hashes of their files (docs/answering.md).
-        work_path: where checkpoints are copied to (mirror.py), and taken from if this machine has none as new.
+        kept: gets the checkpoints that `params.keep_every` names, with the hashes of their files
+            (docs/answering.md).
+        work_path: where checkpoints are copied to (mirror.py), and taken from if this machine has
+            none as new.
 
     Raises:
-        UserError: shards, sizes or settings do not fit each other, and nothing has been trained; or a training process
-            was lost, and the next call resumes.
+        UserError: shards, sizes or settings do not fit each other, and nothing has been trained; or
+            a training process was lost, and the next call resumes.
         Stopped: `progress` asked to stop; a checkpoint is saved.
 
     Returns:
-        The report. Under torchrun every process calls this function; only rank 0 evaluates and writes, the others
-        return an empty report.
+        The report. Under torchrun every process calls this function; only rank 0 evaluates and
+        writes, the others return an empty report.
     """
     progress = progress or Progress()
     inputs = prepare(objective, tokens, params, numerics)

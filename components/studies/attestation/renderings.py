@@ -1,7 +1,7 @@
 """The files of claims in a signed folder: `card.json`, and what is made of it alone, compared as bytes.
 
-Since `card.json` must be the canonical JSON of what is read from it, and every other file what it makes, no second
-value can hide in a duplicate key, a mark or a blank.
+Since `card.json` must be the canonical JSON of what is read from it, and every other file what it
+makes, no second value can hide in a duplicate key, a mark or a blank.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,9 @@
 """Summary of the training content: material for two forms that ask for one, each field with where it was read.
 
-The forms are the template of the European Commission of July 2025 (AI Act, Article 53(1)(d)) and the twelve items of
-California's AB 2013 (Civil Code 3111). A field comes from what the stages recorded, from the owner's file, or is "not
-known"; the words are ours, and whoever fills a form decides what it asks. Nothing here says that a duty is met.
+The forms are the template of the European Commission of July 2025 (AI Act, Article 53(1)(d)) and
+the twelve items of California's AB 2013 (Civil Code 3111). A field comes from what the stages
+recorded, from the owner's file, or is "not known"; the words are ours, and whoever fills a form
+decides what it asks. Nothing here says that a duty is met.
 """
 
 from typing import Any
@@ -17,10 +18,11 @@ OWNER = (
     "provider", "placed_on_market", "purpose", "languages", "rights", "public", "licensed", "crawled", "user_data",
     "consumer_information", "first_used", "illegal_content",
 )  # fmt: skip
-"""Fields of the owner's file: who provides the model and how to reach them; the day it was made available; how the data
-furthers its purpose; languages of the text; whether texts are protected or in the public domain; which data sets are
-public, which bought or licensed; crawlers, period and domains; data of users of a service; aggregate consumer
-information; the day the data was first used; how illegal content is kept out, beyond the filters."""
+"""Fields of the owner's file: who provides the model and how to reach them; the day it was made
+available; how the data furthers its purpose; languages of the text; whether texts are protected or
+in the public domain; which data sets are public, which bought or licensed; crawlers, period and
+domains; data of users of a service; aggregate consumer information; the day the data was first
+used; how illegal content is kept out, beyond the filters."""
 NOT_ASKED = NotKnown(not_known="it is for the owner to say (--owner FILE)")
 LEAST_SHARE = 0.03
 """Share of the documents from which a data set is named by itself."""

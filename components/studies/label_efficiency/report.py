@@ -1,8 +1,9 @@
 """Curves of the label-efficiency study, with intervals, the labels that pretraining saves, and their report.
 
-Every figure is a mean over seeds (draws of labels and trainings) and held-out items, and both vary: its variance is
-that of the seeds' means plus that of the items' (clustered by work), with Satterthwaite's degrees of freedom. What
-seeds and items share is counted twice, so intervals are rather too wide. They cover no other pretraining.
+Every figure is a mean over seeds (draws of labels and trainings) and held-out items, and both vary:
+its variance is that of the seeds' means plus that of the items' (clustered by work), with
+Satterthwaite's degrees of freedom. What seeds and items share is counted twice, so intervals are
+rather too wide. They cover no other pretraining.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,9 +46,10 @@ def labels_needed(
 ) -> dict[str, float | None]:
     """Factor by which another way of training needs more labels than `REFERENCE` to reach the accuracy of `goal_SI`.
 
-    The curve is interpolated between its points in the logarithm of the labels, seed by seed and item by item. `value`
-    is where its mean first reaches the goal's. `low` is where the interval of the difference first holds zero: with
-    fewer labels it is surely worse. Where that never happens it is `CAP`, or the factor at the last point.
+    The curve is interpolated between its points in the logarithm of the labels, seed by seed and
+    item by item. `value` is where its mean first reaches the goal's. `low` is where the interval of
+    the difference first holds zero: with fewer labels it is surely worse. Where that never happens
+    it is `CAP`, or the factor at the last point.
 
     Args:
         goal_SI: (seeds, items), 1 where right: the pretrained model with `REFERENCE` labels.
@@ -79,7 +81,8 @@ def right_of(results: Sequence[Mapping[str, Any]], arm: str, labels: int, key: s
 def summary(results: Sequence[Mapping[str, Any]], clusters: Sequence[str]) -> dict[str, Any]:
     """Curves of all arms and of the best rule, joules and seconds; factors of labels by rival are `label_efficiency`.
 
-    The best rule is the one without a network that has most held-out items right with so many labels.
+    The best rule is the one without a network that has most held-out items right with so many
+    labels.
     """
     labels = sorted({row["labels"] for row in results})
     arms = list(dict.fromkeys(row["arm"] for row in results))

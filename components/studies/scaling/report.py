@@ -37,8 +37,8 @@ def checked(expected: Sequence[dict[str, Any]], results: Sequence[dict[str, Any]
     """The predictions beside what was measured.
 
     Returns:
-        A row per prediction with `losses` of its runs (one per seed), their mean `measured`, the relative `error`
-        against it with its standard error `error_se`, and those of the two rivals.
+        A row per prediction with `losses` of its runs (one per seed), their mean `measured`, the
+        relative `error` against it with its standard error `error_se`, and those of the two rivals.
     """
     rows = []
     for row in expected:

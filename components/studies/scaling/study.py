@@ -52,7 +52,8 @@ class ScalingStudy(TrainingStudy[Cell, Scaling]):
         fitted = run(plan(self.params))
         fits = Fits.of(self.params, fitted)
         expected = self.predict(fits)
-        # What was predicted is what is run: a later start may fit another law (another scipy, another processor).
+        # What was predicted is what is run: a later start may fit another law (another scipy,
+        # another processor).
         checks = run([cell for row in expected for cell in check_cells(self.params, row["width"], row["budget"])])
         reports.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.workplace.work / "predictions.json", reports)

@@ -1,9 +1,10 @@
 """Task `answers`: how well the tuned model predicts the answers of held-out instructions.
 
-Bits per byte of the answer given its prompt in chat form, on pairs drawn from held-out documents with the extractors of
-fine-tuning (components/instruction_pairs). Beside it stand rules of text that have counted what the base read, and all
-pairs of the training documents, of which a part was tuned on. Fine-tuning reports its own scores on its own pairs,
-before and after; with these rows two tuned models are compared pair by pair. A model tuned on preferences too is scored
+Bits per byte of the answer given its prompt in chat form, on pairs drawn from held-out documents
+with the extractors of fine-tuning (components/instruction_pairs). Beside it stand rules of text
+that have counted what the base read, and all pairs of the training documents, of which a part was
+tuned on. Fine-tuning reports its own scores on its own pairs, before and after; with these rows two
+tuned models are compared pair by pair. A model tuned on preferences too is scored
 beside: its baseline is the one it started from.
 """
 

@@ -1,7 +1,8 @@
 """Task `calibration`: whether the model's confidence is its chance of being right.
 
-Every next-token prediction on held-out text has a confidence. Expected calibration error (Guo et al. 2017) and Brier
-score say whether confidences mean what they say; abstention.py, how much better the model is where it is surer.
+Every next-token prediction on held-out text has a confidence. Expected calibration error (Guo et
+al. 2017) and Brier score say whether confidences mean what they say; abstention.py, how much better
+the model is where it is surer.
 """
 
 from collections.abc import Sequence

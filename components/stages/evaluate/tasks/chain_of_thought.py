@@ -1,11 +1,12 @@
 """Task `chain_of_thought`: whether the model adds, and whether written-out steps help.
 
-The same sums are posed twice: for the answer at once, and with the scratchpad the curriculum teaches (Nye et al. 2021;
-Wei et al. 2022). Two measures. Exact match: the answer written by greedy decoding, with the model's own steps. Bits per
-token of the right answer, which see a gain long before an answer is exact: at once, after the right steps, and after
-the steps of another sum (does the model read them?). Rules that learn from the sums of the training text
-(components/counting/written.py) say what is had without a network. Sums of one digit more than the curriculum teaches
-are posed too, and counted apart.
+The same sums are posed twice: for the answer at once, and with the scratchpad the curriculum
+teaches (Nye et al. 2021; Wei et al. 2022). Two measures. Exact match: the answer written by greedy
+decoding, with the model's own steps. Bits per token of the right answer, which see a gain long
+before an answer is exact: at once, after the right steps, and after the steps of another sum (does
+the model read them?). Rules that learn from the sums of the training text
+(components/counting/written.py) say what is had without a network. Sums of one digit more than the
+curriculum teaches are posed too, and counted apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,8 @@ from components.stages.evaluate.tasks.task import Curve, EvalContext, TaskResult
 from components.synthetic.curriculum import Problem, is_right, items
 
 DIGITS = {2: "", 3: " longer"}
-"""Digits of the numbers, and the end of their conditions' names: what the curriculum teaches, and one more, to see
-whether the steps generalise."""
+"""Digits of the numbers, and the end of their conditions' names: what the curriculum teaches, and
+one more, to see whether the steps generalise."""
 STOP = "\n"
 
 

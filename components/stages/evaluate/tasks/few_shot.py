@@ -1,10 +1,11 @@
 """Task `few_shot`: whether the model learns a labelling from the examples in its prompt.
 
-Fresh label-mapping items of the curriculum (components/synthetic/curriculum.py): words of two classes, each named by
-a letter that means nothing elsewhere. The same test words come after 0, 1, 2, 4, 8 ... examples, and each item is asked
-twice, the second time with the two letters exchanged: a model that prefers a letter, or knows which one a word had in
-training, is right exactly once. Accuracy
-and margin are both shown, because accuracy alone can make a smooth gain look like a sudden one (Schaeffer et al. 2023).
+Fresh label-mapping items of the curriculum (components/synthetic/curriculum.py): words of two
+classes, each named by a letter that means nothing elsewhere. The same test words come after 0, 1,
+2, 4, 8 ... examples, and each item is asked twice, the second time with the two letters exchanged:
+a model that prefers a letter, or knows which one a word had in training, is right exactly once.
+Accuracy and margin are both shown, because accuracy alone can make a smooth gain look like a sudden
+one (Schaeffer et al. 2023).
 """
 
 from collections import Counter

@@ -1,12 +1,13 @@
 """Task `memorisation`: which canaries the model has learned by heart.
 
-The mix stage inserts canaries, phrases with a made-up secret, 1, 4, 16 ... times (synthetic/canaries.py). How often the
-model was given each in training is counted from the data order (lineage/exposure.py), since it may see a part of the
-corpus only, or all of it several times. A canary's exposure (Carlini et al. 2019) is log2 of the number of secrets over
-the rank of the true one by likelihood, estimated by its rank among drawn alternatives, so it cannot exceed
-log2(alternatives + 1). Canaries that were never given are the baseline; whether those given rank higher is tested by
-ranks (Mann and Whitney 1947), which holds for eight canaries as for eighty. Extraction is stricter: greedy decoding of
-the phrase writes the whole secret.
+The mix stage inserts canaries, phrases with a made-up secret, 1, 4, 16 ... times
+(synthetic/canaries.py). How often the model was given each in training is counted from the data
+order (lineage/exposure.py), since it may see a part of the corpus only, or all of it several times.
+A canary's exposure (Carlini et al. 2019) is log2 of the number of secrets over the rank of the true
+one by likelihood, estimated by its rank among drawn alternatives, so it cannot exceed
+log2(alternatives + 1). Canaries that were never given are the baseline; whether those given rank
+higher is tested by ranks (Mann and Whitney 1947), which holds for eight canaries as for eighty.
+Extraction is stricter: greedy decoding of the phrase writes the whole secret.
 """
 
 from collections.abc import Sequence

@@ -1,10 +1,11 @@
 """Task `minimal_pairs`: whether the model finds the grammatical sentence of two more likely.
 
-Accuracy of "the good sentence has the higher total log-probability" (BLiMP's rule), per phenomenon, beside n-gram
-models of the text the model was trained on. The idea is BLiMP's (Warstadt et al. 2020); the sentences are made from
-a small vocabulary of words that plays and documentation use: no download, no licence, and nobody's training data. Each
-template makes two pairs in which every word stands as often in good as in bad sentences (The king is, *the king are;
-the kings are, *the kings is), so that unigrams are at one half.
+Accuracy of "the good sentence has the higher total log-probability" (BLiMP's rule), per phenomenon,
+beside n-gram models of the text the model was trained on. The idea is BLiMP's (Warstadt et al.
+2020); the sentences are made from a small vocabulary of words that plays and documentation use: no
+download, no licence, and nobody's training data. Each template makes two pairs in which every word
+stands as often in good as in bad sentences (The king is, *the king are; the kings are, *the kings
+is), so that unigrams are at one half.
 """
 
 import random

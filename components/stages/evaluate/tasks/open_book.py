@@ -1,13 +1,15 @@
 """Task `open_book`: whether the model answers from the passage, and makes things up without one.
 
-Facts about invented names, which no model can know. Closed book: the question alone, so that any answer is made up.
-Open book: the question after a passage that states the fact among others. Edited: the passage states another value, and
-a faithful model changes its answer with it. Four values are the choices, all of them in the passage, and each passage
-is asked about each of its names: a rule that does not look at the name (the first value, the most frequent word) is
-right once in four, closed book and open.
+Facts about invented names, which no model can know. Closed book: the question alone, so that any
+answer is made up. Open book: the question after a passage that states the fact among others.
+Edited: the passage states another value, and a faithful model changes its answer with it. Four
+values are the choices, all of them in the passage, and each passage is asked about each of its
+names: a rule that does not look at the name (the first value, the most frequent word) is right once
+in four, closed book and open.
 
-Posed in two forms: `record`, as the curriculum writes pairs (its task `names` with such keys), and `prose`, as English
-does. How far confidence tells right answers from wrong ones is reported over open and closed questions together.
+Posed in two forms: `record`, as the curriculum writes pairs (its task `names` with such keys), and
+`prose`, as English does. How far confidence tells right answers from wrong ones is reported over
+open and closed questions together.
 """
 
 import random

@@ -65,8 +65,8 @@ class LanguageModel:
     def answers(self, prompts: Sequence[tuple[str, str]]) -> list[Scores]:
         """Score each (prompt, continuation): the continuation's tokens given the prompt at a document's start.
 
-        Prompt and continuation are encoded together, so the split falls where the tokenizer would put it. Texts longer
-        than the context lose their beginning.
+        Prompt and continuation are encoded together, so the split falls where the tokenizer would
+        put it. Texts longer than the context lose their beginning.
         """
         return score(self.model, [self._answer(*prompt) for prompt in prompts])
 
@@ -78,7 +78,8 @@ class LanguageModel:
     def choose(self, prompts: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
         """Total log-probability (nats) of each choice after its prompt, for each (prompt, choices).
 
-        Where the choices of a prompt differ in their last token only (` 3`, ` 7`), one pass over the prompt scores all.
+        Where the choices of a prompt differ in their last token only (` 3`, ` 7`), one pass over
+        the prompt scores all.
         """
         asked = [self._choices(prompt, choices) for prompt, choices in prompts]
         scored = iter(score(self.model, [row for rows in asked for row in rows]))
@@ -99,7 +100,8 @@ class LanguageModel:
     def greedy(self, prompts: Sequence[str], max_tokens: int, stop: str) -> list[str]:
         """Greedy continuations of at most `max_tokens` tokens, each cut before `stop`.
 
-        Prompts of equal length are continued together. What does not fit the context beside the answer is cut in front.
+        Prompts of equal length are continued together. What does not fit the context beside the
+        answer is cut in front.
         """
         from components.model.generate import continued
 

@@ -19,7 +19,13 @@ from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought
 from components.stages.evaluate.tasks.context_extension import context_extension, rescaled
 from components.stages.evaluate.tasks.few_shot import exchanged, few_shot, with_shots
 from components.stages.evaluate.tasks.masked import masked, windows
-from components.stages.evaluate.tasks.memorisation import LEAST_CANARIES, _least, condition, memorisation, times_given
+from components.stages.evaluate.tasks.memorisation import (
+    LEAST_CANARIES,
+    _min_times,
+    condition,
+    memorisation,
+    times_given,
+)
 from components.stages.evaluate.tasks.minimal_pairs import PHENOMENA, minimal_pairs, pairs
 from components.stages.evaluate.tasks.open_book import facts, open_book
 from components.stages.evaluate.tasks.pronoun_gap import (
@@ -291,10 +297,10 @@ def test_canaries_never_given_are_at_chance_and_repeated_ones_are_exposed(world:
     assert result.metrics["rank_test_p"] < 0.05
     exposure, extracted = result.scores
     least = int(exposure.title.split()[2].rstrip("+"))
-    often = [row for row in result.items if row["metric"] == "exposure" and _least(row["condition"]) >= least]
+    often = [row for row in result.items if row["metric"] == "exposure" and _min_times(row["condition"]) >= least]
     assert least > 0
     assert exposure.n == extracted.n == len(often) >= LEAST_CANARIES
-    fewer = [row for row in often if _least(row["condition"]) > least]
+    fewer = [row for row in often if _min_times(row["condition"]) > least]
     assert len(fewer) < LEAST_CANARIES  # no more classes than it takes
 
 
