@@ -369,9 +369,9 @@ def difference(name: str, rows_a: Rows, rows_b: Rows, resampling: Resampling = D
         ends = spread.interval()
         p = sign_flip_p(shift, resampling) if np.any(shift) else 1.0
     counts = (len(shared), len(table), len(rows_a) - len(shared), len(rows_b) - len(shared))
-    errors, whose = (spread.error, spread.freedom), b[0].get("model") or a[0].get("model") or ""
+    errors, model = (spread.error, spread.freedom), b[0].get("model") or a[0].get("model") or ""
     same, pooled = (name, a[0]["direction"], value_a, value_b, better), len({condition for condition, _ in shared})
-    return Difference(*same, *ends, p, p, *counts, *errors, whose, pooled)
+    return Difference(*same, *ends, p, p, *counts, *errors, model, pooled)
 
 
 def _gain(direction: str) -> Statistic:

@@ -34,8 +34,8 @@ def card(model: str = "", /, *, at: str = "workspace", json_: bool = False, sche
         raise UserError("name a model: causal, masked, instruct, prefer, classify, or a registered name@alias")
     one, stage = choose(model, at)
     # At a terminal its lines work from any folder; as data they hold in any checkout.
-    here = str(paths.ROOT / "models" / stage.replace("@", "/")) if one.kind == "workspace" and not json_ else ""
-    answers = collect(one, stage, f"models:/{model}" if model == one.name and not one.adopted else here)
+    address = str(paths.ROOT / "models" / stage.replace("@", "/")) if one.kind == "workspace" and not json_ else ""
+    answers = collect(one, stage, f"models:/{model}" if model == one.name and not one.adopted else address)
     if json_:
         print(answers.model_dump_json(indent=2))
         return

@@ -66,9 +66,9 @@ def against_champion(now: Any, model: str, params: Params) -> Any:
         return AgainstChampion(is_this=True, is_first=int(version.version) == 1, **facts)
     try:
         champion, branch = find(f"{name}@champion"), model.split("/")[1]
-        for whose, state in (("this model's", now), (f"{facts['champion']}'s", champion)):
+        for owner, state in (("this model's", now), (f"{facts['champion']}'s", champion)):
             if scores_another(state, branch):
-                return NotKnown(not_known=f"{whose} scores are of an earlier model; run the pipeline to its end")
+                return NotKnown(not_known=f"{owner} scores are of an earlier model; run the pipeline to its end")
         if not same_heldout(champion, now):
             return NotKnown(not_known=f"{facts['champion']} was examined on another held-out set")
         compared, _ = differences(champion, now)

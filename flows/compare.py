@@ -230,8 +230,8 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
     rows, without = differences(a, b)
     if not rows:
         before, after = (state.outputs().get(f"{seed_runs.EVALUATE}/details") for state in (a, b))
-        apart = ", ".join(branch for branch in seed_runs.STAGES if scored_apart(a, b, branch))
-        same = "the same evaluation" + (f"; of {apart} no item in common" if apart else "")
+        branches = ", ".join(branch for branch in seed_runs.STAGES if scored_apart(a, b, branch))
+        same = "the same evaluation" + (f"; of {branches} no item in common" if branches else "")
         yield Verdict.none(same if before == after else "the two answered no item in common")
         yield from scored_by_themselves(a, b, [])
         return
@@ -268,8 +268,8 @@ def scored_by_themselves(a: Snapshot, b: Snapshot, rows: list[Any]) -> Iterator[
         on = "their own held-out rows" if _task(a, branch) == _task(b, branch) else "rows of unlike tasks"
         scored_text = f"by {on}, without an interval: {moved}" if moved else ""
         if branch not in scored:
-            apart = f"{branch}: the models differ, and no item of the evaluation tells them apart"
-            yield f"{apart}; {scored_text}" if scored_text else apart
+            identical = f"{branch}: the models differ, and no item of the evaluation tells them apart"
+            yield f"{identical}; {scored_text}" if scored_text else identical
         elif scored_text:
             yield f"{branch}, {scored_text}"
 

@@ -94,8 +94,8 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         refuse_stale_form(form_hash, configured)
         chosen = params or configured
         is_experiment = chosen.identity() != configured.identity()
-        with experiment.worktree(name, chosen) if is_experiment else sole_writer(paths.RUNS, "this checkout") as apart:
-            root, before = apart or paths.ROOT, _workspace()
+        with experiment.worktree(name, chosen) if is_experiment else sole_writer(paths.RUNS, "this checkout") as clone:
+            root, before = clone or paths.ROOT, _workspace()
             # An experiment runs to the end: `dvc exp save` would record stages left out as made from the new values.
             run = RUNS[name] = PipelineRun(name, root, chosen, [] if is_experiment else targets, flow_run_id)
             state = _run_stages(run)

@@ -53,8 +53,8 @@ def trained(params: Params, number: int) -> Snapshot:
 
     Raises `UserError`: it did not end well.
     """
-    made_of = fingerprint([params.model_dump(mode="json", exclude=BESIDE), code_hashes()])[:8]
-    name = f"seeds-{made_of}-{number}"
+    settings_hash = fingerprint([params.model_dump(mode="json", exclude=BESIDE), code_hashes()])[:8]
+    name = f"seeds-{settings_hash}-{number}"
     _train(name, reseeded(params, number))
     return find(name)
 

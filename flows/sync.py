@@ -22,7 +22,7 @@ def sync(direction: Literal["push", "pull"], /) -> None:
     """
     # The ledger first: what is wrong with the remote is one sentence there.
     files = team_ledger.push() if direction == "push" else team_ledger.pull()
-    whose = "of this clone pushed" if direction == "push" else "of other clones pulled"
-    print(f"ledger: {counted(files, 'file')} {whose}", flush=True)
+    done = "of this clone pushed" if direction == "push" else "of other clones pulled"
+    print(f"ledger: {counted(files, 'file')} {done}", flush=True)
     if subprocess.run(dvc.command(direction), cwd=paths.ROOT).returncode:
         raise UserError(f"`dvc {direction}` failed; its lines above say why")

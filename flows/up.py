@@ -83,8 +83,8 @@ def holder(port: int) -> str:
     """` by process 123 (name)` for the process that listens on a port, where the system lets us see it."""
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            here = connection.laddr and (connection.laddr.port, connection.status) == (port, psutil.CONN_LISTEN)
-            if here and connection.pid:
+            listens = connection.laddr and (connection.laddr.port, connection.status) == (port, psutil.CONN_LISTEN)
+            if listens and connection.pid:
                 return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
     return ""
 

@@ -120,11 +120,11 @@ def moved(value: Any, root: Path) -> Any:
         keywords = moved(value.keywords, root)
         return partial(value.func, *moved(value.args, root), **keywords)
     if type(value) in (tuple, list):
-        return type(value)(moved(each, root) for each in value)
+        return type(value)(moved(item, root) for item in value)
     if type(value) is dict:
-        return {moved(key, root): moved(each, root) for key, each in value.items()}
+        return {moved(key, root): moved(item, root) for key, item in value.items()}
     if is_dataclass(value):
-        return replace(value, **{each.name: moved(getattr(value, each.name), root) for each in fields(value)})  # type: ignore[type-var]
+        return replace(value, **{item.name: moved(getattr(value, item.name), root) for item in fields(value)})  # type: ignore[type-var]
     raise TypeError(f"a {type(value).__qualname__} in a job cannot travel to another machine")
 
 

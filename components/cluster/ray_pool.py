@@ -204,9 +204,9 @@ def versions() -> dict[str, str]:
     return installed
 
 
-def difference(here: Mapping[str, str], expected: Mapping[str, str]) -> str:
+def difference(actual: Mapping[str, str], expected: Mapping[str, str]) -> str:
     """What of this node's versions differs from the driver's, as a sentence; "" if nothing does."""
-    for name, known in here.items():
+    for name, known in actual.items():
         if known != expected[name]:
             return (
                 f"node {platform.node()} of the Ray cluster has {name} {known or '(none)'}, this machine "

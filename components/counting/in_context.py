@@ -53,14 +53,14 @@ def alike(seen: TrainingText) -> Choose:
     return choose
 
 
-def blind(which: Callable[[list[int]], float]) -> Callable[[TrainingText], Choose]:
-    """A rule that knows of each choice only where in the prompt it stands: what `which` makes of the places."""
+def blind(score: Callable[[list[int]], float]) -> Callable[[TrainingText], Choose]:
+    """A rule that knows of each choice only where in the prompt it stands: what `score` makes of the places."""
 
     def fit(seen: TrainingText) -> Choose:
         def choose(asked: Asked) -> list[float]:
             prompt, choices = asked
             by_choice = [[match.start() for match in re.finditer(re.escape(choice), prompt)] for choice in choices]
-            return [which(positions) for positions in by_choice]
+            return [score(positions) for positions in by_choice]
 
         return choose
 

@@ -74,15 +74,15 @@ class LabelledText:
 
 def pieces(documents: Iterable[Document]) -> list[str]:
     """The beginnings of documents, cut in pieces, up to `UNLABELLED_CHARS` in all."""
-    each = (document.text[cut : cut + PIECE_CHARS] for document in documents for cut in range(0, 10_000, PIECE_CHARS))
-    return list(islice((piece for piece in each if piece.strip()), UNLABELLED_CHARS // PIECE_CHARS))
+    pieces = (document.text[cut : cut + PIECE_CHARS] for document in documents for cut in range(0, 10_000, PIECE_CHARS))
+    return list(islice((piece for piece in pieces if piece.strip()), UNLABELLED_CHARS // PIECE_CHARS))
 
 
 def largest(known: LabelledText) -> Classify:
     """Always the commonest class, or the classes that most texts have."""
     share_K = known.has_NK.mean(0)
-    said_K = share_K > 0.5 if known.several else np.arange(len(share_K)) == share_K.argmax()
-    return lambda text: said_K
+    majority_K = share_K > 0.5 if known.several else np.arange(len(share_K)) == share_K.argmax()
+    return lambda text: majority_K
 
 
 def bayes(known: LabelledText) -> Classify:

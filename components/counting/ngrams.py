@@ -64,7 +64,7 @@ class NGram:
         grams = self.grams(window, np.arange(1, len(window)))
         probability, known = np.full(len(grams), 1.0 / self.vocab_size), np.zeros(len(grams), dtype=np.int64)
         for length, order in enumerate(self.orders, 1):
-            exact, left, seen = order.looked_up(_hashed(grams[:, -length:]), _hashed(grams[:, -length:-1]))
+            exact, left, seen = order.lookup(_hashed(grams[:, -length:]), _hashed(grams[:, -length:-1]))
             probability = exact + left * probability
             known[seen] = length - 1
         return probability, known
@@ -90,7 +90,7 @@ class NGram:
     def anywhere(self) -> np.ndarray:
         """Probability of every id where nothing is known of what stands around: float64 (vocab_size,)."""
         ids = np.arange(self.vocab_size)[:, None]
-        exact, left, _ = self.orders[0].looked_up(_hashed(ids), _hashed(ids[:, :0]))
+        exact, left, _ = self.orders[0].lookup(_hashed(ids), _hashed(ids[:, :0]))
         return exact + left / self.vocab_size
 
 
@@ -114,7 +114,7 @@ class _Order:
         order, sizes = np.argsort(self.inverse, kind="stable"), np.bincount(self.inverse)
         return self.last[order], self.shares[order], np.cumsum(sizes) - sizes, sizes
 
-    def looked_up(self, hashes: np.ndarray, contexts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def lookup(self, hashes: np.ndarray, contexts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Share of each n-gram in its context, what is left to shorter ones (all of an unknown one), if it is known."""
         index, seen = _locate(self.contexts, contexts)
         gram, known = _locate(self.hashes, hashes)  # its context is known as well
@@ -202,9 +202,9 @@ class Mixture:
             for row, token in enumerate(window[positions - 1]):
                 read[token] += 1
                 mixed[row] = read
-            each = weights[:, first:] / np.maximum(totals, 1)
-            mixed *= each[:, :1]
-            for share, (rows, earlier) in zip(each.T[1:], pairs, strict=True):
+            shares = weights[:, first:] / np.maximum(totals, 1)
+            mixed *= shares[:, :1]
+            for share, (rows, earlier) in zip(shares.T[1:], pairs, strict=True):
                 np.add.at(mixed, (rows, window[earlier]), share[rows])
             weights[:, 0] += np.where(totals, 0, weights[:, first:]).sum(1)
             for weight, ngram, context in zip(weights.T[:first], self.ngrams, contexts, strict=True):

@@ -144,8 +144,8 @@ def by_contents(rows: Sequence[dict[str, Any]], given: Columns) -> Columns:
     if given.keys() == {"labels"}:
         del candidates["label"]
     candidates |= {role: [column] for role, column in given.items()}
-    is_told = len(candidates) == 2 and all(len(names) == 1 for names in candidates.values())
-    return {role: names[0] for role, names in candidates.items()} if is_told else {}
+    is_unique = len(candidates) == 2 and all(len(names) == 1 for names in candidates.values())
+    return {role: names[0] for role, names in candidates.items()} if is_unique else {}
 
 
 def _is_prose(values: list[str]) -> bool:

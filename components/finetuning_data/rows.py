@@ -218,7 +218,7 @@ def _labels(row: dict[str, Any], where: str) -> Labelled:
 
 def _preference(row: dict[str, Any], where: str) -> Preference:
     """With `prompt`; or where both answers are whole chats, what they have in common."""
-    chosen, rejected = (_messages(_spoken(_field(row, name)), name, "assistant") for name in ("chosen", "rejected"))
+    chosen, rejected = (_messages(_turns(_field(row, name)), name, "assistant") for name in ("chosen", "rejected"))
     prompt = chosen[:-1] or _messages(_field(row, "prompt"), "prompt", "user")
     if rejected[:-1] not in ((), prompt):
         raise UnusableRow("two prompts", "`chosen` and `rejected` answer different prompts")
@@ -235,7 +235,7 @@ def _preference(row: dict[str, Any], where: str) -> Preference:
     return Preference(prompt, best, worst, where)
 
 
-def _spoken(value: Any) -> Any:
+def _turns(value: Any) -> Any:
     """A chat written as one text, as in HH-RLHF, as messages; anything else as it is."""
     parts = re.split(r"(?:^|\n\n)(Human|Assistant): ?", value) if isinstance(value, str) else []
     if len(parts) < 5 or parts[0].strip():

@@ -115,10 +115,10 @@ def query_of(text: str, view: View) -> Query:
     if reason := _left_out(view, location):
         raise UserError(f"{location}: ingest left this file out ({reason}), so there is no document of it")
     if len(words(text)) < HEAD:
-        there = "; ".join(f"{kind}s: {', '.join(list(names)[:20])}" for kind, names in known.items())
+        names_known = "; ".join(f"{kind}s: {', '.join(list(names)[:20])}" for kind, names in known.items())
         raise UserError(
             f"{text!r} is no id, hash or location of a document, and as a passage it has fewer than {HEAD} "
-            f"words; give more of the text, or name a source or licence ({there})"
+            f"words; give more of the text, or name a source or licence ({names_known})"
         )
     return Query("passage", text)
 

@@ -70,9 +70,9 @@ class ParamFiles:
         )
 
     def _explained(self, error: ValidationError) -> str:
-        faults = error.errors(include_url=False)
-        written_at = [written_key(".".join(str(part) for part in one["loc"]), self.own) for one in faults]
-        return error_sentence(faults[0], written_at[0], str(self.path), len(set(written_at)) - 1)
+        errors = error.errors(include_url=False)
+        written_at = [written_key(".".join(str(part) for part in one["loc"]), self.own) for one in errors]
+        return error_sentence(errors[0], written_at[0], str(self.path), len(set(written_at)) - 1)
 
 
 def read(path: Path = Path("params.yaml"), text: str | None = None) -> ParamFiles:

@@ -126,6 +126,6 @@ class Filter(Section):
             try:
                 FilterRules.model_validate(limits)
             except ValidationError as error:  # pydantic would put its faults at `filter` itself
-                faults: list[Any] = [{**one, "loc": (*key, *one["loc"])} for one in error.errors()]
-                raise ValidationError.from_exception_data(key[-1], faults) from None
+                errors: list[Any] = [{**one, "loc": (*key, *one["loc"])} for one in error.errors()]
+                raise ValidationError.from_exception_data(key[-1], errors) from None
         return self

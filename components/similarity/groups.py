@@ -60,8 +60,8 @@ def similar_groups(texts: Sequence[str]) -> np.ndarray:
 
 def _without_forms(shingles: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sets end to end and their sizes, without the shingles of a form; a set of nothing else stays as it is."""
-    _, which, texts = np.unique(shingles, return_inverse=True, return_counts=True)  # a set has each shingle once
-    distinctive = texts[which] <= max(COMMON, COMMON_SHARE * len(counts))
+    _, inverse, texts = np.unique(shingles, return_inverse=True, return_counts=True)  # a set has each shingle once
+    distinctive = texts[inverse] <= max(COMMON, COMMON_SHARE * len(counts))
     text = np.repeat(np.arange(len(counts)), counts)
     kept = distinctive | (np.bincount(text[distinctive], minlength=len(counts)) == 0)[text]
     return shingles[kept], np.bincount(text[kept], minlength=len(counts))

@@ -226,16 +226,16 @@ class Sketches:
 
     def let_go(self) -> None:
         """Take the columns out of memory, until they are read again."""
-        for each in self.maps:
-            each.madvise(mmap.MADV_DONTNEED)
+        for mapped in self.maps:
+            mapped.madvise(mmap.MADV_DONTNEED)
 
     def band(self, band: int, position: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The hash of one band, uint64, and `position` of every document that has one (not -1), shard by shard."""
         done = 0
         for target, count in zip(self.targets, self.counts, strict=True):
             keys = np.fromfile(f"{target}.bands.bin", np.uint64, count=count, offset=8 * band * count)
-            here = position[done : done + count]
-            yield keys[here >= 0], here[here >= 0]
+            chunk = position[done : done + count]
+            yield keys[chunk >= 0], chunk[chunk >= 0]
             done += count
 
     def locations(self, documents: np.ndarray) -> np.ndarray:

@@ -165,7 +165,7 @@ def process_group(numerics: Numerics, work: Path, worker: Sequence[str]) -> Iter
     try:
         group, store = _join(numerics, rendezvous, ended)
         if "MASTER_ADDR" in os.environ:
-            ended = _ended_beside(store, group)
+            ended = _ended_peer(store, group)
         threading.Thread(target=_watch, args=(ended, finished), daemon=True).start()
         yield group
         dist.barrier()
@@ -274,7 +274,7 @@ def _ended(workers: Sequence[subprocess.Popen]) -> str | None:
     return None
 
 
-def _ended_beside(store: dist.Store, group: ProcessGroup) -> Ended:
+def _ended_peer(store: dist.Store, group: ProcessGroup) -> Ended:
     """`Ended` of torchrun's processes: on this machine by their pids, on another because one there has said so."""
     store.set(f"pid/{group.rank}", str(os.getpid()))
     first, count = group.rank - int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
@@ -294,11 +294,11 @@ def _ended_beside(store: dist.Store, group: ProcessGroup) -> Ended:
 
 def _raise_if_lost(ended: Ended, within_s: float = 0.0) -> None:
     """Raise if a process has ended, or does within some seconds."""
-    until = time.monotonic() + within_s
+    deadline = time.monotonic() + within_s
     while True:
         if sentence := ended():
             raise WorkerLostError(sentence) from None
-        if time.monotonic() >= until:
+        if time.monotonic() >= deadline:
             return
         time.sleep(0.1)
 

@@ -184,14 +184,14 @@ class PipelineRun:
         timing.function_s = result.function_s
         return result
 
-    def _wait_for_the_same(self, stage: str, tell: Callable[[str], None]) -> None:
+    def _wait_for_the_same(self, stage: str, log: Callable[[str], None]) -> None:
         """Wait while another run makes the same from the same inputs: DVC then takes it from its cache.
 
         Args:
-            tell: shows a line of the stage.
+            log: shows a line of the stage.
         """
         for pid in self._makers(stage):
-            tell(f"another run makes the same (process {pid}); waits for it")
+            log(f"another run makes the same (process {pid}); waits for it")
             for maker in _with_parent(int(pid)):  # the parent is its DVC, which records what it made
                 while processes.tag_alive(maker) and not self._ending:
                     time.sleep(LOOK_S)
@@ -283,8 +283,8 @@ class PipelineRun:
         _, left = psutil.wait_procs([process for tree in trees.values() for process in tree], timeout=GRACE_S)
         for process in left:
             _signal(process, signal.SIGKILL)
-        until = time.monotonic() + GRACE_S  # the threads that waited for them tell how they ended
-        while self._processes and time.monotonic() < until:
+        deadline = time.monotonic() + GRACE_S  # the threads that waited for them tell how they ended
+        while self._processes and time.monotonic() < deadline:
             time.sleep(0.02)
 
     def save(self) -> None:

@@ -112,7 +112,7 @@ def forecast(run: PipelineRun) -> tuple[list[dict[str, str]], str]:
         if part else {"stage": stage, "seconds": "", "Wh": "", "by": "no run here to go by"}
         for stage, part in parts.items()
     ]  # fmt: skip
-    took = f"{ranged(seconds.as_list(), 's', '.0f')} and {ranged([1000 * each for each in kwh.as_list()], 'Wh', '.2g')}"
+    took = f"{ranged(seconds.as_list(), 's', '.0f')} and {ranged([1000 * x for x in kwh.as_list()], 'Wh', '.2g')}"
     sentence = f"by themselves about {took}" if known else "no run here to go by"
     less = f" for the {len(known)} that ran or were calibrated here" if 0 < len(known) < len(parts) else ""
     if other := [part for part in known if not part.alike]:

@@ -83,13 +83,13 @@ def budgets(params: Params, price: Price, books: reader.Ledger, flops: float = 0
     it spent on the causal model; and `flops` itself."""
     run, project = remaining_to_begin(params.runtime.budget, books, price.outlook.intensity)
     by_limit = {f"{flops:.3g} FLOP": flops} if flops else {}
-    for whose, part in (("", run), (" left of the project's budget", project)):
+    for scope, part in (("", run), (" left of the project's budget", project)):
         if part.hours < NO_LIMIT:
-            by_limit[f"{part.hours:.3g} h{whose}"] = part.hours * 3600 / price.seconds(1.0)
+            by_limit[f"{part.hours:.3g} h{scope}"] = part.hours * 3600 / price.seconds(1.0)
         if part.kwh < NO_LIMIT:
-            by_limit[f"{part.kwh:.3g} kWh{whose}"] = part.kwh / price.kwh(1.0)
+            by_limit[f"{part.kwh:.3g} kWh{scope}"] = part.kwh / price.kwh(1.0)
         if part.grams < NO_LIMIT:
-            by_limit[f"{part.grams:.3g} g{whose}"] = price.flops_for(part.grams)
+            by_limit[f"{part.grams:.3g} g{scope}"] = price.flops_for(part.grams)
     return by_limit
 
 

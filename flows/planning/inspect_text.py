@@ -110,8 +110,8 @@ def inspect(data: str, ingest: Ingest) -> OwnText:
 
 def _inspect_files(path: Path, ingest: Ingest) -> OwnText:
     _refuse_own_folders(path)
-    there = [one for one in path.rglob("*") if os.path.lexists(one)]  # and may be asked about
-    if odd := dvc.cannot_read(*sorted(there)):
+    entries = [one for one in path.rglob("*") if os.path.lexists(one)]  # and may be asked about
+    if odd := dvc.cannot_read(*sorted(entries)):
         raise UserError(f"{path}: {odd}")
     skipped: list[Skipped] = []
     files = [path] if path.is_file() else [path / name for name in sorted(names_under(path, "**/*", skipped))]
@@ -218,8 +218,8 @@ def _spread(files: list[Path], count: int) -> list[Path]:
     folders: dict[Path, list[Path]] = {}
     for file in files:
         folders.setdefault(file.parent, []).append(file)
-    each = -(-count // len(folders)) if folders else 0
-    spread = [folder[:: max(1, len(folder) // each)][:each] for folder in folders.values()]
+    per_folder = -(-count // len(folders)) if folders else 0
+    spread = [folder[:: max(1, len(folder) // per_folder)][:per_folder] for folder in folders.values()]
     in_turn = [file for row in zip_longest(*spread[:: max(1, len(spread) // count)]) for file in row if file]
     return in_turn[:count]
 

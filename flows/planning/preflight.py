@@ -35,13 +35,13 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
         check_languages(params.filter)
     from components.stages.account.summary import MODELS
 
-    made_here = [f"models/{name}" for name in MODELS]
+    own_models = [f"models/{name}" for name in MODELS]
     tuned = {name: one for name, one in params.finetune.stages().items() if f"finetune@{name}" in stages}
     for name, one in tuned.items():
         if not one.data.startswith("data/"):
             _rows(name, root / one.data, one.data)
         params.numerics.raise_if_idle(f"finetune.{name}", one.batch)
-        _base(name, one.base, root, made_here)
+        _base(name, one.base, root, own_models)
     trains = any(stage.startswith(("pretrain", "finetune")) for stage in stages)
     if trains and (params.numerics.device == "cuda" or params.numerics.compile):  # else torch need not be imported
         from components.training.numerics import raise_if_missing
@@ -63,13 +63,13 @@ def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:
             licence_param(params.account.licence, "account.licence")
 
 
-def _base(branch: str, base: str, root: Path, made_here: Collection[str]) -> None:
+def _base(branch: str, base: str, root: Path, own_models: Collection[str]) -> None:
     """The model that is tuned: whether it is there, whole, and of a kind that this branch tunes."""
-    if base in made_here:  # as it is, or as this run makes it
+    if base in own_models:  # as it is, or as this run makes it
         is_causal = not base.endswith(("/masked", "/classify"))
     elif not (root / base).is_dir():
-        there = f"give a folder with a model, or one of {', '.join(made_here)}"
-        raise UserError(f"finetune.{branch}.base = {base}: no such folder; {there}; one of a hub is fetched by "
+        hint = f"give a folder with a model, or one of {', '.join(own_models)}"
+        raise UserError(f"finetune.{branch}.base = {base}: no such folder; {hint}; one of a hub is fetched by "
                         "`greenhouse edit rows ROWS --base OWNER/NAME@COMMIT`")  # fmt: skip
     else:
         from components.model.export import inspected

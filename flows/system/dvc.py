@@ -50,7 +50,7 @@ def open_repo(root: Path = ROOT) -> Iterator[Any]:
     # terminal.
     logging.getLogger("dvc.progress").setLevel(logging.CRITICAL)
     logging.getLogger("dvc.output").setLevel(logging.ERROR)  # it warns of each output that is not made yet
-    _mend_rwlock(root / ".dvc/tmp")
+    _repair_rwlock(root / ".dvc/tmp")
     try:
         with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
             yield repo
@@ -91,7 +91,7 @@ def cannot_read(*files: Path) -> str:
     return f"DVC, which versions the folder, cannot read {', '.join(shown[:MOST_NAMED] + more)}; remove or rename them"
 
 
-def _mend_rwlock(folder: Path) -> None:
+def _repair_rwlock(folder: Path) -> None:
     """Remove DVC's list of readers and writers if it is half-written: DVC, killed as it wrote, would read no more.
 
     Under the lock that DVC holds while it writes: what is half-written then has lost its writer.

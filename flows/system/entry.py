@@ -16,10 +16,10 @@ def enter_checkout(line: Sequence[str]) -> None:
     """
     if len(line) < 2 or Path(line[1]).name != "greenhouse":
         return
-    here = Path.cwd()
-    root = next((folder for folder in (here, *here.parents) if (folder / "flows/cli.py").is_file()), None)
+    cwd = Path.cwd()
+    root = next((folder for folder in (cwd, *cwd.parents) if (folder / "flows/cli.py").is_file()), None)
     if root is None:
-        sys.exit(f"greenhouse: {here} is in no checkout of Greenhouse; change into one, or clone the project")
+        sys.exit(f"greenhouse: {cwd} is in no checkout of Greenhouse; change into one, or clone the project")
     if root.resolve() != ROOT:
         code = f"import sys; sys.path.insert(0, {str(root)!r}); from flows.cli import main; main()"
         os.execv(sys.executable, [sys.executable, "-c", code, *sys.argv[1:]])

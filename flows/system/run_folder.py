@@ -293,7 +293,7 @@ class EventWriter:
         self._file = open(folder.path / "events.jsonl", "ab", buffering=0)  # noqa: SIM115 - closed with the process
         self._lock, self._last, self._cut = threading.Lock(), 0.0, False
         self.write("begin", process=process_tag(), **begin)
-        threading.Thread(target=self._say_alive, name="alive", daemon=True).start()
+        threading.Thread(target=self._keep_alive, name="alive", daemon=True).start()
 
     def write(self, kind: str, **facts: Any) -> None:
         """Append an event. A disk that is full loses the event, not the work."""
@@ -305,7 +305,7 @@ class EventWriter:
                 written = self._file.write(line)
             self._cut, self._last = written < len(line), time.monotonic()
 
-    def _say_alive(self) -> None:
+    def _keep_alive(self) -> None:
         while True:
             time.sleep(ALIVE_S / 4)
             if time.monotonic() - self._last > ALIVE_S:

@@ -139,11 +139,11 @@ def _maker(runs: list[Span], fingerprint: str, checkout: str) -> Span | None:
     these inputs, the newest in this checkout, or of any.
     """
     completed = [span for span in runs if span.outcome == "Completed"]
-    here = [span for span in completed if span.labels.get("checkout", checkout) == checkout]
+    in_checkout = [span for span in completed if span.labels.get("checkout", checkout) == checkout]
     same = [span for span in completed if fingerprint and span.labels.get("fingerprint") == fingerprint]
-    if same and not (here_too := [span for span in same if span in here]):
+    if same and not (here_too := [span for span in same if span in in_checkout]):
         return min(same, key=lambda span: span.end)
-    return max(here_too if same else here or completed, key=lambda span: span.end, default=None)
+    return max(here_too if same else in_checkout or completed, key=lambda span: span.end, default=None)
 
 
 def _attempts(runs: list[Span], run: Span) -> list[Span]:
@@ -182,7 +182,7 @@ def project_total(ledger_costs: LedgerCosts, since: str = "") -> dict:
         return {name: billed(group) for name, group in spans.grouped(key).items()}
 
     latest = [*outcome][-LATEST:]
-    shown = {run: run for run, how in outcome.items() if run in latest or how != "Completed"}
+    shown = {run: run for run, ending in outcome.items() if run in latest or ending != "Completed"}
     rest = ledger.unattributed_hours(begin)
     return {
         "since": since,

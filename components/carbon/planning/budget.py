@@ -92,14 +92,14 @@ class BudgetLimits:
         spent: what was used until `check`'s clock was 0, grams at the hours' intensities.
         grams_per_kwh: now, PUE included; may be set anew between checks.
         began_kwh: what `check`'s totals were then.
-        whose: `run` or `project`, for messages.
+        owner: `run` or `project`, for messages.
     """
 
     limits: Amounts
     spent: Amounts = NOTHING
     grams_per_kwh: float = 0.0
     began_kwh: float = 0.0
-    whose: str = "run"
+    owner: str = "run"
 
     def __post_init__(self) -> None:
         self.fraction = self._last_s = self._step_s = self._own_grams = 0.0
@@ -128,7 +128,7 @@ class BudgetLimits:
             return ""
         self._warned = True
         share = f"{self.fraction:.0%} after the next step"
-        return f"budget of the {self.whose}: {used:.3g} of {limit:.3g} {unit} used ({share})"
+        return f"budget of the {self.owner}: {used:.3g} of {limit:.3g} {unit} used ({share})"
 
     def _limits(self, totals: Used, elapsed_s: float) -> list[tuple[float, float, float, str]]:
         """(limit, used until now, growth per second, unit) of each limit that is set."""
@@ -145,7 +145,7 @@ class BudgetLimits:
         return [row for row in rows if row[0] > 0]
 
     def _sentence(self, used: float, limit: float, unit: str, step: float) -> str:
-        key = "runtime.budget" if self.whose == "run" else "runtime.budget.project"
+        key = "runtime.budget" if self.owner == "run" else "runtime.budget.project"
         return (
             f"{key}: {used:.3g} of {limit:.3g} {unit} are used and the next step needs {step:.2g}; "
             "all is saved, raise the budget where it was set (params.yaml, the form or KEY=VALUE) and run again to go "
@@ -168,7 +168,7 @@ def budget_check(
     that it never learns too late.
     """
     limits_of: dict[str, Any] = {"run": runtime.budget, "project": runtime.budget.project}
-    wanted = {whose: limit for whose, limit in limits_of.items() if limit.hours or limit.kwh or limit.grams}
+    wanted = {owner: limit for owner, limit in limits_of.items() if limit.hours or limit.kwh or limit.grams}
     if not wanted:
         return lambda: ""
     from components.carbon.footprint.intensity import resolve
@@ -178,10 +178,10 @@ def budget_check(
     ledger = read(ledger_folder)  # after the totals: a reading in between counts twice rather than not at all
     intensity = resolve(runtime.grid, root)
     budgets = []
-    for whose, limit in wanted.items():
-        spent = Amounts.used(ledger.select(run=run) if whose == "run" else ledger, intensity)
+    for owner, limit in wanted.items():
+        spent = Amounts.used(ledger.select(run=run) if owner == "run" else ledger, intensity)
         limits = Amounts(limit.hours, limit.kwh, limit.grams)
-        budgets.append(BudgetLimits(limits, spent, began_kwh=whole.mid_kwh, whose=whose))
+        budgets.append(BudgetLimits(limits, spent, began_kwh=whole.mid_kwh, owner=owner))
     started = clock()
 
     def check() -> str:
@@ -194,7 +194,7 @@ def budget_check(
             budget.grams_per_kwh = _now(intensity)
             if warning := budget.check(totals, now - started):
                 print(warning, flush=True)
-        return "".join(f"; {budget.fraction:.0%} of the {budget.whose}'s budget" for budget in budgets)
+        return "".join(f"; {budget.fraction:.0%} of the {budget.owner}'s budget" for budget in budgets)
 
     return check
 

@@ -205,10 +205,10 @@ def direction_words(against: AgainstChampion) -> str:
     significant = [change for change in against.changes if change.significant]
     better = sum(change.improvement > 0 for change in significant)
     if len(against.changes) == 1:
-        how = "does not differ from"
+        verb = "does not differ from"
         if significant:
-            how = "is better than" if better else "is worse than"
-        return f"the one score compared {how} that of {against.champion}, beyond chance"
+            verb = "is better than" if better else "is worse than"
+        return f"the one score compared {verb} that of {against.champion}, beyond chance"
     return (
         f"of {len(against.changes)} scores {better} are better and {len(significant) - better} worse than those of "
         f"{against.champion}, beyond chance"

@@ -53,9 +53,9 @@ def five_sentences(summary: Summary, answers: Mapping[str, ModelAnswers], rows: 
 
 def main_model(answers: Mapping[str, ModelAnswers]) -> str:
     """The model that stands for a run; "" if there is none."""
-    there = [name for name in ORDER if name in answers]
-    tuned = [name for name in there if answers[name].facts.finetuning.get("rows")]
-    return next(iter([*tuned, *there]), "")
+    present = [name for name in ORDER if name in answers]
+    tuned = [name for name in present if answers[name].facts.finetuning.get("rows")]
+    return next(iter([*tuned, *present]), "")
 
 
 def to_use(answer: ModelAnswers) -> str:
@@ -99,13 +99,13 @@ def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, alone: str
         f"{sum(row.mark == sign for row in counted)} {word} ({sign})"
         for word, sign in (("better", "+"), ("not shown", "~"), ("worse", "-"))
     )
-    whose = [row for row in counted if row.score.model == alone]
-    apart = f", {sum(row.verdict == 'better' for row in whose)} better of the {len(whose)} of {alone}" if alone else ""
+    better = [row.verdict == "better" for row in counted if row.score.model == alone]
+    of_model = f", {sum(better)} better of the {len(better)} of {alone}" if alone else ""
     head = f"Of {len(rows)} scores{' of all models' if alone else ''}, {len(counted)} held against counting"
     none = len(rows) - len(counted) - len(learned)
     others = ", the others not shown (~)" if not all(learned) else ""
     abilities = f"; {sum(learned)} of {len(learned)} abilities learned (=){others}" if learned else ""
-    return f"{head}: {words}{apart}{abilities}; {none} held against no rule (no sign){against}{skipped}."
+    return f"{head}: {words}{of_model}{abilities}; {none} held against no rule (no sign){against}{skipped}."
 
 
 def _earlier(answers: Mapping[str, ModelAnswers]) -> str:

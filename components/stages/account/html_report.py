@@ -204,8 +204,8 @@ def _components(cost: Cost) -> list[list[str]]:
         for name, kwh in rows.items():
             sums[name] = sums.get(name, 0.0) + 1000 * kwh[1]
     total = sum(sums.values()) or 1.0
-    how = {name: source.replace(":", ": ") for name, source in cost.sources.items()}
-    return [[name, how[name], f"{wh:.3g}", f"{wh / total:.0%}"] for name, wh in sums.items()]
+    methods = {name: source.replace(":", ": ") for name, source in cost.sources.items()}
+    return [[name, methods[name], f"{wh:.3g}", f"{wh / total:.0%}"] for name, wh in sums.items()]
 
 
 def _cost_facts(summary: Summary) -> list[str]:

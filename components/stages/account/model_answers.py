@@ -41,8 +41,8 @@ def lineage(model: str, tunings: Tunings) -> list[str]:
     line = [model]
     while line[0].startswith("finetune/"):
         base = PurePath(_setting(line[0], "base", tunings))
-        here = {f"models/{name}": name for name in MODELS if name not in line}
-        line.insert(0, here.get(base.as_posix(), base.name))
+        own_models = {f"models/{name}": name for name in MODELS if name not in line}
+        line.insert(0, own_models.get(base.as_posix(), base.name))
     return line
 
 

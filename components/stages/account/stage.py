@@ -257,7 +257,7 @@ def hardware(ledger: reader.Ledger, spans: reader.Spans) -> str:
 
 def headline(summary: Summary, answers: Mapping[str, ModelAnswers]) -> dict[str, float]:
     """Every score by its name, with the bounds of those that have a short one; cost of the stages behind them."""
-    values = figures_of(one for each in answers.values() for one in getattr(each.quality, "scores", []))
+    values = figures_of(one for model in answers.values() for one in getattr(model.quality, "scores", []))
     if (gap := summary.metrics.get("bias", {}).get("probe_gap")) is not None:
         values["bias/filter_probe_gap"] = gap
     cost = {"cost/behind_kwh": summary.cost.total.kwh[1], "cost/behind_grams": summary.cost.total.grams[1]}

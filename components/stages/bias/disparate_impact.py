@@ -63,11 +63,11 @@ def impacts_by_source(counts: BiasCounts, params: Bias) -> list[Impact]:
 
 def _rows(columns: "Columns", sources: Sequence[tuple[str, np.ndarray]], params: Bias) -> list[Impact]:
     compared = []
-    for source, here in sources:
+    for source, in_source in sources:
         for bit, group in enumerate(GROUPS):
-            members = here & columns.judged & (columns.groups >> bit & 1 == 1)
+            members = in_source & columns.judged & (columns.groups >> bit & 1 == 1)
             if columns.count(members) >= params.min_mentions:
-                compared.append((group, source, members, here & columns.judged & ~members))
+                compared.append((group, source, members, in_source & columns.judged & ~members))
     strata = [columns.strata(members, others, columns.dropped) for _, _, members, others in compared]
     ratios = [table.ratio() for table in strata]
     corrected = holm([ratio.p for ratio in ratios])

@@ -39,13 +39,13 @@ def representation(counts: BiasCounts) -> list[dict]:
     columns = Columns(counts)
     rows = []
     for index, source in enumerate(columns.names):
-        here = (columns.source == index) & columns.judged
+        mask = (columns.source == index) & columns.judged
         unjudged = columns.count((columns.source == index) & ~columns.judged)
-        kept = here & ~columns.dropped
+        kept = mask & ~columns.dropped
         for bit, group in enumerate(GROUPS):
             members = columns.groups >> bit & 1 == 1
-            before, after = columns.count(here & members), columns.count(kept & members)
-            shares = {"share": before / max(1, columns.count(here)), "share_kept": after / max(1, columns.count(kept))}
+            before, after = columns.count(mask & members), columns.count(kept & members)
+            shares = {"share": before / max(1, columns.count(mask)), "share_kept": after / max(1, columns.count(kept))}
             row = {"source": source, "group": group, "documents": before, "documents_kept": after} | shares
             rows.append(row | {"not_judged_language": unjudged})
     return rows

@@ -142,10 +142,10 @@ def judge(documents: Sequence[Document], params: Bias) -> JudgedShard:
     scored = Sentences.score(list(numbers), params)
     shard = JudgedShard()
     for document, indices in zip(documents, rows, strict=True):
-        here = np.unique(np.array(indices, dtype=np.int64))
-        shard.documents.append(judged := _judged(document, here, scored, params))
+        sentence_rows = np.unique(np.array(indices, dtype=np.int64))
+        shard.documents.append(judged := _judged(document, sentence_rows, scored, params))
         if judged.enough_scored:
-            _count(shard.sentences.setdefault(document.source, {}), here, scored)
+            _count(shard.sentences.setdefault(document.source, {}), sentence_rows, scored)
     for source in sorted({document.source for document in documents}):
         works: dict[int, set[int]] = {}
         for document, judged, indices in zip(documents, shard.documents, rows, strict=True):
@@ -165,9 +165,9 @@ def _describe(shard: JudgedShard, source: str, works: dict[int, set[int]], score
     rows = {work: np.array(sorted(sentences), dtype=np.int64) for work, sentences in sorted(works.items())}
     shard.together[source] = {
         work * LENGTHS + length: cooccurrences(scored.groups[part], scored.words[part])
-        for work, here in rows.items()
+        for work, indices in rows.items()
         for length in range(LENGTHS)
-        if len(part := here[scored.lengths[here] == length])
+        if len(part := indices[scored.lengths[indices] == length])
     }
 
 
@@ -206,28 +206,28 @@ class Sentences:
         return cls(texts, groups, word_columns(texts), length_classes(texts), known, toxic, toxic_raw, used)
 
 
-def _judged(document: Document, here: np.ndarray, scored: Sentences, params: Bias) -> DocumentToxicity:
+def _judged(document: Document, rows: np.ndarray, scored: Sentences, params: Bias) -> DocumentToxicity:
     judged = DocumentToxicity(
         source=document.source,
-        sentences=len(here),
-        scored=int(scored.known[here].sum()),
-        toxic=int(scored.toxic[here].sum()),
-        toxic_raw=int(scored.toxic_raw[here].sum()),
+        sentences=len(rows),
+        scored=int(scored.known[rows].sum()),
+        toxic=int(scored.toxic[rows].sum()),
+        toxic_raw=int(scored.toxic_raw[rows].sum()),
         foreign=surely_not_english(document.text),
     )
     if judged.enough_scored:
-        judged = replace(judged, groups=int(np.bitwise_or.reduce(scored.groups[here], initial=0)))
+        judged = replace(judged, groups=int(np.bitwise_or.reduce(scored.groups[rows], initial=0)))
     if not drops(judged, params):
         return judged
-    worst = scored.texts[here[int(np.argmax(scored.scores[here]))]]
+    worst = scored.texts[rows[int(np.argmax(scored.scores[rows]))]]
     return replace(judged, worst=" ".join(worst.split())[:200])
 
 
-def _count(table: dict[str, list[int]], here: np.ndarray, scored: Sentences) -> None:
+def _count(table: dict[str, list[int]], rows: np.ndarray, scored: Sentences) -> None:
     """Add a document's sentences to the counts of its source."""
-    here = here[scored.known[here]]
-    groups = scored.groups[here]
-    facts = np.stack([np.ones(len(here), bool), scored.toxic[here], scored.toxic_raw[here]])
+    rows = rows[scored.known[rows]]
+    groups = scored.groups[rows]
+    facts = np.stack([np.ones(len(rows), bool), scored.toxic[rows], scored.toxic_raw[rows]])
     for name, mask in _group_masks(groups):
         if name and not mask.any():
             continue
@@ -261,9 +261,9 @@ def write_document(
     dropped: CorpusWriter,
 ) -> None:
     """Write a document to where it belongs, and count it."""
-    goes = drops(judged, params)
-    counts.add_document(judged, goes, drops(judged, params, mask=False))
-    if not goes:
+    is_dropped = drops(judged, params)
+    counts.add_document(judged, is_dropped, drops(judged, params, mask=False))
+    if not is_dropped:
         return kept.add(document)
     toxic = judged.toxic if params.mask_identity else judged.toxic_raw
     dropped.add(document, "toxic", f"{toxic} of {judged.scored} sentences score above {params.sentence_threshold}")

@@ -69,7 +69,7 @@ def _pairs(index: DocumentIndex, result: DedupResult) -> Iterator[tuple]:
     removed = np.flatnonzero(result.removed)
     for number in map(int, removed[np.argsort(result.canonical[removed], kind="stable")]):
         stays = int(result.canonical[number])
-        names = (each for one in (number, stays) for each in (index.name("id", one), index.name("location", one)))
+        names = (name for one in (number, stays) for name in (index.name("id", one), index.name("location", one)))
         yield *names, str(stays < result.num_heldout).lower(), f"{result.similarity[number]:.4f}"
 
 
@@ -90,7 +90,7 @@ def _metrics(
         "repeated/lines": lines["lines"].share,
         "repeated/paragraphs": lines["paragraphs"].share,
     }
-    metrics |= {f"dropped/{rule}": int(which.sum()) for rule, which in zip(RULES, rules, strict=True)}
+    metrics |= {f"dropped/{rule}": int(mask.sum()) for rule, mask in zip(RULES, rules, strict=True)}
     if removed.any():
         metrics["dropped/smallest_jaccard"] = float(result.similarity[removed].min())
     return metrics

@@ -30,7 +30,7 @@ class DocumentIndex:
         num_heldout: held-out documents; they have the first numbers.
         num_bytes: text of both corpora.
         path: the Arrow file of the names, one batch per shard: there are too many for memory.
-        names: the same, mapped; anew after `NAMES_HELD` have been `looked_up`, to let go of what was read.
+        names: the same, mapped; anew after `NAMES_HELD` have been `num_lookups`, to let go of what was read.
     """
 
     shards: list[Path]
@@ -40,7 +40,7 @@ class DocumentIndex:
     num_bytes: int
     path: Path
     names: pa.Table
-    looked_up: int = 0
+    num_lookups: int = 0
 
     @classmethod
     def open(cls, heldout: Path, train: Path, work: Path) -> "DocumentIndex":
@@ -68,8 +68,8 @@ class DocumentIndex:
 
     def name(self, column: str, number: int) -> str:
         """Id, source or location of a document."""
-        self.looked_up += 1
-        if self.looked_up % NAMES_HELD == 0:
+        self.num_lookups += 1
+        if self.num_lookups % NAMES_HELD == 0:
             self.names = _mapped(self.path)
         return str(self.names[column][number].as_py())
 

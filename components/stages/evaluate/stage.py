@@ -128,8 +128,8 @@ def report_progress(names: list[str], work: Path, workers: int, progress: Progre
     left = {name for name in names if not result_path(work, name).exists()}
     groups = [unfinished for group in GROUPS if (unfinished := [name for name in group if name in left])]
     note = " and ".join(group[0].replace("_", " ") for group in groups[:workers])
-    seconds = {name: each for group in GROUPS for name, each in group.items() if name in names}
-    done, now = float(sum(each for name, each in seconds.items() if name not in left)), time.monotonic()
+    seconds = {name: duration for group in GROUPS for name, duration in group.items() if name in names}
+    done, now = float(sum(duration for name, duration in seconds.items() if name not in left)), time.monotonic()
     for name in (group[0] for group in groups[:workers]):
         done += min(now - began.setdefault(name, now), MOST_OF_TASK * seconds[name])
     progress.update(
@@ -206,7 +206,7 @@ def caption_of(curve: Curve) -> str:
         f"the dashed line is {curve.line}": curve.chance is not None,
         "the dashed line is perfect calibration": curve.kind == "diagonal",
     }
-    shown = " and ".join(words for words, there in marks.items() if there)
+    shown = " and ".join(words for words, occurs in marks.items() if occurs)
     return f"{curve.title}: {curve.y_label}{against}{'; ' if shown else ''}{shown}."
 
 

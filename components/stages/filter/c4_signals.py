@@ -83,8 +83,8 @@ def _sentences(scanned: Scan, lines: Lines, words: WordCounts) -> np.ndarray:
     have 0, 1 and 3 marks before them: No and Then have more than the word before, so each begins a sentence.
     """
     kinds = scanned.kinds
-    goes_on = (kinds & WORD != 0) & (kinds & UNSPACED == 0)
-    marks = np.flatnonzero((kinds[:-1] & TERMINAL != 0) & ~goes_on[1:])
+    continues = (kinds & WORD != 0) & (kinds & UNSPACED == 0)
+    marks = np.flatnonzero((kinds[:-1] & TERMINAL != 0) & ~continues[1:])
     before = np.searchsorted(marks, words.starts)
     # The first word of a line is compared with the start of the line, the others with the word before.
     line = np.searchsorted(lines.ends, words.starts, side="right")

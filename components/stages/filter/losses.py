@@ -44,10 +44,10 @@ class Losses:
             if count >= LEAST_DOCUMENTS and count > shares[rule] * self.documents
         ]
 
-    def summary(self, goes: str) -> str:
-        """`mail: 39% would go, 36% by contaminated`, and examples; `goes` says whether it would, or went."""
+    def summary(self, verb: str) -> str:
+        """`mail: 39% would go, 36% by contaminated`, and examples; `verb` says whether it would, or went."""
         shares = ", ".join(f"{count / self.documents:.1%} by {rule}" for rule, count in self.rules.most_common(3))
-        return f"{self.source}: {self.rules.total() / self.documents:.1%} {goes}, {shares}" + "".join(
+        return f"{self.source}: {self.rules.total() / self.documents:.1%} {verb}, {shares}" + "".join(
             f"\n    {example}" for example in self.examples
         )
 

@@ -38,11 +38,11 @@ class RuleCounts:
         """Count some documents, of the sources (num_documents,) str."""
         names = [rule.name for rule in RULES]
         for source in np.unique(sources).tolist():
-            here = sources == source
-            ours = {name: values[here] for name, values in columns.items()}
+            in_source = sources == source
+            ours = {name: values[in_source] for name, values in columns.items()}
             broken = broken_rules(limits_for(params, source), ours)
             alone = broken & (broken.sum(axis=1, keepdims=True) == 1)
-            self.documents[source] += int(here.sum())
+            self.documents[source] += int(in_source.sum())
             self.sets[OURS, source] += int(broken.any(axis=1).sum())
             for name, rules in SETS.items():
                 self.sets[name, source] += int(broken_rules(rules, ours).any(axis=1).sum())

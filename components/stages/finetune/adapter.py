@@ -110,13 +110,13 @@ def base_of(folder: Path) -> Path:
     if base is None:
         raise UserError(f"{folder}: its base {name!r} is no folder here; put it there, or correct "
                         f"base_model_name_or_path in {CONFIG}")  # fmt: skip
-    made_for = _fields(folder).get("base")
-    made_for = {name: str(value) for name, value in made_for.items()} if isinstance(made_for, dict) else {}
+    expected = _fields(folder).get("base")
+    expected = {name: str(value) for name, value in expected.items()} if isinstance(expected, dict) else {}
     for key, sha256 in hashes(base).items():
-        if made_for.get(key, sha256) != sha256:
+        if expected.get(key, sha256) != sha256:
             part = "tokenizer" if key.startswith("tokenizer") else "weights"
             raise UserError(f"{folder}: this adapter belongs to another base: the {part} in {base} have sha256 "
-                            f"{sha256[:12]}..., it was made for {made_for[key][:12]}...; give that model")  # fmt: skip
+                            f"{sha256[:12]}..., it was made for {expected[key][:12]}...; give that model")  # fmt: skip
     return base
 
 

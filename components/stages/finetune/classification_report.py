@@ -56,10 +56,10 @@ def classify(
     predicted = {"this_model": decided(probability_NK, examples.problem), **rules}
     right = {name: right_of(predictions, passages) for name, predictions in predicted.items()}
     network, simple = (classifier_scores(predicted[name], passages) for name in ("this_model", "tfidf"))
-    beside_it = {} if several else {"chance": Baseline("guessing", 1 / len(labels))}
+    baselines = {} if several else {"chance": Baseline("guessing", 1 / len(labels))}
     for name in rules:
         gain = over_works(right["this_model"] - right[name], passages, paired=True).within(-1, 1)
-        beside_it[name] = Baseline(NAMES.get(name, "TF-IDF"), float(np.mean(right[name])), gain)
+        baselines[name] = Baseline(NAMES.get(name, "TF-IDF"), float(np.mean(right[name])), gain)
     noun = "texts right in all their labels" if several else "labels right"
     advice = recommendation.sentence(len(passages), interval_of(network.accuracy), interval_of(simple.accuracy), noun)
     used, usual = right["tfidf" if recommendation.use == "tfidf" else "this_model"], right.get("largest_class")
@@ -67,12 +67,12 @@ def classify(
         advice += f" It is not shown to be better than always saying the commonest class: {usual.mean():.3f}."
     report = TuningReport("Classification", choice, result, reports, "passages", advice)
     caveat = _untested(examples)
-    report.add_score("accuracy", network.accuracy, beside_it, caveat=caveat, column="classify")
+    report.add_score("accuracy", network.accuracy, baselines, caveat=caveat, column="classify")
     report.add_score("macro_f1", network.macro_f1, caveat=caveat)
     report.metrics["classes"] = float(len(labels))
     _write_details(predicted, right, None if several else probability_NK.max(axis=1), examples, read, reports)
     learning(result, "heldout_accuracy", "held-out accuracy", reports)
-    of_tfidf = beside_it["tfidf"].gain
+    of_tfidf = baselines["tfidf"].gain
     assert of_tfidf
     rows = [("network", interval_of(network.accuracy), interval_of(network.macro_f1), interval_of(of_tfidf)),
             ("TF-IDF", interval_of(simple.accuracy), interval_of(simple.macro_f1), "")]  # fmt: skip
@@ -142,10 +142,10 @@ def _show_mistakes(
         caption += " The probability is that of the surest wrong decision, for a class or against it."
         unsaid_NK = 1 - probability_NK
     _confusion_plot(labels, confusion_KK, truth_NK.sum(axis=0), reports / "plots" / "confusion.png", note)
-    sure_NK = np.where(predicted_NK, probability_NK, unsaid_NK)
+    confidence_NK = np.where(predicted_NK, probability_NK, unsaid_NK)
     wrong = [
         (_named(truth, labels), _named(guess, labels), float(confidence[truth != guess].max().round(6)), passage.text)
-        for passage, truth, guess, confidence in zip(passages, truth_NK, predicted_NK, sure_NK, strict=True)
+        for passage, truth, guess, confidence in zip(passages, truth_NK, predicted_NK, confidence_NK, strict=True)
         if (truth != guess).any()
     ]
     wrong.sort(key=lambda row: -row[2])

@@ -45,10 +45,10 @@ def targets_of(passages: Sequence[Passage], problem: ProblemType, num_labels: in
 
 def indicators(labels: Sequence[Any], num_labels: int) -> np.ndarray:
     """Bool (N, K), which classes: from the index of a class or a tuple of indices each."""
-    found_NK = np.zeros((len(labels), num_labels), dtype=bool)
+    targets_NK = np.zeros((len(labels), num_labels), dtype=bool)
     for row, label in enumerate(labels):
-        found_NK[row, list(label) if isinstance(label, tuple) else label] = True
-    return found_NK
+        targets_NK[row, list(label) if isinstance(label, tuple) else label] = True
+    return targets_NK
 
 
 def first_of_each(passages: Sequence[Passage], count: int) -> list[Passage]:

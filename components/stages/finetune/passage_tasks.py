@@ -50,8 +50,8 @@ def from_sources(draw: Draw) -> Examples[Passage]:
     for folder, most in (
         (draw.train, draw.max_train), (draw.heldout, min(draw.max_heldout, MOST_TIMES * rarest * len(labels))),
     ):  # fmt: skip
-        each = [lowest(by_source[folder][name], most // len(labels)) for name in labels]
-        splits.append([replace(p, label=label) for label, group in enumerate(each) for p in group])
+        by_label = [lowest(by_source[folder][name], most // len(labels)) for name in labels]
+        splits.append([replace(p, label=label) for label, group in enumerate(by_label) for p in group])
     return Examples(splits[0], splits[1], labels, APART)
 
 

@@ -194,12 +194,12 @@ class DPOLoss:
 def all_log_probabilities(model: Any, pairs: Sequence[EncodedPair], numerics: Numerics, pad: int = PAD) -> Tensor:
     """`log_probabilities` of many pairs, batched by length: float32 (N, 2) on the CPU."""
     order = sorted(range(len(pairs)), key=lambda index: (-len(pairs[index]), index))
-    device, found_N2 = str(next(model.parameters()).device), torch.zeros(len(pairs), 2)
+    device, logp_N2 = str(next(model.parameters()).device), torch.zeros(len(pairs), 2)
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
         with floats.autocast(numerics):
-            found_N2[rows] = log_probabilities(model, batch_of([pairs[row] for row in rows], pad=pad).to(device)).cpu()
-    return found_N2.clone()
+            logp_N2[rows] = log_probabilities(model, batch_of([pairs[row] for row in rows], pad=pad).to(device)).cpu()
+    return logp_N2.clone()
 
 
 def wins(logp_N2: np.ndarray) -> np.ndarray:

@@ -52,13 +52,13 @@ class TuningReport:
         if result.skipped:
             batches = ", ".join(map(str, result.skipped))
             self.page.add(f"Passed over for a bad loss, so not learned from: batches {batches}.")
-        self._say_unused(len(result.losses), reports)
+        self._report_unused(len(result.losses), reports)
         last = result.losses[-max(1, len(result.losses) // 10) :]
         self.metrics = {"train_loss": float(np.mean(last)), "skipped_batches": float(len(result.skipped))}
         for part, rows in (("heldout", choice.examples.heldout), ("train", choice.examples.train)):
             self.metrics[f"{part}_{examples}"] = float(len(rows))
 
-    def _say_unused(self, steps: int, reports: Path) -> None:
+    def _report_unused(self, steps: int, reports: Path) -> None:
         """Say what was not learned from: rows that so many steps do not see, those refused, those cut."""
         choice = self.choice
         if choice.rows:

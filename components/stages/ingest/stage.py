@@ -173,8 +173,8 @@ def _raise_if_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -> None
             raise UserError(_too_many_bad(name, counts, params, work))
     source_counts = ingest_pass.source_counts.values()
     if not any(counts.kept for counts in source_counts):
-        came = "; ".join(f"{name}: {counts.summary()}" for name, counts in ingest_pass.source_counts.items())
-        raise UserError(f"no document is left to train on ({came}); see ingest.sources, min_bytes and licences")
+        summaries = "; ".join(f"{name}: {counts.summary()}" for name, counts in ingest_pass.source_counts.items())
+        raise UserError(f"no document is left to train on ({summaries}); see ingest.sources, min_bytes and licences")
 
 
 def raise_if_sample_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -> None:
@@ -191,8 +191,8 @@ def raise_if_sample_unfit(ingest_pass: IngestPass, params: Ingest, work: Path) -
         if counts.bad >= SURE_RECORDS and lower > params.max_quarantine:
             raise UserError(_too_many_bad(name, counts, params, work, "of a sample of "))
     if all(counts.documents_in >= SURE_RECORDS and not counts.kept for counts in sampled.values()):
-        came = "; ".join(f"{name}: {counts.summary()}" for name, counts in sampled.items())
-        raise UserError(f"by a sample no document is left to train on ({came}); see ingest.sources, min_bytes and "
+        summaries = "; ".join(f"{name}: {counts.summary()}" for name, counts in sampled.items())
+        raise UserError(f"by a sample no document is left to train on ({summaries}); see ingest.sources, min_bytes and "
                         "licences")  # fmt: skip
 
 

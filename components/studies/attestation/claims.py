@@ -67,24 +67,24 @@ def halves(claims: Claims) -> tuple[dict[str, Any], dict[str, Any]]:
     return tree, stated
 
 
-def compared(there: Any, here: Any, path: str = "") -> Iterator[Finding]:
+def compared(signed: Any, collected: Any, path: str = "") -> Iterator[Finding]:
     """What differs between two trees of JSON, and which parts nobody knows here.
 
     Args:
-        there: as signed. here: as collected again; `ABSENT` for a part that only one of them has.
+        signed: as signed. here: as collected again; `ABSENT` for a part that only one of them has.
     """
     item = ESTABLISH.get(re.split(r"\W", path)[0], "parameters")
-    if is_unknown(here) and not here["is_none"]:
-        if there != here:
-            yield Finding(item, "unknown", f"{path}: {here['not_known']}")
-    elif isinstance(there, dict) and isinstance(here, dict) and not (is_unknown(there) or is_unknown(here)):
-        for key in dict.fromkeys([*there, *here]):
-            yield from compared(there.get(key, ABSENT), here.get(key, ABSENT), f"{path}.{key}".lstrip("."))
-    elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
-        for index, pair in enumerate(zip(there, here, strict=True)):
+    if is_unknown(collected) and not collected["is_none"]:
+        if signed != collected:
+            yield Finding(item, "unknown", f"{path}: {collected['not_known']}")
+    elif isinstance(signed, dict) and isinstance(collected, dict) and not (is_unknown(signed) or is_unknown(collected)):
+        for key in dict.fromkeys([*signed, *collected]):
+            yield from compared(signed.get(key, ABSENT), collected.get(key, ABSENT), f"{path}.{key}".lstrip("."))
+    elif isinstance(signed, list) and isinstance(collected, list) and len(signed) == len(collected):
+        for index, pair in enumerate(zip(signed, collected, strict=True)):
             yield from compared(*pair, f"{path}[{index}]")
-    elif type(there) is not type(here) or there != here:
-        yield Finding(item, "no", f"{path}: signed {shown(there)}, by the records here {shown(here)}")
+    elif type(signed) is not type(collected) or signed != collected:
+        yield Finding(item, "no", f"{path}: signed {shown(signed)}, by the records here {shown(collected)}")
 
 
 def is_unknown(value: Any) -> bool:

@@ -39,7 +39,7 @@ def provenance(claims: Claims) -> dict[str, Any]:
     ]
     commit = claims.commit if isinstance(claims.commit, str) else ""
     code = [{"name": "source code", "digest": {"gitCommit": commit.removesuffix("+changes")}}] if commit else []
-    made_with = claims.environment if isinstance(claims.environment, dict) else claims.environment.model_dump()
+    environment = claims.environment if isinstance(claims.environment, dict) else claims.environment.model_dump()
     return {
         "_type": STATEMENT,
         "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in claims.files.items()],
@@ -51,7 +51,7 @@ def provenance(claims: Claims) -> dict[str, Any]:
                     "stages": [{"name": name, "command": claims.lock[name]["cmd"]} for name in stages],
                     "parameters": {name: claims.lock[name].get("params", {}) for name in stages},
                 },
-                "internalParameters": {"uncommittedChanges": commit.endswith("+changes"), "environment": made_with},
+                "internalParameters": {"uncommittedChanges": commit.endswith("+changes"), "environment": environment},
                 "resolvedDependencies": [
                     *code,
                     *({"name": path, "digest": digest_of(md5)} for path, md5 in sorted(inputs.items())),

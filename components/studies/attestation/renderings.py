@@ -91,10 +91,10 @@ def differences(folder: Path, claims: Claims) -> list[str]:
     wrong = [f"{CARD}: names {name} among the model's files" for name in claims.files if name in (*texts, SIGNATURE)]
     digests = claims.files | {name: sha256_bytes(data) for name, data in texts.items()}
     folders = {str(above) for name in (*digests, SIGNATURE) for above in PurePosixPath(name).parents}
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
-    wrong += [f"{name}: nothing that {CARD} names" for name in sorted(there - {*digests, SIGNATURE} - folders)]
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    wrong += [f"{name}: nothing that {CARD} names" for name in sorted(present - {*digests, SIGNATURE} - folders)]
     for name, digest in digests.items():
-        if why := _irregular(folder / name) if name in there else MISSING:
+        if why := _irregular(folder / name) if name in present else MISSING:
             wrong.append(f"{name}: {why}")
         elif sha256_file(folder / name) != digest:
             wrong.append(f"{name}: not {f'what {CARD} makes it' if name in texts else f'the file that {CARD} names'}")

@@ -86,9 +86,9 @@ def counts_by_rank(confidence: Sequence[np.ndarray], correct: Sequence[np.ndarra
 def auroc(tables: np.ndarray) -> np.ndarray:
     """Chance that a right prediction is surer than a wrong one, ties half: (..., bins, 2) -> (...)."""
     wrong, right = tables[..., 0], tables[..., 1]
-    less_sure = wrong.sum(-1, keepdims=True) - wrong.cumsum(-1) + wrong / 2
+    less_confident = wrong.sum(-1, keepdims=True) - wrong.cumsum(-1) + wrong / 2
     pairs = wrong.sum(-1) * right.sum(-1)
-    return np.where(pairs > 0, (right * less_sure).sum(-1) / np.maximum(pairs, 1), 0.5)
+    return np.where(pairs > 0, (right * less_confident).sum(-1) / np.maximum(pairs, 1), 0.5)
 
 
 def risk_at(tables: np.ndarray, coverage: float) -> np.ndarray:

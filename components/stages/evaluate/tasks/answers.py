@@ -103,8 +103,8 @@ def counted(context: EvalContext, asked: Sequence[tuple[PromptPair, int]], extra
     lines = [(f"{pair.prompt}\n", pair.answer.encode()[:size].decode(errors="ignore")) for pair, size in asked]
     whole = posed("text", seen, [text for prompt, answer in lines for text in (prompt, prompt + answer)], alone=True)
     bits_of = {name: np.subtract(row[1::2], row[::2]).tolist() for name, row in whole.items()}
-    goes_on = [part for prompt, answer in lines for part in (f"\n{prompt}", answer)]
-    return bits_of | {"ppmd": posed("text", seen, goes_on, only="ppmd")["ppmd"][1::2]}
+    continuation = [part for prompt, answer in lines for part in (f"\n{prompt}", answer)]
+    return bits_of | {"ppmd": posed("text", seen, continuation, only="ppmd")["ppmd"][1::2]}
 
 
 def _bits(model: LanguageModel, chosen: list[PromptPair]) -> list[tuple[float, int]]:

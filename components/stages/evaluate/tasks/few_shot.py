@@ -84,7 +84,7 @@ def _score_shots(result: TaskResult, context: EvalContext, test_items: Sequence[
         hit = ((margin > 0.0) + (margin >= 0.0)) / 2.0  # half a hit where both letters are equally likely
         where: dict[str, Any] = {"condition": condition(shots), "cluster": str(number // 2)}
         name = item_id(asked[number][1].prompt, str(number % 2))
-        rules = {rule: right_share(each[number], right[number]) for rule, each in guesses.items()}
+        rules = {rule: right_share(scores[number], right[number]) for rule, scores in guesses.items()}
         result.item("accuracy", name, hit, rules=rules, **where)
         result.item("margin", name, margin, **where)
     return True

@@ -176,8 +176,8 @@ def _files(named: Any) -> Iterator[str]:
     if isinstance(named, str):
         yield named
     elif named:
-        for each in named.values() if isinstance(named, dict) else named:
-            yield from _files(each)
+        for nested in named.values() if isinstance(named, dict) else named:
+            yield from _files(nested)
 
 
 def _require_inside(spec: Spec, paths: Sequence[Path]) -> None:

@@ -125,8 +125,8 @@ def _irregular(draw: random.Random) -> Twins:
     """After `have` stands the participle, alone the past tense."""
     base, past, participle = draw.choice(VERBS)
     subject = draw.choice(("They", "We", "I", "You", "The men", "His friends"))
-    thing = draw.choice(OBJECTS[base])
-    return _crossed(base, (subject, f"{subject} have"), (past, participle), f"{{}} {{}} {thing}.")
+    noun = draw.choice(OBJECTS[base])
+    return _crossed(base, (subject, f"{subject} have"), (past, participle), f"{{}} {{}} {noun}.")
 
 
 def _auxiliary(draw: random.Random) -> Twins:
@@ -134,8 +134,8 @@ def _auxiliary(draw: random.Random) -> Twins:
     base, past, _ = draw.choice(VERBS)
     subject = draw.choice(("He", "She", "The king", "His friend", "The man"))
     helper = draw.choice(("can", "will", "must", "did not", "may", "should"))
-    thing = draw.choice(OBJECTS[base])
-    return _crossed(base, (f"{subject} {helper}", subject), (base, past), f"{{}} {{}} {thing}.")
+    noun = draw.choice(OBJECTS[base])
+    return _crossed(base, (f"{subject} {helper}", subject), (base, past), f"{{}} {{}} {noun}.")
 
 
 def _case(draw: random.Random) -> Twins:
@@ -196,7 +196,7 @@ def minimal_pairs(context: EvalContext) -> TaskResult:
     by_rule = {name: _hits([-bits for bits in sized]) for name, sized in sizes.items()}
     for number, (pair, hit) in enumerate(zip(generated, hits, strict=True)):
         key, cluster = item_id(pair.good, pair.bad), f"{pair.phenomenon}/{pair.head}"
-        rules = {name: each[number] for name, each in by_rule.items()}
+        rules = {name: right[number] for name, right in by_rule.items()}
         result.item("accuracy", key, hit, condition=pair.phenomenon, cluster=cluster, rules=rules)
     total = result.estimate("accuracy")
     result.metric("accuracy", total)

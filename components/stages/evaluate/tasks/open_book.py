@@ -115,7 +115,7 @@ def _score_facts(result: TaskResult, context: EvalContext, asked: Sequence[Fact]
         where: dict[str, Any] = {"condition": f"{form} {way}", "cluster": f"{form} {fact.passage}"}
         name, confidence = item_id(fact.prompts["open"], way), float(probability[number].max())
         right = fact.choices.index(fact.answers[way])
-        rules = {rule: right_share(each[number], right) for rule, each in guesses.items()}
+        rules = {rule: right_share(scores[number], right) for rule, scores in guesses.items()}
         result.item(metric, name, hit, rules=rules, **where)
         result.item("confidence", name, confidence, direction="lower", **where)
 

@@ -65,7 +65,8 @@ def _score_lists(result: TaskResult, context: EvalContext, pairs: int, num_lists
             others = np.delete(of_value[value], depth).mean()
             where: dict[str, Any] = {"condition": f"pairs={pairs}", "cluster": f"{pairs} {start}"}
             hit, name = max(given, key=given.__getitem__) == value, item_id(prompts[start + depth][0])
-            rules = {rule: right_share(each[start + depth], choices.index(value)) for rule, each in predictions.items()}
+            row, right = start + depth, choices.index(value)
+            rules = {rule: right_share(scores[row], right) for rule, scores in predictions.items()}
             result.item("accuracy", name, hit, rules=rules, **where)
             result.item(f"accuracy_at_{depth}", name, hit, **where)
             result.item("key_gain_nats", name, given[value] - others, **where)

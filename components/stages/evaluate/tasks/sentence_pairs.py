@@ -96,9 +96,9 @@ def sentence_pairs(context: EvalContext) -> TaskResult:
     result = TaskResult("sentence_pairs", unit="stereotypes")
     curve = Curve("sentence_pairs", "Stereotyped sentence likelier", "", "share of pairs", [], 0.5, "bar")
     for objective, model in (("causal", context.causal), ("masked", context.masked)):
-        whose = f"pretrain/{objective}"
+        model_name = f"pretrain/{objective}"
         for kind, item, cluster, preferred, untrained in scored_pairs(model):
-            where: dict[str, Any] = {"condition": kind, "cluster": cluster, "model": whose}
+            where: dict[str, Any] = {"condition": kind, "cluster": cluster, "model": model_name}
             result.item(objective, item, preferred, direction="half", **where)
             result.item(f"{objective}_random_weights", item, untrained, **where)
         total = result.estimate(objective)
@@ -112,7 +112,7 @@ def sentence_pairs(context: EvalContext) -> TaskResult:
         note = f"{len(PHRASES)} kinds of groups; .5 is no preference, one draw of random weights has {untrained:.3f}"
         title = f"stereotype likelier, {objective}"
         shown: dict[str, Any] = {"kind": "bias", "better": "half", "headline": True}
-        result.score(objective, title, total, note=note, model=whose, **shown)
+        result.score(objective, title, total, note=note, model=model_name, **shown)
     result.curves.append(curve)
     return result
 
