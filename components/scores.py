@@ -126,7 +126,7 @@ class Score(BaseModel):
 
     @property
     def key(self) -> str:
-        """What the score is called in tables, cards, MLflow, DVC and `greenhouse compare` alike."""
+        """Name of the score in tables, cards, MLflow, DVC and `greenhouse compare` alike."""
         return self.column or self.name
 
     @property

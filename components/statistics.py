@@ -128,7 +128,7 @@ def ratio(
 
 
 def variance_words(clusters: int, unit: str) -> str:
-    """What an interval over so many clusters covers, or why there is none."""
+    """Sentence on what an interval over so many clusters covers, or why there is none."""
     return unit if clusters >= MIN_CLUSTERS else f"no interval: {clusters} {unit}, at least {MIN_CLUSTERS} are needed"
 
 

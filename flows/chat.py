@@ -211,7 +211,7 @@ def converse(chat: Conversation, minimum: float, probabilities: bool) -> None:
 
 
 def asked() -> str:
-    """What is typed: a line, and those after it as long as each ends in a backslash."""
+    """Typed prompt: a line, and those after it as long as each ends in a backslash."""
     lines = [input("\nyou> ")]
     while lines[-1].endswith("\\"):
         lines[-1] = lines[-1][:-1]

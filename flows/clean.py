@@ -118,7 +118,7 @@ def carry_out(items: list[Removable], notes: list[str], word: str, most: int = 1
 
 
 def leftover_items() -> list[Removable]:
-    """What tools and killed stages left."""
+    """Leftovers of tools and killed stages."""
     state = [paths.CACHES / name for name in ("matplotlib", "inductor")]
     return of_paths([*leftovers(), *state, *idle_work_folders()])
 

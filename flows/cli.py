@@ -115,7 +115,7 @@ def answer(words: Sequence[str]) -> int:
 
 
 def _sentence(error: CycloptsError) -> str:
-    """What is wrong with the words, as one clause."""
+    """Error in the words of a command, as one clause."""
     if isinstance(error, UnusedCliTokensError):
         return f"{' '.join(error.unused_tokens or ())}: no argument of it takes that"
     text = " ".join(str(error).split()).removesuffix(".")

@@ -55,7 +55,7 @@ class Verdict(str):
 
 
 def different(a: Snapshot, b: Snapshot) -> list[str]:
-    """What differs in parameters, code, data and models, as lines of text."""
+    """Differences in parameters, code, data and models, as lines of text."""
     params = [f"{key}: {old} -> {new}" for key, old, new in dvc.leaves("", a.params(), b.params())]
     commands = [one.adopted.get("cmd", "") for one in (a, b)]
     if all(commands) and commands[0] != commands[1]:
@@ -71,7 +71,7 @@ def different(a: Snapshot, b: Snapshot) -> list[str]:
 
 
 def _edited(workspace: Snapshot) -> list[str]:
-    """What params.yaml says now of the values that the workspace was made with."""
+    """Values of params.yaml that differ from those that the workspace was made with."""
     recorded = workspace.params()
     changes = dvc.leaves("", recorded, schema.load(paths.PARAMS).model_dump(mode="json"))
     return [f"{key}: {old} -> {new}" for key, old, new in changes if layout.contains(recorded, key)]
@@ -275,7 +275,7 @@ def scored_by_themselves(a: Snapshot, b: Snapshot, rows: list[Any]) -> Iterator[
 
 
 def _task(state: Snapshot, branch: str) -> tuple[Any, Any]:
-    """What a model was tuned on, and scored by; nothing of a pretrained one."""
+    """Data and task that a model was tuned on; nothing of a pretrained one."""
     section = state.params().get("finetune", {}).get(branch, {})
     return section.get("data"), section.get("task")
 
@@ -340,7 +340,7 @@ def _licences(state: Snapshot) -> str:
 
 
 def energy_lines(a: Snapshot, b: Snapshot) -> list[str]:
-    """What each has cost, by the ledger: every attempt at its stages, failed and resumed ones included."""
+    """Cost of each, by the ledger: every attempt at its stages, failed and resumed ones included."""
     scope = "all its stages and what ran around them, failed runs included"
     lines = [f"energy {label}, {scope}: {text}" for label, text in _energies(a, b).items()]
     return [*lines, "stages that both have count in both; each run by itself: `greenhouse cost`"]

@@ -12,7 +12,7 @@ from flows.system import paths
 
 
 def project(since: str, rate: float = 0.0) -> str:
-    """What the project has cost since a day (UTC), by stage, by how the runs ended, and by run.
+    """Cost of the project since a day (UTC), by stage, by how the runs ended, and by run.
 
     Args:
         since: ISO date or time; "" for all.

@@ -56,7 +56,7 @@ def _chosen(entry: str) -> Params:
 
 
 def expectation(seeds: int, arms: int) -> str:
-    """What so many seeds can show, as a sentence."""
+    """Sentence on the gain that so many seeds can show."""
     deviation, trainings = shipped_spread()[f"pretrain/causal {METRIC}"]
     gain = least_gain(deviation, seeds, arms)
     return (

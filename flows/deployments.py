@@ -36,7 +36,7 @@ FOLLOW_S = 2.0
 
 
 def defaults(name: str, params: Params) -> dict[str, Any]:
-    """What the form of a deployment is filled with."""
+    """Values that the form of a deployment is filled with."""
     values = PipelineForm.filled(params) if name == "pipeline" else settings_of(name, params)
     return {"params": values.model_dump(mode="json"), "params_hash": params_hash(params)}
 

@@ -108,7 +108,7 @@ def form_names() -> list[str]:
 
 
 def settings_of(name: str, params: Params) -> Section:
-    """What fills a form: a stage's section of the parameters, or a study's default settings."""
+    """Values of a form: a stage's section of the parameters, or a study's default settings."""
     if name in STUDIES:
         return importlib.import_module(f"flows.{name}").STUDY.section()
     return getattr(params, name)

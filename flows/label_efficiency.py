@@ -1,4 +1,4 @@
-"""What pretraining is worth, in labels: accuracy against the number of labels, with the models just made."""
+"""Worth of pretraining in labels: accuracy against the number of labels, with the models just made."""
 
 from functools import partial
 from pathlib import Path

@@ -192,7 +192,7 @@ def plan(
 
 
 def best_size(params: Params, flops: float, served: float) -> str:
-    """What the scaling law advises."""
+    """Advice of the scaling law."""
     read_law(paths.ROOT / "reports/scaling/scaling.json")  # or says so before it measures
     return advice(params, step_cost.required(params)["causal"], datetime.now(UTC), flops, served)
 

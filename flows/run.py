@@ -167,7 +167,7 @@ def run_stage(name: str) -> None:
 
 
 def would_run(only: str, until: str, values: Sequence[str]) -> Iterator[str]:
-    """What is stale and why, and of stages that have a dry run what they would do: those whose inputs are there.
+    """Stale stages and the reasons, and the dry run of those that have one and whose inputs are there.
 
     Raises:
         UserError: no such stage, a stage without a dry run, or other values without a stage that they are tried on.
@@ -197,7 +197,7 @@ def has_dry_run(name: str) -> bool:
 
 
 def dry_run_of(name: str, values: Sequence[str]) -> str:
-    """What a stage would do with params.yaml and these KEY=VALUE, with counts and examples.
+    """Dry run of a stage with params.yaml and these KEY=VALUE, with counts and examples.
 
     Raises `UserError`: it has no dry run, or a value is wrong.
     """

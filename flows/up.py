@@ -258,7 +258,7 @@ def serve_all() -> None:
 
 
 def on_signals(handler: Any) -> None:
-    """What Ctrl-C, SIGTERM and the end of the terminal do."""
+    """Set the handler of Ctrl-C, SIGTERM and the end of the terminal."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, handler)
 

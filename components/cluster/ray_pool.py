@@ -2,9 +2,10 @@
 
     dedup(..., workers=Cluster(workers=2, address="10.0.0.1:6379", work_path="s3://bucket/prefix"))
 
-Each job needs one core of any node. A job whose node is lost is done again elsewhere; jobs write aside and rename, so a
-half-done one leaves nothing. Ray is imported when a pool opens, not before. No stage imports this module, so it is no
-dep of one in dvc.yaml: tests/components/cluster/test_ray_pool.py holds its outputs against the local pool's.
+Each job needs one core of any node. A job whose node is lost is done again elsewhere; jobs write
+aside and rename, so a half-done one leaves nothing. Ray is imported when a pool opens, not before.
+No stage imports this module, so it is no dep of one in dvc.yaml:
+tests/components/cluster/test_ray_pool.py holds its outputs against the local pool's.
 """
 
 import platform
@@ -41,8 +42,10 @@ class Cluster:
 
     Attributes:
         workers: processes on this machine, for what is not spread.
-        address: of the cluster's head (`10.0.0.1:6379`), or `auto` for the cluster that runs on this machine.
-        work_path: fsspec path through which machines exchange files; "" if all share this one's disk.
+        address: of the cluster's head (`10.0.0.1:6379`), or `auto` for the cluster that runs on
+            this machine.
+        work_path: fsspec path through which machines exchange files; "" if all share this one's
+            disk.
     """
 
     workers: int
@@ -54,8 +57,8 @@ class Cluster:
         """The pool; files in the exchange are removed on leaving.
 
         Raises:
-            UserError: Ray is missing, no cluster answers, the work path cannot be reached, or there is none although
-                the cluster has other machines.
+            UserError: Ray is missing, no cluster answers, the work path cannot be reached, or there
+                is none although the cluster has other machines.
         """
         with joined(self.address) as ray, pool(self.workers) as local:
             if not self.work_path:
@@ -84,12 +87,12 @@ class RayPool:
     ) -> Iterator[Result]:
         """`function` of each item, in the order of the items.
 
-        With an exchange, items without `reads` are worked on by this machine's processes, and those whose `reads` are
-        None by this one, when it is their turn.
+        With an exchange, items without `reads` are worked on by this machine's processes, and those
+        whose `reads` are None by this one, when it is their turn.
 
         Raises:
-            UserError: of the function; a worker died again and again; the exchange cannot be reached; a node has other
-                versions of the packages that decide bytes.
+            UserError: of the function; a worker died again and again; the exchange cannot be
+                reached; a node has other versions of the packages that decide bytes.
         """
         if self._exchange and reads is None:
             yield from self._local.map(function, items)
@@ -183,7 +186,8 @@ def do(
     """Do one job in a worker of the cluster; its result and the files it sent.
 
     Raises:
-        UserError: of the job; or the packages here are not the driver's, so that bytes might differ.
+        UserError: of the job; or the packages here are not the driver's, so that bytes might
+            differ.
     """
     if problem := difference(versions(), expected):
         raise UserError(problem)
@@ -205,7 +209,7 @@ def versions() -> dict[str, str]:
 
 
 def difference(actual: Mapping[str, str], expected: Mapping[str, str]) -> str:
-    """What of this node's versions differs from the driver's, as a sentence; "" if nothing does."""
+    """Sentence on versions of this node that differ from the driver's; "" if none does."""
     for name, known in actual.items():
         if known != expected[name]:
             return (

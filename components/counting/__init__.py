@@ -1,1 +1,1 @@
-"""What counting scores on the items of a row: rules that need no neural network, in one registry (`registry.py`)."""
+"""Scores of counting rules, which need no neural network, on the items of a row; one registry (`registry.py`)."""

@@ -1,6 +1,7 @@
 """Rules that answer from what stands in the prompt: copying, counting which words are alike, and saying any one.
 
-A prompt has a few choices, of which one is right. Each rule gives every choice a score; of equal ones any may be said.
+A prompt has a few choices, of which one is right. Each rule gives every choice a score; of equal
+ones any may be said.
 """
 
 import re

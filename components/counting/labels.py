@@ -26,7 +26,7 @@ Classify = Callable[[str], np.ndarray]
 
 @dataclass(frozen=True)
 class LabelledText:
-    """What a rule may learn from: texts and which of K classes each has, bool (N, K); and text without labels.
+    """Training data of a rule: texts and the classes of each, bool (N, K); and text without labels.
 
     Attributes:
         several: whether a text has any number of classes, and not one.

@@ -1,7 +1,7 @@
 """Rules that write an answer character by character or at once, learned from lines of the training text.
 
-Lines are of the prompt's form: `sum: 47+38= 85`, `steps: 47+38; 7+8=15;4+3+1=8= 85`. Of a line that its window cuts,
-what is left is learned.
+Lines are of the prompt's form: `sum: 47+38= 85`, `steps: 47+38; 7+8=15;4+3+1=8= 85`. Of a line that
+its window cuts, what is left is learned.
 """
 
 import re
@@ -36,7 +36,7 @@ def usual(seen: TrainingText) -> Write:
 
 
 def continued(seen: TrainingText) -> Write:
-    """What followed the longest match of the end of the prompt in training text."""
+    """Text that followed the longest match of the prompt's end in training text."""
 
     def write(prompt: str) -> str:
         if (length := longest_match(prompt, seen.text)) == 0:
@@ -76,7 +76,8 @@ def _columns(prompt: str) -> list[tuple[str, str]]:
 def tree(seen: TrainingText) -> Write:
     """A decision tree that says the next character from those before it; so it writes its steps where lines have them.
 
-    It is given the ends of the prompt and of what it wrote, how many signs that has, and how long the last part is.
+    It is given the ends of the prompt and of what it wrote, how many signs that has, and how long
+    the last part is.
     """
     from sklearn.tree import DecisionTreeClassifier
 

@@ -166,7 +166,7 @@ def _named(names: list[str], words: Sequence[str]) -> list[str]:
 
 
 def value_of(row: dict[str, Any], column: str) -> Any:
-    """What a row has in a column, which may lie inside another, or join several; None if there is no such column.
+    """Value of a row in a column, which may lie inside another, or join several; None without such a column.
 
     Raises:
         UnusableRow: a part of a joined text is no text.

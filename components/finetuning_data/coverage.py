@@ -1,4 +1,4 @@
-"""What a training on rows, or its score, does not cover: rows that no step sees, held-out answers known from training.
+"""Gaps of a training on rows, or of its score: rows that no step sees, held-out answers known from training.
 
 Rows are not grouped by their answers (split.py), since short ones (names, numbers) rightly repeat.
 But a model that recites its training answers does well on held-out rows that have the same, so

@@ -61,7 +61,7 @@ REASONS = {"invalid_csv": "not CSV", "invalid_utf8": "not UTF-8"}
 
 @dataclass(frozen=True)
 class Rows:
-    """What a file or folder holds: rows of one kind in the order of the files, those refused, and columns not used.
+    """Content of a file or folder: rows of one kind in the order of the files, those refused, and columns not used.
 
     Attributes:
         heldout: rows that are held out because of the files they stand in, and no others; none: the
@@ -200,7 +200,7 @@ def texts(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def kind_at(path: Path) -> Kind | None:
-    """What the first readable row of a file is by names that nothing else has; None if there is none.
+    """Kind of a file's first readable row, by names that nothing else has; None if there is none.
 
     Columns are not guessed: a text to pretrain on may well have a category.
     """

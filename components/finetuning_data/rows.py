@@ -57,7 +57,7 @@ class Chat:
 
     @property
     def text(self) -> str:
-        """What is compared with other rows; a system message, which many share, is none of it."""
+        """Text that is compared with other rows; a system message, which many share, is none of it."""
         return "\n".join(message.content for message in self.messages if message.role != "system")
 
 
@@ -83,7 +83,7 @@ class Preference:
 
     @property
     def text(self) -> str:
-        """What is compared with other rows: all answers to a prompt belong together."""
+        """Text that is compared with other rows: all answers to a prompt belong together."""
         return "\n".join(message.content for message in self.prompt if message.role != "system")
 
 
@@ -108,7 +108,7 @@ class UnusableRow(Exception):  # noqa: N818 - an answer, not an error
 
 
 def kind_of(names: Iterable[str]) -> Kind | None:
-    """What a row with these roles is; None if they make up no row."""
+    """Kind of a row with these roles; None if they make up no row."""
     present = set(names)
     return next((kind for kind, known in KINDS.items() if any(one <= present for one in known.names)), None)
 

@@ -1,15 +1,19 @@
 """Division of rows into training and held-out ones, so that the held-out score means something.
 
-1. A row that repeats an earlier one is left out, and all rows that contradict each other: a text with two labels, two
+1. A row that repeats an earlier one is left out, and all rows that contradict each other: a text
+  with two labels, two
    answers each of which is once the better one.
-2. Similar rows form a group (components/similarity/groups.py; a form that many share makes none alike), and so do
-   chats of which one poses, in the same words, the question that the other ends with. Whole groups are held out, chosen
-   by hash: no held-out row has a near-copy among the training rows, or its question with another answer. Of each class
-   the same share is held out, and a row at least of one with five groups; its last group stays with the training rows.
-   No seed moves a row across, though a held-out row goes whose class `most` left none of to train on.
-   Where files of a folder are named as held-out rows are (formats.py), theirs are, at most `MOST_HELDOUT` by hash; of
-   the other rows those go that repeat one of theirs or are of its group.
-3. A training row that shares much text with the pipeline's held-out set is left out, as the filter stage leaves
+2. Similar rows form a group (components/similarity/groups.py; a form that many share makes none
+  alike), and so do
+   chats of which one poses, in the same words, the question that the other ends with. Whole groups
+   are held out, chosen by hash: no held-out row has a near-copy among the training rows, or its
+   question with another answer. Of each class the same share is held out, and a row at least of one
+   with five groups; its last group stays with the training rows. No seed moves a row across, though
+   a held-out row goes whose class `most` left none of to train on. Where files of a folder are
+   named as held-out rows are (formats.py), theirs are, at most `MOST_HELDOUT` by hash; of the other
+   rows those go that repeat one of theirs or are of its group.
+3. A training row that shares much text with the pipeline's held-out set is left out, as the filter
+  stage leaves
    documents out: the tuned model is scored on that set too.
 """
 
@@ -49,7 +53,8 @@ class Split:
         source: what was divided.
         refused: rows left out, those that were refused in reading included.
         beyond: training rows left out because `most` were wanted.
-        given: a sentence on rows that are held out because of the files they stand in; empty where a share of all is.
+        given: a sentence on rows that are held out because of the files they stand in; empty where
+            a share of all is.
     """
 
     source: Rows = field(compare=False)
@@ -114,7 +119,8 @@ def _like_held_out(
 ) -> set[int]:
     """Indices of training rows, which follow the held-out ones, that are in a group with one of those; all are refused.
 
-    Those with a held-out row that is not scored go too: which are scored says nothing about which may be learned.
+    Those with a held-out row that is not scored go too: which are scored says nothing about which
+    may be learned.
     """
     similar = set[int]()
     for members in groups:
@@ -219,7 +225,7 @@ def _content(row: Row) -> str:
 
 
 def _question(row: Row) -> str:
-    """What of a row has one right answer: a text to classify, two answers to compare. In a chat, all of it."""
+    """Part of a row that has one right answer: a text to classify, two answers to compare. In a chat, all of it."""
     if isinstance(row, Preference) and row.rejected < row.chosen:
         return _content(replace(row, chosen=row.rejected, rejected=row.chosen))
     return row.text.strip() if isinstance(row, Labelled) else _content(row)
@@ -228,9 +234,10 @@ def _question(row: Row) -> str:
 def _held_out(groups: list[list[int]], classes: Sequence[tuple[str, ...]], wanted: int) -> set[int]:
     """Members of groups that together stay about within what is wanted, of each class the same share.
 
-    First a group of each class that has enough of them, then of each class its share, the rarest class first, then
-    what shares rounded down have left; each time the first groups in their order. Rows without a class go by the last
-    alone. Passed over are larger groups, and the last one of a class, of which nothing could be learned without it.
+    First a group of each class that has enough of them, then of each class its share, the rarest
+    class first, then what shares rounded down have left; each time the first groups in their order.
+    Rows without a class go by the last alone. Passed over are larger groups, and the last one of a
+    class, of which nothing could be learned without it.
     """
     held, rows, tested = set[int](), Counter[str](), Counter[str]()
     counts = [Counter(name for index in members for name in classes[index]) for members in groups]

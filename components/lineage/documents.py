@@ -1,10 +1,11 @@
 """Lineage of a text: the documents that contain it, what each stage did with them, and in which shard they are.
 
-An id is given at ingest and kept (`mix` adds `-2` for a copy, `-t1` for an augmented copy), so a document found by a
-passage, a hash or a location is then looked up by its id in every corpus. Of records that repeat an id ingest keeps the
-first and quarantines the rest: other texts, told apart by their hash as ingested, which every corpus has. Passages are
-compared as the opt-out list does (passage_match.py). Where no document holds one, those that have most of it in
-runs of words are named.
+An id is given at ingest and kept (`mix` adds `-2` for a copy, `-t1` for an augmented copy), so a
+document found by a passage, a hash or a location is then looked up by its id in every corpus. Of
+records that repeat an id ingest keeps the first and quarantines the rest: other texts, told apart
+by their hash as ingested, which every corpus has. Passages are compared as the opt-out list does
+(passage_match.py). Where no document holds one, those that have most of it in runs of words are
+named.
 """
 
 import csv
@@ -91,8 +92,8 @@ class Query:
 
 
 def query_of(text: str, view: View) -> Query:
-    """Search for a person's words: an id, a hash, an e-mail address, a source, a licence, a location or its beginning,
-    else a passage.
+    """Search for a person's words: an id, a hash, an e-mail address, a source, a licence, a
+    location or its beginning, else a passage.
 
     Raises:
         UserError: a passage of too few words; it lists the sources and licences that there are.
@@ -240,7 +241,8 @@ class Near:
 def near(passage: str, view: View) -> list[Near]:
     """The documents that have most of a passage's words in runs, the nearest first.
 
-    A text may repeat a run, so its words in runs only choose the texts of which the passage's words are counted.
+    A text may repeat a run, so its words in runs only choose the texts of which the passage's words
+    are counted.
     """
     wanted, num_words, candidates = Needles.of([passage], (), 0), len(words(passage)), list[Near]()
     for stage, part, _, _, path in shards(view, *WITH_TEXT):

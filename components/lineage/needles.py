@@ -1,4 +1,4 @@
-"""What is looked for when a text is to be forgotten: its runs of words, as salted hashes, which hold no text.
+"""Search terms for a text that is to be forgotten: its runs of words, as salted hashes, which hold no text.
 
 A run is six words in a row, in scripts without spaces twelve characters. Those that no document
 which stays has are the text's own: what holds one is a copy. Those that a few others have too are
@@ -91,7 +91,7 @@ class Needles:
 
     @classmethod
     def from_json(cls, row: dict[str, Any], salt: int) -> "Needles":
-        """What `as_json` wrote of runs with this salt."""
+        """Needles of what `as_json` wrote, with this salt."""
         unique, shared = (np.frombuffer(base64.b64decode(row[name]), "<u8") for name in ("own", "shared"))
         return cls(salt, unique.astype(np.uint64), shared.astype(np.uint64), row["common"], row["left"])
 

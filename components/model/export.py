@@ -147,7 +147,7 @@ def _refuse_retokenized(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def inspected(folder: Path, any_head: bool = False) -> tuple[Shape, tokenizers.Tokenizer]:
-    """What `load` can know of a folder without reading its weights.
+    """Facts of a folder that `load` can know without reading its weights.
 
     Args:
         any_head: take a classifier too, which is then without the head that predicts text.
@@ -197,7 +197,7 @@ def inspected(folder: Path, any_head: bool = False) -> tuple[Shape, tokenizers.T
 
 
 def _contradiction(folder: Path, fields: dict[str, Any], tokenizer: tokenizers.Tokenizer, embedded: int) -> str:
-    """What shows that tokenizer.json is not of the model beside it, whose config.json has these fields; else empty."""
+    """Evidence that tokenizer.json is not of the model beside it, whose config.json has these fields; else empty."""
     vocab = tokenizer.get_vocab()
     if (most := max(vocab.values(), default=0)) >= embedded:
         return f"tokenizer.json has the id {most} and the model embeds {embedded}"

@@ -1,1 +1,1 @@
-"""What reports share: figures and CSV tables."""
+"""Shared parts of reports: figures and CSV tables."""

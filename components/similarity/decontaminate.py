@@ -1,10 +1,11 @@
 """Index of held-out and evaluation text, which finds training documents that contain it by shared word n-grams.
 
-Looked for are the held-out set, the items of evaluation sets in a folder, and canaries. An item (a sentence, a
-question, an answer) that occurs word for word, or a canary, is enough to drop a document; of the held-out set, text of
-the same kind shares phrases, so a share of the document's n-grams is needed, and only rare ones count: a run of words
-that `BOILERPLATE` training documents have (a footer, a licence) says nothing of where a document is from. 13 words is
-the length of GPT-3 (Brown et al. 2020, arXiv:2005.14165, appendix C). Words and hashes are those of `ngram_overlap`.
+Looked for are the held-out set, the items of evaluation sets in a folder, and canaries. An item (a
+sentence, a question, an answer) that occurs word for word, or a canary, is enough to drop a
+document; of the held-out set, text of the same kind shares phrases, so a share of the document's
+n-grams is needed, and only rare ones count: a run of words that `BOILERPLATE` training documents
+have (a footer, a licence) says nothing of where a document is from. 13 words is the length of GPT-3
+(Brown et al. 2020, arXiv:2005.14165, appendix C). Words and hashes are those of `ngram_overlap`.
 """
 
 import heapq
@@ -42,7 +43,7 @@ LISTED = 1000
 
 @dataclass(frozen=True)
 class Hit:
-    """What a text shares with an evaluation set: `shared` of its `total` runs of `ngram` words, without boilerplate."""
+    """Overlap of a text with an evaluation set: `shared` of its `total` runs of `ngram` words, without boilerplate."""
 
     name: str
     ngram: int
@@ -144,8 +145,8 @@ class ContaminationIndex:
 def boilerplate_passages(
     heldout: Path, index: ContaminationIndex, documents: np.ndarray, ngram: int
 ) -> tuple[int, list[tuple]]:
-    """Number of held-out runs that are boilerplate; (passage, training documents with a run of it, held-out documents,
-    runs), the most frequent first.
+    """Number of held-out runs that are boilerplate; (passage, training documents with a run of it,
+    held-out documents, runs), the most frequent first.
 
     Args:
         index, documents: of `ContaminationIndex.with_boilerplate`.

@@ -102,12 +102,12 @@ def sketch_shard(job: SketchJob) -> int:
 
 
 def sketch_files(job: SketchJob) -> list[Path]:
-    """What `sketch_shard` writes: the table, the shingles, the bands."""
+    """Files that `sketch_shard` writes: the table, the shingles, the bands."""
     return [job.target.with_suffix(end) for end in (".npz", ".shingles.bin", ".bands.bin")]
 
 
 def sketch_reads(job: SketchJob) -> list[Path] | None:
-    """What `sketch_shard` reads; None if it is done."""
+    """Input of `sketch_shard`; None if it is done."""
     return None if all(path.exists() for path in sketch_files(job)) else [job.shard]
 
 

@@ -76,7 +76,7 @@ def _code(start: dict[str, Any]) -> tuple[str | None, str | None, dict[str, Any]
 
 
 def unlike(tries: list[Attempt]) -> list[str]:
-    """What is not the same in all tries of a model, a clause each; none if they are alike."""
+    """Differences between all tries of a model, a clause each; none if they are alike."""
     differences, first = list[str](), tries[0].start
     commands = dict.fromkeys((" ".join(one.start["command"]), one.start["cwd"]) for one in tries)
     if len(commands) > 1:
@@ -100,7 +100,7 @@ def strangers(files: dict[str, str], record: Record) -> list[str]:
 
 
 def records_of(model: str, facts: dict[str, Any]) -> StageRecords:
-    """What stages would have recorded: the model's facts, and last figures of its trainer's log."""
+    """Records that stages would have made: the model's facts, and last figures of its trainer's log."""
     one = {"model": model, "measured_by": facts["trainer"] or "its trainer", "unit": "number", "headline": True}
     one["variance"] = "one figure of the trainer's log"
     better = {name: "lower" if name.endswith(("loss", "bpb", "ppl")) else "higher" for name in facts["figures"]}

@@ -1,9 +1,9 @@
 """Data choices: which settings of the data make a better model, over works and training seeds, beside one control.
 
-Every arm is trained as often as the control, on as many tokens, and scored on the same held-out text. A gain is the
-paired difference of two means over trainings. Its interval covers the works and the seeds of both sides
-(noise_floor.py): two arms that differ in seeds alone share no training, so both sides' seeds count. Holm's correction
-is over all rows of the table.
+Every arm is trained as often as the control, on as many tokens, and scored on the same held-out
+text. A gain is the paired difference of two means over trainings. Its interval covers the works and
+the seeds of both sides (noise_floor.py): two arms that differ in seeds alone share no training, so
+both sides' seeds count. Holm's correction is over all rows of the table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Gain:
-    """What an arm gains over the control in one metric, and what that shows."""
+    """Gain of an arm over the control in one metric, and its verdict."""
 
     arm: str
     metric: str
@@ -60,7 +60,7 @@ def gains(control: Arm, arms: Sequence[Arm], metrics: Sequence[str], resampling:
 
 
 def _verdict(row: Difference) -> Verdict:
-    """What a difference shows: nothing below the printed rounding, or without an interval."""
+    """Verdict on a difference: nothing is shown below the printed rounding, or without an interval."""
     if row.low is None or row.high is None or row.p_holm >= LEVEL:
         return "not shown"
     sides: tuple[tuple[Literal["better", "worse"], float], ...] = (("better", row.low), ("worse", -row.high))

@@ -1,4 +1,4 @@
-"""What is left of a run of another trainer, read without its code: config, state, checkpoints, logs.
+"""Files left of a run of another trainer, read without its code: config, state, checkpoints, logs.
 
 One adapter a trainer; the first that knows a folder reads it. No pickle is opened. What a trainer
 does not keep is not guessed: `Found.not_known` says it, with the reason. Formats, as these versions
@@ -45,14 +45,14 @@ PICKLED = "the weights are a pickle, which is not opened"
 
 @dataclass(frozen=True)
 class Found:
-    """What an adapter found of a run.
+    """Facts of a run that an adapter read.
 
     Attributes:
         trainer: who wrote the folder, with its version if that is there; "" if no adapter knows.
         tool, call: how Python loads the model, as in `LoadAnswer`; `{}` stands for the folder.
         files: the model's files, by the name that each has in its folder.
-        pipeline_tag: its task as the Hugging Face hub names it. base: the model that was tuned, and licence: of
-            the model; "" for none, or if nothing says.
+        pipeline_tag: its task as the Hugging Face hub names it. base: the model that was tuned, and
+            licence: of the model; "" for none, or if nothing says.
         shape: depth, width, context, as far as they are known. parameters: 0 if not known.
         steps, tokens: of the training; 0 if not known.
         config: settings that the trainer kept. figures: the last of its log; None for
@@ -77,7 +77,7 @@ class Found:
 
 
 def read(folder: Path) -> Found:
-    """What is left in the folder of a model.
+    """Content of the folder of a model.
 
     Raises:
         UserError: it holds no weights, or a file of the trainer is damaged.

@@ -52,7 +52,7 @@ def chances(intervals: int, sampled: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Segments:
-    """What is to be trained again.
+    """Training that is to be run again.
 
     Attributes:
         objective, params, numerics: of the run.
@@ -86,12 +86,12 @@ class Segments:
 
     @cached_property
     def inputs(self) -> PretrainInputs:
-        """What the run trained on."""
+        """Inputs of the run's training."""
         return prepare(self.objective, self.root / "data/tokenize", self.params, self.numerics)
 
     @property
     def reports(self) -> Path:
-        """What the run reported."""
+        """Folder of the run's reports."""
         return self.root / "reports/pretrain" / self.objective
 
     def rerun(self, first: int, last: int, progress: Progress) -> str:

@@ -31,7 +31,7 @@ class StudyPoint(Protocol):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What makes it differ from the others, as plain JSON: part of its result."""
+        """Settings by which it differs from the others, as plain JSON: part of its result."""
 
 
 Trained = TypeVar("Trained", bound=StudyPoint)

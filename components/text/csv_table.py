@@ -90,14 +90,15 @@ class CsvTable:
     def _problem(self, values: list[str]) -> tuple[str, str] | None:
         if values and len(values) != len(self.names):
             return "invalid_csv", f"{len(values)} fields, but the header names {len(self.names)}"
-        # Bytes that are not UTF-8 were decoded as U+DC80 to U+DCFF; plain ASCII, as nearly all is, has none.
+        # Bytes that are not UTF-8 were decoded as U+DC80 to U+DCFF; plain ASCII, as nearly all is,
+        # has none.
         if any("\udc80" <= character <= "\udcff" for value in values if not value.isascii() for character in value):
             return "invalid_utf8", "the row is not UTF-8"
         return None
 
 
 def _words_of(error: csv.Error) -> str:
-    """What the csv module says, but for the two things that it says of an open quotation."""
+    """Message of the csv module, but for its two messages on an open quotation."""
     return OPEN_QUOTE if str(error) == "unexpected end of data" or "expected after" in str(error) else str(error)
 
 

@@ -1,8 +1,9 @@
 """Language of a text, by py3langid: naive Bayes over byte n-grams (Lui and Baldwin 2012).
 
-The model is in the package's wheel; its automaton is walked here, in all texts at once: the package's own loop over
-bytes took half of the filter's CPU seconds. A thousand characters are read, from the beginning and the middle of the
-text. Probabilities are rounded to 3 digits, far coarser than what float arithmetic of other machines changes.
+The model is in the package's wheel; its automaton is walked here, in all texts at once: the
+package's own loop over bytes took half of the filter's CPU seconds. A thousand characters are read,
+from the beginning and the middle of the text. Probabilities are rounded to 3 digits, far coarser
+than what float arithmetic of other machines changes.
 """
 
 import unicodedata
@@ -23,8 +24,9 @@ SURE = 0.5
 MEMBERS = {"ary": "ar", "arz": "ar", "wuu": "zh", "yue": "zh", "nn": "no"}
 """Varieties that the model tells apart, by the language that ISO 639-3 counts them to: people name that."""
 BLOCK_TEXTS, WIDTH, DEPTH, NO_BYTE = 256, 64, 6, b"\xff"
-"""Texts that are looked at together; bytes that one row of the walk has; bytes before a row that lead to the state it
-starts in, as many as the longest n-gram has; a byte that no text has, which leads to the first state."""
+"""Texts that are looked at together; bytes that one row of the walk has; bytes before a row that
+lead to the state it starts in, as many as the longest n-gram has; a byte that no text has, which
+leads to the first state."""
 
 
 class Identifier:
@@ -37,7 +39,8 @@ class Identifier:
         weights, prior: log probabilities, (num_features, num_classes) and (num_classes,), float32.
         labels: the languages in order, (num_languages,).
         first: the first class of each, (num_languages,).
-        of: the language of each class, (num_classes,); varieties and scripts are classes of their own.
+        of: the language of each class, (num_classes,); varieties and scripts are classes of their
+            own.
     """
 
     def __init__(self) -> None:
@@ -79,8 +82,8 @@ class Identifier:
         return csr_array((np.log1p(counts.astype(np.float32)), keys % width, starts), shape=(len(data), width))
 
     def _walk(self, joined: bytes) -> np.ndarray:
-        """The n-gram that ends at each byte, or -1: rows of `WIDTH` bytes are walked side by side, since a state
-        follows from the `DEPTH` bytes before it."""
+        """The n-gram that ends at each byte, or -1: rows of `WIDTH` bytes are walked side by side,
+        since a state follows from the `DEPTH` bytes before it."""
         padded = NO_BYTE * DEPTH + joined + NO_BYTE * (-len(joined) % WIDTH)
         columns = sliding_window_view(np.frombuffer(padded, np.uint8), WIDTH + DEPTH)[::WIDTH].T
         states = np.zeros((WIDTH + DEPTH + 1, columns.shape[1]), np.int64)
@@ -93,7 +96,7 @@ _identifier = cache(Identifier)
 
 
 def excerpt(text: str) -> str:
-    """What is looked at: the beginning, and the middle of a longer text."""
+    """Part of a text that is read: the beginning, and the middle of a longer one."""
     if len(text) <= 2 * EXCERPT_CHARS:
         return text
     middle = len(text) // 2

@@ -1,11 +1,11 @@
 """Data parallelism: each process takes its slice of every batch, and gradients are summed over all.
 
-The plain form (Li et al. 2020, arXiv:2006.15704): equal weights everywhere, equal updates everywhere. The loss is
-divided by the targets of the whole batch before the backward pass, so summing is all there is to it, and N processes
-follow the losses of one. Rank 0 is the
-stage's own process, which reports, evaluates and saves; it starts the workers, and they die with it. Under torchrun
-(its environment variables are set), which places processes on one machine or several, every process joins the group
-torchrun made.
+The plain form (Li et al. 2020, arXiv:2006.15704): equal weights everywhere, equal updates
+everywhere. The loss is divided by the targets of the whole batch before the backward pass, so
+summing is all there is to it, and N processes follow the losses of one. Rank 0 is the
+stage's own process, which reports, evaluates and saves; it starts the workers, and they die with
+it. Under torchrun (its environment variables are set), which places processes on one machine or
+several, every process joins the group torchrun made.
 """
 
 import os
@@ -141,7 +141,8 @@ def process_group(numerics: Numerics, work: Path, worker: Sequence[str]) -> Iter
     Args:
         numerics: `processes` is the group's size; `device` chooses gloo or nccl.
         work: folder of the rendezvous file.
-        worker: arguments of `python` that start one more process of the same training; it calls `process_group` too.
+        worker: arguments of `python` that start one more process of the same training; it calls
+            `process_group` too.
 
     Raises:
         UserError: more CUDA processes than devices.
@@ -192,8 +193,9 @@ def process_group(numerics: Numerics, work: Path, worker: Sequence[str]) -> Iter
 def _watch(ended: Ended, finished: threading.Event) -> None:
     """End this process if it hangs in an exchange with one that has ended.
 
-    Over gloo the exchange fails at once. NCCL's waits for the timeout and then aborts the process without a word: so
-    the group is aborted here, and if that does not help either, the process ends with the sentence.
+    Over gloo the exchange fails at once. NCCL's waits for the timeout and then aborts the process
+    without a word: so the group is aborted here, and if that does not help either, the process ends
+    with the sentence.
     """
     while not finished.wait(1.0):
         if sentence := ended():
@@ -231,7 +233,8 @@ def _join(numerics: Numerics, rendezvous: Path, ended: Ended) -> tuple[ProcessGr
     store: dist.Store
     if "MASTER_ADDR" in os.environ:  # torchrun
         store, rank, size = next(dist.rendezvous("env://", timeout=TIMEOUT))
-        # One store serves all starts of the processes: without a prefix they may find an address of the start before.
+        # One store serves all starts of the processes: without a prefix they may find an address of
+        # the start before.
         store = dist.PrefixStore(f"start/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     else:
@@ -251,7 +254,7 @@ def _join(numerics: Numerics, rendezvous: Path, ended: Ended) -> tuple[ProcessGr
 def train_together(
     train: Callable[[ProcessGroup], Result], numerics: Numerics, work: Path, worker: Sequence[str]
 ) -> tuple[Result, ProcessGroup]:
-    """What `train` returns in the group of processes, and the group.
+    """Result of `train` in the group of processes, and the group.
 
     Args:
         train: goes on from the last checkpoint in `work`, wherever it was interrupted.

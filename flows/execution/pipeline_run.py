@@ -55,7 +55,7 @@ class Timing:
 
 @dataclass
 class PipelineRun:
-    """What the threads of one pipeline run share.
+    """State that the threads of one pipeline run share.
 
     Args:
         name: the Prefect run's; the MLflow parent run and the DVC experiment are named like it.
@@ -216,7 +216,7 @@ class PipelineRun:
             )  # fmt: skip
 
     def _result(self, folder: StageFolder, status: int, before: dict[str, Any]) -> StageResult:
-        """What the stage's process reported, else what DVC did without it.
+        """Result that the stage's process reported, else what DVC did without it.
 
         Args:
             before: the stage's entry in dvc.lock before, if DVC had it for up to date.
@@ -298,7 +298,7 @@ class PipelineRun:
 
     @property
     def ended(self) -> StageResult | None:
-        """What ended the run before its time: the first stage that failed, else what stopped it."""
+        """Result that ended the run early: the first stage that failed, else what stopped it."""
         return next((result for result in self.results.values() if result.name == "Failed"), self.stopped)
 
     def _final_name(self) -> str:

@@ -1,4 +1,4 @@
-"""What Prefect's log says of a run: each thing once."""
+"""Prefect's log of a run, which says each thing once."""
 
 import logging
 
@@ -8,8 +8,9 @@ from prefect.exceptions import FailedRun, ParameterTypeError, SignatureMismatchE
 def is_news(record: logging.LogRecord) -> bool:
     """Whether a line of a run's log says more than the line before it, which has the sentence the run failed with.
 
-    For a flow that returns `Failed`, Prefect adds a traceback of its own code: it raises where a deployment runs. Of
-    parameters that the flow does not take, the traceback alone says so in the log: a sentence takes its place.
+    For a flow that returns `Failed`, Prefect adds a traceback of its own code: it raises where a
+    deployment runs. Of parameters that the flow does not take, the traceback alone says so in the
+    log: a sentence takes its place.
     """
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, ParameterTypeError | SignatureMismatchError):

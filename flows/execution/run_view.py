@@ -1,4 +1,4 @@
-"""What people see of a run of the pipeline as a whole, in the terminal and on its page in Prefect."""
+"""View of a run of the pipeline as a whole, in the terminal and on its page in Prefect."""
 
 import os
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ OPEN_END = f"; {CLASSIFY} trains 1 to 5 more networks, until it is clear whether
 
 
 def show_forecast(run: PipelineRun) -> None:
-    """What the run is expected to take."""
+    """Forecast of the run."""
     rows, sentence = forecast(run)
     print(f"pipeline: {sentence}", flush=True)
     create_table_artifact(rows, key="forecast", description=f"Forecast: {sentence}")
@@ -101,7 +101,7 @@ def grams(run: PipelineRun) -> dict[str, float]:
 
 
 def forecast(run: PipelineRun) -> tuple[list[dict[str, str]], str]:
-    """What the stages that may run are expected to take: a row for each, and a sentence for all together."""
+    """Forecast of the stages that may run: a row for each, and a sentence for all together."""
     books, rates = reader.history(paths.LEDGER), step_cost.known(run.params)
     todo = dvc.downstream(run.stages, run.stale)
     parts = {stage: expected(books, stage, "", run.params, rates) for stage in run.stages if stage in todo}

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StageContext:
-    """What a stage function gets: parameters, where its inputs are, where to write.
+    """Arguments of a stage function: parameters, where its inputs are, where to write.
 
-    `out` and `reports` are empty staging folders; `work` survives a kill, and is this stage's with these inputs alone.
+    `out` and `reports` are empty staging folders; `work` survives a kill, and is this stage's with
+    these inputs alone.
     """
 
     params: Params
@@ -55,11 +56,13 @@ class Stage:
     Attributes:
         name: as in dvc.yaml (`pretrain` of `pretrain@causal`), and of its section in params.yaml.
         section: the class of that section: the stage's form.
-        call: runs the stage function on a `StageContext` (and the branch); its docstring is the stage's description.
+        call: runs the stage function on a `StageContext` (and the branch); its docstring is the
+            stage's description.
         folder: `data` or `models`: where its outputs go; empty if it has reports alone.
         branches: the names after `@`; empty for a stage without.
         dry_run: says what the stage would do, and does nothing; None for a stage without.
-        artifacts: what it writes outside its outputs and reports that MLflow keeps with its run, relative to the root.
+        artifacts: what it writes outside its outputs and reports that MLflow keeps with its run,
+            relative to the root.
     """
 
     name: str
@@ -93,10 +96,11 @@ class Study:
     """Work beside the pipeline that has a form, such as a scaling sweep.
 
     Attributes:
-        name: of its form; `section` is the class of its settings, whose defaults are what it does without any.
+        name: of its form; `section` is the class of its settings, whose defaults are what it does
+            without any.
         title: of its report in Prefect.
-        run: carries it out: run name, parameters and settings -> the folder with its report.md; its docstring is the
-            form's.
+        run: carries it out: run name, parameters and settings -> the folder with its report.md; its
+            docstring is the form's.
     """
 
     name: str

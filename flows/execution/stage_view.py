@@ -1,4 +1,4 @@
-"""What people see of a stage that a pipeline runs: its events in the terminal and in Prefect, as they come."""
+"""View of a stage that a pipeline runs: its events in the terminal and in Prefect, as they come."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,8 @@ class StageView:
     """Shows a stage; made and called on the thread of its Prefect task.
 
     Args:
-        known: it is a stage of ours, which has events; of one of the user's own, what it and DVC print is shown.
+        known: it is a stage of ours, which has events; of one of the user's own, what it and DVC
+            print is shown.
     """
 
     def __init__(self, folder: StageFolder, screen: Screen, known: bool) -> None:

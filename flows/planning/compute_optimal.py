@@ -29,7 +29,7 @@ REPORTS = paths.ROOT / "reports" / "scaling"
 def advice(
     params: Params, rate: Rates, now: datetime, flops: float = 0.0, served: float = 0.0, reports: Path = REPORTS
 ) -> str:
-    """What the law says, as text.
+    """Advice of the law, as text.
 
     Args:
         rate: of the causal model: what a floating-point operation takes.
@@ -70,7 +70,7 @@ def read_law(path: Path) -> Fits:
 
 
 def present(params: Params, fits: Fits) -> BudgetPlan:
-    """What params.yaml trains, with the vocabulary that the law knows."""
+    """Model and tokens of params.yaml, with the vocabulary that the law knows."""
     section = params.pretrain.causal
     shape = derive_shape(section.model, fits.params.vocab_size, section.context, True)
     tokens, size = float(section.steps * section.batch * section.context), sweep.size_of(shape)

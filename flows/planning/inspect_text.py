@@ -267,7 +267,7 @@ def _text_field(data: Path, files: list[Path], ingest: Ingest, report: ReadRepor
 
 
 def _without_field(tables: dict[Path, list[str]], text_field: str) -> str:
-    """What is lost by tables that have no such field, the largest named, and what to do; "" if there are none."""
+    """Sentence on tables that have no such field, the largest named, and what to do; "" if there are none."""
     if not tables:
         return ""
     size, (path, fields) = sum(one.stat().st_size for one in tables), next(iter(tables.items()))

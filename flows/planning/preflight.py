@@ -1,4 +1,4 @@
-"""What can be known to fail before the first stage begins: settings against the files and the hardware that are here.
+"""Checks before the first stage begins: settings against the files and the hardware that are here.
 
 Each stage checks this itself when it begins, with the same sentences; a run that may come to it
 should not have worked for minutes by then.

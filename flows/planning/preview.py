@@ -1,4 +1,4 @@
-"""What the filter would do to a user's own text, by a sample, before anything runs.
+"""Preview of the filter on a user's own text, by a sample, before anything runs.
 
 Attended runs stop where a source would lose much, until a person confirms. Others go on, and the
 report of the filter begins with it.
@@ -103,7 +103,7 @@ def sample(local: list[Listing]) -> tuple[list[Document], list[Losses]]:
 
 
 def preview(documents: Sequence[Document], params: Filter, items: Path, work: Path) -> list[Losses]:
-    """What the sources would lose, by a sample of their documents: the filter itself runs on it.
+    """Losses of the sources, by a sample of their documents: the filter itself runs on it.
 
     Args:
         items: folder of evaluation sets.
@@ -154,7 +154,7 @@ def losses_line(stage: str, losses: Losses) -> str:
 
 
 def of_corpus(train: Path, params: Params) -> str:
-    """What each source of a corpus would lose, as text. Raises `UserError`: there is no corpus."""
+    """Losses of each source of a corpus, as text. Raises `UserError`: there is no corpus."""
     if not (train / "manifest.json").exists():
         raise UserError(f"{train}: there is no corpus; run the stage that makes it first (dvc repro dedup)")
     every = max(1, read_manifest(train).num_bytes // BYTES)

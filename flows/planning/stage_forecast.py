@@ -39,7 +39,7 @@ class Spent:
 def expected(
     books: reader.Ledger, stage: str, fingerprint: str, params: Params, rates: dict[str, step_cost.Rates]
 ) -> StageForecast | None:
-    """What a stage will take; None if neither a completed run nor a calibration tells."""
+    """Forecast of a stage; None if neither a completed run nor a calibration tells."""
     branch = stage.removeprefix("pretrain@")
     if branch not in rates or len(same_inputs(completed(books, stage), fingerprint)) >= 2:
         training = tokens_of(stage, params), trained_on(stage, params)
@@ -85,7 +85,7 @@ def tokens_of(stage: str, params: Params) -> int:
 
 
 def trained_on(stage: str, params: Params) -> str:
-    """What the time of a training's tokens rests on: the shape, and of a fine-tuning base and data; else empty."""
+    """Settings that the time of a training's tokens rests on: shape, and of a fine-tuning base and data; else empty."""
     name, _, branch = stage.partition("@")
     if name not in ("pretrain", "finetune"):
         return ""

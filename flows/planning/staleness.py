@@ -1,4 +1,4 @@
-"""What would run, and why: for each stale stage the key or file that made it so; and outputs kept all the same."""
+"""Stages that would run, and why: for each the key or file that made it stale; and outputs kept all the same."""
 
 import getpass
 import json

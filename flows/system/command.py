@@ -1,4 +1,4 @@
-"""What all commands share: one sentence for an error of the user's, and whole numbers."""
+"""Code that all commands share: one sentence for an error of the user's, and whole numbers."""
 
 import errno
 import os
@@ -44,7 +44,7 @@ SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 
 
 def words_of(error: OSError) -> str:
-    """What is wrong and what to do, in words; "" if that is not known."""
+    """Sentence on what is wrong and what to do; "" if that is not known."""
     if SHORT_WRITE.fullmatch(str(error)):
         error = OSError(errno.ENOSPC, "")
     if error.errno not in OF_MACHINE:

@@ -1,4 +1,4 @@
-"""What DVC knows: the graph of stages, what is stale and why, and what goes into a stage.
+"""DVC's records: the graph of stages, stale ones and the reasons, and the inputs of a stage.
 
 `dvc.yaml` is the one DAG; everything here reads it through DVC itself. DVC decides what is stale,
 nobody else.
@@ -116,7 +116,7 @@ def _is_json(file: Path) -> bool:
 
 
 def _advice(root: Path, error: str) -> str:
-    """What to do about DVC's error if it is a dvc.lock that a power cut, a merge or a hand has damaged."""
+    """Advice on DVC's error if it is a dvc.lock that a power cut, a merge or a hand has damaged."""
     try:
         _locked(root)
     except UserError as damage:
@@ -175,7 +175,7 @@ def downstream(stages: dict[str, list[str]], changed: set[str]) -> set[str]:
 
 @dataclass
 class Inputs:
-    """What goes into a stage: hashes of its dependencies, and the effective values of the parameters it depends on.
+    """Inputs of a stage: hashes of its dependencies, and the effective values of the parameters it depends on.
 
     `fingerprint` names the work folder in which a killed stage resumes: equal inputs, equal folder.
     """
@@ -364,7 +364,7 @@ def _changed_files(entry: dict, path: str, state: str, root: Path) -> list[str]:
 
 
 def _change(old: str | None, new: str | None) -> str:
-    """What became of a file, by its hashes; DVC itself calls a dependency that is new to a stage modified."""
+    """Change of a file, by its hashes; DVC itself calls a dependency that is new to a stage modified."""
     if not old:
         return "added"
     return "modified" if new else "deleted"

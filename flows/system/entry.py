@@ -1,4 +1,4 @@
-"""What comes before any command: the code of the right checkout. Standard library only."""
+"""Entry of all commands, which finds the code of the right checkout. Standard library only."""
 
 import os
 import sys
@@ -12,7 +12,8 @@ def enter_checkout(line: Sequence[str]) -> None:
     """Have the console script run the code of the checkout that holds the current folder, not where it is installed.
 
     Args:
-        line: of this process, interpreter first: a worker of a pool has the `sys.argv` of its parent.
+        line: of this process, interpreter first: a worker of a pool has the `sys.argv` of its
+            parent.
     """
     if len(line) < 2 or Path(line[1]).name != "greenhouse":
         return

@@ -13,7 +13,7 @@ OWN = ("flows", "components", "greenhouse_record", "benchmarks", "tests")
 
 
 def sentence(missing: str, root: Path = ROOT) -> str:
-    """What is missing, for which Python, and what to do in the checkout `root`."""
+    """Sentence on the missing package, for which Python, and what to do in the checkout `root`."""
     python = root / ".venv" / "bin" / "python"
     if not python.exists():
         todo = f"`make setup` in {root} makes an environment with it, {python}"

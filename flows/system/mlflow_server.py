@@ -1,6 +1,7 @@
 """Whether the MLflow server that the environment names can be asked: its own client tries for two minutes per call.
 
-And whether it takes the login that the environment holds: its client would end a command with a traceback.
+And whether it takes the login that the environment holds: its client would end a command with a
+traceback.
 """
 
 import os
@@ -46,7 +47,7 @@ def require_mlflow() -> None:
 
 
 def refusal_of(error: Exception) -> str:
-    """What an error of MLflow says, as a sentence, such as of a server that ended meanwhile; "" of any other error."""
+    """Sentence for an error of MLflow, such as of a server that ended meanwhile; "" of any other error."""
     mlflow = sys.modules.get("mlflow.exceptions")
     if mlflow is None or not isinstance(error, mlflow.MlflowException):
         return ""

@@ -11,8 +11,8 @@
         end.json            how the run ended, and what its record holds; its files lie in kept/
         closed              mark: MLflow has all of the run
 
-A stage's process writes, whoever shows and records the run reads (flows/tracking/record.py). What a kill leaves is a
-folder without mark: whoever starts next closes it (flows/tracking/recovery.py).
+A stage's process writes, whoever shows and records the run reads (flows/tracking/record.py). What a
+kill leaves is a folder without mark: whoever starts next closes it (flows/tracking/recovery.py).
 """
 
 import fcntl
@@ -71,7 +71,7 @@ class RunFolder:
         write_private(self.path / "run.json", self.facts() | facts)
 
     def facts(self) -> dict[str, Any]:
-        """What run.json holds; empty if it is not there or damaged."""
+        """Content of run.json; empty if it is not there or damaged."""
         with suppress(FileNotFoundError, ValueError, NotADirectoryError):
             facts = read_json(self.path / "run.json")
             return facts if isinstance(facts, dict) and is_process_tag(facts.get("process")) else {}
@@ -94,7 +94,7 @@ class RunFolder:
         write_private(self.path / "end.json", facts | record)
 
     def ending(self) -> dict[str, Any]:
-        """What `end` left; empty if the run did not come that far."""
+        """Record that `end` left; empty if the run did not come that far."""
         with suppress(FileNotFoundError, ValueError, NotADirectoryError):
             return dict(read_json(self.path / "end.json"))
         return {}
@@ -202,7 +202,8 @@ class StageFolder:
 def _keep(folder: Path, files: Iterable[Path], root: Path) -> list[str]:
     """Keep files below a folder, as links where they are large and the disk can.
 
-    The bytes stay, whatever becomes of the checkout: what a stage or DVC writes takes the place of a file whole.
+    The bytes stay, whatever becomes of the checkout: what a stage or DVC writes takes the place of
+    a file whole.
     """
     names = list[str]()
     for path in files:
@@ -241,8 +242,9 @@ def open_runs(closed: set[str] | None = None) -> list[RunFolder]:
 class StageResult:
     """How a stage ended: one sentence, the log, seconds of its function, `Spent` as a mapping, and its energy.
 
-    `name` is `Completed`, `Failed`, what DVC did without it (`Cached`, `Restored`), or the name of a stop on purpose.
-    `metrics` are those of its record, `record` says what else that holds (flows/tracking/record.py).
+    `name` is `Completed`, `Failed`, what DVC did without it (`Cached`, `Restored`), or the name of
+    a stop on purpose. `metrics` are those of its record, `record` says what else that holds
+    (flows/tracking/record.py).
     """
 
     name: str

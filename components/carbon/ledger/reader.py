@@ -1,9 +1,10 @@
 """The ledger read back: what each span, stage and run has used, in integer microjoules with bounds and sources.
 
-Killed and failed spans are as good as others: a span without an end ends at its last reading. A run that DVC had
-nothing to do for has no spans of stages, and costs what looking cost. Files of other hosts, clones and teammates may
-lie in subfolders; the same file twice counts once, and so does a host that two clones metered at once. A line that is
-of none of the kinds below is not counted: a disk that flips a bit, or a power cut, costs a line, not the ledger.
+Killed and failed spans are as good as others: a span without an end ends at its last reading. A run
+that DVC had nothing to do for has no spans of stages, and costs what looking cost. Files of other
+hosts, clones and teammates may lie in subfolders; the same file twice counts once, and so does a
+host that two clones metered at once. A line that is of none of the kinds below is not counted: a
+disk that flips a bit, or a power cut, costs a line, not the ledger.
 """
 
 import json
@@ -67,7 +68,7 @@ class EndLine(TypedDict):
 
 @with_config(ConfigDict(extra="allow"))
 class ForecastLine(TypedDict):
-    """What a stage was expected to take, before it began."""
+    """Forecast of a stage, made before it began."""
 
     kind: Literal["forecast"]
     t: Time
@@ -89,7 +90,7 @@ class Use(TypedDict):
 
 @with_config(ConfigDict(extra="allow"))
 class ReadingLine(TypedDict):
-    """What the host used in `dt_us` microseconds, by component, and the share of each span."""
+    """Energy of the host in `dt_us` microseconds, by component, and the share of each span."""
 
     kind: Literal["reading"]
     t: Time
@@ -128,8 +129,8 @@ Interval = tuple[str, int, int]
 def counted_us(intervals: Sequence[Interval]) -> list[int]:
     """Microseconds of each interval that count: all where one meter covers the time, a k-th where k do.
 
-    So much of the host, and of what is divided equally (idle energy, a GPU that hides its processes), counts. What a
-    span used itself (CPU-seconds, resident bytes) stays whole.
+    So much of the host, and of what is divided equally (idle energy, a GPU that hides its
+    processes), counts. What a span used itself (CPU-seconds, resident bytes) stays whole.
     """
     events = [(start, 1, number) for number, (_, start, _) in enumerate(intervals)]
     events += [(end, 0, number) for number, (_, _, end) in enumerate(intervals)]
@@ -170,9 +171,9 @@ def read(folder: Path) -> Ledger:
 def history(folder: Path) -> Ledger:
     """Ledger of this checkout's ended spans and forecasts, all that a forecast needs; readings are not parsed.
 
-    A span's energy is its own, as in `read`, phases' too: the end line's, which has the spans that ended inside, less
-    theirs. Spans that never ended have none. Subfolders hold a team's records, of other machines: no forecast is made
-    from them.
+    A span's energy is its own, as in `read`, phases' too: the end line's, which has the spans that
+    ended inside, less theirs. Spans that never ended have none. Subfolders hold a team's records,
+    of other machines: no forecast is made from them.
     """
     ledger = Ledger([])
     spans: dict[str, Span] = {}

@@ -45,7 +45,7 @@ class Amounts:
 
     @classmethod
     def remaining(cls, limit: "BudgetParams | ProjectBudget", used: "Amounts") -> "Amounts":
-        """What remains of a budget, at least 0; infinite where it has no limit."""
+        """Remainder of a budget, at least 0; infinite where it has no limit."""
         pairs = zip((limit.hours, limit.kwh, limit.grams), astuple(used), strict=True)
         return cls(*(max(0.0, most - spent) if most else NO_LIMIT for most, spent in pairs))
 

@@ -178,7 +178,7 @@ class PastRun:
 
     @property
     def tokens(self) -> int:
-        """What its training read, by its label; 0 if it has none."""
+        """Tokens that its training read, by its label; 0 if it has none."""
         return int(self.span.labels.get(TOKENS, 0))
 
     @property

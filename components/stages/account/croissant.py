@@ -1,8 +1,9 @@
 """The Croissant description of the corpus: what machines read to find, load and judge a data set (MLCommons, 1.1).
 
-`data/croissant.json` lies beside the corpora it describes: the mixture that models are trained on and the held-out set,
-shard by shard with sha256, the fields of a document, and the Responsible AI fields filled from what the stages counted.
-It has no clock time in it; built and checked by the library `mlcroissant`.
+`data/croissant.json` lies beside the corpora it describes: the mixture that models are trained on
+and the held-out set, shard by shard with sha256, the fields of a document, and the Responsible AI
+fields filled from what the stages counted. It has no clock time in it; built and checked by the
+library `mlcroissant`.
 """
 
 import re
@@ -70,7 +71,7 @@ def croissant(file: Files, records: StageRecords, name: str) -> dict[str, Any]:
 
 
 def _provenance(manifests: dict[str, Any], records: StageRecords) -> dict[str, Any]:
-    """What the corpora were derived from, and by what, in the terms of W3C PROV that Croissant 1.1 takes."""
+    """Origin of the corpora, and the activities that made them, in the terms of W3C PROV that Croissant 1.1 takes."""
     if not manifests:
         return {}
     return {
@@ -156,7 +157,7 @@ def _responsible(records: StageRecords) -> dict[str, Any]:
 
 
 def _biases(records: StageRecords) -> list[str]:
-    """Who is mentioned, and what the filter did to them."""
+    """Groups that are mentioned, and the filter's effect on them."""
     lines = [
         f"{group}: mentioned by {before} documents, {before - after} of them dropped by the toxicity filter."
         for group, (before, after) in records.mentions.items()

@@ -86,7 +86,7 @@ def cost_sentence(summary: Summary) -> str:
 
 
 def _quality(quality: QualityAnswer, rows: list[ScoreRow], name: str, alone: str) -> str:
-    """What the verdicts on scores of all models are, and on `name`, whose quality it is; `alone` if it stands apart."""
+    """Verdicts on the scores of all models, and on `name`, whose quality it is; `alone` if it stands apart."""
     counted = [row for row in rows if row.verdict]
     learned = [row.score.has_learned for row in rows if row.score.ceiling is not None]
     champion = quality.champion

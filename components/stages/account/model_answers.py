@@ -61,7 +61,7 @@ def stages_behind(model: str, tunings: Tunings) -> list[str]:
 
 
 def _read(line: list[str], tunings: Tunings) -> dict[PurePath, int]:
-    """What each tuning in a line read -> how many corpus stages it was made by; 0 for rows of one's own."""
+    """Data that each tuning in a line read -> number of corpus stages that made it; 0 for rows of one's own."""
     paths = [PurePath(_setting(name, "data", tunings)) for name in line if name.startswith("finetune/")]
     numbered = list(enumerate(CORPUS_STAGES, 1))
     return {path: next((n for n, stage in numbered if path.is_relative_to(f"data/{stage}")), 0) for path in paths}
@@ -150,7 +150,7 @@ def _example(path: Path | None) -> dict[str, str]:
 
 
 def _made_elsewhere(line: list[str], stages: list[str], tuning: Mapping[str, Any]) -> list[str]:
-    """What the answers can't cover: a first model that was not pretrained here."""
+    """Limit of the answers: a first model that was not pretrained here."""
     if line[0] in MODELS:
         return []
     name, stated = tuning.get("base_name") or line[0], tuning.get("base_licence") or "none stated in its folder"

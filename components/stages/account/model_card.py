@@ -164,7 +164,7 @@ def attribution(answers: ModelAnswers) -> str:
 
 
 def asks(licence: str) -> str:
-    """What an SPDX expression asks, for each licence in it."""
+    """Demands of an SPDX expression, for each licence in it."""
     names = [name for name in re.split(r"\s+(?:AND|OR|WITH)\s+|[()]", licence) if name]
     texts = {name: next((text for start, text in ASKS.items() if re.match(start, name)), "") for name in names}
     return " ".join(f"{name} {text or 'is not summarised here: read it.'}" for name, text in texts.items())

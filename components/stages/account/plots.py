@@ -115,7 +115,7 @@ ABOVE, BASELINE = COLOURS[0], COLOURS[1]
 
 
 def score_caption(rows: list[ScoreRow]) -> str:
-    """What the plot shows, with every figure, for those who do not see it."""
+    """Text of the plot, with every figure, for those who do not see it."""
     parts = [
         f"{row.name} {row.score.value:.3f}" + (f" ({text})" if (text := reference_text(row.score)) else "")
         for row in rows

@@ -1,4 +1,4 @@
-"""What the reports of all stages say together: documents, tokens, models, scores, and what was skipped and why.
+"""Summary of the reports of all stages: documents, tokens, models, scores, skipped tasks and the reasons.
 
 Everything here is read from files that stages left: corpus manifests (`data/`), metrics.json and
 facts.json (`reports/`), greenhouse.json (`models/`). A stage that has not run is left out. What it

@@ -99,7 +99,7 @@ def _labelled(label: str, text: str) -> list[str]:
 
 
 def _scores(rows: list[ScoreRow]) -> list[str]:
-    """What the signs say, a header, and a line per score, `t` where training had such exercises."""
+    """Lines of the table: meaning of the signs, header, a line per score, `t` where training had such exercises."""
     headings = f"{'intervals and = leave out seeds':<32}{'value (v: low is good)':<23}{'compared with':<22}"
     lines = [
         "+ better than counting, - worse, ~ not shown: over works and seeds (Holm); = learned; t: trained for",

@@ -30,7 +30,8 @@ class DocumentToxicity:
 
     Attributes:
         sentences: number of different sentences. scored: those that the scorer could judge.
-        toxic: sentences above the threshold with identity masked. toxic_raw: the same as the text stands.
+        toxic: sentences above the threshold with identity masked. toxic_raw: the same as the text
+            stands.
         groups: bit set of the groups mentioned in English sentences.
         foreign: whether it is surely in another language than English.
         worst: the sentence with the highest masked score, if the document is dropped.
@@ -55,8 +56,8 @@ class DocumentToxicity:
 class JudgedShard:
     """Judged documents of a shard, and its sentences counted by source and group.
 
-    `sentences[source][group]` is [scored, toxic masked, toxic raw]; group "" is sentences without any mention.
-    `together` counts groups with words in a work's distinct sentences.
+    `sentences[source][group]` is [scored, toxic masked, toxic raw]; group "" is sentences without
+    any mention. `together` counts groups with words in a work's distinct sentences.
     """
 
     documents: list[DocumentToxicity] = field(default_factory=list)
@@ -65,7 +66,7 @@ class JudgedShard:
 
 
 class Alike(NamedTuple):
-    """What the audit looks at in a document; `dropped_raw`: would be dropped without masking."""
+    """Columns of the audit, one row per document; `dropped_raw`: would be dropped without masking."""
 
     source: str
     length: int

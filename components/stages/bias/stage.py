@@ -1,10 +1,11 @@
 """Stage `bias`: filter toxic text without filtering the people it is about, and audit that filter.
 
-Blocklists "disproportionately remove text from and about minority individuals" (Dodge et al. 2021, arXiv 2104.08758).
-So this stage (1) counts which groups are mentioned where (identity_terms.py), (2) scores every sentence twice, as it
-stands and with identity masked (toxicity.py), (3) drops documents by the masked scores, and (4) audits that filter: a
-template probe that must pass (template_probe.py), and removal rates per group, stratified (disparate_impact.py), beside
-those of the filter without masking. The report names what a lexicon and a bag of words cannot know.
+Blocklists "disproportionately remove text from and about minority individuals" (Dodge et al. 2021,
+arXiv 2104.08758). So this stage (1) counts which groups are mentioned where (identity_terms.py),
+(2) scores every sentence twice, as it stands and with identity masked (toxicity.py), (3) drops
+documents by the masked scores, and (4) audits that filter: a template probe that must pass
+(template_probe.py), and removal rates per group, stratified (disparate_impact.py), beside those of
+the filter without masking. The report names what a lexicon and a bag of words cannot know.
 """
 
 from collections import Counter
@@ -49,9 +50,9 @@ def filter_bias(
     """Run the stage: `train` (a corpus) to `out/train` and `out/dropped`, the audit to `reports`.
 
     Raises:
-        UserError: the scorer cannot be had, or flags harmless sentences about some group more often than
-            `params.max_probe_gap` allows; or the filter removes some group more than `params.max_removal_ratio` times
-            as often as others beyond chance.
+        UserError: the scorer cannot be had, or flags harmless sentences about some group more often
+            than `params.max_probe_gap` allows; or the filter removes some group more than
+            `params.max_removal_ratio` times as often as others beyond chance.
     """
     progress = progress or Progress()
     with progress.phase("probe"):
@@ -93,8 +94,8 @@ _SAVED = TypeAdapter(JudgedShard)
 def judge_corpus(train: Path, params: Bias, out: Path, work: Path, workers: Workers, progress: Progress) -> BiasCounts:
     """Judge all shards and write kept and dropped documents, in order; the counts.
 
-    Shards that a killed run had judged are read from `work`. A shard's documents and tables, of up to `WORKS` works a
-    source, are added up at once: kept, they would take up to 17 MB a shard.
+    Shards that a killed run had judged are read from `work`. A shard's documents and tables, of up
+    to `WORKS` works a source, are added up at once: kept, they would take up to 17 MB a shard.
     """
     paths, manifest, counts = shard_paths(train), read_manifest(train), BiasCounts()
     worth = 1 + manifest.num_bytes // BYTES_PER_WORKER
@@ -158,7 +159,8 @@ def judge(documents: Sequence[Document], params: Bias) -> JudgedShard:
 def _describe(shard: JudgedShard, source: str, works: dict[int, set[int]], scored: "Sentences") -> None:
     """Add a source's co-occurrences to the shard, from the distinct sentences of each of its works.
 
-    Only of documents whose sentences the scorer knows: the lexica are English, and find "die" and "war" in German.
+    Only of documents whose sentences the scorer knows: the lexica are English, and find "die" and
+    "war" in German.
     """
     if not works:
         return

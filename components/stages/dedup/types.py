@@ -30,7 +30,8 @@ class DocumentIndex:
         num_heldout: held-out documents; they have the first numbers.
         num_bytes: text of both corpora.
         path: the Arrow file of the names, one batch per shard: there are too many for memory.
-        names: the same, mapped; anew after `NAMES_HELD` have been `num_lookups`, to let go of what was read.
+        names: the same, mapped; anew after `NAMES_HELD` have been `num_lookups`, to let go of what
+            was read.
     """
 
     shards: list[Path]
@@ -86,7 +87,8 @@ class DedupResult:
     """Result of the search: for each document the one that stays for it.
 
     Attributes:
-        canonical: (num_documents,) int64, the document that stays for each: itself, or the one it duplicates.
+        canonical: (num_documents,) int64, the document that stays for each: itself, or the one it
+            duplicates.
         similarity: (num_documents,) float64, exact similarity with it; 1 for itself.
         exact: (num_documents,) bool, equal to it but for white space.
         histogram: verified pairs per bin of similarity (`duplicates.BINS`).

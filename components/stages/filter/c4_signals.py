@@ -1,8 +1,9 @@
 """Scores for C4's rules: sentences in lines of prose, lines with "lorem ipsum", lines with a curly bracket.
 
-A line counts if none of its words is longer than 1,000 characters, it ends like a sentence, has three words, and says
-nothing of JavaScript or cookie policies. Marks of citations are taken out of it first. A document that has "lorem
-ipsum" or a curly bracket in such a line is no prose (a bracket counts where no JavaScript is, as in the reference).
+A line counts if none of its words is longer than 1,000 characters, it ends like a sentence, has
+three words, and says nothing of JavaScript or cookie policies. Marks of citations are taken out of
+it first. A document that has "lorem ipsum" or a curly bracket in such a line is no prose (a bracket
+counts where no JavaScript is, as in the reference).
 """
 
 import re
@@ -79,14 +80,16 @@ def _stretches(scanned: Scan) -> tuple[np.ndarray, np.ndarray]:
 def _sentences(scanned: Scan, lines: Lines, words: WordCounts) -> np.ndarray:
     """Sentences per line: one, and one more where a word follows a mark that ends sentences.
 
-    A mark inside a word ends none: 3.14, numpy.array. Example, one line: `Yes. No!! Then`. The words Yes, No and Then
-    have 0, 1 and 3 marks before them: No and Then have more than the word before, so each begins a sentence.
+    A mark inside a word ends none: 3.14, numpy.array. Example, one line: `Yes. No!! Then`. The
+    words Yes, No and Then have 0, 1 and 3 marks before them: No and Then have more than the word
+    before, so each begins a sentence.
     """
     kinds = scanned.kinds
     continues = (kinds & WORD != 0) & (kinds & UNSPACED == 0)
     marks = np.flatnonzero((kinds[:-1] & TERMINAL != 0) & ~continues[1:])
     before = np.searchsorted(marks, words.starts)
-    # The first word of a line is compared with the start of the line, the others with the word before.
+    # The first word of a line is compared with the start of the line, the others with the word
+    # before.
     line = np.searchsorted(lines.ends, words.starts, side="right")
     is_first = np.diff(line, prepend=-1) > 0
     previous = np.where(is_first, np.searchsorted(marks, lines.starts)[line], np.append(-1, before[:-1]))
@@ -95,7 +98,8 @@ def _sentences(scanned: Scan, lines: Lines, words: WordCounts) -> np.ndarray:
 
 def _without_citations(scanned: Scan, lines: Lines, candidate: np.ndarray, facts: LineFacts) -> None:
     """Replace the facts of lines with citation marks (`[1]`, `[edit]`) by those of the lines without the marks."""
-    # Cheap first: a bracket followed by a digit, `]`, `e`, `c`, or anything outside ASCII (`\\d` matches other digits).
+    # Cheap first: a bracket followed by a digit, `]`, `e`, `c`, or anything outside ASCII (`\\d`
+    # matches other digits).
     codes = scanned.codes
     opening = np.flatnonzero(codes == ord("["))
     after = codes[opening + 1]

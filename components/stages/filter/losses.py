@@ -1,4 +1,4 @@
-"""What a source loses by each rule, in a sentence, and whether that is so much that a person should see it first.
+"""Losses of a source by each rule, in a sentence, and whether they are so many that a person should see them first.
 
 The sentence is said of a sample before a run (`preview`) and of the whole corpus in the report.
 """
@@ -12,8 +12,9 @@ from components.similarity.decontaminate import RULE
 SHIPPED = 1 / 1561
 """Largest share that a source of the shipped corpus loses by a rule: python-docs, one document, as contaminated."""
 MOST_CONTAMINATED, MOST, LEAST_DOCUMENTS = 0.1, max(0.01, 3 * SHIPPED), 2
-"""A source loses much if more than a tenth is contaminated, or by another rule more than a hundredth, or three times
-the share of the shipped corpus. One document alone is shown, and stops nothing."""
+"""A source loses much if more than a tenth is contaminated, or by another rule more than a
+hundredth, or three times the share of the shipped corpus. One document alone is shown, and stops
+nothing."""
 
 EXAMPLES = 3
 """Shown of what a source loses."""

@@ -56,7 +56,8 @@ def filter_corpus(
 
     Args:
         train: a corpus.
-        heldout, items: held-out corpus, folder of evaluation items: text that training text must not contain.
+        heldout, items: held-out corpus, folder of evaluation items: text that training text must
+            not contain.
         work: finished shards are kept here until all are; those that are there are not done again.
         workers: processes; they change no byte.
 
@@ -98,7 +99,8 @@ def check(params: Filter, num_documents: int) -> None:
     """Check the settings against the corpus and the language model, before any work.
 
     Raises:
-        UserError: the corpus is empty, a package or a language in params is unknown, or the limits leave no text.
+        UserError: the corpus is empty, a package or a language in params is unknown, or the limits
+            leave no text.
     """
     if not num_documents:
         raise UserError("filter: the corpus has no documents; see reports/dedup for where they went")
@@ -171,7 +173,7 @@ def filter_shard(params: Filter, job: ShardJob) -> FilterCounts:
 
 
 def filter_reads(job: ShardJob) -> list[Path] | None:
-    """What `filter_shard` reads; None if it is done."""
+    """Input of `filter_shard`; None if it is done."""
     written = job.folder / "done.json", job.folder / "tags.parquet"
     corpora = job.folder / "kept", job.folder / "dropped"
     done = all(path.exists() for path in written) and all(shard_parts.is_whole(folder) for folder in corpora)

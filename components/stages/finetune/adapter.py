@@ -3,8 +3,8 @@
     adapter_model.safetensors, adapter_config.json     as peft writes a LoRA adapter
     greenhouse.json                                    sha256 of the base's weights and of its tokenizer
 
-A few megabytes say how a model differs from its base. On any other base they mean nothing, and peft would not notice:
-here the hashes are compared.
+A few megabytes say how a model differs from its base. On any other base they mean nothing, and peft
+would not notice: here the hashes are compared.
 """
 
 from pathlib import Path
@@ -35,7 +35,8 @@ def save(model: nn.Module, base: Path, name: str, folder: Path, facts: dict[str,
 
     Args:
         base: folder of the model they were added to; its hashes go into greenhouse.json.
-        name: what peft is told of where the base is: an absolute path, or one relative to the project.
+        name: what peft is told of where the base is: an absolute path, or one relative to the
+            project.
         facts: for greenhouse.json, such as the task.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +102,8 @@ def base_of(folder: Path) -> Path:
     """The folder of an adapter's base, which must be the one it was made for.
 
     Raises:
-        UserError: the adapter is not whole, its base is not there, or has other weights or another tokenizer.
+        UserError: the adapter is not whole, its base is not there, or has other weights or another
+            tokenizer.
     """
     name = config(folder).get("base_model_name_or_path")
     is_name = isinstance(name, str) and 0 < len(name) < 1000 and "\0" not in name

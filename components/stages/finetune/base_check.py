@@ -1,8 +1,8 @@
-"""What is known of a base made elsewhere: where it is from, and whether its tokenizer is its own.
+"""Facts of a base made elsewhere: its origin, and whether its tokenizer is its own.
 
-A tokenizer of more ids than the model embeds does not load, nor does one that greenhouse.json contradicts (export.py).
-In a folder made elsewhere one of another base with as many ids shows only by this: the model predicts text, or hidden
-words of it, no better than a guess.
+A tokenizer of more ids than the model embeds does not load, nor does one that greenhouse.json
+contradicts (export.py). In a folder made elsewhere one of another base with as many ids shows only
+by this: the model predicts text, or hidden words of it, no better than a guess.
 """
 
 import math
@@ -28,7 +28,7 @@ HIDDEN = 7
 
 
 def origin_of(base: Path, facts: dict[str, Any]) -> dict[str, str]:
-    """What is known of a base made elsewhere: its name and revision on the hub, and the licence that its card states.
+    """Facts of a base made elsewhere: its name and revision on the hub, and the licence that its card states.
 
     Args:
         facts: its greenhouse.json, which has these of the base that it was tuned from itself.
@@ -50,7 +50,8 @@ def untrained_warning(
 ) -> str:
     """A sentence if a base predicts the text of examples no better than a uniform guess; else nothing.
 
-    A masked one predicts tokens hidden behind the mask token of its tokenizer; without such a token nothing is known.
+    A masked one predicts tokens hidden behind the mask token of its tokenizer; without such a token
+    nothing is known.
     """
     texts = [getattr(one, "text", "") or f"{one.prompt}\n{one.answer}" for one in examples[:MOST_TEXTS]]
     rows = [encoder.encode(text)[: model.shape.context] for text in texts]

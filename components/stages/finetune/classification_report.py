@@ -87,7 +87,7 @@ def classify(
 
 
 def _untested(examples: Examples[Passage]) -> str:
-    """What scores are not about: classes without a held-out row, in few names, as a line of a terminal holds them."""
+    """Sentence on classes without a held-out row, in few names, as a line of a terminal holds them."""
     truth_KN = truth_of(examples.heldout, len(examples.labels)).T
     classes = [label for label, row_N in zip(examples.labels, truth_KN, strict=True) if not row_N.any()]
     names = ", ".join(repr(one if len(one) <= MOST_LETTERS else f"{one[: MOST_LETTERS - 1]}…") for one in classes[:2])
@@ -157,7 +157,7 @@ def _show_mistakes(
 
 
 def _drawable(text: str) -> str:
-    """What the font of figures has no glyph for as its code: `\\u4e2d` and no empty box."""
+    """Text with a code for each character that the font of figures lacks: `\\u4e2d` and no empty box."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     has = get_font(findfont(FontProperties())).get_charmap()

@@ -37,7 +37,7 @@ def loss(model: AnyClassifier, batch: Batch) -> Tensor:
 
 
 def targets_of(passages: Sequence[Passage], problem: ProblemType, num_labels: int) -> Tensor:
-    """What is learned of passages: int64 (N,) classes, or float32 (N, K) which classes."""
+    """Targets of passages: int64 (N,) classes, or float32 (N, K) which classes."""
     if problem == "multi_label_classification":
         return torch.from_numpy(truth_of(passages, num_labels)).float()
     return torch.tensor([passage.label for passage in passages])

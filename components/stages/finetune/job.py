@@ -105,7 +105,7 @@ class Job:
         self.choice = replace(choice, examples=examples, branch=branch, batch=params.batch, context=self.context)
 
     def _notes(self, choice: Choice) -> Iterator[str]:
-        """What must be known of the base beside these examples; empty sentences among it."""
+        """Sentences on the base that readers of these examples must know; empty ones among them."""
         most, wanted = self.model.shape.context, f"finetune.{self.branch}.context"
         if most < self.params.context:
             yield (f"The base has {most} positions, so no example has more tokens, though {wanted} is "
@@ -289,7 +289,7 @@ class Job:
         return classify.decided(classify.predict(model, test_ids, self.numerics, problem), problem)
 
     def _counted(self) -> dict[str, np.ndarray]:
-        """What rules say of held-out passages that know the same labels, by their key: bool (N, K) each."""
+        """Predictions of rules that know the same labels on held-out passages, by their key: bool (N, K) each."""
         examples: Examples[Passage] = self.choice.examples
         has_NK = classify.truth_of(examples.train, len(examples.labels))
         corpus = counting.pieces(read_corpus(self.train)) if is_corpus(self.train) else []
@@ -395,7 +395,7 @@ class Job:
         return texts if form.chat else [text.split("\n")[0] for text in texts]
 
     def _generated(self, prompts: list[list[int]]) -> list[str]:
-        """What the model writes after prompts, greedily."""
+        """Text that the model writes after prompts, greedily."""
         tokenizer, most = Tokenizer.from_str(self.tokenizer_json), min(ANSWER_TOKENS, self.context // 3)
         settings: Any = {"max_tokens": most, "seed": self.params.seed, "stop_ids": self.encoder.stops}
         return [generate.generate(self.model, tokenizer, ids, **settings)[0] for ids in prompts]

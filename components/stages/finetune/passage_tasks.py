@@ -1,9 +1,9 @@
 """Classification tasks drawn from a corpus: which source or work is a passage from, are its halves in order?
 
-Held-out passages of sources and halves are of parts of works that no training text is from. The held-out corpus has few
-of the training corpus's works, so test passages of the task of works are a fifth of the training corpus's own: unseen
-in fine-tuning, but seen without labels in pretraining, as the report says. Works are its classes, so its intervals
-resample documents.
+Held-out passages of sources and halves are of parts of works that no training text is from. The
+held-out corpus has few of the training corpus's works, so test passages of the task of works are a
+fifth of the training corpus's own: unseen in fine-tuning, but seen without labels in pretraining,
+as the report says. Works are its classes, so its intervals resample documents.
 """
 
 from collections.abc import Iterator
@@ -19,8 +19,9 @@ PER_SOURCE = 16
 MOST_CLASSES, MOST_TIMES = 20, 3
 """Classes; and held-out passages of one beside those of the rarest: else it would do to say always the same."""
 SNIPPET_CHARS = 16
-"""A few words: whole lines of documentation and of drama are told apart almost without fail, and a score at its ceiling
-compares nothing. At this length naive Bayes gets .89 of the demo's right from 4,096 labels."""
+"""A few words: whole lines of documentation and of drama are told apart almost without fail, and a
+score at its ceiling compares nothing. At this length naive Bayes gets .89 of the demo's right from
+4,096 labels."""
 PER_WORK, MOST_WORKS, TEST_SHARE = 40, 8, 0.2
 """Passages a work needs to be a class; classes; share of a work's passages that test."""
 FEWEST = 8

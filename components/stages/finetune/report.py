@@ -169,7 +169,7 @@ def instruct(
 def _choosing_rules(
     before: InstructionScores, after: InstructionScores, pairs: Sequence[PromptPair]
 ) -> dict[str, Baseline]:
-    """What rules, and the model before tuning, choose among the answers."""
+    """Choices of rules, and of the model before tuning, among the answers."""
     known = {key: (name, right, False) for key, (name, right) in right_by_rule(pairs).items()}
     known["before"] = "before tuning", before.right, True
     rules = dict[str, Baseline]()

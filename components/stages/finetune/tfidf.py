@@ -37,7 +37,7 @@ NEVER = -1e3
 
 @dataclass(frozen=True)
 class Settings:
-    """What cross-validation chooses: parts of `PARTS`, and one of `STRENGTHS`."""
+    """Settings that cross-validation chooses: parts of `PARTS`, and one of `STRENGTHS`."""
 
     parts: tuple[str, ...]
     strength: float
@@ -186,7 +186,7 @@ Trained = Callable[[Sequence[Passage], Sequence[Passage], int], np.ndarray]
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What is to be used, `network` or `tfidf`, and why.
+    """Recommendation, `network` or `tfidf`, and its reasons.
 
     Attributes:
         judged, folds: passages that both were judged by, in so many of `of` folds.

@@ -1,11 +1,13 @@
 """Reading of one file of a source in a worker: a function of a `FileTask`, with its results in bounded pieces.
 
-A task names a file and all that is needed to read it. Its result is a list of pieces, each some `PIECE_BYTES` of
-entries: the first comes back in memory, the others through files in the stage's work folder, so neither a worker nor
-the parent ever holds a large file whole.
+A task names a file and all that is needed to read it. Its result is a list of pieces, each some
+`PIECE_BYTES` of
+entries: the first comes back in memory, the others through files in the stage's work folder, so
+neither a worker nor the parent ever holds a large file whole.
 
-Where there is much to read, all pieces go through files and stay until the stage has ended, with a note for each file
-that was read to its end. The run after a kill takes these and does not read those files again.
+Where there is much to read, all pieces go through files and stay until the stage has ended, with a
+note for each file that was read to its end. The run after a kill takes these and does not read
+those files again.
 """
 
 import json
@@ -38,7 +40,8 @@ class FileTask:
     """A file to read.
 
     Attributes:
-        path: absolute path on this machine, or an address (str); never part of an output. "" for a data set of the hub.
+        path: absolute path on this machine, or an address (str); never part of an output. "" for a
+            data set of the hub.
         location: the file's name in provenance, relative to the source's root.
         size: bytes on disk; of a data set of the hub, the bytes that are wanted.
         reader: a format of `readers`, or `module`, `description` (package documentation), or `hub`.
@@ -61,7 +64,7 @@ class FileTask:
 
     @property
     def name(self) -> str:
-        """What begins the names of its files in the work folder."""
+        """Prefix of the names of its files in the work folder."""
         return fingerprint([self.origin.source, self.location])
 
 
@@ -69,7 +72,8 @@ class FileTask:
 class ReadResult:
     """Result of a task: pieces of entries (or the file names of spooled ones), or why the file was skipped.
 
-    `in_part` says that its source was full before its end, `kept` that its pieces stay for a run after a kill.
+    `in_part` says that its source was full before its end, `kept` that its pieces stay for a run
+    after a kill.
     """
 
     pieces: list[list[RecordStatus] | str] = field(default_factory=list)
@@ -122,8 +126,8 @@ def _fetched_and_read(spool: Path, opt_out: Path, task: FileTask) -> ReadResult:
 def local_inputs(opt_out: Path, task: FileTask) -> list[Path] | None:
     """The files on this machine that `read_file` needs, or None if it is to be called here.
 
-    That is: for data sets of the hub, which come over the network in one stream; and for package documentation,
-    thousands of small files.
+    That is: for data sets of the hub, which come over the network in one stream; and for package
+    documentation, thousands of small files.
     """
     if task.dataset is not None or task.sha256:
         return None
@@ -152,7 +156,7 @@ def _read(spool: Path, opt_out: Path, task: FileTask) -> ReadResult:
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
-    """What changes with a file: inode, size, time of modification; None if it is gone."""
+    """State of a file: inode, size, time of modification; None if it is gone."""
     try:
         status = path.stat()
     except FileNotFoundError:

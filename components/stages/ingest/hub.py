@@ -25,7 +25,7 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name of the data set in messages."""
         return "the local folder" if self.local else f"{self.path}@{self.revision[:8]}"
 
 

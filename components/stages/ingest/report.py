@@ -58,7 +58,7 @@ NUMBERS = ("files", "files_not_read", "documents_in", "kept", "kept_bytes", "hel
 
 
 def _facts(counts: SourceCounts) -> dict[str, Any]:
-    """What later stages and the summary may want to know of a source."""
+    """Facts of a source for later stages and the summary."""
     works = counts.works
     return {name: getattr(counts, name) for name in NUMBERS} | {
         "works": len(works.sizes) if works else 0,
@@ -146,7 +146,7 @@ def _remarks(page: Page, sources: Sources) -> None:
 
 
 def _heldout_remarks(name: str, works: Works) -> list[str]:
-    """What training sees of the works that are held out in part, and a warning if the held-out set is tiny."""
+    """Remarks on works that are held out in part, and a warning if the held-out set is tiny."""
     held, size = works.num_heldout, int(works.parts.sum())
     remarks = []
     if works.num_cut:

@@ -1,1 +1,1 @@
-"""What a signed folder says of a model, each file a pure function of what was recorded (`Claims`), and its verdict."""
+"""Statements of a signed folder on a model, each file a pure function of the records (`Claims`), and their verdict."""

@@ -1,9 +1,9 @@
 """Claims: all that a signed folder says of its model, as one typed object, and how two of them differ.
 
-They are the five answers with what they were taken from. No other file of the folder holds a fact of its own, so
-whoever collects the claims again, from dvc.lock, the files, the ledger and MLflow, has compared them all. What nobody
-recorded is `NotKnown` with the reason; a part that is known to the signer and not here is not established, never taken
-as right.
+They are the five answers with what they were taken from. No other file of the folder holds a fact
+of its own, so whoever collects the claims again, from dvc.lock, the files, the ledger and MLflow,
+has compared them all. What nobody recorded is `NotKnown` with the reason; a part that is known to
+the signer and not here is not established, never taken as right.
 """
 
 import re
@@ -26,14 +26,16 @@ class GateVerdict(AccountRecord):
 
 
 class Claims(ModelAnswers):
-    """What is claimed of a model: its five answers, and where they come from.
+    """Claims about a model: its five answers, and where they come from.
 
     Attributes:
         files: file of the model -> sha256. md5: DVC's hash of its folder.
         lock: entries of dvc.lock of the stages behind the model, and of evaluate.
-        commit: of the code that the model's own stage ran with; `+changes` if tracked files differed from it.
+        commit: of the code that the model's own stage ran with; `+changes` if tracked files
+            differed from it.
         environment: processor, system, Python and packages of that run.
-        retrieved: first and last day on which text was read. personal: kind of personal data -> replaced.
+        retrieved: first and last day on which text was read. personal: kind of personal data ->
+            replaced.
         owner: what only the owner can say, by field.
     """
 
@@ -50,9 +52,9 @@ class Claims(ModelAnswers):
 
 ABSENT = object()
 STATED = ("cost", "environment", "commit", "verdict", "owner", "rebuild.commit", "rebuild.verified", "quality.champion")
-"""Parts that rest on a ledger, on MLflow or on the owner's word. They are of one run and one time, and may differ where
-another run made the same bytes, shared the machine, or was judged later: they are shown beside the records here, and
-are never a difference."""
+"""Parts that rest on a ledger, on MLflow or on the owner's word. They are of one run and one time,
+and may differ where another run made the same bytes, shared the machine, or was judged later: they
+are shown beside the records here, and are never a difference."""
 ESTABLISH = {"licence": "licences", "data": "licences", "retrieved": "licences", "personal": "licences",
              "quality": "scores"}  # fmt: skip
 """Other part -> item of a verdict; all that are not here are parameters."""
@@ -68,7 +70,7 @@ def halves(claims: Claims) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def compared(signed: Any, collected: Any, path: str = "") -> Iterator[Finding]:
-    """What differs between two trees of JSON, and which parts nobody knows here.
+    """Differences between two trees of JSON, and parts that are not known here.
 
     Args:
         signed: as signed. here: as collected again; `ABSENT` for a part that only one of them has.

@@ -1,7 +1,7 @@
 """The verdict of a check: what was established, what the signer states, what was not established.
 
-Its success is an allow-list: every item of the scope was looked at and found right. An exception, an empty list or a
-part that nobody reached leaves an item open, and an open item is no success.
+Its success is an allow-list: every item of the scope was looked at and found right. An exception,
+an empty list or a part that nobody reached leaves an item open, and an open item is no success.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ NOTE = "note"
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found of one item, in words.
+    """Result of a check of one item, in words.
 
     Attributes:
         item: of `ITEMS`, `STATED` or `NOTE`. answer: right, wrong, or not to be told here.
@@ -56,7 +56,7 @@ class CheckVerdict:
 
     @property
     def wrong(self) -> list[str]:
-        """What differs, whatever was asked."""
+        """Findings that differ, in any scope."""
         return [finding.text for finding in self.findings if finding.answer == "no"]
 
     @property

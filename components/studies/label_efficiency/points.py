@@ -5,10 +5,11 @@
     lora       the pretrained masked model, only low-rank adapters and the head tuned
     causal     the pretrained causal model, all weights tuned
 
-The task is that of finetune.classify, with its steps, batch and learning rate; where labels are more than its steps
-would see, every label is seen `EPOCHS` times. Each seed draws labels of its own, and a number of labels holds the
-smaller ones. All points are judged on the same held-out examples. A causal model's head is over the mean of the tokens
-here, as a masked model's is, so that the two differ in the model alone.
+The task is that of finetune.classify, with its steps, batch and learning rate; where labels are
+more than its steps would see, every label is seen `EPOCHS` times. Each seed draws labels of its
+own, and a number of labels holds the smaller ones. All points are judged on the same held-out
+examples. A causal model's head is over the mean of the tokens here, as a masked model's is, so that
+the two differ in the model alone.
 """
 
 import math
@@ -168,7 +169,8 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
     def examine(self, point: LabelPoint, trained: tuple[Classifier, int]) -> dict[str, Any]:
         """`right`, a digit per held-out passage, their share `accuracy`, and `steps`.
 
-        For the masked arm `rules`, as `right`, of each rule that may learn from the same labels and text.
+        For the masked arm `rules`, as `right`, of each rule that may learn from the same labels and
+        text.
         """
         model, steps = trained
         model.eval()
@@ -189,7 +191,7 @@ class LabelStudy(TrainingStudy[LabelPoint, LabelEfficiency]):
 
     @cached_property
     def unlabelled(self) -> list[str]:
-        """What pretraining read, as the rules read it: in pieces, from the beginning."""
+        """Text that pretraining read, as the rules read it: in pieces, from the beginning."""
         return counting.pieces(read_corpus(self.workplace.root / self.classify.data))
 
     def _encoded(self, point: LabelPoint, passages: list[Passage]) -> list[list[int]]:

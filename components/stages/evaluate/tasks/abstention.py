@@ -1,8 +1,9 @@
 """Selective prediction: how much better a model is where it is surer (El-Yaniv and Wiener 2010).
 
-AUROC is the chance that a right prediction has more confidence than a wrong one (0.5: confidence means nothing); the
-risk at a coverage is the share of wrong ones among as many of the surest. Both are computed from counts in bins of
-equal confidence rank, per cluster, so that whole clusters can be resampled.
+AUROC is the chance that a right prediction has more confidence than a wrong one (0.5: confidence
+means nothing); the risk at a coverage is the share of wrong ones among as many of the surest. Both
+are computed from counts in bins of equal confidence rank, per cluster, so that whole clusters can
+be resampled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,8 @@ def report_abstention(
         tables: counts by rank of each cluster, (num_clusters, BINS, 2).
         strata: the number of each cluster's stratum (num_clusters,); None for one.
         unit: what the clusters are, in the plural.
-        rules: tables of each rule that answers the same questions, by name; None: beside the answers in any order.
+        rules: tables of each rule that answers the same questions, by name; None: beside the
+            answers in any order.
     """
     others = rules or {"any order": np.broadcast_to(tables.mean(1, keepdims=True), tables.shape)}
     every, sizes = np.stack([tables, *others.values()], axis=1), tables.sum((1, 2))

@@ -1,7 +1,8 @@
 """Task `harness`: tasks of lm-evaluation-harness, run in this process on the causal model, their items in our table.
 
-What is asked, in which form, and how an answer is scored is the harness's own code (package lm_eval, its extra); only
-log-likelihoods come from our network, so a score is that of `lm_eval --model hf` on the same model folder.
+What is asked, in which form, and how an answer is scored is the harness's own code (package
+lm_eval, its extra); only log-likelihoods come from our network, so a score is that of
+`lm_eval --model hf` on the same model folder.
 
 Data is local, beside the task's YAML file, or of the hub at a revision that is stated.
 """

@@ -21,7 +21,7 @@ class HarnessModel(TemplateLM):
 
     @property
     def eot_token_id(self) -> int:
-        """What stands for an empty prompt, and begins a text without one."""
+        """Token that stands for an empty prompt, and begins a text without one."""
         return END_OF_TEXT
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **options: Any) -> list[int]:

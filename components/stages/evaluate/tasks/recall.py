@@ -1,10 +1,11 @@
 """Task `recall`: whether the model finds a fact in its prompt, wherever it stands.
 
-Key-value recall: the prompt lists pairs and asks for the value of one key, the needle test (Liu et al. 2023, "Lost in
-the Middle") at a size a small model was taught. Values of a list differ, they are the choices, and each list is asked
-for every key: a rule that does not look at the key, or a model given a key that is not in the list, is right for
-exactly one key of each list. `key_gain_nats` is what a key adds to the log-probability of its value over the other keys
-of the list, which a model knows as well. Lists are what is resampled.
+Key-value recall: the prompt lists pairs and asks for the value of one key, the needle test (Liu et
+al. 2023, "Lost in the Middle") at a size a small model was taught. Values of a list differ, they
+are the choices, and each list is asked for every key: a rule that does not look at the key, or a
+model given a key that is not in the list, is right for exactly one key of each list.
+`key_gain_nats` is what a key adds to the log-probability of its value over the other keys of the
+list, which a model knows as well. Lists are what is resampled.
 """
 
 from typing import Any

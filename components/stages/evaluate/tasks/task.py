@@ -1,9 +1,10 @@
 """Eval tasks: what one is given (`EvalContext`) and what it returns (`TaskResult`).
 
-A task is a function of an `EvalContext` (models, held-out text, settings) that returns a `TaskResult`: one row per item
-it scored, and from those rows its metrics, scores and curves. Everything reported can be recomputed from the rows,
-and two models are compared on rows with the same ids. A task that does not apply (another language, no canaries) raises
-`NotApplicable` with the reason, which is reported like a score.
+A task is a function of an `EvalContext` (models, held-out text, settings) that returns a
+`TaskResult`: one row per item it scored, and from those rows its metrics, scores and curves.
+Everything reported can be recomputed from the rows, and two models are compared on rows with the
+same ids. A task that does not apply (another language, no canaries) raises `NotApplicable` with the
+reason, which is reported like a score.
 """
 
 from collections.abc import Mapping
@@ -112,12 +113,12 @@ class EvalContext:
 
     @cached_property
     def training_text(self) -> TrainingText:
-        """What the causal model was trained on."""
+        """Training text of the causal model."""
         return TrainingText(self.folders.causal, TokenShards.open(self.folders.tokens / "train"))
 
     @cached_property
     def masked_training_text(self) -> TrainingText:
-        """What the masked model was trained on."""
+        """Training text of the masked model."""
         return TrainingText(self.folders.masked, TokenShards.open(self.folders.tokens / "train"), causal=False)
 
     @cached_property
@@ -145,7 +146,8 @@ class Curve:
     Attributes:
         name: file name without suffix.
         points: rows with x, y, low, high (None where there is no interval), series, n.
-        chance: where guessing would be, drawn as a dashed line; None for no line. `line` says what it is.
+        chance: where guessing would be, drawn as a dashed line; None for no line. `line` says what
+            it is.
         kind: `line`, `bar` (x is a category) or `diagonal` (a line plus y = x).
     """
 
@@ -177,7 +179,8 @@ class TaskResult:
         curves: plots.
         facts: anything else worth keeping.
         unit: what its clusters are, in the plural; works if they have strata.
-        model: the model it scores, by its folder below models/; rows and scores of another name theirs.
+        model: the model it scores, by its folder below models/; rows and scores of another name
+            theirs.
     """
 
     task: str
@@ -206,7 +209,8 @@ class TaskResult:
         """Append a row; without `cluster` the item is its own. Clusters that are works have their source as stratum.
 
         Args:
-            rules: what each rule scores on the item; `baseline` names the one that stands in the row.
+            rules: what each rule scores on the item; `baseline` names the one that stands in the
+                row.
         """
         where = (self.task, condition, metric, item, cluster or item)
         values = (*where, float(score), float(weight), direction, stratum, None, model or self.model)
@@ -230,8 +234,9 @@ class TaskResult:
         """The best rule of this metric's rows, which stands in them from then on, and the model's gain over each.
 
         Args:
-            learned: whether the rows ask for an ability that some rule has whole. That is the ceiling then, and in the
-                rows stands the best rule that is blind to what is asked: whether there is anything to lose.
+            learned: whether the rows ask for an ability that some rule has whole. That is the
+                ceiling then, and in the rows stands the best rule that is blind to what is asked:
+                whether there is anything to lose.
         """
         rows = self.rows(metric, condition)
         sign, weight = -1.0 if rows[0]["direction"] == "lower" else 1.0, sum(row["weight"] for row in rows)
