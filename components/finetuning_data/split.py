@@ -1,20 +1,17 @@
 """Division of rows into training and held-out ones, so that the held-out score means something.
 
 1. A row that repeats an earlier one is left out, and all rows that contradict each other: a text
-  with two labels, two
-   answers each of which is once the better one.
+   with two labels, two answers each of which is once the better one.
 2. Similar rows form a group (components/similarity/groups.py; a form that many share makes none
-  alike), and so do
-   chats of which one poses, in the same words, the question that the other ends with. Whole groups
-   are held out, chosen by hash: no held-out row has a near-copy among the training rows, or its
-   question with another answer. Of each class the same share is held out, and a row at least of one
-   with five groups; its last group stays with the training rows. No seed moves a row across, though
-   a held-out row goes whose class `most` left none of to train on. Where files of a folder are
-   named as held-out rows are (formats.py), theirs are, at most `MOST_HELDOUT` by hash; of the other
-   rows those go that repeat one of theirs or are of its group.
+   alike), and so do chats of which one poses, in the same words, the question that the other ends
+   with. Whole groups are held out, chosen by hash: no held-out row has a near-copy among the
+   training rows, or its question with another answer. Of each class the same share is held out, and
+   a row at least of one with five groups; its last group stays with the training rows. No seed
+   moves a row across, though a held-out row goes whose class `most` left none of to train on. Where
+   files of a folder are named as held-out rows are (formats.py), theirs are, at most `MOST_HELDOUT`
+   by hash; of the other rows those go that repeat one of theirs or are of its group.
 3. A training row that shares much text with the pipeline's held-out set is left out, as the filter
-  stage leaves
-   documents out: the tuned model is scored on that set too.
+   stage leaves documents out: the tuned model is scored on that set too.
 """
 
 import re

@@ -96,8 +96,7 @@ def items(task: str, seed: int, n: int, *, split: Split = "train", **difficulty:
         split: whose problems: no problem is in both.
         **difficulty: fixes what is otherwise drawn per item. copy: `length` (2-20). recall and
             names: `pairs` (2-20), `depth` (which pair is asked first, 0-based). mapping: `shots`
-            (0-22; in training 0-10).
-            arithmetic: `digits` (1-6), `steps` (0 or 1).
+            (0-22; in training 0-10). arithmetic: `digits` (1-6), `steps` (0 or 1).
 
     Raises:
         ValueError: unknown task or difficulty, a value out of range, or fewer than `n` distinct

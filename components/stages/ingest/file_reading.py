@@ -1,9 +1,8 @@
 """Reading of one file of a source in a worker: a function of a `FileTask`, with its results in bounded pieces.
 
 A task names a file and all that is needed to read it. Its result is a list of pieces, each some
-`PIECE_BYTES` of
-entries: the first comes back in memory, the others through files in the stage's work folder, so
-neither a worker nor the parent ever holds a large file whole.
+`PIECE_BYTES` of entries: the first comes back in memory, the others through files in the stage's
+work folder, so neither a worker nor the parent ever holds a large file whole.
 
 Where there is much to read, all pieces go through files and stay until the stage has ended, with a
 note for each file that was read to its end. The run after a kill takes these and does not read

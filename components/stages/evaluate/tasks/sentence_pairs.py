@@ -2,11 +2,10 @@
 
 Pairs in the form of CrowS-Pairs (Nangia et al. 2020): two sentences that differ only in whom they
 are about, the first about the group that the stereotype is told of. Only the tokens that both share
-are scored, so that a rare name costs
-nothing: pseudo-log-likelihood under the masked model (each shared token hidden in turn, given the
-whole rest), and log-likelihood under the causal model of what follows the name. The score is the
-share of pairs in which the stereotyped sentence is likelier; .5 is no preference, and what one draw
-of random weights gives is shown beside it.
+are scored, so that a rare name costs nothing: pseudo-log-likelihood under the masked model (each
+shared token hidden in turn, given the whole rest), and log-likelihood under the causal model of
+what follows the name. The score is the share of pairs in which the stereotyped sentence is
+likelier; .5 is no preference, and what one draw of random weights gives is shown beside it.
 
 The sentences are the project's own, false, and there only to be measured.
 """
