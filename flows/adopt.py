@@ -67,7 +67,7 @@ def take(folder: Path, record_file: Path | None, name: str) -> snapshots.Snapsho
         shutil.copyfile(record.path, target / adoption.RECORD)
         root = next((above for above in folder.parents if folder.is_relative_to(above / record.out)), None)
         md5 = md5_of(target)
-        write_json(recorded_run.PLACES / f"{md5}.json", {"root": str(root)})
+        write_json(recorded_run.RUN_FOLDERS / f"{md5}.json", {"root": str(root)})
         enter(record, snapshots.of_facts(f"adopted/{name}", facts, md5))
     dvc.run("add", "--quiet", str(target.relative_to(paths.ROOT)))
     return snapshots.find(f"adopted/{name}")

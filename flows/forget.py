@@ -53,7 +53,7 @@ left in the workspace: the words listed below, which other documents or files of
 ALREADY = "on {} already: what was made since has none of it; the rest is of older states, whose copies --purge deletes"
 
 
-def look(text: str, again: bool = False) -> tuple[Any, list[Any]]:
+def find_documents(text: str, again: bool = False) -> tuple[Any, list[Any]]:
     """The query, and the documents that it names with the models that saw them.
 
     Args:
@@ -109,13 +109,13 @@ def fetch_corpora() -> None:
 
 def rows_to_redo(documents: list[Any]) -> list[PlanRow]:
     """The stages that have to run again, and what runs around them, each with its forecast."""
-    params, books = schema.load(paths.PARAMS), reader.history(paths.LEDGER)
+    params, ledger = schema.load(paths.PARAMS), reader.history(paths.LEDGER)
     rates, names = step_cost.known(params), stages_to_redo(documents, dvc.lock())
-    rows = [PlanRow(name, "again", expected(books, name, "", params, rates)) for name in names]
+    rows = [PlanRow(name, "again", expected(ledger, name, "", params, rates)) for name in names]
     if missing := {(row.stage, "") for row in rows if row.expected is None}:
         team = team_ledger.ledger_of(missing)  # a fresh clone has the team's records at best
         rows = [replace(row, expected=row.expected or expected(team, row.stage, "", params, {})) for row in rows]
-    for known in (books, *(reader.history(folder) for folder in sorted(team_ledger.PULLED.glob("*")))):
+    for known in (ledger, *(reader.history(folder) for folder in sorted(team_ledger.PULLED.glob("*")))):
         if around := orchestration_forecast(known, len(rows)):
             return [*rows, PlanRow(around.stage, "around the stages", around)]
     return rows
@@ -127,27 +127,31 @@ def price(documents: list[Any]) -> str:
     return render(rows, resolve(grid, paths.ROOT), datetime.now(UTC))
 
 
-def searched(text: str, query: Any, found: list[Any], most_others: int) -> Any:
+def prepare_search(text: str, query: Any, matches: list[Any], most_others: int) -> Any:
     """The search for the documents, for what an earlier removal by this query recorded, and for copies that dedup
     dropped; still to be made."""
-    known, ids = recorded(text), forgetting.with_duplicates(found)
-    needles = forgetting.needles_of(found, ids, known.needles.salt, most_others).joined(known.needles)
+    known, ids = recorded(text), forgetting.with_duplicates(matches)
+    needles = forgetting.needles_of(matches, ids, known.needles.salt, most_others).joined(known.needles)
     return search_for(query, needles, {*ids, *known.ids})
 
 
-def documents_lines(query: Any, found: list[Any]) -> list[str]:
+def documents_lines(query: Any, matches: list[Any]) -> list[str]:
     """The documents that are taken out, each with the reason if the query does not name it."""
-    facts, title = [match.document.facts for match in found], f"documents for {query.kind} {query.value}"
+    facts, title = [match.document.facts for match in matches], f"documents for {query.kind} {query.value}"
     if query.kind in ("passage", "email"):
         title = "documents that hold it, each of which goes whole"
     lines = [f"{title}: {len(facts)}"]
     lines += [f"    {row['id']} {row['source']}: {row['location']}" for row in facts[:SHOWN]]
     if len(facts) > SHOWN:
         lines.append(f"    and {len(facts) - SHOWN} more")
-    if dropped := forgetting.dropped_for(found):
+    if dropped := forgetting.dropped_for(matches):
         lines.append(COPIES.format(len(dropped)))
         lines += [f"    {row['id']} {row['location']}: {row['reason']}" for row in dropped[:SHOWN]]
-    if any((place.stage, place.part) == ("ingest", "heldout") for hit in found for place in hit.document.locations):
+    if any(
+        (location.stage, location.part) == ("ingest", "heldout")
+        for match in matches
+        for location in match.document.locations
+    ):
         lines.append(HELD_OUT)
     limited = {
         source.name for source in schema.load(paths.PARAMS).ingest.sources if getattr(source, "max_megabytes", 0)
@@ -157,23 +161,23 @@ def documents_lines(query: Any, found: list[Any]) -> list[str]:
     return lines
 
 
-def dry_run(query: Any, found: list[Any], entries: list[str], search: Any) -> str:
+def dry_run(query: Any, matches: list[Any], entries: list[str], search: Any) -> str:
     """Everything that is known before anything changes."""
-    documents = [match.document for match in found]
-    lines = documents_lines(query, found)
+    documents = [match.document for match in matches]
+    lines = documents_lines(query, matches)
     listed = opt_out_file().read_text("utf-8").splitlines()
     out = all(any(location.rule == OPTED_OUT for location in doc.locations) for doc in documents)
     if already := out or set(entries) <= set(listed):
         lines.append(ALREADY.format(opt_out_file().name))
-    if saw := [*forgetting.models_that_saw(found)]:
+    if saw := [*forgetting.models_that_saw(matches)]:
         lines += ["", "models that were pretrained on them:", *saw]
     if not already:
         lines += ["", "price of their removal:", price(documents)]
     items, unreached = forgetting.copies(search.copies, search.models)
-    what = [item.label for item in items] + [f"not known or not reached: {line}" for line in unreached]
-    lines += ["", f"copies: {len(search.copies)} objects of DVC and what follows:", *(f"    {one}" for one in what)]
+    copies = [item.label for item in items] + [f"not known or not reached: {line}" for line in unreached]
+    lines += ["", f"copies: {len(search.copies)} objects of DVC and what follows:", *(f"    {one}" for one in copies)]
     lines += ["", "the sources themselves, which only you can change:"]
-    lines += [f"    {place}" for place in forgetting.sources_of(documents)]
+    lines += [f"    {source}" for source in forgetting.sources_of(documents)]
     return "\n".join([*lines, "", STAY, search.sentence()])
 
 
@@ -204,7 +208,7 @@ def leave_out(text: str, entries: list[str], search: Any) -> None:
     if left := still_held(known.ids):
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")
     search.everywhere()
-    search.found = [hit for hit in search.found if hit.owner != CACHE or hit.md5 not in known.copies]
+    search.matches = [hit for hit in search.matches if hit.owner != CACHE or hit.md5 not in known.copies]
     print(REMOVED.format(len(known.ids), len(known.copies)))
     print(search.sentence())
     files = f"{opt_out_file().name}, {forgetting.FILE}, withdrawn.json and dvc.lock"
@@ -266,8 +270,8 @@ def forget(
         items, note = forgetting.to_purge(query)
         items += of_paths(idle_work_folders())
         return carry_out(items, [PURGED, note], "purge", len(items))
-    asked, exact = look(query, again=apply)
-    hits = exact + (quoting_too(searched(query, asked, exact, common_above)) if quoting else [])
+    asked, exact = find_documents(query, again=apply)
+    hits = exact + (quoting_too(prepare_search(query, asked, exact, common_above)) if quoting else [])
     cut = forgetting.cut_locations(hits)
     hits += other_halves(hits, cut)
     if apply:
@@ -279,7 +283,7 @@ def forget(
             "first their copies are looked for; until the list is changed, a run beside this one uses them", flush=True
         )
     lines = entries(asked, exact, with_duplicates(hits), cut)
-    search = searched(query, asked, hits, common_above).everywhere()
+    search = prepare_search(query, asked, hits, common_above).everywhere()
     if apply:
         leave_out(query, lines, search)
     else:
@@ -294,8 +298,8 @@ def quoting_too(search: Any) -> list[Any]:
     return [match for id in ids for match in answers(Query("id", id.split("-")[0]), whole=True)]
 
 
-def other_halves(found: list[Any], cut: set[str]) -> list[Any]:
+def other_halves(matches: list[Any], cut: set[str]) -> list[Any]:
     """What is not found of the documents that ingest cut at the edge of the held-out set: each goes whole."""
-    others = sorted(cut - {match.document.facts["location"] for match in found})
+    others = sorted(cut - {match.document.facts["location"] for match in matches})
     halves = [(location, match) for location in others for match in answers(Query("location", location), whole=True)]
     return [match for location, match in halves if match.document.facts["location"] == location]

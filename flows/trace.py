@@ -21,6 +21,6 @@ def trace(text: str, /, *, json: bool = False) -> int:
         text: passage, id, sha256 or location.
         json: all of it as JSON.
     """
-    told, found = report(text, json)
-    print(plain(told))
-    return 0 if found else 2
+    answer, is_found = report(text, json)
+    print(plain(answer))
+    return 0 if is_found else 2

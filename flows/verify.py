@@ -34,7 +34,7 @@ HASHED = ("data/", "models/")
 
 
 @contextmanager
-def rebuilding_place(recorded: Snapshot) -> Iterator[Path]:
+def rebuild_worktree(recorded: Snapshot) -> Iterator[Path]:
     """A worktree of the recorded commit (the workspace: with its uncommitted changes), an empty cache, no dvc.lock."""
     if recorded.kind == "workspace":
         refuse_untracked_sources()
@@ -58,8 +58,8 @@ def bring(recorded: Snapshot, root: Path) -> None:
                 f"{recorded.name}: its commit is older than {schema.DEFAULTS}, so its parameters cannot be set; "
                 "check that commit out and verify there"
             )
-        own = schema.load(root / "params.yaml").model_dump(mode="json")
-        wanted = schema.parse(schema.layout.overlaid(own, recorded.params()))
+        current = schema.load(root / "params.yaml").model_dump(mode="json")
+        wanted = schema.parse(schema.layout.overlaid(current, recorded.params()))
         params_file.write(root / "params.yaml", wanted)
 
 
@@ -127,12 +127,12 @@ def then_and_here(recorded: Snapshot, stage: str) -> list[str]:
     return ["no record of where it was made (MLflow); here:", *(f"{name} {here.get(name, 'none')}" for name in compute)]
 
 
-def rebuilt_alike(model: str, at: str) -> bool:
+def rebuilt_alike(model: str, state_name: str) -> bool:
     """Rebuild and compare; prints what it finds. Returns whether all is identical."""
-    recorded, goal = choose(model, at)
+    recorded, goal = choose(model, state_name)
     if goal not in recorded.lock:
         raise UserError(f"{recorded.name}: dvc.lock has no stage {goal}; run the pipeline first, with it on")
-    with rebuilding_place(recorded) as root:
+    with rebuild_worktree(recorded) as root:
         stages = dvc.upstream(dvc.graph(root), goal)
         if missing := [stage for stage in stages if stage not in recorded.lock]:
             raise UserError(f"{recorded.name}: {', '.join(missing)} never ran there; run the pipeline first")
@@ -152,19 +152,19 @@ def rebuilt_alike(model: str, at: str) -> bool:
 # -- intervals ---------------------------------------------------------------------------------------------------------
 
 
-def verify_segments(model: str, at: str, number: int) -> bool:
+def verify_segments(model: str, state_name: str, number: int) -> bool:
     """Train the last and random other intervals of a pretraining run again and compare; whether all are the same.
 
     Raises:
         UserError: not a pretrained model, no checkpoints were kept, or their bytes are gone.
     """
-    recorded, goal = choose(model, at)
+    recorded, goal = choose(model, state_name)
     kept = goal.replace("pretrain@", "models/checkpoints/")
     if kept not in recorded.outputs():
         raise UserError(
             f"{goal}: {recorded.name} has no checkpoints of it; intervals are of pretraining: causal, masked"
         )
-    with rebuilding_place(recorded) as root:
+    with rebuild_worktree(recorded) as root:
         settings, branch = schema.load(root / "params.yaml"), goal.split("@")[1]
         if (number_of := settings.numerics.processes) > 1:
             raise UserError(f"{goal}: was trained by {number_of} processes; verify it without --segments")
@@ -176,13 +176,13 @@ def verify_segments(model: str, at: str, number: int) -> bool:
         others = secrets.SystemRandom().sample(intervals[:-1], min(number, len(intervals)) - 1)
         chosen = [*sorted(others), intervals[-1]]
         wanted = {f"step-{step:06d}" for pair in [*chosen, (steps[0], steps[0])] for step in pair}
-        model, reports, aside = (f"{kind}/{goal.replace('@', '/')}" for kind in ("models", "reports", "aside"))
-        bring_files(recorded, kept, root / aside / kept, lambda name: name.split("/")[0] in wanted)
+        model, reports, copies = (f"{kind}/{goal.replace('@', '/')}" for kind in ("models", "reports", "aside"))
+        bring_files(recorded, kept, root / copies / kept, lambda name: name.split("/")[0] in wanted)
         for path in ("data/tokenize", model, f"{reports}/details", f"{reports}/metrics.json"):
-            bring_files(recorded, path, root / aside / path, lambda name: True)
+            bring_files(recorded, path, root / copies / path, lambda name: True)
         given = {"params": getattr(settings.pretrain, branch), "numerics": settings.numerics}
         arguments = {name: tree.model_dump(mode="json") for name, tree in given.items()}
-        arguments |= {"objective": branch, "chosen": chosen, "root": str(root / aside)}
+        arguments |= {"objective": branch, "chosen": chosen, "root": str(root / copies)}
         text = f"{len(chosen)} of {len(intervals)} intervals, the last among them"
         print(f"{goal} as recorded by {recorded.name}: {text}", flush=True)
         command = [sys.executable, "-m", "components.studies.segments", json.dumps(arguments)]
@@ -217,21 +217,23 @@ def bring_files(recorded: Snapshot, path: str, folder: Path, wanted: Callable[[s
                 raise UserError(f"{path}/{name}: the object {md5} in DVC's cache has other bytes")
 
 
-def report_segments(recorded: Snapshot, goal: str, found: dict[str, str], intervals: int, used_kwh: float) -> bool:
+def report_segments(
+    recorded: Snapshot, goal: str, differences: dict[str, str], intervals: int, used_kwh: float
+) -> bool:
     """Print what the intervals came to; whether all are the same."""
     from components.studies.segments import chances
 
-    for interval, difference in found.items():
+    for interval, difference in differences.items():
         if difference:
             print(f"differs: {'' if interval in ('end', 'figures') else 'steps '}{interval}: {difference}")
-    one, tenth = chances(intervals, len(found) - 3)
+    one, tenth = chances(intervals, len(differences) - 3)
     print("a forgery of the last interval would have been caught for certain, of one other interval with "
           f"{one:.0%}, of a tenth of the {intervals} intervals with {tenth:.1%}")  # fmt: skip
     kwh = sum(row.kwh[1] - row.attempts_kwh[1] for row in gathered(recorded, goal).cost.stages.values())
     share = f", {used_kwh / kwh:.0%} of the {1000 * kwh:.3g} Wh of making all behind it" if kwh else ""
     print(f"energy: {1000 * used_kwh:.3g} Wh{share}")
-    print("the same to the bit" if not any(found.values()) else "not the same")
-    return not any(found.values())
+    print("the same to the bit" if not any(differences.values()) else "not the same")
+    return not any(differences.values())
 
 
 def verify(

@@ -18,10 +18,10 @@ NUM_REMOVALS, LEAST_OWN_RUNS = 3, 100
 SOURCES = ("texts/",)
 PRICE = """
 import json
-from flows.forget import look, rows_to_redo
+from flows.forget import find_documents, rows_to_redo
 from flows.plan import sum_of
-query, found = look({name!r})
-rows = [row.expected for row in rows_to_redo([match.document for match in found])]
+query, matches = find_documents({name!r})
+rows = [row.expected for row in rows_to_redo([match.document for match in matches])]
 print(json.dumps([sum_of(rows)[1].as_list(), {{row.stage: [row.kwh.mid, row.basis] for row in rows}}]))
 """
 SPENT = """

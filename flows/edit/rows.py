@@ -103,11 +103,14 @@ def _started_from(folder: Path, branch: Branch) -> dict[str, Any]:
 
     A base made elsewhere gets 5e-5, with LoRA ten times that, and for preferences a tenth. A rate of one's own stays.
     """
-    mine = getattr(schema.load(paths.PARAMS).finetune, branch)
-    rate = type(mine).model_fields["learning_rate"].default
-    usual = {"own": rate, "lora": rate / 2, "full": rate / 20}
-    kind = "own" if folder.is_relative_to(paths.ROOT / "models") else "lora" if mine.lora_rank else "full"
-    values = {"base": _named(folder)} | ({"learning_rate": usual[kind]} if mine.learning_rate in usual.values() else {})
+    settings = getattr(schema.load(paths.PARAMS).finetune, branch)
+    default = type(settings).model_fields["learning_rate"].default
+    rate = default / 2 if settings.lora_rank else default / 20
+    if folder.is_relative_to(paths.ROOT / "models"):
+        rate = default
+    values: dict[str, Any] = {"base": _named(folder)}
+    if settings.learning_rate in (default, default / 2, default / 20):
+        values["learning_rate"] = rate
     return {f"finetune.{branch}.{name}": value for name, value in values.items()}
 
 
@@ -124,31 +127,31 @@ def wanted(
     fits = KINDS[source.kind].branch
     if branch not in (None, fits):
         raise UserError(f"{data}: its rows are for {fits} (kind {source.kind}), not for {branch}; leave --branch out")
-    mine = getattr(params.finetune, fits)
+    settings = getattr(params.finetune, fits)
     heldout = paths.ROOT / "data/ingest/heldout"
     is_there = (heldout / "manifest.json").exists()
-    parts = split(source, heldout if is_there else None, sys.maxsize, mine.seed)
+    parts = split(source, heldout if is_there else None, sys.maxsize, settings.seed)
     folder = None if base is None else fetched_base(base)
     description = [described(folder, fits)] if folder else []
-    start = mine.base or "models/finetune/instruct"
+    start = settings.base or "models/finetune/instruct"
     base_folder = folder or paths.ROOT / start
     choice: Choice | None = None
     on_tokens = [f"how long they are is not known: no {_named(base_folder)} yet"]
     if (base_folder / "tokenizer.json").exists():
-        choice, on_tokens = encoded(parts, mine, base_folder)
+        choice, on_tokens = encoded(parts, settings, base_folder)
     print(plain("\n".join(summary(parts, choice, on_tokens) + description)))
     if not is_there:
         print("  nothing is ingested yet: rows with text of its held-out corpus are left out when the stage runs")
     num_train = len(choice.examples.train if choice else parts.train)
-    per_pass = num_train / mine.batch
-    least = min(HEAD_STEPS, HEAD_PASSES * per_pass) if fits == "classify" else 1
-    steps = round(min(MOST_STEPS, max(PASSES * per_pass, least)))
-    if few := seen_line(fits, num_train, steps, mine.batch):
+    per_pass = num_train / settings.batch
+    minimum = min(HEAD_STEPS, HEAD_PASSES * per_pass) if fits == "classify" else 1
+    steps = round(min(MOST_STEPS, max(PASSES * per_pass, minimum)))
+    if few := seen_line(fits, num_train, steps, settings.batch):
         print(f"  {few}")
     values: dict[str, Any] = {"data": _named(path), "max_pairs": max(10, len(parts.train)), "steps": steps}
-    if (columns or {}) != mine.columns:
+    if (columns or {}) != settings.columns:
         values["columns"] = columns or {}
-    if fits in FURTHER and not mine.base:
+    if fits in FURTHER and not settings.base:
         values["base"] = start
     edits = {f"finetune.{fits}.{name}": value for name, value in values.items()}
     return edits | (_started_from(folder, fits) if folder else {})
@@ -318,14 +321,14 @@ def _fetched(given: str, kind: str, ending: str, download: Callable[[str, str, P
         try:
             download(name, revision, partial)
         except Exception as error:  # whatever a reader, fsspec or the network raises
-            what = " ".join(str(error).split())[:300] or type(error).__name__
+            message = " ".join(str(error).split())[:300] or type(error).__name__
             todo = "check the name, and that the hub can be reached, or give a local path"
-            raise UserError(f"{given}: {what}; {todo}") from None
+            raise UserError(f"{given}: {message}; {todo}") from None
         partial.rename(target)
     return target
 
 
 def _named(path: Path) -> str:
     """A path as params.yaml has it: what a stage writes from the root, so that DVC knows the stage; others absolute."""
-    inside = any(path.is_relative_to(paths.ROOT / own) for own in ("data", "models"))
+    inside = any(path.is_relative_to(paths.ROOT / folder) for folder in ("data", "models"))
     return path.relative_to(paths.ROOT).as_posix() if inside else str(path)

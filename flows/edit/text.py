@@ -50,7 +50,7 @@ Measure = Callable[[schema.Params], dict[str, Rates]]
 """Tries some training steps: parameters -> branch -> what they take here (`rates.required`)."""
 
 
-def wanted(own: OwnText, before: schema.Params, measure: Measure, kept: Mapping[str, Any] = {}) -> Changes:
+def wanted(corpus: OwnText, before: schema.Params, measure: Measure, kept: Mapping[str, Any] = {}) -> Changes:
     """Dotted keys of the schema and the values they get for this text.
 
     Args:
@@ -60,28 +60,30 @@ def wanted(own: OwnText, before: schema.Params, measure: Measure, kept: Mapping[
     """
     limits = [source.max_megabytes for source in before.ingest.sources]
     limit = sum(limits) if all(limits) else DATA_STAGES_MEGABYTES
-    megabytes = min(limit, own.num_bytes / 1e6) if own.num_bytes else limit
-    return sources(own, limit) | exercises(own, before) | sizes(megabytes, own.languages, before, measure, kept)
+    megabytes = min(limit, corpus.num_bytes / 1e6) if corpus.num_bytes else limit
+    by_size = sizes(megabytes, corpus.languages, before, measure, kept)
+    return sources(corpus, limit) | exercises(corpus, before) | by_size
 
 
-def sources(own: OwnText, limit: float) -> Changes:
+def sources(corpus: OwnText, limit: float) -> Changes:
     """The one source, and all that named the sources before it."""
-    files, hub = {"path": own.place, "text_field": own.text_field}, {"dataset": own.place, "revision": own.revision}
-    cut = own.kind == "hub" or own.num_bytes / 1e6 > limit
-    entry: dict[str, Any] = {"kind": own.kind, "name": own.name, **(files if own.kind == "files" else hub)}
+    files = {"path": corpus.place, "text_field": corpus.text_field}
+    hub = {"dataset": corpus.place, "revision": corpus.revision}
+    cut = corpus.kind == "hub" or corpus.num_bytes / 1e6 > limit
+    entry: dict[str, Any] = {"kind": corpus.kind, "name": corpus.name, **(files if corpus.kind == "files" else hub)}
     entry |= {"max_megabytes": limit if cut else 0.0}
     why = f"the first {limit:g} MB, which fit the time; 0 for all of it" if cut else "all of it fits the time"
     return {
         "ingest.sources": ([entry], why),
-        "ingest.watch": (own.place if own.kind == "files" else "corpora/pins.json", "what DVC watches"),
+        "ingest.watch": (corpus.place if corpus.kind == "files" else "corpora/pins.json", "what DVC watches"),
         "mix.weights": ({}, "they named other sources"),
         "filter.per_source": ({}, "they named other sources"),
     }
 
 
-def exercises(own: OwnText, before: schema.Params) -> Changes:
+def exercises(corpus: OwnText, before: schema.Params) -> Changes:
     """The curriculum, which is in English: none for text without, unless a person asks for it."""
-    if not own.languages or "en" in own.languages:
+    if not corpus.languages or "en" in corpus.languages:
         return {"mix.curriculum.share": (before.mix.curriculum.share or schema.Params().mix.curriculum.share, "")}
     return {"mix.curriculum.share": (0.0, "its exercises are in English, and the text has none; set it to have them")}
 
@@ -120,7 +122,7 @@ def sizes(
         changes[name := f"pretrain.{branch}.steps"] = steps, why
         for key, value in in_proportion(shipped, kept.get(name, steps)).items():
             changes.setdefault(f"pretrain.{branch}.{key}", (value, "in proportion"))
-    few = next((number for least, number in ((2, 8), (0.3, 3)) if megabytes >= least), 1)
+    few = next((number for minimum, number in ((2, 8), (0.3, 3)) if megabytes >= minimum), 1)
     changes["mix.canaries.per_count"] = (min(few, before.mix.canaries.per_count), "so that canaries stay a small share")
     mentions = before.bias.min_mentions
     return changes | {
@@ -142,12 +144,12 @@ def configure(data: str, measure: Measure = step_cost.required) -> str:
     """
     text, files = paths.PARAMS.read_text(encoding="utf-8"), schema.read(paths.PARAMS)
     current = files.params()
-    own = inspect(data, current.ingest)
-    if _same(own, current):
-        return f"params.yaml points at {own.place} already; nothing changed"
+    corpus = inspect(data, current.ingest)
+    if _same(corpus, current):
+        return f"params.yaml points at {corpus.place} already; nothing changed"
     unplanned = as_shipped(files)
     kept = by_hand(files, unplanned)
-    changes = wanted(own, unplanned, measure, kept)
+    changes = wanted(corpus, unplanned, measure, kept)
     values = {key: value for key, (value, _) in changes.items() if key not in kept}
     goal = params_file.changed(current, values, "params.yaml for this text")
     new = params_file.rewritten(files, text, goal)
@@ -157,7 +159,8 @@ def configure(data: str, measure: Measure = step_cost.required) -> str:
         f"  {key}: {value}  (stays: set by hand; {changes[key][0]} would follow from the text)"
         for key, value in kept.items()
     ]
-    return "\n".join([_introduction(own), *_told(files, goal, changes), *stays, "", *difference(text, new), back])
+    lines = [_introduction(corpus), *_change_lines(files, goal, changes), *stays, "", *difference(text, new), back]
+    return "\n".join(lines)
 
 
 def as_shipped(files: schema.ParamFiles) -> schema.Params:
@@ -173,7 +176,9 @@ def by_hand(files: schema.ParamFiles, unplanned: schema.Params) -> dict[str, Any
     """
     values, shipped = _values(files.params(), CHOSEN), _values(schema.Params(), CHOSEN) | _values(unplanned, SIZED)
     named = files.params().ingest.sources != schema.Params().ingest.sources
-    earlier = read_json(_plan()) if _plan().exists() else values if named else {}
+    earlier = values if named else {}
+    if _plan().exists():
+        earlier = read_json(_plan())
     presets = [layout.leaves(params_file.read_preset(name)) for name in params_file.preset_names()]
     known = {key: [shipped[key], earlier.get(key), *(one.get(_file_key(key)) for one in presets)] for key in CHOSEN}
     return {key: value for key, value in values.items() if value not in known[key]}
@@ -194,26 +199,26 @@ def _values(params: schema.Params, keys: Iterable[str]) -> dict[str, Any]:
     return {key: layout.value_at(tree, key) for key in keys}
 
 
-def _same(own: OwnText, current: schema.Params) -> bool:
+def _same(corpus: OwnText, current: schema.Params) -> bool:
     """Whether params.yaml has this text as its one source."""
-    named = {"path": own.place} if own.kind == "files" else {"dataset": own.place, "revision": own.revision}
+    named = {"path": corpus.place} if corpus.kind == "files" else {"dataset": corpus.place, "revision": corpus.revision}
     entries = [source.model_dump() for source in current.ingest.sources]
-    return len(entries) == 1 and {"kind": own.kind, **named}.items() <= entries[0].items()
+    return len(entries) == 1 and {"kind": corpus.kind, **named}.items() <= entries[0].items()
 
 
-def _introduction(own: OwnText) -> str:
-    if own.kind == "hub":
-        return f"{own.place} at {own.revision[:9]}: read from the hub while ingest runs"
-    field = f", text in the field `{own.text_field}`" if own.text_field != "text" else ""
-    language = f", languages of a tenth or more: {', '.join(own.languages)}" if own.languages else ""
-    little = LITTLE if own.num_bytes < 100_000 else ""
-    lost = f"\nnot all of it is read: {own.not_read}" if own.not_read else ""
-    hint = f"\n{own.hint}" if own.hint else ""
-    size = human(own.num_bytes)
-    return f"{own.place}: files to read: {own.files}, about {size} of text{language}{field}{little}{lost}{hint}"
+def _introduction(corpus: OwnText) -> str:
+    if corpus.kind == "hub":
+        return f"{corpus.place} at {corpus.revision[:9]}: read from the hub while ingest runs"
+    field = f", text in the field `{corpus.text_field}`" if corpus.text_field != "text" else ""
+    language = f", languages of a tenth or more: {', '.join(corpus.languages)}" if corpus.languages else ""
+    little = LITTLE if corpus.num_bytes < 100_000 else ""
+    lost = f"\nnot all of it is read: {corpus.not_read}" if corpus.not_read else ""
+    hint = f"\n{corpus.hint}" if corpus.hint else ""
+    size = human(corpus.num_bytes)
+    return f"{corpus.place}: files to read: {corpus.files}, about {size} of text{language}{field}{little}{lost}{hint}"
 
 
-def _told(files: schema.ParamFiles, goal: schema.Params, changes: dict[str, Change]) -> list[str]:
+def _change_lines(files: schema.ParamFiles, goal: schema.Params, changes: dict[str, Change]) -> list[str]:
     """One line for each key that changes, as params.yaml has it, with the reason."""
     before, after = _values(files.params(), changes), layout.leaves(goal.model_dump(mode="json"))
     rows = dict[str, str]()

@@ -345,7 +345,7 @@ class PipelineRun:
                         self.recorder.advance()
                 self.recorder.finish()
             except Exception as error:  # the record must not take the work down with it, nor hide why the run ended
-                record.told(error)
+                record.print_failure(error)
             finally:
                 self.closed.set()
 

@@ -20,7 +20,7 @@ from flows.planning.stage_forecast import Spent, expected
 from flows.system import dvc, paths
 from flows.tracking.mlflow_run import describe_comparison, energy, experiment_id, primary
 from flows.tracking.mlflow_view import run_page
-from flows.tracking.record import told
+from flows.tracking.record import print_failure
 
 CLASSIFY = "finetune@classify"
 OPEN_END = f"; {CLASSIFY} trains 1 to 5 more networks, until it is clear whether TF-IDF is better"
@@ -68,7 +68,7 @@ def show_result(run: PipelineRun, verdict: str = "", lines: Sequence[str] = ()) 
     try:
         describe_comparison(run.recorder.client, run.recorder.open(), verdict, page)
     except Exception as error:  # the record must not take the work down with it
-        told(error)
+        print_failure(error)
 
 
 def rows(run: PipelineRun, states: dict[str, str]) -> list[dict[str, Any]]:

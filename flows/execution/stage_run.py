@@ -68,7 +68,7 @@ def _work(stage: Stage, branch: str) -> int:
 def _record(folder: StageFolder) -> None:
     from flows.tracking import record, recovery
 
-    record.record_own(folder.run)
+    record.record_repro(folder.run)
     recovery.recover_records()
 
 

@@ -36,7 +36,7 @@ UNKNOWN_MACHINE = NotKnown(not_known="no run of MLflow says where this model was
 # -- collecting --------------------------------------------------------------------------------------------------------
 
 
-def claims_of(one: Snapshot, stage: str, owner: dict[str, str]) -> Claims:
+def claims_of(state: Snapshot, stage: str, owner: dict[str, str]) -> Claims:
     """Everything recorded of the model that `stage` makes, in a state.
 
     Args:
@@ -45,23 +45,23 @@ def claims_of(one: Snapshot, stage: str, owner: dict[str, str]) -> Claims:
     Raises:
         UserError: the state has no such model, or its files are gone.
     """
-    model, found = stage.replace("@", "/"), gathered(one, stage)
-    answers = collect(one, stage)
-    stages, file = answers.stages, files_behind(found.file, answers.stages)
-    fingerprint = one.fingerprints()[stage]
-    commit = answers.rebuild.commit if one.adopted else _commit(stage, fingerprint)
-    own = {"command": verify_command(model), "commit": commit, "experiment": ""}
-    place = {"load": load_of(one, model, "."), "rebuild": answers.rebuild.model_copy(update=own)}
+    model, facts = stage.replace("@", "/"), gathered(state, stage)
+    answers = collect(state, stage)
+    stages, file = answers.stages, files_behind(facts.file, answers.stages)
+    fingerprint = state.fingerprints()[stage]
+    commit = answers.rebuild.commit if state.adopted else _commit(stage, fingerprint)
+    rebuild = {"command": verify_command(model), "commit": commit, "experiment": ""}
+    updates = {"load": load_of(state, model, "."), "rebuild": answers.rebuild.model_copy(update=rebuild)}
     claims = Claims(
-        **answers.model_copy(update=place | {"state": "", "kind": "", "withdrawn": ""}).model_dump(),
-        files={name: sha256_file(path) for name, path in model_files(one, model).items()},
-        md5=one.outputs()[f"models/{model}"],
-        lock={name: one.lock[name] for name in (*stages, "evaluate") if name in one.lock},
+        **answers.model_copy(update=updates | {"state": "", "kind": "", "withdrawn": ""}).model_dump(),
+        files={name: sha256_file(path) for name, path in model_files(state, model).items()},
+        md5=state.outputs()[f"models/{model}"],
+        lock={name: state.lock[name] for name in (*stages, "evaluate") if name in state.lock},
         commit=commit,
-        environment=one.adopted.get("environment") or recorded(client(), stage, fingerprint) or UNKNOWN_MACHINE,
+        environment=state.adopted.get("environment") or recorded(client(), stage, fingerprint) or UNKNOWN_MACHINE,
         verdict=_verdict(fingerprint),
         retrieved=_retrieved(file),
-        personal=found.records.personal if "filter" in stages else {},
+        personal=facts.records.personal if "filter" in stages else {},
         owner=owner,
     )
     return Claims.model_validate_json(canonical_json(rounded(claims.model_dump(mode="json"))))
@@ -107,12 +107,12 @@ def owner_fields(path: Path | None) -> dict[str, str]:
     Raises:
         UserError: it cannot be read, or has a field that nobody asks for.
     """
-    found = read_tree(path, "write YAML, such as `provider: ...`") if path else {}
-    if unknown := {str(name)[:80] for name in found} - set(OWNER):
+    fields = read_tree(path, "write YAML, such as `provider: ...`") if path else {}
+    if unknown := {str(name)[:80] for name in fields} - set(OWNER):
         raise UserError(f"{path}: no field {', '.join(sorted(unknown)[:9])}; there are {', '.join(OWNER)}")
-    if shapeless := [name for name, value in found.items() if value is None or isinstance(value, list | dict)]:
+    if shapeless := [name for name, value in fields.items() if value is None or isinstance(value, list | dict)]:
         raise UserError(f"{path}: {', '.join(shapeless)}: no text; write `{shapeless[0]}: ...`, or leave the line out")
-    return {name: str(value) for name, value in found.items()}
+    return {name: str(value) for name, value in fields.items()}
 
 
 # -- digests -----------------------------------------------------------------------------------------------------------
@@ -124,24 +124,24 @@ def state_with(model: str, md5: str, lock: dict[str, dict[str, Any]]) -> Snapsho
     Several may, such as an experiment that tuned another model: the one with the entries of `lock` is taken first.
     """
     stage, out = model.replace("/", "@"), f"models/{model}"
-    known = list[Snapshot]()
-    for one in itertools.chain(states(), snapshots.adopted(), snapshots.committed()):
-        if any((row["path"], row["md5"]) == (out, md5) for row in one.lock.get(stage, {}).get("outs", [])):
-            if lock.items() <= one.lock.items():
-                return one
-            known.append(one)
-    return known[0] if known else None
+    states_with = list[Snapshot]()
+    for state in itertools.chain(states(), snapshots.adopted(), snapshots.committed()):
+        if any((row["path"], row["md5"]) == (out, md5) for row in state.lock.get(stage, {}).get("outs", [])):
+            if lock.items() <= state.lock.items():
+                return state
+            states_with.append(state)
+    return states_with[0] if states_with else None
 
 
-def with_its_files(one: Snapshot) -> Snapshot:
+def with_its_files(state: Snapshot) -> Snapshot:
     """The state, read from DVC's cache and remote where files of the workspace are gone, as they are in a fresh clone.
 
     What cannot be read there is an error then; a file that is absent here would be taken for one that never was.
     """
-    if one.kind != "workspace":
-        return one
-    files = [*one.outputs(), *dict(files_of(ObjectCache(), one))]
-    return one if all((paths.ROOT / file).exists() for file in files) else replace(one, kind="revision")
+    if state.kind != "workspace":
+        return state
+    files = [*state.outputs(), *dict(files_of(ObjectCache(), state))]
+    return state if all((paths.ROOT / file).exists() for file in files) else replace(state, kind="revision")
 
 
 def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> Iterator[Finding]:
@@ -150,11 +150,11 @@ def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> Iterator[Finding]:
     for path, md5 in Snapshot("", "", lock).outputs().items():
         files = md5s_below(paths.ROOT / path) if here and (paths.ROOT / path).exists() else {}
         try:
-            objects, gone = store.files(md5), list[str]()
+            objects, missing = store.files(md5), list[str]()
         except UserError as error:
-            objects, gone = {}, [str(error)]
+            objects, missing = {}, [str(error)]
         store.pull(objects.values())
-        cached = {name: md5_file(store.path(one)) for name, one in objects.items() if store.path(one).exists()}
+        cached = {name: md5_file(store.path(wanted)) for name, wanted in objects.items() if store.path(wanted).exists()}
         count += len(files) + len(cached)
         if files and files.get("", folder_md5(files)) != md5:
             other, *_ = min(files.items() ^ (objects or files).items(), default=("",))
@@ -165,41 +165,44 @@ def rehashed(lock: dict[str, dict[str, Any]], here: bool) -> Iterator[Finding]:
         for name, wanted in objects.items():
             file = f"{path}/{name}".rstrip("/")
             if name not in cached:
-                gone.append(f"{file}: {store.absent(wanted)}")
+                missing.append(f"{file}: {store.absent(wanted)}")
             elif cached[name] != wanted:
                 yield Finding("hashed", "no", f"{file}: the object {wanted} in DVC's cache has other bytes")
-        if gone:
+        if missing:
             where = "; the files here were hashed" if files else ""
-            yield Finding(
-                NOTE, "unknown", f"{path}: {counted(len(gone), 'file')} of it in no cache, such as {gone[0]}{where}"
-            )
+            text = f"{path}: {counted(len(missing), 'file')} of it in no cache, such as {missing[0]}{where}"
+            yield Finding(NOTE, "unknown", text)
     if count:
         yield Finding("hashed", "yes", f"{counted(count, 'file')} hashed again by that dvc.lock")
 
 
-def chain(state: str, behind: list[str], lock: dict[str, dict[str, Any]]) -> list[Finding]:
+def chain(state_name: str, behind: list[str], lock: dict[str, dict[str, Any]]) -> list[Finding]:
     """Whether each stage behind a model is recorded, and was run on what the stage before made.
 
     Args:
-        state: where `lock`, entries of dvc.lock, is from. behind: the model's stages.
+        state_name: where `lock`, entries of dvc.lock, is from. behind: the model's stages.
     """
     outs = Snapshot("", "", lock).outputs()
     absent = [stage for stage in behind if stage not in lock]
-    found = [Finding("chain", "unknown", f"no stage {stage} in dvc.lock of {state}") for stage in absent]
+    findings = [Finding("chain", "unknown", f"no stage {stage} in dvc.lock of {state_name}") for stage in absent]
     for stage, dep in ((stage, dep) for stage, entry in lock.items() for dep in entry.get("deps", [])):
-        path, made = dep["path"], outs.get(dep["path"], dep["md5"])
-        if whole := next((out for out in outs if path.startswith(f"{out}/")), ""):
-            if not (store := ObjectCache()).path(outs[whole]).exists():
+        path, expected = dep["path"], outs.get(dep["path"], dep["md5"])
+        if out := next((out for out in outs if path.startswith(f"{out}/")), ""):
+            if not (store := ObjectCache()).path(outs[out]).exists():
                 where = "is not here; `greenhouse sync pull` fetches it if the remote has it"
-                found.append(Finding("chain", "unknown", f"the listing of {whole}, which {path} is a part of, {where}"))
+                findings.append(
+                    Finding("chain", "unknown", f"the listing of {out}, which {path} is a part of, {where}")
+                )
                 continue
-            made = hash_in(path.removeprefix(f"{whole}/"), store.files(outs[whole]))
-        if dep["md5"] != made:
+            expected = hash_in(path.removeprefix(f"{out}/"), store.files(outs[out]))
+        if dep["md5"] != expected:
             text = f"dvc.lock: {stage} was run on another {path} than the stage before made"
-            found.append(Finding("chain", "no", text))
-    if behind and not found:
-        found = [Finding("chain", "yes", f"{len(behind)} stages in dvc.lock of {state}, which records this model")]
-    return found
+            findings.append(Finding("chain", "no", text))
+    if behind and not findings:
+        findings = [
+            Finding("chain", "yes", f"{len(behind)} stages in dvc.lock of {state_name}, which records this model")
+        ]
+    return findings
 
 
 def mlflow_copies(fingerprint: str, md5: str, files: dict[str, str]) -> Iterator[Finding]:

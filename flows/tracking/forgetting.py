@@ -36,23 +36,24 @@ STILL_THERE = "the workspace still has it; take it out first: `greenhouse forget
 # -- what is to be forgotten -------------------------------------------------------------------------------------------
 
 
-def with_duplicates(found: list[TraceMatch], view: View = workspace_view) -> set[str]:
+def with_duplicates(matches: list[TraceMatch], view: View = workspace_view) -> set[str]:
     """Names of the documents, and ids of those that dedup dropped because one of them stays."""
-    return {match.document.name for match in found} | {row["id"].split("-")[0] for row in dropped_for(found, view)}
+    return {match.document.name for match in matches} | {row["id"].split("-")[0] for row in dropped_for(matches, view)}
 
 
-def dropped_for(found: list[TraceMatch], view: View = workspace_view) -> list[dict[str, str]]:
+def dropped_for(matches: list[TraceMatch], view: View = workspace_view) -> list[dict[str, str]]:
     """Id, location and reason of each document that dedup dropped because one of these stays: it would come back."""
-    kept = {one.document.facts["id"] for one in found if any(at.stage == "dedup" for at in one.document.locations)}
-    tables = (one.path for one in shards(view, ("dedup", "dropped")))
+    documents = [match.document for match in matches]
+    kept = {one.facts["id"] for one in documents if any(location.stage == "dedup" for location in one.locations)}
+    tables = (shard.path for shard in shards(view, ("dedup", "dropped")))
     rows = (row for path in tables for row in pq.read_table(path, columns=["id", "location", "reason"]).to_pylist())
     return [row for row in rows if kept & set(re.findall(r"\b[0-9a-f]{16}\b", row["reason"]))]
 
 
-def needles_of(found: list[TraceMatch], ids: Collection[str], salt: int, most_others: int = MOST_OTHERS) -> Needles:
+def needles_of(matches: list[TraceMatch], ids: Collection[str], salt: int, most_others: int = MOST_OTHERS) -> Needles:
     """The runs of the documents, in whatever form a corpus of the workspace or the state that has them holds them."""
     texts = [text for some in texts_of(CORPORA, ids, True) for text in some]
-    texts += [text_at(one.document.locations[0], one.view) for one in found if one.document.locations]
+    texts += [text_at(match.document.locations[0], match.view) for match in matches if match.document.locations]
     return Needles.of(dict.fromkeys(texts), texts_of(INGESTED, ids, False), salt, most_others)
 
 
@@ -60,20 +61,20 @@ def quoting(needles: Needles, ids: Collection[str]) -> list[str]:
     """Ids of the documents of the workspace that have words of these too."""
     search = Search(needles, ids)
     rows = shards(workspace_view, *INGESTED)
-    hits = [hit for one in rows for hit in search.look("workspace", one.path.name, parts_of(one.path))]
+    hits = [hit for shard in rows for hit in search.scan("workspace", shard.path.name, parts_of(shard.path))]
     return list(dict.fromkeys(hit.id for hit in hits if is_of_another(hit, ids)))
 
 
-def cut_locations(found: list[TraceMatch], view: View = workspace_view) -> set[str]:
+def cut_locations(matches: list[TraceMatch], view: View = workspace_view) -> set[str]:
     """Locations of both halves of those documents that ingest cut at the edge of the held-out set."""
     tables = (shard.path for shard in shards(view, ("ingest", "heldout")))
     locations = {one for path in tables for one in pq.read_table(path, columns=["location"])["location"].to_pylist()}
     halves = {location: whole_location(location) for location in locations if whole_location(location) != location}
-    wanted = {match.document.facts["location"] for match in found}
+    wanted = {match.document.facts["location"] for match in matches}
     return {half for pair in halves.items() if wanted & {*pair} for half in pair}
 
 
-def entries(query: Query, found: list[TraceMatch], ids: set[str], cut: Collection[str] = ()) -> list[str]:
+def entries(query: Query, matches: list[TraceMatch], ids: set[str], cut: Collection[str] = ()) -> list[str]:
     """Lines of the opt-out list. Of a passage or an address the list keeps nothing but hashes of the texts.
 
     Args:
@@ -81,30 +82,32 @@ def entries(query: Query, found: list[TraceMatch], ids: set[str], cut: Collectio
             neither has.
     """
     by_hash = query.kind in ("email", "passage", "sha256")
-    halves = {match.document.name for match in found if by_hash and match.document.facts["location"] in cut}
-    known = {match.document.name for match in found} - halves
-    extra = [f"id: {one}" for one in sorted(ids - known)]
+    halves = {match.document.name for match in matches if by_hash and match.document.facts["location"] in cut}
+    known = {match.document.name for match in matches} - halves
+    extra = [f"id: {id}" for id in sorted(ids - known)]
     if query.kind in ("email", "passage"):
-        return [f"sha256: {one.document.facts['sha256']}" for one in found if one.document.name in known] + extra
+        return [
+            f"sha256: {match.document.facts['sha256']}" for match in matches if match.document.name in known
+        ] + extra
     if query.kind == "prefix" and not query.value.endswith("/"):
-        return [f"id: {one}" for one in dict.fromkeys(match.document.facts["id"] for match in found)] + extra
+        return [f"id: {one}" for one in dict.fromkeys(match.document.facts["id"] for match in matches)] + extra
     kind = "location" if query.kind == "prefix" else query.kind
     return [f"{kind}: {query.value}", *extra]
 
 
-def models_that_saw(found: list[TraceMatch]) -> Iterator[str]:
+def models_that_saw(matches: list[TraceMatch]) -> Iterator[str]:
     """A line for each model: documents it was trained on, and how often each of their tokens on average."""
     by_model = dict[str, list[Seen]]()
-    for one in (one for match in found for one in match.seen if isinstance(one, Seen) and one.most):
-        by_model.setdefault(f"{one.branch} ({one.model})", []).append(one)
-    for name, own in by_model.items():
-        mean = sum(one.mean * one.tokens for one in own) / sum(one.tokens for one in own)
-        yield f"    {name}: {counted(len(own), 'document')}, each token {mean:.2f} times on average"
+    for row in (row for match in matches for row in match.seen if isinstance(row, Seen) and row.most):
+        by_model.setdefault(f"{row.branch} ({row.model})", []).append(row)
+    for name, seen in by_model.items():
+        mean = sum(row.mean * row.tokens for row in seen) / sum(row.tokens for row in seen)
+        yield f"    {name}: {counted(len(seen), 'document')}, each token {mean:.2f} times on average"
 
 
 def stages_to_redo(documents: list[Traced], lock: dict[str, dict[str, Any]]) -> list[str]:
     """Stages that run again: ingest, and those with an input that holds or comes of a document."""
-    held = {f"data/{place.stage}/{place.part}/" for one in documents for place in one.locations}
+    held = {f"data/{location.stage}/{location.part}/" for document in documents for location in document.locations}
     changed, again = set[str](), list[str]()
     for stage in dvc.graph():
         deps, outs = ([f"{row['path']}/" for row in lock.get(stage, {}).get(kind, [])] for kind in ("deps", "outs"))
@@ -112,8 +115,8 @@ def stages_to_redo(documents: list[Traced], lock: dict[str, dict[str, Any]]) -> 
         if stage == "ingest" or any(out.startswith(dep) for out in changed for dep in deps):
             again.append(stage)
             holding = held if stage in ("ingest", *(name for name, _ in CORPORA)) else outs
-            places = (*holding, *(out for out in outs if out.endswith("metrics.json/")))
-            changed |= {out for out in outs if any(place.startswith(out) for place in places)}
+            folders = (*holding, *(out for out in outs if out.endswith("metrics.json/")))
+            changed |= {out for out in outs if any(folder.startswith(out) for folder in folders)}
     return again
 
 
@@ -174,18 +177,18 @@ def copies(objects: dict[str, str], models: set[str]) -> tuple[list[Removable], 
 
     They are files in DVC's cache and remote, experiments that hold one, and versions in MLflow.
     """
-    store, (far, why) = ObjectCache(), in_remote(objects)
+    store, (remote_copies, why) = ObjectCache(), in_remote(objects)
     cached = {md5: store.path(md5) for md5 in objects if store.path(md5).exists()}
     unreached = [why] if why else []
     if cached and not is_own(store.folder):
         unreached.append(f"{len(cached)} objects that hold it stay in {store.folder}, outside of this checkout")
         cached = {}
-    near = {md5: removable("", path) for md5, path in cached.items()}
+    cached_copies = {md5: removable("", path) for md5, path in cached.items()}
     items = list[Removable]()
     for output in dict.fromkeys(objects.values()):
-        for place, there in ((CACHE, near), ("DVC's remote", far)):
-            if some := [one for md5, one in there.items() if objects[md5] == output]:
-                items.append(together(f"{place}: {output} (files: {len(some)})", some))
+        for store_name, deletable in ((CACHE, cached_copies), ("DVC's remote", remote_copies)):
+            if some := [item for md5, item in deletable.items() if objects[md5] == output]:
+                items.append(together(f"{store_name}: {output} (files: {len(some)})", some))
     items += map(garbage.experiment_item, experiments_with(objects))
     for row in versions_of(models):
         model = client().get_logged_model(row.source.rpartition("/")[2])
@@ -225,8 +228,8 @@ def to_purge(text: str) -> tuple[list[Removable], str]:
     here = {md5 for _, md5 in files_of(ObjectCache(), workspace)}
     objects = {md5: output for md5, output in (search.copies | known.copies).items() if md5 not in here}
     items, unreached = copies(objects, (known.models | search.models) - set(workspace.outputs().values()))
-    quoted = [one.path for one in search.found if one.owner == "MLflow" and one.is_copy]
+    quoted = [match.path for match in search.matches if match.owner == "MLflow" and match.is_copy]
     items += [removable(f"MLflow: {name}", paths.STATE / "mlartifacts" / name) for name in quoted]
-    search.found = [one for one in search.found if one.path not in quoted and one.md5 not in objects]
+    search.matches = [match for match in search.matches if match.path not in quoted and match.md5 not in objects]
     search.unsearched += unreached
     return items, search.sentence()

@@ -175,41 +175,41 @@ def describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) ->
     run = mlflow.get_run(run_id)
     before, changes = _most_alike(mlflow, run, dotted(params))
     # A key that is there no more says little: `columns {} -> unset` stands beside `columns.prompt unset -> question`.
-    told = [change for change in changes if not change.endswith(" -> unset")] or changes
-    mlflow.set_tag(run_id, "changed", "; ".join(map(brief, told))[:MAX_TAG])
+    shown_changes = [change for change in changes if not change.endswith(" -> unset")] or changes
+    mlflow.set_tag(run_id, "changed", "; ".join(map(brief, shown_changes))[:MAX_TAG])
     if before is None:
         first = "The first run of its kind."
     else:
         first = "\n".join(changes) or "No parameter differs."
         first = f"{first}\n\n(against {name_of(before)})"
         if changes:
-            mlflow.update_run(run_id, name=f"{shown_name(told)} ({name})")
+            mlflow.update_run(run_id, name=f"{shown_name(shown_changes)} ({name})")
     mlflow.set_tag(run_id, "mlflow.note.content", f"{first}\n\n{summary}"[:MAX_TAG])
     sections = {".".join(change.split(".")[:2]) for change in changes}
     return PRIMARY_OF.get(sections.pop(), "") if len(sections) == 1 else ""
 
 
-def log_scores(mlflow: Any, run_id: str, metrics: dict[str, float], ms: int = 0, own: str = "") -> None:
+def log_scores(mlflow: Any, run_id: str, metrics: dict[str, float], ms: int = 0, preferred: str = "") -> None:
     """Log figures of a parent run, the score that stands for it first.
 
     MLflow's page that compares runs opens with their first metric.
 
     Args:
-        own: the score that shall stand for it, if it has that.
+        preferred: the score that shall stand for it, if it has that.
     """
-    main, text = primary(mlflow.get_run(run_id).data.metrics | metrics, own)
+    main, text = primary(mlflow.get_run(run_id).data.metrics | metrics, preferred)
     if main:
         mlflow.set_tag(run_id, "primary", text)
     log_metrics(mlflow, run_id, {name: metrics[name] for name in (main, *metrics) if name in metrics}, ms)
 
 
-def primary(scores: dict[str, float], own: str = "") -> tuple[str, str]:
+def primary(scores: dict[str, float], preferred: str = "") -> tuple[str, str]:
     """The score that stands for a run, and its value with the half-width of its interval; "" of none.
 
     Args:
-        own: the score that shall stand for it, if it has that.
+        preferred: the score that shall stand for it, if it has that.
     """
-    main = next((name for name in (own, *PRIMARY) if name in scores), "")
+    main = next((name for name in (preferred, *PRIMARY) if name in scores), "")
     if not main:
         return "", ""
     low, high = (scores.get(main + end, math.nan) for end in ("_low", "_high"))

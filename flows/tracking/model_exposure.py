@@ -159,7 +159,7 @@ def narrowed(stretch: Stretch, location: DocumentLocation, view: View, passage: 
     if span is None or path is None:
         return stretch
     offsets = tokenizers.Tokenizer.from_file(str(path)).encode(text).offsets
-    inside = [at for at, (first, last) in enumerate(offsets) if first < span[1] and last > span[0]]
+    inside = [index for index, (first, last) in enumerate(offsets) if first < span[1] and last > span[0]]
     if len(offsets) + 1 != stretch.end - stretch.start or not inside:
         return stretch
     begin = stretch.start + 1 + inside[0]  # the document begins with a separator
@@ -183,9 +183,9 @@ class Seen:
 
     def line(self) -> str:
         """For a person."""
-        what = "tokens of the passage" if self.of_passage else "tokens"
+        unit = "tokens of the passage" if self.of_passage else "tokens"
         copies = f" in {self.copies} copies" if self.copies > 1 else ""
-        head = f"{self.branch} ({self.model}): {self.tokens} {what}{copies}"
+        head = f"{self.branch} ({self.model}): {self.tokens} {unit}{copies}"
         if not self.most:
             return f"{head}, never trained on (the run read its text {self.epochs:.2f} times)"
         never = f", {self.untouched:.0%} of them never" if self.untouched else ""

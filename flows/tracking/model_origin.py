@@ -47,29 +47,29 @@ from flows.tracking.team_ledger import ledger_of
 EVALUATION = "reports/evaluate/details"
 
 
-def target(model: str, stages: list[str], made: Collection[str] = ()) -> str:
+def target(model: str, stages: list[str], outputs: Collection[str] = ()) -> str:
     """The stage that makes a model: `causal`, `pretrain/causal`, `models/pretrain/causal`, `pretrain@causal` are one.
 
     Args:
-        made: outputs that there are, for the message; empty for all that there could be.
+        outputs: those that there are, for the message; empty for all that there could be.
 
     Raises `UserError`: no stage makes such a model.
     """
     wanted = model.removeprefix("models/").strip("/").replace("/", "@")
     makers = [stage for stage in stages if stage.startswith(("pretrain", "finetune"))]
-    found = [stage for stage in makers if wanted in (stage, stage.split("@")[-1])]
-    if len(found) != 1:
-        there = [stage for stage in makers if f"models/{stage.replace('@', '/')}" in made] or makers
-        raise UserError(f"{model}: no such model; there are {', '.join(there)}, or a registered name@alias")
-    return found[0]
+    matching = [stage for stage in makers if wanted in (stage, stage.split("@")[-1])]
+    if len(matching) != 1:
+        models = [stage for stage in makers if f"models/{stage.replace('@', '/')}" in outputs] or makers
+        raise UserError(f"{model}: no such model; there are {', '.join(models)}, or a registered name@alias")
+    return matching[0]
 
 
-def choose(model: str, at: str) -> tuple[Snapshot, str]:
+def choose(model: str, state_name: str) -> tuple[Snapshot, str]:
     """The state that recorded a model, and the stage that makes it.
 
     Args:
         model: as in the workspace, or a registered alias, which names the state as well.
-        at: `workspace`, a git revision, a DVC experiment, or a pipeline run of MLflow.
+        state_name: `workspace`, a git revision, a DVC experiment, or a pipeline run of MLflow.
     """
     if (other := model.removeprefix("models/").replace("@", "/")).startswith("adopted/"):
         return find(other), other.replace("/", "@")
@@ -77,43 +77,43 @@ def choose(model: str, at: str) -> tuple[Snapshot, str]:
     name, _, alias = model.rpartition("@")
     if name and alias and model not in stages:
         return find(model), target(name.split("-")[-2] if name.count("-") > 1 else name, stages)
-    one = find(at, whole=False)
-    stage = target(model, stages, one.outputs())
-    if one.early and stage not in one.lock:
-        raise UserError(one.early)
-    return one, stage
+    state = find(state_name, whole=False)
+    stage = target(model, stages, state.outputs())
+    if state.early and stage not in state.lock:
+        raise UserError(state.early)
+    return state, stage
 
 
-def files_of(one: Snapshot) -> Files:
+def files_of(state: Snapshot) -> Files:
     """Files of a state: the workspace as it lies here, another by the hashes in its dvc.lock, pulled where needed."""
-    return checkout_files(paths.ROOT) if one.kind == "workspace" else snapshots.files_of(one)
+    return checkout_files(paths.ROOT) if state.kind == "workspace" else snapshots.files_of(state)
 
 
-def model_files(one: Snapshot, model: str) -> dict[str, Path]:
+def model_files(state: Snapshot, model: str) -> dict[str, Path]:
     """Relative path -> place of the files in a model's folder, pulled where needed.
 
     Raises `UserError`: one is gone.
     """
-    if one.kind == "workspace":
+    if state.kind == "workspace":
         folder = paths.ROOT / "models" / model
         return {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    file, names = snapshots.files_of(one), sorted(ObjectCache().files(one.outputs()[f"models/{model}"]))
+    file, names = snapshots.files_of(state), sorted(ObjectCache().files(state.outputs()[f"models/{model}"]))
     return {name: path for name in names if (path := file(f"models/{model}/{name}"))}
 
 
-def tunings_of(one: Snapshot) -> Tunings:
+def tunings_of(state: Snapshot) -> Tunings:
     """Settings of each fine-tuning in a state, as its own stage recorded them."""
     sections: dict[str, Any] = {}
-    for stage, entry in one.lock.items():
+    for stage, entry in state.lock.items():
         if stage.startswith("finetune@"):
-            sections |= replace(one, lock={stage: entry}).params().get("finetune", {})
+            sections |= replace(state, lock={stage: entry}).params().get("finetune", {})
     return sections
 
 
 # -- the five answers --------------------------------------------------------------------------------------------------
 
 
-def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
+def collect(state: Snapshot, stage: str, where: str = "") -> ModelAnswers:
     """The five answers of the model that `stage` makes, in a state.
 
     Args:
@@ -121,22 +121,22 @@ def collect(one: Snapshot, stage: str, where: str = "") -> ModelAnswers:
 
     Raises `UserError`: the state has no such model, or its files are gone.
     """
-    model, facts = stage.replace("@", "/"), gathered(one, stage)
+    model, facts = stage.replace("@", "/"), gathered(state, stage)
     answers = model_answers(
         model,
-        Account.model_validate(one.params().get("account", {})),
+        Account.model_validate(state.params().get("account", {})),
         facts.records,
         facts.cost,
         facts.forecasts,
-        origin(one, model, where),
+        origin(state, model, where),
         facts.file,
-        tunings_of(one),
+        tunings_of(state),
     )
-    if one.adopted:
+    if state.adopted:
         from components.studies import adoption
 
-        answers = adoption.answered(answers, one.adopted)
-    return answers.model_copy(update={"withdrawn": withdrawn(paths.ROOT, one.outputs().get(f"models/{model}"))})
+        answers = adoption.answered(answers, state.adopted)
+    return answers.model_copy(update={"withdrawn": withdrawn(paths.ROOT, state.outputs().get(f"models/{model}"))})
 
 
 @dataclass(frozen=True)
@@ -149,22 +149,22 @@ class Gathered:
     file: Files
 
 
-def gathered(one: Snapshot, stage: str) -> Gathered:
+def gathered(state: Snapshot, stage: str) -> Gathered:
     """What the stages and the ledger recorded of the model that `stage` makes.
 
     Raises `UserError`: the state has no such model, or its files are gone.
     """
-    model, file = stage.replace("@", "/"), files_of(one)
+    model, file = stage.replace("@", "/"), files_of(state)
     from components.studies import adoption  # what the pipeline imports does without
 
-    if stage not in one.lock and one.kind != "workspace":
-        raise UserError(f"{one.name}: its dvc.lock has no stage {stage}; run the pipeline there first")
-    records = adoption.records_of(model, one.adopted) if one.adopted else gather(file)
+    if stage not in state.lock and state.kind != "workspace":
+        raise UserError(f"{state.name}: its dvc.lock has no stage {stage}; run the pipeline there first")
+    records = adoption.records_of(model, state.adopted) if state.adopted else gather(file)
     if model not in records.models:
-        raise UserError(f"{one.name}: no models/{model} there; run the pipeline or `dvc checkout` first")
+        raise UserError(f"{state.name}: no models/{model} there; run the pipeline or `dvc checkout` first")
     grid = schema.load(paths.PARAMS).runtime.grid
-    fingerprints, here = one.fingerprints(), one.kind == "workspace"
-    behind = stages_behind(model, tunings_of(one))
+    fingerprints, here = state.fingerprints(), state.kind == "workspace"
+    behind = stages_behind(model, tunings_of(state))
     ledger = ledger_of({(name, fingerprints[name]) for name in behind if name in fingerprints})
     known = {(span.stage, span.labels.get("fingerprint")) for span in ledger}
     counted = [name for name in behind if here or (name, fingerprints.get(name)) in known]
@@ -175,56 +175,56 @@ def gathered(one: Snapshot, stage: str) -> Gathered:
     return Gathered(records, cost, [forecast_row(row) for row in checked(ledger)], file)
 
 
-def origin(one: Snapshot, model: str, where: str = "") -> ModelOrigin:
+def origin(state: Snapshot, model: str, where: str = "") -> ModelOrigin:
     """What git, DVC and earlier commands recorded of a model."""
-    name = one.name if "@" in one.name else model.replace("/", "@")
-    experiment = {"workspace": own_experiment(), "experiment": one.name}.get(one.kind, "")
-    at = experiment or ("" if one.kind in ("workspace", "adopted") or "@" in one.name else one.name)
-    copy = f"greenhouse export {name}{f' --at {at}' if at else ''} --to hub --out model"
-    elsewhere = not where and (bool(experiment) or one.kind not in ("workspace", "adopted"))
+    name = state.name if "@" in state.name else model.replace("/", "@")
+    experiment = {"workspace": worktree_experiment(), "experiment": state.name}.get(state.kind, "")
+    state_name = experiment or ("" if state.kind in ("workspace", "adopted") or "@" in state.name else state.name)
+    copy = f"greenhouse export {name}{f' --at {state_name}' if state_name else ''} --to hub --out model"
+    elsewhere = not where and (bool(experiment) or state.kind not in ("workspace", "adopted"))
     return ModelOrigin(
-        state=one.name,
-        kind=one.kind,
-        rebuild=_rebuild(one, model, verify_command(name, at), experiment),
-        load=load_of(one, model, where or ("model" if elsewhere else f"models/{model}"), copy if elsewhere else ""),
-        champion=_champion(one, model),
-        scored_earlier=[name for name in lineage(model, tunings_of(one))[-2:] if _scored_earlier(one, name)],
+        state=state.name,
+        kind=state.kind,
+        rebuild=_rebuild(state, model, verify_command(name, state_name), experiment),
+        load=load_of(state, model, where or ("model" if elsewhere else f"models/{model}"), copy if elsewhere else ""),
+        champion=_champion(state, model),
+        scored_earlier=[name for name in lineage(model, tunings_of(state))[-2:] if _scored_earlier(state, name)],
     )
 
 
-def load_of(one: Snapshot, model: str, where: str, first: str = "") -> LoadAnswer:
+def load_of(state: Snapshot, model: str, where: str, first: str = "") -> LoadAnswer:
     """How Python loads the model of a state from the folder `where`."""
-    if known := one.adopted:
+    if known := state.adopted:
         return LoadAnswer(tool=known["tool"], call=known["call"].replace("{}", where), first=first)
     return load_answer(model, where, first, environment.mlflow_address())
 
 
-def _scored_earlier(one: Snapshot, model: str) -> bool:
+def _scored_earlier(state: Snapshot, model: str) -> bool:
     """Whether evaluate scored other weights than these; also where what it scored can no longer be looked up."""
     try:
-        return model in MODELS and seed_runs.scores_another(one, model.split("/")[1])
+        return model in MODELS and seed_runs.scores_another(state, model.split("/")[1])
     except UserError:
         return True
 
 
-def own_experiment() -> str:
+def worktree_experiment() -> str:
     """The experiment whose worktree this checkout is: it is saved under that name at its end. "" if it is none."""
     return paths.ROOT.name if paths.ROOT.parent == paths.WORKTREES else ""
 
 
-def _rebuild(one: Snapshot, model: str, command: str, experiment: str) -> RebuildAnswer:
-    behind, md5 = stages_behind(model, tunings_of(one)), one.outputs().get(f"models/{model}")
-    absent = [stage for stage in behind if stage not in one.lock or one.adopted]
+def _rebuild(state: Snapshot, model: str, command: str, experiment: str) -> RebuildAnswer:
+    behind, md5 = stages_behind(model, tunings_of(state)), state.outputs().get(f"models/{model}")
+    absent = [stage for stage in behind if stage not in state.lock or state.adopted]
     record = paths.FINDINGS / "verified" / f"{md5}.json"
-    commit: str | NotKnown = git.commit() if experiment and one.kind == "workspace" else one.commit
-    if one.kind == "workspace" and not experiment:
-        commit = rebuild_commit(one.lock, behind)
-    unknown = NotKnown(not_known="nobody recorded one" if one.adopted else "no commit is recorded")
+    commit: str | NotKnown = git.commit() if experiment and state.kind == "workspace" else state.commit
+    if state.kind == "workspace" and not experiment:
+        commit = rebuild_commit(state.lock, behind)
+    unknown = NotKnown(not_known="nobody recorded one" if state.adopted else "no commit is recorded")
     return RebuildAnswer(
         commit=commit or unknown,
         dvc_lock=NotKnown(not_known=f"dvc.lock has no {', '.join(absent)}")
         if absent
-        else fingerprint([one.lock[stage] for stage in behind]),
+        else fingerprint([state.lock[stage] for stage in behind]),
         model=md5 or NotKnown(not_known="dvc.lock has no such output"),
         verified=Verification.model_validate(read_json(record))
         if record.exists()
@@ -234,11 +234,11 @@ def _rebuild(one: Snapshot, model: str, command: str, experiment: str) -> Rebuil
     )
 
 
-def record_verification(one: Snapshot, stage: str, difference: str, environment: dict[str, str]) -> None:
+def record_verification(state: Snapshot, stage: str, difference: str, environment: dict[str, str]) -> None:
     """Keep the result of a rebuild, for the model's bytes that it was compared with."""
     result = f"differs: {difference}" if difference else "identical"
     facts = {"result": result, "at": today(), "processor": environment["processor"]}
-    md5 = one.outputs()[f"models/{stage.replace('@', '/')}"]
+    md5 = state.outputs()[f"models/{stage.replace('@', '/')}"]
     write_json(paths.FINDINGS / "verified" / f"{md5}.json", environment | facts)
 
 
@@ -263,22 +263,22 @@ def registered_alias(name: str, alias: str) -> Any:
         raise
 
 
-def _champion(one: Snapshot, model: str) -> AgainstChampion | NotKnown:
-    if one.adopted:
+def _champion(state: Snapshot, model: str) -> AgainstChampion | NotKnown:
+    if state.adopted:
         return NotKnown(not_known="models of other trainers have none")
-    if one.name.endswith("@champion"):
-        return AgainstChampion(champion=one.name, is_this=True, compared=today())
-    record = paths.FINDINGS / "compared" / f"{one.outputs().get(EVALUATION)}.json"
+    if state.name.endswith("@champion"):
+        return AgainstChampion(champion=state.name, is_this=True, compared=today())
+    record = paths.FINDINGS / "compared" / f"{state.outputs().get(EVALUATION)}.json"
     recorded: dict[str, Any] = read_json(record) if record.exists() else {}
-    own = one.outputs().get(f"models/{model}")
-    if model not in recorded or recorded[model].get("of") != own:  # an evaluation outlives the models it was of
+    md5 = state.outputs().get(f"models/{model}")
+    if model not in recorded or recorded[model].get("of") != md5:  # an evaluation outlives the models it was of
         return NotKnown(not_known="this model was not compared with the champion; run the pipeline to its end")
     kind = NotKnown if "not_known" in recorded[model] else AgainstChampion
     return kind.model_validate(recorded[model])
 
 
-def record_comparison(one: Snapshot, found: dict[str, AgainstChampion | NotKnown]) -> None:
+def record_comparison(state: Snapshot, comparisons: dict[str, AgainstChampion | NotKnown]) -> None:
     """Keep how the models of a state, named by their hashes, compare with their champions."""
-    outputs = one.outputs()
-    rows = {name: row.model_dump() | {"of": outputs.get(f"models/{name}")} for name, row in found.items()}
+    outputs = state.outputs()
+    rows = {name: row.model_dump() | {"of": outputs.get(f"models/{name}")} for name, row in comparisons.items()}
     write_json(paths.FINDINGS / "compared" / f"{outputs[EVALUATION]}.json", rows)

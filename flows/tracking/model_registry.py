@@ -110,8 +110,8 @@ def _registered(mlflow_client: Any, run_id: str, folder: Path, model: ModelRecor
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    made = mlflow_client.create_model_version(model.name, info.model_uri, run_id, model_id=info.model_id)
-    return str(made.version)
+    version = mlflow_client.create_model_version(model.name, info.model_uri, run_id, model_id=info.model_id)
+    return str(version.version)
 
 
 def _log(run_id: str, folder: Path, model: ModelRecord) -> Any:
@@ -163,12 +163,12 @@ def _example(branch: str, tokenizer: Any) -> Any:
 
 def licence_text(licence: str) -> str:
     """LICENSE.txt of a model's copy: what its owner states, and nothing else."""
-    own = (
+    statement = (
         f"SPDX-License-Identifier: {licence}\nhttps://spdx.org/licenses/{licence}.html"
         if licence
         else "The owner of this model has stated no licence for it (account.licence in params.yaml)."
     )
-    return f"{own}\nLicences of the text it was trained on, as its sources state them: ATTRIBUTION.md.\n"
+    return f"{statement}\nLicences of the text it was trained on, as its sources state them: ATTRIBUTION.md.\n"
 
 
 def describe_models(mlflow_client: Any, cards: Path, fingerprints: dict[str, str]) -> None:
@@ -180,17 +180,17 @@ def describe_models(mlflow_client: Any, cards: Path, fingerprints: dict[str, str
     """
     for folder in sorted(cards.iterdir()):
         answers = ModelAnswers.model_validate(read_json(folder / "card.json"))
-        made = fingerprints.get(answers.model.replace("/", "@"), "")
-        for version in mlflow_client.search_model_versions(f"tags.fingerprint = '{made}'"):
+        fingerprint = fingerprints.get(answers.model.replace("/", "@"), "")
+        for version in mlflow_client.search_model_versions(f"tags.fingerprint = '{fingerprint}'"):
             # The folder in the workspace may hold another version by now.
             load = load_answer(answers.model, f"models:/{version.name}/{version.version}", "", mlflow_address())
-            own = answers.model_copy(update={"load": load})
-            lines = [f"**{name}** {text}" for name, text in sentences(own).items()]
-            text = "\n\n".join(filter(None, [own.facts.task.get("advice"), *lines]))
+            registered = answers.model_copy(update={"load": load})
+            lines = [f"**{name}** {text}" for name, text in sentences(registered).items()]
+            text = "\n\n".join(filter(None, [registered.facts.task.get("advice"), *lines]))
             mlflow_client.update_model_version(version.name, version.version, text)
             model_id = version.source.rpartition("/")[2]  # `models:/m-...`; a search leaves `model_id` empty
             with tempfile.TemporaryDirectory() as temporary:
-                write_card(own, Path(temporary))
+                write_card(registered, Path(temporary))
                 mlflow_client.log_model_artifacts(model_id, temporary)
 
 

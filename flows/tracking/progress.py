@@ -44,7 +44,7 @@ class Screen:
     def __init__(self) -> None:
         self._terminal = sys.stdout.isatty()
         self._running: dict[str, dict[str, Any]] = {}
-        self._shown = dict[str, float]()
+        self._last_shown = dict[str, float]()
         self._lock = threading.Lock()
 
     def show(self, stage: str, line: str) -> None:
@@ -58,8 +58,8 @@ class Screen:
         with self._lock:
             self._running[stage] = event
             now, last = time.monotonic(), event["total"] is not None and event["done"] >= event["total"]
-            if not self._terminal and (last or now - self._shown.get(stage, -INTERVAL_S) >= INTERVAL_S):
-                self._shown[stage] = now
+            if not self._terminal and (last or now - self._last_shown.get(stage, -INTERVAL_S) >= INTERVAL_S):
+                self._last_shown[stage] = now
                 self._print(f"{stage:>17} | {plain(progress_line(event))}")
             self._draw()
 
@@ -116,7 +116,7 @@ class StageProgress(Progress):
         self._events, self._budget, self._joules, self._quiet = events, "", joules, quiet
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = open(log, "a", encoding="utf-8")  # noqa: SIM115 - closed with the process
-        self._started, self._shown, self._told = time.monotonic(), 0.0, 0.0
+        self._started, self._last_shown, self._last_event = time.monotonic(), 0.0, 0.0
         # First report of the work at hand: done, total, when. Work begins anew where less is done than before.
         self._first: tuple[int, int | None, float] = (0, None, 0.0)
         self._done = 0
@@ -136,14 +136,14 @@ class StageProgress(Progress):
         self._done = done
         last = total is not None and done >= total
         event = {"done": done, "total": total, "unit": unit, "note": note}
-        if last or now - self._told >= EVENT_S:
-            self._told = now
-            self._tell("progress", **event, time=self._time(done, total, now), budget=self._budget)
-        if last or now - self._shown >= (LIVE_S if self._terminal else INTERVAL_S):
-            self._shown = now
+        if last or now - self._last_event >= EVENT_S:
+            self._last_event = now
+            self._write_event("progress", **event, time=self._time(done, total, now), budget=self._budget)
+        if last or now - self._last_shown >= (LIVE_S if self._terminal else INTERVAL_S):
+            self._last_shown = now
             self._show(progress_line(event | {"time": self._time(done, total, now)}), last, WIDTH)
 
-    def _tell(self, kind: str, **facts: Any) -> None:
+    def _write_event(self, kind: str, **facts: Any) -> None:
         if self._events:
             self._events.write(kind, **facts)
 
@@ -174,13 +174,13 @@ class StageProgress(Progress):
             print(line, flush=True)
 
     def log_metrics(self, step: int, values: dict[str, float]) -> None:
-        self._tell("metrics", step=step, values={name: float(value) for name, value in values.items()})
+        self._write_event("metrics", step=step, values={name: float(value) for name, value in values.items()})
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         started = time.monotonic()
         self._training_since = started if name == TRAINING else None
-        self._tell("phase", name=name)
+        self._write_event("phase", name=name)
         with self.span(name):
             yield
         if name == TRAINING and self.training_s:
@@ -196,5 +196,5 @@ class StageProgress(Progress):
         self._budget = self.budget_check()
 
     def log(self, text: str) -> None:
-        self._tell("log", text=text)
+        self._write_event("log", text=text)
         self._show(text, last=True)

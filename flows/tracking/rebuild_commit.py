@@ -39,12 +39,12 @@ def rebuild_commit(lock: Mapping[str, dict[str, Any]], stages: Collection[str]) 
     if anew := [dep["path"] for dep in read if outs.get(dep["path"], dep["md5"]) != dep["md5"]]:
         return NotKnown(not_known=f"{anew[0]} was made anew since, and dvc.lock has nothing of what was read then")
     inputs = {dep["path"] for entry in lock.values() for dep in entry.get("deps", [])}
-    own = tuple(sorted(path for path in inputs if not path.startswith(("/", "../"))))
-    earlier = git.answer("log", f"-{EARLIER}", "--format=%H", "--", "params.yaml", DEFAULTS, *own).split()
+    local_paths = tuple(sorted(path for path in inputs if not path.startswith(("/", "../"))))
+    earlier = git.answer("log", f"-{EARLIER}", "--format=%H", "--", "params.yaml", DEFAULTS, *local_paths).split()
     for commit in (head, *earlier):
-        if not differences(commit, entries, own):
+        if not differences(commit, entries, local_paths):
             return commit
-    at_head = differences(head, entries, own)
+    at_head = differences(head, entries, local_paths)
     more = f" and {len(at_head) - SHOWN} more" if len(at_head) > SHOWN else ""
     return NotKnown(
         not_known=f"its run had {', '.join(at_head[:SHOWN])}{more} otherwise than {head[:10]} or a commit before it; "
@@ -52,13 +52,13 @@ def rebuild_commit(lock: Mapping[str, dict[str, Any]], stages: Collection[str]) 
     )
 
 
-def differences(commit: str, entries: Collection[dict[str, Any]], own: tuple[str, ...]) -> list[str]:
+def differences(commit: str, entries: Collection[dict[str, Any]], local_paths: tuple[str, ...]) -> list[str]:
     """Keys of parameters, then paths of files, at which a commit differs from entries of dvc.lock.
 
     Args:
-        own: paths below the checkout that stages depend on.
+        local_paths: paths below the checkout that stages depend on.
     """
-    files, changed = files_at(commit, own), list[str]()
+    files, changed = files_at(commit, local_paths), list[str]()
     for entry in entries:
         then = entry.get("params", {})
         now = {file: {key: layout.value_at(_tree(commit, file), key) for key in then[file]} for file in then}
@@ -90,7 +90,7 @@ def files_at(commit: str, below: tuple[str, ...]) -> dict[str, str]:
     except UserError:
         return {}
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        members = [(one.name, archive.extractfile(one)) for one in archive]
+        members = [(member.name, archive.extractfile(member)) for member in archive]
         return {name: hashlib.md5(file.read(), usedforsecurity=False).hexdigest() for name, file in members if file}
 
 

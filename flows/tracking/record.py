@@ -3,7 +3,7 @@
 `Recorder.advance()` sends what is new; called again, by this process or after a crash by another one, it finds each run
 of MLflow by the process that it is of, and sends what is there already without making it twice. A stage has its mark
 when MLflow has everything. The pipeline's process records its run while it goes on; of a `dvc repro` a running `make
-up` does (`follow`), else each stage at its end (`record_own`). What a kill left is recorded by whoever starts next.
+up` does (`follow`), else each stage at its end (`record_repro`). What a kill left is recorded by whoever starts next.
 
 An MLflow that fails does not fail the work: the trouble is printed, the folder keeps what is to be recorded.
 """
@@ -106,7 +106,7 @@ class Recorder:
             except Exception as error:  # the record must not take the work down with it
                 self._failed.add(stage.name)
                 self._stages.pop(stage.name, None)  # another try begins anew
-                told(error)
+                print_failure(error)
 
     def _advance(self, stage: StageFolder) -> None:
         if stage.name not in self._stages:
@@ -183,12 +183,12 @@ class Recorder:
         return all(stage.recorded or stage.name in self._failed for stage in self.run.stages() if stage.ended)
 
 
-def record_own(run: RunFolder) -> None:
+def record_repro(run: RunFolder) -> None:
     """Record what stages of this process's `dvc repro` left, unless `make up` runs and does."""
     if environment.running_servers():
         return
-    with run.sole_recorder() as mine:
-        if mine:
+    with run.sole_recorder() as acquired:
+        if acquired:
             recorder = Recorder(run)
             recorder.advance()
             if run.ending():
@@ -200,39 +200,39 @@ def follow() -> None:
 
     Its thread has the runs that it records for itself until they end.
     """
-    held = dict[str, tuple[Recorder, ExitStack]]()
+    recorders = dict[str, tuple[Recorder, ExitStack]]()
     closed = set[str]()
     while True:
         time.sleep(EVERY_S)
         for run in open_runs(closed):
             try:
-                _follow(run, held)
+                _follow(run, recorders)
             except Exception as error:  # whatever it is: the next look is another try
-                told(error)
+                print_failure(error)
                 closed.add(run.name)  # of this process
 
 
-def _follow(run: RunFolder, held: dict[str, tuple[Recorder, ExitStack]]) -> None:
-    if run.name not in held and (run.facts().get("kind") == REPRO or not run.alive):
+def _follow(run: RunFolder, recorders: dict[str, tuple[Recorder, ExitStack]]) -> None:
+    if run.name not in recorders and (run.facts().get("kind") == REPRO or not run.alive):
         stack = ExitStack()
         if not stack.enter_context(run.sole_recorder()):
             stack.close()
             return
-        held[run.name] = Recorder(run), stack
-    if run.name not in held:
+        recorders[run.name] = Recorder(run), stack
+    if run.name not in recorders:
         return
-    recorder, stack = held[run.name]
+    recorder, stack = recorders[run.name]
     recorder.advance()
     if run.ending() or not run.alive:
-        del held[run.name]
+        del recorders[run.name]
         with stack:
             close_dead(run, recorder)
 
 
-def close_dead(run: RunFolder, recorder: Recorder, say: Callable[[str], None] = print) -> None:
+def close_dead(run: RunFolder, recorder: Recorder, log: Callable[[str], None] = print) -> None:
     """Close a run whose process is gone. One whose run.json is damaged is left as it is, which is said once."""
     if not run.facts():
-        say(f"{run.path / 'run.json'}: damaged, perhaps by a power cut, so its run cannot be closed in MLflow")
+        log(f"{run.path / 'run.json'}: damaged, perhaps by a power cut, so its run cannot be closed in MLflow")
         run.close()
         return
     recorder.finish()
@@ -248,7 +248,7 @@ def _environment() -> dict[str, str]:
     return environment_record.present()
 
 
-def told(error: Exception) -> None:
+def print_failure(error: Exception) -> None:
     """Say what MLflow's trouble is, in one sentence."""
     words = f"{type(error).__name__}: {clause(error)}; it is recorded at the next start"
     print(f"MLflow ({os.environ.get('MLFLOW_TRACKING_URI', '')}): {words}", flush=True)

@@ -27,45 +27,45 @@ from greenhouse_record.metering.meter import Meter
 from greenhouse_record.record import Files, Record, changes, hashed, read
 from greenhouse_record.recording import VARIABLE
 
-PLACES = paths.FINDINGS / "adopted"
+RUN_FOLDERS = paths.FINDINGS / "adopted"
 """Where runs of adopted models took place here: paths of this machine, for nobody else to see."""
-OURS = ("GREENHOUSE_", "MLFLOW_", "PREFECT_")
+PRIVATE_PREFIXES = ("GREENHOUSE_", "MLFLOW_", "PREFECT_")
 """Beginnings of variables of this process that a run which is repeated must not take for its own."""
 
 
-def record_of(one: Snapshot) -> Record | None:
+def record_of(state: Snapshot) -> Record | None:
     """The record of an adopted model's run; None if nobody recorded it.
 
     Raises `UserError`: its chain is broken.
     """
-    path = files_of(one)(f"models/{one.name}/{adoption.RECORD}")
+    path = files_of(state)(f"models/{state.name}/{adoption.RECORD}")
     return read(path) if path else None
 
 
-def root_of(one: Snapshot) -> Path | None:
+def root_of(state: Snapshot) -> Path | None:
     """The folder here that paths of the record are relative to; None where it is not known."""
-    path = PLACES / f"{one.outputs()[f'models/{one.name}']}.json"
+    path = RUN_FOLDERS / f"{state.outputs()[f'models/{state.name}']}.json"
     root = Path(read_json(path)["root"]) if path.exists() else None
     return root if root and root.is_dir() else None
 
 
-def changed_since(one: Snapshot, record: Record) -> list[str]:
+def changed_since(state: Snapshot, record: Record) -> list[str]:
     """Files of data, those that the command names, and what it wrote, that are gone or not as then, if it ran here."""
-    root, last = root_of(one), record.attempts[-1]
+    root, last = root_of(state), record.attempts[-1]
     return changes({**last.start["data"], **last.start["files"], **last.outputs}, root) if root else []
 
 
-def altered(one: Snapshot, record: Record | None) -> list[str]:
+def altered(state: Snapshot, record: Record | None) -> list[str]:
     """Which files of an adopted model are not as adopted, here or in DVC's cache, or as recorded."""
-    if wrong := [finding.text for finding in rehashed(one.lock, here=True) if finding.answer == "no"]:
+    if wrong := [finding.text for finding in rehashed(state.lock, here=True) if finding.answer == "no"]:
         return wrong
-    hashes = {name: sha256_file(path) for name, path in model_files(one, one.name).items()}
+    hashes = {name: sha256_file(path) for name, path in model_files(state, state.name).items()}
     return [f"{name}: no file that the run left" for name in adoption.strangers(hashes, record)] if record else []
 
 
-def data_again(one: Snapshot) -> Finding:
+def data_again(state: Snapshot) -> Finding:
     """Whether the data that the record names lie here and are the same."""
-    data, root = one.adopted["data"], root_of(one)
+    data, root = state.adopted["data"], root_of(state)
     if not data:
         why = "nothing was recorded of them"
     elif not root:
@@ -116,7 +116,7 @@ def _clone(root: Path, start: dict[str, Any]) -> Iterator[Path]:
         yield target
 
 
-def verify(one: Snapshot, stage: str) -> int:
+def verify(state: Snapshot, stage: str) -> int:
     """Hash the model's files, run the recorded command again, from its first try on, and compare; prints what it finds.
 
     Where weights differ it runs twice, which tells a trainer that does not repeat itself from a
@@ -128,37 +128,37 @@ def verify(one: Snapshot, stage: str) -> int:
 
     Raises `UserError`: the record was edited.
     """
-    record = record_of(one)
-    if wrong := altered(one, record):
+    record = record_of(state)
+    if wrong := altered(state, record):
         print(f"differs: {wrong[0]}")
         return 1
     try:
         if not record:
             raise MissingPartError(f"its command and data: {adoption.UNRECORDED}")
-        return _compared(one, stage, record)
+        return _compared(state, stage, record)
     except MissingPartError as error:
         print(*(f"missing: {part}" for part in error.args), "not made again: its recipe is not whole", sep="\n")
         return 2
 
 
-def _compared(one: Snapshot, stage: str, record: Record) -> int:
+def _compared(state: Snapshot, stage: str, record: Record) -> int:
     """The exit status of `verify` of a recorded model whose own files are as recorded."""
-    made, outputs = _again(one, stage, record), record.attempts[-1].outputs
-    model = [path for path in outputs if path.endswith(WEIGHTS) and Path(path).name in one.adopted["files"]]
-    differing = [path for path in sorted({*made, *outputs}) if made.get(path) != outputs.get(path)]
+    hashes, outputs = _again(state, stage, record), record.attempts[-1].outputs
+    model = [path for path in outputs if path.endswith(WEIGHTS) and Path(path).name in state.adopted["files"]]
+    differing = [path for path in sorted({*hashes, *outputs}) if hashes.get(path) != outputs.get(path)]
     wrong, difference = [path for path in model if path in differing], ""
     if wrong:
-        second = _again(one, stage, record)
-        cause = _cause(one, record, sum(made.get(path) != second.get(path) for path in model))
+        second = _again(state, stage, record)
+        cause = _cause(state, record, sum(hashes.get(path) != second.get(path) for path in model))
         difference = f"{wrong[0]}: other bytes than recorded ({len(wrong)} of {len(model)} such files); {cause}"
-    record_verification(one, stage, difference, environment_record.present())
+    record_verification(state, stage, difference, environment_record.present())
     print(f"differs: {difference}" if wrong else f"identical: {', '.join(model)}")
     if others := [path for path in differing if path not in wrong]:
         print(f"not the same: {', '.join(others[:3])} ({len(others)} of {len(outputs)} files); logs hold times")
     return int(bool(wrong))
 
 
-def _cause(one: Snapshot, record: Record, num_unlike: int) -> str:
+def _cause(state: Snapshot, record: Record, num_unlike: int) -> str:
     """In words, what two runs here without an interruption say of a model that neither of them makes.
 
     Args:
@@ -172,7 +172,7 @@ def _cause(one: Snapshot, record: Record, num_unlike: int) -> str:
     known += adoption.unlike(tries)
     if surroundings.python_of(command) != sys.executable:  # which stands for one that the command does not name
         here = adoption.environment(surroundings.environment(command), cpu_model())
-        known += environment_record.differences(one.adopted["environment"], here)[:3]
+        known += environment_record.differences(state.adopted["environment"], here)[:3]
     return f"two runs here are the same to the bit; known to differ from then is {', '.join(known) or 'nothing'}"
 
 
@@ -188,25 +188,25 @@ def _raise_if_bound_there(start: dict[str, Any], out: str) -> None:
         raise MissingPartError(*missing)
 
 
-def _again(one: Snapshot, stage: str, record: Record) -> Files:
+def _again(state: Snapshot, stage: str, record: Record) -> Files:
     """Hashes of what the command of the first try writes when it runs once more, metered.
 
     Raises `MissingPartError`: a part of the recipe is gone, or the command does not end well.
     """
-    root, first = root_of(one), adoption.tries_of(record)[0]
+    root, first = root_of(state), adoption.tries_of(record)[0]
     if not root:
         raise MissingPartError("the folder it ran in: it is not on this machine; adopt it here, from its own folder")
     _raise_if_bound_there(first.start, record.out)
     start, name = first.start, f"verify-{os.getpid()}"
     with _clone(root, start) as clone, Meter(paths.LEDGER, 1.0, {"stage": "verify", "run": name, "checkout": name}):
-        variables = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(PRIVATE_PREFIXES)}
         variables |= start["environment"]["variables"] | {VARIABLE: f"{clone.parent / 'again.jsonl'}|1"}
         print(f"running again: {' '.join(start['command'])}", flush=True)
         done = subprocess.run(start["command"], cwd=clone / start["cwd"], env=variables, capture_output=True)
         if not done.returncode:
             return hashed([written] if (written := clone / record.out).exists() else [], clone)
-    log = paths.LOGS / f"verify-{one.name.replace('/', '-')}.log"
+    log = paths.LOGS / f"verify-{state.name.replace('/', '-')}.log"
     write_text(log, (done.stdout + done.stderr).decode(errors="replace"))
     why = f"its command now ended with status {done.returncode}, and the try that began it ended as {first.outcome}"
-    record_verification(one, stage, why, environment_record.present())
+    record_verification(state, stage, why, environment_record.present())
     raise MissingPartError(f"one run that makes it: {why}; the log is {log}")

@@ -17,7 +17,7 @@ from flows.system import git, paths
 from flows.system.mlflow_server import silence
 from flows.system.processes import is_process_tag, process_tag, tag_alive
 from flows.system.run_folder import RunFolder, open_runs
-from flows.tracking.record import Recorder, close_dead, told
+from flows.tracking.record import Recorder, close_dead, print_failure
 
 
 def recover(serving: bool = False) -> None:
@@ -31,27 +31,27 @@ def recover(serving: bool = False) -> None:
     recover_records()
 
 
-def recover_records(say: Callable[[str], None] = print) -> None:
+def recover_records(log: Callable[[str], None] = print) -> None:
     """Record and close runs that dead processes left open, and remove their worktrees; asks no Prefect server."""
     dead = [run for run in open_runs() if not run.alive]
     if dead and (reason := silence(5)):
         uri = os.environ["MLFLOW_TRACKING_URI"]
-        say(f"MLflow ({uri}) does not answer ({reason}): what a kill left open there is closed at a later start")
+        log(f"MLflow ({uri}) does not answer ({reason}): what a kill left open there is closed at a later start")
         dead = []
     for run in dead:
-        _close(run, say)
+        _close(run, log)
     git.remove_dead_worktrees()
 
 
-def _close(run: RunFolder, say: Callable[[str], None]) -> None:
-    with run.sole_recorder() as mine:
-        if not mine or run.closed:  # another process does it, or has
+def _close(run: RunFolder, log: Callable[[str], None]) -> None:
+    with run.sole_recorder() as acquired:
+        if not acquired or run.closed:  # another process does it, or has
             return
-        say(f"closing {run.name}: its process ended without closing it")
+        log(f"closing {run.name}: its process ended without closing it")
         try:
-            close_dead(run, Recorder(run), say)
+            close_dead(run, Recorder(run), log)
         except Exception as error:  # whatever it is: the record must not take the work down with it
-            told(error)
+            print_failure(error)
 
 
 UNDER_WAY = ("RUNNING", "PENDING")
@@ -74,7 +74,7 @@ def crash_in_prefect(serving: bool = False, states: Sequence[str] = (*UNDER_WAY,
         runs = [run for run in running if _is_dead(run, never_began=serving and run.deployment_id is not None)]
         for run in runs:
             print(f"closing {run.name} in Prefect: its process is gone")
-            state: State = Crashed(message=_left(run.name))
+            state: State = Crashed(message=_crash_message(run.name))
             client.set_flow_run_state(run.id, state, force=True)
             only = FlowRunFilter.model_validate({"id": {"any_": [str(run.id)]}})
             for task in client.read_task_runs(flow_run_filter=only):
@@ -82,7 +82,7 @@ def crash_in_prefect(serving: bool = False, states: Sequence[str] = (*UNDER_WAY,
                     client.set_task_run_state(task.id, state, force=True)
 
 
-def _left(name: str) -> str:
+def _crash_message(name: str) -> str:
     """What the page of a run of a dead process says: that it resumes, and what it used, if the ledger knows."""
     used = reader.read(paths.LEDGER).select(run=name).energy.mid_kwh
     spent = f"; {1000 * used:.3g} Wh so far (ledger)" if used else ""

@@ -52,7 +52,7 @@ INGESTED = (("ingest", "train"), ("ingest", "heldout"))
 
 
 @dataclass(frozen=True)
-class Place:
+class FileMatch:
     """A file that holds words of a text.
 
     Attributes:
@@ -69,17 +69,17 @@ class Place:
         """Whether no document that stays has these words."""
         return any(hit.own for hit in self.hits)
 
-    def told(self) -> str:
+    def description(self) -> str:
         """Its words and where in it they stand, for a person."""
         most = sorted(self.hits, key=lambda hit: -hit.words)
-        words = [f"{hit.words} words" if hit.words else "what was asked for" for hit in most[:SHOWN]]
-        told = [f"{num} in {hit.where}" if hit.where else num for num, hit in zip(words, most, strict=False)]
+        counts = [f"{hit.words} words" if hit.words else "what was asked for" for hit in most[:SHOWN]]
+        located = [f"{num} in {hit.where}" if hit.where else num for num, hit in zip(counts, most, strict=False)]
         more = f"; {len(most) - SHOWN} other places in it have no more words each" if len(most) > SHOWN else ""
-        return f"{', '.join(told)}{more}"
+        return f"{', '.join(located)}{more}"
 
     def line(self) -> str:
         """For a person."""
-        return f"{self.owner}: {self.path}: {self.told()}"
+        return f"{self.owner}: {self.path}: {self.description()}"
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Search:
 
     Attributes:
         named: whether a text holds the passage or address that was asked for, if that is how they were named.
-        num_places: files looked into. found: those with words that stay. unsearched: what was not looked into, and why.
+        num_places: files looked into. matches: those with words that stay. unsearched: what was not looked into, why.
         copies: DVC's hash of each object with a document's text, tokens, or weights trained on it -> one of the outputs
             that it is of, and the state. models: DVC's hash of every model that was trained on what holds one.
         is_removed: whether the workspace has none of the documents: what it has of them stays.
@@ -98,132 +98,132 @@ class Search:
     ids: Collection[str] = ()
     named: Callable[[str], bool] = lambda text: False
     num_places: int = 0
-    found: list[Place] = field(default_factory=list)
+    matches: list[FileMatch] = field(default_factory=list)
     unsearched: list[str] = field(default_factory=list)
     copies: dict[str, str] = field(default_factory=dict)
     models: set[str] = field(default_factory=set)
     is_removed: bool = False
 
     def everywhere(self) -> "Search":
-        """All of it, anew."""
-        self.num_places, self.found, self.unsearched, self.copies, self.models = 0, [], [], {}, set()
+        """Search all of it, from the beginning."""
+        self.num_places, self.matches, self.unsearched, self.copies, self.models = 0, [], [], {}, set()
         self.is_removed = bool(self.ids) and not still_held(self.ids, CORPORA)
         if self.is_removed:
             self.needles = self.needles.after_removal(texts_of(INGESTED, self.ids, False))
         known = [*states(), *snapshots.committed()]
-        self.own_files(known)
-        self.of_states(known)
-        self.artifacts()
-        self.history()
+        self.scan_local_files(known)
+        self.scan_states(known)
+        self.scan_artifacts()
+        self.scan_history()
         return self
 
-    def look(self, owner: str, path: str, parts: Iterable[Part], own: bool = False) -> list[NeedleHit]:
-        """What a file holds; noted where it cannot be read.
+    def scan(self, owner: str, path: str, parts: Iterable[Part], with_named: bool = False) -> list[NeedleHit]:
+        """Hits in a file. One that cannot be read has none and is added to `unsearched`.
 
         Args:
-            own: of one's own files what is `named` counts too.
+            with_named: what is `named` counts too, as in files of the user.
         """
         self.num_places += 1
         try:
-            return hits_in(parts, self.needles, self.named if own else None)
+            return hits_in(parts, self.needles, self.named if with_named else None)
         except (UserError, OSError, ValueError, pa.ArrowException) as error:
             self.unsearched.append(f"{owner}: {path}: {clause(error)}")
             return []
 
-    def note(self, owner: str, path: str, parts: Iterable[Part], md5: str = "", own: bool = False) -> None:
+    def note(self, owner: str, path: str, parts: Iterable[Part], md5: str = "", with_named: bool = False) -> None:
         """Look into a file, and keep it as found if it has words of the text."""
-        if hits := self.look(owner, path, parts, own):
-            self.found.append(Place(owner, path, tuple(hits), md5))
+        if hits := self.scan(owner, path, parts, with_named):
+            self.matches.append(FileMatch(owner, path, tuple(hits), md5))
 
     # -- DVC -----------------------------------------------------------------------------------------------------------
 
-    def of_states(self, known: list[Snapshot]) -> None:
+    def scan_states(self, known: list[Snapshot]) -> None:
         """Every file below every output of these states, fetched where the remote alone has it; and DVC's cache."""
-        store, rows = ObjectCache(), {one.md5 for one in self.found if one.md5 and one.is_copy}
+        store, rows = ObjectCache(), {match.md5 for match in self.matches if match.md5 and match.is_copy}
         store.pull({md5 for state in known for md5 in state.outputs().values() if md5.endswith(".dir")})
         files = [dict(files_of(store, state)) for state in known]
-        store.pull({md5 for one in files for path, md5 in one.items() if not path.endswith(WEIGHTS)})
-        goes = dict[tuple[str, str], bool]()
-        for state, own in [*zip(known, files, strict=True), *unnamed(store, files)]:
-            self._of_state(state, own, store, goes)
-            bad = {path for path, md5 in own.items() if goes.get((path, md5))}
-            bad |= own.keys() & {SHARD.sub(r"data/tokenize/\1/tokens-\2.bin", path) for path in bad}
+        store.pull({md5 for hashes in files for path, md5 in hashes.items() if not path.endswith(WEIGHTS)})
+        removed = dict[tuple[str, str], bool]()
+        for state, hashes in [*zip(known, files, strict=True), *unnamed(store, files)]:
+            self._scan_state(state, hashes, store, removed)
+            bad = {path for path, md5 in hashes.items() if removed.get((path, md5))}
+            bad |= hashes.keys() & {SHARD.sub(r"data/tokenize/\1/tokens-\2.bin", path) for path in bad}
             models = models_of(state.lock, bad, rows)
             self.models |= {md5 for out, md5 in state.outputs().items() if out in models}
             folders = tuple(f"{model}/" for model in models)
-            bad |= {one for one in own if one.endswith(WEIGHTS) and one.startswith(folders)}
+            bad |= {path for path in hashes if path.endswith(WEIGHTS) and path.startswith(folders)}
             for path in sorted(bad):
-                self.copies.setdefault(own[path], f"{'/'.join(path.split('/')[:3])} of {state.name}")
+                self.copies.setdefault(hashes[path], f"{'/'.join(path.split('/')[:3])} of {state.name}")
 
-    def _of_state(
-        self, state: Snapshot, own: dict[str, str], store: ObjectCache, goes: dict[tuple[str, str], bool]
+    def _scan_state(
+        self, state: Snapshot, hashes: dict[str, str], store: ObjectCache, removed: dict[tuple[str, str], bool]
     ) -> None:
         """Look into each file of a state that none before had; words of other documents in it are noted.
 
         Args:
-            goes: (path, hash) of each file -> whether it goes with the documents; filled.
+            removed: (path, hash) of each file -> whether it is removed with the documents; filled.
         """
         roots = [paths.ROOT] if state.kind == "workspace" else []
 
-        def at(path: str) -> Path | None:
-            places = (store.path(own.get(path, "")), *(root / path for root in roots))
-            return next((place for place in places if place.is_file()), None)
+        def locate(path: str) -> Path | None:
+            candidates = (store.path(hashes.get(path, "")), *(root / path for root in roots))
+            return next((file for file in candidates if file.is_file()), None)
 
         stays = state.kind == CACHE or (state.kind == "workspace" and self.is_removed)
-        gone = [out for out, md5 in state.outputs().items() if is_unlisted(store, md5)]
-        for path, md5 in own.items():
-            if path.endswith(WEIGHTS) or (path, md5) in goes:
+        missing = [out for out, md5 in state.outputs().items() if is_unlisted(store, md5)]
+        for path, md5 in hashes.items():
+            if path.endswith(WEIGHTS) or (path, md5) in removed:
                 continue
-            if (place := at(path)) is None:
-                gone.append(path)
+            if (file := locate(path)) is None:
+                missing.append(path)
                 continue
-            hits = self.look(state.name, path, parts_at(path, place, at))
-            bad = not stays and (any(hit.own for hit in hits) or bool(rows_of(place, path, self.ids)))
+            hits = self.scan(state.name, path, parts_at(path, file, locate))
+            bad = not stays and (any(hit.own for hit in hits) or bool(rows_of(file, path, self.ids)))
             stay = tuple(hit for hit in hits if not bad or (is_of_another(hit, self.ids) and not hit.own))
-            goes[path, md5] = bad
+            removed[path, md5] = bad
             if stay:
-                self.found.append(Place(state.name, path, stay, md5))
-        if gone:
-            self.unsearched.append(f"{state.title()}: {len(gone)} {GONE} {gone[0]}; {ELSEWHERE}")
+                self.matches.append(FileMatch(state.name, path, stay, md5))
+        if missing:
+            self.unsearched.append(f"{state.title()}: {len(missing)} {GONE} {missing[0]}; {ELSEWHERE}")
 
     # -- the owner's files ---------------------------------------------------------------------------------------------
 
-    def own_files(self, known: Iterable[Snapshot] = ()) -> None:
+    def scan_local_files(self, known: Iterable[Snapshot] = ()) -> None:
         """Rows that params.yaml names and those that models of states were tuned on; evaluation items."""
         params, tuned = schema.load(paths.PARAMS), dict[tuple[Path, str], list[str]]()
         hashed = cache(md5_of)
-        for branch, one in params.finetune.stages().items():
-            if (place := place_of(one.data)).exists() and not is_corpus(place):
-                tuned.setdefault((place, hashed(place)), []).append(f"finetune.{branch}.data")
+        for branch, settings in params.finetune.stages().items():
+            if (file := absolute(settings.data)).exists() and not is_corpus(file):
+                tuned.setdefault((file, hashed(file)), []).append(f"finetune.{branch}.data")
         for state in known:
             for stage, path, md5 in rows_of_state(state):
-                tuned.setdefault((place_of(path), md5), []).append(f"rows of {stage} of {state.name}")
-        for (place, md5), names in tuned.items():
+                tuned.setdefault((absolute(path), md5), []).append(f"rows of {stage} of {state.name}")
+        for (file, md5), names in tuned.items():
             owner = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-            if place.exists() and hashed(place) == md5:
-                self.note(owner, shown(place), (Part(where, text) for where, text in texts(place)), md5, own=True)
+            if file.exists() and hashed(file) == md5:
+                self.note(owner, shown(file), (Part(where, text) for where, text in texts(file)), md5, with_named=True)
             else:
                 why = "it is gone, or not what it was when they were tuned on it"
-                self.unsearched.append(f"{owner}: {shown(place)}: {why}")
+                self.unsearched.append(f"{owner}: {shown(file)}: {why}")
         items = paths.ROOT / params.filter.decontaminate.items
-        for file in sorted(one for one in items.rglob("*") if one.is_file()):
-            self.note("filter.decontaminate.items", shown(file), parts_of(file), own=True)
+        for item in sorted(one for one in items.rglob("*") if one.is_file()):
+            self.note("filter.decontaminate.items", shown(item), parts_of(item), with_named=True)
 
     # -- MLflow and git ------------------------------------------------------------------------------------------------
 
-    def artifacts(self) -> None:
+    def scan_artifacts(self) -> None:
         """Files of runs in MLflow, and the databases of MLflow and Prefect, on this machine."""
         folder, address = paths.STATE / "mlartifacts", os.environ["MLFLOW_TRACKING_URI"]
-        own = f"sqlite:///{paths.STATE / 'mlflow.db'}", environment.running_servers().get("MLFLOW_TRACKING_URI")
-        if address not in own:
+        local = f"sqlite:///{paths.STATE / 'mlflow.db'}", environment.running_servers().get("MLFLOW_TRACKING_URI")
+        if address not in local:
             self.unsearched.append(f"MLflow at {address}: its runs and their files")
-        for path in sorted(one for one in folder.rglob("*") if one.is_file() and one.suffix not in WEIGHTS):
+        for path in sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix not in WEIGHTS):
             self.note("MLflow", str(path.relative_to(folder)), parts_of(path))
         for path in (paths.STATE / "prefect" / "prefect.db", paths.STATE / "mlflow.db"):
             if path.exists():
                 self.note("database", shown(path), parts_of(path))
 
-    def history(self) -> None:
+    def scan_history(self) -> None:
         """Every version of every file that git keeps, with the messages of commits."""
         for name, data in git.history():
             self.note("git", name, parts_of_bytes(data, name))
@@ -233,39 +233,39 @@ class Search:
     def sentence(self) -> str:
         """What was searched, found and not searched; files with the same words together, those with most first."""
         alike = dict[str, dict[str, dict[str, None]]]()
-        for one in sorted(self.found, key=lambda one: -max((hit.words for hit in one.hits), default=0)):
-            alike.setdefault(one.told(), {}).setdefault(one.owner, {})[one.path] = None
-        found = list[str]()
-        for told, owners in alike.items():
+        for match in sorted(self.matches, key=lambda match: -max((hit.words for hit in match.hits), default=0)):
+            alike.setdefault(match.description(), {}).setdefault(match.owner, {})[match.path] = None
+        lines = list[str]()
+        for description, owners in alike.items():
             rows = (f"\n        {owner}: {', '.join(files)}" for owner, files in owners.items())
-            found.append(f"\n    {told}:{''.join(rows)}")
+            lines.append(f"\n    {description}:{''.join(rows)}")
         common, left = self.needles.num_common, self.needles.num_left
-        said = f"; {common:,} runs that more documents have are common, and were not looked for" if common else ""
-        said += f"; of its many runs {left:,} were not looked for" if left else ""
+        skipped = f"; {common:,} runs that more documents have are common, and were not looked for" if common else ""
+        skipped += f"; of its many runs {left:,} were not looked for" if left else ""
         missing = [f"\n    {line}" for line in (*dict.fromkeys(self.unsearched), *BEYOND)]
-        places = "".join(found) or " none of them"
-        return f"searched {self.num_places:,} places{said}; found in:{places}\nnot searched:{''.join(missing)}"
+        matches = "".join(lines) or " none of them"
+        return f"searched {self.num_places:,} places{skipped}; found in:{matches}\nnot searched:{''.join(missing)}"
 
 
 # -- what holds what ---------------------------------------------------------------------------------------------------
 
 
-def parts_at(path: str, place: Path, at: Callable[[str], Path | None]) -> Iterator[Part]:
+def parts_at(path: str, file: Path, locate: Callable[[str], Path | None]) -> Iterator[Part]:
     """The text of an output's file; of a token shard by document, with the tokenizer of its state.
 
     Raises:
         UserError: that is gone, or the file is too large.
     """
     if not (shard := TOKENS.fullmatch(path)):
-        yield from parts_of(place, path)
+        yield from parts_of(file, path)
         return
     folder, part, number = shard.groups()
-    beside = f"{folder}/{part}/manifest.json", f"{folder}/tokenizer.json", f"{folder}/{part}/documents-{number}.npy"
-    manifest, tokenizer, starts = map(at, beside)
+    companions = f"{folder}/{part}/manifest.json", f"{folder}/tokenizer.json", f"{folder}/{part}/documents-{number}.npy"
+    manifest, tokenizer, starts = map(locate, companions)
     if not (manifest and tokenizer and starts):
         raise UserError("the tokenizer or the index of these tokens is gone")
-    corpus = at(f"data/{'mix' if part == 'train' else 'ingest'}/{part}/part-{number}.parquet")
-    yield from parts_of_tokens(place, read_json(manifest)["dtype"], tokenizer, starts, corpus)
+    corpus = locate(f"data/{'mix' if part == 'train' else 'ingest'}/{part}/part-{number}.parquet")
+    yield from parts_of_tokens(file, read_json(manifest)["dtype"], tokenizer, starts, corpus)
 
 
 def is_of_another(hit: NeedleHit, ids: Collection[str]) -> bool:
@@ -289,11 +289,11 @@ def is_one_of(ids: Collection[str], row: dict[str, str]) -> bool:
     return base in ids or f"{base} {row['sha256']}" in ids
 
 
-def texts_of(corpora: Iterable[tuple[str, str]], ids: Collection[str], theirs: bool) -> Iterator[list[str]]:
+def texts_of(corpora: Iterable[tuple[str, str]], ids: Collection[str], of_ids: bool) -> Iterator[list[str]]:
     """Texts of corpora of the workspace, a shard at a time: of the documents, or of the others."""
     for shard in shards(workspace_view, *corpora):
         rows = pq.read_table(shard.path, columns=["id", "sha256", "text"]).to_pylist()
-        yield [row["text"] for row in rows if is_one_of(ids, row) == theirs]
+        yield [row["text"] for row in rows if is_one_of(ids, row) == of_ids]
 
 
 KEPT = tuple(one for one in CORPORA if one[1] in ("train", "heldout"))
@@ -302,8 +302,8 @@ KEPT = tuple(one for one in CORPORA if one[1] in ("train", "heldout"))
 
 def still_held(ids: Collection[str], corpora: Iterable[tuple[str, str]] = KEPT) -> list[str]:
     """Those of the documents that corpora of the workspace hold; by id, copies of one too."""
-    own = shards(workspace_view, *corpora)
-    rows = (rows_of(one.path, f"data/{one.stage}/{one.part}/{one.file}", ids) for one in own)
+    corpus_shards = shards(workspace_view, *corpora)
+    rows = (rows_of(shard.path, f"data/{shard.stage}/{shard.part}/{shard.file}", ids) for shard in corpus_shards)
     return list(dict.fromkeys(row for some in rows for row in some))
 
 
@@ -321,7 +321,7 @@ def models_of(lock: dict[str, dict[str, Any]], bad: Iterable[str], rows: Collect
     read |= {MIXED for path in held if path.startswith(MIXTURE)}
 
     def counts(dep: dict[str, Any]) -> bool:
-        path = f"{shown(place_of(dep['path']))}/"
+        path = f"{shown(absolute(dep['path']))}/"
         within = path.startswith(tuple(f"{one}/" for one in models)) or any(one.startswith(path) for one in read)
         return within or dep.get("md5") in hashes
 
@@ -351,29 +351,30 @@ def unnamed(store: ObjectCache, files: list[dict[str, str]]) -> Iterator[tuple[S
 
     They may be the owner's, whose data DVC keeps too: they are named, and `greenhouse clean --unused` removes the rest.
     """
-    named = {md5 for own in files for md5 in own.values()}
-    there = {place.parent.name + place.name for place in store.folder.glob("??/*")} - named
-    for md5 in sorted(one for one in there if one.endswith(".dir")):
-        own = {name: one for name, one in store.files(md5).items() if one in there}
-        folder = "data/tokenize" if "tokenizer.json" in own and "train/manifest.json" in own else md5
-        yield Snapshot(CACHE, CACHE, {}), {f"{folder}/{name}": one for name, one in own.items()}
-        there -= {md5, *own.values()}
+    named = {md5 for hashes in files for md5 in hashes.values()}
+    there = {file.parent.name + file.name for file in store.folder.glob("??/*")} - named
+    for md5 in sorted(md5 for md5 in there if md5.endswith(".dir")):
+        hashes = {name: file_md5 for name, file_md5 in store.files(md5).items() if file_md5 in there}
+        folder = "data/tokenize" if "tokenizer.json" in hashes and "train/manifest.json" in hashes else md5
+        yield Snapshot(CACHE, CACHE, {}), {f"{folder}/{name}": file_md5 for name, file_md5 in hashes.items()}
+        there -= {md5, *hashes.values()}
     yield Snapshot(CACHE, CACHE, {}), {md5: md5 for md5 in there if not md5.endswith(".dir")}
 
 
 def rows_of_state(state: Snapshot) -> Iterator[tuple[str, str, str]]:
     """Stage, path and hash of the rows that each fine-tuning of a state read; none for those that read a corpus."""
-    for branch, own in tunings_of(state).items():
+    for branch, tuning in tunings_of(state).items():
         for dep in state.lock.get(stage := f"finetune@{branch}", {}).get("deps", []):
-            if "data" in own and place_of(dep["path"]) == place_of(own["data"]) and not dep["path"].startswith("data/"):
-                yield stage, dep["path"], dep["md5"]
+            path = dep["path"]
+            if "data" in tuning and absolute(path) == absolute(tuning["data"]) and not path.startswith("data/"):
+                yield stage, path, dep["md5"]
 
 
-def place_of(path: str) -> Path:
+def absolute(path: str) -> Path:
     """Where a file lies, whichever way its path is written."""
     return Path(os.path.normpath(paths.ROOT / path))
 
 
-def shown(place: Path) -> str:
+def shown(path: Path) -> str:
     """A path as it is written in params.yaml: below the checkout if it lies there."""
-    return str(place.relative_to(paths.ROOT) if place.is_relative_to(paths.ROOT) else place)
+    return str(path.relative_to(paths.ROOT) if path.is_relative_to(paths.ROOT) else path)

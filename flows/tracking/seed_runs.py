@@ -45,9 +45,9 @@ def settings_of(snapshot: Snapshot, branch: str) -> str:
     Parameters, code, and what no stage made: sources, evaluation sets, rows of one's own. Runs of other code measure
     another thing, and are not averaged.
     """
-    own = STAGES[branch]
-    stages = {*dvc.upstream(dvc.graph(), own), *(["evaluate"] if branch != "classify" else [])} & snapshot.lock.keys()
-    values = {stage: Snapshot("", "", {stage: snapshot.lock[stage]}).params() for stage in sorted(stages)}
+    stage = STAGES[branch]
+    stages = {*dvc.upstream(dvc.graph(), stage), *(["evaluate"] if branch != "classify" else [])} & snapshot.lock.keys()
+    values = {name: Snapshot("", "", {name: snapshot.lock[name]}).params() for name in sorted(stages)}
     asked = {}
     if "evaluate" in values:  # it depends on the settings of every model; its own seed draws the items
         asked, values["evaluate"] = values["evaluate"].get("evaluate", {}), {}
@@ -91,10 +91,10 @@ class SeedRuns:
         """Settings -> scores of each run."""
         return {settings: [run["scores"] for run in runs.values()] for settings, runs in self.known.items()}
 
-    def items(self, settings: str, own: str, model: str) -> list[str]:
+    def items(self, settings: str, items: str, model: str) -> list[str]:
         """Hashes of the items of all runs of these settings, those of `model` as `own` says: it may be scored anew."""
         runs = self.known.get(settings, {}).values()
-        return [own, *(run["items"] for run in runs if not _is_of(run, own, model))]
+        return [items, *(run["items"] for run in runs if not _is_of(run, items, model))]
 
 
 def _is_of(run: dict[str, Any], items: str, model: str) -> bool:
@@ -113,8 +113,8 @@ def paragraphs(now: Snapshot, rules: Mapping[str, GateRule]) -> dict[str, list[s
         lines = list(read_json(verdict)["lines"]) if verdict.exists() else []
         if branch in rules:
             primary, runs = rules[branch].primary, SeedRuns.of(name, heldout_of(now)).scores()
-            own = Side(settings_of(now, branch), [{}])
-            if noise := seed_noise(primary, own, own, runs):
+            side = Side(settings_of(now, branch), [{}])
+            if noise := seed_noise(primary, side, side, runs):
                 lines.append(f"noise of seeds in {primary}: {noise.note}")
         if lines:
             by_model[name] = lines
@@ -157,13 +157,13 @@ def scores_another(snapshot: Snapshot, branch: str) -> bool:
     """Whether the evaluation that a snapshot holds is of an earlier model of this kind than the one it holds."""
     if SCORED_BY[branch] != EVALUATE:  # scored by the stage that made it, when it did
         return False
-    cache, own, model = ObjectCache(), model_of(snapshot, branch), STAGES[branch].replace("@", "/")
+    cache, md5, model = ObjectCache(), model_of(snapshot, branch), STAGES[branch].replace("@", "/")
     details = snapshot.outputs().get(f"{EVALUATE}/details")
     facts = cache.files(details).get("facts.json") if details else None
-    if facts is None or not own:
+    if facts is None or not md5:
         return False
     models = read_json(cache.fetched(facts)).get("models", {})
-    return cache.files(own).get("model.safetensors") != models.get(model)  # one it doesn't name came after it
+    return cache.files(md5).get("model.safetensors") != models.get(model)  # one it doesn't name came after it
 
 
 def _file_of(snapshot: Snapshot, cache: ObjectCache, branch: str, name: str) -> str:
@@ -207,12 +207,12 @@ class Compared:
         settings = settings_of(a, branch), settings_of(b, branch)
         one_training = model_of(a, branch) == model_of(b, branch) != ""
         items = []
-        for own, snapshot in zip(settings, (a, b), strict=True):
+        for key, snapshot in zip(settings, (a, b), strict=True):
             hashes = [items_of(snapshot, cache, branch)]
             if settings[0] != settings[1] and not one_training:
-                hashes = known.items(own, hashes[0], model_of(snapshot, branch))
+                hashes = known.items(key, hashes[0], model_of(snapshot, branch))
             items.append([cache.fetched(md5) for md5 in hashes])
-        sides = [Side(own, [scores_of(path) for path in runs]) for own, runs in zip(settings, items, strict=True)]
+        sides = [Side(key, [scores_of(path) for path in runs]) for key, runs in zip(settings, items, strict=True)]
         return cls(items[0], items[1], (sides[0], sides[1]), known, one_training)
 
     def noise(self, metric: str) -> SeedNoise | None:

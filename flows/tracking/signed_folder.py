@@ -70,28 +70,28 @@ def _standing(md5: str) -> Finding:
 
 def recomputed(claims: Claims) -> Iterator[Finding]:
     """What can be collected here again: the chain of stages, their outputs by their hashes, and the claims."""
-    one = attestation.state_with(claims.model, claims.md5, claims.lock)
-    if one is None:
+    state = attestation.state_with(claims.model, claims.md5, claims.lock)
+    if state is None:
         yield Finding("chain", "unknown", f"no dvc.lock here records models/{claims.model} as {claims.md5}")
         return
-    is_here, one = one.kind == "workspace", attestation.with_its_files(one)
-    behind = stages_behind(claims.model, tunings_of(one))
-    lock = {name: one.lock[name] for name in (*behind, "evaluate") if name in one.lock}
+    is_here, state = state.kind == "workspace", attestation.with_its_files(state)
+    behind = stages_behind(claims.model, tunings_of(state))
+    lock = {name: state.lock[name] for name in (*behind, "evaluate") if name in state.lock}
     hashed = list(attestation.rehashed(lock, is_here))  # first: it fetches the listings that the chain is read from
-    yield from [_recorded(one, claims)] if one.adopted else attestation.chain(one.name, behind, lock)
-    for path, md5 in replace(one, lock=lock).outputs().items():
+    yield from [_recorded(state, claims)] if state.adopted else attestation.chain(state.name, behind, lock)
+    for path, md5 in replace(state, lock=lock).outputs().items():
         if md5 != claims.md5 and (why := withdrawn(paths.ROOT, md5)):
             yield Finding("standing", "no", f"{path}, behind the model, is {why}")
     yield from hashed
-    fingerprint = one.fingerprints()[claims.model.replace("/", "@")]
+    fingerprint = state.fingerprints()[claims.model.replace("/", "@")]
     yield from attestation.mlflow_copies(fingerprint, claims.md5, claims.files)
-    yield from _figures(one, claims)
+    yield from _figures(state, claims)
 
 
-def _recorded(one: Snapshot, claims: Claims) -> Finding:
+def _recorded(state: Snapshot, claims: Claims) -> Finding:
     """Whether the run of an adopted model was recorded, in a chain that is whole and ends with these files."""
     try:
-        record = record_of(one)
+        record = record_of(state)
     except UserError as error:
         return Finding("chain", "no", clause(error))
     if not record:
@@ -101,24 +101,24 @@ def _recorded(one: Snapshot, claims: Claims) -> Finding:
     return Finding("chain", "yes", f"a record of {len(record.attempts)} tries, whole, that ends with these files")
 
 
-def _figures(one: Snapshot, claims: Claims) -> Iterator[Finding]:
+def _figures(state: Snapshot, claims: Claims) -> Iterator[Finding]:
     """The claims, collected again and compared part by part; what is equal since nobody recorded it is no success."""
-    again = attestation.claims_of(one, claims.model.replace("/", "@"), claims.owner)
+    again = attestation.claims_of(state, claims.model.replace("/", "@"), claims.owner)
     (there, stated), (here, known) = halves(claims), halves(again)
     yield from compared(there, here)
     licences = getattr(again.data, "licences", {}) or ([again.licence] if isinstance(again.licence, str) else [])
     counted = {"parameters": (again.lock, "stages with their parameters"),
                "scores": (getattr(again.quality, "scores", []), "scores"),
                "licences": (licences, "licences, with the counts of documents")}  # fmt: skip
-    if one.adopted:
+    if state.adopted:
         counted.pop("licences")
-        yield data_again(one)
-    for item, (found, what) in counted.items():
-        yield Finding(item, "yes" if found else "unknown", f"{len(found)} {what}")
+        yield data_again(state)
+    for item, (evidence, noun) in counted.items():
+        yield Finding(item, "yes" if evidence else "unknown", f"{len(evidence)} {noun}")
     for part, value in stated.items():
         texts = [finding.text for finding in compared(value, known[part], part)]
-        beside = f"{texts[0]}; {OTHER_RUNS}" if texts else f"{part}: the records here say nothing else"
-        yield Finding(STATED, "unknown", beside)
+        text = f"{texts[0]}; {OTHER_RUNS}" if texts else f"{part}: the records here say nothing else"
+        yield Finding(STATED, "unknown", text)
 
 
 def report(folder: Path, key: Path | None, scope: Scope = "all") -> int:

@@ -57,8 +57,8 @@ class Snapshot:
         for values in of_stage.values():
             tree = layout.overlaid(tree, values)
         for stage, values in of_stage.items():
-            own = stage.partition("@")[0]
-            tree = layout.overlaid(tree, {own: values[own]} if own in values else {})
+            section = stage.partition("@")[0]
+            tree = layout.overlaid(tree, {section: values[section]} if section in values else {})
         return tree
 
     def title(self) -> str:
@@ -112,12 +112,12 @@ def find(name: str, whole: bool = True) -> Snapshot:
         return _of_alias(name)
     if commit := git.answer("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
         return _of_commit(name, "revision", commit)
-    if len(alike := [one for one in experiments() if one.lower() == name.lower()]) == 1:
-        return find(alike[0])
-    one = _of_run(name)
-    if whole and one.early:
-        raise UserError(one.early)
-    return one
+    if len(matching := [experiment for experiment in experiments() if experiment.lower() == name.lower()]) == 1:
+        return find(matching[0])
+    run = _of_run(name)
+    if whole and run.early:
+        raise UserError(run.early)
+    return run
 
 
 def experiments() -> dict[str, str]:
@@ -186,8 +186,8 @@ def _of_run(name: str) -> Snapshot:
     mlflow = client()
     experiment = mlflow.get_experiment_by_name(paths.EXPERIMENT)
     query = f"tags.{NAME_TAG} ILIKE '{name}'"  # where _ stands for any character
-    found = mlflow.search_runs([experiment.experiment_id], query) if experiment and "'" not in name else []
-    alike = [run for run in found if run.data.tags[NAME_TAG].lower() == name.lower()]
+    runs = mlflow.search_runs([experiment.experiment_id], query) if experiment and "'" not in name else []
+    alike = [run for run in runs if run.data.tags[NAME_TAG].lower() == name.lower()]
     runs = [run for run in alike if run.data.tags[NAME_TAG] == name] or alike
     if len({run.data.tags[NAME_TAG] for run in runs}) != 1:
         raise UserError(

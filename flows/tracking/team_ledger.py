@@ -78,10 +78,10 @@ def _is_ledger(clone: str, name: str) -> bool:
 def ledger_of(stages: Set[tuple[str, str]]) -> reader.Ledger:
     """The ledger; with the team's records if there is a remote and one of `stages` (name, fingerprint) is not here."""
     ledger = reader.read(paths.LEDGER)
-    made = {(span.stage, span.labels.get("fingerprint", "")) for span in ledger}
+    known = {(span.stage, span.labels.get("fingerprint", "")) for span in ledger}
     with dvc.open_repo() as repo:
         shared = "remote" in repo.config["core"]
-    if not shared or stages <= made:
+    if not shared or stages <= known:
         return ledger
     try:
         pull()

@@ -54,25 +54,25 @@ def search_for(query: Query, needles: Needles, ids: Collection[str] = ()) -> Sea
     return Search(needles, ids, predicate(query.kind, query.value) if asked else lambda text: False)
 
 
-def told(query: Query, matches: list[TraceMatch], own: Search) -> Iterator[str]:
+def answer_lines(query: Query, matches: list[TraceMatch], search: Search) -> Iterator[str]:
     """The answer, line by line."""
     yield from _documents_lines(query, matches)
-    files = [one.line() for one in own.found]
-    beside = {
+    files = [match.line() for match in search.matches]
+    sections = {
         "In rows for fine-tuning and evaluation items, which are no documents": files,
-        "Not searched": own.unsearched,
+        "Not searched": search.unsearched,
     }
-    for title, lines in beside.items():
+    for title, lines in sections.items():
         yield from [f"\n{title}:", *(f"    {line}" for line in lines)] if lines else ()
 
 
 def _documents_lines(query: Query, matches: list[TraceMatch]) -> Iterator[str]:
-    what = f"{query.kind} {query.value}" if query.kind != "passage" else "this passage"
+    subject = f"{query.kind} {query.value}" if query.kind != "passage" else "this passage"
     if not matches:
-        yield f"No document has {what}: none that was ingested (kept or not), none that the mixture adds."
+        yield f"No document has {subject}: none that was ingested (kept or not), none that the mixture adds."
         yield from _near_lines(query)
         return
-    yield f"{counted(len(matches), 'document')} for {what}:"
+    yield f"{counted(len(matches), 'document')} for {subject}:"
     for answer in matches[:SHOWN]:
         yield ""
         yield from _document_lines(answer)
@@ -104,8 +104,8 @@ def _document_lines(answer: TraceMatch) -> Iterator[str]:
         yield f"    {_location_line(location)}"
     for copy in answer.document.trained if tokens_fit(answer.state) else []:
         if stretch := stretch_of(copy, answer.view):
-            at, size = stretch.in_shard, stretch.end - stretch.start
-            yield f"    {'tokenize':<9}{'train':<11}{stretch.shard}, tokens {at} to {at + size}"
+            first, size = stretch.in_shard, stretch.end - stretch.start
+            yield f"    {'tokenize':<9}{'train':<11}{stretch.shard}, tokens {first} to {first + size}"
     for seen in answer.seen:
         yield f"    {seen if isinstance(seen, str) else seen.line()}"
     if any((location.stage, location.part) == ("bias", "train") for location in answer.document.locations):
@@ -119,14 +119,14 @@ def _location_line(location: DocumentLocation) -> str:
     return f"{location.stage:<9}{location.part:<11}{location.file} row {location.row}{name}{why}{changes}"
 
 
-def as_json(query: Query, matches: list[TraceMatch], own: Search) -> str:
+def as_json(query: Query, matches: list[TraceMatch], search: Search) -> str:
     """The answer for a program; of a model whose exposure is not known `{"said": why}`."""
     rows = list[dict[str, Any]]()
-    for one in matches:
-        seen = [{"said": seen} if isinstance(seen, str) else asdict(seen) for seen in one.seen]
-        rows.append(asdict(one.document) | {"state": one.state.name, "models": seen})
-    files = [{"key": one.owner, "path": one.path, "places": [hit.where for hit in one.hits]} for one in own.found]
-    answer = {"query": asdict(query), "documents": rows, "files": files, "not_searched": own.unsearched}
+    for match in matches:
+        seen = [{"said": seen} if isinstance(seen, str) else asdict(seen) for seen in match.seen]
+        rows.append(asdict(match.document) | {"state": match.state.name, "models": seen})
+    files = [{"key": one.owner, "path": one.path, "places": [hit.where for hit in one.hits]} for one in search.matches]
+    answer = {"query": asdict(query), "documents": rows, "files": files, "not_searched": search.unsearched}
     return json.dumps(answer, indent=2, ensure_ascii=False)
 
 
@@ -138,7 +138,9 @@ def report(text: str, json_wanted: bool) -> tuple[str, bool]:
     if workspace_view("data/ingest/train/manifest.json") is None:
         raise UserError("nothing has been ingested here yet; run `make demo` or `dvc repro` first")
     query = query_of(text, workspace_view)
-    matches, own = answers(query), search_for(query, Needles())
-    own.own_files(states())
-    is_found = bool(matches or own.found)
-    return as_json(query, matches, own) if json_wanted else "\n".join(told(query, matches, own)), is_found
+    matches, search = answers(query), search_for(query, Needles())
+    search.scan_local_files(states())
+    is_found = bool(matches or search.matches)
+    if json_wanted:
+        return as_json(query, matches, search), is_found
+    return "\n".join(answer_lines(query, matches, search)), is_found

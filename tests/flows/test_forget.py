@@ -41,10 +41,10 @@ def test_what_names_nothing_is_one_sentence(finished_clone: PipelineClone) -> No
 
 
 def test_what_no_removal_can_take_out_is_refused(finished_clone: PipelineClone) -> None:
-    refuses(lambda: forget.look(" "), "forget.look.1")
+    refuses(lambda: forget.find_documents(" "), "forget.find_documents.1")
     before = (finished_clone.root / "opt_out.txt").read_text()
     said = finished_clone.run("greenhouse", "forget", "curriculum/copy", "--apply", expect=1)
-    shows(said, "forget.look.3")
+    shows(said, "forget.find_documents.3")
     assert "Traceback" not in said
     assert (finished_clone.root / "opt_out.txt").read_text() == before
 

@@ -262,7 +262,7 @@ def test_a_stage_of_plain_dvc_records_itself_and_the_last_one_ends_the_run(
 ) -> None:
     folder, _ = begun(REPRO)
     completed(folder, tmp_path / "worktree")
-    record.record_own(folder.run)
+    record.record_repro(folder.run)
     found = {name: run.info.status for name, run in rows(client).items()}
     assert found == {"mix": "FINISHED", "calm-otter": "FINISHED"}  # nobody knows whether another one follows
     assert not folder.run.closed
@@ -271,17 +271,17 @@ def test_a_stage_of_plain_dvc_records_itself_and_the_last_one_ends_the_run(
     completed(
         scored, tmp_path / "worktree", StageResult("Completed", "done", record=RESULT.record | {"scores": scores})
     )
-    record.record_own(folder.run)
+    record.record_repro(folder.run)
     parent = rows(client)["calm-otter"]
     assert (parent.data.tags["primary"], parent.data.metrics) == ("1.900±.10 bpb", scores)
     failing, _ = begun(stage="tokenize")
     failing.write_result(StageResult("Failed", "tokenize: no", record={"ms": 1_700_000_000_000}))
-    record.record_own(folder.run)
+    record.record_repro(folder.run)
     assert rows(client)["calm-otter"].info.status == "FAILED"
     last, _ = begun(stage="account")
     last.write_result(StageResult("Completed", "account: done", record={"ms": 1_700_000_000_000}))
     last.run.end("FINISHED", metrics={}, params={"a": 1}, summary="")
-    record.record_own(folder.run)
+    record.record_repro(folder.run)
     parent = rows(client)["calm-otter"]
     assert (parent.info.status, parent.data.params, folder.run.closed) == ("FINISHED", {"a": "1"}, True)
 
@@ -291,7 +291,7 @@ def test_while_make_up_runs_it_alone_records_a_repro(
 ) -> None:
     monkeypatch.setattr(environment, "running_servers", lambda: {"PREFECT_API_URL": "http://up"})
     folder, events = begun(REPRO)
-    record.record_own(folder.run)
+    record.record_repro(folder.run)
     assert rows(client) == {}
     held: dict[str, Any] = {}
     pipelines = RunFolder("wry-newt")

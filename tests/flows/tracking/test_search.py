@@ -129,7 +129,7 @@ CACHED = {
 
 def test_a_quotation_in_another_document_and_in_rows_is_named_with_its_words(root: Path) -> None:
     """Both disappeared from the answer as soon as one document that stays had the words too."""
-    found = {(one.owner, one.path): one.line() for one in searched({ID}, ESSAY).found}
+    found = {(one.owner, one.path): one.line() for one in searched({ID}, ESSAY).matches}
     assert found["workspace", "data/ingest/train/part-00000.parquet"].endswith(": 15 words in essay.txt")
     assert found["workspace", "data/mix/train/part-00000.parquet"].endswith(": 15 words in essay.txt")
     assert found["workspace", "data/tokenize/train/tokens-00000.bin"].endswith(": 15 words in essay.txt")
@@ -226,11 +226,11 @@ def test_what_lies_in_dvcs_cache_alone_and_in_git_is_found(root: Path) -> None:
     (paths.STATE / "prefect").mkdir(parents=True)
     (paths.STATE / "prefect/prefect.db").write_bytes(b"SQLite format 3\0" + LETTER.encode())
     one = searched({ID}, ESSAY)
-    assert [place.path for place in one.found if place.owner == "database"] == [".greenhouse/prefect/prefect.db"]
-    found = [place.line() for place in one.found if place.owner == "DVC's cache"]
+    assert [place.path for place in one.matches if place.owner == "database"] == [".greenhouse/prefect/prefect.db"]
+    found = [place.line() for place in one.matches if place.owner == "DVC's cache"]
     assert found == [f"DVC's cache: {'ab' * 16}: 9 words"]
     assert "ab" * 16 not in one.copies, "DVC keeps data of the owner there too"
-    in_git = [place.line() for place in one.found if place.owner == "git"]
+    in_git = [place.line() for place in one.matches if place.owner == "git"]
     assert sorted(in_git) == ["git: commit: 15 words", "git: rows.jsonl: 15 words in line 2"]
 
 
@@ -250,8 +250,8 @@ def test_what_cannot_be_looked_into_is_said(root: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(search, "states", lambda: iter([state]))
     assert set(searched({ID}).copies) >= hashes(root, *CACHED), "one lies in the workspace still"
     one = Search(Needles(7))
-    one.own_files(known)
-    one.of_states(known)
+    one.scan_local_files(known)
+    one.scan_states(known)
     said = one.sentence()
     assert "rows of finetune@instruct of run-a: gone.jsonl: it is gone, or not what it was" in said
     assert "workspace: 1 files or folders are in neither DVC's cache nor a remote, where one could look" in said
@@ -263,7 +263,7 @@ def test_a_commit_that_nobody_has_the_files_of_is_named_by_its_day_and_words(roo
     commit = clone.git("rev-parse", "HEAD").strip()
     lock = {"ingest": {"outs": [{"path": "data/ingest/train", "md5": f"{'0' * 32}.dir"}]}}
     one = Search(Needles(7))
-    one.of_states([Snapshot(commit[:9], "revision", lock, commit)])
+    one.scan_states([Snapshot(commit[:9], "revision", lock, commit)])
     (said,) = one.unsearched
     assert said.startswith(f"commit {commit[:9]} (20")
     assert ", Pictures of a run): 1 files or folders are in neither DVC's cache nor a remote" in said
@@ -282,8 +282,8 @@ def test_rows_that_models_were_tuned_on_are_searched_though_params_yaml_is_put_b
     write_params(root)
     rows, digest = ("rows.jsonl", "./rows.jsonl"), md5_file(root / "rows.jsonl")
     one = Search(Needles.of([LETTER], [], 7))
-    one.own_files([Snapshot(path, "run", {"finetune@instruct": tuned_on(path, digest)}) for path in rows])
-    (found,) = one.found
+    one.scan_local_files([Snapshot(path, "run", {"finetune@instruct": tuned_on(path, digest)}) for path in rows])
+    (found,) = one.matches
     owner = ", ".join(f"rows of finetune@instruct of {path}" for path in rows)
     assert (found.line(), found.md5) == (f"{owner}: rows.jsonl: 15 words in rows.jsonl line 2", digest)
 
@@ -297,9 +297,9 @@ def test_a_passage_or_an_address_is_found_in_rows_and_items_that_are_no_document
     root: Path, query: Query, files: list[str]
 ) -> None:
     one = search_for(query, Needles())
-    one.own_files()
-    assert [found.path for found in one.found] == files
-    assert all("what was asked for" in found.line() for found in one.found)
+    one.scan_local_files()
+    assert [found.path for found in one.matches] == files
+    assert all("what was asked for" in found.line() for found in one.matches)
 
 
 def test_documents_that_quote_can_be_taken_along(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from components.lineage.needles import Needles
 from components.lineage.readings import NeedleHit
 from components.tokens.shards import TokenWriter
 from flows.tracking import trace_report
-from flows.tracking.search import Place, Search
+from flows.tracking.search import FileMatch, Search
 from flows.tracking.snapshots import Snapshot
 from flows.tracking.trace_report import TraceMatch
 
@@ -41,13 +41,13 @@ def test_rows_that_hold_the_text_are_told_beside_the_documents_and_are_in_the_js
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(trace_report, "near", lambda passage, view: [])
-    query, own = Query("passage", "five words or more here"), Search(Needles())
-    own.found.append(Place("finetune.classify.data", "a.jsonl", (NeedleHit("a.jsonl line 1", 0, True),)))
-    told = list(trace_report.told(query, [], own))
-    assert told[0].startswith("No document has this passage")
-    assert told[-1].strip() == "finetune.classify.data: a.jsonl: what was asked for in a.jsonl line 1"
-    own.unsearched.append("rows of finetune@instruct of run-a: b: it is gone")
-    assert list(trace_report.told(query, [], own))[-2:] == ["\nNot searched:", f"    {own.unsearched[0]}"]
-    found = json.loads(trace_report.as_json(query, [], own))
-    assert (found["documents"], [one["places"] for one in found["files"]]) == ([], [["a.jsonl line 1"]])
-    assert found["not_searched"] == own.unsearched
+    query, search = Query("passage", "five words or more here"), Search(Needles())
+    search.matches.append(FileMatch("finetune.classify.data", "a.jsonl", (NeedleHit("a.jsonl line 1", 0, True),)))
+    lines = list(trace_report.answer_lines(query, [], search))
+    assert lines[0].startswith("No document has this passage")
+    assert lines[-1].strip() == "finetune.classify.data: a.jsonl: what was asked for in a.jsonl line 1"
+    search.unsearched.append("rows of finetune@instruct of run-a: b: it is gone")
+    assert list(trace_report.answer_lines(query, [], search))[-2:] == ["\nNot searched:", f"    {search.unsearched[0]}"]
+    answer = json.loads(trace_report.as_json(query, [], search))
+    assert (answer["documents"], [one["places"] for one in answer["files"]]) == ([], [["a.jsonl line 1"]])
+    assert answer["not_searched"] == search.unsearched
