@@ -147,11 +147,8 @@ def documents_lines(query: Any, matches: list[Any]) -> list[str]:
     if dropped := forgetting.dropped_for(matches):
         lines.append(COPIES.format(len(dropped)))
         lines += [f"    {row['id']} {row['location']}: {row['reason']}" for row in dropped[:SHOWN]]
-    if any(
-        (location.stage, location.part) == ("ingest", "heldout")
-        for match in matches
-        for location in match.document.locations
-    ):
+    locations = [location for match in matches for location in match.document.locations]
+    if any((location.stage, location.part) == ("ingest", "heldout") for location in locations):
         lines.append(HELD_OUT)
     limited = {
         source.name for source in schema.load(paths.PARAMS).ingest.sources if getattr(source, "max_megabytes", 0)

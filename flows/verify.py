@@ -217,23 +217,21 @@ def bring_files(recorded: Snapshot, path: str, folder: Path, wanted: Callable[[s
                 raise UserError(f"{path}/{name}: the object {md5} in DVC's cache has other bytes")
 
 
-def report_segments(
-    recorded: Snapshot, goal: str, differences: dict[str, str], intervals: int, used_kwh: float
-) -> bool:
+def report_segments(recorded: Snapshot, goal: str, results: dict[str, str], intervals: int, used_kwh: float) -> bool:
     """Print what the intervals came to; whether all are the same."""
     from components.studies.segments import chances
 
-    for interval, difference in differences.items():
+    for interval, difference in results.items():
         if difference:
             print(f"differs: {'' if interval in ('end', 'figures') else 'steps '}{interval}: {difference}")
-    one, tenth = chances(intervals, len(differences) - 3)
+    one, tenth = chances(intervals, len(results) - 3)
     print("a forgery of the last interval would have been caught for certain, of one other interval with "
           f"{one:.0%}, of a tenth of the {intervals} intervals with {tenth:.1%}")  # fmt: skip
     kwh = sum(row.kwh[1] - row.attempts_kwh[1] for row in gathered(recorded, goal).cost.stages.values())
     share = f", {used_kwh / kwh:.0%} of the {1000 * kwh:.3g} Wh of making all behind it" if kwh else ""
     print(f"energy: {1000 * used_kwh:.3g} Wh{share}")
-    print("the same to the bit" if not any(differences.values()) else "not the same")
-    return not any(differences.values())
+    print("the same to the bit" if not any(results.values()) else "not the same")
+    return not any(results.values())
 
 
 def verify(

@@ -51,5 +51,5 @@ def test_a_crashed_run_says_what_it_used(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(recovery.paths, "LEDGER", tmp_path)
     ledger(tmp_path, tmp_path, {"dedup": 0.05})
     known, says = read(tmp_path).select(run="calm-otter").energy.mid_kwh, "gone; run it again, it resumes"
-    assert recovery._left("calm-otter").endswith(f"{says}; {1000 * known:.3g} Wh so far (ledger)")
-    assert recovery._left("never-metered").endswith(says)
+    assert recovery._crash_message("calm-otter").endswith(f"{says}; {1000 * known:.3g} Wh so far (ledger)")
+    assert recovery._crash_message("never-metered").endswith(says)
