@@ -187,7 +187,8 @@ def leave_out(text: str, entries: list[str], search: Any) -> None:
     """Put lines on the opt-out list, make again what is stale, withdraw the models that saw the documents.
 
     Raises:
-        UserError: the pipeline did not complete; the list keeps the entries, and it can be run again.
+        UserError: the pipeline did not complete; the list keeps the entries, and it can be run
+            again.
     """
     known = forgetting.record(text, search)
     if not all((paths.ROOT / out).exists() for out in dvc.outputs()):

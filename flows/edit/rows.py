@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
 PASSES, MOST_STEPS = 3, 1000  # times through the rows, and steps at most, that are proposed
 HEAD_STEPS, HEAD_PASSES = 100, 20
-"""Steps at least for a classifier, whose head begins untrained, as far as so many times through the rows allow."""
+"""Steps at least for a classifier, whose head begins untrained, as far as so many times through the
+rows allow."""
 BYTES_PER_PARAMETER = 16  # weight, gradient and AdamW's two moments in float32
 MODEL_FILES = ("*.safetensors", "*.json", "merges.txt", "LICENSE*", "README.md")
 MISSING = {"none", "null", "na", "n/a", "#n/a", "<na>", "nil"}  # as tables write that there is nothing
@@ -101,7 +102,8 @@ def base(model: str, /, *, branch: Branch | None = None, dry_run: bool = False) 
 def _started_from(folder: Path, branch: Branch) -> dict[str, Any]:
     """What a branch is given with a base: its folder, and the learning rate that is usual for it.
 
-    A base made elsewhere gets 5e-5, with LoRA ten times that, and for preferences a tenth. A rate of one's own stays.
+    A base made elsewhere gets 5e-5, with LoRA ten times that, and for preferences a tenth. A rate
+    of one's own stays.
     """
     settings = getattr(schema.load(paths.PARAMS).finetune, branch)
     default = type(settings).model_fields["learning_rate"].default

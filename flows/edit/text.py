@@ -28,20 +28,25 @@ DATA_STAGES_MEGABYTES = 25.0
 """Megabytes the data stages get through in their part of the demo's five minutes on two cores
 (docs/guide.md)."""
 MOST_EPOCHS = 8
-"""Times a text is repeated at most: to about 4 repeats are as good as new text, beyond 16 they bring nothing
-(Muennighoff et al. 2023, arXiv:2305.16264)."""
+"""Times a text is repeated at most: to about 4 repeats are as good as new text, beyond 16 they
+bring nothing (Muennighoff et al. 2023, arXiv:2305.16264)."""
 VOCABULARY = ((0.3, 384, 1.9), (1.0, 768, 2.5), (4.0, 2048, 3.2), (1e9, 2048, 3.7))
-"""Up to so many megabytes of text: tokens in the vocabulary, and about how many bytes one then stands for."""
+"""Up to so many megabytes of text: tokens in the vocabulary, and about how many bytes one then
+stands for."""
 MOST_LANGUAGES = 4
-"""Times as many tokens at most, for each language wants its own, and Chinese characters are a few thousand."""
+"""Times as many tokens at most, for each language wants its own, and Chinese characters are a few
+thousand."""
 LEAST_VOCABULARY, BYTES_PER_TOKEN = 300, 40
-"""The bytes, the special tokens and a few; bytes of text for each token more, since learned from less it is rare."""
+"""The bytes, the special tokens and a few; bytes of text for each token more, since learned from
+less it is rare."""
 LITTLE = ("; that is very little: a model will repeat it, and tuning, whose tasks are drawn from it, may want 100 kB "
           "(`greenhouse run --until pretrain@causal` ends before)")  # fmt: skip
 PRETRAIN_S = 75.0
-"""Seconds of the demo's five minutes in which both models are pretrained, side by side (docs/guide.md)."""
+"""Seconds of the demo's five minutes in which both models are pretrained, side by side
+(docs/guide.md)."""
 MOST_STEPS = 3
-"""On a quick machine pretraining gets at most so many times the shipped steps: what follows takes its time too."""
+"""On a quick machine pretraining gets at most so many times the shipped steps: what follows takes
+its time too."""
 
 Change = tuple[Any, str]
 """A new value, and the reason for it."""
@@ -54,7 +59,8 @@ def wanted(corpus: OwnText, before: schema.Params, measure: Measure, kept: Mappi
     """Dotted keys of the schema and the values they get for this text.
 
     Args:
-        before: the parameters as if there had been no text: text up to the limits of their sources fits the time.
+        before: the parameters as if there had been no text: text up to the limits of their sources
+            fits the time.
         measure: says how many training steps do.
         kept: keys that have a value by hand, and that value: the others go with it.
     """
@@ -172,7 +178,8 @@ def as_shipped(files: schema.ParamFiles) -> schema.Params:
 def by_hand(files: schema.ParamFiles, unplanned: schema.Params) -> dict[str, Any]:
     """Keys that follow from a text and have a value that a person gave: not shipped, nor a preset's or another plan's.
 
-    Where a text of one's own is named and the plan for it is not there, as in a clone, all of them count as planned.
+    Where a text of one's own is named and the plan for it is not there, as in a clone, all of them
+    count as planned.
     """
     values, shipped = _values(files.params(), CHOSEN), _values(schema.Params(), CHOSEN) | _values(unplanned, SIZED)
     named = files.params().ingest.sources != schema.Params().ingest.sources

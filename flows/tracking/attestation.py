@@ -1,6 +1,7 @@
 """Claims about a model (components/studies/attestation), collected from DVC, the ledger, MLflow and records.
 
-And the digests behind them: outputs of a chain of stages hashed again, links between its stages, copies in MLflow.
+And the digests behind them: outputs of a chain of stages hashed again, links between its stages,
+copies in MLflow.
 """
 
 import itertools
@@ -79,7 +80,7 @@ def _retrieved(file: Files) -> list[str]:
 
 
 def _commit(stage: str, fingerprint: str) -> str | NotKnown:
-    """That of the newest completed run in MLflow that made the stage's output from these inputs."""
+    """Git commit of the newest completed run in MLflow that made the stage's output from these inputs."""
     commits = [run.data.tags.get("git.commit") for run in runs_of(client(), stage, fingerprint)[:1]]
     return next(filter(None, commits), NotKnown(not_known="no run of MLflow here has made this model"))
 
@@ -121,7 +122,8 @@ def owner_fields(path: Path | None) -> dict[str, str]:
 def state_with(model: str, md5: str, lock: dict[str, dict[str, Any]]) -> Snapshot | None:
     """A state of this checkout (workspace, experiment, run, commit) whose dvc.lock records a model by its bytes.
 
-    Several may, such as an experiment that tuned another model: the one with the entries of `lock` is taken first.
+    Several may, such as an experiment that tuned another model: the one with the entries of `lock`
+    is taken first.
     """
     stage, out = model.replace("/", "@"), f"models/{model}"
     states_with = list[Snapshot]()
@@ -136,7 +138,8 @@ def state_with(model: str, md5: str, lock: dict[str, dict[str, Any]]) -> Snapsho
 def with_its_files(state: Snapshot) -> Snapshot:
     """The state, read from DVC's cache and remote where files of the workspace are gone, as they are in a fresh clone.
 
-    What cannot be read there is an error then; a file that is absent here would be taken for one that never was.
+    What cannot be read there is an error then; a file that is absent here would be taken for one
+    that never was.
     """
     if state.kind != "workspace":
         return state

@@ -1,7 +1,8 @@
 """Where a stage ran: the processor, Python and every package's version. It may explain why bytes differ.
 
-Package versions are no dependencies in DVC: an upgrade does not retrain a model. They are recorded with each run in
-MLflow (`made_with.json`) instead, so that `greenhouse verify` can say what was different then.
+Package versions are no dependencies in DVC: an upgrade does not retrain a model. They are recorded
+with each run in MLflow (`made_with.json`) instead, so that `greenhouse verify` can say what was
+different then.
 """
 
 import json

@@ -1,8 +1,9 @@
 """What forgetting documents takes, and `forgotten.json`, in git beside opt_out.txt: what was forgotten.
 
-Documents are followed by their name: the id, with the text's hash where other texts have that id. A removal is known by
-its query's salted hash and keeps ids, hashes of DVC and salted hashes of runs of words, no text: so whoever searches
-later, in this clone or another, looks for the same, also when nothing here holds the text any more.
+Documents are followed by their name: the id, with the text's hash where other texts have that id. A
+removal is known by its query's salted hash and keeps ids, hashes of DVC and salted hashes of runs
+of words, no text: so whoever searches later, in this clone or another, looks for the same, also
+when nothing here holds the text any more.
 """
 
 import re
@@ -78,8 +79,8 @@ def entries(query: Query, matches: list[TraceMatch], ids: set[str], cut: Collect
     """Lines of the opt-out list. Of a passage or an address the list keeps nothing but hashes of the texts.
 
     Args:
-        cut: locations of halves. Ingest compares the list with the whole, whose id its first half keeps and whose hash
-            neither has.
+        cut: locations of halves. Ingest compares the list with the whole, whose id its first half
+            keeps and whose hash neither has.
     """
     by_hash = query.kind in ("email", "passage", "sha256")
     halves = {match.document.name for match in matches if by_hash and match.document.facts["location"] in cut}
@@ -121,7 +122,7 @@ def stages_to_redo(documents: list[Traced], lock: dict[str, dict[str, Any]]) -> 
 
 
 def sources_of(documents: list[Traced]) -> list[str]:
-    """Where the texts were read: copies that are the owner's to remove."""
+    """Source and location of each text: copies that the owner has to remove."""
     return list(dict.fromkeys(f"{one.facts['source']}: {one.facts['location'].split('#')[0]}" for one in documents))
 
 
@@ -138,7 +139,7 @@ def _key(text: str, salt: str) -> str:
 
 
 def recorded(text: str) -> Search:
-    """What a removal by this query looked for and found, which may have been interrupted; no ids if there was none."""
+    """The recorded search of a removal by this query, perhaps an interrupted one; no ids if there was none."""
     known = _all()
     row, salt = known["removals"].get(_key(text, known["salt"])), int(known["salt"], 16)
     if row is None:
@@ -163,7 +164,7 @@ def record(text: str, search: Search) -> Search:
 
 
 def in_remote(hashes: Collection[str]) -> tuple[dict[str, Removable], str]:
-    """Those objects that the default remote has; why that is not known, if it does not answer."""
+    """Objects of these hashes in the default remote, and the reason if it does not answer."""
     with dvc.open_repo() as repo:
         why = dvc.unreachable(repo)
         if why or "remote" not in repo.config["core"]:

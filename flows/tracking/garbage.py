@@ -1,8 +1,9 @@
 """What `greenhouse clean --unused` may remove: objects of DVC's cache and models in MLflow that nothing names any more.
 
-Named, and so kept, is what these need: the workspace; git tags; every pipeline run whose model is `champion` or
-`challenger` or which carries the MLflow tag `keep` (its dvc.lock lies with the run); the DVC experiment of that name.
-Other experiments go with their bytes. A team's MLflow server is left alone: its models are the team's.
+Named, and so kept, is what these need: the workspace; git tags; every pipeline run whose model is
+`champion` or `challenger` or which carries the MLflow tag `keep` (its dvc.lock lies with the run);
+the DVC experiment of that name. Other experiments go with their bytes. A team's MLflow server is
+left alone: its models are the team's.
 """
 
 import os
@@ -22,7 +23,7 @@ KEEP_ALIASES = ("champion", "challenger")
 
 
 def unused() -> tuple[list[Removable], list[str]]:
-    """What can go, and notes on what is kept and why."""
+    """Removable items, and notes on what is kept and why."""
     address, database = os.environ["MLFLOW_TRACKING_URI"], paths.STATE / "mlflow.db"
     ours = address == f"sqlite:///{database}"
     mlflow = client() if ours and database.exists() else None

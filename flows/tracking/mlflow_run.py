@@ -1,7 +1,7 @@
 """What MLflow keeps: one parent run per pipeline run or `dvc repro`, one child per stage that ran.
 
-Whoever calls these functions has the run's folder for itself (flows/tracking/record.py), so that each run has one
-writer. Each may be called again with the same: MLflow then has it once.
+Whoever calls these functions has the run's folder for itself (flows/tracking/record.py), so that
+each run has one writer. Each may be called again with the same: MLflow then has it once.
 """
 
 import json
@@ -43,9 +43,11 @@ NO_NAME = re.compile(r"[^\w\-. :/]")
 
 
 _IMPORTING = threading.Lock()
-"""Held while MLflow is imported: its modules import each other in a circle, which two threads at once run into."""
+"""Held while MLflow is imported: its modules import each other in a circle, which two threads at
+once run into."""
 _ANSWERED = set[str]()
-"""Servers that this process has asked: one that is away later is tried for as long as MLflow's client does."""
+"""Servers that this process has asked: one that is away later is tried for as long as MLflow's
+client does."""
 
 
 def client() -> Any:
@@ -138,8 +140,8 @@ def close_parent(
 
     Args:
         metrics: scores and costs; `figures` go to the artifact figures.json instead.
-        files: kept with it. By params.yaml, defaults.yaml and dvc.lock a later `compare`, `verify` or `gc` knows the
-            bytes of the run; the data sets in dvc.lock become its inputs.
+        files: kept with it. By params.yaml, defaults.yaml and dvc.lock a later `compare`, `verify`
+            or `gc` knows the bytes of the run; the data sets in dvc.lock become its inputs.
         summary: Markdown; its description, after what changed against the run most like it.
         ms: when it ended, in Unix milliseconds; now by default.
     """
@@ -252,7 +254,8 @@ def describe_comparison(mlflow: Any, run_id: str, verdict: str, page: str) -> No
 def _most_alike(mlflow: Any, run: Any, params: dict[str, str]) -> tuple[Any, list[str]]:
     """(the earlier finished parent run of the same kind that differs least, the latest of these; what differs).
 
-    One that was closed after a kill has no parameters: nothing can be said against it. (None, []) if there is none.
+    One that was closed after a kill has no parameters: nothing can be said against it. (None, [])
+    if there is none.
     """
     kind = run.data.tags.get("kind", "")
     query = f"tags.{NAME_TAG} LIKE '%' and attributes.status = 'FINISHED'"
@@ -274,7 +277,8 @@ def log_metrics(mlflow: Any, run_id: str, metrics: dict[str, float], ms: int = 0
     """Log final numbers (`None` and text are left out).
 
     Args:
-        ms: when, in Unix milliseconds; now by default. What is logged again with the same time is there once.
+        ms: when, in Unix milliseconds; now by default. What is logged again with the same time is
+            there once.
     """
     numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
     log_curves(mlflow, run_id, [{"t": ms or int(time.time() * 1000), "step": 0, "values": numbers}])

@@ -1,6 +1,7 @@
 """Pages of MLflow that are worth a link: the runs with quality in view, and the last run beside the one before.
 
-MLflow's page keeps a shared view (what its Share button makes) as a tag of the experiment, and opens it by its key.
+MLflow's page keeps a shared view (what its Share button makes) as a tag of the experiment, and
+opens it by its key.
 """
 
 import json
@@ -14,8 +15,9 @@ COLUMNS = {
 }  # fmt: skip
 """Columns of the view in their order, as MLflow calls them -> width in pixels.
 
-What a run changed, its score, its energy beside that of all stages behind its models, how it compares or ended: at
-1280 pixels the first three are whole beside MLflow's Assistant, which leaves them 698 of 1,026.
+What a run changed, its score, its energy beside that of all stages behind its models, how it
+compares or ended: at 1280 pixels the first three are whole beside MLflow's Assistant, which leaves
+them 698 of 1,026.
 """
 PARENTS = "tags.run LIKE '%'"
 """Parent runs, as MLflow's search has it."""

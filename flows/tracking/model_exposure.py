@@ -1,7 +1,8 @@
 """Which models there are, and how often each was trained on a document: counted from the data order, not estimated.
 
-A model is known by the dvc.lock of the state that made it: the workspace's, a DVC experiment's, that of a pipeline run
-in MLflow. From it follow the tokens it was trained on (in the workspace or DVC's cache) and the order it saw them in.
+A model is known by the dvc.lock of the state that made it: the workspace's, a DVC experiment's,
+that of a pipeline run in MLflow. From it follow the tokens it was trained on (in the workspace or
+DVC's cache) and the order it saw them in.
 """
 
 from collections.abc import Iterator

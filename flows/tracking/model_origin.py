@@ -1,7 +1,7 @@
 """Models by name, and the five answers of one: collected from dvc.lock, DVC's cache, the ledger, MLflow and records.
 
-A model is named as in the workspace (`instruct`, `finetune/instruct`, `finetune@instruct`), with the state it is of, or
-by a registered alias (`greenhouse-instruct-2@champion`).
+A model is named as in the workspace (`instruct`, `finetune/instruct`, `finetune@instruct`), with
+the state it is of, or by a registered alias (`greenhouse-instruct-2@champion`).
 """
 
 from collections.abc import Collection
@@ -117,7 +117,8 @@ def collect(state: Snapshot, stage: str, where: str = "") -> ModelAnswers:
     """The five answers of the model that `stage` makes, in a state.
 
     Args:
-        where: `models:/...` of a registered model, or a folder that holds a copy; the workspace's own by default.
+        where: `models:/...` of a registered model, or a folder that holds a copy; the workspace's
+            own by default.
 
     Raises `UserError`: the state has no such model, or its files are gone.
     """
@@ -141,7 +142,7 @@ def collect(state: Snapshot, stage: str, where: str = "") -> ModelAnswers:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What is known of a model before it is put into answers: records, cost by stage, forecasts, its files."""
+    """Facts of a model before they are put into answers: records, cost by stage, forecasts, its files."""
 
     records: StageRecords
     cost: Cost
@@ -150,7 +151,7 @@ class Gathered:
 
 
 def gathered(state: Snapshot, stage: str) -> Gathered:
-    """What the stages and the ledger recorded of the model that `stage` makes.
+    """Facts that the stages and the ledger recorded of the model that `stage` makes.
 
     Raises `UserError`: the state has no such model, or its files are gone.
     """
@@ -176,7 +177,7 @@ def gathered(state: Snapshot, stage: str) -> Gathered:
 
 
 def origin(state: Snapshot, model: str, where: str = "") -> ModelOrigin:
-    """What git, DVC and earlier commands recorded of a model."""
+    """Origin of a model by git, DVC and the records of earlier commands."""
     name = state.name if "@" in state.name else model.replace("/", "@")
     experiment = {"workspace": worktree_experiment(), "experiment": state.name}.get(state.kind, "")
     state_name = experiment or ("" if state.kind in ("workspace", "adopted") or "@" in state.name else state.name)

@@ -1,8 +1,8 @@
 """Models in MLflow: a loadable copy of each, registered under one name per kind and size.
 
-`models:/<model_name>-<objective>-<size>@champion` loads with `mlflow.transformers.load_model`. A run makes its model
-`challenger`; the first of a name that the workspace makes is also `champion`; later only the gate (`flows/promote.py`)
-changes that.
+`models:/<model_name>-<objective>-<size>@champion` loads with `mlflow.transformers.load_model`. A
+run makes its model `challenger`; the first of a name that the workspace makes is also `champion`;
+later only the gate (`flows/promote.py`) changes that.
 """
 
 import re
@@ -76,7 +76,8 @@ class ModelRecord:
 def log_model(mlflow_client: Any, run_id: str, folder: Path, model: ModelRecord) -> None:
     """Copy a model folder into MLflow, register it, set its aliases and tags. Done again, it makes no second version.
 
-    The copy is safetensors and JSON, no pickle; the requirements are stated, not guessed by importing.
+    The copy is safetensors and JSON, no pickle; the requirements are stated, not guessed by
+    importing.
     """
     import logging
 

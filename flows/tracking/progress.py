@@ -91,13 +91,15 @@ class StageProgress(Progress):
         log: file that gets every line too.
         events: where the run's other processes read of it, or None.
         span: `Meter.span`, to meter phases.
-        budget_check: called between steps; raises `Stopped` when a budget does not hold another step.
+        budget_check: called between steps; raises `Stopped` when a budget does not hold another
+            step.
         joules: energy used so far, or None.
         quiet: a pipeline shows the events; this process prints nothing.
 
     Attributes:
         expected_s: seconds that the whole stage takes by its earlier runs; 0 if it has none.
-        training_s: seconds of them of a fine-tuning's own training, its first, whose pace takes their place; then 0.
+        training_s: seconds of them of a fine-tuning's own training, its first, whose pace takes
+            their place; then 0.
     """
 
     expected_s = training_s = 0.0
@@ -150,8 +152,9 @@ class StageProgress(Progress):
     def _time(self, done: int, total: int | None, now: float) -> str:
         """Seconds left of the stage: by its earlier runs, and not less than the work at hand needs at its own pace.
 
-        The pace is that since the first report: neither the start nor what an earlier run did counts. Without earlier
-        runs nothing is known of the work that follows: `36+ s left`. Where neither is known: seconds since the start.
+        The pace is that since the first report: neither the start nor what an earlier run did
+        counts. Without earlier runs nothing is known of the work that follows: `36+ s left`. Where
+        neither is known: seconds since the start.
         """
         before, _, since = self._first
         elapsed, by_pace, expected_s = now - self._started, 0.0, self.expected_s

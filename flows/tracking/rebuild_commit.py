@@ -27,7 +27,8 @@ EARLIER, SHOWN = 10, 3
 def rebuild_commit(lock: Mapping[str, dict[str, Any]], stages: Collection[str]) -> str | NotKnown:
     """HEAD, or the newest commit before it, that has what dvc.lock recorded of all the stages' parameters and files.
 
-    Files that git does not keep, as rows of one's own or a foreign base may be, are known to it by their path alone.
+    Files that git does not keep, as rows of one's own or a foreign base may be, are known to it by
+    their path alone.
     """
     if absent := [stage for stage in stages if stage not in lock]:
         return NotKnown(not_known=f"dvc.lock has no {', '.join(absent)}")

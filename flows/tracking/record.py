@@ -1,11 +1,13 @@
 """The record of a run in MLflow, written from the run's folder by one process at a time.
 
-`Recorder.advance()` sends what is new; called again, by this process or after a crash by another one, it finds each run
-of MLflow by the process that it is of, and sends what is there already without making it twice. A stage has its mark
-when MLflow has everything. The pipeline's process records its run while it goes on; of a `dvc repro` a running `make
-up` does (`follow`), else each stage at its end (`record_repro`). What a kill left is recorded by whoever starts next.
+`Recorder.advance()` sends what is new; called again, by this process or after a crash by another
+one, it finds each run of MLflow by the process that it is of, and sends what is there already
+without making it twice. A stage has its mark when MLflow has everything. The pipeline's process
+records its run while it goes on; of a `dvc repro` a running `make up` does (`follow`), else each
+stage at its end (`record_repro`). What a kill left is recorded by whoever starts next.
 
-An MLflow that fails does not fail the work: the trouble is printed, the folder keeps what is to be recorded.
+An MLflow that fails does not fail the work: the trouble is printed, the folder keeps what is to be
+recorded.
 """
 
 import logging
@@ -28,7 +30,8 @@ EVERY_S = 1.0
 SYSTEM_S = 3
 """Seconds between samples of the machine."""
 MACHINE = "machine"
-"""Run below a pipeline's that has the machine's figures: above they would stand before its scores."""
+"""Run below a pipeline's that has the machine's figures: above they would stand before its
+scores."""
 KILLED = "its process ended without a result: killed, by somebody or by the system for want of memory"
 
 
@@ -249,6 +252,6 @@ def _environment() -> dict[str, str]:
 
 
 def print_failure(error: Exception) -> None:
-    """Say what MLflow's trouble is, in one sentence."""
+    """Print an error of MLflow as one sentence."""
     words = f"{type(error).__name__}: {clause(error)}; it is recorded at the next start"
     print(f"MLflow ({os.environ.get('MLFLOW_TRACKING_URI', '')}): {words}", flush=True)

@@ -30,7 +30,8 @@ from greenhouse_record.recording import VARIABLE
 RUN_FOLDERS = paths.FINDINGS / "adopted"
 """Where runs of adopted models took place here: paths of this machine, for nobody else to see."""
 PRIVATE_PREFIXES = ("GREENHOUSE_", "MLFLOW_", "PREFECT_")
-"""Beginnings of variables of this process that a run which is repeated must not take for its own."""
+"""Beginnings of variables of this process that a run which is repeated must not take for its
+own."""
 
 
 def record_of(state: Snapshot) -> Record | None:

@@ -1,9 +1,10 @@
 """Closing what a kill left open, at the next start: in Prefect, in MLflow, and worktrees.
 
-In Prefect every run of ours carries its process as a label (`processes.process_tag`); one whose process is gone becomes
-`Crashed`. In `.greenhouse/runs/` a run without its mark is recorded as far as it came, and is `KILLED` in MLflow
-(record.py). A worktree has its process in a file beside it. A run of another host is never touched, nor one naming no
-process unless this process alone could have started it. No record, whatever is in it, stops the work.
+In Prefect every run of ours carries its process as a label (`processes.process_tag`); one whose
+process is gone becomes `Crashed`. In `.greenhouse/runs/` a run without its mark is recorded as far
+as it came, and is `KILLED` in MLflow (record.py). A worktree has its process in a file beside it. A
+run of another host is never touched, nor one naming no process unless this process alone could have
+started it. No record, whatever is in it, stops the work.
 """
 
 import os
@@ -24,8 +25,9 @@ def recover(serving: bool = False) -> None:
     """Close what dead processes left open.
 
     Args:
-        serving: this process is the only one that starts runs of deployments, and has not begun: one that is unfinished
-            and names no process was killed before our code began, and would hold its deployment's slot for ever.
+        serving: this process is the only one that starts runs of deployments, and has not begun:
+            one that is unfinished and names no process was killed before our code began, and would
+            hold its deployment's slot for ever.
     """
     crash_in_prefect(serving)
     recover_records()
@@ -62,7 +64,8 @@ WATCH_S = 10.0
 def crash_in_prefect(serving: bool = False, states: Sequence[str] = (*UNDER_WAY, "CANCELLING")) -> None:
     """Force runs of dead processes, in these states, and their tasks to `Crashed`: they would hold a deployment's slot.
 
-    While `up` serves, `UNDER_WAY` alone: who cancels a run on its page gets `Cancelled` from Prefect, a moment later.
+    While `up` serves, `UNDER_WAY` alone: who cancels a run on its page gets `Cancelled` from
+    Prefect, a moment later.
     """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
@@ -83,7 +86,7 @@ def crash_in_prefect(serving: bool = False, states: Sequence[str] = (*UNDER_WAY,
 
 
 def _crash_message(name: str) -> str:
-    """What the page of a run of a dead process says: that it resumes, and what it used, if the ledger knows."""
+    """Message on the page of a dead process's run: it resumes, and its energy if the ledger knows it."""
     used = reader.read(paths.LEDGER).select(run=name).energy.mid_kwh
     spent = f"; {1000 * used:.3g} Wh so far (ledger)" if used else ""
     return f"the process of this run is gone; run it again, it resumes{spent}"

@@ -29,8 +29,8 @@ def run_files(root: Path, accounted: bool, unmade: Collection[str] = (), folder:
     """Files that MLflow keeps with a run: what it was made from and, if it came to its end, the report.
 
     Args:
-        unmade: stages left out of its dvc.lock, which names what an earlier run made of them; that copy is written to
-            `folder`.
+        unmade: stages left out of its dvc.lock, which names what an earlier run made of them; that
+            copy is written to `folder`.
     """
     reports = ["reports/report.html", "reports/summary.json", "reports/cards"] if accounted else []
     lock = root / "dvc.lock"

@@ -1,7 +1,8 @@
 """Where words of a text stand: outputs of every state, rows and items, MLflow's artifacts, DVC's cache, git.
 
-Weights are not read: whether they were trained on a text is known from the corpora and rows behind them, by one rule
-for DVC's objects and MLflow's versions alike. Rows and items are the owner's files: they are named, never changed.
+Weights are not read: whether they were trained on a text is known from the corpora and rows behind
+them, by one rule for DVC's objects and MLflow's versions alike. Rows and items are the owner's
+files: they are named, never changed.
 """
 
 import os
@@ -87,10 +88,13 @@ class Search:
     """A search for the documents with some ids and for runs of their words.
 
     Attributes:
-        named: whether a text holds the passage or address that was asked for, if that is how they were named.
-        num_places: files looked into. matches: those with words that stay. unsearched: what was not looked into, why.
-        copies: DVC's hash of each object with a document's text, tokens, or weights trained on it -> one of the outputs
-            that it is of, and the state. models: DVC's hash of every model that was trained on what holds one.
+        named: whether a text holds the passage or address that was asked for, if that is how they
+            were named.
+        num_places: files looked into. matches: those with words that stay. unsearched: what was not
+            looked into, why.
+        copies: DVC's hash of each object with a document's text, tokens, or weights trained on it
+            -> one of the outputs that it is of, and the state. models: DVC's hash of every model
+            that was trained on what holds one.
         is_removed: whether the workspace has none of the documents: what it has of them stays.
     """
 
@@ -131,7 +135,7 @@ class Search:
             return []
 
     def note(self, owner: str, path: str, parts: Iterable[Part], md5: str = "", with_named: bool = False) -> None:
-        """Look into a file, and keep it as found if it has words of the text."""
+        """Search a file, and add it to `matches` if it has words of the text."""
         if hits := self.scan(owner, path, parts, with_named):
             self.matches.append(FileMatch(owner, path, tuple(hits), md5))
 
@@ -231,7 +235,7 @@ class Search:
     # -- the answer ----------------------------------------------------------------------------------------------------
 
     def sentence(self) -> str:
-        """What was searched, found and not searched; files with the same words together, those with most first."""
+        """Files searched, matches, and what was not searched; files with the same words together, most words first."""
         alike = dict[str, dict[str, dict[str, None]]]()
         for match in sorted(self.matches, key=lambda match: -max((hit.words for hit in match.hits), default=0)):
             alike.setdefault(match.description(), {}).setdefault(match.owner, {})[match.path] = None
@@ -310,8 +314,8 @@ def still_held(ids: Collection[str], corpora: Iterable[tuple[str, str]] = KEPT) 
 def models_of(lock: dict[str, dict[str, Any]], bad: Iterable[str], rows: Collection[str]) -> set[str]:
     """Models of a state that were, or may have been, trained on a document: outputs of stages by path.
 
-    A tuned one counts by what its own stage read, of whatever hash: a corpus that holds the document, or a model that
-    counts. One of another trainer, tuned on other rows, does not.
+    A tuned one counts by what its own stage read, of whatever hash: a corpus that holds the
+    document, or a model that counts. One of another trainer, tuned on other rows, does not.
 
     Args:
         bad: its files that hold one. rows: hashes of rows of one's own that do.
@@ -349,7 +353,8 @@ def is_unlisted(store: ObjectCache, md5: str) -> bool:
 def unnamed(store: ObjectCache, files: list[dict[str, str]]) -> Iterator[tuple[Snapshot, dict[str, str]]]:
     """Folders in DVC's cache that are of no known state, and files in it that are of no folder.
 
-    They may be the owner's, whose data DVC keeps too: they are named, and `greenhouse clean --unused` removes the rest.
+    They may be the owner's, whose data DVC keeps too: they are named, and `greenhouse clean
+    --unused` removes the rest.
     """
     named = {md5 for hashes in files for md5 in hashes.values()}
     there = {file.parent.name + file.name for file in store.folder.glob("??/*")} - named
@@ -371,7 +376,7 @@ def rows_of_state(state: Snapshot) -> Iterator[tuple[str, str, str]]:
 
 
 def absolute(path: str) -> Path:
-    """Where a file lies, whichever way its path is written."""
+    """Absolute path of a file, whichever way its path is written."""
     return Path(os.path.normpath(paths.ROOT / path))
 
 

@@ -4,8 +4,8 @@
         held-out set -> settings -> run -> items (hash in DVC's cache), scores,
         model (its hash)
 
-Seed noise belongs to a registered name, a held-out set and settings. `greenhouse study seeds` writes it; the gate,
-the comparison and the report read it.
+Seed noise belongs to a registered name, a held-out set and settings. `greenhouse study seeds`
+writes it; the gate, the comparison and the report read it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,8 +42,8 @@ def model_name(snapshot: Snapshot, branch: str) -> str:
 def settings_of(snapshot: Snapshot, branch: str) -> str:
     """Fingerprint of all that a model and its evaluation depend on, without seeds of training and mixing.
 
-    Parameters, code, and what no stage made: sources, evaluation sets, rows of one's own. Runs of other code measure
-    another thing, and are not averaged.
+    Parameters, code, and what no stage made: sources, evaluation sets, rows of one's own. Runs of
+    other code measure another thing, and are not averaged.
     """
     stage = STAGES[branch]
     stages = {*dvc.upstream(dvc.graph(), stage), *(["evaluate"] if branch != "classify" else [])} & snapshot.lock.keys()
@@ -83,7 +83,7 @@ class SeedRuns:
 
     @classmethod
     def of(cls, name: str, heldout: str) -> "SeedRuns":
-        """What `greenhouse study seeds` measured; nothing if it never ran."""
+        """Runs that `greenhouse study seeds` measured; none if it never ran."""
         path = _path(name)
         return cls(read_json(path).get(heldout, {}) if path.exists() else {})
 
@@ -230,7 +230,7 @@ def facts_of(snapshot: Snapshot, branch: str) -> dict[str, Any]:
 
 
 def evaluation(snapshot: Snapshot, items: list[Path], branch: str) -> Evaluation:
-    """What the gate needs of a snapshot, with the items of its runs."""
+    """Evaluation of a snapshot as the gate takes it, with the items of its runs."""
     cache, facts = ObjectCache(), facts_of(snapshot, branch)
     metrics = flat(read_json(cache.fetched(snapshot.outputs()[f"{SCORED_BY[branch]}/metrics.json"])))
     return Evaluation(items, facts, metrics)

@@ -1,8 +1,9 @@
 """The check of a signed folder of a model: what can be established of it here, by recomputation alone.
 
-The check does not believe the signer. It hashes the files, makes every file of claims again from card.json, looks for
-the model in the dvc.lock of a state of this checkout, hashes the outputs of the stages behind it again, collects the
-claims again, and asks the list of withdrawn models. Whatever it cannot do leaves an item of the verdict open.
+The check does not believe the signer. It hashes the files, makes every file of claims again from
+card.json, looks for the model in the dvc.lock of a state of this checkout, hashes the outputs of
+the stages behind it again, collects the claims again, and asks the list of withdrawn models.
+Whatever it cannot do leaves an item of the verdict open.
 """
 
 from collections.abc import Iterator

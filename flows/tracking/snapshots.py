@@ -1,8 +1,9 @@
 """A state of the pipeline that has a name, and what DVC recorded of it.
 
-`workspace`; a git revision; a DVC experiment; a pipeline run in MLflow by its name; a registered model's alias such as
-`greenhouse-causal-2@champion`. Each has a dvc.lock, and in it the hash of every input and output of every stage: enough
-to compare two states, to find the energy spent on one, and to know which bytes of the cache it needs.
+`workspace`; a git revision; a DVC experiment; a pipeline run in MLflow by its name; a registered
+model's alias such as `greenhouse-causal-2@champion`. Each has a dvc.lock, and in it the hash of
+every input and output of every stage: enough to compare two states, to find the energy spent on
+one, and to know which bytes of the cache it needs.
 """
 
 import json
@@ -36,8 +37,10 @@ class Snapshot:
         kind: workspace, revision, experiment, run, adopted.
         lock: the stages of its dvc.lock.
         commit: the git commit it was made from, as far as known.
-        early: of a run that ended before all of its stages were made, a sentence that says so; `lock` lacks those.
-        adopted: of a model of another trainer, its greenhouse.json; `lock` has its one step, and is in no dvc.lock.
+        early: of a run that ended before all of its stages were made, a sentence that says so;
+            `lock` lacks those.
+        adopted: of a model of another trainer, its greenhouse.json; `lock` has its one step, and is
+            in no dvc.lock.
     """
 
     name: str
@@ -50,7 +53,8 @@ class Snapshot:
     def params(self) -> dict[str, Any]:
         """The effective value of every parameter the stages depend on, as one tree.
 
-        Where stages ran with different values, as one that is stale has, that of the stage the section is named after.
+        Where stages ran with different values, as one that is stale has, that of the stage the
+        section is named after.
         """
         tree: dict[str, Any] = {}
         of_stage = {stage: nested(layout.effective(entry.get("params", {}))) for stage, entry in self.lock.items()}
@@ -73,7 +77,8 @@ class Snapshot:
     def code(self) -> dict[str, str]:
         """Path -> hash of every source file the stages depend on; of a folder where its files are unknown.
 
-        Of a model of another trainer: commit, changes beside it, and the files of code that its record names.
+        Of a model of another trainer: commit, changes beside it, and the files of code that its
+        record names.
         """
         if self.adopted:
             return self.adopted.get("code", {"commit": self.commit})
@@ -286,7 +291,8 @@ def files_of(state: Snapshot, pull: bool = True) -> Callable[[str], Path | None]
     has none.
 
     Args:
-        pull: fetch what is not in the cache from the default remote; without, what DVC no longer holds is none.
+        pull: fetch what is not in the cache from the default remote; without, what DVC no longer
+            holds is none.
 
     The returned function raises `UserError` for a file whose object is in neither.
     """

@@ -1,8 +1,9 @@
 """A team's ledger records, kept beside the objects of DVC's default remote.
 
-`<remote>/greenhouse-ledger/<checkout>/<host>.jsonl.gz` is one clone's ledger file of one host. They are no DVC objects:
-measurements are part of no hashed output, each clone writes its own files alone, and `dvc gc` never sees them. Pulled
-files lie in `ledger/team/`, where the reader of the ledger finds them; it counts a line once, however often copied.
+`<remote>/greenhouse-ledger/<checkout>/<host>.jsonl.gz` is one clone's ledger file of one host. They
+are no DVC objects: measurements are part of no hashed output, each clone writes its own files
+alone, and `dvc gc` never sees them. Pulled files lie in `ledger/team/`, where the reader of the
+ledger finds them; it counts a line once, however often copied.
 """
 
 import gzip

@@ -131,7 +131,7 @@ def as_json(query: Query, matches: list[TraceMatch], search: Search) -> str:
 
 
 def report(text: str, json_wanted: bool) -> tuple[str, bool]:
-    """What is known of a passage, id, hash or location, and whether anything was found.
+    """Report on a passage, id, hash or location, and whether anything was found.
 
     Raises `UserError`: nothing was ingested, or the text can be no query.
     """
