@@ -45,11 +45,11 @@ def ours(work: Path, corpus: str, tokenizer_json: str) -> dict[str, float]:
     shards, content = texts_of(Path(corpus)), Path(tokenizer_json).read_text("utf-8")
     started = time.perf_counter()
     encoder = Encoder(content)
-    writer = TokenWriter(work / "tokens", encoder.vocab_size, "", ["bench"])
-    for texts in shards:
-        num_bytes = np.array([len(text.encode()) for text in texts])
-        writer.add_documents(list(encoder.encode_many(texts, WORKERS)), np.zeros(len(texts), np.int64), num_bytes)
-    written = writer.close()
+    with TokenWriter(work / "tokens", encoder.vocab_size, "", ["bench"]) as writer:
+        for texts in shards:
+            num_bytes = np.array([len(text.encode()) for text in texts])
+            writer.add_documents(list(encoder.encode_many(texts, WORKERS)), np.zeros(len(texts), np.int64), num_bytes)
+    written = writer.manifest
     return {"seconds": time.perf_counter() - started, "tokens": written.num_tokens - written.num_documents}
 
 

@@ -39,10 +39,9 @@ def write(folder: Path) -> None:
     encoder = Encoder(tokenizer_json)
     for split, chosen in parts.items():
         ids = [np.array([0, *encoder.encode(text)]) for text in chosen]
-        writer = TokenWriter(folder / split, VOCABULARY, sha256_bytes(tokenizer_json.encode()), ["shakespeare"])
-        lengths, sizes = [len(row) for row in ids], [len(text.encode()) for text in chosen]
-        writer.add_shard(np.concatenate(ids), np.array(lengths), np.zeros(len(ids), int), np.array(sizes))
-        writer.close()
+        with TokenWriter(folder / split, VOCABULARY, sha256_bytes(tokenizer_json.encode()), ["shakespeare"]) as writer:
+            lengths, sizes = [len(row) for row in ids], [len(text.encode()) for text in chosen]
+            writer.add_shard(np.concatenate(ids), np.array(lengths), np.zeros(len(ids), int), np.array(sizes))
     write_text(folder / "tokenizer.json", tokenizer_json)
 
 

@@ -175,9 +175,8 @@ class Parts:
 def peers(parts: Parts, folder: Path, device: str, size: int) -> dict[str, float]:
     """Tokens a second of the peers at the same shape, on the same text, each in a process of its own."""
     ids, found = text(), dict[str, float]()
-    writer = TokenWriter(folder / "train", VOCABULARY[device], "", ["torch"])
-    writer.add_shard(ids, np.array([len(ids)]), np.zeros(1, int), np.array([len(ids)]))
-    writer.close()
+    with TokenWriter(folder / "train", VOCABULARY[device], "", ["torch"]) as writer:
+        writer.add_shard(ids, np.array([len(ids)]), np.zeros(1, int), np.array([len(ids)]))
     for name, place, rate in (("litgpt", BENCH / "litgpt-packages", 0.001), ("nanochat", NANOCHAT, 0.02)):
         if not place.exists():
             print(f"not tried: {name}, which `python -m benchmarks.train --trial --nanochat CHECKOUT` puts at {place}")

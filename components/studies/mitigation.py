@@ -138,15 +138,14 @@ def encode(corpus: Path, tokenizer_json: str, out: Path) -> None:
     encoder = Encoder(tokenizer_json)
     manifest = read_manifest(corpus)
     sources = sorted(manifest.sources)
-    writer = TokenWriter(out, encoder.vocab_size, sha256_bytes(tokenizer_json.encode()), sources)
-    for shard in manifest.shards:
-        documents = read_shard(corpus / shard.file)
-        writer.add_documents(
-            list(encoder.encode_many(document.text for document in documents)),
-            np.array([sources.index(document.source) for document in documents], np.int64),
-            np.array([len(document.text.encode()) for document in documents], np.int64),
-        )
-    writer.close()
+    with TokenWriter(out, encoder.vocab_size, sha256_bytes(tokenizer_json.encode()), sources) as writer:
+        for shard in manifest.shards:
+            documents = read_shard(corpus / shard.file)
+            writer.add_documents(
+                list(encoder.encode_many(document.text for document in documents)),
+                np.array([sources.index(document.source) for document in documents], np.int64),
+                np.array([len(document.text.encode()) for document in documents], np.int64),
+            )
 
 
 # -- statistics --------------------------------------------------------------------------------------------------------

@@ -139,8 +139,9 @@ def read_token_manifest(folder: Path) -> TokenManifest:
 class TokenWriter:
     """Write documents' ids to shards, one shard per `add_shard` call; `close()` writes the manifest last.
 
-    Files are written and synced on a thread, while the caller makes the next shard's ids; an error of it is raised by
-    the next call.
+    Use as a context manager. With an exception inside, no manifest is written. Files are written and synced on a
+    thread, while the caller makes the next shard's ids; an error of it is raised by the next call. On leaving, nothing
+    is being written any more.
 
     Args:
         folder: made if missing.
@@ -225,6 +226,13 @@ class TokenWriter:
     def close(self) -> TokenManifest:
         """Write the manifest: the folder is complete."""
         self._wait()
-        self._thread.shutdown()
         write_json(self.folder / "manifest.json", asdict(self.manifest))
         return self.manifest
+
+    def __enter__(self) -> "TokenWriter":
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        with self._thread:  # which waits for what it writes
+            if kind is None:
+                self.close()

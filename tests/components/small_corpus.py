@@ -32,10 +32,9 @@ def write_tokens(folder: Path) -> Path:
     (folder / "tokenizer.json").write_text(tokenizer_json)
     for split, chosen in (("train", texts[1:]), ("heldout", texts[:1])):
         ids = [np.array([0, *encoder.encode(text)]) for text in chosen]
-        writer = TokenWriter(folder / split, VOCABULARY, sha256_bytes(tokenizer_json.encode()), ["docs"])
-        lengths, sizes = [len(row) for row in ids], [len(text.encode()) for text in chosen]
-        writer.add_shard(np.concatenate(ids), np.array(lengths), np.zeros(len(ids), int), np.array(sizes))
-        writer.close()
+        with TokenWriter(folder / split, VOCABULARY, sha256_bytes(tokenizer_json.encode()), ["docs"]) as writer:
+            lengths, sizes = [len(row) for row in ids], [len(text.encode()) for text in chosen]
+            writer.add_shard(np.concatenate(ids), np.array(lengths), np.zeros(len(ids), int), np.array(sizes))
     return folder
 
 

@@ -133,12 +133,12 @@ class _Encoding:
         sources = sorted(manifest.sources)
         counts, token_counts = np.zeros((len(sources), 4), np.int64), np.zeros(self.encoder.vocab_size, np.int64)
         encoded = Encoded(sources, counts, token_counts, Languages(manifest.sources))
-        writer = TokenWriter(out, self.encoder.vocab_size, self.sha256, sources)
-        for number, shard in enumerate(manifest.shards, 1):
-            self.progress.raise_if_stopped()
-            self._shard(folder / shard.file, writer, encoded, is_heldout)
-            self.progress.update(number, len(manifest.shards), "shards", "held-out" if is_heldout else "training")
-        written = writer.close()
+        with TokenWriter(out, self.encoder.vocab_size, self.sha256, sources) as writer:
+            for number, shard in enumerate(manifest.shards, 1):
+                self.progress.raise_if_stopped()
+                self._shard(folder / shard.file, writer, encoded, is_heldout)
+                self.progress.update(number, len(manifest.shards), "shards", "held-out" if is_heldout else "training")
+        written = writer.manifest
         assert written.num_documents == manifest.num_documents, "every document is encoded"
         assert written.num_bytes == manifest.num_bytes, "every byte is encoded"
         return encoded

@@ -19,10 +19,9 @@ def test_the_count_is_that_of_a_replay(
 ) -> None:
     """The loader's own windows, over a corpus whose n-th token is n."""
     run = Training(1003, 64, 5, 9, steps, causal, skipped, warmup)
-    writer = TokenWriter(tmp_path / "tokens", 4096, "", ["numbers"])
-    one = np.array([1003], np.int64)
-    writer.add_shard(np.arange(1003, dtype=np.uint32), one, np.zeros(1, np.int64), one)
-    writer.close()
+    with TokenWriter(tmp_path / "tokens", 4096, "", ["numbers"]) as writer:
+        one = np.array([1003], np.int64)
+        writer.add_shard(np.arange(1003, dtype=np.uint32), one, np.zeros(1, np.int64), one)
     shards = TokenShards.open(tmp_path / "tokens")
     mask_rate = None if causal else 0.2
     batches = pretrain_batches(

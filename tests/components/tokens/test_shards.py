@@ -3,10 +3,14 @@
 import errno
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
+from time import sleep
 
 import numpy as np
 import pytest
 
+from components.core.errors import Stopped
+from components.core.files import sha256_file
 from components.tokens import shards
 from components.tokens.shards import TokenShards, TokenWriter
 from tests.errors import refuses
@@ -15,15 +19,14 @@ from tests.errors import refuses
 def write(folder: Path, vocab_size: int = 500, num_shards: int = 3) -> np.ndarray:
     """Three shards of random documents; their ids in order."""
     rng = np.random.default_rng(7)
-    writer = TokenWriter(folder, vocab_size, "0" * 64, ["prose", "verse"])
-    written = []
-    for _ in range(num_shards):
-        lengths = rng.integers(1, 20, 6)
-        ids = rng.integers(6, vocab_size, lengths.sum())
-        ids[np.concatenate([[0], np.cumsum(lengths)[:-1]])] = 0
-        writer.add_shard(ids, lengths, rng.integers(0, 2, 6), lengths * 3)
-        written.append(ids)
-    writer.close()
+    with TokenWriter(folder, vocab_size, "0" * 64, ["prose", "verse"]) as writer:
+        written = []
+        for _ in range(num_shards):
+            lengths = rng.integers(1, 20, 6)
+            ids = rng.integers(6, vocab_size, lengths.sum())
+            ids[np.concatenate([[0], np.cumsum(lengths)[:-1]])] = 0
+            writer.add_shard(ids, lengths, rng.integers(0, 2, 6), lengths * 3)
+            written.append(ids)
     return np.concatenate(written)
 
 
@@ -63,7 +66,8 @@ def test_a_file_that_was_cut_or_changed_or_is_missing_is_named(
     tmp_path: Path, name: str, change: Callable[[bytes], bytes] | None, number: int
 ) -> None:
     refuses(lambda: TokenShards.open(tmp_path), "files.read_manifest_file.1", tmp_path)
-    TokenWriter(tmp_path, 300, "", []).close()
+    with TokenWriter(tmp_path, 300, "", []):
+        pass
     refuses(lambda: TokenShards.open(tmp_path), "TokenShards.open", tmp_path)
     write(tmp_path)
     path = tmp_path / name
@@ -87,3 +91,27 @@ def test_a_shard_that_cannot_be_written_leaves_no_manifest(
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path, num_shards=num_shards)
     assert not list(tmp_path.iterdir())
+
+
+def test_after_an_exception_nothing_is_being_written_any_more_and_there_is_no_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = Event()
+
+    def slowly(path: Path) -> str:
+        begun.set()
+        sleep(0.2)
+        return sha256_file(path)
+
+    def stopped_while_it_writes(writer: TokenWriter) -> None:
+        with writer:
+            writer.add_shard(np.zeros(3, np.int64), np.array([3]), np.zeros(1, np.int64), np.array([9]))
+            begun.wait()
+            raise Stopped("Cancelled", "stopped")
+
+    monkeypatch.setattr(shards, "sha256_file", slowly)
+    writer = TokenWriter(tmp_path, 300, "", ["prose"])
+    with pytest.raises(Stopped):
+        stopped_while_it_writes(writer)
+    assert writer.manifest.num_tokens == 3  # counted when its files are whole
+    assert not (tmp_path / "manifest.json").exists()

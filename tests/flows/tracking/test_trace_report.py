@@ -22,10 +22,9 @@ FACTS = dict.fromkeys(
 
 @pytest.mark.parametrize("fits", [True, False])
 def test_the_tokens_are_those_of_the_state_that_has_the_document(tmp_path: Path, fits: bool) -> None:
-    writer = TokenWriter(tmp_path / "data/tokenize/train", 4096, "", ["numbers"])
-    sizes = np.array([30, 12, 50], np.int64)
-    writer.add_shard(np.arange(92, dtype=np.uint32), sizes, np.zeros(3, np.int64), sizes)
-    writer.close()
+    with TokenWriter(tmp_path / "data/tokenize/train", 4096, "", ["numbers"]) as writer:
+        sizes = np.array([30, 12, 50], np.int64)
+        writer.add_shard(np.arange(92, dtype=np.uint32), sizes, np.zeros(3, np.int64), sizes)
     lock = {
         "mix": {"outs": [{"path": "data/mix", "md5": "1.dir"}]},
         "tokenize": {"deps": [{"path": "data/mix", "md5": "1.dir" if fits else "2.dir"}]},

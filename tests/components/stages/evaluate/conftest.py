@@ -93,14 +93,13 @@ def write_tokens(folder: Path, tokenizer: str, documents: list[Document]) -> Non
     """Token shards of the documents."""
     rows = [[0, *Encoder(tokenizer).encode(text.text)] for text in documents]
     sources = sorted({text.source for text in documents})
-    writer = TokenWriter(folder, 600, sha256_bytes(tokenizer.encode()), sources)
-    writer.add_shard(
-        np.concatenate(rows),
-        np.array([len(row) for row in rows]),
-        np.array([sources.index(text.source) for text in documents]),
-        np.array([len(text.text.encode()) for text in documents]),
-    )
-    writer.close()
+    with TokenWriter(folder, 600, sha256_bytes(tokenizer.encode()), sources) as writer:
+        writer.add_shard(
+            np.concatenate(rows),
+            np.array([len(row) for row in rows]),
+            np.array([sources.index(text.source) for text in documents]),
+            np.array([len(text.text.encode()) for text in documents]),
+        )
 
 
 def trained(ids: np.ndarray, causal: bool, steps: int = STEPS, width: int = 64) -> Transformer:
