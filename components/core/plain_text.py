@@ -9,7 +9,7 @@ from typing import Any
 
 from greenhouse_record.errors import plain
 
-__all__ = ["counted", "plain", "plain_name", "strings_in", "without_quotations"]
+__all__ = ["abbreviated", "counted", "plain", "plain_name", "strings_in", "without_quotations"]
 _QUOTED = re.compile(r"`(?!greenhouse |dvc )[^`\n]{40,}`")
 """Long text in back quotes that is no command of ours."""
 
@@ -22,6 +22,11 @@ def plain_name(text: str) -> str:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun: `1 document`, `2,464 documents`."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def abbreviated(text: str, most: int) -> str:
+    """A text of at most `most` characters: where it is cut, it ends with an ellipsis."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def without_quotations(page: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.files import rounded, write_text
+from components.core.plain_text import abbreviated
 
 TableRow = Mapping[str, Any] | Sequence[Any]
 PERCENT = ("share", "rate")
@@ -160,8 +161,7 @@ def ranged(bounds: Sequence[float], unit: str = "", form: str = ".3g", more: str
 
 def quoted(text: str, most: int = 160) -> str:
     """Text of a document for a Markdown table: one line, no pipes, no markup."""
-    line = " ".join(text.split())
-    line = line if len(line) <= most else line[: most - 1] + "…"
+    line = abbreviated(" ".join(text.split()), most)
     return "`" + line.replace("`", "'").replace("|", "\\|") + "`" if line else ""
 
 

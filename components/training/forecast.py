@@ -53,7 +53,7 @@ class TrainingForecast:
     seconds: float
 
     def __str__(self) -> str:
-        return f"{gigabytes(self.memory)} of memory at the peak, {self.seconds:,.1f} s for all steps"
+        return f"{gigabytes(self.memory)} of memory at the peak, {self.seconds:,.1f} s to compute all steps"
 
 
 def forecast(

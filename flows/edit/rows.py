@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from components import params as schema
 from components.core.errors import UserError
 from components.core.files import write_json
-from components.core.plain_text import plain
+from components.core.plain_text import abbreviated, plain
 from components.finetuning_data.columns import Columns, in_words, parsed
 from components.finetuning_data.coverage import known_line, notes, num_known, seen_line
 from components.finetuning_data.formats import read
@@ -246,8 +246,7 @@ def shown(row: Any) -> str:
         text = f"{row.text} | chosen: {row.chosen} | rejected: {row.rejected}"
     else:
         text = f"{', '.join(classes_of(row)) or 'none'}: {row.text}"
-    text = " ".join(text.split())
-    return text if len(text) <= 200 else text[:199] + "…"
+    return abbreviated(" ".join(text.split()), 200)
 
 
 def described(folder: Path, branch: str) -> str:

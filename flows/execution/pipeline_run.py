@@ -96,13 +96,14 @@ class PipelineRun:
         self.closed = threading.Event()
 
     def __enter__(self) -> "PipelineRun":
-        start_meter.end(run=self.name)
+        self.began = start_meter.end(run=self.name)  # as the ledger counts, and so MLflow
         # A span of the ledger without a stage: what orchestration itself uses.
         self._meter = Meter(paths.LEDGER, self.params.runtime.meter_interval_s, {"run": self.name})
         self._meter.__enter__()
         if self.stale:
             params = self.params.identity()
-            self.folder.open(PIPELINE, commit=git.commit(), flow_run=self.flow_run, params=params)
+            began_ms = int(1000 * self.began)
+            self.folder.open(PIPELINE, commit=git.commit(), flow_run=self.flow_run, params=params, t=began_ms)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
@@ -361,7 +362,8 @@ class PipelineRun:
         status = {"Failed": "FAILED", "Completed": "FINISHED"}.get(self._final_name(), "KILLED")
         has_account = "account" in self.results and self.results["account"].name == "Completed"
         spans = reader.read(paths.LEDGER).select(run=self.name)  # what this run itself used
-        self.metrics = rounded({"cost/run_kwh": spans.energy.mid_kwh, "cost/run_seconds": self.wall_s})
+        used = {"cost/run_kwh": spans.energy.mid_kwh, "cost/run_seconds": time.time() - self.began}
+        self.metrics = rounded(used)
         scores = [result.record.get("scores", {}) for result in done]
         self.metrics |= headline(self.root) if has_account else dict(ChainMap(*scores))  # else it is of an earlier run
         figures = {"orchestration_seconds": self.overhead_s()} | errors(parts, "total_")

@@ -1,6 +1,7 @@
 """The meter of what a command uses before its pipeline run begins: its imports, a Prefect server."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,8 +9,8 @@ from components.params import Params
 from flows.system import paths
 from greenhouse_record.metering.meter import Meter
 
-_open: list[Meter] = []
-"""The one of this process, until its first run begins."""
+_open: list[tuple[Meter, float]] = []
+"""The one of this process, and when it began (Unix seconds), until its first run begins."""
 
 
 @contextmanager
@@ -19,16 +20,19 @@ def metered(params: Params) -> Iterator[None]:
     Raises:
         UserError: the ledger cannot be written.
     """
-    _open.append(Meter(paths.LEDGER, params.runtime.meter_interval_s, {"command": "pipeline"}).__enter__())
+    began = time.time()
+    _open.append((Meter(paths.LEDGER, params.runtime.meter_interval_s, {"command": "pipeline"}).__enter__(), began))
     try:
         yield
     finally:
         end()
 
 
-def end(**labels: str) -> None:
-    """End the span, if one is open; with the label `run` it is that run's."""
+def end(**labels: str) -> float:
+    """End the span, if one is open; with the label `run` it is that run's. Returns when it began, else the time now."""
+    began = time.time()
     while _open:
-        meter = _open.pop()
+        meter, began = _open.pop()
         meter.note(**labels)
         meter.__exit__(*sys.exc_info())
+    return began

@@ -13,7 +13,7 @@ from typing import Any
 
 from components.carbon.planning.forecast import TRAINING
 from components.core.errors import Stopped
-from components.core.plain_text import plain
+from components.core.plain_text import abbreviated, plain
 from components.core.progress import Progress
 from flows.system.run_folder import EventWriter
 
@@ -80,7 +80,7 @@ class Screen:
             parts = [f"{stage} {bar(one['done'], one['total'])[15:]}, {one['time']}" for stage, one in running]
         else:
             parts = [f"{stage:>17} | {progress_line(one)}" for stage, one in running]
-        print(f"\r\x1b[K{plain(' | '.join(parts))[:WIDTH]}", end="", flush=True)
+        print(f"\r\x1b[K{abbreviated(plain(' | '.join(parts)), WIDTH)}", end="", flush=True)
 
 
 class StageProgress(Progress):
@@ -143,7 +143,8 @@ class StageProgress(Progress):
             self._write_event("progress", **event, time=self._time(done, total, now), budget=self._budget)
         if last or now - self._last_shown >= (LIVE_S if self._terminal else INTERVAL_S):
             self._last_shown = now
-            self._show(progress_line(event | {"time": self._time(done, total, now)}), last, WIDTH)
+            line = progress_line(event | {"time": self._time(done, total, now)})
+            self._show(line, last, abbreviated(line, WIDTH))
 
     def _write_event(self, kind: str, **facts: Any) -> None:
         if self._events:
@@ -163,16 +164,16 @@ class StageProgress(Progress):
             if self.training_s and self._training_since is not None:
                 expected_s += now - self._training_since + by_pace - self.training_s
         if left := max(by_pace, expected_s - elapsed, 0.0):
-            more = " of the stage" if done == total else ""  # the work at hand is done
+            more = " of the stage" if left > by_pace else ""  # other work follows the one at hand
             return f"{left:.0f}{'' if self.expected_s else '+'} s left{more}"
         return f"{elapsed:.0f} s"
 
-    def _show(self, line: str, last: bool, width: int | None = None) -> None:
-        """A line of the log and of the terminal: there `width` wide at most, written over unless it is the last."""
+    def _show(self, line: str, last: bool, in_terminal: str = "") -> None:
+        """A line of the log, and of the terminal, if that shall not have another one, which the next one overwrites."""
         self._log.write(line + "\n")
         self._log.flush()
         if self._terminal:
-            print(f"\r\x1b[K{line[:width]}", end="\n" if last else "", flush=True)
+            print(f"\r\x1b[K{in_terminal or line}", end="\n" if last else "", flush=True)
         elif not self._quiet:
             print(line, flush=True)
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from components.carbon.footprint import intensity
+from components.core.plain_text import abbreviated
 from components.reporting.tables import interval
 from components.stages.account.answer_text import known, sentences
 from components.stages.account.answers import ModelAnswers
@@ -76,7 +77,7 @@ def model_page(answers: ModelAnswers) -> str:
     number = f"{facts.parameters / 1e6:.2f} M" if facts.parameters else "an unknown number of"
     size = f"{number} parameters, {facts.objective}, context {facts.shape.get('context', 'of unknown')} tokens"
     head = [f"{answers.title} ({state})", *textwrap.wrap(facts.task.get("advice", ""), WIDTH)]
-    head.append(size + (f", {facts.task['title']}" if facts.task.get("title") else ""))
+    head += textwrap.wrap(size + (f", {facts.task['title']}" if facts.task.get("title") else ""), WIDTH)
     if answers.base:
         revision = f", revision {facts.finetuning['base_revision']}" if facts.finetuning.get("base_revision") else ""
         head += _labelled("base", (facts.finetuning.get("base_name") or answers.base) + revision)
@@ -90,7 +91,7 @@ def model_page(answers: ModelAnswers) -> str:
 
 
 def _page(lines: list[str]) -> str:
-    return "\n".join(line[:WIDTH].rstrip() for line in lines) + "\n"
+    return "\n".join(abbreviated(line.rstrip(), WIDTH) for line in lines) + "\n"
 
 
 def _labelled(label: str, text: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from components.core.files import sha256_bytes
+from components.core.plain_text import abbreviated
 from components.core.report import Report
 from components.counting.registry import NAMES
 from components.instruction_pairs.examples import Examples, Passage
@@ -90,7 +91,7 @@ def _untested(examples: Examples[Passage]) -> str:
     """Sentence on classes without a held-out row, in few names, as a line of a terminal holds them."""
     truth_KN = truth_of(examples.heldout, len(examples.labels)).T
     classes = [label for label, row_N in zip(examples.labels, truth_KN, strict=True) if not row_N.any()]
-    names = ", ".join(repr(one if len(one) <= MOST_LETTERS else f"{one[: MOST_LETTERS - 1]}…") for one in classes[:2])
+    names = ", ".join(repr(abbreviated(one, MOST_LETTERS)) for one in classes[:2])
     if not classes:
         return ""
     return f"no held-out row is of the class{'es' if len(classes) > 1 else ''} {names}{', ...' if classes[2:] else ''}"
@@ -169,7 +170,7 @@ def _confusion_plot(labels: list[str], confusion: np.ndarray, of_each: np.ndarra
     drawing, [axes] = figure(size + 0.8, size)
     share = confusion / np.maximum(1, of_each)[:, None]
     picture = axes.imshow(share, vmin=0, vmax=1, cmap="Greens")
-    short = [label if len(label) <= 24 else label[:23] + "…" for label in map(_drawable, labels)]
+    short = [abbreviated(label, 24) for label in map(_drawable, labels)]
     if len(set(short)) < len(short):  # cut they are alike: numbered, as they stand in the table
         short = [f"{number} {label}" for number, label in enumerate(short, 1)]
     axes.set_xticks(range(len(labels)), short, rotation=45, ha="right")

@@ -229,9 +229,10 @@ def write_mixture(
         documents = progress.checked(all_documents(train, plan, params, mixture, dropped))
         in_order = shuffled(documents, params.seed, folder, total // BUCKET_BYTES + 1)
         for number, document in enumerate(progress.checked(in_order)):
-            kept.add(document)
             if number % 2000 == 0:
-                progress.update(number, None, "documents")
+                progress.update(number, mixture.num_documents(), "documents")
+            kept.add(document)
+        progress.update(mixture.num_documents(), mixture.num_documents(), "documents")
     write_json(out / "canaries.json", canaries.as_json(plan.canaries, params.seed))
     once = sum(entry.num_copies > 0 for entry in plan.entries)
     reconcile("mix", len(plan.entries), once, dropped.rules)
