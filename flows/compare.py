@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -354,8 +355,7 @@ def _energies(a: Snapshot, b: Snapshot) -> dict[str, str]:
 
 
 def _energy(ledger_costs: LedgerCosts, state: Snapshot) -> str:
-    """As the report counts it, whose own stage is not in it yet."""
-    wanted = {stage: inputs for stage, inputs in state.fingerprints().items() if stage != "account"}
+    wanted = state.fingerprints()
     runs = stage_runs(ledger_costs.ledger, wanted, wanted, paths.ROOT.name)
     runs = {name: one for name, one in runs.items() if one.run.labels.get("fingerprint") == wanted[name]}
     if not runs:
@@ -399,14 +399,23 @@ def verdict_of(lines: list[str]) -> Verdict:
 
 
 def as_page(lines: list[str]) -> str:
-    """The comparison as one HTML file, with the verdict as its heading; it leads nowhere and needs nothing."""
-    heading = verdict_of(lines)
-    body = html.escape("\n".join(line for line in lines if line != heading).strip())
-    style = "body{font:16px sans-serif;margin:2em auto;max-width:70em;padding:0 1em}"
-    style += "h1{font-size:1.3em}pre{white-space:pre-wrap;overflow-wrap:anywhere}"
+    """The comparison as one HTML file, with the verdict as its heading; it leads nowhere and needs nothing.
+
+    Sentences wrap; rows of a table keep their columns and scroll.
+    """
+    first, verdict = lines[0], verdict_of(lines)
+    head = f"<h1>B against A: {html.escape(verdict.brief)}</h1><p>{html.escape(first)}</p><p>{html.escape(verdict)}</p>"
+    rest = [line for line in lines[1:] if line != verdict]
+    body = "".join(
+        f"<pre{' class=table' if is_table else ''}>{html.escape(chr(10).join(part)).strip(chr(10))}</pre>"
+        for is_table, part in groupby(rest, lambda line: "  " in line.strip())
+    )
+    style = "body{font:16px sans-serif;margin:2em auto;max-width:70em;padding:0 1em}h1{font-size:1.3em}"
+    style += "p,pre{overflow-wrap:anywhere}pre{white-space:pre-wrap;font-size:14px}"
+    style += ".table{white-space:pre;overflow-x:auto;font-size:min(14px,2.6vw)}"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Comparison of two models</title><style>{style}</style><h1>{html.escape(heading)}</h1><pre>{body}</pre>"
+        f"<title>Comparison of two models</title><style>{style}</style>{head}{body}"
     )
 
 

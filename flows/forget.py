@@ -40,7 +40,7 @@ LIMITED = (
 )
 PURGED = "\nOld states whose objects go can no longer be checked out, compared or verified. What stays of it:\n"
 COPIES = "copies of them that dedup dropped, which would come in their place, so they go too: {}"
-STAY = "words that stay, in files of your own or in other documents, which --quoting takes along:"
+STAY = "words that stay, in files of your own or in other documents, which --quoting takes along"
 REPLACE = "`greenhouse promote` replaces it, with --override KIND=REASON where no rule judges its kind"
 SHOWN = 10
 """Documents that are listed."""
@@ -175,7 +175,7 @@ def dry_run(query: Any, matches: list[Any], entries: list[str], search: Any) -> 
     lines += ["", f"copies: {len(search.copies)} objects of DVC and what follows:", *(f"    {one}" for one in copies)]
     lines += ["", "the sources themselves, which only you can change:"]
     lines += [f"    {source}" for source in forgetting.sources_of(documents)]
-    return "\n".join([*lines, "", STAY, search.sentence()])
+    return "\n".join([*lines, "", search.sentence(STAY)])
 
 
 def opt_out_file() -> Path:

@@ -7,6 +7,7 @@ files: they are named, never changed.
 
 import os
 import re
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -37,6 +38,8 @@ MIXTURE, MIXED = "data/mix/train/", "data/tokenize/train/"
 CHECKED = ("data/ingest/heldout/", "data/tokenize/heldout/")
 """What training compares with, and does not train on."""
 TRAINING = ("pretrain@", "finetune@")
+TELL_S = 4.0
+"""Seconds between two lines that tell how far a search is."""
 WEIGHTS = (".safetensors",)
 CACHE = "DVC's cache"
 GONE = "files or folders are in neither DVC's cache nor a remote, where one could look into them, such as"
@@ -107,6 +110,7 @@ class Search:
     copies: dict[str, str] = field(default_factory=dict)
     models: set[str] = field(default_factory=set)
     is_removed: bool = False
+    _told: float = field(default_factory=time.monotonic)
 
     def everywhere(self) -> "Search":
         """Search all of it, from the beginning."""
@@ -128,6 +132,9 @@ class Search:
             with_named: what is `named` counts too, as in files of the user.
         """
         self.num_places += 1
+        if time.monotonic() - self._told > TELL_S:
+            self._told = time.monotonic()
+            print(f"searched {self.num_places:,} places, now {owner}", flush=True)
         try:
             return hits_in(parts, self.needles, self.named if with_named else None)
         except (UserError, OSError, ValueError, pa.ArrowException) as error:
@@ -234,8 +241,11 @@ class Search:
 
     # -- the answer ----------------------------------------------------------------------------------------------------
 
-    def sentence(self) -> str:
-        """Files searched, matches, and what was not searched; files with the same words together, most words first."""
+    def sentence(self, found: str = "found in") -> str:
+        """Files searched, what was `found`, and what was not searched.
+
+        Files with the same words stand together, those with the most words first.
+        """
         alike = dict[str, dict[str, dict[str, None]]]()
         for match in sorted(self.matches, key=lambda match: -max((hit.words for hit in match.hits), default=0)):
             alike.setdefault(match.description(), {}).setdefault(match.owner, {})[match.path] = None
@@ -247,8 +257,8 @@ class Search:
         skipped = f"; {common:,} runs that more documents have are common, and were not looked for" if common else ""
         skipped += f"; of its many runs {left:,} were not looked for" if left else ""
         missing = [f"\n    {line}" for line in (*dict.fromkeys(self.unsearched), *BEYOND)]
-        matches = "".join(lines) or " none of them"
-        return f"searched {self.num_places:,} places{skipped}; found in:{matches}\nnot searched:{''.join(missing)}"
+        matches = "".join(lines) or " none"
+        return f"searched {self.num_places:,} places{skipped}; {found}:{matches}\nnot searched:{''.join(missing)}"
 
 
 # -- what holds what ---------------------------------------------------------------------------------------------------

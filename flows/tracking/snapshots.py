@@ -66,8 +66,8 @@ class Snapshot:
         return tree
 
     def title(self) -> str:
-        """Its name; of a commit with its day and first line too, which say whose work it is."""
-        about = git.answer("log", "-1", "--format=%as, %s", self.commit) if self.kind == "revision" else ""
+        """Its name; of a commit with its day, author and first line too, which say whose work it is."""
+        about = git.answer("log", "-1", "--format=%as, %an: %s", self.commit) if self.kind == "revision" else ""
         return f"commit {self.name} ({about})" if about else self.name
 
     def outputs(self) -> dict[str, str]:

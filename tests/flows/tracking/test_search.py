@@ -258,7 +258,7 @@ def test_what_cannot_be_looked_into_is_said(root: Path, monkeypatch: pytest.Monk
     assert f"such as {name}; if somebody has them, `dvc push` from there" in said
 
 
-def test_a_commit_that_nobody_has_the_files_of_is_named_by_its_day_and_words(root: Path) -> None:
+def test_a_commit_that_nobody_has_the_files_of_is_named_by_its_day_author_and_words(root: Path) -> None:
     (clone := PipelineClone(root)).git("commit", "--quiet", "--allow-empty", "-m", "Pictures of a run")
     commit = clone.git("rev-parse", "HEAD").strip()
     lock = {"ingest": {"outs": [{"path": "data/ingest/train", "md5": f"{'0' * 32}.dir"}]}}
@@ -266,7 +266,8 @@ def test_a_commit_that_nobody_has_the_files_of_is_named_by_its_day_and_words(roo
     one.scan_states([Snapshot(commit[:9], "revision", lock, commit)])
     (said,) = one.unsearched
     assert said.startswith(f"commit {commit[:9]} (20")
-    assert ", Pictures of a run): 1 files or folders are in neither DVC's cache nor a remote" in said
+    author = clone.git("log", "-1", "--format=%an").strip()
+    assert f", {author}: Pictures of a run): 1 files or folders are in neither DVC's cache nor a remote" in said
 
 
 def tuned_on(path: str, digest: str) -> dict:
