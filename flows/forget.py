@@ -16,6 +16,7 @@ from components.carbon.ledger import reader
 from components.carbon.planning.forecast import orchestration_forecast
 from components.core.errors import UserError
 from components.core.files import write_text
+from components.core.plain_text import counted
 from components.corpus.corpus import is_generated
 from components.lineage.documents import Query, query_of
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
@@ -38,18 +39,21 @@ LIMITED = (
     "{} has a limit (max_megabytes): other documents of it come in their place, in the held-out set too, and scores "
     "may not compare with earlier ones"
 )
-PURGED = "\nOld states whose objects go can no longer be checked out, compared or verified. What stays of it:\n"
+PURGED = (
+    "\n`of workspace` is the workspace before the removal. Old states whose objects go can no longer be checked out, "
+    "compared or verified. What stays of it:\n"
+)
 COPIES = "copies of them that dedup dropped, which would come in their place, so they go too: {}"
 STAY = "words that stay, in files of your own or in other documents, which --quoting takes along"
-REPLACE = "`greenhouse promote` replaces it, with --override KIND=REASON where no rule judges its kind"
+REPLACE = "`greenhouse promote` replaces each, with --override KIND=REASON where no rule judges its kind"
 SHOWN = 10
 """Documents that are listed."""
 REMOVED = """
-removed: {} documents; no corpus of the workspace has one of them any more
-left in old states: up to {} objects in DVC's cache and remote, which --purge deletes
-left in the workspace: the words listed below, which other documents or files of your own have too;
---apply --quoting with the same QUERY takes such documents along, files of your own are yours to change"""
+removed: {}; no corpus of the workspace has one of them any more
+left in old states: up to {} in DVC's cache and remote, which --purge deletes"""
 """The result of a removal, before what was searched."""
+LEFT = "left in the workspace, where --apply --quoting with the same QUERY takes documents along"
+YOURS = "left in the sources themselves, which only you can change:"
 ALREADY = "on {} already: what was made since has none of it; the rest is of older states, whose copies --purge deletes"
 
 
@@ -174,8 +178,14 @@ def dry_run(query: Any, matches: list[Any], entries: list[str], search: Any) -> 
     copies = [item.label for item in items] + [f"not known or not reached: {line}" for line in unreached]
     lines += ["", f"copies: {len(search.copies)} objects of DVC and what follows:", *(f"    {one}" for one in copies)]
     lines += ["", "the sources themselves, which only you can change:"]
-    lines += [f"    {source}" for source in forgetting.sources_of(documents)]
+    lines += [f"    {source}" for source in sources_of(matches)]
     return "\n".join([*lines, "", search.sentence(STAY)])
+
+
+def sources_of(matches: list[Any]) -> list[str]:
+    """Where the owner has the texts: source and location, without the number of the document in it."""
+    rows = [match.document.facts for match in matches]
+    return list(dict.fromkeys(f"{row['source']}: {row['location'].split('#')[0]}" for row in rows))
 
 
 def opt_out_file() -> Path:
@@ -183,8 +193,11 @@ def opt_out_file() -> Path:
     return paths.ROOT / schema.load(paths.PARAMS).ingest.opt_out
 
 
-def leave_out(text: str, entries: list[str], search: Any) -> None:
+def leave_out(text: str, entries: list[str], search: Any, sources: list[str]) -> None:
     """Put lines on the opt-out list, make again what is stale, withdraw the models that saw the documents.
+
+    Args:
+        sources: where the owner has the texts.
 
     Raises:
         UserError: the pipeline did not complete; the list keeps the entries, and it can be run
@@ -196,19 +209,20 @@ def leave_out(text: str, entries: list[str], search: Any) -> None:
     listed = opt_out_file().read_text("utf-8")
     new = [line for line in entries if line not in listed.splitlines()]
     write_text(opt_out_file(), listed.rstrip("\n") + "\n" + "".join(f"{line}\n" for line in new))
-    print(f"{opt_out_file().name}: {len(new)} lines added; making again what is stale", flush=True)
+    print(f"{opt_out_file().name}: {counted(len(new), 'line')} added; making again what is stale", flush=True)
     make_again()
     outputs = {*Snapshot("workspace", "workspace", dvc.lock()).outputs().values()}
     reason = f"it saw or may have seen {len(known.ids)} documents that were to be forgotten"
     withdraw(paths.ROOT, sorted(known.models - outputs), reason, datetime.now(UTC).date())
-    for alias in forgetting.aliases_of(forgetting.versions_of(known.models - outputs)):
-        print(f"{alias} still points at a model that saw them or may have; {REPLACE}")
+    if aliases := forgetting.aliases_of(forgetting.versions_of(known.models - outputs)):
+        print(f"still at a model that saw them or may have: {', '.join(aliases)}; {REPLACE}")
     if left := still_held(known.ids):
         raise UserError(f"still there after the removal: {', '.join(left[:5])}; report this as a mistake in Greenhouse")
     search.everywhere()
     search.matches = [hit for hit in search.matches if hit.owner != CACHE or hit.md5 not in known.copies]
-    print(REMOVED.format(len(known.ids), len(known.copies)))
-    print(search.sentence())
+    print(REMOVED.format(counted(len(known.ids), "document"), counted(len(known.copies), "object")))
+    print(search.sentence(LEFT))
+    print("\n    ".join([YOURS, *sources]))
     files = f"{opt_out_file().name}, {forgetting.FILE}, withdrawn.json and dvc.lock"
     print(f"other clones need this state: commit {files}, then `dvc push`")
 
@@ -283,7 +297,7 @@ def forget(
     lines = entries(asked, exact, with_duplicates(hits), cut)
     search = prepare_search(query, asked, hits, common_above).everywhere()
     if apply:
-        leave_out(query, lines, search)
+        leave_out(query, lines, search, sources_of(hits))
     else:
         print(dry_run(asked, hits, lines, search))
         print("\nnothing has changed; --apply leaves them out, --purge then deletes the copies")

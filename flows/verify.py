@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import time
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,8 +77,9 @@ def rebuild(root: Path, stages: list[str]) -> None:
     }
     for name in ("PREFECT_API_URL", "GREENHOUSE_RUN"):
         variables.pop(name, None)
-    for stage in stages:
-        print(f"rebuilding {stage} ...", flush=True)
+    began = time.monotonic()
+    for number, stage in enumerate(stages, 1):
+        print(f"rebuilding {stage}, {number} of {len(stages)}; {time.monotonic() - began:.0f} s so far", flush=True)
         command = dvc.command("repro", "--single-item", "--no-run-cache", "--force", stage)
         ends = processes.dies_with_parent()
         done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True, preexec_fn=ends)

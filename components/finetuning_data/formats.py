@@ -35,7 +35,7 @@ from components.finetuning_data.columns import (
     used_by,
     value_of,
 )
-from components.finetuning_data.rows import KINDS, Kind, Refused, Row, UnusableRow, kind_of, refuse_empty
+from components.finetuning_data.rows import KINDS, NOT_UTF8, Kind, Refused, Row, UnusableRow, kind_of, refuse_empty
 from components.text.csv_table import CsvTable
 from components.text.opening import OpenFile, inner_suffix
 
@@ -56,7 +56,7 @@ AS_UTF8 = "save the file as UTF-8"
 _HELDOUT = "(test|validation|valid|val|dev|held[-_]?out|eval|evaluation)"
 HELDOUT_NAME = re.compile(rf"{_HELDOUT}([-_. ]?v?\d.*|[-_](mis)?matched.*)?|.+[-_]{_HELDOUT}", re.IGNORECASE)
 """Name, without suffixes, of a file or folder of held-out rows, with the number of its part."""
-REASONS = {"invalid_csv": "not CSV", "invalid_utf8": "not UTF-8"}
+REASONS = {"invalid_csv": "not CSV", "invalid_utf8": NOT_UTF8}
 
 
 @dataclass(frozen=True)
@@ -308,9 +308,9 @@ def _parsed(line: bytes, where: str) -> dict[str, Any] | Refused:
         if b"\\ud" in line.lower():  # half of a surrogate pair is no text
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
-        return Refused(where, "not UTF-8", f"{clause(error)}; {AS_UTF8}")
+        return Refused(where, NOT_UTF8, f"{clause(error)}; {AS_UTF8}")
     except UnicodeError as error:
-        return Refused(where, "not UTF-8", clause(error))
+        return Refused(where, NOT_UTF8, clause(error))
     except json.JSONDecodeError as error:  # its own words count lines, and the row is one
         detail = f"{error.msg} after {len(line[: error.pos].rstrip())} characters"
         return Refused(where, "not JSON", NO_ROW if line.strip() == b"[" else detail)

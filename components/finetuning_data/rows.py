@@ -38,6 +38,8 @@ SPEAKERS = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing":
 """Who speaks in ShareGPT's chats -> role."""
 JOINED = re.compile(r"\s*[;|]\s*")
 """What stands between the names of several classes in a text."""
+NOT_UTF8 = "not UTF-8"
+"""Reason of a refused row."""
 LONGEST_LABEL = 100
 """Characters of the name of a class."""
 
@@ -123,16 +125,19 @@ def raise_if_other_kind(branch: Branch, path: Path, kind: Kind) -> None:
 
 
 def refuse_empty(path: Path, rows: Sequence[Any], refused: Sequence[Refused]) -> None:
-    """Raise if no row is left, with what became of them.
+    """Raise if no row is left, or if more cannot be decoded than are, with what became of them.
 
     Raises:
         UserError: as said.
     """
-    if rows:
-        return
-    if not refused:
-        raise UserError(f"{path}: it has no row, or none below a header; is it text? Give a file with rows")
-    raise UserError(f"{path}: no row is left to train on: {'; '.join(reason_lines(refused))}")
+    if not (rows or refused):
+        raise UserError(f"{path}: no row, none below a header, or no text; give a file with rows")
+    if not rows:
+        raise UserError(f"{path}: no row is left to train on: {'; '.join(reason_lines(refused))}")
+    undecoded = [row for row in refused if row.reason == NOT_UTF8]
+    if len(undecoded) > len(rows):
+        what = f"{len(undecoded)} rows are {NOT_UTF8}, {len(rows)} can be used"
+        raise UserError(f"{path}: {what}: {'; '.join(reason_lines(undecoded))}")
 
 
 def count_reasons(refused: Sequence[Refused]) -> dict[str, int]:

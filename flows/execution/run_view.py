@@ -114,8 +114,11 @@ def forecast(run: PipelineRun) -> tuple[list[dict[str, str]], str]:
     ]  # fmt: skip
     took = f"{ranged(seconds.as_list(), 's', '.0f')} and {ranged([1000 * x for x in kwh.as_list()], 'Wh', '.2g')}"
     sentence = f"by themselves about {took}" if known else "no run here to go by"
-    less = f" for the {len(known)} that ran or were calibrated here" if 0 < len(known) < len(parts) else ""
+    less = ""
+    if 0 < len(known) < len(parts):
+        sentence = f"{len(known)} of them that ran or were calibrated here about {took}"
+        less = f"; of the other {len(parts) - len(known)} nothing is known"
     if other := [part for part in known if not part.alike]:
-        less += f"; by runs with other settings for {len(other)} of them, so it may be far off"
+        less += f"; by runs with other settings for {len(other)}, so it may be far off"
     sentence = f"{len(parts)} of {len(run.stages)} stages may run, {sentence}{less}"
     return rows, sentence + (OPEN_END if CLASSIFY in parts else "")

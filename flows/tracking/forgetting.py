@@ -121,11 +121,6 @@ def stages_to_redo(documents: list[Traced], lock: dict[str, dict[str, Any]]) -> 
     return again
 
 
-def sources_of(documents: list[Traced]) -> list[str]:
-    """Source and location of each text: copies that the owner has to remove."""
-    return list(dict.fromkeys(f"{one.facts['source']}: {one.facts['location'].split('#')[0]}" for one in documents))
-
-
 # -- what was forgotten ------------------------------------------------------------------------------------------------
 
 
@@ -233,4 +228,4 @@ def to_purge(text: str) -> tuple[list[Removable], str]:
     items += [removable(f"MLflow: {name}", paths.STATE / "mlartifacts" / name) for name in quoted]
     search.matches = [match for match in search.matches if match.path not in quoted and match.md5 not in objects]
     search.unsearched += unreached
-    return items, search.sentence()
+    return items, search.sentence("words that stay")

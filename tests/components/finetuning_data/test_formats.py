@@ -229,6 +229,12 @@ def test_labels_are_names(tmp_path: Path) -> None:
         ("a.jsonl", b'[{"text": "a", "label": "b"}]', "rows.refuse_empty.2", ["line 1", "list"]),
         ("a.jsonl", b'[\n {"text": "a",\n "label": "b"}\n]', "rows.refuse_empty.2", ["list"]),
         ("a.jsonl", b'{"text": "o\xf9", "label": "a"}', "rows.refuse_empty.2", ["1 x not UTF-8", "line 1", "0xf9"]),
+        (
+            "a.csv",
+            "text,label\nja,a\nsüß,b\nschön,a\n".encode("cp1252"),
+            "rows.refuse_empty.3",
+            ["2 rows are not UTF-8, 1 can be used", "line 3", "CSV UTF-8"],
+        ),
         ("missing", None, "formats.files_of", []),
         ("a.json", b'[{"text": "a"', "formats._listed.1", []),
         ("a.json", b"3", "formats._listed.2", []),

@@ -41,7 +41,7 @@ def test_the_forecast_says_what_is_known_of_what_may_run(tmp_path: Path, monkeyp
     known = StageForecast("mix", Bounds(20.0, 30.0, 40.0), Bounds(0.001, 0.002, 0.003), "3 runs")
     monkeypatch.setattr(run_view, "expected", lambda books, stage, *_: known if stage == "mix" else None)
     rows, told = run_view.forecast(this)
-    expected = "2 of 2 stages may run, by themselves about 30 s (20 to 40) and 2 Wh (1 to 3) for the 1 that ran"
+    expected = "2 of 2 stages may run, 1 of them that ran or were calibrated here about 30 s (20 to 40) and 2 Wh "
     assert told.startswith(expected)
     monkeypatch.setattr(dvc, "graph", lambda root: {"mix": [], "finetune@classify": ["mix"]})
     _, told = run_view.forecast(PipelineRun("calm-otter", tmp_path, Params(), []))  # the time of its folds was not said
