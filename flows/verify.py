@@ -5,8 +5,8 @@ import os
 import secrets
 import shutil
 import subprocess
-import time
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
