@@ -146,12 +146,12 @@ def close_parent(
         ms: when it ended, in Unix milliseconds; now by default.
     """
     log_params(mlflow, run_id, params)
+    log_inputs(mlflow, run_id, _data_sets(files))  # before it is described, by what it read
     log_scores(mlflow, run_id, metrics, ms, describe(mlflow, run_id, name, params, summary))
     if used := energy(metrics):
         mlflow.set_tag(run_id, "cost", used)
     for key, value in (tags or {}).items():
         mlflow.set_tag(run_id, key, value)
-    log_inputs(mlflow, run_id, _data_sets(files))
     if figures:
         mlflow.log_dict(run_id, figures, "figures.json")
     log_files(mlflow, run_id, None, files)
@@ -178,11 +178,12 @@ def describe(mlflow: Any, run_id: str, name: str, params: dict, summary: str) ->
     before, changes = _most_alike(mlflow, run, dotted(params))
     # A key that is there no more says little: `columns {} -> unset` stands beside `columns.prompt unset -> question`.
     shown_changes = [change for change in changes if not change.endswith(" -> unset")] or changes
-    mlflow.set_tag(run_id, "changed", "; ".join(map(brief, shown_changes))[:MAX_TAG])
+    besides = _changed_besides(mlflow, before, run) if before and not changes else ""
+    mlflow.set_tag(run_id, "changed", ("; ".join(map(brief, shown_changes)) or besides)[:MAX_TAG])
     if before is None:
         first = "The first run of its kind."
     else:
-        first = "\n".join(changes) or "No parameter differs."
+        first = "\n".join(changes) or f"No parameter differs: {besides}."
         first = f"{first}\n\n(against {name_of(before)})"
         if changes:
             mlflow.update_run(run_id, name=f"{shown_name(shown_changes)} ({name})")
@@ -266,6 +267,15 @@ def _most_alike(mlflow: Any, run: Any, params: dict[str, str]) -> tuple[Any, lis
     earlier = [row for row in same if row.data.params and row.info.start_time < started]
     differing = [(row, changed(row.data.params, params)) for row in earlier]
     return min(differing, key=lambda pair: len(pair[1]), default=(None, []))
+
+
+def _changed_besides(mlflow: Any, before: Any, run: Any) -> str:
+    """What differs of two runs with the same parameters: data sets they read, as where a text was forgotten; code."""
+    sides = [mlflow.get_run(one.info.run_id) for one in (before, run)]
+    was, now = ({one.dataset.name: one.dataset.digest for one in side.inputs.dataset_inputs} for side in sides)
+    parts = [f"other {name}" for name in now if name in was and was[name] != now[name]]
+    old, new = (side.data.tags.get("git.commit", "") for side in sides)
+    return "; ".join(parts + ([f"code of {new[:9]}"] if old != new else [])) or "the same data and commit"
 
 
 def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:

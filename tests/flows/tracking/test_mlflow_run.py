@@ -62,9 +62,13 @@ def test_a_parent_run_begins_with_what_changed(checkout: Path, tmp_path: Path, m
     for name, branch, steps, seed in (
         ("calm-otter", "instruct", 100, 1), ("keen-wren", "instruct", 60, 1), ("seeds-2", "instruct", 90, 2),
         ("wry-newt", "instruct", 80, 1), ("hot-jay", "classify", 30, 3), ("cool-jay", "classify", 20, 3),
+        ("lone-owl", "instruct", 100, 1),
     ):  # fmt: skip
         run = RunFolder(name)
         run.open("pipeline", commit="abc+changes")
+        if name == "lone-owl":  # the same parameters, other text
+            other_outs = [outs[0] | {"md5": "f" * 32 + ".dir"}]
+            (root / "dvc.lock").write_text(json.dumps({"stages": {"mix": {"outs": other_outs}}}))
         runs.append(mlflow_run.parent_run(client, run))
         assert mlflow_run.parent_run(client, run) == runs[-1]
         columns = {"text": "body"} if name == "cool-jay" else {}
@@ -74,7 +78,7 @@ def test_a_parent_run_begins_with_what_changed(checkout: Path, tmp_path: Path, m
         mlflow_run.close_parent(
             client, runs[-1], name, "FINISHED", headline(root) | {"classify": 0.9}, params, {}, files, figures, text
         )
-    first, second, _, last, _, classified = (client.get_run(run) for run in runs)
+    first, second, _, last, _, classified, other = (client.get_run(run) for run in runs)
     assert first.info.run_name == "calm-otter"
     assert second.info.run_name == "finetune.instruct.steps 100 -> 60 (keen-wren)"
     assert last.info.run_name == "finetune.instruct.steps 60 -> 80 (wry-newt)", (
@@ -90,6 +94,9 @@ def test_a_parent_run_begins_with_what_changed(checkout: Path, tmp_path: Path, m
     assert classified.info.run_name == "finetune.classify.steps 30 -> 20, 1 more (cool-jay)"
     assert "-> unset" not in classified.data.tags["changed"], "`columns {} -> unset` stood there"
     assert classified.data.tags["primary"] == "0.900 classify"  # it stood there with the score of another model
+    assert other.data.tags["changed"] == "other data/mix", "it was empty, as where a text had been forgotten"
+    note = other.data.tags["mlflow.note.content"]
+    assert note.startswith("No parameter differs: other data/mix.\n\n(against calm-otter)")
     assert {"figures.json", "report.html", "cards"} <= {file.path for file in client.list_artifacts(runs[1])}
     monkeypatch.setattr(snapshots, "client", lambda: client)
     assert snapshots.find("keen-wren").outputs() == {"data/mix": outs[0]["md5"]}
