@@ -197,7 +197,9 @@ def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> Verdict:
     significant = sorted(filter(_is_significant, differing), key=lambda row: -abs(row.improvement) / (row.error or 1.0))
     better, worse = ([row for row in significant if row.improvement * sign > 0] for sign in (1, -1))
     main = [row for name in mlflow_run.PRIMARY for row in differing if row.name == name]
-    changes, brief = "", "no score differs beyond chance"
+    apart = sorted({model.split("/")[1] for model in differing_models(a, b)} - {kind_of(row) for row in rows})
+    changes = f"; not compared, without items in common: {', '.join(apart)}" if apart else ""
+    brief = "no score differs beyond chance" + changes
     for row in [*main, *(row for row in (*better[:1], *worse[:1]) if row not in main)]:
         changes += f"; {row.name} {row.a:.3f} -> {row.b:.3f}, improvement {row.improvement:+.4f}"
         changes += "" if _is_significant(row) else ", not beyond chance"
@@ -206,7 +208,17 @@ def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> Verdict:
     spent = {label: text.split()[0] if text[0].isdigit() else "unknown" for label, text in _energies(a, b).items()}
     energy = ", ".join(f"{label} {wh}" for label, wh in spent.items())
     counts = f"{len(better)}, worse in {len(worse)}, of {len(differing)} scores that differ, beyond chance"
-    return Verdict(f"B is better in {counts}{changes}; Wh: {energy}", brief)
+    head = f"B is better in {counts}" if differing else "no score on items of both differs"
+    return Verdict(f"{head}{changes}; Wh: {energy}", brief)
+
+
+def differing_models(a: Snapshot, b: Snapshot) -> list[str]:
+    """Models that both have, with other bytes."""
+    before, after = a.outputs(), b.outputs()
+    paths_of = {model: f"models/{model}" for model in MODELS}
+    return [
+        model for model, path in paths_of.items() if path in before and path in after and before[path] != after[path]
+    ]
 
 
 def _is_significant(row: Any) -> bool:
@@ -255,12 +267,10 @@ def scored_by_themselves(a: Snapshot, b: Snapshot, rows: list[Any]) -> Iterator[
 
     Each stage scores its model on its own held-out rows, which need not be the same in A and B: no interval.
     """
-    scored, before, after = {kind_of(row) for row in rows}, a.outputs(), b.outputs()
+    scored = {kind_of(row) for row in rows}
     shown = {(kind_of(row), row.name.split("/")[1]) for row in rows}
-    for model in MODELS:
-        path, branch = f"models/{model}", model.split("/")[1]
-        if path not in before or path not in after or before[path] == after[path]:
-            continue
+    for model in differing_models(a, b):
+        branch = model.split("/")[1]
         if branch in scored and model.startswith("pretrain"):
             continue  # evaluate scores a sample of the same text
         was, now = (_measured(state, model) for state in (a, b))

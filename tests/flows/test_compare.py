@@ -125,6 +125,17 @@ def test_the_headline_names_the_main_scores_and_the_surest_others(monkeypatch: p
     says = "2 scores, p 0.06 or more, corrected 0.9 or more; few works give no small p"
     assert told[-1] == f"no * though the interval leaves out zero: {says}"
 
+    states = [Snapshot(name, "revision", tuned_classifier(name)) for name in "ab"]
+    told = compare.verdict(*states, [replace(row("bpb", 0.0, 1.0), low=0.0, high=0.0)])
+    apart = "; not compared, without items in common: classify"
+    assert told == f"no score on items of both differs{apart}; Wh: A 2, B 3", "B was better in 0, worse in 0, of 0"
+    assert told.brief == f"no score differs beyond chance{apart}"
+
+
+def tuned_classifier(md5: str) -> dict[str, Any]:
+    """A lock whose classifier has this hash."""
+    return {"finetune@classify": {"outs": [{"path": "models/finetune/classify", "md5": md5}]}}
+
 
 def test_what_is_the_same_on_every_item_is_one_line() -> None:
     def row(name: str, gain: float, model: str = "pretrain/causal") -> Difference:
