@@ -205,6 +205,7 @@ def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> Verdict:
         changes += "" if _is_significant(row) else ", not beyond chance"
     if first := next(filter(_is_significant, [*main, *significant]), None):
         brief = f"{'better' if first.improvement > 0 else 'worse'}: {first.name} {first.improvement:+.3f}"
+        brief += f"; {main[0].name} {main[0].improvement:+.3f} not beyond chance" if main and first not in main else ""
     spent = {label: text.split()[0] if text[0].isdigit() else "unknown" for label, text in _energies(a, b).items()}
     energy = ", ".join(f"{label} {wh}" for label, wh in spent.items())
     counts = f"{len(better)}, worse in {len(worse)}, of {len(differing)} scores that differ, beyond chance"

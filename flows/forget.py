@@ -139,8 +139,12 @@ def prepare_search(text: str, query: Any, matches: list[Any], most_others: int) 
     return search_for(query, needles, {*ids, *known.ids})
 
 
-def documents_lines(query: Any, matches: list[Any]) -> list[str]:
-    """The documents that are taken out, each with the reason if the query does not name it."""
+def documents_lines(query: Any, matches: list[Any], parts: list[Any]) -> list[str]:
+    """The documents that are taken out, each with the reason if the query does not name it.
+
+    Args:
+        parts: of documents that ingest cut: those without what the query names.
+    """
     facts, title = [match.document.facts for match in matches], f"documents for {query.kind} {query.value}"
     if query.kind in ("passage", "email"):
         title = "documents that hold it, each of which goes whole"
@@ -148,10 +152,14 @@ def documents_lines(query: Any, matches: list[Any]) -> list[str]:
     lines += [f"    {row['id']} {row['source']}: {row['location']}" for row in facts[:SHOWN]]
     if len(facts) > SHOWN:
         lines.append(f"    and {len(facts) - SHOWN} more")
-    if dropped := forgetting.dropped_for(matches):
+    if parts:
+        lines.append(f"the other parts of documents that are cut for the held-out set, which go too: {len(parts)}")
+        lines += [f"    {one.document.facts['id']} {one.document.facts['location']}" for one in parts[:SHOWN]]
+    ids = {row["id"] for row in facts}
+    if dropped := [row for row in forgetting.dropped_for([*matches, *parts]) if row["id"] not in ids]:
         lines.append(COPIES.format(len(dropped)))
         lines += [f"    {row['id']} {row['location']}: {row['reason']}" for row in dropped[:SHOWN]]
-    locations = [location for match in matches for location in match.document.locations]
+    locations = [location for match in (*matches, *parts) for location in match.document.locations]
     if any((location.stage, location.part) == ("ingest", "heldout") for location in locations):
         lines.append(HELD_OUT)
     limited = {
@@ -162,10 +170,11 @@ def documents_lines(query: Any, matches: list[Any]) -> list[str]:
     return lines
 
 
-def dry_run(query: Any, matches: list[Any], entries: list[str], search: Any) -> str:
-    """Everything that is known before anything changes."""
+def dry_run(query: Any, matches: list[Any], parts: list[Any], entries: list[str], search: Any) -> str:
+    """Everything that is known before anything changes; for `parts` see `documents_lines`."""
+    lines = documents_lines(query, matches, parts)
+    matches = [*matches, *parts]
     documents = [match.document for match in matches]
-    lines = documents_lines(query, matches)
     listed = opt_out_file().read_text("utf-8").splitlines()
     out = all(any(location.rule == OPTED_OUT for location in doc.locations) for doc in documents)
     if already := out or set(entries) <= set(listed):
@@ -285,21 +294,22 @@ def forget(
     asked, exact = find_documents(query, again=apply)
     hits = exact + (quoting_too(prepare_search(query, asked, exact, common_above)) if quoting else [])
     cut = forgetting.cut_locations(hits)
-    hits += other_halves(hits, cut)
+    parts = other_halves(hits, cut)
+    whole_hits = hits + parts
     if apply:
-        print("\n".join(["These will be left out:", *documents_lines(asked, hits)]), flush=True)
-    if apply and len(hits) > 1 and not agreed("apply"):
+        print("\n".join(["These will be left out:", *documents_lines(asked, hits, parts)]), flush=True)
+    if apply and len(whole_hits) > 1 and not agreed("apply"):
         return 1
     if apply:
         print(
             "first their copies are looked for; until the list is changed, a run beside this one uses them", flush=True
         )
-    lines = entries(asked, exact, with_duplicates(hits), cut)
-    search = prepare_search(query, asked, hits, common_above).everywhere()
+    lines = entries(asked, exact, with_duplicates(whole_hits), cut)
+    search = prepare_search(query, asked, whole_hits, common_above).everywhere()
     if apply:
-        leave_out(query, lines, search, sources_of(hits))
+        leave_out(query, lines, search, sources_of(whole_hits))
     else:
-        print(dry_run(asked, hits, lines, search))
+        print(dry_run(asked, hits, parts, lines, search))
         print("\nnothing has changed; --apply leaves them out, --purge then deletes the copies")
     return 0
 

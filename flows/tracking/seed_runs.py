@@ -71,8 +71,10 @@ def model_of(snapshot: Snapshot, branch: str) -> str:
 
 
 def heldout_of(snapshot: Snapshot) -> str:
-    """Hash of the held-out set; "" if it has none."""
-    return snapshot.outputs().get(HELDOUT, "")
+    """Hash of the held-out set that its evaluation read, which after an interrupted run may be an earlier one than it
+    has; of the one it has, if nothing was evaluated; "" if it has none."""
+    read = {dep["path"]: dep.get("md5", "") for dep in snapshot.lock.get("evaluate", {}).get("deps", [])}
+    return read.get(HELDOUT) or snapshot.outputs().get(HELDOUT, "")
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def test_the_headline_names_the_main_scores_and_the_surest_others(monkeypatch: p
         "+1.5000, not beyond chance; chain/bits 4.000 -> 2.000, improvement +2.0000; gap 4.000 -> 4.500, improvement "
         "-0.5000; Wh: A 2, B 3"
     )
-    assert told[0].brief == "better: chain/bits +2.000"
+    assert told[0].brief == "better: chain/bits +2.000; bpb +1.500 not beyond chance"
     says = "2 scores, p 0.06 or more, corrected 0.9 or more; few works give no small p"
     assert told[-1] == f"no * though the interval leaves out zero: {says}"
 
@@ -130,6 +130,22 @@ def test_the_headline_names_the_main_scores_and_the_surest_others(monkeypatch: p
     apart = "; not compared, without items in common: classify"
     assert told == f"no score on items of both differs{apart}; Wh: A 2, B 3", "B was better in 0, worse in 0, of 0"
     assert told.brief == f"no score differs beyond chance{apart}"
+
+
+def test_scores_are_of_the_held_out_set_that_the_evaluation_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a removal that was killed and repeated, scores on two held-out sets were compared."""
+    heldout = "data/ingest/heldout"
+    cut = {"ingest": {"outs": [{"path": heldout, "md5": "new.dir"}]}}
+    states = [
+        Snapshot(name, "run", cut | {"evaluate": {"deps": [{"path": heldout, "md5": f"{name}.dir"}]}})
+        for name in ("old", "new")
+    ]
+    monkeypatch.setattr(compare, "different", lambda *_: [])
+    monkeypatch.setattr(compare, "outdated", lambda *_: iter(()))
+    monkeypatch.setattr(compare, "licence_lines", lambda *_: [])
+    monkeypatch.setattr(compare, "energy_lines", lambda *_: [])
+    (verdict,) = [line for line in compare.report(*states) if isinstance(line, compare.Verdict)]
+    assert verdict.startswith("scores: NOT COMPARABLE: the two were examined on different held-out sets")
 
 
 def tuned_classifier(md5: str) -> dict[str, Any]:

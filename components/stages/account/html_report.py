@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -108,10 +109,26 @@ def _section(stage: str, folder: Path) -> dict[str, Any]:
 
 
 def markdown(text: str) -> str:
-    """A stage's report as HTML. Raw HTML in it is shown, not obeyed: reports quote documents of anybody."""
+    """A stage's report as HTML. Raw HTML in it is shown, not obeyed: reports quote documents of anybody.
+
+    Each cell of a table knows its column, which stands in it on a small screen.
+    """
     from markdown_it import MarkdownIt
 
-    html = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text)
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    tokens, columns = parser.parse(text), list[str]()
+    cells = iter(columns)
+    for token, inside in pairwise(tokens):
+        match token.type:
+            case "thead_open":
+                columns = []
+            case "tr_open":
+                cells = iter(columns)
+            case "th_open":
+                columns.append(inside.content)
+            case "td_open":
+                token.attrSet("data-column", next(cells))
+    html = parser.renderer.render(tokens, parser.options, {})
     html = re.sub(LONG_CELL, r'<td class="long">\1</td>', html)
     return html.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
 

@@ -184,7 +184,7 @@ def test_the_report_is_one_file_that_leads_nowhere_and_says_what_is_nobodys(root
     low, mid, high = (f"{1000 * value:.2g}" for value in project["unattributed"]["kwh"])
     assert re.search("<title>greenhouse: run calm-otter, 20[0-9-]{8}</title>", page), "tabs of two runs"
     for words in ("data:image/png;base64,", "default-src 'none'", "&lt;script&gt;alert(1)&lt;/script&gt;",
-                  "<td>1</td>", "<td>calm-otter</td>", "the total above lacks",
+                  ">1</td>", ">calm-otter</td>", "the total above lacks",
                   "Saved by DVC&#39;s cache: 0 (0 to 0) Wh",
                   f"anything else: {mid} ({low} to {high}) Wh"):  # fmt: skip
         assert words in page, words
@@ -193,6 +193,8 @@ def test_the_report_is_one_file_that_leads_nowhere_and_says_what_is_nobodys(root
     shown = markdown('<img src="https://example.org/x.png"> ![x](https://example.org/y.png) [l](javascript:alert(1))')
     assert "<img" not in shown
     assert 'href="javascript' not in shown
+    cells = re.findall('<td data-column="(.)">(.)</td>', markdown("|a|b|\n|--|--|\n|1|2|\n\nx\n\n|c|\n|--|\n|3|\n"))
+    assert cells == [("a", "1"), ("b", "2"), ("c", "3")], "what a small screen shows beside each"
 
 
 def test_every_fold_of_the_report_is_closed_and_says_what_is_in_it(root: Path) -> None:
