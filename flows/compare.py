@@ -25,7 +25,7 @@ from components.stages.account.summary import MODELS, read_rows
 from components.statistics import CONFIDENCE, Resampling, difference, paired_difference
 from components.studies.noise_floor import all_over_seeds
 from components.studies.noise_floor import same as is_same
-from flows.system import dvc, paths
+from flows.system import code_files, dvc, paths
 from flows.tracking import mlflow_run, seed_runs
 from flows.tracking.snapshots import Snapshot, files_of, find
 from flows.tracking.team_ledger import ledger_of
@@ -79,10 +79,17 @@ def _edited(workspace: Snapshot) -> list[str]:
 
 
 def _hashes(state: Snapshot, top: str) -> dict[str, str]:
-    """Path -> hash of a state's outputs below a folder; of a model of another trainer the data are those it read."""
+    """Path -> hash of a state's outputs below a folder; data also of files outside that stages read, such as rows.
+
+    Of a model of another trainer the data are those it read.
+    """
     if state.adopted and top == "data":
         return {path: row["sha256"] for path, row in state.adopted["data"].items()}
-    return {path: md5 for path, md5 in state.outputs().items() if path.startswith(f"{top}/")}
+    outs = state.outputs()
+    deps = [dep for entry in state.lock.values() for dep in entry.get("deps", []) if dep["path"] not in outs]
+    own = (*code_files.CODE, "data/", "models/", "reports/")
+    read = {dep["path"]: dep.get("md5", "") for dep in deps if not dep["path"].startswith(own)}
+    return {path: md5 for path, md5 in outs.items() if path.startswith(f"{top}/")} | (read if top == "data" else {})
 
 
 def _changed(a: dict[str, str], b: dict[str, str]) -> list[str]:

@@ -30,7 +30,7 @@ from flows.system.command import whole
 from flows.tracking import forgetting, team_ledger
 from flows.tracking.forgetting import entries, quoting, recorded, stages_to_redo, with_duplicates
 from flows.tracking.model_exposure import workspace_view
-from flows.tracking.search import CACHE, files_of, still_held
+from flows.tracking.search import CACHE, FILE, files_of, still_held
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import answers, search_for
 
@@ -57,14 +57,11 @@ YOURS = "left in the sources themselves, which only you can change:"
 ALREADY = "on {} already: what was made since has none of it; the rest is of older states, whose copies --purge deletes"
 
 
-def find_documents(text: str, again: bool = False) -> tuple[Any, list[Any]]:
-    """The query, and the documents that it names with the models that saw them.
-
-    Args:
-        again: it may name nothing any more, if an earlier removal of it was interrupted.
+def find_documents(text: str) -> tuple[Any, list[Any]]:
+    """The query, and the documents that it names with the models that saw them; none, if all were taken out before.
 
     Raises:
-        UserError: nothing was ingested, or the query names nothing.
+        UserError: nothing was ingested, or the query names nothing, and never did.
     """
     if not text.strip():
         raise UserError("an empty query; name an id, a location, a source, a licence, or some words of the text")
@@ -81,11 +78,8 @@ def find_documents(text: str, again: bool = False) -> tuple[Any, list[Any]]:
         )
     hits = [match for match in hits if match not in generated]
     known = recorded(text)
-    if not hits and not (again and known.ids):
+    if not hits and not known.ids:
         hint = "`greenhouse trace` says what is near, and which rows and items of your own have it"
-        if known.ids:
-            print(search_for(query, known.needles, known.ids).everywhere().sentence(), flush=True)
-            hint = "it was taken out; --purge deletes old copies"
         raise UserError(f"no document has this {query.kind}; {hint}")
     return query, hits
 
@@ -232,7 +226,7 @@ def leave_out(text: str, entries: list[str], search: Any, sources: list[str]) ->
     print(REMOVED.format(counted(len(known.ids), "document"), counted(len(known.copies), "object")))
     print(search.sentence(LEFT))
     print("\n    ".join([YOURS, *sources]))
-    files = f"{opt_out_file().name}, {forgetting.FILE}, withdrawn.json and dvc.lock"
+    files = f"{opt_out_file().name}, {FILE}, withdrawn.json and dvc.lock"
     print(f"other clones need this state: commit {files}, then `dvc push`")
 
 
@@ -291,7 +285,12 @@ def forget(
         items, note = forgetting.to_purge(query)
         items += of_paths(idle_work_folders())
         return carry_out(items, [PURGED, note], "purge", len(items))
-    asked, exact = find_documents(query, again=apply)
+    asked, exact = find_documents(query)
+    if not (exact or apply):
+        known = recorded(query)
+        print(search_for(asked, known.needles, known.ids).everywhere().sentence("words that stay"))
+        print("\nnothing has changed: it was taken out before; --purge deletes old copies that are left")
+        return 0
     hits = exact + (quoting_too(prepare_search(query, asked, exact, common_above)) if quoting else [])
     cut = forgetting.cut_locations(hits)
     parts = other_halves(hits, cut)

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from components.core.errors import UserError
-from components.core.files import fingerprint, read_json, write_json
+from components.core.files import fingerprint, write_json
 from components.core.plain_text import counted
 from components.lineage.documents import CORPORA, Query, Traced, View, shards, text_at
 from components.lineage.needles import MOST_OTHERS, Needles
@@ -26,11 +26,10 @@ from flows.system.disk import Removable, is_own, removable, together
 from flows.tracking import garbage, snapshots
 from flows.tracking.mlflow_run import client
 from flows.tracking.model_exposure import Seen, workspace_view
-from flows.tracking.search import CACHE, INGESTED, Search, files_of, is_of_another, still_held, texts_of
+from flows.tracking.search import CACHE, FILE, INGESTED, Search, files_of, is_of_another, removals, still_held, texts_of
 from flows.tracking.snapshots import ObjectCache
 from flows.tracking.trace_report import TraceMatch
 
-FILE = "forgotten.json"
 NOTHING = "nothing was taken out by this query; `greenhouse forget QUERY --apply` takes out what the workspace has"
 STILL_THERE = "the workspace still has it; take it out first: `greenhouse forget QUERY --apply`"
 
@@ -125,8 +124,7 @@ def stages_to_redo(documents: list[Traced], lock: dict[str, dict[str, Any]]) -> 
 
 
 def _all() -> dict[str, Any]:
-    path = paths.ROOT / FILE
-    return (read_json(path) if path.exists() else {}) or {"salt": f"{secrets.randbits(64):016x}", "removals": {}}
+    return removals() or {"salt": f"{secrets.randbits(64):016x}", "removals": {}}
 
 
 def _key(text: str, salt: str) -> str:
@@ -194,13 +192,13 @@ def copies(objects: dict[str, str], models: set[str]) -> tuple[list[Removable], 
 
 def versions_of(models: Collection[str]) -> list[Any]:
     """Registered versions of models with these hashes, which MLflow keeps a copy of."""
-    return [row for row in client().search_model_versions("") if row.tags.get("dvc.md5") in models]
+    rows = [row for row in client().search_model_versions("") if row.tags.get("dvc.md5") in models]
+    return [client().get_model_version(row.name, row.version) for row in rows]  # a search leaves their aliases out
 
 
 def aliases_of(versions: list[Any]) -> list[str]:
     """The aliases that point at registered versions."""
-    known = [client().get_model_version(row.name, row.version) for row in versions]
-    return [f"{row.name}@{alias}" for row in known for alias in row.aliases]
+    return [f"{row.name}@{alias}" for row in versions for alias in row.aliases]
 
 
 def experiments_with(objects: Collection[str]) -> list[str]:

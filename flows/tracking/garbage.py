@@ -128,6 +128,7 @@ def model_item(mlflow: Any, model: Any, version: Any) -> Removable:
             remove_path(folder)
 
     name = f"{version.name} version {version.version}" if version else f"model {model.name}"
+    name += f", its {' and '.join(version.aliases)}" if version and version.aliases else ""
     return Removable(f"MLflow: {name}{elsewhere}", size_of(folder) if here else 0, remove)
 
 

@@ -51,6 +51,8 @@ BEYOND = (
     "clones, caches and backups of others; other remotes, and what a remote has of states that are not known here",
     "exports and signed folders; statistics learnt from the text: tokenizers, scores, logs, the energy ledger",
 )
+FILE = "forgotten.json"
+"""What removals concerned, in the checkout: flows/tracking/forgetting.py."""
 INGESTED = (("ingest", "train"), ("ingest", "heldout"))
 """Corpora of all documents that ingest kept."""
 
@@ -99,6 +101,7 @@ class Search:
             -> one of the outputs that it is of, and the state. models: DVC's hash of every model
             that was trained on what holds one.
         is_removed: whether the workspace has none of the documents: what it has of them stays.
+        purged: DVC's hashes of objects that removals concerned: where they are gone, they were purged.
     """
 
     needles: Needles
@@ -110,6 +113,7 @@ class Search:
     copies: dict[str, str] = field(default_factory=dict)
     models: set[str] = field(default_factory=set)
     is_removed: bool = False
+    purged: Collection[str] = ()
     _told: float = field(default_factory=time.monotonic)
 
     def everywhere(self) -> "Search":
@@ -118,6 +122,7 @@ class Search:
         self.is_removed = bool(self.ids) and not still_held(self.ids, CORPORA)
         if self.is_removed:
             self.needles = self.needles.after_removal(texts_of(INGESTED, self.ids, False))
+        self.purged = {md5 for one in removals().get("removals", {}).values() for md5 in one["objects"]}
         known = [*states(), *snapshots.committed()]
         self.scan_local_files(known)
         self.scan_states(known)
@@ -194,6 +199,7 @@ class Search:
             removed[path, md5] = bad
             if stay:
                 self.matches.append(FileMatch(state.name, path, stay, md5))
+        missing = [path for path in missing if hashes.get(path) not in self.purged]
         if missing:
             self.unsearched.append(f"{state.title()}: {len(missing)} {GONE} {missing[0]}; {ELSEWHERE}")
 
@@ -259,6 +265,12 @@ class Search:
         missing = [f"\n    {line}" for line in (*dict.fromkeys(self.unsearched), *BEYOND)]
         matches = "".join(lines) or " none"
         return f"searched {self.num_places:,} places{skipped}; {found}:{matches}\nnot searched:{''.join(missing)}"
+
+
+def removals() -> dict[str, Any]:
+    """Content of `FILE`; empty if nothing was forgotten yet."""
+    path = paths.ROOT / FILE
+    return (read_json(path) if path.exists() else {}) or {}
 
 
 # -- what holds what ---------------------------------------------------------------------------------------------------

@@ -14,7 +14,10 @@ import yaml
 from benchmarks.proof.leftovers import CORPORA, Sought, kinds_of, left, places_with, sought, weights_left
 from benchmarks.proof.planted import not_named
 from components.corpus.corpus import read_corpus
+from components.lineage.documents import Query
+from components.lineage.needles import Needles
 from flows import forget
+from flows.tracking.search import Search
 from tests.errors import refuses, shows
 from tests.flows.pipeline_clone import REMOTE, PipelineClone, cloned
 
@@ -38,6 +41,16 @@ def test_what_names_nothing_is_one_sentence(finished_clone: PipelineClone) -> No
     said = finished_clone.run("greenhouse", "forget", "GPL-9.9", expect=1)
     shows(said, "documents.query_of.2", "GPL-9.9", "sources", "python-docs", "licences")
     assert "Traceback" not in said
+
+
+def test_a_text_that_was_taken_out_before_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(forget, "find_documents", lambda text: (Query("passage", text), []))
+    monkeypatch.setattr(forget, "recorded", lambda text: Search(Needles(7), {"0" * 16}))
+    monkeypatch.setattr(Search, "everywhere", lambda self: self)
+    assert forget.forget("a few words of it") == 0
+    assert "it was taken out before; --purge deletes old copies" in capsys.readouterr().out
 
 
 def test_what_no_removal_can_take_out_is_refused(finished_clone: PipelineClone) -> None:

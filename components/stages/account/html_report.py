@@ -179,7 +179,13 @@ def _documents(summary: Summary) -> str:
 def _costs(summary: Summary) -> list[str]:
     cost, project = summary.cost, summary.project
     rows = [
-        [stage, f"{row.elapsed_s:.1f}", f"{row.cpu_s:.1f}", *_energy(row.kwh, row.grams), str(row.attempts)]
+        [
+            stage,
+            f"{row.elapsed_s + row.attempts_s:.1f}",
+            f"{row.cpu_s:.1f}",
+            *_energy(row.kwh, row.grams),
+            str(row.attempts),
+        ]
         for stage, row in cost.stages.items()
     ]
     for name, whole in ((ORCHESTRATION_NAME, cost.orchestration), ("**total**", cost.total)):

@@ -205,11 +205,12 @@ class Recommendation:
         use, other = "the network", "the TF-IDF model in `tfidf/`"
         if self.use == "tfidf":
             use, other = other, use
+        why = " Where both are right as often, the cheaper one is advised." if self.network == self.tfidf else ""
         return (
             f"Use {use}, not {other}: on {self.judged:,} training rows, each predicted by models that had not seen it "
             f"({self.folds} of {self.of} folds), TF-IDF had {self.tfidf:.3f} of the {noun} and the network "
             f"{self.network:.3f}; on {tested:,} held-out rows, used for no choice, TF-IDF has {simple} and the network "
-            f"{network}."
+            f"{network}.{why}"
         )
 
 

@@ -15,7 +15,7 @@ from components.lineage.needles import Needles
 from components.stages.ingest.heldout_split import cut_document
 from components.stages.ingest.opt_out import load
 from flows.tracking import forgetting, snapshots
-from flows.tracking.search import Search
+from flows.tracking.search import FILE, Search
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import TraceMatch
 from tests.flows.object_cache import listing
@@ -126,4 +126,4 @@ def test_a_second_removal_by_a_query_adds_to_the_record(checkout: Path) -> None:
     assert known.ids == {"a" * 16, "b" * 16}
     assert known.copies == {"x1": "a of workspace", "x2": "b of x"}, "an object may be of another state by now"
     assert (known.models, known.needles.salt, known.needles.own.tolist()) == ({"1.dir"}, 7, [3, 4, 9])
-    assert "a query" not in (checkout / forgetting.FILE).read_text()
+    assert "a query" not in (checkout / FILE).read_text()

@@ -9,7 +9,7 @@ import pytest
 
 from flows.tracking.garbage import model_item
 
-VERSION = SimpleNamespace(name="greenhouse-causal-2", version="3")
+VERSION = SimpleNamespace(name="greenhouse-causal-2", version="3", aliases=["champion"])
 
 
 @pytest.mark.parametrize("place", ["checkout", "elsewhere"])
@@ -27,6 +27,6 @@ def test_a_copy_of_a_model_goes_where_it_is_the_checkouts_own(
     own = place == "checkout"
     assert folder.exists() == (not own)
     assert item.num_bytes == (5 if own else 0)
-    assert item.label == "MLflow: greenhouse-causal-2 version 3" + (
+    assert item.label == "MLflow: greenhouse-causal-2 version 3, its champion" + (
         "" if own else f" (its copy, {folder}, is outside of this checkout and stays)"
     )

@@ -18,7 +18,7 @@ from components.lineage.needles import Needles
 from components.tokens.tokenizer import train_bpe
 from flows.system import paths
 from flows.tracking import forgetting, search, snapshots
-from flows.tracking.search import Search, models_of
+from flows.tracking.search import FILE, Search, models_of
 from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import search_for
 from tests.components.real_text import corpus
@@ -155,7 +155,7 @@ def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path, monkey
     monkeypatch.setattr(search, "states", lambda: iter(states))
     known = forgetting.recorded("a query ")
     assert (known.ids, "ingest" in str(known.copies), forgetting.recorded("another").ids) == ({ID}, True, set())
-    kept = (root / forgetting.FILE).read_text()
+    kept = (root / FILE).read_text()
     assert not any(word in kept for word in ("a query", "harbour", "candlelight"))
     again = Search(known.needles, known.ids).everywhere()
     said = again.sentence()
@@ -256,6 +256,9 @@ def test_what_cannot_be_looked_into_is_said(root: Path, monkeypatch: pytest.Monk
     assert "rows of finetune@instruct of run-a: gone.jsonl: it is gone, or not what it was" in said
     assert "workspace: 1 files or folders are in neither DVC's cache nor a remote, where one could look" in said
     assert f"such as {name}; if somebody has them, `dvc push` from there" in said
+    one = Search(Needles(7), purged={digest})
+    one.scan_states([state])
+    assert one.unsearched == [], "what a removal purged is not missing"
 
 
 def test_a_commit_that_nobody_has_the_files_of_is_named_by_its_day_author_and_words(root: Path) -> None:
