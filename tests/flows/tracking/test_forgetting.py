@@ -109,7 +109,7 @@ def test_versions_that_saw_a_text_and_the_aliases_that_point_at_them(
     assert forgetting.versions_of({"1.dir"}) == []
     client.set_model_version_tag("greenhouse-causal-2", saw.version, "dvc.md5", "1.dir")
     assert [one.version for one in forgetting.versions_of({"1.dir"})] == [saw.version]
-    assert forgetting.aliases_of([saw]) == ["greenhouse-causal-2@champion"]
+    assert forgetting.aliases_of(forgetting.versions_of({"1.dir"})) == ["greenhouse-causal-2@champion"]
 
 
 def search(salt: int, ids: set[str], runs: list[int], **copies: str) -> Search:
