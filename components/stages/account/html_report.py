@@ -24,7 +24,7 @@ from components.verdicts import COVERED
 MAX_PICTURE_BYTES = 600_000
 """Larger pictures are left out of the page; they are in the stage's plots folder."""
 MAX_SAMPLES = 3
-LONG_CELL = re.compile(r"<td[^>]*>([^<]{40,}|<code>[^<]{30,}</code>)</td>")
+LONG_CELL = re.compile(r"<td([^>]*)>([^<]{40,}|<code>[^<]{30,}</code>)</td>")
 """Cells of a Markdown table that may take several lines; all others keep to one."""
 
 
@@ -129,7 +129,7 @@ def markdown(text: str) -> str:
             case "td_open":
                 token.attrSet("data-column", next(cells))
     html = parser.renderer.render(tokens, parser.options, {})
-    html = re.sub(LONG_CELL, r'<td class="long">\1</td>', html)
+    html = re.sub(LONG_CELL, r'<td\1 class="long">\2</td>', html)
     return html.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
 
 

@@ -195,6 +195,8 @@ def test_the_report_is_one_file_that_leads_nowhere_and_says_what_is_nobodys(root
     assert 'href="javascript' not in shown
     cells = re.findall('<td data-column="(.)">(.)</td>', markdown("|a|b|\n|--|--|\n|1|2|\n\nx\n\n|c|\n|--|\n|3|\n"))
     assert cells == [("a", "1"), ("b", "2"), ("c", "3")], "what a small screen shows beside each"
+    long = "a long note " * 4
+    assert f'<td data-column="note" class="long">{long.strip()}</td>' in markdown(f"|note|\n|--|\n|{long}|\n")
 
 
 def test_every_fold_of_the_report_is_closed_and_says_what_is_in_it(root: Path) -> None:
