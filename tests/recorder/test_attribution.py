@@ -125,6 +125,22 @@ def test_an_orphan_that_the_recorder_reaps_is_counted_once(adopted: bool) -> Non
     assert world.cpu_us("stage") == world.tree_us(recorder) == 510_000
 
 
+def test_an_orphan_that_was_read_while_its_parent_ended_is_counted_once() -> None:
+    """Its last reading names a parent that is gone; nearly all of its time counted twice when it was reaped."""
+    world, recorder = with_a_stage()
+    between = world.fork(world.fork(recorder))
+    orphan = world.fork(between)
+    world.step(500_000, {orphan: 100_000})
+    world.end(between)
+    world.tasks[orphan].parent = between  # read before it was adopted
+    world.step(500_000, {orphan: 400_000})
+    world.tasks[orphan].parent = recorder
+    world.burn(orphan, 10_000)
+    world.end(orphan)
+    world.sample()
+    assert world.cpu_us("stage") == world.tree_us(recorder) == 510_000
+
+
 def test_a_stage_inside_a_pipeline_is_not_the_pipelines() -> None:
     world, pipeline = with_a_stage("pipeline")
     dvc = world.fork(pipeline)

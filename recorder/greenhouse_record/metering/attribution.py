@@ -198,15 +198,18 @@ def cpu_by_owner(state: MeterState, reading: Reading) -> dict[int, int]:
             if reaped[pid] < 0 and any(seen.parent in dead for seen in ended):
                 orphans[pid] = -reaped[pid]
     for pid, known in orphans.items():
-        _take_off(reading, reaped, pid, known)
+        _take_off(reading, reaped, reading.processes[pid].parent, known)
+    for seen in dead.values():
+        if _topmost(seen, dead).parent not in alive:  # that ended while it was read, so who reaped this is not known
+            _take_off(reading, reaped, seen.owner_pid, seen.own_us + seen.children_us)
     for pid, rest in reaped.items():
         _share(used, max(0, rest), among[pid])
     return used
 
 
-def _take_off(reading: Reading, reaped: dict[int, int], pid: int, known: int) -> None:
-    """Take what is known of orphans off the time of the ancestor of `pid` that reaped them in place of their parent."""
-    above = reading.processes[pid].parent
+def _take_off(reading: Reading, reaped: dict[int, int], above: int, known: int) -> None:
+    """Take what is known of orphans off the time of the process, `above` or an ancestor, that reaped them in place of
+    their parent."""
     while known and above in reaped:
         removed_us = min(known, max(0, reaped[above]))
         reaped[above] -= removed_us
@@ -216,14 +219,14 @@ def _take_off(reading: Reading, reaped: dict[int, int], pid: int, known: int) ->
 
 def _dead_below(pid: int, dead: dict[int, SeenProcess]) -> list[SeenProcess]:
     """Processes that ended since the last reading, their time now in `pid`'s `children_us`."""
-    below = []
-    for process in dead.values():
-        top = process
-        while top.parent in dead:
-            top = dead[top.parent]
-        if top.parent == pid:
-            below.append(process)
-    return below
+    return [process for process in dead.values() if _topmost(process, dead).parent == pid]
+
+
+def _topmost(process: SeenProcess, dead: dict[int, SeenProcess]) -> SeenProcess:
+    """The process, or the highest above it of those that ended too."""
+    while process.parent in dead:
+        process = dead[process.parent]
+    return process
 
 
 def _share(used: dict[Key, int], amount: int, among: list[Key]) -> None:
