@@ -373,6 +373,7 @@ def _energies(a: Snapshot, b: Snapshot) -> dict[str, str]:
 
 
 def _energy(ledger_costs: LedgerCosts, state: Snapshot) -> str:
+    """Cost of all stages of a state and of what ran around them, or that the ledger does not have them."""
     wanted = state.fingerprints()
     runs = stage_runs(ledger_costs.ledger, wanted, wanted, paths.ROOT.name)
     runs = {name: one for name, one in runs.items() if one.run.labels.get("fingerprint") == wanted[name]}

@@ -52,7 +52,7 @@ REMOVED = """
 removed: {}; no corpus of the workspace has one of them any more
 left in old states: up to {} in DVC's cache and remote, which --purge deletes"""
 """The result of a removal, before what was searched."""
-LEFT = "left in the workspace, where --apply --quoting with the same QUERY takes documents along"
+LEFT = "words left in the workspace, where --apply --quoting with the same QUERY takes other documents along, no files"
 YOURS = "left in the sources themselves, which only you can change:"
 ALREADY = "on {} already: what was made since has none of it; the rest is of older states, whose copies --purge deletes"
 

@@ -26,7 +26,7 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 def abbreviated(text: str, most: int) -> str:
     """A text of at most `most` characters: where it is cut, it ends with an ellipsis."""
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def without_quotations(page: str) -> str:

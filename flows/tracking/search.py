@@ -7,6 +7,7 @@ files: they are named, never changed.
 
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -139,7 +140,7 @@ class Search:
         self.num_places += 1
         if time.monotonic() - self._told > TELL_S:
             self._told = time.monotonic()
-            print(f"searched {self.num_places:,} places, now {owner}", flush=True)
+            print(f"searched {self.num_places:,} places, now {owner}", file=sys.stderr, flush=True)  # --json has stdout
         try:
             return hits_in(parts, self.needles, self.named if with_named else None)
         except (UserError, OSError, ValueError, pa.ArrowException) as error:

@@ -111,7 +111,7 @@ def test_from_a_fresh_clone_a_text_goes_with_all_its_copies(
     said = mate.run("greenhouse", "forget", name, "--apply", YES="1")
     assert re.search(r"\nremoved: \d+ documents?; no corpus of the workspace has one", said)
     said = said.partition("\nremoved: ")[2]
-    assert "; left in the workspace" in said
+    assert "; words left in the workspace" in said
     assert name in said.partition("\nleft in the sources themselves")[2]
     assert "no model" not in said
     purged(mate, name, wanted)

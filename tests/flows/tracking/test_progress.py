@@ -75,7 +75,7 @@ def test_a_progress_line_fits_80_columns_and_its_log_has_all_of_it(
     progress.update(1_000_000, 2_000_000, "documents", note)
     progress.log("an error, however long it is, is shown whole: " + note)
     [first, second] = [line.split("\x1b[K")[1] for line in capsys.readouterr().out.split("\r")[1:]]
-    assert len(first) <= progress_module.WIDTH < 80
+    assert len(first) == progress_module.WIDTH < 80
     assert first.endswith("…")
     assert second.strip().endswith(note)
     assert note in (tmp_path / "log").read_text().splitlines()[0]

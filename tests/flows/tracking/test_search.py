@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from dataclasses import replace
 from hashlib import md5
 from pathlib import Path
@@ -232,6 +233,16 @@ def test_what_lies_in_dvcs_cache_alone_and_in_git_is_found(root: Path) -> None:
     assert "ab" * 16 not in one.copies, "DVC keeps data of the owner there too"
     in_git = [place.line() for place in one.matches if place.owner == "git"]
     assert sorted(in_git) == ["git: commit: 15 words", "git: rows.jsonl: 15 words in line 2"]
+
+
+def test_a_long_search_tells_how_far_it_is_beside_its_answer(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(search, "TELL_S", 0.0)
+    searched({ID})
+    told = capsys.readouterr()
+    assert told.out == "", "`trace --json` prints nothing else"
+    assert re.search(r"^searched \d+ places, now ", told.err, re.M)
 
 
 def test_a_text_too_short_for_runs_goes_by_its_id_with_its_tokens(root: Path) -> None:
