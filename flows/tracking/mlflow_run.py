@@ -221,13 +221,12 @@ def primary(scores: dict[str, float], preferred: str = "") -> tuple[str, str]:
 
 
 def energy(metrics: dict[str, float]) -> str:
-    """What a run used, in few characters, and with the stages that it reused; "" if it is not known."""
+    """What a run used, in few characters, and in all, with the stages that it reused; "" if it is not known."""
     used = metrics.get("cost/run_kwh")
     if used is None:
         return ""
     behind = metrics.get("cost/behind_kwh", 0.0)  # without what orchestration used
-    reused = used < behind
-    return f"{1000 * used:.2g} Wh ({1000 * behind:.2g} with reused stages)" if reused else f"{1000 * used:.3g} Wh"
+    return f"{1000 * used:.2g} Wh ({1000 * behind:.2g} in all)" if used < behind else f"{1000 * used:.3g} Wh"
 
 
 def shown_name(changes: list[str]) -> str:

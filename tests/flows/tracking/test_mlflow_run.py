@@ -149,7 +149,7 @@ def test_names_of_runs_tell_them_apart(changes: list[str], name: str) -> None:
 
 
 def test_the_energy_of_a_run_that_redid_a_part_stands_beside_that_of_all_stages() -> None:
-    assert energy({"cost/run_kwh": 0.00031, "cost/behind_kwh": 0.0034}) == "0.31 Wh (3.4 with reused stages)"
+    assert energy({"cost/run_kwh": 0.00031, "cost/behind_kwh": 0.0034}) == "0.31 Wh (3.4 in all)"
     assert energy({"cost/run_kwh": 0.00341, "cost/behind_kwh": 0.0034}) == "3.41 Wh", "a whole run, and what led it"
     assert energy({"cost/run_kwh": 0.00031}) == "0.31 Wh", "a run that was killed"
     assert energy({}) == ""
