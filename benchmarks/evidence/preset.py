@@ -22,7 +22,7 @@ from benchmarks.evidence.known import context_of
 from benchmarks.results import goal
 from components.carbon.ledger.reader import read
 from components.carbon.spans import Span
-from components.counting.registry import RULES, posed
+from components.counting.registry import DOCUMENT, RULES, posed
 from components.counting.training_text import WholeCorpus
 from components.params import Evaluate
 from components.stages.evaluate.tasks.task import item_id, work_of
@@ -55,8 +55,8 @@ def of_model(one: Snapshot, cache: ObjectCache, spans: list[Span]) -> tuple[dict
     return {row["item"]: row["score"] for row in rows}, cpu_us / 1e6
 
 
-def of_rules(base: Path, params: Evaluate) -> list[dict[str, Any]]:
-    """Each held-out document by each rule that has counted the whole text, and the CPU seconds of the rule."""
+def of_rules(base: Path, params: Evaluate) -> tuple[list[dict[str, Any]], int]:
+    """Each held-out document by each rule that has counted the whole text, its CPU seconds; and the model's context."""
     context = replace(context_of(base), params=params)
     rows = []
     for rule in (rule for rule in RULES if rule.form == "text"):
@@ -68,13 +68,13 @@ def of_rules(base: Path, params: Evaluate) -> list[dict[str, Any]]:
         for one, counted in zip(context.heldout, bits, strict=True):
             about = {"item": item_id(one.id, one.text), "bytes": len(one.text.encode())} | work_of(one)
             rows.append(cost | about | {"bits_of_rule": counted})
-    return rows
+    return rows, context.causal.context
 
 
 def measure(base: Path) -> tuple[dict, list[dict], dict[str, list[dict]]]:
     """What each model needs less than each rule, in bits per byte of the same documents."""
     trained, cache, spans = trainings(base), ObjectCache(base), read(base / ".greenhouse/ledger").spans
-    rules = of_rules(base, Evaluate.model_validate(trained[0].params()["evaluate"]))
+    rules, context = of_rules(base, Evaluate.model_validate(trained[0].params()["evaluate"]))
     raw: list[dict[str, Any]] = []
     pairs: list[dict[str, Any]] = []
     for one in trained:
@@ -93,7 +93,6 @@ def measure(base: Path) -> tuple[dict, list[dict], dict[str, list[dict]]]:
     says = f"lower bound over {worst['clusters']} works, worst of {len(pairs)}, {len(trained)} trainings by rule: "
     says += (
         f"{worst['bpb']:.3f} against {worst['rule']}, all with at most {min(pair['cpu_s'] for pair in pairs):.0f} CPU s"
-        "; counting reads all the text in the time in which the network reads a part, and a cache the whole document "
-        "where the network reads 256 tokens"
+        f"; a rule counts all the text, the document cache reads {DOCUMENT:,} tokens back, the network {context:,}"
     )
     return {"preset": pairs}, [goal("cpu40_bpb_gain_over_counting", worst["low"], 0, "higher", says)], {"preset": raw}

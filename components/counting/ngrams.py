@@ -69,6 +69,18 @@ class NGram:
             known[seen] = length - 1
         return probability, known
 
+    def guess(self, ids: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Whether the likeliest id is right at each place after the first, and its probability: bool, float64."""
+        window, places = np.asarray(ids), np.arange(1, len(ids))
+        hashes = _hashed(self.grams(window, places)[:, :-1])
+        _, first, context = np.unique(hashes, return_index=True, return_inverse=True)
+        likeliest = [(np.zeros(0, np.int64), np.zeros(0))]
+        for positions in np.split(places[first], range(BLOCK, len(first), BLOCK)):
+            chances = self.distribution(window, positions)
+            likeliest.append((chances.argmax(1), chances.max(1)))
+        choice, chance = (np.concatenate(parts)[context] for parts in zip(*likeliest, strict=True))
+        return choice == window[1:], chance
+
     def distribution(self, window: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """Probability of every id of the vocabulary at each of the positions: float64 (num_positions, vocab_size)."""
         return self.after(self.contexts(window, positions))

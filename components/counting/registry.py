@@ -5,14 +5,14 @@ counting is better than each of them; so a rule that is added can only make such
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from components.counting import hidden, in_context, labels, written
-from components.counting.ngrams import NGram, before
 from components.counting.training_text import TrainingText
 
 Form = Literal["text", "hidden", "choice", "written", "label"]
@@ -43,17 +43,42 @@ class Rule:
     alone: bool = True
 
 
-def _ngram(order: int) -> Callable[[TrainingText], Callable[[str], float]]:
+class Reader(NamedTuple):
+    """A rule that predicts each id of a text from those before it.
+
+    Attributes:
+        logp: from ids to the natural log-probability of each after the first.
+        guess: from ids to whether the likeliest one is right at each place after the first, and its probability.
+    """
+
+    logp: Callable[[Sequence[int]], np.ndarray]
+    guess: Callable[[Sequence[int]], tuple[np.ndarray, np.ndarray]]
+
+
+def _ngram(order: int) -> Callable[[TrainingText, int], Reader]:
+    return lambda seen, _: Reader(seen.ngrams[order].logp, seen.ngrams[order].guess)
+
+
+def _mixture(seen: TrainingText, context: int) -> Reader:
+    return Reader(partial(seen.mixture.logp, context=context), partial(seen.mixture.guess, context=context))
+
+
+READERS: dict[str, Callable[[TrainingText, int], Reader]] = {
+    "unigrams": _ngram(1),
+    "bigrams": _ngram(2),
+    "trigrams": _ngram(3),
+    "n-grams, cache": _mixture,
+    DOCUMENT_CACHE: lambda seen, _: _mixture(seen, DOCUMENT),  # as far back as ppmd may read
+}
+"""Name -> from the training text, and how far the network reads (0: as in training), to the rule."""
+
+
+def _bits(name: str) -> Callable[[TrainingText], Callable[[str], float]]:
     def fit(seen: TrainingText) -> Callable[[str], float]:
-        model = NGram(seen.windows, before(order), seen.vocab_size)
-        return lambda text: float(-model.logp(seen.encode(text)).sum() / np.log(2))
+        logp = READERS[name](seen, 0).logp
+        return lambda text: float(-logp(seen.encode(text)).sum() / np.log(2))
 
     return fit
-
-
-def _mixture(context: int) -> Callable[[TrainingText], Callable[[str], float]]:
-    """Of the network's context, if that is 0; else of documents: their cache reads as far back as ppmd may."""
-    return lambda seen: lambda text: float(-seen.mixture.logp(seen.encode(text), context).sum() / np.log(2))
 
 
 def _ppmd(seen: TrainingText) -> Callable[[str], float]:
@@ -66,11 +91,7 @@ def _ppmd(seen: TrainingText) -> Callable[[str], float]:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("unigrams", "text", _ngram(1)),
-    Rule("bigrams", "text", _ngram(2)),
-    Rule("trigrams", "text", _ngram(3)),
-    Rule("n-grams, cache", "text", _mixture(0)),
-    Rule(DOCUMENT_CACHE, "text", _mixture(DOCUMENT)),
+    *(Rule(name, "text", _bits(name)) for name in READERS),
     Rule("ppmd", "text", _ppmd, alone=False),
     Rule("commonest token", "hidden", hidden.commonest, blind=True),
     Rule("two tokens before", "hidden", hidden.by_context(-2, -1)),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from components.core.files import read_json
-from components.counting.ngrams import Mixture, before
+from components.counting.ngrams import Mixture, NGram, before
 from components.lineage.exposure import Training
 from components.tokens.shards import TokenShards
 from components.tokens.tokenizer import END_OF_TEXT
@@ -59,6 +59,11 @@ class TrainingText:
     def encode(self, text: str) -> list[int]:
         """Ids of a text that begins a document, as the model is given it."""
         return [END_OF_TEXT, *self._tokenizer.encode(text, add_special_tokens=False).ids]
+
+    @cached_property
+    def ngrams(self) -> dict[int, NGram]:
+        """N-gram models of the text by their order, of few ids, counted once."""
+        return {order: NGram(self.windows, before(order), self.vocab_size) for order in (1, 2, 3)}
 
     @cached_property
     def mixture(self) -> Mixture:

@@ -39,6 +39,10 @@ def test_a_distribution_is_that_of_all_next_tokens() -> None:
         hit, sure = model.guess(ids, len(ids))
         assert sure[-1] == pytest.approx(max(by_token))
         assert hit[-1] == (by_token[ids[-1]] == max(by_token))
+        alone = model.ngrams[0]
+        chances, (hit, sure) = alone.distribution(np.array(ids), np.arange(1, len(ids))), alone.guess(ids)
+        assert hit.tolist() == (chances.argmax(1) == ids[1:]).tolist()
+        assert sure.tolist() == chances.max(1).tolist()
 
 
 def test_nothing_is_read_ahead_or_from_another_window() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from components.counting.registry import DOCUMENT, DOCUMENT_CACHE
+from components.counting.registry import READERS
 from components.stages.evaluate.heldout_sample import DocumentScores
 from components.stages.evaluate.tasks.abstention import counts_by_rank, report_abstention
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id, work_of
@@ -45,8 +45,8 @@ def calibration(context: EvalContext) -> TaskResult:
     ranks = counts_by_rank([np.exp(entry.scores.top) for entry in scored], [entry.scores.hit for entry in scored])
     tables, strata = by_work(scored, ranks)
     ids, rules = [context.causal.encode(entry.document.text) for entry in scored], dict[str, np.ndarray]()
-    for name, length in (("n-grams, cache", 0), (DOCUMENT_CACHE, DOCUMENT)):
-        hits, probability = zip(*(context.training_text.mixture.guess(one, length) for one in ids), strict=True)
+    for name, reader in READERS.items():
+        hits, probability = zip(*map(reader(context.training_text, 0).guess, ids), strict=True)
         rules[name] = by_work(scored, counts_by_rank(probability, hits))[0]
     report_abstention(result, tables, strata, "next token", "works", rules)
     return result

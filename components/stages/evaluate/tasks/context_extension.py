@@ -11,7 +11,7 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
-from components.counting.registry import DOCUMENT, DOCUMENT_CACHE
+from components.counting.registry import READERS
 from components.stages.evaluate.heldout_sample import score_documents
 from components.stages.evaluate.tasks.bits_per_byte import add_range, bits, position_bins
 from components.stages.evaluate.tasks.scoring import LanguageModel
@@ -38,7 +38,7 @@ def context_extension(context: EvalContext) -> TaskResult:
         RESCALED: score_documents(rescaled(model), context.heldout),
         RESTARTED: context.heldout_scores,
     }
-    mixture = context.training_text.mixture
+    rules = {name: reader(context.training_text, long) for name, reader in READERS.items()}
     result = TaskResult("context_extension")
     by_position = TaskResult("context_extension")  # its rows are drawn, not tested
     for arm, entries in scored.items():
@@ -51,8 +51,7 @@ def context_extension(context: EvalContext) -> TaskResult:
                 where: dict[str, Any] = {"condition": arm, "weight": weight} | work
                 if arm == RESCALED:
                     ids = model.encode(entry.document.text)
-                    reach = {"n-grams, cache": long, DOCUMENT_CACHE: DOCUMENT}
-                    where["rules"] = {rule: bits(mixture.logp(ids, far)[inside]) for rule, far in reach.items()}
+                    where["rules"] = {name: bits(rule.logp(ids)[inside]) for name, rule in rules.items()}
                 result.item("beyond", name, bits(entry.scores.logp[inside]), direction="lower", **where)
     if not result.rows("beyond"):
         raise NotApplicable(f"no held-out document is longer than {trained} tokens, the model's context")

@@ -9,7 +9,7 @@ import pytest
 
 from components.core.files import read_json
 from components.counting.hidden import MASK_SHARE
-from components.counting.registry import BLIND, RULES
+from components.counting.registry import BLIND, READERS, RULES
 from components.stages.evaluate.heldout_sample import sample
 from components.stages.evaluate.tasks import memorisation as memorisation_task
 from components.stages.evaluate.tasks.abstention import auroc, counts_by_rank, report_abstention, risk_at
@@ -123,6 +123,8 @@ def test_calibration_counts_every_prediction(world: World) -> None:
     assert result.metrics["ece_low"] <= result.metrics["ece"] + 0.02
     assert result.metrics["auroc"] > 0.5  # confidence means something
     assert result.metrics["error_at_0.2"] < result.metrics["error_all"]
+    (surest,) = (score for score in result.scores if score.name == "calibration/error_surest")
+    assert surest.rules == len(READERS) >= 4
 
 
 def test_the_masked_model_is_scored_on_hidden_tokens_only(world: World) -> None:
@@ -354,7 +356,7 @@ def test_long_windows_are_scored_on_the_tokens_beyond_the_context(world: World) 
     (curve,) = result.curves
     assert max(point["x"] for point in curve.points) == 2 * trained
     (rescaled_score,) = [score for score in result.scores if score.headline]
-    assert (rescaled_score.rules, rescaled_score.baseline_needs_model) == (2, False)
+    assert (rescaled_score.rules, rescaled_score.baseline_needs_model) == (len(READERS), False)
     assert rescaled_score.gain == pytest.approx((rescaled_score.baseline or 0.0) - result.metrics["beyond_ntk"])
 
 
