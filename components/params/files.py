@@ -8,14 +8,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from components.core import yaml_text
 from components.core.errors import UserError, clause
 from components.params.document import defaults_text, written
 from components.params.layout import SHOWN, Tree, contains, default_tree, file_keys, overlaid, resolved, written_key
 from components.params.root import Params, error_sentence
 
 DEFAULTS = "defaults.yaml"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The safe loader in C, ten times as fast, where PyYAML was built with it."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def parse_tree(text: str, path: Path, todo: str) -> Tree:
     Raises `UserError`: it is no YAML, has a key twice, or is no mapping (with what to do).
     """
     try:
-        loader = _LOADER(text)
+        loader = yaml_text.Loader(text)
         node = loader.get_single_node()
         _refuse_twice(node, path)
         raw = loader.construct_document(node) if node else None

@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field
 
 from components import params as schema
+from components.core import yaml_text
 from components.core.errors import UserError
 from components.core.files import fingerprint, nested
 from components.core.plain_text import plain_name
@@ -117,7 +118,7 @@ def _setting(entry: str) -> tuple[str, Any]:
         meant = f"did you mean {', '.join(dict.fromkeys(near))}? " if near else ""
         raise UserError(f"settings: {key}: no such key; {meant}docs/guide.md says where the keys are")
     try:
-        return key, yaml.safe_load(text)
+        return key, yaml_text.load(text)
     except yaml.YAMLError:
         raise UserError(f"settings: {key}: {text!r} is no YAML; write it as in params.yaml") from None
 

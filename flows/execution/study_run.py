@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
+from components.core import yaml_text
 from components.core.errors import UserError
 from components.core.files import fingerprint, nested
 from components.core.workers import pool
@@ -127,7 +127,7 @@ def study_settings(section: type[Chosen], entries: Iterable[str], base: Mapping[
         if not equals:
             keys = ", ".join(section.model_fields)
             raise UserError(f"{entry}: write a setting of this study as KEY=VALUE (there is: {keys})")
-        values = overlaid(values, nested({key.strip(): yaml.safe_load(text)}))
+        values = overlaid(values, nested({key.strip(): yaml_text.load(text)}))
     try:
         return section.model_validate(values)
     except ValidationError as error:

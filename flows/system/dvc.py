@@ -17,9 +17,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock
 
+from components.core import yaml_text
 from components.core.errors import UserError, clause
 from components.core.files import fingerprint, md5_file, unreadable
 from components.params import DEFAULTS, layout, read_tree
@@ -376,7 +376,7 @@ def _changed_keys(entry: dict, path: str, sections: list[str], root: Path) -> li
     A key of defaults.yaml is named as `dvc exp run -S` wants it: `defaults.yaml:dedup.bands`.
     """
     old_values = entry.get("params", {}).get(path, {})
-    now_tree = yaml.safe_load((root / path).read_text())
+    now_tree = yaml_text.load((root / path).read_text())
     lines = []
     for section in sections:
         now = layout.value_at(now_tree, section)

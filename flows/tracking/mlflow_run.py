@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock
 
+from components.core import yaml_text
 from flows.system import paths
 from flows.system.mlflow_location import ARTIFACTS
 from flows.system.mlflow_server import require_mlflow
@@ -161,7 +161,7 @@ def close_parent(
 def _data_sets(files: Sequence[Path]) -> dict[str, str]:
     """The training mixture and the held-out set by the dvc.lock among these files: path -> hash."""
     lock = next((path for path in files if path.name == "dvc.lock" and path.exists()), None)
-    stages = (yaml.safe_load(lock.read_text()) or {}).get("stages", {}) if lock else {}
+    stages = (yaml_text.load(lock.read_text()) or {}).get("stages", {}) if lock else {}
     outs = {out["path"]: out["md5"] for entry in stages.values() for out in entry.get("outs", [])}
     return {path: outs[path] for path in ("data/mix", "data/ingest/heldout") if path in outs}
 

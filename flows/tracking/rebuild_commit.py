@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from components.core import yaml_text
 from components.core.errors import UserError
 from components.core.files import folder_md5
 from components.params import DEFAULTS, layout
@@ -76,7 +77,7 @@ def differences(commit: str, entries: Collection[dict[str, Any]], local_paths: t
 def _tree(commit: str, file: str) -> dict[str, Any]:
     tree: Any = {}
     with suppress(yaml.YAMLError):
-        tree = yaml.safe_load(git.answer("show", f"{commit}:{file}"))
+        tree = yaml_text.load(git.answer("show", f"{commit}:{file}"))
     return tree if isinstance(tree, dict) else {}
 
 

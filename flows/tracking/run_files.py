@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from components.core import yaml_text
 from components.core.files import read_json, write_text
 
 
@@ -35,7 +36,7 @@ def run_files(root: Path, accounted: bool, unmade: Collection[str] = (), folder:
     reports = ["reports/report.html", "reports/summary.json", "reports/cards"] if accounted else []
     lock = root / "dvc.lock"
     if unmade and folder and lock.exists():
-        tree = yaml.safe_load(lock.read_text(encoding="utf-8")) or {}
+        tree = yaml_text.load(lock.read_text(encoding="utf-8")) or {}
         stages = {stage: entry for stage, entry in tree.get("stages", {}).items() if stage not in unmade}
         lock = folder / "dvc.lock"
         write_text(lock, yaml.safe_dump(tree | {"stages": stages}, sort_keys=False))

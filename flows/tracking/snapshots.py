@@ -16,8 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from components.core import yaml_text
 from components.core.errors import UserError
 from components.core.files import fingerprint, md5_of, nested, read_json
 from components.params import layout
@@ -149,7 +148,7 @@ def _of_adopted(name: str) -> Snapshot:
     file = paths.ROOT / f"models/{name}.dvc"
     if not file.exists():
         raise UserError(f"{name}: no such model was adopted here; `greenhouse adopt FOLDER --name NAME` does that")
-    md5 = yaml.safe_load(file.read_text())["outs"][0]["md5"]
+    md5 = yaml_text.load(file.read_text())["outs"][0]["md5"]
     facts = files_of(of_facts(name, {}, md5))(f"models/{name}/greenhouse.json")
     assert facts is not None, name
     return of_facts(name, read_json(facts), md5)
@@ -166,7 +165,7 @@ def _of_commit(name: str, kind: str, commit: str) -> Snapshot:
     text = git.answer("show", f"{commit}:dvc.lock")
     if not text:
         raise UserError(f"{name}: commit {commit[:9]} holds no dvc.lock; commit dvc.lock with the work it records")
-    return Snapshot(name, kind, (yaml.safe_load(text) or {}).get("stages", {}), commit)
+    return Snapshot(name, kind, (yaml_text.load(text) or {}).get("stages", {}), commit)
 
 
 def _of_alias(name: str) -> Snapshot:
@@ -219,7 +218,7 @@ def _of_record(name: str, mlflow: Any, run: Any) -> Snapshot:
             raise UserError(
                 f"{name}: its MLflow run holds no dvc.lock, so it was no pipeline run that finished"
             ) from None
-        lock = yaml.safe_load(Path(path).read_text())["stages"]
+        lock = yaml_text.load(Path(path).read_text())["stages"]
     unmade = run.data.tags.get(UNMADE_TAG, "")
     early = (
         f"{name} ended early ({run.info.status}): not made were {unmade}; start it again with the same values, it "

@@ -7,6 +7,7 @@ import yaml
 from ruamel.yaml import YAML
 
 from components import params as schema
+from components.core import yaml_text
 from components.core.errors import UserError
 from components.params import document, layout
 from components.params.mix import IDENTITY_GROUPS
@@ -78,6 +79,13 @@ def test_a_float_is_read_back_by_every_reader(value: float) -> None:
         assert isinstance(read, float)
         assert read == value
     assert [document.number(one) for one in (2.5e11, 1e12)] == ["2.5e+11", "1.0e+12"]
+
+
+def test_words_that_pyyaml_takes_for_booleans_are_read_as_dvc_reads_them(files: Path) -> None:
+    text = "[off, On, yes, NO, y, true, False, null, 1, 0.5, offer]"
+    assert yaml_text.load(text) == YAML(typ="safe").load(text) != yaml.safe_load(text)
+    files.write_text(PARAMS.replace("  rules: loose ", "  rules: off "))
+    assert schema.load(files).filter.rules == "off"
 
 
 EMPTY = (LACKS, "ingest.sources", "more")

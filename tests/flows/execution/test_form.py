@@ -73,10 +73,11 @@ def test_a_shared_field_is_set_for_a_branch_that_has_its_own_value() -> None:
 def test_any_other_key_is_a_setting() -> None:
     settings = ["dedup.threshold=0.8", "dedup.bands = 16", "mix.weights={shakespeare: 2}", "filter.redact=[email]"]
     settings += ["pretrain.masked.optimizer.grad_clip=2.0", "account.licence=''", "runtime.grid.pue=1.5"]
+    settings += ["filter.rules=off"]
     params = applied(settings=settings)
     assert (params.dedup.threshold, params.dedup.bands) == (0.8, 16)
     assert params.mix.weights == {"shakespeare": 2.0}
-    assert params.filter.redact == ["email"]
+    assert (params.filter.redact, params.filter.rules) == (["email"], "off")
     assert params.pretrain.masked.optimizer.grad_clip == 2.0
     assert params.pretrain.causal == OWN.pretrain.causal
     assert params.runtime.grid.pue == 1.5
