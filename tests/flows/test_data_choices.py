@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from components.params import DataChoices, Params
 from flows import data_choices
 from tests.errors import refuses
 from tests.flows.pipeline_clone import PipelineClone
@@ -22,6 +23,11 @@ def test_an_arm_that_is_no_choice_of_data_is_refused(arm: str, says: list[str]) 
     refuses(lambda: data_choices._chosen(arm), *says)
 
 
+def test_two_arms_of_the_same_meaning_are_refused() -> None:
+    arms = ["filter.rules=off", 'filter.rules="off"']
+    refuses(lambda: data_choices.run_study("s", Params(), DataChoices(arms=arms)), "data_choices.run_study.2", *arms)
+
+
 @pytest.mark.long
 @pytest.mark.pipeline
 def test_an_arm_that_differs_in_seeds_alone_gains_nothing(toy_clone: PipelineClone, databases: Path) -> None:
@@ -31,4 +37,5 @@ def test_an_arm_that_differs_in_seeds_alone_gains_nothing(toy_clone: PipelineClo
         said, again = toy_clone.run(*words), toy_clone.run(*words)
     (row,) = [line for line in said.splitlines() if line.startswith("| mix.seed=2")]
     assert "better" not in row
+    assert "as in these trainings" in said
     assert again.count("finished before, read back") == 4
