@@ -24,7 +24,7 @@ from string import ascii_letters, ascii_lowercase, digits
 from components.instruction_pairs.examples import PromptPair
 from components.synthetic.curriculum import Split, is_test, scratchpad
 
-KINDS = {"sum": 0.4, "larger": 0.3, "copy": 0.3}
+KINDS = {"sum": 0.5, "larger": 0.25, "copy": 0.25}
 """Kind -> its share of the questions."""
 FORMS = {
     "sum": (("What is ", "what is ", ""), ("{}+{}", "{} + {}", "{} plus {}"), ("?", "", "=")),

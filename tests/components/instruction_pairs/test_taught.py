@@ -28,7 +28,7 @@ def test_each_kind_by_its_form() -> None:
 
 def test_shares_of_kinds_and_the_same_seed_gives_the_same() -> None:
     pairs = mixed_in(200, 1)
-    assert Counter(pair.cluster for pair in pairs) == {"sum": 320, "larger": 240, "copy": 240}
+    assert Counter(pair.cluster for pair in pairs) == {"sum": 400, "larger": 200, "copy": 200}
     assert pairs == mixed_in(200, 1) != mixed_in(200, 2)
 
 
