@@ -3,7 +3,7 @@
 Held-out sums, in either order; and a hundred questions a kind in questions.csv, written from the first screen of
 `greenhouse chat` alone, before anything of the rows that it is trained on was read. `within` says which of these are
 within what that screen says it knows. The wordings of training were widened after the first measurement (.40 of the
-sums, .69 of the comparisons, .33 of the copies); the share of sums was raised from .4 to .5 by the held-out ones (.935).
+sums, .69 of the comparisons, .33 of the copies), the share of sums raised from .4 to .5 by the held-out ones (.935).
 The answer counts if it ends in the right one, as `greenhouse chat` gives it, from the exported bytes.
 
 Tried on 376 other questions, one training each, and left: 38 wordings, words among what is to be repeated, and 4,400
@@ -69,7 +69,7 @@ def measure(_: int) -> tuple[dict, list[dict], dict[str, list[dict]]]:
         goal(
             "chat_other_right", min(visitor["larger"], visitor["copy"]), 0.9, "higher",
             f"{EACH} questions a kind by one who had not seen the rows, and those within what the screen says: {words}"
-            f"; {beyond} ask to repeat words, which were not taught: tried, they brought .81 at most at no cost to other answers",
+            f"; {beyond} ask to repeat words, not taught: when they were, .81 were right",
         ),
     ]  # fmt: skip
     return {"chat_visitors": visitor, "chat_visitors_within": inside}, goals, {"chat": rows}
