@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from components.core import yaml_text
 from components.core.errors import UserError, clause
+from components.params import yaml_text
 from components.params.document import defaults_text, written
 from components.params.layout import SHOWN, Tree, contains, default_tree, file_keys, overlaid, resolved, written_key
 from components.params.root import Params, error_sentence

@@ -13,11 +13,10 @@ import yaml
 from pydantic import Field
 
 from components import params as schema
-from components.core import yaml_text
 from components.core.errors import UserError
 from components.core.files import fingerprint, nested
 from components.core.plain_text import plain_name
-from components.params import ParamFiles, Params, Section, layout
+from components.params import ParamFiles, Params, Section, layout, yaml_text
 from flows.system import paths
 from flows.system.params_file import preset_names, reaching, read_preset
 

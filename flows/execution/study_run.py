@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from components.core import yaml_text
 from components.core.errors import UserError
 from components.core.files import fingerprint, nested
 from components.core.workers import pool
-from components.params import Params, Section, explain
+from components.params import Params, Section, explain, yaml_text
 from components.params.layout import overlaid
 from flows.execution.stage import Study, as_task
 from flows.system import git, paths, processes

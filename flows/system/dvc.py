@@ -19,10 +19,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from components.core import yaml_text
 from components.core.errors import UserError, clause
 from components.core.files import fingerprint, md5_file, unreadable
-from components.params import DEFAULTS, layout, read_tree
+from components.params import DEFAULTS, layout, read_tree, yaml_text
 from flows.system import code_files
 from flows.system.paths import DVC_CACHE, ROOT
 from flows.system.processes import busy, output

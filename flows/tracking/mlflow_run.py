@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from components.core import yaml_text
+from components.params import yaml_text
 from flows.system import paths
 from flows.system.mlflow_location import ARTIFACTS
 from flows.system.mlflow_server import require_mlflow

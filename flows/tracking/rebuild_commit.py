@@ -13,10 +13,9 @@ from typing import Any
 
 import yaml
 
-from components.core import yaml_text
 from components.core.errors import UserError
 from components.core.files import folder_md5
-from components.params import DEFAULTS, layout
+from components.params import DEFAULTS, layout, yaml_text
 from components.stages.account.answers import NotKnown
 from flows.system import dvc, git, paths, processes
 from flows.system.code_files import CODE

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from components.core import yaml_text
 from components.core.files import read_json, write_text
+from components.params import yaml_text
 
 
 def report_files(reports: Path) -> list[Path]:

@@ -16,10 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from components.core import yaml_text
 from components.core.errors import UserError
 from components.core.files import fingerprint, md5_of, nested, read_json
-from components.params import layout
+from components.params import layout, yaml_text
 from flows.system import code_files, dvc, git, paths
 from flows.tracking.mlflow_run import NAME_TAG, UNMADE_TAG, client
 

@@ -7,9 +7,8 @@ import yaml
 from ruamel.yaml import YAML
 
 from components import params as schema
-from components.core import yaml_text
 from components.core.errors import UserError
-from components.params import document, layout
+from components.params import document, layout, yaml_text
 from components.params.mix import IDENTITY_GROUPS
 from components.text.identity_terms import GROUPS
 from tests.errors import code_of, refused, refuses
