@@ -32,7 +32,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "A run": {
         "run": ("flows.run:run", "Run what is stale of the pipeline; KEY=VALUE makes an experiment."),
         "up": ("flows.up:up", "Serve Prefect, MLflow and the forms until Ctrl-C."),
-        "study": ("", "Scaling law, noise of seeds, choices of data, labels saved, mitigation of bias."),
+        "study": ("", "Scaling law, noise of seeds, choices of data, mitigation of bias among them."),
     },
     "After a run": {
         "chat": ("flows.chat:chat", "Talk to the model just made."),
@@ -64,11 +64,16 @@ BELOW = {
         "scaling": ("flows.study:scaling", "A sweep of small models, a scaling law, and larger runs that check it."),
         "seeds": ("flows.study:seeds", "Trainings with other seeds: how far a seed alone moves each score."),
         "data": ("flows.study:data", "Which settings of the data make a better model, over works and seeds."),
-        "labels": ("flows.study:labels", "How many labels pretraining saves."),
-        "mitigate": ("flows.study:mitigate", "Whether counterfactual augmentation changes what models say."),
     },
 }
 """Verb -> the verbs below it."""
+GONE = {
+    "study labels": "study data --arm",
+    "study mitigate": "study data --arm mix.augment=counterfactual --arm mix.augment=random",
+    "plan --best": "study scaling, whose report has the best sizes",
+    "plan --fit": "plan, which says whether the run fits runtime.budget",
+}
+"""What was taken out after version 0.1 -> what serves instead."""
 
 
 def app_for(words: Sequence[str]) -> App:
@@ -104,6 +109,11 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
 
 def answer(words: Sequence[str]) -> int:
     """Carry out a command line; the exit status: 2 for words that no verb takes, which one sentence says."""
+    for gone, instead in GONE.items():
+        verb, rest = gone.split(" ")
+        if words[:1] == [verb] and rest in words[1:]:
+            print(f"greenhouse {gone} was taken out; use: greenhouse {instead}", file=sys.stderr)
+            return 2
     try:
         status = app_for(words)(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:

@@ -99,7 +99,7 @@ def _flow(name: str, function: Callable[..., State], described: str) -> Flow[Any
 
 # -- by name -----------------------------------------------------------------------------------------------------------
 
-STUDIES = ("label_efficiency", "scaling", "mitigate", "seeds", "data_choices", "promote")
+STUDIES = ("scaling", "seeds", "data_choices", "promote")
 
 
 def form_names() -> list[str]:

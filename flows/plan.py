@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from components import params as schema
 from components.carbon.footprint.intensity import Intensity, resolve
 from components.carbon.ledger import reader
+from components.carbon.planning.budget import Amounts, remaining_to_begin
 from components.carbon.planning.forecast import (
     ORCHESTRATION_NAME,
     StageForecast,
@@ -17,8 +18,6 @@ from components.carbon.spans import Bounds
 from components.core.errors import UserError
 from components.params import Params
 from flows.planning import step_cost
-from flows.planning.compute_optimal import advice, read_law
-from flows.planning.fit_budget import budget_left_now, fit_to_budget, has_limit, needed_now
 from flows.planning.stage_forecast import expected
 from flows.planning.staleness import accepted, explain, tuning_line
 from flows.system import dvc, paths
@@ -109,15 +108,27 @@ def _cell(value: Bounds, scale: float) -> str:
     return f"{value.mid * scale:.3g} ({value.low * scale:.3g}..{value.high * scale:.3g})"
 
 
+def has_limit(params: Params) -> bool:
+    """Whether `runtime.budget` limits anything."""
+    budget = params.runtime.budget
+    return any(limit.hours or limit.kwh or limit.grams for limit in (budget, budget.project))
+
+
 def budget_line(rows: list[PlanRow], params: Params, now: datetime) -> str:
     """Whether what is known of the run fits what is left of the budgets, by the upper ends; "" without any budget."""
     known = [row.expected for row in rows if row.expected]
     if not has_limit(params) or not known:
         return ""
-    budget_left, outlook = budget_left_now(params, reader.read(paths.LEDGER))
-    seconds, kwh = sum_of(known)
-    needed = needed_now(outlook, now, seconds.high, kwh.high)
-    fits = "it fits" if budget_left.contains(needed) else "it does not fit: `greenhouse plan --fit` sets steps that do"
+    grid = resolve(params.runtime.grid, paths.ROOT)
+    run, project = remaining_to_begin(params.runtime.budget, reader.read(paths.LEDGER), grid)
+    budget_left, (seconds, kwh) = run.minimum(project), sum_of(known)
+    grams = kwh.high * Outlook(grid).per_kwh(now, seconds.high).mid
+    needed = Amounts(seconds.high / 3600, kwh.high, grams)
+    fits = (
+        "it fits"
+        if budget_left.contains(needed)
+        else "it does not fit: lower pretrain.*.steps, or raise runtime.budget"
+    )
     return f"budget: {budget_left} left, up to {needed} needed: {fits}"
 
 
@@ -138,10 +149,6 @@ def start_line(rows: list[PlanRow], grid: Intensity, now: datetime) -> str:
 def plan(
     *,
     why: bool = False,
-    best: bool = False,
-    fit: bool = False,
-    flops: float = 0.0,
-    served: float = 0.0,
     accept: str = "",
     reason: str = "",
 ) -> None:
@@ -149,10 +156,6 @@ def plan(
 
     greenhouse plan            the forecast, with 80 % intervals
     greenhouse plan --why      for each stale stage all keys and files that made it so; nothing is forecast
-    greenhouse plan --fit      set the pretraining steps so that the run fits `runtime.budget`
-    greenhouse plan --best     by the scaling law: the best size and tokens, and the same loss for less carbon
-    greenhouse plan --best --flops 1e15        ... for a budget of floating-point operations too
-    greenhouse plan --best --served 1e9        ... for a model that will read and write so many tokens
     greenhouse plan --accept STAGE --reason "only a comment changed"
 
     The figures come from the ledger: earlier runs of the stage on this machine. Pretraining that has no two runs of the
@@ -165,17 +168,11 @@ def plan(
 
     Args:
         why: say what is stale, and why.
-        best: what the scaling law advises (after `greenhouse study scaling`).
-        fit: edit params.yaml: pretraining steps that fit the budget.
-        flops: with --best: a budget in FLOPs.
-        served: with --best: tokens that the model will read and write.
         accept: keep this stage's output.
         reason: with --accept: why the change does not matter.
     """
-    if why + best + fit + bool(accept) > 1:
-        raise UserError("--why, --best, --fit and --accept go one at a time; leave the others out")
-    if (flops or served) and not best:
-        raise UserError("--flops and --served go with --best")
+    if why and accept:
+        raise UserError("--why and --accept go one at a time; leave one of them out")
     if reason and not accept:
         raise UserError("--reason goes with --accept STAGE")
     params = schema.load(paths.PARAMS)  # DVC would take an unknown key for one that was taken out
@@ -183,18 +180,8 @@ def plan(
         print("\n".join(explain()))
     elif accept:
         print(accepted(accept, reason))
-    elif fit:
-        print(fit_to_budget(params))
-    elif best:
-        print(best_size(params, flops, served))
     else:
         print_forecast(params)
-
-
-def best_size(params: Params, flops: float, served: float) -> str:
-    """Advice of the scaling law."""
-    read_law(paths.ROOT / "reports/scaling/scaling.json")  # or says so before it measures
-    return advice(params, step_cost.required(params)["causal"], datetime.now(UTC), flops, served)
 
 
 def print_forecast(params: Params) -> None:

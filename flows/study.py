@@ -56,55 +56,21 @@ def data(*, arm: list[str], seeds: int = 3) -> int:
 
     greenhouse study data --arm filter.rules=gopher --arm dedup.near=false
     greenhouse study data --arm "mix.weights={shakespeare: 0.5}" --seeds 5
+    greenhouse study data --arm mix.augment=counterfactual --arm mix.augment=random
 
     An arm and a seed is an experiment (`dvc exp show`), one after the other: as many steps and tokens, the same
     held-out text, the whole graph. Before the first it says the smallest gain that so many seeds can show. Killed and
     started again, it reads finished ones back; those of `study seeds` count as the control's. At the end one table:
     each arm's gain with its interval over works and seeds, whether it is shown after Holm's correction over the table,
-    and what its trainings took in device-hours and Wh. Results: reports/data_choices/report.md.
+    and what its trainings took in device-hours and Wh. Arms of bias and of mix.augment are held against the control in
+    bias scores too, and the swapped copies against as many repeated ones: what repeating text does is no mitigation.
+    Results: reports/data_choices/report.md.
 
     Args:
         arm: KEY=VALUE of dedup, filter, bias, mix or tokenize; once for each arm.
         seeds: K: trainings of each arm, and of the control.
     """
     return _run("data_choices", (), {"arms": arm, "seeds": seeds})
-
-
-def labels(*settings: str) -> int:
-    """What pretraining is worth, in labels: accuracy against the number of labels, with the models just made.
-
-    greenhouse study labels
-    greenhouse study labels labels=[64,256] seeds=3
-
-    On a task of `finetune.classify` drawn from the corpus (rows of your own are refused), trains `seeds` models on each
-    number of labels: the pretrained masked model, the same from random weights, the causal model, and LoRA; the best
-    rule without a network stands beside them. Says how many times as many labels that rule, and training from
-    scratch, need for the accuracy that pretraining reaches with 64, and what each point costs in joules. Reads what
-    the pipeline made. Killed and started again, it reads finished points back and goes on. Less than 10 minutes on
-    two cores with the demo's models. Results:
-    reports/label_efficiency/ and MLflow, a child run per point.
-
-    Args:
-        settings: KEY=VALUE: settings of this run that differ from the shipped ones.
-    """
-    return _run("label_efficiency", settings)
-
-
-def mitigate(*settings: str) -> int:
-    """Prove counterfactual augmentation, or not: models with it, without it, and with as much repeated text.
-
-    greenhouse study mitigate
-    greenhouse study mitigate steps=400 "model={size: 2, width: 96}"
-
-    Reads what the pipeline made (data/bias, data/tokenize, data/ingest/heldout), trains `seeds` models per arm
-    in `runtime.workers` processes, and compares spread of the pronoun gap and bits per byte seed by seed. Each model is
-    a child run in MLflow. Killed and started again, it reads finished models back and goes on. Results:
-    reports/mitigate/.
-
-    Args:
-        settings: KEY=VALUE: settings of this run that differ from the shipped ones.
-    """
-    return _run("mitigate", settings)
 
 
 def _run(name: str, entries: Sequence[str], base: Mapping[str, Any] = MappingProxyType({})) -> int:

@@ -1,13 +1,10 @@
-"""False discoveries of the bias stage and of mitigations in null worlds, and the power of its audit.
+"""False discoveries of the bias stage in null worlds, and the power of its audit.
 
 A null world of associations: forty works of ten scenes, in which groups and words have rates of their own in every work
-and every scene (gamma, so that both come in clumps), and are independent within a scene. A null world of mitigations:
-arms whose seeds, passages and occupations differ, and nothing else. The world of the audit: 1,000 documents of two
-sources, 2% removed, and five times as many of those that mention one group (a fifth of all); five more groups are
-mentioned and removed as often as the rest.
+and every scene (gamma, so that both come in clumps), and are independent within a scene. The world of the audit: 1,000
+documents of two sources, 2% removed, and five times as many of those that mention one group (a fifth of all); five more
+groups are mentioned and removed as often as the rest.
 """
-
-from typing import Any
 
 import numpy as np
 
@@ -17,8 +14,6 @@ from components.params import Bias
 from components.stages.bias.counts import BiasCounts, DocumentToxicity, Tables
 from components.stages.bias.disparate_impact import LEVEL, impacts
 from components.stages.bias.word_associations import LENGTHS, SIGNIFICANT, WORDS, associations
-from components.stages.evaluate.tasks.pronoun_gap import OCCUPATIONS, TEMPLATES, spread
-from components.studies.mitigation import ARMS, summary
 from components.text.identity_terms import GROUPS
 
 WORKS, SCENES = 40, 10
@@ -26,7 +21,6 @@ GROUP_RATES = (0.12, 0.08, 0.02, 0.01, 0.01, 0.005)
 """Share of sentences that mention each of so many groups, on average."""
 NUM_WORDS = 50
 """Words of the lists that occur, in .05% to 1% of the sentences."""
-SEEDS = 5
 PLANTS, PLANTED = 10, 0.1
 BASE_RATE, TIMES, DOCUMENTS = 0.02, 5.0, 1000
 GROUP_SHARES = (0.2, 0.1, 0.1, 0.1, 0.1, 0.1)
@@ -77,25 +71,6 @@ def plants() -> tuple[int, int]:
     return found, others
 
 
-def false_mitigations(worlds: int) -> int:
-    """Null worlds in which the trial says that augmentation is shown to mitigate."""
-    return sum(_trial(np.random.default_rng([2, world]))["verdict"].startswith("shown") for world in range(worlds))
-
-
-def _trial(draw: np.random.Generator) -> dict[str, Any]:
-    """A trial without effect: occupations are common, seeds move all gaps and stretch the spread, arms scatter."""
-    profile_O1 = draw.normal(0.0, 0.1, (len(OCCUPATIONS), 1))
-    results = []
-    for seed in range(1, SEEDS + 1):
-        stretch, prior = draw.lognormal(0.0, 0.3), draw.normal(-1.0, 0.3)
-        for arm in ARMS:
-            own_O1 = draw.normal(0.0, 0.05, (len(OCCUPATIONS), 1))
-            gaps_OT = stretch * (profile_O1 + own_O1) + draw.normal(0.0, 0.1, (len(OCCUPATIONS), len(TEMPLATES)))
-            values = {"spread": spread(gaps_OT).value, "prior": prior + draw.normal(0.0, 0.1), "bits_per_byte": 2.2}
-            results.append({"arm": arm, "seed": seed} | values)
-    return summary(results)
-
-
 def audits_that_find(worlds: int, times: float = TIMES) -> int:
     """Worlds in which the audit finds the first group's ratio, by Holm's p over the groups compared."""
     hits = 0
@@ -119,11 +94,10 @@ def _audited(draw: np.random.Generator, times: float) -> BiasCounts:
 
 def measure(worlds: int) -> tuple[dict, list[dict]]:
     """Results and goals of the group."""
-    discovery, mitigation = rate(false_discoveries(worlds), worlds), rate(false_mitigations(worlds), worlds)
+    discovery = rate(false_discoveries(worlds), worlds)
     power, (found, others) = rate(audits_that_find(worlds), worlds), plants()
     results = {
         "association_false_discovery": discovery,
-        "mitigation_false_effect": mitigation,
         "removal_ratio_power": power,
         "removal_ratio_false_discovery": rate(audits_that_find(worlds, 1.0), worlds),
     }
@@ -131,7 +105,6 @@ def measure(worlds: int) -> tuple[dict, list[dict]]:
         rate_goal(
             "association_false_discovery", discovery, 0.065, "lower", "any false association where there is none"
         ),
-        rate_goal("mitigation_false_effect", mitigation, 0.065, "lower", "a mitigation without effect that is shown"),
         goal("planted_bias_found", found / PLANTS, 1.0, "higher", f"share of {PLANTS} worlds with a stereotype"),
         goal("unplanted_findings", others, 0, "lower", f"other findings in these and {PLANTS} worlds without one"),
         rate_goal("removal_ratio_power", power, 0.8, "higher", "a group removed five times as often that is found"),

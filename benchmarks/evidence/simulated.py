@@ -42,7 +42,7 @@ def arms_table(draw: np.random.Generator) -> bool:
     control, *arms = (
         Arm(name, {RULE.primary: of}, runs) for (name, runs), of in zip(scores.items(), rows, strict=True)
     )
-    return any(one.verdict == "better" for one in gains(control, arms, [RULE.primary], QUICK))
+    return any(one.verdict == "better" for one in gains([(control, arm) for arm in arms], [RULE.primary], QUICK))
 
 
 def measure(worlds: int) -> tuple[dict, list[dict]]:

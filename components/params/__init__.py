@@ -26,4 +26,4 @@ from components.params.promote import DataChoices, GateRule, Promote, Promotion,
 from components.params.root import Account, Bias, Dedup, Evaluate, Params, Tokenize, explain, parse
 from components.params.runtime import Budget, Grid, ProjectBudget, Runtime
 from components.params.section import Fraction, Section
-from components.params.studies import LabelEfficiency, Mitigate, Scaling
+from components.params.studies import Scaling

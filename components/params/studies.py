@@ -1,10 +1,10 @@
-"""Settings of `greenhouse study`: of the scaling law, the trial of mitigation, and the worth of labels."""
+"""Settings of `greenhouse study scaling`: the sweep, the law fitted to it, and the runs that check it."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from components.params.pretrain import ModelShape, Optimizer
+from components.params.pretrain import Optimizer
 from components.params.section import Section
 
 
@@ -43,44 +43,3 @@ class Scaling(Section):
         if not 1 <= self.steps[0] <= self.steps[1]:
             raise ValueError(f"steps {list(self.steps)}: the first must be at least 1 and at most the second")
         return self
-
-
-class Mitigate(Section):
-    """Pretraining with counterfactual copies, without, and with random copies of equal size: same seeds and tokens."""
-
-    seeds: int = Field(default=5, ge=2, le=50)
-    """Runs of each arm; they differ in initialisation, data order and draw of the mixture. No interval below five."""
-    model: ModelShape = ModelShape(size=2, width=128)
-    """Shape of the networks."""
-    steps: int = Field(default=200, ge=1)
-    """Optimizer steps of each run."""
-    batch: int = Field(default=16, ge=1)
-    """Sequences per step."""
-    context: int = Field(default=128, ge=16)
-    """Tokens per sequence."""
-    heldout_kilobytes: float = Field(default=60.0, gt=0.0)
-    """Held-out text scored per source (10^3 bytes)."""
-
-
-REFERENCE = 64
-"""Labels at which the pretrained model sets the accuracy that the others must reach."""
-
-
-class LabelEfficiency(Section):
-    """Accuracy by number of labels: pretrained, from scratch, rules; masked or causal; LoRA or all weights."""
-
-    labels: list[int] = [16, 64, 256, 1024, 4096]
-    """Numbers of training labels, rising, with 64 and one above it: the figure compares with pretraining at 64."""
-    seeds: int = Field(default=5, ge=2, le=50)
-    """Trainings per point; they differ in the drawn labels, the head, their order, and random weights."""
-    heldout_items: int = Field(default=1000, ge=10)
-    """Most held-out examples judged."""
-    lora_rank: int = Field(default=8, ge=1)
-    """Rank of the LoRA arm."""
-
-    @field_validator("labels")
-    @classmethod
-    def _rise_past_the_reference(cls, labels: list[int]) -> list[int]:
-        if labels != sorted(set(labels)) or REFERENCE not in labels[:-1] or labels[0] < 2:
-            raise ValueError(f"must rise, hold {REFERENCE} and something above it, such as [16, 64, 256]")
-        return labels

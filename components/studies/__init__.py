@@ -1,1 +1,1 @@
-"""Studies beside the pipeline: scaling, mitigation, promotion gate, step cost."""
+"""Studies beside the pipeline: scaling, choices of data, promotion gate, step cost."""

@@ -35,7 +35,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Gain:
-    """Gain of an arm over the control in one metric, and its verdict."""
+    """Gain of an arm over the control, or over the arm that its name says, in one metric, and its verdict."""
 
     arm: str
     metric: str
@@ -43,19 +43,20 @@ class Gain:
     verdict: Verdict
 
 
-def gains(control: Arm, arms: Sequence[Arm], metrics: Sequence[str], resampling: Resampling = DEFAULT) -> list[Gain]:
-    """The gain of every arm in every metric, over works and seeds, corrected for all of them."""
-    differences, noises = [], {}
-    for arm in arms:
+def gains(pairs: Sequence[tuple[Arm, Arm]], metrics: Sequence[str], resampling: Resampling = DEFAULT) -> list[Gain]:
+    """The gain of each pair's second arm over its first in every metric, over works and seeds, corrected for all."""
+    differences, noises, asked = [], {}, []
+    for control, arm in pairs:
+        name = arm.name if control.name == CONTROL else f"{arm.name}, less {control.name}"
         for metric in metrics:
             row = difference(metric, control.rows[metric], arm.rows[metric], resampling)
             assert row is not None, metric
-            sides = Side(CONTROL, control.scores), Side(arm.name, arm.scores)
-            key = f"{arm.name}\n{metric}"
-            noises[key] = seed_noise(metric, *sides, {CONTROL: control.scores, arm.name: arm.scores})
+            sides = Side(control.name, control.scores), Side(arm.name, arm.scores)
+            key = f"{name}\n{metric}"
+            noises[key] = seed_noise(metric, *sides, {control.name: control.scores, arm.name: arm.scores})
             differences.append(replace(row, name=key))
+            asked.append((name, metric))
     rows, _ = all_over_seeds(differences, noises.get)
-    asked = ((arm.name, metric) for arm in arms for metric in metrics)
     return [Gain(arm, metric, row, _verdict(row)) for (arm, metric), row in zip(asked, rows, strict=True)]
 
 

@@ -89,7 +89,7 @@ def test_root_help_imports_no_module_of_a_verb() -> None:
         ("chat hello", "chat: hello: no argument of it takes that;"),
         ("export instruct --to onnx", 'export: invalid value "onnx" for --to, choose from: "hub", "gguf", "signed";'),
         ("compare", 'compare: command "compare" parameter A requires an argument;'),
-        ("study noise", 'study: unknown command "noise", available commands: scaling, seeds, data, labels, mitigate;'),
+        ("study noise", 'study: unknown command "noise", available commands: scaling, seeds, data;'),
     ],
 )
 def test_words_that_no_verb_takes_are_one_sentence(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,6 +99,12 @@ def test_words_that_no_verb_takes_are_one_sentence(words: str, says: str, capsys
     assert err.startswith(says)
     assert err.count("\n") == 1
     assert err.endswith("--help` shows examples\n")
+
+
+@pytest.mark.parametrize("gone", cli.GONE)
+def test_what_was_taken_out_names_what_serves(gone: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.answer(gone.split()) == 2
+    assert capsys.readouterr().err == f"greenhouse {gone} was taken out; use: greenhouse {cli.GONE[gone]}\n"
 
 
 def test_completion_knows_verbs_and_options(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,7 +68,7 @@ def test_the_plan_says_whether_it_fits_the_budget(checkout: Path) -> None:
     assert told == "budget: 1 h, 0.005 kWh left, up to 0.01 h, 0.004 kWh, 2 gCO2e needed: it fits"
     scarce = Params(runtime=Runtime(grid=grid, budget=Budget(grams=1.9)))
     assert "1.9 gCO2e left" in plan.budget_line(rows, scarce, NOW)
-    assert "does not fit: `greenhouse plan --fit`" in plan.budget_line(rows, scarce, NOW)
+    assert "does not fit: lower pretrain.*.steps" in plan.budget_line(rows, scarce, NOW)
 
 
 def test_nothing_stale_is_said() -> None:

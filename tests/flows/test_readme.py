@@ -37,11 +37,6 @@ COVERED = {
         "flows/test_scaling.py::test_a_killed_sweep_goes_on_and_checks_what_it_predicted": (
             "greenhouse study scaling",
         ),
-        "flows/test_studies.py::test_a_study_is_recorded_point_by_point_and_read_back": (
-            "greenhouse study labels",
-            "greenhouse study labels seeds=3",
-            "greenhouse study mitigate",
-        ),
         "flows/edit/test_rows.py::test_rows_are_shown_and_written": ("greenhouse edit rows rows.jsonl",),
         "flows/tracking/test_signed_folder.py::test_a_folder_is_made_checked_and_found_out": (
             "greenhouse export instruct --to signed --key KEY --out FOLDER",
@@ -52,6 +47,7 @@ COVERED = {
         ),
         "flows/test_data_choices.py::test_an_arm_that_differs_in_seeds_alone_gains_nothing": (
             "greenhouse study data --arm dedup.near=false",
+            "greenhouse study data --arm mix.augment=counterfactual --arm mix.augment=random",
         ),
         "flows/test_promote.py::test_the_better_model_is_promoted_and_the_equal_one_is_not": (
             "greenhouse promote",
@@ -74,10 +70,6 @@ COVERED = {
         ),
         "flows/test_pipeline.py::test_accept_keeps_an_output_on_the_record": (
             "greenhouse plan --accept STAGE --reason REASON",
-        ),
-        "flows/planning/test_fit_budget.py::test_params_yaml_is_edited_in_place": ("greenhouse plan --fit",),
-        "flows/planning/test_compute_optimal.py::test_the_same_loss_for_less_and_the_best_for_each_budget": (
-            "greenhouse plan --best",
         ),
         "recorder/test_command.py::test_a_run_is_recorded_with_its_code_data_and_outputs": (
             "greenhouse-record --data data/ --out model/ -- torchrun train.py",

@@ -34,7 +34,7 @@ from components.stages.account.model_answers import model_answers, stages_behind
 from components.stages.account.model_card import write_cards
 from components.stages.account.plots import plot_energy, plot_forecasts, plot_loss_per_gram, plot_scores
 from components.stages.account.score_rows import score_rows
-from components.stages.account.summary import STAGES, checkout_files, gather, mitigation
+from components.stages.account.summary import STAGES, checkout_files, gather
 from components.stages.account.terminal_table import render_table
 from components.stages.account.types import Cost, StageRecords, Summary
 from greenhouse_record.metering import constants
@@ -125,7 +125,6 @@ def summarise(
         **dict(records),
         model_name=params.account.model_name,
         description=params.account.description,
-        mitigation=mitigation(checkout_files(root)),
         cost=costs(ledger_costs, runs),
         project=project_total(ledger_costs),
         forecasts=[forecast_row(row) for row in checked(ledger_costs.ledger)],

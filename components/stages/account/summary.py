@@ -162,17 +162,6 @@ def training_flop(facts: dict[str, Any]) -> float:
     return float(Shape(**shape).flops_per_token) * num_tokens if shape and num_tokens else 0.0
 
 
-# -- mitigation --------------------------------------------------------------------------------------------------------
-
-
-def mitigation(file: Files) -> str:
-    """The verdict of the last trial of counterfactual augmentation (components/studies/mitigation.py)."""
-    trial = _read(file("reports/mitigate/mitigate.json"))
-    if not trial:
-        return "not known, the trial was not run (`greenhouse study mitigate`)"
-    return f"{trial['verdict']}; {len(trial['runs'])} models trained for this trial, none of those above"
-
-
 # -- skipped -----------------------------------------------------------------------------------------------------------
 
 

@@ -226,7 +226,6 @@ class Summary(StageRecords):
     """Records and cost of a project: reports/summary.json.
 
     Attributes:
-        mitigation: verdict of the last trial of counterfactual augmentation, or that none was run.
         project: cost of every run in the ledger (`project_total`).
         forecasts: every checked forecast and the actual values.
         headline: metric -> value, for MLflow.
@@ -234,7 +233,6 @@ class Summary(StageRecords):
 
     model_name: str
     description: str
-    mitigation: str
     cost: Cost
     project: dict[str, Any]
     forecasts: list[dict[str, Any]]

@@ -92,8 +92,7 @@ def _markdown(fits: Fits, checks: Sequence[dict[str, Any]]) -> str:
         f"(95%: {low:.2f} to {high:.2f})\n"
         f"- by the parabolas: {exponent}",
         markdown_table(CHECK_COLUMNS, map(_check_cells, checks), "l" * len(CHECK_COLUMNS)),
-        "The interval of a prediction is for the mean of its runs and covers the uncertainty of its fit and of "
-        "seeds. Sizes for other budgets: `greenhouse plan --best`.",
+        "The interval of a prediction is for the mean of its runs and covers the uncertainty of its fit and of seeds.",
     )
     if fits.params.seeds < ENOUGH_SEEDS:
         page.add(

@@ -22,7 +22,8 @@ def arm(draw: np.random.Generator, name: str, gain: float = 0.0, seeds: int = 3,
 def verdicts(world: int, *true_gains: float, **more: int) -> list[str]:
     draw = np.random.default_rng(world)
     arms = [arm(draw, f"arm {number}", gain, **more) for number, gain in enumerate(true_gains)]
-    return [one.verdict for one in gains(arm(draw, CONTROL, **more), arms, [METRIC], QUICK)]
+    control = arm(draw, CONTROL, **more)
+    return [one.verdict for one in gains([(control, one) for one in arms], [METRIC], QUICK)]
 
 
 def test_arms_with_the_same_settings_and_other_seeds_are_not_called_better() -> None:
@@ -48,3 +49,12 @@ def test_more_seeds_show_smaller_gains_and_more_arms_need_larger_ones() -> None:
     assert least_gain(0.01, 10, 1) < least_gain(0.01, 3, 1) < least_gain(0.01, 3, 4)
     shown = [verdicts(world, least_gain(SEED_SD, 3, 1))[0] for world in range(60)]
     assert shown.count("better") >= 36, "four of five are meant, works and chance aside"
+
+
+def test_an_arm_held_against_another_is_named_after_both_and_corrected_with_the_rest() -> None:
+    draw = np.random.default_rng(5)
+    control, repeated, swapped = arm(draw, CONTROL), arm(draw, "repeated"), arm(draw, "swapped", 0.1)
+    results = gains([(control, repeated), (control, swapped), (repeated, swapped)], [METRIC], QUICK)
+    assert [one.arm for one in results] == ["repeated", "swapped", "swapped, less repeated"]
+    assert [one.verdict for one in results] == ["not shown", "better", "better"]
+    assert results[2].row.a == pytest.approx(results[0].row.b)

@@ -163,14 +163,14 @@ def test_the_form_of_a_study_does_not_promise_an_experiment(name: str) -> None:
 def test_a_value_that_a_form_lets_through_leaves_a_sentence_in_the_log() -> None:
     """Prefect adds tracebacks of its own code."""
     logger, lines = logging.getLogger("prefect.flow_runs"), list[str]()
-    for name, sent in (("label_efficiency", {"params": {"labels": [16, 32]}}), ("mix", {"colour": "red"})):
+    for name, sent in (("scaling", {"params": {"steps": [5, 2]}}), ("mix", {"colour": "red"})):
         with pytest.raises((ParameterTypeError, SignatureMismatchError)) as raised:
             form_of(name).validate_parameters(sent)  # type: ignore[union-attr]
         trace = (raised.type, raised.value, raised.tb)
         record = logger.makeRecord(logger.name, logging.ERROR, "", 1, "Engine execution exited", (), trace)
         if logger.filter(record):
             lines.append(logging.Formatter().format(record))
-    labels, colour = lines
-    shows(labels, "LabelEfficiency._rise_past_the_reference", "params.labels")
+    steps, colour = lines
+    shows(steps, "Scaling._range_is_one", "params")
     assert colour.endswith("but was provided with parameters ['colour']; correct what was sent")
     assert not any("\n" in line for line in lines)

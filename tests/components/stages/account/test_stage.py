@@ -210,19 +210,10 @@ def test_every_fold_of_the_report_is_closed_and_says_what_is_in_it(root: Path) -
 
 
 def test_a_study_that_was_made_is_in_the_report(tmp_path: Path) -> None:
-    write_text(tmp_path / "label_efficiency" / "report.md", "# Labels\n\nFour times as many labels.\n")
+    write_text(tmp_path / "data_choices" / "report.md", "# Choices of data\n\nNothing shown.\n")
     ((title, folder),) = _studies(tmp_path).items()
-    assert title == "Study: label_efficiency"
-    assert "<p>Four times as many labels.</p>" in _section(title, folder)["html"]
-
-
-def test_the_last_trial_of_a_mitigation_is_in_the_report(tmp_path: Path) -> None:
-    verdict = "not shown: the spread changes by -0.01 nats"
-    write_json(tmp_path / "reports/mitigate/mitigate.json", {"verdict": verdict, "runs": [{}] * 15})
-    account(root=tmp_path, ledger_folder=tmp_path / "ledger", params=Params())
-    stated = f"{verdict}; 15 models trained for this trial, none of those above"
-    assert read_json(tmp_path / "reports/summary.json")["mitigation"] == stated
-    assert f"spread of the pronoun gap: {stated}." in (tmp_path / "reports/report.html").read_text()
+    assert title == "Study: data_choices"
+    assert "<p>Nothing shown.</p>" in _section(title, folder)["html"]
 
 
 def test_a_project_in_which_nothing_ran(tmp_path: Path) -> None:
@@ -230,7 +221,6 @@ def test_a_project_in_which_nothing_ran(tmp_path: Path) -> None:
     assert "no completed run" in report.markdown
     summary = json.loads((tmp_path / "reports/summary.json").read_text())
     assert summary["models"] == {}
-    assert summary["mitigation"].startswith("not known, the trial was not run")
     assert (tmp_path / "reports/report.html").exists()
 
 

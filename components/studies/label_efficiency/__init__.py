@@ -1,1 +1,0 @@
-"""Label efficiency: what pretraining is worth, counted in labels."""
