@@ -71,6 +71,7 @@ GONE = {
     "study labels": "study data --arm",
     "study mitigate": "study data --arm mix.augment=counterfactual --arm mix.augment=random",
     "plan --best": "study scaling, whose report has the best sizes",
+    "verify --segments": "verify MODEL, which rebuilds all of it",
     "plan --fit": "plan, which says whether the run fits runtime.budget",
 }
 """What was taken out after version 0.1 -> what serves instead."""

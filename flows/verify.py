@@ -1,32 +1,22 @@
 """`greenhouse verify`: can a model be rebuilt bit for bit? Do it, from the commit, and compare every hash."""
 
-import json
 import os
-import secrets
-import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
+from typing import Literal
 
 from components import params as schema
 from components.core.errors import UserError
-from components.core.files import md5_file
 from flows.execution.experiment import refuse_untracked_sources
 from flows.system import dvc, environment, git, params_file, paths, processes
-from flows.system.command import whole
 from flows.tracking import environment_record, recorded_run, recovery
 from flows.tracking.mlflow_run import client
-from flows.tracking.model_origin import choose, gathered, record_verification
+from flows.tracking.model_origin import choose, record_verification
 from flows.tracking.signed_folder import report
 from flows.tracking.snapshots import ObjectCache, Snapshot
-from greenhouse_record.metering.meter import Meter
 
 HASHED = ("data/", "models/")
 """Outputs that are compared; reports follow from them."""
@@ -151,97 +141,11 @@ def rebuilt_alike(model: str, state_name: str) -> bool:
     return not difference
 
 
-# -- intervals ---------------------------------------------------------------------------------------------------------
-
-
-def verify_segments(model: str, state_name: str, number: int) -> bool:
-    """Train the last and random other intervals of a pretraining run again and compare; whether all are the same.
-
-    Raises:
-        UserError: not a pretrained model, no checkpoints were kept, or their bytes are gone.
-    """
-    recorded, goal = choose(model, state_name)
-    kept = goal.replace("pretrain@", "models/checkpoints/")
-    if kept not in recorded.outputs():
-        raise UserError(
-            f"{goal}: {recorded.name} has no checkpoints of it; intervals are of pretraining: causal, masked"
-        )
-    with rebuild_worktree(recorded) as root:
-        settings, branch = schema.load(root / "params.yaml"), goal.split("@")[1]
-        if (number_of := settings.numerics.processes) > 1:
-            raise UserError(f"{goal}: was trained by {number_of} processes; verify it without --segments")
-        names = ObjectCache().files(recorded.outputs()[kept])
-        steps = sorted({int(name[5:11]) for name in names if name.startswith("step-")})
-        intervals = list(pairwise(steps))
-        if not intervals:
-            raise UserError(f"{goal}: kept no checkpoints; set pretrain.common.keep_every and run it again")
-        others = secrets.SystemRandom().sample(intervals[:-1], min(number, len(intervals)) - 1)
-        chosen = [*sorted(others), intervals[-1]]
-        wanted = {f"step-{step:06d}" for pair in [*chosen, (steps[0], steps[0])] for step in pair}
-        model, reports, copies = (f"{kind}/{goal.replace('@', '/')}" for kind in ("models", "reports", "aside"))
-        bring_files(recorded, kept, root / copies / kept, lambda name: name.split("/")[0] in wanted)
-        for path in ("data/tokenize", model, f"{reports}/details", f"{reports}/metrics.json"):
-            bring_files(recorded, path, root / copies / path, lambda name: True)
-        given = {"params": getattr(settings.pretrain, branch), "numerics": settings.numerics}
-        arguments = {name: tree.model_dump(mode="json") for name, tree in given.items()}
-        arguments |= {"objective": branch, "chosen": chosen, "root": str(root / copies)}
-        text = f"{len(chosen)} of {len(intervals)} intervals, the last among them"
-        print(f"{goal} as recorded by {recorded.name}: {text}", flush=True)
-        command = [sys.executable, "-m", "components.studies.segments", json.dumps(arguments)]
-        labels = {"stage": "verify", "run": root.name, "checkout": root.name}
-        with Meter(paths.LEDGER, settings.runtime.meter_interval_s, labels) as meter:
-            ends = processes.dies_with_parent()
-            done = subprocess.run(command, cwd=root, capture_output=True, text=True, preexec_fn=ends)
-            used = meter.totals_now().mid_kwh
-    if done.returncode:
-        why = done.stderr.strip().splitlines()[-1]
-        raise UserError(f"{goal}: the intervals could not be trained again ({why}); verify it without --segments")
-    differences = json.loads(done.stdout.splitlines()[-1])
-    return report_segments(recorded, goal, differences, len(intervals), used)
-
-
-def bring_files(recorded: Snapshot, path: str, folder: Path, wanted: Callable[[str], bool]) -> None:
-    """Copy the wanted files of an output from DVC's cache or remote, by their recorded hashes, which are checked.
-
-    Args:
-        folder: where they go; the path of the copy where the output is a file.
-
-    Raises:
-        UserError: an object is nowhere, or has other bytes than its name says.
-    """
-    store = ObjectCache()
-    for name, md5 in store.files(recorded.outputs()[path]).items():
-        if wanted(name):
-            target = folder / name if name else folder
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(store.fetched(md5), target)
-            if md5_file(target) != md5:
-                raise UserError(f"{path}/{name}: the object {md5} in DVC's cache has other bytes")
-
-
-def report_segments(recorded: Snapshot, goal: str, results: dict[str, str], intervals: int, used_kwh: float) -> bool:
-    """Print what the intervals came to; whether all are the same."""
-    from components.studies.segments import chances
-
-    for interval, difference in results.items():
-        if difference:
-            print(f"differs: {'' if interval in ('end', 'figures') else 'steps '}{interval}: {difference}")
-    one, tenth = chances(intervals, len(results) - 3)
-    print("a forgery of the last interval would have been caught for certain, of one other interval with "
-          f"{one:.0%}, of a tenth of the {intervals} intervals with {tenth:.1%}")  # fmt: skip
-    kwh = sum(row.kwh[1] - row.attempts_kwh[1] for row in gathered(recorded, goal).cost.stages.values())
-    share = f", {used_kwh / kwh:.0%} of the {1000 * kwh:.3g} Wh of making all behind it" if kwh else ""
-    print(f"energy: {1000 * used_kwh:.3g} Wh{share}")
-    print("the same to the bit" if not any(results.values()) else "not the same")
-    return not any(results.values())
-
-
 def verify(
     model: str,
     /,
     *,
     at: str = "workspace",
-    segments: Annotated[int | None, Parameter(converter=whole)] = None,
     key: Path | None = None,
     scope: Literal["all", "bytes"] = "all",
 ) -> int:
@@ -250,7 +154,6 @@ def verify(
     greenhouse verify causal                          a model of the workspace
     greenhouse verify pretrain@causal --at v1.0       as a git revision, DVC experiment or pipeline run recorded it
     greenhouse verify greenhouse-causal-2@champion    a registered model
-    greenhouse verify causal --segments 27            the last and 26 random intervals of a run that kept checkpoints
     greenhouse verify FOLDER --key KEY.pub            what `greenhouse export --to signed` made, here or elsewhere
     greenhouse verify FOLDER --key KEY.pub --scope bytes      the same where nothing is recorded of it
 
@@ -258,11 +161,6 @@ def verify(
     that nothing can be taken from anywhere. Prints `identical` (exit status 0), or the first stage and file that
     differ, with both hashes, and what of processor and packages is not as it was then (exit status 1). The energy goes
     to the ledger, under `verify-...`.
-
-    --segments costs less: intervals between kept checkpoints (`pretrain.common.keep_every`) are trained again in one
-    process and compared to the bit, with the recorded losses and figures; the last one always, since its end is the
-    model. It says how likely a forgery of one interval and of a tenth of them would have been caught, and the energy
-    against that of making the model. It takes the data as recorded; the whole rebuild makes that again too.
 
     The check of a folder does not believe the signer. It lists what it established by recomputation, what the signer
     states, and what is not established. The exit status is 0 only with all of these: a signature by this key, these
@@ -274,21 +172,17 @@ def verify(
     Args:
         model: causal, masked, instruct, prefer, classify, pretrain@causal, a registered name@alias, or a folder.
         at: workspace (default), a git revision, an experiment, a run.
-        segments: train this many intervals again instead, the last and random others.
         key: the signer's public key, for a folder.
         scope: all (default), or bytes: of a folder establish signature and bytes alone.
     """
     if (folder := Path(model)).is_dir():
-        if at != "workspace" or segments is not None:
-            raise UserError(f"{model}: a folder, which is checked as it lies there; leave --at and --segments out")
+        if at != "workspace":
+            raise UserError(f"{model}: a folder, which is checked as it lies there; leave --at out")
         return report(folder, key, scope)
     if key is not None or scope != "all":
         raise UserError(f"--key and --scope go with a signed folder, and {model} is none; leave them out")
-    if segments is not None and segments < 1:
-        raise UserError("--segments takes 1 or more; without it everything is rebuilt")
     state, stage = choose(model, at)
     if state.adopted:
         return recorded_run.verify(state, stage)
     recovery.recover_records()
-    same = rebuilt_alike(model, at) if segments is None else verify_segments(model, at, segments)
-    return 0 if same else 1
+    return 0 if rebuilt_alike(model, at) else 1

@@ -1,1 +1,1 @@
-"""What an attestation catches, what a check by segments finds, and what forgetting costs and leaves: proof.json."""
+"""What an attestation catches, and what forgetting costs and leaves: proof.json."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-from benchmarks.proof import forget, kills, planted, segments
+from benchmarks.proof import forget, kills, planted
 from benchmarks.proof.clone import Clone, key_pair, made, texts
 from benchmarks.proof.tamper import BEYOND
 from benchmarks.results import goal, write, write_rows
@@ -77,19 +77,6 @@ def tamper(folder: Path, preset: str) -> Measured:
     ], rows  # fmt: skip
 
 
-def intervals(folder: Path, preset: str) -> Measured:
-    """Sample forged runs, and train the sampled intervals of an honest one again."""
-    found = segments.measure(clone_in(folder / "base", preset))
-    worst, says = min(found["simulated"], found["real"]), "27 of 100 intervals, a tenth forged; and real reruns"
-    last = sum(found["last"]) / len(found["last"])
-    against = f"energy of the intervals against that of making all behind the model: {found['said'][0]}"
-    return {"segments": found}, [
-        goal("segment_detection", worst, 0.95, "higher", says),
-        goal("segment_last_interval_found", last, 1.0, "higher", f"of {len(found['last'])} runs with it alone forged"),
-        goal("segment_energy_fraction", found["energy_fraction"], 0.4, "lower", against),
-    ], []  # fmt: skip
-
-
 def forgetting(folder: Path, preset: str) -> Measured:
     """Forget files of text in a fresh clone."""
     clone = clone_in(folder / "base", preset)
@@ -143,7 +130,7 @@ def killing(folder: Path, preset: str) -> Measured:
 
 
 GROUPS: dict[str, tuple[Callable[[Path, str], Measured], str]] = {
-    "tamper": (tamper, "tamper"), "segments": (intervals, ""), "forget": (forgetting, "removals"),
+    "tamper": (tamper, "tamper"), "forget": (forgetting, "removals"),
     "planted": (planting, "places"), "kills": (killing, "kills"),
 }  # fmt: skip
 """Name of a group -> how it is measured, and its table of raw rows."""

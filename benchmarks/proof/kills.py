@@ -52,7 +52,6 @@ def commands(folder: Path, key: Path, public: Path, query: str) -> list[Command]
     return [  # no two signatures are the same
         Command("export --to signed", signed, lambda clone: hashes(folder, but=("model.sig",)), makes=folder),
         Command("verify FOLDER", ("verify", str(folder), "--key", str(public))),
-        Command("verify --segments", ("verify", "causal", "--segments", "3")),
         Command("forget --apply", ("forget", query, "--apply"), _applied, leaves="applied"),
         Command("forget --purge", ("forget", query, "--purge"), _purged, begins="applied"),
     ]

@@ -87,7 +87,7 @@ class Pretrain(Section):
     checkpoint_every: int = Field(default=50, ge=1)
     """Steps between checkpoints."""
     keep_every: int = Field(default=0, ge=0)
-    """Checkpoints of multiples of so many steps are kept in models/checkpoints too (docs/answering.md); 0 for none."""
+    """Checkpoints of multiples of so many steps are kept in models/checkpoints too; 0 for none."""
     keep_best: bool = False
     """The checkpoint with the lowest held-out loss is kept too."""
     max_rollbacks: int = Field(default=3, ge=0)

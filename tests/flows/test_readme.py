@@ -87,9 +87,6 @@ COVERED = {
             "git clone URL greenhouse && cd greenhouse && make setup",
             "greenhouse compare HEAD~1 workspace",
         ),
-        "components/studies/test_segments.py::test_a_forged_checkpoint_is_named": (
-            "greenhouse verify causal --segments 27",
-        ),
         "flows/test_trace.py::test_a_text_leads_to_the_models_that_saw_it": ("greenhouse trace b7384cd0377f08ca",),
         "flows/test_forget.py::test_a_dry_run_names_models_price_and_copies_and_changes_nothing": (
             'greenhouse forget "QUERY"',

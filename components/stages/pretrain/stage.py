@@ -231,7 +231,6 @@ def train_on(
     work: Path,
     progress: Progress,
     group: data_parallel.ProcessGroup,
-    until: int | None = None,
     mirror: Mirror | None = None,
 ) -> TrainResult:
     params, manifest = inputs.params, inputs.train.manifest
@@ -265,7 +264,6 @@ def train_on(
         tokenizer_json=inputs.tokenizer_json,
         evaluate=_evaluation(inputs, model, progress),
         group=group,
-        until=until,
         mirror=mirror,
     )
 
