@@ -55,8 +55,7 @@ BENCHMARKS = {
         (PEERS, ("benchmarks.foreign",)),
     ),
     "proof": Benchmark(
-        "signed models tampered with, texts forgotten, commands killed: 70 minutes; "
-        "--only tamper,forget,planted,kills",
+        "signed models tampered with, texts forgotten, commands killed: 70 minutes; --only tamper,forget,planted,kills",
         (("benchmarks.proof",),),
     ),
     "any": Benchmark(

@@ -22,7 +22,6 @@ from benchmarks.tables import ROOT
 from components.core.files import read_json, rounded, write_json
 from components.core.progress import Progress
 from components.counting import registry
-from components.counting.ngrams import Mixture, NGram
 from components.params import Numerics
 from components.params.files import load
 from components.scores import Score
@@ -36,8 +35,7 @@ from flows.tracking.snapshots import ObjectCache, Snapshot, experiments, find
 
 SPREAD = ROOT / "components" / "seed_spread.json"
 LEAST_TRAININGS, LEAST_RULES = 3, 4
-POSED = ("bits_per_byte", "masked", "answers", "minimal_pairs", "few_shot", "chain_of_thought", "recall", "open_book",
-         "calibration", "context_extension")  # fmt: skip
+POSED = ("bits_per_byte", "masked", "answers", "minimal_pairs", "few_shot", "chain_of_thought", "recall", "open_book")
 """Tasks of `evaluate` in which rules are posed; of fine-tuning, the classifier."""
 AIMED = {
     "pretrain/causal bits_per_byte/bits_per_byte",
@@ -112,10 +110,8 @@ def rules_seconds() -> dict[str, float]:
 
         return called
 
-    shipped, guesses = registry.RULES, {model: model.guess for model in (NGram, Mixture)}
+    shipped = registry.RULES
     registry.RULES = tuple(replace(rule, fit=timed(f"{rule.form}: {rule.name}", rule.fit)) for rule in shipped)
-    for model, guess in guesses.items():
-        model.guess = timed("confidence: n-grams", guess)  # type: ignore[method-assign]
     try:
         context = replace(context_of(ROOT), params=params.evaluate)
         for task in POSED:
@@ -126,8 +122,6 @@ def rules_seconds() -> dict[str, float]:
         Job("classify", base, train, heldout, params.finetune.classify, Numerics(), Progress())._counted()
     finally:
         registry.RULES = shipped
-        for model, guess in guesses.items():
-            model.guess = guess  # type: ignore[method-assign]
     return {name: round(seconds, 2) for name, seconds in sorted(spent.items())}
 
 

@@ -69,18 +69,6 @@ class NGram:
             known[seen] = length - 1
         return probability, known
 
-    def guess(self, ids: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Whether the likeliest id is right at each place after the first, and its probability: bool, float64."""
-        window, places = np.asarray(ids), np.arange(1, len(ids))
-        hashes = _hashed(self.grams(window, places)[:, :-1])
-        _, first, context = np.unique(hashes, return_index=True, return_inverse=True)
-        likeliest = [(np.zeros(0, np.int64), np.zeros(0))]
-        for positions in np.split(places[first], range(BLOCK, len(first), BLOCK)):
-            chances = self.distribution(window, positions)
-            likeliest.append((chances.argmax(1), chances.max(1)))
-        choice, chance = (np.concatenate(parts)[context] for parts in zip(*likeliest, strict=True))
-        return choice == window[1:], chance
-
     def distribution(self, window: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """Probability of every id of the vocabulary at each of the positions: float64 (num_positions, vocab_size)."""
         return self.after(self.contexts(window, positions))
@@ -189,39 +177,6 @@ class Mixture:
             parts, cases = self.parts(window)
             logps.append(np.log((parts * self.weights[cases]).sum(1)))
         return np.concatenate(logps)
-
-    def guess(self, ids: Sequence[int], context: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Whether the likeliest id is right at each place after the first, and its probability: bool, float64."""
-        guesses = [(np.zeros(0, bool), np.zeros(0))]
-        for window in self._windows(ids, context):
-            for positions, mixed in self.distributions(window):
-                guesses.append((mixed.argmax(1) == window[positions], mixed.max(1)))
-        hit, confidence = zip(*guesses, strict=True)
-        return np.concatenate(hit), np.concatenate(confidence)
-
-    def distributions(self, window: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Probability of every id of the vocabulary at each place of a window but the first, some places at a time.
-
-        Yields the positions, at most `BLOCK`, and (num_positions, vocab_size) in float64.
-        """
-        first, read = len(self.ngrams), np.zeros(self.ngrams[0].vocab_size)
-        for positions in _blocks(window):
-            pairs = list(self._earlier(window, positions))
-            contexts = [one.contexts(window, positions) for one in self.ngrams]
-            totals = np.stack([positions, *(np.bincount(rows, minlength=len(positions)) for rows, _ in pairs)], axis=1)
-            weights = self.weights[self._cases(np.sum([seen for _, seen in contexts[0][1:]], axis=0), totals)]
-            mixed = np.empty((len(positions), len(read)))
-            for row, token in enumerate(window[positions - 1]):
-                read[token] += 1
-                mixed[row] = read
-            shares = weights[:, first:] / np.maximum(totals, 1)
-            mixed *= shares[:, :1]
-            for share, (rows, earlier) in zip(shares.T[1:], pairs, strict=True):
-                np.add.at(mixed, (rows, window[earlier]), share[rows])
-            weights[:, 0] += np.where(totals, 0, weights[:, first:]).sum(1)
-            for weight, ngram, context in zip(weights.T[:first], self.ngrams, contexts, strict=True):
-                mixed += weight[:, None] * ngram.after(context)
-            yield positions, mixed
 
     def _windows(self, ids: Sequence[int] | np.ndarray, context: int) -> list[np.ndarray]:
         size = context or self.context

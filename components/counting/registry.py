@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from components.counting import hidden, in_context, labels, written
 from components.counting.training_text import TrainingText
 
 Form = Literal["text", "hidden", "choice", "written", "label"]
+Logp = Callable[[Sequence[int]], np.ndarray]
+"""From ids to the natural log-probability of each after the first."""
 PPMD_ORDER, PPMD_BYTES = 10, 256 << 20
 """Order of the compressor, and its memory."""
 DOCUMENT_CACHE, DOCUMENT = "document cache", 8192
@@ -43,39 +45,27 @@ class Rule:
     alone: bool = True
 
 
-class Reader(NamedTuple):
-    """A rule that predicts each id of a text from those before it.
-
-    Attributes:
-        logp: from ids to the natural log-probability of each after the first.
-        guess: from ids to whether the likeliest one is right at each place after the first, and its probability.
-    """
-
-    logp: Callable[[Sequence[int]], np.ndarray]
-    guess: Callable[[Sequence[int]], tuple[np.ndarray, np.ndarray]]
+def _ngram(order: int) -> Callable[[TrainingText], Logp]:
+    return lambda seen: seen.ngrams[order].logp
 
 
-def _ngram(order: int) -> Callable[[TrainingText, int], Reader]:
-    return lambda seen, _: Reader(seen.ngrams[order].logp, seen.ngrams[order].guess)
+def _mixture(context: int) -> Callable[[TrainingText], Logp]:
+    return lambda seen: partial(seen.mixture.logp, context=context)
 
 
-def _mixture(seen: TrainingText, context: int) -> Reader:
-    return Reader(partial(seen.mixture.logp, context=context), partial(seen.mixture.guess, context=context))
-
-
-READERS: dict[str, Callable[[TrainingText, int], Reader]] = {
+READERS: dict[str, Callable[[TrainingText], Logp]] = {
     "unigrams": _ngram(1),
     "bigrams": _ngram(2),
     "trigrams": _ngram(3),
-    "n-grams, cache": _mixture,
-    DOCUMENT_CACHE: lambda seen, _: _mixture(seen, DOCUMENT),  # as far back as ppmd may read
+    "n-grams, cache": _mixture(0),
+    DOCUMENT_CACHE: _mixture(DOCUMENT),  # as far back as ppmd may read
 }
-"""Name -> from the training text, and how far the network reads (0: as in training), to the rule."""
+"""Name -> from the training text to the rule."""
 
 
 def _bits(name: str) -> Callable[[TrainingText], Callable[[str], float]]:
     def fit(seen: TrainingText) -> Callable[[str], float]:
-        logp = READERS[name](seen, 0).logp
+        logp = READERS[name](seen)
         return lambda text: float(-logp(seen.encode(text)).sum() / np.log(2))
 
     return fit

@@ -63,6 +63,7 @@ def train(
     evaluate: Callable[[int], dict[str, float]] | None = None,
     write_model: WriteModel | None = None,
     group: ProcessGroup = SINGLE,
+    until: int | None = None,
     mirror: Mirror | None = None,
 ) -> TrainResult:
     """Train `model` in place.
@@ -81,6 +82,8 @@ def train(
             another thread; default: `export.save` for a Transformer without adapters, else the
             trained tensors alone.
         group: the processes that share this training.
+        until: end after this step, as the run of `config.steps` went through it; None for all
+            steps.
         mirror: gets a copy of each checkpoint, and gives the newest back where `work` has none as
             new.
 
@@ -91,7 +94,7 @@ def train(
     run = Trainer(model, batches, objective, config, work, progress or Progress(), numerics, group, evaluate, mirror)
     run.write_model = write_model or run.default_writer(tokenizer_json)
     try:
-        return run.run()
+        return run.run(config.steps if until is None else until)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not OUT_OF_MEMORY.search(str(error)):
             raise
@@ -133,8 +136,8 @@ class Trainer:
         """Steps done."""
         return len(self.result.losses)
 
-    def run(self) -> TrainResult:
-        """Resume from the newest checkpoint, then train to the last step."""
+    def run(self, until: int) -> TrainResult:
+        """Resume from the newest checkpoint, then train to step `until`."""
         if not self.resume():
             self.save()
         if self.group.is_main and (line := floats.replaced(self.numerics)):
@@ -143,7 +146,7 @@ class Trainer:
             floats.compile_training(self.model)
         self.model.train()
         with floats.denormals_flushed(), self.writer:
-            while self.step < self.config.steps:
+            while self.step < until:
                 self.train_step()
         return self.result
 

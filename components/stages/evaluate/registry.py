@@ -13,7 +13,6 @@ from components.stages.evaluate.tasks.answers import answers
 from components.stages.evaluate.tasks.bits_per_byte import bits_per_byte
 from components.stages.evaluate.tasks.calibration import calibration
 from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought
-from components.stages.evaluate.tasks.context_extension import context_extension
 from components.stages.evaluate.tasks.few_shot import few_shot
 from components.stages.evaluate.tasks.harness import harness
 from components.stages.evaluate.tasks.masked import masked
@@ -38,12 +37,11 @@ TASKS: dict[str, Callable[[EvalContext], TaskResult]] = {
     "memorisation": memorisation,
     "pronoun_gap": pronoun_gap,
     "sentence_pairs": sentence_pairs,
-    "context_extension": context_extension,
     "harness": harness,
 }
 
 GROUPS: tuple[dict[str, int], ...] = (
-    {"bits_per_byte": 14, "calibration": 8, "context_extension": 6},
+    {"bits_per_byte": 14, "calibration": 3},
     {"answers": 16},
     {"masked": 14, "sentence_pairs": 1},
     {"minimal_pairs": 6, "pronoun_gap": 1, "memorisation": 2},

@@ -1,8 +1,8 @@
 """Task `calibration`: whether the model's confidence is its chance of being right.
 
 Every next-token prediction on held-out text has a confidence. Expected calibration error (Guo et
-al. 2017) and Brier score say whether confidences mean what they say; abstention.py, how much better
-the model is where it is surer.
+al. 2017) and Brier score say whether confidences mean what they say; how sure it is of what nobody
+can know, open_book.py.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from components.counting.registry import READERS
 from components.stages.evaluate.heldout_sample import DocumentScores
-from components.stages.evaluate.tasks.abstention import counts_by_rank, report_abstention
 from components.stages.evaluate.tasks.task import Curve, EvalContext, NotApplicable, TaskResult, item_id, work_of
 from components.statistics import Estimate, jackknife_interval, variance_words
 
@@ -20,7 +18,7 @@ BINS = 15
 
 
 def calibration(context: EvalContext) -> TaskResult:
-    """Calibration, Brier score, AUROC and risk at stated coverages of next-token predictions."""
+    """Calibration and Brier score of next-token predictions."""
     scored = context.heldout_scores
     if not scored:
         raise NotApplicable("the held-out documents hold no text")
@@ -40,15 +38,8 @@ def calibration(context: EvalContext) -> TaskResult:
     result.metric("brier", result.estimate("brier"), bounds=False)
     result.metric("accuracy", result.estimate("accuracy"), bounds=False)
     note = f"next token, {BINS} bins; Brier {result.metrics['brier']:.3f}"
-    result.score("ece", "calibration error", ece, None, note, kind="calibration", better="lower")
+    result.score("ece", "calibration error", ece, None, note, kind="calibration", better="lower", headline=True)
     result.curves.append(_reliability(tables.sum(0)))
-    ranks = counts_by_rank([np.exp(entry.scores.top) for entry in scored], [entry.scores.hit for entry in scored])
-    tables, strata = by_work(scored, ranks)
-    ids, rules = [context.causal.encode(entry.document.text) for entry in scored], dict[str, np.ndarray]()
-    for name, reader in READERS.items():
-        hits, probability = zip(*map(reader(context.training_text, 0).guess, ids), strict=True)
-        rules[name] = by_work(scored, counts_by_rank(probability, hits))[0]
-    report_abstention(result, tables, strata, "next token", "works", rules)
     return result
 
 

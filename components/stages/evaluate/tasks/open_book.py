@@ -8,8 +8,8 @@ names: a rule that does not look at the name (the first value, the most frequent
 in four, closed book and open.
 
 Posed in two forms: `record`, as the curriculum writes pairs (its task `names` with such keys), and
-`prose`, as English does. How far confidence tells right answers from wrong ones is reported over
-open and closed questions together.
+`prose`, as English does. How much surer the model is of its answers than right is reported over open
+and closed questions together, beside its calibration on real text.
 """
 
 import random
@@ -21,7 +21,6 @@ import numpy as np
 
 from components.counting.in_context import right_share
 from components.counting.registry import posed
-from components.stages.evaluate.tasks.abstention import counts_by_rank, report_abstention
 from components.stages.evaluate.tasks.task import EvalContext, NotApplicable, TaskResult, item_id
 from components.synthetic.curriculum import LABELS, invented_name
 
@@ -46,7 +45,7 @@ class Fact:
 
 
 def open_book(context: EvalContext) -> TaskResult:
-    """Accuracy closed and open, faithfulness to an edited passage, and abstention."""
+    """Accuracy closed and open, faithfulness to an edited passage, and overconfidence."""
     result = TaskResult("open_book", unit="passages")
     model = context.causal
     for form in FORMS:
@@ -58,15 +57,6 @@ def open_book(context: EvalContext) -> TaskResult:
         for way in TITLES:
             _score_facts(result, context, asked, form, way)
     _summarise(result, context)
-    answered = [row for way in ("closed", "open") for form in FORMS for row in result.rows("accuracy", f"{form} {way}")]
-    rated = [row for way in ("closed", "open") for form in FORMS for row in result.rows("confidence", f"{form} {way}")]
-    passages = sorted({row["cluster"] for row in answered})
-    confidence, correct = (
-        [np.array([row["score"] for row in rows if row["cluster"] == passage]) for passage in passages]
-        for rows in (rated, answered)
-    )
-    tables = np.stack(counts_by_rank(confidence, correct))
-    report_abstention(result, tables, None, "invented names", result.unit)
     return result
 
 
@@ -118,6 +108,8 @@ def _score_facts(result: TaskResult, context: EvalContext, asked: Sequence[Fact]
         rules = {rule: right_share(scores[number], right) for rule, scores in guesses.items()}
         result.item(metric, name, hit, rules=rules, **where)
         result.item("confidence", name, confidence, direction="lower", **where)
+        if way != "edited":
+            result.item("overconfidence", name, confidence - hit, direction="zero", **where | {"condition": form})
 
 
 def _summarise(result: TaskResult, context: EvalContext) -> None:
@@ -140,3 +132,15 @@ def _summarise(result: TaskResult, context: EvalContext) -> None:
                 facts["column"] = "book" if taught else ""
             note = "invented names; format taught" if taught else "invented names"
             result.score(f"{metric}/{condition}", f"{title} ({form})", estimate, baseline, note, **facts)
+        if result.rows("overconfidence", form):
+            _report_confidence(result, form)
+
+
+def _report_confidence(result: TaskResult, form: str) -> None:
+    """Row of calibration: how much surer the model is than right, over open and closed questions of a form."""
+    ways, excess = (f"{form} closed", f"{form} open"), result.estimate("overconfidence", form)
+    sure, right = (result.estimate(name, *ways) for name in ("confidence", "accuracy"))
+    result.metric(f"overconfidence_{form}", excess)
+    note = f"open and closed book: sure {sure.value:.3f}, right {right.value:.3f}"
+    title = f"surer than right, invented names ({form})"
+    result.score(f"overconfidence/{form}", title, excess, None, note, kind="calibration", better="zero", headline=True)

@@ -9,14 +9,12 @@ import pytest
 
 from components.core.files import read_json
 from components.counting.hidden import MASK_SHARE
-from components.counting.registry import BLIND, READERS, RULES
+from components.counting.registry import BLIND, RULES
 from components.stages.evaluate.heldout_sample import sample
 from components.stages.evaluate.tasks import memorisation as memorisation_task
-from components.stages.evaluate.tasks.abstention import auroc, counts_by_rank, report_abstention, risk_at
 from components.stages.evaluate.tasks.bits_per_byte import bits_per_byte
 from components.stages.evaluate.tasks.calibration import calibration
 from components.stages.evaluate.tasks.chain_of_thought import chain_of_thought
-from components.stages.evaluate.tasks.context_extension import context_extension, rescaled
 from components.stages.evaluate.tasks.few_shot import exchanged, few_shot, with_shots
 from components.stages.evaluate.tasks.masked import masked, windows
 from components.stages.evaluate.tasks.memorisation import (
@@ -121,10 +119,6 @@ def test_calibration_counts_every_prediction(world: World) -> None:
     (reliability,) = (curve for curve in result.curves if curve.name == "reliability")
     assert sum(p["n"] for p in reliability.points) == sum(row["weight"] for row in rows(result, "brier"))
     assert result.metrics["ece_low"] <= result.metrics["ece"] + 0.02
-    assert result.metrics["auroc"] > 0.5  # confidence means something
-    assert result.metrics["error_at_0.2"] < result.metrics["error_all"]
-    (surest,) = (score for score in result.scores if score.name == "calibration/error_surest")
-    assert surest.rules == len(READERS) >= 4
 
 
 def test_the_masked_model_is_scored_on_hidden_tokens_only(world: World) -> None:
@@ -214,28 +208,14 @@ def test_a_rule_blind_to_the_name_is_right_once_in_four(world: World) -> None:
     assert {row["baseline"] for row in rows(result, "accuracy") if "closed" in row["condition"]} == {None}
     opened = [score for score in result.scores if score.name.endswith("open")]
     assert all(0.25 <= score.baseline < 0.45 and score.ceiling == 1.0 for score in opened), "the copy rule's"
-
-
-# -- abstention --------------------------------------------------------------------------------------------------------
-
-
-def test_auroc_and_risk_by_hand() -> None:
-    tables = counts_by_rank([np.array([0.9, 0.5]), np.array([0.5, 0.1])], [np.array([1, 0]), np.array([1, 0])])
-    total = tables[0] + tables[1]
-    assert float(auroc(total)) == pytest.approx(3.5 / 4)  # of the four pairs three are in order, one is a tie
-    assert float(risk_at(total, 0.25)) == 0.0
-    assert float(risk_at(total, 0.75)) == pytest.approx(1 / 3)
-    assert float(risk_at(total, 1.0)) == 0.5
-
-
-def test_the_interval_of_a_share_stays_between_0_and_1() -> None:
-    """Six works of which one is nearly always wrong: Student's interval would go below none and above all."""
-    draw, correct = np.random.default_rng(3), [np.arange(9) % 9 > 0] * 5 + [np.arange(90) % 9 == 0]
-    tables = np.stack(counts_by_rank([draw.random(len(each)) for each in correct], correct))
-    result = TaskResult("task", unit="works")
-    report_abstention(result, tables, None, "next token", "works")
-    assert [0.0 <= one.low <= one.value <= one.high <= 1.0 for one in result.scores] == [True, True]
-    assert min(one.low for one in result.scores) == 0.0 or max(one.high for one in result.scores) == 1.0
+    for form in ("record", "prose"):  # how sure it is of what nobody can know is shown where calibration is
+        (shown,) = (score for score in result.scores if score.name == f"open_book/overconfidence/{form}")
+        ways = f"{form} closed", f"{form} open"
+        sure, right = (
+            np.mean([row["score"] for row in result.rows(name, *ways)]) for name in ("confidence", "accuracy")
+        )
+        assert (shown.kind, shown.value) == ("calibration", pytest.approx(sure - right))
+        assert shown.note == f"open and closed book: sure {sure:.3f}, right {right:.3f}"
 
 
 # -- grammar and bias --------------------------------------------------------------------------------------------------
@@ -329,35 +309,6 @@ def test_what_is_not_there_is_a_reason(world: World, tmp_path: Path, monkeypatch
     refuses(lambda: memorisation(bare.context()), "memorisation.memorisation.1")
     monkeypatch.setattr(memorisation_task, "times_given", lambda context, canaries: {one.id: 0 for one in canaries})
     refuses(lambda: memorisation(world.context()), "memorisation.memorisation.2")
-
-
-# -- context -----------------------------------------------------------------------------------------------------------
-
-
-def test_scaled_positions_leave_the_model_as_it_was(world: World) -> None:
-    context = world.context()
-    before = context.causal.model.frequency_C.clone()
-    stretched = rescaled(context.causal).model.frequency_C
-    assert (context.causal.model.frequency_C == before).all()
-    assert stretched[0] == before[0]  # the fastest rotation stays
-    assert stretched[-1] == pytest.approx(float(before[-1]) / 2, rel=1e-5)  # the slowest is interpolated
-
-
-def test_long_windows_are_scored_on_the_tokens_beyond_the_context(world: World) -> None:
-    """Before, rescaled, and in windows of their own: the same tokens, each once."""
-    context = world.context()
-    result, trained = context_extension(context), context.causal.context
-    sizes = {arm: [(row["item"], row["weight"]) for row in result.items if row["condition"] == arm]
-             for arm in ("untouched", "ntk", "restarted")}  # fmt: skip
-    assert sizes["untouched"] == sizes["ntk"] == sizes["restarted"]
-    beyond = [entry.num_bytes[np.arange(len(entry.num_bytes)) % (2 * trained) >= trained]
-              for entry in context.heldout_scores]  # fmt: skip
-    assert sum(size for _, size in sizes["ntk"]) == sum(part.sum() for part in beyond)
-    (curve,) = result.curves
-    assert max(point["x"] for point in curve.points) == 2 * trained
-    (rescaled_score,) = [score for score in result.scores if score.headline]
-    assert (rescaled_score.rules, rescaled_score.baseline_needs_model) == (len(READERS), False)
-    assert rescaled_score.gain == pytest.approx((rescaled_score.baseline or 0.0) - result.metrics["beyond_ntk"])
 
 
 # -- skipping ----------------------------------------------------------------------------------------------------------
