@@ -70,7 +70,6 @@ EQUIVALENT: dict[str, str] = {
     "statistics: within: self.low is None or self.high is None -> self.low is None and self.high is None": "an estimate"
     " has both bounds or none",
     "statistics: of: 4000000 -> 4000001": "the size of a block, after which the same blocks are joined",
-    "statistics: sign_flip_p: max -> min": "the size of a batch of sign flips, all drawn by one generator in turn",
     "statistics: holm: 0.0 -> 1.0": "every entry of the list is set",
     "scaling law: minimum: True -> False": "pairs come apart into lists of equal length",
     "budget: check: True -> False #4": "whether a printed line is flushed",

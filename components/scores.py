@@ -58,7 +58,7 @@ class Score(BaseModel):
         better: higher, lower, zero (closer to it) or half (closer to .5).
         baseline, baseline_name, baseline_needs_model: as in `Baseline`. gain, gain_low, gain_high:
             its gain.
-        against: gain, its standard error and degrees of freedom against every rule (verdicts.py).
+        against: gain, its standard error, degrees of freedom and skewness against every rule (verdicts.py).
         ceiling, ceiling_name: of a row "has learned to ..." what a rule scores that has the ability
             whole; no claim is made of such a row. rules: how many rules without a network it was
             held against.
@@ -93,7 +93,7 @@ class Score(BaseModel):
     gain: float | None = None
     gain_low: float | None = None
     gain_high: float | None = None
-    against: tuple[tuple[float, float, float], ...] = ()
+    against: tuple[tuple[float, ...], ...] = ()
     ceiling: float | None = None
     ceiling_name: str = ""
     rules: int = 0
@@ -119,7 +119,7 @@ class Score(BaseModel):
             every = baseline.against or (() if baseline.ceiling else (gain,))
             if any(one.low is not None and not one.freedom for one in every):
                 raise ValueError(f"{name}: a gain has an interval, but no standard error with degrees of freedom")
-            facts["against"] = [(one.value, one.error, one.freedom) for one in every if one.freedom]
+            facts["against"] = [(one.value, one.error, one.freedom, one.skew) for one in every if one.freedom]
         if baseline and baseline.ceiling:
             facts["ceiling_name"], facts["ceiling"] = baseline.ceiling
         return cls(name=name, title=title, **facts)

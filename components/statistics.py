@@ -7,9 +7,11 @@ over bytes for compression, hits over items for accuracy.
 
 Clusters are few: ten works of a source. A percentile or BCa bootstrap of ten covers .88 where .95
 is promised; so the standard error is a jackknife's over clusters (within strata, the sources), its
-critical value Student's t with degrees of freedom for clusters of unequal size, and shares of
-yes/no items have the exact binomial interval of as many independent items as their variance is
-worth. `make bench NAME=evidence` measures the coverage.
+critical value Student's t with degrees of freedom for clusters of unequal size, or farther by the
+skewness of the clusters (Hall 1992), and shares of yes/no items have the exact binomial interval of
+as many independent items as their variance is worth. Errors of several kinds, such as works and
+training seeds, are added in quadrature interval by interval. A p-value is one less the confidence
+at which that same interval ends at zero. `make bench NAME=evidence` measures the coverage.
 
 Two models are compared on the same items, cluster by cluster, which removes what makes an item hard
 for both: the interval of the difference is far narrower than the two intervals suggest.
@@ -27,6 +29,12 @@ CONFIDENCE = 0.95
 """Of every interval."""
 MIN_CLUSTERS = 5
 """With fewer clusters the spread between them is not known well enough for an interval."""
+MOST_SKEW = 0.4
+"""Cap on the skewness of an estimate: the correction for it grows without bound just above."""
+HALF_SEEN = 10
+"""Clusters that show half of the skewness of a lognormal distribution on average; more show more."""
+LEAST_TAIL = -12.0
+"""Power of ten below which a p-value is not told from zero."""
 EVEN = {"zero": 0.0, "half": 0.5}
 """Value that a score should be near to, by the word for what is better."""
 
@@ -41,8 +49,7 @@ class Estimate:
         n: how many items it rests on.
         clusters: how many independent groups of items it rests on.
         variance: what the interval covers ("works"), or why there is none.
-        error, freedom: of a difference, its standard error over clusters and the error's degrees of
-            freedom.
+        error, freedom, skew: of a difference, as in `Spread`.
     """
 
     value: float
@@ -53,6 +60,7 @@ class Estimate:
     variance: str = "items"
     error: float = 0.0
     freedom: float = 0.0
+    skew: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -63,17 +71,6 @@ class Estimate:
         if self.low is None or self.high is None:
             return self
         return replace(self, low=max(lower, self.low), high=min(upper, self.high))
-
-
-@dataclass(frozen=True, slots=True)
-class Resampling:
-    """Settings of permutation tests: `resamples`, and their `seed`."""
-
-    resamples: int = 2000
-    seed: int = 1
-
-
-DEFAULT = Resampling()
 
 
 # -- one model ---------------------------------------------------------------------------------------------------------
@@ -119,9 +116,9 @@ def ratio(
         low, high = (value, value) if math.isclose(low, high, rel_tol=1e-12) else (low, high)  # alike but for rounding
         if paired and low == high and equal and np.abs(s).max() <= w[0]:
             low, high = _alike_interval(value, len(table))
+            spread = spread.reaching((high - low) / 2)
     if paired:
-        error = (high - low) / 2 / critical_t(spread.freedom)
-        return replace(none, low=low, high=high, error=error, freedom=spread.freedom)
+        return replace(none, low=low, high=high, error=spread.error, freedom=spread.freedom, skew=spread.skew)
     if low == high:  # such as scores at their ceiling: what varies was not seen
         return replace(none, variance=f"no interval: all {len(table)} {unit} score alike")
     return replace(none, low=low, high=high)
@@ -158,11 +155,16 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Value of a statistic of clusters, its standard error and the error's degrees of freedom."""
+    """Value of a statistic of clusters, its standard error, the error's degrees of freedom, and the value's skewness.
+
+    The skewness is that of the value's own distribution, without sign: a mean of n has that of one
+    divided by sqrt(n). It is at most `MOST_SKEW`.
+    """
 
     value: float
     error: float
     freedom: float
+    skew: float = 0.0
 
     @classmethod
     def of(
@@ -189,25 +191,70 @@ class Spread:
         groups = np.zeros(len(tables), dtype=np.int64) if strata is None else strata
         if np.bincount(groups)[np.unique(groups)].min() < 2:
             groups = np.zeros_like(groups)
-        variance, freedom = 0.0, np.inf
+        variance, third, freedom = 0.0, 0.0, np.inf
         for group in np.unique(groups):
             inside = groups == group
             count, loads = int(inside.sum()), sizes[inside]
-            variance += (count - 1) / count * float(((without[inside] - without[inside].mean()) ** 2).sum())
+            apart = without[inside] - without[inside].mean()
+            variance += (count - 1) / count * float((apart**2).sum())
+            third += ((count - 1) / count) ** 1.5 * float((apart**3).sum())
             freedom = min(freedom, float(loads.sum() ** 2 / (loads**2).sum()) - 1.0)
-        return cls(float(statistic(total[None])[0]), variance**0.5, max(1.0, freedom))
+        unseen = 1.0 + min(1.0, HALF_SEEN / len(tables))
+        skew = min(MOST_SKEW, unseen * abs(third) / variance**1.5) if variance else 0.0
+        return cls(float(statistic(total[None])[0]), variance**0.5, max(1.0, freedom), skew)
+
+    def reaching(self, reach: float) -> "Spread":
+        """The same with the error whose interval reaches so far."""
+        return replace(self, error=reach / critical_t(self.freedom), skew=0.0)
+
+    def reach(self, confidence: float = CONFIDENCE) -> float:
+        """How far from the value its interval goes: Student's t, or the farther end by Hall's transformation (1992)."""
+        t = farthest = critical_t(self.freedom, confidence)
+        for end in (t, -t) if self.skew else ():
+            moved = 3.0 / self.skew * (math.cbrt(1.0 + self.skew * (end - self.skew / 6.0)) - 1.0)
+            farthest = max(farthest, abs(moved))
+        return farthest * self.error
 
     def interval(self) -> tuple[float, float]:
-        """Student's interval around the value."""
-        reach = critical_t(self.freedom) * self.error
-        return self.value - reach, self.value + reach
+        """Interval around the value."""
+        return interval_around(self.value, [self])
 
 
 def critical_t(freedom: float, confidence: float = CONFIDENCE) -> float:
     """Student's t that a two-sided interval of this confidence reaches."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, 0.5 + confidence / 2.0))
+    return -float(stdtrit(freedom, (1.0 - confidence) / 2.0))
+
+
+def reach_of(spreads: Sequence[Spread], confidence: float = CONFIDENCE) -> float:
+    """How far the interval of a value goes that several independent errors move.
+
+    The root of the sum of squares of what each alone would reach covers at least as often as it
+    says, however few degrees of freedom each has (Banerjee 1960). Satterthwaite's degrees of
+    freedom are too many just when the error that matters is underestimated.
+    """
+    return math.hypot(*(spread.reach(confidence) for spread in spreads))
+
+
+def interval_around(value: float, spreads: Sequence[Spread], confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Interval of a value that several independent errors move, see `reach_of`."""
+    reach = reach_of(spreads, confidence)
+    return value - reach, value + reach
+
+
+def p_value(value: float, spreads: Sequence[Spread]) -> float:
+    """Two-sided p-value of "it is zero": one less the confidence whose interval ends there, 1e-12 or more."""
+    from scipy.optimize import brentq
+
+    def beyond(power: float) -> float:
+        return reach_of(spreads, 1.0 - 10.0**power) - abs(value)
+
+    if value == 0.0 or beyond(0.0) >= 0.0:  # a skewed value's interval of no confidence is a point beside it
+        return 1.0
+    if not any(spread.error for spread in spreads):
+        return 0.0
+    return 10.0 ** (LEAST_TAIL if beyond(LEAST_TAIL) < 0.0 else float(brentq(beyond, LEAST_TAIL, 0.0)))
 
 
 def jackknife_interval(
@@ -271,13 +318,15 @@ class Difference:
         a, b: the two scores on the shared items.
         improvement: how much better B is, in the metric's unit; negative if worse.
         low, high: bounds of the improvement; None where the clusters are too few.
-        p: two-sided p-value of "no difference" (sign flips of clusters); 1 where there is no
-            interval.
+        p: two-sided p-value of "no difference", of the interval (`p_value`); 1 where there is none.
         p_holm: the same after Holm's correction for all metrics compared together.
+        p_files: p_holm over the items alone, without training seeds: whether the two files differ,
+            whatever made them.
         n, clusters: shared items and the groups they form.
         only_a, only_b: items that only one of the two has; they are dropped.
-        error, freedom: standard error of the improvement over clusters, and its degrees of freedom;
-            0 without interval.
+        spreads: of the improvement over clusters, and over what else moves it; none without
+            interval.
+        most: the largest improvement that such scores allow.
         model: whose items these are, by its folder below models/; "" where they do not say.
         conditions: of the task, whose items are taken together.
     """
@@ -295,37 +344,44 @@ class Difference:
     clusters: int
     only_a: int
     only_b: int
-    error: float
-    freedom: float
+    spreads: tuple[Spread, ...] = ()
+    most: float = math.inf
     model: str = ""
     conditions: int = 1
+    p_files: float = 1.0
+
+    @property
+    def error(self) -> float:
+        """Standard error of the improvement, over all that moves it."""
+        return math.hypot(*(spread.error for spread in self.spreads))
+
+    def varying(self, *spreads: Spread) -> "Difference":
+        """The same with interval and p-value over these, the interval within what such scores allow."""
+        low, high = interval_around(self.improvement, spreads)
+        low, high = max(-self.most, low), min(self.most, high)
+        return replace(self, spreads=spreads, p=p_value(self.improvement, spreads), low=low, high=high)
 
 
-def paired_difference(
-    items_a: Path | Sequence[Path],
-    items_b: Path | Sequence[Path],
-    resampling: Resampling = DEFAULT,
-) -> list[Difference]:
+def paired_difference(items_a: Path | Sequence[Path], items_b: Path | Sequence[Path]) -> list[Difference]:
     """Compare two models on the items both have, metric by metric; all conditions of a task are pooled.
 
     Args:
         items_a, items_b: `details/items.parquet` (scored_items.py); of several runs an item's score
             is the mean.
-        resampling: of the tests.
 
     Returns:
         One `Difference` per metric that both have, in A's order, p-values corrected by Holm over
         all of them.
     """
-    return paired_rows(mean_rows(items_a), mean_rows(items_b), resampling)
+    return paired_rows(mean_rows(items_a), mean_rows(items_b))
 
 
-def paired_rows(a: Mapping[str, "Rows"], b: Mapping[str, "Rows"], resampling: Resampling = DEFAULT) -> list[Difference]:
+def paired_rows(a: Mapping[str, "Rows"], b: Mapping[str, "Rows"]) -> list[Difference]:
     """`paired_difference` of items that were read already (`mean_rows`)."""
-    compared = [difference(name, a[name], b[name], resampling) for name in a if name in b]
+    compared = [difference(name, a[name], b[name]) for name in a if name in b]
     differences = [row for row in compared if row is not None]
     corrected = holm([row.p for row in differences])
-    return [replace(row, p_holm=p) for row, p in zip(differences, corrected, strict=True)]
+    return [replace(row, p_holm=p, p_files=p) for row, p in zip(differences, corrected, strict=True)]
 
 
 Rows = dict[tuple[str, str], dict[str, Any]]
@@ -348,7 +404,7 @@ def mean_rows(paths: Path | Sequence[Path]) -> dict[str, Rows]:
     return groups
 
 
-def difference(name: str, rows_a: Rows, rows_b: Rows, resampling: Resampling = DEFAULT) -> Difference | None:
+def difference(name: str, rows_a: Rows, rows_b: Rows) -> Difference | None:
     """One metric's paired difference; None if the two share no item."""
     shared = [key for key in rows_a if key in rows_b]
     if not shared:
@@ -359,19 +415,31 @@ def difference(name: str, rows_a: Rows, rows_b: Rows, resampling: Resampling = D
         [row["cluster"] for row in a],
         [row.get("stratum") or "" for row in a],
     )
-    total, gain = table.sum(0), _gain(a[0]["direction"])
-    value_a, value_b, better = float(total[0] / total[1]), float(total[2] / total[3]), float(gain(total[None])[0])
-    ends: tuple[float | None, float | None] = (None, None)
-    p, spread = 1.0, Spread(better, 0.0, 0.0)
-    shift = table[:, 2] / total[3] - table[:, 0] / total[1]
-    if len(table) >= MIN_CLUSTERS:
-        spread = Spread.of(table, gain, table[:, 1], strata)
-        ends = spread.interval()
-        p = sign_flip_p(shift, resampling) if np.any(shift) else 1.0
+    total, direction = table.sum(0), a[0]["direction"]
+    gain, rates = _gain(direction), (total[0] / total[1], total[2] / total[3])
+    better, most = float(gain(total[None])[0]), _most(direction, [*a, *b])
+    rounding = 1e-12 * float(max(map(abs, rates)))
+    better = 0.0 if abs(better) <= rounding else better
     counts = (len(shared), len(table), len(rows_a) - len(shared), len(rows_b) - len(shared))
-    errors, model = (spread.error, spread.freedom), b[0].get("model") or a[0].get("model") or ""
-    same, pooled = (name, a[0]["direction"], value_a, value_b, better), len({condition for condition, _ in shared})
-    return Difference(*same, *ends, p, p, *counts, *errors, model, pooled)
+    rest: dict[str, Any] = {"most": most, "model": b[0].get("model") or a[0].get("model") or ""}
+    rest["conditions"] = len({condition for condition, _ in shared})
+    row = Difference(name, direction, float(rates[0]), float(rates[1]), better, None, None, 1.0, 1.0, *counts, **rest)
+    if len(table) < MIN_CLUSTERS:
+        return row
+    spread = Spread.of(table, gain, table[:, 1], strata)
+    differ = any(one["score"] != other["score"] for one, other in zip(a, b, strict=True))
+    if differ and spread.error <= rounding and math.isfinite(most):  # what varies was not seen
+        low, high = _alike_interval(better / most, len(table))
+        spread = spread.reaching(most * max(better / most - low, high - better / most))
+    return row.varying(spread)
+
+
+def _most(direction: str, rows: Sequence[Mapping[str, Any]]) -> float:
+    """The largest improvement of scores whose items are all from 0 to 1, or from -1 to 1, each; else infinite."""
+    if any(abs(row["score"]) > row["weight"] for row in rows):
+        return math.inf
+    one_sided = all(row["score"] >= 0.0 for row in rows)
+    return {"zero": 1.0, "half": 0.5 if one_sided else 1.5}.get(direction, 1.0 if one_sided else 2.0)
 
 
 def _gain(direction: str) -> Statistic:
@@ -385,23 +453,6 @@ def _gain(direction: str) -> Statistic:
 
     assert direction in ("higher", "lower", *EVEN), direction
     return gain
-
-
-def sign_flip_p(shifts: np.ndarray, resampling: Resampling = DEFAULT) -> float:
-    """Two-sided p-value of "the mean shift is zero": under it each cluster's sign is a coin flip (Fisher 1935)."""
-    from scipy.stats import permutation_test
-
-    return float(
-        permutation_test(
-            (shifts,),
-            lambda x, axis: x.sum(axis=axis),
-            permutation_type="samples",
-            vectorized=True,
-            n_resamples=resampling.resamples,
-            batch=max(1, 4_000_000 // len(shifts)),
-            rng=np.random.default_rng(resampling.seed),
-        ).pvalue
-    )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

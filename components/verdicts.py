@@ -14,7 +14,7 @@ from typing import Literal
 
 from components.core.files import read_json
 from components.scores import Score
-from components.statistics import critical_t, holm
+from components.statistics import Spread, critical_t, holm, p_value, reach_of
 
 Verdict = Literal["better", "not shown", "worse"]
 COVERED = "Intervals cover works or items, not training seeds; verdicts cover both, with Holm's correction."
@@ -76,29 +76,12 @@ def _why_not(score: Score) -> str:
 
 def _tails(score: Score, spread: tuple[float, int] | None) -> tuple[float, float]:
     """p-values, two-sided, of being better than every rule and of being worse than the best."""
-    from scipy.special import stdtr
-
     if spread is None:
         return 1.0, 1.0
     ways: list[tuple[float, float]] = []
-    for gain, works, of_works in score.against:
-        error, freedom = over_works_and_seeds(works, of_works, spread[0], spread[1] - 1)
-        shown = abs(gain) - critical_t(freedom, 1.0 - LEVEL) * error
-        p = 2.0 * float(stdtr(freedom, -abs(gain) / error)) if error else float(gain == 0.0)
-        ways.append((gain, p if round(shown, PRINTED) > 0.0 else 1.0))
+    for gain, *works in score.against:
+        spreads = [Spread(gain, *works), Spread(gain, spread[0], spread[1] - 1)]
+        shown = abs(gain) - reach_of(spreads, 1.0 - LEVEL)
+        ways.append((gain, p_value(gain, spreads) if round(shown, PRINTED) > 0.0 else 1.0))
     lowest, p_worse = min(ways)
     return max(p if gain > 0.0 else 1.0 for gain, p in ways), p_worse if lowest < 0.0 else 1.0
-
-
-def over_works_and_seeds(error: float, freedom: float, seeds: float, seeds_freedom: float) -> tuple[float, float]:
-    """Standard error of a difference over works and training seeds, with Satterthwaite's degrees of freedom.
-
-    Args:
-        error, freedom: over works.
-        seeds, seeds_freedom: standard deviation that seeds give the difference, and its degrees of freedom.
-    """
-    total = error**2 + seeds**2
-    if total == 0.0:
-        return 0.0, max(1.0, freedom)
-    parts = error**4 / max(1.0, freedom) + seeds**4 / max(1.0, seeds_freedom)
-    return total**0.5, total**2 / parts

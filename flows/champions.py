@@ -18,6 +18,7 @@ from components.core.errors import UserError
 from components.params import Params
 from components.stages.account.answers import AgainstChampion, Change, NotKnown
 from components.stages.account.summary import MODELS
+from components.verdicts import LEVEL
 from flows.compare import differences, same_heldout
 from flows.system import paths, processes
 from flows.system.command import run_command
@@ -80,7 +81,7 @@ def against_champion(now: Any, model: str, params: Params) -> Any:
     changes = [
         Change(
             name=row.name, champion=row.a, this=row.b, improvement=row.improvement, low=row.low, high=row.high,
-            significant=row.p_holm < 0.05,
+            significant=row.p_files < LEVEL, by_settings=row.p_holm < LEVEL,
         )
         for row in rows
     ]  # fmt: skip

@@ -22,14 +22,19 @@ from components.scores import Score, as_scores
 from components.stages.account.answer_text import licence_words
 from components.stages.account.stage import costs
 from components.stages.account.summary import MODELS, read_rows
-from components.statistics import CONFIDENCE, Resampling, difference, paired_difference
+from components.statistics import CONFIDENCE, difference, paired_difference
 from components.studies.noise_floor import all_over_seeds
 from components.studies.noise_floor import same as is_same
+from components.verdicts import LEVEL
 from flows.system import code_files, dvc, paths
 from flows.tracking import mlflow_run, seed_runs
 from flows.tracking.snapshots import Snapshot, files_of, find
 from flows.tracking.team_ledger import ledger_of
 
+MARKS = (
+    "* the change of settings does it, over works and training seeds; files: these two files differ on these texts, "
+    "whatever made them; each at 5 % for all scores together (Holm)"
+)
 SHOWN = 12
 """Rows of a long list that are shown."""
 PAIRS = "reports/finetune/instruct/details"
@@ -121,17 +126,17 @@ def differences(a: Snapshot, b: Snapshot) -> tuple[list[Any], list[str]]:
     rows = [
         row
         for branch, pair in compared.items()
-        for row in paired_difference(pair.items_a, pair.items_b, resampling=resampling(a))
+        for row in paired_difference(pair.items_a, pair.items_b)
         if kind_of(row) == branch
     ]
     if "instruct" in compared:
-        on_pairs = [difference(name, *_on_pairs(a, b, name), resampling(a)) for name in (CHOICES, BITS)]
+        on_pairs = [difference(name, *_on_pairs(a, b, name)) for name in (CHOICES, BITS)]
         rows = [row for row in rows if row.name != FEWER or on_pairs[1] is None] + [row for row in on_pairs if row]
 
     kinds = {row.name: kind_of(row) for row in rows}
 
     def noise(metric: str) -> Any:  # a mean over fewer pairs moves with the seed at least as much
-        return compared[kinds[metric]].noise(FEWER if metric == BITS else metric)
+        return compared[kinds[metric]].noise_or_shipped(FEWER if metric == BITS else metric)
 
     return all_over_seeds(rows, noise)
 
@@ -193,31 +198,38 @@ def scored_apart(a: Snapshot, b: Snapshot, branch: str) -> bool:
     return len(reports) == 2 and all(seed_runs.has_items(state, branch) for state in (a, b))
 
 
-def resampling(a: Snapshot) -> Any:
-    """Sign flips with the seed of A's evaluation."""
-    return Resampling(seed=a.params().get("evaluate", {}).get("seed", 1))
-
-
 def verdict(a: Snapshot, b: Snapshot, rows: list[Any]) -> Verdict:
-    """Which of two is better, in one line: the models' main scores, the surest others, and what each has cost."""
+    """In one line: in what the two files differ, then whether the settings do it, the main scores, and the costs."""
     differing = named([row for row in rows if not is_same(row)], a, b)
-    significant = sorted(filter(_is_significant, differing), key=lambda row: -abs(row.improvement) / (row.error or 1.0))
-    better, worse = ([row for row in significant if row.improvement * sign > 0] for sign in (1, -1))
+    files, settings = (sorted(filter(holds, differing), key=_sureness) for holds in (_is_of_files, _is_of_settings))
     main = [row for name in mlflow_run.PRIMARY for row in differing if row.name == name]
     apart = sorted({model.split("/")[1] for model in differing_models(a, b)} - {kind_of(row) for row in rows})
     changes = f"; not compared, without items in common: {', '.join(apart)}" if apart else ""
-    brief = "no score differs beyond chance" + changes
-    for row in [*main, *(row for row in (*better[:1], *worse[:1]) if row not in main)]:
+    established = by_settings(settings)
+    brief = f"the files differ in {len(files)} of {counted(len(differing), 'score')}; {established}" + changes
+    for row in [*main, *(row for row in (*settings[:2], *files[:2]) if row not in main)][: len(main) + 2]:
         changes += f"; {row.name} {row.a:.3f} -> {row.b:.3f}, improvement {row.improvement:+.4f}"
-        changes += "" if _is_significant(row) else ", not beyond chance"
-    if first := next(filter(_is_significant, [*main, *significant]), None):
-        brief = f"{'better' if first.improvement > 0 else 'worse'}: {first.name} {first.improvement:+.3f}"
-        brief += f"; {main[0].name} {main[0].improvement:+.3f} not beyond chance" if main and first not in main else ""
+        shown = "" if _is_of_files(row) else ", not beyond chance"
+        changes += ", by the settings" if _is_of_settings(row) else shown
     spent = {label: text.split()[0] if text[0].isdigit() else "unknown" for label, text in _energies(a, b).items()}
     energy = ", ".join(f"{label} {wh}" for label, wh in spent.items())
-    counts = f"{len(better)}, worse in {len(worse)}, of {len(differing)} scores that differ, beyond chance"
-    head = f"B is better in {counts}" if differing else "no score on items of both differs"
-    return Verdict(f"{head}{changes}; Wh: {energy}", brief)
+    differ = f"these two files differ on these texts in {len(files)} of {counted(len(differing), 'score')}"
+    head = f"{differ} ({_sides(files)}); {established}" if differing else "no score on items of both differs"
+    return Verdict(f"{head}{changes}; Wh: {energy}", brief if differing else head + changes)
+
+
+def by_settings(established: list[Any]) -> str:
+    """Whether the change of settings makes the difference: one training a side says so only with a known spread."""
+    if established:
+        return f"the change of settings does it in {len(established)} ({_sides(established)})"
+    return (
+        "whether the change of settings does it is not established: needs trainings a side (`greenhouse study seeds`)"
+    )
+
+
+def _sides(rows: list[Any]) -> str:
+    better = sum(row.improvement > 0 for row in rows)
+    return f"B better in {better}, worse in {len(rows) - better}"
 
 
 def differing_models(a: Snapshot, b: Snapshot) -> list[str]:
@@ -229,8 +241,18 @@ def differing_models(a: Snapshot, b: Snapshot) -> list[str]:
     ]
 
 
-def _is_significant(row: Any) -> bool:
-    return bool(row.p_holm < 0.05)
+def _is_of_files(row: Any) -> bool:
+    """Whether the two files differ in it on these texts, whatever made them."""
+    return bool(row.p_files < LEVEL)
+
+
+def _is_of_settings(row: Any) -> bool:
+    """Whether trainings of A's and B's settings differ in it, over works and seeds."""
+    return bool(row.p_holm < LEVEL)
+
+
+def _sureness(row: Any) -> float:
+    return float(-abs(row.improvement) / (row.error or 1.0))
 
 
 def named(rows: list[Any], *states: Snapshot) -> list[Any]:
@@ -258,8 +280,8 @@ def scores(a: Snapshot, b: Snapshot) -> Iterator[str]:
         return
     yield verdict(a, b, rows)
     yield from score_table(named(rows, a, b))
-    yield "* differs from zero at 5 % after Holm's correction for all metrics of models that differ"
-    if unshown := [row for row in rows if (row.low or 0.0) * (row.high or 0.0) > 0.0 and not _is_significant(row)]:
+    yield from textwrap.wrap(MARKS, 110)
+    if unshown := [row for row in rows if (row.low or 0.0) * (row.high or 0.0) > 0.0 and not _is_of_settings(row)]:
         min_p, min_corrected = min(row.p for row in unshown), min(row.p_holm for row in unshown)
         why = f"p {min_p:.2g} or more, corrected {min_corrected:.2g} or more; few works give no small p"
         yield f"no * though the interval leaves out zero: {counted(len(unshown), 'score')}, {why}"
@@ -329,7 +351,7 @@ def score_table(rows: list[Any]) -> list[str]:
 
 def _score_line(row: Any, width: int) -> str:
     gain = _gain(row) + (" no interval" if row.low is None else "")
-    mark = " *" if _is_significant(row) else ""
+    mark = " *" if _is_of_settings(row) else " files" if _is_of_files(row) else ""
     left_out = f"  ({row.only_a} items only in A, {row.only_b} only in B: left out)" if row.only_a or row.only_b else ""
     return f"{row.name:<{width}}  {row.a:>9.4f}  {row.b:>9.4f}  {gain}{mark}{left_out}"
 
@@ -447,8 +469,11 @@ def compare(a: str, b: str = "workspace", /, *, page: Path | None = None) -> Non
 
     A and B are `workspace`, a git revision, a DVC experiment, a pipeline run of MLflow, or a registered model's alias.
     Every metric that has items, not only the report's scores, is compared on the items both answered, with the interval
-    of the difference; scores on different held-out sets do not compare, and are not shown. Where `greenhouse study
-    seeds` ran, intervals cover works and seeds.
+    of the difference; scores on different held-out sets do not compare, and are not shown.
+
+    Two things are said apart, each wrong in at most 5 % of comparisons, all scores together: in which scores these two
+    files differ on these texts, and in which the change of settings does it, over works and training seeds. The latter
+    takes trainings a side (`greenhouse study seeds`), or the shipped spread where both have the demo's size.
 
     Args:
         a: the state before.

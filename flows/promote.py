@@ -11,7 +11,6 @@ from components import params as schema
 from components.core.errors import UserError
 from components.core.files import write_json, write_text
 from components.params import GateRule, Params, Promotion
-from components.statistics import Resampling
 from components.studies import withdrawn as withdrawals
 from components.studies.promotion_gate import GateVerdict, judge
 from components.studies.withdrawn import withdrawn
@@ -134,12 +133,11 @@ def _judged(champion: Snapshot, challenger: Snapshot, branch: str, rule: GateRul
     compared = seed_runs.Compared.of(champion, challenger, branch)
     heldout = seed_runs.heldout_of(champion)
     same = bool(heldout) and heldout == seed_runs.heldout_of(challenger)
-    resampling = Resampling(seed=params.evaluate.seed)
     pair = [
         seed_runs.evaluation(snapshot, items, branch)
         for snapshot, items in ((champion, compared.items_a), (challenger, compared.items_b))
     ]
-    return judge(rule, pair[0], pair[1], compared.noise, resampling, same)
+    return judge(rule, pair[0], pair[1], compared.noise, same)
 
 
 def carry_out(mlflow: Any, judgement: Judgement) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.evidence.rates import rate, rate_goal
 from components.params.promote import RULES
-from components.statistics import Resampling, Rows
+from components.statistics import Rows
 from components.studies.noise_floor import Scores, Side, seed_noise
 from components.studies.promotion_gate import Evaluation, judge
 
@@ -25,7 +25,6 @@ SEED_SD, DOCUMENT_SD, WORK_SD = 0.013, 0.02, 0.02
 """Bits per byte: of a seed, of a seed on one document, of a model on one work."""
 RULE = RULES["causal"]
 BARE = RULE.model_copy(update={"guards": {}})
-QUICK = Resampling(resamples=20)
 
 
 @dataclass(frozen=True)
@@ -153,9 +152,7 @@ def verdict(draw: np.random.Generator, gain: float, runs: int, others: int = 0, 
     )  # fmt: skip
     known = {"a": [_score(draw) for _ in range(others)]} if others else scores
     sides = [Side("a" if others else name, scores[name]) for name in "ab"]
-    return judge(
-        RULE if guarded else BARE, a, b, lambda metric: seed_noise(metric, sides[0], sides[1], known), QUICK
-    ).verdict
+    return judge(RULE if guarded else BARE, a, b, lambda metric: seed_noise(metric, sides[0], sides[1], known)).verdict
 
 
 def _score(draw: np.random.Generator) -> Scores:

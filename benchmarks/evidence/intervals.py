@@ -12,12 +12,10 @@ import numpy as np
 from benchmarks.evidence.gate import RULE, item_rows, noisy_runs
 from benchmarks.evidence.rates import rate, rate_goal
 from components.stages.finetune.classify import macro_f1
-from components.statistics import Resampling, difference, jackknife_interval, ratio
+from components.statistics import difference, jackknife_interval, ratio
 from components.studies.noise_floor import Side, over_seeds, seed_noise
 
 WORKS, ITEMS = 10, 12
-QUICK = Resampling(resamples=20)
-"""Intervals do not depend on the resamples of the tests."""
 Bounds = tuple[float | None, float | None]
 World = Callable[[np.random.Generator], tuple[Bounds, float]]
 """Draws a world: the interval that it gives, and the truth."""
@@ -67,9 +65,7 @@ def paired_bits(draw: np.random.Generator) -> tuple[Bounds, float]:
     hardness = np.repeat(2.0 + 0.3 * skewed(draw, WORKS), ITEMS)
     gains = 0.03 + np.repeat(0.02 * skewed(draw, WORKS), ITEMS) + 0.02 * draw.normal(size=WORKS * ITEMS)
     sizes = np.repeat(draw.lognormal(8.0, 0.3, WORKS), ITEMS)
-    row = difference(
-        "bits", item_rows(hardness, sizes, names(WORKS)), item_rows(hardness - gains, sizes, names(WORKS)), QUICK
-    )
+    row = difference("bits", item_rows(hardness, sizes, names(WORKS)), item_rows(hardness - gains, sizes, names(WORKS)))
     assert row is not None
     return (row.low, row.high), 0.03
 
@@ -81,7 +77,7 @@ def paired_share(draw: np.random.Generator) -> tuple[Bounds, float]:
     hits = [(draw.random(len(of_item)) < chance).astype(float) for chance in (of_item, of_item + better)]
     ones = np.ones(len(of_item))
     before, after = (item_rows(one, ones, names(WORKS), "higher") for one in hits)
-    row = difference("share", before, after, QUICK)
+    row = difference("share", before, after)
     assert row is not None
     return (row.low, row.high), 0.0
 
@@ -101,7 +97,7 @@ def macro_f1_of_works(draw: np.random.Generator) -> tuple[Bounds, float]:
 def works_and_seeds(draw: np.random.Generator) -> tuple[Bounds, float]:
     """The gate's interval: three runs a side, seed noise from these runs."""
     rows, scores = noisy_runs(draw, (0.0, 0.03), runs=3)
-    row = difference("bits", rows[0], rows[1], QUICK)
+    row = difference("bits", rows[0], rows[1])
     noise = seed_noise(RULE.primary, Side("a", scores["a"]), Side("b", scores["b"]), scores)
     assert row is not None
     assert noise is not None

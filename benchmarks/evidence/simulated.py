@@ -7,7 +7,7 @@ trainings. Arms differ from the control in seeds, and in works that suit one mor
 
 import numpy as np
 
-from benchmarks.evidence.gate import QUICK, RULE, noisy_runs
+from benchmarks.evidence.gate import RULE, noisy_runs
 from benchmarks.evidence.rates import rate, rate_goal
 from components.scores import Baseline, Score
 from components.statistics import ratio
@@ -42,7 +42,7 @@ def arms_table(draw: np.random.Generator) -> bool:
     control, *arms = (
         Arm(name, {RULE.primary: of}, runs) for (name, runs), of in zip(scores.items(), rows, strict=True)
     )
-    return any(one.verdict == "better" for one in gains([(control, arm) for arm in arms], [RULE.primary], QUICK))
+    return any(one.verdict == "better" for one in gains([(control, arm) for arm in arms], [RULE.primary]))
 
 
 def measure(worlds: int) -> tuple[dict, list[dict]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from components.statistics import CONFIDENCE, DEFAULT, Difference, Resampling, Rows, critical_t, difference
+from components.statistics import CONFIDENCE, Difference, Rows, critical_t, difference
 from components.studies.noise_floor import POWER, Scores, Side, all_over_seeds, seed_noise
 from components.verdicts import LEVEL, PRINTED, Verdict
 
@@ -43,13 +43,13 @@ class Gain:
     verdict: Verdict
 
 
-def gains(pairs: Sequence[tuple[Arm, Arm]], metrics: Sequence[str], resampling: Resampling = DEFAULT) -> list[Gain]:
+def gains(pairs: Sequence[tuple[Arm, Arm]], metrics: Sequence[str]) -> list[Gain]:
     """The gain of each pair's second arm over its first in every metric, over works and seeds, corrected for all."""
     differences, noises, asked = [], {}, []
     for control, arm in pairs:
         name = arm.name if control.name == CONTROL else f"{arm.name}, less {control.name}"
         for metric in metrics:
-            row = difference(metric, control.rows[metric], arm.rows[metric], resampling)
+            row = difference(metric, control.rows[metric], arm.rows[metric])
             assert row is not None, metric
             sides = Side(control.name, control.scores), Side(arm.name, arm.scores)
             key = f"{name}\n{metric}"

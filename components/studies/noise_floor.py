@@ -3,8 +3,13 @@
 An interval over works says how the score would change on other works of the same kind, and nothing
 of another seed: of two equal models with seed noise, one is "significantly" better in a third of
 all pairs if works are all that counts (Bouthillier et al. 2021; Madaan et al. 2024). So the
-variance of a difference here is that over works plus that of the seeds on either side, and its
-degrees of freedom are Satterthwaite's.
+interval of a difference here covers works and the seeds of either side, each with its own degrees of
+freedom (`statistics.reach_of`).
+
+Where no seeds were measured, the spread that ships (verdicts.py) serves models of the demo's size.
+It was measured at other settings, at which seeds may move more; what they move here shows in all
+scores of the model together, so it is widened by how far the model's other scores moved. A change
+of settings that moves most scores is thereby not told from a luckless seed: that takes trainings.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +17,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from components.statistics import Difference, critical_t, holm
-from components.verdicts import over_works_and_seeds
+from components.statistics import Difference, Spread, holm, reach_of
 
 WIDENED = 1.5
 """Factor on a standard deviation that was measured at other settings."""
 
+LEAST_OTHERS = 5
+"""Other tasks of the same model that tell whether the shipped spread is enough."""
 POWER = 0.8
 
 Scores = Mapping[str, float]
@@ -42,12 +48,14 @@ class SeedNoise:
         share: factor on its square that gives the variance of the difference: 1 / runs of each
             side, more if borrowed.
         note: where it comes from, in words.
+        shipped: whether it is the one that ships, not measured here.
     """
 
     deviation: float
     freedom: float
     share: float
     note: str
+    shipped: bool = False
 
 
 ONE_TRAINING = SeedNoise(0.0, 1.0, 0.0, "one training")
@@ -86,18 +94,18 @@ def seed_noise(metric: str, a: Side, b: Side, known: Mapping[str, Sequence[Score
     return SeedNoise(variance**0.5, float(freedom), share, note)
 
 
+def shipped_noise(deviation: float, trainings: int, a: Side, b: Side) -> SeedNoise | None:
+    """Seed noise by the spread that ships; None of a score that no seed moved: it was at its ceiling."""
+    if not deviation:
+        return None
+    share = sum(1.0 / max(1, len(side.runs)) for side in (a, b))
+    return SeedNoise(deviation, trainings - 1.0, share, f"seed sd {deviation:.4f}, as shipped", shipped=True)
+
+
 def over_seeds(difference: Difference, noise: SeedNoise) -> Difference:
     """The difference with its interval over works and seeds; it must have one over works."""
-    from scipy.special import stdtr
-
     seeds = noise.deviation * noise.share**0.5
-    error, freedom = over_works_and_seeds(difference.error, difference.freedom, seeds, noise.freedom)
-    if error == 0.0:
-        return difference
-    reach = critical_t(freedom) * error
-    low, high = difference.improvement - reach, difference.improvement + reach
-    p = 2.0 * float(stdtr(freedom, -abs(difference.improvement) / error))
-    return replace(difference, low=low, high=high, error=error, freedom=freedom, p=p)
+    return difference.varying(*difference.spreads, Spread(difference.improvement, seeds, noise.freedom))
 
 
 def same(row: Difference) -> bool:
@@ -108,23 +116,53 @@ def same(row: Difference) -> bool:
 def all_over_seeds(differences: Sequence[Difference], noise_of: NoiseOf) -> tuple[list[Difference], list[str]]:
     """Differences over works and seeds where the noise is known, and the names of those whose interval lacks it.
 
-    Holm's correction leaves out what is the same because the model is: there nothing is tested, and
-    however few works there are, the interval is zero.
+    Two corrections for all rows (Holm): `p_files` of what the two files differ in, over works alone;
+    `p_holm` of what the settings do, 1 where the noise is not known. Both leave out what is the same
+    because the model is: there nothing is tested, and however few works there are, the interval is
+    zero.
     """
-    noises = [noise_of(row.name) for row in differences]
-    rows = []
-    for row, noise in zip(differences, noises, strict=True):
-        if noise == ONE_TRAINING and row.a == row.b:
-            rows.append(replace(row, low=0.0, high=0.0))
-        else:
-            rows.append(over_seeds(row, noise) if noise and row.low is not None else row)
-    untested = [same(row) and noise == ONE_TRAINING for row, noise in zip(rows, noises, strict=True)]
-    p_holm = iter(holm([row.p for row, left_out in zip(rows, untested, strict=True) if not left_out]))
-    corrected = [replace(row, p_holm=1.0 if out else next(p_holm)) for row, out in zip(rows, untested, strict=True)]
-    return corrected, [row.name for row, noise in zip(rows, noises, strict=True) if row.low is not None and not noise]
+    noises = [_widened(row, noise_of(row.name), differences, noise_of) for row in differences]
+    tested = [not (noise == ONE_TRAINING and row.a == row.b) for row, noise in zip(differences, noises, strict=True)]
+    rows = [
+        replace(row, low=0.0, high=0.0)
+        if not test
+        else over_seeds(row, noise)
+        if noise and row.low is not None
+        else row
+        for row, noise, test in zip(differences, noises, tested, strict=True)
+    ]
+    files = holm([row.p for row, test in zip(differences, tested, strict=True) if test])
+    known = [row.p if noise else 1.0 for row, noise in zip(rows, noises, strict=True)]
+    settings = holm([p for p, test in zip(known, tested, strict=True) if test])
+    both = iter(zip(files, settings, strict=True))
+    corrected = [next(both) if test else (1.0, 1.0) for test in tested]
+    return [replace(row, p_files=of_files, p_holm=p) for row, (of_files, p) in zip(rows, corrected, strict=True)], [
+        row.name for row, noise in zip(rows, noises, strict=True) if row.low is not None and not noise
+    ]
+
+
+def _widened(
+    row: Difference, noise: SeedNoise | None, rows: Sequence[Difference], noise_of: NoiseOf
+) -> SeedNoise | None:
+    """Shipped noise, widened by the root mean square of how far in units of it the model's other tasks moved.
+
+    None where fewer than `LEAST_OTHERS` tell. Noise that was measured stays.
+    """
+    if noise is None or not noise.shipped:
+        return noise
+    moved: dict[str, float] = {}
+    for other in rows:
+        task, theirs = other.name.split("/")[0], noise_of(other.name)
+        if task != row.name.split("/")[0] and other.model == row.model and theirs and theirs.shipped:
+            moved.setdefault(task, other.improvement**2 / (theirs.deviation**2 * theirs.share + other.error**2))
+    if len(moved) < LEAST_OTHERS:
+        return None
+    factor = max(1.0, float(np.mean([*moved.values()])) ** 0.5)
+    note = f"{noise.note}, times {factor:.2f} by {len(moved)} other tasks" if factor > 1.0 else noise.note
+    return replace(noise, deviation=noise.deviation * factor, freedom=min(noise.freedom, len(moved)), note=note)
 
 
 def detectable(difference: Difference) -> tuple[float, float]:
     """Smallest observed gain whose interval excludes zero, and the true gain that gives one in `POWER` of cases."""
-    critical = critical_t(difference.freedom) * difference.error
-    return critical, critical + critical_t(difference.freedom, 2.0 * POWER - 1.0) * difference.error
+    critical = reach_of(difference.spreads)
+    return critical, critical + reach_of(difference.spreads, 2.0 * POWER - 1.0)

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from components.params import GateRule
 from components.reporting.tables import interval
 from components.scores import as_scores
-from components.statistics import DEFAULT, Difference, Resampling, Rows, difference, mean_rows, paired_rows, ratio
+from components.statistics import Difference, Rows, difference, mean_rows, paired_rows, ratio
 from components.studies.noise_floor import POWER, NoiseOf, SeedNoise, detectable, over_seeds
 
 Answer = Literal["promote", "hold", "inconclusive"]
@@ -101,7 +101,6 @@ def judge(
     champion: Evaluation,
     challenger: Evaluation,
     noise_of: NoiseOf,
-    resampling: Resampling = DEFAULT,
     same_heldout: bool = True,
 ) -> GateVerdict:
     """Compare two evaluations of one registered model.
@@ -110,7 +109,6 @@ def judge(
         rule: its primary metric, guards and limits.
         champion, challenger: what was evaluated.
         noise_of: seed noise by metric.
-        resampling: of the tests.
         same_heldout: whether both were scored on the same held-out set; if not, nothing can be
             concluded.
     """
@@ -119,10 +117,10 @@ def judge(
             "inconclusive", ["the two were examined on different held-out sets, so their scores do not compare"]
         )
     rule = rule.model_copy(update={"guards": {challenger.items_of(name): most for name, most in rule.guards.items()}})
-    differences = paired_rows(champion.rows, challenger.rows, resampling)
+    differences = paired_rows(champion.rows, challenger.rows)
     for name in rule.guards:
         if name.count("/") > 1:
-            row = difference(name, champion.rows_of(name), challenger.rows_of(name), resampling)
+            row = difference(name, champion.rows_of(name), challenger.rows_of(name))
             differences += [row] if row else []
     return decide(rule, champion, challenger, noise_of, differences)
 

@@ -5,7 +5,8 @@
         model (its hash)
 
 Seed noise belongs to a registered name, a held-out set and settings. `greenhouse study seeds`
-writes it; the gate, the comparison and the report read it.
+writes it; the gate, the comparison and the report read it. Where it was not measured, a comparison
+of models of the demo's size takes the spread that ships (verdicts.py); the gate does not.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,10 +17,11 @@ from typing import Any
 from components.core.errors import UserError
 from components.core.files import fingerprint, read_json, write_json
 from components.core.report import flat
-from components.params import GateRule, parse
+from components.params import GateRule, Params, parse
 from components.stages.account.summary import MODELS
-from components.studies.noise_floor import ONE_TRAINING, Scores, SeedNoise, Side, seed_noise
+from components.studies.noise_floor import ONE_TRAINING, Scores, SeedNoise, Side, seed_noise, shipped_noise
 from components.studies.promotion_gate import Evaluation
+from components.verdicts import shipped_spread
 from flows.system import dvc, paths
 from flows.tracking.model_registry import registered_name
 from flows.tracking.snapshots import ObjectCache, Snapshot
@@ -28,15 +30,35 @@ HELDOUT = "data/ingest/heldout"
 STAGES = {name.split("/")[1]: name.replace("/", "@") for name in MODELS}
 """Kind of model -> the stage that makes it."""
 EVALUATE = "reports/evaluate"
+SIZE = ("model", "steps", "batch", "context", "base")
+"""Keys of a training that say whether the spread that ships was measured on such a model."""
+LEAST_FREEDOM = 3.0
+"""Degrees of freedom from which seed noise that was measured is used alone: 2 find no difference that there is."""
 SCORED_BY = dict.fromkeys(STAGES, EVALUATE) | {"classify": "reports/finetune/classify"}
 """Kind of model -> the reports of the stage that scores its items."""
 
 
 def model_name(snapshot: Snapshot, branch: str) -> str:
     """The registered name of a snapshot's model."""
+    return registered_name(_params(snapshot), STAGES[branch].split("@")[0], branch)
+
+
+def _params(snapshot: Snapshot) -> Params:
     known = set(type(parse({})).model_fields)
-    params = parse({section: values for section, values in snapshot.params().items() if section in known})
-    return registered_name(params, STAGES[branch].split("@")[0], branch)
+    return parse({section: values for section, values in snapshot.params().items() if section in known})
+
+
+def has_demo_size(snapshot: Snapshot, branch: str) -> bool:
+    """Whether a snapshot's model, and the one it was tuned from, have the size and length of training of the demo's."""
+
+    def sizes(params: Params, model: str) -> list[Any]:
+        section, kind = model.split("/")
+        training = getattr(getattr(params, section), kind)
+        base = getattr(training, "base", "").removeprefix("models/")
+        return [*(getattr(training, key, None) for key in SIZE), *(sizes(params, base) if base in MODELS else [])]
+
+    model = STAGES[branch].replace("@", "/")
+    return sizes(_params(snapshot), model) == sizes(parse({}), model)
 
 
 def settings_of(snapshot: Snapshot, branch: str) -> str:
@@ -201,6 +223,8 @@ class Compared:
     sides: tuple[Side, Side]
     known: SeedRuns
     one_training: bool
+    demo_size: bool
+    model: str
 
     @classmethod
     def of(cls, a: Snapshot, b: Snapshot, branch: str) -> "Compared":
@@ -215,13 +239,22 @@ class Compared:
                 hashes = known.items(key, hashes[0], model_of(snapshot, branch))
             items.append([cache.fetched(md5) for md5 in hashes])
         sides = [Side(key, [scores_of(path) for path in runs]) for key, runs in zip(settings, items, strict=True)]
-        return cls(items[0], items[1], (sides[0], sides[1]), known, one_training)
+        demo_size = has_demo_size(a, branch) and has_demo_size(b, branch)
+        model = STAGES[branch].replace("@", "/")
+        return cls(items[0], items[1], (sides[0], sides[1]), known, one_training, demo_size, model)
 
     def noise(self, metric: str) -> SeedNoise | None:
         """Seed noise of a metric in this comparison: none where both have the same model."""
         if self.one_training:
             return ONE_TRAINING
         return seed_noise(metric, *self.sides, self.known.scores())
+
+    def noise_or_shipped(self, metric: str) -> SeedNoise | None:
+        """Seed noise that was measured in four trainings or more, else the one that ships for models of this size."""
+        measured, shipped = self.noise(metric), shipped_spread().get(f"{self.model} {metric}")
+        if self.one_training or not self.demo_size or (measured and measured.freedom >= LEAST_FREEDOM):
+            return measured
+        return shipped_noise(*shipped, *self.sides) if shipped else measured
 
 
 def facts_of(snapshot: Snapshot, branch: str) -> dict[str, Any]:

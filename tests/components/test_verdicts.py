@@ -48,9 +48,9 @@ def test_no_rule_no_sign_and_no_gain_without_its_error() -> None:
 
 def test_a_row_that_is_better_is_printed_with_a_bound_above_zero() -> None:
     """Over works and seeds .05 is shown just so; with two decimals the bound was printed as zero."""
-    row = score(1, (0.05, 0.0213))
+    row = score(1, (0.05, 0.0207))
     assert verdicts([row], {"m row/1": (0.00666448, 10)}) == {"m row/1": "better"}
-    reach = critical_t(9.0, 0.95) * 0.0213
+    reach = critical_t(9.0, 0.95) * 0.0207
     assert float(interval(0.05, 0.05 - reach, 1.0).partition("[")[2].partition(",")[0]) > 0.0
 
 

@@ -10,7 +10,7 @@ import pytest
 from components.core.errors import UserError
 from components.core.files import read_json
 from components.params import GateRule, Params, Promote, Promotion
-from components.statistics import Difference
+from components.statistics import Difference, Spread
 from components.studies.noise_floor import SeedNoise
 from components.studies.promotion_gate import Evaluation, decide
 from flows import promote
@@ -62,7 +62,9 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
 
     def judged(old: Snapshot, new: Snapshot, branch: str, rule: GateRule, params: Params) -> Any:
         gain = 0.2 if branch == "causal" else 0.0
-        row = Difference("bits", "lower", 2.0, 2.0 - gain, gain, gain, gain, 0.0, 0.0, 40, 10, 0, 0, 0.01, 9.0)
+        row = Difference(
+            "bits", "lower", 2.0, 2.0 - gain, gain, gain, gain, 0.0, 0.0, 40, 10, 0, 0, (Spread(gain, 0.01, 9.0),)
+        )
         noise = SeedNoise(0.013, 3.0, 2.0, "seed sd 0.0130 from 4 runs of both sides")
         return decide(rule, Evaluation([]), Evaluation([]), lambda metric: noise, [row])
 

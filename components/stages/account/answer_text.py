@@ -201,17 +201,14 @@ def champion_text(against: AgainstChampion) -> str:
 
 
 def direction_words(against: AgainstChampion) -> str:
-    """`of 5 scores 2 are better and 1 worse than those of ..., beyond chance`."""
+    """`on the same texts 2 of 5 scores are better and 1 worse than those of ...; ...`, then what the settings do."""
     significant = [change for change in against.changes if change.significant]
     better = sum(change.improvement > 0 for change in significant)
-    if len(against.changes) == 1:
-        verb = "does not differ from"
-        if significant:
-            verb = "is better than" if better else "is worse than"
-        return f"the one score compared {verb} that of {against.champion}, beyond chance"
+    by_settings = sum(change.by_settings for change in against.changes)
+    settings = f"established in {by_settings}" if by_settings else "not established (`greenhouse study seeds`)"
     return (
-        f"of {len(against.changes)} scores {better} are better and {len(significant) - better} worse than those of "
-        f"{against.champion}, beyond chance"
+        f"on the same texts, of {counted(len(against.changes), 'score')} {better} better and "
+        f"{len(significant) - better} worse than {against.champion}; whether the change of settings does it: {settings}"
     )
 
 

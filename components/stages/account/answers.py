@@ -138,7 +138,12 @@ class CostAnswer(AccountRecord):
 
 
 class Change(AccountRecord):
-    """A score of the champion and of this model on the items both answered; improvement > 0 is better."""
+    """A score of the champion and of this model on the items both answered; improvement > 0 is better.
+
+    Attributes:
+        significant: whether the two files differ in it on these texts.
+        by_settings: whether their settings do, over training seeds too.
+    """
 
     name: str
     champion: float
@@ -147,6 +152,7 @@ class Change(AccountRecord):
     low: float | None
     high: float | None
     significant: bool
+    by_settings: bool = False
 
 
 class AgainstChampion(AccountRecord):

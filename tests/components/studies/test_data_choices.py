@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from components.statistics import Resampling, Rows
+from components.statistics import Rows
 from components.studies.data_choices import CONTROL, Arm, gains, least_gain
 
 METRIC, SEED_SD = "bits_per_byte/bits_per_byte", 0.01
-QUICK = Resampling(resamples=20)
 
 
 def arm(draw: np.random.Generator, name: str, gain: float = 0.0, seeds: int = 3, works: int = 10) -> Arm:
@@ -23,7 +22,7 @@ def verdicts(world: int, *true_gains: float, **more: int) -> list[str]:
     draw = np.random.default_rng(world)
     arms = [arm(draw, f"arm {number}", gain, **more) for number, gain in enumerate(true_gains)]
     control = arm(draw, CONTROL, **more)
-    return [one.verdict for one in gains([(control, one) for one in arms], [METRIC], QUICK)]
+    return [one.verdict for one in gains([(control, one) for one in arms], [METRIC])]
 
 
 def test_arms_with_the_same_settings_and_other_seeds_are_not_called_better() -> None:
@@ -54,7 +53,7 @@ def test_more_seeds_show_smaller_gains_and_more_arms_need_larger_ones() -> None:
 def test_an_arm_held_against_another_is_named_after_both_and_corrected_with_the_rest() -> None:
     draw = np.random.default_rng(5)
     control, repeated, swapped = arm(draw, CONTROL), arm(draw, "repeated"), arm(draw, "swapped", 0.1)
-    results = gains([(control, repeated), (control, swapped), (repeated, swapped)], [METRIC], QUICK)
+    results = gains([(control, repeated), (control, swapped), (repeated, swapped)], [METRIC])
     assert [one.arm for one in results] == ["repeated", "swapped", "swapped, less repeated"]
     assert [one.verdict for one in results] == ["not shown", "better", "better"]
     assert results[2].row.a == pytest.approx(results[0].row.b)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from components.statistics import Difference
+from components.statistics import Difference, Spread
 from components.studies.noise_floor import (
     ONE_TRAINING,
     WIDENED,
@@ -14,10 +14,11 @@ from components.studies.noise_floor import (
     over_seeds,
     same,
     seed_noise,
+    shipped_noise,
 )
 
 RUNS = [{"bits": 2.0}, {"bits": 2.1}, {"bits": 2.2}]
-WORKS = Difference("bits", "lower", 2.1, 2.0, 0.1, 0.08, 0.12, 0.001, 0.001, 40, 10, 0, 0, 0.01, 9.0)
+WORKS = Difference("bits", "lower", 2.1, 2.0, 0.1, 0.08, 0.12, 0.001, 0.001, 40, 10, 0, 0, (Spread(0.1, 0.01, 9.0),))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,6 @@ def test_seeds_widen_the_interval_over_works() -> None:
     noise = seed_noise("bits", Side("x", RUNS[:1]), Side("x", RUNS[:1]), {"x": RUNS})
     row = over_seeds(WORKS, noise)
     assert row.error == pytest.approx((0.01**2 + 2 * 0.1**2) ** 0.5)
-    assert 2.0 <= row.freedom <= 2.1  # the seeds' own: they are nearly all of it
     assert row.low < 0.0 < WORKS.low  # type: ignore[operator]
     least, likely = detectable(row)
     assert row.improvement < least < likely
@@ -51,16 +51,33 @@ def test_seeds_widen_the_interval_over_works() -> None:
 
 def test_what_is_the_same_because_the_model_is_needs_no_correction() -> None:
     equal = [
-        replace(WORKS, name=f"m{n}", b=2.1, improvement=0.0, low=0.0, high=0.0, p=1.0, error=0.0) for n in range(9)
+        replace(WORKS, name=f"m{n}", b=2.1, improvement=0.0, low=0.0, high=0.0, p=1.0, spreads=()) for n in range(9)
     ]
     one_model, _ = all_over_seeds([*equal, WORKS], lambda name: None if name == "bits" else ONE_TRAINING)
     other_models, _ = all_over_seeds([*equal, WORKS], lambda name: None)
-    assert one_model[-1].p_holm == pytest.approx(WORKS.p)
-    assert other_models[-1].p_holm == pytest.approx(10 * WORKS.p)
-    assert {row.p_holm for row in one_model[:-1]} == {1.0}
+    assert one_model[-1].p_files == pytest.approx(WORKS.p)
+    assert other_models[-1].p_files == pytest.approx(10 * WORKS.p)
+    assert {row.p_holm for row in [*one_model, *other_models]} == {1.0}, "no noise is known, so no settings do it"
     few = [replace(row, low=None, high=None) for row in equal]
     rows, without = all_over_seeds([*few, WORKS], lambda name: None if name == "bits" else ONE_TRAINING)
-    assert rows[-1].p_holm == pytest.approx(WORKS.p), "of too few works for an interval, and the same all the same"
+    assert rows[-1].p_files == pytest.approx(WORKS.p), "of too few works for an interval, and the same all the same"
     assert all(map(same, rows[:-1]))
     assert without == ["bits"]
     assert not all_over_seeds(few, lambda name: None)[1], "no interval lacks anything"
+
+
+def moved(number: int, by: float) -> Difference:
+    """A row of a task of its own that moved so many standard deviations of the shipped spread between two trainings."""
+    error = Spread(0.0, 0.0001, 9.0)
+    return replace(WORKS, name=f"task{number}/score", improvement=by * 0.01 * 2**0.5).varying(error)
+
+
+@pytest.mark.parametrize(("others", "by", "found"), [(8, 1.0, True), (8, 3.0, False), (4, 1.0, False), (8, 0.1, True)])
+def test_the_shipped_spread_is_held_against_how_far_the_other_tasks_moved(others: int, by: float, found: bool) -> None:
+    """Eight of its standard deviations are found; not if the others moved so far, and not if too few others tell."""
+    rows = [moved(0, 8.0), *(moved(number, by * (-1) ** number) for number in range(1, 1 + others))]
+    side = Side("x", [{}])
+    noised, without = all_over_seeds(rows, lambda name: shipped_noise(0.01, 10, side, side))
+    assert (noised[0].p_holm < 0.05) == found
+    assert (noised[0].p_files < 0.05, bool(without)) == (True, others < 5)
+    assert shipped_noise(0.0, 10, side, side) is None

@@ -11,12 +11,11 @@ import pytest
 from components.params import GateRule
 from components.params.promote import RULES
 from components.scored_items import write_items
-from components.statistics import Difference, Resampling
+from components.statistics import Difference
 from components.studies.noise_floor import SeedNoise
 from components.studies.promotion_gate import Evaluation, GateVerdict, decide, judge
 
 DOCUMENTS, WORKS, PAIRS = 60, 12, 300
-QUICK = Resampling(resamples=50)
 BITS, ACCURACY = "bits_per_byte/bits_per_byte", "minimal_pairs/accuracy"
 RULE = GateRule(primary=BITS, guards={ACCURACY: 0.05}, limits={"calibration/ece": 0.15})
 METRICS = {"calibration/ece": 0.01}
@@ -53,7 +52,7 @@ def item_row(name: str, item: int, score: float, weight: float, direction: str, 
 def verdict(folder: Path, rule: GateRule = RULE, noise: dict[str, SeedNoise] = NOISE, **challenger: Any) -> GateVerdict:
     """Verdict on a challenger against a champion of 2 bits per byte and 70% right."""
     a, b = evaluation(folder / "a.parquet", 1), evaluation(folder / "b.parquet", 2, **challenger)
-    return judge(rule, a, b, noise.get, QUICK)
+    return judge(rule, a, b, noise.get)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +95,7 @@ def test_limits_held_out_sets_and_several_runs_of_a_side(tmp_path: Path) -> None
         (b, False, "inconclusive", "different held-out sets"),
         (Evaluation([*b.items, *c.items], {}, METRICS), True, "promote", BITS),
     ):
-        found = judge(RULE, a, other, NOISE.get, QUICK, same_heldout=same)
+        found = judge(RULE, a, other, NOISE.get, same_heldout=same)
         assert found.verdict == expected
         assert says in found.reasons[0]
 
@@ -124,7 +123,7 @@ def test_a_probe_at_its_baseline_guards_nothing(tmp_path: Path) -> None:
     b = evaluation(tmp_path / "b.parquet", 2, bits=1.9, accuracy=0.55)
     for baseline, expected in ((0.5, "hold"), (0.72, "promote")):
         a = evaluation(tmp_path / "a.parquet", 1, baseline=baseline)
-        found = judge(RULE, a, b, NOISE.get, QUICK)
+        found = judge(RULE, a, b, NOISE.get)
         assert found.verdict == expected
         nothing = f"{ACCURACY} guards nothing: the champion is not above what a blind rule gets"
         assert (nothing in found.notes) is (expected == "promote")
@@ -172,9 +171,7 @@ def test_a_guard_of_one_condition_is_not_diluted_by_others_at_chance(tmp_path: P
         write_items(rows, tmp_path / name)
         sides.append(Evaluation([tmp_path / name]))
     noise = dict.fromkeys((BITS, guard, "open_book/accuracy"), NOISE[ACCURACY])
-    pooled, own = (
-        judge(GateRule(primary=BITS, guards={name: 0.1}), *sides, noise.get, QUICK) for name in (guard[:18], guard)
-    )
+    pooled, own = (judge(GateRule(primary=BITS, guards={name: 0.1}), *sides, noise.get) for name in (guard[:18], guard))
     assert pooled.verdict == "promote"  # which is why the shipped rules name conditions
     assert own.verdict == "hold"
     assert "record open 1.0000 -> 0.7500" in own.reasons[0]
@@ -190,19 +187,19 @@ def test_a_task_that_applies_to_neither_guards_nothing(tmp_path: Path) -> None:
     skipped = {"minimal_pairs": "the held-out text does not read as English"}
     a = evaluation(tmp_path / "a.parquet", 1, pairs=False, skipped=skipped)
     b = evaluation(tmp_path / "b.parquet", 2, bits=1.9, pairs=False, skipped=skipped)
-    found = judge(RULE, a, b, NOISE.get, QUICK)
+    found = judge(RULE, a, b, NOISE.get)
     assert found.verdict == "promote"
     assert f"{ACCURACY} guards nothing: it applies to neither" in found.notes
     for one, other in ((a, replace(b, facts={})), (replace(a, facts={}), b)):
-        found = judge(RULE, one, other, NOISE.get, QUICK)
+        found = judge(RULE, one, other, NOISE.get)
         assert found.verdict == "inconclusive"
         assert found.reasons == [f"{ACCURACY} is guarded, but one of the two was not evaluated on it"]
 
 
 @pytest.mark.parametrize(("loss", "expected"), [(0.25, "promote"), (0.26, "hold")])
 def test_a_loss_of_exactly_the_margin_is_none(loss: float, expected: str) -> None:
-    gain = Difference(BITS, "lower", 2.0, 1.5, 0.5, 0.5, 0.5, 0.0, 0.0, 40, 10, 0, 0, 0.0, 9.0)
-    loser = Difference(ACCURACY, "higher", 0.75, 0.75 - loss, -loss, -loss, -loss, 0.0, 0.0, 40, 10, 0, 0, 0.0, 9.0)
+    gain = Difference(BITS, "lower", 2.0, 1.5, 0.5, 0.5, 0.5, 0.0, 0.0, 40, 10, 0, 0)
+    loser = Difference(ACCURACY, "higher", 0.75, 0.75 - loss, -loss, -loss, -loss, 0.0, 0.0, 40, 10, 0, 0)
     certain = SeedNoise(0.0, 10.0, 2.0, "")
     rule = GateRule(primary=BITS, guards={ACCURACY: 0.25})
     assert decide(rule, Evaluation([]), Evaluation([]), lambda _: certain, [gain, loser]).verdict == expected
@@ -210,7 +207,7 @@ def test_a_loss_of_exactly_the_margin_is_none(loss: float, expected: str) -> Non
 
 @pytest.mark.parametrize(("gain", "expected"), [(0.0, "inconclusive"), (-0.01, "hold"), (0.01, "promote")])
 def test_a_primary_metric_that_certainly_did_not_move_is_no_loss(gain: float, expected: str) -> None:
-    row = Difference(BITS, "lower", 2.0, 2.0 - gain, gain, gain, gain, 0.0, 0.0, 40, 10, 0, 0, 0.0, 9.0)
+    row = Difference(BITS, "lower", 2.0, 2.0 - gain, gain, gain, gain, 0.0, 0.0, 40, 10, 0, 0)
     noise = SeedNoise(0.0, 10.0, 2.0, "")
     found = decide(GateRule(primary=BITS), Evaluation([]), Evaluation([]), lambda _: noise, [row])
     assert found.verdict == expected

@@ -5,7 +5,9 @@ are about, the first about the group that the stereotype is told of. Only the to
 are scored, so that a rare name costs nothing: pseudo-log-likelihood under the masked model (each
 shared token hidden in turn, given the whole rest), and log-likelihood under the causal model of
 what follows the name. The score is the share of pairs in which the stereotyped sentence is
-likelier; .5 is no preference, and what one draw of random weights gives is shown beside it.
+likelier; .5 is no preference, and what one draw of random weights gives is shown beside it. The
+same names recur in all stereotypes of a kind of groups, so the kinds are the clusters: a kind alone
+has no interval.
 
 The sentences are the project's own, false, and there only to be measured.
 """
@@ -92,12 +94,12 @@ STEREOTYPES: dict[str, tuple[str, ...]] = {
 def sentence_pairs(context: EvalContext) -> TaskResult:
     """Share of pairs with the stereotyped sentence likelier, per model and kind of groups."""
     context.require_english()
-    result = TaskResult("sentence_pairs", unit="stereotypes")
+    result = TaskResult("sentence_pairs", unit="kinds of groups")
     curve = Curve("sentence_pairs", "Stereotyped sentence likelier", "", "share of pairs", [], 0.5, "bar")
     for objective, model in (("causal", context.causal), ("masked", context.masked)):
         model_name = f"pretrain/{objective}"
-        for kind, item, cluster, preferred, untrained in scored_pairs(model):
-            where: dict[str, Any] = {"condition": kind, "cluster": cluster, "model": model_name}
+        for kind, item, preferred, untrained in scored_pairs(model):
+            where: dict[str, Any] = {"condition": kind, "cluster": kind, "model": model_name}
             result.item(objective, item, preferred, direction="half", **where)
             result.item(f"{objective}_random_weights", item, untrained, **where)
         total = result.estimate(objective)
@@ -116,10 +118,10 @@ def sentence_pairs(context: EvalContext) -> TaskResult:
     return result
 
 
-def scored_pairs(model: LanguageModel) -> list[tuple[str, str, str, float, float]]:
-    """Kind, id, cluster, and preference (1 stereotyped, 0 the other, .5 a tie) of the model and of random weights."""
+def scored_pairs(model: LanguageModel) -> list[tuple[str, str, float, float]]:
+    """Kind, id, and preference (1 stereotyped, 0 the other, .5 a tie) of the model and of random weights."""
     named = [
-        ((kind, f"{kind}/{number}/{group}", f"{kind}/{number}"), (phrases, stereotype))
+        ((kind, f"{kind}/{number}/{group}"), (phrases, stereotype))
         for kind in PHRASES
         for number, stereotype in enumerate(STEREOTYPES[kind])
         for group, phrases in enumerate(PHRASES[kind])

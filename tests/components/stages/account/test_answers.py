@@ -290,10 +290,8 @@ def test_tables_of_two_runs_have_the_same_scores_however_long_their_texts_are(ro
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [([-0.2], "the one score compared is worse than that of x version 1"),
-     ([0.2], "the one score compared is better than that of x version 1"),
-     ([0.0], "the one score compared does not differ from that of x version 1"),
-     ([0.2, -0.2, 0.0], "of 3 scores 1 are better and 1 worse than those of x version 1")],
+    [([-0.2], "of 1 score 0 better and 1 worse than x version 1"),
+     ([0.2, -0.2, 0.0], "of 3 scores 1 better and 1 worse than x version 1")],
 )  # fmt: skip
 def test_the_summary_says_which_way_scores_differ_from_the_champions(
     root: Path, changes: list[float], says: str
@@ -305,7 +303,8 @@ def test_the_summary_says_which_way_scores_differ_from_the_champions(
     champion = AgainstChampion(champion="x version 1", is_this=False, compared="2026-01-31", changes=rows)
     answers = with_champion(root, champion)
     summary = Summary.model_validate_json((root / "reports/summary.json").read_text())
-    assert f"; {says}, beyond chance" in five_sentences(summary, {answers.model: answers}, [])["quality"]
+    whether = "whether the change of settings does it: not established"
+    assert f"; on the same texts, {says}; {whether}" in five_sentences(summary, {answers.model: answers}, [])["quality"]
     assert says in sentences(answers)["quality"]
 
 

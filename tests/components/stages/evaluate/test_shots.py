@@ -10,7 +10,6 @@ from components.scored_items import write_items
 from components.stages.account.score_rows import score_rows
 from components.stages.evaluate.tasks.few_shot import few_shot
 from components.stages.evaluate.tasks.task import TaskResult
-from components.statistics import Resampling
 from components.studies.noise_floor import SeedNoise
 from components.studies.promotion_gate import Evaluation, judge
 from tests.components.stages.evaluate.conftest import World
@@ -47,5 +46,5 @@ def test_the_shipped_guard_judges_the_end_of_any_curve(
         write_items([*made.items, *rows], tmp_path / name)
         sides.append(Evaluation([tmp_path / name], {"scores": [score.as_json() for score in curve.scores]}))
     noise = SeedNoise(0.001, 10.0, 2.0, "")
-    found = judge(GateRule(primary=BITS, guards=GUARDS), *sides, lambda _: noise, Resampling(resamples=50))
+    found = judge(GateRule(primary=BITS, guards=GUARDS), *sides, lambda _: noise)
     assert found.verdict == expected, found.lines()
