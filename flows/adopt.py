@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import md5_of, sha256_file, write_json, write_text
+from components.core.files import md5_of, raise_if_linked_out, sha256_file, write_json, write_text
 from components.core.plain_text import counted
 from components.stages.account.terminal_table import model_page
 from components.studies import adoption, leftovers
@@ -106,6 +106,7 @@ def adopt(folder: Path, /, *, record: Path | None = None, name: str = "") -> Non
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the one that the trainer wrote the model to")
     folder = folder.resolve()
+    raise_if_linked_out(folder)
     one = take(folder, record.resolve() if record else None, name or folder.name)
     answers = collect(one, one.name.replace("/", "@"))
     print(model_page(answers), *answers.limits, sep="\n")

@@ -1,20 +1,35 @@
 """`greenhouse clean`: what is there, how much it is, and only then removing it."""
 
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import psutil
+
 from components.core.errors import UserError
-from flows.system import environment, git, paths
-from flows.system.disk import Removable, human, removable
+from components.core.files import folder_md5, md5s_below
+from flows.system import dvc, environment, git, paths
+from flows.system.disk import Removable, human, is_own, removable, together
 from flows.system.run_folder import open_runs
 from flows.system.work_folder import in_use
 from flows.tracking import garbage
+from flows.tracking.garbage import cache_items
+from flows.tracking.snapshots import ObjectCache, Snapshot, dvc_files
 
-LEFTOVERS = ("build", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
+LEFTOVERS = ("build/lib", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
 SOURCES = ("components", "flows", "recorder", "tests", "benchmarks", ".ci")
-MADE = ("data", "models", "reports", "exports", "downloads", "dvc.lock", ".dvc/cache", ".dvc/tmp", ".dvc/config.local")
+OUTPUTS = ("data", "models", "reports")
+KEPT = (*OUTPUTS, "exports", "downloads", ".dvc/config.local")
+"""Places that may hold what people put there or asked for: what no record names there stays, and is listed."""
+LISTED = 40
+"""Lines at most about what is left."""
+STATE_PARTS = (
+    "caches", "code", "dvc", "dvc-config", "findings", "ledger", "logs", "mlartifacts", "mlflow.db", "mlflow.lock",
+    "prefect", "runs", "servers.json", "versions.json", "work", "worktrees", paths.MARKER,
+)  # fmt: skip
+"""Names in a state folder that this project writes, and copies of its databases before an upgrade."""
 
 
 def of_paths(files: Iterable[Path]) -> list[Removable]:
@@ -23,11 +38,8 @@ def of_paths(files: Iterable[Path]) -> list[Removable]:
 
 
 def shown(path: Path) -> str:
-    """A path as a person wants to read it: relative to the project where it lies in it."""
-    for base in (paths.ROOT, paths.STATE.parent):
-        if path.is_relative_to(base):
-            return str(path.relative_to(base))
-    return str(path)
+    """A path as a person wants to read it: relative to the checkout where it lies in it, else whole."""
+    return str(path.relative_to(paths.ROOT)) if path.is_relative_to(paths.ROOT) else str(path)
 
 
 # -- leftovers ---------------------------------------------------------------------------------------------------------
@@ -36,7 +48,9 @@ def shown(path: Path) -> str:
 def leftovers() -> list[Path]:
     """Caches of tools and compiled Python."""
     compiled = [path for source in SOURCES for path in sorted((paths.ROOT / source).rglob("__pycache__"))]
-    return [*(paths.ROOT / name for name in LEFTOVERS), *compiled]
+    written = {path: re.fullmatch(r"\..+\.(\d+)\.tmp", path.name) for path in sorted(paths.STATE.rglob(".*.tmp"))}
+    killed = [path for path, match in written.items() if match and not psutil.pid_exists(int(match[1]))]
+    return [*(paths.ROOT / name for name in LEFTOVERS), *compiled, *killed]
 
 
 def idle_work_folders() -> list[Path]:
@@ -49,10 +63,85 @@ def idle_work_folders() -> list[Path]:
 
 
 def everything(ledger_too: bool) -> list[Removable]:
-    """All that Greenhouse made in this checkout, experiments too; the environment last."""
-    state = [path for path in sorted(paths.STATE.glob("*")) if ledger_too or path != paths.LEDGER]
-    files = [*leftovers(), *paths.ROOT.glob("*.egg-info"), *state, *(paths.ROOT / name for name in MADE)]
-    return of_paths(files) + experiments() + of_paths([paths.ROOT / ".venv"])
+    """All that a record says Greenhouse made in this checkout, experiments too; the environment last."""
+    files = [*leftovers(), *paths.ROOT.glob("*.egg-info"), paths.ROOT / "dvc.lock", paths.ROOT / ".dvc/tmp"]
+    items = outputs() + cached() + of_paths([*files, *(state_parts(ledger_too) if owns_state() else [])])
+    installed = [paths.ROOT / ".venv"] if list((paths.ROOT / ".venv").glob("installed*")) else []
+    return items + (experiments() if owns_state() else []) + of_paths(installed)
+
+
+def owns_state() -> bool:
+    """Whether the state folder and the repository's experiments are this checkout's, not those it is a worktree of."""
+    return paths.state_owner() == paths.ROOT
+
+
+def state_parts(ledger_too: bool) -> list[Path]:
+    """What this project writes into a state folder."""
+    copies = paths.STATE.glob("mlflow*-before-*.db")
+    known = [*(paths.STATE / name for name in STATE_PARTS), *paths.STATE.glob("mlflow.db-*"), *copies]
+    return [path for path in known if ledger_too or path not in (paths.LEDGER, paths.STATE / paths.MARKER)]
+
+
+def outputs() -> list[Removable]:
+    """The files of each output of dvc.lock, as one item."""
+    return [
+        together(out, [*(removable(out, file) for file in files), _emptied(paths.ROOT / out)])
+        for out, files in recorded_files().items()
+    ]
+
+
+def recorded_files() -> dict[str, list[Path]]:
+    """Output of dvc.lock -> the files in it that have the bytes that dvc.lock records."""
+    store, found = ObjectCache(), dict[str, list[Path]]()
+    for out, md5 in Snapshot("workspace", "workspace", dvc.lock()).outputs().items():
+        path = paths.ROOT / out
+        if out.split("/")[0] in OUTPUTS and path.exists():
+            listed = store.files(md5) if not md5.endswith(".dir") or store.path(md5).exists() else {}
+            there = md5s_below(path)
+            listed = listed or (there if folder_md5(there) == md5 else {})
+            if files := [path / name if name else path for name, value in there.items() if listed.get(name) == value]:
+                found[out] = files
+    return found
+
+
+def _emptied(folder: Path) -> Removable:
+    """Folders below one, itself and those above it in the checkout, as far as nothing is left in them."""
+
+    def remove() -> None:
+        below = sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True) if folder.is_dir() else []
+        for path in [*below, folder, *folder.parents]:
+            if path == paths.ROOT or not path.is_dir() or path.is_symlink() or any(path.iterdir()):
+                if path in folder.parents:
+                    return
+                continue
+            path.rmdir()
+
+    return Removable("", 0, remove)
+
+
+def cached() -> list[Removable]:
+    """Objects of DVC's cache but those that .dvc files name: they may have no other copy, such as adopted models."""
+    store = ObjectCache()
+    if not is_own(store.folder):
+        return []
+    kept = {md5 for state in dvc_files() for md5 in state.outputs().values()}
+    kept |= {md5 for folder in kept if store.path(folder).exists() for md5 in store.files(folder).values()}
+    whole = paths.ROOT / ".dvc/cache"
+    return cache_items(kept, store.folder) if kept or not store.folder.is_relative_to(whole) else of_paths([whole])
+
+
+def left_alone() -> list[str]:
+    """A line for what --all leaves: whose it is, or that no record of this checkout names it."""
+    lines = [] if owns_state() else [f"Left: {paths.STATE}, the state folder of {paths.state_owner()}; clean it there."]
+    going = {file for files in recorded_files().values() for file in files}
+    for name in KEPT:
+        place = paths.ROOT / name
+        there = [place] if place.is_file() else [path for path in sorted(place.rglob("*")) if not path.is_dir()]
+        lines += [f"Left, named by no record: {path}" for path in there if path not in going]
+    if owns_state():
+        others = {*paths.STATE.glob("*")} - {*state_parts(True)}
+        lines += [f"Left, not made by this project: {path}" for path in sorted(others)]
+    return lines[:LISTED] + ([f"and {len(lines) - LISTED} more, all left"] if len(lines) > LISTED else [])
 
 
 def experiments() -> list[Removable]:
@@ -125,16 +214,19 @@ def leftover_items() -> list[Removable]:
 
 def use() -> None:
     """Print what each way of cleaning would free."""
-    ways = {"--leftovers": leftover_items(), "--unused": garbage.unused()[0], "--all": everything(False)}
-    for flag, items in ways.items():
-        freed = human(sum(item.num_bytes for item in items))
-        print(f"{freed:>10}  {SHORT[flag]}: `greenhouse clean {flag}`")
+    ways = {"--leftovers": leftover_items, "--unused": lambda: garbage.unused()[0], "--all": lambda: everything(False)}
+    for flag, items_of in ways.items():
+        try:
+            freed, unknown = human(sum(item.num_bytes for item in items_of())), ""
+        except UserError as error:  # the others are known all the same
+            freed, unknown = "?", f"\n{'':>12}{error}"
+        print(f"{freed:>10}  {SHORT[flag]}: `greenhouse clean {flag}`{unknown}")
 
 
 SHORT = {
     "--leftovers": "build leftovers, and work folders in which killed stages would resume",
     "--unused": "DVC's cache and MLflow's models that nothing names any more",
-    "--all": "everything Greenhouse made, .venv and dvc.lock too, but the energy ledger",
+    "--all": "what Greenhouse made by its records, .venv and dvc.lock too, but the energy ledger",
 }
 
 
@@ -148,7 +240,7 @@ def clean(*, leftovers: bool = False, unused: bool = False, all: bool = False, l
     greenhouse clean                   what each of these would free
     greenhouse clean --leftovers       build leftovers, and the work folders in which killed stages would resume
     greenhouse clean --unused          DVC's cache and MLflow's models that nothing names any more
-    greenhouse clean --all             everything Greenhouse made, .venv and dvc.lock too; the ledger with --ledger
+    greenhouse clean --all             what its records say it made, .venv and dvc.lock too; the ledger with --ledger
 
     Each lists what it would remove, in bytes, and asks; `YES=1` in front answers. `--unused` keeps the workspace, git
     tags, runs and models that are `champion` or `challenger` or carry the MLflow tag `keep`, and experiments named like
@@ -157,7 +249,7 @@ def clean(*, leftovers: bool = False, unused: bool = False, all: bool = False, l
     Args:
         leftovers: remove what tools and killed stages left.
         unused: remove what nothing names any more.
-        all: remove everything Greenhouse made.
+        all: remove what records of this checkout say that Greenhouse made; the rest is listed and stays.
         ledger: with --all, the energy ledger too.
     """
     if leftovers + unused + all > 1 or (ledger and not all):
@@ -171,6 +263,6 @@ def clean(*, leftovers: bool = False, unused: bool = False, all: bool = False, l
     if all:
         kept = f"Kept: the energy ledger, {shown(paths.LEDGER)} (--ledger removes it)."
         ledger_notes = ["The energy ledger goes too." if ledger else kept]
-        return carry_out(everything(ledger), [GOES, *ledger_notes], "purge")
+        return carry_out(everything(ledger), [GOES, *ledger_notes, *left_alone()], "purge")
     items, notes = garbage.unused()
     return carry_out(items, notes, "yes")

@@ -7,6 +7,7 @@ from components.core.errors import UserError
 from components.core.plain_text import counted
 from flows.system import dvc, paths
 from flows.tracking import team_ledger
+from flows.tracking.snapshots import raise_if_listings_lead_out
 
 
 def sync(direction: Literal["push", "pull"], /) -> None:
@@ -24,5 +25,7 @@ def sync(direction: Literal["push", "pull"], /) -> None:
     files = team_ledger.push() if direction == "push" else team_ledger.pull()
     done = "of this clone pushed" if direction == "push" else "of other clones pulled"
     print(f"ledger: {counted(files, 'file')} {done}", flush=True)
+    if direction == "pull":
+        raise_if_listings_lead_out()
     if subprocess.run(dvc.command(direction), cwd=paths.ROOT).returncode:
         raise UserError(f"`dvc {direction}` failed; its lines above say why")

@@ -40,6 +40,25 @@ def md5_file(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
+def raise_if_linked_out(folder: Path) -> None:
+    """Refuse a folder from outside in which a link leads out of it: what it leads to would be copied, and sent on.
+
+    Links of a snapshot in the Hugging Face hub's cache to that cache's own `blobs` are allowed.
+
+    Raises:
+        UserError: there is such a link.
+    """
+    whole = folder.resolve()
+    blobs = whole.parents[1] / "blobs" if whole.parent.name == "snapshots" else whole
+    for root, folders, files in os.walk(whole):
+        for path in (Path(root) / name for name in [*folders, *files]):
+            if path.is_symlink() and not any(path.resolve().is_relative_to(inside) for inside in (whole, blobs)):
+                raise UserError(
+                    f"{folder / path.relative_to(whole)}: a link that leads out of the folder, to {path.resolve()}; it "
+                    "is not followed: put the file itself there, or remove the link"
+                )
+
+
 def folder_md5(files: Mapping[str, str]) -> str:
     """DVC's hash of a folder, from the MD5 of each of its files by relative path."""
     rows = [{"md5": md5, "relpath": path} for path, md5 in sorted(files.items())]

@@ -65,6 +65,7 @@ def apply_environment() -> None:
     """Put `environment()` into this process; call before Prefect, MLflow or DVC are imported."""
     os.environ.update(environment())
     private(paths.STATE)
+    paths.mark_state()
     follow_checkout(paths.STATE)
     upgrade_databases(paths.STATE)
     # DVC would make the second one writable for everyone.

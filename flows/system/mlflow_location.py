@@ -45,7 +45,10 @@ def follow_checkout(state: Path) -> None:
         sys.exit(f"{database}: its addresses cannot be read or corrected ({error}); let this user write there")
     except sqlite3.DatabaseError as error:
         todo = "put a copy of it there that is whole, or move it away: runs from then on are recorded anew"
-        sys.exit(f"{database}: is damaged ({error}); {todo}")
+        if sys.argv[1:2] != [
+            "clean"
+        ]:  # which gives room back all the same, and opens it only where it asks what it names
+            sys.exit(f"{database}: is damaged ({error}); {todo}")
 
 
 def _moves(connection: sqlite3.Connection, state: Path) -> dict[str, str]:

@@ -5,9 +5,11 @@ for worktrees and the folders in which `dvc exp run --temp` and `--queue` run, o
 databases, logs, ledger, work folders; what DVC must neither delete nor hash.
 """
 
+import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from components.core.errors import UserError, clause
@@ -15,6 +17,8 @@ from components.core.errors import UserError, clause
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS = ROOT / "params.yaml"
 EXPERIMENT = "greenhouse"
+MARKER = "checkout.json"
+"""File of a state folder that says whose it is: {"checkout": the folder of the checkout that made it}."""
 
 
 DVC_EXPERIMENTS = ".dvc/tmp/exps"
@@ -42,7 +46,8 @@ def _state() -> Path:
             return state
         except OSError as error:
             raise UserError(f"GREENHOUSE_STATE={known}: {clause(error)}; name a folder") from None
-        if names and not names & {"dvc-config", "mlflow.db", "ledger"}:
+        of_checkout = state.name == ".greenhouse" and (state.parent / ".git").exists()
+        if names and MARKER not in names and not of_checkout:
             raise UserError(f"GREENHOUSE_STATE={known}: a folder with other things in it; name an empty or a new one")
         return state
     root = lasting(ROOT)
@@ -83,3 +88,22 @@ DVC_CACHE, DVC_CONFIG = STATE / "dvc", STATE / "dvc-config"
 SERVERS = STATE / "servers.json"
 """Written by `make up`, for its owner alone: {"pid", "started" (`start_of`), "state" (`STATE`; in a copied checkout it
 is that of the original, and so are the servers), the addresses, the logins it made}."""
+
+
+def mark_state() -> None:
+    """Write into a state folder whose it is, if that does not stand there: deleting is its checkout's alone."""
+    marker = STATE / MARKER
+    if not marker.exists():
+        owner = STATE.parent if STATE.name == ".greenhouse" and (STATE.parent / ".git").exists() else lasting(ROOT)
+        with suppress(OSError):  # a full disk, say; what is written there next says so
+            marker.write_text(json.dumps({"checkout": str(owner)}) + "\n")
+
+
+def state_owner() -> Path:
+    """The checkout that a state folder is of: the one it lies in, else the one that its marker names."""
+    if STATE.parent == ROOT:
+        return ROOT
+    try:
+        return Path(json.loads((STATE / MARKER).read_text())["checkout"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return STATE.parent

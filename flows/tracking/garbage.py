@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from components.core.errors import UserError
+from components.core.errors import UserError, clause
 from flows.system import dvc, paths
 from flows.system.disk import Removable, is_own, removable, remove_path, size_of, together
 from flows.tracking import snapshots
@@ -26,8 +26,14 @@ def unused() -> tuple[list[Removable], list[str]]:
     """Removable items, and notes on what is kept and why."""
     address, database = os.environ["MLFLOW_TRACKING_URI"], paths.STATE / "mlflow.db"
     ours = address == f"sqlite:///{database}"
-    mlflow = client() if ours and database.exists() else None
-    kept_runs = named_runs(mlflow) if mlflow else {}
+    try:
+        mlflow = client() if ours and database.exists() else None
+        kept_runs = named_runs(mlflow) if mlflow else {}
+    except Exception as error:  # SQLAlchemy's and sqlite's, under MLflow's names or not
+        raise UserError(
+            f"{database}: cannot be read ({clause(error)}), so what it names is not known; restore it from a backup, "
+            "or remove it: scores and models of past runs go with it"
+        ) from None
     going = {name: commit for name, commit in snapshots.experiments().items() if name not in kept_runs.values()}
     kept = [commit for name, commit in snapshots.experiments().items() if name not in going]
     used, cache = used_objects(kept, kept_runs), ObjectCache().folder

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from components.core.errors import UserError, clause
+from components.core.files import raise_if_linked_out
 from components.core.plain_text import counted, plain_name
 from components.stages.account.model_answers import stages_behind
 from components.studies.adoption import UNRECORDED, strangers
@@ -42,6 +43,7 @@ def check(folder: Path, key: Path | None, scope: Scope = "all") -> CheckVerdict:
     """
     findings = [signed_by(folder, key)]
     try:
+        raise_if_linked_out(folder)
         claims = claims_in(folder)
         wrong = differences(folder, claims)
     except Exception as error:  # claims of a stranger: whatever they make the code do, it is not what export writes

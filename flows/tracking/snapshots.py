@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import UserError
-from components.core.files import fingerprint, md5_of, nested, read_json
+from components.core.files import fingerprint, folder_md5, md5_of, nested, read_json
 from components.params import layout, yaml_text
 from flows.system import code_files, dvc, git, paths
 from flows.tracking.mlflow_run import NAME_TAG, UNMADE_TAG, client
@@ -253,11 +253,26 @@ class ObjectCache:
     def files(self, md5: str) -> dict[str, str]:
         """Relative path -> hash of a folder's files; `{"": md5}` for a file.
 
-        Raises `UserError`: the object is in neither the cache nor the default remote.
+        A listing comes from whoever writes the remote, and its rows become paths here: it must have
+        the hash that it is named by, and each row must stay in the folder.
+
+        Raises `UserError`: the object is in neither the cache nor the default remote, or is not
+        such a listing.
         """
         if not md5.endswith(".dir"):
             return {"": md5}
-        return {row["relpath"]: row["md5"] for row in json.loads(self.fetched(md5).read_bytes())}
+        path = self.fetched(md5)
+        try:
+            files = {str(row["relpath"]): str(row["md5"]) for row in json.loads(path.read_bytes())}
+        except (ValueError, LookupError, TypeError):
+            files = {}
+        inside = all(_stays_inside(name) and dvc.MD5.fullmatch(value) for name, value in files.items())
+        if not inside or folder_md5(files) != md5:
+            raise UserError(
+                f"{path}: not the listing that its name says, or a path in it leads out of the folder; whoever writes "
+                "the DVC remote may have changed it: ask them, delete this file, and pull again"
+            )
+        return files
 
     def fetched(self, md5: str) -> Path:
         """The object's path, after a pull from the default remote if it is not here."""
@@ -282,6 +297,35 @@ class ObjectCache:
                 repo.cloud.pull([HashInfo("md5", md5) for md5 in missing])
                 if not all(self.path(md5).exists() for md5 in missing) and (why := dvc.unreachable(repo)):
                     self.unanswered = f"and {why}"
+
+
+def _stays_inside(name: str) -> bool:
+    """Whether a row's path is below the folder that the listing is of."""
+    return not name.startswith("/") and not {"", ".", ".."} & set(name.split("/")) and "\\" not in name
+
+
+def raise_if_listings_lead_out() -> None:
+    """Hold each listing that dvc.lock and .dvc files name against its hash, before DVC writes what it lists.
+
+    Raises:
+        UserError: one is another, or leads out of its folder.
+    """
+    store, states = ObjectCache(), [Snapshot("workspace", "workspace", dvc.lock()), *dvc_files()]
+    named = {md5 for state in states for md5 in state.outputs().values() if md5.endswith(".dir")}
+    store.pull(named)
+    for md5 in sorted(named):
+        if store.path(md5).exists():
+            store.files(md5)
+
+
+def dvc_files() -> Iterator[Snapshot]:
+    """What .dvc files that git tracks name, such as adopted models."""
+    for name in git.answer("ls-files", "*.dvc").split("\n"):
+        if name and (paths.ROOT / name).exists():
+            folder = Path(name).parent
+            outs = (yaml_text.load((paths.ROOT / name).read_text()) or {}).get("outs", [])
+            outs = [{"path": str(folder / out["path"]), "md5": out["md5"]} for out in outs if "md5" in out]
+            yield Snapshot(name, "adopted", {name: {"outs": outs}})
 
 
 def files_of(state: Snapshot, pull: bool = True) -> Callable[[str], Path | None]:

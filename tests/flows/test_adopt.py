@@ -223,6 +223,16 @@ def test_of_a_run_that_nobody_recorded_the_rest_is_told(clone: PipelineClone, tm
     assert json.loads(card)["cost"]["not_known"] == "nobody recorded the run"
 
 
+def test_a_link_that_leads_out_of_the_folder_is_not_followed(clone: PipelineClone, tmp_path: Path) -> None:
+    """A private key went with the model into DVC, hub and signed exports."""
+    (tmp_path / "key").write_text("private")
+    folder = tmp_path / "theirs"
+    write(folder, hub())
+    (folder / "vocab.txt").symlink_to(tmp_path / "key")
+    shows(clone.run("greenhouse", "adopt", str(folder), expect=1), "raise_if_linked_out", folder / "vocab.txt")
+    assert not (clone.root / "models/adopted/theirs").exists()
+
+
 def test_the_pipeline_does_without_adopting() -> None:
     program = "import sys, flows.pipeline\nassert not {'components.studies.adoption', 'flows.adopt'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", program], check=True)

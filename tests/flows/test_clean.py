@@ -137,6 +137,7 @@ def test_purge_takes_all_but_the_sources_and_the_ledger(toy_clone: PipelineClone
     (toy_clone.root / ".greenhouse" / "ledger").mkdir(parents=True)
     (toy_clone.root / ".greenhouse" / "ledger" / "host.jsonl").write_text("{}\n")
     (tmp_path / "venv").mkdir()
+    (tmp_path / "venv/installed").touch()  # the mark of make
     (toy_clone.root / ".venv").symlink_to(tmp_path / "venv")
     said = toy_clone.run("greenhouse", "clean", "--all", expect=1)
     assert said.count("YES=1") == 1
@@ -146,11 +147,57 @@ def test_purge_takes_all_but_the_sources_and_the_ledger(toy_clone: PipelineClone
     for gone in ("data", "models", "reports", ".dvc/cache", ".venv"):
         assert not (toy_clone.root / gone).exists()
     assert (tmp_path / "venv").exists()  # a link goes, not what it points at
-    assert [path.name for path in (toy_clone.root / ".greenhouse").iterdir()] == ["ledger"]
+    assert {path.name for path in (toy_clone.root / ".greenhouse").iterdir()} == {"checkout.json", "ledger"}
     changed = toy_clone.git("status", "--porcelain").split()
     assert changed == ["D", "dvc.lock"]
     toy_clone.run("greenhouse", "clean", "--all", "--ledger", YES="1")
     assert not list((toy_clone.root / ".greenhouse").iterdir())
+
+
+def test_purge_leaves_what_no_record_of_this_checkout_names(toy_clone: PipelineClone, tmp_path: Path) -> None:
+    """It emptied folders by their names: a thesis beside an `mlflow.db`, rows of one's own, the only adopted copy."""
+    root, state = toy_clone.root, tmp_path / "state"
+    own = [root / name for name in ("data/rows/mine.csv", "models/adopted/one/weights", "exports/causal/card.md")]
+    own += [root / "models/pretrain/causal/notes.txt", root / "reports/letter.txt", root / "build/plan.txt"]
+    for path in own:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    toy_clone.run("dvc", "add", "--quiet", "models/adopted/one")
+    toy_clone.git("add", "--force", "models/adopted/one.dvc")
+    toy_clone.run("greenhouse", "cost", "--help", GREENHOUSE_STATE=str(state))
+    (state / "thesis.txt").write_text("mine")
+    said = toy_clone.run("greenhouse", "clean", "--all", YES="1", GREENHOUSE_STATE=str(state))
+    left = [path for path in own if path.name != "plan.txt"]
+    assert all(f"Left, named by no record: {path}" in said for path in left)
+    assert f"Left, not made by this project: {state / 'thesis.txt'}" in said
+    assert all(path.read_text() == "mine" for path in [*own, state / "thesis.txt"])
+    assert not (root / "models/pretrain/causal/model.safetensors").exists()
+    shutil.rmtree(root / "models/adopted/one")
+    toy_clone.run("dvc", "checkout", "models/adopted/one.dvc")
+    assert own[1].read_text() == "mine", "DVC's cache has it still"
+
+
+def test_purge_in_a_worktree_leaves_the_main_checkouts_state(toy_clone: PipelineClone, tmp_path: Path) -> None:
+    toy_clone.run("greenhouse", "cost", "--help")
+    toy_clone.git("worktree", "add", "--quiet", "--detach", str(tmp_path / "tree"))
+    shutil.copytree(tmp_path / "tree", tmp_path / "second")
+    before = sorted((toy_clone.root / ".greenhouse").rglob("*"))
+    for place in ("tree", "second"):
+        other = PipelineClone(tmp_path / place)
+        said = other.run("greenhouse", "clean", "--all", "--ledger", YES="1")
+        assert f"Left: {toy_clone.root}/.greenhouse, the state folder of {toy_clone.root}; clean it there." in said
+        assert set(before) <= {*(toy_clone.root / ".greenhouse").rglob("*")}
+
+
+def test_a_damaged_mlflow_database_hides_nothing_else(toy_clone: PipelineClone) -> None:
+    toy_clone.run("greenhouse", "cost")
+    (toy_clone.root / ".greenhouse/mlflow.db").write_bytes(b"no database" * 1000)
+    (toy_clone.root / ".greenhouse/runs").mkdir(exist_ok=True)
+    (toy_clone.root / ".greenhouse/runs/.result.json.4194304.tmp").write_bytes(b"x" * 3_000_000)
+    said = toy_clone.run("greenhouse", "clean")
+    shows(said, "garbage.unused", "mlflow.db")
+    assert "greenhouse clean --all" in said
+    assert "3.0 MB" in toy_clone.run("greenhouse", "clean", "--leftovers", YES="1"), "what a kill left of a whole write"
 
 
 def test_nothing_is_taken_from_under_a_run(toy_clone: PipelineClone) -> None:

@@ -1,5 +1,7 @@
 """`greenhouse sync`: two clones, one remote; what one made, the other compares, with scores, licences, energy."""
 
+import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -71,3 +73,30 @@ def test_no_remote_and_a_remote_that_is_gone_are_one_sentence(toy_clone: Pipelin
     assert "nothing is there" in said
     assert "scores: the same evaluation" in said  # the rest is shown all the same
     assert "stages that both have count in both; each run by itself: `greenhouse cost`" in said
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_listing_that_leads_out_of_its_folder_is_refused_before_dvc_writes(
+    toy_clone: PipelineClone, tmp_path: Path, renamed: bool
+) -> None:
+    """Whoever writes the remote could write any file; a listing under its own hash may come by a commit."""
+    toy_clone.run(*REMOTE, str(tmp_path / "remote"))
+    toy_clone.run("dvc", "push")
+    lock = (toy_clone.root / "dvc.lock").read_text()
+    md5 = next(out["md5"] for entry in yaml.safe_load(lock)["stages"].values() for out in entry["outs"]
+               if out["path"] == "models/pretrain/causal")  # fmt: skip
+    listing = tmp_path / "remote/files/md5" / md5[:2] / md5[2:]
+    rows = json.loads(listing.read_text())
+    rows.append({"md5": rows[0]["md5"], "relpath": "../../../../escaped.txt"})
+    listing.chmod(0o644)
+    text = json.dumps(sorted(rows, key=lambda one: one["relpath"]), sort_keys=True)
+    listing.write_text(text)
+    if renamed:
+        other = hashlib.md5(text.encode()).hexdigest() + ".dir"
+        (listing.parents[1] / other[:2]).mkdir(exist_ok=True)
+        listing.rename(listing.parents[1] / other[:2] / other[2:])
+        write_text(toy_clone.root / "dvc.lock", lock.replace(md5, other))
+    mate = cloned(toy_clone, tmp_path / "mate")
+    write_text(mate.root / "dvc.lock", (toy_clone.root / "dvc.lock").read_text())
+    shows(mate.run("greenhouse", "sync", "pull", expect=1), "ObjectCache.files")
+    assert not list(tmp_path.rglob("escaped.txt"))

@@ -16,7 +16,7 @@ import torch
 from tokenizers import Tokenizer
 
 from components.core.errors import UserError
-from components.core.files import read_json, sha256_bytes
+from components.core.files import raise_if_linked_out, read_json, sha256_bytes
 from components.core.progress import Progress
 from components.core.report import Report
 from components.corpus.corpus import read_corpus
@@ -82,6 +82,8 @@ class Job:
         device = floats.configure_torch(numerics)
         self.settings = settings_of(params, params.steps, f"finetune.{branch}")
         any_head = branch == "classify"
+        if not params.base.startswith("models/"):  # there DVC may link to its cache
+            raise_if_linked_out(base)
         export.inspected(base, any_head)
         weight_bytes = sum(path.stat().st_size for path in export.weight_files(base)) * (1 if params.lora_rank else 4)
         refuse_beyond(TrainingForecast(weight_bytes, 0.0), self.settings, numerics)  # before weights are read

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from components.core import files
+from components.core.files import raise_if_linked_out
+from tests.errors import refused
 
 
 @pytest.fixture
@@ -76,3 +78,18 @@ def test_a_move_onto_a_disk_that_is_full_leaves_all_as_it_was(
     assert tree(made) == before
     assert os.listdir(target.parent) == ["ingest"]
     assert os.listdir(target) == ["old"]
+
+
+def test_links_of_a_hubs_cache_to_its_own_blobs_are_allowed_and_others_that_lead_out_are_not(tmp_path: Path) -> None:
+    folder, blobs = tmp_path / "models--a--b/snapshots/1", tmp_path / "models--a--b/blobs"
+    for made in (folder / "deep", blobs, tmp_path / "other"):
+        made.mkdir(parents=True)
+    (blobs / "x").write_text("weights")
+    (folder / "model").symlink_to("../../blobs/x")
+    (folder / "deep/own").symlink_to("../model")
+    raise_if_linked_out(folder)
+    for target in (tmp_path / "other", tmp_path / "other/none", Path("../../../other")):
+        (folder / "deep/out").symlink_to(target)
+        with refused("files.raise_if_linked_out", "deep/out"):
+            raise_if_linked_out(folder)
+        (folder / "deep/out").unlink()
