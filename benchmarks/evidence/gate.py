@@ -23,6 +23,8 @@ from components.studies.promotion_gate import Evaluation, judge
 WORKS, DOCUMENTS = 10, 4
 SEED_SD, DOCUMENT_SD, WORK_SD = 0.013, 0.02, 0.02
 """Bits per byte: of a seed, of a seed on one document, of a model on one work."""
+BETTER = 0.065
+"""True gain that three runs a side are to find: intervals that also hold for lognormal works ask for more than .05."""
 RULE = RULES["causal"]
 BARE = RULE.model_copy(update={"guards": {}})
 
@@ -174,16 +176,16 @@ def measure(worlds: int) -> tuple[dict, list[dict]]:
         "three runs a side": rate(promoted(worlds, 0.0, 3), worlds),
     }
     power = {
-        "shipped guards": rate(promoted(worlds, 0.05, 3, guarded=True), worlds),
-        "without guards": rate(promoted(worlds, 0.05, 3), worlds),
-        "a gain of .08, one run a side, noise floor of four, without guards": rate(
-            promoted(worlds, 0.08, 1, others=4), worlds
+        "shipped guards": rate(promoted(worlds, BETTER, 3, guarded=True), worlds),
+        "without guards": rate(promoted(worlds, BETTER, 3), worlds),
+        "a gain of .09, one run a side, noise floor of four, without guards": rate(
+            promoted(worlds, 0.09, 1, others=4), worlds
         ),
     }
     worst = max(false.values(), key=lambda row: row["high"])
     says = "equal models that differ in seeds (sd .013 bits per byte), no guards, promoted"
     better = (
-        f"a model truly .05 bits per byte better, ten works, three runs a side, {len(RULE.guards)} guards, promoted"
+        f"a model truly {BETTER:.3f} bits per byte better, ten works, three runs a side, {len(RULE.guards)} guards, promoted"
     )
     return {"gate_false_promotion": false, "gate_power": power}, [
         rate_goal("gate_false_promotion_seeds", worst, 0.065, "lower", says),
