@@ -185,7 +185,8 @@ def measure(worlds: int) -> tuple[dict, list[dict]]:
     worst = max(false.values(), key=lambda row: row["high"])
     says = "equal models that differ in seeds (sd .013 bits per byte), no guards, promoted"
     better = (
-        f"a model truly {BETTER:.3f} bits per byte better, ten works, three runs a side, {len(RULE.guards)} guards, promoted"
+        f"a model truly {BETTER:.3f} bits per byte better, ten works, three runs a side, "
+        f"{len(RULE.guards)} guards, promoted"
     )
     return {"gate_false_promotion": false, "gate_power": power}, [
         rate_goal("gate_false_promotion_seeds", worst, 0.065, "lower", says),
