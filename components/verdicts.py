@@ -17,7 +17,10 @@ from components.scores import Score
 from components.statistics import Spread, critical_t, holm, p_value, reach_of
 
 Verdict = Literal["better", "not shown", "worse"]
-COVERED = "Intervals cover works or items, not training seeds; verdicts cover both, with Holm's correction."
+COVERED = (
+    "Intervals cover works or items, not training seeds; better and worse cover both, with Holm's correction; has "
+    "learned covers items alone, this one training, without a correction."
+)
 """Stands at every table of scores: why a gain whose interval excludes zero may not be shown."""
 LEVEL = 0.05
 """Chance of one false "better" in a table, and of one false "worse"."""
@@ -54,11 +57,15 @@ def verdicts(scores: Sequence[Score], spread: dict[str, tuple[float, int]] | Non
 
 
 def verdict_text(score: Score, verdict_of: Mapping[str, str]) -> str:
-    """The verdict on a score in words; of an ability that some rule has, whether it was learned."""
+    """The verdict on a score in words, with those on its parts, such as sources; of an ability that some rule has,
+    whether it was learned."""
     if score.ceiling is not None:
         return "has learned" if score.has_learned else "not shown"
-    verdict = verdict_of.get(row_name(score), "")
-    return verdict + _why_not(score) if verdict == "not shown" else verdict
+    verdict, prefix = verdict_of.get(row_name(score), ""), f"{row_name(score)}/"
+    if verdict == "not shown":
+        return verdict + _why_not(score)
+    parts = [f"{name.removeprefix(prefix)} {part}" for name, part in verdict_of.items() if name.startswith(prefix)]
+    return f"{verdict} in all; {', '.join(parts)}" if verdict and parts else verdict
 
 
 def _why_not(score: Score) -> str:

@@ -111,3 +111,10 @@ def test_a_rule_that_is_added_makes_no_row_better() -> None:
 def test_the_shipped_spread_is_of_three_trainings_or_more() -> None:
     assert all(sd >= 0.0 and trainings >= 3 for sd, trainings in shipped_spread().values())
     assert row_name(score(1, (0.1, 0.1))) == "m row/1"
+
+
+def test_a_verdict_on_all_says_in_which_parts_it_holds() -> None:
+    """A gain over every rule was one source's."""
+    row = score(1, (0.2, 0.01))
+    verdict_of = {"m row/1": "better", "m row/1/docs": "not shown", "m row/1/plays": "better", "m row/10": "worse"}
+    assert verdict_text(row, verdict_of) == "better in all; docs not shown, plays better"

@@ -21,22 +21,18 @@ LATER = ("bias", "memorisation", "calibration")
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """A score with its verdict, and its counterpart in words and figures, if it has one."""
+    """A score with its verdict in words too, and its counterpart in words and figures, if it has one."""
 
     score: Score
     counterpart: str = ""
     verdict: Verdict | Literal[""] = ""
+    verdict_words: str = ""
 
     @property
     def name(self) -> str:
         """Title of the score, after its short name if it has one; else a tuned model's after its folder's."""
         prefix = self.score.column or (self.score.task if self.score.is_tuned else "")
         return f"{prefix}: {self.score.title}" if prefix else self.score.title
-
-    @property
-    def verdict_words(self) -> str:
-        """The verdict as the report words it."""
-        return verdict_text(self.score, {row_name(self.score): self.verdict})
 
     @property
     def mark(self) -> str:
@@ -71,7 +67,11 @@ def score_rows(answers: Mapping[str, ModelAnswers], most: int = 0) -> list[Score
     ]
     rows.sort(key=lambda row: (row.score.kind in LATER, row.score.measured_by != "evaluate"))
     judged = verdicts([row.score for row in rows])
-    rows = [replace(row, verdict=judged.get(row_name(row.score), "")) for row in rows]
+    with_parts = verdicts(scores) | judged
+    rows = [
+        replace(row, verdict=judged.get(row_name(row.score), ""), verdict_words=verdict_text(row.score, with_parts))
+        for row in rows
+    ]
     if not most or len(rows) <= most:
         return rows
     order = sorted(range(len(rows)), key=lambda index: _rank(rows, index))
