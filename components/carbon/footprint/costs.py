@@ -147,16 +147,21 @@ def _maker(runs: list[Span], fingerprint: str, checkout: str) -> Span | None:
 
 
 def _attempts(runs: list[Span], run: Span) -> list[Span]:
-    """Runs of the same inputs since the last one that completed before `run`; of a recorded run all earlier tries."""
+    """Runs of a stage that ended early on the way to `run`; of a recorded run all earlier tries.
+
+    On the way are those of the same inputs, wherever, and of any settings in the same checkout: what
+    failed before a key was set right was paid for this model too. Each since the last one of its
+    kind that completed.
+    """
     if record := run.labels.get("record"):
         return [span for span in runs if span.labels.get("record") == record and span.end <= run.start]
-    fingerprint = run.labels.get("fingerprint")
-    earlier = [span for span in runs if span.labels.get("fingerprint") == fingerprint and span.end <= run.start]
-    after = max((span.end for span in earlier if span.outcome == "Completed"), default=None)
-    return [
-        span for span in earlier
-        if span.outcome not in ("Completed", "Running") and (after is None or span.start >= after)
-    ]  # fmt: skip
+    found: dict[str, Span] = {}
+    for key in ("fingerprint", "checkout"):
+        alike = [span for span in runs if span.labels.get(key) == run.labels.get(key) and span.end <= run.start]
+        after = max((span.end for span in alike if span.outcome == "Completed"), default=None)
+        early = [span for span in alike if span.outcome not in ("Completed", "Running")]
+        found |= {span.id: span for span in early if after is None or span.start >= after}
+    return sorted(found.values(), key=lambda span: span.start)
 
 
 def project_total(ledger_costs: LedgerCosts, since: str = "") -> dict:

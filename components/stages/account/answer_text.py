@@ -129,9 +129,9 @@ def _removed(groups: list[Removed]) -> str:
 
 def cost_text(cost: CostAnswer) -> str:
     """Energy and carbon with bounds, failed and resumed runs, and the forecast."""
-    early = "no run of just these inputs ended early"
+    early = "no run on the way to it ended early"
     if cost.attempts:
-        early = f"{counted(cost.attempts, 'run')} that failed, stopped or resumed"
+        early = f"{counted(cost.attempts, 'run')} that failed, stopped or resumed, of these inputs or in this checkout"
         early += f": {watt_hours(cost.attempts_kwh)} of it, in these stages alone" if cost.attempts_kwh[1] else ""
     first, last = cost.stages[0], cost.stages[-1]
     behind = f"the {len(cost.stages)} stages behind it, {first} to {last}" if first != last else f"{last} alone"

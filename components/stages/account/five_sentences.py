@@ -81,7 +81,8 @@ def cost_sentence(summary: Summary) -> str:
     pue += ", assumed" if cost.pue_assumed else ""
     return (
         f"{spent_text(cost.total.kwh, cost.total.grams, pue)}, all stages and what ran around them, failed runs too; "
-        f"{cost.shares['constants']:.0%} of it rests on constants (memory {cost.shares['memory']:.0%}); {note}."
+        f"{cost.shares['constants']:.0%} of it rests on constants that no key sets "
+        f"(memory {cost.shares['memory']:.0%}, idle {cost.shares.get('idle', 0.0):.0%}); {note}."
     )
 
 

@@ -212,11 +212,11 @@ def _parts(spans: list[reader.Span]) -> dict[str, list[float]]:
 
 
 def shares(sources: dict[str, str], parts: dict[str, reader.Energy]) -> dict[str, float]:
-    """Shares of the mid energy: of `memory`, and of what rests on `constants` for want of a counter."""
+    """Shares of the mid energy: of `memory`, of `idle`, and of what rests on `constants` for want of a counter."""
     whole = sum(energy.mid_uj for energy in parts.values())
     modelled = sum(energy.mid_uj for name, energy in parts.items() if not sources[name].startswith("measured"))
-    memory = parts.get("memory", reader.Energy()).mid_uj
-    return {"constants": modelled / whole, "memory": memory / whole} if whole else {}
+    named = {name: parts.get(name, reader.Energy()).mid_uj for name in ("memory", "idle")}
+    return {name: uj / whole for name, uj in ({"constants": modelled} | named).items()} if whole else {}
 
 
 WAYS = {

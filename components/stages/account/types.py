@@ -95,7 +95,7 @@ class Cost(AccountRecord):
     Attributes:
         parts, orchestration_parts: kWh by component.
         sources: component -> how its energy was obtained; `how` in words with shares, `measured` if all of it was.
-        shares: of the mid energy: `memory`, and `constants` for all that no counter measured.
+        shares: of the mid energy: `memory`, `idle`, and `constants` for all that no counter measured.
         constants: those that estimates rest on (recorder/greenhouse_record/metering/constants.json), in words.
         zone_missing: whether a zone would narrow the grams. pue_assumed: whether nobody stated the building's factor.
     """
