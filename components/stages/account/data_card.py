@@ -1,7 +1,6 @@
 """The data card: what the corpus is made of, under which licences, what was removed, from whom, and what is not known.
 
 Everything in it is read from what the stages left under `data/` and `reports/`; a stage that has not run is left out.
-The same facts fill the Croissant description (croissant.py).
 """
 
 from components.stages.account.model_card import environment

@@ -7,7 +7,6 @@
                              loss_per_gram.png: held-out loss against the CO2e spent on it
     reports/cards/*/         for each model README.md (its card), ATTRIBUTION.md and card.json (the same as data)
     reports/data.md          the data card
-    data/croissant.json      the corpora, for machines
 
 These hold measurements, so no hash of DVC covers them, and they are written anew even when no stage
 had to run.
@@ -27,7 +26,6 @@ from components.core.report import Report
 from components.params import Params
 from components.scores import figures_of
 from components.stages.account.answers import ModelAnswers, ModelOrigin
-from components.stages.account.croissant import croissant
 from components.stages.account.data_card import data_card
 from components.stages.account.html_report import render_html
 from components.stages.account.model_answers import model_answers, stages_behind, unknown_origin
@@ -96,17 +94,10 @@ def account(
         write_json(reports / "summary.json", rounded(summary.as_json()))
         write_text(reports / "summary.md", f"```\n{render_table(summary, answers)}```\n")
         write_cards(answers, reports / "cards")
-        write_data_card(root, summary, summary.model_name, reports / "data.md")
+        write_text(reports / "data.md", data_card(summary, summary.model_name))
         write_text(reports / "report.html", render_html(summary, answers, reports, judgements or {}))
     spent = {name: value for name, value in summary.headline.items() if name.startswith("cost/")}
     return Report(spent, f"```\n{render_table(summary, answers)}```\n", summary.as_json())
-
-
-def write_data_card(root: Path, records: StageRecords, model_name: str, path: Path) -> None:
-    """The data card, and the Croissant description beside the corpora it describes."""
-    write_text(path, data_card(records, model_name))
-    if records.documents:
-        write_json(root / "data" / "croissant.json", croissant(checkout_files(root), records, model_name))
 
 
 def _consistent(folder: Path) -> reader.Ledger:
