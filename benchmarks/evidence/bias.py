@@ -1,9 +1,11 @@
 """False discoveries of the bias stage in null worlds, and the power of its audit.
 
-A null world of associations: forty works of ten scenes, in which groups and words have rates of their own in every work
-and every scene (gamma, so that both come in clumps), and are independent within a scene. The world of the audit: 1,000
-documents of two sources, 2% removed, and five times as many of those that mention one group (a fifth of all); five more
-groups are mentioned and removed as often as the rest.
+A null world of associations: forty works of ten scenes, in which groups and words have rates of their own in every
+work and every scene (gamma, so that both come in clumps), and are independent within a scene. The worlds of the
+audit: 40 works of 64 documents in two sources, of whose shares of a group and of removed documents works have their
+own, 5% removed in all. Documents are removed independently; by rates of works that differ (beta, or normal on the
+logit), or a work stands or falls whole. Power is that for a group removed twice as often, at the demo's number of
+documents.
 """
 
 import numpy as np
@@ -22,9 +24,10 @@ GROUP_RATES = (0.12, 0.08, 0.02, 0.01, 0.01, 0.005)
 NUM_WORDS = 50
 """Words of the lists that occur, in .05% to 1% of the sentences."""
 PLANTS, PLANTED = 10, 0.1
-BASE_RATE, TIMES, DOCUMENTS = 0.02, 5.0, 1000
+BASE_RATE, TIMES, DOCUMENTS_OF_WORK = 0.05, 2.0, 64
 GROUP_SHARES = (0.2, 0.1, 0.1, 0.1, 0.1, 0.1)
 """Share of documents that mention each group; the first is removed `TIMES` as often."""
+WORLDS_OF_REMOVAL = ("one by one", "beta, concentration 20", "own rates, normal on the logit", "whole or not at all")
 
 
 def tables(draw: np.random.Generator, planted: float = 0.0) -> Tables:
@@ -71,24 +74,36 @@ def plants() -> tuple[int, int]:
     return found, others
 
 
-def audits_that_find(worlds: int, times: float = TIMES) -> int:
-    """Worlds in which the audit finds the first group's ratio, by Holm's p over the groups compared."""
+def audits_that_find(worlds: int, times: float = TIMES, world: str = WORLDS_OF_REMOVAL[0]) -> int:
+    """Worlds in which the audit finds the first group: by its own p if nothing is to be found, else by Holm's."""
     hits = 0
-    for world in range(worlds):
-        rows = impacts(_audited(np.random.default_rng([3, world]), times), Bias())
-        hits += any(row.group == GROUPS[0] and row.p_corrected < LEVEL and row.ratio.value > 1.0 for row in rows)
+    for number in range(worlds):
+        draw = np.random.default_rng([3, number, WORLDS_OF_REMOVAL.index(world)])
+        row = next(row for row in impacts(_audited(draw, times, world), Bias()) if row.group == GROUPS[0])
+        p = row.ratio.p if times == 1.0 else row.p_corrected
+        hits += p < LEVEL and (times == 1.0 or row.ratio.value > 1.0)
     return hits
 
 
-def _audited(draw: np.random.Generator, times: float) -> BiasCounts:
+def _audited(draw: np.random.Generator, times: float, world: str) -> BiasCounts:
     """Judged documents of two sources, and which of them the filter removed."""
-    mentioned = draw.random((DOCUMENTS, len(GROUP_SHARES))) < GROUP_SHARES
-    removed = (draw.random(DOCUMENTS) < BASE_RATE * np.where(mentioned[:, 0], times, 1.0)).tolist()
+    works, shape = np.repeat(np.arange(WORKS), DOCUMENTS_OF_WORK), (WORKS, len(GROUP_SHARES))
+    shares_WG = 1.0 / (1.0 + np.exp(-(np.log(np.array(GROUP_SHARES) / (1 - np.array(GROUP_SHARES)))
+                                      + draw.normal(0.0, 0.7, shape))))  # fmt: skip
+    mentioned = draw.random((len(works), len(GROUP_SHARES))) < shares_WG[works]
+    rates_W = {
+        "one by one": np.full(WORKS, BASE_RATE),
+        "beta, concentration 20": draw.beta(20 * BASE_RATE, 20 * (1 - BASE_RATE), WORKS),
+        "own rates, normal on the logit": 1.0 / (1.0 + np.exp(3.6 + draw.normal(0.0, 1.3, WORKS))),
+        "whole or not at all": (draw.random(WORKS) < BASE_RATE).astype(float),
+    }[world]
+    removed = (draw.random(len(works)) < rates_W[works] * np.where(mentioned[:, 0], times, 1.0)).tolist()
     bits = (mentioned @ (1 << np.arange(len(GROUP_SHARES)))).tolist()
-    lengths = np.maximum(1, draw.lognormal(3.0, 1.0, DOCUMENTS)).astype(int).tolist()
+    lengths = np.maximum(1, draw.lognormal(3.0, 1.0, len(works))).astype(int).tolist()
     counts = BiasCounts()
-    for number, (length, groups, gone) in enumerate(zip(lengths, bits, removed, strict=True)):
-        counts.add_document(DocumentToxicity("ab"[number % 2], length, length, 0, 0, groups), gone, gone)
+    for work, length, groups, gone in zip(works.tolist(), lengths, bits, removed, strict=True):
+        about = DocumentToxicity("ab"[work % 2], length, length, 0, 0, groups, work=work)
+        counts.add_document(about, gone, gone)
     return counts
 
 
@@ -96,17 +111,28 @@ def measure(worlds: int) -> tuple[dict, list[dict]]:
     """Results and goals of the group."""
     discovery = rate(false_discoveries(worlds), worlds)
     power, (found, others) = rate(audits_that_find(worlds), worlds), plants()
+    false = {name: rate(audits_that_find(worlds, 1.0, name), worlds) for name in WORLDS_OF_REMOVAL}
     results = {
         "association_false_discovery": discovery,
-        "removal_ratio_power": power,
-        "removal_ratio_false_discovery": rate(audits_that_find(worlds, 1.0), worlds),
+        "removal_audit_power": power,
+        "removal_audit_false": false,
     }
+    worst = max(false, key=lambda name: false[name]["rate"])
+    says = f"40 works of 64 documents, 5% removed, no group more than others; worst of {len(false)} worlds: {worst}"
     goals = [
         rate_goal(
             "association_false_discovery", discovery, 0.065, "lower", "any false association where there is none"
         ),
         goal("planted_bias_found", found / PLANTS, 1.0, "higher", f"share of {PLANTS} worlds with a stereotype"),
         goal("unplanted_findings", others, 0, "lower", f"other findings in these and {PLANTS} worlds without one"),
-        rate_goal("removal_ratio_power", power, 0.8, "higher", "a group removed five times as often that is found"),
+        goal("removal_audit_false_max", false[worst]["rate"], 0.06, "lower", f"{says}; of {worlds} worlds"),
+        rate_goal(
+            "removal_audit_power",
+            power,
+            0.8,
+            "higher",
+            "a group removed twice as often that is found, of 2,560 "
+            "documents, 5% removed one by one, by Holm's p for six groups",
+        ),
     ]
     return results, goals

@@ -35,6 +35,7 @@ class DocumentToxicity:
         groups: bit set of the groups mentioned in English sentences.
         foreign: whether it is surely in another language than English.
         worst: the sentence with the highest masked score, if the document is dropped.
+        work: the number of its work; -1 if it stands alone.
     """
 
     source: str
@@ -45,6 +46,7 @@ class DocumentToxicity:
     groups: int = 0
     foreign: bool = False
     worst: str = ""
+    work: int = -1
 
     @property
     def enough_scored(self) -> bool:
@@ -66,9 +68,13 @@ class JudgedShard:
 
 
 class Alike(NamedTuple):
-    """Columns of the audit, one row per document; `dropped_raw`: would be dropped without masking."""
+    """Columns of the audit, one row per document; `dropped_raw`: would be dropped without masking.
+
+    `work` numbers its work (`work_of`); -1 of a document that stands alone.
+    """
 
     source: str
+    work: int
     length: int
     groups: int
     judged: bool
@@ -107,7 +113,8 @@ class BiasCounts:
     def add_document(self, judged: DocumentToxicity, dropped: bool, dropped_raw: bool) -> None:
         """Count a document."""
         length = min(LENGTHS - 1, (judged.scored + 1).bit_length() - 1 >> 1)
-        self.documents[Alike(judged.source, length, judged.groups, judged.enough_scored, dropped, dropped_raw)] += 1
+        about = (judged.source, judged.work, length, judged.groups, judged.enough_scored)
+        self.documents[Alike(*about, dropped, dropped_raw)] += 1
         self.num_sentences += judged.sentences
         self.num_scored += judged.scored
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from components.core.errors import UserError
 from components.params import Bias
-from components.stages.bias.counts import LENGTHS, BiasCounts
-from components.stages.bias.stratified_rates import Rate, Ratio, Strata, rate
+from components.stages.bias.counts import LENGTHS, WORKS, BiasCounts
+from components.stages.bias.stratified_rates import Rate, Ratio, Strata, design_effect, rate
 from components.statistics import holm
 from components.text.identity_terms import GROUPS
 
@@ -96,10 +96,12 @@ class Columns:
         self.number = np.array([counts.documents[kind] for kind in kinds], dtype=np.int64)
         self.groups = np.array([kind.groups for kind in kinds], dtype=np.int64)
         self.judged, self.dropped, self.dropped_raw = (
-            np.array([kind[3:] for kind in kinds], dtype=bool).reshape(-1, 3).T
+            np.array([kind[4:] for kind in kinds], dtype=bool).reshape(-1, 3).T
         )
         self.names = sorted({kind.source for kind in kinds})
         self.source = np.array([self.names.index(kind.source) for kind in kinds], dtype=np.int64)
+        work = np.array([kind.work for kind in kinds], dtype=np.int64)
+        self.work = np.where(work < 0, -1, self.source * WORKS + work)
         self.stratum = self.source * LENGTHS + np.array([kind.length for kind in kinds], dtype=np.int64)
 
     def count(self, chosen: np.ndarray) -> int:
@@ -111,7 +113,13 @@ class Columns:
         chosen = (members & dropped, members, others & dropped, others)
         size = int(self.stratum.max(initial=-1)) + 1
         columns = [np.bincount(self.stratum[some], self.number[some], minlength=size) for some in chosen]
-        return Strata(np.stack(columns, axis=1).astype(np.int64).tolist())
+        table = np.stack(columns, axis=1).astype(np.int64).tolist()
+        both = members | others
+        if not both.any():
+            return Strata(table)
+        found = Strata(table).ratio().value
+        kinds = members[both], dropped[both], self.stratum[both], self.work[both], self.number[both]
+        return Strata(table, *design_effect(*kinds, found))
 
 
 # -- the limit ---------------------------------------------------------------------------------------------------------

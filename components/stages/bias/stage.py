@@ -216,6 +216,7 @@ def _judged(document: Document, rows: np.ndarray, scored: Sentences, params: Bia
         toxic=int(scored.toxic[rows].sum()),
         toxic_raw=int(scored.toxic_raw[rows].sum()),
         foreign=surely_not_english(document.text),
+        work=work_of(document) if document.group else -1,
     )
     if judged.enough_scored:
         judged = replace(judged, groups=int(np.bitwise_or.reduce(scored.groups[rows], initial=0)))

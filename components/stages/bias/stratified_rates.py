@@ -7,7 +7,12 @@ of like length).
 Everything rests on one conditional distribution. Given how many documents of each stratum were removed, the number of
 the group's among them is binomial if removals are rare (Przyborowski and Wilenski 1940), and never more spread than
 that if they are not: a sum of hypergeometric counts is a sum of independent yes/no variables, whose tails a binomial
-of the same mean bounds (Hoeffding 1956). So tests and intervals are exact or conservative for any counts.
+of the same mean bounds (Hoeffding 1956). So tests and intervals are exact or conservative for documents that are
+removed one by one.
+
+Documents of a work are removed together: works differ in their own rates, and a site may go whole. So the counts are
+divided by the design effect, how much more the statistic varies over works than over documents (Rao and Scott 1992),
+with Student's allowance for few works; and with removals in fewer than five works nothing is told.
 """
 
 import math
@@ -17,7 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
+from scipy.special import betainc, betaincinv
 from scipy.stats import beta, binom, binomtest
+
+from components.statistics import MIN_CLUSTERS, critical_t
 
 POWER = 0.8
 """Probability of being found that the smallest detectable ratio has."""
@@ -75,13 +83,18 @@ class Strata:
     Args:
         table: rows of (removed and all documents of the group, removed and all of the rest). Rows without removals or
             without one of the sides say nothing and are left out.
+        design: by how much more the removed documents of the group vary over works than over documents, 1 or more.
+        works: with removed documents; one that stands alone is one.
     """
 
-    def __init__(self, table: Sequence[tuple[int, int, int, int]]) -> None:
+    def __init__(
+        self, table: Sequence[tuple[int, int, int, int]], design: float = 1.0, works: float = math.inf
+    ) -> None:
         rows = [row for row in table if row[1] and row[3] and row[0] + row[2]]
         hits, self.members, others, self.rest = np.array(rows, dtype=float).reshape(-1, 4).T
         self.removed = hits + others
         self.hits, self.trials = int(hits.sum()), int(self.removed.sum())
+        self.design, self.enough = design, works >= MIN_CLUSTERS
 
     def expected(self, ratio: float) -> float:
         """Removed documents that would be the group's if its rate were `ratio` times the rest's."""
@@ -94,21 +107,81 @@ class Strata:
         return math.exp(brentq(lambda log: self.expected(math.exp(log)) - share * self.trials, -50.0, 50.0))
 
     def ratio(self, confidence: float = 0.95) -> Ratio:
-        """The ratio of removal rates with its Clopper-Pearson interval; NaN with p 1 if nothing was removed."""
+        """The ratio of removal rates with its Clopper-Pearson interval; NaN with p 1 if nothing was removed.
+
+        Of removals in too few works the interval is whole, and p is 1.
+        """
         if not self.trials:
             return Ratio(math.nan, 0.0, math.inf, 1.0)
-        bounds = binomtest(self.hits, self.trials).proportion_ci(confidence, "exact")
-        value, low, high = (self.ratio_at(share) for share in (self.hits / self.trials, bounds.low, bounds.high))
-        return Ratio(value, low, high, float(conditional_p(self.hits, self.expected(1.0), self.trials)))
+        value = self.ratio_at(self.hits / self.trials)
+        if not self.enough:
+            return Ratio(value, 0.0, math.inf, 1.0)
+        hits, trials, tail = self.hits / self.design, self.trials / self.design, (1.0 - confidence) / 2.0
+        low = self.ratio_at(float(betaincinv(hits, trials - hits + 1.0, tail)) if hits else 0.0)
+        high = self.ratio_at(float(betaincinv(hits + 1.0, trials - hits, 1.0 - tail)) if hits < trials else 1.0)
+        return Ratio(value, low, high, self._p(hits, trials))
+
+    def _p(self, hits: float, trials: float) -> float:
+        """Twice the smaller tail of the binomial with the mean of equal rates, as in `conditional_p`."""
+        expected = self.expected(1.0) / self.design
+        if abs(hits - expected) < 1.0:
+            return 1.0
+        share = min(1.0, expected / max(trials, 1.0))
+        above = float(betainc(hits, trials - hits + 1.0, share)) if hits > 0.0 else 1.0
+        below = 1.0 - float(betainc(hits + 1.0, trials - hits, share)) if hits < trials else 1.0
+        return min(1.0, 2.0 * min(above, below))
 
     def detectable(self, comparisons: int, level: float = 0.05) -> float:
         """Smallest ratio above 1 found with probability `POWER` at `level`, Bonferroni for `comparisons`; or infinity.
 
         Holm's test, which is used, finds at least as much. The number of removed documents is taken as it was.
         """
-        if not self.trials:
+        trials = int(self.trials / self.design)
+        if not trials or not self.enough:
             return math.inf
-        needed = int(binom.isf(level / 2 / comparisons, self.trials, self.expected(1.0) / self.trials)) + 1
-        if needed > self.trials:
+        needed = int(binom.isf(level / 2 / comparisons, trials, self.expected(1.0) / self.trials)) + 1
+        if needed > trials:
             return math.inf
-        return self.ratio_at(float(beta.ppf(POWER, needed, self.trials - needed + 1)))
+        return self.ratio_at(float(beta.ppf(POWER, needed, trials - needed + 1)))
+
+
+def design_effect(
+    members: NDArray[np.bool_],
+    dropped: NDArray[np.bool_],
+    stratum: NDArray[np.int64],
+    work: NDArray[np.int64],
+    number: NDArray[np.int64],
+    ratio: float,
+) -> tuple[float, float]:
+    """How much more the group's removals, less those expected at `ratio`, vary over works than over documents; works.
+
+    Args:
+        members, dropped, stratum, work, number: (num_kinds,) of so many documents each; work -1
+            stands alone.
+        ratio: that was found.
+
+    Returns:
+        The design effect, 1 or more, and the number of works with removed documents.
+    """
+
+    def total(of: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.bincount(stratum, number * of)[stratum].astype(np.float64)
+
+    times = min(1e6, max(1e-6, ratio)) if ratio == ratio else 1.0
+    weighed, rest = times * total(members), total(~members)
+    rates, share = (
+        total(dropped) / (weighed + rest),
+        weighed / (weighed + rest),
+    )  # of the rest; of the removed, the group's
+    each = np.where(members, (dropped - times * rates) * (1.0 - share), -(dropped - rates) * share)
+    alone = work < 0
+    of_work, removed = (np.bincount(work[~alone], (number * one)[~alone], minlength=1) for one in (each, dropped))
+    single = float((number * dropped)[alone].sum())
+    works = float((removed > 0).sum()) + single
+    over_documents = float((number * each**2).sum())
+    if not over_documents or not removed.any():
+        return 1.0, works
+    over_works = float((of_work**2).sum() + (number * each**2)[alone].sum())
+    effective = (removed.sum() + single) ** 2 / float((removed**2).sum() + single)
+    few = (critical_t(max(1.0, effective - 1.0)) / critical_t(np.inf)) ** 2
+    return max(1.0, over_works / over_documents * few), works

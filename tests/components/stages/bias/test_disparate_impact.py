@@ -83,3 +83,20 @@ def test_groups_with_few_mentions_and_documents_that_were_not_judged_have_no_row
     for _ in range(5):
         counts.add_document(DocumentToxicity("web", 10, 4, 2, 2, 1 << GROUPS.index("old")), False, False)
     assert rows_of(counts) == []
+
+
+@pytest.mark.parametrize("works", [-1, 0, 2, 40])
+def test_works_that_go_whole_count_as_one_removal_each(works: int) -> None:
+    """Documents were taken as independent: of groups of which a few works hold much, half looked biased."""
+    counts = add(add(BiasCounts(), "web", "jewish", 200, 200), "web", "", 1800, 1800)
+    for number in range(80):  # half of them mention the group, by works that hold it whole
+        work = number % works if works > 0 else works
+        bits = 1 << GROUPS.index("jewish") if number % 2 else 0
+        counts.add_document(DocumentToxicity("web", 10, 10, 0, 0, bits, work=work), True, True)
+    (row,) = impacts(counts, PARAMS)
+    assert row.ratio.value == pytest.approx(9.0, rel=0.01)
+    if works in (-1, 40):
+        assert row.ratio.p < 0.001
+        assert row.ratio.low > 2.0
+    else:
+        assert (row.ratio.p, row.ratio.low, row.ratio.high, row.detectable) == (1.0, 0.0, math.inf, math.inf)
