@@ -94,7 +94,7 @@ def test_works_that_go_whole_count_as_one_removal_each(works: int) -> None:
         bits = 1 << GROUPS.index("jewish") if number % 2 else 0
         counts.add_document(DocumentToxicity("web", 10, 10, 0, 0, bits, work=work), True, True)
     (row,) = impacts(counts, PARAMS)
-    assert row.ratio.value == pytest.approx(9.0, rel=0.01)
+    assert row.ratio.value == pytest.approx(40 / 240 / (40 / 1840))
     if works in (-1, 40):
         assert row.ratio.p < 0.001
         assert row.ratio.low > 2.0
