@@ -262,9 +262,9 @@ def export(
     and the whole card are in the metadata.
 
     A signed folder loads in `transformers`; model.sig is its OMS signature (OpenSSF Model Signing), over all its files.
-    card.json holds all that is claimed: the five answers and what they were taken from; README.md, a CycloneDX 1.7
-    ML-BOM, SLSA provenance and a summary of the training content are made of it. No field is typed in by hand, but for
-    what only the owner knows (--owner): docs/answering.md. `greenhouse verify FOLDER` checks it. A key pair:
+    card.json holds all that is claimed: the five answers and what they were taken from; README.md, ATTRIBUTION.md and
+    training-content.md are made of it. No field is typed in by hand, but for what only the owner knows (--owner):
+    docs/answering.md. `greenhouse verify FOLDER` checks it. A key pair:
     openssl ecparam -name prime256v1 -genkey -noout -out KEY; openssl ec -in KEY -pubout -out KEY.pub
 
     Args:

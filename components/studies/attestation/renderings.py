@@ -4,38 +4,28 @@ Since `card.json` must be the canonical JSON of what is read from it, and every 
 makes, no second value can hide in a duplicate key, a mark or a blank.
 """
 
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from pydantic import ValidationError
 
 from components.core.errors import UserError, clause
 from components.core.files import canonical_json, folder_md5, md5_file, sha256_bytes, sha256_file
 from components.stages.account.model_card import attribution, card
-from components.studies.attestation.bom import bom
 from components.studies.attestation.claims import Claims
-from components.studies.attestation.provenance import provenance
 from components.studies.attestation.training_content import training_content
 
-CARD, SIGNATURE = "card.json", "model.sig"
+CARD, SIGNATURE, TRAINING_CONTENT = "card.json", "model.sig", "training-content.md"
 MISSING = "missing, or no regular file"
 MOST_BYTES = 5_000_000
 """Size of a file of claims above which it is not written, nor read."""
 
 
-DOCUMENTS: dict[str, Callable[[Claims], dict[str, Any]]] = {
-    "provenance.json": provenance, "bom.cdx.json": bom, "training-content.json": training_content,
-}  # fmt: skip
-"""File -> what makes its tree of JSON of the claims, for tools and forms."""
-
-
 def renderings(claims: Claims) -> dict[str, bytes]:
-    """File -> its bytes: the claims themselves, and for people and tools what is made of them."""
+    """File -> its bytes: the claims themselves, and for people what is made of them."""
     text = canonical_json(claims.model_dump(mode="json"))
     claims = Claims.model_validate_json(text)  # with keys in the order in which whoever reads the card has them
     texts = {CARD: text, "README.md": card(claims), "ATTRIBUTION.md": attribution(claims)}
-    texts |= {name: canonical_json(make(claims)) for name, make in DOCUMENTS.items()}
+    texts[TRAINING_CONTENT] = training_content(claims)
     return {name: text.encode() for name, text in texts.items()}
 
 
