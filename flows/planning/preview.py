@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,16 +23,18 @@ from components.params import Files, Filter, Params
 from components.reporting.tables import quoted
 from components.stages.filter.losses import EXAMPLES, Losses
 from components.stages.filter.stage import filter_corpus
-from components.stages.ingest.file_reading import sampled_entries
+from components.stages.ingest.file_reading import FileTask, sampled_entries
 from components.stages.ingest.readers import NotText
-from components.stages.ingest.records import Skipped
+from components.stages.ingest.records import TARGET_BYTES, Skipped
 from components.stages.ingest.remote_files import is_remote
-from components.stages.ingest.sources import Listing, listings
+from components.stages.ingest.sources import OWN_RECORDS, Listing, listings
 from components.text.opening import OpenFile
 from flows.system import dvc, paths
 
 FILES = 400
-"""Files of a source that are looked at, evenly spread."""
+"""Places of a source that are looked at, evenly spread over its documents."""
+RECORD = 2000
+"""Bytes of a record in files of many, roughly; of other files TARGET_BYTES are a document."""
 BYTES = 2_000_000
 """Text of a source that is looked at: some three seconds of the filter."""
 HELD_OUT, FEWEST = 16, 32
@@ -88,10 +91,9 @@ def sample(local: list[Listing]) -> tuple[list[Document], list[Losses]]:
     documents, by_source = list[Document](), list[Losses]()
     for listing in local:
         by_source.append(losses := Losses(listing.name, 0))
-        tasks = listing.tasks[:: max(1, len(listing.tasks) // FILES)]
-        for task in tasks:
+        for task, places in _spread(listing.tasks):
             try:
-                for entry in sampled_entries(task, BYTES // len(tasks)):
+                for entry in sampled_entries(task, places * BYTES // min(FILES, len(listing.tasks))):
                     losses.documents += 1
                     if entry.rule:
                         losses.add(entry.rule, f"{entry.rule}: {entry.document.location}: {entry.reason}")
@@ -100,6 +102,14 @@ def sample(local: list[Listing]) -> tuple[list[Document], list[Losses]]:
             except NotText as reason:
                 listing.skipped.append(Skipped(plain_name(task.location), plain_name(str(reason)), task.size))
     return documents, [losses for losses in by_source if losses.rules]
+
+
+def _spread(tasks: Sequence[FileTask]) -> list[tuple[FileTask, int]]:
+    """Files to look at, and at how many places each: as many as it has of all documents, by size and kind."""
+    documents = [max(1.0, task.size / (RECORD if task.reader in OWN_RECORDS else TARGET_BYTES)) for task in tasks]
+    count = min(FILES, len(tasks))
+    places = (np.arange(count) + 0.5) * sum(documents) / max(1, count)
+    return [(tasks[index], number) for index, number in Counter(np.searchsorted(np.cumsum(documents), places)).items()]
 
 
 def preview(documents: Sequence[Document], params: Filter, items: Path, work: Path) -> list[Losses]:
