@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.results import write, write_rows
 from benchmarks.tables import ROOT
 
-GROUPS = ("intervals", "gate", "bias", "simulated")
+GROUPS = ("intervals", "gate", "bias", "simulated", "compare")
 OF_BASE = ("known", "preset", "samples")
 WORLDS = 2000
 

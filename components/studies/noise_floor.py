@@ -7,9 +7,10 @@ interval of a difference here covers works and the seeds of either side, each wi
 freedom (`statistics.reach_of`).
 
 Where no seeds were measured, the spread that ships (verdicts.py) serves models of the demo's size.
-It was measured at other settings, at which seeds may move more; what they move here shows in all
-scores of the model together, so it is widened by how far the model's other scores moved. A change
-of settings that moves most scores is thereby not told from a luckless seed: that takes trainings.
+It was measured at other settings, at which seeds may move less; what they move here shows in all
+scores of the model together. So it serves only if the model's other tasks moved no further than it
+says. A change of settings that moves most scores is thereby not told from a seed that moves more
+than it did: that takes trainings.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +23,8 @@ from components.statistics import Difference, Spread, holm, reach_of
 WIDENED = 1.5
 """Factor on a standard deviation that was measured at other settings."""
 
-LEAST_OTHERS = 5
-"""Other tasks of the same model that tell whether the shipped spread is enough."""
+LEAST_OTHERS, DOUBT = 5, 0.1
+"""Other tasks of the same model that tell whether the shipped spread holds; the p-value below which it doesn't."""
 POWER = 0.8
 
 Scores = Mapping[str, float]
@@ -121,7 +122,8 @@ def all_over_seeds(differences: Sequence[Difference], noise_of: NoiseOf) -> tupl
     because the model is: there nothing is tested, and however few works there are, the interval is
     zero.
     """
-    noises = [_widened(row, noise_of(row.name), differences, noise_of) for row in differences]
+    noises = [noise_of(row.name) for row in differences]
+    noises = [_if_it_holds(row, noise, differences, noises) for row, noise in zip(differences, noises, strict=True)]
     tested = [not (noise == ONE_TRAINING and row.a == row.b) for row, noise in zip(differences, noises, strict=True)]
     rows = [
         replace(row, low=0.0, high=0.0)
@@ -141,25 +143,25 @@ def all_over_seeds(differences: Sequence[Difference], noise_of: NoiseOf) -> tupl
     ]
 
 
-def _widened(
-    row: Difference, noise: SeedNoise | None, rows: Sequence[Difference], noise_of: NoiseOf
+def _if_it_holds(
+    row: Difference, noise: SeedNoise | None, rows: Sequence[Difference], noises: Sequence[SeedNoise | None]
 ) -> SeedNoise | None:
-    """Shipped noise, widened by the root mean square of how far in units of it the model's other tasks moved.
+    """Shipped noise, if enough of the model's other tasks moved as it says; noise that was measured stays.
 
-    None where fewer than `LEAST_OTHERS` tell. Noise that was measured stays.
+    The p-values of "the seeds moved it", one for each task, are combined by Fisher's method (1925).
     """
+    from scipy.stats import combine_pvalues
+
     if noise is None or not noise.shipped:
         return noise
     moved: dict[str, float] = {}
-    for other in rows:
-        task, theirs = other.name.split("/")[0], noise_of(other.name)
-        if task != row.name.split("/")[0] and other.model == row.model and theirs and theirs.shipped:
-            moved.setdefault(task, other.improvement**2 / (theirs.deviation**2 * theirs.share + other.error**2))
-    if len(moved) < LEAST_OTHERS:
-        return None
-    factor = max(1.0, float(np.mean([*moved.values()])) ** 0.5)
-    note = f"{noise.note}, times {factor:.2f} by {len(moved)} other tasks" if factor > 1.0 else noise.note
-    return replace(noise, deviation=noise.deviation * factor, freedom=min(noise.freedom, len(moved)), note=note)
+    for other, theirs in zip(rows, noises, strict=True):
+        task = other.name.split("/")[0]
+        if task != row.name.split("/")[0] and task not in moved and other.model == row.model:
+            if theirs and theirs.shipped and other.low is not None:
+                moved[task] = over_seeds(other, theirs).p
+    holds = len(moved) >= LEAST_OTHERS and combine_pvalues([*moved.values()]).pvalue >= DOUBT
+    return noise if holds else None
 
 
 def detectable(difference: Difference) -> tuple[float, float]:
