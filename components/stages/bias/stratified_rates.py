@@ -102,9 +102,10 @@ class Strata:
 
     def ratio_at(self, share: float) -> float:
         """The ratio of rates at which this share of the removed documents would be the group's."""
-        if not 0.0 < share < 1.0:
-            return 0.0 if share <= 0.0 else math.inf
-        return math.exp(brentq(lambda log: self.expected(math.exp(log)) - share * self.trials, -50.0, 50.0))
+        sought, most = share * self.trials, math.exp(50.0)  # the bound of few documents may lie beyond
+        if sought <= self.expected(1.0 / most) or sought >= self.expected(most):
+            return 0.0 if sought < self.expected(1.0) else math.inf
+        return math.exp(brentq(lambda log: self.expected(math.exp(log)) - sought, -50.0, 50.0))
 
     def ratio(self, confidence: float = 0.95) -> Ratio:
         """The ratio of removal rates with its Clopper-Pearson interval; NaN with p 1 if nothing was removed.

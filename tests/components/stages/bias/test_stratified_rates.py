@@ -68,6 +68,12 @@ def test_the_detectable_ratio_is_detected_as_often_as_it_says() -> None:
     assert Strata([(1, 20, 1, 20)]).detectable(1) == math.inf
 
 
+def test_a_bound_beyond_any_ratio_is_none() -> None:
+    """One removed document of the group, in works that differ much: its lower bound is below e^-50."""
+    found = Strata([(1, 29, 12, 131)], design=40.0, works=5).ratio()
+    assert (found.low, found.p) == (0, 1)
+
+
 def test_nothing_to_compare() -> None:
     for empty in (Strata([]), Strata([(5, 5, 0, 0)]), Strata([(0, 5, 0, 7)])):
         assert math.isnan(empty.ratio().value)
