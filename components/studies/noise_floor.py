@@ -156,10 +156,9 @@ def _if_it_holds(
         return noise
     moved: dict[str, float] = {}
     for other, theirs in zip(rows, noises, strict=True):
-        task = other.name.split("/")[0]
-        if task != row.name.split("/")[0] and task not in moved and other.model == row.model:
-            if theirs and theirs.shipped and other.low is not None:
-                moved[task] = over_seeds(other, theirs).p
+        task, known = other.name.split("/")[0], theirs is not None and theirs.shipped and other.low is not None
+        if known and theirs and task not in (row.name.split("/")[0], *moved) and other.model == row.model:
+            moved[task] = over_seeds(other, theirs).p
     holds = len(moved) >= LEAST_OTHERS and combine_pvalues([*moved.values()]).pvalue >= DOUBT
     return noise if holds else None
 

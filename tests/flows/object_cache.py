@@ -17,4 +17,4 @@ def put(cache: Path, data: Any, suffix: str = "", name: str = "") -> str:
 
 def listing(cache: Path, files: dict[str, str]) -> str:
     """Name of a folder's listing: path -> hash of its files."""
-    return put(cache, [{"relpath": path, "md5": md5} for path, md5 in files.items()], ".dir")
+    return put(cache, [{"md5": md5, "relpath": path} for path, md5 in sorted(files.items())], ".dir")

@@ -96,9 +96,9 @@ def state_of(root: Path) -> Snapshot:
             {"path": "models/pretrain/causal", "md5": outs["models/pretrain/causal"]},
             {"path": "rows.jsonl", "md5": md5_file(root / "rows.jsonl")},
         ],
-        "outs": [{"path": INSTRUCT, "md5": "2.dir"}],
+        "outs": [{"path": INSTRUCT, "md5": "d751713988987e9331980363e24189ce.dir"}],
     }
-    put(root / "md5", [], name="2.dir")
+    put(root / "md5", [], name="d751713988987e9331980363e24189ce.dir")
     return Snapshot("workspace", "workspace", lock | {"finetune@instruct": tuned})
 
 
@@ -142,7 +142,7 @@ def test_copies_are_corpora_tokens_and_weights_and_models_go_by_the_same_rule(ro
     one = searched({ID}, ESSAY)
     in_base64 = "data/ingest/quarantine/records.jsonl"
     assert set(one.copies) == hashes(root, *CACHED, in_base64, WEIGHTS)
-    assert one.models == {state_of(root).outputs()["models/pretrain/causal"], "2.dir"}
+    assert one.models == {state_of(root).outputs()["models/pretrain/causal"], "d751713988987e9331980363e24189ce.dir"}
 
 
 def test_the_same_is_found_when_nothing_has_the_text_any_more(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +289,7 @@ def tuned_on(path: str, digest: str) -> dict:
     return {
         "params": {"params.yaml": {"finetune.instruct": {"data": path, "base": "/hub/base"}}},
         "deps": [{"path": "/hub/base", "md5": "0.dir"}, {"path": path.removeprefix("./"), "md5": digest}],
-        "outs": [{"path": INSTRUCT, "md5": "2.dir"}],
+        "outs": [{"path": INSTRUCT, "md5": "d751713988987e9331980363e24189ce.dir"}],
     }
 
 
