@@ -15,10 +15,10 @@ from flows.system.disk import Removable, human, is_own, removable, together
 from flows.system.run_folder import open_runs
 from flows.system.work_folder import in_use
 from flows.tracking import garbage
-from flows.tracking.garbage import cache_items
-from flows.tracking.snapshots import ObjectCache, Snapshot, dvc_files
+from flows.tracking.snapshots import ObjectCache, Snapshot, committed, dvc_files, find
+from flows.tracking.snapshots import experiments as snapshots_of_experiments
 
-LEFTOVERS = ("build/lib", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
+LEFTOVERS = (".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
 SOURCES = ("components", "flows", "recorder", "tests", "benchmarks", ".ci")
 OUTPUTS = ("data", "models", "reports")
 KEPT = (*OUTPUTS, "exports", "downloads", ".dvc/config.local")
@@ -47,7 +47,7 @@ def shown(path: Path) -> str:
 
 def leftovers() -> list[Path]:
     """Caches of tools and compiled Python."""
-    compiled = [path for source in SOURCES for path in sorted((paths.ROOT / source).rglob("__pycache__"))]
+    compiled = [path for source in SOURCES for path in sorted((paths.ROOT / source).rglob("__pycache__/*.pyc"))]
     written = {path: re.fullmatch(r"\..+\.(\d+)\.tmp", path.name) for path in sorted(paths.STATE.rglob(".*.tmp"))}
     killed = [path for path, match in written.items() if match and not psutil.pid_exists(int(match[1]))]
     return [*(paths.ROOT / name for name in LEFTOVERS), *compiled, *killed]
@@ -64,7 +64,7 @@ def idle_work_folders() -> list[Path]:
 
 def everything(ledger_too: bool) -> list[Removable]:
     """All that a record says Greenhouse made in this checkout, experiments too; the environment last."""
-    files = [*leftovers(), *paths.ROOT.glob("*.egg-info"), paths.ROOT / "dvc.lock", paths.ROOT / ".dvc/tmp"]
+    files = [*leftovers(), *paths.ROOT.glob("greenhouse*.egg-info/*"), paths.ROOT / "dvc.lock", paths.ROOT / ".dvc/tmp"]
     items = outputs() + cached() + of_paths([*files, *(state_parts(ledger_too) if owns_state() else [])])
     installed = [paths.ROOT / ".venv"] if list((paths.ROOT / ".venv").glob("installed*")) else []
     return items + (experiments() if owns_state() else []) + of_paths(installed)
@@ -120,14 +120,25 @@ def _emptied(folder: Path) -> Removable:
 
 
 def cached() -> list[Removable]:
-    """Objects of DVC's cache but those that .dvc files name: they may have no other copy, such as adopted models."""
+    """Objects of DVC's cache that a dvc.lock of this repository names, and none of its .dvc files.
+
+    Others may have no other copy, such as adopted models, or data of another branch.
+    """
     store = ObjectCache()
     if not is_own(store.folder):
         return []
-    kept = {md5 for state in dvc_files() for md5 in state.outputs().values()}
-    kept |= {md5 for folder in kept if store.path(folder).exists() for md5 in store.files(folder).values()}
-    whole = paths.ROOT / ".dvc/cache"
-    return cache_items(kept, store.folder) if kept or not store.folder.is_relative_to(whole) else of_paths([whole])
+
+    def named(states: Iterable[Snapshot]) -> set[str]:
+        found = {md5 for state in states for md5 in state.outputs().values()}
+        there = [md5 for md5 in found if md5.endswith(".dir") and store.path(md5).exists()]
+        return found | {md5 for folder in there for md5 in store.files(folder).values()}
+
+    locks = [Snapshot("workspace", "workspace", dvc.lock()), *committed(), *map(find, snapshots_of_experiments())]
+    kept, whole = named(dvc_files()), paths.ROOT / ".dvc/cache"
+    ours = sorted(store.path(md5) for md5 in named(locks) - kept if store.path(md5).exists())
+    objects = [removable("", path) for path in ours]
+    runs = of_paths([whole / "runs"]) if store.folder.is_relative_to(whole) else []
+    return [together(f"{len(objects)} objects of DVC's cache", [*objects, *runs, _emptied(whole)])]
 
 
 def left_alone() -> list[str]:
@@ -138,6 +149,8 @@ def left_alone() -> list[str]:
         place = paths.ROOT / name
         there = [place] if place.is_file() else [path for path in sorted(place.rglob("*")) if not path.is_dir()]
         lines += [f"Left, named by no record: {path}" for path in there if path not in going]
+    if (paths.ROOT / ".venv").exists() and not list((paths.ROOT / ".venv").glob("installed*")):
+        lines.append(f"Left, not made by `make`: {paths.ROOT / '.venv'}")
     if owns_state():
         others = {*paths.STATE.glob("*")} - {*state_parts(True)}
         lines += [f"Left, not made by this project: {path}" for path in sorted(others)]

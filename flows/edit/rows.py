@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from components import params as schema
 from components.core.errors import UserError
-from components.core.files import write_json
+from components.core.files import raise_if_linked_out, write_json
 from components.core.plain_text import abbreviated, plain
 from components.finetuning_data.columns import Columns, in_words, parsed
 from components.finetuning_data.coverage import known_line, notes, num_known, seen_line
@@ -313,6 +313,8 @@ def _fetched(given: str, kind: str, ending: str, download: Callable[[str, str, P
     """
     path = Path(os.path.expanduser(given))
     if os.path.exists(path):
+        if os.path.isabs(_named(path.resolve())):  # in data/ and models/ DVC may link to its cache
+            raise_if_linked_out(path)
         return path.resolve()
     name, revision = pinned(given, kind)
     target = paths.ROOT / "downloads" / f"{name.replace('/', '--')}@{revision[:8]}{ending}"

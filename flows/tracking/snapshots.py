@@ -309,19 +309,19 @@ def raise_if_listings_lead_out() -> None:
     """Hold each listing that dvc.lock and .dvc files name against its hash, before DVC writes what it lists.
 
     Raises:
-        UserError: one is another, or leads out of its folder.
+        UserError: one is another, leads out of its folder, or is not in the default remote: DVC would take it from
+            another, unseen.
     """
     store, states = ObjectCache(), [Snapshot("workspace", "workspace", dvc.lock()), *dvc_files()]
     named = {md5 for state in states for md5 in state.outputs().values() if md5.endswith(".dir")}
     store.pull(named)
     for md5 in sorted(named):
-        if store.path(md5).exists():
-            store.files(md5)
+        store.files(md5)
 
 
 def dvc_files() -> Iterator[Snapshot]:
-    """What .dvc files that git tracks name, such as adopted models."""
-    for name in git.answer("ls-files", "*.dvc").split("\n"):
+    """What .dvc files of the checkout name, such as adopted models, also those that git does not track yet."""
+    for name in git.answer("ls-files", "--cached", "--others", "*.dvc").split("\n"):
         if name and (paths.ROOT / name).exists():
             folder = Path(name).parent
             outs = (yaml_text.load((paths.ROOT / name).read_text()) or {}).get("outs", [])
