@@ -35,10 +35,6 @@ from flows.tracking.snapshots import ObjectCache, Snapshot
 from flows.tracking.trace_report import answers, search_for
 
 HELD_OUT = "held-out text is among it: the held-out set changes, and scores do not compare with earlier ones"
-LIMITED = (
-    "{} has a limit (max_megabytes): other documents of it come in their place, in the held-out set too, and scores "
-    "may not compare with earlier ones"
-)
 PURGED = (
     "\n`of workspace` is the workspace before the removal. Old states whose objects go can no longer be checked out, "
     "compared or verified. What stays of it:\n"
@@ -156,11 +152,6 @@ def documents_lines(query: Any, matches: list[Any], parts: list[Any]) -> list[st
     locations = [location for match in (*matches, *parts) for location in match.document.locations]
     if any((location.stage, location.part) == ("ingest", "heldout") for location in locations):
         lines.append(HELD_OUT)
-    limited = {
-        source.name for source in schema.load(paths.PARAMS).ingest.sources if getattr(source, "max_megabytes", 0)
-    }
-    if full := sorted(limited & {row["source"] for row in facts}):
-        lines.append(LIMITED.format(", ".join(full)))
     return lines
 
 
@@ -266,7 +257,8 @@ def forget(
     terminal, YES=1 in front of the command agrees.
 
     The price is the forecast of the stages that have to run again, with its interval. Afterwards the workspace's bytes
-    are those of a run that never had the text; only the records of the removal differ. Runs of six of its words are
+    are those of a run that never had the text, but for the records of the removal and for what is held out of a work
+    that has other documents, or of a source with a limit, which stays as it was. Runs of six of its words are
     looked for in every file of every state, in rows and items, MLflow, DVC's cache and remote, and git; each answer
     ends with what was searched, what was found where, and what was not searched. Works from a fresh clone that has a
     DVC remote.

@@ -123,7 +123,7 @@ class Ingest(Section):
     watch: str = "corpora/pins.json"
     """The one path DVC watches for changes of the sources: the folder or file that holds every `files` source."""
     heldout_fraction: float = Field(default=0.06, gt=0.0, lt=0.5)
-    """Share of each source's bytes held out: final parts of ten works or more, drawn by hash."""
+    """Share of each source's bytes held out: the final part of each work; of small works, of some drawn by hash."""
     heldout_salt: str = "greenhouse"
     """Changes which works are held out."""
     min_bytes: int = Field(default=40, ge=1)

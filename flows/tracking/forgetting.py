@@ -44,7 +44,8 @@ def with_duplicates(matches: list[TraceMatch], view: View = workspace_view) -> s
 def dropped_for(matches: list[TraceMatch], view: View = workspace_view) -> list[dict[str, str]]:
     """Id, location and reason of each document that dedup dropped because one of these stays: it would come back."""
     documents = [match.document for match in matches]
-    kept = {one.facts["id"] for one in documents if any(location.stage == "dedup" for location in one.locations)}
+    held = (("dedup", "train"), ("ingest", "heldout"))  # dedup drops training copies of held-out documents too
+    kept = {one.facts["id"] for one in documents if any((at.stage, at.part) in held for at in one.locations)}
     tables = (shard.path for shard in shards(view, ("dedup", "dropped")))
     rows = (row for path in tables for row in pq.read_table(path, columns=["id", "location", "reason"]).to_pylist())
     return [row for row in rows if kept & set(re.findall(r"\b[0-9a-f]{16}\b", row["reason"]))]

@@ -20,7 +20,7 @@ from greenhouse_record.order import permuted
 GOLDEN: dict[str, Any] = {
     "id": "e9b0019d01870f6e",
     "hash": 10582256770994164593,
-    "sides": "a67087c98eedec75",
+    "sides": "39accfe7f8e6319b",
     "order": "5d325ae184001686",
     "small": "201c0dc17a1dd050",
     "batches": "a580c852fa4238c6",

@@ -18,6 +18,7 @@ from components.params import Ingest
 from components.stages.ingest.file_reading import FileTask, ReadResult, first_entries, local_inputs, read_file
 from components.stages.ingest.heldout_split import HeldoutSplit
 from components.stages.ingest.licences import UNKNOWN, Policy
+from components.stages.ingest.opt_out import RULE as OPTED_OUT
 from components.stages.ingest.opt_out import load as load_opt_out
 from components.stages.ingest.readers import NotText
 from components.stages.ingest.records import RecordStatus, Skipped, encoded
@@ -94,7 +95,7 @@ class IngestPass:
                 counts.in_part.append(plain_name(task.location))
             size += task.size
             self._progress(listing, counts, size, task)
-            if listing.max_bytes and counts.kept_bytes >= listing.max_bytes:
+            if listing.max_bytes and counts.bytes_read >= listing.max_bytes:
                 counts.files_not_read = len(listing.tasks) - number
                 break
         self._done += listing.num_bytes
@@ -105,8 +106,9 @@ class IngestPass:
             if not entry.rule:
                 entry = self._decided(entry, listing, counts, keys)
             counts.count(entry)
+            if entry.rule in ("", OPTED_OUT):
+                self.split.observe(entry.document, entry.num_bytes, bool(entry.rule))
             if not entry.rule:
-                self.split.observe(entry.document, entry.num_bytes)
                 self._bytes += entry.num_bytes
             yield entry
 
@@ -125,7 +127,7 @@ class IngestPass:
         refusal = self.policy.refusal(licence)
         if refusal:
             return entry.as_dropped("licence", refusal)
-        if listing.max_bytes and counts.kept_bytes >= listing.max_bytes:
+        if listing.max_bytes and counts.bytes_read >= listing.max_bytes:
             return entry.as_dropped("over_limit", f"the source is full at {listing.max_bytes / 1e6:g} MB")
         return entry
 
@@ -137,6 +139,6 @@ class IngestPass:
         """
         done = listing.num_bytes * size // max(1, listing.size)
         if listing.max_bytes:
-            done = max(done, min(counts.kept_bytes, listing.num_bytes))
+            done = max(done, min(counts.bytes_read, listing.num_bytes))
         note = f"{self._bytes / 1e6:.1f} MB  {task.location}"
         self.progress.update(self._done + done, self._to_read or None, "bytes", note)

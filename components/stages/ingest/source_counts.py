@@ -22,6 +22,8 @@ class SourceCounts:
     """Counts of one source. Bytes are UTF-8 bytes of text.
 
     `in_part` has the locations of the files before whose end the source was full. `works` is set when all are read.
+    `bytes_read` are those that count against its limit: kept or opted out, so that nothing comes in the place of what
+    is opted out.
     """
 
     files: int = 0
@@ -29,6 +31,7 @@ class SourceCounts:
     documents_in: int = 0
     kept: int = 0
     kept_bytes: int = 0
+    bytes_read: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)
     heldout: int = 0
@@ -46,6 +49,8 @@ class SourceCounts:
     def count(self, entry: RecordStatus) -> None:
         """Count an entry by its status."""
         self.documents_in += 1
+        if entry.rule in ("", OPTED_OUT):
+            self.bytes_read += entry.num_bytes
         if entry.quarantined:
             self.quarantined[entry.rule] += 1
             if self.quarantined[entry.rule] <= LISTED:
