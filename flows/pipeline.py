@@ -109,7 +109,7 @@ def run_pipeline(params: Params | None, form_hash: str, targets: list[str]) -> S
         return state
     except UserError as error:
         return Failed(message=str(error))
-    except OSError as error:
+    except BaseException as error:
         if not (words := words_of(error)):
             raise
         return Failed(message=words)

@@ -63,6 +63,7 @@ def run(
     """
     if until and only:
         raise UserError("--until and --only name two ends: leave one of them out")
+    preflight.raise_if_limited()
     values = [*preset_settings(preset, settings), *settings] if preset else list(settings)
     if dry_run:
         if data:

@@ -27,6 +27,7 @@ from flows.execution.stages import STAGES
 from flows.planning import preflight
 from flows.planning.stage_forecast import Spent, errors
 from flows.system import dvc, environment, git, paths, processes
+from flows.system.command import NO_MEMORY, OUT_OF_MEMORY
 from flows.system.run_folder import PIPELINE, RunFolder, StageFolder, StageResult
 from flows.system.work_folder import holder, in_use
 from flows.tracking import mlflow_run, record
@@ -248,6 +249,8 @@ class PipelineRun:
                 return StageResult("Cached", UNCHANGED)
             known = stage.partition("@")[0] in STAGES  # one of the user's own leaves no result
             return self._intact(stage, StageResult("Restored" if known else "Completed", BROUGHT))
+        if any(map(NO_MEMORY.search, printed)):  # polars and C++ abort where no memory is left
+            return StageResult("Failed", f"{stage}: {OUT_OF_MEMORY}")
         if folder.begin:
             return StageResult("Failed", f"{stage}: {record.KILLED}; run again, it resumes")
         last = next((line for line in reversed(printed) if line.startswith("ERROR")), printed[-1] if printed else "")

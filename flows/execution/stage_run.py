@@ -26,6 +26,7 @@ from components.scores import as_scores, figures_of
 from flows.execution import torchrun
 from flows.execution.stage import Stage, StageContext
 from flows.execution.stages import STAGES
+from flows.planning.preflight import raise_if_limited
 from flows.planning.stage_forecast import Spent, errors, record_forecast, settings_of, spent, tokens_of, trained_on
 from flows.system import code_files, dvc, git, paths, processes
 from flows.system.command import run_command, words_of
@@ -90,7 +91,7 @@ def perform(stage: Stage, branch: str, folder: StageFolder, alone: bool) -> Stag
         result = _perform(stage, branch, name, folder, alone)
     except UserError as error:  # before there is a run to mark: params, lock
         result = StageResult("Failed", f"{name}: {error}")
-    except OSError as error:  # the folders of locks, logs and records
+    except BaseException as error:  # the folders of locks, logs and records
         if not (words := words_of(error)):
             raise
         result = StageResult("Failed", f"{name}: {words}")
@@ -99,6 +100,7 @@ def perform(stage: Stage, branch: str, folder: StageFolder, alone: bool) -> Stag
 
 
 def _perform(stage: Stage, branch: str, name: str, folder: StageFolder, alone: bool) -> StageResult:
+    raise_if_limited()
     params = schema.load(paths.PARAMS)
     if runtime := os.environ.get("GREENHOUSE_RUNTIME"):  # a run may carry its own neutral settings
         params = params.model_copy(update={"runtime": Runtime.model_validate_json(runtime)})
@@ -151,15 +153,13 @@ def attempt(stage: Stage, branch: str, context: StageContext) -> tuple[StageResu
         return StageResult(stop.name, str(stop)), None
     except UserError as error:
         message = str(error)
-    except MemoryError:
-        message = "out of memory; lower the batch of the stage, or runtime.workers, in params.yaml"
-    except OSError as error:
+    except BaseException as error:
         if not (message := words_of(error)):
+            if not isinstance(error, Exception):
+                raise
             context.progress.log(traceback.format_exc())
-            message = f"{error}; fix that and run again"
-    except Exception as error:
-        context.progress.log(traceback.format_exc())
-        message = f"{type(error).__name__}: {error} (a mistake in Greenhouse; see the log)"
+            mistake = f"{type(error).__name__}: {error} (a mistake in Greenhouse; see the log)"
+            message = f"{error}; fix that and run again" if isinstance(error, OSError) else mistake
     return StageResult("Failed", f"{name}: {message}"), None
 
 

@@ -4,12 +4,33 @@ Each stage checks this itself when it begins, with the same sentences; a run tha
 should not have worked for minutes by then.
 """
 
+import os
+import resource
 from collections.abc import Collection
 from pathlib import Path
 from typing import cast
 
 from components.core.errors import UserError
 from components.params import Branch, Files, Hub, Ingest, Params
+from flows.system.disk import human
+
+ADDRESSES = {"RLIMIT_AS": ("-v", 4.0e9), "RLIMIT_DATA": ("-d", 2.5e9)}
+"""Limit of a process -> its letter in `ulimit`, and the addresses that a run needs on two processors: 3.8 and 2.1 GB at
+the size of tests/small.yaml. Under less, OpenBLAS waits for ever for memory, and polars aborts."""
+PER_PROCESSOR = 8e6
+"""Addresses of the threads that numpy, polars and torch start per processor: measured from 2 to 64 threads."""
+
+
+def raise_if_limited() -> None:
+    """Raise `UserError` if a process may have fewer addresses than the libraries of a run need."""
+    for name, (letter, fewest) in ADDRESSES.items():
+        limit, needed = resource.getrlimit(getattr(resource, name))[0], fewest + PER_PROCESSOR * (os.cpu_count() or 1)
+        if resource.RLIM_INFINITY != limit < needed:
+            raise UserError(
+                f"a process may have {human(limit)} of addresses (`ulimit {letter}`), and a run needs {human(needed)} "
+                f"or more, of which it fills a part; type `ulimit {letter} unlimited`, or limit its memory otherwise "
+                "(`systemd-run --user --scope -p MemoryMax=4G`)"
+            )
 
 
 def raise_if_unfit(params: Params, root: Path, stages: Collection[str]) -> None:

@@ -131,9 +131,13 @@ def preview(documents: Sequence[Document], params: Filter, items: Path, work: Pa
             with CorpusWriter(Path(folder) / name) as writer:
                 for one in some:
                     writer.add(one)
-        filter_corpus(
-            train=Path(folder) / "train", heldout=Path(folder) / "heldout", items=items, params=params, **folders
-        )
+        try:
+            filter_corpus(
+                train=Path(folder) / "train", heldout=Path(folder) / "heldout", items=items, params=params, **folders
+            )
+        except UserError:
+            if not (folders["out"] / "dropped" / "manifest.json").exists():  # else all of the sample would go
+                raise
         for path in shard_paths(folders["out"] / "dropped"):
             for row in pq.read_table(path, columns=["source", "rule", "location", "text"]).to_pylist():
                 example = f"{row['rule']}: {row['location']}: {quoted(row['text'])}"

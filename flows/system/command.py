@@ -5,12 +5,16 @@ import os
 import re
 import select
 import signal
+import sqlite3
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from components.core.errors import UserError
+from flows.system import paths
 from flows.system.mlflow_server import refusal_of
 
 
@@ -41,10 +45,32 @@ OF_MACHINE = {
 
 SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 """What numpy says of a full disk."""
+NO_MEMORY = re.compile(
+    "memory allocation of [0-9]+ bytes failed|bad_alloc|could not spawn threads|can't start new thread"
+    "|cannot allocate memory|can't allocate memory|out of memory",
+    re.IGNORECASE,
+)
+"""What libraries say for want of memory: polars (in a panic, or as it aborts), C++, Python's threads, torch."""
+OUT_OF_MEMORY = (
+    "out of memory; lower the batch of the stage, or runtime.workers, in params.yaml, or let a process have more "
+    "(`ulimit -v unlimited`)"
+)
+PROBE_BYTES = 1 << 20
+"""What is written beside a database to learn why it cannot be."""
 
 
-def words_of(error: OSError) -> str:
-    """Sentence on what is wrong and what to do; "" if that is not known."""
+def words_of(error: BaseException) -> str:
+    """Sentence on what the machine lacks and what to do; "" if that is not known, or the error is another."""
+    is_panic = type(error).__name__ == "PanicException"  # of Rust; no `Exception`
+    if isinstance(error, MemoryError) or ((isinstance(error, Exception) or is_panic) and NO_MEMORY.search(str(error))):
+        return OUT_OF_MEMORY
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, sqlite3.Error):  # MLflow's own error is raised from it
+        cause = cause.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return database_words(cause, paths.STATE / "mlflow.db")
+    if not isinstance(error, OSError):
+        return ""
     if SHORT_WRITE.fullmatch(str(error)):
         error = OSError(errno.ENOSPC, "")
     if error.errno not in OF_MACHINE:
@@ -54,6 +80,29 @@ def words_of(error: OSError) -> str:
     if error.errno == errno.ENOSPC and _lacks_inodes(str(file or ".")):
         return f"{where}no inode is free for another file, however much space is; delete files and run again"
     return f"{where}{os.strerror(error.errno)}; {OF_MACHINE[error.errno]} and run again"
+
+
+def database_words(error: sqlite3.Error, database: Path) -> str:
+    """Sentence on what keeps SQLite from a database, and what to do; "" if that is neither disk nor another process.
+
+    SQLite names no reason, so a file beside the database is written as far as that one goes.
+    """
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return f"{database}: another process writes there; wait until it has ended and run again"
+    if not name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
+        return ""
+    number = errno.ENOSPC if name == "SQLITE_FULL" else errno.EACCES
+    try:
+        with tempfile.TemporaryFile(dir=database.parent) as file:
+            file.seek(database.stat().st_size if database.exists() else 0)
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
+        if name.startswith("SQLITE_IOERR"):
+            return f"{database}: {error}; look for errors of the disk (`dmesg`), and run again"
+    except OSError as met:
+        number = met.errno or number
+    return words_of(OSError(number, "", str(database))) or f"{database}: {os.strerror(number)}; fix that and run again"
 
 
 def _lacks_inodes(file: str) -> bool:
@@ -84,21 +133,16 @@ def run_command(name: str, main: Callable[[], int | None]) -> NoReturn:
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
         status = 1
-    except OSError as error:
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted", file=sys.stderr)
+        status = 130
+    except BaseException as error:
         if isinstance(error, BrokenPipeError) and reader_left():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is not written yet goes nowhere
             status = 128 + signal.SIGPIPE
-        elif words := words_of(error):
+        elif words := words_of(error) or refusal_of(error):
             print(f"{name}: {words}", file=sys.stderr)
             status = 1
         else:
             raise
-    except Exception as error:
-        if not (words := refusal_of(error)):
-            raise
-        print(f"{name}: {words}", file=sys.stderr)
-        status = 1
-    except KeyboardInterrupt:
-        print(f"\n{name}: interrupted", file=sys.stderr)
-        status = 130
     sys.exit(status)

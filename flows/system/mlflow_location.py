@@ -9,6 +9,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from flows.system.command import database_words
 from flows.system.paths import EXPERIMENT, ROOT
 
 ARTIFACTS = "mlartifacts"
@@ -41,9 +42,9 @@ def follow_checkout(state: Path) -> None:
                 for old, new in _moves(connection, state).items():  # again: another process may have been first
                     _relocate(connection, old, new)
                 connection.execute("COMMIT")
-    except sqlite3.OperationalError as error:
-        sys.exit(f"{database}: its addresses cannot be read or corrected ({error}); let this user write there")
     except sqlite3.DatabaseError as error:
+        if words := database_words(error, database):
+            sys.exit(f"{words} (its addresses cannot be read or corrected: {error})")
         todo = "put a copy of it there that is whole, or move it away: runs from then on are recorded anew"
         if sys.argv[1:2] != [
             "clean"

@@ -46,7 +46,7 @@ def require_mlflow() -> None:
         raise UserError(f"MLflow at {uri} {todo} MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
 
 
-def refusal_of(error: Exception) -> str:
+def refusal_of(error: BaseException) -> str:
     """Sentence for an error of MLflow, such as of a server that ended meanwhile; "" of any other error."""
     mlflow = sys.modules.get("mlflow.exceptions")
     if mlflow is None or not isinstance(error, mlflow.MlflowException):

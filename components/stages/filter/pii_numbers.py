@@ -134,10 +134,13 @@ _DATE = re.compile(rf"(?<!\d)(?:{_YEAR}[-/.]{_MONTH}[-/.]{_DAY}|{_DAY}[-/.]{_DAY
 _POSTCODE = re.compile(r"\d{5}-\d{3,4}")
 _BEFORE_POSTCODE = re.compile(r"\b(?:[A-Z]{2}|Mass|CEP)[.,:]?[\s#*;/]{1,6}$")
 """States of the USA (MA 02110-1301), and the word of Brazil."""
-_NO_COUNTRY = re.compile(r"0|21[04579]|259|28|384|388|42[2-9]|69[3-9]|80[1-79]|83|85[14789]|87[1-79]|89|978|99[079]")
-"""Calling codes that no country has (ITU-T E.164)."""
+_NO_COUNTRY = re.compile(
+    r"0|1[01]|21[04579]|259|28|384|388|42[2-9]|69[3-9]|80[1-79]|83|85[14789]|87[1-79]|89|978|99[079]"
+)
+"""Calling codes that no country has (ITU-T E.164), and areas that North America has not."""
 _FEW_DIGITS = 8
-"""Without groups, no more are a telephone number only right after a word for one (not "ring buffer size 1048576")."""
+"""Without groups, no more are a telephone number only right after a word for one (not "ring buffer size 1048576",
+nor the +43951789 of a printf)."""
 
 
 def find_phones(text: str) -> Iterator[PersonalDataSpan]:
@@ -157,7 +160,8 @@ def find_phones(text: str) -> Iterator[PersonalDataSpan]:
 def _is_international(number: str, digits: str) -> bool:
     if re.fullmatch(r"\+ \d+", number):  # a sum
         return False
-    return number.lstrip("(").startswith("+") and not _NO_COUNTRY.match(digits) and len(digits) >= 8
+    fewest = _FEW_DIGITS + (number[1:] == digits)
+    return number.lstrip("(").startswith("+") and not _NO_COUNTRY.match(digits) and len(digits) >= fewest
 
 
 def _is_national(number: str, digits: str) -> bool:

@@ -12,7 +12,6 @@ those files again.
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -191,16 +190,28 @@ def first_entries(task: FileTask, num_bytes: int) -> Iterator[RecordStatus]:
 def sampled_entries(task: FileTask, num_bytes: int) -> Iterator[RecordStatus]:
     """An even sample of a local file's entries, up to about so many bytes of text that ingest would keep.
 
+    Every second one is given up again where there are more: how many come is not known by the size
+    of a file, of which one record may be nearly all.
+
     Raises:
         NotText: the file as a whole holds no text.
     """
-    size, step = 0, min(MOST_STEPS, max(1, task.size // num_bytes))
-    for record in islice(_records(task), None, None, step):
-        entry = _entry(record, task)
-        yield entry
-        size += 0 if entry.rule else entry.num_bytes
+    sample, size, step = list[RecordStatus](), 0, 1
+    for number, record in enumerate(_records(task)):
+        if number % step:
+            continue
+        sample.append(_entry(record, task))
+        size += _kept_bytes(sample[-1])
         if size >= num_bytes:
-            return
+            if len(sample) == 1 or 2 * step > MOST_STEPS:
+                break
+            sample, step = sample[::2], 2 * step
+            size = sum(map(_kept_bytes, sample))
+    yield from sample
+
+
+def _kept_bytes(entry: RecordStatus) -> int:
+    return 0 if entry.rule else entry.num_bytes
 
 
 def _entry(record: RawRecord | BadRecord, task: FileTask) -> RecordStatus:

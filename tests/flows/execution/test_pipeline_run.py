@@ -18,6 +18,7 @@ from components.params import Params
 from flows.execution import pipeline_run
 from flows.planning.stage_forecast import Spent
 from flows.system import dvc, paths
+from flows.system.command import OUT_OF_MEMORY
 from flows.system.run_folder import EventWriter, RunFolder, StageResult
 from flows.tracking import mlflow_run
 
@@ -165,6 +166,16 @@ def test_a_killed_stage_says_how_to_go_on(checkout: Path) -> None:
     assert messages[True].startswith("mix: its process ended without a result: killed, by somebody or by the system")
     assert messages[True].endswith("run again, it resumes")
     assert messages[False].startswith("mix: dvc repro ended with status 255: failed to run: exec python -m flows.stage")
+
+
+def test_a_stage_that_a_library_aborted_for_want_of_memory_says_so(checkout: Path) -> None:
+    """Polars and C++ end the process, with their own words in DVC's log alone."""
+    with pipeline_run.PipelineRun("calm-otter", checkout, Params(), []) as this:
+        folder = this.folder.stage("mix")
+        folder.clear()
+        folder.dvc_log.write_text("memory allocation of 48000000 bytes failed\nstack backtrace:\nERROR: failed to run")
+        EventWriter(folder, fingerprint="f", params={}, hashes={})
+        assert this._result(folder, 255, {}).message == f"mix: {OUT_OF_MEMORY}"
 
 
 def test_what_dvc_did_without_the_stage_is_known_by_its_entry_in_dvc_lock(

@@ -9,6 +9,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from polars.exceptions import PanicException
 
 from components.core.errors import Stopped, UserError
 from components.core.report import Report
@@ -17,6 +18,7 @@ from flows.execution import stage_run
 from flows.execution.stage import Stage, StageContext
 from flows.execution.stage_run import attempt, fresh
 from flows.run import run_from_terminal, run_stage
+from flows.system.command import OUT_OF_MEMORY
 from flows.system.run_folder import StageResult
 from flows.system.work_folder import sole_writer
 from flows.tracking.progress import StageProgress
@@ -61,7 +63,8 @@ def test_a_finished_stage_is_moved_into_place(context: StageContext) -> None:
     ("error", "name", "sentence"),
     [
         (UserError("a.txt: line 3 is no JSON; correct it"), "Failed", "a.txt: line 3 is no JSON; correct it"),
-        (MemoryError(), "Failed", "out of memory; lower the batch of the stage, or runtime.workers, in params.yaml"),
+        (MemoryError(), "Failed", OUT_OF_MEMORY),
+        (PanicException("could not spawn threads"), "Failed", OUT_OF_MEMORY),  # of polars; no `Exception`
         (Stopped("BudgetReached", "toy: 1 g is spent"), "BudgetReached", "1 g is spent"),
         (ZeroDivisionError("by zero"), "Failed", "ZeroDivisionError: by zero (a mistake in Greenhouse; see the log)"),
     ],

@@ -1,5 +1,8 @@
 """What is refused before the first stage begins."""
 
+import resource
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,7 +13,7 @@ import torch
 from torch._inductor.exc import InvalidCxxCompiler
 
 from components.params import parse
-from flows.planning.preflight import raise_if_unfit
+from flows.planning.preflight import raise_if_limited, raise_if_unfit
 from tests.errors import refused, refuses
 
 SOURCE = {"kind": "files", "name": "own", "path": "texts"}
@@ -115,6 +118,21 @@ def test_a_data_set_that_the_hub_does_not_have_is_refused_unless_it_is_cached_or
         raise_if_unfit(params, tmp_path, ["ingest"])
     (tmp_path / "cache" / "owner___name").mkdir(parents=True)
     raise_if_unfit(params, tmp_path, ["ingest"])
+
+
+def test_a_limit_on_addresses_is_named_before_anything_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenBLAS waited for memory, deaf to SIGTERM; with a little more, polars aborted after minutes."""
+    command = f"ulimit -v 1500000; {sys.executable} -m flows.cli run"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("run: a process may have 1.5 GB of addresses (`ulimit -v`), and a run needs ")
+    limits = {resource.RLIMIT_AS: resource.RLIM_INFINITY, resource.RLIMIT_DATA: resource.RLIM_INFINITY}
+    monkeypatch.setattr(resource, "getrlimit", lambda name: (limits[name], resource.RLIM_INFINITY))
+    raise_if_limited()
+    limits[resource.RLIMIT_DATA] = 1_000_000_000
+    refuses(raise_if_limited, "raise_if_limited", "1.0 GB", "`ulimit -d unlimited`")
+    limits[resource.RLIMIT_DATA] = 10**12
+    raise_if_limited()
 
 
 def test_the_parameters_that_ship_pass(tmp_path: Path) -> None:

@@ -52,6 +52,12 @@ def test_a_source_that_would_lose_much_stops_until_confirmed(
     assert not list((paths.WORK / "filter/preview").iterdir())
 
 
+def test_where_all_of_a_sample_would_go_a_person_decides(tmp_path: Path) -> None:
+    params = corpus(tmp_path / "root", spam=50, good=0)
+    refuses(lambda: preview.confirm(params, params, confirmed=False), "preview.confirm", "mail by max_duplicate_10gram")
+    preview.confirm(params, params, confirmed=True)
+
+
 def test_files_that_will_not_be_read_are_named_by_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "root" / "mine"
     params = corpus(tmp_path / "root", spam=0)
@@ -110,3 +116,13 @@ def test_a_sample_is_of_documents_and_not_of_files(tmp_path: Path) -> None:
     documents, _ = preview.sample(local)
     of_many = sum(one.location.count("many.jsonl") for one in documents)
     assert of_many / len(documents) > 0.9
+
+
+def test_one_line_of_14_megabytes_hides_no_other_from_the_sample(tmp_path: Path) -> None:
+    """By the size of the file, every seventh record was looked at: one of seven."""
+    params = corpus(tmp_path / "root", spam=0, good=6)
+    rows = (tmp_path / "root" / "letters.jsonl").read_text()
+    (tmp_path / "root" / "letters.jsonl").write_text(rows + json.dumps({"text": "word " * 2_800_000}) + "\n" + rows)
+    documents, losses = preview.sample(preview.local_files(params, tmp_path / "root"))
+    assert len([one for one in documents if one.source == "letters"]) == 12
+    assert [(one.source, one.documents, one.rules) for one in losses] == [("letters", 13, {"too_long": 1})]

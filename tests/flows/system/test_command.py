@@ -2,19 +2,22 @@
 
 import errno
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from polars.exceptions import PanicException
 
 from components.core.errors import UserError
-from flows.system.command import run_command, words_of
+from flows.system.command import OUT_OF_MEMORY, run_command, words_of
 
 
-def ended(error: Exception) -> int:
+def ended(error: BaseException) -> int:
     def main() -> None:
         raise error
 
@@ -50,6 +53,38 @@ def test_a_disk_without_a_free_inode_is_named_so(tmp_path: Path, monkeypatch: py
 def test_of_a_move_the_place_it_goes_to_is_named() -> None:
     full = OSError(errno.ENOSPC, "", "/work/out", None, "/full/data")
     assert words_of(full) == "/full/data: No space left on device; free space on the disk and run again"
+
+
+def test_a_full_disk_of_mlflow_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("PRAGMA max_page_count = 2")
+        connection.execute("CREATE TABLE t (x)")
+        with pytest.raises(sqlite3.OperationalError, match="full") as real:
+            connection.execute("INSERT INTO t VALUES (?)", ("x" * 100_000,))
+        with pytest.raises(sqlite3.OperationalError) as ours:
+            connection.execute("SELECT y FROM t")
+    error = ValueError("of MLflow")
+    error.__cause__ = real.value
+    assert ended(error) == 1
+    assert capsys.readouterr().err.endswith(
+        "mlflow.db: No space left on device; free space on the disk and run again\n"
+    )
+    assert words_of(ours.value) == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        PanicException('could not spawn threads: IOError(Os { message: "Resource temporarily unavailable" })'),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_want_of_memory_is_a_sentence(error: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(error) == 1
+    assert capsys.readouterr().err == f"toy: {OUT_OF_MEMORY}\n"
+    assert words_of(PanicException("index out of bounds")) == ""
 
 
 def test_a_users_error_is_a_sentence_and_any_other_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:

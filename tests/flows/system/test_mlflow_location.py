@@ -1,5 +1,8 @@
 """Absolute addresses in MLflow's database follow the checkout."""
 
+import errno
+import os
+import resource
 import shutil
 import sqlite3
 from contextlib import closing
@@ -9,7 +12,7 @@ import mlflow
 import pytest
 
 from flows.system.mlflow_location import COLUMNS, follow_checkout
-from tests.errors import refuses
+from tests.errors import refused, refuses
 from tests.flows.pipeline_clone import PipelineClone
 
 MODEL = """
@@ -108,6 +111,26 @@ def test_a_database_that_cannot_be_corrected_is_not_worked_with(state: Path, mon
     with closing(sqlite3.connect(state / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         refuses(lambda: follow_checkout(state), "follow_checkout.1", "mlflow.db", "database is locked")
+
+
+def test_what_keeps_a_database_from_being_written_is_said(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All was put down to a permission."""
+    record("greenhouse", "file:///elsewhere/.greenhouse/mlartifacts")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with refused("follow_checkout.1", "mlflow.db: File too large", "`ulimit -f`", "disk I/O error"):
+            follow_checkout(state)
+        monkeypatch.setattr("flows.system.command.tempfile.TemporaryFile", lambda dir: full())
+        with refused("follow_checkout.1", "No space left on device", "free space on the disk", "disk I/O error"):
+            follow_checkout(state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    follow_checkout(state)
+
+
+def full() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.pipeline
