@@ -119,7 +119,7 @@ def _removed(groups: list[Removed]) -> str:
         return "no document that mentions a group of people was removed as toxic"
     return "the toxicity filter removed " + ", ".join(
         f"{row.documents:,} of {row.of:,} documents that mention {row.rule}"
-        + (" (too few to compare)" if row.too_few else "")
+        + (" (too few to compare)" if row.too_few else f" ({row.note})" if row.note else "")
         for row in lost[:3]
     )
 

@@ -29,7 +29,8 @@ class Removed(AccountRecord):
     Attributes:
         of: documents the rule was applied to. removal_ratio: how often documents of the group go, relative to like
             documents that do not mention it; with its 95 % interval, None where there is nothing to compare with.
-        too_few: of a group, whether so few documents mention it that they were not compared.
+        too_few: of a group, whether so few documents mention it that they were not compared. note: why its ratio tells
+            nothing; empty if it does.
     """
 
     stage: str
@@ -40,6 +41,7 @@ class Removed(AccountRecord):
     low: float | None = None
     high: float | None = None
     too_few: bool = False
+    note: str = ""
 
 
 class Attribution(AccountRecord):

@@ -225,6 +225,7 @@ def _groups(records: StageRecords) -> list[Removed] | NotKnown:
     return [
         Removed(
             stage="bias", rule=group, documents=before - after, of=before, too_few=group not in impact,
+            note=impact.get(group, {}).get("note", ""),
             **{name: _number(impact.get(group, {}).get(f"removal_ratio{end}")) for name, end in _ENDS.items()},
         )
         for group, (before, after) in records.mentions.items()

@@ -29,7 +29,7 @@ SHOWN = 12
 """Rows of the table of associations that are shown; the file has all."""
 IMPACT = (
     "group documents removed removal_rate removal_rate_low removal_rate_high removal_ratio removal_ratio_low "
-    "removal_ratio_high p p_holm detectable_ratio removed_unmasked removal_ratio_unmasked"
+    "removal_ratio_high p p_holm detectable_ratio removed_unmasked removal_ratio_unmasked works note"
 )
 """Columns of disparate_impact.csv."""
 
@@ -157,12 +157,14 @@ def _removal(page: Page, rows: list[Impact], by_source: list[Impact], metrics: d
     page.table(
         "disparate_impact", IMPACT, map(_impact_row, rows),
         "Removal rate of documents that mention a group, and its ratio to that of documents of the same source and "
-        f"like length that do not (exact 95% intervals; p corrected by Holm for {len(rows)} groups). The detectable "
+        f"like length that do not (95% intervals; p corrected by Holm for {len(rows)} groups; the counts behind both "
+        "are divided by how much more they vary over works than over documents). Works are those with a removed "
+        "document, of the group or of the others. The detectable "
         f"ratio is the smallest that {POWER:.0%} of such audits would find: below it "
         "nothing is shown, and nothing ruled out. "
         f"{few} groups are in fewer than {params.min_mentions} judged documents and get no rate.{not_judged(metrics)}",
         "group documents removed removal_rate removal_ratio removal_ratio_low removal_ratio_high p_holm "
-        "removal_ratio_unmasked detectable_ratio",
+        "removal_ratio_unmasked detectable_ratio works note",
     )  # fmt: skip
 
 
@@ -174,7 +176,8 @@ def _impact_row(row: Impact) -> dict:
         ratio.p, row.p_corrected, row.detectable, row.removed_unmasked, row.ratio_unmasked.value,
     )  # fmt: skip
     cells = [value if math.isfinite(value) else math.nan for value in numbers]
-    return {"source": row.source} | dict(zip(IMPACT.split(), (row.group, *cells), strict=True))
+    works = int(row.strata.works), row.strata.untold
+    return {"source": row.source} | dict(zip(IMPACT.split(), (row.group, *cells, *works), strict=True))
 
 
 def _probe(page: Page, probes: dict[bool, list[Probe]], metrics: dict[str, float], params: Bias) -> None:

@@ -1,4 +1,4 @@
-"""Statistics of disparate impact: ratios of removal rates, stratified, with exact tests and their power.
+"""Statistics of disparate impact: ratios of removal rates, stratified, with tests and their power.
 
 Unstratified ratios mislead: men and women look three times as toxic as the rest of a corpus whose only fiction is
 Shakespeare, and 1.2 times inside Shakespeare. So documents are compared within strata (a source, and there documents
@@ -94,7 +94,14 @@ class Strata:
         hits, self.members, others, self.rest = np.array(rows, dtype=float).reshape(-1, 4).T
         self.removed = hits + others
         self.hits, self.trials = int(hits.sum()), int(self.removed.sum())
-        self.design, self.enough = design, works >= MIN_CLUSTERS
+        self.design, self.works, self.enough = design, works, works >= MIN_CLUSTERS
+
+    @property
+    def untold(self) -> str:
+        """Why nothing is told of removals; "" where something is, or there are none."""
+        if self.enough or not self.trials:
+            return ""
+        return f"too few works: {self.works:.0f}, at least {MIN_CLUSTERS}"
 
     def expected(self, ratio: float) -> float:
         """Removed documents that would be the group's if its rate were `ratio` times the rest's."""

@@ -84,6 +84,14 @@ def test_what_is_beyond_the_size_of_a_source_was_not_removed_by_a_filter(root: P
     assert data_sentence(data) == before.replace(" more", " more, 17 were beyond the limit of their source", 1)
 
 
+def test_of_removals_in_few_works_a_card_says_so(root: Path) -> None:
+    answers, note = card(root, "pretrain/causal"), "too few works: 3, at least 5"
+    row = Removed(stage="bias", rule="women", documents=3, of=8, removal_ratio=7.0, low=0.0, note=note)
+    answers.data.groups = [row]
+    assert f"3 of 8 documents that mention women ({note})" in sentences(answers)["data"]
+    assert re.search(rf"\| women \| 3 \| 8 \| 7[.0]* \({note}\) \|", model_card.card(answers))
+
+
 def test_the_cost_is_that_of_the_stages_behind_the_model(root: Path) -> None:
     rows: dict[str, Any] = read_json(root / "reports/summary.json")["cost"]["stages"]
     cost = card(root, "finetune/classify").cost

@@ -44,6 +44,16 @@ def test_the_card_counts_by_source_licence_rule_and_group(root: Path) -> None:
         assert line in card, line
 
 
+def test_of_removals_in_few_works_the_card_tells_no_interval(root: Path) -> None:
+    path, note = root / "reports/bias", "too few works: 3, at least 5"
+    columns = "group removal_ratio removal_ratio_low removal_ratio_high note"
+    Page("", path).table("disparate_impact", columns, [("women", 7.0, 0.0, "", note)])
+    try:
+        assert f"| women | 8 | 5 | 3 | 7.0 | {note} |" in data_card(gather(checkout_files(root)), "my greenhouse")
+    finally:
+        (path / "details/disparate_impact.csv").unlink()
+
+
 def test_the_card_says_which_mitigations_the_mixture_has(root: Path) -> None:
     folder = root / "reports/mix"
     weighted = {"augment": "random", "group_weights": {"women": 1.5, "old": 2.0}}

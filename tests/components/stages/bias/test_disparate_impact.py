@@ -1,5 +1,6 @@
 """The limit on removal ratios: it stops at what is surely above, in one source too, and only warns of the rest."""
 
+import csv
 import math
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from components.params import Bias
 from components.stages.bias.counts import BiasCounts, DocumentToxicity
 from components.stages.bias.disparate_impact import Impact, check_ratios, high_ratios, impacts, impacts_by_source
+from components.stages.bias.report import write_report
+from components.stages.bias.template_probe import Probe
 from components.text.identity_terms import GROUPS
 from tests.errors import refuses
 
@@ -100,3 +103,21 @@ def test_works_that_go_whole_count_as_one_removal_each(works: int) -> None:
         assert row.ratio.low > 2.0
     else:
         assert (row.ratio.p, row.ratio.low, row.ratio.high, row.detectable) == (1.0, 0.0, math.inf, math.inf)
+
+
+@pytest.mark.parametrize(("works", "note"), [(3, "too few works: 3, at least 5"), (6, "")])
+def test_the_report_says_of_how_many_works_it_tells_something(works: int, note: str, tmp_path: Path) -> None:
+    """It called intervals exact that are not, and left it open why one was empty."""
+    counts = add(add(BiasCounts(), "web", "jewish", 200, 200), "web", "", 1800, 1800)
+    for number in range(60):
+        bits = 1 << GROUPS.index("jewish") if number % 3 else 0
+        counts.add_document(DocumentToxicity("web", 10, 10, 0, 0, bits, work=number % works), True, True)
+    probe = [Probe("jewish", 10, 0, 8, 8)]
+    report = write_report(
+        counts, {True: probe, False: probe}, PARAMS.model_copy(update={"max_removal_ratio": 100}), tmp_path
+    )
+    with (tmp_path / "details/disparate_impact.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["works"], row["note"], bool(row["removal_ratio_high"])) == (str(works), note, not note)
+    assert "exact" not in report.markdown
+    assert ("| too few works: 3, at least 5 |" in report.markdown) == bool(note)
