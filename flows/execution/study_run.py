@@ -14,6 +14,7 @@ from components.core.workers import pool
 from components.params import Params, Section, explain, yaml_text
 from components.params.layout import overlaid
 from flows.execution.stage import Study, as_task
+from flows.planning.preflight import raise_if_limited
 from flows.system import git, paths, processes
 from flows.system.run_folder import RunFolder
 from flows.system.work_folder import sole_writer
@@ -58,6 +59,7 @@ class StudyRecord:
 @contextmanager
 def study_run(study: Study, name: str, params: Params, work: Path) -> Iterator[StudyRecord]:
     """The record of a run that works in `work`, alone; one that does not end well is KILLED."""
+    raise_if_limited()
     labels = {"stage": study.name, "run": name, "fingerprint": work.name}
     run = RunFolder(name)
     with sole_writer(work), Meter(paths.LEDGER, params.runtime.meter_interval_s, labels):

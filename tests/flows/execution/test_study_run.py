@@ -1,5 +1,6 @@
 """The record of a study: a parent run, a child per model, and how it ends."""
 
+import resource
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -70,6 +71,15 @@ def test_a_study_has_a_child_per_model_and_ends_with_its_report(client: Client, 
     finished = ("calm-otter", "FINISHED {'gap_swap': 0.1} ['mitigate.json', 'report.md']")
     assert client.ended == [("none-seed1", "FINISHED"), finished]
     assert RunFolder("calm-otter").closed
+
+
+def test_too_few_addresses_are_refused_before_a_study_leaves_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda name: (10**9, 10**9))
+    with refused("raise_if_limited", "1.0 GB"), subject.study_run(STUDY, "calm-otter", Params(), tmp_path / "work"):
+        pass
+    assert not (tmp_path / "work").exists()
 
 
 def test_a_study_that_is_interrupted_is_killed(client: Client, tmp_path: Path) -> None:
