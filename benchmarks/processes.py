@@ -31,10 +31,10 @@ def of_module(module: str, *arguments: object) -> list[str]:
     return [sys.executable, "-W", "ignore", "-m", module, *map(str, arguments)]
 
 
-def output(words: Sequence[str], cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> str:
-    """What a command prints. One that fails ends the benchmark with the last of what it said."""
+def output(words: Sequence[str], cwd: Path = ROOT, env: Mapping[str, str] | None = None, expect: int = 0) -> str:
+    """What a command prints. One that ends otherwise than expected ends the benchmark with the last of what it said."""
     done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True)
-    if done.returncode:
+    if done.returncode != expect:
         sys.exit(f"{' '.join(words[1:])} failed in {cwd}:\n{(done.stdout + done.stderr)[-4000:]}")
     return done.stdout
 

@@ -15,8 +15,7 @@ from typing import Any
 from components.core.errors import UserError
 from components.core.files import write_json
 from components.stages.ingest.docstrings import module_name, module_text
-from components.stages.ingest.licences import UNKNOWN, licence_of_text, normalise
-from components.stages.ingest.pinned_packages import PINS, description, load, pinned_hash
+from components.stages.ingest.pinned_packages import PINS, description, licence_of, load, pinned_hash
 
 LEFT_OUT = ("*/tests/*", "*/test/*", "*/testing/*", "*/_vendor/*", "*/vendor/*", "*/externals/*", "*/_external/*")
 """Files that are no documentation of their package."""
@@ -46,26 +45,6 @@ def is_pure(distribution: metadata.Distribution) -> bool:
         line.split(": ")[1] for line in (distribution.read_text("WHEEL") or "").splitlines() if line.startswith("Tag:")
     ]
     return bool(tags) and all(tag.split("-")[0].startswith("py") and tag.endswith("-none-any") for tag in tags)
-
-
-def licence_of(distribution: metadata.Distribution) -> tuple[str, str]:
-    """SPDX licence of a distribution and where it was read: expression, free text, classifier, then licence files."""
-    about = distribution.metadata
-    stated = [
-        (f"METADATA {field}", text)
-        for field in ("License-Expression", "License", "Classifier")
-        for text in about.get_all(field, [])
-        if field != "Classifier" or text.startswith("License")
-    ]
-    for where, text in stated:
-        if (licence := normalise(text)) != UNKNOWN:
-            return licence, where
-    for file in sorted(distribution.files or [], key=str):
-        if ".dist-info/" in str(file) and "LICEN" in file.name.upper():
-            text = Path(str(distribution.locate_file(file))).read_text("utf-8", "replace")
-            if (licence := licence_of_text(text)) != UNKNOWN:
-                return licence, f"clauses of {file}"
-    return UNKNOWN, "nowhere in METADATA"
 
 
 def documented_files(distribution: metadata.Distribution, include: list[str]) -> Iterator[tuple[str, bytes]]:

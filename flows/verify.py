@@ -148,6 +148,7 @@ def verify(
     at: str = "workspace",
     key: Path | None = None,
     scope: Literal["all", "bytes"] = "all",
+    quick: bool = False,
 ) -> int:
     """Rebuild a model bit for bit, from the commit, and compare every hash; or check a signed folder.
 
@@ -155,32 +156,39 @@ def verify(
     greenhouse verify pretrain@causal --at v1.0       as a git revision, DVC experiment or pipeline run recorded it
     greenhouse verify greenhouse-causal-2@champion    a registered model
     greenhouse verify FOLDER --key KEY.pub            what `greenhouse export --to signed` made, here or elsewhere
-    greenhouse verify FOLDER --key KEY.pub --scope bytes      the same where nothing is recorded of it
+    greenhouse verify FOLDER --key KEY.pub --quick            without measuring its scores again
+    greenhouse verify FOLDER --key KEY.pub --scope bytes      signature and bytes, where nothing is recorded of it
 
     The stages behind the model run again in a clean worktree of the commit, with an empty cache and no dvc.lock, so
     that nothing can be taken from anywhere. Prints `identical` (exit status 0), or the first stage and file that
     differ, with both hashes, and what of processor and packages is not as it was then (exit status 1). The energy goes
     to the ledger, under `verify-...`.
 
-    The check of a folder does not believe the signer. It lists what it established by recomputation, what the signer
-    states, and what is not established. The exit status is 0 only with all of these: a signature by this key, these
-    bytes, the whole chain of stages in a dvc.lock here that records the model, files of it hashed again, data,
-    licences, parameters and scores collected again and equal, and a list of withdrawn models without it. It is 1 for
-    any difference, and 2 where one of these could not be established. With `--scope bytes` signature and bytes are
-    enough, for whoever has nothing but folder and key.
+    The check of a folder does not believe the signer. It lists what was recomputed here (hashes; each document's
+    licence and text, read from its source again; the scores, measured again on these weights, in seconds to minutes),
+    what is recorded, by whom, when and whether signed, and what is not established. A record is the word of whoever can
+    write it. Exit status:
+
+    0    established: all of it, and the model was rebuilt here (`greenhouse verify MODEL`) to the same bytes
+    1    something differs
+    2    something is not established, such as a training that no ledger, run of MLflow or rebuild here has
+    3    all is right that was computed again, and the training, or an adopted model's scores, are on record alone
+
+    With `--scope bytes` signature and bytes are enough for 0, for whoever has nothing but folder and key.
 
     Args:
         model: causal, masked, instruct, prefer, classify, pretrain@causal, a registered name@alias, or a folder.
         at: workspace (default), a git revision, an experiment, a run.
         key: the signer's public key, for a folder.
         scope: all (default), or bytes: of a folder establish signature and bytes alone.
+        quick: do not measure the scores of a folder again.
     """
     if (folder := Path(model)).is_dir():
         if at != "workspace":
             raise UserError(f"{model}: a folder, which is checked as it lies there; leave --at out")
-        return report(folder, key, scope)
-    if key is not None or scope != "all":
-        raise UserError(f"--key and --scope go with a signed folder, and {model} is none; leave them out")
+        return report(folder, key, scope, quick)
+    if key is not None or scope != "all" or quick:
+        raise UserError(f"--key, --scope and --quick go with a signed folder, and {model} is none; leave them out")
     state, stage = choose(model, at)
     if state.adopted:
         return recorded_run.verify(state, stage)

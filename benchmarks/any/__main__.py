@@ -76,7 +76,7 @@ def of_adopted(all_of_them: list[Trainer], folder: Path, place: Path) -> None:
     clone = cloned(place / "clone")
     rows = adopted.rows(clone, runs, place)
     write_rows("any_adopted", rows)
-    bad = {row["trainer"] for row in rows if row["status"] and row["step"] in adopted.STEPS}
+    bad = {row["trainer"] for row in rows if row["status"] != adopted.STEPS.get(str(row["step"]), row["status"])}
     whole = [run.trainer.name for run in runs if run.trainer.name not in bad and len(run.record.attempts) == 2]
     again = {str(row["trainer"]): str(row["said"]) for row in rows if row["step"] == "run again"}
     told = {name: [one for one, said in again.items() if part in said] for name, part in adopted.OF_RUN_AGAIN.items()}

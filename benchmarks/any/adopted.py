@@ -6,9 +6,10 @@ from pathlib import Path
 from benchmarks.any.runs import Run
 from benchmarks.any.trainers import ENVIRONMENT
 from benchmarks.proof.clone import Clone, key_pair
+from components.studies.attestation.verdict import ON_RECORD
 
-STEPS = ("adopt", "sign", "check")
-"""What a run must pass to be counted; the run again is counted by itself."""
+STEPS = {"adopt": 0, "sign": 0, "check": ON_RECORD}
+"""Step that a run must pass to be counted -> its exit status; the run again is counted by itself."""
 OF_RUN_AGAIN = {
     "the same bytes": "identical: ",
     "the resume's differ": "known to differ from then is its resume",

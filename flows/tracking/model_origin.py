@@ -216,16 +216,14 @@ def worktree_experiment() -> str:
 def _rebuild(state: Snapshot, model: str, command: str, experiment: str) -> RebuildAnswer:
     behind, md5 = stages_behind(model, tunings_of(state)), state.outputs().get(f"models/{model}")
     absent = [stage for stage in behind if stage not in state.lock or state.adopted]
-    record = paths.FINDINGS / "verified" / f"{md5}.json"
+    record = verified_file(md5)
     commit: str | NotKnown = git.commit() if experiment and state.kind == "workspace" else state.commit
     if state.kind == "workspace" and not experiment:
         commit = rebuild_commit(state.lock, behind)
     unknown = NotKnown(not_known="nobody recorded one" if state.adopted else "no commit is recorded")
     return RebuildAnswer(
         commit=commit or unknown,
-        dvc_lock=NotKnown(not_known=f"dvc.lock has no {', '.join(absent)}")
-        if absent
-        else fingerprint([state.lock[stage] for stage in behind]),
+        dvc_lock=NotKnown(not_known=f"dvc.lock has no {', '.join(absent)}") if absent else lock_behind(state, model),
         model=md5 or NotKnown(not_known="dvc.lock has no such output"),
         verified=Verification.model_validate(read_json(record))
         if record.exists()
@@ -235,12 +233,22 @@ def _rebuild(state: Snapshot, model: str, command: str, experiment: str) -> Rebu
     )
 
 
+def lock_behind(state: Snapshot, model: str) -> str:
+    """Hash of the entries of dvc.lock of the stages behind a model; each must be there."""
+    return fingerprint([state.lock[stage] for stage in stages_behind(model, tunings_of(state)) if stage in state.lock])
+
+
+def verified_file(md5: str | None) -> Path:
+    """Where the result of the last rebuild of a model here is kept, by DVC's hash of it."""
+    return paths.FINDINGS / "verified" / f"{md5}.json"
+
+
 def record_verification(state: Snapshot, stage: str, difference: str, environment: dict[str, str]) -> None:
-    """Keep the result of a rebuild, for the model's bytes that it was compared with."""
+    """Keep the result of a rebuild, for the model's bytes and the lock that it was compared with."""
     result = f"differs: {difference}" if difference else "identical"
-    facts = {"result": result, "at": today(), "processor": environment["processor"]}
-    md5 = state.outputs()[f"models/{stage.replace('@', '/')}"]
-    write_json(paths.FINDINGS / "verified" / f"{md5}.json", environment | facts)
+    model, facts = stage.replace("@", "/"), {"result": result, "at": today(), "processor": environment["processor"]}
+    file = verified_file(state.outputs()[f"models/{model}"])
+    write_json(file, environment | facts | {"dvc_lock": lock_behind(state, model)})
 
 
 def today() -> str:

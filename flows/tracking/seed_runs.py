@@ -40,10 +40,14 @@ SCORED_BY = dict.fromkeys(STAGES, EVALUATE) | {"classify": "reports/finetune/cla
 
 def model_name(snapshot: Snapshot, branch: str) -> str:
     """The registered name of a snapshot's model."""
-    return registered_name(_params(snapshot), STAGES[branch].split("@")[0], branch)
+    return registered_name(params_of(snapshot), STAGES[branch].split("@")[0], branch)
 
 
-def _params(snapshot: Snapshot) -> Params:
+def params_of(snapshot: Snapshot) -> Params:
+    """The parameters that a snapshot's stages ran with, defaults where none depends on one.
+
+    Raises `UserError`: this version knows no such parameter.
+    """
     known = set(type(parse({})).model_fields)
     return parse({section: values for section, values in snapshot.params().items() if section in known})
 
@@ -58,7 +62,7 @@ def has_demo_size(snapshot: Snapshot, branch: str) -> bool:
         return [*(getattr(training, key, None) for key in SIZE), *(sizes(params, base) if base in MODELS else [])]
 
     model = STAGES[branch].replace("@", "/")
-    return sizes(_params(snapshot), model) == sizes(parse({}), model)
+    return sizes(params_of(snapshot), model) == sizes(parse({}), model)
 
 
 def settings_of(snapshot: Snapshot, branch: str) -> str:

@@ -114,10 +114,13 @@ def test_a_recorded_run_is_answered_for_signed_and_run_again(fresh_clone: Pipeli
     assert "identical: model/state.pt, model/weights.pt" in greenhouse("greenhouse", "verify", "adopted/mine")
     greenhouse("greenhouse", "export", "adopted/mine", "--to", "signed", "--key", str(key), "--out", str(signed))
     check = ("greenhouse", "verify", str(signed), "--key", f"{key}.pub")
-    assert "a record of 2 tries" in greenhouse(*check)
+    said = greenhouse(*check, expect=3)
+    assert "trained as claimed: rebuilt here to the same bytes" in said.splitlines()
+    assert "a record of 2 tries" in said
+    assert "by its own trainer, which no stage here repeats" in said
     (verified,) = (fresh_clone.root / ".greenhouse/findings/verified").glob("*.json")
     write_json(verified, read_json(verified) | {"at": "2026-01-01T10:05+00:00"})  # as one that was done again
-    assert "rebuild.verified.at: signed " in greenhouse(*check)
+    assert "rebuild.verified.at: signed " in greenhouse(*check, expect=3)
     assert "not as it was recorded (" not in shown
     (run_folder / "train.py").write_text(f"{PROGRAM}\nsys.exit(3)")
     commit(run_folder)

@@ -16,6 +16,7 @@ from typing import Any
 
 from components.core.errors import UserError
 from components.core.files import read_json
+from components.stages.ingest.licences import UNKNOWN, licence_of_text, normalise
 
 PINS = Path(__file__).resolve().parents[3] / "corpora" / "pins.json"
 
@@ -47,6 +48,26 @@ def installed(name: str, pin: dict[str, Any]) -> Path:
             "`python -m corpora.pin`"
         )
     return Path(str(distribution.locate_file("")))
+
+
+def licence_of(distribution: metadata.Distribution) -> tuple[str, str]:
+    """SPDX licence of a distribution and where it was read: expression, free text, classifier, then licence files."""
+    about = distribution.metadata
+    stated = [
+        (f"METADATA {field}", text)
+        for field in ("License-Expression", "License", "Classifier")
+        for text in about.get_all(field, [])
+        if field != "Classifier" or text.startswith("License")
+    ]
+    for where, text in stated:
+        if (licence := normalise(text)) != UNKNOWN:
+            return licence, where
+    for file in sorted(distribution.files or [], key=str):
+        if ".dist-info/" in str(file) and "LICEN" in file.name.upper():
+            text = Path(str(distribution.locate_file(file))).read_text("utf-8", "replace")
+            if (licence := licence_of_text(text)) != UNKNOWN:
+                return licence, f"clauses of {file}"
+    return UNKNOWN, "nowhere in METADATA"
 
 
 def install_command(name: str, pin: dict[str, Any]) -> str:

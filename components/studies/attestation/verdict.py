@@ -1,30 +1,39 @@
-"""The verdict of a check: what was established, what the signer states, what was not established.
+"""The verdict of a check: what was recomputed here, what is recorded and by whom, what is not established.
 
 Its success is an allow-list: every item of the scope was looked at and found right. An exception,
 an empty list or a part that nobody reached leaves an item open, and an open item is no success.
+A record is somebody's word: whoever can write it can make it up. So a training or scores that are
+on record, and were not repeated here, have a status of their own.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-Answer = Literal["yes", "no", "unknown"]
+Answer = Literal["no", "unknown", "recorded", "yes"]
+"""Wrong; not to be told here; right by a record that was read; right, computed here. The worst comes first."""
+ANSWERS: tuple[Answer, ...] = ("no", "unknown", "recorded", "yes")
 Scope = Literal["all", "bytes"]
+TRAINING = "training"
 ITEMS = {
     "signature": "a signature by this key",
     "bytes": "these bytes, and files of claims that card.json makes",
     "chain": "the whole chain of stages in a dvc.lock here that records this model",
     "hashed": "files of that chain, hashed again",
-    "licences": "data and licences, collected again",
-    "parameters": "parameters, collected again",
-    "scores": "scores, collected again",
+    "licences": "each document's licence, read from its source again",
+    "parameters": "parameters and other claims, as that dvc.lock and its files have them",
+    "scores": "scores, measured again on these weights",
     "standing": "that it is not withdrawn",
+    TRAINING: "that it was trained as claimed",
 }
-"""What can be established, by recomputation alone -> in words."""
+"""What can be established -> in words."""
 SCOPES: dict[Scope, tuple[str, ...]] = {"all": tuple(ITEMS), "bytes": ("signature", "bytes")}
-STATED = "stated"
-"""Item of what only the signer says. Where a record here says otherwise it is shown beside, and decides nothing."""
 NOTE = "note"
-"""Item of what could not be looked at besides, and decides nothing."""
+"""Item of what is shown besides, and decides nothing: what only the signer says, what could not be looked at."""
+WRONG, OPEN, ON_RECORD = 1, 2, 3
+"""Exit statuses beside 0: any difference; an item that nobody could establish; all items right, and one of `REPEATED`
+by a record alone."""
+REPEATED = ("scores", TRAINING)
+"""Items that are established only where they were done again here."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Finding:
     """Result of a check of one item, in words.
 
     Attributes:
-        item: of `ITEMS`, `STATED` or `NOTE`. answer: right, wrong, or not to be told here.
+        item: of `ITEMS`, or `NOTE`. answer: one of `ANSWERS`.
     """
 
     item: str
@@ -49,10 +58,8 @@ class CheckVerdict:
 
     def answer(self, item: str) -> Answer:
         """The worst answer on an item; unknown where nobody looked."""
-        given = {finding.answer for finding in self.findings if finding.item == item}
-        if "no" in given:
-            return "no"
-        return "yes" if given == {"yes"} else "unknown"
+        given = [finding.answer for finding in self.findings if finding.item == item]
+        return min(given, key=ANSWERS.index, default="unknown")
 
     @property
     def wrong(self) -> list[str]:
@@ -62,29 +69,34 @@ class CheckVerdict:
     @property
     def open_items(self) -> list[str]:
         """Items of the scope that are not established."""
-        return [item for item in SCOPES[self.scope] if self.answer(item) != "yes"]
+        return [item for item in SCOPES[self.scope] if self.answer(item) in ("no", "unknown")]
 
     @property
     def status(self) -> int:
-        """Exit status: 1 for any difference, 0 where every item of the scope was established, else 2."""
-        if self.wrong:
-            return 1
-        return 2 if self.open_items else 0
+        """Exit status: 0 where every item of the scope was established, the training by a rebuild."""
+        if self.wrong or self.open_items:
+            return WRONG if self.wrong else OPEN
+        return ON_RECORD if self.on_record else 0
+
+    @property
+    def on_record(self) -> list[str]:
+        """Items of the scope that should be repeated here, and are known by a record alone."""
+        return [item for item in SCOPES[self.scope] if item in REPEATED and self.answer(item) == "recorded"]
 
     def lists(self) -> dict[str, list[str]]:
         """Title -> lines: the three lists, and differences if there are any."""
-        established = [item for item in ITEMS if self.answer(item) == "yes"]
-        items_by_title = {
-            "established by recomputation": established,
-            "stated by the signer": [STATED],
-            "not established": [NOTE],
-        }
-        lines = {
-            title: [one.text for one in self.findings if one.item in items and one.answer != "no"]
-            for title, items in items_by_title.items()
-        }
+        right = {NOTE, *ITEMS} - {item for item in ITEMS if self.answer(item) in ("no", "unknown")}
+
+        def lines(answer: Answer) -> list[str]:
+            return [one.text for one in self.findings if one.answer == answer and one.item in right]
+
         open_lines = list[str]()
-        for item in self.open_items:
-            why = "; ".join(one.text for one in self.findings if one.item == item and one.answer != "yes")
+        for item in (item for item in self.open_items if self.answer(item) == "unknown"):
+            why = "; ".join(one.text for one in self.findings if (one.item, one.answer) == (item, "unknown"))
             open_lines.append(f"{ITEMS[item]}: {why or 'not looked at'}")
-        return lines | {"not established": open_lines + lines["not established"], "DIFFERENT": self.wrong}
+        return {
+            "recomputed here": lines("yes"),
+            "recorded, by whom and when": lines("recorded"),
+            "not established": open_lines + lines("unknown"),
+            "DIFFERENT": self.wrong,
+        }

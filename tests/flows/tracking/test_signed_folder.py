@@ -17,10 +17,10 @@ from components.core.files import folder_md5, md5_file, sha256_bytes, write_json
 from components.stages.account.answers import NotKnown
 from components.studies.attestation.claims import Claims
 from components.studies.attestation.renderings import write_renderings
-from components.studies.attestation.verdict import NOTE, CheckVerdict, Finding
+from components.studies.attestation.verdict import NOTE, TRAINING, CheckVerdict, Finding
 from components.studies.withdrawn import withdraw
 from flows.system import paths
-from flows.tracking import attestation, signature, signed_folder
+from flows.tracking import attestation, recomputed, signature, signed_folder
 from flows.tracking.attestation import owner_fields
 from flows.tracking.snapshots import Snapshot
 from tests.components.made_claims import made_claims
@@ -28,6 +28,10 @@ from tests.errors import refused, refuses, shows
 from tests.flows.object_cache import listing
 from tests.flows.pipeline_clone import PipelineClone
 
+REBUILT = """
+from flows.tracking.model_origin import choose, record_verification
+record_verification(*choose("instruct", "workspace"), "", {"processor": "as a rebuild leaves it"})
+"""
 SIGNED = ("greenhouse", "export", "--to", "signed")
 STAGE = "finetune@instruct"
 
@@ -65,6 +69,8 @@ class Workplace:
         monkeypatch.setattr(attestation.snapshots, "committed", lambda: iter([]))
         self.answers(rehashed=[Finding("hashed", "yes", "9 files")], mlflow_copies=[])
         self.answers(with_its_files=self.state, claims_of=self.claims)
+        self.computes(link_outputs=None, **{item: [Finding(item, "yes", f"{item}: right")]
+                                            for item in ("licences", "scores", TRAINING)})  # fmt: skip
         self.sign()
 
     def weights(self, data: bytes) -> tuple[dict[str, str], str]:
@@ -73,10 +79,14 @@ class Workplace:
         md5 = folder_md5({"model.safetensors": md5_file(self.folder / "model.safetensors")})
         return {"model.safetensors": sha256_bytes(data)}, md5
 
-    def answers(self, **found: Any) -> None:
+    def answers(self, module: Any = attestation, **found: Any) -> None:
         """Have functions of `attestation` return these, or raise them."""
         for name, value in found.items():
-            self.patch.setattr(attestation, name, lambda *_, value=value: _given(value))
+            self.patch.setattr(module, name, lambda *_, value=value: _given(value))
+
+    def computes(self, **found: Any) -> None:
+        """Have functions of `recomputed` return these, or raise them."""
+        self.answers(recomputed, **found)
 
     def sign(self, **update: Any) -> None:
         """Write the files of claims and sign them, as whoever has the key can."""
@@ -109,9 +119,9 @@ def test_all_is_established_and_the_upstream_client_takes_the_signature(
 ) -> None:
     assert signed_folder.report(workplace.folder, workplace.public) == 0
     said = capsys.readouterr().out
-    assert said.splitlines()[0] == "established by recomputation:"
-    assert "\n    cost: the records here say nothing else\n" in said[said.index("stated by the signer:") :]
-    assert "not established:" not in said
+    assert said.splitlines()[:2] == ["trained as claimed: rebuilt here to the same bytes", "recomputed here:"]
+    assert "\n    cost: by the signer, and the records here have the same\n" in said[said.index("recorded, by ") :]
+    assert said[said.index("not established:") :].splitlines()[1:-1] == ["    owner: said by the signer alone"]
     upstream = [sys.executable, "-m", "model_signing", "verify", "key", "--public_key", str(workplace.public)]
     given = ["--signature", str(workplace.folder / "model.sig"), "--no-ignore-git-paths", str(workplace.folder)]
     done = subprocess.run([*upstream, *given], capture_output=True, text=True)
@@ -122,9 +132,13 @@ def test_all_is_established_and_the_upstream_client_takes_the_signature(
     ("found", "item"),
     [({"rehashed": [Finding(NOTE, "unknown", "data/mix: in no cache")]}, "hashed"),
      ({"with_its_files": Snapshot("workspace", "workspace", {STAGE: {}})}, "chain"),
-     ({"claims_of": UserError("models/finetune/instruct: not in this state")}, "scores"),
-     ({"claims_of": KeyError("x")}, "licences"), ({"claims_of": ZeroDivisionError("x")}, "parameters"),
-     ({"mlflow_copies": ConnectionError("no server")}, "chain")],
+     ({"claims_of": UserError("models/finetune/instruct: not in this state")}, "parameters"),
+     ({"claims_of": KeyError("x")}, "chain"), ({"claims_of": ZeroDivisionError("x")}, "parameters"),
+     ({"mlflow_copies": ConnectionError("no server")}, "chain"),
+     ({"module": recomputed, "scores": UserError("no device cuda")}, "scores"),
+     ({"module": recomputed, "licences": UserError("package click is not installed")}, "licences"),
+     ({"module": recomputed, "licences": [Finding("scores", "unknown", "another held-out set")]}, "scores"),
+     ({"module": recomputed, "training": [Finding(TRAINING, "unknown", recomputed.NO_RECORD)]}, TRAINING)],
 )  # fmt: skip
 def test_what_cannot_be_collected_is_open_and_no_success(
     workplace: Workplace, found: dict[str, Any], item: str
@@ -133,6 +147,33 @@ def test_what_cannot_be_collected_is_open_and_no_success(
     assert workplace.check().status == 2
     assert item in workplace.check().open_items
     assert workplace.check(scope="bytes").status == 0
+
+
+def test_what_nobody_recorded_and_what_is_only_on_record_is_said_first(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An honest folder without ledger and MLflow was as established as one that was rebuilt."""
+    for answer, status, first in (
+        ("unknown", 2, "nobody here can tell whether this model was trained as claimed"),
+        ("recorded", 3, "its training is on record, by those named below; nobody here has repeated it"),
+        ("yes", 0, "trained as claimed: rebuilt here to the same bytes"),
+    ):
+        workplace.computes(training=[Finding(TRAINING, answer, "x")])
+        assert signed_folder.report(workplace.folder, workplace.public) == status
+        assert capsys.readouterr().out.splitlines()[0] == first
+    nobody = NotKnown(not_known="the ledger has no completed run")
+    workplace.sign(cost=nobody)
+    workplace.answers(claims_of=workplace.claims.model_copy(update={"cost": nobody}))
+    signed_folder.report(workplace.folder, workplace.public)
+    assert "cost" not in capsys.readouterr().out
+
+
+def test_scores_are_measured_by_default_and_not_for_what_differs(workplace: Workplace) -> None:
+    workplace.computes(scores=[Finding("scores", "no", "accuracy: signed 0.999, measured here 0.25")])
+    assert (workplace.check().status, workplace.check().wrong) == (1, ["accuracy: signed 0.999, measured here 0.25"])
+    assert (workplace.check(quick=True).status, workplace.check(quick=True).open_items) == (2, ["scores"])
+    workplace.sign(licence="MIT")
+    assert not any("accuracy" in line for line in workplace.check().wrong)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +188,7 @@ def test_a_model_that_is_made_up_from_end_to_end_is_not_established(
     files, md5 = workplace.weights(b"other weights")
     workplace.sign(files=files, md5=md5, **made_up)
     assert workplace.check().status == 2
-    assert {"chain", "hashed", "licences", "parameters", "scores"} <= set(workplace.check().open_items)
+    assert {"chain", "hashed", "licences", "parameters", "scores", TRAINING} <= set(workplace.check().open_items)
 
 
 COST = "cost.kwh[0]: signed 9.0, by the records here "
@@ -175,17 +216,8 @@ def test_another_claim_differs_and_what_another_run_records_otherwise_is_stated_
     verdict = workplace.check()
     assert verdict.status == (0 if says else 1)
     if says:
-        assert any(says in line for line in verdict.lists()["stated by the signer"])
-        assert not any(part in line for line in verdict.lists()["established by recomputation"])
-
-
-def test_scores_and_licences_that_nobody_has_are_not_established(workplace: Workplace) -> None:
-    """Equal on both sides, and still nothing was right about them."""
-    none = NotKnown(not_known="nobody")
-    bare = {"quality": none, "data": none, "licence": none}
-    workplace.sign(**bare)
-    workplace.answers(claims_of=workplace.claims.model_copy(update=bare))
-    assert (workplace.check().status, workplace.check().open_items) == (2, ["licences", "scores"])
+        assert any(says in line for line in verdict.lists()["recorded, by whom and when"])
+        assert not any(part in line for line in verdict.lists()["recomputed here"])
 
 
 def test_a_withdrawn_model_or_base_is_a_difference_and_no_list_is_not_a_list_without_it(workplace: Workplace) -> None:
@@ -242,7 +274,7 @@ def test_an_input_that_is_a_part_of_an_output_follows_from_its_listing(cache: Pa
         (finding,) = attestation.chain("workspace", ["bias", "finetune"], lock)
         return finding.answer, finding.text
 
-    assert found()[0] == "yes"
+    assert found()[0] == "recorded"
     lock["finetune"]["deps"][0]["md5"] = "other.dir"
     assert found() == ("no", "dvc.lock: finetune was run on another data/bias/train than the stage before made")
     (cache / whole[:2] / whole[2:]).unlink()
@@ -269,13 +301,37 @@ def test_a_folder_is_made_checked_and_found_out(
     """Other keys, none, and bytes alone: above."""
     key, folder = attested[0], shutil.copytree(attested[1], tmp_path / "folder")
     verify = ("greenhouse", "verify", str(folder), "--key", f"{key}.pub")
-    assert "signed by this key, and established here as listed" in finished_clone.run(*verify).splitlines()[-1]
+    said = finished_clone.run(*verify, expect=3)
+    assert "scores, measured again on these weights" in said
+    assert "each has the licence, origin and text that its source here has" in said
+    assert "its training, by MLflow: run finetune@instruct of these inputs by " in said
+    finished_clone.run_code(REBUILT)
+    try:
+        assert "signed by this key, and established here" in finished_clone.run(*verify).splitlines()[-1]
+    finally:
+        shutil.rmtree(finished_clone.root / ".greenhouse/findings/verified")
     model = folder / "model.safetensors"
     whole = model.read_bytes()
     model.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     said = finished_clone.run(*verify, expect=1)
     assert "model.safetensors: not the file that card.json names" in said
     assert "model.sig: no signature of these files by this key" in said
+
+
+@pytest.mark.pipeline
+def test_a_model_that_nobody_trained_does_not_pass_with_every_record_forged(
+    finished_clone: PipelineClone, tmp_path: Path
+) -> None:
+    """It passed, with dvc.lock and cache alone: random weights, scores of .999, all documents under CC0-1.0."""
+    key, folder = key_pair(tmp_path), tmp_path / "folder"
+    live = shutil.ignore_patterns("prefect")
+    copy = shutil.copytree(finished_clone.root, tmp_path / "clone", symlinks=True, ignore=live)
+    clone, verify = PipelineClone(copy), ("greenhouse", "verify", str(folder), "--key", f"{key}.pub")
+    clone.run("benchmarks.proof.invented", "mlflow", "ledger")
+    clone.run(*SIGNED, "instruct", "--key", str(key), "--out", str(folder))
+    said = clone.run(*verify, expect=1)
+    assert "signed 0.999, measured here 0." in said
+    assert "licence is BSD-3-Clause by its source here, and CC0-1.0 in the corpus" in said
 
 
 @pytest.mark.long
@@ -291,7 +347,7 @@ def test_a_killed_export_leaves_nothing_beside_its_target(finished_clone: Pipeli
     assert list(folder.parent.iterdir()) in ([], [folder])
     if not folder.exists():
         finished_clone.run(*SIGNED, "instruct", "--key", str(key), "--out", str(folder))
-    finished_clone.run("greenhouse", "verify", str(folder), "--key", f"{key}.pub")
+    finished_clone.run("greenhouse", "verify", str(folder), "--key", f"{key}.pub", "--scope", "bytes")
     assert list(work.iterdir()) == []
 
 
@@ -352,7 +408,7 @@ def test_where_nothing_is_recorded_only_signature_and_bytes_are_established(
     key, folder = attested
     said = fresh_clone.run("greenhouse", "verify", str(folder), "--key", f"{key}.pub", expect=2)
     assert "no dvc.lock here records models/finetune/" in said
-    assert "no claim differs, and not established is: chain, hashed, licences, parameters, scores" in said
+    assert "no claim differs, and not established is: chain, hashed, licences, parameters, scores, training" in said
 
 
 # -- keys and fields ---------------------------------------------------------------------------------------------------
