@@ -155,8 +155,8 @@ def documents_lines(query: Any, matches: list[Any], parts: list[Any]) -> list[st
     return lines
 
 
-def dry_run(query: Any, matches: list[Any], parts: list[Any], entries: list[str], search: Any) -> str:
-    """Everything that is known before anything changes; for `parts` see `documents_lines`."""
+def first_answer(query: Any, matches: list[Any], parts: list[Any], entries: list[str]) -> str:
+    """What the records say before anything is searched or changed; for `parts` see `documents_lines`."""
     lines = documents_lines(query, matches, parts)
     matches = [*matches, *parts]
     documents = [match.document for match in matches]
@@ -168,11 +168,15 @@ def dry_run(query: Any, matches: list[Any], parts: list[Any], entries: list[str]
         lines += ["", "models that were pretrained on them:", *saw]
     if not already:
         lines += ["", "price of their removal:", price(documents)]
+    lines += ["", "the sources themselves, which only you can change:"]
+    return "\n".join([*lines, *(f"    {source}" for source in sources_of(matches)), ""])
+
+
+def found_copies(search: Any) -> str:
+    """What the search found."""
     items, unreached = forgetting.copies(search.copies, search.models)
     copies = [item.label for item in items] + [f"not known or not reached: {line}" for line in unreached]
-    lines += ["", f"copies: {len(search.copies)} objects of DVC and what follows:", *(f"    {one}" for one in copies)]
-    lines += ["", "the sources themselves, which only you can change:"]
-    lines += [f"    {source}" for source in sources_of(matches)]
+    lines = [f"copies: {len(search.copies)} objects of DVC and what follows:", *(f"    {one}" for one in copies)]
     return "\n".join([*lines, "", search.sentence(STAY)])
 
 
@@ -296,11 +300,13 @@ def forget(
             "first their copies are looked for; until the list is changed, a run beside this one uses them", flush=True
         )
     lines = entries(asked, exact, with_duplicates(whole_hits), cut)
+    if not apply:
+        print(first_answer(asked, hits, parts, lines), flush=True)
     search = prepare_search(query, asked, whole_hits, common_above).everywhere()
     if apply:
         leave_out(query, lines, search, sources_of(whole_hits))
     else:
-        print(dry_run(asked, hits, parts, lines, search))
+        print(found_copies(search))
         print("\nnothing has changed; --apply leaves them out, --purge then deletes the copies")
     return 0
 

@@ -5,11 +5,14 @@ and a DVC remote. Each is priced by the dry run, taken out, and purged from clon
 """
 
 import json
+import re
 import shutil
+import time
 from functools import partial
 from pathlib import Path
+from subprocess import PIPE, Popen
 
-from benchmarks.proof.clone import Clone, cloned, made, once
+from benchmarks.proof.clone import Clone, cloned, kept_environment, made, once
 from benchmarks.proof.leftovers import OWN_RUN, kinds_of, left, own_runs, runs_of, sought
 from components.carbon.planning.forecast import ORCHESTRATION_NAME
 from components.carbon.spans import Spans
@@ -22,7 +25,8 @@ from flows.forget import find_documents, rows_to_redo
 from flows.plan import sum_of
 query, matches = find_documents({name!r})
 rows = [row.expected for row in rows_to_redo([match.document for match in matches])]
-print(json.dumps([sum_of(rows)[1].as_list(), {{row.stage: [row.kwh.mid, row.basis] for row in rows}}]))
+both = [one.as_list() for one in sum_of(rows)]
+print(json.dumps([*both, {{row.stage: [row.kwh.mid, row.basis] for row in rows}}]))
 """
 SPENT = """
 import json
@@ -39,6 +43,14 @@ queries = [Query("location", {name!r}), *(Query("passage", one) for one in {pass
 found = [match for query in queries for match in answers(query, whole=True)]
 print(max([one.most for match in found for one in match.seen if isinstance(one, Seen)], default=0))
 """
+HELD_OUT = """
+import json
+from pathlib import Path
+from components.corpus.corpus import read_corpus
+rows = read_corpus(Path("data/ingest/heldout"))
+print(json.dumps([f"{{one.location}} {{one.sha256}}" for one in rows if one.location.split("#")[0] != {name!r}]))
+"""
+"""The held-out set without a file."""
 OUTPUTS = "import json; from flows.tracking.snapshots import find; print(json.dumps(find('workspace').outputs()))"
 RECORDS = ("reports/", "data/ingest/dropped", "data/ingest/quarantine")
 """Outputs that may say that something was removed."""
@@ -94,7 +106,7 @@ def shared(clone: Clone, fresh: Clone, remote: Path, files: dict[str, bytes]) ->
 
 def removal(fresh: Clone, remote: Path, name: str) -> dict:
     """Price, take out and purge one file, and look for what is left in the clone and in the remote."""
-    price, stages = json.loads(fresh.ask(PRICE.format(name=name)))  # fetches what the clone does not have yet
+    seconds, price, stages = json.loads(fresh.ask(PRICE.format(name=name)))  # fetches what the clone does not have yet
     fresh.run("dvc", "checkout", "--allow-missing")
     wanted = sought(fresh.root, name)
     lines = (fresh.root / "texts" / name).read_text(errors="replace").splitlines()
@@ -103,16 +115,30 @@ def removal(fresh: Clone, remote: Path, name: str) -> dict:
     before = left(fresh.root, wanted, SOURCES) + left(remote, wanted)
     assert kinds_of(before) == {"text", "tokens", "weights"}, f"before the removal only {kinds_of(before)} are found"
     trained_on, earlier = int(fresh.ask(times)), json.loads(fresh.ask(SPENT))
-    fresh.run("greenhouse", "forget", name, "--apply")
+    first_s, heldout = first_answer_s(fresh, name), set(json.loads(fresh.ask(HELD_OUT.format(name=name))))
+    said = fresh.run("greenhouse", "forget", name, "--apply")
+    took_s = float(re.findall(r"pipeline: Completed after ([\d.]+) s", said)[-1])
+    moved = heldout ^ set(json.loads(fresh.ask(HELD_OUT.format(name=name))))
     used = {stage: kwh - earlier.get(stage, 0.0) for stage, kwh in json.loads(fresh.ask(SPENT)).items()}
     actual = sum(used.values())
     fresh.run("greenhouse", "forget", name, "--purge")
     return {
         "query": name, "price_kwh": price, "actual_kwh": actual, "price_error": abs(price[1] - actual) / actual,
+        "price_s": seconds, "took_s": took_s, "first_answer_s": first_s, "held_out_moved": len(moved),
         "stages": {one: {"price": stages.get(one), "actual": used.get(one)} for one in {**stages, **used}},
         "times_trained_on": {"before": trained_on, "after": int(fresh.ask(times))},
         "found_before": len(before), "left": left(fresh.root, wanted, SOURCES) + left(remote, wanted),
     }  # fmt: skip
+
+
+def first_answer_s(fresh: Clone, name: str) -> float:
+    """Seconds until the dry run has printed the documents, the models that saw them and the price."""
+    begin, command = time.monotonic(), fresh.words("greenhouse", "forget", name)
+    with Popen(command, cwd=fresh.root, env=kept_environment(fresh), stdout=PIPE, text=True) as process:
+        assert process.stdout
+        found = next(time.monotonic() - begin for line in process.stdout if line.startswith("all of these"))
+        process.stdout.read()
+    return found
 
 
 def forgettable(clone: Clone, files: dict[str, bytes]) -> list[str]:

@@ -1,8 +1,9 @@
 """Ten planted documents, quoted and nearly copied, are forgotten: which places with their words did nobody name?
 
 Quotations of 6 to 40 words stand in other documents, rows for fine-tuning, evaluation items, bad records, a file in git
-and one in MLflow's folder. After the removal and the purge every byte that is left is searched by leftovers.py, which
-shares no code with forgetting, and compared with the places that the commands printed.
+and one in MLflow's folder, and in every form of forms.py in another worktree of git. After the removal and the purge
+every byte that is left is searched by leftovers.py, which shares no code with forgetting, and compared with the places
+that the commands printed.
 """
 
 import base64
@@ -12,6 +13,7 @@ import re
 from pathlib import Path
 
 from benchmarks.proof.clone import Clone, made, once
+from benchmarks.proof.forms import FORMS
 from benchmarks.proof.leftovers import places_with, runs_of, words_of
 from components.core.files import md5_file
 
@@ -95,6 +97,9 @@ def measure(parent: Path, files: dict[str, bytes], preset: str, every: int) -> t
         clone.run("dvc", "push")
         (kept := clone.root / ".greenhouse/mlartifacts/examples.md").parent.mkdir(exist_ok=True)
         kept.write_text(quotes_of(texts, 0)[-1])
+        clone.git("worktree", "add", "--quiet", "--detach", str(beside := parent / "planted-worktree"))
+        for name, form in FORMS.items():
+            (beside / name).write_bytes(form(quotes_of(texts, 0)[-1]))
         return len(places_with(clone.root, wanted) | places_with(remote, wanted))
 
     if not (clone.root / "NOTES.txt").exists():
@@ -107,7 +112,8 @@ def measure(parent: Path, files: dict[str, bytes], preset: str, every: int) -> t
     left = places_with(clone.root, wanted, SOURCES) | places_with(remote, wanted)
     missed = not_named(clone.root, left, said)
     rows = [{"place": place, "named": place not in missed} for place in sorted(left)]
-    return {"documents": NUM_DOCUMENTS, "places_before": before, "places_left": len(left)}, rows
+    rows += [{"place": f"worktree: {name}", "named": re.search(rf"[ /]{name}\b", said) is not None} for name in FORMS]
+    return {"documents": NUM_DOCUMENTS, "places_before": before, "places_left": len(rows)}, rows
 
 
 def not_named(root: Path, left: dict[str, tuple[str, str]], said: str) -> list[str]:

@@ -26,6 +26,8 @@ MOST_OTHERS = 5
 MOST_RUNS = 1_000_000
 """Runs that git is to keep; of a query that names more, as a whole source may, so many are drawn by their hash."""
 
+INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
+"""Soft hyphens, joiners, marks of direction and spaces of no width, which a reader does not see."""
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 NONE = np.zeros(0, np.uint64)
 
@@ -119,7 +121,9 @@ def _num_documents(wanted: np.ndarray, others: Iterable[Sequence[str]], salt: in
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold().encode("utf-8", "replace").decode()  # halves of pairs
+    return (
+        unicodedata.normalize("NFKC", INVISIBLE.sub("", text)).casefold().encode("utf-8", "replace").decode()
+    )  # halves of pairs
 
 
 def _locate(sorted_runs: np.ndarray, salted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

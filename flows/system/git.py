@@ -56,6 +56,19 @@ def history() -> Iterator[tuple[str, bytes]]:
                 yield names.get(oid, kind), data
 
 
+def num_objects() -> int:
+    """The number of objects that `history` yields."""
+    kinds = answer("cat-file", "--batch-all-objects", "--batch-check=%(objecttype)").split()
+    return len(kinds) - kinds.count("tree")
+
+
+def other_worktrees() -> list[Path]:
+    """The checkouts of this repository besides this one."""
+    lines = answer("worktree", "list", "--porcelain").splitlines()
+    roots = [Path(line.removeprefix("worktree ")) for line in lines if line.startswith("worktree ")]
+    return [root for root in roots if root != paths.ROOT]
+
+
 @contextmanager
 def worktree(name: str, revision: str = "HEAD") -> Iterator[Path]:
     """A checkout of a commit, on record as long as it is there; removed at the end, also after a failure."""

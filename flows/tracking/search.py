@@ -10,12 +10,12 @@ import re
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components import params as schema
@@ -24,12 +24,13 @@ from components.core.files import md5_of, read_json
 from components.finetuning_data.formats import is_corpus, texts
 from components.lineage.documents import CORPORA, shards
 from components.lineage.needles import Needles
-from components.lineage.readings import NeedleHit, Part, hits_in, parts_of, parts_of_bytes, parts_of_tokens
+from components.lineage.readings import FAULTS, NeedleHit, Part, hits_in, parts_of, parts_of_bytes, parts_of_tokens
 from components.stages.ingest.opt_out import RULE as OPTED_OUT
 from flows.system import environment, git, paths
 from flows.tracking import snapshots
 from flows.tracking.model_exposure import states, workspace_view
 from flows.tracking.model_origin import tunings_of
+from flows.tracking.progress import bar
 from flows.tracking.snapshots import ObjectCache, Snapshot
 
 SHOWN = 5
@@ -42,7 +43,7 @@ TRAINING = ("pretrain@", "finetune@")
 TELL_S = 4.0
 """Seconds between two lines that tell how far a search is."""
 WEIGHTS = (".safetensors",)
-CACHE = "DVC's cache"
+CACHE, DVC_OBJECTS = "DVC's cache", ".dvc/cache/files/md5"
 GONE = "files or folders are in neither DVC's cache nor a remote, where one could look into them, such as"
 ELSEWHERE = "if somebody has them, `dvc push` from there and ask again; else there is nothing to do"
 SHARD = re.compile(r"data/(?:mix(?=/train)|ingest(?=/heldout))/(\w+)/part-(\d+)\.parquet")
@@ -96,8 +97,8 @@ class Search:
     Attributes:
         named: whether a text holds the passage or address that was asked for, if that is how they
             were named.
-        num_places: files looked into. matches: those with words that stay. unsearched: what was not
-            looked into, why.
+        num_places: files looked into. num_known: those that it is known will be, at least. matches: those
+            with words that stay. unsearched: what was not looked into, why.
         copies: DVC's hash of each object with a document's text, tokens, or weights trained on it
             -> one of the outputs that it is of, and the state. models: DVC's hash of every model
             that was trained on what holds one.
@@ -109,6 +110,7 @@ class Search:
     ids: Collection[str] = ()
     named: Callable[[str], bool] = lambda text: False
     num_places: int = 0
+    num_known: int = 0
     matches: list[FileMatch] = field(default_factory=list)
     unsearched: list[str] = field(default_factory=list)
     copies: dict[str, str] = field(default_factory=dict)
@@ -128,6 +130,7 @@ class Search:
         self.scan_local_files(known)
         self.scan_states(known)
         self.scan_artifacts()
+        self.scan_worktrees()
         self.scan_history()
         return self
 
@@ -137,15 +140,19 @@ class Search:
         Args:
             with_named: what is `named` counts too, as in files of the user.
         """
+        self._count(owner)
+        unread = list[str]()
+        hits = hits_in(_until_fault(parts), self.needles, self.named if with_named else None, unread)
+        self.unsearched += [f"{owner}: {path}: {why}" for why in unread]
+        return hits
+
+    def _count(self, owner: str) -> None:
+        """Count a file, and show how far the search is."""
         self.num_places += 1
         if time.monotonic() - self._told > TELL_S:
             self._told = time.monotonic()
-            print(f"searched {self.num_places:,} places, now {owner}", file=sys.stderr, flush=True)  # --json has stdout
-        try:
-            return hits_in(parts, self.needles, self.named if with_named else None)
-        except (UserError, OSError, ValueError, pa.ArrowException) as error:
-            self.unsearched.append(f"{owner}: {path}: {clause(error)}")
-            return []
+            line = f"searched {bar(self.num_places, max(self.num_known, self.num_places))} places, now {owner}"
+            print(line, file=sys.stderr, flush=True)  # --json has stdout
 
     def note(self, owner: str, path: str, parts: Iterable[Part], md5: str = "", with_named: bool = False) -> None:
         """Search a file, and add it to `matches` if it has words of the text."""
@@ -160,8 +167,10 @@ class Search:
         store.pull({md5 for state in known for md5 in state.outputs().values() if md5.endswith(".dir")})
         files = [dict(files_of(store, state)) for state in known]
         store.pull({md5 for hashes in files for path, md5 in hashes.items() if not path.endswith(WEIGHTS)})
-        removed = dict[tuple[str, str], bool]()
-        for state, hashes in [*zip(known, files, strict=True), *unnamed(store, files)]:
+        removed, every = dict[tuple[str, str], bool](), [*zip(known, files, strict=True), *unnamed(store, files)]
+        once = {row for _, hashes in every for row in hashes.items() if not row[0].endswith(WEIGHTS)}
+        self.num_known = self.num_places + len(once) + len(self._artifacts()) + git.num_objects()
+        for state, hashes in every:
             self._scan_state(state, hashes, store, removed)
             bad = {path for path, md5 in hashes.items() if removed.get((path, md5))}
             bad |= hashes.keys() & {SHARD.sub(r"data/tokenize/\1/tokens-\2.bin", path) for path in bad}
@@ -231,20 +240,52 @@ class Search:
 
     def scan_artifacts(self) -> None:
         """Files of runs in MLflow, and the databases of MLflow and Prefect, on this machine."""
-        folder, address = paths.STATE / "mlartifacts", os.environ["MLFLOW_TRACKING_URI"]
+        address = os.environ["MLFLOW_TRACKING_URI"]
         local = f"sqlite:///{paths.STATE / 'mlflow.db'}", environment.running_servers().get("MLFLOW_TRACKING_URI")
         if address not in local:
             self.unsearched.append(f"MLflow at {address}: its runs and their files")
-        for path in sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix not in WEIGHTS):
-            self.note("MLflow", str(path.relative_to(folder)), parts_of(path))
+        for path in self._artifacts():
+            self.note("MLflow", str(path.relative_to(paths.STATE / "mlartifacts")), parts_of(path))
         for path in (paths.STATE / "prefect" / "prefect.db", paths.STATE / "mlflow.db"):
             if path.exists():
                 self.note("database", shown(path), parts_of(path))
 
+    def _artifacts(self) -> list[Path]:
+        return files_below(paths.STATE / "mlartifacts")
+
+    def scan_worktrees(self) -> None:
+        """The files of git's other worktrees of this repository, with the DVC cache of each. They are never changed."""
+        for root in git.other_worktrees():
+            owner, objects = f"worktree {root}", root / DVC_OBJECTS
+            if not root.is_dir():
+                self.unsearched.append(f"{owner}: it is not there")
+
+            def locate(path: str, root: Path = root) -> Path | None:
+                return file if (file := root / path).is_file() else None
+
+            for file in files_below(root):
+                if not file.is_relative_to(objects):
+                    name = str(file.relative_to(root))
+                    self.note(owner, name, parts_at(name, file, locate))
+            with suppress(UserError):  # a listing that is damaged: its files are read one by one then
+                for state, hashes in unnamed(ObjectCache.at(root, objects), []):
+                    self._scan_state(replace(state, name=owner), hashes, ObjectCache.at(root, objects), {})
+
     def scan_history(self) -> None:
         """Every version of every file that git keeps, with the messages of commits."""
-        for name, data in git.history():
-            self.note("git", name, parts_of_bytes(data, name))
+        unread, found = list[str](), dict[str, list[NeedleHit]]()
+
+        def parts() -> Iterator[Part]:  # of many files at once: most are small
+            for name, data in git.history():
+                self._count("git")
+                for part in _until_fault(parts_of_bytes(data, name)):
+                    yield part._replace(where=f"{name}: {part.where}".removesuffix(": "))
+
+        for hit in hits_in(parts(), self.needles, unread=unread):
+            name, _, where = hit.where.partition(": ")
+            found.setdefault(name, []).append(hit._replace(where=where))
+        self.matches += [FileMatch("git", name, tuple(hits)) for name, hits in found.items()]
+        self.unsearched += [f"git: {why}" for why in unread]
 
     # -- the answer ----------------------------------------------------------------------------------------------------
 
@@ -266,6 +307,14 @@ class Search:
         missing = [f"\n    {line}" for line in (*dict.fromkeys(self.unsearched), *BEYOND)]
         matches = "".join(lines) or " none"
         return f"searched {self.num_places:,} places{skipped}; {found}:{matches}\nnot searched:{''.join(missing)}"
+
+
+def _until_fault(parts: Iterable[Part]) -> Iterator[Part]:
+    """The parts up to one that cannot be read, and the reason."""
+    try:
+        yield from parts
+    except (UserError, *FAULTS) as error:
+        yield Part("", "", unread=clause(error))
 
 
 def removals() -> dict[str, Any]:
@@ -396,6 +445,16 @@ def rows_of_state(state: Snapshot) -> Iterator[tuple[str, str, str]]:
             path = dep["path"]
             if "data" in tuning and absolute(path) == absolute(tuning["data"]) and not path.startswith("data/"):
                 yield stage, path, dep["md5"]
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Files below a folder that may hold text: no weights, no links, nothing of git or of installed packages."""
+    found = list[Path]()
+    for top, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in (".git", ".venv", "venv", "node_modules"))
+        files = (Path(top, name) for name in sorted(names) if not name.endswith(WEIGHTS) and name != ".git")
+        found += [file for file in files if file.is_file() and not file.is_symlink()]
+    return found
 
 
 def absolute(path: str) -> Path:

@@ -247,6 +247,13 @@ class ObjectCache:
         with dvc.open_repo(self.root) as repo:
             self.folder = Path(repo.cache.local.path)
 
+    @classmethod
+    def at(cls, root: Path, folder: Path) -> "ObjectCache":
+        """The cache in a folder of another checkout, which is not opened: DVC would write there."""
+        store = cls.__new__(cls)
+        store.root, store.folder = root, folder
+        return store
+
     def path(self, md5: str) -> Path:
         """Where an object lies (`.dir` objects list the files of a folder)."""
         return self.folder / md5[:2] / md5[2:]

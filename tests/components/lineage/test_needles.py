@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.proof.forms import FORMS, SEALED, zipped
 from components.lineage import readings
 from components.lineage.needles import Needles
-from components.lineage.readings import hits_in, parts_of
+from components.lineage.readings import hits_in, parts_of, parts_of_bytes
 from tests.errors import refused
 
 QUOTE = "copied the pages by candlelight and sold them to a captain of a foreign vessel"
@@ -103,6 +104,26 @@ def test_words_are_found_in_files_of_any_format(name: str, data: bytes, tmp_path
     (hit,) = hits_in(parts_of(tmp_path / name), needles())
     assert (hit.words, hit.own) == (15, True)
     assert hit.where == ("line 2" if name.endswith("jsonl") else "")
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_words_are_found_in_whatever_form_or_the_file_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(FORMS[name](QUOTE))
+    unread = list[str]()
+    hits = hits_in(parts_of(tmp_path / name), needles(), unread=unread)
+    assert [hit.own for hit in hits] == ([] if name in SEALED else [True])
+    assert bool(unread) == (name in SEALED or name == "broken.gz")
+
+
+def test_what_is_packed_too_often_or_too_large_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, unread = QUOTE.encode(), list[str]()
+    for _ in range(readings.MOST_LAYERS + 1):
+        data = gzip.compress(data)
+    assert not hits_in(parts_of_bytes(data, ""), needles(), unread=unread)
+    assert unread == ["packed in more than 6 layers"]
+    monkeypatch.setattr(readings, "MOST_BYTES", 1000)
+    with refused("readings.parts_of_bytes"):  # each fits, both together do not
+        list(parts_of_bytes(zipped("inner.zip", zipped("note.txt", b"x" * 900)), ""))
 
 
 def test_what_is_too_large_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 from dataclasses import replace
 from hashlib import md5
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.proof.forms import FORMS
 from components.core.files import folder_md5, md5_file, write_json
 from components.corpus.corpus import Document
 from components.lineage.documents import Query
@@ -242,7 +244,7 @@ def test_a_long_search_tells_how_far_it_is_beside_its_answer(
     searched({ID})
     told = capsys.readouterr()
     assert told.out == "", "`trace --json` prints nothing else"
-    assert re.search(r"^searched \d+ places, now ", told.err, re.M)
+    assert re.search(r"^searched \[[#.]{12}\] \d+/\d+ places, now ", told.err, re.M)
 
 
 def test_a_text_too_short_for_runs_goes_by_its_id_with_its_tokens(root: Path) -> None:
@@ -363,3 +365,28 @@ def test_a_tuned_model_counts_by_what_its_own_stage_read_of_the_text(
     }
     lock["pretrain@causal"]["outs"].append({"path": "models/checkpoints/causal", "md5": "1.dir"})
     assert models_of(lock, [f"data/{held}/part-00000.parquet"] if held else [], rows) == counts
+
+
+def test_other_worktrees_of_git_are_searched_with_their_caches(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """They lie outside of the checkout, so nobody looked there, and nobody said so."""
+    clone, other = PipelineClone(root), tmp_path_factory.mktemp("beside") / "other"
+    clone.git("commit", "--quiet", "--allow-empty", "--message", "made")
+    for place in (other, gone := other.with_name("gone")):
+        clone.git("worktree", "add", "--quiet", "--detach", str(place))
+    shutil.rmtree(gone)
+    shutil.copytree(root / "data", other / "data")
+    shutil.move(other / "data/mix", other / "mix")
+    (cached := other / search.DVC_OBJECTS / "ab").mkdir(parents=True)
+    (cached / "cdef").write_bytes(FORMS["gzip.json"](LETTER))
+    (other / "note.7z").write_bytes(FORMS["note.7z"](LETTER))
+    found = searched({"0" * 16})
+    places = {match.path for match in found.matches if match.owner == f"worktree {other}"}
+    assert places == {
+        "data/ingest/train/part-00000.parquet", "data/ingest/quarantine/records.jsonl", "mix/train/part-00000.parquet",
+        "data/tokenize/train/tokens-00000.bin", "abcdef",
+    }  # fmt: skip
+    assert {f"worktree {other}: note.7z: 7z, which is not opened", f"worktree {gone}: it is not there"} <= set(
+        found.unsearched
+    )
