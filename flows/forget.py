@@ -115,10 +115,26 @@ def rows_to_redo(documents: list[Any]) -> list[PlanRow]:
     return rows
 
 
+def elapsed_s(rows: list[PlanRow]) -> float:
+    """Seconds from the beginning to the end of a run of these stages, some of which run at the same time."""
+    graph, ends, around = dvc.graph(), dict[str, float](), 0.0
+    free = [0.0] * schema.load(paths.PARAMS).runtime.parallel_stages
+    for row in (row for row in rows if row.expected):
+        seconds = row.expected.seconds.mid if row.expected else 0.0
+        if row.stage not in graph:
+            around += seconds
+            continue
+        begin = max([min(free), *(ends.get(name, 0.0) for name in graph[row.stage])])
+        ends[row.stage] = free[free.index(min(free))] = begin + seconds
+    return max(ends.values(), default=0.0) + around
+
+
 def price(documents: list[Any]) -> str:
     """Seconds, energy and grams of the removal, stage by stage and in all."""
-    grid, rows = schema.load(paths.PARAMS).runtime.grid, rows_to_redo(documents)
-    return render(rows, resolve(grid, paths.ROOT), datetime.now(UTC))
+    runtime, rows = schema.load(paths.PARAMS).runtime, rows_to_redo(documents)
+    in_all = f"\nfrom the beginning to the end of the run: about {elapsed_s(rows):.3g} s, up to {{}} stages at a time"
+    table = render(rows, resolve(runtime.grid, paths.ROOT), datetime.now(UTC))
+    return table + in_all.format(runtime.parallel_stages)
 
 
 def prepare_search(text: str, query: Any, matches: list[Any], most_others: int) -> Any:
@@ -263,9 +279,9 @@ def forget(
     The price is the forecast of the stages that have to run again, with its interval. Afterwards the workspace's bytes
     are those of a run that never had the text, but for the records of the removal and for what is held out of a work
     that has other documents, or of a source with a limit, which stays as it was. Runs of six of its words are
-    looked for in every file of every state, in rows and items, MLflow, DVC's cache and remote, and git; each answer
-    ends with what was searched, what was found where, and what was not searched. Works from a fresh clone that has a
-    DVC remote.
+    looked for in every file of every state, in rows and items, MLflow, DVC's cache and remote, git and its other
+    worktrees, in any encoding or archive that Python opens; each answer ends with what was searched, what was found
+    where, and what was not searched or not opened. Works from a fresh clone that has a DVC remote.
 
     Args:
         query: id, passage, e-mail address, location or its beginning, source, or licence.
@@ -284,6 +300,7 @@ def forget(
     asked, exact = find_documents(query)
     if not (exact or apply):
         known = recorded(query)
+        print("it was taken out before; its words are looked for ...", flush=True)
         print(search_for(asked, known.needles, known.ids).everywhere().sentence("words that stay"))
         print("\nnothing has changed: it was taken out before; --purge deletes old copies that are left")
         return 0

@@ -21,12 +21,13 @@ NUM_REMOVALS, LEAST_OWN_RUNS = 3, 100
 SOURCES = ("texts/",)
 PRICE = """
 import json
-from flows.forget import find_documents, rows_to_redo
+from flows.forget import elapsed_s, find_documents, rows_to_redo
 from flows.plan import sum_of
 query, matches = find_documents({name!r})
-rows = [row.expected for row in rows_to_redo([match.document for match in matches])]
-both = [one.as_list() for one in sum_of(rows)]
-print(json.dumps([*both, {{row.stage: [row.kwh.mid, row.basis] for row in rows}}]))
+planned = rows_to_redo([match.document for match in matches])
+rows = [row.expected for row in planned]
+stages = {{row.stage: [row.kwh.mid, row.basis] for row in rows}}
+print(json.dumps([elapsed_s(planned), sum_of(rows)[1].as_list(), stages]))
 """
 SPENT = """
 import json

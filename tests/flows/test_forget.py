@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,10 +14,13 @@ import yaml
 
 from benchmarks.proof.leftovers import CORPORA, Sought, kinds_of, left, places_with, sought, weights_left
 from benchmarks.proof.planted import not_named
+from components.carbon.planning.forecast import StageForecast
+from components.carbon.spans import Bounds
 from components.corpus.corpus import read_corpus
-from components.lineage.documents import Query
+from components.lineage.documents import DocumentLocation, Query, Traced
 from components.lineage.needles import Needles
 from flows import forget
+from flows.plan import PlanRow
 from flows.tracking.search import Search
 from tests.errors import refuses, shows
 from tests.flows.pipeline_clone import REMOTE, PipelineClone, cloned
@@ -78,6 +82,43 @@ def test_a_clone_whose_objects_were_purged_says_so(fresh_clone: PipelineClone, t
     fresh_clone.run("dvc", "remote", "add", "--default", "far", str(tmp_path / "remote"))
     _, said = fresh_clone.run("greenhouse", "forget", "0" * 16, expect=1).splitlines()
     shows(said, "forget.fetch_corpora", "forget: 1", "purged after a removal")
+
+
+def test_the_price_is_of_the_stages_that_follow_from_what_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a document that the filter dropped the mixture has nothing, and no model is trained again."""
+    deps = {"ingest": [], "dedup": ["data/ingest/train"], "filter": ["data/dedup"], "mix": ["data/filter"],
+            "a": ["data/mix"], "b": ["data/mix"], "account": ["reports/filter/metrics.json", "models"]}  # fmt: skip
+    outs = {"ingest": ["data/ingest/train"], "a": ["models/a"], "b": ["models/b"]}
+    lock = {
+        stage: {
+            "deps": [{"path": path} for path in paths],
+            "outs": [{"path": path} for path in outs.get(stage, [f"data/{stage}", f"reports/{stage}/metrics.json"])],
+        }
+        for stage, paths in deps.items()
+    }
+    needs = {"ingest": [], "dedup": ["ingest"], "filter": ["dedup"], "mix": ["filter"], "a": ["mix"], "b": ["mix"],
+             "account": ["a", "b", "filter"]}  # fmt: skip
+    monkeypatch.setattr(forget.dvc, "graph", lambda: needs)
+    corpora = ("ingest/train", "dedup/train", "filter/train", "bias/train", "mix/train")
+    places = [DocumentLocation(*corpus.split("/"), 0, "part", 0, "0" * 16) for corpus in corpora]
+    document = Traced({}, [*places[:2], replace(places[2], part="dropped")])
+    assert forget.stages_to_redo([document], lock) == ["ingest", "dedup", "filter", "mix", "account"]
+    assert forget.stages_to_redo([Traced({}, places)], lock) == list(needs)
+    seconds = {
+        "ingest": 10.0,
+        "dedup": 1.0,
+        "filter": 1.0,
+        "mix": 1.0,
+        "a": 40.0,
+        "b": 30.0,
+        "account": 2.0,
+        "around": 5.0,
+    }
+    rows = [
+        PlanRow(name, "", StageForecast(name, Bounds(one, one, one), Bounds(0, 0, 0), ""))
+        for name, one in seconds.items()
+    ]
+    assert forget.elapsed_s(rows) == 10 + 1 + 1 + 1 + 40 + 2 + 5, "two stages run at a time"
 
 
 @pytest.mark.long
