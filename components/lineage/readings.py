@@ -42,7 +42,7 @@ MOST_LAYERS = 6
 STREAMS: dict[bytes, Callable[[bytes], Any]] = {
     b"\x1f\x8b\x08": lambda data: gzip.GzipFile(fileobj=io.BytesIO(data)),
     b"BZh": lambda data: bz2.BZ2File(io.BytesIO(data)),
-    b"\xfd7zXZ\0": lambda data: lzma.LZMAFile(io.BytesIO(data)),  # noqa: SIM115
+    **dict.fromkeys((b"\xfd7zXZ\0", b"\x5d\0\0"), lambda data: lzma.LZMAFile(io.BytesIO(data))),  # noqa: SIM115
     b"\x28\xb5\x2f\xfd": lambda data: pa.input_stream(pa.BufferReader(data), compression="zstd"),
     b"\x04\x22\x4d\x18": lambda data: pa.input_stream(pa.BufferReader(data), compression="lz4"),
 } | {
@@ -58,12 +58,14 @@ SEALED = {
 ENCODINGS = {
     b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
 }  # fmt: skip
-CONTROL = bytes({*range(1, 32)} - {9, 10, 12, 13})
+OTHERS = ("cp1252", "cp1251", "koi8-r", "utf-16-le", "utf-16-be", "shift_jis", "gb18030", "big5", "euc-kr")
+"""Encodings that text without zeros may have which is not UTF-8."""
 FAULTS = (OSError, EOFError, ValueError, LookupError, RuntimeError, zlib.error, lzma.LZMAError, tarfile.TarError,
           zipfile.BadZipFile, pa.ArrowException)  # fmt: skip
-_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|[nrtbf])")
+_ESCAPED = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|[nrtbf])")
 _SOFT_BREAK, _QUOTED = re.compile(r"=\r?\n"), re.compile(r"=(?=[0-9A-F]{2})")
-_HYPHEN = re.compile(r"(?<=\w)-[ \t]*\r?\n\s*(?=\w)")
+_INSIDE = re.compile(r"(?<=\w)(?:-[ \t]*\r?\n\s*|\*{1,3}|~~|`)(?=\w)")
+"""Hyphens at ends of lines, and Markdown's marks, inside a word."""
 _TAG = re.compile(r"<!--.*?-->|</?([A-Za-z][\w:-]*)(?:\s[^<>]*)?/?>", re.DOTALL)
 _INLINE = re.compile(
     r"(a|abbr|b|bdi|bdo|big|cite|code|del|em|font|i|ins|kbd|mark|q|s|small|span|strike|strong|su[bp]|tt|u|var|wbr|"
@@ -136,9 +138,7 @@ def parts_of_bytes(data: bytes, name: str, room: list[int] | None = None, layers
                 yield Part(member, "", unread=f"it breaks off: {why}" if inner else why)
     except FAULTS as error:
         yield Part("", "", unread=clause(error))
-    if is_open or (layers and len(data.translate(None, CONTROL)) < 0.95 * len(data)):
-        return  # what stands in a text as base64 and is neither text nor an archive says nothing
-    for text in _decoded(data):
+    for text in _decoded(data) if not is_open else ():
         if name.endswith(".jsonl"):
             yield from (Part(f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line)
         else:
@@ -178,7 +178,8 @@ def _decoded(data: bytes) -> Iterator[str]:
     text = data.decode("utf-8", "replace")
     yield text.replace("\ufffd", " ").replace("\0", " ")
     if "\ufffd" in text:
-        yield data.replace(b"\0", b" ").decode("cp1252", "replace").replace("\ufffd", " ")
+        encodings = OTHERS if 0 not in data else OTHERS[:1]
+        yield from (data.replace(b"\0", b" ").decode(one, "replace").replace("\ufffd", " ") for one in encodings)
     zeros = data[::2].count(0), data[1::2].count(0)
     if max(zeros) > len(data) / 50 and min(zeros) < max(zeros) / 20:
         yield data.decode("utf-16-le" if zeros[1] > zeros[0] else "utf-16-be", "replace").replace("\ufffd", " ")
@@ -271,9 +272,11 @@ def _readings(part: Part, layers: int = 0) -> Iterator[Part]:
         yield from (part._replace(text=text) for text in dict.fromkeys((_plain(block), _as_read(block))))
     room = [MOST_BYTES]
     for encoded in (match[0] for match in BASE64.finditer(part.text)):
-        packed = re.sub(r"\\[rn]|\s|=", "", encoded).replace("-", "+").replace("_", "/")
-        decoded = [base64.b64decode(packed + "=" * (-len(packed) % 4))] if len(packed) % 4 != 1 else []
-        decoded += [bytes.fromhex(packed)] if HEX.fullmatch(packed) else []
+        encoded = re.sub(r"\\[rn]|\s|=", "", encoded)
+        runs = dict.fromkeys((encoded, encoded.rpartition("/")[2]))  # an address may go before it
+        packed = [run.replace("-", "+").replace("_", "/") for run in runs if len(run) % 4 != 1]
+        decoded = [base64.b64decode(run + "=" * (-len(run) % 4)) for run in packed]
+        decoded += [bytes.fromhex(encoded)] if HEX.fullmatch(encoded) else []
         for data in decoded:
             for inner in parts_of_bytes(data, "", room, layers + 1):
                 yield from _readings(Part(part.where, inner.text, part.id, inner.unread), layers + 1)
@@ -288,7 +291,7 @@ def _plain(text: str) -> str:
 
 
 def _as_read(text: str) -> str:
-    """A text as a reader sees it: without tags, escapes of any kind, also repeated, and hyphens at ends of lines."""
+    """A text as a reader sees it: without tags, escapes of any kind, also repeated, and marks inside words."""
     for _ in range(3):
         before = text
         if "=" in text:  # quoted-printable
@@ -300,4 +303,4 @@ def _as_read(text: str) -> str:
             text = _TAG.sub(lambda tag: "" if not tag[1] or _INLINE.match(tag[1]) else " ", text)
         if text == before:
             break
-    return _HYPHEN.sub("", text)
+    return _INSIDE.sub("", text)

@@ -50,9 +50,9 @@ SHARD = re.compile(r"data/(?:mix(?=/train)|ingest(?=/heldout))/(\w+)/part-(\d+)\
 """Corpus shard whose tokens are the shard of the same number."""
 TOKENS = re.compile(r"(data/tokenize)/(train|heldout)/tokens-(\d+)\.bin")
 BEYOND = (
-    "pictures and sound; words one by one in rows of a text file",
     "clones, caches and backups of others; other remotes, and what a remote has of states that are not known here",
     "exports and signed folders; statistics learnt from the text: tokenizers, scores, logs, the energy ledger",
+    "pictures and sound; words one by one in rows of a text file; archives inside files of another kind",
 )
 FILE = "forgotten.json"
 """What removals concerned, in the checkout: flows/tracking/forgetting.py."""
