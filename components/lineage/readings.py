@@ -36,7 +36,9 @@ TABLE = b"PAR1"
 _BREAK = r"(?:(?:\\r|\\n|\s)+"
 BASE64 = re.compile(rf"[A-Za-z0-9+/_-]{{32,}}{_BREAK}[A-Za-z0-9+/_-]{{32,}})*{_BREAK}[A-Za-z0-9+/_-]+=+)?")
 """A run in base64, also over several lines, whose breaks JSON may write as `\\n`."""
-HEX = re.compile(r"(?:[0-9a-fA-F]{2}){40,}")
+HEX, LONGEST_HASH = re.compile(r"[0-9a-fA-F-]+"), 64
+NOISE = 200
+"""Bytes from which on what stands in a text as base64 is read, whatever it is."""
 MOST_LAYERS = 6
 """Archives, and encodings in text, inside each other that are opened."""
 STREAMS: dict[bytes, Callable[[bytes], Any]] = {
@@ -58,7 +60,18 @@ SEALED = {
 ENCODINGS = {
     b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
 }  # fmt: skip
-OTHERS = ("cp1252", "cp1251", "koi8-r", "utf-16-le", "utf-16-be", "shift_jis", "gb18030", "big5", "euc-kr")
+CONTROL = bytes({*range(32)} - {9, 10, 12, 13})
+OTHERS: tuple[str, ...] = (
+    "cp1252",
+    "cp1251",
+    "koi8-r",
+    "utf-16-le",
+    "utf-16-be",
+    "shift_jis",
+    "gb18030",
+    "big5",
+    "euc-kr",
+)
 """Encodings that text without zeros may have which is not UTF-8."""
 FAULTS = (OSError, EOFError, ValueError, LookupError, RuntimeError, zlib.error, lzma.LZMAError, tarfile.TarError,
           zipfile.BadZipFile, pa.ArrowException)  # fmt: skip
@@ -138,7 +151,7 @@ def parts_of_bytes(data: bytes, name: str, room: list[int] | None = None, layers
                 yield Part(member, "", unread=f"it breaks off: {why}" if inner else why)
     except FAULTS as error:
         yield Part("", "", unread=clause(error))
-    for text in _decoded(data) if not is_open else ():
+    for text in _decoded(data, bool(layers)) if not is_open else ():
         if name.endswith(".jsonl"):
             yield from (Part(f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line)
         else:
@@ -170,8 +183,12 @@ def _unpacked(opener: Callable[[], Any], room: list[int]) -> tuple[bytes, str]:
     return b"".join(blocks), why
 
 
-def _decoded(data: bytes) -> Iterator[str]:
-    """The bytes as text, in each encoding that they may have: by their mark, or by which of them are zero."""
+def _decoded(data: bytes, is_packed: bool) -> Iterator[str]:
+    """The bytes as text, in each encoding that they may have: by their mark, or by which of them are zero.
+
+    Args:
+        is_packed: they may be what no text became by base64, such as a hash; text has no control characters.
+    """
     if encoding := next((encoding for mark, encoding in ENCODINGS.items() if data.startswith(mark)), ""):
         yield data.decode(encoding, "replace").replace("\ufffd", " ")
         return
@@ -179,6 +196,8 @@ def _decoded(data: bytes) -> Iterator[str]:
     yield text.replace("\ufffd", " ").replace("\0", " ")
     if "\ufffd" in text:
         encodings = OTHERS if 0 not in data else OTHERS[:1]
+        if is_packed and len(data.translate(None, CONTROL)) < len(data):
+            encodings = ()
         yield from (data.replace(b"\0", b" ").decode(one, "replace").replace("\ufffd", " ") for one in encodings)
     zeros = data[::2].count(0), data[1::2].count(0)
     if max(zeros) > len(data) / 50 and min(zeros) < max(zeros) / 20:
@@ -273,13 +292,22 @@ def _readings(part: Part, layers: int = 0) -> Iterator[Part]:
     room = [MOST_BYTES]
     for encoded in (match[0] for match in BASE64.finditer(part.text)):
         encoded = re.sub(r"\\[rn]|\s|=", "", encoded)
-        runs = dict.fromkeys((encoded, encoded.rpartition("/")[2]))  # an address may go before it
-        packed = [run.replace("-", "+").replace("_", "/") for run in runs if len(run) % 4 != 1]
-        decoded = [base64.b64decode(run + "=" * (-len(run) % 4)) for run in packed]
-        decoded += [bytes.fromhex(encoded)] if HEX.fullmatch(encoded) else []
-        for data in decoded:
+        if HEX.fullmatch(encoded):  # as base64 is not; a shorter one is a hash
+            digits = encoded.replace("-", "") if len(encoded) > LONGEST_HASH else ""
+            decoded = [bytes.fromhex(digits[: len(digits) // 2 * 2])]
+        else:
+            runs = dict.fromkeys((encoded, encoded.rpartition("/")[2]))  # an address may go before it
+            packed = [run.replace("-", "+").replace("_", "/") for run in runs if len(run) % 4 != 1]
+            decoded = [base64.b64decode(run + "=" * (-len(run) % 4)) for run in packed]
+        for data in (data for data in decoded if not _is_noise(data)):
             for inner in parts_of_bytes(data, "", room, layers + 1):
                 yield from _readings(Part(part.where, inner.text, part.id, inner.unread), layers + 1)
+
+
+def _is_noise(data: bytes) -> bool:
+    """Whether a few bytes that were read as base64 are no text and no archive, as of a name or a hash."""
+    known = data.startswith((*STREAMS, *ENCODINGS, *SEALED, b"PK\3\4"))
+    return len(data) < NOISE and not known and 0 not in data and len(data.translate(None, CONTROL)) < len(data)
 
 
 def _plain(text: str) -> str:
