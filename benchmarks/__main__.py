@@ -55,7 +55,7 @@ BENCHMARKS = {
         (PEERS, ("benchmarks.foreign",)),
     ),
     "proof": Benchmark(
-        "signed models tampered with, texts forgotten, commands killed: 70 minutes; --only tamper,forget,planted,kills",
+        "models tampered with, texts forgotten, kills, attacks from outside: 75 minutes; --only tamper,outside",
         (("benchmarks.proof",),),
     ),
     "any": Benchmark(

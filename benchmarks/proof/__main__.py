@@ -1,8 +1,8 @@
 """Measure what proof and forgetting promise: `make bench NAME=proof`, or `python -m benchmarks.proof --only tamper`.
 
 In a clone of the committed code at the demo's size, on text files of its own, whose first attempt at a stage failed;
-planted documents and kills in clones at the size of tests/small.yaml. All groups write the results file `proof`; one
-that is measured again alone leaves the others' figures as they are.
+planted documents and kills in clones at the size of tests/small.yaml; attacks from outside in a miniature. All groups
+write the results file `proof`; one that is measured again alone leaves the others' figures as they are.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
-from benchmarks.proof import forget, kills, planted
+from benchmarks.proof import forget, kills, outside, planted
 from benchmarks.proof.clone import Clone, key_pair, made, texts
 from benchmarks.proof.invented import RECORDS
 from benchmarks.proof.tamper import BEYOND
@@ -170,9 +170,26 @@ def killing(folder: Path, preset: str) -> Measured:
     return {"kills": {"n": len(rows)}}, [goal("kills_survived_fraction", good, 1.0, "higher", says)], rows
 
 
+def attacking(folder: Path, preset: str) -> Measured:
+    """Attack a miniature clone by its remote, by what lies beside it, and by links."""
+    rows = outside.measure(folder / "outside")
+    attacks = [row for row in rows if row["group"] != "honest"]
+    broken = [f"{row['group']}: {row['attack']}" for row in attacks if row["broken"]]
+    says = {
+        "paths_escaped": "wrote files outside of the folder that they are of",
+        "foreign_files_deleted": "deleted or changed files of others",
+        "links_followed": "made a command follow a link out of a folder",
+    }
+    return {"outside": {"attacks": len(attacks), "broken": broken}}, [
+        goal(name, sum(bool(row[name]) for row in attacks), 0, "lower", f"attacks of {len(attacks)} that {what}")
+        for name, what in says.items()
+    ], rows  # fmt: skip
+
+
 GROUPS: dict[str, tuple[Callable[[Path, str], Measured], str]] = {
     "tamper": (tamper, "tamper"), "forget": (forgetting, "removals"),
     "planted": (planting, "places"), "kills": (killing, "kills"),
+    "outside": (attacking, "attacks"),
 }  # fmt: skip
 """Name of a group -> how it is measured, and its table of raw rows."""
 
