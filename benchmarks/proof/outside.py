@@ -2,7 +2,8 @@
 
 Each is prepared in a copy of a miniature clone with its remote and a folder of others beside it; then the real command
 runs. All bytes around and in the clone before and after say what was written outside, deleted, or read through a link.
-An attack is broken too where the command does not refuse, or does not name what it left. `HONEST` commands must work.
+An attack is broken too where the command neither refuses nor names what it left in folders that it empties, or the
+folder that it left whole. `HONEST` commands must work.
 """
 
 import hashlib
@@ -35,12 +36,14 @@ Plant = Callable[[Path], Said | None]
 
 
 class Attack(NamedTuple):
-    """Command, where {box} stands for the folder with the clone; what prepares that; where it runs, and its state."""
+    """Command, where {box} stands for the folder with the clone; what prepares that; where it runs, and its state;
+    whether what is planted lies in a folder that the command empties."""
 
     command: str
     plant: Plant
     root: str = "greenhouse"
     state: str = ""
+    emptied: bool = True
 
 
 def write(folder: Path, *names: str, text: str = SECRET) -> list[Path]:
@@ -207,7 +210,7 @@ CLEANED: dict[str, Attack] = {
         run=f"rm -r ../theirs/train; cp -r {OUT} ../theirs/; sed -i s#{OUT}#data/../../theirs/train# dvc.lock")),
     "an environment of one's own": Attack(CLEAN, kept(".venv/bin/own")),
     "own files beside those of tools": Attack(CLEAN, kept(
-        "build/lib/own.py", "own.egg-info/own", "tests/__pycache__/own")),
+        "build/lib/own.py", "own.egg-info/own", "tests/__pycache__/own"), emptied=False),
 }  # fmt: skip
 
 
@@ -285,7 +288,10 @@ def tried(box: Path, group: str, attack: Attack) -> dict[str, object]:
     lost = [path for path in stay if path not in after or (path in ours and after[path] != before[path])]
     secrets = [path for path in new if SECRET.encode() in after[path]]
     followed = group == "links" and (done.returncode == 0 or bool(secrets) or SECRET in said)
-    unnamed = [str(one) for one in named if str(one) not in said and ".dvc/cache" not in str(one)]
+    whole = {line.split(": ")[-1] + "/" for line in said.splitlines() if line.startswith("Left")}
+    told = attack.emptied and (group != "clean" or not done.returncode)
+    unnamed = [one for one in map(str, named) if told and ".dvc/cache" not in one and one not in said]
+    unnamed = [one for one in unnamed if not any(one.startswith(folder) for folder in whole)]
     accepted = group == "listings" and done.returncode == 0
     harm = {"paths_escaped": len(escaped), "foreign_files_deleted": len(lost), "links_followed": int(followed)}
     ends = {

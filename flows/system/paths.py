@@ -66,7 +66,10 @@ def _state() -> Path:
     lines = shown.stdout.splitlines()
     if shown.returncode or Path(lines[0]) != root:
         raise UserError(f"{root}: no git repository; clone the project with git, or run `git init` here")
-    return Path(lines[1]).parent / ".greenhouse"
+    state = Path(lines[1]).parent / ".greenhouse"
+    if state.is_symlink():
+        raise UserError(f"{state}: a link is not followed; `export GREENHOUSE_STATE={state.resolve()}`, or remove it")
+    return state
 
 
 try:
