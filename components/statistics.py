@@ -207,14 +207,6 @@ class Spread:
         """The same with the error whose interval reaches so far."""
         return replace(self, error=reach / critical_t(self.freedom), skew=0.0)
 
-    def reach(self, confidence: float = CONFIDENCE) -> float:
-        """How far from the value its interval goes: Student's t, or the farther end by Hall's transformation (1992)."""
-        t = farthest = critical_t(self.freedom, confidence)
-        for end in (t, -t) if self.skew else ():
-            moved = 3.0 / self.skew * (math.cbrt(1.0 + self.skew * (end - self.skew / 6.0)) - 1.0)
-            farthest = max(farthest, abs(moved))
-        return farthest * self.error
-
     def interval(self) -> tuple[float, float]:
         """Interval around the value."""
         return interval_around(self.value, [self])
@@ -230,11 +222,19 @@ def critical_t(freedom: float, confidence: float = CONFIDENCE) -> float:
 def reach_of(spreads: Sequence[Spread], confidence: float = CONFIDENCE) -> float:
     """How far the interval of a value goes that several independent errors move.
 
-    The root of the sum of squares of what each alone would reach covers at least as often as it
-    says, however few degrees of freedom each has (Banerjee 1960). Satterthwaite's degrees of
-    freedom are too many just when the error that matters is underestimated.
+    The root of the sum of squares of what each alone would reach by Student's t covers at least as
+    often as it says, however few degrees of freedom each has (Banerjee 1960). Satterthwaite's
+    degrees of freedom are too many just when the error that matters is underestimated. The farther
+    end by Hall's transformation (1992) is taken, for the skewness of the sum of errors.
     """
-    return math.hypot(*(spread.reach(confidence) for spread in spreads))
+    error = math.hypot(*(spread.error for spread in spreads))
+    if not error:
+        return 0.0
+    skew = sum(spread.skew * (spread.error / error) ** 3 for spread in spreads)
+    t = farthest = math.hypot(*(critical_t(spread.freedom, confidence) * spread.error for spread in spreads)) / error
+    for end in (t, -t) if skew else ():
+        farthest = max(farthest, abs(3.0 / skew * (math.cbrt(1.0 + skew * (end - skew / 6.0)) - 1.0)))
+    return farthest * error
 
 
 def interval_around(value: float, spreads: Sequence[Spread], confidence: float = CONFIDENCE) -> tuple[float, float]:

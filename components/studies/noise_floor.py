@@ -7,14 +7,17 @@ interval of a difference here covers works and the seeds of either side, each wi
 freedom (`statistics.reach_of`).
 
 Where no seeds were measured, the spread that ships (verdicts.py) serves models of the demo's size.
-It was measured at other settings, at which seeds may move less; what they move here shows in all
-scores of the model together. So it serves only if the model's other tasks moved no further than it
-says. A change of settings that moves most scores is thereby not told from a seed that moves more
-than it did: that takes trainings.
+Its standard deviations, each of a few trainings, are first drawn towards each other as far as they
+look like measurements of one (Smyth 2004). It was measured at other settings, at which seeds may
+move less; what they move here shows in all scores of the model together. So each interval is
+widened by the factor by which the model's other tasks moved farther than it says (Birge 1932), and
+there is none if those are few. A change of settings that moves most scores is thereby not told from
+a seed that moves more than it did: that takes trainings.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -23,8 +26,10 @@ from components.statistics import Difference, Spread, holm, reach_of
 WIDENED = 1.5
 """Factor on a standard deviation that was measured at other settings."""
 
-LEAST_OTHERS, DOUBT = 5, 0.1
-"""Other tasks of the same model that tell whether the shipped spread holds; the p-value below which it doesn't."""
+LEAST_OTHERS = 5
+"""Other tasks of the same model that tell how far the shipped spread holds."""
+ALIKE = 100.0
+"""Degrees of freedom of standard deviations that vary no more than measurements of a single one do."""
 POWER = 0.8
 
 Scores = Mapping[str, float]
@@ -50,6 +55,7 @@ class SeedNoise:
             side, more if borrowed.
         note: where it comes from, in words.
         shipped: whether it is the one that ships, not measured here.
+        factor: by which all errors of the difference are widened, known as firmly as `freedom` says.
     """
 
     deviation: float
@@ -57,6 +63,7 @@ class SeedNoise:
     share: float
     note: str
     shipped: bool = False
+    factor: float = 1.0
 
 
 ONE_TRAINING = SeedNoise(0.0, 1.0, 0.0, "one training")
@@ -95,18 +102,52 @@ def seed_noise(metric: str, a: Side, b: Side, known: Mapping[str, Sequence[Score
     return SeedNoise(variance**0.5, float(freedom), share, note)
 
 
-def shipped_noise(deviation: float, trainings: int, a: Side, b: Side) -> SeedNoise | None:
-    """Seed noise by the spread that ships; None of a score that no seed moved: it was at its ceiling."""
-    if not deviation:
+def shipped_noise(spread: Mapping[str, tuple[float, int]], metric: str, a: Side, b: Side) -> SeedNoise | None:
+    """Seed noise by the spread that ships; None if it lacks the metric or no seed moved it: it was at its ceiling.
+
+    Args:
+        spread: metric -> standard deviation and number of trainings, of all metrics of this model.
+        metric: the one that is asked for.
+        a, b: the sides.
+    """
+    known = {name: (deviation, trainings - 1.0) for name, (deviation, trainings) in spread.items() if deviation}
+    if metric not in known:
         return None
+    (deviation, own), (typical, like) = known[metric], _prior(tuple(known.values()))
+    deviation = ((own * deviation**2 + like * typical**2) / (own + like)) ** 0.5
     share = sum(1.0 / max(1, len(side.runs)) for side in (a, b))
-    return SeedNoise(deviation, trainings - 1.0, share, f"seed sd {deviation:.4f}, as shipped", shipped=True)
+    return SeedNoise(deviation, own + like, share, f"seed sd {deviation:.4f}, as shipped", shipped=True)
+
+
+@cache
+def _prior(measured: tuple[tuple[float, float], ...]) -> tuple[float, float]:
+    """Standard deviation that those measured, each with its degrees of freedom, vary around, and how firmly.
+
+    Of an inverse chi-squared distribution of true variances, by the moments of the logarithms of
+    the measured ones (Smyth 2004, section 6.2); its degrees of freedom are at most `ALIKE`.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import digamma, polygamma
+
+    deviations, freedom = np.array(measured).T
+    centred = 2.0 * np.log(deviations) - digamma(freedom / 2.0) + np.log(freedom / 2.0)
+    excess = float(np.var(centred, ddof=1) - polygamma(1, freedom / 2.0).mean()) if len(measured) > 1 else np.inf
+    if excess >= polygamma(1, 0.01):
+        return 0.0, 0.0
+    half = ALIKE / 2.0
+    if excess > polygamma(1, half):
+        half = brentq(lambda value: float(polygamma(1, value)) - excess, 0.01, half)
+    return float(np.exp(0.5 * (centred.mean() + digamma(half) - np.log(half)))), 2.0 * half
 
 
 def over_seeds(difference: Difference, noise: SeedNoise) -> Difference:
     """The difference with its interval over works and seeds; it must have one over works."""
-    seeds = noise.deviation * noise.share**0.5
-    return difference.varying(*difference.spreads, Spread(difference.improvement, seeds, noise.freedom))
+    seeds = Spread(difference.improvement, noise.deviation * noise.share**0.5, noise.freedom)
+    spreads = [*difference.spreads, seeds]
+    if noise.factor != 1.0:
+        freedom = noise.freedom
+        spreads = [replace(one, error=one.error * noise.factor, freedom=min(freedom, one.freedom)) for one in spreads]
+    return difference.varying(*spreads)
 
 
 def same(row: Difference) -> bool:
@@ -123,7 +164,7 @@ def all_over_seeds(differences: Sequence[Difference], noise_of: NoiseOf) -> tupl
     zero.
     """
     noises = [noise_of(row.name) for row in differences]
-    noises = [_if_it_holds(row, noise, differences, noises) for row, noise in zip(differences, noises, strict=True)]
+    noises = [_widened(row, noise, differences, noises) for row, noise in zip(differences, noises, strict=True)]
     tested = [not (noise == ONE_TRAINING and row.a == row.b) for row, noise in zip(differences, noises, strict=True)]
     rows = [
         replace(row, low=0.0, high=0.0)
@@ -143,24 +184,24 @@ def all_over_seeds(differences: Sequence[Difference], noise_of: NoiseOf) -> tupl
     ]
 
 
-def _if_it_holds(
+def _widened(
     row: Difference, noise: SeedNoise | None, rows: Sequence[Difference], noises: Sequence[SeedNoise | None]
 ) -> SeedNoise | None:
-    """Shipped noise, if enough of the model's other tasks moved as it says; noise that was measured stays.
+    """Shipped noise, wider if the model's other tasks moved farther than it says, with as many degrees of freedom.
 
-    The p-values of "the seeds moved it", one for each task, are combined by Fisher's method (1925).
+    None if too few tasks tell; noise that was measured stays.
     """
-    from scipy.stats import combine_pvalues
-
     if noise is None or not noise.shipped:
         return noise
     moved: dict[str, float] = {}
     for other, theirs in zip(rows, noises, strict=True):
         task, known = other.name.split("/")[0], theirs is not None and theirs.shipped and other.low is not None
         if known and theirs and task not in (row.name.split("/")[0], *moved) and other.model == row.model:
-            moved[task] = over_seeds(other, theirs).p
-    holds = len(moved) >= LEAST_OTHERS and combine_pvalues([*moved.values()]).pvalue >= DOUBT
-    return noise if holds else None
+            moved[task] = other.improvement / over_seeds(other, theirs).error
+    if len(moved) < LEAST_OTHERS:
+        return None
+    factor = max(1.0, float(np.mean(np.square([*moved.values()]))) ** 0.5)
+    return replace(noise, freedom=min(noise.freedom, len(moved)), factor=factor)
 
 
 def detectable(difference: Difference) -> tuple[float, float]:

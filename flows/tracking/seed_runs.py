@@ -255,10 +255,12 @@ class Compared:
 
     def noise_or_shipped(self, metric: str) -> SeedNoise | None:
         """Seed noise that was measured in four trainings or more, else the one that ships for models of this size."""
-        measured, shipped = self.noise(metric), shipped_spread().get(f"{self.model} {metric}")
+        measured = self.noise(metric)
         if self.one_training or not self.demo_size or (measured and measured.freedom >= LEAST_FREEDOM):
             return measured
-        return shipped_noise(*shipped, *self.sides) if shipped else measured
+        models = {row: row.removeprefix(f"{self.model} ") for row in shipped_spread()}
+        spread = {name: shipped_spread()[row] for row, name in models.items() if name != row}
+        return shipped_noise(spread, metric, *self.sides) or measured
 
 
 def facts_of(snapshot: Snapshot, branch: str) -> dict[str, Any]:

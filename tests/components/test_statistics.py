@@ -21,6 +21,7 @@ from components.statistics import (
     p_value,
     paired_difference,
     ratio,
+    reach_of,
 )
 from tests.components.studies.test_promotion_gate import item_row
 
@@ -231,8 +232,8 @@ def test_skewed_works_widen_the_interval() -> None:
     table = np.stack([values, np.ones(8)], 1)
     spread = Spread.of(table, lambda x: x[..., 0] / x[..., 1], np.ones(8))
     even = Spread.of(np.stack([[-1.0, 1.0] * 4, np.ones(8)], 1), lambda x: x[..., 0] / x[..., 1], np.ones(8))
-    assert spread.reach() > critical_t(7.0) * spread.error
-    assert even.reach() == pytest.approx(critical_t(7.0) * even.error)
+    assert reach_of([spread]) > critical_t(7.0) * spread.error
+    assert reach_of([even]) == pytest.approx(critical_t(7.0) * even.error)
 
 
 @pytest.mark.parametrize(("direction", "most"), [("higher", 1.0), ("half", 0.5), ("zero", 1.0)])

@@ -8,6 +8,7 @@ from components.statistics import Difference, Spread
 from components.studies.noise_floor import (
     ONE_TRAINING,
     WIDENED,
+    SeedNoise,
     Side,
     all_over_seeds,
     detectable,
@@ -76,8 +77,24 @@ def moved(number: int, by: float) -> Difference:
 def test_the_shipped_spread_is_held_against_how_far_the_other_tasks_moved(others: int, by: float, found: bool) -> None:
     """Eight of its standard deviations are found; not if the others moved so far, and not if too few others tell."""
     rows = [moved(0, 8.0), *(moved(number, by * (-1) ** number) for number in range(1, 1 + others))]
-    side = Side("x", [{}])
-    noised, without = all_over_seeds(rows, lambda name: shipped_noise(0.01, 10, side, side))
+    side, spread = Side("x", [{}]), {row.name: (0.01, 10) for row in rows}
+    noised, without = all_over_seeds(rows, lambda name: shipped_noise(spread, name, side, side))
     assert (noised[0].p_holm < 0.05) == found
-    assert (noised[0].p_files < 0.05, rows[0].name in without) == (True, not found)
-    assert shipped_noise(0.0, 10, side, side) is None
+    assert (noised[0].p_files < 0.05, rows[0].name in without) == (True, others < 5)
+
+
+def test_shipped_standard_deviations_are_drawn_together_as_far_as_they_look_alike() -> None:
+    """A score that no seed moved has none; one of many like it is known by all, and of a lone one nothing is added."""
+    side = Side("x", [{}])
+    assert shipped_noise({"a": (0.0, 10)}, "a", side, side) is None
+    assert shipped_noise({"a": (0.02, 10)}, "a", side, side) == SeedNoise(
+        0.02, 9.0, 2.0, "seed sd 0.0200, as shipped", True
+    )
+    alike = shipped_noise({"a": (0.02, 10)} | {f"b{n}": (0.01, 10) for n in range(9)}, "a", side, side)
+    apart = shipped_noise({"a": (0.02, 10)} | {f"b{n}": (0.01 * 4.0**n, 10) for n in range(9)}, "a", side, side)
+    assert alike
+    assert apart
+    assert 0.01 < alike.deviation < 0.013
+    assert alike.freedom > 50
+    assert apart.deviation > 0.019
+    assert apart.freedom < 11
