@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from components import params as schema
 from components.carbon.footprint.intensity import resolve
 from components.carbon.ledger import reader
-from components.carbon.planning.forecast import orchestration_forecast
+from components.carbon.planning.forecast import completed, orchestration_forecast
 from components.core.errors import UserError
 from components.core.files import write_text
 from components.core.plain_text import counted
@@ -24,7 +24,7 @@ from components.studies.withdrawn import withdraw
 from flows.clean import agreed, carry_out, idle_work_folders, of_paths, refuse_while_running
 from flows.plan import PlanRow, render
 from flows.planning import step_cost
-from flows.planning.stage_forecast import expected
+from flows.planning.stage_forecast import expected, settings_of
 from flows.system import dvc, paths, processes
 from flows.system.command import whole
 from flows.tracking import forgetting, team_ledger
@@ -116,14 +116,20 @@ def rows_to_redo(documents: list[Any]) -> list[PlanRow]:
 
 
 def elapsed_s(rows: list[PlanRow]) -> float:
-    """Seconds from the beginning to the end of a run of these stages, some of which run at the same time."""
-    graph, ends, around = dvc.graph(), dict[str, float](), 0.0
-    free = [0.0] * schema.load(paths.PARAMS).runtime.parallel_stages
+    """Seconds from the beginning to the end of a run of these stages, some of which run at the same time.
+
+    Each is taken to last as long as the last time with these settings: that says most of the machine's present load.
+    """
+    graph, ends, around, params = dvc.graph(), dict[str, float](), 0.0, schema.load(paths.PARAMS)
+    free, ledger = [0.0] * params.runtime.parallel_stages, reader.history(paths.LEDGER)
     for row in (row for row in rows if row.expected):
         seconds = row.expected.seconds.mid if row.expected else 0.0
         if row.stage not in graph:
             around += seconds
             continue
+        settings = settings_of(row.stage, params)
+        last = [run for run in completed(ledger, row.stage) if run.span.labels.get("settings") == settings]
+        seconds = last[-1].span.seconds if last else seconds
         begin = max([min(free), *(ends.get(name, 0.0) for name in graph[row.stage])])
         ends[row.stage] = free[free.index(min(free))] = begin + seconds
     return max(ends.values(), default=0.0) + around
@@ -132,9 +138,9 @@ def elapsed_s(rows: list[PlanRow]) -> float:
 def price(documents: list[Any]) -> str:
     """Seconds, energy and grams of the removal, stage by stage and in all."""
     runtime, rows = schema.load(paths.PARAMS).runtime, rows_to_redo(documents)
-    in_all = f"\nfrom the beginning to the end of the run: about {elapsed_s(rows):.3g} s, up to {{}} stages at a time"
+    in_all = f"\nfrom the beginning to the end of the run: about {elapsed_s(rows):.3g} s, by each stage's last run, "
     table = render(rows, resolve(runtime.grid, paths.ROOT), datetime.now(UTC))
-    return table + in_all.format(runtime.parallel_stages)
+    return f"{table}{in_all}up to {runtime.parallel_stages} stages at a time"
 
 
 def prepare_search(text: str, query: Any, matches: list[Any], most_others: int) -> Any:

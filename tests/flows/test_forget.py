@@ -84,7 +84,9 @@ def test_a_clone_whose_objects_were_purged_says_so(fresh_clone: PipelineClone, t
     shows(said, "forget.fetch_corpora", "forget: 1", "purged after a removal")
 
 
-def test_the_price_is_of_the_stages_that_follow_from_what_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_price_is_of_the_stages_that_follow_from_what_changes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Of a document that the filter dropped the mixture has nothing, and no model is trained again."""
     deps = {"ingest": [], "dedup": ["data/ingest/train"], "filter": ["data/dedup"], "mix": ["data/filter"],
             "a": ["data/mix"], "b": ["data/mix"], "account": ["reports/filter/metrics.json", "models"]}  # fmt: skip
@@ -99,6 +101,7 @@ def test_the_price_is_of_the_stages_that_follow_from_what_changes(monkeypatch: p
     needs = {"ingest": [], "dedup": ["ingest"], "filter": ["dedup"], "mix": ["filter"], "a": ["mix"], "b": ["mix"],
              "account": ["a", "b", "filter"]}  # fmt: skip
     monkeypatch.setattr(forget.dvc, "graph", lambda: needs)
+    monkeypatch.setattr(forget.paths, "LEDGER", tmp_path)
     corpora = ("ingest/train", "dedup/train", "filter/train", "bias/train", "mix/train")
     places = [DocumentLocation(*corpus.split("/"), 0, "part", 0, "0" * 16) for corpus in corpora]
     document = Traced({}, [*places[:2], replace(places[2], part="dropped")])
