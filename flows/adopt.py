@@ -95,8 +95,8 @@ def adopt(folder: Path, /, *, record: Path | None = None, name: str = "") -> Non
     greenhouse card adopted/mine                              then compare, verify, export and cost know it
 
     The model is copied and hashed by DVC; commit models/adopted to share it. Without a record the
-    files of nanochat, LitGPT, axolotl, transformers and TRL are read for what they tell; what they
-    do not is said, with why.
+    files of transformers, and of trainers that write the same, are read for what they tell; what
+    they do not is said, with why.
 
     Args:
         folder: of the model, as its trainer wrote it.

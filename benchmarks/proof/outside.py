@@ -27,6 +27,7 @@ OUT, REMOTE, THEIRS = "data/ingest/train", "remote/a/b/c/d/files/md5", "../../..
 NUMBERS = [" ".join(f"{n * k * 7919 % 99991:x}" for k in range(1, 10)) for n in range(10**6, 10**6 + 80)]
 TABLE = "text,label\n" + "".join(f"{SECRET}{text},{text[-1] > '4'}\n" for text in NUMBERS)
 TOKENIZER = {"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}
+CODE = str(Path("components", "toy.py"))
 OBJECTS, ADOPTED = "greenhouse/.dvc/cache/files/md5", "models/adopted/mine"
 OWN_OBJECT = f"{OBJECTS}/{hashlib.md5(b'other words').hexdigest()[:2]}/{hashlib.md5(b'other words').hexdigest()[2:]}"
 DVC_FILE = "outs:\n- md5: {digest}\n  path: planted\n  {more}\n"
@@ -62,7 +63,7 @@ def made(box: Path) -> None:
     """A clone whose miniature pipeline has run, with an adopted model and a remote; models and rows of others."""
     root, theirs = make_clone(box).root, box / "theirs"
     write(root, "dvc.yaml", text=DVC_YAML)
-    write(root, "components/toy.py", text=PROGRAM)
+    write(root, CODE, text=PROGRAM)
     write(theirs, "key", "blobs/key", "train/part-00000.txt", "state/ledger/host.jsonl")
     write(theirs, "state/mlflow.db", text="")  # an empty database
     write(theirs, "model/weights.npz", "hub/blobs/1", text="weights")
@@ -210,7 +211,7 @@ CLEANED: dict[str, Attack] = {
         run=f"rm -r ../theirs/train; cp -r {OUT} ../theirs/; sed -i s#{OUT}#data/../../theirs/train# dvc.lock")),
     "an environment of one's own": Attack(CLEAN, kept(".venv/bin/own")),
     "own files beside those of tools": Attack(CLEAN, kept(
-        "build/lib/own.py", "own.egg-info/own", "tests/__pycache__/own"), emptied=False),
+        "build/lib/own.py", "own.egg-info/own", str(Path("tests", "__pycache__", "own"))), emptied=False),
 }  # fmt: skip
 
 

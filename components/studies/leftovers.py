@@ -1,25 +1,18 @@
-"""Files left of a run of another trainer, read without its code: config, state, checkpoints, logs.
+"""Files left of a run that nobody recorded, read without the code of its trainer.
 
-One adapter a trainer; the first that knows a folder reads it. No pickle is opened. What a trainer
-does not keep is not guessed: `Found.not_known` says it, with the reason. Formats, as these versions
-write them:
-
-    nanochat        meta_<step>.json beside model_<step>.pt (github.com/karpathy/nanochat, checkpoint_manager.py)
-    LitGPT          model_config.yaml, hyperparameters.yaml, lit_model.pth; logs/csv of its logger (0.4, 0.5)
-    axolotl         transformers' files, and its yaml: beside them, or in the README.md that it writes
-    transformers    config.json, model.safetensors, trainer_state.json of the newest checkpoint (5.24, TRL 1.16)
+Of the Trainers of transformers (5.24) and TRL (1.16), and of what writes the same files, config,
+state, log and card are read; of any other, which files there are. No pickle is opened. What a
+trainer does not keep is not guessed: `Found.not_known` says it, with the reason.
 """
 
-import csv
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import safetensors
-import yaml
 from safetensors import SafetensorError
 
 from components.core.errors import UserError, clause
@@ -40,15 +33,14 @@ PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 WEIGHTS = (".safetensors", *PICKLES, ".npz", ".gguf")
 FOR_RESUMING = re.compile(r"(optimizer|scheduler|rng_state|training_args|scaler).*")
 """Files of transformers that no model needs; all are pickles."""
-PICKLED = "the weights are a pickle, which is not opened"
 
 
 @dataclass(frozen=True)
 class Found:
-    """Facts of a run that an adapter read.
+    """Facts of a run that its files tell.
 
     Attributes:
-        trainer: who wrote the folder, with its version if that is there; "" if no adapter knows.
+        trainer: who wrote the folder, with its version if that is there; "" if not known.
         tool, call: how Python loads the model, as in `LoadAnswer`; `{}` stands for the folder.
         files: the model's files, by the name that each has in its folder.
         pipeline_tag: its task as the Hugging Face hub names it. base: the model that was tuned, and
@@ -83,10 +75,9 @@ def read(folder: Path) -> Found:
         UserError: it holds no weights, or a file of the trainer is damaged.
     """
     try:
-        for adapter in (nanochat, litgpt, axolotl, transformers):
-            if leftovers := adapter(folder):
-                return leftovers
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError, SafetensorError) as error:
+        if leftovers := transformers(folder):
+            return leftovers
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise UserError(f"{folder}: a file of its trainer cannot be read ({clause(error)}); get a whole copy") from None
     names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     files = {name: path for name, path in names.items() if not re.search(r"(^|/)\.", name)}  # .git, .greenhouse
@@ -94,9 +85,9 @@ def read(folder: Path) -> Found:
         raise UserError(f"{folder}: no weights there ({', '.join(WEIGHTS)}); name the folder of a trained model")
     size = _parameters(files.values())
     unknown = dict.fromkeys(
-        (DATA, ORDER, SETTINGS, *(() if size else (SIZE,))), "no adapter knows who wrote this folder"
+        (DATA, ORDER, SETTINGS, *(() if size else (SIZE,))), "nothing here says who wrote this folder"
     )
-    call = "# not known: no adapter knows its trainer"
+    call = "# not known: nothing says who its trainer is"
     return Found("", "", call, files, pipeline_tag="other", parameters=size, not_known=unknown)
 
 
@@ -119,48 +110,6 @@ def _newest(paths: Iterable[Path]) -> Path | None:
 def _shape(config: dict[str, Any], depth: str, width: str, context: str) -> dict[str, int]:
     names = {"depth": depth, "width": width, "context": context}
     return {name: config[key] for name, key in names.items() if isinstance(config.get(key), int)}
-
-
-# -- adapters ----------------------------------------------------------------------------------------------------------
-
-
-def nanochat(folder: Path) -> Found | None:
-    """nanochat's base_train and chat_sft: the newest checkpoint of a folder of them."""
-    if not (meta := _newest(folder.glob("meta_[0-9]*.json"))):
-        return None
-    kept, step = read_json(meta), int(meta.stem.rpartition("_")[2])
-    return Found(
-        "nanochat", "nanochat", f'build_model("{{}}", {step}, torch.device("cpu"), "eval")',
-        {path.name: path for path in (folder / f"model_{step:06d}.pt", meta)},
-        shape=_shape(kept["model_config"], "n_layer", "n_embd", "sequence_len"),
-        steps=step, tokens=step * kept.get("total_batch_size", 0), config=kept.get("user_config", {}),
-        figures={"val_bpb": kept.get("val_bpb"), "train_loss": kept.get("loop_state", {}).get("smooth_train_loss")},
-        not_known={ORDER: "nanochat keeps where its loader stood at the end, and no order",
-                   DATA: "nanochat keeps no list of the shards that it read", SIZE: PICKLED,
-                   "its tokenizer": "it lies in another folder of nanochat"},
-    )  # fmt: skip
-
-
-def litgpt(folder: Path) -> Found | None:
-    """LitGPT's pretrain and finetune: the folder `final`, or that of a step; the logs lie beside it."""
-    folder = folder / "final" if (folder / "final" / "model_config.yaml").exists() else folder
-    config, settings = folder / "model_config.yaml", folder / "hyperparameters.yaml"
-    if not config.exists():
-        return None
-    logs = sorted(folder.parent.glob("logs/csv/version_*/metrics.csv"))
-    kept = yaml.safe_load(settings.read_text("utf-8")) if settings.exists() else {}
-    rows = list(csv.DictReader(logs[-1].read_text("utf-8").splitlines())) if logs else []
-    last = {name: float(value) for row in rows for name, value in row.items() if value}
-    batch = last.get("tokens", 0) / last.get("samples", 1) * kept.get("train", {}).get("global_batch_size", 0)
-    return Found(
-        "LitGPT", "LitGPT", 'LLM.load("{}")', {path.name: path for path in sorted(folder.iterdir()) if path.is_file()},
-        base=str(kept.get("checkpoint_dir") or kept.get("initial_checkpoint_dir") or ""),
-        shape=_shape(yaml.safe_load(config.read_text()), "n_layer", "n_embd", "block_size"),
-        steps=int(last["total_tokens"] / batch) if batch else 0, tokens=int(last.get("total_tokens", 0)), config=kept,
-        figures={"val_loss": last.get("val_loss"), "train_loss": last.get("loss")},
-        not_known={ORDER: "LitGPT keeps no data order", SIZE: PICKLED, "its version": "LitGPT writes none",
-                   DATA: "LitGPT keeps the settings of its data module, and no hash of data"},
-    )  # fmt: skip
 
 
 def transformers(folder: Path) -> Found | None:
@@ -201,23 +150,6 @@ def _is_of_transformers(config: Path) -> bool:
     """Whether a file is of an adapter, or names a model of theirs: any program may write a config.json."""
     fields = read_json(config)
     return config.name == "adapter_config.json" or bool({"model_type", "architectures"} & {*fields})
-
-
-def axolotl(folder: Path) -> Found | None:
-    """axolotl: the files of transformers, with the yaml that names base, data sets and settings."""
-    card = folder / "README.md"
-    text = card.read_text("utf-8") if card.exists() else ""
-    written = re.search(r"axolotl version: `(.*?)`\n```yaml\n(.*?)```", text, re.DOTALL)
-    texts = [written[2]] if written else [path.read_text("utf-8") for path in sorted(folder.glob("*.y*ml"))]
-    kept = next((tree for tree in map(yaml.safe_load, texts) if isinstance(tree, dict) and "base_model" in tree), None)
-    leftovers = transformers(folder) if kept else None
-    if not kept or not leftovers:
-        return None
-    names = ", ".join(str(row["path"]) for row in kept.get("datasets") or [])
-    unknown = leftovers.not_known | {DATA: f"axolotl keeps the names of its data sets ({names}), and no hash of them"}
-    del unknown[SETTINGS]
-    version = f"axolotl {written[1]}" if written else "axolotl"
-    return replace(leftovers, trainer=version, base=str(kept["base_model"]), config=kept, not_known=unknown)
 
 
 def _parameters(files: Iterable[Path]) -> int:

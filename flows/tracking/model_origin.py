@@ -18,6 +18,7 @@ from components.core.errors import UserError
 from components.core.files import fingerprint, read_json, write_json
 from components.params import Account
 from components.stages.account.answers import (
+    NEEDED,
     AgainstChampion,
     LoadAnswer,
     ModelAnswers,
@@ -196,7 +197,8 @@ def origin(state: Snapshot, model: str, where: str = "") -> ModelOrigin:
 def load_of(state: Snapshot, model: str, where: str, first: str = "") -> LoadAnswer:
     """How Python loads the model of a state from the folder `where`."""
     if known := state.adopted:
-        return LoadAnswer(tool=known["tool"], call=known["call"].replace("{}", where), first=first)
+        tool = known["tool"] if known["tool"] in NEEDED else ""  # an earlier version adopted it
+        return LoadAnswer(tool=tool, call=known["call"].replace("{}", where), first=first)
     return load_answer(model, where, first, environment.mlflow_address())
 
 

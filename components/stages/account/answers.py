@@ -220,8 +220,6 @@ NEEDED = {
     "Transformers": "from transformers import pipeline",
     "MLflow": "import mlflow",
     "PEFT": "from peft import AutoPeftModel",
-    "LitGPT": "from litgpt import LLM",
-    "nanochat": "import torch; from nanochat.checkpoint_manager import build_model",
 }
 """Tool -> what Python imports of it."""
 
@@ -233,7 +231,7 @@ class LoadAnswer(AccountRecord):
     for a line before the call.
     """
 
-    tool: Literal["Transformers", "MLflow", "PEFT", "LitGPT", "nanochat", ""]
+    tool: Literal["Transformers", "MLflow", "PEFT", ""]
     call: str
     first: str = ""
     address: str = ""
