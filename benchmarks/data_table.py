@@ -17,9 +17,9 @@ def terabyte(found: dict) -> str:
         rows.append(f"| {stage} | {cpu_s:.3f} | {cpu_s * TERABYTE_MB / 3600:.1f} | {memory[stage]:.0f} |")
     first = max(memory, key=lambda stage: memory[stage])
     says = (
-        f"Between {sizes[0]} and {sizes[1]} MB, with two workers. {first.capitalize()} breaks first, for want of "
-        "memory; then ingest, one process of which decides on all documents in their order, and DVC, which hashes "
-        "every output and copies it where the file system has no copies on write."
+        f"Between {sizes[0]} and {sizes[1]} MB, with two workers, one run of each size. {first.capitalize()} breaks "
+        "first, for want of memory; then ingest, one process of which decides on all documents in their order, and "
+        "DVC, which hashes every output and copies it where the file system has no copies on write."
     )
     rows += ["", says]
     return "\n".join(rows) + "\n\n" + in_words({"growth": found["measured"]["growth"]})

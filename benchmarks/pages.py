@@ -56,9 +56,8 @@ def tasks_done() -> dict[str, Any]:
     typed = [int(row["commands"]) for row in rows]
     right = [row["done"] == "1" and row["failed_as_documented"] == "0" for row in rows]
     done = sum(one and number <= MOST_COMMANDS for one, number in zip(right, typed, strict=True))
-    says = (
-        f"by a reader with README and docs alone, at {rows[0]['commit']}; commands typed: {', '.join(map(str, typed))}"
-    )
+    says = f"by one reader with README and docs alone, at {rows[0]['commit']}; commands typed: "
+    says += ", ".join(map(str, typed))
     return goal("tasks_done", done, 5, "higher", says)
 
 

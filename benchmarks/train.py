@@ -43,7 +43,7 @@ SCALING = ROOT / "reports" / "scaling" / "scaling.json"
 SCALING_GOALS = {
     "scaling_error_3x": (0.01, "of the loss predicted for 3 times the largest fitted compute, mean of three seeds"),
     "scaling_error_10x": (0.02, "of the loss predicted for 10 times the largest fitted compute, mean of three seeds"),
-    "scaling_error_vs_power_law": (1.0, "error of the law over that of a power law with a floor"),
+    "scaling_error_vs_power_law": (1.0, "error of the law over that of a power law with a floor, means of three seeds"),
 }
 
 Runs = dict[str, list[dict[str, Any]]]
@@ -142,16 +142,23 @@ def scaling_goals() -> list[dict]:
         return []
     errors = read_json(SCALING)["goals"]
     return [
-        goal(name, errors[name], most, "lower", says) for name, (most, says) in SCALING_GOALS.items() if name in errors
-    ]
+        goal(name, errors[name], most, "lower", says + _standard_error(errors, name))
+        for name, (most, says) in SCALING_GOALS.items() if name in errors
+    ]  # fmt: skip
+
+
+def _standard_error(errors: dict[str, float], name: str) -> str:
+    return f", standard error {errors[f'{name}_se']:.4f}" if f"{name}_se" in errors else ""
 
 
 def renew_scaling() -> None:
-    """Put the errors of the last sweep into the results; those of a sweep that is in there keep their stamp."""
+    """Put the errors and rows of the last sweep into the results; those of one that is in there keep their stamp."""
     there = {row["name"]: row["value"] for row in read_json(RESULTS)["goals"]}
     new = [row for row in rounded(scaling_goals()) if row["value"] != there.get(row["name"])]
     if new:
-        write("train", {}, new)
+        sweep = read_json(SCALING)
+        write_rows("train-scaling", sweep["cells"])
+        write("train", {"scaling": sweep["checks"]}, new)
 
 
 def renew_second_seed() -> None:

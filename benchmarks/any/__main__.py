@@ -94,7 +94,7 @@ def of_adopted(all_of_them: list[Trainer], folder: Path, place: Path) -> None:
     write("any", {"edits": {"n": len(edited), "found": found}}, [
         goal("edits_found", found / len(edited), 1.0, "higher",
              f"by greenhouse adopt, of {len(edited)}, with the head beside the record left: {', '.join(whole)}"),
-        goal("untouched_called_edited", called - found, 0, "lower"),
+        goal("untouched_called_edited", called - found, 0, "lower", f"of {len(looked) - len(edited)} copies"),
     ])  # fmt: skip
 
 

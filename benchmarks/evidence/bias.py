@@ -62,16 +62,18 @@ def false_discoveries(worlds: int) -> int:
     return hits
 
 
-def plants() -> tuple[int, int]:
-    """Of `PLANTS` worlds with one stereotype and as many without: stereotypes found, and other findings."""
-    found = others = 0
+def plants() -> list[dict]:
+    """A row for each of `PLANTS` worlds with one stereotype and as many without: whether it is found, what else is."""
+    found = list[dict]()
     for world in range(PLANTS):
         for share in (PLANTED, 0.0):
             rows = associations({"a": tables(np.random.default_rng([5, world, share > 0.0]), share)}, 50)
             hits = [(row["group"], row["word"]) for row in rows if row["p_holm"] < SIGNIFICANT]
             stereotype = share > 0.0 and (GROUPS[0], WORDS[0]) in hits
-            found, others = found + stereotype, others + len(hits) - stereotype
-    return found, others
+            found.append(
+                {"world": world, "planted": share > 0.0, "found": stereotype, "others": len(hits) - stereotype}
+            )
+    return found
 
 
 def audits_that_find(worlds: int, times: float = TIMES, world: str = WORLDS_OF_REMOVAL[0]) -> int:
@@ -107,10 +109,11 @@ def _audited(draw: np.random.Generator, times: float, world: str) -> BiasCounts:
     return counts
 
 
-def measure(worlds: int) -> tuple[dict, list[dict]]:
+def measure(worlds: int) -> tuple[dict, list[dict], dict[str, list[dict]]]:
     """Results and goals of the group."""
     discovery = rate(false_discoveries(worlds), worlds)
-    power, (found, others) = rate(audits_that_find(worlds), worlds), plants()
+    power, planted = rate(audits_that_find(worlds), worlds), plants()
+    found, others = (sum(row[key] for row in planted) for key in ("found", "others"))
     false = {name: rate(audits_that_find(worlds, 1.0, name), worlds) for name in WORLDS_OF_REMOVAL}
     results = {
         "association_false_discovery": discovery,
@@ -135,4 +138,4 @@ def measure(worlds: int) -> tuple[dict, list[dict]]:
             "documents, 5% removed one by one, by Holm's p for six groups",
         ),
     ]
-    return results, goals
+    return results, goals, {"planted": planted}

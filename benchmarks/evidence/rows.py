@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evidence.known import context_of
-from benchmarks.results import goal
+from benchmarks.results import figure, goal
 from benchmarks.tables import ROOT
 from components.core.files import read_json, rounded, write_json
 from components.core.progress import Progress
@@ -144,7 +144,11 @@ def measure(_: int) -> tuple[dict, list[dict], dict[str, list[dict]]]:
     table = [_row(row) for row in score_rows(found)]
     aimed = [row for row in table if row["row"] in AIMED]
     better = sorted(row["row"] for row in aimed if row["verdict"] == "better")
-    hits = [hit for row in spread.values() if len(row["values"]) > 3 for hit in covered([*row["values"].values()])]
+    hits_of = defaultdict[str, list[bool]](list)
+    for row in (row["values"] for row in spread.values() if len(row["values"]) > 3):
+        for training, hit in zip(row, covered([*row.values()]), strict=True):
+            hits_of[training].append(hit)
+    hits = [hit for of_training in hits_of.values() for hit in of_training]
     held = [row for row in table if row["verdict"]]
     alone = [row["row"] for row in table if not row["verdict"]]
     results: dict[str, Any] = {"demo_verdicts": dict(Counter(row["verdict"] for row in table))}
@@ -170,6 +174,7 @@ def measure(_: int) -> tuple[dict, list[dict], dict[str, list[dict]]]:
     ]
     if hits:
         results |= {"prediction_interval_coverage": float(np.mean(hits)), "trainings": len(runs)}
+        results["prediction_interval_by_training"] = figure([float(np.mean(one)) for one in hits_of.values()])
         says = (
             f"a training within the 95% prediction interval of the others, {len(hits)} cases of {len(runs)} trainings, "
             f"{sum(kind_of(one.name) != 'own' for one in runs)} of them with ATEN_CPU_CAPABILITY=avx2"

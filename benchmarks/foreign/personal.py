@@ -22,8 +22,6 @@ PEERS = {"phone": "phonenumbers", "secret": "detect-secrets", "email": "datatrov
 UNTOUCHED = "b"
 """The half of the set of which no line was read before a detector was mended; of `a`, two misses were."""
 KNOWN = "on the half of a set that no detector was mended on; its writer had read none"
-READ = "in documentation of packages right were 29 of 44 telephone numbers, 13 of 21 addresses, 118 of 120 e-mail"
-"""New finds of `ours` in 245 MB of random files of Debian and Python packages, read by the author of the detectors."""
 Finds = list[tuple[str, int, int]]
 """(kind, start, end)."""
 
@@ -52,7 +50,7 @@ def measure() -> tuple[dict, list[dict]]:
         results[f"pii_precision_{tool}_untouched"] = _precision([row for row in some if row["half"] == UNTOUCHED])
     for tool in ("ours", "both"):
         found = results[f"pii_precision_{tool}_untouched"]
-        says = f"finds that are personal data, of {found['n']}, {KNOWN}; {READ}"
+        says = f"finds that are personal data, of {found['n']}, {KNOWN}"
         says += ", with the extra" if tool == "both" else ""
         goals.append(goal(f"pii_precision_{tool}", found["share"], 0.9, "higher", says))
     return results, goals

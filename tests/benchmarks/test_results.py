@@ -1,6 +1,6 @@
 """Results: every figure keeps the machine, day and commit of its own measurement."""
 
-from benchmarks import results, stamp, tables
+from benchmarks import results, spread, stamp, tables
 
 OLD = {"commit": "a" * 40, "date": "2026-01-01", "machine": "old processor"}
 NEW = {"commit": "b" * 40, "date": "2026-02-02", "machine": "new processor"}
@@ -38,3 +38,11 @@ def test_every_committed_figure_has_its_stamp() -> None:
         found = results.read_json(path)
         assert found["measured"].keys() == found["results"].keys(), path.name
         assert all(each.keys() >= set(stamp.KEYS) for each in [*found["measured"].values(), *found["goals"]]), path.name
+
+
+def test_a_row_says_how_often_its_figure_was_measured() -> None:
+    one, many, rate = results.figure([2.5]), results.figure([1.5, 3.5]), {"rate": 0.5, "low": 0.4, "high": 0.6, "n": 90}
+    found = {"alone": one, "deeper": {"often": many}, "share": rate}
+    said = [spread.spread({"name": name, "value": value}, found) for name, value in (
+        ("alone", 2.5), ("other", 3.5), ("bound", 0.6), ("nowhere", 7.0), ("share", 0))]  # fmt: skip
+    assert said == ["one run", "n = 2: 1.5 to 3.5", "n = 90: 0.4 to 0.6", "one run", "n = 90: 0.4 to 0.6"]
