@@ -1,6 +1,7 @@
 """Simulate what the statistics promise: `make bench NAME=evidence`, or `python -m benchmarks.evidence --only gate`.
 
 A group is a module of this folder with a function `measure(worlds)` that returns results, goals and perhaps raw rows;
+`claims` holds sentences of the docs against raw rows;
 `rows` and `chat` look at a finished demo, `known` at one of another commit, `preset` and `samples` at another checkout;
 these are measured on request. All write benchmarks/results/evidence.json; a group that is measured again alone leaves
 the others' figures as they are.
@@ -13,7 +14,7 @@ from pathlib import Path
 from benchmarks.results import write, write_rows
 from benchmarks.tables import ROOT
 
-GROUPS = ("intervals", "gate", "bias", "simulated", "compare")
+GROUPS = ("intervals", "gate", "bias", "simulated", "compare", "claims")
 OF_BASE = ("known", "preset", "samples")
 WORLDS = 2000
 

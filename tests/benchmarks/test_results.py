@@ -1,6 +1,7 @@
 """Results: every figure keeps the machine, day and commit of its own measurement."""
 
 from benchmarks import results, spread, stamp, tables
+from benchmarks.evidence import claims
 
 OLD = {"commit": "a" * 40, "date": "2026-01-01", "machine": "old processor"}
 NEW = {"commit": "b" * 40, "date": "2026-02-02", "machine": "new processor"}
@@ -46,3 +47,21 @@ def test_a_row_says_how_often_its_figure_was_measured() -> None:
     said = [spread.spread({"name": name, "value": value}, found) for name, value in (
         ("alone", 2.5), ("other", 3.5), ("bound", 0.6), ("nowhere", 7.0), ("share", 0))]  # fmt: skip
     assert said == ["one run", "n = 2: 1.5 to 3.5", "n = 90: 0.4 to 0.6", "one run", "n = 90: 0.4 to 0.6"]
+
+
+def test_a_sentence_is_held_against_its_raw_rows() -> None:
+    row = "| `noop_flow_s`: the flow with nothing to do, seconds | 6.447 | n = 3: 6.428 to 6.526 | ≤ 20 | yes |"
+    held = {"page": "docs/results", "sentence": row[:80], "file": "results/overhead.json", "n": "n = 3",
+            "figures": '[raw["results"]["noop_flow_s"]["median"]]', "interval": "1 to 2"}  # fmt: skip
+    value = results.read_json(results.ROOT / "benchmarks/results/overhead.json")["results"]["noop_flow_s"]["median"]
+    row = row.replace("6.447", f"{value:.4g}")
+    assert claims.wrong("docs/results", row, row, [held]) == ""
+    assert "raw rows have" in claims.wrong("docs/results", row, row.replace(f"| {value:.4g}", "| 9.999"), [held])
+    assert "not said" in claims.wrong("docs/results", row, row, [held | {"n": "one run"}])
+    assert claims.wrong("docs/results", row, row, []) == "no raw row is named"
+    assert claims.wrong("docs/results", row, row, [held | {"file": ""}]) == "no raw row was kept"
+
+
+def test_a_sentence_keeps_its_place_in_the_draw_when_it_is_measured_again() -> None:
+    assert claims.place("README", "# A\n", "takes 3.5 s") == claims.place("README", "# A\n\nmore", "takes 12 s")
+    assert len(claims.drawn()) == claims.NUMBER
